@@ -14,7 +14,7 @@ from pathlib import Path
 from cluster import API, MADE, PATIENCE, RUN, run, until
 
 ROOT = MADE.parents[1]
-HELM, PROGRAM, CHART = MADE.parent / "tools/python/bin/helm", MADE.parent / "debug/wxmint", ROOT / "k8s/chart"
+HELM, PROGRAM, CHART = MADE.parent / "tools/python/bin/helm", MADE / "bin/wxmint", ROOT / "k8s/chart"
 KEYS, SECRETS = "/api/v1/namespaces/wxmint/secrets/wxmint-keys", "/api/v1/namespaces/wxmint/secrets"
 
 

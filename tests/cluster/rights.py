@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from asked import KEYS, PROGRAM, SECRETS, ask, get, key_ids, kubectl, new_keys, run
@@ -73,33 +74,47 @@ def two_rotations_at_once_change_the_secret_once():
         assert len(secret) == 2 and secret[0] == before[0] and sorted(public) == sorted(secret), (before, secret, public)
 
 
-def a_conflicting_write_is_repeated():
-    """Somebody changes the Secret between the rotation's read and its write."""
+@contextmanager
+def between(act):
+    """A kubeconfig of the rotation, whose writes of the Secret and of the public set wait until `act` has been called with their
+    number; and the answers to them."""
     mine, written = token(), []
 
     class Between(BaseHTTPRequestHandler):
         def forward(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            ours = self.command == "PUT" and self.path.startswith(KEYS)
-            if ours and not written:
-                kubectl("annotate", "secret/wxmint-keys", "somebody=else")
+            if self.command != "GET":
+                act(len(written))
             status, answer = ask(mine, self.command, self.path, json.loads(body) if body else None)
-            written.extend([status] if ours else [])
+            written.extend([status] if self.command != "GET" else [])
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 
-        do_GET = do_PUT = forward  # noqa: N815
+        do_GET = do_PUT = do_POST = forward  # noqa: N815
         def log_message(self, *_): pass
 
-    new_keys()
     with ThreadingHTTPServer(("127.0.0.1", 0), Between) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         config = kubeconfig("between", "none")
         config.write_text(config.read_text().replace(API, f"http://127.0.0.1:{server.server_port}"))
-        process = rotate(config, "--now")
-        said = process.communicate()[0]
+        yield config, written
         server.shutdown()
-    assert process.returncode == 0 and written == [409, 200] and len(key_ids()[0]) == 2, (said, written)
-    assert get("secret/wxmint-keys")["metadata"]["annotations"]["somebody"] == "else"
+
+
+def somebody_else_writes(number):
+    """The Secret has changed since it was read."""
+    kubectl("annotate", "--overwrite", "secret/wxmint-keys", f"somebody=else-{number}")
+
+
+def a_conflicting_write_is_repeated_with_what_was_decided_anew():
+    """Somebody changes the Secret between the rotation's read and its write: once, and each time."""
+    for times, written, code, length in ((1, [409, 200, 200], 0, 2), (9, [409] * 5, 1, 1)):
+        new_keys()
+        with between(lambda number, times=times: number < times and somebody_else_writes(number)) as (config, answers):
+            process = rotate(config, "--now")
+            said = process.communicate()[0]
+        assert (process.returncode, answers, len(key_ids()[0])) == (code, written, length), (said, answers)
+        assert code == 0 or "somebody else changed it 5 times" in said, said
+        assert get("secret/wxmint-keys")["metadata"]["annotations"]["somebody"].startswith("else-")

@@ -1,7 +1,6 @@
 //! Audit events: their form is OCSF 1.8, the story of an attack can be read back from them, and none is lost silently.
 
 mod file;
-mod kinds;
 mod schema;
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};

@@ -19,11 +19,8 @@ struct Page {
 
 impl Page {
     fn open() -> Self {
-        let [page, chinese] = ["docs/redis.md", "docs/redis.zh-CN.md"].map(|name| fs::read_to_string(repository(name)));
-        let (page, chinese) = (page.expect("a page"), chinese.expect("a page"));
-        let commands = blocks(&page);
-        assert_eq!(commands, blocks(&chinese));
-        let commands = commands.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+        let page = fs::read_to_string(repository("docs/redis.md")).expect("a page");
+        let commands = blocks(&page).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
         Self { commands, folder: tempfile::tempdir().expect("a folder") }
     }
 

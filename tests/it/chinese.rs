@@ -66,4 +66,11 @@ async fn in_a_chinese_locale_the_doctor_and_wrong_settings_have_no_english_sente
     let english: Vec<_> =
         told.filter(|line| is_english(&line.replace("No such file or directory", "(of the system)"))).collect();
     assert!(all.len() > 30 && english.is_empty(), "{english:#?}");
+    // English is what programs read everywhere, and what a locale that names no language says.
+    bed.configuration.unset("WXMINT_ISSUER");
+    let json = said(&mut bed.configuration.command_of(&["doctor", "--json"])).await.concat();
+    let plain = bed.configuration.command_of(&["doctor"]).env("LANG", "C").output().expect("wxmint runs");
+    for english in [json, String::from_utf8(plain.stdout).expect("UTF-8")] {
+        assert!(english.contains("WXMINT_ISSUER is not set") && !english.contains("没有"), "{english}");
+    }
 }

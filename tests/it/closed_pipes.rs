@@ -67,7 +67,7 @@ const COMMANDS: [&str; 7] = [
 const SILENT: &str = "bindings import --no-trailer bindings";
 
 #[tokio::test]
-async fn a_command_whose_reader_goes_away_ends_quietly_and_has_done_its_work() {
+async fn a_command_whose_reader_goes_away_ends_quietly_and_has_done_its_work_and_a_full_disk_is_said() {
     let scene = Scene::new().await;
     for words in COMMANDS {
         let mut command = scene.command(words);
@@ -85,11 +85,6 @@ async fn a_command_whose_reader_goes_away_ends_quietly_and_has_done_its_work() {
     let status = retire.stdout(closed_pipe()).stderr(closed_pipe()).status().expect("wxmint runs");
     assert_eq!(status.code(), CLOSED);
     assert!(keys(&scene.path("keys.json"), &["list"]).contains(&format!("{kid}  ended")));
-}
-
-#[tokio::test]
-async fn a_full_disk_behind_standard_output_is_said() {
-    let scene = Scene::new().await;
     for words in ["--help", "keys list", "keys jwks", "bindings export"] {
         let full = File::options().write(true).open("/dev/full").expect("Linux");
         let output = run(scene.command(words).stdout(full).stderr(Stdio::piped()));

@@ -2,13 +2,16 @@
 
 mod bounds;
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use wxmint_verify::PublishedKeys;
 
-use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit::is_audit, decoded, eventually, redis_keys};
+use crate::support::{
+    APPID, Answer, BUSY, Builder, PATIENCE, Signal, TestBed, audit::is_audit, decoded, eventually, redis_keys, until,
+};
 
 const SECRET: &str = "events-0123456789abcdef0123456789abcdef";
 const OTHER: &str = "others-0123456789abcdef0123456789abcdef";
@@ -170,18 +173,27 @@ async fn events_are_for_receivers_alone_and_are_no_access_tokens() {
 }
 
 #[tokio::test]
-async fn a_poll_waits_for_an_event_and_few_of_a_receiver_wait_at_once() {
-    let bed = bed().await;
+async fn a_poll_waits_for_an_event_and_few_of_a_receiver_do_at_once_and_are_answered_before_the_service_stops() {
+    let mut bed = bed().await;
     let login = bed.log_in("lin").await;
     let waiting = poll_at(&bed, 0, SECRET, json!({}));
     let ((), answer) = tokio::join!(async { bed.log_out(&login, true).await }, waiting);
     assert_eq!(answer.json()["sets"].as_object().expect("sets").len(), 1, "{answer:?}");
     let ack: Vec<_> = answer.json()["sets"].as_object().expect("sets").keys().cloned().collect();
-    let polls = (0..6).map(|_| poll_at(&bed, 0, SECRET, json!({"ack": ack})));
-    let answers = futures_util::future::join_all(polls).await;
-    let busy = answers.iter().filter(|answer| answer.status == 429).count();
-    assert_eq!(busy, 2, "four of six may wait: {answers:?}");
-    assert!(answers.iter().all(|answer| answer.status == 429 || answer.json()["sets"] == json!({})));
+    let refused = Cell::new(0);
+    let polls = (0..6).map(async |_| {
+        let answer = poll_at(&bed, 0, SECRET, json!({"ack": ack})).await;
+        refused.set(refused.get() + usize::from(answer.status == 429));
+        answer
+    });
+    let stop = async {
+        until("four of six may wait", BUSY, async || refused.get() == 2).await;
+        bed.service().signal(Signal::TERM);
+    };
+    let (answers, ()) = tokio::join!(join_all(polls), stop);
+    let waited: Vec<_> = answers.iter().filter(|answer| answer.status != 429).map(Answer::json).collect();
+    assert_eq!(waited, vec![json!({"sets": {}, "moreAvailable": false}); 4]);
+    assert_eq!(bed.services[0].end(PATIENCE).await.code(), Some(0));
 }
 
 #[tokio::test]

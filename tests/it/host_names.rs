@@ -12,13 +12,16 @@ async fn ask(http: &Http, listener: SocketAddr, path: &str, host: &str) -> Answe
     http.send(http.0.get(format!("http://{listener}{path}")).header("host", host)).await
 }
 
+/// A reverse proxy on the same machine passes on the host name that its client asked for, and the kubelet asks by the
+/// pod's address.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_for_this_machine_alone_answers_to_loopback_host_names_alone() {
+async fn what_is_for_this_machine_alone_answers_to_loopback_host_names_alone_and_other_listeners_to_any() {
     let bed = TestBed::start().await;
+    let service = bed.service();
     let sidecar = SidecarSettings::new("http://127.0.0.1:1/jwks").start().await;
     let demo = Demo::start().await;
     for (listener, path) in [
-        (bed.service().admin, "/metrics"),
+        (service.admin, "/metrics"),
         (sidecar.admin, "/metrics"),
         (bed.wechat.address, "/_simulator/people"),
         (demo.address, "/demo/accounts"),
@@ -31,28 +34,13 @@ async fn what_is_for_this_machine_alone_answers_to_loopback_host_names_alone() {
             assert!(refused.member("detail").contains("http://localhost"), "{refused:?}");
         }
     }
-}
-
-/// A reverse proxy on the same machine passes on the host name that its client asked for.
-#[tokio::test(flavor = "multi_thread")]
-async fn listeners_for_a_proxy_answer_to_any_host_name() {
-    let bed = TestBed::start().await;
-    let sidecar = SidecarSettings::new("http://127.0.0.1:1/jwks").start().await;
-    for host in FOREIGN {
-        assert_eq!(ask(&bed.http, bed.service().public, "/.well-known/jwks.json", host).await.status, 200);
-        assert_eq!(ask(&bed.http, sidecar.address, "/verify", host).await.status, 401);
-    }
-}
-
-/// The kubelet asks by the pod's address.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_admin_listener_that_is_not_bound_to_loopback_answers_to_any_host_name() {
     let mut configuration = Configuration::new("ES256");
     configuration.set("WXMINT_ADMIN_LISTEN", "0.0.0.0:0");
-    let http = Http::new();
-    let service = Service::start(&configuration, http.clone()).await;
+    let everywhere = Service::start(&configuration, bed.http.clone()).await;
     for host in FOREIGN {
-        assert_eq!(ask(&http, service.admin, "/livez", host).await.status, 200);
+        assert_eq!(ask(&bed.http, service.public, "/.well-known/jwks.json", host).await.status, 200);
+        assert_eq!(ask(&bed.http, sidecar.address, "/verify", host).await.status, 401);
+        assert_eq!(ask(&bed.http, everywhere.admin, "/livez", host).await.status, 200);
     }
 }
 

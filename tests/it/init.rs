@@ -16,6 +16,8 @@ use crate::support::{
 /// The files that it writes, in the order in which it names what is in the way.
 const FILES: [&str; 5] = ["keys.json", "vault.key", "id.key", "apps", ".env"];
 const SECRET_FILE: &str = "apps/wx0123456789abcdef";
+/// As docs/operation.md has it.
+const SECOND: &str = "wxfedcba9876543210";
 const REDIS: &str = "redis://:hunter2@127.0.0.1:1";
 
 fn folder() -> TempDir {
@@ -64,7 +66,7 @@ fn set_in_env(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn serve_starts_with_what_init_has_written_and_signs_with_its_key() {
+async fn serve_starts_with_what_init_has_written_signs_with_its_key_and_takes_a_second_mini_program() {
     let parent = folder();
     let place = parent.path().join("a/b");
     let said = made(init(parent.path()).args(["--dir", "a/b", "--app-secret-file", "-"]), &format!("{APP_SECRET}\n"));
@@ -89,6 +91,16 @@ async fn serve_starts_with_what_init_has_written_and_signs_with_its_key() {
     // Written before it listens.
     let remarks = service.events().into_iter().take_while(|event| event["message"] != "listening");
     assert_eq!(remarks.count(), 0, "{:?}", service.events());
+
+    // One more mini program is one more file, and no restart: the command of docs/operation.md.
+    let page = fs::read_to_string(repository("docs/operation.md")).expect("a page");
+    let command = &blocks(&page)["second"];
+    let mut shell = Command::new("bash");
+    shell.args(["-euc", command]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    made(shell.current_dir(&place), &format!("{OTHER_SECRET}\n"));
+    assert_eq!(mode(&place.join("apps").join(SECOND)), 0o600);
+    let changed = service.says("the apps have changed").await;
+    assert!(changed.contains(&format!("\"added\":\"{SECOND}\"")), "{changed}");
 }
 
 #[test]
@@ -168,28 +180,6 @@ fn without_a_terminal_what_is_missing_is_named_with_the_options() {
     refused(init(place.path()).args(["--app-secret-file", "none"]), "", 64, "--app-secret-file none: No such file");
     refused(init(place.path()).args(["--app-secret-file", "-"]), "", 64, "WXMINT_APP_SECRET is not set");
     assert_eq!(names(place.path()), [""; 0]);
-}
-
-/// The command is that of docs/operation.md.
-#[tokio::test]
-async fn a_second_mini_program_is_one_more_file_and_needs_no_restart() {
-    const SECOND: &str = "wxfedcba9876543210";
-    let place = folder();
-    made(&mut init_with_secret(place.path()), "");
-    let mut serve = wxmint();
-    serve.arg("serve").env_clear().current_dir(place.path());
-    serve.env("WXMINT_LISTEN", "127.0.0.1:0").env("WXMINT_ADMIN_LISTEN", "127.0.0.1:0");
-    let mut service = Process::spawn("wxmint serve", &mut serve);
-    service.listens(["public"]).await;
-    let page = fs::read_to_string(repository("docs/operation.md")).expect("a page");
-    let command = &blocks(&page)["second"];
-    assert!(command.contains(&format!("apps/{SECOND}")), "{command}");
-    let mut shell = Command::new("bash");
-    shell.args(["-euc", command]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    made(shell.current_dir(place.path()), &format!("{OTHER_SECRET}\n"));
-    assert_eq!(mode(&place.path().join("apps").join(SECOND)), 0o600);
-    let changed = service.says("the apps have changed").await;
-    assert!(changed.contains(&format!("\"added\":\"{SECOND}\"")), "{changed}");
 }
 
 /// A password of characters that a URL takes as they are, and that shells and readers of `.env` do not.

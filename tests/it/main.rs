@@ -27,8 +27,6 @@ mod host_names;
 mod init;
 mod java_library;
 mod key_files;
-#[cfg(feature = "kubernetes")]
-mod keys_in_a_secret;
 mod limits;
 mod login;
 mod logouts;

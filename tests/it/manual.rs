@@ -1,8 +1,8 @@
-//! Shell completions and manual pages say what the help says. And `wxmint demo` says little.
+//! Shell completions and manual pages say what the help says.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use crate::support::{Process, said, wxmint};
+use crate::support::{said, wxmint};
 
 #[track_caller]
 fn wxmint_says(words: &[&str]) -> String {
@@ -62,20 +62,4 @@ fn each_shell_completes_every_command() {
     let output = Command::new("bash").args(["-c", complete]).current_dir(folder.path()).output().expect("bash");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "rotate\n", "{}", said(&output));
     assert_eq!(wxmint().args(["completions", "tcsh"]).output().expect("wxmint runs").status.code(), Some(64));
-}
-
-#[tokio::test]
-async fn the_demo_prints_a_box_and_its_log_only_when_asked() {
-    for rust_log in ["", "info"] {
-        let mut command = wxmint();
-        command.args(["demo", "--listen", "127.0.0.1:0"]).env_clear().env("RUST_LOG", rust_log);
-        let mut demo = Process::spawn("wxmint demo", &mut command);
-        let url = format!("http://{}/", demo.printed_address().await);
-        demo.says("Ctrl-C").await;
-        let edge = "─".repeat(url.len() + 4);
-        let lines = demo.stdout();
-        assert_eq!(lines[..3], [format!("┌{edge}┐"), format!("│  {url}  │"), format!("└{edge}┘")]);
-        let is_quiet = rust_log.is_empty();
-        assert_eq!((lines.len(), demo.stderr().is_empty()), (5, is_quiet), "{:?}", demo.stderr());
-    }
 }

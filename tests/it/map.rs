@@ -23,22 +23,16 @@ fn map_of(what: &str) -> Rooms {
 
 /// The rooms that the files of each room import, without their unit tests.
 fn rooms_of_the_code() -> Rooms {
-    rooms_by(|is_test, code| if is_test { BTreeSet::new() } else { imports(without_tests(code)) })
-}
-
-fn rooms_by(imports_of: impl Fn(bool, &str) -> BTreeSet<String>) -> Rooms {
     let src = repository("src");
     let mut rooms = Rooms::new();
     for path in rust_files(&src) {
         let place = path.strip_prefix(&src).expect("below src").with_extension("");
         let room = place.iter().next().expect("a name").to_str().expect("UTF-8").to_owned();
-        let code = code_of(&path);
-        let found = imports_of(place.iter().any(|name| name == "tests"), &code);
-        rooms
-            .entry(room.clone())
-            .or_default()
-            .extend(found.into_iter().filter(|other| ![room.as_str(), "test_limit"].contains(&other.as_str())));
+        let is_test = place.iter().any(|name| name == "tests");
+        let found = if is_test { BTreeSet::new() } else { imports(without_tests(&code_of(&path))) };
+        rooms.entry(room).or_default().extend(found);
     }
+    rooms.iter_mut().for_each(|(room, imported)| imported.retain(|other| other != room && other != "test_limit"));
     rooms.retain(|room, _| room != "lib" && room != "main");
     rooms
 }
@@ -188,18 +182,6 @@ fn no_modules_of_the_issuer_import_each_other() {
         "{modules:?}"
     );
     assert_eq!(circle_of(modules), Rooms::new(), "these modules of src/issuer import each other in a circle");
-}
-
-/// They may import more than their room does, but only rooms of which their room may know.
-#[test]
-fn unit_tests_import_no_room_that_stands_below_theirs() {
-    let page = fs::read_to_string(repository("CONTRIBUTING.md")).expect("readable");
-    let place = |room: &str| page.find(&format!("\n| `{room}` |")).unwrap_or_else(|| panic!("{room} is on the map"));
-    for (room, imported) in rooms_by(|_, code| imports(code)) {
-        let is_upward = |other: &&String| !other.starts_with("wxmint_") && place(other) > place(&room);
-        let upward: Vec<_> = imported.iter().filter(is_upward).collect();
-        assert!(upward.is_empty(), "unit tests of {room} import {upward:?}");
-    }
 }
 
 #[test]

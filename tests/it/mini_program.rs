@@ -217,8 +217,8 @@ async fn what_the_recommended_file_throws_is_an_error_with_a_code_and_it_keeps_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_recommended_page_calls_wx_login_again_once_where_that_helps() {
+    let business = Business::start_bound().await;
     for (errcode, times, logins, problem) in [(40029, 1, 2, ""), (40029, 2, 2, "code_invalid"), (-1, 2, 3, "")] {
-        let business = Business::start_bound().await;
         let fault = json!([{"kind": "errcode", "errcode": errcode, "times": times, "path": "/sns/jscode2session"}]);
         business.bed.faults(fault).await;
         let told = business.play("ordersPageOnce");

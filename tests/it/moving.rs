@@ -57,11 +57,8 @@ impl BackEnd {
             ("WXMINT_REDIS_URL", bed.redis.url()),
         ];
         let environment: BTreeMap<_, _> = environment.map(|(name, value)| (name.to_owned(), value)).into();
-        let page = |name| fs::read_to_string(repository(name)).expect("a page");
-        let (page, chinese) = (page("docs/move.md"), page("docs/move.zh-CN.md"));
-        let steps: BTreeMap<_, _> = blocks(&page).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
-        assert!(blocks(&chinese).into_iter().eq(steps.iter().map(|(name, text)| (name.as_str(), text.clone()))));
-        let steps = steps.into_iter().map(|(name, text)| (name, text.replace(APPID, app))).collect();
+        let page = fs::read_to_string(repository("docs/move.md")).expect("a page");
+        let steps = blocks(&page).into_iter().map(|(name, text)| (name.to_owned(), text.replace(APPID, app))).collect();
         let running = deployed(folder.path(), &environment, "").await;
         let running = Arc::new(RwLock::new(running));
         Self { folder, environment, steps, settings: String::new(), http: bed.http.clone(), running }

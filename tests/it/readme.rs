@@ -216,8 +216,17 @@ fn every_marked_block_is_run_or_compared() {
 }
 
 #[test]
-fn both_languages_show_the_same_blocks() {
+fn both_languages_show_the_same_blocks_and_a_file_as_it_is() {
     assert_eq!(all_blocks(".md"), all_blocks(".zh-CN.md"));
+    for name in ["redis", "move", "after-login", "operation", "accounts"] {
+        let [english, chinese] = [".md", ".zh-CN.md"].map(|ending| page(&format!("docs/{name}{ending}")));
+        assert_eq!(blocks(&english), blocks(&chinese), "{name}");
+        for shown in [&english, &chinese].map(|page| page.split("<!-- same as: ").skip(1)).into_iter().flatten() {
+            let (file, rest) = shown.split_once(" -->\n```").expect("a block");
+            let (_, shown) = rest.split_once('\n').expect("a language");
+            assert!(shown.starts_with(&format!("{}```\n", page(file))), "docs/{name} shows another {file}");
+        }
+    }
 }
 
 #[test]

@@ -101,30 +101,6 @@ fn users(bed: &TestBed, act: &str, login: &Answer, succeeds: bool) {
     assert_eq!(output.status.success(), succeeds, "{output:?}");
 }
 
-/// Somebody deletes the keys, or a failover has lost them.
-#[tokio::test]
-async fn ends_that_redis_has_lost_are_made_again_by_a_process_that_has_seen_them() {
-    let bed = TestBed::start().await;
-    let (one, all) = (bed.log_in("lin").await.expect_login(), bed.log_in("mei").await.expect_login());
-    bed.log_out(&one, false).await;
-    bed.log_out(&all, true).await;
-    // Nobody else reads the stream.
-    let reads = || bed.redis.calls().get("xrange").copied().unwrap_or_default();
-    let before = reads();
-    until("wxmint has read the stream twice", PATIENCE, async || reads() >= before + 4).await;
-    let keys: Vec<String> = bed.redis.command(&["KEYS", "wxmint:*end*"]);
-    assert!(keys.len() >= 3, "{keys:?}");
-    for key in &keys {
-        bed.redis.command::<()>(&["DEL", key]);
-    }
-    let late = bed.sidecar().ready().await;
-    for login in [&one, &all] {
-        until("wxmint knows the end again", PATIENCE, async || !bed.accepts(login).await).await;
-        until_refused(&late, login).await;
-    }
-    bed.service().says("Redis has lost revocations").await;
-}
-
 /// A frozen replica keeps nobody out: what a failover would take back leaves an older token alive.
 #[tokio::test]
 async fn with_one_login_a_login_waits_for_no_replica() {

@@ -74,8 +74,6 @@ async fn the_phone_logs_the_page_in_and_the_page_has_one_token_of_the_same_user(
         (Some(43), "no-store")
     );
 
-    let pending = bed.poll(&request).await.expect_oauth(400, "authorization_pending");
-    assert!(pending.json().get("scanned").is_none(), "nobody has looked");
     let looked = bed.look(&phone, &code.to_lowercase().replace('-', " ")).await;
     assert_eq!((looked.status, looked.header("cache-control")), (200, "no-store"));
     let shown = looked.json();
@@ -86,6 +84,10 @@ async fn the_phone_logs_the_page_in_and_the_page_has_one_token_of_the_same_user(
     assert!(choices.len() == 3 && choices.contains(&Some(&number)), "{shown}");
     assert_eq!(bed.look(&phone, &code).await.json()["choices"], shown["choices"], "always the same");
 
+    // RFC 8628 section 3.5. `attacks` has a request at which nobody has looked.
+    let pending = bed.poll(&request).await.expect_oauth(400, "authorization_pending");
+    assert_eq!(pending.json()["scanned"], true);
+    bed.poll(&request).await.expect_oauth(400, "slow_down");
     assert_eq!(bed.approve(Some(&phone), "lin", &code, Some(&number)).await.status, 204);
     let page = bed.poll(&request).await.expect_login();
     let (own, of_phone) = (page.claims(), phone.claims());

@@ -62,34 +62,22 @@ impl Cluster {
         merged(&claims, members)
     }
 
-    /// Tokens that are like a good one with these claims, but for one thing that makes them nobody's.
+    /// Tokens that are like a good one with these claims, but for one thing that makes them nobody's. The tests of
+    /// crates/verify have a row for each claim and each parameter.
     pub(crate) fn forged(&self, claims: Value) -> Vec<(&'static str, String)> {
         let claimed = self.claims(claims.clone());
         let unsigned = |alg| joined(&self.header(json!({"alg": alg})).to_string(), &claimed.to_string());
         let hmac = hmac::Key::new(hmac::HMAC_SHA256, self.key.pem().as_bytes());
         let with =
             |header, members| self.key.token(&self.header(header).to_string(), &merged(&claimed, members).to_string());
-        let audience = claims["aud"].as_str().map_or(format!("{ISSUER}/admin"), str::to_owned);
         let twice = r#"{"alg":"ES256","kid":"first","kid":"first"}"#;
         vec![
             ("more behind the subject", with(json!({}), json!({"sub": format!("{ACCOUNT}s")}))),
-            ("less of the subject", with(json!({}), json!({"sub": ACCOUNT.trim_end_matches('s')}))),
-            ("the subject in capitals", with(json!({}), json!({"sub": ACCOUNT.to_uppercase()}))),
-            ("the subject in a list", with(json!({}), json!({"sub": [ACCOUNT]}))),
-            ("a slash behind the issuer", with(json!({}), json!({"iss": format!("{}/", self.url())}))),
-            ("a slash behind the audience", with(json!({}), json!({"aud": format!("{audience}/")}))),
-            ("no audience", with(json!({}), json!({"aud": null}))),
-            ("no end", with(json!({}), json!({"exp": null}))),
-            ("issued in the future", with(json!({}), json!({"iat": now() + 90}))),
             ("no kid", with(json!({"kid": null}), json!({}))),
             ("two kids", self.key.token(twice, &claimed.to_string())),
-            ("a URL of keys", with(json!({"jku": self.server.url(KEYS)}), json!({}))),
-            ("a URL of certificates", with(json!({"x5u": self.server.url(KEYS)}), json!({}))),
-            ("EdDSA by a key of ES256", with(json!({"alg": "EdDSA"}), json!({}))),
             ("another namespace", with(json!({}), json!({"sub": "system:serviceaccount:other:orders"}))),
             ("another audience", with(json!({}), json!({"aud": ["https://kubernetes.default.svc"]}))),
             ("expired", with(json!({}), json!({"iat": now() - 200, "nbf": null, "exp": now() - 61}))),
-            ("not yet valid", with(json!({}), json!({"nbf": now() + 90}))),
             ("a life of more than a day", with(json!({}), json!({"exp": now() + 86_401}))),
             ("an access token", with(json!({"typ": "at+jwt"}), json!({}))),
             ("alg none", with_signature(&unsigned("none"), b"")),

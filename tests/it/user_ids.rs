@@ -75,7 +75,7 @@ fn programs_of_a_business_compute_the_vectors() {
     // The first of each kind, and each half of the file by each program.
     for (program, some) in [
         (&["python3", "user_id.py"][..], &vectors[..]),
-        (&["java", "UserId.java"], &vectors[1..4]),
+        (&["java", "-XX:TieredStopAtLevel=1", "UserId.java"], &vectors[1..4]),
         (&["go", "run", "user_id.go"], &vectors[2..4]),
     ] {
         for vector in some {
@@ -117,7 +117,7 @@ async fn nobody_is_refused_or_another_user_while_redis_is_emptied_under_load() {
     for kind in KINDS {
         let bed = TestBed::builder().user_ids(kind, ID_KEY).start().await;
         let (mut users, mut logins) = (BTreeMap::new(), 0);
-        for _ in 0..3 {
+        for _ in 0..2 {
             let load = Load::start(&bed).await;
             sleep(Duration::from_secs(1)).await;
             bed.redis.command::<()>(&["FLUSHALL"]);
@@ -128,7 +128,7 @@ async fn nobody_is_refused_or_another_user_while_redis_is_emptied_under_load() {
                 logins += 1;
             }
         }
-        assert!(users.len() == 20 && logins > 60, "{logins} logins of {users:?}");
+        assert!(users.len() == 20 && logins > 40, "{logins} logins of {users:?}");
     }
 }
 

@@ -1,9 +1,9 @@
 //! `wxmint users`, as an operator runs it: by hand, by script, several at once.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fs, thread};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,7 +13,6 @@ use crate::support::{Ended, Terminal, on_a_full_disk, wxmint};
 const PASSWORD: &str = "correct horse battery staple";
 /// A hash begins so.
 const HASH: &str = "$argon2id$v=19$m=1";
-const ADDERS: usize = 6;
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -160,21 +159,6 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     }
     assert_refused(on_a_full_disk(&command(&path, &["add", "bob"])), PASSWORD, &path, 1, "users: File too large");
     assert_refused(on_a_full_disk(&command(&path, &["remove", "alice"])), "", &path, 1, "users: File too large");
-}
-
-#[test]
-fn six_at_once_lose_nothing() {
-    let (_folder, path) = folder();
-    thread::scope(|scope| {
-        for index in 0..ADDERS {
-            let path = &path;
-            scope.spawn(move || users(path, &["add", &format!("user{index}")]));
-        }
-    });
-    let listed = users(&path, &["list"]);
-    let is_there = |index| listed.lines().any(|line| line.starts_with(&format!("user{index}\t")));
-    assert!((0..ADDERS).all(is_there), "{listed}");
-    assert_eq!((listed.lines().count(), lines(&path).len()), (ADDERS, ADDERS + 1));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{APPID, Answer, BUSY, OTHER_APPID, TestBed, until};
+use crate::support::{APPID, Answer, BUSY, OTHER_APPID, PATIENCE, TestBed, eventually, until};
 
 /// 5 s in total.
 const DEADLINE: Duration = BUSY.saturating_add(Duration::from_secs(5));
@@ -145,10 +145,19 @@ async fn a_wechat_that_stalls_or_drips_costs_no_more_than_the_deadline() {
 #[tokio::test]
 async fn a_code_that_could_not_be_sent_is_good_when_wechat_is_back() {
     let bed = TestBed::builder().breakable_wechat().start().await;
-    bed.wechat_link().cut().await;
-    let code = bed.mint_code("lin").await;
-    bed.login(&code).await.expect_problem(503, "wechat_unavailable");
-    bed.wechat_link().restore().await;
-    bed.login(&code).await.expect_login();
-    assert_eq!(bed.wechat.exchanges().await, 1);
+    let outage = async || {
+        let asked = bed.wechat.exchanges().await;
+        bed.wechat_link().cut().await;
+        let code = bed.mint_code("lin").await;
+        let refused = bed.login(&code).await;
+        bed.wechat_link().restore().await;
+        let again = bed.login(&code).await;
+        // A busy machine may be too slow for Redis' deadline, and then WeChat is not what refuses.
+        let is_slow = [&refused, &again].iter().any(|answer| answer.json()["code"] == "store_unavailable");
+        (!is_slow).then_some((refused, again, bed.wechat.exchanges().await - asked))
+    };
+    let (refused, again, asked) = eventually("a machine that is fast enough", PATIENCE, outage).await;
+    refused.expect_problem(503, "wechat_unavailable");
+    again.expect_login();
+    assert_eq!(asked, 1);
 }

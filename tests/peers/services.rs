@@ -21,7 +21,11 @@ pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) 
     let ours =
         ["tests/peers/ended/Orders.java", "examples/move/spring/src/main/java/com/example/orders/OldTokens.java"];
     let mut javac = Command::new("javac");
-    javac.current_dir(&folder).args(["-d", ".", "-sourcepath", "library/src/main/java"]).args(ours.map(repository));
+    javac
+        .arg("-J-XX:TieredStopAtLevel=1")
+        .args(["-d", ".", "-sourcepath", "library/src/main/java"])
+        .args(ours.map(repository))
+        .current_dir(&folder);
     let compiled = javac.output().unwrap_or_else(|error| panic!("javac: {error}; run: make setup"));
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let (port, url) = (free_port(), format!("http://{issuer}"));

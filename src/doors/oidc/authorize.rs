@@ -100,8 +100,7 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
     let shown = async {
         let clients = scan.clients();
         let asked = own_page(&request, &worker, &clients)?;
-        let opened = open_request(&request, &worker, &scan, asked.client, visitor(&request)).await?;
-        let (code, device) = opened;
+        let (code, device) = open_request(&request, &worker, &scan, asked.client, visitor(&request)).await?;
         Ok(private(Shown {
             device_code: code.expose(),
             picture: format!("/device/{}/code.jpg", code.user_code().shown()),
@@ -171,9 +170,8 @@ pub(super) async fn let_in(
 ) -> Result<String, LoginError> {
     let hint = asked.id_token_hint.as_deref().and_then(|hint| OwnJwt::read(&worker.issuer, hint));
     let hinted = hint.as_ref().and_then(OwnJwt::subject);
-    let to = |members: &[_]| {
-        back(&asked.redirect_uri, asked.state.as_deref(), worker.issuer.settings.issuer.as_str(), members)
-    };
+    let issuer = worker.issuer.settings.issuer.as_str();
+    let to = |members: &[_]| back(&asked.redirect_uri, asked.state.as_deref(), issuer, members);
     if hinted.is_some_and(|user| user != grant.token.user.as_str()) {
         let description = "Another user has logged in than the one of id_token_hint.";
         return Ok(to(&[("error", "login_required"), ("error_description", description)]));

@@ -4,22 +4,27 @@
 //! Only hashes of codes and refresh tokens are kept. A refresh token is followed by one that is derived from it and a
 //! salt, so that whoever repeats the request, because the answer was lost, gets the same answer.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use wxmint_ids::{AppId, ClientId};
+use wxmint_ids::AppId;
 use wxmint_keys::token::Issued;
-use wxmint_store::{StoreError, short_digest};
+use wxmint_store::{StoreError, short_digest, unreadable};
 
 use crate::login::LoginError;
 
 /// How long a code can be used, and how much longer it is known that it was.
 pub(super) const CODE_TTL: Duration = Duration::from_secs(60);
 pub(super) const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
+/// The longest life of a token, and of `refresh`.
+pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
+/// The logins of a user at a client that can live at a time: three browsers that log in anew on each of 30 days. The
+/// oldest ends when there are more, so that nobody fills the store.
+pub(super) const MOST_LOGINS: usize = 100;
 
 /// A site may fetch this for a code.
 #[derive(Clone, Serialize, Deserialize)]
@@ -117,8 +122,11 @@ pub(super) fn hash(text: &str) -> String {
 
 /// Reads what was written here, unless somebody has changed it.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|_| StoreError { reason: "what is kept of a site's login cannot be read".into() })
+    serde_json::from_str(text).map_err(|_| unreadable("a login of a site"))
+}
+
+fn parsed<T: FromStr>(text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| unreadable("a login of a site"))
 }
 
 pub(super) fn json(value: &impl Serialize) -> String {
@@ -126,21 +134,16 @@ pub(super) fn json(value: &impl Serialize) -> String {
 }
 
 impl Family {
-    pub(super) fn client(&self) -> Option<ClientId> {
-        self.client.parse().ok()
-    }
-
     pub(super) fn app(&self) -> Result<AppId, StoreError> {
-        self.app.parse().map_err(|_| StoreError { reason: "the app of a site's login cannot be read".into() })
+        parsed(&self.app)
     }
 
     /// A token of it, by which it is ended.
     pub(super) fn token(&self, jti: &str, iat: i64, exp: i64) -> Result<Issued, StoreError> {
-        let unreadable = || StoreError { reason: "a token of a site's login cannot be read".into() };
         Ok(Issued {
-            user: self.user.parse().map_err(|_| unreadable())?,
-            app: self.client.parse::<ClientId>().map_err(|_| unreadable())?.0,
-            id: jti.parse().map_err(|_| unreadable())?,
+            user: parsed(&self.user)?,
+            app: parsed(&self.client)?,
+            id: parsed(jti)?,
             issued_at: iat,
             expires_at: exp,
         })
@@ -148,6 +151,11 @@ impl Family {
 
     pub(super) fn first(&self) -> Result<Issued, StoreError> {
         self.token(&self.sid, self.login_at, self.expires_at)
+    }
+
+    /// The logins of one user at one client count together.
+    pub(super) fn list(&self) -> String {
+        format!("families:{}:{}", self.client, self.user)
     }
 
     /// For how long anything of it can be valid.

@@ -66,7 +66,7 @@ impl LoginWorker {
     /// A code is used up by whoever shows it as its own client, also without the verifier.
     pub(super) async fn redeem_code(&self, shown: &ShownCode, client: &Client, now: DateTime<Utc>) -> Outcome {
         let found = self.find_code(&shown.code).await?;
-        let Some(kept) = found.filter(|kept| kept.family.client().as_ref() == Some(&client.id)) else {
+        let Some(kept) = found.filter(|kept| kept.family.client == client.id.as_str()) else {
             return Ok(Err(NotGiven::Unknown));
         };
         let first = kept.family.first()?;
@@ -84,6 +84,7 @@ impl LoginWorker {
         let (key, secret) = (family::random()?, family::random()?);
         family.key = hash(&key);
         let refresh = family.until.map(|_| family::written(&family.sid, 1, &key, &secret));
+        self.make_room(&family, now).await?;
         self.keep_family(&family, &first, refresh.as_deref().map(hash).unwrap_or_default(), at).await?;
         // Whatever ends the user from here on finds the family; what came before is seen now.
         if self.bound_of(&family).await?.is_none() {
@@ -148,8 +149,7 @@ fn id_claims(
     nonce: Option<&str>,
     now: DateTime<Utc>,
 ) -> Map<String, Value> {
-    let mut claims = Map::new();
-    for (name, value) in [
+    let claims = [
         ("sub", json!(issued.user.as_str())),
         ("aud", json!(client.id.as_str())),
         ("iat", json!(now.timestamp())),
@@ -157,9 +157,7 @@ fn id_claims(
         ("auth_time", json!(family.login_at)),
         ("sid", json!(family.sid)),
         ("amr", json!(["wechat"])),
-    ] {
-        claims.insert(name.to_owned(), value);
-    }
-    claims.extend(nonce.map(|nonce| ("nonce".to_owned(), nonce.into())));
-    claims
+    ];
+    let claims = claims.into_iter().chain(nonce.map(|nonce| ("nonce", json!(nonce))));
+    claims.map(|(name, value)| (name.to_owned(), value)).collect()
 }

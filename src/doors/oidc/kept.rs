@@ -1,14 +1,17 @@
 //! The store keeps codes and families. Here is how, and how a family ends.
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
+use serde::de::DeserializeOwned;
 use wxmint_ids::AppId;
 use wxmint_keys::token::Issued;
 
 use super::family::{
-    CODE_KNOWN, CODE_TTL, CodeGrant, Family, Rotation, family_key, hash, json, last_key, random, read, rotation_key,
+    CODE_KNOWN, CODE_TTL, CodeGrant, Family, LONGEST_LIFE, MOST_LOGINS, Rotation, family_key, hash, json, last_key,
+    random, read, rotation_key,
 };
 use super::request::AuthorizeRequest;
-use super::store::{self, discard, keep, keep_first, kept};
+use super::store::{self, discard, enlist, keep, keep_first, kept, strike};
 use crate::doors::scan::store::Grant;
 use crate::login::{LoginError, LoginWorker};
 
@@ -45,9 +48,12 @@ impl LoginWorker {
         Ok(code)
     }
 
+    async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LoginError> {
+        Ok(kept(&*self.store, key).await?.map(|text| read(&text)).transpose()?)
+    }
+
     pub(super) async fn find_code(&self, code: &str) -> Result<Option<CodeGrant>, LoginError> {
-        let found = kept(&*self.store, &["code:", &hash(code)].concat()).await?;
-        Ok(found.map(|text| read(&text)).transpose()?)
+        self.find(&["code:", &hash(code)].concat()).await
     }
 
     /// Whether this is the first use of a code.
@@ -63,33 +69,52 @@ impl LoginWorker {
     }
 
     pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>, LoginError> {
-        let found = kept(&*self.store, &family_key(sid)).await?;
-        Ok(found.map(|text| read(&text)).transpose()?)
+        self.find(&family_key(sid)).await
     }
 
     pub(super) async fn find_rotation(&self, sid: &str, number: u32) -> Result<Option<Rotation>, LoginError> {
-        let found = kept(&*self.store, &rotation_key(sid, number)).await?;
-        Ok(found.map(|text| read(&text)).transpose()?)
+        self.find(&rotation_key(sid, number)).await
+    }
+
+    /// Counts a login before it is kept, and ends the user's oldest ones at this client that are too many. It is the
+    /// newest, whatever the clock says.
+    pub(super) async fn make_room(&self, family: &Family, now: DateTime<Utc>) -> Result<(), LoginError> {
+        let (list, sid) = (family.list(), &family.sid);
+        let mut listed = enlist(&*self.store, &list, sid, family.login_at, LONGEST_LIFE).await?;
+        listed.retain(|other| other != sid);
+        for sid in listed.iter().take((listed.len() + 1).saturating_sub(MOST_LOGINS)) {
+            match self.find_family(sid).await? {
+                Some(oldest) => self.end_family(&oldest, now).await?,
+                None => strike(&*self.store, &list, sid).await?,
+            }
+        }
+        Ok(())
     }
 
     /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here.
     pub(super) async fn end_family(&self, family: &Family, now: DateTime<Utc>) -> Result<(), LoginError> {
-        let sid = &family.sid;
+        let (store, sid) = (&*self.store, &family.sid);
         self.end_if_alive(&family.first()?, now).await?;
         self.end_last(family, now).await?;
-        discard(&*self.store, &family_key(sid)).await?;
-        self.end_last(family, now).await
+        discard(store, &family_key(sid)).await?;
+        let ended = self.end_last(family, now).await?;
+        strike(store, &family.list(), sid).await?;
+        // Nobody asks for these any more.
+        let left = ended.map(|number| rotation_key(sid, number)).chain([last_key(sid)]);
+        Ok(try_join_all(left.map(async |key| discard(store, &key).await)).await.map(drop)?)
     }
 
-    async fn end_last(&self, family: &Family, now: DateTime<Utc>) -> Result<(), LoginError> {
+    /// Ends the tokens that can be alive, and returns their numbers.
+    async fn end_last(&self, family: &Family, now: DateTime<Utc>) -> Result<std::ops::RangeInclusive<u32>, LoginError> {
         let last = kept(&*self.store, &last_key(&family.sid)).await?;
-        let Some(last) = last.and_then(|text| text.parse::<u32>().ok()) else { return Ok(()) };
-        for number in last.saturating_sub(1)..=last.saturating_add(1) {
+        let last = last.and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
+        let numbers = last.saturating_sub(1)..=last.saturating_add(1);
+        for number in numbers.clone() {
             if let Some(given) = self.find_rotation(&family.sid, number).await? {
                 self.end_if_alive(&family.token(&given.jti, given.iat, given.exp)?, now).await?;
             }
         }
-        Ok(())
+        Ok(numbers)
     }
 
     pub(super) async fn end_if_alive(&self, token: &Issued, now: DateTime<Utc>) -> Result<(), LoginError> {

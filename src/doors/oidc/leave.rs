@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, pairs, private, read_body, read_form,
+    Answer, Fields, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, private, read_body, read_form,
     to_the_end,
 };
 use wxmint_ids::{ClientId, UserId};
@@ -16,7 +16,7 @@ use wxmint_store::TokenState;
 use super::family::RefreshToken;
 use super::own_jwt::OwnJwt;
 use super::page::{Page, page};
-use super::request::{is_registered, is_site};
+use super::request::{Query, is_registered, is_site};
 use super::texts::Why;
 use super::told::LOGGED_OUT;
 use super::{AtDoor, no_sites, root};
@@ -136,17 +136,14 @@ pub(super) async fn end_session_by_post(request: HttpRequest, payload: Payload, 
 }
 
 async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) -> Answer {
-    let (members, clients) = (pairs(form), scan.clients());
+    let (query, clients) = (Query::of(form), scan.clients());
     no_sites(&clients)?;
-    let one = |name: &str| {
-        let mut values = members.iter().filter(|(other, value)| other == name && !value.is_empty());
-        values.next().map(|(_, value)| value.as_str()).filter(|_| values.next().is_none())
-    };
+    let one = |name: &str| query.one(name).ok().flatten();
     let hint = one("id_token_hint").and_then(|hint| OwnJwt::read(&worker.issuer, hint));
     let hint = hint.as_ref().and_then(OwnJwt::id_token);
     let named: Option<ClientId> = one("client_id").and_then(|id| id.parse().ok());
     // Two clients, or a hint that cannot be read: nobody is logged out, and a page says so.
-    let is_torn = members.iter().any(|(name, value)| name == "id_token_hint" && !value.is_empty()) && hint.is_none()
+    let is_torn = query.one("id_token_hint") != Ok(None) && hint.is_none()
         || hint.as_ref().zip(named.as_ref()).is_some_and(|((_, of), named)| of != named);
     let root = root(&worker);
     let refused = |why| Ok(page(request, &root, &Page::failed(why)));
@@ -156,7 +153,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     let client = hint.as_ref().map(|(_, of)| of).or(named.as_ref()).and_then(|id| clients.get(id));
     if let Some((sid, of)) = &hint
         && let Some(family) = worker.login.find_family(sid).await?
-        && family.client().as_ref() == Some(of)
+        && family.client == of.as_str()
     {
         worker.login.end_family(&family, now()).await?;
         oidc.told.tell(request, LOGGED_OUT, of, family.user.parse().ok().as_ref());

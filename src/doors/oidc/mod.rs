@@ -33,7 +33,7 @@ use std::any::Any;
 use std::future::ready;
 use std::sync::{Arc, OnceLock};
 
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
@@ -41,9 +41,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_findings::{Finding, Words};
-use wxmint_http::described::{DescribedRoute, GET, POST, RouteTable, Routes, routes};
+use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use wxmint_http::page::{CSS, JS, answer};
-use wxmint_http::{Problem, ProblemDocument, not_found};
+use wxmint_http::{Problem, ProblemDocument, not_found, readable};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
@@ -59,7 +59,7 @@ use crate::issuer::state::IssuerWorker;
 
 routes! {
     #[openapi(tags((name = "sites", description = "For sites that speak OpenID Connect")))]
-    GET "/authorize" authorize::authorize [STORE], HEAD;
+    READ "/authorize" authorize::authorize [STORE], HEAD;
     POST "/authorize" authorize::authorize_by_post [ANY], BODY;
     POST "/authorize/scan" authorize::scan [ANY, LIMIT], BODY;
     POST "/authorize/poll" authorize::poll [ANY, LIMIT], BODY;
@@ -137,7 +137,7 @@ struct Metadata {
 #[async_trait(?Send)]
 impl Door for Oidc {
     fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
-        let file = |path, kind, content| web::resource(path).route(web::get().to(move || ready(answer(kind, content))));
+        let file = |path, kind, content| readable(path, move || ready(answer(kind, content)));
         config
             .service(file("/authorize/page.css", CSS, include_str!("page.css")))
             .service(file("/authorize/page.js", JS, include_str!("page.js")))

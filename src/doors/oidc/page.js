@@ -2,6 +2,8 @@
 // what the site asks for, and each step sends it again.
 const [scan, code, match, number, status, again] = ["scan", "code", "match", "number", "status", "again"].map((id) => document.getElementById(id));
 const MOST_ROUNDS = 10;
+// So many polls after a scan, the person may want another code: the phone's page was closed, or somebody else's has scanned.
+const PATIENCE = 15;
 if (scan.dataset.color) document.documentElement.style.setProperty("--site", scan.dataset.color);
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 const show = (state) => {
@@ -26,20 +28,26 @@ async function round() {
   const shown = await ask("scan");
   if (!shown) return "expired";
   const until = performance.now() + 1000 * (shown.expires_in - 5);
-  let { interval } = shown, scanned = false;
+  let { interval } = shown, scanned = 0;
   code.src = `${scan.dataset.root}${shown.picture}`;
   number.textContent = shown.match ?? "";
   match.hidden = !shown.match;
   scan.hidden = false;
+  scan.classList.remove("scanned");
   show("wait");
   while (scanned || performance.now() < until) {
     await pause(interval);
     const told = await ask("poll", { device_code: shown.device_code });
-    scanned ||= told?.state === "scanned";
     if (told?.state === "slow") interval += 5;
-    else if (told?.state === "wait" || told?.state === "scanned") show(told.state);
-    else if (told?.location) {
+    else if (told?.state === "wait") show("wait");
+    else if (told?.state === "scanned") {
+      show("scanned");
+      scan.classList.add("scanned");
+      scanned += 1;
+      again.hidden = scanned <= PATIENCE;
+    } else if (told?.location) {
       show("going");
+      // A 303 would lead the request there, and not the page. This page is left out of the browser's history.
       location.replace(told.location);
       await new Promise(() => {});
     } else if (told) return told.state;
@@ -48,10 +56,8 @@ async function round() {
 }
 
 code.addEventListener("error", () => pause(5).then(() => { code.src = code.src.replace(/(\?.*)?$/, `?${Math.random()}`); }));
-for (;;) {
-  show("loading");
-  let ended = "expired";
-  for (let rounds = 0; rounds < MOST_ROUNDS && ended === "expired"; rounds++) ended = await round();
-  show(ended === "denied" ? "denied" : "paused");
-  await new Promise((done) => again.addEventListener("click", done, { once: true }));
-}
+again.addEventListener("click", () => location.reload());
+show("loading");
+let ended = "expired";
+for (let rounds = 0; rounds < MOST_ROUNDS && ended === "expired"; rounds++) ended = await round();
+show(ended === "denied" ? "denied" : "paused");

@@ -1,7 +1,5 @@
 //! The pages that people see, rendered here: no script, style or picture from elsewhere, and none in the page itself.
 
-use std::fmt;
-
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use wxmint_http::page::{HTML, answer};
@@ -32,19 +30,9 @@ impl Page<'_> {
 }
 
 /// A text of anybody, in HTML.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|letter| match letter {
-            '&' => f.write_str("&amp;"),
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '"' => f.write_str("&quot;"),
-            '\'' => f.write_str("&#39;"),
-            other => write!(f, "{other}"),
-        })
-    }
+fn escaped(text: &str) -> String {
+    let letters = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")];
+    letters.into_iter().fold(text.to_owned(), |text, (letter, written)| text.replace(letter, written))
 }
 
 /// Whether the browser, or the site, wants Chinese: `ui_locales` first, then what the browser likes best of the two.
@@ -65,27 +53,27 @@ fn is_chinese(request: &HttpRequest) -> bool {
 /// `root` is the path of the issuer, below which the files of the page are.
 pub(super) fn page(request: &HttpRequest, root: &str, page: &Page<'_>) -> HttpResponse {
     let language = usize::from(is_chinese(request));
-    let t = |text: Text| text[language];
+    let t = |code: &str| text(code)[language];
     let (title, body, status) = match page {
         Page::Scan { client, cancel, web } => {
-            (format!("{} · {}", t(LOG_IN), client.name), scan(client, cancel, *web, root, t), StatusCode::OK)
+            (format!("{} · {}", t("log_in"), client.name), scan(client, cancel, *web, root, t), StatusCode::OK)
         }
         Page::Failed { why, again } => {
             let again =
-                again.iter().map(|to| format!("<p><a class=\"go\" href=\"{}\">{}</a></p>", Escaped(to), t(AGAIN)));
-            let again: String = again.collect();
-            let title = t(match why {
-                Why::LogoutAddress => LEFT,
-                Why::Logout => NOT_LEFT,
-                _ => NOT_POSSIBLE,
-            });
-            (title.to_owned(), format!("<h1>{title}</h1><p>{}</p>{again}", t(why.text())), why.status())
+                again.as_ref().map(|to| format!("<p><a class=\"go\" href=\"{}\">{}</a></p>", escaped(to), t("again")));
+            let again = again.unwrap_or_default();
+            let title = match why {
+                Why::LogoutAddress => t("left"),
+                Why::Logout => t("not_left"),
+                _ => t("not_possible"),
+            };
+            (title.to_owned(), format!("<h1>{title}</h1><p>{}</p>{again}", t(why.code())), why.status())
         }
         Page::Left(client) => {
             let name =
-                client.map(|client| format!("<p class=\"site\">{}</p>", Escaped(&client.name))).unwrap_or_default();
-            let body = format!("{name}<h1>{}</h1><p>{}</p>", t(LEFT), t(CLOSE));
-            (t(LEFT).to_owned(), body, StatusCode::OK)
+                client.map(|client| format!("<p class=\"site\">{}</p>", escaped(&client.name))).unwrap_or_default();
+            let body = format!("{name}<h1>{}</h1><p>{}</p>", t("left"), t("close"));
+            (t("left").to_owned(), body, StatusCode::OK)
         }
     };
     let html = format!(
@@ -93,7 +81,7 @@ pub(super) fn page(request: &HttpRequest, root: &str, page: &Page<'_>) -> HttpRe
          <meta name=\"robots\" content=\"noindex\"><title>{}</title><link rel=\"stylesheet\" href=\"{root}/docs/look.css\">\
          <link rel=\"stylesheet\" href=\"{root}/authorize/page.css\"><main>{body}</main></html>\n",
         ["en", "zh-CN"][language],
-        Escaped(&title),
+        escaped(&title),
     );
     let mut page = answer(HTML, html);
     *page.status_mut() = status;
@@ -102,11 +90,12 @@ pub(super) fn page(request: &HttpRequest, root: &str, page: &Page<'_>) -> HttpRe
     page
 }
 
-fn scan(client: &Client, cancel: &str, web: Option<&str>, root: &str, t: impl Fn(Text) -> &'static str) -> String {
-    let states: String = STATES.iter().map(|(state, text)| format!(" data-{state}=\"{}\"", t(*text))).collect();
-    let color = client.site.color.as_ref().map(|color| format!(" data-color=\"{}\"", Escaped(color)));
-    let web = web
-        .map(|query| format!("<p><a class=\"go\" href=\"{root}/authorize/web?{}\">{}</a></p>", Escaped(query), t(WEB)));
+fn scan(client: &Client, cancel: &str, web: Option<&str>, root: &str, t: impl Fn(&str) -> &'static str) -> String {
+    let states: String = STATES.iter().map(|state| format!(" data-{state}=\"{}\"", t(state))).collect();
+    let color = client.site.color.as_ref().map(|color| format!(" data-color=\"{}\"", escaped(color)));
+    let web = web.map(|query| {
+        format!("<p><a class=\"go\" href=\"{root}/authorize/web?{}\">{}</a></p>", escaped(query), t("web"))
+    });
     format!(
         "<script type=\"module\" src=\"{root}/authorize/page.js\"></script><p class=\"site\">{name}</p><h1>{}</h1>\
          <noscript><p class=\"notice\">{}</p></noscript>\
@@ -114,16 +103,43 @@ fn scan(client: &Client, cancel: &str, web: Option<&str>, root: &str, t: impl Fn
          <p id=\"match\">{} <strong id=\"number\"></strong></p></div>\
          <p id=\"status\" role=\"status\"{states}></p><p><button id=\"again\" class=\"go\" hidden>{}</button></p>{web}\
          <p><a href=\"{}\">{}{name}</a></p>",
-        t(LOG_IN),
-        t(NO_SCRIPT),
-        t(SCAN),
-        t(PICTURE),
-        t(TAP),
-        t(AGAIN),
-        Escaped(cancel),
-        t(BACK),
-        name = Escaped(&client.name),
+        t("log_in"),
+        t("no_script"),
+        t("scan"),
+        t("picture"),
+        t("tap"),
+        t("again"),
+        escaped(cancel),
+        t("back"),
+        name = escaped(&client.name),
         color = color.unwrap_or_default(),
         web = web.unwrap_or_default(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_page_speaks_the_language_of_the_site_or_else_of_the_browser() {
+        for (liked, locales, language) in [
+            ("", "", "en"),
+            ("fr, zh-TW;q=0.9, en;q=0.8", "", "zh-CN"),
+            ("de,en-US;q=0.7,zh;q=0.3", "", "en"),
+            ("zh-CN", "en", "en"),
+            ("en", "fr+zh-CN", "zh-CN"),
+        ] {
+            let request = TestRequest::get().uri(&format!("/authorize?ui_locales={locales}"));
+            let request = request.insert_header((header::ACCEPT_LANGUAGE, liked)).to_http_request();
+            assert_eq!(is_chinese(&request), language == "zh-CN", "{liked} {locales}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_anybody_is_no_html() {
+        assert_eq!(escaped("<a b='&amp;' c=\"1\">"), "&lt;a b=&#39;&amp;amp;&#39; c=&quot;1&quot;&gt;");
+    }
 }

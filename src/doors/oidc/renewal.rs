@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use wxmint_keys::token::ExtraClaims;
-use wxmint_store::TokenState;
+use wxmint_store::{LimitKey, Meter, TokenState};
 
 use super::family::{self, Family, RefreshToken, Rotation, hash, json};
 use super::grants::{NotGiven, Outcome, refresh_life};
 use super::store::{self, discard, keep, keep_first, kept};
 use crate::doors::scan::clients::Client;
-use crate::login::{LoginError, LoginWorker, mark_of_client};
+use crate::login::{LoginError, LoginWorker, OPENID, mark_of_client};
 
 /// For how long the same refresh token is answered the same: answers are lost.
 const ANSWERED_AGAIN: Duration = Duration::from_secs(30);
+/// Renewals, by user and client.
+const RENEWALS: &str = "oidc-renewals";
+
 impl LoginWorker {
     /// The next tokens of a family. Everything that can have ended it is asked for.
     pub(super) async fn refresh(&self, shown: &str, client: &Client, now: DateTime<Utc>) -> Outcome {
@@ -29,6 +32,7 @@ impl LoginWorker {
         let Some(before) = before.filter(|before| before.next == hash(shown)) else {
             return self.theft(&family, now).await;
         };
+        self.count_renewal(&family, shown_token.number).await?;
         let Some(claims) = self.allowed(&family, &before).await? else {
             self.end_family(&family, now).await?;
             return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
@@ -43,6 +47,14 @@ impl LoginWorker {
             return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
         }
         self.give(client, &family, (token, Some(shown_token.next(&given.salt))), &claims, None, now).await
+    }
+
+    /// A renewal asks the account backend and ends a token for all verifiers, so that a person must not choose how
+    /// often. A repetition is not counted.
+    async fn count_renewal(&self, family: &Family, number: u32) -> Result<(), LoginError> {
+        let None = self.find_rotation(&family.sid, number).await? else { return Ok(()) };
+        let meter = Meter { key: LimitKey::new(RENEWALS, family.list()), rate: self.policy.limits.openid };
+        self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(OPENID))
     }
 
     /// The claims of the account backend, unless the login has ended, or the access token that came with the refresh
@@ -67,7 +79,7 @@ impl LoginWorker {
         client: &Client,
     ) -> Result<Option<Family>, LoginError> {
         let found = self.find_family(token.sid).await?;
-        let is_own = |family: &Family| family.client().as_ref() == Some(&client.id) && family.key == hash(token.key);
+        let is_own = |family: &Family| family.client == client.id.as_str() && family.key == hash(token.key);
         Ok(found.filter(|family| family.until.is_some() && is_own(family)))
     }
 
@@ -111,16 +123,19 @@ impl LoginWorker {
         if kept(store, &family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {
             keep(store, &family::last_key(sid), &number.to_string(), family.life(at)).await?;
         }
-        // The token before the last is the oldest one that anybody has honestly, but for the first, whose end would be
-        // that of the family.
-        if let Some(old) = number.checked_sub(2)
-            && let Some(oldest) = self.find_rotation(sid, old).await?
-        {
-            if old > 0 {
-                self.end_if_alive(&family.token(&oldest.jti, oldest.iat, oldest.exp)?, now).await?;
-            }
-            discard(store, &family::rotation_key(sid, old)).await?;
+        if let Some(old) = number.checked_sub(2) {
+            self.end_old(family, old, now).await?;
         }
         Ok(Some(given))
+    }
+
+    /// The token before the last is the oldest one that anybody has honestly, but for the first, whose end would be
+    /// that of the family.
+    async fn end_old(&self, family: &Family, number: u32, now: DateTime<Utc>) -> Result<(), LoginError> {
+        let Some(oldest) = self.find_rotation(&family.sid, number).await? else { return Ok(()) };
+        if number > 0 {
+            self.end_if_alive(&family.token(&oldest.jti, oldest.iat, oldest.exp)?, now).await?;
+        }
+        Ok(discard(&*self.store, &family::rotation_key(&family.sid, number)).await?)
     }
 }

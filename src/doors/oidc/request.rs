@@ -37,15 +37,15 @@ pub(super) enum Refused {
 }
 
 /// A query, whose parameters may come twice. One without a value counts as left out (RFC 6749 section 3.1).
-struct Query(Vec<(String, String)>);
+pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         Self(pairs(text).into_iter().filter(|(_, value)| !value.is_empty()).collect())
     }
 
     /// `Err` if it comes twice.
-    fn one(&self, name: &str) -> Result<Option<&str>, ()> {
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, ()> {
         let mut values = self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
         let first = values.next();
         if values.next().is_some() { Err(()) } else { Ok(first) }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use wxmint_http::{Answer, origin, pairs, to_the_end};
+use wxmint_http::{Answer, origin, to_the_end};
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_telemetry::audit::{Activity, Event};
 
@@ -11,7 +11,7 @@ use super::authorize::let_in;
 use super::family::{hash, json, random, read as read_kept};
 use super::leave::see_other;
 use super::page::{Page, page};
-use super::request::{AuthorizeRequest, back, read};
+use super::request::{AuthorizeRequest, Query, back, read};
 use super::store::{discard, keep_first, kept};
 use super::texts::Why;
 use super::wechat::{STATE_TTL, Sent, cookie, cookie_name, failed, set_cookie};
@@ -35,11 +35,8 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let (worker, scan, _) = &at;
         let clients = scan.clients();
         no_sites(&clients)?;
-        let members = pairs(request.query_string());
-        let one = |name: &str| {
-            let mut values = members.iter().filter(|(other, _)| other == name);
-            values.next().map(|(_, value)| value.as_str()).filter(|_| values.next().is_none())
-        };
+        let query = Query::of(request.query_string());
+        let one = |name: &str| query.one(name).ok().flatten();
         let state = one("state").unwrap_or_default();
         let sent = match sent(&request, worker, state).await {
             Ok(Some(sent)) => sent,

@@ -174,15 +174,5 @@ async fn the_check_for_node_accepts_nobody_but_wxmint() {
     }
 }
 
-#[test]
-fn the_pages_show_the_check_as_it_is() {
-    let check = fs::read_to_string(repository("examples/accounts/signature.py")).expect("the example");
-    for page in ["docs/accounts.md", "docs/accounts.zh-CN.md"] {
-        let text = fs::read_to_string(repository(page)).expect("a page");
-        let shown = format!("<!-- same as: examples/accounts/signature.py -->\n```python\n{check}```\n");
-        assert!(text.contains(&shown), "{page} shows another signature.py");
-    }
-}
-
 const OTHER_BODY: &str = r#"{"idempotency_key":"another"}"#;
 const HOUR: Duration = Duration::from_secs(3600);

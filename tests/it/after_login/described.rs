@@ -25,7 +25,7 @@ async fn ask(bed: &TestBed, method: &str, path: &str, secret: &str, body: &Value
 }
 
 #[tokio::test]
-async fn the_description_names_the_methods_of_every_route_and_no_other() {
+async fn the_description_names_the_methods_of_every_route_and_no_other_and_has_one_form_of_times() {
     let business = Business::start().await;
     let document = description(&business).await;
     let paths = document["paths"].as_object().expect("paths");
@@ -45,34 +45,12 @@ async fn the_description_names_the_methods_of_every_route_and_no_other() {
     }
     assert_eq!(without.service().admin("/openapi.json").await.status, 404, "it describes what is not there");
     business.bed.service().get("/users/nobody").await.expect_problem(404, "invalid_request");
+    times_are_seconds(&document, &business.bed.service().get("/openapi.json").await.json());
 }
 
-/// The rights of the secrets.
-const HOLDERS: [(&str, &str); 3] = [("read", WITNESS), ("operate", RECEIVER), ("wechat", SHOP)];
-
-#[tokio::test]
-async fn the_description_names_the_right_that_each_route_wants() {
-    let business = Business::start().await;
-    let document = description(&business).await;
-    for (path, item) in document["paths"].as_object().expect("paths") {
-        for (method, operation) in item.as_object().expect("operations") {
-            let wanted = operation["security"][0]["bearer"][0].as_str().expect("a right");
-            for (right, secret) in HOLDERS {
-                let answer = ask(&business.bed, method, &filled(path, "nobody", "oNobody"), secret, &Value::Null).await;
-                // The receiver may read, too.
-                let has = right == wanted || (right, wanted) == ("operate", "read");
-                assert_eq!(answer.status != 403, has, "{right}: {method} {path}: {answer:?}");
-            }
-        }
-    }
-}
-
-/// A number that is a time has one form.
-#[tokio::test]
-async fn every_time_is_seconds_since_1970_or_null() {
-    let business = Business::start().await;
-    let document = description(&business).await;
-    for document in [&document, &business.bed.service().get("/openapi.json").await.json()] {
+/// Since 1970, or null: a number that is a time has one form.
+fn times_are_seconds(document: &Value, public: &Value) {
+    for document in [document, public] {
         assert!(!document.to_string().contains("date-time"), "{document}");
     }
     let mut times = BTreeSet::new();
@@ -98,6 +76,26 @@ async fn every_time_is_seconds_since_1970_or_null() {
             "since"
         ]
     );
+}
+
+/// The rights of the secrets.
+const HOLDERS: [(&str, &str); 3] = [("read", WITNESS), ("operate", RECEIVER), ("wechat", SHOP)];
+
+#[tokio::test]
+async fn the_description_names_the_right_that_each_route_wants() {
+    let business = Business::start().await;
+    let document = description(&business).await;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let wanted = operation["security"][0]["bearer"][0].as_str().expect("a right");
+            for (right, secret) in HOLDERS {
+                let answer = ask(&business.bed, method, &filled(path, "nobody", "oNobody"), secret, &Value::Null).await;
+                // The receiver may read, too.
+                let has = right == wanted || (right, wanted) == ("operate", "read");
+                assert_eq!(answer.status != 403, has, "{right}: {method} {path}: {answer:?}");
+            }
+        }
+    }
 }
 
 /// A request of each kind, and where the document describes it. What changes most comes last.

@@ -13,24 +13,16 @@ use crate::support::{APPID, Process, free_port, repository, tools};
 const ASKING: [&str; 9] =
     ["describe", "generate", "signature", "encrypt-keys", "access-token", "renew", "person", "openids", "end"];
 const RUNNING: [&str; 4] = ["service", "service-python", "receiver", "receiver-python"];
-const SHOWN: [&str; 2] = ["sale.mjs", "message.mjs"];
 
-fn page(ending: &str) -> String {
-    fs::read_to_string(repository(format!("docs/after-login{ending}"))).expect("a page")
+fn page() -> String {
+    fs::read_to_string(repository("docs/after-login.md")).expect("a page")
 }
 
 #[test]
-fn both_languages_have_the_same_commands_and_show_the_files() {
-    let [english, chinese] = [".md", ".zh-CN.md"].map(page);
-    assert_eq!(blocks(&english), blocks(&chinese));
+fn every_command_is_run_and_the_examples_want_what_is_tested() {
     let mut known = [&ASKING[..], &RUNNING].concat();
     known.sort_unstable();
-    assert_eq!(blocks(&english).into_keys().collect::<Vec<_>>(), known);
-    for name in SHOWN.map(|name| format!("examples/after-login/{name}")) {
-        let file = fs::read_to_string(repository(&name)).expect("an example");
-        let shown = format!("<!-- same as: {name} -->\n```js\n{file}```\n");
-        assert!(english.contains(&shown) && chinese.contains(&shown), "another {name}");
-    }
+    assert_eq!(blocks(&page()).into_keys().collect::<Vec<_>>(), known);
     for folder in ["after-login", "pushes"] {
         let wanted = fs::read_to_string(repository(format!("examples/{folder}/requirements.txt"))).expect("a file");
         let tested = fs::read_to_string(repository("tests/tools/requirements.txt")).expect("a file");
@@ -94,7 +86,7 @@ impl Shell {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_page_do_what_it_says() {
-    let (business, page) = (Business::start().await, page(".md"));
+    let (business, page) = (Business::start().await, page());
     let (shell, commands) = (Shell::of(&business).await, blocks(&page));
     for name in ASKING {
         let output = shell.command(&commands[name]).output().expect("bash");

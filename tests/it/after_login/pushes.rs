@@ -117,7 +117,7 @@ impl Receiver {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wechats_console_gets_its_echo_and_nobody_else_does() {
+async fn wechats_console_gets_its_echo_and_what_is_not_wechats_is_refused_and_does_nothing() {
     for file in RECEIVERS {
         let receiver = Receiver::start(file, AES_KEY).await;
         let now = now().timestamp();
@@ -132,6 +132,16 @@ async fn wechats_console_gets_its_echo_and_nobody_else_does() {
             assert_eq!(refused.status, 403, "{file}: {odd}");
         }
         assert_eq!(receiver.checks(now, TOKEN).await.status, 200, "{file}");
+
+        let login = receiver.business.bed.log_in("lin").await.expect_login();
+        for (what, push) in spoiled(&receiver.business.openid_of("lin").await) {
+            let refused = receiver.receives(&push).await;
+            assert_eq!((refused.status, refused.body.as_str()), (403, "refused"), "{file}: {what}");
+        }
+        assert_eq!(receiver.business.acts_of("receiver").await, 0, "{file}");
+        assert!(receiver.business.bed.accepts(&login).await);
+        let log = receiver.process.log();
+        assert!(!log.contains("Traceback") && !log.contains(TOKEN) && !log.contains(RECEIVER), "{log}");
     }
 }
 
@@ -201,23 +211,7 @@ fn spoiled(openid: &str) -> Vec<(&'static str, Push)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_that_is_not_wechats_is_refused_and_nothing_is_done() {
-    for file in RECEIVERS {
-        let receiver = Receiver::start(file, AES_KEY).await;
-        let login = receiver.business.bed.log_in("lin").await.expect_login();
-        for (what, push) in spoiled(&receiver.business.openid_of("lin").await) {
-            let refused = receiver.receives(&push).await;
-            assert_eq!((refused.status, refused.body.as_str()), (403, "refused"), "{file}: {what}");
-        }
-        assert_eq!(receiver.business.acts_of("receiver").await, 0, "{file}");
-        assert!(receiver.business.bed.accepts(&login).await);
-        let log = receiver.process.log();
-        assert!(!log.contains("Traceback") && !log.contains(TOKEN) && !log.contains(RECEIVER), "{log}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawn_consent_ends_the_tokens_once() {
+async fn a_withdrawn_consent_ends_the_tokens_once_and_payments_and_messages_find_their_user() {
     for file in RECEIVERS {
         let receiver = Receiver::start(file, AES_KEY).await;
         let (bed, openid) = (&receiver.business.bed, receiver.business.openid_of("lin").await);
@@ -231,32 +225,8 @@ async fn a_withdrawn_consent_ends_the_tokens_once() {
         receiver.does(&push).await;
         assert!(bed.accepts(&again).await, "{file}: a replay ends nothing");
         assert_eq!(receiver.business.acts_of("receiver").await, 1);
-    }
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn while_wxmint_cannot_act_wechat_is_told_to_come_again() {
-    for file in RECEIVERS {
-        let receiver = Receiver::start(file, AES_KEY).await;
-        let (bed, openid) = (&receiver.business.bed, receiver.business.openid_of("lin").await);
-        let lin = bed.log_in("lin").await.expect_login();
-        let push = Push::safe(&event("user_authorization_revoke", &openid));
-        bed.redis_link().cut().await;
-        assert_eq!(receiver.receives(&push).await.status, 503, "{file}");
-        assert!(receiver.process.says("store_unavailable").await.contains("user_authorization_revoke"));
-        bed.redis_link().restore().await;
-        let handled = async || receiver.receives(&push).await.status == 200;
-        until("the same push is handled", BUSY + Duration::from_secs(5), handled).await;
-        assert!(!bed.accepts(&lin).await, "{file}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn payments_and_messages_find_their_user() {
-    for file in RECEIVERS {
-        let receiver = Receiver::start(file, AES_KEY).await;
-        let openid = receiver.business.openid_of("lin").await;
-        let user = receiver.business.bed.log_in("lin").await.expect_login().member("user_id");
+        let user = lin.member("user_id");
         let paid = |openid: &str| {
             let mut paid = event("xpay_goods_deliver_notify", "");
             (paid["OpenId"], paid["OutTradeNo"]) = (openid.into(), "order-0001".into());
@@ -273,6 +243,16 @@ async fn payments_and_messages_find_their_user() {
         let told: Value = serde_json::from_str(&receiver.process.says("asks").await).expect("JSON");
         assert_eq!(told["asks"], user.as_str(), "{file}");
         receiver.does(&Push::safe(&event("debug_demo", &openid))).await;
+
+        // While wxmint cannot act, WeChat is told to come again.
+        let push = Push::safe(&event("user_authorization_revoke", &openid));
+        bed.redis_link().cut().await;
+        assert_eq!(receiver.receives(&push).await.status, 503, "{file}");
+        assert!(receiver.process.says("store_unavailable").await.contains("user_authorization_revoke"));
+        bed.redis_link().restore().await;
+        let handled = async || receiver.receives(&push).await.status == 200;
+        until("the same push is handled", BUSY + Duration::from_secs(5), handled).await;
+        assert!(!bed.accepts(&again).await, "{file}");
     }
 }
 

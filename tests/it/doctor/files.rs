@@ -40,13 +40,12 @@ async fn files_that_others_can_read_or_that_are_missing_are_mended_by_the_comman
         let report = Report::of(&bed.configuration).await;
         assert!(report.worst("keys")[1].contains("not checked"), "{}", report.output);
         follow(&report.advice("files", "fault", &format!("{name}: ")));
-        Report::of(&bed.configuration).await.expect_healthy();
     }
     for name in ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"] {
         fs::remove_file(bed.configuration.value(name)).expect("it was there");
         follow(&Report::of(&bed.configuration).await.advice("files", "fault", "No such file"));
-        Report::of(&bed.configuration).await.expect_healthy();
     }
+    Report::of(&bed.configuration).await.expect_healthy();
 }
 
 #[tokio::test]
@@ -65,7 +64,6 @@ async fn keys_that_cannot_sign_are_mended_by_moving_the_file_away_and_the_comman
         assert!(advice.contains("move the file away"), "{advice}");
         fs::rename(path, format!("{path}.away")).expect("moved");
         follow(&advice);
-        Report::of(&bed.configuration).await.expect_healthy();
     }
     date_keys(&bed.configuration, 3600);
     let advice = Report::of(&bed.configuration).await.advice("keys", "fault", "no key may sign yet");

@@ -19,25 +19,7 @@ async fn found(bed: &TestBed, name: &str, status: &str, words: &str) -> String {
 }
 
 #[tokio::test]
-async fn settings_of_the_server_are_mended_by_the_commands_of_the_advice() {
-    let bed = healthy().await;
-    for (spoil, name, status, words) in [
-        (&["maxmemory-policy", "allkeys-lru"][..], "redis.eviction", "fault", "allkeys-lru"),
-        (&["save", ""], "redis.persistence", "warning", "writes nothing to disk"),
-        (&["maxmemory-policy", "volatile-lru"], "redis.eviction", "fault", "evicts session keys"),
-        (&["min-replicas-to-write", "1"], "redis.reach", "fault", "too few replicas"),
-    ] {
-        bed.redis.command::<()>(&[&["CONFIG", "SET"], spoil].concat());
-        follow(&found(&bed, name, status, words).await, &bed.redis);
-    }
-    Report::of(&bed.configuration).await.expect_healthy();
-    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1mb"]);
-    let advice = found(&bed, "redis.reach", "fault", "its memory is full").await;
-    assert!(advice.ends_with("CONFIG SET maxmemory SIZE"), "{advice}");
-}
-
-#[tokio::test]
-async fn a_redis_that_cannot_write_its_snapshot_is_a_fault() {
+async fn settings_of_the_server_and_a_snapshot_that_cannot_be_written_are_mended_by_the_commands_of_the_advice() {
     let bed = healthy().await;
     let (_, folder): (String, String) = bed.redis.command(&["CONFIG", "GET", "dir"]);
     let in_the_way = std::path::Path::new(&folder).join("dump.rdb");
@@ -56,7 +38,19 @@ async fn a_redis_that_cannot_write_its_snapshot_is_a_fault() {
     std::fs::remove_dir(&in_the_way).expect("ours");
     follow(&advice, &bed.redis);
     is_saved("ok").await;
+    for (spoil, name, status, words) in [
+        (&["maxmemory-policy", "allkeys-lru"][..], "redis.eviction", "fault", "allkeys-lru"),
+        (&["save", ""], "redis.persistence", "warning", "writes nothing to disk"),
+        (&["maxmemory-policy", "volatile-lru"], "redis.eviction", "fault", "evicts session keys"),
+        (&["min-replicas-to-write", "1"], "redis.reach", "fault", "too few replicas"),
+    ] {
+        bed.redis.command::<()>(&[&["CONFIG", "SET"], spoil].concat());
+        follow(&found(&bed, name, status, words).await, &bed.redis);
+    }
     Report::of(&bed.configuration).await.expect_healthy();
+    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let advice = found(&bed, "redis.reach", "fault", "its memory is full").await;
+    assert!(advice.ends_with("CONFIG SET maxmemory SIZE"), "{advice}");
 }
 
 #[tokio::test]
@@ -161,11 +155,20 @@ async fn a_redis_that_refuses_or_is_not_there_is_said_with_its_address_by_readin
     }
 }
 
+/// Bindings are nowhere else.
 #[tokio::test]
-async fn a_replica_that_must_confirm_and_is_gone_is_a_fault() {
-    let mut bed = TestBed::builder().services(0).env("WXMINT_REDIS_CONFIRM", "1").start().await;
+async fn a_server_without_a_replica_is_warned_about_unless_that_is_meant_and_one_that_must_confirm_and_is_gone_is_a_fault()
+ {
+    let mut bed = TestBed::builder().services(0).start().await;
+    for (confirm, status) in [("auto", "warning"), ("0", "ok")] {
+        bed.configuration.set("WXMINT_REDIS_CONFIRM", confirm);
+        assert_eq!(Report::of(&bed.configuration).await.status("redis.replicas"), status, "{confirm}");
+    }
     let mut replica = RedisServer::replica_of(&bed.redis).await;
-    Report::of(&bed.configuration).await.expect_healthy();
+    for confirm in ["auto", "1"] {
+        bed.configuration.set("WXMINT_REDIS_CONFIRM", confirm);
+        Report::of(&bed.configuration).await.expect_healthy();
+    }
     replica.kill();
     let advice = found(&bed, "redis.replicas", "fault", "has 0 replicas online").await;
     let setting = advice.split(' ').find_map(|word| word.split_once('=')).expect("a setting");
@@ -173,27 +176,12 @@ async fn a_replica_that_must_confirm_and_is_gone_is_a_fault() {
     Report::of(&bed.configuration).await.expect_healthy();
 }
 
-/// Bindings are nowhere else.
-#[tokio::test]
-async fn a_single_server_without_a_replica_is_warned_about_unless_that_is_meant() {
-    let mut bed = TestBed::builder().services(0).start().await;
-    for (confirm, status) in [("auto", "warning"), ("0", "ok")] {
-        bed.configuration.set("WXMINT_REDIS_CONFIRM", confirm);
-        assert_eq!(Report::of(&bed.configuration).await.status("redis.replicas"), status, "{confirm}");
-    }
-    bed.configuration.set("WXMINT_REDIS_CONFIRM", "auto");
-    let _replica = RedisServer::replica_of(&bed.redis).await;
-    Report::of(&bed.configuration).await.expect_healthy();
-}
-
 /// It evicts no binding, so that wxmint becomes ready all the same.
 #[tokio::test]
-async fn a_policy_that_evicts_what_expires_is_a_fault_and_a_warning_of_readiness() {
+async fn a_policy_that_evicts_what_expires_is_a_warning_of_readiness() {
     let bed = TestBed::builder().redis_options(&["--maxmemory-policy", "volatile-lru"]).start().await;
     let readyz = bed.service().readyz().await;
     assert!(readyz.status == 200 && readyz.body.contains("maxmemory-policy volatile-lru"), "{readyz:?}");
-    let advice = found(&bed, "redis.eviction", "fault", "evicts session keys").await;
-    assert_eq!(command_of(&advice), "CONFIG SET maxmemory-policy noeviction");
 }
 
 #[tokio::test]

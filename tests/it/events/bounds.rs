@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{OTHER, SECRET, bed, events, fill, ids, poll_at, receivers, users};
 use crate::revocations::who_does_not_read;
-use crate::support::{BUSY, PATIENCE, Signal, eventually, until, wire_request};
+use crate::support::{BUSY, PATIENCE, eventually, until, wire_request};
 
 #[tokio::test]
 async fn a_receiver_that_polls_too_often_has_to_wait_at_every_replica_and_no_other_receiver_has() {
@@ -86,17 +86,4 @@ async fn while_redis_is_away_a_poll_is_told_so_and_loses_nothing() {
         (answer.status == 200).then(|| answer.json())
     });
     assert_eq!(again.await["sets"].as_object().expect("sets").len(), 2);
-}
-
-#[tokio::test]
-async fn a_poll_that_waits_is_answered_before_the_service_stops() {
-    let mut bed = bed().await;
-    let before = bed.redis.calls();
-    let request = bed.http.0.post(bed.service().url("/ssf/poll")).bearer_auth(SECRET).json(&json!({}));
-    let http = bed.http.clone();
-    let waiting = tokio::spawn(async move { http.send(request).await });
-    until("it waits", BUSY, async || bed.redis.calls_since(&before).contains_key("xrange")).await;
-    bed.service().signal(Signal::TERM);
-    assert_eq!(waiting.await.expect("no panic").json(), json!({"sets": {}, "moreAvailable": false}));
-    assert_eq!(bed.services[0].end(PATIENCE).await.code(), Some(0));
 }

@@ -14,6 +14,8 @@ const FAIL: &str = "fail, for want of a session in browsers";
 
 /// Each request differs so from an ordinary one, and gets this error, or a login if that is empty.
 type Module = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
+const BY_URI: &[(&str, &str)] = &[("request_uri", "https://a.example/r")];
+const OBJECT: &[(&str, &str)] = &[("request", "e30.e30.")];
 const MODULES: &[Module] = &[
     ("server", PASS, &[], ""),
     ("response-type-missing", PASS, &[("response_type", "")], "invalid_request"),
@@ -39,19 +41,9 @@ const MODULES: &[Module] = &[
     ("ensure-request-with-acr-values-succeeds", WARN, &[("acr_values", "1 2")], ""),
     ("claims-essential", WARN, &[("claims", r#"{"userinfo":{"name":{"essential":true}}}"#)], ""),
     ("ensure-request-with-valid-pkce-succeeds", PASS, &[], ""),
-    (
-        "request-uri-unsigned-supported-correctly-or-rejected-as-unsupported",
-        SKIP,
-        &[("request_uri", "https://a.example/r")],
-        "request_uri_not_supported",
-    ),
-    (
-        "unsigned-request-object-supported-correctly-or-rejected-as-unsupported",
-        PASS,
-        &[("request", "e30.e30.")],
-        "request_not_supported",
-    ),
-    ("ensure-request-object-with-redirect-uri", SKIP, &[("request", "e30.e30.")], "request_not_supported"),
+    ("request-uri-unsigned-supported-correctly-or-rejected-as-unsupported", SKIP, BY_URI, "request_uri_not_supported"),
+    ("unsigned-request-object-supported-correctly-or-rejected-as-unsupported", PASS, OBJECT, "request_not_supported"),
+    ("ensure-request-object-with-redirect-uri", SKIP, OBJECT, "request_not_supported"),
 ];
 const LONG_STATE: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!$()*-._~+/=:;@0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO";
 
@@ -64,8 +56,7 @@ fn changed(by: &[(&str, &str)]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_module_of_the_plans_finds_what_the_page_says() {
-    let clock = Clock::begin();
-    let bed = clock.of(builder().algorithm("RS256")).start().await;
+    let (clock, bed) = Clock::around(builder().algorithm("RS256")).await;
     let (mut found, mut last) = (BTreeMap::new(), None);
     for (module, verdict, by, error) in MODULES {
         found.insert(*module, *verdict);

@@ -50,8 +50,7 @@ async fn end_by(builder: Builder, acts: &[&str]) {
 /// The end is kept as long as the login can be renewed, and not only as long as its access token lives.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_remembered_longer_than_the_access_token_lives() {
-    let clock = Clock::begin();
-    let bed = clock.of(builder().operators(ADMIN).env("WXMINT_TOKEN_TTL", "5m")).start().await;
+    let (clock, bed) = Clock::around(builder().operators(ADMIN).env("WXMINT_TOKEN_TTL", "5m")).await;
     let (tokens, kept) = (bed.log_in_site("lin").await, bed.log_in_site("mei").await);
     // Nobody deletes it before, at any replica.
     let lives: HashMap<String, String> = bed.redis.command(&["HGETALL", "wxmint:{wxmint:ended}:lives"]);
@@ -70,8 +69,7 @@ async fn an_end_is_remembered_longer_than_the_access_token_lives() {
 /// By the latest access token, although that one has expired long since when the site renews.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_by_the_access_token_ends_the_login_whenever_the_site_renews() {
-    let clock = Clock::begin();
-    let bed = clock.of(builder().env("WXMINT_TOKEN_TTL", "5m")).start().await;
+    let (clock, bed) = Clock::around(builder().env("WXMINT_TOKEN_TTL", "5m")).await;
     let mut ended = Vec::new();
     for person in ["lin", "mei"] {
         ended.push(bed.renew(&bed.log_in_site(person).await).await.expect_login());
@@ -106,15 +104,15 @@ async fn a_logout_is_done_although_the_browser_hangs_up() {
     bed.expect_ended(&tokens, "the browser has hung up").await;
 }
 
-/// The file is read again after a while. The last tokens that were given before.
-async fn until_refused(bed: &TestBed, mut last: Answer, error: &str) -> Answer {
+/// The file is read again after a while. The last tokens that were given until the answer to a renewal was this.
+async fn until_renewed(bed: &TestBed, mut last: Answer, error: Option<&str>) -> Answer {
     until("the file is read again", PATIENCE, async || {
         let answer = bed.renew(&last).await;
+        let is_it = answer.json()["error"].as_str() == error;
         if answer.status == 200 {
             last = answer;
-            return false;
         }
-        answer.member("error") == error
+        is_it
     })
     .await;
     last
@@ -128,7 +126,7 @@ async fn a_user_whom_the_accounts_refuse_renews_nothing() {
     bed.service().log_in_with(&body).await.expect_login();
     let tokens = bed.log_in_site("lin").await;
     bed.users().change("disable", "lin");
-    let last = until_refused(&bed, tokens, "invalid_grant").await;
+    let last = until_renewed(&bed, tokens, Some("invalid_grant")).await;
     bed.expect_ended(&last, "disabled").await;
 }
 
@@ -151,17 +149,9 @@ async fn what_is_missing_from_a_file_ends_no_login() {
             _ => write_private(file.as_ref(), content),
         };
         is(&less);
-        last = until_refused(&bed, last, error).await;
+        last = until_renewed(&bed, last, Some(error)).await;
         assert_eq!(bed.userinfo(&last).await.status, 200, "{error}");
         is(&more);
-        until("the file is read again", PATIENCE, async || {
-            let renewed = bed.renew(&last).await;
-            let is_good = renewed.status == 200;
-            if is_good {
-                last = renewed;
-            }
-            is_good
-        })
-        .await;
+        last = until_renewed(&bed, last, None).await;
     }
 }

@@ -54,12 +54,8 @@ fn node(file: &str) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openid_client_logs_in() {
+async fn openid_client_and_oauth4webapi_log_in() {
     runs(node("openid-client.mjs")).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn oauth4webapi_logs_in() {
     runs(node("oauth4webapi.mjs")).await;
 }
 

@@ -1,7 +1,5 @@
 //! Through WeChat's own pages, by an official account or a website app.
 
-use reqwest::RequestBuilder;
-
 use super::*;
 use crate::support::{APP_SECRET, OTHER_SECRET, apps_folder, write_private};
 
@@ -43,13 +41,8 @@ async fn back<R>(bed: &TestBed<R>, appid: &str, person: &str, state: &str, cooki
     let wanted = json!({"person": person, "appid": appid, "scope": if appid == SITE { "snsapi_login" } else { "snsapi_userinfo" }});
     let code = bed.wechat.mint_codes(wanted).await.remove(0);
     let url = bed.service().url(&format!("/authorize/wechat?code={code}&state={state}"));
-    let get: RequestBuilder = bed.http.0.get(url);
-    bed.http
-        .send(match cookie {
-            Some(cookie) => get.header("cookie", format!("other=1; {cookie}")),
-            None => get,
-        })
-        .await
+    let cookies = ["other=1"].into_iter().chain(cookie).collect::<Vec<_>>().join("; ");
+    bed.http.send(bed.http.0.get(url).header("cookie", cookies)).await
 }
 
 /// The same user as by the phone, and the same ends.

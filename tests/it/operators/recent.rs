@@ -173,6 +173,7 @@ async fn few_wait_for_the_doctor_and_the_others_are_told_to_come_again() {
     let examined: BTreeSet<_> = answered.iter().map(|answer| answer.json()["examined_at"].as_i64()).collect();
     assert_eq!(examined.len(), 1, "{examined:?}");
     assert_eq!(office.ask("GET", "/doctor").await.status, 200);
+    assert_eq!(scans(&office).await, [], "without a file of clients");
 }
 
 /// Each client: its id, what is open, asked, scanned, approved, fetched, denied, refused, repeated.
@@ -224,9 +225,4 @@ async fn the_scans_of_the_last_hour_are_counted_by_client_of_the_file_and_nobody
     // The phone may still say no to a page that has left, and it is not counted.
     assert_eq!(bed.deny(&phone, &third.user_code()).await.status, 204);
     assert!(!bed.service().metrics().await.contains("shop-web"), "its counters are gone");
-}
-
-#[tokio::test]
-async fn without_a_file_of_clients_there_are_no_scans() {
-    assert_eq!(scans(&Office::start().await).await, []);
 }

@@ -41,7 +41,7 @@ async fn a_back_end_shows_its_secret_and_a_page_has_none() {
 }
 
 #[tokio::test]
-async fn each_mistake_of_a_page_has_its_error() {
+async fn each_mistake_of_a_page_has_its_error_and_the_metadata_name_the_endpoints() {
     let bed = builder().start().await;
     let request = bed.ask().await;
     let code = request.asked.member("device_code");
@@ -67,6 +67,14 @@ async fn each_mistake_of_a_page_has_its_error() {
     bed.service().get("/token").await.expect_problem(405, "invalid_request");
     let wrong = [("client_id", "shop"), ("client_secret", SECRET), ("browser_address", "not an address")];
     bed.form(DEVICE, &wrong).await.expect_oauth(400, "invalid_request");
+
+    // RFC 8628 section 4, RFC 8414.
+    let metadata = bed.service().get("/.well-known/oauth-authorization-server").await.json();
+    assert_eq!(metadata["device_authorization_endpoint"], format!("{ISSUER}{DEVICE}"));
+    assert_eq!(metadata["token_endpoint"], format!("{ISSUER}/token"));
+    assert_eq!(metadata["grant_types_supported"], json!([GRANT]));
+    let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
+    assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
 }
 
 #[tokio::test]
@@ -76,41 +84,6 @@ async fn a_client_of_a_mini_program_that_is_not_configured_may_not_ask() {
     let bed = TestBed::builder().clients(&clients).start().await;
     bed.form(DEVICE, &[("client_id", "cli.1")]).await.expect_oauth(400, "unauthorized_client");
     bed.ask().await;
-}
-
-/// RFC 8628 section 3.5.
-#[tokio::test]
-async fn who_asks_too_soon_is_told_to_slow_down() {
-    let bed = builder().start().await;
-    let request = bed.ask().await;
-    bed.poll(&request).await.expect_oauth(400, "authorization_pending");
-    bed.poll(&request).await.expect_oauth(400, "slow_down");
-    let number = request.number();
-    assert_eq!(bed.approve(None, "lin", &request.user_code(), number.as_deref()).await.status, 204);
-    bed.poll(&request).await.expect_login();
-}
-
-#[tokio::test]
-async fn the_page_learns_that_a_phone_has_scanned_its_code() {
-    let bed = builder().start().await;
-    let (request, phone) = (bed.ask().await, bed.log_in("lin").await.expect_login());
-    assert_eq!(bed.look(&phone, &request.user_code()).await.status, 200);
-    let pending = bed.poll(&request).await.expect_oauth(400, "authorization_pending");
-    assert_eq!(pending.json()["scanned"], true);
-}
-
-/// RFC 8628 section 4, RFC 8414.
-#[tokio::test]
-async fn the_metadata_name_the_endpoints() {
-    let bed = builder().start().await;
-    for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"] {
-        let metadata = bed.service().get(path).await.json();
-        assert_eq!(metadata["device_authorization_endpoint"], format!("{ISSUER}{DEVICE}"));
-        assert_eq!(metadata["token_endpoint"], format!("{ISSUER}/token"));
-        assert_eq!(metadata["grant_types_supported"], json!([GRANT]));
-        let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
-        assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
-    }
 }
 
 /// The answer that a browser lets a page of `origin` read.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
+use wxmint_keys::{PrivateJwk, StoredKeys};
 
 use super::{PATIENCE, Process, wxmint};
 
@@ -112,14 +113,11 @@ pub(crate) fn apps_folder(apps: &[(&str, &str)]) -> TempDir {
     folder
 }
 
+/// As `wxmint keys generate` does, without a process for each test bed.
 fn generate_keys(path: &Path, algorithm: &str) {
-    let made = wxmint()
-        .args(["keys", "generate", "--alg", algorithm, "--keys"])
-        .arg(path)
-        .env_clear()
-        .output()
-        .expect("wxmint runs");
-    assert!(made.status.success() && path.exists(), "wxmint keys generate: {made:?}");
+    let algorithm = algorithm.parse().expect("an algorithm");
+    let keys = StoredKeys::of([PrivateJwk::generate(algorithm, wxmint::clock::now()).expect("a key")]);
+    write_private(path, str::from_utf8(&keys.content()).expect("JSON"));
 }
 
 /// As an operator replaces a file: all at once.

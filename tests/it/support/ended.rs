@@ -48,12 +48,4 @@ impl Ended {
         }
         self
     }
-
-    /// The same with any code but 0.
-    #[track_caller]
-    pub(crate) fn expect_failure(self, words: &[&str]) -> Self {
-        assert_ne!(self.code, Some(0), "{self:?}");
-        let code = self.code.expect("an exit code");
-        self.expect_end(code, words)
-    }
 }

@@ -7,8 +7,6 @@ mod account_service;
 mod answer;
 pub(crate) mod audit;
 mod bed;
-#[cfg(feature = "kubernetes")]
-mod cluster;
 mod collector;
 mod configuration;
 mod connect_proxy;
@@ -53,8 +51,6 @@ pub(crate) use self::account_service::{AccountService, Call, Reply};
 pub(crate) use self::answer::{Answer, Http};
 pub(crate) use self::bed::{Builder, Reachable, TestBed};
 pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::cluster::Cluster;
 pub(crate) use self::collector::Collector;
 pub(crate) use self::configuration::{
     APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, replace, write_private,

@@ -100,12 +100,8 @@ impl<R> TestBed<R> {
             body["match"] = number.into();
         }
         let request = self.http.0.post(self.service().url(&format!("/device/{user_code}/approve"))).json(&body);
-        self.http
-            .send(match phone {
-                Some(phone) => request.bearer_auth(phone.member("access_token")),
-                None => request,
-            })
-            .await
+        let by = |request: RequestBuilder, phone: &&Answer| request.bearer_auth(phone.member("access_token"));
+        self.http.send(phone.iter().fold(request, by)).await
     }
 
     /// By the phone of `person`, with the number that the page shows.

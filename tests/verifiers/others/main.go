@@ -1,4 +1,4 @@
-// go run ./others LIBRARY ISSUER TOKEN: golang-jwt, jwx or go-jose, each with the keys of the JWKS.
+// go run ./others ISSUER TOKEN: golang-jwt, jwx and go-jose, each with the keys of the JWKS, which must be of one mind.
 package main
 
 import (
@@ -22,12 +22,21 @@ import (
 var errType = errors.New("not an access token, or no kid")
 
 func main() {
-	verify := map[string]func(issuer, token string) (string, error){"golang-jwt": golangJWT, "jwx": jwx, "go-jose": goJose}
-	subject, err := verify[os.Args[1]](os.Args[2], os.Args[3])
-	if err != nil {
-		log.Fatalln("refused:", err)
+	libraries := []func(issuer, token string) (string, error){golangJWT, jwx, goJose}
+	minds, refusals := map[string]bool{}, []error{}
+	for _, verify := range libraries {
+		subject, err := verify(os.Args[1], os.Args[2])
+		if err != nil {
+			refusals = append(refusals, err)
+		}
+		minds[subject] = true
 	}
-	fmt.Println(subject)
+	if len(refusals) == len(libraries) {
+		log.Fatalln("refused:", refusals)
+	}
+	for subject := range minds {
+		fmt.Println(subject) // one line, unless they are not of one mind
+	}
 }
 
 func jwks(issuer string) (set jose.JSONWebKeySet, err error) {

@@ -1,0 +1,97 @@
+//! One person or address uses up only so much, and a request beside the paths and methods gets nothing.
+
+use super::*;
+
+/// At one site. Those of everybody else stay, and so do the person's own at another site.
+#[tokio::test]
+async fn of_more_than_a_hundred_logins_of_a_person_the_oldest_ends() {
+    let bed = builder().start().await;
+    let oldest = bed.renew(&bed.log_in_site("lin").await).await.expect_login();
+    let (_, id) = decoded(&oldest.member("id_token"));
+    let (list, sid) =
+        (format!("wxmint:oidc:families:grafana:{}", id["sub"].as_str().expect("sub")), id["sid"].as_str());
+    // As if there were 98 more, between this one and the next.
+    let more = "for i = 1, 98 do redis.call('ZADD', KEYS[1], ARGV[1] - 30, i) end \
+                return redis.call('ZADD', KEYS[1], ARGV[1] - 60, ARGV[2])";
+    let (at, sid) = (id["auth_time"].to_string(), sid.expect("sid"));
+    assert_eq!(bed.redis.command::<u64>(&["EVAL", more, "1", &list, &at, sid]), 0, "the oldest is counted already");
+    let (other, hundredth) = (bed.log_in_site("mei").await, bed.log_in_site("lin").await);
+    let keys = || bed.redis.command::<Vec<String>>(&["KEYS", &format!("wxmint:oidc:*{sid}*")]).len();
+    assert_eq!((bed.userinfo(&oldest).await.status, keys()), (200, 4), "family, last, and two renewals");
+    let back = told(&bed.let_in_site(&asks("spa", ORIGIN), "lin").await);
+    bed.form("/token", &[&grant(&back["code"], ORIGIN)[..], &[("client_id", "spa")]].concat()).await.expect_login();
+    assert_eq!(bed.userinfo(&oldest).await.status, 200, "at another site");
+    let newest = bed.log_in_site("lin").await;
+    bed.expect_ended(&oldest, "a hundred and one").await;
+    for tokens in [&other, &hundredth, &newest] {
+        assert_eq!(bed.userinfo(tokens).await.status, 200, "nobody else's, and none that is newer");
+    }
+    assert_eq!((bed.redis.command::<u64>(&["ZCARD", &list]), keys()), (100, 0), "nothing is left of it");
+    bed.revoke(&newest.member("access_token")).await;
+    assert_eq!(bed.redis.command::<u64>(&["ZCARD", &list]), 99, "one that has ended counts no more");
+}
+
+/// Each renewal is an end for all verifiers, so nobody chooses how many there are.
+#[tokio::test]
+async fn a_person_renews_as_often_as_one_may_log_in() {
+    let bed = builder().env("WXMINT_LIMIT_OPENID", "3/5m").start().await;
+    let mut last = bed.log_in_site("lin").await;
+    for _ in 0..3 {
+        bed.renew(&last).await.expect_login();
+        last = bed.renew(&last).await.expect_login();
+    }
+    let refused = bed.renew(&last).await;
+    assert_eq!((refused.status, refused.member("error").as_str()), (429, "slow_down"), "{refused:?}");
+    assert!(!refused.header("retry-after").is_empty() && bed.userinfo(&last).await.status == 200, "nothing has ended");
+    bed.renew(&bed.log_in_site("mei").await).await.expect_login();
+}
+
+/// An open page costs nothing; of those that show a code, an address has 20. What a replica keeps for itself is no
+/// page's.
+#[tokio::test]
+async fn hundreds_of_open_pages_of_one_address_leave_nothing_behind() {
+    let bed = builder().env("WXMINT_LIMIT_IP", "100000/1m").start().await;
+    let asked = asks("spa", ORIGIN);
+    let before = bed.redis.calls();
+    for _ in 0..300 {
+        assert_eq!(bed.service().get(&format!("/authorize?{asked}")).await.status, 200);
+    }
+    let written: u64 = bed.redis.calls_since(&before).into_values().sum();
+    assert!(written < 300, "a page asks Redis nothing: {written} commands");
+    for _ in 0..20 {
+        assert_eq!(bed.step("scan", &asked, &[]).await.status, 200);
+    }
+    let refused = bed.step("scan", &asked, &[]).await;
+    assert!(refused.status == 429 && !refused.header("retry-after").is_empty(), "{refused:?}");
+}
+
+/// HEAD shows whether the page is there. Nothing is done by a method that is not the step's, or beside a path.
+#[tokio::test]
+async fn each_path_has_its_methods_and_nothing_is_beside_it() {
+    let bed = builder().start().await;
+    let asked = asks("grafana", BACK);
+    let ask =
+        async |method: &str, path: &str| bed.service().ask(method, &format!("{path}?{asked}"), "x", &Value::Null).await;
+    let head = ask("HEAD", "/authorize").await;
+    assert_eq!((head.status, head.header("content-type"), &*head.body), (200, "text/html; charset=utf-8", ""));
+    let of_methods = [
+        ("GET, HEAD, POST", &["/authorize"][..]),
+        ("GET, HEAD", &["/authorize/page.css", "/authorize/page.js"]),
+        ("GET", &["/authorize/web", "/authorize/wechat"]),
+        ("POST", &["/authorize/scan", "/authorize/poll", "/revoke"]),
+        ("GET, POST", &["/userinfo", "/end_session"]),
+    ];
+    for (allowed, path) in of_methods.iter().flat_map(|(allowed, paths)| paths.iter().map(move |path| (allowed, path)))
+    {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE"] {
+            let answer = ask(method, path).await;
+            match allowed.split(", ").any(|own| own == method) {
+                true => assert!(![404, 405].contains(&answer.status), "{method} {path}: {answer:?}"),
+                false => assert_eq!((answer.status, answer.header("allow")), (405, *allowed), "{method} {path}"),
+            }
+        }
+        for beside in [format!("{path}/"), path.to_uppercase(), format!("{path}%00"), format!("/{path}")] {
+            assert_eq!(ask("GET", &beside).await.status, 404, "{beside}");
+        }
+    }
+}
