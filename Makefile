@@ -73,6 +73,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (20 min of a core, 6 GB of disk, 1.5 GB are kept; then 8 min; 2 GB of memory), and what tests/cluster asks of it
 	$(heading)
 	$(SETUP) cc go redis nginx python faketime kube cluster
+	$(CARGO) build --locked --features kubernetes --profile quick --bin wxmint
 	tests/cluster/build.sh plane node around images
 	tests/cluster/cluster.py node tests/cluster/test.py
 

@@ -112,11 +112,11 @@ def judged(load, audit, acts):
 
 
 def no_login_is_lost_while_replicas_come_and_go():
-    """The rate is WANTED, or half of what this machine can, because replicas that start need the rest."""
+    """The rate is WANTED, or three quarters of what this machine can, because replicas that start need the rest."""
     issuer()
     host, acts = service("wxmint"), []
     can = capacity(host, APPID, codes(400))
-    rate = min(WANTED, int(can / 2))
+    rate = min(WANTED, int(can * 3 / 4))
     with Audit("wxmint") as audit:
         with Load(host, APPID, rate, prepared(rate * LONGEST)) as load:
             for act in (roll, kill, drain):

@@ -3,7 +3,6 @@
 #
 #   program.sh --release [ARCH]    optimised, for this machine or ARCH (x86_64, aarch64), which wants Debian's cross compiler:
 #                                  the same bytes in whatever folder, if compiler and C library are the same
-#   program.sh --quick             optimised a little, for `make cluster`
 #   program.sh --debug             for checks: what `cargo build` leaves for the tests, linked once more
 #
 # It prints where the program is.
@@ -44,11 +43,6 @@ case ${1:-} in
       -Clinker="$cc" -Clink-arg="-B$libc"
     echo "$target/$machine-unknown-linux-gnu/release/wxmint"
     ;;
-  --quick)
-    # shellcheck disable=SC2086 # two words
-    cargo rustc --locked --quiet --profile quick --bin wxmint --features kubernetes -- $link
-    echo "$target/quick/wxmint"
-    ;;
   --debug)
     # Of the whole workspace and with an example, crates have the features that the tests want, and are built once for both.
     built=$(cargo build --locked --quiet --workspace --bin wxmint --example peer-actix --features kubernetes --message-format json)
@@ -58,5 +52,5 @@ case ${1:-} in
       --extern "wxmint=$(rlib wxmint[.-])" --extern "zeroizing_alloc=$(rlib zeroizing_alloc)" -o "$target/static/wxmint"
     echo "$target/static/wxmint"
     ;;
-  *) sed -n '2,9s/^# *//p' "$0" >&2 && exit 64 ;;
+  *) sed -n '2,8s/^# *//p' "$0" >&2 && exit 64 ;;
 esac
