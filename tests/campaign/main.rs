@@ -40,10 +40,9 @@ const AFTER: Duration = Duration::from_secs(16);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_binding_is_lost_whatever_fails() {
     let only: Option<String> = plan::variable("CAMPAIGN_IDS");
-    for ids in ["random", "openid", "unionid"] {
-        if only.as_ref().is_none_or(|only| only == ids) {
-            run(Plan::from_env(ids)).await;
-        }
+    let kinds = ["random", "openid", "unionid"].into_iter();
+    for ids in kinds.filter(|ids| only.as_ref().is_none_or(|only| only == ids)) {
+        run(Plan::from_env(ids)).await;
     }
 }
 
@@ -64,7 +63,7 @@ async fn campaign(plan: &Plan) -> Arc<Campaign> {
     let http = client::http();
     let password = format!("campaign-password-1-{}", plan.seed);
     let mut store = store::start(&password).await;
-    let wechat = Simulator::start(http.clone(), &[format!("{OTHER_APPID}:{OTHER_SECRET}")], &[]).await;
+    let wechat = Simulator::start(http.clone(), &[format!("--app={OTHER_APPID}:{OTHER_SECRET}")], &[]).await;
     let accounts = AccountService::start();
     let world = Arc::new(World::start(&store.url(), &wechat, accounts.address, http.clone(), plan).await);
     let client = Client::new(http, Arc::clone(&world.rotation));

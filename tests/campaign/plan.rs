@@ -32,8 +32,8 @@ impl Plan {
             None => (60, 3_000, 15, 1_000, 2),
         };
         let seed = variable("CAMPAIGN_SEED").unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
-        let (rate, [grace, pause]) =
-            (variable("CAMPAIGN_RATE").unwrap_or(rate), [grace, pause].map(Duration::from_secs));
+        let rate = variable("CAMPAIGN_RATE").unwrap_or(rate);
+        let [grace, pause] = [grace, pause].map(Duration::from_secs);
         Self { minutes, seed, ids, rate, people, grace, tolerated, pause }
     }
 

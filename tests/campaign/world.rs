@@ -55,7 +55,8 @@ impl World {
             true => ("WXMINT_ID_KEY_FILE", file.to_string_lossy().into_owned()),
             false => ("WXMINT_ACCOUNTS", format!("http://{accounts}/wxmint")),
         };
-        [("WXMINT_USER_IDS", plan.ids), (of_ids.0, &of_ids.1)].map(|(name, value)| configuration.set(name, value));
+        configuration.set("WXMINT_USER_IDS", plan.ids);
+        configuration.set(of_ids.0, &of_ids.1);
         let configuration = Mutex::new(configuration);
         let mut replicas = Vec::new();
         fs::create_dir_all(repository("target/campaign")).expect("a folder");

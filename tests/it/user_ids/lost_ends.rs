@@ -34,8 +34,6 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     }
     all_have_looked().await;
     assert_eq!(entries(), before, "each once");
-    for service in &bed.services {
-        service.says("Redis has lost revocations").await;
-    }
+    assert!(bed.services.iter().any(|service| service.log().contains("Redis has lost revocations")));
     assert!(!bed.service().readyz().await.body.contains("revocations"));
 }
