@@ -70,7 +70,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(if $(filter 0,$(shell id -u)),$(MAKE) cluster,@echo "NOT RUN: make cluster wants root")
 
 .PHONY: cluster
-cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (20 min of a core, 6 GB of disk, 1.5 GB are kept; then 8 min; 2 GB of memory), and what tests/cluster asks of it
+cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (20 min of a core, 6 GB of disk, and 1.7 GB of cargo; 3.2 GB are kept; then 9 min; 2 GB of memory), and what tests/cluster asks of it
 	$(heading)
 	$(SETUP) cc go redis nginx python faketime kube cluster
 	$(CARGO) build --locked --features kubernetes --profile quick --bin wxmint
