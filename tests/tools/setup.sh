@@ -23,7 +23,7 @@ declare -rA commands=(
 
 say() { echo "setup: $*"; }
 have() { command -v "$1" >/dev/null; }
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi; } # nobody answers beside a terminal
 die() { say "$*" >&2 && exit 1; }
 
 # The Debian packages that a tool needs and that are not there yet.
