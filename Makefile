@@ -91,9 +91,9 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
 .PHONY: check
-check: ahead lint ## what CI runs: all of lint, test, deny, docs, k8s-check, image-check, walls-built
-	@nice -n 19 $(MAKE) --no-print-directory deny docs k8s-check image-check walls-built >target/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
-	$(MAKE) --no-print-directory test; status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
+check: ahead lint docs ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
+	@nice -n 19 $(MAKE) --no-print-directory deny k8s-check image-check >target/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
+	$(MAKE) --no-print-directory test walls-built; status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
 
 # Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
 .PHONY: ahead
