@@ -20,8 +20,6 @@ use crate::login::LoginError;
 /// How long a code can be used, and how much longer it is known that it was.
 pub(super) const CODE_TTL: Duration = Duration::from_secs(60);
 pub(super) const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
-/// The longest life of a token, and of `refresh`.
-pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
 /// The logins of a user at a client that can live at a time: three browsers that log in anew on each of 30 days. The
 /// oldest ends when there are more, so that nobody fills the store.
 pub(super) const MOST_LOGINS: usize = 100;

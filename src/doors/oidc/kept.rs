@@ -5,10 +5,11 @@ use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 use wxmint_ids::AppId;
 use wxmint_keys::token::Issued;
+use wxmint_verify::LONGEST_LIFE;
 
 use super::family::{
-    CODE_KNOWN, CODE_TTL, CodeGrant, Family, LONGEST_LIFE, MOST_LOGINS, Rotation, family_key, hash, json, last_key,
-    random, read, rotation_key,
+    CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, family_key, hash, json, last_key, random, read,
+    rotation_key,
 };
 use super::request::AuthorizeRequest;
 use super::store::{self, discard, enlist, keep, keep_first, kept, strike};

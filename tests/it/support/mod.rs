@@ -34,6 +34,7 @@ mod terminal;
 #[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
 mod tls;
 mod users;
+mod wait;
 mod wire;
 
 use std::ffi::OsStr;
@@ -42,7 +43,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use tempfile::TempDir;
@@ -75,6 +76,7 @@ pub(crate) use self::simulator::Simulator;
 pub(crate) use self::terminal::Terminal;
 pub(crate) use self::tls::{Authority, Terminator};
 pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of};
+pub(crate) use self::wait::{eventually, until};
 pub(crate) use self::wire::{Impatient, Pace, Received, wire_request};
 
 /// The tools that `make setup` has installed for the tests.
@@ -180,25 +182,4 @@ pub(crate) fn tell(text: &str) {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-const POLL: Duration = Duration::from_millis(10);
-
-/// Waits until `condition` holds.
-pub(crate) async fn until(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> bool) {
-    eventually(what, within, async || condition().await.then_some(())).await;
-}
-
-/// Waits until `condition` gives something, and returns that.
-pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    limit::at_most(LIMIT);
-    let begun = Instant::now();
-    loop {
-        if let Some(value) = condition().await {
-            return value;
-        }
-        assert!(begun.elapsed() < within, "{what}: not within {within:?}");
-        // Whoever waits for long asks more rarely: asking takes the time of others.
-        tokio::time::sleep((begun.elapsed() / 10).clamp(POLL, 20 * POLL)).await;
-    }
 }

@@ -16,6 +16,8 @@ mod sentinel;
 #[expect(dead_code, reason = "of the service's tests, of which these need a part")]
 #[path = "../../../../tests/it/support/tls.rs"]
 mod tls;
+#[path = "../../../../tests/it/support/wait.rs"]
+mod wait;
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -24,7 +26,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::{Instant, interval};
+use tokio::time::Instant;
 use wxmint_redis_link::{Call, Confirm, DEADLINE, Error, Link, Program, RedisAccess, TlsFiles};
 
 pub(crate) use self::proxy::Breakable;
@@ -32,6 +34,7 @@ pub(crate) use self::redis_cluster::{RedisCluster, Shape};
 pub(crate) use self::redis_server::{EMPTY_FILE, RedisServer, free_port};
 pub(crate) use self::sentinel::Sentinel;
 pub(crate) use self::tls::Authority;
+pub(crate) use self::wait::{eventually, until};
 
 /// For what takes milliseconds on an idle machine, and may take longer on a busy one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,24 +44,6 @@ pub(crate) const FAILED_OVER: Duration = Duration::from_secs(30);
 pub(crate) const FAST: Duration = DEADLINE.saturating_add(Duration::from_secs(2));
 /// For a whole test.
 const LIMIT: Duration = Duration::from_secs(90);
-
-/// Waits until `condition` holds.
-pub(crate) async fn until(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> bool) {
-    eventually(what, within, async || condition().await.then_some(())).await;
-}
-
-/// Waits until `condition` gives something, and returns that.
-pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    limit::at_most(LIMIT);
-    let (deadline, mut poll) = (Instant::now() + within, interval(Duration::from_millis(10)));
-    loop {
-        poll.tick().await;
-        if let Some(value) = condition().await {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {within:?}");
-    }
-}
 
 /// As a key of TLS wants it.
 fn write_private(path: &Path, content: &str) {
