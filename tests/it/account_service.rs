@@ -6,12 +6,12 @@ mod example;
 mod logins;
 mod outages;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 
-use serde_json::{Value, json};
+use crate::support::prelude::*;
 use wxmint::accounts::{
     Accounts, AccountsError, LoginCheck, Named, NewUserKey, ServiceAccounts, read_admission, read_checked, read_found,
     read_made,
@@ -22,8 +22,6 @@ use wxmint_keys::{KeyRing, KeySet, PrivateJwk, StoredKeys, token::RequestSigner}
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_verify::Algorithm;
-
-use crate::support::{AccountService, Call, ISSUER, Reply, openapi_check, repository};
 
 /// One worker's client, with a key of its own.
 struct Client {

@@ -6,9 +6,7 @@ mod encrypt_keys;
 mod rights;
 mod signatures;
 
-use serde_json::{Value, json};
-
-use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit, eventually};
+use crate::support::prelude::*;
 
 /// Each secret is of the holder who has the same name.
 const SHOP: &str = "planted-secret-of-the-shop-9a2d71c4";

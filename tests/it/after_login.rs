@@ -6,11 +6,7 @@ mod page;
 mod pushes;
 mod stories;
 
-use std::process::Command;
-
-use serde_json::Value;
-
-use crate::support::{APPID, Answer, Process, TestBed, audit, free_port, repository, tools};
+use crate::support::prelude::*;
 
 /// The secrets of the receiver of pushes, of the shop, and of the one who looks from outside.
 const RECEIVER: &str = "planted-secret-of-the-receiver-4b1d9a";

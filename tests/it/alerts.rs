@@ -2,19 +2,12 @@
 //! crates/telemetry/src/tests.rs by serve when everything that it counts has happened, labels included. And the
 //! runbook: it has a section for each alert, and its commands run. tests/nightly/alerts.rs makes each alert fire.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
+use crate::support::PLATFORM as COMPONENT;
+use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
-use crate::support::{
-    APP_SECRET, APPID, PLATFORM as COMPONENT, SidecarSettings, TestBed, WXMINT, apps_folder, path_with_wxmint,
-    repository,
-};
 
 const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
 /// Printed once a page has been refused: tests/it/sidecar/ended.rs reads it.

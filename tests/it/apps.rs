@@ -1,13 +1,6 @@
 //! Many mini programs: which one a login means, and folders of AppSecrets that change while `wxmint serve` runs.
 
-use std::{fs, path::Path, time::Duration};
-
-use serde_json::{Value, json};
-
-use crate::support::{
-    APP_SECRET, APPID, Answer, BUSY, Load, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually,
-    replace, until,
-};
+use crate::support::prelude::*;
 
 const ROTATED: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 /// docs/operation.md: "reads the folder again within 5 s of a change".

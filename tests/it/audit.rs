@@ -3,18 +3,10 @@
 mod file;
 mod schema;
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
-
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
 use self::schema::Schema;
 use crate::support::audit::is_audit;
+use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
-use crate::support::{
-    APPID, Answer, BUSY, Builder, Impatient, PASSWORD, PATIENCE, Signal, TestBed, WRONG_PASSWORD, command_on,
-    eventually, repository, said, until,
-};
 
 const SECRET: &str = "planted-secret-of-an-operator-5c3a9e";
 

@@ -1,15 +1,7 @@
 //! docs/redis.md, by its own commands: what a backup brings back, and what it does not.
 
-use std::{collections::BTreeMap, fs, process::Command};
-
-use serde_json::Value;
-use tempfile::TempDir;
-
 use crate::readme::blocks;
-use crate::support::{
-    APPID, Answer, PATIENCE, Process, RedisServer, Service, TestBed, command_on, free_port, keys, path_with_wxmint,
-    repository, until,
-};
+use crate::support::prelude::*;
 
 /// The page's commands, and a folder to run them in.
 struct Page {

@@ -4,11 +4,7 @@
 mod by_token;
 mod described;
 
-use std::{net::SocketAddr, time::Duration};
-
-use futures_util::future::join_all;
-
-use crate::support::{BUSY, Pace, Received, TestBed};
+use std::net::SocketAddr;
 
 /// Stands for a secret in every request of this file, and must come back in none.
 const MARKED: &str = "hunter2";
@@ -44,6 +40,7 @@ enum Expected {
     /// Not worth an answer.
     Closed,
 }
+use crate::support::prelude::*;
 use Expected::{Bare, Closed, Problem, Use};
 
 const INVALID: Expected = Problem(400, "invalid_request");

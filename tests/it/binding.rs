@@ -7,9 +7,7 @@ mod moved_apps;
 mod shut_out;
 mod tickets;
 
-use serde_json::{Value, json};
-
-use crate::support::{APPID, Answer, OTHER_APPID, PATIENCE, TestBed, WRONG_PASSWORD, eventually, password_of};
+use crate::support::prelude::*;
 
 /// A service with two mini programs of one owner, and the users alice and bob.
 struct Business {

@@ -1,17 +1,7 @@
 //! `wxmint bindings`: from one Redis to another, from another system, and what is in the way.
 
-use std::fs;
+use crate::support::prelude::*;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-use crate::support::{
-    APPID, Breakable, Ended, PATIENCE, Process, RedisServer, Service, Signal, TestBed, command_on, eventually,
-    redis_keys, repository, said,
-};
 
 const OTHER_APP: &str = "wxanother";
 

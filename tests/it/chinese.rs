@@ -1,10 +1,8 @@
 //! Findings, and faults of settings and files, are told in Chinese too. The compiler sees to it that each has its text;
 //! here it is that the text is Chinese, and that nothing else is said.
 
-use std::fs;
-
 use crate::map::files_of;
-use crate::support::{PATIENCE, Process, TestBed, repository, wxmint};
+use crate::support::prelude::*;
 
 #[test]
 fn every_text_is_there_once_is_used_and_is_chinese() {

@@ -1,16 +1,9 @@
 //! Whoever reads a command's output may go away before its end, as in `wxmint keys list | head -1`.
 
+use crate::support::prelude::*;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-
-use tempfile::TempDir;
-
-use crate::support::{
-    Configuration, Http, PATIENCE, Process, RedisServer, closed_pipe, eventually, free_port, keys, kids_of, said,
-    write_private, wxmint,
-};
+use std::process::{Output, Stdio};
 
 /// 128 and the number of SIGPIPE.
 const CLOSED: Option<i32> = Some(141);

@@ -4,14 +4,10 @@ mod lua;
 pub(crate) mod proxy;
 mod resp;
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
-
-use serde_json::{Value, json};
-
 use self::proxy::{Product, Proxy};
 use crate::doctor::Report;
 use crate::map::files_of;
-use crate::support::{APPID, RedisServer, TestBed, repository};
+use crate::support::prelude::*;
 use crate::whole_life::{Life, alice};
 
 /// A service whose Redis is a product's proxy lives its whole life. What the proxy has refused.

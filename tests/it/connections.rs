@@ -6,20 +6,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use futures_util::future::{join, join_all, select};
-use serde_json::json;
+use futures_util::future::{join, select};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, timeout};
 
 use crate::revocations;
-use crate::support::{
-    BUSY, Connection, Demo, PATIENCE, Pace, Received, SidecarSettings, TestBed, raise_open_files, tell, until,
-    wire_request,
-};
+use crate::support::prelude::*;
 
 /// 10 s for the body, 1 s for the client to read its answer, and what a busy machine adds.
 const BODY_DEADLINE: Duration = Duration::from_millis(13_500);

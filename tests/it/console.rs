@@ -1,16 +1,11 @@
 //! The console in a real browser: `tests/browser/console.mjs` has what people do there, and attackers.
 
-use std::{env, fs, process::Command, time::Instant};
+use std::{env, time::Instant};
 
-use futures_util::future::{join, join_all};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use futures_util::future::join;
 
+use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
-use crate::support::{
-    APP_SECRET, APPID, Answer, OTHER_APPID, OTHER_SECRET, TestBed, apps_folder, keys, node_folder, password_of,
-    repository, write_private,
-};
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
 const WATCHER: &str = "planted-secret-of-who-may-look-a77b20f9";

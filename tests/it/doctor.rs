@@ -6,12 +6,8 @@ mod files;
 mod redis;
 mod sidecar;
 
-use std::{collections::BTreeSet, fs, process::Command};
-
-use serde_json::Value;
-
+use crate::support::prelude::*;
 use crate::support::secrets::{Place, Secrets};
-use crate::support::{Configuration, PATIENCE, Process, TestBed, path_with_wxmint, repository, wxmint};
 
 /// In the order in which they are printed.
 const NAMES: [&str; 18] = [

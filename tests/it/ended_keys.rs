@@ -1,16 +1,7 @@
 //! A key is ended by an act alone: what is merely missing from a key file ends nothing.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use serde_json::Value;
-
 use crate::doctor::{Report, command_of, follow};
-use crate::support::{
-    BUSY, READ_AGAIN_WITHIN, Service, Sidecar, TestBed, decoded, eventually, jwks_kids, keys, kid_of, kids_of, replace,
-    until,
-};
+use crate::support::prelude::*;
 
 /// A verifier asks every 5 s, so an end is known 10 s later at the latest.
 const NEXT_PAGE: Duration = BUSY.saturating_add(Duration::from_secs(10));

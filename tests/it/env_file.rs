@@ -2,16 +2,12 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
-use std::path::Path;
-use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::geteuid;
 
 use crate::memory::without_rights;
-use crate::support::{
-    APP_SECRET, APPID, Configuration, OTHER_APPID, OTHER_SECRET, Process, apps_folder, said, write_private, wxmint,
-};
+use crate::support::prelude::*;
 
 /// A configuration whose settings are in `.env`, and the command in its folder.
 fn in_file(configuration: &Configuration, further: &str, words: &[&str]) -> Command {

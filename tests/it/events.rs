@@ -2,16 +2,13 @@
 
 mod bounds;
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::cell::Cell;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures_util::future::join_all;
-use serde_json::{Value, json};
 use wxmint_verify::PublishedKeys;
 
-use crate::support::{
-    APPID, Answer, BUSY, Builder, PATIENCE, Signal, TestBed, audit::is_audit, decoded, eventually, redis_keys, until,
-};
+use crate::support::audit::is_audit;
+use crate::support::prelude::*;
 
 const SECRET: &str = "events-0123456789abcdef0123456789abcdef";
 const OTHER: &str = "others-0123456789abcdef0123456789abcdef";

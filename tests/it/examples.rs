@@ -1,12 +1,10 @@
 //! The index of `examples`, and examples/simulator: tests that readers copy, run as they are in their frameworks.
 
-use std::process::{Command, Output};
-use std::{env, fs};
-
-use tempfile::TempDir;
+use std::env;
+use std::process::Output;
 
 use crate::readme::pages;
-use crate::support::{WXMINT, repository, tools};
+use crate::support::prelude::*;
 
 /// The files that docs/simulator leads to.
 const FILES: [&str; 5] = ["test_login.py", "login.test.mjs", "LoginTest.java", "github.yml", "gitlab-ci.yml"];

@@ -1,17 +1,9 @@
 //! `wxmint init`: what it writes, `wxmint serve` starts with; whatever goes wrong, nothing is left.
 
-use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::process::Command;
-
-use tempfile::TempDir;
 
 use crate::readme::blocks;
-use crate::support::{
-    APP_SECRET, APPID, Configuration, Ended, ISSUER, OTHER_SECRET, Process, RedisServer, Signal, Terminal,
-    on_a_full_disk, repository, write_private, wxmint,
-};
+use crate::support::prelude::*;
 
 /// The files that it writes, in the order in which it names what is in the way.
 const FILES: [&str; 5] = ["keys.json", "vault.key", "id.key", "apps", ".env"];

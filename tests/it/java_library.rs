@@ -1,11 +1,7 @@
 //! clients/java, and the examples in Spring that nothing else runs: `mvn verify`, which compiles the library for Java
 //! 11 and asks their own tests in JUnit.
 
-use std::{fs, process::Command};
-
-use tempfile::TempDir;
-
-use crate::support::repository;
+use crate::support::prelude::*;
 
 const VERIFY: &str = r#"
 mkdir "$0/library"

@@ -1,14 +1,9 @@
 //! `wxmint keys` on a file that others change too, that is broken, or that cannot be written.
 
+use crate::support::prelude::*;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::{fs, thread};
+use std::thread;
 
-use serde_json::Value;
-use tempfile::TempDir;
-
-use crate::support::{Ended, keys, keys_command, kids_of, on_a_full_disk, private_parts, wxmint};
 /// Due at once, since the set's key is of another algorithm; and then not again for days.
 const DUE: [&str; 3] = ["rotate", "--alg", "EdDSA"];
 

@@ -4,14 +4,13 @@
 mod passwords;
 mod proxies;
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::join_all;
-use serde_json::{Value, json};
 use wxmint::clock::now;
 
-use crate::support::{Answer, PATIENCE, TestBed, audit::is_audit, eventually, until};
+use crate::support::audit::is_audit;
+use crate::support::prelude::*;
 
 async fn bed(variable: &str, limit: &str) -> TestBed {
     TestBed::builder().env(variable, limit).start().await

@@ -1,14 +1,12 @@
 //! A login through real HTTP, Redis and simulator, and what is published beside it.
 
 use std::fs::{self, File};
-use std::process::Command;
 
 use reqwest::{Method, Url};
-use serde_json::json;
-use tempfile::TempDir;
 
+use crate::support::prelude::*;
 use crate::support::scan::with_form;
-use crate::support::{APPID, Answer, ISSUER, TestBed, decoded, repository, said, tools, wxmint as wxmint_command};
+use crate::support::wxmint as wxmint_command;
 
 fn assert_token_answer(answer: &Answer) {
     let body = answer.json();

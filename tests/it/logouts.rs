@@ -1,11 +1,7 @@
 //! How often one person can log out and leave: nobody slows others down by it.
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
-
 use crate::limits::expect_exact_wait;
-use crate::support::{Answer, PATIENCE, Service, TestBed, until};
+use crate::support::prelude::*;
 
 async fn ask(bed: &TestBed, method: &str, path: &str, login: &Answer) -> Answer {
     bed.service().ask(method, path, &login.member("access_token"), &Value::Null).await

@@ -1,8 +1,6 @@
 //! Shell completions and manual pages say what the help says.
 
-use std::{collections::BTreeSet, fs, process::Command};
-
-use crate::support::{said, wxmint};
+use crate::support::prelude::*;
 
 #[track_caller]
 fn wxmint_says(words: &[&str]) -> String {

@@ -1,10 +1,6 @@
 //! The map of crates and rooms in CONTRIBUTING.md, held against Cargo.toml and the imports of the code.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
-
-use crate::support::repository;
+use crate::support::prelude::*;
 
 type Rooms = BTreeMap<String, BTreeSet<String>>;
 

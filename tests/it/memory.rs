@@ -3,16 +3,10 @@
 use std::fs::{self, File};
 use std::io::BufRead;
 use std::os::unix::fs::FileExt;
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::Output;
 
+use crate::support::prelude::*;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
-
-use crate::support::{
-    APP_SECRET, APPID, Answer, Http, PASSWORD, PATIENCE, Process, Service, Terminator, TestBed, eventually,
-    password_of, until, wxmint,
-};
 
 /// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s of an idle
 /// connection.

@@ -5,15 +5,8 @@
 pub(crate) mod client;
 mod sample;
 
-use std::process::Command;
-
-use serde_json::{Value, json};
-
 use crate::scan_examples::{copy, printed};
-use crate::support::{
-    APPID, AccountService, Answer, Builder, ISSUER, PASSWORD, TestBed, WRONG_PASSWORD, node_folder, password_of,
-    repository,
-};
+use crate::support::prelude::*;
 
 const ALICE: &str = "id-of-alice";
 /// A website that users of the mini program log in to by scanning.

@@ -1,22 +1,13 @@
 //! docs/move.md: a back end with a thousand users and HS256 tokens of its own is moved to wxmint, while its users send
 //! requests. The commands and settings are those of the page.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
-use tempfile::TempDir;
 use tokio::{sync::RwLock, task::JoinSet};
 
 use crate::readme::blocks;
-use crate::support::{
-    APP_SECRET, APPID, Answer, Http, OTHER_APPID, OTHER_SECRET, PATIENCE, Process, TestBed, node_folder,
-    path_with_wxmint, repository, until,
-};
+use crate::support::prelude::*;
 
 const USERS: usize = 1000;
 const AT_ONCE: usize = 8;

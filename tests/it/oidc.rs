@@ -7,17 +7,13 @@ mod ends;
 mod foreign;
 mod wechat;
 
-use std::fs;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
-use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use crate::support::prelude::*;
 use crate::support::scan::{told, with_form};
-use crate::support::{APPID, Answer, BUSY, Builder, ISSUER, TestBed, decoded, eventually, hex, replace, repository};
 
 const BACK: &str = "https://grafana.example.com/login/generic_oauth";
 const LEFT: &str = "https://grafana.example.com/login";

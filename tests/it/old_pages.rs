@@ -1,9 +1,7 @@
 //! Mini programs written against older back ends: their paths, their names for the token, and a password in the query.
 
+use crate::support::prelude::*;
 use reqwest::Method;
-use serde_json::{Value, json};
-
-use crate::support::{Answer, TestBed};
 
 const PASSWORD: &str = "planted-user-password-5b1e";
 const USERNAME: &str = "planted-user-name-90c4";

@@ -1,9 +1,6 @@
 //! Replicas: a code goes upstream once across all of them.
 
-use futures_util::future::join_all;
-use serde_json::json;
-
-use crate::support::TestBed;
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn of_fifty_parallel_copies_of_a_code_at_two_processes_one_is_exchanged_and_forty_nine_are_told_so() {

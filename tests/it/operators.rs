@@ -7,12 +7,10 @@ mod people;
 mod recent;
 mod unknown;
 
-use std::{fs, process::Output};
+use std::process::Output;
 
+use crate::support::prelude::*;
 use base64::{Engine, engine::general_purpose};
-use serde_json::{Value, json};
-
-use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit, command_on, said, until};
 
 const NAME: &str = "on-call";
 const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";

@@ -1,14 +1,10 @@
 //! Every page of docs is there in both languages and in the index of both, and what files other than pages call a page
 //! is one. tests/it/readme.rs follows the links.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use wxmint::doors::DOORS;
 use wxmint_http::ProblemCode;
 
+use crate::support::prelude::*;
 use crate::{readme::pages, support::repository};
 
 /// In each language. Who has one page more has two that say the same.

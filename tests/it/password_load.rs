@@ -1,10 +1,8 @@
 //! More passwords at once than may wait: the excess is told to come again, and who logs in without one overtakes those
 //! that wait. `cargo bench --bench login -- passwords` measures it.
 
-use serde_json::json;
+use crate::support::prelude::*;
 use tokio::task::JoinSet;
-
-use crate::support::{Answer, PATIENCE, TestBed, WRONG_PASSWORD, eventually, password_of};
 
 /// More than the 64 that may wait (src/accounts/file/hashing.rs) and the at most 4 that are hashed.
 const AT_ONCE: usize = 100;

@@ -1,13 +1,8 @@
 //! Nobody learns from a refused password whether there is a user of that name: unknown names, wrong passwords, disabled
 //! users and the longest names get one answer, byte for byte, after the same work.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use crate::support::prelude::*;
 use std::time::Instant;
-
-use serde_json::json;
-
-use crate::support::{Answer, PASSWORD, PATIENCE, Service, TestBed, WRONG_PASSWORD};
 
 /// The fields that are sent beside the code: names and passwords that are all refused.
 fn refused() -> [(String, &'static str); 4] {

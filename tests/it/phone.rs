@@ -1,11 +1,6 @@
 //! Logging in by phone number: two replicas share access tokens, and a login by code never needs one.
 
-use std::time::Duration;
-
-use futures_util::future::join_all;
-use serde_json::json;
-
-use crate::support::{APPID, AccountService, Answer, BUSY, PATIENCE, TestBed, redis_keys, until};
+use crate::support::prelude::*;
 
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 /// A login by code may take this while something that it does not need is broken.

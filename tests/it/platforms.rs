@@ -7,15 +7,10 @@ mod refusals;
 mod vendor;
 mod week;
 
-use std::time::{Duration, Instant};
-
-use futures_util::future::join_all;
-use serde_json::{Value, json};
+use std::time::Instant;
 
 use crate::doctor::Report;
-use crate::support::{
-    APPID, Answer, OTHER_APPID, OTHER_SECRET, PATIENCE, PLATFORM, Process, Service, TestBed, eventually, until,
-};
+use crate::support::prelude::*;
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 const COMPONENT_TOKEN: &str = "/cgi-bin/component/api_component_token";

@@ -3,16 +3,8 @@
 //! A fenced block is run, or compared with a file, when the line above it is `<!-- test: NAME -->`: first `run`, of
 //! which the last two lines are commands that run on, then `login` and `console` beside them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use crate::support::prelude::*;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::Command;
-
-use serde_json::Value;
-use tempfile::TempDir;
-
-use crate::support::{PATIENCE, Process, eventually, free_port, path_with_wxmint, repository, wxmint};
 
 const COMMANDS: [&str; 3] = ["run", "login", "console"];
 /// A new user reads no more.

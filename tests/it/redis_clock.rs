@@ -1,14 +1,7 @@
 //! The clock of Redis steps back, as in a failover to a machine whose clock is behind: that costs nobody a login, a
 //! token or a session key, and an end ends what the clock has dated before.
 
-use std::time::Duration;
-
-use serde_json::Value;
-use tempfile::TempDir;
-
-use crate::support::{
-    Answer, BUSY, PATIENCE, RedisServer, Service, Sidecar, TestBed, command_on, eventually, movable_clock, until,
-};
+use crate::support::prelude::*;
 
 /// The clock of its Redis can be moved.
 async fn bed() -> (TestBed, TempDir) {

@@ -2,9 +2,7 @@
 
 mod one_primary;
 
-use std::time::Duration;
-
-use crate::support::{BUSY, PATIENCE, RedisServer, Service, TestBed, until};
+use crate::support::prelude::*;
 
 /// Redis is looked at every 10 s.
 const LOOKED_AT: Duration = BUSY.saturating_add(Duration::from_secs(12));

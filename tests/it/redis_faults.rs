@@ -1,13 +1,10 @@
 //! Redis is away at the start or for a while: what probes, `wxmint ready` and the log say. The tests of
 //! crates/redis-link hold each failure, and tests/campaign that nothing is lost in one.
 
+use crate::support::prelude::*;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
-
-use serde_json::{Value, json};
-
-use crate::support::{BUSY, PATIENCE, Service, TestBed, eventually, said, write_private, wxmint};
 
 async fn keys_are_published(service: &Service) {
     let jwks = service.get("/.well-known/jwks.json").await;

@@ -1,12 +1,10 @@
 //! Redis refuses one command of a request, each of them in turn: what was not done is not answered as done. And the
 //! answer to each of them is lost in turn: the request is done all the same.
 
-use std::{cell::Cell, collections::BTreeSet};
-
-use serde_json::{Value, json};
+use std::cell::Cell;
 
 use crate::clouds::proxy::{Fate, Product, Proxy};
-use crate::support::{APPID, Answer, Builder, OTHER_APPID, TestBed, password_of};
+use crate::support::prelude::*;
 
 /// More than any request asks Redis.
 const MOST: u64 = 40;

@@ -1,10 +1,8 @@
 //! Redis behind TLS, by the settings: what is said under their names, in the log, to the probe and by the doctor. The
 //! tests of crates/redis-link hold who is trusted, which files are in use, and Clusters and Sentinels.
 
-use std::fs;
-
 use crate::doctor::Report;
-use crate::support::{Authority, Configuration, Http, PATIENCE, Service, TestBed, eventually, free_port, until};
+use crate::support::prelude::*;
 
 /// It does not become ready, and says why.
 async fn is_not_ready(configuration: &Configuration, bed: &TestBed, reason: &str) {

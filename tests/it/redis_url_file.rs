@@ -1,10 +1,6 @@
 //! `WXMINT_REDIS_URL_FILE` changes while `wxmint serve` runs.
 
-use std::{fs, path::PathBuf, time::Duration};
-
-use tempfile::TempDir;
-
-use crate::support::{BUSY, PATIENCE, RedisServer, TestBed, replace, until};
+use crate::support::prelude::*;
 
 /// The service looks at the file every 2 s (docs/redis.md), and needs a moment to try the URL.
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));

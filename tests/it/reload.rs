@@ -1,13 +1,8 @@
 //! A key file that changes while `wxmint serve` runs: read again within 5 s where it is fit, refused where it is not.
 
+use crate::support::prelude::*;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-
-use futures_util::future::join_all;
-use serde_json::Value;
-
-use crate::support::{READ_AGAIN_WITHIN, TestBed, jwks_kids, keys, kid_of, kids_of, private_parts, replace, until};
 
 const REFUSED: &str = "wxmint_reload_refused{what=\"keys\"} 1";
 const IN_USE: &str = "wxmint_reload_refused{what=\"keys\"} 0";

@@ -1,8 +1,6 @@
 //! `wxmint_requests_total`: what each route has answered, by names that no client chooses.
 
-use serde_json::json;
-
-use crate::support::TestBed;
+use crate::support::prelude::*;
 
 /// The lines of requests that were counted at all, without their common beginning.
 async fn counted(bed: &TestBed) -> Vec<String> {

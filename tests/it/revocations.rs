@@ -3,13 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use crate::support::prelude::*;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::net::{self, AddressFamily, SocketType, sockopt::set_socket_recv_buffer_size};
-use serde_json::{Value, json};
 use wxmint::clock::now;
 use wxmint_verify::{PublishedKeys, ends::EndHash};
-
-use crate::support::{APPID, Answer, BUSY, Service, TestBed, decoded, eventually, redis_keys, wire_request};
 
 /// More clients than there is room for pages that nobody reads.
 const DO_NOT_READ: usize = 250;

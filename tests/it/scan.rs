@@ -7,12 +7,8 @@ mod ends;
 mod limits;
 mod oauth;
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
-
+use crate::support::prelude::*;
 use crate::support::scan::{GRANT, with_form};
-use crate::support::{APPID, Answer, Builder, ISSUER, PATIENCE, Sidecar, TestBed, hex, until};
 
 const ORIGIN: &str = "https://shop.example.com";
 const AUDIENCE: &str = "https://api.example.com";

@@ -1,20 +1,14 @@
 //! examples/scan-login and clients/web against the real service and the simulator: `tests/browser/scan.mjs` tells what
 //! happens in the browser, and what a library does that knows nothing of wxmint.
 
+use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
-use std::{env, fs};
+use std::process::{Output, Stdio};
 
 use rqrr::PreparedImage;
-use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::mini_program::client::built;
-use crate::support::{
-    APPID, BUSY, ISSUER, Process, TestBed, WXMINT, decoded, free_port, node_folder, path_with_wxmint, repository, tools,
-};
+use crate::support::prelude::*;
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
 /// The deadline of a login at a command line, whose first question comes after 2 s.

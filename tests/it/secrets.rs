@@ -4,16 +4,12 @@
 
 use std::{net::Ipv4Addr, panic};
 
-use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
 use crate::support::secrets::{OF_WECHAT, OF_WXMINT, Place, Secrets};
-use crate::support::{
-    APPID, AccountService, Answer, Collector, Http, PATIENCE, Pace, Received, RedisServer, Signal, TestBed, eventually,
-    until,
-};
 
 const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
 /// The password of the only user that the account service has.

@@ -1,17 +1,11 @@
 //! Services that show a token of another issuer in place of a secret: who gets in by it, and who does not.
 
-use std::fs;
-
 use aws_lc_rs::hmac;
-use futures_util::future::join_all;
-use serde_json::{Value, json};
 
 use crate::doctor::Report;
 use crate::sidecar::forge::{ForgeKey, joined, merged, with_signature};
 use crate::support::audit::is_audit;
-use crate::support::{
-    Answer, BUSY, ISSUER, JwksServer, Manner, PATIENCE, READ_AGAIN_WITHIN, Step, Terminator, TestBed, until,
-};
+use crate::support::prelude::*;
 
 pub(crate) const ACCOUNT: &str = "system:serviceaccount:shop:orders";
 const SECRET: &str = "planted-secret-of-an-operator-5c2eab";

@@ -1,11 +1,8 @@
 //! Mistakes in the settings, as `wxmint serve` tells them. src/settings/tests.rs has a row for each;
 //! tests/it/doctor/files.rs the files.
 
+use crate::support::prelude::*;
 use std::net::TcpListener;
-
-use serde_json::{Value, json};
-
-use crate::support::{Configuration, TestBed};
 
 #[tokio::test]
 async fn what_is_accepted_and_unlikely_to_be_meant_is_warned_about() {

@@ -1,13 +1,9 @@
 //! SIGTERM: what is in flight is answered, and then the process ends.
 
-use std::time::Duration;
-
-use serde_json::json;
+use crate::support::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-
-use crate::support::{BUSY, PATIENCE, Signal, TestBed, until};
 
 const IN_FLIGHT: usize = 80;
 /// How many of them may be refused: a busy machine is too slow for Redis' deadline where all go on at once.

@@ -1,20 +1,15 @@
 //! Traces: `traceparent` from the mini program to the account service and never to WeChat, and OpenTelemetry's spans.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::future::join_all;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use reqwest::RequestBuilder;
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use crate::support::prelude::*;
 use crate::support::secrets::Place;
-use crate::support::{
-    AccountService, Answer, Collector, Configuration, PATIENCE, Signal, TestBed, eventually, hex, repository,
-};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 /// The mini program's own span.

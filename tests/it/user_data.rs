@@ -12,11 +12,7 @@ mod unionid;
 pub(crate) mod vault_keys;
 pub(crate) mod wechat;
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
-
-use crate::support::{APPID, Answer, OTHER_APPID, TestBed};
+use crate::support::prelude::*;
 
 const NUMBER: &str = "13800138000";
 

@@ -4,17 +4,10 @@ mod keys;
 mod lost_ends;
 mod regions;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Output};
-use std::{fs, time::Duration};
+use std::process::Output;
 
-use serde_json::{Value, json};
+use crate::support::prelude::*;
 use tokio::time::sleep;
-
-use crate::support::{
-    APPID, Answer, BUSY, Builder, Load, OTHER_APPID, TestBed, command_on, eventually, repository, said, until,
-    write_private,
-};
 
 /// base64 of 32 bytes.
 const ID_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";

@@ -1,14 +1,7 @@
 //! `wxmint users`, as an operator runs it: by hand, by script, several at once.
 
-use std::fs;
+use crate::support::prelude::*;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-use crate::support::{Ended, Terminal, on_a_full_disk, wxmint};
 
 const PASSWORD: &str = "correct horse battery staple";
 /// A hash begins so.

@@ -1,10 +1,6 @@
 //! The users file of a running `wxmint serve`: read again within 5 s where it is fit, refused where it is not.
 
-use std::{fs, time::Duration};
-
-use serde_json::json;
-
-use crate::support::{BUSY, TestBed, eventually, password_of, until};
+use crate::support::prelude::*;
 
 /// docs/accounts.md: "`wxmint serve` reads the file again within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));

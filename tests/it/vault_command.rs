@@ -1,10 +1,7 @@
 //! `wxmint vault rotate`: what it does to the file. What the replicas make of the file is in `user_data/vault_keys.rs`.
 
-use std::fs;
+use crate::support::prelude::*;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-
-use crate::support::{Configuration, Ended, write_private, wxmint};
 
 /// base64 of 32 bytes.
 const OTHER_KEY: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";

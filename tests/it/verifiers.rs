@@ -1,15 +1,10 @@
 //! The tokens as others see them: the verifiers that the README shows, each in a foreign library, with the keys that
 //! it fetches from the JWKS.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use std::process::Output;
 
 use crate::sidecar::forge::{ForgeKey, merged};
-use crate::support::{Configuration, TestBed, decoded, node_folder, repository, tools};
+use crate::support::prelude::*;
 
 /// A foreign verifier: the command that takes issuer and token, perhaps after a script, prints the subject, and fails
 /// with the reason.

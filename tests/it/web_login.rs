@@ -3,16 +3,8 @@
 mod cross_origin;
 mod example;
 
-use std::fs;
-
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
 use crate::doctor::Report;
-use crate::support::{
-    APP_SECRET, APPID, AccountService, Answer, BUSY, Builder, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually,
-    until, write_private,
-};
+use crate::support::prelude::*;
 
 const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";
 const SITE: &str = "wxbbbbbbbbbbbbbbbb";

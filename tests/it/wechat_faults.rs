@@ -1,11 +1,6 @@
 //! The faults of WeChat, and the answer that each of them is turned into. Never a 500.
 
-use std::time::Duration;
-
-use futures_util::future::join_all;
-use serde_json::{Value, json};
-
-use crate::support::{APPID, Answer, BUSY, OTHER_APPID, PATIENCE, TestBed, eventually, until};
+use crate::support::prelude::*;
 
 /// 5 s in total.
 const DEADLINE: Duration = BUSY.saturating_add(Duration::from_secs(5));

@@ -1,15 +1,9 @@
 //! `WXMINT_WECHAT_PROXY`: calls of WeChat leave through a tunnel, and nothing else does.
 
-use std::fs;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
 
 use crate::doctor::Report;
-use crate::support::{
-    APP_SECRET, AccountService, Collector, Configuration, ConnectProxy, Gate, PATIENCE, Service, Terminator, TestBed,
-    until, write_private,
-};
+use crate::support::prelude::*;
 
 const PASSWORD: &str = "planted proxy-password";
 

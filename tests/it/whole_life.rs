@@ -1,10 +1,6 @@
 //! wxmint's whole life, on whatever stands in for one plain Redis: everything that people, pages and operators can do.
 
-use serde_json::{Value, json};
-
-use crate::support::{
-    APPID, AccountService, Answer, OTHER_APPID, Reachable, RedisCluster, Sentinel, TestBed, command_on, said,
-};
+use crate::support::prelude::*;
 
 /// A service with the business's account service.
 pub(crate) struct Life<R> {

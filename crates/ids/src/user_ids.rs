@@ -86,9 +86,12 @@ impl IdKey {
 
     /// Each part stands behind its length in two bytes, so that no two lists of parts are one text.
     fn mac(&self, parts: &[&str]) -> [u8; 16] {
-        let framed: Vec<u8> = parts.iter().flat_map(|part| [&length(part)[..], part.as_bytes()].concat()).collect();
-        let (mut bytes, whole) = ([0; 16], hmac::sign(&self.0, &framed));
-        bytes.copy_from_slice(&whole.as_ref()[..16]);
+        let (mut bytes, mut mac) = ([0; 16], hmac::Context::with_key(&self.0));
+        for part in parts {
+            mac.update(&length(part));
+            mac.update(part.as_bytes());
+        }
+        bytes.copy_from_slice(&mac.sign().as_ref()[..16]);
         bytes
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt::{Display, Write};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use crc::{CRC_16_XMODEM, Crc};
 use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
 
 /// A Lua script, which servers know by the SHA-1 of its text.
@@ -104,9 +105,11 @@ fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
 /// How many slots a Cluster has. (redis-rs' `cluster_routing::Slot` does not give its number.)
 pub const CLUSTER_SLOTS: usize = 16_384;
 
+static CRC16: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
+
 /// The slot of a key, which has the same slot as its hash tag.
 pub fn slot_of(key: &[u8]) -> u16 {
-    crc16(hashed(key)) % CLUSTER_SLOTS as u16
+    CRC16.checksum(hashed(key)) % CLUSTER_SLOTS as u16
 }
 
 /// The text between the first `{` and the next `}`, if there is any. Otherwise the whole key.
@@ -117,14 +120,6 @@ fn hashed(key: &[u8]) -> &[u8] {
         (!tag.is_empty()).then_some(tag)
     };
     tagged().unwrap_or(key)
-}
-
-/// CRC-16/XMODEM.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        let shifted = |crc: u16, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
-        (0..8).fold(crc ^ u16::from(*byte) << 8, shifted)
-    })
 }
 
 #[cfg(test)]
@@ -146,7 +141,7 @@ mod tests {
     /// The examples of <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
     #[test]
     fn slots_are_those_of_the_specification() {
-        assert_eq!(crc16(b"123456789"), 0x31C3);
+        assert_eq!(slot_of(b"123456789"), 0x31C3);
         for (key, hashed) in [
             ("{user1000}.following", "user1000"),
             ("{user1000}.followers", "user1000"),

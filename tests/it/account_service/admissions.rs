@@ -1,10 +1,8 @@
 //! `WXMINT_ACCOUNTS_CHECK=true`: the account service is asked at each login whether the user may log in, and for
 //! claims.
 
-use serde_json::{Value, json};
-
 use super::logins::{alice, log_in, warning};
-use crate::support::{AccountService, Reply, TestBed};
+use crate::support::prelude::*;
 
 /// With lin bound to alice.
 async fn bound() -> (AccountService, TestBed) {

@@ -1,11 +1,8 @@
 //! examples/accounts as a process, which takes its keys from a `wxmint serve`.
 
-use std::{collections::BTreeSet, fs, process::Command, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::join_all;
-use serde_json::{Value, json};
-use tempfile::TempDir;
 use wxmint::accounts::{Accounts, LoginCheck, Named, NewUserKey};
 use wxmint::clock::now;
 use wxmint_keys::token::{Minter, OutgoingRequest, RequestSigner, new_token_id};
@@ -14,9 +11,7 @@ use wxmint_verify::TokenTyp;
 
 use super::Client;
 use super::logins::{alice as credentials_of_alice, log_in};
-use crate::support::{
-    APPID, ISSUER, PATIENCE, Process, TestBed, eventually, free_port, node_folder, repository, tools,
-};
+use crate::support::prelude::*;
 
 /// examples/accounts, which fetches the keys of a `wxmint serve`.
 struct Example {

@@ -1,11 +1,7 @@
 //! Logins by an account service, through `wxmint serve`.
 
-use std::fs;
-
-use serde_json::{Value, json};
-
 use super::Reply;
-use crate::support::{AccountService, Answer, PATIENCE, Terminator, TestBed, eventually};
+use crate::support::prelude::*;
 
 /// A service that asks an account service, at the most talkative log level.
 async fn set_up(auto_provision: bool) -> (AccountService, TestBed) {

@@ -1,11 +1,7 @@
 //! Two replicas while the account service is slow, down, lying, redirecting or huge: who does not need it never
 //! notices, and no user is made twice.
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
-
-use crate::support::{AccountService, Answer, BUSY, Breakable, PATIENCE, Reply, TestBed, until};
+use crate::support::prelude::*;
 
 /// The service's 3 s, and a login around them.
 const LONGEST: Duration = BUSY.saturating_add(Duration::from_secs(3));

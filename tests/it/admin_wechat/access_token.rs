@@ -1,13 +1,9 @@
 //! The one access token that all services of a business share, as they ask for it.
 //! src/login/shared_access_token/tests.rs holds how it is shared and renewed.
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
-
 use super::{SHOP, Shop};
 use crate::limits::expect_exact_wait;
-use crate::support::{APPID, Answer, TestBed};
+use crate::support::prelude::*;
 
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const PATH: &str = "/wechat/wx0123456789abcdef/access-token";

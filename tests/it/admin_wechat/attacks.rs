@@ -1,9 +1,7 @@
 //! Nobody has something signed for somebody else, and nothing of this is on the public listener.
 
-use serde_json::{Value, json};
-
 use super::{ALL, SHOP, Shop, signature_path, signatures::by_python};
-use crate::support::{APPID, OTHER_APPID, PATIENCE, Pace, Received, TestBed};
+use crate::support::prelude::*;
 use crate::user_data::wechat::session_key;
 
 #[tokio::test]

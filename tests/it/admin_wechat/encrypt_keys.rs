@@ -1,9 +1,7 @@
 //! The keys of `wx.getUserCryptoManager`.
 
-use serde_json::{Value, json};
-
 use super::{SHOP, Shop};
-use crate::support::{APPID, TestBed};
+use crate::support::prelude::*;
 
 const GIVES_KEYS: &str = "/wxa/business/getuserencryptkey";
 

@@ -1,11 +1,7 @@
 //! Each secret may do what its rights say, and whoever is refused is audited.
 
-use std::{path::PathBuf, time::Duration};
-
-use serde_json::{Value, json};
-
 use super::{ALL, DESK, READER, SHOP, Shop};
-use crate::support::{APPID, BUSY, replace, until};
+use crate::support::prelude::*;
 
 /// The file is looked at every 2 s.
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));

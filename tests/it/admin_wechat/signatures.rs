@@ -1,14 +1,12 @@
 //! The user's signature, compared with that of another program.
 
-use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
 
 use super::{SHOP, Shop, signature_path};
-use crate::support::{APPID, Answer, PATIENCE, TestBed, UsersFile, password_of, until};
+use crate::support::prelude::*;
 use crate::user_data::vault_keys::use_vault_keys;
 use crate::user_data::wechat::{exchange_elsewhere, session_key};
 

@@ -1,13 +1,7 @@
 //! `/openapi.json` of the admin listener: it names each route and no other, and each answer is as it says.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::process::Command;
-
-use serde_json::{Value, json};
-
 use super::{ALL, Business, RECEIVER, SHOP, WITNESS};
-use crate::support::{APPID, Answer, TestBed, node_folder, openapi_check, repository};
+use crate::support::prelude::*;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "delete", "patch"];
 

@@ -1,13 +1,10 @@
 //! docs/after-login.md: its commands are run, what they print looks as the page shows, its programs are files.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::symlink, process::Command};
-
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use std::os::unix::fs::symlink;
 
 use super::{ALL, Business, interpreter};
 use crate::readme::blocks;
-use crate::support::{APPID, Process, free_port, repository, tools};
+use crate::support::prelude::*;
 
 /// The commands that print an answer and end, in an order in which all have something to show.
 const ASKING: [&str; 9] =

@@ -1,15 +1,12 @@
 //! WeChat's pushes, which the test sends as strictly as WeChat: signed, encrypted, and spoiled in one thing each.
 
-use std::time::Duration;
-
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
 use wxmint::clock::now;
 
 use super::{Business, RECEIVER, interpreter};
-use crate::support::{APPID, Answer, BUSY, OTHER_APPID, Process, hex, repository, until};
+use crate::support::prelude::*;
 
 const TOKEN: &str = "push-token-of-the-console";
 /// EncodingAESKey: base64 of 32 bytes without its last character.

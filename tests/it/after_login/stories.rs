@@ -1,12 +1,10 @@
 //! Three stories of a business after the login: a sale, an encrypted message, an account that is closed. Each from the
 //! phone to WeChat, with the examples as the business, in Node and in Python.
 
-use serde_json::{Value, json};
-
 use super::pushes::{AES_KEY, Push, Receiver, event};
 use super::{Business, SHOP, interpreter};
 use crate::mini_program::node;
-use crate::support::{APP_SECRET, APPID, ISSUER, Process, repository};
+use crate::support::prelude::*;
 
 /// The business's service and its receiver of pushes.
 const PROGRAMS: [[&str; 2]; 2] =

@@ -1,17 +1,14 @@
 //! A file that is full, torn or put aside.
 
-use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
-use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Resource, Rlimit, geteuid, prlimit};
-use serde_json::Value;
 
 use super::Watched;
-use crate::support::{BUSY, PATIENCE, Process, Signal, TestBed, command_on, eventually, said, until};
+use crate::support::prelude::*;
 
 async fn lost(bed: &TestBed) -> f64 {
     bed.service().metric("wxmint_audit_lost_total").await

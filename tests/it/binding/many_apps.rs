@@ -1,9 +1,7 @@
 //! One person in several mini programs of an owner: what a unionid joins, and what it leaves alone.
 
-use serde_json::json;
-
 use super::{Business, OTHER_APPID, is_users};
-use crate::support::{APPID, password_of};
+use crate::support::prelude::*;
 
 async fn conflicts(business: &Business) -> f64 {
     business.bed.service().metric("wxmint_unionid_conflicts_total").await

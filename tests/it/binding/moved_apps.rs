@@ -1,9 +1,7 @@
 //! A mini program that its owner moves to another Open Platform account: the unionids change (decision 0020).
 
-use serde_json::{Value, json};
-
 use super::{Business, OTHER_APPID, is_users};
-use crate::support::{APPID, command_on, password_of, redis_keys, said};
+use crate::support::prelude::*;
 
 const CHANGED: &str = "WeChat names another unionid for this person than before";
 

@@ -1,12 +1,8 @@
 //! Users who may not log in any more: disabled in the users file, or gone from it.
 
-use std::time::Duration;
-
-use serde_json::json;
-
 use super::tickets::{redeem, ticket_of};
 use super::{Business, OTHER_APPID, is_users, user_of};
-use crate::support::{BUSY, eventually, password_of};
+use crate::support::prelude::*;
 
 /// docs/accounts.md: "`wxmint serve` reads the file again within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));

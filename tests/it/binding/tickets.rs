@@ -1,9 +1,7 @@
 //! Bind tickets: a code's stand-in for one attempt with a password.
 
-use serde_json::{Value, json};
-
 use super::{Business, OTHER_APPID, is_users};
-use crate::support::{APPID, Answer, WRONG_PASSWORD, password_of};
+use crate::support::prelude::*;
 
 /// An unbound person is given this in place of the code just spent.
 pub(super) async fn ticket_of(business: &Business, person: &str) -> String {

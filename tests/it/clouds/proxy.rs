@@ -1,7 +1,6 @@
 //! Stand-ins for the proxies of managed Redis products: RESP2 in front of a real Redis server, with the rules that a
 //! product documents. What a product does beyond its pages is unknown here, and so are its shards.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::resp::{ask, command, text};
-use crate::support::{Reachable, RedisServer};
+use crate::support::prelude::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Product {

@@ -1,11 +1,7 @@
 //! Faults of WeChat, the account backend, and what the issuer publishes.
 
-use serde_json::json;
-
 use super::{Report, follow, healthy};
-use crate::support::{
-    APP_SECRET, APPID, AccountService, OTHER_APPID, OTHER_SECRET, Reply, Service, TestBed, free_port,
-};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn credentials_that_wechat_refuses_are_named_for_each_app() {

@@ -1,13 +1,12 @@
 //! How long the doctor takes, and what it never prints.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::future::join_all;
-use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::{ADMIN_SECRET, REDIS_PASSWORD, Report, healthy};
-use crate::support::{APP_SECRET, AccountService, BUSY, Process, Reply, TestBed, secrets::Place};
+use crate::support::prelude::*;
+use crate::support::secrets::Place;
 
 /// docs/operation.md: "takes at most 15 s". A file that never ends to be read is not waited for either.
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(15));

@@ -2,12 +2,10 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
-use serde_json::{Value, json};
 
 use super::{ADMIN_SECRET, NAMES, Report, content, follow, healthy};
-use crate::support::{APP_SECRET, APPID, Configuration, OTHER_APPID, Service, TestBed, scan::two_pages, write_private};
+use crate::support::prelude::*;
+use crate::support::scan::two_pages;
 
 fn expose(path: &str) {
     set_mode(path, 0o644);

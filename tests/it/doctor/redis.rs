@@ -1,13 +1,8 @@
 //! Faults of Redis.
 
-use serde_json::json;
-
 use super::{REDIS_PASSWORD, Report, command_of, healthy};
+use crate::support::prelude::*;
 use crate::support::scan::two_pages;
-use crate::support::{
-    APPID, Builder, Configuration, PATIENCE, PLATFORM, RedisCluster, RedisServer, Sentinel, Service, TestBed,
-    clock_off_by, repository, until,
-};
 
 /// Runs the command of an advice on a server.
 fn follow(advice: &str, redis: &RedisServer) {

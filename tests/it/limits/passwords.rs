@@ -1,13 +1,9 @@
 //! Failed passwords: counted for a person and a name together, so that a person cannot guess on, and nobody can use up
 //! the attempts of whoever the name belongs to.
 
-use std::time::Duration;
-
-use futures_util::future::join_all;
-use serde_json::json;
-
 use super::{expect_exact_wait, expect_limited};
-use crate::support::{Answer, PASSWORD as RIGHT, PATIENCE, TestBed, WRONG_PASSWORD as WRONG, eventually};
+use crate::support::prelude::*;
+use crate::support::{PASSWORD as RIGHT, WRONG_PASSWORD as WRONG};
 
 /// Users with the password [`RIGHT`], and three attempts.
 async fn bed_of(users: &[&str]) -> TestBed {

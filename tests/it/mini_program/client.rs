@@ -1,16 +1,11 @@
 //! The package `wxmint-miniprogram` as it is published: built and packed, its own tests, and the stories of
 //! `tests/miniprogram/client.mjs` against the real service, which have the names of the tests here.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
-
-use serde_json::json;
 
 use super::{Business, WEBSITE, website};
 use crate::scan_examples::{copy, printed};
-use crate::support::{APPID, ISSUER, PASSWORD, TestBed, WRONG_PASSWORD, node_folder, repository, tools};
+use crate::support::prelude::*;
 
 /// A copy of `clients/miniprogram` that has been built and packed as for npm, where Node finds what the build needs.
 /// What npm would publish is its folder `package`.

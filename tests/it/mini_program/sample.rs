@@ -2,10 +2,8 @@
 
 use std::env;
 
-use serde_json::json;
-
 use super::{Business, WEBSITE, WEBSITE_NAME, client::built, node, website};
-use crate::support::{APPID, AccountService, ISSUER, repository};
+use crate::support::prelude::*;
 
 const OPERATOR: &str = "planted-secret-of-an-operator-77c1e0";
 

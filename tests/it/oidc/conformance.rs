@@ -1,10 +1,8 @@
 //! The modules of the OpenID Foundation's plans for Basic OP and Config OP (its conformance suite of August 2026, by
 //! their names without `oidcc-`), each with PKCE, which wxmint requires. What they find stands in docs/scan-login.md.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::support::repository;
+use crate::support::prelude::*;
 
 const PASS: &str = "pass";
 /// The suite warns of something that is optional.

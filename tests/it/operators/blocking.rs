@@ -3,8 +3,7 @@
 use wxmint_verify::ends::EndHash;
 
 use super::Office;
-use crate::support::{Answer, BUSY, Service, TestBed, decoded, password_of, until};
-use serde_json::{Value, json};
+use crate::support::prelude::*;
 
 /// Blocks the user of these two people, and lets them in again.
 async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {

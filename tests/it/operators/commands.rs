@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use serde_json::Value;
-
 use super::{Office, written};
 use crate::support::audit::{in_short, is_audit};
-use crate::support::{RedisServer, command_on, repository, said, wxmint};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn an_id_of_which_nothing_is_known_is_told_and_the_act_is_done() {

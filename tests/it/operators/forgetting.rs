@@ -1,9 +1,7 @@
 //! `wxmint users forget`: a person becomes a stranger. `people` holds erasures that are interrupted or raced by logins.
 
-use serde_json::json;
-
 use super::{Office, keys_that_name};
-use crate::support::{APPID, Answer, TestBed, WRONG_PASSWORD, password_of};
+use crate::support::prelude::*;
 
 struct Leaver {
     office: Office,

@@ -1,10 +1,8 @@
 //! People by openid: what the business's receiver of WeChat's pushes asks for. After an erasure nothing in Redis names
 //! the person for longer than an hour.
 
-use serde_json::{Value, json};
-
 use super::{Office, keys_that_name};
-use crate::support::{APPID, Answer, BUSY, OTHER_APPID, TestBed, WRONG_PASSWORD, password_of, until};
+use crate::support::prelude::*;
 
 fn path_in(app: &str, openid: &str) -> String {
     format!("/wechat/{app}/people/{openid}")

@@ -1,13 +1,8 @@
 //! The process' memory of late, the search for a user, and the doctor: what the console shows.
 
-use std::{collections::BTreeSet, fs};
-
-use futures_util::future::join_all;
-use serde_json::{Value, json};
-
 use super::{NAME, Office, SECRET};
+use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
-use crate::support::{APPID, Answer, OTHER_APPID, PATIENCE, TestBed, eventually};
 
 /// The events without their times, newest first.
 async fn events(office: &Office, user: &str) -> Vec<Value> {

@@ -1,11 +1,7 @@
 //! Unknown users, people and mini programs: one answer each, on all routes of the admin listener.
 
-use std::{collections::BTreeSet, fs};
-
-use serde_json::{Value, json};
-
 use super::{Office, SECRET};
-use crate::support::{APP_SECRET, APPID, Answer, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder, until};
+use crate::support::prelude::*;
 
 const UNCONFIGURED: &str = "wx0000000000000000";
 const PERSON: &str = "unknown_person";

@@ -1,10 +1,9 @@
 //! Requests of strangers to the address for WeChat's pushes, and pushes twice, late, slowly or of another platform.
 
-use serde_json::json;
 use wxmint_simulator::{Envelope, Platform, push_xml, seal_push};
 
 use super::{APPID, COMPONENT_TOKEN, OTHER_APPID, PLATFORM, log_in, platform, with_ticket};
-use crate::support::{Answer, BUSY, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN, TestBed, until};
+use crate::support::prelude::*;
 
 const OTHER: &str = "wxc0ffee00000000fe";
 const NONCE: &str = "1372623149";

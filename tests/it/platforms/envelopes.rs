@@ -1,13 +1,10 @@
 //! Pushes that another implementation has sealed are read, and it reads those of the simulator: `@wecom/crypto`, by
 //! Tencent itself.
 
-use std::{path::Path, process::Command};
-
-use serde_json::{Value, json};
 use wxmint_simulator::{Platform, push_xml, seal_push};
 
 use super::{PLATFORM, platform};
-use crate::support::{PATIENCE, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN, node_folder, until};
+use crate::support::prelude::*;
 
 const SCRIPT: &str = r#"
 import crypto from "@wecom/crypto";

@@ -1,10 +1,8 @@
 //! Other events of a merchant: its rights change, it has an AppSecret too, is one of hundreds, and Redis forgets it.
 
-use std::collections::BTreeMap;
-
 use super::*;
+use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
-use crate::support::{APP_SECRET, BUSY, apps_folder, clock_off_by};
 
 const QUERY_AUTH: &str = "/cgi-bin/component/api_query_auth";
 const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";

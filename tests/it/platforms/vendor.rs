@@ -1,15 +1,8 @@
 //! examples/platform: a merchant follows the vendor's link to WeChat's page, authorises the platform, and comes back.
 
-use std::process::Command;
-
-use serde_json::Value;
-use tempfile::TempDir;
-
 use super::{APPID, OTHER_APPID, PLATFORM, let_in, push_to_first};
 use crate::scan_examples::copy;
-use crate::support::{
-    Answer, Http, OTHER_SECRET, PATIENCE, Process, TestBed, free_port, path_with_wxmint, repository, tools, until,
-};
+use crate::support::prelude::*;
 
 const SECRET: &str = "planted-secret-of-the-vendor-0077a1b0";
 

@@ -1,12 +1,7 @@
 //! A week of a platform in minutes: every process has a clock that the test moves, ten minutes at a time.
 
-use std::{fs, path::PathBuf, time::Duration};
-
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
 use super::{COMPONENT_TOKEN, STRANGER, push_to_first};
-use crate::support::{OTHER_SECRET, PATIENCE, Service, TestBed, limit, replace, tell, until};
+use crate::support::prelude::*;
 
 const STEP: i64 = 600;
 const STEPS: i64 = 7 * 24 * 6;

@@ -1,10 +1,7 @@
 //! On a Cluster each step of a request is confirmed where its key lies: that primary's replicas are frozen, others
 //! confirm.
 
-use serde_json::{Value, json};
-
-use super::*;
-use crate::support::{APPID, Answer, RedisCluster, Shape, password_of, redis_keys};
+use crate::support::prelude::*;
 
 const SECRET: &str = "planted-secret-of-an-operator-19c3";
 /// The stream of ends lies at node 0. So a step that is confirmed for its sake is not one of those here.

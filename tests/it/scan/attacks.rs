@@ -1,11 +1,9 @@
 //! Attacks by somebody who has the source (docs/scan-login.md, RFC 10027).
 
-use std::collections::BTreeSet;
-
 use reqwest::header::HeaderValue;
 
 use super::*;
-use crate::support::OTHER_APPID;
+use crate::support::prelude::*;
 
 /// Somebody shows a victim the code of the attacker's own page: who does not see that page does not know its number.
 #[tokio::test]

@@ -1,14 +1,10 @@
 //! The answers of `/verify`: who is asking, or one refusal for all that is wrong.
 
-use std::collections::BTreeSet;
-
-use serde_json::json;
-
 use super::forge::Forge;
 use super::signer::now;
 use super::{INVALID_REQUEST, INVALID_TOKEN, NO_TOKEN, Signer, named, refused, settings_of, sidecar_of};
 use crate::bad_input::no_http;
-use crate::support::{APPID, JwksServer, TestBed, decoded};
+use crate::support::prelude::*;
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "PROPFIND", "ANYTHING"];
 /// On `/verify` and below it, as a proxy may put its own request's path there.

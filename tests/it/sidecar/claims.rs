@@ -1,9 +1,7 @@
 //! Claims that are handed on as headers.
 
-use serde_json::json;
-
 use super::{Signer, values};
-use crate::support::{JwksServer, SidecarSettings};
+use crate::support::prelude::*;
 
 const HEADERS: [&str; 3] = ["x-user-roles", "x-tenant", "x-limits"];
 

@@ -1,16 +1,14 @@
 //! Tokens that the issuer's feed ends, and a feed that is gone, late or not believed.
 
 use std::fs::File;
-use std::time::{Duration, SystemTime};
-
-use serde_json::json;
+use std::time::SystemTime;
 
 use super::issuer::{By, Issuer, Manner, PERSON_APP};
 use super::outage::Clock;
 use super::signer::now;
 use super::starting::files;
 use super::{INVALID_TOKEN, refused};
-use crate::support::{BUSY, PATIENCE, Received, Sidecar, SidecarSettings, eventually, until};
+use crate::support::prelude::*;
 
 /// A verifier asks every 5 s, so an end is known 10 s later at the latest.
 const NEXT_PAGE: Duration = Duration::from_secs(10).saturating_add(BUSY);

@@ -3,13 +3,9 @@
 //!
 //! One sidecar with an issuer for each way to misbehave, so that they cannot take each other down, either.
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
-
 use super::Signer;
 use super::forge;
-use crate::support::{ISSUER, JwksServer, Manner, Metrics, SidecarSettings, Step, answer, until};
+use crate::support::prelude::*;
 
 /// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5
 /// s, and the first two retries up to 1 and 2 s more.

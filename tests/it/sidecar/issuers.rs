@@ -1,9 +1,7 @@
 //! Several issuers before one sidecar: nobody's keys are good for another's tokens, and nobody's outage is another's.
 
-use serde_json::json;
-
 use super::{LONG, Signer};
-use crate::support::{ISSUER, JwksServer, Manner, PATIENCE, SidecarSettings};
+use crate::support::prelude::*;
 
 const A: &str = ISSUER;
 const B: &str = "https://another.example.com";

@@ -1,15 +1,11 @@
 //! The issuer gone for an hour, on a moved clock (libfaketime): tokens still verify, and expire when they should.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::net::SocketAddr;
 
 use chrono::DateTime;
-use serde_json::json;
-use tempfile::TempDir;
 
 use super::{INVALID_TOKEN, LONG, Signer, named, refused, signer::now};
-use crate::support::{
-    Breakable, JwksServer, PATIENCE, Pace, Received, Sidecar, SidecarSettings, eventually, libfaketime, replace, until,
-};
+use crate::support::prelude::*;
 
 const HOUR: i64 = 3600;
 

@@ -1,10 +1,8 @@
 //! The rules that depend on the path that the proxy was asked for, by each of the three ways in which proxies tell it.
 //! crates/http/src/path_rules.rs has the table of paths.
 
-use serde_json::json;
-
 use super::{IDENTITY, INVALID_REQUEST, INVALID_TOKEN, LONG, NO_TOKEN, Signer, named, refused, values};
-use crate::support::{ISSUER, JwksServer, Received, Sidecar, SidecarSettings};
+use crate::support::prelude::*;
 
 const ORDERS: &str = "https://orders.example.com";
 const PAY: &str = "https://pay.example.com";

@@ -1,9 +1,7 @@
 //! A token is its user's: it stands in no log, metric or answer, at any level.
 
-use serde_json::json;
-
 use super::{LONG, Signer};
-use crate::support::{JwksServer, Manner, SidecarSettings};
+use crate::support::prelude::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_part_of_a_token_is_in_a_log_a_metric_or_a_refusal() {

@@ -1,17 +1,14 @@
 //! A key of the test's own, or an issuer's, and tokens by it: good by default.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-use serde_json::{Value, json};
 
 use super::forge::{ForgeKey, merged};
-use crate::support::{APPID, ISSUER};
+use crate::support::prelude::*;
 
 static TOKENS: AtomicU64 = AtomicU64::new(0);
 

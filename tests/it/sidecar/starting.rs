@@ -1,15 +1,11 @@
 //! How it starts: before the issuer is there, while the issuer is away, and not at all.
 
-use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use tempfile::TempDir;
-
 use super::{JWKS, LONG, NO_TOKEN, Signer, refused, settings_of, tell};
-use crate::support::{Breakable, JwksServer, PATIENCE, Sidecar, SidecarSettings, Signal, TestBed};
+use crate::support::prelude::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_everybody_can() {

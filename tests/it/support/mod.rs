@@ -79,6 +79,19 @@ pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of};
 pub(crate) use self::wait::{eventually, until};
 pub(crate) use self::wire::{Impatient, Pace, Received, wire_request};
 
+/// What most tests need.
+pub(crate) mod prelude {
+    pub(crate) use std::collections::{BTreeMap, BTreeSet};
+    pub(crate) use std::path::{Path, PathBuf};
+    pub(crate) use std::{fs, process::Command, time::Duration};
+
+    pub(crate) use futures_util::future::join_all;
+    pub(crate) use serde_json::{Value, json};
+    pub(crate) use tempfile::TempDir;
+
+    pub(crate) use super::*;
+}
+
 /// The tools that `make setup` has installed for the tests.
 pub(crate) fn tools(path: &str) -> PathBuf {
     let tool = repository("target/tools").join(path);

@@ -1,11 +1,9 @@
 //! The person whose data is opened follows from the token, and from nothing in the request. Each endpoint wants a valid
 //! one.
 
-use serde_json::json;
-
 use super::sealing::{phone_with, seal, sealed_phone, watermark};
 use super::{NUMBER, Replicas, Session, USER_DATA, data_of, expect_undecryptable};
-use crate::support::{APPID, TestBed};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn data_is_opened_for_the_person_of_the_token_and_nothing_in_the_body_names_another() {

@@ -1,9 +1,7 @@
 //! The eighth failure within ten minutes drops the session key: counted for a person, over all replicas, and exactly.
 
-use serde_json::Value;
-
 use super::{NUMBER, Replicas, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{PATIENCE, until};
+use crate::support::prelude::*;
 
 pub(super) const FOREIGN_KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 

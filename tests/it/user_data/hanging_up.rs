@@ -1,13 +1,11 @@
 //! Clients that hang up in the middle: what was begun for them is brought to its end.
 
-use std::time::{Duration, Instant};
-
-use serde_json::{Value, json};
+use std::time::Instant;
 
 use super::{
     BINDING, LOGIN, LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, data_of, key_of, sealing::sealed_phone,
 };
-use crate::support::{APPID, Impatient, PATIENCE, TestBed, eventually, until};
+use crate::support::prelude::*;
 
 /// Redis is given up after 500 ms.
 const REDIS_WAITS: Duration = Duration::from_millis(400);

@@ -1,9 +1,7 @@
 //! Each kind of data that WeChat seals or signs for a mini program, and what the page gets of it.
 
-use serde_json::{Value, json};
-
 use super::{NUMBER, Replicas, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{APPID, Answer, TestBed};
+use crate::support::prelude::*;
 
 fn with(data: &Value, more: &Value) -> String {
     let mut data = data.clone();

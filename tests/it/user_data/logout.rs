@@ -1,11 +1,9 @@
 //! Logging out: the token is refused here from then on, at every replica and every endpoint, the session key is gone.
 
-use serde_json::{Value, json};
-
 use super::{
     LOGOUT, NUMBER, OTHER_APPID, Replicas, SESSION, Session, data_of, endpoints, key_of, sealing::sealed_phone,
 };
-use crate::support::{APPID, Answer};
+use crate::support::prelude::*;
 
 impl Replicas {
     async fn log_out(&self, replica: usize, session: &Session, body: &Value) -> Answer {

@@ -1,14 +1,10 @@
 //! Encrypted data has no MAC, so that whoever can tell one failure from another can read and forge. All
 //! failures have one answer, byte for byte.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::{Value, json};
-
 use super::failures::FOREIGN_KEY;
 use super::sealing::{BLOCK, body, encrypt, padded, parts, phone, phone_with, seal, sealed_phone, sign, watermark};
 use super::{NUMBER, OTHER_APPID, Replicas, Session, USER_DATA, expect_undecryptable, key_of};
-use crate::support::{APPID, Answer, PATIENCE, eventually};
+use crate::support::prelude::*;
 
 /// Data that has to be refused in one way, by the name of what is wrong: each damage. See `wechat::user_data`.
 fn damages(session: &Session, another: &Session) -> Vec<(&'static str, Value)> {

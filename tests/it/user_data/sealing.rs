@@ -1,12 +1,10 @@
 //! WeChat does this on the phone with a session key: it seals, and it signs.
 
+use crate::support::prelude::*;
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
 use wxmint::clock::now;
-
-use crate::support::{APPID, hex};
 
 pub(super) const BLOCK: usize = 16;
 pub(super) type Block = [u8; BLOCK];

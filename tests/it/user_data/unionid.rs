@@ -1,11 +1,9 @@
 //! A unionid that code2Session did not give, and that is found in a person's data: the way that WeChat's guides
 //! describe for apps outside an Open Platform account. It links by the rules of binding.
 
-use serde_json::{Value, json};
-
 use super::sealing::{seal, watermark};
 use super::{OTHER_APPID, Replicas, Session, data_of};
-use crate::support::{APPID, redis_keys};
+use crate::support::prelude::*;
 
 impl Replicas {
     async fn unionids(&self, app: &str, given: bool) {

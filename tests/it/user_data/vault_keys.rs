@@ -1,13 +1,10 @@
 //! The vault key file is rotated while people log in and open data at two replicas: nobody notices, what is used is
 //! sealed anew, and a vault key that is lost costs session keys alone.
 
-use std::{fs, path::PathBuf};
-
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
 
 use super::{NUMBER, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{Load, PATIENCE, TestBed, said, until, write_private};
+use crate::support::prelude::*;
 
 /// A replica tells this when it has read the file anew, and when another key of it begins to seal.
 const TOLD: &str = "the vault keys were read again";

@@ -1,12 +1,8 @@
 //! The questions to WeChat about a session, and its acts meanwhile: checksession, resetusersessionkey, the phone
 //! number, and the access token that all of them want.
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
-
 use super::{NUMBER, PHONE, RESET, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{APP_SECRET, APPID, Answer, TestBed};
+use crate::support::prelude::*;
 
 const CHECK: &str = "/wxa/checksession";
 const RESET_KEY: &str = "/wxa/resetusersessionkey";

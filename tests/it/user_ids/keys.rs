@@ -1,11 +1,7 @@
 //! A wrong id key, tried in each way: nobody gets another id.
 
-use std::fs;
-
-use serde_json::json;
-
 use super::{ID_KEY, KINDS, computed, user_of};
-use crate::support::{APPID, BUSY, Configuration, Service, TestBed, until, write_private};
+use crate::support::prelude::*;
 
 const OTHER_KEY: &str = "//////////////////////////////////////////8=\n";
 

@@ -1,12 +1,8 @@
 //! Revocations outlive Redis: running processes publish them again, once over all of them.
 
-use std::time::Duration;
-
-use serde_json::json;
-
 use super::computed;
+use crate::support::prelude::*;
 use crate::support::redis_keys::ENDS;
-use crate::support::{APPID, BUSY, PATIENCE, until};
 
 #[tokio::test]
 async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {

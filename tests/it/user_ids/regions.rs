@@ -1,11 +1,7 @@
 //! Two regions: two issuers on two Redis, which have the id key in common and nothing else.
 
-use serde_json::{Value, json};
-
 use super::{computed, user_of};
-use crate::support::{
-    APPID, BUSY, Configuration, ISSUER, OTHER_APPID, RedisServer, Service, SidecarSettings, free_port, kids_of, until,
-};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn one_person_is_one_user_in_two_regions_and_one_verifier_accepts_both() {

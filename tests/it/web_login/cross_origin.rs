@@ -1,13 +1,9 @@
 //! The sites that may read each answer.
 
-use std::fs;
-
 use reqwest::Method;
-use serde_json::json;
-use tempfile::TempDir;
 
 use super::{ACCOUNT, ORIGIN, SITE, builder};
-use crate::support::{APPID, Answer, OTHER_SECRET, PATIENCE, TestBed, until};
+use crate::support::prelude::*;
 
 const STRANGERS: [&str; 6] = [
     "https://evil.example.com",

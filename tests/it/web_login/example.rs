@@ -1,16 +1,12 @@
 //! examples/web-login in Chromium: `tests/browser/web_login.mjs` tells what happens there.
 
-use std::{env, process::Command};
+use std::env;
 
 use reqwest::Method;
-use serde_json::json;
-use tempfile::TempDir;
 
 use super::{ACCOUNT, SITE, builder};
 use crate::scan_examples::{copy, printed};
-use crate::support::{
-    APPID, PATIENCE, Process, TestBed, free_port, node_folder, path_with_wxmint, repository, tell, until,
-};
+use crate::support::prelude::*;
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
 
