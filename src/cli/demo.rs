@@ -16,7 +16,7 @@ use wxmint_simulator::{
     AccountBook, Block, DEMO_APPS, Kind, Known, KnownOf, Link, Options, World, account_page_routes, account_routes,
     control_routes, page_files, peer_routes, regulars_book, regulars_logins,
 };
-use wxmint_store::{Bindings, Ends, Memory};
+use wxmint_store::{Bindings, Ends, Redis, RedisAccess};
 use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
@@ -126,10 +126,10 @@ impl StandIns {
         })
     }
 
-    fn page(&self, memory: Memory) -> Routes {
+    fn page(&self, memory: RedisAccess) -> Routes {
         let (world, book) = (Arc::clone(&self.world), Arc::clone(&self.book));
-        let store = memory.clone();
-        let known: KnownOf = Arc::new(move |user| Box::pin(known_of(store.clone(), user.to_owned())));
+        let same = memory.clone();
+        let known: KnownOf = Arc::new(move |user| Box::pin(known_of(same.clone(), user.to_owned())));
         let block: Block = Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
         Arc::new(move |config| {
             config.app_data(InDemo);
@@ -169,19 +169,25 @@ fn services(address: &str) -> Result<(Arc<Peer>, Routes), Failure> {
     Ok((peer, routes))
 }
 
-async fn known_of(memory: Memory, user: String) -> Known {
+async fn known_of(memory: RedisAccess, user: String) -> Known {
     let Ok(user) = user.parse() else { return Known::default() };
-    let people = memory.people_of(&user).await.ok().flatten().unwrap_or_default();
+    let store = store(&memory);
+    let people = store.people_of(&user).await.ok().flatten().unwrap_or_default();
     let link = |person: Person| Link { appid: person.app.to_string(), openid: person.openid.as_str().to_owned() };
-    let blocked = memory.user_state(&user).await.is_ok_and(|state| state.blocked);
+    let blocked = store.user_state(&user).await.is_ok_and(|state| state.blocked);
     Known { links: people.into_iter().map(link).collect(), blocked }
 }
 
-async fn block(memory: Memory, user: String, blocked: bool) -> bool {
+async fn block(memory: RedisAccess, user: String, blocked: bool) -> bool {
     let Ok(user) = user.parse() else { return false };
-    let operator = Operator { store: &memory };
+    let operator = Operator { store: &store(&memory) };
     let done = if blocked { operator.block(&user).await } else { operator.unblock(&user).await };
     done.is_ok()
+}
+
+/// It keeps no session keys itself.
+fn store(memory: &RedisAccess) -> Redis {
+    Redis::new(memory, Duration::ZERO, now, ())
 }
 
 fn app(id: &str) -> Result<App, Failure> {

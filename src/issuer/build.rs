@@ -8,7 +8,7 @@ use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_identities::PeerKeys;
 use wxmint_keys::token::{Minter, RequestSigner};
 use wxmint_keys::{KeyRing, KeySet, vault::Vault};
-use wxmint_store::{Memory, Redis, Store};
+use wxmint_store::{Redis, RedisAccess, Store};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_wechat::WeChat;
@@ -67,7 +67,7 @@ impl Issuer {
             peers: settings.jwks_peers.iter().map(PeerKeys::at).collect(),
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             redis: named.redis,
-            memory: Memory::new(now, settings.session_key_ttl),
+            memory: RedisAccess::in_memory(now),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             pages: FeedPages::default(),
             settings,
@@ -89,7 +89,7 @@ impl Issuer {
     }
 
     /// The store in memory, whose content the demo shows. It stays empty if the settings name another store.
-    pub fn memory(&self) -> Memory {
+    pub fn memory(&self) -> RedisAccess {
         self.memory.clone()
     }
 
@@ -100,10 +100,8 @@ impl Issuer {
 
     /// Opens a new connection to the store.
     pub(super) fn store(&self) -> Box<dyn Store> {
-        match self.redis() {
-            None => Box::new(self.memory.clone()),
-            Some(redis) => Box::new(redis),
-        }
+        let in_memory = || Redis::new(&self.memory, self.settings.session_key_ttl, now, ());
+        Box::new(self.redis().unwrap_or_else(in_memory))
     }
 
     /// The same, where the store is Redis.

@@ -106,7 +106,7 @@ impl HeldEnds {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use wxmint_store::{Ends, Memory};
+    use wxmint_store::{Ends, Redis};
 
     use super::*;
 
@@ -116,7 +116,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_store_that_was_empty_at_the_first_look_may_lack_ends_until_it_has_one() {
-        let (store, mut held) = (Memory::new(now, Duration::from_secs(60)), HeldEnds::default());
+        let (store, mut held) = (Redis::in_memory(now, Duration::from_secs(60)), HeldEnds::default());
         for _ in 0..2 {
             assert_eq!(held.look(&store).await, Ok(0));
             assert!(held.may_lack);
@@ -124,7 +124,7 @@ mod tests {
         store.restore_end(&Ended::Key { kid: "one".into() }).await.expect("made");
         assert_eq!(held.look(&store).await, Ok(0));
         assert!(!held.may_lack);
-        let used = Memory::new(now, Duration::from_secs(60));
+        let used = Redis::in_memory(now, Duration::from_secs(60));
         used.note_life(Duration::from_secs(60)).await.expect("noted");
         let mut held = HeldEnds::default();
         assert_eq!(held.look(&used).await, Ok(0));
@@ -133,7 +133,7 @@ mod tests {
 
     #[actix_web::test]
     async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
-        let store = || Memory::new(now, Duration::from_secs(60));
+        let store = || Redis::in_memory(now, Duration::from_secs(60));
         let (before, after) = (store(), store());
         let (user, second) = ("lin".parse().expect("a user"), now().timestamp());
         let old = (now() - TimeDelta::days(60)).timestamp();

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_identities::PeerKeys;
 use wxmint_keys::{KeyRing, token::Minter, vault::Vault};
-use wxmint_store::{Memory, RedisAccess};
+use wxmint_store::RedisAccess;
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
@@ -44,7 +44,7 @@ pub struct Issuer {
     /// `None` if the settings ask for the store in memory.
     pub(super) redis: Option<RedisAccess>,
     /// The store of all workers, if the settings ask for the store in memory.
-    pub(super) memory: Memory,
+    pub(super) memory: RedisAccess,
     pub(super) proxies: TrustedProxies,
     pub(super) pages: FeedPages,
 }

@@ -10,7 +10,7 @@ use wxmint::login::{Binder, LoginError, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord, Memory, Recorded, Store};
+use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord, Recorded, Redis, Store};
 
 use crate::binding::clock;
 use crate::draws::Draws;
@@ -29,7 +29,7 @@ struct World<'a> {
     draws: &'a mut Draws,
     runtime: &'a Runtime,
     kind: IdKind,
-    store: Memory,
+    store: Redis,
     processes: Vec<Process>,
     /// Whether a process tells an empty store its key before the others had the time to.
     is_hasty: bool,
@@ -38,8 +38,8 @@ struct World<'a> {
     trace: Vec<String>,
 }
 
-fn store() -> Memory {
-    Memory::new(clock, DAY)
+fn store() -> Redis {
+    Redis::in_memory(clock, DAY)
 }
 
 impl Scheduled for World<'_> {

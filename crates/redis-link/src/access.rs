@@ -3,6 +3,7 @@
 use std::{rc::Rc, str::FromStr, sync::Arc};
 
 use arc_swap::ArcSwap;
+use redis::Value;
 
 use super::primaries::{Primaries, Primary};
 use super::tls::{Tls, TlsFiles};
@@ -15,6 +16,13 @@ pub struct RedisAccess {
     tls: Arc<Tls>,
     confirm: Confirm,
     program: Program,
+    stand_in: Option<Arc<dyn StandIn>>,
+}
+
+/// Answers commands in place of a server, in this process.
+pub trait StandIn: Send + Sync {
+    /// The answer to the command of this name with these arguments.
+    fn answer(&self, command: &[&[u8]]) -> Value;
 }
 
 /// How many replicas must confirm a write before it is answered.
@@ -36,7 +44,13 @@ impl RedisAccess {
         }
         url.sentinel_password(program)?;
         let (current, tls) = (Arc::new(ArcSwap::from_pointee(url)), Arc::new(tls));
-        Ok(Self { current, tls, confirm, program })
+        Ok(Self { current, tls, confirm, program, stand_in: None })
+    }
+
+    /// Leads to no server: this stands in for it.
+    pub fn to(stand_in: impl StandIn + 'static) -> Self {
+        let nowhere = "redis://stand-in".parse().expect("a URL");
+        Self { stand_in: Some(Arc::new(stand_in)), ..Self::fixed(nowhere) }
     }
 
     /// For tests, in which no replica confirms.
@@ -72,7 +86,8 @@ impl RedisAccess {
     /// For connections by the present URL.
     pub(crate) fn connector(&self) -> Connector {
         let (url, tls) = (self.url(), Arc::clone(&self.tls));
-        Connector { url, tls, to_sentinels: false, program: self.program, made: Rc::default() }
+        let stand_in = self.stand_in.clone();
+        Connector { url, tls, stand_in, to_sentinels: false, program: self.program, made: Rc::default() }
     }
 
     pub(crate) fn confirm(&self) -> Confirm {

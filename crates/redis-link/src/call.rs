@@ -95,7 +95,7 @@ impl Call {
     }
 }
 
-fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
     command.args_iter().map(|member| match member {
         Arg::Simple(member) => member,
         _ => unreachable!("a cursor is no member of a script's command"),

@@ -13,7 +13,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::reason::{Cause, Reason};
-use super::{failure::not_let_in, primaries::Address, program::Program, server::Connection, tls::Tls, url::RedisUrl};
+use super::{access::StandIn, failure::not_let_in, primaries::Address, program::Program};
+use super::{server::Connection, tls::Tls, url::RedisUrl};
 
 /// For TCP, TLS and login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
@@ -24,6 +25,8 @@ pub(crate) struct Connector {
     pub(crate) url: Arc<RedisUrl>,
     pub(crate) tls: Arc<Tls>,
     pub(crate) program: Program,
+    /// Then nothing is connected.
+    pub(crate) stand_in: Option<Arc<dyn StandIn>>,
     /// Not to the data servers.
     pub(crate) to_sentinels: bool,
     /// How many connections to data servers have been made.
@@ -36,7 +39,14 @@ impl Connector {
     pub(crate) fn plain(url: &str) -> Self {
         let program = Program::default();
         let tls = Arc::new(Tls::new(Default::default(), program));
-        Self { url: Arc::new(url.parse().expect("a URL")), tls, program, to_sentinels: false, made: Rc::default() }
+        Self {
+            url: Arc::new(url.parse().expect("a URL")),
+            tls,
+            program,
+            stand_in: None,
+            to_sentinels: false,
+            made: Rc::default(),
+        }
     }
 
     pub(crate) async fn connect(&self, to: &Address) -> Result<Connection, Reason> {

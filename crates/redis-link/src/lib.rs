@@ -33,7 +33,7 @@ mod state;
 mod tls;
 mod url;
 
-pub use self::access::{Confirm, RedisAccess};
+pub use self::access::{Confirm, RedisAccess, StandIn};
 pub use self::call::{CLUSTER_SLOTS, Call, Script, slot_of};
 pub use self::failure::{Error, describe};
 pub use self::info::member;

@@ -1,6 +1,6 @@
 //! The things that outlive a request: claimed codes, sealed session keys, bindings, tickets, limits.
 //!
-//! `redis` and `memory` implement it under one conformance suite. Every write is idempotent, because a write whose
+//! `redis` keeps them, in a real Redis or in the one of `memory`, under one conformance suite. Every write is idempotent, because a write whose
 //! answer was lost was executed all the same: it carries the id of its attempt, which tells a repetition from a rival
 //! request. Only limits count a repetition as an event of its own. Each step touches the keys of one person, one user
 //! or one unionid, because a Redis Cluster keeps those in different slots; `login::binder` puts the steps together.
@@ -42,7 +42,6 @@ pub use self::binding::{
 pub use self::ends::{Admission, ENDS_KEPT, Ended, Ends, ReadEnds, TokenState, UserState};
 pub use self::erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT};
 use self::limits::{Counted, Rate, TooMany};
-pub use self::memory::Memory;
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, unreadable, walk};
 pub use self::session::{FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried};
 pub use self::ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets};
@@ -257,20 +256,12 @@ pub enum Recorded {
     Newcomer,
 }
 
-/// The place of a store. Whoever keeps more there than this crate knows of says how it is kept in either.
-#[derive(Clone, Copy)]
-pub enum StoredIn<'a> {
-    /// By commands and scripts on keys of one's own, through [`Redis::link`].
-    Redis(&'a Redis),
-    /// In a [`Memory::shelf`] of one's own.
-    Memory(&'a Memory),
-}
-
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 #[async_trait(?Send)]
 pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
-    /// For whoever keeps something of its own in the same place.
-    fn place(&self) -> StoredIn<'_>;
+    /// For whoever keeps more in the same place than this crate knows of: by commands and scripts on keys of its own,
+    /// through [`Redis::link`].
+    fn redis(&self) -> &Redis;
 
     /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
     /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was

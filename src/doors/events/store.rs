@@ -1,35 +1,20 @@
 //! How far the receivers of events have read the stream of ends, by their names.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use wxmint_redis_link::Call;
-use wxmint_store::{Result, Store, StoredIn};
-
-/// Each one's cursor, in memory.
-#[derive(Default)]
-struct Places(HashMap<String, String>);
+use wxmint_store::{Result, Store};
 
 /// The cursor up to which a receiver has acknowledged the stream; empty if it has acknowledged nothing that is left.
 pub(super) async fn acknowledged(store: &dyn Store, receiver: &str) -> Result<String> {
-    let cursor = match store.place() {
-        StoredIn::Redis(redis) => redis.link().run("acknowledged", Call::of("GET", key(receiver))).await?,
-        StoredIn::Memory(memory) => memory.shelf::<Places>().1.0.get(receiver).cloned(),
-    };
+    let cursor: Option<String> = store.redis().link().run("acknowledged", Call::of("GET", key(receiver))).await?;
     Ok(cursor.unwrap_or_default())
 }
 
 /// Notes this cursor for as long as the stream can have it.
 pub(super) async fn acknowledge(store: &dyn Store, receiver: &str, cursor: &str, keep: Duration) -> Result<()> {
-    match store.place() {
-        StoredIn::Redis(redis) => {
-            let noted = Call::of("SET", key(receiver)).arg(cursor).arg("EX").arg(keep.as_secs());
-            Ok(redis.link().run("acknowledge", noted).await?)
-        }
-        StoredIn::Memory(memory) => {
-            memory.shelf::<Places>().1.0.insert(receiver.to_owned(), cursor.to_owned());
-            Ok(())
-        }
-    }
+    let noted = Call::of("SET", key(receiver)).arg(cursor).arg("EX").arg(keep.as_secs());
+    Ok(store.redis().link().run("acknowledge", noted).await?)
 }
 
 fn key(receiver: &str) -> String {

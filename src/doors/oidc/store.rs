@@ -1,109 +1,58 @@
 //! Texts that are kept for a time, each at a key of its own. Every step is one command on one key, so that replicas
 //! agree without a script: of those who want to be the first at a key, one is.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use redis::Value;
 use wxmint_redis_link::Call;
-use wxmint_store::{Memory, Result, Store, StoredIn};
-
-/// Each with the time until which it is kept.
-#[derive(Default)]
-struct Texts(HashMap<String, (String, DateTime<Utc>)>);
-
-/// Does this with those that have not expired.
-fn with<T>(memory: &Memory, act: impl FnOnce(&mut HashMap<String, (String, DateTime<Utc>)>, DateTime<Utc>) -> T) -> T {
-    let (now, mut shelf) = memory.shelf::<Texts>();
-    shelf.0.retain(|_, (_, until)| *until > now);
-    act(&mut shelf.0, now)
-}
+use wxmint_store::{Result, Store};
 
 /// The store's time.
 pub(super) fn now(store: &dyn Store) -> DateTime<Utc> {
-    match store.place() {
-        StoredIn::Redis(redis) => redis.now(),
-        StoredIn::Memory(memory) => memory.shelf::<Texts>().0,
-    }
+    store.redis().now()
 }
 
 pub(super) async fn keep(store: &dyn Store, key: &str, text: &str, life: Duration) -> Result<()> {
-    let seconds = life.as_secs().max(1);
-    match store.place() {
-        StoredIn::Redis(redis) => {
-            let kept = Call::of("SET", named(key)).arg(text).arg("EX").arg(seconds);
-            Ok(redis.link().run("keep_oidc", kept).await?)
-        }
-        StoredIn::Memory(memory) => {
-            with(memory, |texts, now| texts.insert(key.to_owned(), (text.to_owned(), now + life)));
-            Ok(())
-        }
-    }
+    Ok(store.redis().link().run("keep_oidc", keeping(key, text, life)).await?)
 }
 
 /// Keeps the text if nothing is kept there, and returns the one that is. Answered once replicas have it. A repetition
 /// with the same text finds its own.
 pub(super) async fn keep_first(store: &dyn Store, key: &str, text: &str, life: Duration) -> Result<String> {
-    let seconds = life.as_secs().max(1);
-    match store.place() {
-        StoredIn::Redis(redis) => {
-            let claimed = Call::of("SET", named(key)).arg(text).arg("EX").arg(seconds).arg("NX");
-            if redis.link().run_confirmed::<Option<String>>("keep_oidc", claimed).await?.is_some() {
-                return Ok(text.to_owned());
-            }
-            // A text that has expired since is nobody's.
-            Ok(kept(store, key).await?.unwrap_or_default())
-        }
-        StoredIn::Memory(memory) => Ok(with(memory, |texts, now| {
-            texts.entry(key.to_owned()).or_insert((text.to_owned(), now + life)).0.clone()
-        })),
+    let claimed = keeping(key, text, life).arg("NX");
+    if store.redis().link().run_confirmed::<Option<String>>("keep_oidc", claimed).await?.is_some() {
+        return Ok(text.to_owned());
     }
+    // A text that has expired since is nobody's.
+    Ok(kept(store, key).await?.unwrap_or_default())
+}
+
+fn keeping(key: &str, text: &str, life: Duration) -> Call {
+    Call::of("SET", named(key)).arg(text).arg("EX").arg(life.as_secs().max(1))
 }
 
 pub(super) async fn kept(store: &dyn Store, key: &str) -> Result<Option<String>> {
-    match store.place() {
-        StoredIn::Redis(redis) => Ok(redis.link().run("kept_oidc", Call::of("GET", named(key))).await?),
-        StoredIn::Memory(memory) => Ok(with(memory, |texts, _| texts.get(key).map(|(text, _)| text.clone()))),
-    }
+    Ok(store.redis().link().run("kept_oidc", Call::of("GET", named(key))).await?)
 }
 
 pub(super) async fn discard(store: &dyn Store, key: &str) -> Result<()> {
-    match store.place() {
-        StoredIn::Redis(redis) => {
-            redis.link().run_confirmed::<u64>("discard_oidc", Call::of("DEL", named(key))).await.map(drop)?;
-        }
-        StoredIn::Memory(memory) => _ = with(memory, |texts, _| texts.remove(key)),
-    }
-    Ok(())
+    let discarded = store.redis().link().run_confirmed::<u64>("discard_oidc", Call::of("DEL", named(key)));
+    Ok(discarded.await.map(drop)?)
 }
 
 /// Adds a name to a list, and returns all of them, the oldest first. One that was added longer ago than `life` is gone.
 pub(super) async fn enlist(store: &dyn Store, list: &str, name: &str, at: i64, life: Duration) -> Result<Vec<String>> {
-    match store.place() {
-        StoredIn::Redis(redis) => {
-            let (key, seconds) = (named(list), life.as_secs());
-            let call = Call::of("ZADD", &key).arg(at).arg(name).cmd("EXPIRE").arg(&key).arg(seconds);
-            let call = call.cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(at - seconds as i64);
-            let call = call.cmd("ZRANGE").arg(&key).arg(0).arg(-1);
-            let (_, _, _, names): (Value, Value, Value, _) = redis.link().run("enlist_oidc", call).await?;
-            Ok(names)
-        }
-        StoredIn::Memory(memory) => Ok(with(memory, |texts, now| {
-            let (names, until) = texts.entry(list.to_owned()).or_insert((String::new(), now));
-            (*names, *until) = (format!("{}{name} ", names.replace(&format!("{name} "), "")), now + life);
-            names.split_whitespace().map(str::to_owned).collect()
-        })),
-    }
+    let (key, seconds) = (named(list), life.as_secs());
+    let call = Call::of("ZADD", &key).arg(at).arg(name).cmd("EXPIRE").arg(&key).arg(seconds);
+    let call = call.cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(at - seconds as i64);
+    let call = call.cmd("ZRANGE").arg(&key).arg(0).arg(-1);
+    let (_, _, _, names): (Value, Value, Value, _) = store.redis().link().run("enlist_oidc", call).await?;
+    Ok(names)
 }
 
 pub(super) async fn strike(store: &dyn Store, list: &str, name: &str) -> Result<()> {
-    match store.place() {
-        StoredIn::Redis(redis) => redis.link().run("strike_oidc", Call::of("ZREM", named(list)).arg(name)).await?,
-        StoredIn::Memory(memory) => with(memory, |texts, _| {
-            texts.get_mut(list).into_iter().for_each(|(names, _)| *names = names.replace(&format!("{name} "), ""));
-        }),
-    }
-    Ok(())
+    Ok(store.redis().link().run("strike_oidc", Call::of("ZREM", named(list)).arg(name)).await?)
 }
 
 fn named(key: &str) -> String {

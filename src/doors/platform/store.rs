@@ -1,12 +1,10 @@
 //! A third-party platform keeps this: its ticket, and who has let it act for them. Every replica follows it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::{sync::LazyLock, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
-use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
 use wxmint_redis_link::{Call, Script};
-use wxmint_store::{Memory, Redis, Result, Store, StoredIn, unreadable};
+use wxmint_store::{Result, Store, unreadable};
 
 /// How old a push may be that is believed, or how far ahead of our clock.
 pub(super) const PUSH_BELIEVED: Duration = Duration::from_secs(10 * 60);
@@ -56,60 +54,8 @@ pub(super) struct PlatformState {
     pub(super) entries: BTreeMap<String, PlatformEntry>,
 }
 
-/// Notes an entry, once every replica that could take over has it.
-pub(super) async fn note_entry(store: &dyn Store, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
-    match store.place() {
-        StoredIn::Redis(redis) => note_in_redis(redis, platform, note).await,
-        StoredIn::Memory(memory) => Ok(note_in_memory(memory, platform, note)),
-    }
-}
-
-/// `None` if the version is this one.
-pub(super) async fn entries(store: &dyn Store, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
-    let state = match store.place() {
-        StoredIn::Redis(redis) => return entries_in_redis(redis, platform, version).await,
-        StoredIn::Memory(memory) => memory.shelf::<Shelf>().1.0.entry(platform.clone()).or_default().state.clone(),
-    };
-    Ok(Some(state).filter(|state| state.version != version))
-}
-
-/// In memory, which is the model: the script must behave the same.
-#[derive(Default)]
-struct Shelf(HashMap<AppId, Kept>);
-
-#[derive(Default)]
-struct Kept {
-    state: PlatformState,
-    /// Until when.
-    pushes: Vec<(String, DateTime<Utc>)>,
-}
-
-fn note_in_memory(memory: &Memory, platform: &AppId, note: &Note<'_>) -> Noted {
-    let (now, mut shelf) = memory.shelf::<Shelf>();
-    let Kept { state, pushes } = shelf.0.entry(platform.clone()).or_default();
-    pushes.retain(|(_, until)| *until > now);
-    if let Some(push) = note.push {
-        if pushes.iter().any(|(seen, _)| seen == push) {
-            return Noted::Seen;
-        }
-        pushes.push((push.to_owned(), now + PUSH_REMEMBERED));
-    }
-    let held = state.entries.get(note.entry);
-    let is_expected = match note.expected {
-        Expected::NotLater => true,
-        Expected::Nothing => held.is_none(),
-        Expected::This(known) => held == Some(known),
-    };
-    if !is_expected || held.is_some_and(|held| held.at > note.new.at) {
-        return Noted::Late;
-    }
-    state.entries.insert(note.entry.to_owned(), note.new.clone());
-    state.version += 1;
-    Noted::Kept
-}
-
-/// In Redis, a hash for each platform. A field for each entry has the second, by WeChat's clock, since which it holds,
-/// a blank, and the value; `known.rs` says which entries there are. Each change raises the field `v`.
+/// A hash for each platform. A field for each entry has the second, by WeChat's clock, since which it holds, a blank,
+/// and the value; `known.rs` says which entries there are. Each change raises the field `v`.
 static NOTE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store/note_entry.lua")));
 
 const VERSION: &str = "v";
@@ -118,7 +64,8 @@ fn key(platform: &AppId) -> String {
     format!("wxmint:{{platform:{platform}}}")
 }
 
-async fn note_in_redis(redis: &Redis, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
+/// Notes an entry, once every replica that could take over has it.
+pub(super) async fn note_entry(store: &dyn Store, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
     let Note { entry, new, expected, push } = *note;
     let key = key(platform);
     // A push that was noted has a key by its digest.
@@ -130,7 +77,7 @@ async fn note_in_redis(redis: &Redis, platform: &AppId, note: &Note<'_>) -> Resu
     };
     let script = script.arg(entry).arg(new.at).arg(&new.value).arg(expected);
     let script = script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));
-    let noted: String = redis.link().run_confirmed("note_entry", script).await?;
+    let noted: String = store.redis().link().run_confirmed("note_entry", script).await?;
     match noted.as_str() {
         "kept" => Ok(Noted::Kept),
         "seen" => Ok(Noted::Seen),
@@ -138,8 +85,9 @@ async fn note_in_redis(redis: &Redis, platform: &AppId, note: &Note<'_>) -> Resu
     }
 }
 
-async fn entries_in_redis(redis: &Redis, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
-    let (link, key) = (redis.link(), key(platform));
+/// `None` if the version is this one.
+pub(super) async fn entries(store: &dyn Store, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
+    let (link, key) = (store.redis().link(), key(platform));
     let now: Option<u64> = link.run("entries", Call::of("HGET", &key).arg(VERSION)).await?;
     if now.unwrap_or_default() == version {
         return Ok(None);

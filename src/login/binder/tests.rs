@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use wxmint_ids::UnionId;
-use wxmint_store::{Ends, Memory};
+use wxmint_store::{Ends, Redis};
 
 use super::{super::Operator, super::bind::is_settled, *};
 
-fn store() -> Memory {
-    Memory::new(crate::clock::now, Duration::from_secs(86_400))
+fn store() -> Redis {
+    Redis::in_memory(crate::clock::now, Duration::from_secs(86_400))
 }
 
 fn person(openid: &str) -> Person {
@@ -33,7 +33,7 @@ fn intent(name: &str, by_unionid: bool) -> Intent {
     Intent { user: user(name), made: by_unionid, by_unionid }
 }
 
-async fn bind(store: &Memory, person: &Person, name: &str) -> u64 {
+async fn bind(store: &Redis, person: &Person, name: &str) -> u64 {
     let attempt = attempt(9);
     let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
     let candidate = Named { user: user(name), made: false };
@@ -41,7 +41,7 @@ async fn bind(store: &Memory, person: &Person, name: &str) -> u64 {
 }
 
 /// A binding that was made, and dissolved.
-async fn bind_and_leave(store: &Memory, person: &Person, name: &str) {
+async fn bind_and_leave(store: &Redis, person: &Person, name: &str) {
     let generation = bind(store, person, name).await;
     let attempt = attempt(9);
     let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };

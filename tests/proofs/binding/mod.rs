@@ -11,7 +11,7 @@ mod world;
 use std::rc::Rc;
 
 use chrono::{DateTime, Utc};
-use wxmint_store::{Memory, Store};
+use wxmint_store::{Redis, RedisAccess, Store};
 use wxmint_telemetry::Metrics;
 
 use crate::{DAY, play, prove, runtime, stepping::Stores, support::RedisServer};
@@ -31,7 +31,7 @@ fn prove_the_laws(cases: u64, stores: impl Fn() -> Stores) {
 }
 
 fn memory() -> Rc<dyn Store> {
-    Rc::new(Memory::new(clock, DAY))
+    Rc::new(Redis::in_memory(clock, DAY))
 }
 
 #[test]
@@ -43,9 +43,9 @@ fn the_laws_hold_in_memory() {
 #[test]
 fn the_laws_hold_in_redis() {
     let server = runtime().block_on(RedisServer::start(&[], ""));
-    let access = wxmint_store::RedisAccess::fixed(server.url().parse().expect("a URL"));
+    let access = RedisAccess::fixed(server.url().parse().expect("a URL"));
     prove_the_laws(CASES_IN_REDIS, || {
         server.command::<()>(&["FLUSHALL"]);
-        Rc::new([Rc::new(wxmint_store::Redis::new(&access, DAY, wxmint::clock::now, Metrics::default())), memory()])
+        Rc::new([Rc::new(Redis::new(&access, DAY, wxmint::clock::now, Metrics::default())), memory()])
     });
 }

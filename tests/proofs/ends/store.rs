@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use wxmint_redis_link::{Confirm, Program, TlsFiles};
-use wxmint_store::{Memory, RedisAccess, Store, StoreError};
+use wxmint_store::{RedisAccess, Store, StoreError};
 use wxmint_telemetry::Metrics;
 
 use super::resp::{ask, command, text};
@@ -66,20 +66,20 @@ impl<T> StoreCall<T> {
 }
 
 pub(crate) enum Stores {
-    Memory(Rc<Memory>),
+    Memory(Rc<wxmint_store::Redis>),
     Redis(Rc<Redis>),
 }
 
 impl Stores {
     /// Empty, and with a replica that is empty.
     pub(crate) fn memory() -> Self {
-        Self::Memory(Rc::new(Memory::new(clock, DAY)))
+        Self::Memory(Rc::new(wxmint_store::Redis::in_memory(clock, DAY)))
     }
 
     /// For a look, and for steps that are not under test.
     pub(crate) fn directly(&self) -> Rc<dyn Store> {
         match self {
-            Self::Memory(memory) => Rc::<Memory>::clone(memory),
+            Self::Memory(memory) => Rc::<wxmint_store::Redis>::clone(memory),
             Self::Redis(redis) => Rc::clone(&redis.directly),
         }
     }
@@ -91,7 +91,7 @@ impl Stores {
     {
         let mut call = match self {
             Self::Memory(memory) => {
-                let stores: Rc<[Rc<dyn Store>]> = Rc::new([Rc::<Memory>::clone(memory)]);
+                let stores: Rc<[Rc<dyn Store>]> = Rc::new([Rc::<wxmint_store::Redis>::clone(memory)]);
                 let whole = |steps| async move { Stepwise { stores, steps }.step(NOTHING_BOUND, run).await };
                 Call::new(whole)
             }

@@ -4,7 +4,7 @@
 use std::{process::Command, time::Duration};
 
 use chrono::{DateTime, Utc};
-use wxmint_store::{Memory, Redis, RedisAccess};
+use wxmint_store::{Redis, RedisAccess};
 
 use self::starter::RedisServer as Started;
 use crate::test_limit;
@@ -59,8 +59,8 @@ pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-pub(crate) fn memory() -> Memory {
-    Memory::new(now, DAY)
+pub(crate) fn memory() -> Redis {
+    Redis::in_memory(now, DAY)
 }
 
 /// A real redis-server of the test's own, ended with it.

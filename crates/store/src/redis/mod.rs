@@ -40,7 +40,7 @@ use self::{meter::EarlierParts, session::exchanged};
 use crate::limits::{Counted, TooMany};
 use crate::{
     AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LIFE_HOLDS, LIFE_NOTED_EVERY, LoginRecord, Meter, Person,
-    Recorded, Result, Sealed, Store, StoredIn,
+    Recorded, Result, Sealed, Store, memory::Memory,
 };
 
 /// Where Redis is, and what the process knows of its clock. A process makes one.
@@ -53,6 +53,11 @@ pub struct RedisAccess {
 impl RedisAccess {
     pub fn new(link: wxmint_redis_link::RedisAccess) -> Self {
         Self { link, stepped_back: SteppedBack::default() }
+    }
+
+    /// To a Redis in memory, which is empty and tells the time by `clock`.
+    pub fn in_memory(clock: fn() -> DateTime<Utc>) -> Self {
+        Self::new(wxmint_redis_link::RedisAccess::to(Memory::new(clock)))
     }
 
     /// For tests, in which no replica confirms.
@@ -98,6 +103,11 @@ impl Redis {
         }
     }
 
+    /// In a memory of its own.
+    pub fn in_memory(clock: fn() -> DateTime<Utc>, session_ttl: Duration) -> Self {
+        Self::new(&RedisAccess::in_memory(clock), session_ttl, clock, ())
+    }
+
     /// The way to Redis, for checks of Redis itself, and for whoever keeps something of its own there.
     pub fn link(&self) -> &Rc<Link> {
         &self.link
@@ -122,8 +132,8 @@ impl Redis {
 
 #[async_trait(?Send)]
 impl Store for Redis {
-    fn place(&self) -> StoredIn<'_> {
-        StoredIn::Redis(self)
+    fn redis(&self) -> &Redis {
+        self
     }
 
     async fn note_life(&self, life: Duration) -> Result<()> {

@@ -2,7 +2,6 @@
 
 #[cfg(test)]
 mod conformance;
-mod memory;
 mod redis;
 
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use wxmint_ids::{AppId, ClientId, Person, unprintable};
 use wxmint_keys::token::Issued;
-use wxmint_store::{AttemptId, Result, Store, StoredIn, limits::TooMany, short_digest};
+use wxmint_store::{AttemptId, Result, Store, limits::TooMany, short_digest};
 
 use super::codes::{DeviceCode, UserCode};
 
@@ -126,10 +125,7 @@ fn digest_of(code: &DeviceCode) -> String {
 
 /// The requests in the place of this store.
 pub(super) fn devices(store: &dyn Store) -> &dyn Devices {
-    match store.place() {
-        StoredIn::Redis(redis) => redis,
-        StoredIn::Memory(memory) => memory,
-    }
+    store.redis()
 }
 
 #[async_trait(?Send)]

@@ -1,0 +1,310 @@
+//! The keys, and what the commands do with them: as in Redis, but for what nobody here asks for.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use redis::Value;
+
+use super::Answer;
+
+type Bytes = Vec<u8>;
+type Arguments<'a> = &'a [&'a [u8]];
+/// Of an entry of a stream: milliseconds since 1970, and a number within them.
+type Id = (u64, u64);
+
+/// After so many commands, what has expired gives its memory back.
+const SWEEP: u64 = 1000;
+const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+
+pub(super) struct Keys {
+    held: BTreeMap<Bytes, Key>,
+    clock: fn() -> DateTime<Utc>,
+    /// How many commands there have been.
+    commands: u64,
+}
+
+struct Key {
+    content: Content,
+    until: Option<DateTime<Utc>>,
+}
+
+enum Content {
+    Text(Bytes),
+    Hash(BTreeMap<Bytes, Bytes>),
+    /// Each member with its score.
+    Scores(BTreeMap<Bytes, f64>),
+    Stream(Stream),
+}
+
+#[derive(Default)]
+struct Stream {
+    last: Id,
+    entries: Vec<(Id, Vec<Bytes>)>,
+}
+
+impl Key {
+    /// A key that has nothing left is none. A stream remembers its last id.
+    fn is_there(&self, now: DateTime<Utc>) -> bool {
+        let is_empty = match &self.content {
+            Content::Text(_) => false,
+            Content::Hash(hash) => hash.is_empty(),
+            Content::Scores(scores) => scores.is_empty(),
+            Content::Stream(stream) => stream.last == (0, 0),
+        };
+        !is_empty && self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl Keys {
+    pub(super) fn new(clock: fn() -> DateTime<Utc>) -> Self {
+        Self { held: BTreeMap::new(), clock, commands: 0 }
+    }
+
+    pub(super) fn answer(&mut self, command: Arguments<'_>) -> Answer {
+        let [name, arguments @ ..] = command else { return Err("ERR no command".into()) };
+        let key = arguments.first().copied().unwrap_or_default();
+        self.tidy(key);
+        // Redis names them so.
+        let answer = match name.first() {
+            Some(b'H') => self.of_hash(name, key, arguments.get(1..).unwrap_or_default()),
+            Some(b'Z') => self.of_scores(name, key, arguments.get(1..).unwrap_or_default()),
+            Some(b'X') => self.of_stream(name, key, arguments.get(1..).unwrap_or_default()),
+            _ => self.of_any(name, arguments),
+        };
+        self.tidy(key);
+        answer
+    }
+
+    /// Drops the key if it is none any more, and all that are none now and then.
+    fn tidy(&mut self, key: &[u8]) {
+        let now = (self.clock)();
+        self.commands += 1;
+        if self.commands.is_multiple_of(SWEEP) {
+            self.held.retain(|_, key| key.is_there(now));
+        }
+        if self.held.get(key).is_some_and(|key| !key.is_there(now)) {
+            self.held.remove(key);
+        }
+    }
+
+    fn of_any(&mut self, name: &[u8], arguments: Arguments<'_>) -> Answer {
+        Ok(match (name, arguments) {
+            (b"TIME", []) => {
+                let now = (self.clock)();
+                Value::Array([now.timestamp(), now.timestamp_subsec_micros().into()].map(text).into())
+            }
+            (b"GET", [key]) => match self.held.get(*key).map(|key| &key.content) {
+                None => Value::Nil,
+                Some(Content::Text(text)) => Value::BulkString(text.clone()),
+                Some(_) => return Err(WRONG_TYPE.into()),
+            },
+            (b"SET", [key, value, options @ ..]) => return self.set(key, value, options),
+            (b"DEL", keys) => count(keys.iter().filter(|key| self.held.remove(**key).is_some()).count()),
+            (b"EXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + seconds(life)?)),
+            (b"PEXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + milliseconds(life)?)),
+            (b"PEXPIREAT", [key, at]) => self.lasts(key, Some(DateTime::UNIX_EPOCH + milliseconds(at)?)),
+            (b"PERSIST", [key]) => self.lasts(key, None),
+            (b"INFO", _) => text("run_id:memory\r\n"),
+            (b"DBSIZE", []) => count(self.held.len()),
+            (b"SCAN", [_, _, pattern, ..]) => Value::Array(vec![text(0), self.like(pattern)]),
+            _ => return Err(unknown(name)),
+        })
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8], options: Arguments<'_>) -> Answer {
+        let (mut until, mut options) = (None, options.iter());
+        let held = self.held.get(key);
+        while let Some(option) = options.next() {
+            let mut life = || options.next().copied().unwrap_or_default();
+            match *option {
+                b"NX" if held.is_some() => return Ok(Value::Nil),
+                b"XX" if held.is_none() => return Ok(Value::Nil),
+                b"NX" | b"XX" => {}
+                b"EX" => until = Some((self.clock)() + seconds(life())?),
+                b"PX" => until = Some((self.clock)() + milliseconds(life())?),
+                b"KEEPTTL" => until = held.and_then(|held| held.until),
+                option => return Err(unknown(option)),
+            }
+        }
+        self.held.insert(key.to_vec(), Key { content: Content::Text(value.to_vec()), until });
+        Ok(Value::Okay)
+    }
+
+    fn lasts(&mut self, key: &[u8], until: Option<DateTime<Utc>>) -> Value {
+        count(self.held.get_mut(key).map(|key| key.until = until).is_some().into())
+    }
+
+    /// The names that begin and end as the pattern does, whose one `*` stands for anything.
+    fn like(&self, pattern: &[u8]) -> Value {
+        let star = pattern.iter().position(|byte| *byte == b'*').unwrap_or(pattern.len());
+        let (begin, end) = (&pattern[..star], pattern.get(star + 1..).unwrap_or_default());
+        let is_like = |name: &&Bytes| name.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end));
+        Value::Array(self.held.keys().filter(is_like).map(bulk).collect())
+    }
+
+    /// The content of the key, which is `new` if there is none.
+    fn content(&mut self, key: &[u8], new: Content) -> &mut Content {
+        &mut self.held.entry(key.to_vec()).or_insert(Key { content: new, until: None }).content
+    }
+
+    fn of_hash(&mut self, name: &[u8], key: &[u8], arguments: Arguments<'_>) -> Answer {
+        let Content::Hash(hash) = self.content(key, Content::Hash(BTreeMap::new())) else {
+            return Err(WRONG_TYPE.into());
+        };
+        Ok(match (name, arguments) {
+            (b"HGET", [field]) => hash.get(*field).map_or(Value::Nil, bulk),
+            (b"HMGET", fields) => {
+                Value::Array(fields.iter().map(|field| hash.get(*field).map_or(Value::Nil, bulk)).collect())
+            }
+            (b"HGETALL", []) => {
+                Value::Array(hash.iter().flat_map(|(field, value)| [bulk(field), bulk(value)]).collect())
+            }
+            (b"HLEN", []) => count(hash.len()),
+            (b"HEXISTS", [field]) => count(hash.contains_key(*field).into()),
+            (b"HSET", pairs) => {
+                let before = hash.len();
+                hash.extend(pairs.chunks_exact(2).map(|pair| (pair[0].to_vec(), pair[1].to_vec())));
+                count(hash.len() - before)
+            }
+            (b"HDEL", fields) => count(fields.iter().filter(|field| hash.remove(**field).is_some()).count()),
+            (b"HINCRBY", [field, by]) => {
+                let sum = hash.get(*field).map_or(Ok(0), |value| number(value))? + number::<i64>(by)?;
+                hash.insert(field.to_vec(), sum.to_string().into());
+                Value::Int(sum)
+            }
+            _ => return Err(unknown(name)),
+        })
+    }
+
+    fn of_scores(&mut self, name: &[u8], key: &[u8], arguments: Arguments<'_>) -> Answer {
+        let Content::Scores(scores) = self.content(key, Content::Scores(BTreeMap::new())) else {
+            return Err(WRONG_TYPE.into());
+        };
+        Ok(match (name, arguments) {
+            (b"ZADD", [score, member]) => count(scores.insert(member.to_vec(), number(score)?).is_none().into()),
+            (b"ZREM", [member]) => count(scores.remove(*member).is_some().into()),
+            (b"ZCARD", []) => count(scores.len()),
+            (b"ZSCORE", [member]) => scores.get(*member).map_or(Value::Nil, text),
+            (b"ZREMRANGEBYSCORE", [from, to]) => {
+                let (from, to, before) = (Bound::of(from)?, Bound::of(to)?, scores.len());
+                scores.retain(|_, score| !from.is_before(*score) || !to.is_after(*score));
+                count(before - scores.len())
+            }
+            (b"ZRANGE", [from, to, options @ ..]) => {
+                let mut found: Vec<_> = scores.iter().collect();
+                found.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+                match options {
+                    [b"BYSCORE", b"LIMIT", _, most, ..] => {
+                        let (from, to) = (Bound::of(from)?, Bound::of(to)?);
+                        found.retain(|(_, score)| from.is_before(**score) && to.is_after(**score));
+                        found.truncate(number(most)?);
+                    }
+                    _ if *to != b"-1" => found.truncate(number::<usize>(to)? + 1),
+                    _ => {}
+                }
+                let with_scores = options.contains(&&b"WITHSCORES"[..]);
+                let member = |(member, score): (&Bytes, &f64)| [Some(bulk(member)), with_scores.then(|| text(score))];
+                Value::Array(found.into_iter().flat_map(member).flatten().collect())
+            }
+            _ => return Err(unknown(name)),
+        })
+    }
+
+    fn of_stream(&mut self, name: &[u8], key: &[u8], arguments: Arguments<'_>) -> Answer {
+        let now = (self.clock)().timestamp_millis().max(0) as u64;
+        let Content::Stream(Stream { last, entries }) = self.content(key, Content::Stream(Stream::default())) else {
+            return Err(WRONG_TYPE.into());
+        };
+        Ok(match (name, arguments) {
+            (b"XADD", [id, fields @ ..]) => {
+                let next = if now > last.0 { (now, 0) } else { (last.0, last.1 + 1) };
+                let id = if *id == b"*" { next } else { stream_id(id)? };
+                if id <= *last {
+                    return Err("ERR the id is not after the last one".into());
+                }
+                *last = id;
+                entries.push((id, fields.iter().map(|field| field.to_vec()).collect()));
+                text(shown(id))
+            }
+            (b"XRANGE", [from, to, _, most]) => {
+                let (from, to) = (stream_id(from)?, stream_id(to)?);
+                let entry = |(id, fields): &(Id, Vec<Bytes>)| {
+                    Value::Array(vec![text(shown(*id)), Value::Array(fields.iter().map(bulk).collect())])
+                };
+                let found = entries.iter().filter(|(id, _)| (from..=to).contains(id)).take(number(most)?);
+                Value::Array(found.map(entry).collect())
+            }
+            (b"XTRIM", [b"MINID", id]) => {
+                let (first, before) = (stream_id(id)?, entries.len());
+                entries.retain(|(id, _)| *id >= first);
+                count(before - entries.len())
+            }
+            _ => return Err(unknown(name)),
+        })
+    }
+}
+
+/// A score that bounds others; behind `(` without itself.
+struct Bound {
+    score: f64,
+    is_within: bool,
+}
+
+impl Bound {
+    fn of(text: &[u8]) -> Result<Self, String> {
+        let score = text.strip_prefix(b"(");
+        Ok(Self { score: number(score.unwrap_or(text))?, is_within: score.is_none() })
+    }
+
+    fn is_before(&self, score: f64) -> bool {
+        self.score < score || self.is_within && self.score == score
+    }
+
+    fn is_after(&self, score: f64) -> bool {
+        self.score > score || self.is_within && self.score == score
+    }
+}
+
+fn stream_id(text: &[u8]) -> Result<Id, String> {
+    match text {
+        b"-" => Ok((0, 0)),
+        b"+" => Ok((u64::MAX, u64::MAX)),
+        _ => {
+            let mut numbers = text.split(|byte| *byte == b'-');
+            let mut next = || number(numbers.next().unwrap_or_default());
+            Ok((next()?, next()?))
+        }
+    }
+}
+
+fn shown((milliseconds, number): Id) -> String {
+    format!("{milliseconds}-{number}")
+}
+
+fn number<T: std::str::FromStr>(text: &[u8]) -> Result<T, String> {
+    str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(|| "ERR value is not a number".into())
+}
+
+fn seconds(text: &[u8]) -> Result<Duration, String> {
+    Ok(Duration::from_secs(number(text)?))
+}
+
+fn milliseconds(text: &[u8]) -> Result<Duration, String> {
+    Ok(Duration::from_millis(number(text)?))
+}
+
+fn unknown(word: &[u8]) -> String {
+    format!("ERR unknown command or arguments: {}", String::from_utf8_lossy(word))
+}
+
+fn bulk(bytes: &Bytes) -> Value {
+    Value::BulkString(bytes.clone())
+}
+
+fn text(shown: impl ToString) -> Value {
+    Value::BulkString(shown.to_string().into())
+}
+
+fn count(number: usize) -> Value {
+    Value::Int(number as i64)
+}
