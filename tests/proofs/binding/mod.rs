@@ -17,7 +17,7 @@ use wxmint_telemetry::Metrics;
 use crate::{DAY, play, prove, runtime, stepping::Stores, support::RedisServer};
 use world::World;
 
-const CASES_IN_MEMORY: u64 = 3_000;
+const CASES_IN_MEMORY: u64 = 1_000;
 const CASES_IN_REDIS: u64 = 80;
 
 /// The time is of no importance to the protocol.

@@ -4,41 +4,33 @@
 mod keys;
 mod scripts;
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use redis::{Value, parse_redis_value};
 use wxmint_redis_link::StandIn;
 
-use self::{keys::Keys, scripts::Scripts};
+use self::keys::Keys;
 
 /// The answer to a command, or the text of an error.
 type Answer = Result<Value, String>;
 
 /// Shared by all workers of one process.
-pub(crate) struct Memory {
-    /// Held while a command or a script runs, so that one does at a time.
-    scripts: Mutex<Scripts>,
-    keys: Arc<Mutex<Keys>>,
-}
+pub(crate) struct Memory(Mutex<Keys>);
 
 impl Memory {
     /// Empty, and tells the time by `clock`.
     pub(crate) fn new(clock: fn() -> DateTime<Utc>) -> Self {
-        let keys = Arc::new(Mutex::new(Keys::new(clock)));
-        let scripts = Scripts::new(&keys).expect("Lua begins with what it is given");
-        Self { scripts: Mutex::new(scripts), keys }
+        Self(Mutex::new(Keys::new(clock)))
     }
 }
 
 impl StandIn for Memory {
     fn answer(&self, command: &[&[u8]]) -> Value {
-        let mut scripts = self.scripts.lock();
+        let keys = &mut *self.0.lock();
         let answer = match command {
-            [b"EVALSHA", name, arguments @ ..] => scripts.run_known(name, arguments),
-            [b"EVAL", text, arguments @ ..] => scripts.run(text, arguments),
-            _ => self.keys.lock().answer(command),
+            [b"EVALSHA", name, arguments @ ..] => scripts::run_known(keys, name, arguments),
+            [b"EVAL", text, arguments @ ..] => scripts::run(keys, text, arguments),
+            _ => keys.answer(command),
         };
         answer.unwrap_or_else(|error| error_of(&error))
     }

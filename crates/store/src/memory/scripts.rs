@@ -1,29 +1,59 @@
 //! Runs the scripts, in the Lua that Redis has.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, mem, rc::Rc};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use chrono::DateTime;
 use mlua::{Function, Lua, LuaOptions, LuaString, MultiValue, StdLib, Value as Word, Variadic};
-use parking_lot::Mutex;
 use redis::Value;
 
 use super::{Answer, error_of, keys::Keys};
 
-pub(super) struct Scripts {
+thread_local! {
+    static SCRIPTS: RefCell<Scripts> = RefCell::new(Scripts::new().expect("Lua begins with what it is given"));
+}
+
+/// Those that a thread has run.
+struct Scripts {
     lua: Lua,
     /// By the SHA-1 of their texts, in hexadecimal digits.
     known: HashMap<Vec<u8>, Function>,
+    /// The keys, while a script runs.
+    keys: Rc<RefCell<Keys>>,
+}
+
+/// `arguments`: how many keys there are, the keys, and the rest.
+pub(super) fn run_known(keys: &mut Keys, name: &[u8], arguments: &[&[u8]]) -> Answer {
+    SCRIPTS.with_borrow(|scripts| {
+        let script = scripts.known.get(name).ok_or("NOSCRIPT No matching script")?;
+        mem::swap(keys, &mut scripts.keys.borrow_mut());
+        let answer = scripts.call(script, arguments);
+        mem::swap(keys, &mut scripts.keys.borrow_mut());
+        answer.map_err(|error| format!("ERR {error}"))
+    })
+}
+
+pub(super) fn run(keys: &mut Keys, text: &[u8], arguments: &[&[u8]]) -> Answer {
+    let name = digest(&SHA1_FOR_LEGACY_USE_ONLY, text);
+    let name: String = name.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    SCRIPTS.with_borrow_mut(|Scripts { lua, known, .. }| {
+        let script = lua.load(text).into_function().map_err(|error| format!("ERR {error}"))?;
+        known.insert(name.clone().into(), script);
+        Ok::<_, String>(())
+    })?;
+    run_known(keys, name.as_bytes(), arguments)
 }
 
 impl Scripts {
-    pub(super) fn new(keys: &Arc<Mutex<Keys>>) -> mlua::Result<Self> {
+    fn new() -> mlua::Result<Self> {
         let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::default())?;
         let (redis, structs) = (lua.create_table()?, lua.create_table()?);
+        let none = Rc::new(RefCell::new(Keys::new(|| DateTime::UNIX_EPOCH)));
         for (name, raises) in [("call", true), ("pcall", false)] {
-            let keys = Arc::clone(keys);
+            let keys = Rc::clone(&none);
             let call = move |lua: &Lua, command: Variadic<Word>| {
                 let command: Vec<_> = command.iter().map(bytes).collect();
-                match keys.lock().answer(&command.iter().map(Vec::as_slice).collect::<Vec<_>>()) {
+                match keys.borrow_mut().answer(&command.iter().map(Vec::as_slice).collect::<Vec<_>>()) {
                     Err(error) if raises => Err(mlua::Error::runtime(error)),
                     Err(error) => lua.create_table_from([("err", error)]).map(Word::Table),
                     Ok(answer) => word(lua, answer),
@@ -35,21 +65,7 @@ impl Scripts {
         structs.set("pack", lua.create_function(pack)?)?;
         lua.globals().set("redis", redis)?;
         lua.globals().set("struct", structs)?;
-        Ok(Self { lua, known: HashMap::new() })
-    }
-
-    /// `arguments`: how many keys there are, the keys, and the rest.
-    pub(super) fn run_known(&self, name: &[u8], arguments: &[&[u8]]) -> Answer {
-        let script = self.known.get(name).ok_or("NOSCRIPT No matching script")?;
-        self.call(script, arguments).map_err(|error| format!("ERR {error}"))
-    }
-
-    pub(super) fn run(&mut self, text: &[u8], arguments: &[&[u8]]) -> Answer {
-        let name: String =
-            digest(&SHA1_FOR_LEGACY_USE_ONLY, text).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        let script = self.lua.load(text).into_function().map_err(|error| format!("ERR {error}"))?;
-        self.known.insert(name.clone().into(), script);
-        self.run_known(name.as_bytes(), arguments)
+        Ok(Self { lua, known: HashMap::new(), keys: none })
     }
 
     fn call(&self, script: &Function, arguments: &[&[u8]]) -> mlua::Result<Value> {
