@@ -30,6 +30,12 @@ impl Refusal {
         bounded!(info, &kind, code, cause, limit, until, took_us, "login refused");
     }
 
+    /// Audits a refusal that `who` may bring about many times.
+    pub(crate) fn tell(self, event: Event, who: &str) -> Problem {
+        self.of(event).tell_bounded(who);
+        self.problem
+    }
+
     pub(crate) fn of(&self, event: Event) -> Event {
         Event { refused: Some(self.problem.code().as_str().into()), limit: self.limit, until: self.until, ..event }
     }

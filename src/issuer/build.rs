@@ -47,7 +47,7 @@ impl Issuer {
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
-            verifier: caller::verifier(&settings),
+            verifier: caller::verifier(&settings, settings.audience.clone()),
             minter: Arc::new(minter),
             vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,

@@ -18,11 +18,7 @@ use crate::{login::is_of_client, settings::Settings};
 /// others may have been added since, and may live as long as any setting allows, because the lifetime may have been
 /// shortened. (After a change of `WXMINT_TOKEN_TYP` from `JWT` everybody must log in again, which mini programs do by
 /// themselves.)
-pub(super) fn verifier(settings: &Settings) -> Verifier {
-    for_audiences(settings, settings.audience.clone())
-}
-
-fn for_audiences(settings: &Settings, audiences: Vec<String>) -> Verifier {
+pub(super) fn verifier(settings: &Settings, audiences: Vec<String>) -> Verifier {
     let policy = VerifierPolicy {
         issuer: settings.issuer.as_str().to_owned(),
         audiences,
@@ -59,7 +55,7 @@ impl Issuer {
         now: DateTime<Utc>,
     ) -> Result<Verified<Claims>, Refused> {
         let own = claimed_audience(token).filter(|audience| !audience.is_empty()).ok_or(Refused::Audience)?;
-        let verified = for_audiences(&self.settings, own).verify(token, keys, now)?;
+        let verified = verifier(&self.settings, own).verify(token, keys, now)?;
         if is_of_client(&self.minter, &verified) { Ok(verified) } else { Err(Refused::Audience) }
     }
 }

@@ -61,8 +61,7 @@ fn begin(
 fn refused(worker: &IssuerWorker, event: &Event, refusal: impl Into<Refusal>) -> Problem {
     let refusal = refusal.into();
     worker.issuer.metrics.recent().note(event, None, refusal.problem.code().as_str());
-    refusal.of(event.clone()).tell_bounded(event.address());
-    refusal.problem
+    refusal.tell(event.clone(), event.address())
 }
 
 /// Does `work`, which finds out the person, even if the client disconnects, and tells what became of it. Whoever has a
@@ -82,8 +81,7 @@ async fn leave(
         if let Err(error) = done {
             let refusal = Refusal::from(error);
             recent.note(&event, None, refusal.problem.code().as_str());
-            refusal.of(event).tell_bounded(&format!("{} {address}", token.user));
-            return Err(refusal.problem);
+            return Err(refusal.tell(event, &format!("{} {address}", token.user)));
         }
         recent.note(&event, None, "ok");
         let (user, app) = (token.user.as_str(), token.app.as_str());

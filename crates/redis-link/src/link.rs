@@ -15,23 +15,18 @@ use super::route::{Reply, send};
 use super::server::{DEADLINE, Server};
 use super::{call::Call, confirm::until_confirmed, outage, url::RedisUrl};
 
-/// It is told of each call, for metrics and traces.
+/// It is told of each call, for metrics and traces. `()` makes nothing of it.
 pub trait Observer {
     /// A call begins. What this returns is told whether it was answered; `None` where nobody wants to know.
-    fn call_begins(&self, call: &'static str) -> Option<Box<dyn FnOnce(bool)>>;
-
-    /// A call has ended after this time.
-    fn call_ended(&self, call: &'static str, answered: bool, took: Duration);
-}
-
-/// Nobody is told.
-impl Observer for () {
-    fn call_begins(&self, _: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
+    fn call_begins(&self, _call: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
         None
     }
 
-    fn call_ended(&self, _: &'static str, _: bool, _: Duration) {}
+    /// A call has ended after this time.
+    fn call_ended(&self, _call: &'static str, _answered: bool, _took: Duration) {}
 }
+
+impl Observer for () {}
 
 /// A way to Redis, for one thread, which runs its tasks in a `LocalSet`. It connects at the first call.
 pub struct Link {

@@ -6,6 +6,7 @@ mod access_token;
 mod client_tokens;
 mod computed;
 mod servers;
+mod texts;
 
 use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
 

@@ -21,6 +21,7 @@ mod session;
 #[cfg(test)]
 #[path = "../../../tests/it/support/limit.rs"]
 mod test_limit;
+mod texts;
 mod ticket;
 
 use std::fmt::{self, Display};

@@ -31,23 +31,18 @@ pub(super) fn call_ends() -> Deadline {
     Deadline::now() + TOTAL_TIMEOUT
 }
 
-/// It is told of each call that is sent, for metrics and traces.
+/// It is told of each call that is sent, for metrics and traces. `()` makes nothing of it.
 pub trait Observer {
     /// A call begins. What this returns is told how it has ended; `None` where nobody wants to know.
-    fn call_begins(&self, api: &'static str) -> Option<OnEnd>;
-
-    /// A call for an app has ended after this time.
-    fn call_ended(&self, api: &'static str, app: &AppId, outcome: Outcome, took: Duration);
-}
-
-/// Nobody is told.
-impl Observer for () {
-    fn call_begins(&self, _: &'static str) -> Option<OnEnd> {
+    fn call_begins(&self, _api: &'static str) -> Option<OnEnd> {
         None
     }
 
-    fn call_ended(&self, _: &'static str, _: &AppId, _: Outcome, _: Duration) {}
+    /// A call for an app has ended after this time.
+    fn call_ended(&self, _api: &'static str, _app: &AppId, _outcome: Outcome, _took: Duration) {}
 }
+
+impl Observer for () {}
 
 /// Is told how a call has ended.
 pub type OnEnd = Box<dyn FnOnce(&Outcome)>;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use wxmint_store::{Redis, walk::Found};
 
 use super::record::{Record, RecordState};
-use super::tally::{People, Trailer};
+use super::tally::{People, trailer};
 use super::{Failure, say, walk_all};
 
 pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
@@ -49,7 +49,7 @@ async fn write_all(
         if people.add(&record.person) { writeln!(lines, "{}", record.line()).map_err(&unwritten) } else { Ok(()) }
     };
     walk_all(async |from| redis.walk(from).await, write).await?;
-    let trailer = Trailer::line(people.count());
+    let trailer = trailer(people.count());
     writeln!(lines, "{trailer}").and_then(|()| lines.flush()).map_err(unwritten)?;
     Ok((people.count(), half_done))
 }

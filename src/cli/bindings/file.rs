@@ -5,7 +5,7 @@ use std::{fs::File, path::PathBuf};
 
 use wxmint_ids::AppId;
 
-use super::tally::{People, Trailer};
+use super::tally::{People, read_trailer};
 use super::{Failure, record::Record};
 
 /// Broken lines that are listed; further ones are only counted.
@@ -38,7 +38,7 @@ impl BindingsFile {
             }
         }
         if faults.is_empty() && self.trailer {
-            faults.extend(compare(people.count(), trailer.as_ref()).err());
+            faults.extend(compare(people.count(), trailer).err());
         }
         if unnamed > 0 {
             faults.push(format!("and {unnamed} more lines"));
@@ -49,11 +49,11 @@ impl BindingsFile {
         }
     }
 
-    fn check_line(&self, line: &[u8], people: &mut People, trailer: &mut Option<Trailer>) -> Result<(), String> {
+    fn check_line(&self, line: &[u8], people: &mut People, trailer: &mut Option<usize>) -> Result<(), String> {
         if trailer.is_some() {
             return Err("follows the trailer".into());
         }
-        if let Some(found) = Trailer::parse(line) {
+        if let Some(found) = read_trailer(line) {
             if !self.trailer {
                 return Err("is a trailer: remove the line, or leave out --no-trailer".into());
             }
@@ -71,7 +71,7 @@ impl BindingsFile {
     pub(super) fn records(&self) -> Result<impl Iterator<Item = Result<(u64, Record), Failure>>, Failure> {
         let changed = |_| self.unusable("somebody else is changing it");
         Ok(self.lines()?.filter_map(move |(number, line)| match line {
-            Ok(line) if Trailer::parse(&line).is_some() => None,
+            Ok(line) if read_trailer(&line).is_some() => None,
             Ok(line) => {
                 let record = Record::parse(&line, self.app.as_ref());
                 Some(record.map(|record| (number, record)).map_err(changed))
@@ -97,8 +97,8 @@ impl BindingsFile {
 }
 
 /// Says what is wrong with the file as a whole, if the trailer does not tell of the people who were found.
-fn compare(found: usize, trailer: Option<&Trailer>) -> Result<(), String> {
-    match trailer.map(Trailer::count) {
+fn compare(found: usize, trailer: Option<usize>) -> Result<(), String> {
+    match trailer {
         None => {
             Err("it ends without a trailer: it was cut off; if it is the table of another system, add --no-trailer"
                 .into())

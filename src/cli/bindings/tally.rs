@@ -3,39 +3,22 @@
 use std::collections::HashSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use wxmint_ids::Person;
 
-use crate::cli::output;
-
 /// The last line of an export, by which one that was cut off is told.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Trailer {
-    #[serde(rename = "wxmint_bindings")]
-    total: Total,
+pub(super) fn trailer(count: usize) -> Value {
+    json!({"wxmint_bindings": {"count": count}})
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Total {
-    count: usize,
-}
-
-impl Trailer {
-    /// Reads a trailer; `None` if the line is something else.
-    pub(super) fn parse(line: &[u8]) -> Option<Result<Self, String>> {
-        let wrong = |_| "is a trailer of another form, perhaps of a later version".to_owned();
-        line.starts_with(br#"{"wxmint_bindings""#).then(|| serde_json::from_slice(line).map_err(wrong))
-    }
-
-    pub(super) fn line(count: usize) -> String {
-        output::json(&Self { total: Total { count } })
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.total.count
-    }
+/// The number of people that a trailer tells; `None` if the line is something else.
+pub(super) fn read_trailer(line: &[u8]) -> Option<Result<usize, String>> {
+    line.starts_with(br#"{"wxmint_bindings""#).then(|| {
+        let told: Value = serde_json::from_slice(line).unwrap_or_default();
+        let count = told["wxmint_bindings"]["count"].as_u64().map(|count| count as usize);
+        let wrong = || "is a trailer of another form, perhaps of a later version".to_owned();
+        count.filter(|count| told == trailer(*count)).ok_or_else(wrong)
+    })
 }
 
 /// The people who have a line, each as half of a digest, which takes 16 bytes.
@@ -69,10 +52,9 @@ mod tests {
 
     #[test]
     fn a_trailer_is_told_from_other_lines() {
-        let trailer = Trailer::parse(Trailer::line(3).as_bytes()).expect("meant to be one").expect("one");
-        assert_eq!(trailer.count(), 3);
-        assert!(Trailer::parse(br#"{"appid":"wx1","openid":"o1","user_id":"u1"}"#).is_none());
+        assert_eq!(read_trailer(trailer(3).to_string().as_bytes()), Some(Ok(3)));
+        assert!(read_trailer(br#"{"appid":"wx1","openid":"o1","user_id":"u1"}"#).is_none());
         let later = br#"{"wxmint_bindings":{"count":1,"sha512":""}}"#;
-        assert!(Trailer::parse(later).expect("meant to be one").is_err());
+        assert!(read_trailer(later).expect("meant to be one").is_err());
     }
 }

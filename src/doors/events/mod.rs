@@ -5,7 +5,6 @@
 mod poll;
 mod receivers;
 mod set;
-mod store;
 mod transmitter;
 
 use std::sync::Arc;

@@ -16,7 +16,6 @@ use wxmint_telemetry::bounded;
 
 use super::AtDoor;
 use super::set::{EventClaims, event_id};
-use super::store::{acknowledge, acknowledged};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
 
 /// The most events in an answer, which then has 0.2 MB, and the most that are read at once.
@@ -122,8 +121,9 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// Takes note of what is done with, and returns the events after it.
     async fn events(&self) -> Result<Events, LoginError> {
-        let store = &*self.worker.login.store;
-        let (mut place, mut unseen) = (acknowledged(store, self.receiver).await?, self.done.len());
+        // The cursor up to which the receiver has acknowledged the stream, for as long as the stream can have it.
+        let (texts, key) = (self.worker.login.store.redis(), ["wxmint:receiver:", self.receiver].concat());
+        let (mut place, mut unseen) = (texts.kept(&key).await?.unwrap_or_default(), self.done.len());
         loop {
             let read = self.read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS)).await?;
             let first = read.ends.iter().take_while(|ended| self.is_done(ended)).count();
@@ -132,7 +132,7 @@ impl Asked<'_> {
                 return self.signed(&read).await;
             }
             let noted = if first == read.ends.len() { read } else { self.read(&place, first).await? };
-            acknowledge(store, self.receiver, &noted.cursor, noted.keep).await?;
+            texts.keep(&key, &noted.cursor, noted.keep).await?;
             (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
         }
     }

@@ -153,7 +153,7 @@ impl Family {
 
     /// The logins of one user at one client count together.
     pub(super) fn list(&self) -> String {
-        format!("families:{}:{}", self.client, self.user)
+        format!("wxmint:oidc:families:{}:{}", self.client, self.user)
     }
 
     /// For how long anything of it can be valid.
@@ -164,15 +164,20 @@ impl Family {
 }
 
 pub(super) fn family_key(sid: &str) -> String {
-    ["family:", sid].concat()
+    ["wxmint:oidc:family:", sid].concat()
 }
 
 pub(super) fn last_key(sid: &str) -> String {
-    ["last:", sid].concat()
+    ["wxmint:oidc:last:", sid].concat()
 }
 
 pub(super) fn rotation_key(sid: &str, number: u32) -> String {
-    format!("rotation:{sid}:{number}")
+    format!("wxmint:oidc:rotation:{sid}:{number}")
+}
+
+/// For a code, or what else Redis must not tell.
+pub(super) fn hashed_key(kind: &str, secret: &str) -> String {
+    format!("wxmint:oidc:{kind}:{}", short_digest(secret))
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use wxmint_store::Bound;
 
 use super::family::{self, CODE_TTL, CodeGrant, Family, Rotation, hash, json as written_json};
 use super::request::OFFLINE;
-use super::store::{self, keep};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::requests::claims_of;
 use crate::login::{LoginError, LoginWorker};
@@ -74,7 +73,7 @@ impl LoginWorker {
             self.end_family(&kept.family, now).await?;
             return Ok(Err(NotGiven::Theft(Box::new(first))));
         }
-        let at = store::now(&*self.store);
+        let at = self.store.redis().now();
         if at.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !shown.is_of(&kept) {
             return Ok(Err(NotGiven::Unknown));
         }
@@ -103,7 +102,8 @@ impl LoginWorker {
         next: String,
         at: DateTime<Utc>,
     ) -> Result<(), LoginError> {
-        let (store, sid, life) = (&*self.store, &family.sid, family.life(at));
+        let (store, place) = (&*self.store, self.store.redis());
+        let (sid, life) = (&family.sid, family.life(at));
         if let Some(until) = family.until {
             // The ends of the user are kept as long as the family can live, and find it at the client and at the app.
             store.note_life(Duration::from_secs(u64::try_from(until - family.login_at).unwrap_or_default())).await?;
@@ -112,9 +112,9 @@ impl LoginWorker {
         }
         let (jti, iat, exp) = (first.id.as_str().to_owned(), first.issued_at, first.expires_at);
         let given = Rotation { salt: String::new(), at: at.timestamp_millis(), jti, iat, exp, next };
-        keep(store, &family::rotation_key(sid, 0), &written_json(&given), life).await?;
-        keep(store, &family::last_key(sid), "0", life).await?;
-        Ok(keep(store, &family::family_key(sid), &written_json(family), life).await?)
+        place.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
+        place.keep(&family::last_key(sid), "0", life).await?;
+        Ok(place.keep(&family::family_key(sid), &written_json(family), life).await?)
     }
 
     /// The binding by which the person has come, if nothing has ended the login since.

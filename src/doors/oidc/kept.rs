@@ -8,11 +8,11 @@ use wxmint_keys::token::Issued;
 use wxmint_verify::LONGEST_LIFE;
 
 use super::family::{
-    CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, family_key, hash, json, last_key, random, read,
-    rotation_key,
+    CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, family_key, hashed_key, json, last_key, random,
+    read, rotation_key,
 };
 use super::request::AuthorizeRequest;
-use super::store::{self, discard, enlist, keep, keep_first, kept, strike};
+use super::store::{enlist, strike};
 use crate::doors::scan::store::Grant;
 use crate::login::{LoginError, LoginWorker};
 
@@ -43,24 +43,24 @@ impl LoginWorker {
             challenge: request.challenge.clone(),
             nonce: request.nonce.clone(),
             claims,
-            made_at: store::now(&*self.store).timestamp(),
+            made_at: self.store.redis().now().timestamp(),
         };
-        keep(&*self.store, &["code:", &hash(&code)].concat(), &json(&kept), CODE_TTL + CODE_KNOWN).await?;
+        self.store.redis().keep(&hashed_key("code", &code), &json(&kept), CODE_TTL + CODE_KNOWN).await?;
         Ok(code)
     }
 
     async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LoginError> {
-        Ok(kept(&*self.store, key).await?.map(|text| read(&text)).transpose()?)
+        Ok(self.store.redis().kept(key).await?.map(|text| read(&text)).transpose()?)
     }
 
     pub(super) async fn find_code(&self, code: &str) -> Result<Option<CodeGrant>, LoginError> {
-        self.find(&["code:", &hash(code)].concat()).await
+        self.find(&hashed_key("code", code)).await
     }
 
     /// Whether this is the first use of a code.
     pub(super) async fn use_code(&self, code: &str) -> Result<bool, LoginError> {
-        let (key, own) = (["used:", &hash(code)].concat(), random()?);
-        let first = async || keep_first(&*self.store, &key, &own, 2 * CODE_KNOWN).await;
+        let (key, own) = (hashed_key("used", code), random()?);
+        let first = async || self.store.redis().keep_first(&key, &own, 2 * CODE_KNOWN).await;
         // An answer that was lost must not look like a second use.
         let found = match first().await {
             Ok(found) => found,
@@ -94,20 +94,20 @@ impl LoginWorker {
 
     /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here.
     pub(super) async fn end_family(&self, family: &Family, now: DateTime<Utc>) -> Result<(), LoginError> {
-        let (store, sid) = (&*self.store, &family.sid);
+        let (place, sid) = (self.store.redis(), &family.sid);
         self.end_if_alive(&family.first()?, now).await?;
         self.end_last(family, now).await?;
-        discard(store, &family_key(sid)).await?;
+        place.discard(&family_key(sid)).await?;
         let ended = self.end_last(family, now).await?;
-        strike(store, &family.list(), sid).await?;
+        strike(&*self.store, &family.list(), sid).await?;
         // Nobody asks for these any more.
         let left = ended.map(|number| rotation_key(sid, number)).chain([last_key(sid)]);
-        Ok(try_join_all(left.map(async |key| discard(store, &key).await)).await.map(drop)?)
+        Ok(try_join_all(left.map(async |key| place.discard(&key).await)).await.map(drop)?)
     }
 
     /// Ends the tokens that can be alive, and returns their numbers.
     async fn end_last(&self, family: &Family, now: DateTime<Utc>) -> Result<std::ops::RangeInclusive<u32>, LoginError> {
-        let last = kept(&*self.store, &last_key(&family.sid)).await?;
+        let last = self.store.redis().kept(&last_key(&family.sid)).await?;
         let last = last.and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
         let numbers = last.saturating_sub(1)..=last.saturating_add(1);
         for number in numbers.clone() {

@@ -8,7 +8,6 @@ use wxmint_store::{LimitKey, Meter, TokenState};
 
 use super::family::{self, Family, RefreshToken, Rotation, hash, json};
 use super::grants::{NotGiven, Outcome, refresh_life};
-use super::store::{self, discard, keep, keep_first, kept};
 use crate::doors::scan::clients::Client;
 use crate::login::{LoginError, LoginWorker, OPENID, mark_of_client};
 
@@ -22,7 +21,7 @@ impl LoginWorker {
     pub(super) async fn refresh(&self, shown: &str, client: &Client, now: DateTime<Utc>) -> Outcome {
         let Some(shown_token) = RefreshToken::read(shown) else { return Ok(Err(NotGiven::Unknown)) };
         let Some(family) = self.family_of(&shown_token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
-        let at = store::now(&*self.store);
+        let at = self.store.redis().now();
         let until = refresh_life(client).map_or(0, |life| family.login_at.saturating_add(life));
         // A client that has lost `refresh` may have it again.
         if at.timestamp() >= until.min(family.until.unwrap_or_default()) {
@@ -97,7 +96,7 @@ impl LoginWorker {
         at: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Option<Rotation>, LoginError> {
-        let (store, sid, number) = (&*self.store, &family.sid, token.number);
+        let (place, sid, number) = (self.store.redis(), &family.sid, token.number);
         // Dated before the ends were asked for, so that each later one names the token.
         let minter = self.minter.with(None, client.token_ttl);
         let (jti, iat) = (minter.token_id(&mark_of_client(&client.id.0), now)?, at.timestamp());
@@ -112,7 +111,7 @@ impl LoginWorker {
             exp: (iat + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
         };
         let key = family::rotation_key(sid, number);
-        let found = keep_first(store, &key, &json(&own), family.life(at)).await?;
+        let found = place.keep_first(&key, &json(&own), family.life(at)).await?;
         if found.is_empty() {
             return Ok(None);
         }
@@ -120,8 +119,8 @@ impl LoginWorker {
         if at.timestamp_millis() - given.at > ANSWERED_AGAIN.as_millis() as i64 {
             return Ok(None);
         }
-        if kept(store, &family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {
-            keep(store, &family::last_key(sid), &number.to_string(), family.life(at)).await?;
+        if place.kept(&family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {
+            place.keep(&family::last_key(sid), &number.to_string(), family.life(at)).await?;
         }
         if let Some(old) = number.checked_sub(2) {
             self.end_old(family, old, now).await?;
@@ -136,6 +135,6 @@ impl LoginWorker {
         if number > 0 {
             self.end_if_alive(&family.token(&oldest.jti, oldest.iat, oldest.exp)?, now).await?;
         }
-        Ok(discard(&*self.store, &family::rotation_key(&family.sid, number)).await?)
+        Ok(self.store.redis().discard(&family::rotation_key(&family.sid, number)).await?)
     }
 }

@@ -8,11 +8,10 @@ use wxmint_ids::{AppId, LoginCode};
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::authorize::let_in;
-use super::family::{hash, json, random, read as read_kept};
+use super::family::{hash, hashed_key, json, random, read as read_kept};
 use super::leave::see_other;
 use super::page::{Page, page};
 use super::request::{AuthorizeRequest, Query, back, read};
-use super::store::{discard, keep_first, kept};
 use super::texts::Why;
 use super::wechat::{STATE_TTL, Sent, cookie, cookie_name, failed, set_cookie};
 use super::{AtDoor, no_sites, root};
@@ -65,17 +64,16 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
 
 /// Finds with what this browser was sent, once.
 async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<Sent>, LoginError> {
-    let (store, hashed) = (&*worker.login.store, hash(state));
+    let (place, key) = (worker.login.store.redis(), hashed_key("state", state));
     let Some(secret) = cookie(request, &cookie_name(state)) else { return Ok(None) };
-    let key = ["state:", &hashed].concat();
-    let Some(found) = kept(store, &key).await? else { return Ok(None) };
+    let Some(found) = place.kept(&key).await? else { return Ok(None) };
     let sent: Sent = read_kept(&found)?;
     if sent.browser != hash(secret) {
         return Ok(None);
     }
     let own = random()?;
-    let is_first = keep_first(store, &["used-state:", &hashed].concat(), &own, 2 * STATE_TTL).await? == own;
-    discard(store, &key).await?;
+    let is_first = place.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await? == own;
+    place.discard(&key).await?;
     Ok(is_first.then_some(sent))
 }
 

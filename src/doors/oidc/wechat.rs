@@ -12,11 +12,10 @@ use wxmint_ids::AppId;
 use wxmint_wechat::AppKind;
 
 use super::authorize::is_in_wechat;
-use super::family::{hash, json, random};
+use super::family::{hash, hashed_key, json, random};
 use super::leave::see_other;
 use super::page::{Page, page};
 use super::request::{AuthorizeRequest, Refused, read};
-use super::store::keep;
 use super::texts::Why;
 use super::{AtDoor, no_sites, root};
 use crate::doors::scan::clients::Client;
@@ -74,7 +73,7 @@ pub(super) async fn send(
         worker.login.count_by(SENT, &origin(request).address.unwrap_or_default()).await?;
         let (state, secret) = (new_attempt()?.to_string(), random()?);
         let sent = Sent { query: request.query_string().to_owned(), app: app.to_string(), browser: hash(&secret) };
-        keep(&*worker.login.store, &["state:", &hash(&state)].concat(), &json(&sent), STATE_TTL).await?;
+        worker.login.store.redis().keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;
         Ok::<_, LoginError>(Some((app, state, secret)))
     };
     let (app, state, secret) = match begun.await {

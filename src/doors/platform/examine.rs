@@ -3,7 +3,7 @@
 use wxmint_findings::{Finding, Said, count};
 use wxmint_store::{Redis, walk::Place};
 
-use super::known::{Known, Merchant, MerchantState, Platform, Refusal};
+use super::known::{Known, Platform, Refusal};
 use super::{WORDS, store::entries};
 use crate::{cli::doctor::wechat::address_in, clock::now, issuer::Issuer, redis_checks::let_user};
 
@@ -53,9 +53,8 @@ async fn rights(redis: &Redis) -> Option<Finding> {
 
 /// The merchants for which WeChat refuses calls until something changes.
 fn troubled(known: &Known) -> Option<Finding> {
-    let is_in = |merchant: &Merchant| matches!(merchant.state, MerchantState::In(..));
     let of = |wanted: i64| {
-        let merchants = known.merchants.iter().filter(|(_, it)| is_in(it) && it.trouble == Some(wanted));
+        let merchants = known.merchants.iter().filter(|(_, it)| it.is_in() && it.trouble == Some(wanted));
         merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()
     };
     let told = |apps: &[&str]| match apps {

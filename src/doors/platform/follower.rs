@@ -13,8 +13,8 @@ use wxmint_telemetry::bounded;
 use wxmint_wechat::CallError;
 
 use super::known::{COUNTED, Known, Platform, digest_of};
-use super::leaving::LeavingMerchants;
 use super::store::{Expected, Note, PlatformEntry, PlatformState, entries, note_entry};
+use super::{leaving::LeavingMerchants, merchants::Merchants};
 use crate::login::{LoginError, LoginWorker};
 use crate::{clock::now, issuer::Issuer};
 
@@ -80,6 +80,10 @@ struct Follower {
 }
 
 impl Follower {
+    fn merchants(&self) -> Merchants<'_> {
+        Merchants { login: &self.login, platform: &self.platform }
+    }
+
     /// Reads what has changed. What the store has lost, as by a failover, is still known, and told again.
     async fn read(&self) -> Result<(), StoreError> {
         let known = self.platform.known();
@@ -158,9 +162,9 @@ impl Follower {
             actix_web::rt::time::sleep(later.retry_after).await;
             return Ok(());
         }
-        let asked = self.login.let_merchant_in(&self.platform, app, code).await;
+        let asked = self.merchants().let_in(app, code).await;
         if now().timestamp() - code.at > CODE_LIVES || asked.as_ref().is_err_and(is_spent) {
-            self.login.forget_code(&self.platform, app, code, None).await?;
+            self.merchants().forget_code(app, code, None).await?;
             self.platform.compare_soon.notify_one();
         }
         asked
@@ -190,7 +194,7 @@ impl Follower {
         while let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
         }
-        self.login.compare_merchants(&self.platform).await
+        self.merchants().compare_all().await
     }
 
     /// Also if nobody logs in, so that readiness and doctor say what is so.
@@ -199,7 +203,7 @@ impl Follower {
         loop {
             interval.tick().await;
             if self.platform.known().refusal.is_some() {
-                self.login.ask_for_component_token(&self.platform).await;
+                self.merchants().ask_for_component_token().await;
             }
         }
     }

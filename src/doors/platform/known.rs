@@ -87,6 +87,12 @@ pub(super) struct Merchant {
     pub(super) entry: PlatformEntry,
 }
 
+impl Merchant {
+    pub(super) fn is_in(&self) -> bool {
+        matches!(self.state, MerchantState::In(..))
+    }
+}
+
 /// WeChat's refusal to give the platform a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -236,10 +242,8 @@ impl Known {
     pub(super) fn merchant_of(&self, code: &str, now: DateTime<Utc>) -> Option<&AppId> {
         let used = done_code(&PlatformEntry { at: 0, value: Vec::new() }, Some(code)).value;
         let is_it = |held: &PlatformEntry| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;
-        let mut merchants =
-            self.merchants.iter().filter(|(_, merchant)| matches!(merchant.state, MerchantState::In(..)));
-        let (app, _) = merchants.find(|(app, _)| self.entries.get(&code_of(app)).is_some_and(is_it))?;
-        Some(app)
+        let has_used_it = |app: &AppId| self.entries.get(&code_of(app)).is_some_and(is_it);
+        self.merchants.iter().find(|(app, merchant)| merchant.is_in() && has_used_it(app)).map(|(app, _)| app)
     }
 
     /// The entries that the store has lost: all that are earlier there than here, or not there. Nothing is ever taken

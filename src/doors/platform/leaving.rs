@@ -1,21 +1,21 @@
 //! The end of the tokens of merchants that have left: one walk over all people for all that leave at that time.
 
-use std::cell::{Cell as Flag, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use std::{rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use actix_web::rt::{spawn, time::sleep};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
 use wxmint_ids::{AppId, Person};
 use wxmint_store::walk::{Page, Place, Step};
 use wxmint_store::{LimitKey, Meter, Redis, TICKET_TTL, limits::Rate};
 use wxmint_telemetry::bounded;
 
 use super::known::{COUNTED, MerchantState, Platform, digest_of};
-use super::store::PlatformEntry;
-use crate::login::{LoginError, LoginWorker};
+use super::{merchants::Merchants, store::PlatformEntry};
+use crate::login::{LoginError, LoginWorker, Operator};
 use crate::{clock::now, issuer::Issuer};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
@@ -27,7 +27,7 @@ const LOGINS_END: Duration = Duration::from_secs(12);
 /// How many people's tokens are revoked at the same time.
 const AT_ONCE: usize = 32;
 /// A merchant that leaves while others' people are walked over does not wait for that.
-const MOST_WALKS: u32 = 3;
+const MOST_WALKS: usize = 3;
 /// A walk goes no further before fewer than these have failed.
 const MOST_FAILED: usize = 1000;
 /// Between two tries where the store does not answer.
@@ -41,9 +41,9 @@ pub(super) struct LeavingMerchants {
     known: RefCell<BTreeMap<AppId, LeavingMerchant>>,
     /// The people whose tokens could not be revoked yet.
     failed: RefCell<Vec<Due>>,
-    /// Whether the merchants are being looked at.
-    looks: Flag<u32>,
-    walks: Flag<u32>,
+    /// A permit for who looks at the merchants, and for each walk.
+    looks: Semaphore,
+    walks: Semaphore,
 }
 
 #[derive(Clone)]
@@ -79,28 +79,9 @@ struct Walk {
 /// A person whose tokens are to be revoked, unless the last login was before.
 type Due = (DateTime<Utc>, Person);
 
-/// One more of something, until this is dropped.
-struct Running<'a>(&'a Flag<u32>);
-
-impl<'a> Running<'a> {
-    fn of(count: &'a Flag<u32>, most: u32) -> Option<Self> {
-        let is_free = count.get() < most;
-        is_free.then(|| {
-            count.set(count.get() + 1);
-            Self(count)
-        })
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 impl LeavingMerchants {
     pub(super) fn new(login: Rc<LoginWorker>, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Rc<Self> {
-        let (known, failed, looks, walks) = Default::default();
+        let ((known, failed), [looks, walks]) = (Default::default(), [1, MOST_WALKS].map(Semaphore::new));
         Rc::new(Self { login, platform, issuer, known, failed, looks, walks })
     }
 
@@ -112,7 +93,7 @@ impl LeavingMerchants {
         }
         let leaving = Rc::clone(self);
         spawn(async move {
-            let Some(_one) = Running::of(&leaving.looks, 1) else { return };
+            let Ok(_one) = leaving.looks.try_acquire() else { return };
             if let Err(error) = leaving.take_on().await {
                 bounded!(warn, "leaving", %error, "merchants have left: their people's tokens are not revoked yet");
             }
@@ -120,7 +101,7 @@ impl LeavingMerchants {
         });
         let leaving = Rc::clone(self);
         spawn(async move {
-            let Some(_one) = Running::of(&leaving.walks, MOST_WALKS) else { return };
+            let Ok(_one) = leaving.walks.try_acquire() else { return };
             let (due, began) = (leaving.take_due(), now() - CLOCKS_DIFFER);
             if !due.is_empty()
                 && let Some(redis) = leaving.issuer.redis()
@@ -145,10 +126,6 @@ impl LeavingMerchants {
         due
     }
 
-    fn has_left(&self, app: &AppId) -> bool {
-        self.known.borrow().contains_key(app)
-    }
-
     /// Takes on the merchants that have left since, unless another replica has.
     async fn take_on(&self) -> Result<(), LoginError> {
         let known = self.platform.known();
@@ -160,7 +137,7 @@ impl LeavingMerchants {
             is_left(app, entry) && !matches!(stage, Stage::Elsewhere(until) if *until <= Instant::now())
         });
         let merchants = known.merchants.iter().filter(|(_, merchant)| merchant.state == MerchantState::Leaving);
-        let new: Vec<_> = merchants.filter(|(app, _)| !self.has_left(app)).collect();
+        let new: Vec<_> = merchants.filter(|(app, _)| !leaving.borrow().contains_key(*app)).collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -228,10 +205,20 @@ impl LeavingMerchants {
         let has_left = |person: &Person| {
             known.merchants.get(&person.app).is_some_and(|merchant| merchant.state == MerchantState::Leaving)
         };
-        let ends = due.into_iter().filter(|(_, person)| has_left(person)).map(async |(since, person)| {
-            self.login.end_person_since(&person, since).await.is_err().then_some((since, person))
-        });
+        let ends = due
+            .into_iter()
+            .filter(|(_, person)| has_left(person))
+            .map(async |(since, person)| self.end_person(&person, since).await.is_err().then_some((since, person)));
         stream::iter(ends).buffer_unordered(AT_ONCE).filter_map(async |failed| failed).collect().await
+    }
+
+    /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
+    /// one may have been forgotten.
+    async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
+        match self.login.store.last_login(person).await? {
+            Some(last) if last < since => Ok(()),
+            _ => Operator { store: &*self.login.store }.end_person(person).await.map(drop),
+        }
     }
 
     /// Notes which merchants nothing is left to do about. Who has failed is tried once more before.
@@ -245,10 +232,11 @@ impl LeavingMerchants {
         }
         let of_failed: BTreeSet<AppId> = failed.iter().map(|(_, person)| person.app.clone()).collect();
         self.failed.borrow_mut().extend(failed);
-        let known = self.known.borrow().clone();
+        let (known, merchants) =
+            (self.known.borrow().clone(), Merchants { login: &self.login, platform: &self.platform });
         let done = known.into_iter().filter(|(app, it)| it.stage == Stage::Walked && !of_failed.contains(app));
         for (app, LeavingMerchant { entry, .. }) in done {
-            match self.login.note_state(&self.platform, &app, &entry, MerchantState::Gone).await {
+            match merchants.note_state(&app, &entry, MerchantState::Gone).await {
                 Ok(()) => {
                     // Until what was noted is read, the merchant still is one that leaves.
                     let read = Stage::Elsewhere(Instant::now() + TRIED.period);

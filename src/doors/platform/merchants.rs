@@ -2,32 +2,38 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
-use wxmint_ids::{AppId, Person};
+use wxmint_ids::AppId;
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{
-    AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken, Verdict,
+    App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken,
+    Verdict,
 };
 
 use super::known::{
     COMPARED, Merchant, MerchantState, Platform, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use super::store::{Expected, Note, Noted, PlatformEntry, note_entry};
-use crate::login::{AccessTokenError, LoginError, LoginWorker, Operator, new_attempt};
+use crate::login::{AccessTokenError, LoginError, LoginWorker, new_attempt};
 
 /// How many merchants of the list WeChat is asked about at the same time.
 const COMPARED_AT_ONCE: usize = 8;
 /// So many merchants' questions may stay without an answer; if more do, it is WeChat that does not answer.
 const MOST_UNANSWERED: usize = 3;
 
-impl LoginWorker {
+/// A worker acts for the merchants of a platform.
+pub(super) struct Merchants<'a> {
+    pub(super) login: &'a LoginWorker,
+    pub(super) platform: &'a Platform,
+}
+
+impl Merchants<'_> {
     /// Keeps what a push has said, and answers whether it was news. `digest` is of the push.
-    pub(super) async fn note_push(&self, platform: &Platform, push: Push, digest: &str) -> Result<Noted, LoginError> {
-        let vault = self.vault.load_full();
+    pub(super) async fn note_push(&self, push: Push, digest: &str) -> Result<Noted, LoginError> {
+        let (vault, platform) = (self.login.vault.load_full(), &self.platform.component.id);
         let (entry, new) = match &push.news {
             News::Ticket(ticket) => {
-                let sealed = vault.seal(ticket.expose(), &platform.component.id)?;
+                let sealed = vault.seal(ticket.expose(), platform)?;
                 (TICKET.to_owned(), PlatformEntry { at: push.created, value: sealed.as_bytes().to_vec() })
             }
             News::Authorized { app, code } => {
@@ -37,16 +43,22 @@ impl LoginWorker {
             News::Other => return Ok(Noted::Seen),
         };
         let note = Note { entry: &entry, new: &new, expected: Expected::NotLater, push: Some(digest) };
-        Ok(note_entry(&*self.store, &platform.component.id, &note).await?)
+        Ok(note_entry(&*self.login.store, platform, &note).await?)
+    }
+
+    /// Notes something that no push has said.
+    async fn note(&self, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> Result<Noted, LoginError> {
+        let note = Note { entry, new, expected, push: None };
+        Ok(note_entry(&*self.login.store, &self.platform.component.id, &note).await?)
     }
 
     /// Notes anew whether WeChat gives the platform a token.
-    pub(super) async fn ask_for_component_token(&self, platform: &Platform) {
+    pub(super) async fn ask_for_component_token(&self) {
         let attempt = match new_attempt() {
             Ok(attempt) => attempt,
             Err(error) => return tracing::error!(%error, "no random bits"),
         };
-        if let Err(error) = self.access_tokens(&platform.component, attempt).renewed().await {
+        if let Err(error) = self.login.access_tokens(&self.platform.component, attempt).renewed().await {
             tracing::debug!(%error, "WeChat gives the platform no token yet");
         }
     }
@@ -54,61 +66,53 @@ impl LoginWorker {
     /// Makes a call with the platform's own token.
     async fn by_component<T>(
         &self,
-        platform: &Platform,
-        call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
+        call: impl AsyncFn(&App, &AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, LoginError> {
-        self.access_tokens(&platform.component, new_attempt()?).with(call).await.map_err(plainly)
+        let component = &self.platform.component;
+        let call = async |token: &_| call(component, token).await;
+        self.login.access_tokens(component, new_attempt()?).with(call).await.map_err(plainly)
+    }
+
+    async fn kind_of(&self, app: &AppId) -> Result<AppKind, LoginError> {
+        self.by_component(async |component, token| self.login.wechat.authorizer_kind(component, token, app).await).await
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.
-    pub(super) async fn let_merchant_in(
-        &self,
-        platform: &Platform,
-        app: &AppId,
-        sealed: &PlatformEntry,
-    ) -> Result<(), LoginError> {
-        let component = &platform.component;
-        let code = AuthorizationCode::from(self.vault.load_full().open(&sealed_code(sealed), app)?);
+    pub(super) async fn let_in(&self, app: &AppId, sealed: &PlatformEntry) -> Result<(), LoginError> {
+        let code = AuthorizationCode::from(self.login.vault.load_full().open(&sealed_code(sealed), app)?);
         // First, because the code is good for one use.
-        let kind =
-            self.by_component(platform, async |token| self.wechat.authorizer_kind(component, token, app).await).await?;
-        let authorizer =
-            self.by_component(platform, async |token| self.wechat.query_auth(component, token, &code).await).await?;
+        let kind = self.kind_of(app).await?;
+        let ask = async |component: &_, token: &_| self.login.wechat.query_auth(component, token, &code).await;
+        let authorizer = self.by_component(ask).await?;
         if authorizer.app != *app {
             let reason = "WeChat names another merchant for the code than the push".into();
             return Err(CallError::Unusable { reason }.into());
         }
-        self.note_merchant(platform, &authorizer, kind, sealed.at, Expected::NotLater).await?;
-        self.forget_code(platform, app, sealed, Some(code.expose())).await
+        self.note_merchant(&authorizer, kind, sealed.at, Expected::NotLater).await?;
+        self.forget_code(app, sealed, Some(code.expose())).await
     }
 
     /// Notes that WeChat need not be asked about a code any more, because it was `used` or is of no use.
     pub(super) async fn forget_code(
         &self,
-        platform: &Platform,
         app: &AppId,
         pending: &PlatformEntry,
         used: Option<&str>,
     ) -> Result<(), LoginError> {
-        let done = done_code(pending, used);
-        let note = Note { entry: &code_of(app), new: &done, expected: Expected::This(pending), push: None };
-        note_entry(&*self.store, &platform.component.id, &note).await?;
-        Ok(())
+        self.note(&code_of(app), &done_code(pending, used), Expected::This(pending)).await.map(drop)
     }
 
     async fn note_merchant(
         &self,
-        platform: &Platform,
         Authorizer { app, refresh_token, .. }: &Authorizer,
         kind: AppKind,
         at: i64,
         expected: Expected<'_>,
     ) -> Result<(), LoginError> {
         let refresh_token = refresh_token.as_ref().map_or("", RefreshToken::expose);
-        let sealed = self.vault.load_full().seal(refresh_token, app)?;
+        let sealed = self.login.vault.load_full().seal(refresh_token, app)?;
         let new = MerchantState::In(kind, sealed).entry(at);
-        let note = Note { entry: &entry_of(app), new: &new, expected, push: None };
-        if note_entry(&*self.store, &platform.component.id, &note).await? == Noted::Kept {
+        if self.note(&entry_of(app), &new, expected).await? == Noted::Kept {
             tracing::info!(app = %app, kind = kind.name(), "the platform acts for this merchant");
         }
         Ok(())
@@ -117,13 +121,12 @@ impl LoginWorker {
     /// Asks WeChat for all merchants: lets those in whose push was lost, and takes away those of whom WeChat says,
     /// asked about each, that they have left. What a push has changed meanwhile stays. One merchant's trouble is not
     /// the others', and waits for the next comparison.
-    pub(super) async fn compare_merchants(&self, platform: &Platform) -> Result<(), LoginError> {
-        let known = platform.known();
-        let component = &platform.component;
+    pub(super) async fn compare_all(&self) -> Result<(), LoginError> {
+        let known = self.platform.known();
         let (mut listed, mut offset) = (Vec::new(), 0);
         loop {
-            let ask = async |token: &_| self.wechat.authorizers(component, token, offset).await;
-            let Authorizers { total, length, page } = self.by_component(platform, ask).await?;
+            let ask = async |component: &_, token: &_| self.login.wechat.authorizers(component, token, offset).await;
+            let Authorizers { total, length, page } = self.by_component(ask).await?;
             listed.extend(page);
             offset += length;
             if length == 0 || offset >= total {
@@ -131,39 +134,32 @@ impl LoginWorker {
             }
         }
         let names: HashSet<&AppId> = listed.iter().map(|listed| &listed.app).collect();
-        let is_in = |merchant: &Merchant| matches!(merchant.state, MerchantState::In(..));
-        let unlisted = known.merchants.iter().filter(|(app, merchant)| is_in(merchant) && !names.contains(app));
+        let unlisted = known.merchants.iter().filter(|(app, merchant)| merchant.is_in() && !names.contains(app));
         let compared = listed.iter().map(async |authorizer| {
-            let compared = self.compare(platform, known.merchants.get(&authorizer.app), authorizer).await;
+            let compared = self.compare(known.merchants.get(&authorizer.app), authorizer).await;
             unless_of_merchant(&authorizer.app, compared)
         });
         let mut outcomes: Vec<_> = stream::iter(compared).buffer_unordered(COMPARED_AT_ONCE).collect().await;
         for (app, merchant) in unlisted {
-            let asked = self.ask_whether_left(platform, app, merchant).await;
+            let asked = self.ask_whether_left(app, merchant).await;
             outcomes.push(unless_of_merchant(app, asked));
         }
-        let unanswered =
-            outcomes.iter().filter(|outcome| matches!(outcome, Err(LoginError::WeChatUnavailable(_)))).count();
-        let is_of_few = |outcome: &Result<_, _>| {
-            known.is_compared
-                && unanswered <= MOST_UNANSWERED
-                && matches!(outcome, Err(LoginError::WeChatUnavailable(_)))
-        };
-        outcomes.into_iter().filter(|outcome| !is_of_few(outcome)).collect::<Result<(), _>>()?;
-        let compared = PlatformEntry { at: 0, value: b"1".to_vec() };
-        let note = Note { entry: COMPARED, new: &compared, expected: Expected::Nothing, push: None };
+        let is_unanswered = |outcome: &Result<_, _>| matches!(outcome, Err(LoginError::WeChatUnavailable(_)));
+        let unanswered = outcomes.iter().filter(|outcome| is_unanswered(outcome)).count();
+        if known.is_compared && unanswered <= MOST_UNANSWERED {
+            outcomes.retain(|outcome| !is_unanswered(outcome));
+        }
+        outcomes.into_iter().collect::<Result<(), _>>()?;
         if !known.is_compared {
-            note_entry(&*self.store, &component.id, &note).await?;
+            let compared = PlatformEntry { at: 0, value: b"1".to_vec() };
+            self.note(COMPARED, &compared, Expected::Nothing).await?;
         }
         Ok(())
     }
 
-    async fn ask_whether_left(&self, platform: &Platform, app: &AppId, merchant: &Merchant) -> Result<(), LoginError> {
-        let ask = async |token: &_| self.wechat.authorizer_kind(&platform.component, token, app).await;
-        match self.by_component(platform, ask).await {
-            Err(LoginError::UnknownApp(_)) => {
-                self.note_state(platform, app, &merchant.entry, MerchantState::Leaving).await
-            }
+    async fn ask_whether_left(&self, app: &AppId, merchant: &Merchant) -> Result<(), LoginError> {
+        match self.kind_of(app).await {
+            Err(LoginError::UnknownApp(_)) => self.note_state(app, &merchant.entry, MerchantState::Leaving).await,
             told => {
                 tracing::warn!(app = %app, "a merchant is on no list of WeChat's");
                 told.map(drop)
@@ -171,53 +167,32 @@ impl LoginWorker {
         }
     }
 
-    async fn compare(
-        &self,
-        platform: &Platform,
-        known: Option<&Merchant>,
-        listed: &Authorizer,
-    ) -> Result<(), LoginError> {
+    async fn compare(&self, known: Option<&Merchant>, listed: &Authorizer) -> Result<(), LoginError> {
         let app = &listed.app;
         let kind = match known.map(|merchant| &merchant.state) {
             Some(MerchantState::In(kind, sealed)) => {
                 let Some(refresh) = &listed.refresh_token else { return Ok(()) };
-                let kept = self.vault.load_full().open(sealed, app);
+                let kept = self.login.vault.load_full().open(sealed, app);
                 if kept.is_ok_and(|kept| kept.as_str() == refresh.expose()) {
                     return Ok(());
                 }
                 *kind
             }
-            _ => {
-                let ask = async |token: &_| self.wechat.authorizer_kind(&platform.component, token, app).await;
-                self.by_component(platform, ask).await?
-            }
+            _ => self.kind_of(app).await?,
         };
         let entry = known.map(|merchant| &merchant.entry);
         let at = entry.map_or(0, |entry| entry.at).max(listed.since);
-        self.note_merchant(platform, listed, kind, at, entry.map_or(Expected::Nothing, Expected::This)).await
-    }
-
-    /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
-    /// one may have been forgotten.
-    pub(super) async fn end_person_since(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
-        match self.store.last_login(person).await? {
-            Some(last) if last < since => Ok(()),
-            _ => Operator { store: &*self.store }.end_person(person).await.map(drop),
-        }
+        self.note_merchant(listed, kind, at, entry.map_or(Expected::Nothing, Expected::This)).await
     }
 
     /// Notes that a merchant has left, or that nothing is left to do about it, unless it has changed since it `was` so.
     pub(super) async fn note_state(
         &self,
-        platform: &Platform,
         app: &AppId,
         was: &PlatformEntry,
         state: MerchantState,
     ) -> Result<(), LoginError> {
-        let new = state.entry(was.at);
-        let note = Note { entry: &entry_of(app), new: &new, expected: Expected::This(was), push: None };
-        note_entry(&*self.store, &platform.component.id, &note).await?;
-        Ok(())
+        self.note(&entry_of(app), &state.entry(was.at), Expected::This(was)).await.map(drop)
     }
 }
 

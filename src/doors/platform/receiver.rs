@@ -8,7 +8,7 @@ use wxmint_store::short_digest;
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{BadPush, News, PushQuery};
 
-use super::{known::Platform, store::PUSH_BELIEVED};
+use super::{known::Platform, merchants::Merchants, store::PUSH_BELIEVED};
 use crate::{clock::now, issuer::state::IssuerWorker, refusals::Refusal};
 
 /// The largest push that is read.
@@ -62,7 +62,8 @@ pub(super) async fn push(
     if let News::Authorized { app, .. } | News::Unauthorized(app) = &push.news {
         tracing::info!(app = %app, news = push.news.name(), "a merchant");
     }
-    let noted = worker.login.note_push(&platform, push, &short_digest(msg_signature).to_string()).await;
+    let merchants = Merchants { login: &worker.login, platform: &platform };
+    let noted = merchants.note_push(push, &short_digest(msg_signature).to_string()).await;
     noted.map_err(|error| Refusal::from(error).problem)?;
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("success"))
 }

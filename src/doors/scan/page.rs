@@ -108,9 +108,7 @@ async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
     let client = authenticate(request, &fields, &clients, at).await.map_err(|problem| {
         let event = Event::new(ASKED, origin(request));
         let who = event.address().to_owned();
-        let refusal = Refusal::from(problem);
-        refusal.of(event).tell_bounded(&who);
-        refusal.problem
+        Refusal::from(problem).tell(event, &who)
     })?;
     refuse_strangers(request, worker, client)?;
     let (code, asked) = open_request(request, worker, scan, client, browser(request, &fields, client)?).await?;
@@ -150,11 +148,7 @@ pub(in crate::doors) async fn open_request(
             let detail = "The app of this client is no mini program that is configured here.";
             Err(Problem::invalid(detail).oauth("unauthorized_client"))
         }
-        Err(error) => {
-            let refusal = Refusal::from(error);
-            refusal.of(event).tell_bounded(&who);
-            Err(of_oauth(in_own_words(refusal.problem)))
-        }
+        Err(error) => Err(of_oauth(in_own_words(Refusal::from(error).tell(event, &who)))),
     }
 }
 

@@ -107,17 +107,17 @@ async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker)
 
 /// Counts and audits a look or a denial. Each is counted by a limit of the person's.
 fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, DeviceError>) -> Result<T, Problem> {
-    let refusal = match result {
+    match result {
         Ok(done) => {
             event.client.iter().for_each(|client| scan.scans.count(client, outcome));
             event.tell();
-            return Ok(done);
+            Ok(done)
         }
-        Err(error) => Refusal::from(error),
-    };
-    let who = event.person.clone().unwrap_or_default();
-    refusal.of(event).tell_bounded(&who);
-    Err(refusal.problem)
+        Err(error) => {
+            let who = event.person.clone().unwrap_or_default();
+            Err(Refusal::from(error).tell(event, &who))
+        }
+    }
 }
 
 /// Let a page in

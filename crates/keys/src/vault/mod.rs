@@ -104,7 +104,8 @@ impl Vault {
     }
 
     /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the
-    /// secret, so that [`Sealed::is_same_secret`] can tell. The oldest key makes it, as in [`Self::audit_name`].
+    /// secret, so that the scripts of the store can tell the same secret. The oldest key makes it, as in
+    /// [`Self::audit_name`].
     pub fn seal<'a>(&self, secret: &str, owner: impl Into<Owner<'a>>) -> Result<Sealed, VaultError> {
         let (VaultKey { id, key, .. }, owner) = (&self.keys[self.sealing], owner.into());
         let nonce = self.nonce(secret, owner);

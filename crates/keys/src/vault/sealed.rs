@@ -41,6 +41,7 @@ impl Sealed {
     }
 
     /// Whether the same secret of the same owner was sealed. The scripts of the store compare the same bytes.
+    #[cfg(test)]
     pub fn is_same_secret(&self, other: &Self) -> bool {
         let nonce = self.0.get(1 + MARK_LEN..HEADER_LEN);
         nonce.is_some() && nonce == other.0.get(1 + MARK_LEN..HEADER_LEN)

@@ -32,12 +32,10 @@ pub(super) type SteppedBack = Arc<ArcSwapOption<(Moment, u64)>>;
 /// It is told of each call, and of the clock, for metrics and traces.
 pub trait Observer: wxmint_redis_link::Observer {
     /// The clock of this machine is far from the clock of Redis.
-    fn clock_is_distant(&self);
-}
-
-impl Observer for () {
     fn clock_is_distant(&self) {}
 }
+
+impl Observer for () {}
 
 #[derive(Clone)]
 pub(super) struct Clocks {

@@ -30,7 +30,7 @@ fn device_code() -> DeviceCode {
     DeviceCode::random().expect("random")
 }
 
-async fn opened_device(store: &dyn Devices) -> DeviceCode {
+async fn opened_device(store: Devices<'_>) -> DeviceCode {
     let code = device_code();
     for _ in 0..2 {
         assert_eq!(store.open_device(&code, &request("192.0.2.1")).await, Ok(Opened::Open), "also repeated");
@@ -49,11 +49,11 @@ fn grant(id: &str) -> Grant {
 }
 
 /// Each by an attempt of its own.
-async fn poll_by(store: &dyn Devices, code: &DeviceCode, attempt: u8) -> Poll {
+async fn poll_by(store: Devices<'_>, code: &DeviceCode, attempt: u8) -> Poll {
     store.poll_device(code, &page(), &app(), &AttemptId::new([attempt; 16])).await.expect("an answer")
 }
 
-async fn poll(store: &dyn Devices, code: &DeviceCode) -> Poll {
+async fn poll(store: Devices<'_>, code: &DeviceCode) -> Poll {
     poll_by(store, code, 1).await
 }
 
@@ -210,9 +210,10 @@ mod redis_only {
     #[tokio::test(flavor = "local")]
     async fn an_expired_request_is_told_as_expired_for_ten_minutes_whatever_comes_then() {
         let server = RedisServer::start().await;
-        let store = server.store();
+        let redis = server.store();
+        let store = devices(&redis);
         let [open, claimed, approved] =
-            [opened_device(&store).await, opened_device(&store).await, opened_device(&store).await];
+            [opened_device(store).await, opened_device(store).await, opened_device(store).await];
         for code in [&claimed, &approved] {
             store.claim_device(code.user_code(), &of("o1"), Some("47")).await.expect("claimed");
         }
@@ -225,7 +226,7 @@ mod redis_only {
             assert_eq!(store.approve_device(user_code, &of("o1"), &grant("b")).await, Ok(false));
             assert_eq!(store.deny_device(user_code).await, Ok(false));
             assert_eq!(store.count_picture(user_code).await, Ok(false));
-            assert_eq!(poll(&store, code).await, Poll::Expired);
+            assert_eq!(poll(store, code).await, Poll::Expired);
             let left = server.cli(&["TTL", &format!("wxmint:device:{{{user_code}}}")]).parse::<u64>().expect("seconds");
             assert!((700..=780).contains(&left), "{left}");
         }
@@ -234,7 +235,7 @@ mod redis_only {
     #[tokio::test(flavor = "local")]
     async fn redis_has_no_device_code() {
         let server = RedisServer::start().await;
-        let code = opened_device(&server.store()).await;
+        let code = opened_device(devices(&server.store())).await;
         let stored = server.cli(&["HGETALL", &format!("wxmint:device:{{{}}}", code.user_code())]);
         assert!(stored.contains("shop-web") && !stored.contains(code.expose()), "{stored}");
     }
@@ -242,11 +243,12 @@ mod redis_only {
     #[tokio::test(flavor = "local")]
     async fn each_ask_that_comes_too_soon_makes_the_interval_five_seconds_longer() {
         let server = RedisServer::start().await;
-        let store = server.store();
-        let code = opened_device(&store).await;
-        poll(&store, &code).await;
+        let redis = server.store();
+        let store = devices(&redis);
+        let code = opened_device(store).await;
+        poll(store, &code).await;
         for interval in ["7000", "12000"] {
-            assert_eq!(poll(&store, &code).await, Poll::TooSoon);
+            assert_eq!(poll(store, &code).await, Poll::TooSoon);
             let key = format!("wxmint:device:{{{}}}", code.user_code());
             assert_eq!(server.cli(&["HGET", &key, "interval"]), interval);
         }

@@ -6,11 +6,11 @@ mod redis;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use wxmint_ids::{AppId, ClientId, Person, unprintable};
 use wxmint_keys::token::Issued;
 use wxmint_store::{AttemptId, Result, Store, limits::TooMany, short_digest};
 
+pub(super) use self::redis::Devices;
 use super::codes::{DeviceCode, UserCode};
 
 /// How long a page waits for the phone.
@@ -123,37 +123,7 @@ fn digest_of(code: &DeviceCode) -> String {
     short_digest(code.expose()).to_string()
 }
 
-/// The requests in the place of this store.
-pub(super) fn devices(store: &dyn Store) -> &dyn Devices {
-    store.redis()
-}
-
-#[async_trait(?Send)]
-pub(super) trait Devices {
-    /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
-    async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened>;
-
-    /// Finds a request that a phone of this app may approve, or that one has approved. With `scanned` it is noted that
-    /// a phone has looked at it.
-    async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>>;
-
-    /// Counts a mini-program code of an open request. False after [`MOST_PICTURES`], or if there is no such request.
-    async fn count_picture(&self, code: &UserCode) -> Result<bool>;
-
-    /// Uncounts a mini-program code that WeChat has not drawn.
-    async fn uncount_picture(&self, code: &UserCode) -> Result<()>;
-
-    /// Begins an approval. `number`: the one that the person has chosen.
-    async fn claim_device(&self, code: &UserCode, person: &Approver, number: Option<&str>) -> Result<Decided>;
-
-    /// Approves what this person has claimed. False if it has expired, was denied, or its token was fetched meanwhile.
-    async fn approve_device(&self, code: &UserCode, person: &Approver, grant: &Grant) -> Result<bool>;
-
-    /// Denies a request that nobody has approved. False if there is none.
-    async fn deny_device(&self, code: &UserCode) -> Result<bool>;
-
-    /// Tells a page of `client`, which logs in users of `app`, what became of its request. A repetition by the same
-    /// `attempt` is granted the token again.
-    async fn poll_device(&self, code: &DeviceCode, client: &ClientId, app: &AppId, attempt: &AttemptId)
-    -> Result<Poll>;
+/// The requests in this store.
+pub(super) fn devices(store: &dyn Store) -> Devices<'_> {
+    Devices(store.redis())
 }

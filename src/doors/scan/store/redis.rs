@@ -10,11 +10,14 @@ use super::*;
 
 static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("device.lua")));
 
-#[async_trait(?Send)]
-impl Devices for Redis {
-    async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
+#[derive(Clone, Copy)]
+pub(in super::super) struct Devices<'a>(pub(super) &'a Redis);
+
+impl Devices<'_> {
+    /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
+    pub(in super::super) async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
         let digest = digest_of(code);
-        if let Some(wait) = count_open(self, &request.counted_by, &digest).await? {
+        if let Some(wait) = count_open(self.0, &request.counted_by, &digest).await? {
             return Ok(Opened::TooMany(TooMany { retry_after: wait }));
         }
         let script = device(code.user_code(), "open");
@@ -25,64 +28,82 @@ impl Devices for Redis {
         let script = script.arg("client").arg(request.client.as_str()).arg("app").arg(request.app.as_str());
         let script = script.arg("counted").arg(&request.counted_by).arg("choices").arg(choices).arg("right").arg(right);
         let script = script.arg("address").arg(&request.address).arg("agent").arg(&request.user_agent);
-        if self.link().run::<bool>("open_device", script).await? {
+        if self.0.link().run::<bool>("open_device", script).await? {
             return Ok(Opened::Open);
         }
-        uncount_open(self, &request.counted_by, &digest).await?;
+        uncount_open(self.0, &request.counted_by, &digest).await?;
         Ok(Opened::Collides)
     }
 
-    async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
+    /// Finds a request that a phone of this app may approve, or that one has approved. With `scanned` it is noted that
+    /// a phone has looked at it.
+    pub(in super::super) async fn find_device(
+        &self,
+        code: &UserCode,
+        scanned: Option<&AppId>,
+    ) -> Result<Option<FoundDevice>> {
         let script = device(code, "find").arg(scanned.map_or("", AppId::as_str));
-        let told: Vec<String> = self.link().run("find_device", script).await?;
+        let told: Vec<String> = self.0.link().run("find_device", script).await?;
         if told.is_empty() {
             return Ok(None);
         }
         found(told).map(Some).ok_or_else(|| unreadable("a page's request"))
     }
 
-    async fn count_picture(&self, code: &UserCode) -> Result<bool> {
-        Ok(self.link().run("count_picture", device(code, "picture").arg(MOST_PICTURES)).await?)
+    /// Counts a mini-program code of an open request. False after [`MOST_PICTURES`], or if there is no such request.
+    pub(in super::super) async fn count_picture(&self, code: &UserCode) -> Result<bool> {
+        Ok(self.0.link().run("count_picture", device(code, "picture").arg(MOST_PICTURES)).await?)
     }
 
-    async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
-        Ok(self.link().run("uncount_picture", device(code, "unpicture")).await?)
+    /// Uncounts a mini-program code that WeChat has not drawn.
+    pub(in super::super) async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
+        Ok(self.0.link().run("uncount_picture", device(code, "unpicture")).await?)
     }
 
-    async fn claim_device(
+    /// Begins an approval. `number`: the one that the person has chosen.
+    pub(in super::super) async fn claim_device(
         &self,
         code: &UserCode,
         Approver(person): &Approver,
         number: Option<&str>,
     ) -> Result<Decided> {
         let script = device(code, "claim").arg(person.as_str()).arg(number.unwrap_or_default());
-        Ok(match self.link().run::<String>("claim_device", script).await?.as_str() {
+        Ok(match self.0.link().run::<String>("claim_device", script).await?.as_str() {
             "claimed" => Decided::Claimed,
             "approved" => Decided::Approved,
             "wrong" => {
-                close(self, code).await;
+                close(self.0, code).await;
                 Decided::WrongNumber
             }
             _ => Decided::Gone,
         })
     }
 
-    async fn approve_device(&self, code: &UserCode, Approver(person): &Approver, grant: &Grant) -> Result<bool> {
+    /// Approves what this person has claimed. False if it has expired, was denied, or its token was fetched meanwhile.
+    pub(in super::super) async fn approve_device(
+        &self,
+        code: &UserCode,
+        Approver(person): &Approver,
+        grant: &Grant,
+    ) -> Result<bool> {
         let Grant { token, claims, mark } = grant;
         let script = device(code, "approve").arg(person.as_str()).arg(token.user.as_str()).arg(token.id.as_str());
         let script = script.arg(token.issued_at).arg(token.expires_at).arg(claims.as_str()).arg(mark.as_str());
-        Ok(self.link().run("approve_device", script).await?)
+        Ok(self.0.link().run("approve_device", script).await?)
     }
 
-    async fn deny_device(&self, code: &UserCode) -> Result<bool> {
-        let denied = self.link().run("deny_device", device(code, "deny")).await?;
+    /// Denies a request that nobody has approved. False if there is none.
+    pub(in super::super) async fn deny_device(&self, code: &UserCode) -> Result<bool> {
+        let denied = self.0.link().run("deny_device", device(code, "deny")).await?;
         if denied {
-            close(self, code).await;
+            close(self.0, code).await;
         }
         Ok(denied)
     }
 
-    async fn poll_device(
+    /// Tells a page of `client`, which logs in users of `app`, what became of its request. A repetition by the same
+    /// `attempt` is granted the token again.
+    pub(in super::super) async fn poll_device(
         &self,
         code: &DeviceCode,
         client: &ClientId,
@@ -92,7 +113,7 @@ impl Devices for Redis {
         let script = device(code.user_code(), "poll");
         let script = script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).text(attempt);
         let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
-        let told: Vec<String> = self.link().run("poll_device", script).await?;
+        let told: Vec<String> = self.0.link().run("poll_device", script).await?;
         let Some((state, of_token)) = told.split_first() else { return Ok(Poll::Unknown) };
         let granted = || granted(client, of_token).ok_or_else(|| unreadable("a page's request"));
         Ok(match state.as_str() {
@@ -101,7 +122,7 @@ impl Devices for Redis {
             "soon" => Poll::TooSoon,
             "denied" => Poll::Denied,
             "approved" => {
-                close(self, code.user_code()).await;
+                close(self.0, code.user_code()).await;
                 Poll::Granted(granted()?)
             }
             "taken" => Poll::Repeated(granted()?.token),

@@ -1,0 +1,33 @@
+//! Every store must keep a door's texts so.
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is(store: Rc<dyn Store>) {
+    let (place, [own, other]) = (store.redis(), ["wxmint:receiver:sso", "wxmint:receiver:other"]);
+    place.keep(other, "7-0.other", HOUR).await.expect("kept");
+    assert_eq!(place.kept(own).await, Ok(None));
+    for text in ["1-0.first", "2-0.second"] {
+        place.keep(own, text, HOUR).await.expect("kept");
+        assert_eq!(place.kept(own).await.expect("an answer").as_deref(), Some(text));
+    }
+    for text in ["mine", "yours"] {
+        assert_eq!(place.keep_first("wxmint:oidc:used:code", text, HOUR).await.as_deref(), Ok("mine"));
+    }
+    place.discard(own).await.expect("discarded");
+    assert_eq!(place.kept(own).await, Ok(None));
+    assert_eq!(place.kept(other).await.expect("an answer").as_deref(), Some("7-0.other"));
+}
+
+crate::conformance! {
+    the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_text_has_the_life_that_was_asked_for() {
+    let server = RedisServer::start().await;
+    server.store().keep("wxmint:receiver:sso", "1-0.first", Duration::from_secs(300)).await.expect("kept");
+    let ttl: u64 = server.cli(&["TTL", "wxmint:receiver:sso"]).parse().expect("seconds");
+    assert!((290..=300).contains(&ttl), "{ttl}");
+}
