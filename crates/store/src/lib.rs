@@ -1,9 +1,10 @@
 //! The things that outlive a request: claimed codes, sealed session keys, bindings, tickets, limits.
 //!
-//! `redis` keeps them, in a real Redis or in the one of `memory`, under one conformance suite. Every write is idempotent, because a write whose
-//! answer was lost was executed all the same: it carries the id of its attempt, which tells a repetition from a rival
-//! request. Only limits count a repetition as an event of its own. Each step touches the keys of one person, one user
-//! or one unionid, because a Redis Cluster keeps those in different slots; `login::binder` puts the steps together.
+//! `redis` keeps them, in a real Redis or in the one of `memory`, under one conformance suite. Every write is
+//! idempotent, because a write whose answer was lost was executed all the same: it carries the id of its attempt, which
+//! tells a repetition from a rival request. Only limits count a repetition as an event of its own. Each step touches
+//! the keys of one person, one user or one unionid, because a Redis Cluster keeps those in different slots;
+//! `login::binder` puts the steps together.
 
 // The suite's servers name the crate as the doors do.
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::Answer;
 
 type Bytes = Vec<u8>;
 type Arguments<'a> = &'a [&'a [u8]];
-/// Of an entry of a stream: milliseconds since 1970, and a number within them.
+/// An entry of a stream has it: milliseconds since 1970, and a number within them.
 type Id = (u64, u64);
 
 /// After so many commands, what has expired gives its memory back.
