@@ -104,7 +104,7 @@ fn word(lua: &Lua, answer: Value) -> mlua::Result<Word> {
     })
 }
 
-/// What a script answers.
+/// The answer of a script.
 fn value(word: &Word) -> Value {
     match word {
         Word::Integer(number) => Value::Int(*number),
@@ -119,8 +119,8 @@ fn value(word: &Word) -> Value {
     }
 }
 
-/// The fields of a format of Lua's library `struct`, as far as the scripts have them: unsigned numbers of so many bytes,
-/// the highest first (`I4`), and bytes that are of no interest (`x`).
+/// The fields of a format of Lua's library `struct`, as far as the scripts have them: unsigned numbers of so many
+/// bytes, the highest first (`I4`), and bytes that are of no interest (`x`).
 fn fields(format: &str) -> impl Iterator<Item = (bool, usize)> {
     let digit = |text: &str| text.chars().next().and_then(|letter| letter.to_digit(10)).unwrap_or(1) as usize;
     format.char_indices().filter_map(move |(at, letter)| match letter {
