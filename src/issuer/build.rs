@@ -8,7 +8,7 @@ use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_identities::PeerKeys;
 use wxmint_keys::token::{Minter, RequestSigner};
 use wxmint_keys::{KeyRing, KeySet, vault::Vault};
-use wxmint_store::{Redis, RedisAccess, Store};
+use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_wechat::WeChat;
@@ -99,9 +99,9 @@ impl Issuer {
     }
 
     /// Opens a new connection to the store.
-    pub(super) fn store(&self) -> Box<dyn Store> {
+    pub(super) fn store(&self) -> Redis {
         let in_memory = || Redis::new(&self.memory, self.settings.session_key_ttl, now, ());
-        Box::new(self.redis().unwrap_or_else(in_memory))
+        self.redis().unwrap_or_else(in_memory)
     }
 
     /// The same, where the store is Redis.

@@ -8,7 +8,7 @@ use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use wxmint_findings::Finding;
 use wxmint_keys::{EndedKey, KeySet};
-use wxmint_store::{Store, StoreError};
+use wxmint_store::{Redis, StoreError};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::Issuer;
@@ -22,12 +22,12 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The ends that a key file notes, and that this process puts into the feed.
 pub(super) struct NotedEnds {
-    store: Rc<dyn Store>,
+    store: Rc<Redis>,
     published: Vec<EndedKey>,
 }
 
 impl NotedEnds {
-    pub(super) fn of(store: Rc<dyn Store>) -> Self {
+    pub(super) fn of(store: Rc<Redis>) -> Self {
         Self { store, published: Vec::new() }
     }
 
@@ -42,7 +42,7 @@ impl NotedEnds {
 }
 
 /// Tells verifiers that whatever the key has signed is void. Every replica does so, until the store has taken it.
-async fn end_key(store: Rc<dyn Store>, kid: String) {
+async fn end_key(store: Rc<Redis>, kid: String) {
     let is_new = loop {
         match store.end_key(&kid).await {
             Ok(is_new) => break is_new,
@@ -99,7 +99,7 @@ impl Issuer {
     /// that follows the feed. Returns what there is to mend. If the store does not answer, what is known stays.
     pub(super) async fn learn_ended_keys(
         &self,
-        store: &dyn Store,
+        store: &Redis,
         now: DateTime<Utc>,
     ) -> Result<Option<Finding>, StoreError> {
         let kids: Vec<_> = self.keys.at(now).set().visible(now).map(|key| key.kid().to_owned()).collect();
@@ -120,7 +120,7 @@ impl Issuer {
             interval.tick().await;
             let now = now();
             // Calls that fail have said why.
-            let Ok(found) = self.learn_ended_keys(&*store, now).await else { continue };
+            let Ok(found) = self.learn_ended_keys(&store, now).await else { continue };
             let found = found.map(|finding| finding.to_string());
             let ended = self.keys.ended();
             let signs =

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use wxmint_store::{ENDS_KEPT, Ended, LimitKey, Meter, Store, StoreError, limits::Rate};
+use wxmint_store::{ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
 
 use super::Issuer;
 use crate::clock::now;
@@ -25,7 +25,7 @@ pub(super) async fn follow(issuer: Arc<Issuer>) {
     loop {
         interval.tick().await;
         // A call that fails has said why. The next look goes on.
-        let lost = held.look(&*store).await.unwrap_or_default();
+        let lost = held.look(&store).await.unwrap_or_default();
         if lost > 0 {
             tracing::error!(lost, "Redis has lost revocations, and they were made again from this process' memory");
         }
@@ -61,7 +61,7 @@ impl Issuer {
 impl HeldEnds {
     /// Reads what is new in the stream. If the stream does not know the cursor, the ends that it lacks are made again.
     /// Returns how many.
-    async fn look(&mut self, store: &dyn Store) -> Result<usize, StoreError> {
+    async fn look(&mut self, store: &Redis) -> Result<usize, StoreError> {
         let (mut more, is_first) = (true, self.keep.is_zero());
         while more {
             let Some(read) = store.ends_after(&self.cursor, PAGE).await? else { return self.restore(store).await };
@@ -77,7 +77,7 @@ impl HeldEnds {
         self.ends.drain(..self.ends.len().saturating_sub(MOST));
     }
 
-    async fn restore(&mut self, store: &dyn Store) -> Result<usize, StoreError> {
+    async fn restore(&mut self, store: &Redis) -> Result<usize, StoreError> {
         let turn = Meter { key: LimitKey::new("restore", ""), rate: TURN };
         let Ok(counted) = store.count(&turn).await? else { return Ok(0) };
         let restored = self.make_again(store).await;
@@ -85,7 +85,7 @@ impl HeldEnds {
         restored
     }
 
-    async fn make_again(&mut self, store: &dyn Store) -> Result<usize, StoreError> {
+    async fn make_again(&mut self, store: &Redis) -> Result<usize, StoreError> {
         let (mut there, now) = (Self::default(), now().timestamp());
         // From the beginning, which every stream has.
         Box::pin(there.look(store)).await?;
@@ -106,7 +106,7 @@ impl HeldEnds {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use wxmint_store::{Ends, Redis};
+    use wxmint_store::Redis;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint_store::Store;
+use wxmint_store::Redis;
 
 use super::Issuer;
 use crate::clock::now;
@@ -27,12 +27,12 @@ pub(super) async fn forget(issuer: Arc<Issuer>) {
     loop {
         interval.tick().await;
         if clock.has_run_for(FORGOTTEN_EVERY, now()) {
-            forget_old(&*store).await;
+            forget_old(&store).await;
         }
     }
 }
 
-async fn forget_old(store: &dyn Store) {
+async fn forget_old(store: &Redis) {
     for _ in 0..PAGES {
         match store.forget_ends(PAGE).await {
             Ok(PAGE) => {}

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use wxmint_findings::Status;
 use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Error, RedisUrl};
-use wxmint_store::{CLOCKS_APART, Ends, Redis};
+use wxmint_store::{CLOCKS_APART, Redis};
 
 use super::Issuer;
 use crate::redis_checks::own_clock;

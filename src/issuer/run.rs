@@ -12,7 +12,7 @@ use wxmint_findings::{Doctor, Finding, Status};
 use wxmint_http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id};
 use wxmint_keys::rotation::{self, KeyLife, KeyState};
 use wxmint_redis_link::State;
-use wxmint_store::{Redis, Store, StoreError};
+use wxmint_store::{Redis, StoreError};
 use wxmint_telemetry::{KeySample, audit};
 
 use super::declared::PLACE;
@@ -142,7 +142,7 @@ async fn await_fitness(issuer: Arc<Issuer>) {
     let mut told: Option<(String, Instant)> = None;
     loop {
         interval.tick().await;
-        let reason = match fitness(&issuer, &*store, redis.as_ref()).await {
+        let reason = match fitness(&issuer, &store, redis.as_ref()).await {
             Ok(found) => match found.iter().find(|finding| finding.status == Status::Fault) {
                 Some(fault) => fault.to_string(),
                 None => return is_ready(&issuer, &found),
@@ -157,7 +157,7 @@ async fn await_fitness(issuer: Arc<Issuer>) {
     }
 }
 
-async fn fitness(issuer: &Issuer, store: &dyn Store, redis: Option<&Redis>) -> Result<Vec<Finding>, StoreError> {
+async fn fitness(issuer: &Issuer, store: &Redis, redis: Option<&Redis>) -> Result<Vec<Finding>, StoreError> {
     let mut found = match redis {
         Some(redis) => {
             let found = redis_checks::fitness(redis.link(), now().timestamp(), Status::Warning).await?;

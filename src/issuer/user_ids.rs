@@ -19,7 +19,7 @@ pub(super) async fn follow(issuer: Arc<Issuer>) {
     loop {
         interval.tick().await;
         let has_waited = begun.get_or_insert_with(Instant::now).elapsed() >= wait;
-        let Ok(found) = issuer.ids.compare(&*store, has_waited).await else {
+        let Ok(found) = issuer.ids.compare(&store, has_waited).await else {
             // The call has said why. The store may have been emptied meanwhile.
             begun = None;
             continue;

@@ -90,19 +90,19 @@ impl LoginWorker {
                     "one unionid, two users: both are kept; see wxmint bindings conflicts"
                 );
                 if bound.blocked {
-                    Operator { store: &*self.store }.end(&bound.user).await?;
+                    Operator { store: &self.store }.end(&bound.user).await?;
                 }
             }
             (Link::Blocked(other), _) => {
                 tracing::info!(user, other = other.as_str(), "the user of this unionid is blocked");
                 if !bound.shared {
                     // Tokens may be left of before WeChat had named the unionid.
-                    Operator { store: &*self.store }.end_in_app(&bound.user, &binder.person.app).await?;
+                    Operator { store: &self.store }.end_in_app(&bound.user, &binder.person.app).await?;
                     self.store.note_shared(binder.person, &bound.user).await?;
                 }
                 return Err(LoginError::Blocked);
             }
-            (Link::Gone, Some(unionid)) => release_unionid(&*self.store, unionid, &bound.user).await?,
+            (Link::Gone, Some(unionid)) => release_unionid(&self.store, unionid, &bound.user).await?,
             _ => {}
         }
         if bound.unionid.is_some() && binder.unionid.is_some_and(|unionid| bound.unionid.as_ref() != Some(unionid)) {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
-use wxmint_store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserState};
+use wxmint_store::{Binding, BindingState, ErasedPerson, Redis, StoreError, UserState};
 use wxmint_wechat::App;
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
@@ -16,7 +16,7 @@ use crate::apps::Apps;
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails
 /// because nothing is known of a user.
 pub struct Operator<'a> {
-    pub store: &'a dyn Store,
+    pub store: &'a Redis,
 }
 
 /// How many of 2,000 apps are searched at the same time for an openid, so that logins do not wait behind them.
@@ -288,7 +288,7 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
 
 /// Erases the link of a unionid to a user, unless another of the user's people has this unionid. With it goes what a
 /// login that was under way has noted of a conflict with users who have no people any more. A blocked one stays.
-pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
+pub(super) async fn release_unionid(store: &Redis, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     release_from(store, unionid, user).await?;
     for other in store.share_unionid(unionid, &[]).await? {
         if other != *user && !store.user_state(&other).await?.blocked {
@@ -299,7 +299,7 @@ pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: 
 }
 
 /// Looks again after that, because one of the user's people may have come meanwhile, and has found the link there.
-async fn release_from(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
+async fn release_from(store: &Redis, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     let is_needed = async || {
         let bindings = Operator { store }.read_bindings(user).await?;
         Ok::<_, StoreError>(bindings.iter().any(|binding| has_unionid(binding, unionid)))

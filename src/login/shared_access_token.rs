@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::limits::{Counted, Rate};
 use wxmint_store::{
-    AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Store, StoreError, TokenLife,
+    AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Redis, StoreError, TokenLife,
 };
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
@@ -53,7 +53,7 @@ pub enum AccessTokenError {
 #[derive(Clone)]
 pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
-    pub store: &'a dyn Store,
+    pub store: &'a Redis,
     pub vault: Arc<Vault>,
     pub exchange: Option<&'a dyn Exchange>,
     pub app: &'a App,

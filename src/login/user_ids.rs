@@ -6,7 +6,7 @@ use futures_util::future::join;
 use wxmint_findings::Finding;
 use wxmint_ids::{AgreedKey, AppId, Disagreement, IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_store::{
-    AttemptId, BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, Store, StoreError,
+    AttemptId, BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, Redis, StoreError,
 };
 
 use super::{LoginError, LoginWorker};
@@ -39,7 +39,7 @@ impl UserIds {
     }
 
     /// Compares the key with that of the store. Returns what keeps people from logging in.
-    pub async fn compare(&self, store: &dyn Store, has_waited: bool) -> Result<Option<Finding>, StoreError> {
+    pub async fn compare(&self, store: &Redis, has_waited: bool) -> Result<Option<Finding>, StoreError> {
         let own = self.word();
         let held = store.id_key(own.as_deref().filter(|_| self.key.may_tell(has_waited))).await?;
         let (held, disagreement) = (held.as_deref(), self.key.hear(held.as_deref()));

@@ -176,7 +176,7 @@ impl LoginWorker {
                     None => {}
                 }
                 if everywhere {
-                    Operator { store: &*self.store }.forget_keys(&token.user).await?;
+                    Operator { store: &self.store }.forget_keys(&token.user).await?;
                 }
             }
         }

@@ -9,7 +9,7 @@ use wxmint_ids::{AppId, ClientId, LoginCode, Person, PhoneCode, UnionId, UserId}
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
 use wxmint_keys::vault::Vault;
 use wxmint_store::limits::LoginLimits;
-use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, Store, StoreError, Ticket};
+use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, Redis, StoreError, Ticket};
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
@@ -104,7 +104,7 @@ pub struct Admitted {
 pub struct LoginWorker {
     pub apps: Arc<CurrentApps>,
     pub wechat: WeChat,
-    pub store: Box<dyn Store>,
+    pub store: Redis,
     /// The vault keys in use. Whoever seals or opens keeps what it has got.
     pub vault: Arc<ArcSwap<Vault>>,
     pub accounts: Box<dyn Accounts>,
@@ -157,7 +157,7 @@ impl LoginWorker {
         unionid: Option<&'a UnionId>,
         attempt: &'a AttemptId,
     ) -> Binder<'a> {
-        Binder { store: &*self.store, person, unionid, attempt, per_user: self.policy.bindings_per_user }
+        Binder { store: &self.store, person, unionid, attempt, per_user: self.policy.bindings_per_user }
     }
 
     /// Notes for how long ends must be kept, so that they outlive this process's tokens.
@@ -192,7 +192,7 @@ impl LoginWorker {
     pub(crate) fn access_tokens<'a>(&'a self, app: &'a App, attempt: AttemptId) -> AccessTokens<'a> {
         AccessTokens {
             wechat: &self.wechat,
-            store: &*self.store,
+            store: &self.store,
             vault: self.vault.load_full(),
             exchange: self.exchange.as_deref(),
             app,

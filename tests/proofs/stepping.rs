@@ -8,7 +8,7 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_store::{
-    BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, LoginRecord, Recorded, Store, StoreError,
+    BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, LoginRecord, Recorded, Redis, StoreError,
 };
 
 pub(crate) type Answer<T> = Result<T, StoreError>;
@@ -163,7 +163,7 @@ impl Steps {
 }
 
 /// Where a step is taken: in the first, and the others must answer the same.
-pub(crate) type Stores = Rc<[Rc<dyn Store>]>;
+pub(crate) type Stores = Rc<[Rc<Redis>]>;
 
 /// The store as one request sees it.
 pub(crate) struct Stepwise {
@@ -175,7 +175,7 @@ impl Stepwise {
     pub(crate) async fn step<T, F>(&self, what: What, run: F) -> Answer<T>
     where
         T: Debug + PartialEq + 'static,
-        F: AsyncFn(&dyn Store) -> Answer<T> + 'static,
+        F: AsyncFn(&Redis) -> Answer<T> + 'static,
     {
         let stores = Rc::clone(&self.stores);
         let everywhere = async move || {
@@ -192,7 +192,7 @@ impl Stepwise {
     /// `None` for a newcomer, if that is to be told.
     pub(crate) async fn record(&self, record: LoginRecord) -> Answer<Option<BindingState>> {
         let what = of_person("record_login", &record.person, format!("{:?}", record.newcomer));
-        let recorded = async move |store: &dyn Store| match store.record_login(&record).await? {
+        let recorded = async move |store: &Redis| match store.record_login(&record).await? {
             Recorded::Counted { state, .. } => Ok(Some(timeless(state))),
             Recorded::Newcomer => Ok(None),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
@@ -202,7 +202,7 @@ impl Stepwise {
 
     pub(crate) async fn is_blocked(&self, user: &UserId) -> Answer<bool> {
         let (what, user) = (("user_state", About::Other, user.to_string()), user.clone());
-        self.step(what, async move |store: &dyn Store| store.user_state(&user).await.map(|state| state.blocked)).await
+        self.step(what, async move |store: &Redis| store.user_state(&user).await.map(|state| state.blocked)).await
     }
 }
 
@@ -219,13 +219,13 @@ impl Bindings for Stepwise {
     async fn binding_state(&self, person: &Person) -> Answer<BindingState> {
         let what = of_person("binding_state", person, String::new());
         let person = person.clone();
-        self.step(what, async move |store: &dyn Store| store.binding_state(&person).await.map(timeless)).await
+        self.step(what, async move |store: &Redis| store.binding_state(&person).await.map(timeless)).await
     }
 
     async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Answer<BindingState> {
         let what = of_person("intend", person, format!("{generation} {intent:?}"));
         let (person, intent) = (person.clone(), intent.clone());
-        let run = async move |store: &dyn Store| store.intend(&person, generation, &intent).await.map(timeless);
+        let run = async move |store: &Redis| store.intend(&person, generation, &intent).await.map(timeless);
         self.step(what, run).await
     }
 
@@ -233,7 +233,7 @@ impl Bindings for Stepwise {
         let Intent { user, by_unionid, .. } = intent;
         let what = of_user("admit", user, format!("{} {generation} {by_unionid}", person.openid.as_str()));
         let (person, intent) = (person.clone(), intent.clone());
-        self.step(what, async move |store: &dyn Store| store.admit(&person, generation, &intent, per_app).await).await
+        self.step(what, async move |store: &Redis| store.admit(&person, generation, &intent, per_app).await).await
     }
 
     async fn settle(
@@ -245,41 +245,40 @@ impl Bindings for Stepwise {
     ) -> Answer<BindingState> {
         let what = of_person("settle", person, format!("{generation} {user} {outcome:?}"));
         let (person, user) = (person.clone(), user.clone());
-        let run = async move |store: &dyn Store| {
-            store.settle(&person, generation, &user, outcome.clone()).await.map(timeless)
-        };
+        let run =
+            async move |store: &Redis| store.settle(&person, generation, &user, outcome.clone()).await.map(timeless);
         self.step(what, run).await
     }
 
     async fn leave(&self, person: &Person, bound: &Bound) -> Answer<BindingState> {
         let what = of_person("leave", person, format!("{} {}", bound.generation, bound.user));
         let (person, bound) = (person.clone(), bound.clone());
-        self.step(what, async move |store: &dyn Store| store.leave(&person, &bound).await.map(timeless)).await
+        self.step(what, async move |store: &Redis| store.leave(&person, &bound).await.map(timeless)).await
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Answer<()> {
         let what = of_user("dismiss", user, format!("{} {generation}", person.openid.as_str()));
         let (user, person) = (user.clone(), person.clone());
-        self.step(what, async move |store: &dyn Store| store.dismiss(&user, &person, generation, since).await).await
+        self.step(what, async move |store: &Redis| store.dismiss(&user, &person, generation, since).await).await
     }
 
     async fn set_free(&self, person: &Person, generation: u64, user: &UserId) -> Answer<BindingState> {
         let what = of_person("set_free", person, format!("{generation} {user}"));
         let (person, user) = (person.clone(), user.clone());
-        self.step(what, async move |at: &dyn Store| at.set_free(&person, generation, &user).await.map(timeless)).await
+        self.step(what, async move |at: &Redis| at.set_free(&person, generation, &user).await.map(timeless)).await
     }
 
     async fn people_of(&self, user: &UserId) -> Answer<Option<Vec<Person>>> {
         let what = of_user("people_of", user, String::new());
         let user = user.clone();
-        self.step(what, async move |store: &dyn Store| people_in_order(store, &user).await).await
+        self.step(what, async move |store: &Redis| people_in_order(store, &user).await).await
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Answer<Option<UserId>> {
         let about = About::Holder { unionid: unionid.clone(), not_any_more: None };
         let what = ("claim_unionid", about, format!("{candidate:?}"));
         let (unionid, candidate) = (unionid.clone(), candidate.cloned());
-        let run = async move |store: &dyn Store| store.claim_unionid(&unionid, candidate.as_ref()).await;
+        let run = async move |store: &Redis| store.claim_unionid(&unionid, candidate.as_ref()).await;
         self.step(what, run).await
     }
 
@@ -289,19 +288,19 @@ impl Bindings for Stepwise {
         let about = About::Holder { unionid: unionid.clone(), not_any_more };
         let what = ("move_unionid", about, format!("{from} {to}"));
         let (unionid, from, to) = (unionid.clone(), from.clone(), to.clone());
-        self.step(what, async move |store: &dyn Store| store.move_unionid(&unionid, &from, &to).await).await
+        self.step(what, async move |store: &Redis| store.move_unionid(&unionid, &from, &to).await).await
     }
 
     async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Answer<bool> {
         let what = of_person("note_unionid", person, format!("{user} {}", unionid.as_str()));
         let (person, user, unionid) = (person.clone(), user.clone(), unionid.clone());
-        self.step(what, async move |store: &dyn Store| store.note_unionid(&person, &user, &unionid).await).await
+        self.step(what, async move |store: &Redis| store.note_unionid(&person, &user, &unionid).await).await
     }
 
     async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Answer<Vec<UserId>> {
         let what = ("share_unionid", About::Other, format!("{} {users:?}", unionid.as_str()));
         let (unionid, users) = (unionid.clone(), users.iter().copied().cloned().collect::<Vec<_>>());
-        let run = async move |store: &dyn Store| {
+        let run = async move |store: &Redis| {
             let mut shared = store.share_unionid(&unionid, &users.iter().collect::<Vec<_>>()).await?;
             shared.sort();
             Ok(shared)
@@ -312,7 +311,7 @@ impl Bindings for Stepwise {
     async fn note_shared(&self, person: &Person, user: &UserId) -> Answer<()> {
         let what = of_person("note_shared", person, user.to_string());
         let (person, user) = (person.clone(), user.clone());
-        self.step(what, async move |store: &dyn Store| store.note_shared(&person, &user).await).await
+        self.step(what, async move |store: &Redis| store.note_shared(&person, &user).await).await
     }
 
     async fn link_unionid(
@@ -325,13 +324,13 @@ impl Bindings for Stepwise {
         let what = of_person("link_unionid", person, format!("{user} {} {conflict:?}", unionid.as_str()));
         let (person, user, unionid) = (person.clone(), user.clone(), unionid.clone());
         let conflict = conflict.cloned();
-        let run = async move |store: &dyn Store| store.link_unionid(&person, &user, &unionid, conflict.as_ref()).await;
+        let run = async move |store: &Redis| store.link_unionid(&person, &user, &unionid, conflict.as_ref()).await;
         self.step(what, run).await
     }
 }
 
 /// Each store has an order of its own.
-pub(crate) async fn people_in_order(store: &dyn Store, user: &UserId) -> Answer<Option<Vec<Person>>> {
+pub(crate) async fn people_in_order(store: &Redis, user: &UserId) -> Answer<Option<Vec<Person>>> {
     let mut people = store.people_of(user).await?;
     if let Some(people) = &mut people {
         people.sort_by_key(|person| person.openid.as_str().to_owned());

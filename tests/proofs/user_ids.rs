@@ -10,7 +10,7 @@ use wxmint::login::{Binder, LoginError, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord, Recorded, Redis, Store};
+use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord, Recorded, Redis};
 
 use crate::binding::clock;
 use crate::draws::Draws;

@@ -5,10 +5,7 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use wxmint_ids::AppId;
-
-use super::{AttemptId, Result, Sealed, short_digest};
+use super::{Sealed, short_digest};
 
 /// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
 pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
@@ -58,31 +55,4 @@ pub enum Lent {
     Wait,
     /// There is no token, because a fetch failed less than [`FAILED_PAUSE`] ago.
     Failed,
-}
-
-/// Stores one access token for each app.
-#[async_trait(?Send)]
-pub trait AccessTokenShelf {
-    /// Lends the token of `app`, or gives the `lease` to fetch one to one caller. The token with the fingerprint `bad`
-    /// is treated as missing. The same `attempt` gets the same lease again.
-    async fn lend_access_token(
-        &self,
-        app: &AppId,
-        attempt: &AttemptId,
-        bad: Option<&Fingerprint>,
-        lease: Duration,
-    ) -> Result<Lent>;
-
-    /// Stores the fetched token and ends the lease. Does nothing if `attempt` holds no lease any more.
-    async fn keep_access_token(
-        &self,
-        app: &AppId,
-        attempt: &AttemptId,
-        token: &KeptToken,
-        life: TokenLife,
-    ) -> Result<()>;
-
-    /// Ends a lease after a failed fetch. Nobody gets another lease for [`FAILED_PAUSE`], or for [`UNRENEWED_PAUSE`] if
-    /// the old token is still valid.
-    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()>;
 }

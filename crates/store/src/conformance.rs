@@ -82,7 +82,7 @@ fn wish(user: &UserId, by_unionid: bool) -> Intent {
 }
 
 /// Records a login and tells where the person stands.
-async fn recorded(store: &dyn Store, login: &LoginRecord) -> BindingState {
+async fn recorded(store: &Redis, login: &LoginRecord) -> BindingState {
     match log_in(store, login).await {
         Recorded::Counted { state, at, .. } => {
             assert_eq!(at, login.order.began_at());
@@ -93,7 +93,7 @@ async fn recorded(store: &dyn Store, login: &LoginRecord) -> BindingState {
 }
 
 /// Records a login as `LoginWorker::record` does: an intent is told to the store once it says that it wants one.
-async fn log_in(store: &dyn Store, login: &LoginRecord) -> Recorded {
+async fn log_in(store: &Redis, login: &LoginRecord) -> Recorded {
     let newcomer = match login.newcomer {
         Newcomer::Intended(_) => Newcomer::Told,
         _ => Newcomer::Counted,
@@ -111,7 +111,7 @@ fn granted(attempt: Claim) -> ExchangeOrder {
 }
 
 /// The places of exchanges that began now, one after another, within one microsecond where `micros` says so.
-async fn orders(store: &dyn Store, micros: [u64; 3]) -> [ExchangeOrder; 3] {
+async fn orders(store: &Redis, micros: [u64; 3]) -> [ExchangeOrder; 3] {
     let now =
         granted(store.claim_code(&app(), &code("for the clock"), &attempt_id(0), &often()).await.expect("claimed"))
             .micros;
@@ -122,7 +122,7 @@ async fn orders(store: &dyn Store, micros: [u64; 3]) -> [ExchangeOrder; 3] {
     })
 }
 
-async fn a_code_is_claimed_once(store: Rc<dyn Store>) {
+async fn a_code_is_claimed_once(store: Rc<Redis>) {
     let claim = |byte| {
         let store = Rc::clone(&store);
         async move { store.claim_code(&app(), &code("a code"), &attempt_id(byte), &often()).await.expect("an answer") }
@@ -134,7 +134,7 @@ async fn a_code_is_claimed_once(store: Rc<dyn Store>) {
     granted(store.claim_code(&other_app, &code("a code"), &attempt_id(2), &often()).await.expect("another app's code"));
 }
 
-async fn a_later_claim_has_a_later_place(store: Rc<dyn Store>) {
+async fn a_later_claim_has_a_later_place(store: Rc<Redis>) {
     let mut last = None;
     for byte in 0..50 {
         let text = format!("code {byte}");
@@ -145,7 +145,7 @@ async fn a_later_claim_has_a_later_place(store: Rc<dyn Store>) {
     }
 }
 
-async fn only_its_claimant_gives_a_code_back(store: Rc<dyn Store>) {
+async fn only_its_claimant_gives_a_code_back(store: Rc<Redis>) {
     granted(store.claim_code(&app(), &code("returned"), &attempt_id(1), &often()).await.expect("claimed"));
     store.release_code(&app(), &code("returned"), &attempt_id(2)).await.expect("ignored");
     assert_eq!(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await, Ok(Claim::Taken));
@@ -153,7 +153,7 @@ async fn only_its_claimant_gives_a_code_back(store: Rc<dyn Store>) {
     granted(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await.expect("claimed"));
 }
 
-async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
+async fn a_login_writes_its_intent_down_once(store: Rc<Redis>) {
     let [first, second, _] = orders(&*store, [0, 1, 2]).await;
     let login = record("o1", &first, "k1", "user-1");
     let intended = BindingState::Intended { generation: 1, intent: intent("user-1") };
@@ -180,7 +180,7 @@ fn bound_to(generation: u64, name: &str) -> Bound {
 }
 
 /// Binds through all steps.
-async fn bind(store: &dyn Store, openid: &str, name: &str, generation: u64) -> (Decision, BindingState) {
+async fn bind(store: &Redis, openid: &str, name: &str, generation: u64) -> (Decision, BindingState) {
     let person = person(openid);
     store.intend(&person, generation - 1, &intent(name)).await.expect("intended");
     let decision = store.admit(&person, generation, &wish(&user(name), false), 1).await.expect("decided");
@@ -193,7 +193,7 @@ async fn bind(store: &dyn Store, openid: &str, name: &str, generation: u64) -> (
     (decision, store.settle(&person, generation, &user(name), outcome).await.expect("settled"))
 }
 
-async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
+async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Redis>) {
     for _ in 0..2 {
         let (decision, state) = bind(&*store, "o1", "user-1", 1).await;
         assert_eq!((decision, state), (Decision::Admitted { first: true }, bound(1, "user-1", true)));
@@ -206,7 +206,7 @@ async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
     assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
 }
 
-async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<dyn Store>) {
+async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Redis>) {
     let [order, ..] = orders(&*store, [0, 1, 2]).await;
     let login = record("o1", &order, "k1", "user-1");
     recorded(&*store, &login).await;
@@ -217,12 +217,12 @@ async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<dyn Stor
     assert_eq!(recorded(&*store, &login).await, BindingState::Free { generation: 1, dissolved: true });
 }
 
-async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<dyn Store>) {
+async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<Redis>) {
     let stale = store.intend(&person("o1"), 3, &intent("user-1")).await;
     assert_eq!(stale, Ok(FREE));
 }
 
-async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<dyn Store>) {
+async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Redis>) {
     bind(&*store, "o1", "user-1", 1).await;
     let (decision, state) = bind(&*store, "o2", "user-1", 1).await;
     assert_eq!(decision, Decision::Full);
@@ -236,7 +236,7 @@ async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<dyn Store>) {
     );
 }
 
-async fn a_decision_is_made_once_for_a_generation(store: Rc<dyn Store>) {
+async fn a_decision_is_made_once_for_a_generation(store: Rc<Redis>) {
     bind(&*store, "o1", "user-1", 1).await;
     let admit = |generation| {
         let store = Rc::clone(&store);
@@ -251,7 +251,7 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<dyn Store>) {
     assert_eq!(admit(2).await, Decision::Admitted { first: false });
 }
 
-async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<dyn Store>) {
+async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<Redis>) {
     let (_, state) = bind(&*store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
     let person = person("o1");
@@ -278,7 +278,7 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
     assert_eq!(store.leave(&person, &made).await, Ok(bound(2, "user-1", false)), "of the binding before");
 }
 
-async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<dyn Store>) {
+async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Redis>) {
     let (_, state) = bind(&*store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
     let person = person("o1");
@@ -289,7 +289,7 @@ async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<dyn Stor
     assert_eq!(dropped, Ok(BindingState::Free { generation: 2, dissolved: true }));
 }
 
-async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<dyn Store>) {
+async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Redis>) {
     let admit = |openid: &'static str, generation| {
         let store = Rc::clone(&store);
         async move { store.admit(&person(openid), generation, &wish(&user("user-1"), true), 9).await.expect("decided") }
@@ -305,7 +305,7 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<dyn Store>)
     assert_eq!(admit("o4", 1).await, Decision::Deserted, "decided once");
 }
 
-async fn a_unionid_stands_for_one_user(store: Rc<dyn Store>) {
+async fn a_unionid_stands_for_one_user(store: Rc<Redis>) {
     let unionid: UnionId = "u1".parse().expect("a unionid");
     let claim = |name: Option<&'static str>| {
         let (store, unionid) = (Rc::clone(&store), unionid.clone());
@@ -321,7 +321,7 @@ async fn a_unionid_stands_for_one_user(store: Rc<dyn Store>) {
     assert_eq!(claim(None).await, Some(user("user-2")));
 }
 
-async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Store>) {
+async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<Redis>) {
     bind(&*store, "o1", "user-1", 1).await;
     let link = |name: &'static str, conflict: Option<&'static str>| {
         let store = Rc::clone(&store);
@@ -341,7 +341,7 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
     assert_eq!(bound.conflict, Some(user("user-3")));
 }
 
-async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bound_anew(store: Rc<dyn Store>) {
+async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bound_anew(store: Rc<Redis>) {
     let (unionid, users): (UnionId, _) = ("u1".parse().expect("a unionid"), ["user-1", "user-2"].map(user));
     let shared = async || {
         let users = store.share_unionid(&unionid, &[]).await.expect("an answer");
@@ -370,7 +370,7 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
     assert_eq!(knows().await, Some(false), "of another binding");
 }
 
-async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Store>) {
+async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Redis>) {
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     store.intend(&person("o1"), 0, &intent("user-1")).await.expect("intended");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
@@ -390,7 +390,7 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Sto
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
 }
 
-async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
+async fn a_ticket_is_spent_once(store: Rc<Redis>) {
     let ticket = Ticket::random().expect("a ticket");
     let key = (ExchangeOrder::new(7, &attempt_id(9)), Sealed::from_stored(vec![0, 255, 10]));
     let unionid = Some("u1".parse().expect("a unionid"));
@@ -413,7 +413,7 @@ async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
     );
 }
 
-async fn an_address_over_its_limit_claims_nothing(store: Rc<dyn Store>) {
+async fn an_address_over_its_limit_claims_nothing(store: Rc<Redis>) {
     let few = Rate { burst: 2, period: Duration::from_secs(3600) };
     let claim = |text: &'static str, address: &'static str| {
         let store = Rc::clone(&store);
@@ -429,7 +429,7 @@ async fn an_address_over_its_limit_claims_nothing(store: Rc<dyn Store>) {
     granted(claim("three", "192.0.2.8").await);
 }
 
-async fn attempts_are_counted_and_given_back(store: Rc<dyn Store>) {
+async fn attempts_are_counted_and_given_back(store: Rc<Redis>) {
     let rate = Rate { burst: 2, period: Duration::from_secs(3600) };
     let meter = |name: &str| Meter { key: LimitKey::of_person(&person("o1"), NAMES, name), rate };
     let counted = async |name| store.count(&meter(name)).await.expect("an answer").expect("within the limit");
@@ -447,7 +447,7 @@ async fn attempts_are_counted_and_given_back(store: Rc<dyn Store>) {
     counted("a").await;
 }
 
-async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store: Rc<dyn Store>) {
+async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store: Rc<Redis>) {
     let [first, second, third] = orders(&*store, [0, 1, 2]).await;
     let few = Rate { burst: 1, period: Duration::from_secs(3600) };
     let login =
@@ -473,7 +473,7 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
     assert_eq!(store.session_keys(&person("o2")).await, Ok(vec![]));
 }
 
-async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc<dyn Store>) {
+async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc<Redis>) {
     let orders = orders(&*store, [0, 1, 2]).await;
     let few = Rate { burst: 2, period: Duration::from_secs(3600) };
     let login = |order: &ExchangeOrder| LoginRecord {
@@ -492,7 +492,7 @@ async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc
     assert!(store.last_login(&person("o1")).await.expect("an answer").is_some());
 }
 
-async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<dyn Store>) {
+async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<Redis>) {
     let store = &*store;
     let [first, second, third] = orders(store, [0, 1, 2]).await;
     let (owner, keys) = (person("o1"), async || store.session_keys(&person("o1")).await.expect("an answer"));
@@ -542,27 +542,27 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
 }
 
 /// A person bound to user-1 with a session key.
-async fn with_session(store: &dyn Store, openid: &str) -> Person {
+async fn with_session(store: &Redis, openid: &str) -> Person {
     let [order, ..] = orders(store, [0, 1, 2]).await;
     recorded(store, &record(openid, &order, "k1", "user-1")).await;
     bind(store, openid, "user-1", 1).await;
     person(openid)
 }
 
-async fn opened(store: &dyn Store, person: &Person) -> Opening {
+async fn opened(store: &Redis, person: &Person) -> Opening {
     opened_by(store, person, 3).await
 }
 
-async fn opened_by(store: &dyn Store, person: &Person, attempt: u8) -> Opening {
+async fn opened_by(store: &Redis, person: &Person, attempt: u8) -> Opening {
     store.open(person, &user("user-1"), &attempt_id(attempt)).await.expect("an answer")
 }
 
 /// Ends the try that [`opened`] began.
-async fn closed(store: &dyn Store, person: &Person, tried: Tried) -> bool {
+async fn closed(store: &Redis, person: &Person, tried: Tried) -> bool {
     store.close(person, tried, &attempt_id(3)).await.expect("closed")
 }
 
-async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
+async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k1")]);
@@ -577,7 +577,7 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
     assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
 }
 
-async fn the_eighth_failure_drops_the_session_key(store: Rc<dyn Store>) {
+async fn the_eighth_failure_drops_the_session_key(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     for failure in 1..=8 {
         assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys == [sealed("k1")]));
@@ -589,7 +589,7 @@ async fn the_eighth_failure_drops_the_session_key(store: Rc<dyn Store>) {
 }
 
 /// Neither a login, a reset, a logout nor a key sealed anew forgives failures.
-async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<dyn Store>) {
+async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
     let store = &*store;
     let owner = with_session(store, "o1").await;
     let [first, second, third] = orders(store, [10, 20, 30]).await;
@@ -622,7 +622,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<dyn Store>)
     assert!(failed().await);
 }
 
-async fn no_more_tries_are_under_way_than_may_fail(store: Rc<dyn Store>) {
+async fn no_more_tries_are_under_way_than_may_fail(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     opened(&*store, &owner).await;
     closed(&*store, &owner, Tried::Failed).await;
@@ -634,7 +634,7 @@ async fn no_more_tries_are_under_way_than_may_fail(store: Rc<dyn Store>) {
     assert!(matches!(opened_by(&*store, &owner, 7).await, Opening::Keys(_)), "what went well is not counted");
 }
 
-async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<dyn Store>) {
+async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     for attempt in 0..7 {
         for _ in 0..3 {
@@ -653,7 +653,7 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<dyn Store>) {
     assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(7)).await, Ok(false));
 }
 
-async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<dyn Store>) {
+async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     store.reseal(&owner, &sealed("other"), &sealed("new")).await.expect("ignored");
     assert_eq!(store.session_keys(&owner).await.expect("kept")[0], sealed("k1"));
@@ -673,7 +673,7 @@ fn of(owner: &Person) -> Result<TokenState, StoreError> {
     Ok(TokenState::People(vec![Admission { person: owner.clone(), generation: 1 }]))
 }
 
-async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>) {
+async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
@@ -687,7 +687,7 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>
 }
 
 /// Whatever became of the ends of a blocked user's tokens.
-async fn no_token_of_a_blocked_user_is_good(store: Rc<dyn Store>) {
+async fn no_token_of_a_blocked_user_is_good(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     let now = servers::now().timestamp();
     store.set_blocked(&user("user-1"), true).await.expect("blocked");
@@ -700,7 +700,7 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<dyn Store>) {
 }
 
 /// A person has logged in by a clock that has stepped back since.
-async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<dyn Store>) {
+async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Redis>) {
     let store = &*store;
     let now = servers::now().timestamp();
     let ahead = |seconds: i64, byte| ExchangeOrder::new(((now + seconds) * 1_000_000) as u64, &attempt_id(byte));
@@ -725,7 +725,7 @@ async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<dyn Stor
 }
 
 /// A bind ticket is redeemed later than its exchange began.
-async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<dyn Store>) {
+async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Redis>) {
     let store = &*store;
     let owner = person("o1");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
@@ -741,7 +741,7 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<dyn Store>) {
     assert_eq!(ended, Ok(TokenState::EndedWithUser { told: true }));
 }
 
-async fn ends_that_are_needed_are_not_forgotten(store: Rc<dyn Store>) {
+async fn ends_that_are_needed_are_not_forgotten(store: Rc<Redis>) {
     let store = &*store;
     with_session(store, "o1").await;
     let now = servers::now().timestamp();
@@ -752,7 +752,7 @@ async fn ends_that_are_needed_are_not_forgotten(store: Rc<dyn Store>) {
     assert_eq!(read_after(store, "").await.0.len(), 2);
 }
 
-async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<dyn Store>) {
+async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     let now = servers::now().timestamp();
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
@@ -771,7 +771,7 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
     );
 }
 
-async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) {
+async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     let now = servers::now().timestamp();
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
@@ -787,13 +787,13 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
 }
 
 /// The ends that the stream holds after `cursor`, and where it goes on.
-async fn read_after(store: &dyn Store, cursor: &str) -> (Vec<Ended>, String) {
+async fn read_after(store: &Redis, cursor: &str) -> (Vec<Ended>, String) {
     let read = store.ends_after(cursor, 100).await.expect("read").expect("a cursor of the stream");
     assert!(!read.more && (servers::now() - read.at).num_seconds().abs() <= 5);
     (read.ends, read.cursor)
 }
 
-async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
+async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Redis>) {
     let store = &*store;
     let owner = with_session(store, "o1").await;
     let now = servers::now().timestamp();
@@ -835,7 +835,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
     }
 }
 
-async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<dyn Store>) {
+async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<Redis>) {
     let store = &*store;
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
     store.dismiss(&user, &owner, 1, now - 20).await.expect("dismissed");
@@ -848,7 +848,7 @@ async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(s
 }
 
 /// With `WXMINT_ONE_LOGIN`, the date of the login's token, which may be a minute ahead.
-async fn logged_in(store: &dyn Store, id: &str, at: i64) -> i64 {
+async fn logged_in(store: &Redis, id: &str, at: i64) -> i64 {
     dated(store.end_earlier(&token(id, at), at + 60).await)
 }
 
@@ -856,7 +856,7 @@ fn dated(date: Result<Option<i64>>) -> i64 {
     date.expect("an answer").expect("nobody is blocked")
 }
 
-async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store>) {
+async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(logged_in(&*store, "b", now).await, now);
@@ -867,7 +867,7 @@ async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store
 }
 
 /// Also of logins whose clock was behind: of a replica that was slow, or because it has stepped back.
-async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store>) {
+async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Redis>) {
     let store = &*store;
     let (owner, now) = (with_session(store, "o1").await, servers::now().timestamp());
     let is_left = async |id, date| store.token_state(&token(id, date)).await == of(&owner);
@@ -897,7 +897,7 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store
 }
 
 /// The clock of the store has stepped back since the ends were made.
-async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<dyn Store>) {
+async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<Redis>) {
     let store = &*store;
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
     let date = async |latest| dated(store.date_token(&owner, &token("a", now), now + latest).await) - now;
@@ -931,7 +931,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
     assert_eq!(named[3..], [21, 22, 23], "verifiers learn the same");
 }
 
-async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<dyn Store>) {
+async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<Redis>) {
     let store = &*store;
     let (owner, user) = (with_session(store, "o1").await, user("user-1"));
     let is_blocked = async || match store.binding_state(&owner).await.expect("a state") {
@@ -959,7 +959,7 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     assert_eq!(store.people_of(&super::conformance::user("nobody")).await, Ok(None), "never had anybody");
 }
 
-async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<dyn Store>) {
+async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<Redis>) {
     let store = &*store;
     let user = user("user-1");
     let nothing = UserState { blocked: false, ended_before: None };
@@ -988,7 +988,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     assert_eq!(store.last_login(&owner).await, Ok(None), "the user's no more");
 }
 
-async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(store: Rc<dyn Store>) {
+async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(store: Rc<Redis>) {
     let store = &*store;
     let (owner, user, attempt) = (with_session(store, "o1").await, user("user-1"), attempt_id(1));
     let unionid: UnionId = "n1".parse().expect("a unionid");
@@ -1050,7 +1050,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
 }
 
 /// The users whom `openid` has left, with the unionids.
-async fn left_by(store: &dyn Store, openid: &str) -> Vec<(String, Vec<String>)> {
+async fn left_by(store: &Redis, openid: &str) -> Vec<(String, Vec<String>)> {
     let left = store.left_by(&person(openid)).await.expect("an answer");
     let mut left: Vec<_> = left
         .into_iter()
@@ -1065,14 +1065,14 @@ async fn left_by(store: &dyn Store, openid: &str) -> Vec<(String, Vec<String>)> 
 }
 
 /// Dissolves the binding of this generation.
-async fn unbind(store: &dyn Store, openid: &str, name: &str, generation: u64) {
+async fn unbind(store: &Redis, openid: &str, name: &str, generation: u64) {
     let (owner, user) = (person(openid), user(name));
     store.leave(&owner, &bound_to(generation, name)).await.expect("left");
     store.dismiss(&user, &owner, generation, second()).await.expect("dismissed");
     store.set_free(&owner, generation, &user).await.expect("free");
 }
 
-async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<dyn Store>) {
+async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<Redis>) {
     let store = &*store;
     let (owner, full, mine) = (person("o1"), user("user-1"), user("user-2"));
     let unionid = |text: &str| text.parse::<UnionId>().expect("a unionid");
@@ -1122,7 +1122,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
 }
 
 /// The last one who is struck off leaves a list that takes nobody for a unionid's sake.
-async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(store: Rc<dyn Store>) {
+async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(store: Rc<Redis>) {
     let store = &*store;
     for openid in ["o1", "o2"] {
         bind(store, openid, "user-1", 1).await;
@@ -1136,7 +1136,7 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
     assert_eq!(store.admit(&person("o3"), 2, &wish(&user, true), 9).await, Ok(Decision::Deserted));
 }
 
-async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<dyn Store>) {
+async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     let now = servers::now().timestamp();
     let other: AppId = "wxfedcba9876543210".parse().expect("an app");
@@ -1153,7 +1153,7 @@ async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<dyn Store>)
     assert!(!ends.is_empty() && ends.iter().all(is_app), "{ends:?}");
 }
 
-async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<dyn Store>) {
+async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Redis>) {
     let store = &*store;
     let user = user("user-1");
     store.set_blocked(&user, true).await.expect("blocked");
@@ -1164,7 +1164,7 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<dyn Store>) {
     assert_eq!(store.admit(&person("o1"), 2, &wish(&user, false), 9).await, Ok(Decision::Blocked));
 }
 
-async fn ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires(store: Rc<dyn Store>) {
+async fn ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires(store: Rc<Redis>) {
     let keep = async || store.ends_after("", 1).await.expect("read").expect("the oldest").keep;
     assert_eq!(keep().await, ENDS_KEPT, "nothing was noted");
     let [hour, day] = [3600, 86_400].map(Duration::from_secs);
@@ -1174,7 +1174,7 @@ async fn ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires(store
     assert_eq!(keep().await, day + wxmint_verify::MAX_LEEWAY, "tokens of the longer life may be left");
 }
 
-async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
+async fn the_stream_is_read_in_parts(store: Rc<Redis>) {
     let store = &*store;
     for number in 0..4 {
         store.end_key(&format!("kid-{number}")).await.expect("ended");
@@ -1191,7 +1191,7 @@ async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
 
 /// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the
 /// same.
-async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<dyn Store>) {
+async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<Redis>) {
     let store = &*store;
     let [now, ..] = orders(store, [0, 0, 0]).await;
     let at = |ahead: u64, byte| ExchangeOrder::new(now.micros + ahead * 1_000_000, &attempt_id(byte));
@@ -1213,7 +1213,7 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
 }
 
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
-async fn a_later_exchange_never_loses(store: Rc<dyn Store>) {
+async fn a_later_exchange_never_loses(store: Rc<Redis>) {
     let arrivals = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for (round, micros) in [[0, 1, 2], [5, 5, 5]].into_iter().enumerate() {
         let orders = orders(&*store, micros).await;
@@ -1230,7 +1230,7 @@ async fn a_later_exchange_never_loses(store: Rc<dyn Store>) {
     }
 }
 
-async fn a_replaced_key_is_kept_ten_minutes(store: Rc<dyn Store>) {
+async fn a_replaced_key_is_kept_ten_minutes(store: Rc<Redis>) {
     let [now, _, _] = orders(&*store, [0, 0, 0]).await;
     let ago = |seconds: u64| ExchangeOrder::new(now.micros - seconds * 1_000_000, &attempt_id(9));
     for (openid, replaced, kept) in [("recent", 595, true), ("long-ago", 605, false)] {
@@ -1242,7 +1242,7 @@ async fn a_replaced_key_is_kept_ten_minutes(store: Rc<dyn Store>) {
 }
 
 /// K1, K2, K2, K2: K1 is the one before, until ten minutes have passed since a login. Whatever way a key comes.
-async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<dyn Store>) {
+async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Redis>) {
     let (store, vault) = (&*store, vault());
     let [now, ..] = orders(store, [0, 0, 0]).await;
     let exchanged = async |openid: &str, key: &str, ago: u64, by_login: bool, rate| {
@@ -1280,7 +1280,7 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<dyn Store>)
     }
 }
 
-async fn a_stranger_has_no_session_key(store: Rc<dyn Store>) {
+async fn a_stranger_has_no_session_key(store: Rc<Redis>) {
     assert_eq!(store.session_keys(&person("stranger")).await, Ok(vec![]));
 }
 

@@ -2,10 +2,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, ClientId, TokenId, UserId};
-use wxmint_keys::token::Issued;
+use wxmint_ids::{AppId, TokenId, UserId};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{Person, Result};
@@ -122,80 +120,6 @@ pub struct ReadEnds {
     pub cursor: String,
     /// Whether the stream goes on.
     pub more: bool,
-}
-
-/// An end is written where [`Ends::token_state`] finds it, then into the stream. It is answered once replicas have
-/// both, unless a login has made it. A repetition takes the steps that are missing. Nothing of it expires by the
-/// store's clock or may be evicted: [`Ends::forget_ends`] deletes it. While the store's clock is more than a minute
-/// ahead of this machine's, no end is made.
-#[async_trait(?Send)]
-pub trait Ends {
-    /// Finds the owner of a token, and whether it has been ended.
-    async fn token_state(&self, token: &Issued) -> Result<TokenState>;
-
-    /// Ends one token until its `exp` and the leeway of verifiers have passed.
-    async fn end_token(&self, token: &Issued) -> Result<()>;
-
-    /// Ends all tokens that a user was issued up to and in this second of the store's clock, or up to the last login of
-    /// one of the user's people, if the clock has stepped back since. With the `iat` of the token that asks for it,
-    /// this changes nothing if that token has been ended in this way already, so that a repetition does not end newer
-    /// tokens.
-    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()>;
-
-    /// Ends all tokens that a user was issued in one app up to and in this second, as [`Ends::end_user`] takes it.
-    async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()>;
-
-    /// Dates the token of a login: with `issued_at`, the second of the login, or with the first one after it that no
-    /// end names. An end names such a second if it was made in the very second of the login, or the store's clock has
-    /// stepped back since. Whatever ends the user's tokens later ends this one too. If the date is after `latest`,
-    /// nothing is noted. Once it is the second of the login, the next logins of the person need not ask. `None` if the
-    /// user is blocked: the end that belongs to the block would not name the token.
-    async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>>;
-
-    /// Dates the token of a login, as [`Ends::date_token`] does, and ends the tokens that its user was issued in its
-    /// app before: those of earlier seconds, and of the token's own second all for which this was called before. So of
-    /// logins at the same time one token is left. A failover may take such an end back.
-    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>>;
-
-    /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
-    async fn end_key(&self, kid: &str) -> Result<bool>;
-
-    /// Those of these keys that the stream calls ended.
-    async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>>;
-
-    /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a
-    /// repetition returns it again. Answered once a replica has it.
-    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64>;
-
-    /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if
-    /// the person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has
-    /// it.
-    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()>;
-
-    /// Whether a user is blocked, and up to when all of the user's tokens are ended. An unknown user is not blocked.
-    async fn user_state(&self, user: &UserId) -> Result<UserState>;
-
-    /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if
-    /// the stream does not have this cursor, or no longer.
-    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>>;
-
-    /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more
-    /// than a minute ahead, nobody logs in, and no end is made.
-    async fn clock_ahead(&self) -> Result<i64>;
-
-    /// Makes an end again that the stream has lost.
-    async fn restore_end(&self, ended: &Ended) -> Result<()>;
-
-    /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none
-    /// while the store's clock is more than a minute from this machine's.
-    async fn forget_ends(&self, most: usize) -> Result<usize>;
-
-    /// Notes a token of a client that was approved through this app, so that an end in either of the two ends it.
-    async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()>;
-
-    /// At most so many users who may have a token of a client, each with the last second of it, `from` such a second
-    /// on and in the order of these.
-    async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>>;
 }
 
 #[cfg(test)]

@@ -28,25 +28,22 @@ mod ticket;
 use std::fmt::{self, Display};
 use std::{str::FromStr, time::Duration};
 
-use async_trait::async_trait;
 use aws_lc_rs::{digest, error::Unspecified, rand};
 use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, LoginCode, Person};
+use wxmint_ids::{AppId, Person};
 use wxmint_keys::{token::Issued, vault::Sealed};
 
-pub use self::access_token::{
-    AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE,
-};
+pub use self::access_token::{FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE};
 pub use self::binding::{
     Binding, BindingState, Bindings, Bound, COMPUTED, Computed, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT,
 };
-pub use self::ends::{Admission, ENDS_KEPT, Ended, Ends, ReadEnds, TokenState, UserState};
-pub use self::erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT};
-use self::limits::{Counted, Rate, TooMany};
+pub use self::ends::{Admission, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
+pub use self::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
+use self::limits::{Rate, TooMany};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, unreadable, walk};
-pub use self::session::{FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried};
-pub use self::ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets};
+pub use self::session::{FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Tried};
+pub use self::ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder};
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
@@ -202,7 +199,7 @@ impl LimitKey {
         Self { scope: Scope::App(app.clone()), kind, key: key.into() }
     }
 
-    /// Those who erase a person name the kind: [`Erasure::erase_person`]. All keys of the kind have one rate.
+    /// Those who erase a person name the kind: [`Redis::erase_person`]. All keys of the kind have one rate.
     pub fn of_person(person: &Person, kind: &'static str, key: impl Into<String>) -> Self {
         Self { scope: Scope::Person(person.clone()), kind, key: key.into() }
     }
@@ -246,7 +243,7 @@ pub enum Recorded {
         /// When the exchange began, by the store's clock. The token is dated so, because an end of the person's tokens
         /// reaches to the last exchange that is stored, whatever the clock says by then.
         at: DateTime<Utc>,
-        /// Whether an end may name a token that is dated `at`: [`Ends::date_token`] tells.
+        /// Whether an end may name a token that is dated `at`: [`Redis::date_token`] tells.
         may_be_ended: bool,
         /// Whether the session key is stored: beside a binding, or beside the one that this record has begun. It is not
         /// stored for anybody else, so the erasure of a person is final, whatever logins are under way or come later,
@@ -256,42 +253,4 @@ pub enum Recorded {
     Limited(TooMany),
     /// Nothing is recorded: see [`Newcomer::Told`].
     Newcomer,
-}
-
-/// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
-#[async_trait(?Send)]
-pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
-    /// For whoever keeps more in the same place than this crate knows of: by commands and scripts on keys of its own,
-    /// through [`Redis::link`].
-    fn redis(&self) -> &Redis;
-
-    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
-    /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
-    /// noted lately.
-    async fn note_life(&self, life: Duration) -> Result<()>;
-
-    /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
-    async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim>;
-
-    /// Releases a claimed code that provably was not sent.
-    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()>;
-
-    /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has
-    /// stored one, and returns the state of the person's binding.
-    async fn record_login(&self, record: &LoginRecord) -> Result<Recorded>;
-
-    /// The store's word for the id key with which user ids are computed: `own` from now on, if it held none.
-    async fn id_key(&self, own: Option<&str>) -> Result<Option<String>>;
-
-    /// `None` for a person who is not bound, or not yet.
-    async fn binding(&self, person: &Person) -> Result<Option<Binding>>;
-
-    /// The current session key, if there is one, and behind it the one that it replaced less than [`PREVIOUS_KEY_TTL`]
-    /// ago.
-    async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>>;
-
-    /// Counts an event, unless the limit is reached.
-    async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>>;
-
-    async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()>;
 }

@@ -2,22 +2,12 @@
 
 use std::{str::FromStr, time::Duration};
 
-use async_trait::async_trait;
 use aws_lc_rs::{error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, unprintable};
 
-use super::{AttemptId, ExchangedKey, Person, Result};
-
-#[async_trait(?Send)]
-pub trait Tickets {
-    /// Stores a ticket for [`TICKET_TTL`].
-    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()>;
-
-    /// Redeems a ticket. `None` if it is unknown or another request has redeemed it.
-    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>>;
-}
+use super::{ExchangedKey, Person};
 
 /// How long a ticket can be redeemed: as long as a login code.
 pub const TICKET_TTL: Duration = Duration::from_secs(5 * 60);

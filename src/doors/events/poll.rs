@@ -122,7 +122,7 @@ impl Asked<'_> {
     /// Takes note of what is done with, and returns the events after it.
     async fn events(&self) -> Result<Events, LoginError> {
         // The cursor up to which the receiver has acknowledged the stream, for as long as the stream can have it.
-        let (texts, key) = (self.worker.login.store.redis(), ["wxmint:receiver:", self.receiver].concat());
+        let (texts, key) = (&self.worker.login.store, ["wxmint:receiver:", self.receiver].concat());
         let (mut place, mut unseen) = (texts.kept(&key).await?.unwrap_or_default(), self.done.len());
         loop {
             let read = self.read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS)).await?;

@@ -73,7 +73,7 @@ impl LoginWorker {
             self.end_family(&kept.family, now).await?;
             return Ok(Err(NotGiven::Theft(Box::new(first))));
         }
-        let at = self.store.redis().now();
+        let at = self.store.now();
         if at.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !shown.is_of(&kept) {
             return Ok(Err(NotGiven::Unknown));
         }
@@ -102,7 +102,7 @@ impl LoginWorker {
         next: String,
         at: DateTime<Utc>,
     ) -> Result<(), LoginError> {
-        let (store, place) = (&*self.store, self.store.redis());
+        let (store, place) = (&self.store, &self.store);
         let (sid, life) = (&family.sid, family.life(at));
         if let Some(until) = family.until {
             // The ends of the user are kept as long as the family can live, and find it at the client and at the app.

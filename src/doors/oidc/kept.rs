@@ -43,14 +43,14 @@ impl LoginWorker {
             challenge: request.challenge.clone(),
             nonce: request.nonce.clone(),
             claims,
-            made_at: self.store.redis().now().timestamp(),
+            made_at: self.store.now().timestamp(),
         };
-        self.store.redis().keep(&hashed_key("code", &code), &json(&kept), CODE_TTL + CODE_KNOWN).await?;
+        self.store.keep(&hashed_key("code", &code), &json(&kept), CODE_TTL + CODE_KNOWN).await?;
         Ok(code)
     }
 
     async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LoginError> {
-        Ok(self.store.redis().kept(key).await?.map(|text| read(&text)).transpose()?)
+        Ok(self.store.kept(key).await?.map(|text| read(&text)).transpose()?)
     }
 
     pub(super) async fn find_code(&self, code: &str) -> Result<Option<CodeGrant>, LoginError> {
@@ -60,7 +60,7 @@ impl LoginWorker {
     /// Whether this is the first use of a code.
     pub(super) async fn use_code(&self, code: &str) -> Result<bool, LoginError> {
         let (key, own) = (hashed_key("used", code), random()?);
-        let first = async || self.store.redis().keep_first(&key, &own, 2 * CODE_KNOWN).await;
+        let first = async || self.store.keep_first(&key, &own, 2 * CODE_KNOWN).await;
         // An answer that was lost must not look like a second use.
         let found = match first().await {
             Ok(found) => found,
@@ -81,12 +81,12 @@ impl LoginWorker {
     /// newest, whatever the clock says.
     pub(super) async fn make_room(&self, family: &Family, now: DateTime<Utc>) -> Result<(), LoginError> {
         let (list, sid) = (family.list(), &family.sid);
-        let mut listed = enlist(&*self.store, &list, sid, family.login_at, LONGEST_LIFE).await?;
+        let mut listed = enlist(&self.store, &list, sid, family.login_at, LONGEST_LIFE).await?;
         listed.retain(|other| other != sid);
         for sid in listed.iter().take((listed.len() + 1).saturating_sub(MOST_LOGINS)) {
             match self.find_family(sid).await? {
                 Some(oldest) => self.end_family(&oldest, now).await?,
-                None => strike(&*self.store, &list, sid).await?,
+                None => strike(&self.store, &list, sid).await?,
             }
         }
         Ok(())
@@ -94,12 +94,12 @@ impl LoginWorker {
 
     /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here.
     pub(super) async fn end_family(&self, family: &Family, now: DateTime<Utc>) -> Result<(), LoginError> {
-        let (place, sid) = (self.store.redis(), &family.sid);
+        let (place, sid) = (&self.store, &family.sid);
         self.end_if_alive(&family.first()?, now).await?;
         self.end_last(family, now).await?;
         place.discard(&family_key(sid)).await?;
         let ended = self.end_last(family, now).await?;
-        strike(&*self.store, &family.list(), sid).await?;
+        strike(&self.store, &family.list(), sid).await?;
         // Nobody asks for these any more.
         let left = ended.map(|number| rotation_key(sid, number)).chain([last_key(sid)]);
         Ok(try_join_all(left.map(async |key| place.discard(&key).await)).await.map(drop)?)
@@ -107,7 +107,7 @@ impl LoginWorker {
 
     /// Ends the tokens that can be alive, and returns their numbers.
     async fn end_last(&self, family: &Family, now: DateTime<Utc>) -> Result<std::ops::RangeInclusive<u32>, LoginError> {
-        let last = self.store.redis().kept(&last_key(&family.sid)).await?;
+        let last = self.store.kept(&last_key(&family.sid)).await?;
         let last = last.and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
         let numbers = last.saturating_sub(1)..=last.saturating_add(1);
         for number in numbers.clone() {

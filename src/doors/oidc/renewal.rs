@@ -21,7 +21,7 @@ impl LoginWorker {
     pub(super) async fn refresh(&self, shown: &str, client: &Client, now: DateTime<Utc>) -> Outcome {
         let Some(shown_token) = RefreshToken::read(shown) else { return Ok(Err(NotGiven::Unknown)) };
         let Some(family) = self.family_of(&shown_token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
-        let at = self.store.redis().now();
+        let at = self.store.now();
         let until = refresh_life(client).map_or(0, |life| family.login_at.saturating_add(life));
         // A client that has lost `refresh` may have it again.
         if at.timestamp() >= until.min(family.until.unwrap_or_default()) {
@@ -96,7 +96,7 @@ impl LoginWorker {
         at: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Option<Rotation>, LoginError> {
-        let (place, sid, number) = (self.store.redis(), &family.sid, token.number);
+        let (place, sid, number) = (&self.store, &family.sid, token.number);
         // Dated before the ends were asked for, so that each later one names the token.
         let minter = self.minter.with(None, client.token_ttl);
         let (jti, iat) = (minter.token_id(&mark_of_client(&client.id.0), now)?, at.timestamp());
@@ -135,6 +135,6 @@ impl LoginWorker {
         if number > 0 {
             self.end_if_alive(&family.token(&oldest.jti, oldest.iat, oldest.exp)?, now).await?;
         }
-        Ok(self.store.redis().discard(&family::rotation_key(&family.sid, number)).await?)
+        Ok(self.store.discard(&family::rotation_key(&family.sid, number)).await?)
     }
 }

@@ -64,7 +64,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
 
 /// Finds with what this browser was sent, once.
 async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<Sent>, LoginError> {
-    let (place, key) = (worker.login.store.redis(), hashed_key("state", state));
+    let (place, key) = (&worker.login.store, hashed_key("state", state));
     let Some(secret) = cookie(request, &cookie_name(state)) else { return Ok(None) };
     let Some(found) = place.kept(&key).await? else { return Ok(None) };
     let sent: Sent = read_kept(&found)?;

@@ -73,7 +73,7 @@ pub(super) async fn send(
         worker.login.count_by(SENT, &origin(request).address.unwrap_or_default()).await?;
         let (state, secret) = (new_attempt()?.to_string(), random()?);
         let sent = Sent { query: request.query_string().to_owned(), app: app.to_string(), browser: hash(&secret) };
-        worker.login.store.redis().keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;
+        worker.login.store.keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;
         Ok::<_, LoginError>(Some((app, state, secret)))
     };
     let (app, state, secret) = match begun.await {

@@ -87,7 +87,7 @@ impl Follower {
     /// Reads what has changed. What the store has lost, as by a failover, is still known, and told again.
     async fn read(&self) -> Result<(), StoreError> {
         let known = self.platform.known();
-        let news = entries(&*self.login.store, &self.platform.component.id, known.version).await?;
+        let news = entries(&self.login.store, &self.platform.component.id, known.version).await?;
         let Some(mut state) = news.or_else(|| (!known.is_read).then(PlatformState::default)) else { return Ok(()) };
         let lost = known.lost(&state);
         state.entries.extend(lost.iter().cloned());
@@ -100,7 +100,7 @@ impl Follower {
             bounded!(warn, "entries lost", entries, "the store had lost something of the platform: it is told again");
             let told = lost.iter().map(async |(entry, new)| {
                 let note = Note { entry, new, expected: Expected::NotLater, push: None };
-                note_entry(&*self.login.store, &self.platform.component.id, &note).await.map(drop)
+                note_entry(&self.login.store, &self.platform.component.id, &note).await.map(drop)
             });
             let told: Vec<_> = stream::iter(told).buffer_unordered(TOLD_AT_ONCE).collect().await;
             told.into_iter().collect::<Result<(), _>>()?;

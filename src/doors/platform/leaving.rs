@@ -217,7 +217,7 @@ impl LeavingMerchants {
     async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
         match self.login.store.last_login(person).await? {
             Some(last) if last < since => Ok(()),
-            _ => Operator { store: &*self.login.store }.end_person(person).await.map(drop),
+            _ => Operator { store: &self.login.store }.end_person(person).await.map(drop),
         }
     }
 

@@ -43,13 +43,13 @@ impl Merchants<'_> {
             News::Other => return Ok(Noted::Seen),
         };
         let note = Note { entry: &entry, new: &new, expected: Expected::NotLater, push: Some(digest) };
-        Ok(note_entry(&*self.login.store, platform, &note).await?)
+        Ok(note_entry(&self.login.store, platform, &note).await?)
     }
 
     /// Notes something that no push has said.
     async fn note(&self, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> Result<Noted, LoginError> {
         let note = Note { entry, new, expected, push: None };
-        Ok(note_entry(&*self.login.store, &self.platform.component.id, &note).await?)
+        Ok(note_entry(&self.login.store, &self.platform.component.id, &note).await?)
     }
 
     /// Notes anew whether WeChat gives the platform a token.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use wxmint_ids::AppId;
 use wxmint_redis_link::{Call, Script};
-use wxmint_store::{Result, Store, unreadable};
+use wxmint_store::{Redis, Result, unreadable};
 
 /// How old a push may be that is believed, or how far ahead of our clock.
 pub(super) const PUSH_BELIEVED: Duration = Duration::from_secs(10 * 60);
@@ -65,7 +65,7 @@ fn key(platform: &AppId) -> String {
 }
 
 /// Notes an entry, once every replica that could take over has it.
-pub(super) async fn note_entry(store: &dyn Store, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
+pub(super) async fn note_entry(store: &Redis, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
     let Note { entry, new, expected, push } = *note;
     let key = key(platform);
     // A push that was noted has a key by its digest.
@@ -77,7 +77,7 @@ pub(super) async fn note_entry(store: &dyn Store, platform: &AppId, note: &Note<
     };
     let script = script.arg(entry).arg(new.at).arg(&new.value).arg(expected);
     let script = script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));
-    let noted: String = store.redis().link().run_confirmed("note_entry", script).await?;
+    let noted: String = store.link().run_confirmed("note_entry", script).await?;
     match noted.as_str() {
         "kept" => Ok(Noted::Kept),
         "seen" => Ok(Noted::Seen),
@@ -86,8 +86,8 @@ pub(super) async fn note_entry(store: &dyn Store, platform: &AppId, note: &Note<
 }
 
 /// `None` if the version is this one.
-pub(super) async fn entries(store: &dyn Store, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
-    let (link, key) = (store.redis().link(), key(platform));
+pub(super) async fn entries(store: &Redis, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
+    let (link, key) = (store.link(), key(platform));
     let now: Option<u64> = link.run("entries", Call::of("HGET", &key).arg(VERSION)).await?;
     if now.unwrap_or_default() == version {
         return Ok(None);

@@ -34,7 +34,7 @@ impl LoginWorker {
     ) -> Result<FoundDevice, DeviceError> {
         let code: &UserCode = &code.parse().map_err(|()| DeviceError::Gone)?;
         self.count_call(asking.person(), AT_DOORS).await?;
-        let found = devices(&*self.store).find_device(code, Some(&asking.person().app)).await?;
+        let found = devices(&self.store).find_device(code, Some(&asking.person().app)).await?;
         let found = found.filter(|found| found.approver.is_none()).ok_or(DeviceError::Gone)?;
         *client = Some(found.request.client.clone());
         if found.request.app == asking.person().app { Ok(found) } else { Err(DeviceError::NotYours) }
@@ -48,7 +48,7 @@ impl LoginWorker {
     ) -> Result<(), DeviceError> {
         self.look_at(asking, code, client).await?;
         let code: &UserCode = &code.parse().map_err(|()| DeviceError::Gone)?;
-        if devices(&*self.store).deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }
+        if devices(&self.store).deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }
     }
 
     /// Logs the person in, and grants the token to the page. A person who has approved a request may repeat it, because
@@ -62,7 +62,7 @@ impl LoginWorker {
     ) -> Result<(), DeviceError> {
         let Approval { code, login, number, asking, address } = approval;
         self.count_approval(asking, address, trail).await?;
-        let found = devices(&*self.store).find_device(code, None).await?.ok_or(DeviceError::Gone)?;
+        let found = devices(&self.store).find_device(code, None).await?.ok_or(DeviceError::Gone)?;
         trail.client = Some(found.request.client.clone());
         let client = of_request(clients, &found.request).ok_or(DeviceError::Gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
@@ -84,17 +84,17 @@ impl LoginWorker {
             return Err(DeviceError::NotYours);
         }
         let person = Approver::of(admitted.person());
-        match devices(&*self.store).claim_device(code, &person, number.as_deref()).await? {
+        match devices(&self.store).claim_device(code, &person, number.as_deref()).await? {
             Decided::Claimed => {}
             Decided::Approved => return Ok(()),
             Decided::WrongNumber => return Err(DeviceError::WrongNumber),
             Decided::Gone => return Err(DeviceError::Gone),
         }
         let grant = self.grant(client, &admitted, now).await?;
-        let approved = devices(&*self.store).approve_device(code, &person, &grant).await?;
+        let approved = devices(&self.store).approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before, or somebody has denied.
         let is_done = approved
-            || devices(&*self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
+            || devices(&self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
         if is_done { Ok(()) } else { Err(DeviceError::Gone) }
     }
 

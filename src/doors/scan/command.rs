@@ -8,7 +8,6 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
 use wxmint_http::run_to_end;
 use wxmint_ids::ClientId;
-use wxmint_store::Ends;
 use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
 use super::clients::{Clients, ClientsFile, Form};

@@ -119,7 +119,7 @@ impl LoginWorker {
         };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random().map_err(|_| LoginError::NoRandomness)?;
-            match devices(&*self.store).open_device(&code, &request).await? {
+            match devices(&self.store).open_device(&code, &request).await? {
                 Opened::Open => return Ok((code, request)),
                 Opened::Collides => {}
                 Opened::TooMany(refused) => return Err(LoginError::too_many(OPEN_REQUESTS)(refused)),
@@ -136,12 +136,12 @@ impl LoginWorker {
         address: &str,
     ) -> Result<Option<Vec<u8>>, LoginError> {
         self.count_by(TRIES, address).await?;
-        let Some(found) = devices(&*self.store).find_device(code, None).await?.filter(|found| found.approver.is_none())
+        let Some(found) = devices(&self.store).find_device(code, None).await?.filter(|found| found.approver.is_none())
         else {
             return Ok(None);
         };
         let Some(client) = of_request(clients, &found.request) else { return Ok(None) };
-        if !devices(&*self.store).count_picture(code).await? {
+        if !devices(&self.store).count_picture(code).await? {
             return Err(LoginError::too_many(PICTURES)(TooMany { retry_after: found.expires_in }));
         }
         let scene = code.to_string();
@@ -151,7 +151,7 @@ impl LoginWorker {
         };
         let drawn = self.by_access_token(&client.app, &new_attempt()?, draw).await;
         if drawn.is_err() {
-            devices(&*self.store).uncount_picture(code).await?;
+            devices(&self.store).uncount_picture(code).await?;
         }
         drawn.map(Some)
     }
@@ -172,7 +172,7 @@ impl LoginWorker {
     ) -> Result<Fetched, LoginError> {
         self.apps.all().choose(Some(&client.app), None)?;
         let attempt = new_attempt()?;
-        let poll = async || devices(&*self.store).poll_device(code, &client.id, &client.app, &attempt).await;
+        let poll = async || devices(&self.store).poll_device(code, &client.id, &client.app, &attempt).await;
         // An answer that was lost must not cost the page its token.
         let polled = match poll().await {
             Ok(polled) => polled,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wxmint_ids::UnionId;
-use wxmint_store::{Ends, Redis};
+use wxmint_store::Redis;
 
 use super::{super::Operator, super::bind::is_settled, *};
 

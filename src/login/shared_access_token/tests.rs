@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use wxmint_ids::{OpenId, Phone};
-use wxmint_store::{AccessTokenShelf, Redis};
+use wxmint_store::Redis;
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::AppSecret;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{BindingState, Store};
+use wxmint_store::{BindingState, Redis};
 
 use crate::stepping::{About, people_in_order};
 
@@ -81,7 +81,7 @@ impl Books {
     }
 
     /// Looks again at what a step may have changed.
-    pub(crate) async fn look(&mut self, store: &dyn Store, about: &About) {
+    pub(crate) async fn look(&mut self, store: &Redis, about: &About) {
         self.now += 1;
         match about {
             About::Person(person) => {

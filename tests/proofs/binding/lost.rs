@@ -7,7 +7,7 @@ use std::rc::Rc;
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
 use wxmint_ids::{Person, UserId};
-use wxmint_store::{Redis, RedisAccess, Store};
+use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
 
 use super::request::{Backend, Kind, Outcome, Request, Visit, Wish};
@@ -147,7 +147,7 @@ fn who_logs_in_after_everything_was_lost_is_one_user_from_then_on() {
     let runtime = runtime();
     let redis = runtime.block_on(RedisServer::start(&[], ""));
     let access = RedisAccess::fixed(redis.url().parse().expect("a URL"));
-    let store: Rc<dyn Store> = Rc::new(Redis::new(&access, DAY, wxmint::clock::now, Metrics::default()));
+    let store: Rc<Redis> = Rc::new(Redis::new(&access, DAY, wxmint::clock::now, Metrics::default()));
     let stores: Stores = Rc::new([store]);
     prove(CASES, "losses", |draws| {
         redis.command::<()>(&["FLUSHALL"]);

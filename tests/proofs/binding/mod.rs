@@ -11,7 +11,7 @@ mod world;
 use std::rc::Rc;
 
 use chrono::{DateTime, Utc};
-use wxmint_store::{Redis, RedisAccess, Store};
+use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
 
 use crate::{DAY, play, prove, runtime, stepping::Stores, support::RedisServer};
@@ -30,7 +30,7 @@ fn prove_the_laws(cases: u64, stores: impl Fn() -> Stores) {
     prove(cases, "requests", |draws| play(World::draw(draws, stores(), &runtime)));
 }
 
-fn memory() -> Rc<dyn Store> {
+fn memory() -> Rc<Redis> {
     Rc::new(Redis::in_memory(clock, DAY))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use wxmint_keys::token::Issued;
-use wxmint_store::{Decision, Intent, Store, StoreError, TokenState, UserState};
+use wxmint_store::{Decision, Intent, Redis, StoreError, TokenState, UserState};
 
 use super::laws::{End, Scope, Token};
 use super::store::{Fate, SECOND, StoreCall};
@@ -62,14 +62,14 @@ pub(crate) struct Request {
 
 impl World<'_> {
     /// A call that nobody disturbs. A busy machine may be too slow for it.
-    pub(crate) fn directly<T>(&self, run: impl AsyncFn(&dyn Store) -> Answer<T>) -> T {
+    pub(crate) fn directly<T>(&self, run: impl AsyncFn(&Redis) -> Answer<T>) -> T {
         const TRIES: usize = 20;
         let store = self.stores.directly();
         let mut answers = (0..TRIES).map(|_| self.runtime.block_on(run(&*store)));
         answers.find_map(Result::ok).expect("the store answers")
     }
 
-    pub(crate) fn call<T>(&self, run: impl AsyncFn(&dyn Store) -> Answer<T> + 'static) -> StoreCall<T>
+    pub(crate) fn call<T>(&self, run: impl AsyncFn(&Redis) -> Answer<T> + 'static) -> StoreCall<T>
     where
         T: Debug + PartialEq + 'static,
     {
@@ -153,7 +153,7 @@ impl World<'_> {
                 (!state.blocked).then_some(Stage::Admit)
             }
             Wish::Block { user, blocked } => {
-                self.directly(async move |store: &dyn Store| store.set_blocked(&user_id(user), blocked).await);
+                self.directly(async move |store: &Redis| store.set_blocked(&user_id(user), blocked).await);
                 blocked.then(|| self.begin_to_end(request))
             }
             Wish::Everywhere(token) => self.may_end_everything(token).then(|| self.begin_to_end(request)),
@@ -173,7 +173,7 @@ impl World<'_> {
             Binding::Free if self.can_confirm() => {
                 self.generation += 1;
                 let (user, person, generation) = (*user, *person, self.generation);
-                let admits = async move |store: &dyn Store| {
+                let admits = async move |store: &Redis| {
                     let intent = Intent { user: user_id(user), made: true, by_unionid: false };
                     store.admit(&person_id(person), generation, &intent, 10).await
                 };
@@ -207,7 +207,7 @@ impl World<'_> {
     fn date(&mut self, request: &mut Request) {
         let Wish::Login { person, user } = request.wish else { return };
         let (whose, token) = (person_id(person), self.recorded(request, person, user));
-        let dated = self.directly(async move |store: &dyn Store| store.date_token(&whose, &token, i64::MIN).await);
+        let dated = self.directly(async move |store: &Redis| store.date_token(&whose, &token, i64::MIN).await);
         request.iat = dated.unwrap_or(i64::MAX);
         if request.at < request.iat && request.iat <= request.latest {
             self.dated[user] = self.dated[user].max(request.iat);
@@ -215,11 +215,11 @@ impl World<'_> {
     }
 
     fn user_state(&self, user: usize) -> UserState {
-        self.directly(async move |store: &dyn Store| store.user_state(&user_id(user)).await)
+        self.directly(async move |store: &Redis| store.user_state(&user_id(user)).await)
     }
 
     fn state_of(&self, issued: Issued) -> TokenState {
-        self.directly(async move |store: &dyn Store| store.token_state(&issued).await)
+        self.directly(async move |store: &Redis| store.token_state(&issued).await)
     }
 
     fn may_end_everything(&self, token: usize) -> bool {
@@ -237,33 +237,33 @@ impl World<'_> {
         let call = match request.wish {
             Wish::Token(token) => {
                 let issued = self.issued(token);
-                self.call(async move |store: &dyn Store| store.end_token(&issued).await.map(|()| None))
+                self.call(async move |store: &Redis| store.end_token(&issued).await.map(|()| None))
             }
             Wish::Everywhere(token) => {
                 let Issued { user, issued_at, .. } = self.issued(token);
                 let asked_at = Some(issued_at).filter(|_| self.rules.a_repetition_ends_nothing_newer);
-                self.call(async move |store: &dyn Store| store.end_user(&user, asked_at).await.map(|()| None))
+                self.call(async move |store: &Redis| store.end_user(&user, asked_at).await.map(|()| None))
             }
             Wish::User(user) | Wish::Block { user, .. } => {
-                self.call(async move |store: &dyn Store| store.end_user(&user_id(user), None).await.map(|()| None))
+                self.call(async move |store: &Redis| store.end_user(&user_id(user), None).await.map(|()| None))
             }
             Wish::Login { person, user } => {
                 let (whose, newest, latest) = (person_id(person), self.recorded(request, person, user), request.latest);
                 let one_login = self.one_login;
-                self.call(async move |store: &dyn Store| match one_login {
+                self.call(async move |store: &Redis| match one_login {
                     true => store.end_earlier(&newest, latest).await.map(|date| Some(date.unwrap_or(i64::MAX))),
                     false => store.date_token(&whose, &newest, latest).await.map(|date| Some(date.unwrap_or(i64::MAX))),
                 })
             }
             Wish::Unbind { user, person, generation } => {
                 let since = request.at;
-                self.call(async move |store: &dyn Store| {
+                self.call(async move |store: &Redis| {
                     store.dismiss(&user_id(user), &person_id(person), generation, since).await.map(|()| None)
                 })
             }
             Wish::Key => {
                 let kid = self.keys.kids[0].clone();
-                self.call(async move |store: &dyn Store| store.end_key(&kid).await.map(|_| None))
+                self.call(async move |store: &Redis| store.end_key(&kid).await.map(|_| None))
             }
         };
         Stage::End(call, false)
@@ -329,7 +329,7 @@ impl World<'_> {
                 if is_ended { iat } else { second.max(iat).max(self.dated[user]) }
             }
             Wish::Unbind { user, person, generation } => {
-                let people = self.directly(async move |store: &dyn Store| store.people_of(&user_id(user)).await);
+                let people = self.directly(async move |store: &Redis| store.people_of(&user_id(user)).await);
                 let is_there = people.is_some_and(|people| people.contains(&person_id(person)));
                 let Binding::Leaving(_, left) = self.bindings[person] else { return };
                 if is_there && left == generation { request.at.max(self.dated[user]) } else { i64::MIN }

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use wxmint_redis_link::{Confirm, Program, TlsFiles};
-use wxmint_store::{RedisAccess, Store, StoreError};
+use wxmint_store::{Redis, RedisAccess, StoreError};
 use wxmint_telemetry::Metrics;
 
 use super::resp::{ask, command, text};
@@ -77,7 +77,7 @@ impl Stores {
     }
 
     /// For a look, and for steps that are not under test.
-    pub(crate) fn directly(&self) -> Rc<dyn Store> {
+    pub(crate) fn directly(&self) -> Rc<Redis> {
         match self {
             Self::Memory(memory) => Rc::<wxmint_store::Redis>::clone(memory),
             Self::Redis(redis) => Rc::clone(&redis.directly),
@@ -85,13 +85,13 @@ impl Stores {
     }
 
     /// Begins a call; it waits before its first step.
-    pub(crate) async fn call<T>(&self, run: impl AsyncFn(&dyn Store) -> Answer<T> + 'static) -> StoreCall<T>
+    pub(crate) async fn call<T>(&self, run: impl AsyncFn(&Redis) -> Answer<T> + 'static) -> StoreCall<T>
     where
         T: Debug + PartialEq + 'static,
     {
         let mut call = match self {
             Self::Memory(memory) => {
-                let stores: Rc<[Rc<dyn Store>]> = Rc::new([Rc::<wxmint_store::Redis>::clone(memory)]);
+                let stores: Rc<[Rc<Redis>]> = Rc::new([Rc::<wxmint_store::Redis>::clone(memory)]);
                 let whole = |steps| async move { Stepwise { stores, steps }.step(NOTHING_BOUND, run).await };
                 Call::new(whole)
             }
@@ -135,7 +135,7 @@ const NOTHING_BOUND: What = ("a step", About::Other, String::new());
 /// One server. Its replica is a copy of its keys.
 pub(crate) struct Redis {
     server: RedisServer,
-    directly: Rc<dyn Store>,
+    directly: Rc<Redis>,
     replica: Rc<Replica>,
     /// In microseconds.
     clock: File,

@@ -1,7 +1,7 @@
 //! Rules of the stream that only a rare coincidence needs, each shown by the shortest history in which it is needed.
 
 use wxmint_keys::token::Issued;
-use wxmint_store::{ReadEnds, Store};
+use wxmint_store::{ReadEnds, Redis};
 
 use super::runtime;
 use super::store::{Fate, Millis, Redis, SECOND, Stores};
@@ -53,7 +53,7 @@ fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
     let stores = Redis::start().emptied();
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
-        let mut call = stores.call(async move |store: &dyn Store| store.ends_after(&cursor, 10).await).await;
+        let mut call = stores.call(async move |store: &Redis| store.ends_after(&cursor, 10).await).await;
         assert!(call.go_on(Fate::Taken).await.is_none(), "it has found the cursor, and has yet to read");
         stores.replica().expect("a replica").fail_over();
         end(&stores, "one", 3_600 * SECOND, NOW + 500).await;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write};
 
 use actix_web::rt::Runtime;
 use wxmint_ids::{Person, UserId};
-use wxmint_store::{ENDS_KEPT, Ended, ReadEnds, Store, StoreError};
+use wxmint_store::{ENDS_KEPT, Ended, ReadEnds, Redis, StoreError};
 use wxmint_verify::ends::{End, EndHash, Endable, EndsPage, PAGE_LIFE, PageRefused};
 
 use super::draws::Draws;
@@ -255,7 +255,7 @@ impl<'a> World<'a> {
 
     /// A replica of wxmint does this once a minute.
     fn forget_ends(&mut self) {
-        let forgotten = self.directly(async |store: &dyn Store| store.forget_ends(100).await);
+        let forgotten = self.directly(async |store: &Redis| store.forget_ends(100).await);
         self.note(format!("{forgotten} ends are forgotten"));
     }
 
@@ -359,9 +359,9 @@ impl<'a> World<'a> {
     fn read(&mut self, cursor: &str) -> Result<Option<ReadEnds>, StoreError> {
         let (after, seldom) = (cursor.to_owned(), if self.is_hectic { 3 } else { 6 });
         if self.is_calm || !self.draws.once_in(seldom) {
-            return Ok(self.directly(async |store: &dyn Store| store.ends_after(cursor, PAGE_ENDS).await));
+            return Ok(self.directly(async |store: &Redis| store.ends_after(cursor, PAGE_ENDS).await));
         }
-        let mut call = self.call(async move |store: &dyn Store| store.ends_after(&after, PAGE_ENDS).await);
+        let mut call = self.call(async move |store: &Redis| store.ends_after(&after, PAGE_ENDS).await);
         loop {
             if let Some(read) = self.runtime.block_on(call.go_on(Fate::Taken)) {
                 return read;

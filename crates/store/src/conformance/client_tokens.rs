@@ -12,7 +12,7 @@ fn page_token(id: &str, issued_at: i64) -> Issued {
     Issued { app: page().0.clone(), ..token(id, issued_at) }
 }
 
-async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<dyn Store>) {
+async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<Redis>) {
     let owner = with_session(&*store, "o1").await;
     let now = second();
     let token = page_token("a", now);

@@ -11,7 +11,7 @@ fn login(openid: &str, order: &ExchangeOrder, key: &str) -> LoginRecord {
     }
 }
 
-async fn logged_in(store: &dyn Store, login: &LoginRecord) -> (Bound, bool) {
+async fn logged_in(store: &Redis, login: &LoginRecord) -> (Bound, bool) {
     match store.record_login(login).await.expect("recorded") {
         Recorded::Counted { state: BindingState::Bound(bound), may_be_ended, keeps_key: true, .. } => {
             (bound, may_be_ended)
@@ -21,7 +21,7 @@ async fn logged_in(store: &dyn Store, login: &LoginRecord) -> (Bound, bool) {
 }
 
 /// Nobody waits for it.
-async fn listed(store: &dyn Store, people: &[Person]) {
+async fn listed(store: &Redis, people: &[Person]) {
     while store.people_of(&user(USER)).await.expect("an answer").unwrap_or_default() != people {
         tokio::task::yield_now().await;
     }
@@ -32,7 +32,7 @@ fn issued(second: i64) -> Issued {
     Issued { user: user(USER), app: app(), id, issued_at: second, expires_at: second + 600 }
 }
 
-async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store: Rc<dyn Store>) {
+async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store: Rc<Redis>) {
     let ([first, second, _], lin) = (orders(&*store, [0, 1, 2]).await, person("o1"));
     let (bound, _) = logged_in(&*store, &login("o1", &first, "k1")).await;
     assert_eq!((&bound.user, bound.generation), (&user(USER), COMPUTED));
@@ -64,7 +64,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
 }
 
-async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<dyn Store>) {
+async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Redis>) {
     let [first, second, third] = orders(&*store, [0, 1, 2]).await;
     let (_, state) = bind(&*store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
@@ -78,7 +78,7 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<dyn
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
 }
 
-async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<dyn Store>) {
+async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<Redis>) {
     let [first, second, _] = orders(&*store, [0, 1, 2]).await;
     logged_in(&*store, &login("o1", &first, "k1")).await;
     let unnamed = LoginRecord { newcomer: Newcomer::Counted, ..record("o1", &second, "k2", "nobody") };
@@ -86,7 +86,7 @@ async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<dyn Store>) {
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
 }
 
-async fn ends_and_blocks_reach_a_computed_user(store: Rc<dyn Store>) {
+async fn ends_and_blocks_reach_a_computed_user(store: Rc<Redis>) {
     let [first, second, third] = orders(&*store, [0, 1, 2]).await;
     logged_in(&*store, &login("o1", &first, "k1")).await;
     store.end_user(&user(USER), None).await.expect("ended");
@@ -99,7 +99,7 @@ async fn ends_and_blocks_reach_a_computed_user(store: Rc<dyn Store>) {
     assert!(logged_in(&*store, &login("o1", &third, "k3")).await.0.blocked);
 }
 
-async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<dyn Store>) {
+async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Redis>) {
     let [first, second, third] = orders(&*store, [0, 1, 2]).await;
     let rate = Rate { burst: 2, period: Duration::from_secs(300) };
     let twice = |order| LoginRecord { rate, ..login("o1", order, "k1") };
@@ -110,7 +110,7 @@ async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<dyn Store>) {
     assert!(matches!(store.record_login(&twice(&third)).await, Ok(Recorded::Limited(_))));
 }
 
-async fn the_first_id_key_stays(store: Rc<dyn Store>) {
+async fn the_first_id_key_stays(store: Rc<Redis>) {
     assert_eq!(store.id_key(None).await, Ok(None));
     let first = Ok(Some("openid 1".to_owned()));
     for own in [Some("openid 1"), None, Some("openid 2")] {

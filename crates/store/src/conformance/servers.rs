@@ -14,7 +14,7 @@ use crate::test_limit;
 #[path = "../../../../tests/it/support/redis_server.rs"]
 mod starter;
 
-/// Runs each case, which takes an `Rc<dyn Store>`, on every store. Beside it these `servers` are in scope.
+/// Runs each case, which takes an `Rc<Redis>`, on every store. Beside it these `servers` are in scope.
 #[macro_export]
 macro_rules! conformance {
     ($($case:ident)*) => {

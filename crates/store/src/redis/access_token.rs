@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use wxmint_ids::AppId;
 
 use super::{Redis, name, script};
 use crate::{
-    AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, Sealed, StoreError, TokenLife,
-    UNRENEWED_PAUSE,
+    AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, Sealed, StoreError, TokenLife, UNRENEWED_PAUSE,
 };
 
-#[async_trait(?Send)]
-impl AccessTokenShelf for Redis {
-    async fn lend_access_token(
+/// One access token for each app.
+impl Redis {
+    /// Lends the token of `app`, or gives the `lease` to fetch one to one caller. The token with the fingerprint `bad`
+    /// is treated as missing. The same `attempt` gets the same lease again.
+    pub async fn lend_access_token(
         &self,
         app: &AppId,
         attempt: &AttemptId,
@@ -25,7 +25,8 @@ impl AccessTokenShelf for Redis {
         read(self.link.run("lend_access_token", script).await?)
     }
 
-    async fn keep_access_token(
+    /// Stores the fetched token and ends the lease. Does nothing if `attempt` holds no lease any more.
+    pub async fn keep_access_token(
         &self,
         app: &AppId,
         attempt: &AttemptId,
@@ -38,7 +39,9 @@ impl AccessTokenShelf for Redis {
         Ok(self.link.run("keep_access_token", script).await?)
     }
 
-    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
+    /// Ends a lease after a failed fetch. Nobody gets another lease for [`FAILED_PAUSE`], or for [`UNRENEWED_PAUSE`] if
+    /// the old token is still valid.
+    pub async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
         let script = script::END_LEASE.on(&[&name::access_token(app)]);
         let script = script.text(attempt).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
         Ok(self.link.run("give_up_access_token", script).await?)

@@ -9,8 +9,8 @@ use wxmint_ids::{UnionId, UserId};
 use super::stored::{StoredBinding, owner, stored_binding};
 use super::{Call, Redis, flag, name, packed, replace, script, session::change_session, unreadable};
 use crate::{
-    AttemptMark, BindingState, Bindings, Bound, COMPUTED, Decision, Ends, Erasure, Intent, IntentOutcome, Person,
-    Result, UNPROVEN_LINK_KEPT,
+    AttemptMark, BindingState, Bindings, Bound, COMPUTED, Decision, Intent, IntentOutcome, Person, Result,
+    UNPROVEN_LINK_KEPT,
 };
 
 /// The fields of a user's list that name nobody.

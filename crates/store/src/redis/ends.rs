@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use async_trait::async_trait;
 use futures_util::future::{try_join, try_join_all};
 use redis::Value;
 use wxmint_ids::{AppId, ClientId, Person, UserId};
@@ -10,15 +9,19 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::clocks::{APART, too_far_ahead};
 use super::{Call, Redis, name, packed, script, session::change_session, unreadable};
-use crate::{Admission, COMPUTED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState};
+use crate::{Admission, COMPUTED, Ended, Issued, ReadEnds, Result, TokenState, UserState};
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
 const TOLD: &str = "told";
 
-#[async_trait(?Send)]
-impl Ends for Redis {
-    async fn token_state(&self, token: &Issued) -> Result<TokenState> {
+/// An end is written where [`Redis::token_state`] finds it, then into the stream. It is answered once replicas have
+/// both, unless a login has made it. A repetition takes the steps that are missing. Nothing of it expires by the
+/// store's clock or may be evicted: [`Redis::forget_ends`] deletes it. While the store's clock is more than a minute
+/// ahead of this machine's, no end is made.
+impl Redis {
+    /// Finds the owner of a token, and whether it has been ended.
+    pub async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let Issued { user, app, id, issued_at, .. } = token;
         let fields = ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}")];
         // The list comes first. If it was read just before an end, the end is found all the same.
@@ -38,7 +41,12 @@ impl Ends for Redis {
         of_app.collect::<Result<_>>().map(TokenState::People)
     }
 
-    async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
+    /// Dates the token of a login: with `issued_at`, the second of the login, or with the first one after it that no
+    /// end names. An end names such a second if it was made in the very second of the login, or the store's clock has
+    /// stepped back since. Whatever ends the user's tokens later ends this one too. If the date is after `latest`,
+    /// nothing is noted. Once it is the second of the login, the next logins of the person need not ask. `None` if the
+    /// user is blocked: the end that belongs to the block would not name the token.
+    pub async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
         let script = change_ends(&token.user, "date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
         let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
         if date == token.issued_at {
@@ -47,11 +55,16 @@ impl Ends for Redis {
         self.confirm_date(token, date, latest).await.map(Some)
     }
 
-    async fn end_token(&self, token: &Issued) -> Result<()> {
+    /// Ends one token until its `exp` and the leeway of verifiers have passed.
+    pub async fn end_token(&self, token: &Issued) -> Result<()> {
         self.end_one(token, true).await
     }
 
-    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
+    /// Ends all tokens that a user was issued up to and in this second of the store's clock, or up to the last login of
+    /// one of the user's people, if the clock has stepped back since. With the `iat` of the token that asks for it,
+    /// this changes nothing if that token has been ended in this way already, so that a repetition does not end newer
+    /// tokens.
+    pub async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let script = change_ends(user, "user").arg(self.latest_second_of(user).await?);
         let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
         let script = script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default());
@@ -59,14 +72,18 @@ impl Ends for Redis {
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
 
-    async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
+    /// Ends all tokens that a user was issued in one app up to and in this second, as [`Redis::end_user`] takes it.
+    pub async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
         self.end_in_one_app(user, app, None).await?;
         self.end_clients_of(user, app, None).await
     }
 
     /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one
     /// frozen replica would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
-    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
+    /// Dates the token of a login, as [`Redis::date_token`] does, and ends the tokens that its user was issued in its
+    /// app before: those of earlier seconds, and of the token's own second all for which this was called before. So of
+    /// logins at the same time one token is left. A failover may take such an end back.
+    pub async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
         let script = script::END_EARLIER.on(&[&name::ends(user), &name::user(user)]);
         let script = script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
@@ -84,11 +101,13 @@ impl Ends for Redis {
         Ok(Some(date))
     }
 
-    async fn end_key(&self, kid: &str) -> Result<bool> {
+    /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
+    pub async fn end_key(&self, kid: &str) -> Result<bool> {
         self.put_into_stream(&Ended::Key { kid: kid.to_owned() }, Some(name::ended_key(kid)), true).await
     }
 
-    async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>> {
+    /// Those of these keys that the stream calls ended.
+    pub async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>> {
         if kids.is_empty() {
             return Ok(Vec::new());
         }
@@ -97,36 +116,47 @@ impl Ends for Redis {
         Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
     }
 
-    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
+    /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a
+    /// repetition returns it again. Answered once a replica has it.
+    pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         Ok(self
             .link
             .run_confirmed("set_blocked", script::SET_BLOCKED.on(&[&name::user(user)]).arg(on_or_off(blocked)))
             .await?)
     }
 
-    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
+    /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if
+    /// the person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has
+    /// it.
+    pub async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
         let script = change_session(person, "block").arg(packed::user(user)).arg(number).arg(on_or_off(blocked));
         Ok(self.link.run_confirmed("note_block", script).await?)
     }
 
-    async fn user_state(&self, user: &UserId) -> Result<UserState> {
+    /// Whether a user is blocked, and up to when all of the user's tokens are ended. An unknown user is not blocked.
+    pub async fn user_state(&self, user: &UserId) -> Result<UserState> {
         let asked = Call::of("HGET", name::user(user)).arg("block").cmd("HGET").arg(name::ends(user)).arg("before");
         let (block, ended_before): (Option<String>, Option<i64>) = self.link.run("user_state", asked).await?;
         let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
         Ok(UserState { blocked, ended_before })
     }
 
-    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
+    /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if
+    /// the stream does not have this cursor, or no longer.
+    pub async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
         self.stream_after(cursor, most).await
     }
 
-    async fn clock_ahead(&self) -> Result<i64> {
+    /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more
+    /// than a minute ahead, nobody logs in, and no end is made.
+    pub async fn clock_ahead(&self) -> Result<i64> {
         let (seconds, now) = (self.present_seconds(name::STREAM).await?, (self.clock)().timestamp());
         let ahead = seconds.into_iter().map(|second| second - now);
         Ok(ahead.max_by_key(|ahead| ahead.abs()).unwrap_or_default())
     }
 
-    async fn restore_end(&self, ended: &Ended) -> Result<()> {
+    /// Makes an end again that the stream has lost.
+    pub async fn restore_end(&self, ended: &Ended) -> Result<()> {
         let restored = |user: &UserId, field: String, second: i64| change_ends(user, "restore").arg(field).arg(second);
         let record = match ended {
             Ended::User { user, before } => restored(user, "before".into(), *before),
@@ -138,11 +168,14 @@ impl Ends for Redis {
         self.put_into_stream(ended, None, true).await.map(drop)
     }
 
-    async fn forget_ends(&self, most: usize) -> Result<usize> {
-        self.forget(most).await
+    /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none
+    /// while the store's clock is more than a minute from this machine's.
+    pub async fn forget_ends(&self, most: usize) -> Result<usize> {
+        self.forget_oldest(most).await
     }
 
-    async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
+    /// Notes a token of a client that was approved through this app, so that an end in either of the two ends it.
+    pub async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
         let of_client = script::NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]).arg(packed::user(&token.user));
         let of_user = script::NOTE_CLIENT.on(&[&name::clients(&token.user)]).arg(format!("{} {app}", token.app));
@@ -152,7 +185,9 @@ impl Ends for Redis {
         Ok(try_join(note(of_client), note(of_user)).await.map(drop)?)
     }
 
-    async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
+    /// At most so many users who may have a token of a client, each with the last second of it, `from` such a second
+    /// on and in the order of these.
+    pub async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
         let asked = Call::of("ZRANGE", name::users_of_client(&client.0));
         let asked = asked.arg(from).arg("+inf").arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
         let users: Vec<(Vec<u8>, f64)> = self.link.run("users_of_client", asked).await?;

@@ -2,18 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::walk::{Place, Slots, Step};
 use super::{Call, Redis, binding::NO_PEOPLE, name, packed, replace, script, unreadable};
-use crate::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, Result, StoreError};
+use crate::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT, Person, Result, StoreError};
 
-#[async_trait(?Send)]
-impl Erasure for Redis {
-    async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
+/// Each step of an erasure may be repeated, and then finds nothing to erase.
+impl Redis {
+    /// Everybody whom the user's list names: also people who have left, or were not admitted.
+    pub async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
         let asked = Call::of("HGETALL", name::user(user)).cmd("HGETALL").arg(name::gone(user));
         type Entries = HashMap<Vec<u8>, Vec<u8>>;
         let (list, gone): (Entries, Entries) = self.link.run("ever_of", asked).await?;
@@ -21,7 +21,9 @@ impl Erasure for Redis {
         Ok(people.map(|name| packed::read_person(name)).collect::<Result<_, _>>()?)
     }
 
-    async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
+    /// The users whom the person has left, or who did not take the person: their lists may name the person still. With
+    /// each, the unionids that may have been linked to the user because of the person.
+    pub async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
         let asked = Call::of("HGETALL", name::left(person));
         let left: HashMap<Vec<u8>, Vec<u8>> = self.link.run("left_by", asked).await?;
         let read =
@@ -29,13 +31,23 @@ impl Erasure for Redis {
         left.iter().map(read).collect()
     }
 
-    async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
+    /// Strikes a person off a user's list who is gone from it. The number of the person's last binding stays for
+    /// [`NUMBERS_KEPT`], and so does a list that names nobody any more. A block stays.
+    pub async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
         let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
         let script = script.arg("strike").arg(NUMBERS_KEPT.as_secs()).arg(packed::person(person));
         Ok(self.link.run_confirmed("strike_off", script).await?)
     }
 
-    async fn erase_person(&self, person: &Person, struck: &[&UserId], limits: &[&str]) -> Result<Option<ErasedPerson>> {
+    /// Erases what is stored of a person who is bound to nobody, but for those whom [`Self::left_by`] names and who are
+    /// not `struck`; and what is counted of the person by these kinds of `LimitKey`. `None` if the person is bound, or
+    /// is being bound or freed.
+    pub async fn erase_person(
+        &self,
+        person: &Person,
+        struck: &[&UserId],
+        limits: &[&str],
+    ) -> Result<Option<ErasedPerson>> {
         let names = [name::binding, name::left, name::session, name::tries, name::logins];
         let script = script::ERASE_PERSON.on(&name::all(person, names));
         let struck: Vec<_> = struck.iter().map(|user| packed::user(user)).collect();
@@ -48,7 +60,8 @@ impl Erasure for Redis {
         Ok(Some(ErasedPerson { bindings, session_keys, counters: counters + others }))
     }
 
-    async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
+    /// The unionids that are linked to the user. Looks at all keys.
+    pub async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
         let (mut found, mut place) = (HashSet::new(), Some(Place::default()));
         while let Some(from) = place {
             // A key may have moved from a primary that was still to be read to one that had been.
@@ -67,14 +80,17 @@ impl Erasure for Redis {
         found.iter().map(|key| unionid(key).ok_or_else(|| unreadable("a unionid's key"))).collect()
     }
 
-    async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
+    /// Erases the link of a unionid, if it is linked to this user, and that it may be this user's. Returns whether it
+    /// was linked.
+    pub async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
         let user = packed::user(user);
         let script = replace(&name::union(unionid), &user, b"").cmd("HDEL").arg(name::shared(unionid)).arg(&user);
         let (held, _): (Option<Vec<u8>>, Value) = self.link.run_confirmed("erase_unionid", script).await?;
         Ok(held == Some(user))
     }
 
-    async fn expire_list(&self, user: &UserId) -> Result<()> {
+    /// Lets the user's list expire after [`EMPTY_LIST_KEPT`], unless somebody is admitted or the user is blocked.
+    pub async fn expire_list(&self, user: &UserId) -> Result<()> {
         let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user)]);
         Ok(self.link.run("expire_list", script.arg("expire").arg(EMPTY_LIST_KEPT.as_secs())).await?)
     }

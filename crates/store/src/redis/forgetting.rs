@@ -11,7 +11,7 @@ use super::{Call, Redis, clocks::APART, ends::change_ends, name, stream::Entry};
 use crate::{Ended, Result, ends::CLOCKS_DIFFER};
 
 impl Redis {
-    pub(super) async fn forget(&self, most: usize) -> Result<usize> {
+    pub(super) async fn forget_oldest(&self, most: usize) -> Result<usize> {
         let Some((horizon, entries)) = self.needless_ends(most).await? else { return Ok(0) };
         let Some((last, _)) = entries.last() else { return Ok(0) };
         let (mut of_users, mut notes) = (BTreeMap::<UserId, Vec<String>>::new(), Vec::new());

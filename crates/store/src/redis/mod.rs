@@ -24,7 +24,6 @@ pub mod walk;
 use std::time::{Duration, Instant as Moment};
 use std::{cell, rc::Rc, sync::Arc};
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::Value;
 use wxmint_ids::{AppId, LoginCode, packed};
@@ -40,7 +39,7 @@ use self::{meter::EarlierParts, session::exchanged};
 use crate::limits::{Counted, TooMany};
 use crate::{
     AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LIFE_HOLDS, LIFE_NOTED_EVERY, LoginRecord, Meter, Person,
-    Recorded, Result, Sealed, Store, memory::Memory,
+    Recorded, Result, Sealed, memory::Memory,
 };
 
 /// Where Redis is, and what the process knows of its clock. A process makes one.
@@ -130,13 +129,12 @@ impl Redis {
     }
 }
 
-#[async_trait(?Send)]
-impl Store for Redis {
-    fn redis(&self) -> &Redis {
-        self
-    }
-
-    async fn note_life(&self, life: Duration) -> Result<()> {
+/// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
+impl Redis {
+    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
+    /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
+    /// noted lately.
+    pub async fn note_life(&self, life: Duration) -> Result<()> {
         let (now, url) = ((self.clock)(), self.access.link.url());
         let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
         let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted == life && is_fresh(*at);
@@ -150,7 +148,8 @@ impl Store for Redis {
         Ok(())
     }
 
-    async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
+    /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
+    pub async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let counter = self.counter(meter);
         let key = name::code(app, code);
         let own = attempt.to_string();
@@ -181,15 +180,19 @@ impl Store for Redis {
         Ok(Claim::Granted(order))
     }
 
-    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
+    /// Releases a claimed code that provably was not sent.
+    pub async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
         Ok(self.link.run("release_code", replace(&name::code(app, code), attempt.to_string().as_bytes(), b"")).await?)
     }
 
-    async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
+    /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has
+    /// stored one, and returns the state of the person's binding.
+    pub async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
         self.record(record).await
     }
 
-    async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
+    /// `None` for a person who is not bound, or not yet.
+    pub async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
         let asked = stored_binding(person).cmd("GET").arg(name::session(person));
         let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding", asked).await?;
         match found(person.clone(), &stored)? {
@@ -202,7 +205,8 @@ impl Store for Redis {
         }
     }
 
-    async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
+    /// The store's word for the id key with which user ids are computed: `own` from now on, if it held none.
+    pub async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
         let held: Option<String> = self.link.run("id_key", Call::of("GET", name::ID_KEY)).await?;
         let Some(own) = own.filter(|_| held.is_none()) else { return Ok(held) };
         let asked = Call::of("SET", name::ID_KEY).arg(own).arg("NX").cmd("GET").arg(name::ID_KEY);
@@ -210,20 +214,23 @@ impl Store for Redis {
         Ok(held)
     }
 
-    async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
+    /// The current session key, if there is one, and behind it the one that it replaced less than [`PREVIOUS_KEY_TTL`]
+    /// ago.
+    pub async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
         let key = name::session(person);
         let asked = Call::at(&key).cmd("TIME").cmd("GET").arg(&key);
         let ((seconds, micros), session): ((u64, u32), Option<Vec<u8>>) = self.link.run("session_keys", asked).await?;
         Ok(usable(&session.unwrap_or_default(), Duration::new(seconds, micros * 1000)))
     }
 
-    async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
+    /// Counts an event, unless the limit is reached.
+    pub async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
         let counter = self.counter(meter);
         let answer = self.link.run("count", self.counting(&counter)).await?;
         self.decide(&counter, answer).await
     }
 
-    async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
+    pub async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
         self.take_back(&self.counter(meter), counted).await
     }
 }

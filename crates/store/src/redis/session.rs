@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::{Value, from_redis_value};
 use wxmint_ids::UserId;
@@ -11,12 +10,13 @@ use super::stored::{keys, line, owner, owner_text, usable};
 use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::{
     AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person, Result,
-    Sealed, Sessions, Tried,
+    Sealed, Tried,
 };
 
-#[async_trait(?Send)]
-impl Sessions for Redis {
-    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
+/// Each step takes one round trip.
+impl Redis {
+    /// Begins a try with the session keys of a person who is bound to `user`.
+    pub async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let script = try_keys("open", person, attempt).arg(packed::user(user)).arg(owner_text(user));
         let answer: Vec<Value> = self.link.run("open", script).await?;
         let opening = opening(answer, attempt).map_err(|_| unreadable("a session"))?;
@@ -26,13 +26,17 @@ impl Sessions for Redis {
         Ok(opening)
     }
 
-    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
+    /// Ends the try of `attempt`. Returns true if this failure deleted the session key; a repetition returns false.
+    pub async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
         let script = try_keys("close", person, attempt).arg(flag(tried == Tried::Failed));
         let dropped: Vec<Value> = self.link.run("close", script).await?;
         Ok(!dropped.is_empty())
     }
 
-    async fn keep_session_key(
+    /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one.
+    /// Stores nothing once that binding is gone or its user blocked; and the key of a reset only as long as a session
+    /// key is stored, because a logout may have come meanwhile.
+    pub async fn keep_session_key(
         &self,
         person: &Person,
         generation: u64,
@@ -48,15 +52,19 @@ impl Sessions for Redis {
         Ok(self.link.run("keep_session_key", script).await?)
     }
 
-    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
+    /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
+    pub async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
         Ok(self.link.run("reseal", change_session(person, "reseal").arg(old.as_bytes()).arg(new.as_bytes())).await?)
     }
 
-    async fn forget(&self, person: &Person) -> Result<()> {
+    /// Deletes the session keys. If the person is bound, the time of the last login stays with the binding.
+    pub async fn forget(&self, person: &Person) -> Result<()> {
         Ok(self.link.run("forget", change_session(person, "forget")).await?)
     }
 
-    async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
+    /// When a person has logged in last: when the exchange of the code began, or the bind ticket was redeemed. `None`
+    /// if that is not known any more: for a person who is not bound, and once the session key has expired.
+    pub async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
         let asked = Call::of("GET", name::session(person)).cmd("HMGET").arg(name::binding(person)).arg(&["u", "l"]);
         type Found = (Option<Vec<u8>>, (Option<Vec<u8>>, Option<i64>));
         let (session, (user, noted)): Found = self.link.run("last_login", asked).await?;

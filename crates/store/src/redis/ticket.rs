@@ -1,14 +1,13 @@
 //! Bind tickets in Redis.
 
-use async_trait::async_trait;
 use chrono::DateTime;
 
 use super::{Redis, name, script, unreadable};
-use crate::{AttemptId, Person, Result, Sealed, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets};
+use crate::{AttemptId, Person, Result, Sealed, TICKET_TTL, TakenTicket, Ticket, TicketHolder};
 
-#[async_trait(?Send)]
-impl Tickets for Redis {
-    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
+impl Redis {
+    /// Stores a ticket for [`TICKET_TTL`].
+    pub async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
         let TicketHolder { person, unionid, key } = holder;
         let unionid = unionid.as_ref().map_or("", |unionid| unionid.as_str());
         let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("keep").arg(TICKET_TTL.as_secs());
@@ -17,7 +16,8 @@ impl Tickets for Redis {
         Ok(self.link.run("keep_ticket", script).await?)
     }
 
-    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
+    /// Redeems a ticket. `None` if it is unknown or another request has redeemed it.
+    pub async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
         let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("take").text(attempt);
         let held: Vec<Vec<u8>> = self.link.run("take_ticket", script).await?;
         if held.is_empty() {

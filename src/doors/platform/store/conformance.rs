@@ -13,9 +13,9 @@ fn note<'a>(entry: &'a str, new: &'a PlatformEntry) -> Note<'a> {
     Note { entry, new, expected: Expected::NotLater, push: None }
 }
 
-async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<dyn Store>) {
+async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<Redis>) {
     let [platform, other] = ["wx1", "wx2"].map(|id| id.parse::<AppId>().expect("an AppID"));
-    let store = &*store;
+    let store = &store;
     let state = async |version| entries(store, &platform, version).await.expect("an answer");
     let tell = async |note: Note<'_>| note_entry(store, &platform, &note).await.expect("an answer");
     assert_eq!(state(0).await, None, "nothing has changed");

@@ -57,8 +57,8 @@ async fn poll(store: Devices<'_>, code: &DeviceCode) -> Poll {
     poll_by(store, code, 1).await
 }
 
-async fn an_approved_request_gives_one_token(store: Rc<dyn Store>) {
-    let store = devices(&*store);
+async fn an_approved_request_gives_one_token(store: Rc<Redis>) {
+    let store = devices(&store);
     let code = opened_device(store).await;
     let user_code = code.user_code();
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false });
@@ -102,15 +102,15 @@ async fn an_approved_request_gives_one_token(store: Rc<dyn Store>) {
     assert!(found.approver == Some(of("o1")));
 }
 
-async fn whoever_has_looked_is_told_to_the_page(store: Rc<dyn Store>) {
-    let store = devices(&*store);
+async fn whoever_has_looked_is_told_to_the_page(store: Rc<Redis>) {
+    let store = devices(&store);
     let code = opened_device(store).await;
     store.find_device(code.user_code(), Some(&app())).await.expect("an answer");
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: true });
 }
 
-async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<dyn Store>) {
-    let store = devices(&*store);
+async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<Redis>) {
+    let store = devices(&store);
     for number in [Some("12"), Some(""), None] {
         let code = opened_device(store).await;
         let claimed = store.claim_device(code.user_code(), &of("o1"), number).await;
@@ -127,16 +127,16 @@ async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<dyn Store>) {
     assert_eq!(store.deny_device(device_code().user_code()).await, Ok(false));
 }
 
-async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<dyn Store>) {
-    let store = devices(&*store);
+async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<Redis>) {
+    let store = devices(&store);
     let code = opened_device(store).await;
     assert_eq!(store.claim_device(code.user_code(), &of("o1"), Some("47")).await, Ok(Decided::Claimed));
     assert_eq!(store.deny_device(code.user_code()).await, Ok(true));
     assert_eq!(store.approve_device(code.user_code(), &of("o1"), &grant("a")).await, Ok(false));
 }
 
-async fn a_device_code_is_of_one_client_and_whole(store: Rc<dyn Store>) {
-    let store = devices(&*store);
+async fn a_device_code_is_of_one_client_and_whole(store: Rc<Redis>) {
+    let store = devices(&store);
     let code = opened_device(store).await;
     let another: ClientId = "another".parse().expect("a client");
     for (client, app) in [(&another, &app()), (&page(), &another.0)] {
@@ -152,8 +152,8 @@ async fn a_device_code_is_of_one_client_and_whole(store: Rc<dyn Store>) {
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false }, "which has changed nothing");
 }
 
-async fn an_address_has_so_many_open_requests_at_most(store: Rc<dyn Store>) {
-    let store = devices(&*store);
+async fn an_address_has_so_many_open_requests_at_most(store: Rc<Redis>) {
+    let store = devices(&store);
     let mut codes = Vec::new();
     for _ in 0..MOST_OPEN {
         codes.push(opened_device(store).await);
@@ -174,8 +174,8 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<dyn Store>) {
     assert!(matches!(one_more("192.0.2.1").await, Opened::TooMany(_)));
 }
 
-async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<dyn Store>) {
-    let store = devices(&*store);
+async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Redis>) {
+    let store = devices(&store);
     let code = opened_device(store).await;
     for number in 0..=MOST_PICTURES {
         assert_eq!(store.count_picture(code.user_code()).await, Ok(number < MOST_PICTURES), "{number}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wxmint_ids::{AppId, ClientId, Person, unprintable};
 use wxmint_keys::token::Issued;
-use wxmint_store::{AttemptId, Result, Store, limits::TooMany, short_digest};
+use wxmint_store::{AttemptId, Redis, Result, limits::TooMany, short_digest};
 
 pub(super) use self::redis::Devices;
 use super::codes::{DeviceCode, UserCode};
@@ -124,6 +124,6 @@ fn digest_of(code: &DeviceCode) -> String {
 }
 
 /// The requests in this store.
-pub(super) fn devices(store: &dyn Store) -> Devices<'_> {
-    Devices(store.redis())
+pub(super) fn devices(store: &Redis) -> Devices<'_> {
+    Devices(store)
 }
