@@ -69,10 +69,10 @@ fn asks(client: &str, redirect_uri: &str) -> String {
 }
 
 /// The clock of everything around a test.
-struct Clock(TempDir);
+pub(crate) struct Clock(TempDir);
 
 impl Clock {
-    async fn around(builder: Builder) -> (Self, TestBed) {
+    pub(crate) async fn around(builder: Builder) -> (Self, TestBed) {
         let clock = Self(tempfile::tempdir().expect("a folder"));
         let file = clock.0.path().join("now");
         fs::write(&file, "+0\n").expect("written");
@@ -81,7 +81,7 @@ impl Clock {
     }
 
     /// Seconds later than in truth.
-    fn is_later(&self, bed: &TestBed, seconds: i64) {
+    pub(crate) fn is_later(&self, bed: &TestBed, seconds: i64) {
         replace(&self.0.path().join("now"), &format!("+{seconds}\n"));
         bed.redis.move_clock(seconds);
     }
@@ -147,7 +147,7 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
     assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "wait"}));
     let looked = bed.look(&phone, &user_code).await;
     assert_eq!(looked.json()["client_name"], "Grafana <晨光>");
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "scanned"}));
     assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "slow"}));
     bed.approve(Some(&phone), "lin", &user_code, shown.json()["match"].as_str()).await;

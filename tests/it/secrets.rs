@@ -165,20 +165,16 @@ async fn at_the_level_that_says_most_no_secret_is_anywhere_whatever_goes_wrong()
     }
 }
 
-/// All commands of all clients. MONITOR escapes what is not printable, so keys' bytes are looked for in Redis alone.
-async fn monitor(redis: &RedisServer) -> TcpStream {
-    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port())).await.expect("Redis");
-    connection.write_all(b"MONITOR\r\n").await.expect("sent");
-    connection.read_exact(&mut [0; 5]).await.expect("+OK");
-    connection
-}
-
+/// MONITOR shows all commands of all clients. It escapes what is not printable, so keys' bytes are looked for in Redis
+/// alone.
 #[tokio::test]
 async fn what_is_sent_to_redis_holds_session_keys_and_access_tokens_sealed_alone() {
     const LAST: &str = "the last command";
     let accounts = AccountService::start();
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
-    let mut monitor = monitor(&bed.redis).await;
+    let mut monitor = TcpStream::connect((Ipv4Addr::LOCALHOST, bed.redis.port())).await.expect("Redis");
+    monitor.write_all(b"MONITOR\r\n").await.expect("sent");
+    monitor.read_exact(&mut [0; 5]).await.expect("+OK");
     let mut run = Run { bed, token: String::new(), user: String::new() };
     for _ in 0..2 {
         run.everything().await;
