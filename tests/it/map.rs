@@ -21,7 +21,7 @@ fn map_of(what: &str) -> Rooms {
 fn rooms_of_the_code() -> Rooms {
     let src = repository("src");
     let mut rooms = Rooms::new();
-    for path in rust_files(&src) {
+    for path in files_of("rs", &src) {
         let place = path.strip_prefix(&src).expect("below src").with_extension("");
         let room = place.iter().next().expect("a name").to_str().expect("UTF-8").to_owned();
         let is_test = place.iter().any(|name| name == "tests");
@@ -31,10 +31,6 @@ fn rooms_of_the_code() -> Rooms {
     rooms.iter_mut().for_each(|(room, imported)| imported.retain(|other| other != room && other != "test_limit"));
     rooms.retain(|room, _| room != "lib" && room != "main");
     rooms
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    files_of("rs", folder)
 }
 
 /// The files with this ending below a folder, but for what is built there.
@@ -150,7 +146,7 @@ fn circle_of(mut left: Rooms) -> Rooms {
 fn modules_of_the_issuer() -> Rooms {
     let root = repository("src/issuer");
     let place = |path: &Path| first_word(&path.strip_prefix(&root).expect("below it").to_string_lossy());
-    let files = rust_files(&root);
+    let files = files_of("rs", &root);
     let mut modules: Rooms = files.iter().map(|path| (place(path), BTreeSet::new())).collect();
     let names: Vec<_> = modules.keys().filter(|name| *name != "mod").cloned().collect();
     for path in &files {

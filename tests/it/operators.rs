@@ -52,7 +52,7 @@ impl Office {
         self.bed.for_good(async || self.bed.log_in(person).await).await
     }
 
-    /// What a command printed that must succeed.
+    /// The output of a command that must succeed.
     #[track_caller]
     fn must(&self, words: &[&str]) -> String {
         self.users(words).expect_success().stdout

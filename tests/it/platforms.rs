@@ -162,17 +162,12 @@ async fn operators_list_merchants_ask_for_the_ticket_and_the_doctor_says_when_it
     let report = Report::of(&bed.configuration).await;
     let advice = report.advice("wechat.platform", "fault", "no ticket has come");
     assert!(advice.ends_with("wxmint platform start-push"), "{advice}");
-    let run = async |word: &str| {
-        let mut process = Process::spawn("wxmint platform", &mut bed.configuration.command_of(&["platform", word]));
-        (process.end(PATIENCE).await.code(), process.stdout().join("\n"))
-    };
-    let (code, said) = run("start-push").await;
-    assert_eq!(code, Some(0), "{said}");
+    let run = |word| Ended::of(&mut bed.configuration.command_of(&["platform", word]), "").expect_success();
+    run("start-push");
     until("the ticket comes", PATIENCE, async || !bed.service().admin("/readyz").await.body.contains("no ticket"))
         .await;
     joined(&bed, APPID).await;
-    let (code, said) = run("apps").await;
-    assert!(code == Some(0) && said.contains(APPID) && said.contains("mini_program  logs in"), "{said}");
+    run("apps").expect_end(0, &[APPID, "mini_program  logs in"]);
     let report = Report::of(&bed.configuration).await;
     let [status, found, _] = report.worst("wechat.platform");
     assert!(status == "ok" && found.ends_with("; it acts for 1 merchant"), "{found}");

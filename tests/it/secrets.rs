@@ -98,19 +98,6 @@ impl Run {
     async fn until_served(&mut self) {
         eventually("logins succeed again", PATIENCE, async || (self.log_in().await.status == 200).then_some(())).await;
     }
-
-    /// With a login in flight.
-    async fn stop(&mut self) {
-        self.bed.faults(json!([{"kind": "latency", "ms": 300}])).await;
-        let (code, before) = (self.bed.mint_code("lin").await, self.bed.wechat.exchanges().await);
-        let told = async {
-            until("the login waits for WeChat", PATIENCE, async || self.bed.wechat.exchanges().await > before).await;
-            self.bed.service().signal(Signal::TERM);
-        };
-        let (answer, ()) = tokio::join!(self.bed.login(&code), told);
-        answer.expect_login();
-        assert!(self.bed.services[0].end(PATIENCE).await.success());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +142,8 @@ async fn at_the_level_that_says_most_no_secret_is_anywhere_whatever_goes_wrong()
     run.until_served().await;
     run.bed.service().ask("POST", "/logout", &run.token, &json!({"everywhere": true})).await;
     run.until_served().await;
-    run.stop().await;
+    run.bed.service().signal(Signal::TERM);
+    assert!(run.bed.services[0].end(PATIENCE).await.success());
     let spans = collector.raw();
     assert!(spans.contains("POST /login") && run.bed.service().log().contains("DEBUG"));
     run.bed.http.1.expect_none_in(Place::Spans, spans);

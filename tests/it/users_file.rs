@@ -46,9 +46,6 @@ async fn a_token_has_the_claims_that_the_file_has_now_and_a_file_that_is_not_fit
         bed.log_in_with("chen", password_of("chen")).await.expect_problem(403, "invalid_credentials");
     }
     fs::write(&path, &whole).expect("written");
-    until("the whole file", WITHIN, async || {
-        let login = bed.log_in_with("chen", password_of("chen")).await;
-        login.status == 200 && login.claims()["sub"] == "id-1023"
-    })
-    .await;
+    reads(&bed, "ok", 3.0).await;
+    assert_eq!(bed.log_in_with("chen", password_of("chen")).await.claims()["sub"], "id-1023");
 }

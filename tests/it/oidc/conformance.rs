@@ -42,7 +42,7 @@ const MODULES: &[Module] = &[
     ("unsigned-request-object-supported-correctly-or-rejected-as-unsupported", PASS, OBJECT, "request_not_supported"),
     ("ensure-request-object-with-redirect-uri", SKIP, OBJECT, "request_not_supported"),
 ];
-/// What these do, other tests do: the story in `super`, and in `attacks` those of an address that is not registered, of
+/// Other tests do what these do: the story in `super`, and in `attacks` those of an address that is not registered, of
 /// a code and of a refresh token that come again.
 const ELSEWHERE: [&str; 6] = [
     "userinfo-get",

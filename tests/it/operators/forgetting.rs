@@ -1,5 +1,5 @@
-//! `wxmint users forget`: a person becomes a stranger. `people` holds what an erasure finds, and the store's conformance
-//! suite that no late command brings it back.
+//! `wxmint users forget`: a person becomes a stranger. `people` holds what an erasure finds, and the conformance suite
+//! of the store that no late command brings it back.
 
 use super::{Office, keys_that_name};
 use crate::support::prelude::*;

@@ -30,9 +30,7 @@ async fn a_change_of_rights_interrupts_no_login_and_brings_the_new_refresh_token
 
 /// The lines that `wxmint platform apps` prints.
 async fn apps_listed(bed: &TestBed) -> String {
-    let mut process = Process::spawn("wxmint platform", &mut bed.configuration.command_of(&["platform", "apps"]));
-    assert_eq!(process.end(PATIENCE).await.code(), Some(0));
-    process.stdout().join("\n")
+    Ended::of(&mut bed.configuration.command_of(&["platform", "apps"]), "").expect_success().stdout
 }
 
 /// WeChat told of them in no push. Its list comes in pages. Of those that leave at once one walk over Redis ends all
@@ -193,8 +191,6 @@ async fn an_old_ticket_is_found_by_its_name() {
     let bed = with_ticket(1).await;
     let mut late = bed.configuration.command_of(&["doctor", "--json"]);
     late.envs(clock_off_by("+45m"));
-    let mut doctor = Process::spawn("wxmint doctor", &mut late);
-    doctor.end(TEN_SECONDS * 2).await;
-    let said = doctor.stdout().join("\n");
+    let said = Ended::of(&mut late, "").stdout;
     assert!(said.contains("the last ticket came 4") && said.contains("start-push"), "{said}");
 }

@@ -49,8 +49,8 @@ impl Villain {
     }
 }
 
-/// What costs memory or time, or leads elsewhere. crates/verify holds which sets are believed, and tests/peers/key_source.rs
-/// asks every verifier.
+/// Each costs memory or time, or leads elsewhere. crates/verify holds which sets are believed, and
+/// tests/peers/key_source.rs asks every verifier.
 fn ways(canary: &str) -> Vec<(&'static str, Manner)> {
     let (ok, location) = ("200 OK", format!("Location: {canary}\r\nRefresh: 0;url={canary}\r\n"));
     let head = |length: &str| Step::Send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{length}\r\n").into_bytes());
