@@ -1,6 +1,6 @@
 //! Readiness is given by a write like a login's own, at the start and after each lost connection.
 
-use crate::support::{Builder, PATIENCE, RedisServer, Service, TestBed, until};
+use crate::support::prelude::*;
 
 /// A service that starts with what this Redis cannot take is not ready, and says why.
 async fn never_ready(service: &Service, words: &str) {

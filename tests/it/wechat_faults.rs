@@ -1,4 +1,5 @@
-//! The faults of WeChat, and the answer that each of them is turned into. Never a 500.
+//! The faults of WeChat, and the answer that each of them is turned into. Never a 500. crates/upstream/src/breaker.rs
+//! holds that an app's trouble is its own, and tests/it/platforms/refusals.rs has a storm.
 
 use crate::support::prelude::*;
 
@@ -73,26 +74,6 @@ async fn each_errcode_becomes_the_problem_of_the_table() {
     ] {
         let (answer, asked) = login_under(&bed, &fault).await;
         assert_eq!((answer.expect_problem(503, "wechat_unavailable").status, asked), (503, 1), "{fault}");
-    }
-}
-
-/// All logins come over one connection, and so to one worker and its breaker.
-#[tokio::test]
-async fn what_wechat_answers_to_one_app_keeps_no_other_out() {
-    let bed = TestBed::builder().two_apps().start().await;
-    for fault in [
-        json!({"kind": "errcode", "errcode": -1, "appid": APPID}),
-        json!({"kind": "html", "appid": APPID}),
-        json!({"kind": "reset", "appid": APPID}),
-    ] {
-        bed.faults(json!([fault])).await;
-        for _ in 0..12 {
-            assert!(bed.log_in_at(APPID, "lin", json!({})).await.status > 500, "{fault}");
-        }
-        bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
-        bed.faults(json!([])).await;
-        until("the app's own pause is over", BUSY, async || bed.log_in_at(APPID, "lin", json!({})).await.status == 200)
-            .await;
     }
 }
 
