@@ -67,7 +67,7 @@ impl BackEnd {
         let mut bash = Command::new("bash");
         bash.args(["-euc", &self.steps[step]]).current_dir(&self.folder).env_clear().envs(&self.environment);
         let mut process = Process::spawn(step, &mut bash);
-        assert!(process.end(PATIENCE).await.success(), "{step}: {}", process.log());
+        assert!(process.end(6 * PATIENCE).await.success(), "{step}: {}", process.log());
     }
 
     /// The token and the user id of a login, as the published pages read them.

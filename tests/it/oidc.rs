@@ -69,10 +69,10 @@ fn asks(client: &str, redirect_uri: &str) -> String {
 }
 
 /// The clock of everything around a test.
-pub(crate) struct Clock(TempDir);
+struct Clock(TempDir);
 
 impl Clock {
-    pub(crate) async fn around(builder: Builder) -> (Self, TestBed) {
+    async fn around(builder: Builder) -> (Self, TestBed) {
         let clock = Self(tempfile::tempdir().expect("a folder"));
         let file = clock.0.path().join("now");
         fs::write(&file, "+0\n").expect("written");
@@ -81,7 +81,7 @@ impl Clock {
     }
 
     /// Seconds later than in truth.
-    pub(crate) fn is_later(&self, bed: &TestBed, seconds: i64) {
+    fn is_later(&self, bed: &TestBed, seconds: i64) {
         replace(&self.0.path().join("now"), &format!("+{seconds}\n"));
         bed.redis.move_clock(seconds);
     }
