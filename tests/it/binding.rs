@@ -2,7 +2,6 @@
 //! have, lost answers, several mini programs of one person, and what of it is written down for an auditor.
 
 mod ended_tokens;
-mod many_apps;
 mod moved_apps;
 mod shut_out;
 mod tickets;
@@ -81,7 +80,7 @@ fn is_users(answer: &Answer, name: &str) {
 }
 
 #[tokio::test]
-async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enough() {
+async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enough_and_costs_redis_little() {
     let business = Business::start().await;
     is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
     for again in [json!({}), password_of("alice"), json!({})] {
@@ -93,6 +92,11 @@ async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enoug
         }
     };
     business.bed.redis_link().expect_round_trips(2 * 50, fifty).await;
+    // Redis is one thread for everybody. Commands within scripts count too.
+    let before = business.bed.redis.calls();
+    fifty().await;
+    let calls = business.bed.redis.calls_since(&before);
+    assert!(calls.values().sum::<u64>() <= 12 * 50, "{calls:?}");
 }
 
 /// benches/README.md says so.
@@ -126,21 +130,6 @@ async fn a_bound_person_is_nobody_elses_and_a_user_with_a_person_takes_no_other(
     is_users(&business.silent("lin").await, "alice");
     business.silent("mei").await.expect_problem(403, "binding_required");
     is_users(&business.log_in("mei", &password_of("bob")).await, "bob");
-}
-
-#[tokio::test]
-async fn a_person_who_is_asked_can_be_given_a_new_user_instead_but_not_after_dissolving() {
-    let business = Business::with(&[("WXMINT_AUTO_PROVISION", "true")]).await;
-    let first = business.silent("lin").await;
-    let (user, new) = user_of(&first);
-    assert!(new && user.len() == 36, "{user}");
-    assert_eq!(user_of(&business.silent("lin").await), (user, false));
-    business.log_in("lin", &password_of("alice")).await.expect_problem(409, "already_bound");
-    is_users(&business.log_in("mei", &password_of("bob")).await, "bob");
-
-    business.dissolve(&first).await;
-    business.silent("lin").await.expect_problem(403, "binding_required");
-    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
 }
 
 #[tokio::test]

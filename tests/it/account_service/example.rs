@@ -130,8 +130,8 @@ async fn the_example_answers_the_calls_and_makes_no_user_twice() {
     assert_eq!(bound.member("user_id"), alice.as_str());
 }
 
-#[tokio::test]
-async fn the_example_answers_nobody_but_wxmint() {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_and_its_check_for_node_answer_nobody_but_wxmint() {
     let example = Example::start().await;
     assert_eq!(example.status(&example.sound(), "/users", BODY).await, 200);
     assert_eq!(example.status(&example.sound(), "/users", OTHER_BODY).await, 401, "another body");
@@ -141,6 +141,12 @@ async fn the_example_answers_nobody_but_wxmint() {
     let stranger = Client::of(&example.base).accounts;
     let refused = stranger.new_user(&NewUserKey("key".to_owned()), now()).await.expect_err("another key");
     assert!(refused.reason.contains("401"), "{refused}");
+
+    assert!(node_accepts(&example, &example.sound(), BODY));
+    assert!(!node_accepts(&example, &example.sound(), OTHER_BODY));
+    for (what, token) in example.spoiled() {
+        assert!(!node_accepts(&example, &token, BODY), "{what}");
+    }
 }
 
 /// Whether examples/accounts/signature.mjs lets a request of `/users` through.
@@ -157,16 +163,6 @@ fn node_accepts(example: &Example, token: &str, body: &str) -> bool {
     // A request that is refused is refused with a reason, and not for a mistake in the script.
     assert!(output.stderr.is_empty() && output.status.success() == output.stdout.is_empty(), "{output:?}");
     output.status.success()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_check_for_node_accepts_nobody_but_wxmint() {
-    let example = Example::start().await;
-    assert!(node_accepts(&example, &example.sound(), BODY));
-    assert!(!node_accepts(&example, &example.sound(), OTHER_BODY));
-    for (what, token) in example.spoiled() {
-        assert!(!node_accepts(&example, &token, BODY), "{what}");
-    }
 }
 
 const OTHER_BODY: &str = r#"{"idempotency_key":"another"}"#;

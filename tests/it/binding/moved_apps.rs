@@ -1,4 +1,5 @@
-//! A mini program that its owner moves to another Open Platform account: the unionids change (decision 0020).
+//! One person in several mini programs of an owner: what a unionid joins, and what it leaves alone, also where it changes
+//! because its owner moves a mini program to another Open Platform account (decision 0020).
 
 use super::{Business, OTHER_APPID, is_users};
 use crate::support::prelude::*;
@@ -23,6 +24,33 @@ impl Business {
     async fn conflicts(&self) -> f64 {
         self.bed.service().metric("wxmint_unionid_conflicts_total").await
     }
+}
+
+#[tokio::test]
+async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once() {
+    let business = Business::start().await;
+    let users = [(APPID, "alice"), (OTHER_APPID, "bob")];
+    for (app, name) in users {
+        business.unionids(app, false).await;
+        is_users(&business.log_in_at(app, "lin", &password_of(name)).await, name);
+    }
+    for (app, _) in users {
+        business.unionids(app, true).await;
+    }
+    is_users(&business.log_in_at(APPID, "lin", &json!({})).await, "alice");
+    assert_eq!(business.conflicts().await, 0.0);
+    let found = business.log_in_at(OTHER_APPID, "lin", &json!({})).await;
+    for (app, name) in users {
+        is_users(&business.log_in_at(app, "lin", &json!({})).await, name);
+    }
+    is_users(&found, "bob");
+    assert_eq!(business.conflicts().await, 1.0);
+    let message = "one unionid, two users: both are kept; see wxmint bindings conflicts";
+    let line = business.logged_of(&found, message).await;
+    for (member, value) in [("level", "WARN"), ("user", "id-of-bob"), ("other", "id-of-alice")] {
+        assert_eq!(line[member], value);
+    }
+    assert_eq!(business.logged(message).len(), 1);
 }
 
 #[tokio::test]

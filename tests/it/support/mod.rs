@@ -167,6 +167,15 @@ pub(crate) fn command_on(redis_url: &str, words: &[&str]) -> Command {
     command
 }
 
+/// Makes the user of docs/redis.md for wxmint, with `more` rights; the URL by which that one connects.
+pub(crate) fn url_of_documented_user(redis: &RedisServer, password: &str, more: &str) -> String {
+    let page = fs::read_to_string(repository("docs/redis.md")).expect("a page");
+    let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let rule = format!("{} {more}", rule.replace(">PASSWORD", &format!(">{password}")));
+    redis.command::<()>(&rule.split_whitespace().collect::<Vec<_>>());
+    format!("redis://wxmint:{password}@127.0.0.1:{}", redis.port())
+}
+
 /// For what takes milliseconds on an idle machine, and may take longer on a busy one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
