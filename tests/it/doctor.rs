@@ -43,9 +43,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Runs it in the environment of a configuration, none of whose secrets it prints.
+    /// Runs it in the environment of a configuration, none of whose secrets it prints, nor writes to its log at the level
+    /// that says most.
     pub(crate) async fn of(configuration: &Configuration) -> Self {
         let mut command = configuration.command_of(&["doctor", "--json"]);
+        command.env("RUST_LOG", "trace");
         let is_single = configuration.get("WXMINT_REDIS_URL").is_none_or(|url| url.starts_with("redis://"));
         if is_single && configuration.get("WXMINT_REDIS_CONFIRM").is_none() {
             // It has no replica on purpose.
@@ -135,6 +137,9 @@ async fn a_configuration_without_faults_is_ok_and_nothing_is_changed() {
     let stats = bed.wechat.stats().await;
     assert_eq!((bed.wechat.exchanges().await, &stats["requests"]["/cgi-bin/stable_token"]), (0, &1.into()), "{stats}");
     assert!(report.worst("wechat.credentials")[1].contains("wx0123456789abcdef"));
+    // Noted as a secret with the answer.
+    bed.wechat.access_token().await;
+    bed.http.1.expect_none_in(Place::Log, &report.output);
 }
 
 #[test]
