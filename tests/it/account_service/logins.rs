@@ -28,7 +28,7 @@ async fn a_password_binds_and_from_then_on_the_service_is_not_asked_and_what_sig
     assert_eq!((bound.member("user_id").as_str(), &bound.json()["new_user"]), ("user-alice", &json!(false)));
 
     let calls = service.take_calls();
-    service.misbehave(Reply::Stalled);
+    service.misbehave(Reply::STALLED);
     assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), "user-alice");
     assert!(service.calls().is_empty());
     bed.service().unbind(calls[0].token()).await.expect_problem(401, "invalid_token");

@@ -80,7 +80,7 @@ impl Shop {
 async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_log_in_and_a_slow_one_is_waited_for() {
     let shop = Shop::with(&[]).await;
     shop.heal().await;
-    for reply in [Reply::Status(500), Reply::Drip, Reply::Stalled] {
+    for reply in [Reply::Status(500), Reply::STALLED] {
         shop.accounts.misbehave(reply.clone());
         shop.is_away(&format!("{reply:?}")).await;
         shop.heal().await;

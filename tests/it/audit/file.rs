@@ -23,8 +23,7 @@ async fn what_cannot_be_opened_at_once_is_refused_by_name() {
     symlink(&pipe, &link).expect("a link");
     let show = async |path: &Path| {
         let mut command = command_on(&redis.url(), &["users", "show", "user-1"]);
-        let mut process = Process::spawn("wxmint", command.env("WXMINT_AUDIT", format!("file:{}", path.display())));
-        (process.end(PATIENCE).await.success(), process.log())
+        Ended::within_patience(command.env("WXMINT_AUDIT", format!("file:{}", path.display()))).await
     };
     let missing = Path::new("/none/audit.jsonl");
     for (path, why) in [
@@ -33,11 +32,11 @@ async fn what_cannot_be_opened_at_once_is_refused_by_name() {
         (&pipe, "is a pipe that nobody reads"),
         (&link, "is a pipe that nobody reads"),
     ] {
-        let (succeeded, said) = show(path).await;
-        assert!(!succeeded && said.contains(&format!("WXMINT_AUDIT: {}: {why}", path.display())), "{said}");
+        let ended = show(path).await;
+        assert!(ended.code != Some(0), "{ended:?}");
+        assert!(ended.said().contains(&format!("WXMINT_AUDIT: {}: {why}", path.display())), "{ended:?}");
     }
-    let (succeeded, said) = show(Path::new("/dev/stdout")).await;
-    assert!(succeeded && said.contains("\"class_uid\":6003"), "{said}");
+    show(Path::new("/dev/stdout")).await.expect_end(0, &["\"class_uid\":6003"]);
 }
 
 /// The limit cuts a line in two. When there is room again, the next line begins on a line of its own, behind the number

@@ -62,7 +62,7 @@ async fn an_account_service_that_is_away_or_answers_wrongly_is_named() {
     for (reply, words, advice) in [
         (Reply::Status(401), "401", "audience"),
         (Reply::Text("{\"user_id\":\"u-1\"}"), "takes a random password", "docs/accounts.md"),
-        (Reply::Stalled, "no usable answer", "let this machine reach it"),
+        (Reply::STALLED, "no usable answer", "let this machine reach it"),
     ] {
         service.misbehave(reply);
         let said = Report::of(&bed.configuration).await.advice("accounts", "fault", words);

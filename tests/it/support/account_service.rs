@@ -2,7 +2,6 @@
 //! get a server that keeps each call and misbehaves in what it answers.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
@@ -21,7 +20,6 @@ use wxmint_simulator::AccountBook;
 
 use super::locked;
 
-const FOREVER: Duration = Duration::from_secs(60);
 const HUGE: usize = 10 << 20;
 
 /// A reply in place of the answer. The call has been carried out all the same.
@@ -34,10 +32,7 @@ pub(crate) enum Reply {
     /// 307 to the same path below `/elsewhere`.
     Redirect,
     Huge,
-    /// The head, and then a byte every 100 ms.
-    Drip,
     Lost,
-    Stalled,
     /// 503 of whatever stands before it: the call is not carried out.
     #[allow(dead_code, reason = "of the campaign")]
     Away,
@@ -46,6 +41,11 @@ pub(crate) enum Reply {
     /// The right answer, once the test lets it go.
     #[allow(dead_code, reason = "not of the campaign")]
     Held(Arc<Notify>),
+}
+
+impl Reply {
+    /// No answer for longer than anybody waits.
+    pub(crate) const STALLED: Self = Self::Late(Duration::from_secs(60));
 }
 
 #[derive(Debug, Clone)]
@@ -183,13 +183,11 @@ async fn misbehaved(reply: Reply, request: &HttpRequest, answer: Value, sent: Ht
             HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, place)).finish()
         }
         Reply::Huge => HttpResponse::Ok().body(format!(r#"{{"user_id":"{}"}}"#, "a".repeat(HUGE))),
-        Reply::Drip => HttpResponse::Ok().body(SizedStream::new(600, drip())),
-        Reply::Lost => HttpResponse::Ok().body(SizedStream::new(600, stream::once(async { Err(broken()) }))),
-        Reply::Away => HttpResponse::ServiceUnavailable().finish(),
-        Reply::Stalled => {
-            sleep(FOREVER).await;
-            sent
+        Reply::Lost => {
+            let broken = async { Err(io::Error::from(io::ErrorKind::ConnectionReset)) };
+            HttpResponse::Ok().body(SizedStream::new(600, stream::once(broken)))
         }
+        Reply::Away => HttpResponse::ServiceUnavailable().finish(),
         Reply::Held(go) => {
             go.notified().await;
             sent
@@ -199,17 +197,6 @@ async fn misbehaved(reply: Reply, request: &HttpRequest, answer: Value, sent: Ht
             sent
         }
     }
-}
-
-fn broken() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "a fault of the test's")
-}
-
-fn drip() -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
-    stream::unfold((), |()| async {
-        sleep(Duration::from_millis(100)).await;
-        Some((Ok(Bytes::from_static(b" ")), ()))
-    })
 }
 
 impl State {

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use super::{PATIENCE, Process};
+
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -27,6 +29,14 @@ impl Ended {
         // Whoever refuses at once reads nothing, and the pipe breaks.
         _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         child.wait_with_output().expect("its end").into()
+    }
+
+    /// The same where it might not end.
+    pub(crate) async fn within_patience(command: &mut Command) -> Self {
+        let mut process = Process::spawn("wxmint", command);
+        let code = process.end(PATIENCE).await.code();
+        let [stdout, stderr] = [process.stdout(), process.stderr()].map(|lines| lines.join("\n"));
+        Self { code, stdout, stderr }
     }
 
     pub(crate) fn said(&self) -> String {
