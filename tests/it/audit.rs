@@ -51,14 +51,8 @@ impl Watched {
     /// `wxmint users`, which notes what it does in the same file.
     fn users(&self, words: &[&str]) {
         let mut command = command_on(&self.bed.redis.url(), &[&["users"], words].concat());
-        let output = command.env("WXMINT_AUDIT", format!("file:{}", self.path().display())).output();
-        let output = output.expect("wxmint runs");
-        assert!(output.status.success(), "{}", said(&output));
-    }
-
-    async fn try_password(&self, person: &str, name: &str, password: &str) -> Answer {
-        let code = self.bed.mint_code(person).await;
-        self.bed.service().log_in_with(&json!({"code": code, "username": name, "password": password})).await
+        command.env("WXMINT_AUDIT", format!("file:{}", self.path().display()));
+        Ended::of(&mut command, "").expect_success();
     }
 }
 
@@ -78,7 +72,7 @@ fn documented() -> BTreeSet<(i64, String)> {
 /// Has each act of a person and of an operator succeed, and some refused.
 async fn every_act(watched: &Watched) {
     let service = watched.bed.service();
-    let login = watched.try_password("lin", "mei", PASSWORD).await.expect_login();
+    let login = watched.bed.log_in_with("lin", password_of("mei")).await.expect_login();
     let (user, token) = (login.member("user_id"), login.member("access_token"));
     service.login("made-up-code").await.expect_problem(400, "code_invalid");
     every_act_of_a_scan(watched, &login).await;
@@ -89,7 +83,7 @@ async fn every_act(watched: &Watched) {
     let again = watched.bed.for_good(async || watched.bed.log_in("lin").await).await;
     assert_eq!(service.unbind(&again.member("access_token")).await.status, 204);
     service.unbind(&again.member("access_token")).await.expect_problem(401, "invalid_token");
-    let last = watched.bed.for_good(async || watched.try_password("lin", "mei", PASSWORD).await).await;
+    let last = watched.bed.for_good(async || watched.bed.log_in_with("lin", password_of("mei")).await).await;
     service.ask("POST", "/logout", &last.member("access_token"), &json!({"everywhere": true})).await;
     watched.bed.for_good(async || watched.bed.log_in("lin").await).await;
 
@@ -227,8 +221,7 @@ async fn in_the_log_the_members_stand_beside_those_of_a_line_and_text_is_for_peo
 
     // RUST_LOG does not silence them.
     let mut command = command_on(&bed.redis.url(), &["users", "end", &user]);
-    let output = command.env("WXMINT_LOG_FORMAT", "text").env("RUST_LOG", "off").output().expect("wxmint runs");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let text = Ended::of(command.env("WXMINT_LOG_FORMAT", "text").env("RUST_LOG", "off"), "").stderr;
     assert!(text.contains(" INFO audit: end by=command:") && text.trim().ends_with(&format!("user={user}")), "{text}");
 }
 
@@ -265,12 +258,12 @@ async fn a_request_whose_client_hangs_up_is_noted_all_the_same() {
 async fn the_story_of_an_attack_is_read_back_by_the_command_of_the_page() {
     let watched = Watched::start(TestBed::builder().users(&["mei"]).env("WXMINT_LIMIT_USERNAME", "3/1h")).await;
     for _ in 0..3 {
-        watched.try_password("wang", "mei", WRONG_PASSWORD).await.expect_problem(403, "invalid_credentials");
+        watched.bed.log_in_with("wang", wrong_password_of("mei")).await.expect_problem(403, "invalid_credentials");
     }
-    watched.try_password("wang", "mei", WRONG_PASSWORD).await.expect_problem(429, "rate_limited");
+    watched.bed.log_in_with("wang", wrong_password_of("mei")).await.expect_problem(429, "rate_limited");
     // As if the hour had passed.
     watched.bed.redis.command::<()>(&["FLUSHALL"]);
-    let stolen = watched.try_password("wang", "mei", PASSWORD).await.expect_login();
+    let stolen = watched.bed.log_in_with("wang", password_of("mei")).await.expect_login();
     let user = stolen.member("user_id");
     watched.users(&["end", &user]);
     watched.bed.service().unbind(&stolen.member("access_token")).await.expect_problem(401, "invalid_token");
@@ -286,9 +279,7 @@ async fn the_story_of_an_attack_is_read_back_by_the_command_of_the_page() {
     let person = last["unmapped"]["person"].as_str().expect("a person").to_owned();
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{command} audit.jsonl"), "sh", &person, &user]).current_dir(watched.folder.path());
-    let output = shell.output().expect("sh");
-    assert!(output.status.success(), "{}", said(&output));
-    let found = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found = Ended::of(&mut shell, "").expect_success().stdout;
     assert_eq!(acts(&found), acts(told), "{found}");
 }
 

@@ -124,8 +124,7 @@ async fn a_bound_person_is_nobody_elses_and_a_user_with_a_person_takes_no_other(
     is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
     business.log_in("lin", &password_of("bob")).await.expect_problem(409, "already_bound");
     business.log_in("mei", &password_of("alice")).await.expect_problem(409, "already_bound");
-    let wrong = json!({"username": "bob", "password": WRONG_PASSWORD});
-    business.log_in("lin", &wrong).await.expect_problem(403, "invalid_credentials");
+    business.log_in("lin", &wrong_password_of("bob")).await.expect_problem(403, "invalid_credentials");
 
     is_users(&business.silent("lin").await, "alice");
     business.silent("mei").await.expect_problem(403, "binding_required");

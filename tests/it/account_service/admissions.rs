@@ -1,7 +1,7 @@
 //! `WXMINT_ACCOUNTS_CHECK=true`: the account service is asked at each login whether the user may log in, and for
 //! claims.
 
-use super::logins::{alice, log_in, warning};
+use super::logins::{alice, warning};
 use crate::support::prelude::*;
 
 /// With lin bound to alice.
@@ -9,7 +9,7 @@ async fn bound() -> (AccountService, TestBed) {
     let service = AccountService::start();
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("WXMINT_ACCOUNTS_CHECK", "true");
     let bed = bed.start().await;
-    log_in(&bed, "lin", alice("wonderland")).await.expect_login();
+    bed.log_in_with("lin", alice("wonderland")).await.expect_login();
     service.take_calls();
     (service, bed)
 }
@@ -40,7 +40,7 @@ async fn the_token_has_the_claims_of_the_service_from_the_next_login_on_and_whom
     service.book().shut_out("user-alice");
     let refused = bed.log_in("lin").await.expect_problem(403, "user_blocked");
     assert!(!refused.body.contains("alice"), "{refused:?}");
-    log_in(&bed, "lin", alice("wonderland")).await.expect_problem(403, "user_blocked");
+    bed.log_in_with("lin", alice("wonderland")).await.expect_problem(403, "user_blocked");
     let counted = "wxmint_accounts_request_duration_seconds_count{call=\"check_login\",outcome=\"ok\"}";
     assert_eq!(bed.service().metric(counted).await, 6.0);
 }

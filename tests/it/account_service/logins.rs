@@ -3,14 +3,6 @@
 use super::Reply;
 use crate::support::prelude::*;
 
-/// A login with these members beside a fresh code, or beside what stands in its place.
-pub(super) async fn log_in(bed: &TestBed, person: &str, mut members: Value) -> Answer {
-    if members["bind_ticket"].is_null() {
-        members["code"] = bed.mint_code(person).await.into();
-    }
-    bed.service().log_in_with(&members).await
-}
-
 pub(super) fn alice(password: &str) -> Value {
     json!({"username": "alice", "password": password})
 }
@@ -21,10 +13,10 @@ async fn a_password_binds_and_from_then_on_the_service_is_not_asked_and_what_sig
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("RUST_LOG", "trace").start().await;
     let ticket = bed.log_in("lin").await.expect_problem(403, "binding_required").member("bind_ticket");
     assert!(service.calls().is_empty());
-    log_in(&bed, "lin", alice("a guess")).await.expect_problem(403, "invalid_credentials");
+    bed.log_in_with("lin", alice("a guess")).await.expect_problem(403, "invalid_credentials");
     let mut with_ticket = alice("wonderland");
     with_ticket["bind_ticket"] = ticket.into();
-    let bound = log_in(&bed, "lin", with_ticket).await.expect_login();
+    let bound = bed.service().log_in_with(&with_ticket).await.expect_login();
     assert_eq!((bound.member("user_id").as_str(), &bound.json()["new_user"]), ("user-alice", &json!(false)));
 
     let calls = service.take_calls();
@@ -51,7 +43,7 @@ async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
     let tls = Terminator::before(service.address).await;
     let url = format!("https://{}/wxmint", tls.address);
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).start().await;
-    let answer = log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
+    let answer = bed.log_in_with("lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
     let event = warning(&bed, &answer.member("request_id")).await;
     assert!(service.calls().is_empty() && event.contains("certificate"), "{event}");
 
@@ -60,5 +52,5 @@ async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
     fs::write(&bundle, &tls.certificate).expect("written");
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).env("SSL_CERT_FILE", &bundle.to_string_lossy());
     let bed = bed.start().await;
-    log_in(&bed, "lin", alice("wonderland")).await.expect_login();
+    bed.log_in_with("lin", alice("wonderland")).await.expect_login();
 }

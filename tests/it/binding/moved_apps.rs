@@ -70,9 +70,8 @@ async fn a_person_whose_unionid_changes_stays_the_same_user_and_both_unionids_na
     is_users(&business.silent("lin").await, "alice");
     assert_eq!(business.logged(CHANGED).len(), 1, "said once");
 
-    let exported = command_on(&business.bed.redis.url(), &["bindings", "export"]).output().expect("wxmint runs");
-    assert!(exported.status.success(), "{}", said(&exported));
-    let lines = String::from_utf8(exported.stdout).expect("UTF-8");
+    let mut export = command_on(&business.bed.redis.url(), &["bindings", "export"]);
+    let lines = Ended::of(&mut export, "").expect_success().stdout;
     assert!(lines.contains(&after) && !lines.contains(&before), "the unionid of today: {lines}");
 
     // The other app has not been moved yet, and knows the person by the unionid of before.

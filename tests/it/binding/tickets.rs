@@ -17,10 +17,6 @@ pub(super) async fn redeem(business: &Business, ticket: &str, more: &Value) -> A
     business.post(&body).await
 }
 
-fn wrong_password_of(name: &str) -> Value {
-    json!({"username": name, "password": WRONG_PASSWORD})
-}
-
 #[tokio::test]
 async fn who_is_asked_binds_by_ticket_and_password_without_another_code() {
     let business = Business::start().await;

@@ -75,7 +75,7 @@ pub(crate) use self::sidecar::{Metrics, Sidecar, SidecarSettings};
 pub(crate) use self::simulator::Simulator;
 pub(crate) use self::terminal::Terminal;
 pub(crate) use self::tls::{Authority, Terminator};
-pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of};
+pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of, wrong_password_of};
 pub(crate) use self::wait::{eventually, until};
 pub(crate) use self::wire::{Impatient, Pace, Received, wire_request};
 
