@@ -72,7 +72,7 @@ impl Call {
 pub(crate) struct AccountService {
     state: Arc<Mutex<State>>,
     pub(crate) address: SocketAddr,
-    handle: ServerHandle,
+    _server: Serving,
 }
 
 struct State {
@@ -85,12 +85,10 @@ struct State {
 impl AccountService {
     /// With a user `alice`, whose password is `wonderland` and whose user id is `user-alice`.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address");
         let book = AccountBook::with([("alice", "wonderland", "13800138001")]);
         let state = Arc::new(Mutex::new(State { book, calls: Vec::new(), once: None, always: None }));
-        let handle = serve(listener, Arc::clone(&state), take);
-        Self { state, address, handle }
+        let (address, server) = serve(Arc::clone(&state), take);
+        Self { state, address, _server: server }
     }
 
     /// As `WXMINT_ACCOUNTS` has it: with a path.
@@ -133,20 +131,25 @@ impl AccountService {
     }
 }
 
-impl Drop for AccountService {
+/// A server that ends when this is dropped.
+pub(super) struct Serving(ServerHandle);
+
+impl Drop for Serving {
     fn drop(&mut self) {
         // The server's own thread carries it out.
-        drop(self.handle.stop(false));
+        drop(self.0.stop(false));
     }
 }
 
-/// Has `answer` answer every request, on a thread of its own.
-pub(super) fn serve<S, H, A>(listener: TcpListener, state: Arc<S>, answer: H) -> ServerHandle
+/// Has `answer` answer every request, on a thread of its own; the server's address.
+pub(super) fn serve<S, H, A>(state: Arc<S>, answer: H) -> (SocketAddr, Serving)
 where
     S: Send + Sync + 'static,
     H: Handler<A, Output = HttpResponse> + Send,
     A: FromRequest + 'static,
 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
     let (tells, told) = mpsc::channel();
     thread::spawn(move || {
         let app =
@@ -158,7 +161,7 @@ where
             server.await
         })
     });
-    told.recv().expect("a server")
+    (address, Serving(told.recv().expect("a server")))
 }
 
 async fn take(request: HttpRequest, body: Bytes, state: web::Data<Mutex<State>>) -> HttpResponse {

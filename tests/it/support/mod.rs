@@ -3,6 +3,7 @@
 //! Everything that is started is valid by default, so that a test names only what it spoils. Nothing here sleeps and
 //! hopes: waits end when their condition holds, and fail at their deadline.
 
+mod accepting;
 mod account_service;
 mod answer;
 pub(crate) mod audit;
@@ -48,7 +49,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tempfile::TempDir;
 
-pub(crate) use self::account_service::{AccountService, Call, Reply};
+pub(crate) use self::accepting::Accepting;
+pub(crate) use self::account_service::{AccountService, Reply};
 pub(crate) use self::answer::{Answer, Http};
 pub(crate) use self::bed::{Builder, Reachable, TestBed};
 pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
