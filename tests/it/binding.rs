@@ -23,10 +23,6 @@ impl Business {
         Self { bed: builder.envs(environment).start().await }
     }
 
-    async fn post(&self, body: &Value) -> Answer {
-        self.bed.service().log_in_with(body).await
-    }
-
     /// A login in an app by a fresh code, with `more` beside it.
     async fn log_in_at(&self, app: &str, person: &str, more: &Value) -> Answer {
         self.bed.log_in_at(app, person, more.clone()).await
@@ -40,13 +36,9 @@ impl Business {
         self.log_in(person, &json!({})).await
     }
 
-    async fn unbind(&self, token: &str) -> Answer {
-        self.bed.service().unbind(token).await
-    }
-
     /// Dissolves the binding that the token of `login` is of.
     async fn dissolve(&self, login: &Answer) {
-        let answer = self.unbind(&login.member("access_token")).await;
+        let answer = self.bed.service().unbind(&login.member("access_token")).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
     }
 
@@ -134,14 +126,11 @@ async fn a_bound_person_is_nobody_elses_and_a_user_with_a_person_takes_no_other(
 #[tokio::test]
 async fn what_the_backend_does_not_take_is_refused_by_name_before_wechat_is_asked() {
     let phone = json!({"phone_code": "a-code-of-the-button"});
-    for (accounts, refused) in [
-        ("auto", vec![(password_of("alice"), "password"), (phone.clone(), "phone_code")]),
-        ("", vec![(phone, "phone_code")]),
+    for (environment, refused) in [
+        (&[("WXMINT_ACCOUNTS", "auto")][..], vec![(password_of("alice"), "password"), (phone.clone(), "phone_code")]),
+        (&[], vec![(phone, "phone_code")]),
     ] {
-        let business = match accounts {
-            "" => Business::start().await,
-            _ => Business::with(&[("WXMINT_ACCOUNTS", accounts)]).await,
-        };
+        let business = Business::with(environment).await;
         for (more, field) in refused {
             let refused = business.log_in("lin", &more).await.expect_problem(400, "invalid_request");
             assert!(refused.member("detail").contains(&format!("`{field}`")), "{refused:?}");

@@ -128,7 +128,7 @@ async fn a_file_that_cannot_be_used_is_told_with_the_line_and_without_a_value() 
             let ended = Ended::of(command.current_dir(configuration.path("")), "").expect_end(code, &[sentence]);
             assert!(!ended.said().contains("hunter"), "{words:?}: {ended:?}");
         }
-        // These read no settings.
+        // These commands read no settings.
         for words in [&["man"][..], &["init", "--demo", "--dir", "new"], &["--help"]] {
             Ended::of(&mut of(&configuration.path(""), words), "").expect_success();
         }
