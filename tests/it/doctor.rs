@@ -43,8 +43,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Runs it in the environment of a configuration, none of whose secrets it prints, nor writes to its log at the level
-    /// that says most.
+    /// Runs it in the environment of a configuration, none of whose secrets it prints or writes to its log, at the
+    /// level that says most.
     pub(crate) async fn of(configuration: &Configuration) -> Self {
         let mut command = configuration.command_of(&["doctor", "--json"]);
         command.env("RUST_LOG", "trace");

@@ -13,7 +13,7 @@ use crate::user_data::wechat::{exchange_elsewhere, session_key};
 const LONGEST: usize = 16 * 1024;
 
 /// Python's HMAC-SHA256 of the JSON text `data`, which Python decodes itself. Others can see a command line.
-pub(super) fn by_python(key: &str, data: &str) -> String {
+fn by_python(key: &str, data: &str) -> String {
     let program = "import sys, json, hmac; key, data = sys.stdin.read().split('\\n', 1); \
                    print(hmac.new(key.encode(), json.loads(data).encode('utf-8'), 'sha256').hexdigest())";
     let mut python = Command::new("python3")

@@ -1,5 +1,5 @@
-//! One person in several mini programs of an owner: what a unionid joins, and what it leaves alone, also where it changes
-//! because its owner moves a mini program to another Open Platform account (decision 0020).
+//! One person in several mini programs of an owner: what a unionid joins, and what it leaves alone, also where it
+//! changes because a mini program is moved to another Open Platform account (decision 0020).
 
 use super::{Business, OTHER_APPID, is_users};
 use crate::support::prelude::*;

@@ -13,8 +13,8 @@ const CALL: &str = r"(?x) redis \. p?call \( '
     |   (?: EXPIRE|GET|HDEL|HEXISTS|HGET|HGETALL|HINCRBY|HLEN|HMGET|HSET|HSETNX|PERSIST|PEXPIRE|PEXPIREAT|SET|TTL
           |XADD|ZADD|ZRANGE|ZREMRANGEBYSCORE|ZSCORE )',\ KEYS\[[1-9]\][,)]
     |   DEL' (?: ,\ KEYS\[[1-9]\] )+ \) )";
-/// What remains without such calls must not call Redis or name a key. The other words would give a script the library,
-/// or code that is not in its text, under a name that no proxy sees.
+/// Nothing of this may remain without such calls. The words behind the first two would give a script the library, or
+/// code that is not in its text, under a name that no proxy sees.
 const HIDDEN: &str = r"redis|KEYS|\b(?:_G|getfenv|load|loadstring|dofile|require)\b";
 
 /// Why a proxy would refuse the script. Strings of ours hold neither these words nor `--`.

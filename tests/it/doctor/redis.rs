@@ -73,7 +73,7 @@ fn has_the_user_of_the_page(bed: &mut TestBed) {
     bed.configuration.set("WXMINT_REDIS_URL", &url);
 }
 
-/// No login needs the rights to look for people, and without them the tokens of people whose merchant leaves stay valid.
+/// No login needs the rights to look for people. Without them the tokens of people whose merchant leaves stay valid.
 #[tokio::test]
 async fn with_a_platform_clients_of_merchants_are_known_and_the_rights_to_look_for_people_are_granted_by_the_advice() {
     let builder = TestBed::builder().redis_password(REDIS_PASSWORD).clients(&two_pages());
