@@ -81,7 +81,7 @@ pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of, w
 pub(crate) use self::wait::{eventually, until};
 pub(crate) use self::wire::{Impatient, Pace, Received, wire_request};
 
-/// Most tests need all of these.
+/// The names that most tests use.
 pub(crate) mod prelude {
     pub(crate) use std::collections::{BTreeMap, BTreeSet};
     pub(crate) use std::path::{Path, PathBuf};
