@@ -5,9 +5,9 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use tokio::time::timeout;
 use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
-use wxmint_store::{Ended, ReadEnds, StoreError};
+use wxmint_store::{ReadEnds, StoreError};
 use wxmint_telemetry::bounded;
-use wxmint_verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
+use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
 use super::feed_pages::{CACHED, Lane, Made, cursor};
 use super::state::IssuerWorker;
@@ -97,19 +97,7 @@ impl super::Issuer {
             cursor: cursor::for_place(&read.cursor, &self.vault.load_full()),
             more: read.more,
             keep: read.keep.as_secs(),
-            ended: read.ends.iter().map(|ended| published(iss, ended)).collect(),
+            ended: read.ends.iter().map(|ended| ended.published(iss)).collect(),
         }
-    }
-}
-
-/// The form for verifiers, which names nobody.
-fn published(iss: &str, ended: &Ended) -> End {
-    match ended {
-        Ended::User { user, before } => End::User { user: EndHash::of_user(iss, user), before: *before },
-        Ended::UserInApp { user, app, before } => {
-            End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before: *before }
-        }
-        Ended::Token { id, expires_at, .. } => End::Token { token: EndHash::of_token(iss, id), expires: *expires_at },
-        Ended::Key { kid } => End::Key { kid: kid.clone() },
     }
 }

@@ -10,15 +10,10 @@ use wxmint::accounts::Named;
 use super::books::Books;
 use super::request::{Backend, Kind, Outcome, Visit, Wish};
 use crate::stepping::{About, LOST, Step};
-
-type Held = Result<(), String>;
+use crate::{Held, hold};
 
 /// No request of a world as small as these has need of more.
 const MAX_STEPS: u32 = 150;
-
-fn hold(holds: bool, law: impl FnOnce() -> String) -> Held {
-    if holds { Ok(()) } else { Err(law()) }
-}
 
 /// A person goes from free to intended to bound to leaving to free, and each way has its reason.
 pub(crate) fn of_a_change(person: &Person, before: &BindingState, party: &Party, books: &Books) -> Held {
