@@ -28,11 +28,8 @@ const PAUSE: Duration = Duration::from_secs(1);
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
 pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let after = pairs(request.query_string())
-        .into_iter()
-        .find(|(name, _)| name == "after")
-        .map(|(_, cursor)| cursor)
-        .unwrap_or_default();
+    let after = pairs(request.query_string()).into_iter().find(|(name, _)| name == "after");
+    let after = after.map(|(_, cursor)| cursor).unwrap_or_default();
     let after = cursor::known(&after, &worker.issuer.vault.load_full());
     let client = limit_key(worker.issuer.proxies.client_of(&request));
     let body = match page(after, &client, &worker).await? {

@@ -1,11 +1,16 @@
 //! Choices: random at first, then replayed and made smaller, so that what fails is shown in a form that can be read.
 
+use std::time::{Duration, Instant};
+
+/// How long choices are made smaller.
+const WORTH_IT: Duration = Duration::from_secs(30);
+
 /// A source of choices. 0 is always the simplest, and what a replay that has run out yields.
 pub(crate) struct Draws {
     made: Vec<u64>,
     next: usize,
     random: Option<fastrand::Rng>,
-    /// What came of them, for whoever reads of a failure.
+    /// The acts that came of them, for whoever reads of a failure.
     pub(crate) story: Vec<String>,
 }
 
@@ -53,10 +58,9 @@ impl Draws {
 
     /// Smaller choices with which `property` does not hold either, and what it says then. It says `why` now.
     pub(crate) fn made_small<T>(self, why: String, property: impl Fn(&mut Self) -> Result<T, String>) -> String {
-        let (mut made, mut why, mut attempts_left) = (self.made, why, 4_000);
+        let (mut made, mut why, until) = (self.made, why, Instant::now() + WORTH_IT);
         let mut fails = |made: Vec<u64>| {
-            attempts_left -= 1;
-            let why = property(&mut Self::replay(made.clone())).err().filter(|_| attempts_left > 0)?;
+            let why = (Instant::now() < until).then(|| property(&mut Self::replay(made.clone())).err())??;
             Some((made, why))
         };
         loop {

@@ -95,15 +95,15 @@ impl FromStr for Ended {
 impl Ended {
     /// The form for verifiers of this issuer, which names nobody.
     pub fn published(&self, iss: &str) -> End {
-        match self {
-            Self::User { user, before } => End::User { user: EndHash::of_user(iss, user), before: *before },
-            Self::UserInApp { user, app, before } => {
-                End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before: *before }
+        match *self {
+            Self::User { ref user, before } => End::User { user: EndHash::of_user(iss, user), before },
+            Self::UserInApp { ref user, ref app, before } => {
+                End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before }
             }
-            Self::Token { id, expires_at, .. } => {
-                End::Token { token: EndHash::of_token(iss, id), expires: *expires_at }
+            Self::Token { ref id, expires_at: expires, .. } => {
+                End::Token { token: EndHash::of_token(iss, id), expires }
             }
-            Self::Key { kid } => End::Key { kid: kid.clone() },
+            Self::Key { ref kid } => End::Key { kid: kid.clone() },
         }
     }
 

@@ -132,7 +132,7 @@ pub(crate) struct Party {
 }
 
 /// The facts while a request was under way: by these its answer is judged.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Evidence {
     began: u64,
     /// When the request was given up, if a step of it is still on its way.
@@ -163,17 +163,11 @@ impl Evidence {
     pub(crate) fn at_first(visit: &Visit, books: &Books) -> Self {
         let mut evidence = Self {
             began: books.now,
-            gone: None,
-            steps: 0,
-            deserted: BTreeSet::new(),
-            holders: BTreeSet::new(),
-            refusable: false,
             taken: is_taken(visit, books),
-            free: false,
             own: books.user_of(&visit.person),
             barred: bar(visit, books),
-            blocked: BTreeSet::new(),
             invited: invitation(visit, books),
+            ..Self::default()
         };
         evidence.grow(visit, books);
         evidence

@@ -1,29 +1,26 @@
-//! All of Redis is lost at any step, where user ids are drawn: whoever logs in afterwards is one user from then on, who
-//! stands on that user's list, also if a request goes on whose first steps were lost.
+//! The whole store is lost at any step, where user ids are drawn: whoever logs in afterwards is one user from then on,
+//! who stands on that user's list, also if a request goes on whose first steps were lost.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
 use wxmint_ids::UserId;
+use wxmint_store::Store;
 
-use super::emptied;
 use super::request::{Backend, Kind, Outcome, Request, Visit, Wish};
 use super::world::{parse, person};
 use crate::draws::Draws;
 use crate::stepping::{Call, Stores};
-use crate::support::RedisServer;
-use crate::{Held, Scheduled, play, prove, runtime};
+use crate::{Held, Scheduled};
 
-const CASES: u64 = 400;
 const HUMANS: usize = 2;
 const APPS: usize = 2;
 
-struct World<'a> {
+pub(super) struct World<'a> {
     draws: &'a mut Draws,
     runtime: &'a Runtime,
-    redis: &'a RedisServer,
+    empty: &'a dyn Fn() -> Vec<Rc<dyn Store>>,
     stores: Stores,
     backend: Backend,
     in_flight: Vec<Login>,
@@ -78,7 +75,7 @@ impl Scheduled for World<'_> {
             }
         }
         for (who, user) in &self.users {
-            let list = self.runtime.block_on(self.stores[0].people_of(user)).expect("a list").unwrap_or_default();
+            let list = self.runtime.block_on(self.stores.all()[0].people_of(user)).expect("a list").unwrap_or_default();
             if !list.contains(&person(who / APPS, who % APPS)) {
                 return Err(format!("{who} is not on the list of {user}"));
             }
@@ -87,10 +84,16 @@ impl Scheduled for World<'_> {
     }
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
+    pub(super) fn draw(draws: &'a mut Draws, runtime: &'a Runtime, empty: &'a dyn Fn() -> Vec<Rc<dyn Store>>) -> Self {
+        let backend = Backend::new(draws.one_of(&[Kind::Auto, Kind::Service]));
+        let (stores, in_flight, users) = (Stores::of(empty()), Vec::new(), BTreeMap::new());
+        Self { draws, runtime, empty, stores, backend, in_flight, number: 0, losses: 0, users }
+    }
+
     fn lose(&mut self) {
         self.draws.note("everything is lost".into());
-        self.redis.command::<()>(&["FLUSHALL"]);
+        self.stores.are_replaced((self.empty)());
         self.losses += 1;
         self.users.clear();
     }
@@ -129,14 +132,4 @@ impl World<'_> {
             _ => Ok(()),
         }
     }
-}
-
-#[test]
-fn who_logs_in_after_everything_was_lost_is_one_user_from_then_on() {
-    let (runtime, redis) = (&runtime(), &RedisServer::with(Vec::new, ""));
-    prove(CASES, "losses", |draws| {
-        let backend = Backend::new(draws.one_of(&[Kind::Auto, Kind::Service]));
-        let (stores, in_flight, users): (Stores, _, _) = (Rc::new([emptied(redis)]), Vec::new(), BTreeMap::new());
-        play(World { draws, runtime, redis, stores, backend, in_flight, number: 0, losses: 0, users })
-    });
 }

@@ -94,7 +94,7 @@ pub(crate) struct Request {
 impl Request {
     /// It waits before its first step.
     pub(crate) fn begin(stores: &Stores, backend: &Backend, visit: Visit) -> Call<Outcome> {
-        let (stores, backend) = (Rc::clone(stores), backend.clone());
+        let (stores, backend) = (stores.clone(), backend.clone());
         Call::new(|steps| Self { store: Stepwise { stores, steps }, backend, visit }.serve())
     }
 

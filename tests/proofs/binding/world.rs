@@ -173,7 +173,7 @@ impl<'a> World<'a> {
             barred: BTreeSet::new(),
             undisturbed: true,
             is_at_rest: false,
-            books: Books::new(people),
+            books: Books { people, ..Books::default() },
             setup,
         }
     }
@@ -293,7 +293,7 @@ impl<'a> World<'a> {
         let (before, list, holder) = (self.states(), self.list_of(about), self.holder_of(about));
         let said = self.runtime.block_on(step.take(is_heard));
         self.draws.note(format!("{}: {} -> {said}", party.visit.number, step.text()));
-        self.runtime.block_on(self.books.look(&*self.stores[0], about));
+        self.runtime.block_on(self.books.look(&*self.stores.all()[0], about));
         for (person, before) in self.books.people.iter().zip(&before) {
             laws::of_a_change(person, before, party, &self.books)?;
         }
@@ -325,7 +325,7 @@ impl<'a> World<'a> {
 
     fn set_blocked(&mut self, user: &UserId, blocked: bool) {
         self.draws.note(format!("{user} is {}", if blocked { "blocked" } else { "let in again" }));
-        for store in &*self.stores {
+        for store in self.stores.all() {
             self.runtime.block_on(store.set_blocked(user, blocked)).expect("a number");
         }
     }

@@ -6,7 +6,7 @@ use wxmint_verify::{Claims, ends::Endable};
 
 use super::store::{Millis, SECOND};
 use super::verifiers::{ISSUER, Verifier, at};
-use super::world::World;
+use super::world::{USERS, World};
 use crate::{Held, hold};
 
 /// A token as far as ends are concerned.
@@ -66,6 +66,15 @@ impl End {
 /// The requests and the answers, as a bystander with the true clock writes it down.
 #[derive(Default)]
 pub(crate) struct Books {
+    pub(crate) tokens: Vec<(Token, Endable)>,
+    /// The latest date ahead of the store's clock that a token of each user has got, and the same without those that a
+    /// failover would take back.
+    pub(crate) dated: [i64; USERS],
+    pub(crate) confirmed: [i64; USERS],
+    /// A token that nobody should have been given.
+    pub(crate) dead_on_arrival: Option<TokenId>,
+    /// How many pages verifiers have accepted.
+    pub(crate) accepted: usize,
     /// The ends of some request, answered or not.
     pub(crate) begun: Vec<End>,
     /// The ends that were answered, and when.
@@ -74,14 +83,14 @@ pub(crate) struct Books {
 
 impl World<'_> {
     pub(crate) fn check(&mut self) -> Held {
-        if let Some(token) = &self.dead_on_arrival {
+        if let Some(token) = &self.books.dead_on_arrival {
             return Err(format!("{token} was issued although it was ended"));
         }
         for number in 0..self.verifiers.len() {
             self.verifiers[number].hear(self.now);
             let verifier = &self.verifiers[number];
             let (ends, clock) = (verifier.feed.ends(), self.now + verifier.clock);
-            let valid = self.tokens.iter().filter(|(token, _)| token.is_valid(clock));
+            let valid = self.books.tokens.iter().filter(|(token, _)| token.is_valid(clock));
             for (token, endable) in valid {
                 self.judge(verifier, ends.has_ended(endable), token)
                     .map_err(|law| format!("verifier {number}, {:?}: {law}", token.issued.id))?;

@@ -86,7 +86,7 @@ impl World<'_> {
     }
 
     pub(crate) fn begin(&mut self) {
-        let (token, tokens) = (self.draws.index(1_000), self.tokens.len());
+        let (token, tokens) = (self.draws.index(1_000), self.books.tokens.len());
         let user = self.draws.index(USERS);
         let person = self.draws.index(PEOPLE_OF_APP.len());
         let wish = match (self.draws.below(16), tokens) {
@@ -199,7 +199,7 @@ impl World<'_> {
         let dated = self.directly(async move |store: &dyn Store| store.date_token(&whose, &token, i64::MIN).await);
         request.iat = dated.unwrap_or(i64::MAX);
         if request.at < request.iat && request.iat <= request.latest {
-            self.dated[user] = self.dated[user].max(request.iat);
+            self.books.dated[user] = self.books.dated[user].max(request.iat);
         }
     }
 
@@ -212,7 +212,7 @@ impl World<'_> {
     }
 
     fn may_end_everything(&self, token: usize) -> bool {
-        let Token { person, generation, ref issued, .. } = self.tokens[token].0;
+        let Token { person, generation, ref issued, .. } = self.books.tokens[token].0;
         match self.state_of(issued) {
             TokenState::EndedWithUser { .. } => true,
             TokenState::Ended { .. } => false,
@@ -225,11 +225,11 @@ impl World<'_> {
     fn begin_to_end(&self, request: &Request) -> Stage {
         let call = match request.wish {
             Wish::Token(token) => {
-                let issued = self.tokens[token].0.issued.clone();
+                let issued = self.books.tokens[token].0.issued.clone();
                 self.call(async move |store: &dyn Store| store.end_token(&issued).await.map(|()| None))
             }
             Wish::Everywhere(token) => {
-                let Issued { user, issued_at, .. } = self.tokens[token].0.issued.clone();
+                let Issued { user, issued_at, .. } = self.books.tokens[token].0.issued.clone();
                 self.call(async move |store: &dyn Store| store.end_user(&user, Some(issued_at)).await.map(|()| None))
             }
             Wish::User(user) | Wish::Block { user, .. } => {
@@ -286,8 +286,8 @@ impl World<'_> {
                 if let Wish::Login { user, .. } = request.wish
                     && iat > request.at
                 {
-                    self.confirmed[user] = self.confirmed[user].max(iat);
-                    self.dated[user] = self.dated[user].max(iat);
+                    self.books.confirmed[user] = self.books.confirmed[user].max(iat);
+                    self.books.dated[user] = self.books.dated[user].max(iat);
                 }
                 self.requests.push(Request { stage: Stage::Issue, ..request });
             }
@@ -310,20 +310,20 @@ impl World<'_> {
         let (scope, second) = (self.scope_of(&request.wish), self.store_second());
         let before = match request.wish {
             Wish::Token(_) | Wish::Key => i64::MAX,
-            Wish::User(user) | Wish::Block { user, .. } => second.max(self.dated[user]),
+            Wish::User(user) | Wish::Block { user, .. } => second.max(self.books.dated[user]),
             Wish::Login { .. } if !self.one_login => return,
             // It ends those of its own token's second that came before it.
             Wish::Login { .. } => request.iat,
             Wish::Everywhere(token) => {
-                let Token { user, issued: Issued { issued_at: iat, .. }, .. } = self.tokens[token].0;
+                let Token { user, issued: Issued { issued_at: iat, .. }, .. } = self.books.tokens[token].0;
                 let is_ended = self.user_state(user).ended_before.is_some_and(|before| iat <= before);
-                if is_ended { iat } else { second.max(iat).max(self.dated[user]) }
+                if is_ended { iat } else { second.max(iat).max(self.books.dated[user]) }
             }
             Wish::Unbind { user, person, generation } => {
                 let people = self.directly(async move |store: &dyn Store| store.people_of(&user_id(user)).await);
                 let is_there = people.is_some_and(|people| people.contains(&person_id(person)));
                 let Binding::Leaving(_, left) = self.bindings[person] else { return };
-                if is_there && left == generation { request.at.max(self.dated[user]) } else { i64::MIN }
+                if is_there && left == generation { request.at.max(self.books.dated[user]) } else { i64::MIN }
             }
         };
         let first = request.ended.filter(|(_, failovers)| *failovers == self.failovers).map(|(before, _)| before);
@@ -344,8 +344,8 @@ impl World<'_> {
 
     fn scope_of(&self, wish: &Wish) -> Scope {
         match *wish {
-            Wish::Token(token) => Scope::Token(self.tokens[token].0.issued.id.clone()),
-            Wish::Everywhere(token) => Scope::User(self.tokens[token].0.user),
+            Wish::Token(token) => Scope::Token(self.books.tokens[token].0.issued.id.clone()),
+            Wish::Everywhere(token) => Scope::User(self.books.tokens[token].0.user),
             Wish::User(user) | Wish::Block { user, .. } => Scope::User(user),
             Wish::Login { person, user } | Wish::Unbind { person, user, .. } => Scope::App(user, PEOPLE_OF_APP[person]),
             Wish::Key => Scope::Key(0),
@@ -364,10 +364,10 @@ impl World<'_> {
         // A block ends tokens at once, and is written into the stream a moment later.
         let is_ended = !matches!(self.state_of(&token.issued), TokenState::People(_));
         if !is_ended_since && is_ended && !self.user_state(user).blocked {
-            self.dead_on_arrival = Some(token.issued.id.clone());
+            self.books.dead_on_arrival = Some(token.issued.id.clone());
         }
         let endable = token.endable(&self.keys.kids[key]);
-        self.tokens.push((token, endable));
+        self.books.tokens.push((token, endable));
     }
 
     fn answered(&mut self, request: &Request) {

@@ -21,7 +21,7 @@ use wxmint_telemetry::Metrics;
 use super::resp::{ask, command, text};
 use super::verifiers::at;
 use crate::DAY;
-use crate::stepping::{About, Answer, Call, Steps, Stepwise, What};
+use crate::stepping::{self, About, Answer, Call, Steps, Stepwise, What};
 use crate::support::prelude::*;
 
 /// Milliseconds since 1970 by the true clock, unless it says whose.
@@ -88,7 +88,7 @@ impl Stores {
     {
         let mut call = match self {
             Self::Memory(memory) => {
-                let stores: Rc<[Rc<dyn Store>]> = Rc::new([Rc::<Memory>::clone(memory)]);
+                let stores = stepping::Stores::of(vec![Rc::<Memory>::clone(memory)]);
                 let whole = |steps| async move { Stepwise { stores, steps }.step(NOTHING_BOUND, run).await };
                 Call::new(whole)
             }
@@ -137,7 +137,7 @@ pub(crate) struct Redis {
     /// In microseconds.
     clock: File,
     _folder: TempDir,
-    /// What the replica has.
+    /// The keys that the replica has.
     copied: Cell<Vec<Copied>>,
     /// The replica hears nothing of the primary, and confirms nothing.
     pub(crate) is_alone: Cell<bool>,

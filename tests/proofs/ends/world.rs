@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use actix_web::rt::Runtime;
-use wxmint_ids::{Person, TokenId, UserId};
+use wxmint_ids::{Person, UserId};
 use wxmint_store::{ENDS_KEPT, ReadEnds, Store, StoreError};
-use wxmint_verify::ends::{Endable, EndsPage, PAGE_LIFE, PageRefused};
+use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PageRefused};
 
 use super::draws::Draws;
-use super::laws::{Books, Token};
+use super::laws::Books;
 use super::requests::Request;
 use super::store::{Fate, Millis, SECOND, Stores};
 use super::verifiers::{ISSUER, Keys, Verifier};
@@ -78,17 +78,9 @@ pub(crate) struct World<'a> {
     /// How many requests have begun.
     pub(crate) begun: usize,
     pub(crate) requests: Vec<Request>,
-    pub(crate) tokens: Vec<(Token, Endable)>,
     pub(crate) books: Books,
-    /// The latest date ahead of the store's clock that a token of each user has got, and the same without those that a
-    /// failover would take back.
-    pub(crate) dated: [i64; USERS],
-    pub(crate) confirmed: [i64; USERS],
-    /// A token that nobody should have been given.
-    pub(crate) dead_on_arrival: Option<TokenId>,
     /// Every page that was made, for whoever plays it again.
     pages: Vec<String>,
-    pub(crate) accepted: usize,
     /// Failovers while much is under way, and no long pauses.
     is_hectic: bool,
     /// Nothing is lost any more.
@@ -133,7 +125,7 @@ impl Scheduled for World<'_> {
         }
         self.advance(17 * SECOND)?;
         self.check()?;
-        Ok(self.accepted)
+        Ok(self.books.accepted)
     }
 }
 
@@ -168,13 +160,8 @@ impl<'a> World<'a> {
             life,
             begun: 0,
             requests: Vec::new(),
-            tokens: Vec::new(),
             books: Books::default(),
-            dated: [i64::MIN; USERS],
-            confirmed: [i64::MIN; USERS],
-            dead_on_arrival: None,
             pages: Vec::new(),
-            accepted: 0,
             is_hectic,
             is_calm: false,
         };
@@ -209,7 +196,7 @@ impl<'a> World<'a> {
         self.set_clock();
         if let Some(redis) = self.stores.redis() {
             self.failovers += 1;
-            self.dated = self.confirmed;
+            self.books.dated = self.books.confirmed;
             self.books.answered.retain(|(end, _)| !end.by_login);
             redis.fail_over();
         }
@@ -288,7 +275,7 @@ impl<'a> World<'a> {
             };
             match self.verifiers[number].accept(&page, self.keys, self.now) {
                 Ok(more) => {
-                    self.accepted += 1;
+                    self.books.accepted += 1;
                     if !more {
                         return Ok(());
                     }

@@ -42,6 +42,6 @@ fn age(token: &Token, draws: &mut Draws) -> Millis {
 fn no_token_is_refused_for_its_key_within_the_promise() {
     prove(CASES, "tokens verified, and none refused", |draws| {
         let world = World::draw(draws);
-        verify_all(&world, draws).map_err(|why| format!("{why}\n{world}"))
+        verify_all(&world, draws).map_err(|why| format!("{why}\n{world:#?}"))
     });
 }

@@ -3,7 +3,7 @@
 use wxmint_keys::rotation::CACHE_SHARE_OF_LEAD;
 
 use super::draws::Draws;
-use super::world::{Millis, RELOAD, SECOND, Token, World, show};
+use super::world::{Millis, RELOAD, SECOND, Token, World, at};
 use crate::Held;
 
 const MINUTE: Millis = 60 * SECOND;
@@ -50,7 +50,7 @@ impl Kind {
             return Ok(());
         }
         let (kid, replica) = (&token.kid, token.replica);
-        let (issued, when, fetched) = (show(token.issued), show(when), show(copy.when));
+        let [issued, when, fetched] = [token.issued, when, copy.when].map(at);
         Err(format!(
             "{} refused at {when} a token that replica {replica} issued at {issued} with {kid}: \
              it knew {:?}, fetched at {fetched} from replica {}",
@@ -59,7 +59,7 @@ impl Kind {
     }
 }
 
-/// What a cache answers at `when`: a copy that somebody has asked for at any time before, if that is still fresh.
+/// The copy of a cache at `when`: somebody has asked for it at any time before, if it is still fresh.
 fn cached(world: &World, draws: &mut Draws, when: Millis) -> Fetched {
     let lead = world.policy.lead.num_milliseconds();
     let ago = draws.one_of(&[lead / Millis::from(CACHE_SHARE_OF_LEAD), lead]);

@@ -2,7 +2,7 @@
 //!
 //! Times are milliseconds since the epoch by the true clock, unless they are a `DateTime`: those are somebody's own.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
 use super::draws::Draws;
 use super::verifiers::{self, Fetched};
@@ -24,6 +24,7 @@ pub(crate) const RELOAD: Millis = 5 * SECOND;
 /// No rotator takes longer to write what it decided.
 const WRITE: Millis = 2 * SECOND;
 
+#[derive(Debug)]
 pub(crate) struct World {
     pub(crate) policy: RotationPolicy,
     /// By how much two clocks may differ.
@@ -35,11 +36,13 @@ pub(crate) struct World {
 }
 
 /// The file from `written` on.
+#[derive(Debug)]
 struct Version {
     written: Millis,
     lives: Vec<KeyLife>,
 }
 
+#[derive(Debug)]
 struct Replica {
     /// Its clock shows so much beyond the true time, since when; it may jump.
     clock: Vec<(Millis, Millis)>,
@@ -201,7 +204,7 @@ impl World {
     }
 
     fn new_kid(&self, kind: &str, when: Millis) -> String {
-        format!("{kind}{} of {}", self.versions.len(), show(when))
+        format!("{kind}{} of {}", self.versions.len(), at(when))
     }
 
     fn policy_at(&self, when: Millis) -> RotationPolicy {
@@ -244,7 +247,7 @@ impl World {
         let (lives, now) = (self.lives(replica, issued), self.clock(replica, issued));
         let signing = rotation::signing(lives, now);
         let kid = signing.map(|index| lives[index].kid.clone());
-        let kid = kid.ok_or_else(|| format!("replica {replica} has no key that signs at {}", show(issued)))?;
+        let kid = kid.ok_or_else(|| format!("replica {replica} has no key that signs at {}", at(issued)))?;
         let refused_from =
             (now.timestamp() + self.policy.token_ttl.num_seconds()) * SECOND + rotation::LEEWAY.num_milliseconds();
         Ok(Token { kid, replica, issued, refused_from })
@@ -324,32 +327,6 @@ fn import(draws: &mut Draws, clocks: Clocks, policy: &RotationPolicy) -> Task {
     Task::Import(ahead, draws.one_of(&SIGNED_WITH))
 }
 
-fn at(when: Millis) -> DateTime<Utc> {
+pub(crate) fn at(when: Millis) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::milliseconds(when)
-}
-
-/// Seconds since the rotator's first run.
-pub(crate) fn show(when: Millis) -> String {
-    format!("{:.3} s", (when - START) as f64 / 1e3)
-}
-
-impl fmt::Display for World {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RotationPolicy { every, lead, token_ttl, .. } = self.policy;
-        writeln!(f, "a key every {every}, a lead of {lead}, tokens for {token_ttl}")?;
-        for version in &self.versions {
-            writeln!(f, "written at {}:", show(version.written))?;
-            for life in &version.lives {
-                let exp = life.exp.map_or("–".into(), |exp| show(exp.timestamp_millis()));
-                let nbf = show(life.nbf.timestamp_millis());
-                writeln!(f, "  {} {}: signs from {nbf}, visible until {exp}", life.kid, life.algorithm)?;
-            }
-        }
-        for (number, replica) in self.replicas.iter().enumerate() {
-            let clock: Vec<_> = replica.clock.iter().map(|(since, fast)| (show(*since.max(&START)), fast)).collect();
-            let read: Vec<_> = replica.read.iter().map(|&read| show(read)).collect();
-            writeln!(f, "replica {number}: clock fast by (since, ms) {clock:?}, read each version at {read:?}")?;
-        }
-        Ok(())
-    }
 }
