@@ -21,7 +21,7 @@ fn map_of(what: &str) -> Rooms {
 fn rooms_of_the_code() -> Rooms {
     let src = repository("src");
     let mut rooms = Rooms::new();
-    for path in rust_files(&src) {
+    for path in files_of("rs", &src) {
         let place = path.strip_prefix(&src).expect("below src").with_extension("");
         let room = place.iter().next().expect("a name").to_str().expect("UTF-8").to_owned();
         let is_test = place.iter().any(|name| name == "tests");
@@ -33,12 +33,8 @@ fn rooms_of_the_code() -> Rooms {
     rooms
 }
 
-fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
-    files_of("rs", folder)
-}
-
 /// The files with this ending below a folder, but for what is built there.
-pub(crate) fn files_of(language: &str, folder: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn files_of(language: &str, folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let entries = entries.filter(|path| !path.ends_with("target") && !path.ends_with("node_modules"));
     let files = entries.flat_map(|path| if path.is_dir() { files_of(language, &path) } else { vec![path] });
@@ -84,23 +80,19 @@ fn crates(code: &str) -> BTreeSet<String> {
 
 /// Those of our crates that each crate depends on, without what only its tests need.
 fn crates_of_the_manifests() -> Rooms {
-    let folders = fs::read_dir(repository("crates")).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let row = |folder: std::path::PathBuf| {
-        let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
-        let of_section = |name: &str| manifest.split(&format!("\n[{name}]\n")).nth(1).unwrap_or_default().to_owned();
-        let name = of_crate(manifest.split('"').nth(1).expect("a name"));
-        let section = of_section("dependencies");
-        let lines = section.lines().take_while(|line| !line.starts_with('['));
-        let ours = lines
-            .filter(|line| line.starts_with("wxmint-"))
-            .map(|line| of_crate(line.split(['.', ' ']).next().unwrap_or(line)));
-        (name, ours.collect())
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--format-version=1", "--offline"]).current_dir(repository(""));
+    let told: Value = serde_json::from_str(&Ended::of(&mut cargo, "").expect_success().stdout).expect("JSON");
+    let ours = |named: &Value| {
+        let name = named["name"].as_str().expect("a name");
+        name.starts_with("wxmint-").then(|| name.replace('-', "_"))
     };
-    folders.map(row).collect()
-}
-
-fn of_crate(package: &str) -> String {
-    package.replace('-', "_")
+    let needs = |package: &Value| {
+        let all = package["dependencies"].as_array().expect("dependencies").iter();
+        all.filter(|needed| needed["kind"].is_null()).filter_map(ours).collect()
+    };
+    let packages = told["packages"].as_array().expect("packages").iter();
+    packages.filter_map(|package| Some((ours(package)?, needs(package)))).collect()
 }
 
 fn first_word(text: &str) -> String {
@@ -154,7 +146,7 @@ fn circle_of(mut left: Rooms) -> Rooms {
 fn modules_of_the_issuer() -> Rooms {
     let root = repository("src/issuer");
     let place = |path: &Path| first_word(&path.strip_prefix(&root).expect("below it").to_string_lossy());
-    let files = rust_files(&root);
+    let files = files_of("rs", &root);
     let mut modules: Rooms = files.iter().map(|path| (place(path), BTreeSet::new())).collect();
     let names: Vec<_> = modules.keys().filter(|name| *name != "mod").cloned().collect();
     for path in &files {

@@ -72,10 +72,6 @@ fn session_key(key: &str) -> [Needle; 3] {
 /// The secret of a peer that asks the admin listener.
 const PEER: &str = "planted-secret-of-a-peer-2d61c09b";
 
-fn app_secret() -> Needle {
-    ("AppSecret", APP_SECRET.into())
-}
-
 /// A service that has users with passwords and speaks TLS to WeChat, as in production.
 struct World {
     bed: TestBed,
@@ -100,7 +96,7 @@ impl World {
     /// By password; the client's connection ends with it.
     async fn log_in(&mut self) -> String {
         let mut body = password_of("lin");
-        body["code"] = self.bed.wechat.mint_code("lin").await.into();
+        body["code"] = self.bed.mint_code("lin").await.into();
         let client = Http::new();
         let login = client.send(client.0.post(self.service.url("/login")).json(&body)).await.expect_login();
         self.note_key().await;
@@ -154,52 +150,45 @@ impl World {
     fn find(&self, needles: &[Needle]) -> Vec<&'static str> {
         Memory::of(&self.service).find(needles)
     }
+
+    /// The same search finds what is there.
+    async fn forgets(&self, needles: &[Needle], within: Duration) {
+        until("nothing of it is in memory", within, async || self.find(needles).is_empty()).await;
+        assert!(self.find(&[("AppSecret", APP_SECRET.into())]).contains(&"AppSecret"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow; make nightly runs it"]
-async fn after_a_logout_no_session_key_is_in_memory_and_while_one_is_used_it_is_found() {
+async fn after_a_logout_no_session_key_or_access_token_is_in_memory_and_while_a_key_is_used_it_is_found() {
     let mut world = World::start().await;
     world.log_in().await;
     let token = world.log_in().await;
-    world.use_session(&token).await;
-
-    world.bed.wechat.faults(json!([{"kind": "stall", "path": "/wxa/checksession"}])).await;
-    let current = world.keys[world.keys.len() - 3..].to_vec();
-    let in_use = eventually("a key that is used is found", PATIENCE, async || {
-        Some(world.find(&current)).filter(|found| found.contains(&"session_key"))
-    });
-    let (asked, found) = tokio::join!(world.ask("GET", "/wechat/session", &token, &Value::Null), in_use);
-    assert!(asked == 503 && found.contains(&"session_key"), "{asked:?}");
-
-    assert_eq!(world.ask("POST", "/logout", &token, &json!({})).await, 204);
-    until("no session key is in memory", SOON, async || world.find(&world.keys).is_empty()).await;
-    assert!(world.find(&[app_secret()]).contains(&"AppSecret"), "the same search finds what is there");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_password_is_gone_from_memory_with_the_connection_that_brought_it() {
-    let mut world = World::start().await;
-    world.log_in().await;
-    let password = [("password", PASSWORD.into())];
-    // The users file is hashed, so that the password is nowhere else.
-    until("no password is in memory", PATIENCE, async || world.find(&password).is_empty()).await;
-    assert!(world.find(&[app_secret()]).contains(&"AppSecret"), "the same search finds what is there");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow; make nightly runs it"]
-async fn an_access_token_that_was_lent_and_replaced_is_gone_from_memory() {
-    let mut world = World::start().await;
-    world.log_in().await;
     let path = format!("/wechat/{APPID}/access-token");
     let lent = world.ask_as_peer("GET", &path, &Value::Null).await.member("access_token");
     let replaced = world.ask_as_peer("POST", &path, &json!({"invalid": lent})).await.member("access_token");
     assert_ne!(lent, replaced);
-    world.ask_as_peer("GET", &format!("/users/id-of-lin/wechat/{APPID}/encrypt-keys"), &Value::Null).await;
-    let needles = [("access token", lent.into_bytes()), ("its successor", replaced.into_bytes())];
-    until("no access token is in memory", SOON, async || world.find(&needles).is_empty()).await;
-    assert!(world.find(&[app_secret()]).contains(&"AppSecret"), "the same search finds what is there");
+    world.use_session(&token).await;
+
+    world.bed.faults(json!([{"kind": "stall", "path": "/wxa/checksession"}])).await;
+    let current = world.keys[world.keys.len() - 3..].to_vec();
+    let in_use = eventually("a key that is used is found", PATIENCE, async || {
+        Some(world.find(&current)).filter(|found| found.contains(&"session_key"))
+    });
+    let (asked, _) = tokio::join!(world.ask("GET", "/wechat/session", &token, &Value::Null), in_use);
+    assert_eq!(asked, 503);
+
+    assert_eq!(world.ask("POST", "/logout", &token, &json!({})).await, 204);
+    world.keys.extend([("access token", lent.into_bytes()), ("its successor", replaced.into_bytes())]);
+    world.forgets(&world.keys, SOON).await;
+}
+
+/// The users file is hashed, so that the password is nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_gone_from_memory_with_the_connection_that_brought_it() {
+    let mut world = World::start().await;
+    world.log_in().await;
+    world.forgets(&[("password", PASSWORD.into())], PATIENCE).await;
 }
 
 /// The command as a user without a right to look into others' processes: as whoever we are, less what root may do.

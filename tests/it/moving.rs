@@ -1,8 +1,8 @@
 //! docs/move.md: a back end with a thousand users and HS256 tokens of its own is moved to wxmint, while its users send
 //! requests. The commands and settings are those of the page.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use tokio::{sync::RwLock, task::JoinSet};
 
@@ -11,7 +11,7 @@ use crate::support::prelude::*;
 
 const USERS: usize = 1000;
 const AT_ONCE: usize = 8;
-/// Requests that are waited for after each step.
+/// Requests that are waited for after the steps.
 const REQUESTS: usize = 200;
 
 /// The service as its users reach it: each deployment is started beside the last one, which ends when it answers nobody
@@ -26,10 +26,6 @@ struct BackEnd {
 }
 
 impl BackEnd {
-    async fn start(bed: &TestBed) -> Self {
-        Self::of(bed, APPID, APP_SECRET).await
-    }
-
     /// Moves this mini program, by the page's commands with its AppID.
     async fn of(bed: &TestBed, app: &str, secret: &str) -> Self {
         let folder = node_folder();
@@ -67,11 +63,11 @@ impl BackEnd {
     }
 
     /// Runs the commands of a step of the page.
-    fn run(&self, step: &str) {
+    async fn run(&self, step: &str) {
         let mut bash = Command::new("bash");
         bash.args(["-euc", &self.steps[step]]).current_dir(&self.folder).env_clear().envs(&self.environment);
-        let output = bash.output().expect("bash");
-        assert!(output.status.success(), "{step}: {output:?}");
+        let mut process = Process::spawn(step, &mut bash);
+        assert!(process.end(6 * PATIENCE).await.success(), "{step}: {}", process.log());
     }
 
     /// The token and the user id of a login, as the published pages read them.
@@ -108,57 +104,33 @@ async fn orders(running: &RwLock<(String, Process)>, http: &Http, token: &str) -
     http.send(http.0.get(format!("{}/orders", running.0)).bearer_auth(token)).await
 }
 
-/// The users' phones, which send a request with their token again and again.
-struct Phones {
-    held: Arc<Mutex<Vec<(String, String)>>>,
-    answered: Arc<AtomicUsize>,
-    refused: Arc<Mutex<Vec<Answer>>>,
-    stopped: Arc<AtomicBool>,
-    requests: JoinSet<()>,
-}
-
-impl Phones {
-    fn start(back_end: &BackEnd, held: Vec<(String, String)>) -> Self {
-        let held = Arc::new(Mutex::new(held));
-        let (answered, refused, stopped) = (Arc::<AtomicUsize>::default(), Arc::default(), Arc::default());
-        let mut phones = Self { held, answered, refused, stopped, requests: JoinSet::new() };
-        for first in 0..AT_ONCE {
-            let (held, answered) = (Arc::clone(&phones.held), Arc::clone(&phones.answered));
-            let (refused, stopped) = (Arc::clone(&phones.refused), Arc::<AtomicBool>::clone(&phones.stopped));
-            let (running, http) = (Arc::clone(&back_end.running), back_end.http.clone());
-            phones.requests.spawn(async move {
-                for number in (first..).step_by(AT_ONCE).take_while(|_| !stopped.load(Ordering::Relaxed)) {
-                    let (token, user_id) = held.lock().expect("no panic")[number % USERS].clone();
-                    let answer = orders(&running, &http, &token).await;
-                    if answer.status != 200 || answer.member("userId") != user_id {
-                        refused.lock().expect("no panic").push(answer);
-                    }
-                    answered.fetch_add(1, Ordering::Relaxed);
+/// While `steps` are taken, and for some requests more, the users' phones send requests with their tokens again and
+/// again, and each is answered to its user.
+async fn while_users_ask<T>(
+    running: &Arc<RwLock<(String, Process)>>,
+    http: &Http,
+    held: &[(String, String)],
+    steps: impl Future<Output = T>,
+) -> T {
+    let is_done = Arc::<AtomicBool>::default();
+    let mut phones = JoinSet::new();
+    for first in 0..AT_ONCE {
+        let (held, is_done, running, http) = (held.to_owned(), is_done.clone(), running.clone(), http.clone());
+        phones.spawn(async move {
+            let mut more = 0..REQUESTS / AT_ONCE;
+            for (token, user_id) in held.iter().cycle().skip(first).step_by(AT_ONCE) {
+                let answer = orders(&running, &http, token).await;
+                assert_eq!((answer.status, &answer.member("userId")), (200, user_id), "{answer:?}");
+                if is_done.load(Ordering::Relaxed) && more.next().is_none() {
+                    break;
                 }
-            });
-        }
-        phones
+            }
+        });
     }
-
-    /// Waits until they have sent some more requests.
-    async fn go_on(&self) {
-        let before = self.answered.load(Ordering::Relaxed);
-        until("requests", PATIENCE, async || self.answered.load(Ordering::Relaxed) > before + REQUESTS).await;
-    }
-
-    /// All log in, as after their token's end, and are the users that they were.
-    async fn log_in_again(&self, bed: &TestBed, back_end: &BackEnd) {
-        let logins = everybody_logs_in(bed, back_end).await;
-        let mut held = self.held.lock().expect("no panic");
-        assert!(held.iter().zip(&logins).all(|((_, before), (_, now))| before == now), "a user id has changed");
-        *held = logins;
-    }
-
-    async fn stop(self) -> Vec<Answer> {
-        self.stopped.store(true, Ordering::Relaxed);
-        self.requests.join_all().await;
-        Arc::try_unwrap(self.refused).expect("nobody else").into_inner().expect("no panic")
-    }
+    let taken = steps.await;
+    is_done.store(true, Ordering::Relaxed);
+    phones.join_all().await;
+    taken
 }
 
 /// Tokens and user ids, in the order of the people.
@@ -188,7 +160,7 @@ async fn the_back_ends_of_two_mini_programs_are_moved_to_one_wxmint() {
     let (mut before, mut newcomers) = (Vec::new(), Vec::new());
     for back_end in &mut back_ends {
         before.push(back_end.log_in(&bed, "lin").await.1);
-        back_end.run("import");
+        back_end.run("import").await;
         back_end.deploy("accept").await;
         back_end.deploy("switch").await;
     }
@@ -199,7 +171,7 @@ async fn the_back_ends_of_two_mini_programs_are_moved_to_one_wxmint() {
         newcomers.push(back_end.log_in(&bed, &format!("newcomer of {before}")).await.1);
     }
     for (back_end, newcomer) in back_ends.iter_mut().zip(&newcomers) {
-        back_end.run("take-back");
+        back_end.run("take-back").await;
         let table = fs::read_to_string(back_end.table()).expect("readable");
         assert_eq!(newcomers.iter().filter(|other| table.contains(*other)).collect::<Vec<_>>(), [newcomer]);
         back_end.deploy("roll-back").await;
@@ -214,35 +186,36 @@ async fn the_back_ends_of_two_mini_programs_are_moved_to_one_wxmint() {
 #[ignore = "slow; make nightly runs it"]
 async fn a_back_end_with_a_thousand_users_is_moved_without_a_refused_request() {
     let bed = TestBed::builder().env("WXMINT_LIMIT_IP", "600/5m").start().await;
-    let mut back_end = BackEnd::start(&bed).await;
-    let before = everybody_logs_in(&bed, &back_end).await;
-    let old_token = before[0].0.clone();
-    let phones = Phones::start(&back_end, before);
+    let mut back_end = BackEnd::of(&bed, APPID, APP_SECRET).await;
+    let (running, held) = (Arc::clone(&back_end.running), everybody_logs_in(&bed, &back_end).await);
+    let [mei, tao, hua] = ["mei, who comes after the import", "tao, who comes first to wxmint", "hua, who comes late"];
+    let user = async |back_end: &BackEnd, person| back_end.log_in(&bed, person).await.1;
+    let [of_mei, of_tao] = while_users_ask(&running, &bed.http, &held, async {
+        back_end.run("import").await;
+        back_end.deploy("accept").await;
+        let of_mei = user(&back_end, mei).await;
+        back_end.deploy("switch").await;
+        back_end.run("import").await;
+        [of_mei, user(&back_end, tao).await]
+    })
+    .await;
 
-    back_end.run("import");
-    back_end.deploy("accept").await;
-    phones.go_on().await;
-    let (_, mei) = back_end.log_in(&bed, "mei, who comes after the import").await;
+    // All log in, as after their token's end, and are the users that they were.
+    let logins = everybody_logs_in(&bed, &back_end);
+    let again = while_users_ask(&running, &bed.http, &held, logins).await;
+    assert!(held.iter().zip(&again).all(|((_, before), (_, now))| before == now), "a user id has changed");
+    assert_eq!(user(&back_end, mei).await, of_mei);
 
-    back_end.deploy("switch").await;
-    back_end.run("import");
-    let (_, tao) = back_end.log_in(&bed, "tao, who comes first to wxmint").await;
-    phones.log_in_again(&bed, &back_end).await;
-    assert_eq!(back_end.log_in(&bed, "mei, who comes after the import").await.1, mei);
-
-    back_end.run("take-back");
-    back_end.deploy("roll-back").await;
-    phones.go_on().await;
-    assert_eq!(back_end.log_in(&bed, "tao, who comes first to wxmint").await.1, tao);
-    let (_, hua) = back_end.log_in(&bed, "hua, who comes after the roll-back").await;
-
-    back_end.deploy("switch").await;
-    back_end.run("import");
-    assert_eq!(back_end.log_in(&bed, "hua, who comes after the roll-back").await.1, hua);
-    back_end.deploy("clean-up").await;
-    phones.go_on().await;
-
-    assert_eq!(orders(&back_end.running, &bed.http, &old_token).await.status, 401);
-    let refused = phones.stop().await;
-    assert!(refused.is_empty(), "{} requests are refused, the first one by {:?}", refused.len(), refused.first());
+    while_users_ask(&running, &bed.http, &again, async {
+        back_end.run("take-back").await;
+        back_end.deploy("roll-back").await;
+        assert_eq!(user(&back_end, tao).await, of_tao);
+        let of_hua = user(&back_end, hua).await;
+        back_end.deploy("switch").await;
+        back_end.run("import").await;
+        assert_eq!(user(&back_end, hua).await, of_hua);
+        back_end.deploy("clean-up").await;
+    })
+    .await;
+    assert_eq!(orders(&running, &bed.http, &held[0].0).await.status, 401);
 }

@@ -1,16 +1,14 @@
 //! Acts of operators on users, on the admin listener and by command.
 
-mod blocking;
 mod commands;
 mod forgetting;
 mod people;
 mod recent;
 mod unknown;
 
-use std::process::Output;
-
 use crate::support::prelude::*;
 use base64::{Engine, engine::general_purpose};
+use wxmint_verify::ends::EndHash;
 
 const NAME: &str = "on-call";
 const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
@@ -22,11 +20,7 @@ struct Office {
 
 impl Office {
     async fn start() -> Self {
-        Self::with(&[]).await
-    }
-
-    async fn with(environment: &[(&str, &str)]) -> Self {
-        Self::of(TestBed::builder().services(2).envs(environment)).await
+        Self::of(TestBed::builder()).await
     }
 
     async fn of(builder: Builder) -> Self {
@@ -58,16 +52,14 @@ impl Office {
         self.bed.for_good(async || self.bed.log_in(person).await).await
     }
 
-    fn users(&self, words: &[&str]) -> Output {
-        command_on(&self.bed.redis.url(), &[&["users"], words].concat()).output().expect("wxmint runs")
-    }
-
-    /// The same, which must succeed. What it printed.
+    /// The output of a command that must succeed.
     #[track_caller]
     fn must(&self, words: &[&str]) -> String {
-        let output = self.users(words);
-        assert!(output.status.success(), "{words:?}: {}", said(&output));
-        String::from_utf8_lossy(&output.stdout).into()
+        self.users(words).expect_success().stdout
+    }
+
+    fn users(&self, words: &[&str]) -> Ended {
+        Ended::of(&mut command_on(&self.bed.redis.url(), &[&["users"], words].concat()), "")
     }
 
     /// The audit events of requests in the log, without what differs each time.
@@ -139,13 +131,59 @@ async fn an_operator_dissolves_a_binding_as_its_owner_can() {
     office.done("DELETE", &path).await;
     assert!(!office.accepts(&login).await);
     assert_eq!(office.show(&user).await["wechat"], json!([]));
-    let feed = office.bed.http.get(&office.bed.service().url("/revocations")).await;
-    assert_eq!(feed.status, 200);
     office.done("DELETE", &path).await;
     let again = office.log_in_for_good("lin").await;
     assert_ne!(again.member("user_id"), user, "a new user, as after DELETE /binding");
     let [refused, done] = ["unknown_app", "ok"].map(|outcome| ("dissolve", user.as_str(), outcome));
     office.expect_audited(&[refused, done, done]).await;
+}
+
+/// So many lines of the log blame the operator, and none the account backend.
+async fn expect_cause(service: &Service, times: usize) {
+    until("the cause", BUSY, async || {
+        let causes = service.events().into_iter().filter(|line| line["code"] == "user_blocked");
+        let causes: Vec<Value> = causes.map(|line| line["cause"].clone()).collect();
+        causes == vec!["an operator has blocked this user"; times]
+    })
+    .await;
+}
+
+/// `recent` blocks a user whom wxmint has made.
+#[tokio::test]
+async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password_and_is_let_in_again() {
+    let builder = TestBed::builder().services(2).users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "9");
+    let office = Office::of(builder).await;
+    let first = office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
+    let user = first.member("user_id");
+    let (block, iat) = (format!("/users/{user}/block"), first.claims()["iat"].as_i64().expect("seconds"));
+    office.done("PUT", &block).await;
+    office.done("PUT", &block).await;
+    assert!(!office.accepts(&first).await);
+    for service in &office.bed.services {
+        let code = office.bed.mint_code("lin").await;
+        service.login(&code).await.expect_problem(403, "user_blocked");
+        expect_cause(service, 1).await;
+    }
+    let newcomer = async || office.bed.log_in_with("mei", password_of("alice")).await;
+    newcomer().await.expect_problem(403, "user_blocked");
+    expect_cause(office.bed.service(), 2).await;
+    office.bed.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
+    assert_eq!(office.show(&user).await["blocked"], true);
+    let hash = EndHash::of(office.bed.configuration.value("WXMINT_ISSUER"), &user).to_string();
+    until("the end is in the feed", BUSY, async || {
+        let page = office.bed.service().get("/revocations").await.body;
+        let ended = decoded(&page).1["ended"].as_array().expect("an array").clone();
+        let is_users = |end: &Value| end[0] == "sub" && end[1] == hash.as_str() && end[2].as_i64() >= Some(iat);
+        ended.iter().any(is_users)
+    })
+    .await;
+
+    office.done("DELETE", &block).await;
+    let later = office.log_in_for_good("lin").await;
+    assert_eq!((later.member("user_id"), office.show(&user).await["blocked"].clone()), (user.clone(), json!(false)));
+    assert!(!office.accepts(&first).await, "what was revoked stays revoked");
+    newcomer().await.expect_login();
+    office.expect_audited(&["block", "block", "unblock"].map(|act| (act, user.as_str(), "ok"))).await;
 }
 
 /// The keys that name one of these ids in their name or value: as text, in base64, or as what the text is base64url of.

@@ -1,13 +1,10 @@
 //! A third-party platform: merchants come and go while wxmint runs, and log in by the platform's token.
 
 mod attacks;
-mod envelopes;
 mod merchants;
 mod refusals;
 mod vendor;
 mod week;
-
-use std::time::Instant;
 
 use crate::doctor::Report;
 use crate::support::prelude::*;
@@ -29,10 +26,16 @@ async fn platform(services: usize) -> TestBed {
     push_to_first(TestBed::builder().services(services).app(OTHER_APPID, OTHER_SECRET).platform().start().await).await
 }
 
-async fn with_ticket(services: usize) -> TestBed {
-    let bed = platform(services).await;
+/// WeChat has pushed a ticket.
+async fn ticketed(builder: Builder) -> TestBed {
+    let bed = push_to_first(builder.platform().start().await).await;
     let pushed = bed.wechat.control("platform/ticket", "POST", &json!({})).await.json();
     assert_eq!(pushed, json!({"status": 200, "body": "success"}));
+    bed
+}
+
+async fn with_ticket(services: usize) -> TestBed {
+    let bed = ticketed(TestBed::builder().services(services).app(OTHER_APPID, OTHER_SECRET)).await;
     for service in &bed.services {
         let compared = async || log_in(&bed, service, STRANGER, "lin").await.status == 400;
         until("WeChat's list of merchants is compared", PATIENCE, compared).await;
@@ -56,14 +59,22 @@ async fn let_in(bed: &TestBed, service: &Service, appid: &str, person: &str) -> 
     eventually("the merchant is known", PATIENCE, known).await.expect_login()
 }
 
+/// The login of a person at the first service, of a merchant that comes now.
+async fn joined(bed: &TestBed, appid: &str) -> Answer {
+    comes(bed, appid).await;
+    let_in(bed, bed.service(), appid, "lin").await
+}
+
+async fn session(bed: &TestBed, login: &Answer) -> Answer {
+    bed.service().ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merchant_that_comes_logs_in_at_every_replica_and_one_that_leaves_is_out() {
     let bed = with_ticket(2).await;
     log_in(&bed, bed.service(), APPID, "lin").await.expect_problem(400, "unknown_app");
-    let began = Instant::now();
     comes(&bed, APPID).await;
     let logins = join_all(bed.services.iter().map(|service| let_in(&bed, service, APPID, "lin"))).await;
-    println!("known at both replicas after {:?}", began.elapsed());
     assert_eq!(logins[0].claims()["client_id"], APPID);
     assert_eq!(logins[0].member("user_id"), logins[1].member("user_id"));
     // By the merchant's own access token.
@@ -84,9 +95,7 @@ async fn a_merchant_that_comes_logs_in_at_every_replica_and_one_that_leaves_is_o
         until("the merchant's logins are refused without asking WeChat", PATIENCE, refused).await;
     }
     for login in &logins {
-        let token = login.member("access_token");
-        let ask = async || bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await.status;
-        until("the token is revoked", TEN_SECONDS, async || ask().await == 401).await;
+        until("the token is revoked", TEN_SECONDS, async || session(&bed, login).await.status == 401).await;
     }
 
     // A person who comes back is the same user.
@@ -134,8 +143,7 @@ async fn without_a_ticket_the_service_is_ready_and_says_so_and_logins_are_refuse
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_missed_is_found_in_wechats_list_and_only_who_has_left_is_taken_away() {
     let mut bed = with_ticket(1).await;
-    comes(&bed, APPID).await;
-    let_in(&bed, bed.service(), APPID, "lin").await;
+    joined(&bed, APPID).await;
     // Both pushes are lost.
     bed.wechat.control("platform/merchants", "POST", &json!({"appid": OTHER_APPID, "push": false})).await;
     bed.wechat.control(&format!("platform/merchants/{APPID}?push=false"), "DELETE", &Value::Null).await;
@@ -154,18 +162,12 @@ async fn operators_list_merchants_ask_for_the_ticket_and_the_doctor_says_when_it
     let report = Report::of(&bed.configuration).await;
     let advice = report.advice("wechat.platform", "fault", "no ticket has come");
     assert!(advice.ends_with("wxmint platform start-push"), "{advice}");
-    let run = async |word: &str| {
-        let mut process = Process::spawn("wxmint platform", &mut bed.configuration.command_of(&["platform", word]));
-        (process.end(PATIENCE).await.code(), process.stdout().join("\n"))
-    };
-    let (code, said) = run("start-push").await;
-    assert_eq!(code, Some(0), "{said}");
+    let run = |word| Ended::of(&mut bed.configuration.command_of(&["platform", word]), "").expect_success();
+    run("start-push");
     until("the ticket comes", PATIENCE, async || !bed.service().admin("/readyz").await.body.contains("no ticket"))
         .await;
-    comes(&bed, APPID).await;
-    let_in(&bed, bed.service(), APPID, "lin").await;
-    let (code, said) = run("apps").await;
-    assert!(code == Some(0) && said.contains(APPID) && said.contains("mini_program  logs in"), "{said}");
+    joined(&bed, APPID).await;
+    run("apps").expect_end(0, &[APPID, "mini_program  logs in"]);
     let report = Report::of(&bed.configuration).await;
     let [status, found, _] = report.worst("wechat.platform");
     assert!(status == "ok" && found.ends_with("; it acts for 1 merchant"), "{found}");

@@ -4,12 +4,12 @@
 
 use tokio::task::block_in_place;
 
-use crate::support::{PATIENCE, RedisCluster, Shape, TestBed, command_on, said, until};
+use crate::support::prelude::*;
 
 /// Three primaries without replicas, at which nothing is confirmed.
-async fn bare() -> TestBed<RedisCluster> {
+async fn bare() -> (RedisCluster, Builder) {
     let cluster = RedisCluster::of(Shape { replicas: 0, ..Shape::default() }).await;
-    TestBed::builder().env("WXMINT_REDIS_CONFIRM", "0").start_on(cluster).await
+    (cluster, TestBed::builder().env("WXMINT_REDIS_CONFIRM", "0"))
 }
 
 impl TestBed<RedisCluster> {
@@ -26,9 +26,8 @@ impl TestBed<RedisCluster> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_login_waits_for_the_cluster_twice() {
-    let cluster = RedisCluster::of(Shape { replicas: 0, ..Shape::default() }).await;
+    let (cluster, builder) = bare().await;
     let proxies = cluster.behind_proxies().await;
-    let builder = TestBed::builder().env("WXMINT_REDIS_CONFIRM", "0");
     let bed = builder.start_on(cluster).await;
     // Until there is a connection to every node, and every node knows the scripts.
     for _ in 0..30 {
@@ -64,7 +63,8 @@ async fn a_silent_login_waits_for_the_cluster_twice() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow; make nightly runs it"]
 async fn a_user_is_not_called_forgotten_while_slots_are_moving() {
-    let bed = bare().await;
+    let (cluster, builder) = bare().await;
+    let bed = builder.start_on(cluster).await;
     let user = bed.log_in("lin").await.expect_login().member("user_id");
     let forget = || command_on(&bed.redis.url(), &["users", "forget", &user, "--yes"]).output().expect("wxmint runs");
     let (slot, from, to) = (bed.redis.slot_at(0), 0, 1);

@@ -60,20 +60,6 @@ fn whoever_answers_a_health_check_cannot_steer_the_terminal_and_http_needs_no_ce
     assert!(told.len() < 1200, "{}", told.len());
 }
 
-#[tokio::test]
-async fn under_a_policy_that_evicts_bindings_the_service_says_what_to_do_and_waits_for_it() {
-    let bed = TestBed::builder().redis_options(&["--maxmemory-policy", "allkeys-lru"]).not_ready().start().await;
-    let refusal = eventually("a reason", PATIENCE, async || {
-        let answer = bed.service().readyz().await;
-        assert_eq!(answer.status, 503);
-        answer.body.contains("allkeys-lru").then_some(answer)
-    })
-    .await;
-    assert!(refusal.body.contains("CONFIG SET maxmemory-policy noeviction"), "{refusal:?}");
-    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
-    bed.service().ready().await;
-}
-
 /// The lines of its log so far that hold `sentence`.
 fn told(service: &Service, sentence: &str) -> Vec<Value> {
     service.events().into_iter().filter(|event| event.to_string().contains(sentence)).collect()

@@ -1,6 +1,6 @@
 //! Readiness is given by a write like a login's own, at the start and after each lost connection.
 
-use crate::support::{Builder, PATIENCE, RedisServer, Service, TestBed, until};
+use crate::support::prelude::*;
 
 /// A service that starts with what this Redis cannot take is not ready, and says why.
 async fn never_ready(service: &Service, words: &str) {
@@ -22,15 +22,24 @@ async fn at(bed: &mut TestBed, url: &str) -> Service {
 }
 
 #[tokio::test]
-async fn a_redis_that_takes_no_writes_leaves_no_process_ready() {
+async fn a_redis_that_takes_no_writes_or_evicts_bindings_leaves_no_process_ready_until_it_is_mended() {
     let mut bed = TestBed::start().await;
     let replica = RedisServer::replica_of(&bed.redis).await;
     never_ready(&at(&mut bed, &replica.url()).await, "READONLY").await;
-    let full = not_ready(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]).start().await;
-    never_ready(full.service(), "its memory is full").await;
-    full.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
-    full.service().ready().await;
-    full.log_in("lin").await.expect_login();
+    for (options, words, mended) in [
+        (&["--maxmemory", "1"][..], "its memory is full", ["maxmemory", "0"]),
+        (
+            &["--maxmemory-policy", "allkeys-lru"],
+            "CONFIG SET maxmemory-policy noeviction",
+            ["maxmemory-policy", "noeviction"],
+        ),
+    ] {
+        let bed = not_ready(options).start().await;
+        never_ready(bed.service(), words).await;
+        bed.redis.command::<()>(&[&["CONFIG", "SET"], &mended[..]].concat());
+        bed.service().ready().await;
+        bed.log_in("lin").await.expect_login();
+    }
 }
 
 #[tokio::test]

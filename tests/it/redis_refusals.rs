@@ -1,7 +1,7 @@
 //! Redis refuses one command of a request, each of them in turn: what was not done is not answered as done. And the
 //! answer to each of them is lost in turn: the request is done all the same.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use crate::clouds::proxy::{Fate, Product, Proxy};
 use crate::support::prelude::*;
@@ -169,9 +169,13 @@ async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_a
         .await;
 }
 
-#[tokio::test]
+/// And an erasure that was refused at any step, or whose answer was lost, is finished by a repetition.
+#[tokio::test(flavor = "multi_thread")]
 async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
     let refusing = Refusing::start(TestBed::builder()).await;
+    let operate =
+        async |method: &str, path: &str| refusing.bed.service().operate(method, path, SECRET, &Value::Null).await;
+    let erasures = RefCell::new(Vec::new());
     for (method, path) in [
         ("POST", "/users/USER/end"),
         ("PUT", "/users/USER/block"),
@@ -182,12 +186,26 @@ async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
         ("POST", "/wechat/APP/people/PERSON/end"),
         ("DELETE", "/wechat/APP/people/PERSON"),
     ] {
+        erasures.take();
         let prepare = async || {
             let (person, login) = refusing.somebody().await;
             let openid = refusing.bed.wechat.openid(&person).await;
-            path.replace("USER", &login.member("user_id")).replace("APP", APPID).replace("PERSON", &openid)
+            let path = path.replace("USER", &login.member("user_id")).replace("APP", APPID).replace("PERSON", &openid);
+            erasures.borrow_mut().push((path.clone(), openid));
+            path
         };
-        let operate = async |path: String| refusing.bed.service().operate(method, &path, SECRET, &Value::Null).await;
-        refusing.expect_refused(&format!("{method} {path}"), &[], prepare, operate).await;
+        let act = async |path: String| operate(method, &path).await;
+        refusing.expect_refused(&format!("{method} {path}"), &[], prepare, act).await;
+    }
+    let client = redis::Client::open(refusing.bed.redis.url()).expect("a URL");
+    let mut redis = client.get_connection().expect("Redis");
+    for (path, openid) in erasures.take() {
+        assert_eq!(operate("DELETE", &path).await.status, 204);
+        operate("GET", &path).await.expect_problem(404, "unknown_person");
+        let keys: Vec<String> = redis::cmd("KEYS").arg(format!("*{openid}*")).query(&mut redis).expect("keys");
+        for key in keys {
+            let ttl: i64 = redis::cmd("TTL").arg(&key).query(&mut redis).expect("seconds");
+            assert!((0..=3600).contains(&ttl) || ttl == -2, "{key}: {ttl}");
+        }
     }
 }

@@ -98,19 +98,6 @@ impl Run {
     async fn until_served(&mut self) {
         eventually("logins succeed again", PATIENCE, async || (self.log_in().await.status == 200).then_some(())).await;
     }
-
-    /// With a login in flight.
-    async fn stop(&mut self) {
-        self.bed.faults(json!([{"kind": "latency", "ms": 300}])).await;
-        let (code, before) = (self.bed.mint_code("lin").await, self.bed.wechat.exchanges().await);
-        let told = async {
-            until("the login waits for WeChat", PATIENCE, async || self.bed.wechat.exchanges().await > before).await;
-            self.bed.service().signal(Signal::TERM);
-        };
-        let (answer, ()) = tokio::join!(self.bed.login(&code), told);
-        answer.expect_login();
-        assert!(self.bed.services[0].end(PATIENCE).await.success());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +142,8 @@ async fn at_the_level_that_says_most_no_secret_is_anywhere_whatever_goes_wrong()
     run.until_served().await;
     run.bed.service().ask("POST", "/logout", &run.token, &json!({"everywhere": true})).await;
     run.until_served().await;
-    run.stop().await;
+    run.bed.service().signal(Signal::TERM);
+    assert!(run.bed.services[0].end(PATIENCE).await.success());
     let spans = collector.raw();
     assert!(spans.contains("POST /login") && run.bed.service().log().contains("DEBUG"));
     run.bed.http.1.expect_none_in(Place::Spans, spans);
@@ -165,20 +153,16 @@ async fn at_the_level_that_says_most_no_secret_is_anywhere_whatever_goes_wrong()
     }
 }
 
-/// All commands of all clients. MONITOR escapes what is not printable, so keys' bytes are looked for in Redis alone.
-async fn monitor(redis: &RedisServer) -> TcpStream {
-    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port())).await.expect("Redis");
-    connection.write_all(b"MONITOR\r\n").await.expect("sent");
-    connection.read_exact(&mut [0; 5]).await.expect("+OK");
-    connection
-}
-
+/// MONITOR shows all commands of all clients. It escapes what is not printable, so keys' bytes are looked for in Redis
+/// alone.
 #[tokio::test]
 async fn what_is_sent_to_redis_holds_session_keys_and_access_tokens_sealed_alone() {
     const LAST: &str = "the last command";
     let accounts = AccountService::start();
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
-    let mut monitor = monitor(&bed.redis).await;
+    let mut monitor = TcpStream::connect((Ipv4Addr::LOCALHOST, bed.redis.port())).await.expect("Redis");
+    monitor.write_all(b"MONITOR\r\n").await.expect("sent");
+    monitor.read_exact(&mut [0; 5]).await.expect("+OK");
     let mut run = Run { bed, token: String::new(), user: String::new() };
     for _ in 0..2 {
         run.everything().await;

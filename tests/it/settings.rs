@@ -6,20 +6,12 @@ use std::net::TcpListener;
 
 #[tokio::test]
 async fn what_is_accepted_and_unlikely_to_be_meant_is_warned_about() {
-    let bed = TestBed::builder()
-        .env("WXMINT_APPID", "foo")
-        .env("WXMINT_KEYS_LEAD", "5s")
-        .env("RUST_LOG", "warning")
-        .not_ready();
-    let bed = bed.start().await;
+    let unlikely = [("WXMINT_APPID", "foo"), ("WXMINT_KEYS_LEAD", "5s"), ("RUST_LOG", "warning")];
+    let bed = TestBed::builder().envs(&unlikely).not_ready().start().await;
     let warnings: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "WARN").collect();
     for (member, value, sentence) in [
         ("appid", json!("foo"), "this AppID does not look like WeChat's"),
-        (
-            "variable",
-            Value::Null,
-            "WXMINT_KEYS_LEAD: with a lead of 5 s, verifiers that fetch keys less often refuse new",
-        ),
+        ("variable", Value::Null, "WXMINT_KEYS_LEAD: with a lead of 5 s, verifiers that fetch keys less often refuse"),
         ("variable", json!("RUST_LOG"), "not understood, so that the level is info"),
     ] {
         let is_it = |event: &Value| {

@@ -11,14 +11,13 @@ mod hostile;
 #[path = "../peers/ended/issuer.rs"]
 mod issuer;
 mod issuers;
-mod outage;
 mod rules;
 mod secrets;
 mod signer;
 mod starting;
 
 use self::signer::Signer;
-use crate::support::{JwksServer, Received, Sidecar, SidecarSettings, TestBed, tell};
+use crate::support::{JwksServer, Received, Sidecar, SidecarSettings, TestBed};
 
 const JWKS: &str = "/.well-known/jwks.json";
 const LONG: u64 = 600;

@@ -43,24 +43,19 @@ async fn a_service_that_is_told_to_stop_answers_every_login_in_flight() {
 }
 
 #[tokio::test]
-async fn idle_connections_do_not_hold_up_the_end() {
-    let mut bed = TestBed::start().await;
-    let mut idle = Vec::new();
-    for _ in 0..20 {
-        let mut connection = TcpStream::connect(bed.service().public).await.expect("a connection");
-        connection.write_all(b"HEAD /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
-        assert!(connection.read(&mut [0; 2048]).await.expect("an answer") > 0);
-        idle.push(connection);
+async fn idle_connections_do_not_hold_up_the_end_by_either_signal() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut bed = TestBed::start().await;
+        let mut idle = Vec::new();
+        for _ in 0..20 {
+            let mut connection = TcpStream::connect(bed.service().public).await.expect("a connection");
+            connection.write_all(b"HEAD /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+            assert!(connection.read(&mut [0; 2048]).await.expect("an answer") > 0);
+            idle.push(connection);
+        }
+        // Connected, and has not said a word.
+        idle.push(TcpStream::connect(bed.service().public).await.expect("a connection"));
+        bed.service().signal(signal);
+        assert_eq!(bed.services[0].end(BUSY).await.code(), Some(0), "{signal:?}");
     }
-    // Connected, and has not said a word.
-    idle.push(TcpStream::connect(bed.service().public).await.expect("a connection"));
-    bed.service().signal(Signal::TERM);
-    assert_eq!(bed.services[0].end(BUSY).await.code(), Some(0));
-}
-
-#[tokio::test]
-async fn an_interrupt_from_the_keyboard_stops_it_too() {
-    let mut bed = TestBed::start().await;
-    bed.service().signal(Signal::INT);
-    assert_eq!(bed.services[0].end(BUSY).await.code(), Some(0));
 }

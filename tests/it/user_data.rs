@@ -1,7 +1,6 @@
 //! Session keys at work, from outside: what a mini program sends to be opened, checked, reset and forgotten, at two
 //! replicas. The tests seal as WeChat does on the phone, and so can also seal what WeChat never would.
 
-mod believing;
 mod failures;
 mod hanging_up;
 mod kinds;
@@ -63,12 +62,7 @@ impl Replicas {
     }
 
     async fn log_in(&self, person: &str) -> Session {
-        self.log_in_at(0, person).await
-    }
-
-    async fn log_in_at(&self, replica: usize, person: &str) -> Session {
-        let code = self.0.mint_code(person).await;
-        self.session(APPID, person, &self.0.services[replica].login(&code).await).await
+        self.session(APPID, person, &self.0.log_in(person).await).await
     }
 
     /// The session of a login of `person` in an app.

@@ -11,20 +11,21 @@ use crate::support::prelude::*;
 struct Verifier {
     program: PathBuf,
     script: Option<PathBuf>,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl Verifier {
     fn python() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let script = copied("verify.py", folder.path());
-        Self { program: tools("python/bin/python"), script: Some(script), _folder: folder }
+        let script = repository("tests/verifiers/verify.py");
+        Self { program: tools("python/bin/python"), script: Some(script), _folder: None }
     }
 
     fn node() -> Self {
         let folder = node_folder();
-        let script = copied("verify.mjs", folder.path());
-        Self { program: "node".into(), script: Some(script), _folder: folder }
+        // Node looks for packages above the script's own folder.
+        let script = folder.path().join("verify.mjs");
+        fs::copy(repository("tests/verifiers/verify.mjs"), &script).expect("our own script");
+        Self { program: "node".into(), script: Some(script), _folder: Some(folder) }
     }
 
     /// A program of the module tests/verifiers.
@@ -38,7 +39,7 @@ impl Verifier {
             let built = built.unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
             assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         }
-        Self { program, script: None, _folder: folder }
+        Self { program, script: None, _folder: Some(folder) }
     }
 
     fn run(&self, issuer: &str, token: &str) -> Output {
@@ -62,12 +63,6 @@ impl Verifier {
         assert_eq!(output.status.code(), Some(1), "{what}: {output:?}");
         assert!(reason.contains("refused:") && output.stdout.is_empty(), "{what}: {output:?}");
     }
-}
-
-fn copied(name: &str, folder: &Path) -> PathBuf {
-    let copy = folder.join(name);
-    fs::copy(repository("tests/verifiers").join(name), &copy).expect("our own script");
-    copy
 }
 
 /// Tokens that must be refused, each for one thing: where the service's own key is one of P-256, also what it would not

@@ -1,4 +1,5 @@
-//! The faults of WeChat, and the answer that each of them is turned into. Never a 500.
+//! The faults of WeChat, and the answer that each of them is turned into. Never a 500. crates/upstream/src/breaker.rs
+//! holds that an app's trouble is its own, and tests/it/platforms/refusals.rs has a storm.
 
 use crate::support::prelude::*;
 
@@ -60,25 +61,19 @@ async fn each_errcode_becomes_the_problem_of_the_table() {
         metrics.contains("errcode=\"other\",app=\"wx0123456789abcdef\"} 1") && !metrics.contains("61024"),
         "{metrics}"
     );
-}
 
-/// All logins come over one connection, and so to one worker and its breaker.
-#[tokio::test]
-async fn what_wechat_answers_to_one_app_keeps_no_other_out() {
-    let bed = TestBed::builder().two_apps().start().await;
+    let (answer, asked) = login_under(&bed, &json!({"kind": "errcode", "errcode": -1, "times": 1})).await;
+    assert_eq!((answer.expect_login().status, asked), (200, 2), "busy once");
+    // No answer that is not WeChat's is believed, or asked for again.
     for fault in [
-        json!({"kind": "errcode", "errcode": -1, "appid": APPID}),
-        json!({"kind": "html", "appid": APPID}),
-        json!({"kind": "reset", "appid": APPID}),
+        json!({"kind": "html"}),
+        json!({"kind": "status", "status": 302}),
+        json!({"kind": "truncated"}),
+        json!({"kind": "huge"}),
+        json!({"kind": "reset", "after": true}),
     ] {
-        bed.faults(json!([fault])).await;
-        for _ in 0..12 {
-            assert!(bed.log_in_at(APPID, "lin", json!({})).await.status > 500, "{fault}");
-        }
-        bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
-        bed.faults(json!([])).await;
-        until("the app's own pause is over", BUSY, async || bed.log_in_at(APPID, "lin", json!({})).await.status == 200)
-            .await;
+        let (answer, asked) = login_under(&bed, &fault).await;
+        assert_eq!((answer.expect_problem(503, "wechat_unavailable").status, asked), (503, 1), "{fault}");
     }
 }
 
@@ -100,30 +95,6 @@ async fn codes_that_cannot_be_wechats_are_refused_without_asking_and_shut_nobody
     assert_eq!(bed.wechat.exchanges().await, asked);
     assert_eq!(bed.wechat.asked("/wxa/business/getuserphonenumber").await, 0);
     bed.log_in("lin").await.expect_login();
-}
-
-#[tokio::test]
-async fn a_wechat_that_is_busy_once_is_asked_twice_and_the_login_succeeds() {
-    let bed = TestBed::start().await;
-    let (answer, asked) = login_under(&bed, &json!({"kind": "errcode", "errcode": -1, "times": 1})).await;
-    answer.expect_login();
-    assert_eq!(asked, 2);
-}
-
-#[tokio::test]
-async fn no_answer_that_is_not_wechats_is_believed_or_asked_for_again() {
-    let bed = TestBed::start().await;
-    for fault in [
-        json!({"kind": "html"}),
-        json!({"kind": "status", "status": 302}),
-        json!({"kind": "truncated"}),
-        json!({"kind": "huge"}),
-        json!({"kind": "reset", "after": true}),
-    ] {
-        let (answer, asked) = login_under(&bed, &fault).await;
-        assert_eq!((answer.status, asked), (503, 1), "{fault}: {answer:?}");
-        answer.expect_problem(503, "wechat_unavailable");
-    }
 }
 
 #[tokio::test]

@@ -44,9 +44,7 @@ impl<R: Reachable> Life<R> {
     /// The output of a command that must succeed.
     #[track_caller]
     fn must(&self, words: &[&str]) -> String {
-        let output = command_on(&self.bed.redis.url(), words).output().expect("wxmint runs");
-        assert!(output.status.success(), "{words:?}: {}", said(&output));
-        said(&output)
+        Ended::of(&mut command_on(&self.bed.redis.url(), words), "").expect_success().said()
     }
 
     async fn logs_in(&self) {

@@ -102,7 +102,7 @@ impl LoginWorker {
         next: String,
         at: DateTime<Utc>,
     ) -> Result<(), LoginError> {
-        let (store, place) = (&self.store, &self.store);
+        let store = &self.store;
         let (sid, life) = (&family.sid, family.life(at));
         if let Some(until) = family.until {
             // The ends of the user are kept as long as the family can live, and find it at the client and at the app.
@@ -112,9 +112,9 @@ impl LoginWorker {
         }
         let (jti, iat, exp) = (first.id.as_str().to_owned(), first.issued_at, first.expires_at);
         let given = Rotation { salt: String::new(), at: at.timestamp_millis(), jti, iat, exp, next };
-        place.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
-        place.keep(&family::last_key(sid), "0", life).await?;
-        Ok(place.keep(&family::family_key(sid), &written_json(family), life).await?)
+        store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
+        store.keep(&family::last_key(sid), "0", life).await?;
+        Ok(store.keep(&family::family_key(sid), &written_json(family), life).await?)
     }
 
     /// The binding by which the person has come, if nothing has ended the login since.

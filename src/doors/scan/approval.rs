@@ -93,8 +93,8 @@ impl LoginWorker {
         let grant = self.grant(client, &admitted, now).await?;
         let approved = devices(&self.store).approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before, or somebody has denied.
-        let is_done = approved
-            || devices(&self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
+        let is_done =
+            approved || devices(&self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
         if is_done { Ok(()) } else { Err(DeviceError::Gone) }
     }
 

@@ -1,9 +1,6 @@
 //! Every act that ends a user, an app, a client or a login, against a family that lives.
 
-use std::collections::HashMap;
-
 use super::*;
-use crate::support::{APP_SECRET, Ended, Impatient, PATIENCE, until, write_private};
 
 const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef read,operate\n";
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
@@ -47,39 +44,34 @@ async fn end_by(builder: Builder, acts: &[&str]) {
     }
 }
 
-/// The end is kept as long as the login can be renewed, and not only as long as its access token lives.
+/// An end is kept as long as the login can be renewed, and not only as long as its access token lives. A logout by the
+/// access token ends the login too, although that token has expired long since when the site renews.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     let (clock, bed) = Clock::around(builder().operators(ADMIN).env("WXMINT_TOKEN_TTL", "5m")).await;
-    let (tokens, kept) = (bed.log_in_site("lin").await, bed.log_in_site("mei").await);
-    // Nobody deletes it before, at any replica.
-    let lives: HashMap<String, String> = bed.redis.command(&["HGETALL", "wxmint:{wxmint:ended}:lives"]);
+    let mut logins = Vec::new();
+    for person in ["lin", "mei", "chen", "kept"] {
+        logins.push(bed.renew(&bed.log_in_site(person).await).await.expect_login());
+    }
+    let [by_operator, logged_out, revoked, kept] = &logins[..] else { panic!("four") };
+    // Nobody deletes an end before, at any replica.
+    let lives: BTreeMap<String, String> = bed.redis.command(&["HGETALL", "wxmint:{wxmint:ended}:lives"]);
     assert!(lives.contains_key("2592000"), "{lives:?}");
-    let user = tokens.claims()["sub"].as_str().expect("a user").to_owned();
+    let user = by_operator.claims()["sub"].as_str().expect("a user").to_owned();
     let ended = bed.service().operate("POST", &format!("/users/{user}/end"), OPERATOR, &Value::Null).await;
     assert_eq!(ended.status, 204);
-    clock.is_later(&bed, 20 * 86_400);
-    assert_eq!(bed.userinfo(&kept).await.status, 401, "an access token of five minutes");
-    bed.renew(&kept).await.expect_login();
-    bed.expect_ended(&tokens, "twenty days after the end").await;
+    bed.log_out(logged_out, false).await;
+    bed.revoke(&revoked.member("access_token")).await;
+    clock.is_later(&bed, 86_400);
+    assert_eq!(bed.userinfo(kept).await.status, 401, "an access token of five minutes");
+    bed.expect_ended(logged_out, "its access token had expired").await;
+    clock.is_later(&bed, 29 * 86_400);
+    let kept = bed.renew(kept).await.expect_login();
+    for ended in [by_operator, revoked] {
+        bed.expect_ended(ended, "29 days after the end").await;
+    }
     clock.is_later(&bed, 31 * 86_400);
     bed.expect_ended(&kept, "thirty days after the login").await;
-}
-
-/// By the latest access token, although that one has expired long since when the site renews.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_logout_by_the_access_token_ends_the_login_whenever_the_site_renews() {
-    let (clock, bed) = Clock::around(builder().env("WXMINT_TOKEN_TTL", "5m")).await;
-    let mut ended = Vec::new();
-    for person in ["lin", "mei"] {
-        ended.push(bed.renew(&bed.log_in_site(person).await).await.expect_login());
-    }
-    bed.log_out(&ended[0], false).await;
-    bed.revoke(&ended[1].member("access_token")).await;
-    for (days, tokens) in [(1, &ended[0]), (29, &ended[1])] {
-        clock.is_later(&bed, days * 86_400);
-        bed.expect_ended(tokens, "its access token had expired").await;
-    }
 }
 
 /// The browser may be gone at once. The logout is none that can be lost.
@@ -121,9 +113,7 @@ async fn until_renewed(bed: &TestBed, mut last: Answer, error: Option<&str>) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_whom_the_accounts_refuse_renews_nothing() {
     let bed = builder().users(&["lin"]).start().await;
-    let mut body = crate::support::password_of("lin");
-    body["code"] = bed.mint_code("lin").await.into();
-    bed.service().log_in_with(&body).await.expect_login();
+    bed.log_in_with("lin", password_of("lin")).await.expect_login();
     let tokens = bed.log_in_site("lin").await;
     bed.users().change("disable", "lin");
     let last = until_renewed(&bed, tokens, Some("invalid_grant")).await;

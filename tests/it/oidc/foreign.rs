@@ -2,10 +2,9 @@
 //! to, reads the one that the browser comes back to, and prints the `sub` of which it was told.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::*;
-use crate::support::{repository, tools};
 
 /// Where the client has found out that it is lied to.
 const WRONG: &str = "refused: ";

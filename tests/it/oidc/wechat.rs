@@ -1,7 +1,6 @@
 //! Through WeChat's own pages, by an official account or a website app.
 
 use super::*;
-use crate::support::{APP_SECRET, OTHER_SECRET, apps_folder, write_private};
 
 const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";
 const SITE: &str = "wxbbbbbbbbbbbbbbbb";

@@ -1,10 +1,5 @@
 //! `wxmint users end|block|unblock|show|forget`: the same acts through Redis alone.
 
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use super::{Office, written};
 use crate::support::audit::{in_short, is_audit};
 use crate::support::prelude::*;
@@ -14,9 +9,7 @@ async fn an_id_of_which_nothing_is_known_is_told_and_the_act_is_done() {
     let office = Office::start().await;
     let user = office.bed.log_in("lin").await.expect_login().member("user_id");
     let told = |words: &[&str]| {
-        let output = office.users(words);
-        assert!(output.status.success(), "{words:?}: {}", said(&output));
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told = office.users(words).expect_success().stderr;
         (told.contains("nothing was known of"), told.contains("The block holds"))
     };
     for word in ["show", "unblock", "end", "block", "forget"] {
@@ -36,9 +29,7 @@ async fn each_command_is_noted_where_the_setting_says() {
     let path = office.bed.configuration.path("audit.jsonl");
     let run = |word: &str, audit: &str| {
         let mut command = command_on(&office.bed.redis.url(), &["users", word, "user-1"]);
-        let output = command.env("WXMINT_AUDIT", audit).env("RUST_LOG", "off").output().expect("wxmint runs");
-        assert!(output.status.success(), "{}", said(&output));
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        Ended::of(command.env("WXMINT_AUDIT", audit).env("RUST_LOG", "off"), "").expect_success().stderr
     };
     let log = run("end", "log");
     let [event, note] = log.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {log}") };
@@ -64,9 +55,8 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
         let mut command = wxmint();
         command.args(words).env_clear();
         url.into_iter().for_each(|url| _ = command.env("WXMINT_REDIS_URL", url));
-        let output = command.output().expect("wxmint runs");
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", said(&output));
-        assert!(said(&output).contains(says) && !said(&output).contains("secret"), "{words:?}: {}", said(&output));
+        let ended = Ended::of(&mut command, "").expect_end(code, &[says]);
+        assert!(!ended.said().contains("secret"), "{words:?}: {ended:?}");
     };
     let url = redis.url();
     refused(&["users", "end", "two words"], Some(&url), 64, "visible ASCII");
@@ -76,32 +66,17 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
         refused(words, Some("memory:"), 64, "needs a Redis");
         refused(words, Some("redis://:secret@[wrong"), 64, "WXMINT_REDIS_URL cannot be read");
     }
-    refused(&["users", "block", "user-1"], Some("redis://127.0.0.1:1"), 1, "Run the same command again");
-}
-
-/// Counted, not timed: a command asks a Redis that hangs up once or twice, and does not wait for it to come back.
-#[tokio::test]
-async fn without_redis_a_command_says_so_at_once() {
+    // Nobody listens there: a command says so at once.
     let folder = tempfile::tempdir().expect("a folder");
-    let [table, out] = ["table.ndjson", "out.ndjson"].map(|name| folder.path().join(name));
-    std::fs::write(&table, r#"{"appid":"wx0","openid":"o1","user_id":"u"}"#).expect("written");
-    let [table, exported] = [&table, &out].map(|path| path.to_str().expect("UTF-8"));
-    let commands: [&[&str]; 4] = [
-        &["users", "show", "user-1"],
-        &["users", "forget", "user-1", "--yes"],
-        &["bindings", "export", "--out", exported],
-        &["bindings", "import", table, "--no-trailer"],
-    ];
-    for words in commands {
-        let redis = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("redis://{}", redis.local_addr().expect("an address"));
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counts = Arc::clone(&asked);
-        thread::spawn(move || redis.incoming().for_each(|_| _ = counts.fetch_add(1, Ordering::SeqCst)));
-        let output = command_on(&url, words).output().expect("wxmint runs");
-        let asked = asked.load(Ordering::SeqCst);
-        assert_eq!((output.status.code(), asked), (Some(1), asked.clamp(1, 2)), "{words:?}: {}", said(&output));
-        assert!(said(&output).contains("wxmint: WXMINT_REDIS_URL: "), "{words:?}: {}", said(&output));
+    let out = folder.path().join("out.ndjson");
+    let exported = out.to_str().expect("UTF-8");
+    for (words, says) in [
+        (&["users", "block", "user-1"][..], "Run the same command again"),
+        (&["users", "show", "user-1"], "wxmint: WXMINT_REDIS_URL: "),
+        (&["users", "forget", "user-1", "--yes"], "wxmint: WXMINT_REDIS_URL: "),
+        (&["bindings", "export", "--out", exported], "wxmint: WXMINT_REDIS_URL: "),
+    ] {
+        refused(words, Some("redis://127.0.0.1:1"), 1, says);
     }
     assert!(!out.exists());
 }
@@ -117,7 +92,6 @@ async fn the_rights_that_the_pages_name_are_enough() {
     office.bed.redis.command::<()>(&rule.split(' ').collect::<Vec<_>>());
     let url = office.bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");
     for words in [&["show"][..], &["end"], &["block"], &["unblock"], &["forget", "--yes"]] {
-        let output = command_on(&url, &[&["users"], words, &[&user]].concat()).output().expect("wxmint runs");
-        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        Ended::of(&mut command_on(&url, &[&["users"], words, &[&user]].concat()), "").expect_success();
     }
 }

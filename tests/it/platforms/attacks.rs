@@ -2,7 +2,7 @@
 
 use wxmint_simulator::{Envelope, Platform, push_xml, seal_push};
 
-use super::{APPID, COMPONENT_TOKEN, OTHER_APPID, PLATFORM, log_in, platform, with_ticket};
+use super::{COMPONENT_TOKEN, joined, log_in, platform, with_ticket};
 use crate::support::prelude::*;
 
 const OTHER: &str = "wxc0ffee00000000fe";
@@ -73,8 +73,7 @@ async fn a_push_that_comes_again_or_late_changes_nothing() {
         let members = [("AuthorizerAppid", APPID), ("AuthorizationCode", "queryauthcode@@@made-up")];
         push_xml(PLATFORM, at, info, &members)
     };
-    super::comes(&bed, APPID).await;
-    super::let_in(&bed, bed.service(), APPID, "lin").await;
+    joined(&bed, APPID).await;
     // An earlier departure that was under way for long.
     let early = seal_push(&us, &merchant("unauthorized", at - 60), at, NONCE);
     assert_eq!(send(&bed, early.clone()).await.body, "success");
@@ -93,8 +92,7 @@ async fn a_push_that_comes_again_or_late_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_is_not_wechats_lets_nobody_in_and_takes_nobody_away() {
     let bed = with_ticket(1).await;
-    super::comes(&bed, APPID).await;
-    super::let_in(&bed, bed.service(), APPID, "lin").await;
+    joined(&bed, APPID).await;
     let at = now() + 2;
     for (number, appid) in [APPID, OTHER_APPID].into_iter().enumerate() {
         let members = [("AuthorizerAppid", appid), ("AuthorizationCode", "queryauthcode@@@made-up")];

@@ -1,8 +1,7 @@
 //! Other events of a merchant: its rights change, it has an AppSecret too, is one of hundreds, and Redis forgets it.
 
 use super::*;
-use crate::support::prelude::*;
-use crate::support::scan::{Scan, two_pages};
+use crate::support::scan::two_pages;
 
 const QUERY_AUTH: &str = "/cgi-bin/component/api_query_auth";
 const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";
@@ -10,15 +9,10 @@ const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";
 const ASKED: &str = "WeChat is asked about it";
 const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";
 
-async fn session(bed: &TestBed, login: &Answer) -> Answer {
-    bed.service().ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_rights_interrupts_no_login_and_brings_the_new_refresh_token() {
     let bed = with_ticket(1).await;
-    comes(&bed, APPID).await;
-    let lin = let_in(&bed, bed.service(), APPID, "lin").await;
+    let lin = joined(&bed, APPID).await;
     bed.faults(json!([{"path": QUERY_AUTH, "kind": "errcode", "errcode": -1}])).await;
     let asked = bed.wechat.asked(QUERY_AUTH).await;
     comes(&bed, APPID).await;
@@ -36,31 +30,45 @@ async fn a_change_of_rights_interrupts_no_login_and_brings_the_new_refresh_token
 
 /// The lines that `wxmint platform apps` prints.
 async fn apps_listed(bed: &TestBed) -> String {
-    let mut process = Process::spawn("wxmint platform", &mut bed.configuration.command_of(&["platform", "apps"]));
-    assert_eq!(process.end(PATIENCE).await.code(), Some(0));
-    process.stdout().join("\n")
+    Ended::of(&mut bed.configuration.command_of(&["platform", "apps"]), "").expect_success().stdout
 }
 
-/// WeChat told of them in no push. Its list comes in pages.
+/// WeChat told of them in no push. Its list comes in pages. Of those that leave at once one walk over Redis ends all
+/// tokens, and a second one those of meanwhile; a walk for each would read more than 60 pages.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow; make nightly runs it"]
-async fn six_hundred_merchants_are_found_in_wechats_list() {
+async fn six_hundred_merchants_are_found_in_wechats_list_and_thirty_that_leave_at_once_are_few_walks_over_redis() {
     let merchants: Vec<String> = (0..600).map(|number| format!("wx{number:016x}")).collect();
-    let mut builder = TestBed::builder();
-    for id in &merchants {
-        builder = builder.app(id, OTHER_SECRET);
-    }
+    let builder = merchants.iter().fold(TestBed::builder(), |builder, id| builder.app(id, OTHER_SECRET));
     let bed = push_to_first(builder.platform().start().await).await;
     for id in &merchants {
         bed.wechat.control("platform/merchants", "POST", &json!({"appid": id, "push": false})).await;
     }
+    // Last, because the list of merchants is asked for as soon as there is a ticket, and then in an hour.
     bed.wechat.control("platform/ticket", "POST", &json!({})).await;
     let listed = async || apps_listed(&bed).await.matches("logs in").count() == merchants.len();
     until("all merchants are let in", TEN_SECONDS * 3, listed).await;
-    let_in(&bed, bed.service(), &merchants[599], "lin").await;
     // Too many apps for a label of each.
     let metrics = bed.service().metrics().await;
     assert!(!metrics.contains(&merchants[599]), "{metrics}");
+
+    let (leaving, mut logins) = (&merchants[570..], Vec::new());
+    for id in leaving {
+        logins.push(let_in(&bed, bed.service(), id, "lin").await);
+    }
+    let before = bed.redis.calls();
+    for id in leaving {
+        bed.wechat.control(&format!("platform/merchants/{id}"), "DELETE", &Value::Null).await;
+    }
+    let all_are_out = async || {
+        let asked = logins.iter().map(async |login| session(&bed, login).await.status == 401);
+        join_all(asked).await.into_iter().all(|is_out| is_out)
+    };
+    until("all tokens are revoked", TEN_SECONDS + BUSY, all_are_out).await;
+    let gone = async || apps_listed(&bed).await.matches("has left ").count() == leaving.len();
+    until("nothing is left to do", TEN_SECONDS * 4, gone).await;
+    let scans = bed.redis.calls_since(&before).get("scan").copied().unwrap_or_default();
+    assert!(scans <= 30, "{scans} pages for thirty merchants");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,14 +99,10 @@ async fn what_redis_has_lost_is_told_again_and_no_login_notices() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_with_an_app_secret_of_its_own_is_not_ended_with_the_platforms_right() {
     let folder = apps_folder(&[(APPID, APP_SECRET)]);
-    let builder = TestBed::builder().app(OTHER_APPID, OTHER_SECRET).platform().apps_folder(folder.path());
-    let bed = push_to_first(builder.start().await).await;
-    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    let bed = ticketed(TestBed::builder().app(OTHER_APPID, OTHER_SECRET).apps_folder(folder.path())).await;
     let lin = bed.log_in("lin").await.expect_login();
-    for appid in [APPID, OTHER_APPID] {
-        comes(&bed, appid).await;
-    }
-    let other = let_in(&bed, bed.service(), OTHER_APPID, "lin").await;
+    comes(&bed, APPID).await;
+    let other = joined(&bed, OTHER_APPID).await;
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     assert_eq!(bed.wechat.asked(EXCHANGE).await, 1, "the own AppSecret comes first");
     // The platform's token is at hand: nothing more but that the address is counted over all merchants, too.
@@ -130,101 +134,46 @@ async fn an_app_with_an_app_secret_of_its_own_is_not_ended_with_the_platforms_ri
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unionid_in_the_data_of_a_merchants_app_links_nobody() {
     let bed = with_ticket(1).await;
-    for appid in [APPID, OTHER_APPID] {
-        comes(&bed, appid).await;
-    }
     bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
-    let here = let_in(&bed, bed.service(), APPID, "lin").await;
+    let here = joined(&bed, APPID).await;
     let data = bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info", "unionid": true})).await;
     let told = json!({"encryptedData": data["encryptedData"], "iv": data["iv"]});
     let opened = bed.service().ask("POST", "/wechat/userdata", &here.member("access_token"), &told).await;
     assert_eq!(opened.status, 200, "{opened:?}");
-    let there = let_in(&bed, bed.service(), OTHER_APPID, "lin").await;
+    let there = joined(&bed, OTHER_APPID).await;
     assert_ne!(there.member("user_id"), here.member("user_id"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_merchants_people_use_phone_numbers_and_scan_to_log_in() {
-    let bed = push_to_first(TestBed::builder().clients(&two_pages()).platform().start().await).await;
-    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
-    comes(&bed, APPID).await;
-    let lin = let_in(&bed, bed.service(), APPID, "lin").await;
+async fn a_merchants_people_use_phone_numbers_scan_to_log_in_and_come_by_its_official_account() {
+    let builder = TestBed::builder().app(ACCOUNT, &format!("{OTHER_SECRET}:official_account"));
+    let bed = ticketed(builder.clients(&two_pages())).await;
+    let lin = joined(&bed, APPID).await;
     bed.wechat.phone_of("lin", "13800000001").await;
     let code = json!({"code": bed.wechat.mint_phone_code("lin").await});
     let phone = bed.service().ask("POST", "/wechat/phone", &lin.member("access_token"), &code).await;
     assert!(phone.status == 200 && phone.body.contains("13800000001"), "{phone:?}");
 
-    let scan: Scan = bed.ask().await;
+    let scan = bed.ask().await;
     let picture = bed.service().get(&format!("/device/{}/code.jpg", scan.user_code())).await;
     assert_eq!((picture.status, picture.header("content-type")), (200, "image/jpeg"));
     assert_eq!(bed.look(&lin, &scan.user_code()).await.status, 200);
-    let number = scan.number();
-    assert_eq!(bed.approve(Some(&lin), "lin", &scan.user_code(), number.as_deref()).await.status, 204);
+    bed.approves(&lin, "lin", &scan).await;
     assert_eq!(bed.poll(&scan).await.expect_login().member("user_id"), lin.member("user_id"));
     assert_eq!(bed.wechat.asked(MERCHANT_TOKEN).await, 1, "one token for all of it");
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_merchants_official_account_logs_in_by_the_same_token() {
-    let builder = TestBed::builder().app(ACCOUNT, &format!("{OTHER_SECRET}:official_account")).platform();
-    let bed = push_to_first(builder.start().await).await;
-    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
-    for appid in [APPID, ACCOUNT] {
-        comes(&bed, appid).await;
-    }
-    let program = let_in(&bed, bed.service(), APPID, "lin").await;
-    let page = let_in(&bed, bed.service(), ACCOUNT, "lin").await;
-    assert_eq!(page.member("user_id"), program.member("user_id"), "by the unionid");
+    let page = joined(&bed, ACCOUNT).await;
+    assert_eq!(page.member("user_id"), lin.member("user_id"), "by the unionid");
     assert_eq!(bed.wechat.asked("/sns/oauth2/component/access_token").await, 1);
-    let session = session(&bed, &page).await;
-    session.expect_problem(409, "session_key_missing");
-}
-
-/// One walk ends all tokens, a second one those of meanwhile. A walk for each would read more than 60 pages.
-#[tokio::test(flavor = "multi_thread")]
-async fn thirty_merchants_that_leave_at_once_are_few_walks_over_redis() {
-    let merchants: Vec<String> = (0..30).map(|number| format!("wx{number:016x}")).collect();
-    let builder = merchants.iter().fold(TestBed::builder(), |builder, id| builder.app(id, OTHER_SECRET));
-    let bed = push_to_first(builder.platform().start().await).await;
-    for id in &merchants {
-        bed.wechat.control("platform/merchants", "POST", &json!({"appid": id, "push": false})).await;
-    }
-    // Last, because the list of merchants is asked for as soon as there is a ticket, and then in an hour.
-    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
-    let mut logins = Vec::new();
-    for id in &merchants {
-        logins.push(
-            eventually("the merchant is known", TEN_SECONDS * 9, async || {
-                Some(log_in(&bed, bed.service(), id, "lin").await).filter(|answer| answer.status == 200)
-            })
-            .await,
-        );
-    }
-    let before = bed.redis.calls();
-    for id in &merchants {
-        let left = bed.wechat.control(&format!("platform/merchants/{id}"), "DELETE", &Value::Null).await;
-        assert_eq!(left.status, 200, "{left:?}");
-    }
-    let all_are_out = async || {
-        let asked = logins.iter().map(async |login| session(&bed, login).await.status == 401);
-        join_all(asked).await.into_iter().all(|is_out| is_out)
-    };
-    until("all tokens are revoked", TEN_SECONDS + BUSY, all_are_out).await;
-    let gone = async || apps_listed(&bed).await.matches("has left ").count() == merchants.len();
-    until("nothing is left to do", TEN_SECONDS * 4, gone).await;
-    let scans = bed.redis.calls_since(&before).get("scan").copied().unwrap_or_default();
-    assert!(scans <= 30, "{scans} pages for thirty merchants");
+    session(&bed, &page).await.expect_problem(409, "session_key_missing");
 }
 
 /// A token that a peer reports to be refused, again and again, is not taken from what wxmint itself may replace.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_reports_every_token_costs_no_login() {
     const PEER: &str = "planted-secret-of-a-peer-of-ours-c9f3d1";
-    let builder = TestBed::builder().operators(&format!("peer {PEER} read,operate,wechat\n")).platform();
-    let bed = push_to_first(builder.start().await).await;
-    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
-    comes(&bed, APPID).await;
-    let_in(&bed, bed.service(), APPID, "lin").await;
+    let bed = ticketed(TestBed::builder().operators(&format!("peer {PEER} read,operate,wechat\n"))).await;
+    joined(&bed, APPID).await;
     let path = format!("/wechat/{PLATFORM}/access-token");
     let mut statuses = Vec::new();
     for _ in 0..8 {
@@ -242,8 +191,6 @@ async fn an_old_ticket_is_found_by_its_name() {
     let bed = with_ticket(1).await;
     let mut late = bed.configuration.command_of(&["doctor", "--json"]);
     late.envs(clock_off_by("+45m"));
-    let mut doctor = Process::spawn("wxmint doctor", &mut late);
-    doctor.end(TEN_SECONDS * 2).await;
-    let said = doctor.stdout().join("\n");
+    let said = Ended::of(&mut late, "").stdout;
     assert!(said.contains("the last ticket came 4") && said.contains("start-push"), "{said}");
 }

@@ -1,7 +1,6 @@
 //! Refusals of WeChat to the platform or to one of its merchants, and by what name those on duty find it.
 
 use super::*;
-use crate::support::BUSY;
 
 const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";
 const CHECK: &str = "wechat.platform";
@@ -12,8 +11,7 @@ async fn end_tokens(bed: &TestBed, of: &str) {
 
 async fn with_merchant() -> (TestBed, Answer) {
     let bed = with_ticket(1).await;
-    comes(&bed, APPID).await;
-    let login = let_in(&bed, bed.service(), APPID, "lin").await;
+    let login = joined(&bed, APPID).await;
     (bed, login)
 }
 
@@ -44,11 +42,10 @@ async fn a_refresh_token_that_is_stale_is_replaced_from_wechats_list() {
     let again = json!({"appid": APPID, "push": false});
     bed.wechat.control("platform/merchants", "POST", &again).await;
     end_tokens(&bed, "merchants").await;
-    let ask = async || bed.service().ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await;
-    ask().await.expect_problem(503, "wechat_unavailable");
+    session(&bed, &login).await.expect_problem(503, "wechat_unavailable");
     found(&bed, "errcode 61023").await;
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
-    let mended = async || ask().await.status == 200;
+    let mended = async || session(&bed, &login).await.status == 200;
     until("the refresh token is replaced", TEN_SECONDS * 4, mended).await;
 }
 
@@ -71,9 +68,7 @@ async fn a_right_that_the_merchant_has_withdrawn_is_named_and_its_logins_go_on()
         if path == MERCHANT_TOKEN {
             end_tokens(&bed, "merchants").await;
         }
-        let token = login.member("access_token");
-        let answer = bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
-        answer.expect_problem(403, "permission_missing");
+        session(&bed, &login).await.expect_problem(403, "permission_missing");
         found(&bed, "errcode 61007").await;
         log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     }
@@ -97,12 +92,9 @@ async fn a_wechat_that_refuses_every_token_is_asked_for_few() {
 /// One merchant's crowd, or its trouble at WeChat, is not the others'.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_at_one_merchant_leaves_the_others_alone() {
-    let builder = TestBed::builder().env("WXMINT_LIMIT_IP", "60/1h").app(OTHER_APPID, OTHER_SECRET).platform();
-    let bed = push_to_first(builder.start().await).await;
-    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    let bed = ticketed(TestBed::builder().env("WXMINT_LIMIT_IP", "60/1h").app(OTHER_APPID, OTHER_SECRET)).await;
     for appid in [APPID, OTHER_APPID] {
-        comes(&bed, appid).await;
-        let_in(&bed, bed.service(), appid, "lin").await;
+        joined(&bed, appid).await;
     }
     bed.faults(json!([{"path": EXCHANGE, "appid": APPID, "kind": "errcode", "errcode": -1}])).await;
     let mut statuses = Vec::new();
@@ -118,8 +110,7 @@ async fn a_storm_at_one_merchant_leaves_the_others_alone() {
 async fn an_address_has_a_limit_over_all_merchants_too() {
     let merchants: Vec<String> = (0..11).map(|number| format!("wx{number:016x}")).collect();
     let builder = merchants.iter().fold(TestBed::builder(), |builder, id| builder.app(id, OTHER_SECRET));
-    let bed = push_to_first(builder.env("WXMINT_LIMIT_IP", "1/1h").platform().start().await).await;
-    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    let bed = ticketed(builder.env("WXMINT_LIMIT_IP", "1/1h")).await;
     let (last, others) = merchants.split_last().expect("eleven");
     for id in &merchants {
         comes(&bed, id).await;

@@ -1,6 +1,6 @@
 //! examples/platform: a merchant follows the vendor's link to WeChat's page, authorises the platform, and comes back.
 
-use super::{APPID, OTHER_APPID, PLATFORM, let_in, push_to_first};
+use super::{let_in, ticketed};
 use crate::scan_examples::copy;
 use crate::support::prelude::*;
 
@@ -31,13 +31,11 @@ impl Browser<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merchant_authorises_the_platform_and_the_vendor_knows_which_app_it_is() {
-    let builder =
-        TestBed::builder().app(OTHER_APPID, OTHER_SECRET).operators(&format!("vendor {SECRET} wechat\n")).platform();
-    let bed = push_to_first(builder.start().await).await;
-    bed.wechat.control("platform/ticket", "POST", &serde_json::json!({})).await;
+    let builder = TestBed::builder().app(OTHER_APPID, OTHER_SECRET).operators(&format!("vendor {SECRET} wechat\n"));
+    let bed = ticketed(builder).await;
     until("the ticket is known", PATIENCE, async || !bed.service().admin("/readyz").await.body.contains("no ticket"))
         .await;
-    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    let folder = node_folder();
     copy(&repository("examples/platform"), &folder.path().join("platform"));
     let (port, wechat) = (free_port().to_string(), bed.wechat.url());
     let site = format!("http://127.0.0.1:{port}");
@@ -74,7 +72,7 @@ async fn a_merchant_authorises_the_platform_and_the_vendor_knows_which_app_it_is
 
     // Only who may use WeChat for the business, and only what WeChat has named.
     let path = format!("/wechat/{PLATFORM}/merchant");
-    let made_up = serde_json::json!({"auth_code": "queryauthcode@@@made-up"});
+    let made_up = json!({"auth_code": "queryauthcode@@@made-up"});
     bed.service().operate("POST", &path, SECRET, &made_up).await.expect_problem(400, "unknown_app");
     bed.service()
         .operate("POST", &path, "a-stranger-with-a-secret-of-many-letters", &made_up)

@@ -1,11 +1,10 @@
 //! Acts that end a page's token, and others that do not.
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::*;
-use crate::support::{AccountService, Reply, Service};
 
 const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef read,operate\n";
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
@@ -54,7 +53,7 @@ async fn a_person_who_may_not_log_in_lets_no_page_in() {
     let request = bed.ask().await;
     let (code, number) = (request.user_code(), request.number());
     let unbound = bed.approve(None, "lin", &code, number.as_deref()).await.expect_problem(403, "binding_required");
-    let mut body = crate::support::password_of("lin");
+    let mut body = password_of("lin");
     (body["bind_ticket"], body["match"]) = (unbound.member("bind_ticket").into(), number.clone().into());
     let path = bed.service().url(&format!("/device/{code}/approve"));
     assert_eq!(bed.http.send(bed.http.0.post(path).json(&body)).await.status, 204, "binds, as a login does");
@@ -108,9 +107,8 @@ async fn a_client_that_is_taken_out_gets_no_more_tokens_and_its_old_ones_are_end
         assert_eq!(answer.status, if path == "/binding" { 403 } else { 204 }, "{answer:?}");
     }
     for _ in 0..2 {
-        let ended = bed.configuration.command_of(&["clients", "end", "shop-web"]).output().expect("wxmint runs");
-        assert!(ended.status.success(), "{ended:?}");
-        assert!(String::from_utf8_lossy(&ended.stdout).contains("the tokens of 1 users are revoked"), "{ended:?}");
+        let ended = Ended::of(&mut bed.configuration.command_of(&["clients", "end", "shop-web"]), "");
+        ended.expect_end(0, &["the tokens of 1 users are revoked"]);
     }
     refuses(&sidecar, &page).await;
     bed.log_out(&kept, false).await;

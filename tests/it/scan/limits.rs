@@ -1,7 +1,5 @@
 //! How often pages, phones and strangers may ask, and what happens where WeChat or Redis is away.
 
-use std::fs;
-
 use super::*;
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! The rules of RFC 8628, RFC 6749 and of CORS, one by one.
 
 use reqwest::Method;
-use serde_json::Value;
 
 use super::*;
 

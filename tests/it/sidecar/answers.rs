@@ -1,9 +1,9 @@
 //! The answers of `/verify`: who is asking, or one refusal for all that is wrong.
 
 use super::forge::Forge;
-use super::signer::now;
 use super::{INVALID_REQUEST, INVALID_TOKEN, NO_TOKEN, Signer, named, refused, settings_of, sidecar_of};
 use crate::bad_input::no_http;
+use crate::services::now;
 use crate::support::prelude::*;
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "PROPFIND", "ANYTHING"];
@@ -144,16 +144,5 @@ async fn an_odd_request_is_let_in_with_a_good_token_alone_and_never_a_fault_of_t
         let received = sidecar.bytes(&request).await;
         assert_eq!(named(name, &received)[..2], ["lin", APPID], "{name}");
         assert_eq!(received.answers(), 1, "{name}: {}", received.text());
-    }
-    // Many on one connection, as proxies ask, each answered for itself.
-    let mut connection = crate::support::Connection::to(sidecar.address).await;
-    for number in 0..200 {
-        let (header, wanted) = match number % 3 {
-            0 => (format!("Authorization: Bearer {}\r\n", signer.token()), 200),
-            1 => (String::new(), 401),
-            _ => (format!("Authorization: Bearer {}x\r\n", signer.token()), 401),
-        };
-        let (status, body) = connection.send("POST /verify/orders", &header, "").await;
-        assert_eq!(status, wanted, "{number}: {body}");
     }
 }

@@ -1,13 +1,10 @@
 //! Tokens that the issuer's feed ends, and a feed that is gone, late or not believed.
 
-use std::fs::File;
-use std::time::SystemTime;
+use chrono::DateTime;
 
 use super::issuer::{By, Issuer, Manner, PERSON_APP};
-use super::outage::Clock;
-use super::signer::now;
-use super::starting::files;
 use super::{INVALID_TOKEN, refused};
+use crate::services::now;
 use crate::support::prelude::*;
 
 /// A verifier asks every 5 s, so an end is known 10 s later at the latest.
@@ -15,6 +12,35 @@ const NEXT_PAGE: Duration = Duration::from_secs(10).saturating_add(BUSY);
 /// Under `open` a sidecar waits as long for a feed, and then does without.
 const WITHOUT_FEED: Duration = Duration::from_secs(10).saturating_add(BUSY);
 const DAY: i64 = 86_400;
+
+/// The clock of a process that is started with it.
+struct Clock(TempDir);
+
+impl Clock {
+    fn new() -> Self {
+        let clock = Self(tempfile::tempdir().expect("a folder"));
+        clock.set("+0");
+        clock
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("time")
+    }
+
+    fn set(&self, time: &str) {
+        replace(&self.file(), time);
+    }
+
+    /// It stands still at this time.
+    fn stop_at(&self, seconds: i64) {
+        self.set(&DateTime::from_timestamp(seconds, 0).expect("a date").format("%Y-%m-%d %H:%M:%S").to_string());
+    }
+
+    fn moves(&self, settings: SidecarSettings) -> SidecarSettings {
+        let moved = clock_of(&self.file()).into_iter();
+        moved.fold(settings.with("TZ", "UTC"), |settings, (name, value)| settings.with(name, &value))
+    }
+}
 
 async fn issuer() -> Issuer {
     let issuer = Issuer::start().await;
@@ -125,48 +151,21 @@ async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the
     assert_eq!(closed.verify(&token).await.status, 200);
 }
 
+/// Each feed has a sidecar of its own, and one page that ends mei's tokens. What it says changes nothing. crates/verify
+/// holds each reason to refuse a page, and tests/peers asks every follower.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_feed_that_is_not_followed_is_not_asked_for() {
-    let issuer = issuer().await;
-    let off = follower(&issuer).with("WXMINT_REVOCATIONS_URL", "off").with("WXMINT_REVOCATIONS_FAIL", "closed");
-    let sidecar = off.ready().await;
-    assert_eq!(sidecar.verify(&token_of(&issuer, "lin")).await.status, 200);
-    assert!(issuer.requests().is_empty());
-    let metrics = sidecar.admin("/metrics").await.body;
-    assert!(!metrics.contains("wxmint_revocations_held{"), "{metrics}");
-}
-
-/// Pages that end mei's tokens. crates/verify holds each reason to refuse one, and tests/peers asks every follower.
-fn bad_pages() -> [(&'static str, Manner); 5] {
-    [
-        (
-            "unknown_key",
-            Manner::says(|signers, mut header, claims| {
-                header["kid"] = signers.foreign.kid.clone().into();
-                signers.foreign.page(&header, &claims)
-            }),
-        ),
-        ("circle", Manner::page_with(json!({"cursor": "", "more": true}))),
-        ("no_answer", Manner::body("200 OK", &vec![b'a'; 50_000_000])),
-        ("malformed", Manner::body("200 OK", b"<html>")),
-        ("status", Manner::body("302 Found", b"")),
-    ]
-}
-
-/// Each feed has a sidecar of its own, and is refused for one reason. What it says changes nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_is_forged_replayed_foreign_huge_or_no_page_changes_nothing_and_is_counted() {
-    let mut sidecars = Vec::new();
-    for (reason, manner) in bad_pages() {
+async fn a_page_that_is_forged_or_huge_changes_nothing_and_is_counted() {
+    let forged = Manner::says(|signers, mut header, claims| {
+        header["kid"] = signers.foreign.kid.clone().into();
+        signers.foreign.page(&header, &claims)
+    });
+    for (reason, manner) in [("unknown_key", forged), ("no_answer", Manner::body("200 OK", &vec![b'a'; 50_000_000]))] {
         let issuer = issuer().await;
         issuer.says(manner);
         let sidecar = follower(&issuer).start().await;
-        sidecars.push((reason, issuer, sidecar));
-    }
-    for (reason, issuer, sidecar) in &sidecars {
-        until(reason, PATIENCE, async || refused_pages(sidecar, reason).await >= 1.0).await;
-        assert_eq!(held(sidecar).await, 0.0, "{reason}");
-        assert_eq!(sidecar.verify(&token_of(issuer, "mei")).await.status, 200, "{reason}");
+        until(reason, PATIENCE, async || refused_pages(&sidecar, reason).await >= 1.0).await;
+        assert_eq!(held(&sidecar).await, 0.0, "{reason}");
+        assert_eq!(sidecar.verify(&token_of(&issuer, "mei")).await.status, 200, "{reason}");
         assert!(sidecar.peak_memory() < 100 * 1024, "{reason}: {} KiB", sidecar.peak_memory());
         let metrics = sidecar.admin("/metrics").await.body;
         assert!(!metrics.contains("wxmint_revocations_age_seconds{"), "{reason}: {metrics}");
@@ -178,15 +177,19 @@ async fn a_page_that_is_forged_replayed_foreign_huge_or_no_page_changes_nothing_
 async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_told_to() {
     let (issuer, clock) = (issuer().await, Clock::new());
     let token = issuer.token(By::First, json!({"sub": "lin", "exp": now() + 10 * DAY}));
-    let settings = clock.moves(follower(&issuer)).with("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let short = issuer.token(By::First, json!({"sub": "lin", "exp": now() + 30}));
+    let settings = clock.moves(follower(&issuer));
     let (open, closed) = (settings.ready().await, settings.with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await);
     for sidecar in [&open, &closed] {
-        assert_eq!(sidecar.verify(&token).await.status, 200);
+        for token in [&token, &short] {
+            assert_eq!(sidecar.verify(token).await.status, 200);
+        }
     }
     issuer.says(Manner::body("503 Service Unavailable", b""));
     clock.stop_at(now() + 100);
     assert!(metric(&open, "age_seconds", "").await > 60.0);
     assert_eq!(open.verify(&token).await.status, 200);
+    refused("remembered, and expired", &bearer(&open, &short).await, INVALID_TOKEN);
     for _ in 0..2 {
         closed.verify(&token).await.expect_problem(503, "revocations_unavailable");
     }
@@ -206,23 +209,4 @@ async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_t
     clock.set("+0");
     issuer.says(Manner::Good);
     until("back again", NEXT_PAGE, async || closed.verify(&token).await.status == 200).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_from_disk_are_believed_for_a_day_after_the_issuer_last_confirmed_them() {
-    let (issuer, folder) = (issuer().await, tempfile::tempdir().expect("a folder"));
-    let (settings, token) = (follower(&issuer), token_of(&issuer, "lin"));
-    let settings = settings.with("WXMINT_JWKS_CACHE", &folder.path().to_string_lossy());
-    drop(settings.ready().await);
-    let file = eventually("keys on disk", PATIENCE, async || files(folder.path()).pop()).await;
-    drop(issuer);
-    #[expect(clippy::disallowed_methods, reason = "the sidecar goes by the system's clock")]
-    let today = SystemTime::now();
-    for (hours, status) in [(23, 200), (25, 503)] {
-        let confirmed = today - Duration::from_secs(hours * 3600);
-        File::options().append(true).open(&file).and_then(|file| file.set_modified(confirmed)).expect("our own file");
-        let sidecar = settings.start().await;
-        assert_eq!(sidecar.verify(&token).await.status, status, "after {hours} hours");
-        assert_eq!(sidecar.log().contains("too old to be used"), status == 503, "{}", sidecar.log());
-    }
 }

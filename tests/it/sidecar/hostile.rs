@@ -49,8 +49,9 @@ impl Villain {
     }
 }
 
+/// Each costs memory or time, or leads elsewhere. crates/verify holds which sets are believed, and
+/// tests/peers/key_source.rs asks every verifier.
 fn ways(canary: &str) -> Vec<(&'static str, Manner)> {
-    let says = Manner::says;
     let (ok, location) = ("200 OK", format!("Location: {canary}\r\nRefresh: 0;url={canary}\r\n"));
     let head = |length: &str| Step::Send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{length}\r\n").into_bytes());
     let (at_once, drip, promised) = (Duration::ZERO, Duration::from_millis(100), "Content-Length: 1000\r\n");
@@ -58,19 +59,13 @@ fn ways(canary: &str) -> Vec<(&'static str, Manner)> {
     // The one who asked has never said to have it.
     let unasked = b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n";
     let bad = json!({"keys": forge::bad_keys(&Signer::new().key)}).to_string();
-    let mut ways = vec![
-        ("HTML", says(ok, "Content-Type: text/html\r\n", "<!doctype html><title>Log in</title>")),
-        ("no keys", says(ok, "", "{\"keys\":[]}")),
-        ("half a set", says(ok, "", "{\"keys\":[{\"kty\":\"EC\",")),
-        ("a set that is too deep", says(ok, "", &format!("{{\"keys\":[{{\"x\":{}", "[".repeat(30_000)))),
-        ("bad keys alone", says(ok, "Cache-Control: max-age=1\r\n", &bad)),
-        ("503 with a long wait", says("503 Service Unavailable", "Retry-After: 86400\r\n", "{\"keys\":[]}")),
-        ("308", says("308 Permanent Redirect", &location, "")),
-        ("10 MiB", says(ok, "", &" ".repeat(10 * 1024 * 1024))),
-        ("compressed", says(ok, "Content-Encoding: gzip\r\n", "\u{1f}\u{8b}")),
+    let says = [
+        ("bad keys alone", Manner::says(ok, "Cache-Control: max-age=1\r\n", &bad)),
+        ("503 with a long wait", Manner::says("503 Service Unavailable", "Retry-After: 86400\r\n", "{\"keys\":[]}")),
+        ("308", Manner::says("308 Permanent Redirect", &location, "")),
+        ("10 MiB", Manner::says(ok, "", " ".repeat(10 * 1024 * 1024))),
     ];
     let does = [
-        ("less than it promises", vec![head(promised), Step::Send(b"{\"keys\":[".to_vec())]),
         ("an endless body", vec![head(""), Step::Repeat(vec![b' '; 16 * 1024], at_once)]),
         ("an endless head", vec![Step::Send(b"HTTP/1.1 200 OK\r\n".to_vec()), Step::Repeat(line, at_once)]),
         ("endless interim answers", vec![Step::Repeat(interim.to_vec(), drip)]),
@@ -78,12 +73,9 @@ fn ways(canary: &str) -> Vec<(&'static str, Manner)> {
         ("a stall before the head", vec![Step::Stall]),
         ("a stall in the body", vec![head(promised), Step::Send(b"{".to_vec()), Step::Stall]),
         ("a reset in the body", vec![head(promised), Step::Wait(drip), Step::Reset]),
-        ("a hang-up", vec![]),
-        ("garbage", vec![Step::Send(vec![0xff; 4096])]),
         ("200 with nothing, then 304", vec![Step::Send([answer(ok, "", b""), unasked.to_vec()].concat())]),
     ];
-    ways.extend(does.map(|(name, steps)| (name, Manner::Does(steps))));
-    ways
+    says.into_iter().chain(does.map(|(name, steps)| (name, Manner::Does(steps)))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

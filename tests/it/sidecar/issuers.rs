@@ -40,7 +40,7 @@ async fn an_issuer_that_is_away_is_away_for_its_own_tokens_alone() {
     server.at("/a", Manner::serves(&a.set(), LONG));
     let sidecar = settings(&server).start().await;
     let keys_of = async |issuer: &str| sidecar.metric(&format!("wxmint_jwks_keys{{issuer=\"{issuer}\"}}")).await;
-    crate::support::until("A's keys", PATIENCE, async || keys_of(A).await == 1.0).await;
+    until("A's keys", PATIENCE, async || keys_of(A).await == 1.0).await;
     assert_eq!(sidecar.verify(&a.token()).await.status, 200);
     sidecar.verify(&b.token()).await.expect_problem(503, "keys_unavailable");
     assert_eq!(sidecar.verify(&a.token_with(json!({"iss": "https://third.example.com"}))).await.status, 401);

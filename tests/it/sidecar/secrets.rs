@@ -12,37 +12,26 @@ async fn no_part_of_a_token_is_in_a_log_a_metric_or_a_refusal() {
         .with("WXMINT_SIDECAR_ANONYMOUS", "/public")
         .with("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri");
     let sidecar = settings.ready().await;
-    let planted = "planted-user-5b1d";
-    let with = |claims: serde_json::Value| {
-        let mut claims = claims;
-        claims["sub"] = planted.into();
+    let with = |mut claims: Value| {
+        claims["sub"] = "planted-user-5b1d".into();
         signer.token_with(claims)
     };
     let tokens = [
-        with(json!({})),
         with(json!({})),
         with(json!({"aud": "https://planted-aud-77aa.example"})),
         with(json!({"exp": 1})),
         with(json!({"iss": "https://planted-iss-31fe.example"})),
         signer.token_under(json!({"kid": "planted-kid-c0de"})),
         signer.token_under(json!({"alg": "planted-alg-9e9e"})),
-        signer.token_under(json!({"crit": ["planted-crit-4b4b"]})),
         format!("{}x", with(json!({}))),
         "planted-no-token-at-all-8c8c".to_owned(),
     ];
     let mut told = String::new();
     for token in &tokens {
-        for _ in 0..2 {
-            let answer = sidecar.verify(token).await;
-            assert!([200, 401].contains(&answer.status), "{answer:?}");
-            if answer.status != 200 {
-                told += &format!("{answer:?}\n");
-            }
-        }
         let bearer = format!("Authorization: Bearer {token}");
         for headers in [
-            &[&*bearer, &bearer][..],
-            &[&format!("{bearer}, x")],
+            &[&*bearer][..],
+            &[&bearer, &bearer],
             &[&bearer, "X-Forwarded-Uri: /public/../planted-path-2f2f"],
             &["X-Forwarded-Uri: /planted-path-2f2f", &format!("Cookie: {token}")],
             &[&format!("{bearer}\u{1}")],

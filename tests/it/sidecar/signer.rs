@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 
 use super::forge::{ForgeKey, merged};
+use crate::services::{key, now};
 use crate::support::prelude::*;
 
 static TOKENS: AtomicU64 = AtomicU64::new(0);
@@ -24,9 +21,7 @@ impl Signer {
     }
 
     pub(super) fn of(issuer: &str) -> Self {
-        let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-        let key = ForgeKey::of_pkcs8(pair.expect("random bits").as_ref());
-        Self { key: Arc::new(key), issuer: issuer.to_owned() }
+        Self { key: Arc::new(key()), issuer: issuer.to_owned() }
     }
 
     pub(super) fn of_file(path: &Path) -> Self {
@@ -63,9 +58,4 @@ impl Signer {
     pub(super) fn token_under(&self, header: Value) -> String {
         self.key.token(&merged(&self.header(), header).to_string(), &self.claims().to_string())
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the sidecar goes by the system's clock")]
-pub(super) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64
 }

@@ -15,12 +15,14 @@ fn assert_holds_nothing_of_wechats(answer: &Answer, session: &Session) {
     }
 }
 
-/// As above, but sealed by the stand-in, which shares no code with these tests: its data, and its refusals.
+/// Sealed by the stand-in, which shares no code with these tests: its data, and its refusals. Nothing in the body names
+/// another person than the token's.
 #[tokio::test]
 async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_before() {
-    let replicas = Replicas::start().await;
+    let builder = TestBed::builder().services(2).env("WXMINT_WATERMARK_MAX_AGE", "20m");
+    let replicas = Replicas(builder.start().await);
     replicas.log_in("lin").await;
-    let second = replicas.log_in("lin").await;
+    let (second, mei) = (replicas.log_in("lin").await, replicas.log_in("mei").await);
     replicas.0.wechat.change_app(json!({"appid": APPID, "repeats_session_keys": true})).await;
     let lin = replicas.log_in("lin").await;
     assert_eq!(second.key, lin.key, "WeChat has given it again");
@@ -43,12 +45,22 @@ async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_bef
             }
         }
     }
-    for wrong in [json!({"age_seconds": 700}), json!({"watermark_appid": "wxfedcba9876543210"})] {
+    data_of(&replicas.decrypt(0, &lin, &handed("phone", json!({"age_seconds": 700})).await).await);
+    for wrong in [json!({"age_seconds": 1300}), json!({"watermark_appid": OTHER_APPID})] {
         expect_undecryptable(replicas.decrypt(0, &lin, &handed("phone", wrong).await).await);
     }
     let anothers = handed("user_info", json!({"members": {"openId": "oSomebodyElse"}})).await;
     let anothers = json!({"encryptedData": anothers["encryptedData"], "iv": anothers["iv"]});
     expect_undecryptable(replicas.decrypt(0, &lin, &anothers).await);
+
+    let mut of_mei = sealed_phone(&mei.key, NUMBER);
+    for named in [&lin, &mei] {
+        for (name, value) in [("openid", &named.openid), ("user_id", &named.user), ("session_key", &named.key)] {
+            of_mei[name] = value.as_str().into();
+        }
+        expect_undecryptable(replicas.decrypt(0, &lin, &of_mei).await);
+        assert_eq!(data_of(&replicas.decrypt(0, &mei, &of_mei).await)["phoneNumber"], NUMBER);
+    }
 }
 
 /// benches/README.md says so.

@@ -6,7 +6,8 @@ use super::sealing::{BLOCK, body, encrypt, padded, parts, phone, phone_with, sea
 use super::{NUMBER, OTHER_APPID, Replicas, Session, USER_DATA, expect_undecryptable, key_of};
 use crate::support::prelude::*;
 
-/// Data that has to be refused in one way, by the name of what is wrong: each damage. See `wechat::user_data`.
+/// Data that has to be refused in one way, by the name of what is wrong. The tests of
+/// `wechat::user_data` have each damage.
 fn damages(session: &Session, another: &Session) -> Vec<(&'static str, Value)> {
     let (key, text) = (&session.key, phone(NUMBER).to_string());
     let good = padded(text.as_bytes());
@@ -16,31 +17,21 @@ fn damages(session: &Session, another: &Session) -> Vec<(&'static str, Value)> {
     let of = |openid: Value| seal(key, &json!({"openId": openid, "watermark": watermark(APPID, 0)}).to_string());
     vec![
         ("a padding of 0", ending_in(&[0])),
-        ("a padding of 17", ending_in(&[17; BLOCK])),
-        ("an uneven padding", ending_in(&[3, 2])),
         ("no text", seal(key, "")),
         ("no JSON", seal(key, &NUMBER.repeat(10))),
-        ("half of it", seal(key, &text[..text.len() / 2])),
-        ("an array", seal(key, &format!("[{text}]"))),
-        ("a name twice", seal(key, &text.replace("\"countryCode\"", "\"phoneNumber\""))),
         ("deep", seal(key, &format!("{{\"a\":{}", "[".repeat(5000)))),
         ("not UTF-8", ending_in(b"\xff\x01")),
         ("no watermark", marked(json!(null))),
         ("another app's", marked(watermark(OTHER_APPID, 0))),
         ("old", marked(watermark(APPID, 86_400))),
-        ("to come", marked(watermark(APPID, -86_400))),
-        ("a time that is none", marked(json!({"appid": APPID, "timestamp": 1e300}))),
         ("another's openid", of(json!(another.openid))),
-        ("a number for an openid", of(json!(7))),
         ("a foreign key", sealed_phone(FOREIGN_KEY, NUMBER)),
         ("another person's key", sealed_phone(&another.key, NUMBER)),
         ("cut at a block", body(&ciphertext[..BLOCK], &iv)),
-        ("doubled", body(&ciphertext.repeat(2), &iv)),
         ("a foreign iv", body(&ciphertext, &[0; BLOCK])),
         ("90 KiB of zeros", body(&vec![0; 90 * 1024], &[0; BLOCK])),
         ("no signature of WeChat's", json!({"rawData": "{}", "signature": "0".repeat(40)})),
         ("signed with another key", sign(&another.key, "{}")),
-        ("signed and no object", sign(key, "[]")),
     ]
 }
 
@@ -102,7 +93,7 @@ async fn whatever_is_wrong_with_data_has_one_answer_byte_for_byte_after_the_same
     replicas.expect_no_faults().await;
 }
 
-/// Bodies that are no data of WeChat's, whatever the key.
+/// Bodies that are no data of WeChat's, whatever the key. crates/wechat has a row for each member.
 fn malformed(good: &Value) -> Vec<Value> {
     let [data, iv] = ["encryptedData", "iv"].map(|name| good[name].as_str().expect("text").to_owned());
     let with = |name: &str, value: &str| {
@@ -110,27 +101,11 @@ fn malformed(good: &Value) -> Vec<Value> {
         body[name] = value.into();
         body
     };
-    let url_safe = |text: &str| text.replace('+', "-").replace('/', "_");
     vec![
         with("encryptedData", ""),
-        with("encryptedData", &data[..data.len() - 1]),
         with("encryptedData", &data.replace('+', " ")),
-        with("encryptedData", &url_safe(&data)),
-        with("iv", ""),
         with("iv", &iv.repeat(2)),
         json!({"rawData": "{}", "signature": "0".repeat(39)}),
-        json!({"rawData": "1".repeat(100 * 1024), "signature": "0".repeat(40)}),
-    ]
-}
-
-/// Requests that are not asked as they should be, and what `detail` names.
-fn incomplete(good: &Value) -> Vec<(Value, &'static str)> {
-    let (data, iv) = (&good["encryptedData"], &good["iv"]);
-    vec![
-        (json!({"encryptedData": data}), "`iv`"),
-        (json!({"iv": iv}), "`encryptedData`"),
-        (json!({"rawData": "{}"}), "`signature`"),
-        (json!({"encryptedData": data, "iv": iv, "rawData": "{}", "signature": "0".repeat(40)}), "or"),
     ]
 }
 
@@ -138,20 +113,17 @@ fn incomplete(good: &Value) -> Vec<(Value, &'static str)> {
 async fn what_no_key_could_open_is_answered_like_all_damage_and_costs_no_try() {
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
-    // With a `+` and a `/` in it.
+    // With a `+` in it.
     let good = loop {
         let sealed = seal(&lin.key, &phone(NUMBER).to_string());
-        let data = sealed["encryptedData"].as_str().expect("text").to_owned();
-        if data.contains('+') && data.contains('/') {
+        if sealed["encryptedData"].as_str().expect("text").contains('+') {
             break sealed;
         }
     };
     for _ in 0..2 {
-        for (body, named) in incomplete(&good) {
-            let answer = replicas.ask(0, "POST", USER_DATA, &lin.token, &body).await;
-            let detail = answer.expect_problem(400, "invalid_request").member("detail");
-            assert!(detail.contains(named), "{named}: {detail}");
-        }
+        let incomplete = json!({"encryptedData": good["encryptedData"]});
+        let answer = replicas.ask(0, "POST", USER_DATA, &lin.token, &incomplete).await;
+        assert!(answer.expect_problem(400, "invalid_request").member("detail").contains("`iv`"));
         let mut details = BTreeSet::new();
         for body in malformed(&good) {
             let answer = replicas.ask(0, "POST", USER_DATA, &lin.token, &body).await;

@@ -54,8 +54,7 @@ impl Replicas {
     async fn rotate_vault_key(&self) -> String {
         let told = times_told(&self.0);
         let mut rotate = self.0.configuration.command_of(&["vault", "rotate", "--lead", LEAD]);
-        let output = rotate.output().expect("wxmint runs");
-        assert!(output.status.success(), "{}", said(&output));
+        Ended::of(&mut rotate, "").expect_success();
         until_told_again(&self.0, &told, 1).await;
         self.vault_keys().remove(0)
     }

@@ -147,24 +147,18 @@ async fn phone_numbers_are_counted_by_app_and_a_packet_that_is_used_up_has_a_pro
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
     let billed = format!("wxmint_wechat_billed_calls_total{{api=\"getuserphonenumber\",app=\"{APPID}\"}}");
-    let counted = async || {
-        replicas.0.services[0]
-            .metrics()
-            .await
-            .lines()
-            .find_map(|line| line.strip_prefix(&billed)?.trim().parse::<u64>().ok())
-    };
+    let counted = async || replicas.0.service().metric(&billed).await;
     let phone = async || {
         let code = replicas.0.wechat.mint_phone_code("lin").await;
         replicas.phone(0, &lin, &json!({"code": code})).await
     };
-    assert_eq!(counted().await, None);
+    assert_eq!(counted().await, 0.0);
     assert_eq!(phone().await.status, 200);
-    assert_eq!(counted().await, Some(1));
+    assert_eq!(counted().await, 1.0);
     replicas.fault_at("/wxa/business/getuserphonenumber", json!({"kind": "errcode", "errcode": 1400001})).await;
     let refused = phone().await.expect_problem(502, "phone_numbers_spent");
     assert!(refused.member("detail").contains("another way"), "{refused:?}");
-    assert_eq!(counted().await, Some(1), "a refusal costs nothing");
+    assert_eq!(counted().await, 1.0, "a refusal costs nothing");
     replicas.0.services[0].says("the app has no paid phone numbers left").await;
 }
 

@@ -4,7 +4,7 @@ use wxmint_keys::token::Issued;
 use wxmint_store::{ReadEnds, Redis};
 
 use super::runtime;
-use super::store::{Fate, Millis, Redis, SECOND, Stores};
+use super::store::{Fate, Millis, SECOND, Server, Stores};
 use super::world::{APPS, user_id};
 
 const NOW: Millis = 1_800_000_000 * SECOND;
@@ -32,10 +32,10 @@ async fn failed_over(stores: &Stores) -> String {
 /// two other ends are written there, the second in the very millisecond that "lost" was in.
 #[test]
 fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
-    let stores = Redis::start().emptied();
+    let stores = Server::start().emptied();
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
-        stores.replica().expect("a replica").fail_over();
+        stores.redis().expect("in Redis").fail_over();
         end(&stores, "one", 3_600 * SECOND, NOW - 500).await;
         end(&stores, "two", 3_600 * SECOND, NOW).await;
         assert_eq!(read(&stores, &cursor).await, None);
@@ -50,12 +50,12 @@ fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
 /// The failover comes between the look for the cursor and the read after it, and so do two other ends.
 #[test]
 fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
-    let stores = Redis::start().emptied();
+    let stores = Server::start().emptied();
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
         let mut call = stores.call(async move |store: &Redis| store.ends_after(&cursor, 10).await).await;
         assert!(call.go_on(Fate::Taken).await.is_none(), "it has found the cursor, and has yet to read");
-        stores.replica().expect("a replica").fail_over();
+        stores.redis().expect("in Redis").fail_over();
         end(&stores, "one", 3_600 * SECOND, NOW + 500).await;
         end(&stores, "two", 3_600 * SECOND, NOW + 1_000).await;
         assert_eq!(call.go_on(Fate::Taken).await, Some(Ok(None)), "the first of them is not the cursor's");
