@@ -13,10 +13,10 @@ use super::{Memory, Result, StoredIn};
 struct Texts(HashMap<String, (String, DateTime<Utc>)>);
 
 /// Does this with those that have not expired.
-fn with<T>(memory: &Memory, act: impl FnOnce(&mut HashMap<String, (String, DateTime<Utc>)>, DateTime<Utc>) -> T) -> T {
+fn with<T>(memory: &Memory, act: impl FnOnce(&mut Texts, DateTime<Utc>) -> T) -> Result<T> {
     let (now, mut texts) = memory.shelf::<Texts>();
     texts.0.retain(|_, (_, until)| *until > now);
-    act(&mut texts.0, now)
+    Ok(act(&mut texts, now))
 }
 
 impl StoredIn<'_> {
@@ -33,9 +33,9 @@ impl StoredIn<'_> {
                 let kept = Call::of("SET", key).arg(text).arg("EX").arg(life.as_secs().max(1));
                 Ok(redis.link().run("keep_text", kept).await?)
             }
-            Self::Memory(memory) => Ok(with(memory, |texts, now| {
-                texts.insert(key.to_owned(), (text.to_owned(), now + life));
-            })),
+            Self::Memory(memory) => {
+                with(memory, |texts, now| drop(texts.0.insert(key.to_owned(), (text.to_owned(), now + life))))
+            }
         }
     }
 
@@ -50,16 +50,16 @@ impl StoredIn<'_> {
                 // A text that has expired since is nobody's.
                 Ok(self.kept(key).await?.unwrap_or_default())
             }
-            Self::Memory(memory) => Ok(with(memory, |texts, now| {
-                texts.entry(key.to_owned()).or_insert((text.to_owned(), now + life)).0.clone()
-            })),
+            Self::Memory(memory) => with(memory, |texts, now| {
+                texts.0.entry(key.to_owned()).or_insert((text.to_owned(), now + life)).0.clone()
+            }),
         }
     }
 
     pub async fn kept(self, key: &str) -> Result<Option<String>> {
         match self {
             Self::Redis(redis) => Ok(redis.link().run("kept_text", Call::of("GET", key)).await?),
-            Self::Memory(memory) => Ok(with(memory, |texts, _| texts.get(key).map(|(text, _)| text.clone()))),
+            Self::Memory(memory) => with(memory, |texts, _| texts.0.get(key).map(|(text, _)| text.clone())),
         }
     }
 
@@ -68,7 +68,7 @@ impl StoredIn<'_> {
             Self::Redis(redis) => {
                 Ok(redis.link().run_confirmed::<u64>("discard_text", Call::of("DEL", key)).await.map(drop)?)
             }
-            Self::Memory(memory) => Ok(with(memory, |texts, _| drop(texts.remove(key)))),
+            Self::Memory(memory) => with(memory, |texts, _| drop(texts.0.remove(key))),
         }
     }
 }
