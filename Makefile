@@ -17,6 +17,11 @@ REDISES := $(TOOLS)/redis/redis $(TOOLS)/redis/valkey
 export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
+TEST := RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
+# Their tests start processes and wait for them; all others compute.
+WAITING := it peers servers
+COMPUTING = $(filter-out $(WAITING),$(shell $(CARGO) metadata --no-deps --format-version 1 | \
+  jq -r '.packages[].targets[] | select(.kind == ["test"] and .test).name'))
 PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
 PHP := $(TOOLS)/php
 # Arguments: name, how it is had (Go may have to build it), what is run with it, what else. The log says where it cannot be had.
@@ -40,7 +45,7 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 	$(heading)
 	$(SETUP) test
 	@echo "Redis: $$(redis-server --version)"
-	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
+	$(TEST)
 
 .PHONY: nightly
 nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster
@@ -91,9 +96,18 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
 .PHONY: check
-check: ahead lint docs ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
-	@nice -n 19 $(MAKE) --no-print-directory deny k8s-check image-check >target/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
-	$(MAKE) --no-print-directory test walls-built; status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
+check: ahead lint ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
+	$(SETUP) test
+	$(TEST) --no-run
+	@nice -n 19 $(MAKE) --no-print-directory computing docs walls-built deny k8s-check image-check >target/beside.log 2>&1 & beside=$$!; \
+	trap "kill $$beside" INT TERM; $(TEST) $(WAITING:%=--test %); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
+
+# Beside tests that wait, in the time that they leave.
+.PHONY: computing
+computing:
+	$(heading)
+	$(TEST) --lib --bins $(COMPUTING:%=--test %)
+	$(TEST) --doc
 
 # Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
 .PHONY: ahead
@@ -101,13 +115,12 @@ ahead:
 	@mkdir -p target; nice -n 19 $(SETUP) check >target/setup.log 2>&1 </dev/null &
 
 .PHONY: lint
-lint: ## format and clippy, with warnings denied, with and without the simulator, and the verifier by itself; sizes, versions, shell
+lint: ## format and clippy, with warnings denied, and the verifier by itself; sizes, versions, shell
 	$(heading)
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --test campaign --features kubernetes -- -D warnings
-	$(CARGO) clippy --locked --no-default-features --features kubernetes --lib --bins --example peer-actix -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
 	$(SETUP) python
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
@@ -151,13 +164,13 @@ image-check: ## the Dockerfile, the image (PROGRAM=target/release/wxmint for ano
 	tests/tools/image_check.sh $(PROGRAM)
 
 .PHONY: walls
-walls: ## the tree without each door of src/doors.rs builds, and passes the unit tests (DOORS="scan" for some)
+walls: ## the tree without each door of src/doors.rs, and without the simulator, builds; it passes the unit tests (DOORS="scan" for some)
 	$(heading)
 	$(SETUP) cc redis
 	tests/tools/walls.sh
 
 .PHONY: walls-built
-walls-built: ## all doors at once, without running the unit tests
+walls-built: ## all doors at once, and the simulator, without running the unit tests
 	$(heading)
 	$(SETUP) cc
 	DOORS=all TESTS=0 tests/tools/walls.sh

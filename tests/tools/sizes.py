@@ -30,6 +30,15 @@ BOUNDS = {
     "scripts": 26, "docs": 24, "docs words": 42_000, "CONTRIBUTING": 14_000, "file p90": 226, "file longest": 326,
     "function median": 6, "function p90": 18, "function longest": 50,
 }
+# Said where a bound is broken.
+DOOR_OR_CRATE = "lines of its Rust, without unit tests"
+COUNTED = {
+    "src": "lines of Rust of src without doors and unit tests", "service": "lines of Rust of src and of crates but verify and simulator, without unit tests",
+    "tests": "lines of Rust of tests and crates/*/tests, without those of examples and pages", "tools": "lines of tests/tools", "pages": "lines of JavaScript, CSS and HTML",
+    "scripts": "files of Lua", "docs": "English pages", "docs words": "words of the English pages of docs", "CONTRIBUTING": "bytes",
+    "file p90": "lines: nine of ten files of Rust may have as many, so bring one that is longer below it",
+    "file longest": "lines of a file", "function median": "lines", "function p90": "lines", "function longest": "lines of a function",
+}
 # Tests of examples and pages.
 OF_EXAMPLES = re.compile(r"tests/(peers|verifiers|browser)/|tests/it/(demo_page|console|mini_program|phone|pages|readme|old_pages|scan_examples|examples)")
 # Any other crate.
@@ -195,7 +204,8 @@ def main() -> int:
         bound = f"  (at most {bounds[name]})" if name in bounds else ""
         print(f"{name:17} {value:6}{bound}{f'  MISSED by {value - bounds[name]}' if name in broken else ''}")
     for name in sorted(grown):
-        print(f"{name} is larger than {NOT_REACHED.get(name, bounds[name])}: make it smaller", file=sys.stderr)
+        most = NOT_REACHED.get(name, bounds[name])
+        print(f"{name} is {measured[name]}, and may be {most}: take out {measured[name] - most} ({COUNTED.get(name, DOOR_OR_CRATE)})", file=sys.stderr)
     return 1 if "--check" in sys.argv and grown else 0
 
 

@@ -79,7 +79,7 @@ pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of};
 pub(crate) use self::wait::{eventually, until};
 pub(crate) use self::wire::{Impatient, Pace, Received, wire_request};
 
-/// What most tests need.
+/// The names that most tests use.
 pub(crate) mod prelude {
     pub(crate) use std::collections::{BTreeMap, BTreeSet};
     pub(crate) use std::path::{Path, PathBuf};
