@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_http::{Problem, ProblemCode, no_valid_token};
-use wxmint_store::StoreError;
 use wxmint_telemetry::{audit::Event, bounded};
 use wxmint_wechat::CallError;
 
@@ -57,12 +56,6 @@ impl From<LoginError> for Refusal {
         let (cause, limit) = (error.to_string(), error.limit());
         let wait = limit.and_then(|_| TimeDelta::from_std(error.retry_after()?).ok());
         Self { cause, limit, until: wait.and_then(|wait| now().checked_add_signed(wait)), problem: error.into() }
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        LoginError::from(error).into()
     }
 }
 

@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_http::Problem;
 use wxmint_keys::token::ExtraClaims;
-use wxmint_store::{LimitKey, Meter, TokenState, limits::TooMany};
+use wxmint_store::{LimitKey, Meter, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::Scene;
 
 use super::UNKNOWN_DEVICE_CODE;
@@ -38,6 +38,12 @@ pub(super) const TRIES: &str = "device-tries";
 const PICTURES: &str = "pictures";
 /// How often a user code is drawn anew that another request has.
 const MOST_DRAWS: usize = 5;
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        LoginError::from(error).into()
+    }
+}
 
 /// The request of a page never was, has expired, was denied, or is used up.
 pub(super) fn gone() -> Refusal {
