@@ -52,10 +52,6 @@ impl Business {
         audit::requests(self.bed.service()).iter().filter(|event| event["by"] == name).count()
     }
 
-    async fn openid_of(&self, person: &str) -> String {
-        self.bed.wechat.account(person).await["openid"].as_str().expect("a text").to_owned()
-    }
-
     /// The user id of a person, by the openid that WeChat's pushes name.
     async fn user_of(&self, openid: &str) -> Option<String> {
         let answer = self.ask(&format!("/wechat/{APPID}/people/{openid}")).await;

@@ -52,11 +52,6 @@ fn alerts() -> BTreeMap<String, String> {
     of_alerts.collect()
 }
 
-/// The lines of a page's section `## `, by its place.
-fn part(page: &str, number: usize) -> &str {
-    page.split("\n## ").nth(number).expect("a part")
-}
-
 const RUNBOOKS: [&str; 2] = ["docs/runbook.md", "docs/runbook.zh-CN.md"];
 
 /// Every section is reached, and by nothing that is not there: tests/it/readme.rs follows the links.
@@ -66,7 +61,7 @@ fn the_runbook_has_a_section_for_each_alert_and_a_symptom_for_each_section() {
     assert!(alerts.len() >= 24, "{alerts:?}");
     for page in RUNBOOKS.map(|page| fs::read_to_string(repository(page)).expect("a page")) {
         let sections: BTreeSet<_> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
-        let symptoms = part(&page, 2);
+        let symptoms = page.split("\n## ").nth(2).expect("a part");
         for section in &sections {
             assert!(symptoms.contains(&format!("[{section}](#")), "no symptom leads to {section}");
         }

@@ -51,14 +51,8 @@ impl Watched {
     /// `wxmint users`, which notes what it does in the same file.
     fn users(&self, words: &[&str]) {
         let mut command = command_on(&self.bed.redis.url(), &[&["users"], words].concat());
-        let output = command.env("WXMINT_AUDIT", format!("file:{}", self.path().display())).output();
-        let output = output.expect("wxmint runs");
-        assert!(output.status.success(), "{}", said(&output));
-    }
-
-    async fn try_password(&self, person: &str, name: &str, password: &str) -> Answer {
-        let code = self.bed.mint_code(person).await;
-        self.bed.service().log_in_with(&json!({"code": code, "username": name, "password": password})).await
+        command.env("WXMINT_AUDIT", format!("file:{}", self.path().display()));
+        Ended::of(&mut command, "").expect_success();
     }
 }
 
@@ -78,10 +72,10 @@ fn documented() -> BTreeSet<(i64, String)> {
 /// Has each act of a person and of an operator succeed, and some refused.
 async fn every_act(watched: &Watched) {
     let service = watched.bed.service();
-    let login = watched.try_password("lin", "mei", PASSWORD).await.expect_login();
+    let login = watched.bed.log_in_with("lin", password_of("mei")).await.expect_login();
     let (user, token) = (login.member("user_id"), login.member("access_token"));
     service.login("made-up-code").await.expect_problem(400, "code_invalid");
-    every_act_of_a_scan(&watched.bed, &login).await;
+    every_act_of_a_scan(watched, &login).await;
     for _ in 0..2 {
         assert_eq!(service.ask("POST", "/logout", &token, &Value::Null).await.status, 204, "repeated, too");
     }
@@ -89,7 +83,7 @@ async fn every_act(watched: &Watched) {
     let again = watched.bed.for_good(async || watched.bed.log_in("lin").await).await;
     assert_eq!(service.unbind(&again.member("access_token")).await.status, 204);
     service.unbind(&again.member("access_token")).await.expect_problem(401, "invalid_token");
-    let last = watched.bed.for_good(async || watched.try_password("lin", "mei", PASSWORD).await).await;
+    let last = watched.bed.for_good(async || watched.bed.log_in_with("lin", password_of("mei")).await).await;
     service.ask("POST", "/logout", &last.member("access_token"), &json!({"everywhere": true})).await;
     watched.bed.for_good(async || watched.bed.log_in("lin").await).await;
 
@@ -131,14 +125,33 @@ async fn every_act(watched: &Watched) {
     }
 }
 
-/// One page is let in, and the other is not. Returns what they asked for.
-async fn every_act_of_a_scan(bed: &TestBed, phone: &Answer) -> [Scan; 2] {
+/// One page is let in, and the other is not. Each event names the client and the person, and no event tells a code.
+async fn every_act_of_a_scan(watched: &Watched, phone: &Answer) {
+    let bed = &watched.bed;
     let [welcome, unwelcome] = [Scan::begin(bed, "shop-web").await, Scan::begin(bed, "shop-web").await];
     assert_eq!(bed.look(phone, &welcome.user_code()).await.status, 200);
     bed.approves(phone, "lin", &welcome).await;
     bed.poll(&welcome).await.expect_login();
     assert_eq!(bed.deny(phone, &unwelcome.user_code()).await.status, 204);
-    [welcome, unwelcome]
+
+    let person = watched.event("login", None).await["unmapped"]["person"].clone();
+    for (code, by_phone) in
+        [("device_request", false), ("device_look", true), ("device_approval", true), ("device_denial", true)]
+    {
+        let event = watched.event(code, None).await;
+        let unmapped = &event["unmapped"];
+        assert_eq!((&unmapped["client"], &unmapped["app"]), (&json!("shop-web"), &json!(APPID)), "{event}");
+        assert_eq!(event["src_endpoint"]["ip"], "127.0.0.1");
+        let (user, who) = if by_phone { (phone.json()["user_id"].clone(), person.clone()) } else { Default::default() };
+        assert_eq!((&event["user"]["uid"], &unmapped["person"]), (&user, &who), "{event}");
+    }
+    let text = fs::read_to_string(watched.path()).expect("readable").to_uppercase();
+    for scan in [welcome, unwelcome] {
+        let (user_code, device_code) = (scan.user_code(), scan.asked.member("device_code").to_uppercase());
+        for code in [&user_code, &user_code.replace('-', ""), &device_code] {
+            assert!(!code.is_empty() && !text.contains(code), "{code}: {text}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -188,33 +201,6 @@ async fn each_event_of_the_page_is_written_and_is_one_of_ocsf() {
 }
 
 #[tokio::test]
-async fn each_event_of_a_scan_names_its_client_and_tells_no_code() {
-    let watched = Watched::start(TestBed::builder().clients(&two_pages())).await;
-    let phone = watched.bed.log_in("lin").await.expect_login();
-    let scans = every_act_of_a_scan(&watched.bed, &phone).await;
-    let person = watched.event("login", None).await["unmapped"]["person"].clone();
-    let schema = Schema::of_fixture();
-    for (code, by_phone) in
-        [("device_request", false), ("device_look", true), ("device_approval", true), ("device_denial", true)]
-    {
-        let event = watched.event(code, None).await;
-        assert_eq!(schema.check(&event), code);
-        let unmapped = &event["unmapped"];
-        assert_eq!((&unmapped["client"], &unmapped["app"]), (&json!("shop-web"), &json!(APPID)), "{event}");
-        assert_eq!(event["src_endpoint"]["ip"], "127.0.0.1");
-        let (user, who) = if by_phone { (phone.json()["user_id"].clone(), person.clone()) } else { Default::default() };
-        assert_eq!((&event["user"]["uid"], &unmapped["person"]), (&user, &who), "{event}");
-    }
-    let text = fs::read_to_string(watched.path()).expect("readable").to_uppercase();
-    for scan in scans {
-        let (user_code, device_code) = (scan.user_code(), scan.asked.member("device_code").to_uppercase());
-        for code in [&user_code, &user_code.replace('-', ""), &device_code] {
-            assert!(!code.is_empty() && !text.contains(code), "{code}: {text}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn in_the_log_the_members_stand_beside_those_of_a_line_and_text_is_for_people() {
     let bed = TestBed::builder().env("WXMINT_LOG_ADDRESSES", "true").env("RUST_LOG", "info").start().await;
     let login = bed.log_in("lin").await.expect_login();
@@ -235,8 +221,7 @@ async fn in_the_log_the_members_stand_beside_those_of_a_line_and_text_is_for_peo
 
     // RUST_LOG does not silence them.
     let mut command = command_on(&bed.redis.url(), &["users", "end", &user]);
-    let output = command.env("WXMINT_LOG_FORMAT", "text").env("RUST_LOG", "off").output().expect("wxmint runs");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let text = Ended::of(command.env("WXMINT_LOG_FORMAT", "text").env("RUST_LOG", "off"), "").stderr;
     assert!(text.contains(" INFO audit: end by=command:") && text.trim().ends_with(&format!("user={user}")), "{text}");
 }
 
@@ -273,12 +258,12 @@ async fn a_request_whose_client_hangs_up_is_noted_all_the_same() {
 async fn the_story_of_an_attack_is_read_back_by_the_command_of_the_page() {
     let watched = Watched::start(TestBed::builder().users(&["mei"]).env("WXMINT_LIMIT_USERNAME", "3/1h")).await;
     for _ in 0..3 {
-        watched.try_password("wang", "mei", WRONG_PASSWORD).await.expect_problem(403, "invalid_credentials");
+        watched.bed.log_in_with("wang", wrong_password_of("mei")).await.expect_problem(403, "invalid_credentials");
     }
-    watched.try_password("wang", "mei", WRONG_PASSWORD).await.expect_problem(429, "rate_limited");
+    watched.bed.log_in_with("wang", wrong_password_of("mei")).await.expect_problem(429, "rate_limited");
     // As if the hour had passed.
     watched.bed.redis.command::<()>(&["FLUSHALL"]);
-    let stolen = watched.try_password("wang", "mei", PASSWORD).await.expect_login();
+    let stolen = watched.bed.log_in_with("wang", password_of("mei")).await.expect_login();
     let user = stolen.member("user_id");
     watched.users(&["end", &user]);
     watched.bed.service().unbind(&stolen.member("access_token")).await.expect_problem(401, "invalid_token");
@@ -294,9 +279,7 @@ async fn the_story_of_an_attack_is_read_back_by_the_command_of_the_page() {
     let person = last["unmapped"]["person"].as_str().expect("a person").to_owned();
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{command} audit.jsonl"), "sh", &person, &user]).current_dir(watched.folder.path());
-    let output = shell.output().expect("sh");
-    assert!(output.status.success(), "{}", said(&output));
-    let found = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found = Ended::of(&mut shell, "").expect_success().stdout;
     assert_eq!(acts(&found), acts(told), "{found}");
 }
 

@@ -28,8 +28,7 @@ impl Page {
     }
 
     fn run(&self, name: &str, port: u16) {
-        let output = self.command(name, port).output().expect("bash");
-        assert!(output.status.success(), "{name}: {output:?}");
+        Ended::of(&mut self.command(name, port), "").expect_success();
     }
 }
 
@@ -47,7 +46,7 @@ async fn log_in(bed: &TestBed, service: &Service, person: &str) -> Answer {
 
 fn block(user: &str, port: u16) {
     let mut command = command_on(&format!("redis://127.0.0.1:{port}"), &["users", "block", user]);
-    assert!(command.output().expect("wxmint runs").status.success());
+    Ended::of(&mut command, "").expect_success();
 }
 
 async fn status_of(service: &Service, token: &str) -> u16 {
@@ -65,9 +64,9 @@ async fn a_backup_brings_back_what_the_page_says_and_no_more() {
     assert_eq!(bed.service().ask("POST", "/logout", &ended, &Value::Null).await.status, 204);
     let (mut python, person) = (Command::new("python3"), format!("{APPID}:{}", bed.wechat.openid("lin").await));
     python.args(["-c", &page.commands["read"], &person]).env("WXMINT_REDIS_URL", bed.redis.url());
-    let read = String::from_utf8(python.output().expect("python3").stdout).expect("UTF-8");
-    let shown = command_on(&bed.redis.url(), &["users", "show", &lin]).output().expect("wxmint runs");
-    let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    let read = Ended::of(&mut python, "").stdout;
+    let shown = Ended::of(&mut command_on(&bed.redis.url(), &["users", "show", &lin]), "").stdout;
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
     let [unionid, bound_at] = ["unionid", "bound_at"].map(|name| shown["wechat"][0][name].to_string());
     assert_eq!(read, format!("user {lin}\nunionid {}\nbound at {bound_at}\n", unionid.trim_matches('"')));
     page.run("backup", bed.redis.port());

@@ -64,16 +64,16 @@ fn table(count: u32) -> String {
     (0..count).map(line).collect()
 }
 
+/// A person whose unionid is `n1`.
+fn line(app: &str, user: &str) -> String {
+    format!("{}\n", json!({"appid": app, "openid": "o1", "user_id": user, "unionid": "n1"}))
+}
+
 /// Writes bindings of `count` people as wxmint would, faster.
 fn fill(redis: &RedisServer, count: u32) {
     let script = "for n = 1, ARGV[2] do redis.call('HSET', string.gsub(ARGV[1], '*', 'o' .. n), 'g', 1, \
                   'u', 'user-' .. n, 'b', 1700000000 + n) end";
     redis.command::<()>(&["EVAL", script, "0", &redis_keys::binding(APPID, "*"), &count.to_string()]);
-}
-
-fn lines(path: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(path).expect("an export");
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 /// How many people an export says that it has, and its lines in order.
@@ -138,20 +138,6 @@ async fn bindings_move_to_another_redis_and_logins_find_their_users() {
 }
 
 #[tokio::test]
-async fn the_table_of_another_system_is_imported_and_its_people_log_in_as_its_users() {
-    let (bed, folder) = (TestBed::start().await, Folder::new());
-    let code = bed.mint_code("lin").await;
-    let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await.json();
-    let account = &people["people"][0]["apps"][APPID];
-    let line = json!({"openid": account["openid"], "user_id": 42, "unionid": account["unionid"]});
-    let table = folder.write("table.ndjson", &line.to_string());
-    assert_refused(&bed.redis, &["import", &table, "--no-trailer"], 64, "line 1 has no `appid`");
-    done(&bed.redis, &["import", &table, "--no-trailer", "--appid", APPID]);
-    let login = bed.login(&code).await.expect_login();
-    assert_eq!((login.member("user_id").as_str(), &login.json()["new_user"]), ("42", &json!(false)));
-}
-
-#[tokio::test]
 async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
     let (redis, folder) = (empty_redis().await, Folder::new());
     fill(&redis, 3);
@@ -210,9 +196,6 @@ async fn a_user_may_have_as_many_people_as_the_setting_says_unless_a_number_is_g
 #[tokio::test]
 async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     let (redis, other, folder) = (empty_redis().await, empty_redis().await, Folder::new());
-    let line = |app: &str, user: &str| {
-        format!("{}\n", json!({"appid": app, "openid": "o1", "user_id": user, "unionid": "n1"}))
-    };
     done(&redis, &["import", &folder.write("one.ndjson", &line(APPID, "first")), "--no-trailer"]);
     assert_eq!(done(&redis, &["conflicts"]), "no conflicts\n");
     let told = done(&redis, &["import", &folder.write("two.ndjson", &line(OTHER_APP, "second")), "--no-trailer"]);
@@ -277,23 +260,7 @@ async fn halted_export(redis: &RedisServer, folder: &Folder) -> (Process, Breaka
 }
 
 #[tokio::test]
-async fn an_export_that_was_killed_is_made_whole_by_running_it_again() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
-    let (mut export, _link) = halted_export(&redis, &folder).await;
-    export.signal(Signal::STOP);
-    let out = folder.name("out.ndjson");
-    assert_refused(&redis, &["export", "--out", &out], 64, "out.ndjson is being written by another export");
-    export.kill();
-    assert!(!folder.path("out.ndjson").exists(), "half an export has not the name of a whole one");
-    assert!(fs::metadata(folder.path("out.ndjson.part")).expect("half an export").len() > 0);
-    done(&redis, &["export", "--out", &out]);
-    assert_eq!(lines(&folder.path("out.ndjson")).len(), 20_001);
-    assert_eq!(sum(&folder.path("out.ndjson")), sum_of(&redis));
-    assert!(!folder.path("out.ndjson.part").exists());
-}
-
-#[tokio::test]
-async fn an_export_that_meets_another_redis_halfway_leaves_nothing_and_says_to_export_again() {
+async fn half_an_export_has_not_the_name_of_a_whole_one_and_running_it_again_makes_it_whole() {
     let (redis, another, folder) = (empty_redis().await, empty_redis().await, Folder::new());
     let (mut export, link) = halted_export(&redis, &folder).await;
     link.lead_to(([127, 0, 0, 1], another.port()).into());
@@ -303,6 +270,18 @@ async fn an_export_that_meets_another_redis_halfway_leaves_nothing_and_says_to_e
     assert_eq!(status.code(), Some(1), "{told}");
     assert!(told.contains("Redis was restarted meanwhile. Run the same command again."), "{told}");
     assert_eq!(fs::read_dir(folder.path("")).expect("the folder").count(), 0);
+
+    let (mut export, _link) = halted_export(&redis, &folder).await;
+    export.signal(Signal::STOP);
+    let out = folder.name("out.ndjson");
+    assert_refused(&redis, &["export", "--out", &out], 64, "out.ndjson is being written by another export");
+    export.kill();
+    assert!(!folder.path("out.ndjson").exists());
+    assert!(fs::metadata(folder.path("out.ndjson.part")).expect("half an export").len() > 0);
+    done(&redis, &["export", "--out", &out]);
+    assert_eq!(sum(&folder.path("out.ndjson")), sum_of(&redis));
+    assert_eq!(sum_of(&redis).0, 20_000);
+    assert!(!folder.path("out.ndjson.part").exists());
 }
 
 #[tokio::test]
@@ -331,24 +310,18 @@ async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
 #[tokio::test]
 async fn the_rights_that_the_pages_name_are_enough_and_the_further_ones_are_used() {
     let (redis, folder) = (empty_redis().await, Folder::new());
-    let [rights, page] =
-        ["docs/redis.md", "docs/user-ids.md"].map(|page| fs::read_to_string(repository(page)).expect(page));
-    let rule = rights.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let page = fs::read_to_string(repository("docs/user-ids.md")).expect("a page");
     let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
-    let url = redis.url().replace("redis://", "redis://wxmint:hunter2@");
+    let url = url_of_documented_user(&redis, "hunter2", "");
     let as_wxmint = |words: &[&str]| command(&redis, words).env("WXMINT_REDIS_URL", &url).output().expect("it runs");
     let allowed = |words: &[&str]| assert!(as_wxmint(words).status.success(), "{words:?}: {}", said(&as_wxmint(words)));
 
-    redis.command::<()>(&rule.replace(">PASSWORD", ">hunter2").split(' ').collect::<Vec<_>>());
-    let line = |app: &str, user: &str| {
-        format!("{}\n", json!({"appid": app, "openid": "o1", "user_id": user, "unionid": "n1"}))
-    };
     let two_users = line(APPID, "one") + &line(OTHER_APP, "two");
     let dissolved = json!({"appid": APPID, "openid": "o2", "dissolved": true}).to_string();
     let table = folder.write("table.ndjson", &(two_users + &dissolved));
     allowed(&["import", &table, "--no-trailer"]);
 
-    redis.command::<()>(&[&["ACL", "SETUSER", "wxmint"], &more.split(' ').collect::<Vec<_>>()[..]].concat());
+    url_of_documented_user(&redis, "hunter2", more);
     allowed(&["export"]);
     allowed(&["conflicts", "--json"]);
     let used: String = redis.command(&["INFO", "commandstats"]);

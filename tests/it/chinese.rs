@@ -32,9 +32,8 @@ fn is_english(text: &str) -> bool {
 
 /// The lines that a command prints in a Chinese locale.
 async fn said(command: &mut std::process::Command) -> Vec<String> {
-    let mut process = Process::spawn("wxmint", command.env("LANG", "zh_CN.UTF-8"));
-    process.end(PATIENCE).await;
-    process.stdout().into_iter().chain(process.stderr()).collect()
+    let ended = Ended::within_patience(command.env("LANG", "zh_CN.UTF-8")).await;
+    ended.stdout.lines().chain(ended.stderr.lines()).map(str::to_owned).collect()
 }
 
 #[tokio::test]

@@ -43,9 +43,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Runs it in the environment of a configuration, none of whose secrets it prints.
+    /// Runs it in the environment of a configuration, none of whose secrets it prints or writes to its log, at the
+    /// level that says most.
     pub(crate) async fn of(configuration: &Configuration) -> Self {
         let mut command = configuration.command_of(&["doctor", "--json"]);
+        command.env("RUST_LOG", "trace");
         let is_single = configuration.get("WXMINT_REDIS_URL").is_none_or(|url| url.starts_with("redis://"));
         if is_single && configuration.get("WXMINT_REDIS_CONFIRM").is_none() {
             // It has no replica on purpose.
@@ -135,6 +137,9 @@ async fn a_configuration_without_faults_is_ok_and_nothing_is_changed() {
     let stats = bed.wechat.stats().await;
     assert_eq!((bed.wechat.exchanges().await, &stats["requests"]["/cgi-bin/stable_token"]), (0, &1.into()), "{stats}");
     assert!(report.worst("wechat.credentials")[1].contains("wx0123456789abcdef"));
+    // Noted as a secret with the answer.
+    bed.wechat.access_token().await;
+    bed.http.1.expect_none_in(Place::Log, &report.output);
 }
 
 #[test]
@@ -153,9 +158,8 @@ async fn serve_check_is_the_doctor_and_exits() {
     let bed = healthy().await;
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     for words in [&["serve", "--check"][..], &["doctor"]] {
-        let mut process = Process::spawn("wxmint", &mut bed.configuration.command_of(words));
-        assert_eq!(process.end(PATIENCE).await.code(), Some(2));
-        let lines = process.stdout();
+        let ended = Ended::within_patience(&mut bed.configuration.command_of(words)).await.expect_end(2, &[]);
+        let lines: Vec<_> = ended.stdout.lines().collect();
         assert_eq!(lines.len(), NAMES.len(), "a line for each: {lines:?}");
         let eviction = lines.iter().find(|line| line.contains("redis.eviction")).expect("a line");
         assert!(eviction.starts_with("fault ") && eviction.contains("allkeys-lru"), "{eviction}");
@@ -172,9 +176,8 @@ async fn a_wrong_setting_is_a_fault_whose_advice_has_the_right_form() {
     assert_eq!((report.code, report.status("redis.reach")), (2, "warning"));
     assert!(report.worst("redis.reach")[1].starts_with("not checked"));
     let (_, example) = advice.rsplit_once("WXMINT_TOKEN_TTL=").expect("an example");
-    let mut process = Process::spawn("wxmint", &mut bed.configuration.command_of(&["doctor"]));
-    process.end(PATIENCE).await;
-    let [fault, others] = &process.stdout()[..] else { panic!("one line for all others: {:?}", process.stdout()) };
+    let ended = Ended::within_patience(&mut bed.configuration.command_of(&["doctor"])).await;
+    let [fault, others] = ended.stdout.lines().collect::<Vec<_>>()[..] else { panic!("one for all others: {ended:?}") };
     assert!(fault.starts_with("fault    settings"), "{fault}");
     assert!(others.starts_with(&format!("warning  {}  not checked: ", NAMES[1..].join(", "))), "{others}");
     bed.configuration.set("WXMINT_TOKEN_TTL", example);

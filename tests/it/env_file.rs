@@ -26,9 +26,11 @@ fn of(folder: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// The warnings before it listens.
-fn warnings(process: &Process) -> Vec<String> {
-    let before = process.events().into_iter().take_while(|event| event["message"] != "listening");
+/// The warnings of a `wxmint serve` before it listens.
+async fn warnings(command: &mut Command) -> Vec<String> {
+    let mut service = Process::spawn("wxmint serve", command);
+    service.listens(["public"]).await;
+    let before = service.events().into_iter().take_while(|event| event["message"] != "listening");
     before.map(|event| event["message"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
@@ -38,21 +40,13 @@ async fn the_environment_wins_over_the_file_and_an_empty_variable_too() {
                    WXMINT_APP_SECRET_FILE=none\nexport OTEL_TRACES_SAMPLER=never\n";
     let configuration = Configuration::new("ES256");
     let mut command = in_file(&configuration, further, &["serve"]);
-    let refused = command.output().expect("wxmint runs");
-    let told = said(&refused);
-    assert_eq!(refused.status.code(), Some(64));
-    for fault in
-        ["WXMINT_TOKEN_TTL is not valid", "WXMINT_APP_SECRET_FILE are both set", "OTEL_TRACES_SAMPLER is not valid"]
-    {
-        assert!(told.contains(fault), "{told}");
-    }
+    let faults =
+        ["WXMINT_TOKEN_TTL is not valid", "WXMINT_APP_SECRET_FILE are both set", "OTEL_TRACES_SAMPLER is not valid"];
+    Ended::of(&mut command, "").expect_end(64, &faults);
     // The AppSecret of the environment replaces both forms of the file.
     command.env("WXMINT_TOKEN_TTL", "").env("WXMINT_LOG_FORMAT", "json").env("RUST_LOG", "");
     command.env("WXMINT_APP_SECRET", configuration.value("WXMINT_APP_SECRET")).env("OTEL_TRACES_SAMPLER", "always_off");
-    let mut service = Process::spawn("wxmint serve", &mut command);
-    service.listens(["public"]).await;
-    assert_eq!(warnings(&service), ["WXMINT_ISUER: unknown variable; did you mean WXMINT_ISSUER?"]);
-    service.kill();
+    assert_eq!(warnings(&mut command).await, ["WXMINT_ISUER: unknown variable; did you mean WXMINT_ISSUER?"]);
     // The level of the log is the file's.
     let mut service = Process::spawn("wxmint serve", command.env_remove("RUST_LOG").env("WXMINT_TOKEN_TTL", "never"));
     service.end(crate::support::PATIENCE).await;
@@ -103,14 +97,12 @@ fn every_command_that_reads_settings_reads_the_file() {
         (&["doctor"], "redis.reach"),
         (&["ready"], "not ready"),
     ] {
-        let output = of(&folder, words).output().expect("wxmint runs");
-        let all = format!("{}{}", String::from_utf8_lossy(&output.stdout), said(&output));
+        let all = said(&of(&folder, words).output().expect("wxmint runs"));
         assert!(all.contains(sentence), "{words:?}: {all}");
-        // A folder below it has no file.
-        fs::create_dir_all(folder.join("below")).expect("a folder");
-        let below = of(&folder.join("below"), words).output().expect("wxmint runs");
-        assert!(!below.status.success(), "{words:?}: {}", said(&below));
     }
+    let below = folder.join("below");
+    fs::create_dir(&below).expect("a folder");
+    Ended::of(&mut of(&below, &["keys", "list"]), "").expect_end(64, &["WXMINT_KEYS"]);
 }
 
 #[tokio::test]
@@ -132,15 +124,13 @@ async fn a_file_that_cannot_be_used_is_told_with_the_line_and_without_a_value() 
         let configuration = Configuration::new("ES256");
         make(&configuration.path(".env"));
         for (words, code) in [(&["serve"][..], 64), (&["doctor"], 2)] {
-            let output =
-                configuration.command_of(words).current_dir(configuration.path("")).output().expect("wxmint runs");
-            let all = format!("{}{}", String::from_utf8_lossy(&output.stdout), said(&output));
-            assert_eq!(output.status.code(), Some(code), "{words:?}: {all}");
-            assert!(all.contains(sentence) && !all.contains("hunter"), "{words:?}: {all}");
+            let mut command = configuration.command_of(words);
+            let ended = Ended::of(command.current_dir(configuration.path("")), "").expect_end(code, &[sentence]);
+            assert!(!ended.said().contains("hunter"), "{words:?}: {ended:?}");
         }
+        // These commands read no settings.
         for words in [&["man"][..], &["init", "--demo", "--dir", "new"], &["--help"]] {
-            let output = of(&configuration.path(""), words).output().expect("wxmint runs");
-            assert!(output.status.success(), "{words:?} reads no settings: {}", said(&output));
+            Ended::of(&mut of(&configuration.path(""), words), "").expect_success();
         }
     }
 }
@@ -155,10 +145,7 @@ async fn a_file_that_others_can_read_or_change_is_warned_about_where_it_matters(
         fs::write(&file, if has_secret { "WXMINT_APP_SECRET=x\n" } else { "A=b\n" }).expect("written");
         fs::set_permissions(&file, Permissions::from_mode(mode)).expect("our file");
         let sentence = format!("others can read or change .env (mode {mode:04o}); chmod 600 it");
-        let mut command = configuration.command();
-        let mut service = Process::spawn("wxmint serve", command.current_dir(configuration.path("")));
-        service.listens(["public"]).await;
-        let warnings = warnings(&service);
+        let warnings = warnings(configuration.command().current_dir(configuration.path(""))).await;
         assert_eq!(warnings.len(), usize::from(is_warned), "{mode:o} {has_secret}: {warnings:?}");
         assert!(warnings.iter().all(|warning| warning.starts_with(&sentence)), "{warnings:?}");
         let keys = configuration.command_of(&["keys", "list"]).current_dir(configuration.path("")).output();
@@ -189,11 +176,10 @@ async fn a_file_or_link_of_another_user_is_not_used() {
                 command
             }
         };
-        let mut service = Process::spawn("wxmint serve", command.current_dir(configuration.path("")));
-        service.listens(["public"]).await;
         let sentence =
             ".env in the working directory is not used: it belongs to uid 65534, who is neither you nor root";
-        assert_eq!(warnings(&service), [format!("{sentence}; chown it if it is yours")]);
+        let warnings = warnings(command.current_dir(configuration.path(""))).await;
+        assert_eq!(warnings, [format!("{sentence}; chown it if it is yours")]);
     }
 }
 
@@ -204,13 +190,9 @@ async fn a_file_that_wxmint_may_not_read_is_passed_over_with_a_warning() {
     write_private(&configuration.path(".env"), "WXMINT_TOKEN_TTL=soon\n");
     fs::set_permissions(configuration.path(".env"), Permissions::from_mode(0o000)).expect("our file");
     let mut command = without_rights(&configuration.command());
-    let mut service = Process::spawn("wxmint serve", command.current_dir(configuration.path("")));
-    service.listens(["public"]).await;
+    command.current_dir(configuration.path(""));
     let sentence =
         ".env in the working directory is not used: Permission denied (os error 13); chown it if it is yours";
-    assert_eq!(warnings(&service), [sentence]);
-    let mut command = without_rights(&configuration.command_of(&["serve"]));
-    let refused =
-        command.env_remove("WXMINT_ISSUER").current_dir(configuration.path("")).output().expect("wxmint runs");
-    assert!(refused.status.code() == Some(64) && said(&refused).contains(sentence), "{}", said(&refused));
+    assert_eq!(warnings(&mut command).await, [sentence]);
+    Ended::of(command.env_remove("WXMINT_ISSUER"), "").expect_end(64, &[sentence]);
 }

@@ -98,10 +98,11 @@ async fn a_receiver_gets_each_revocation_until_it_acknowledges_it() {
     // Not acknowledged: the same events with the same ids. An error is an answer too.
     assert_eq!(ids(&events(&bed, SECRET, json!({})).await.0), ids(&first));
     let [a, b, c] = ids(&first)[..] else { panic!("three: {first:?}") };
-    let errs =
-        json!({"ack": [a, b, "unknown"], "setErrs": {(c.as_str()): {"err": "invalid_key", "description": "no"}}});
+    let errs = json!({"ack": [a, b, "unknown"], "setErrs": {(c.as_str()): {"err": "invalid_key", "description": "no".repeat(160)}}});
     assert!(events(&bed, SECRET, errs).await.0.is_empty());
     bed.service().says("a receiver has refused an event").await;
+    let reasons = bed.service().reasons("WARN");
+    assert!(reasons.iter().any(|reason| reason.starts_with("invalid_key: no") && reason.len() == 300), "{reasons:?}");
     assert!(events(&bed, SECRET, json!({})).await.0.is_empty(), "they stay acknowledged");
     let (others, _) = events(&bed, OTHER, json!({})).await;
     assert_eq!(others.len(), 3, "another receiver has a place of its own");

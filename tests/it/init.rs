@@ -111,17 +111,10 @@ fn nothing_is_overwritten_and_what_is_in_the_way_is_named() {
 
     let elsewhere = folder();
     fs::write(elsewhere.path().join("target"), "precious").expect("written");
-    type Make = fn(&Path, &Path);
-    let makes: [Make; 4] = [
-        |path, _| fs::write(path, "").expect("written"),
-        |path, _| fs::create_dir(path).expect("a folder"),
-        |path, elsewhere| symlink(elsewhere.join("target"), path).expect("a link"),
-        |path, elsewhere| symlink(elsewhere.join("nowhere"), path).expect("a link"),
-    ];
     for name in FILES {
-        for make in makes {
+        for leads_to in ["target", "nowhere"] {
             let place = folder();
-            make(&place.path().join(name), elsewhere.path());
+            symlink(elsewhere.path().join(leads_to), place.path().join(name)).expect("a link");
             // Before anything is asked: there is no AppSecret.
             refused(&mut init(place.path()), "", 64, &format!("has these already: {name}."));
             assert_eq!(names(place.path()), [name]);

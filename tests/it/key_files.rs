@@ -2,7 +2,6 @@
 
 use crate::support::prelude::*;
 use std::os::unix::fs::PermissionsExt;
-use std::thread;
 
 /// Due at once, since the set's key is of another algorithm; and then not again for days.
 const DUE: [&str; 3] = ["rotate", "--alg", "EdDSA"];
@@ -18,23 +17,6 @@ fn key_file() -> (TempDir, PathBuf) {
 fn kids(path: &Path) -> Vec<String> {
     let listed: Value = serde_json::from_str(&keys(path, &["list", "--json"])).expect("JSON");
     kids_of(&serde_json::json!({"keys": listed}))
-}
-
-#[test]
-fn six_rotators_at_once_publish_one_key() {
-    let (_folder, path) = key_file();
-    let rotators: Vec<_> = (0..6)
-        .map(|_| {
-            thread::spawn({
-                let path = path.clone();
-                move || keys(&path, &DUE)
-            })
-        })
-        .collect();
-    let said: Vec<_> = rotators.into_iter().map(|rotator| rotator.join().expect("it succeeds")).collect();
-    assert_eq!(said.iter().filter(|said| said.contains("published a new EdDSA key")).count(), 1, "{said:?}");
-    assert_eq!(said.iter().filter(|said| said.contains("nothing to do")).count(), 5, "{said:?}");
-    assert_eq!(kids(&path).len(), 2);
 }
 
 /// Docker, Compose and Podman mount a secret so. Nobody in the container can run `chmod` there.

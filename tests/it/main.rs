@@ -16,7 +16,6 @@ mod clouds;
 mod comments;
 mod connections;
 mod console;
-mod cost;
 mod demo_page;
 mod doctor;
 mod ended_keys;

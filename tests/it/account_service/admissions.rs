@@ -1,21 +1,21 @@
 //! `WXMINT_ACCOUNTS_CHECK=true`: the account service is asked at each login whether the user may log in, and for
 //! claims.
 
-use super::logins::{alice, log_in, warning};
+use super::logins::{alice, warning};
 use crate::support::prelude::*;
 
 /// With lin bound to alice.
 async fn bound() -> (AccountService, TestBed) {
     let service = AccountService::start();
-    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("WXMINT_LIMIT_OPENID", "1000/5m");
-    let bed = bed.env("WXMINT_ACCOUNTS_CHECK", "true").start().await;
-    log_in(&bed, "lin", alice("wonderland")).await.expect_login();
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("WXMINT_ACCOUNTS_CHECK", "true");
+    let bed = bed.start().await;
+    bed.log_in_with("lin", alice("wonderland")).await.expect_login();
     service.take_calls();
     (service, bed)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_has_the_claims_of_the_service_from_the_next_login_on() {
+async fn the_token_has_the_claims_of_the_service_from_the_next_login_on_and_whom_it_refuses_is_shut_out() {
     let (service, bed) = bound().await;
     let plain = bed.log_in("lin").await.claims();
     let roles = json!({"roles": ["admin", "审核"], "tenant": "north", "https://example.com/x": {"level": 3}});
@@ -36,18 +36,13 @@ async fn the_token_has_the_claims_of_the_service_from_the_next_login_on() {
     assert_eq!(asked, [question.clone(), question], "one call for each login");
     service.book().set_claims("user-alice", json!({}));
     assert_eq!(members(&bed.log_in("lin").await.claims()), members(&plain));
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_user_whom_the_service_refuses_is_shut_out() {
-    let (service, bed) = bound().await;
     service.book().shut_out("user-alice");
     let refused = bed.log_in("lin").await.expect_problem(403, "user_blocked");
     assert!(!refused.body.contains("alice"), "{refused:?}");
-    log_in(&bed, "lin", alice("wonderland")).await.expect_problem(403, "user_blocked");
-    let metrics = bed.service().metrics().await;
-    let counted = "wxmint_accounts_request_duration_seconds_count{call=\"check_login\",outcome=\"ok\"} 3";
-    assert!(metrics.contains(counted), "{metrics}");
+    bed.log_in_with("lin", alice("wonderland")).await.expect_problem(403, "user_blocked");
+    let counted = "wxmint_accounts_request_duration_seconds_count{call=\"check_login\",outcome=\"ok\"}";
+    assert_eq!(bed.service().metric(counted).await, 6.0);
 }
 
 /// Answers with which no token is made, the outcome in the metric, and a word of what the operator is told.
@@ -65,18 +60,12 @@ async fn claims_that_cannot_be_in_a_token_are_an_outage_and_the_operator_is_told
         let sample =
             format!("wxmint_accounts_request_duration_seconds_count{{call=\"check_login\",outcome=\"{outcome}\"}}");
         service.misbehave(reply.clone());
-        let before = sample_of(&bed, &sample).await;
+        let before = bed.service().metric(&sample).await;
         let answer = bed.log_in("lin").await.expect_problem(503, "accounts_unavailable");
-        assert_eq!(sample_of(&bed, &sample).await, before + 1, "{reply:?}");
+        assert_eq!(bed.service().metric(&sample).await, before + 1.0, "{reply:?}");
         let event = warning(&bed, &answer.member("request_id")).await;
         assert!(event.contains(word) && !event.contains("other.example"), "{reply:?}: {event}");
     }
     service.heal();
     bed.log_in("lin").await.expect_login();
-}
-
-async fn sample_of(bed: &TestBed, sample: &str) -> u32 {
-    let metrics = bed.service().metrics().await;
-    let value = metrics.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok());
-    value.unwrap_or_default()
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint::accounts::{Accounts, LoginCheck, Named, NewUserKey};
 use wxmint::clock::now;
-use wxmint_keys::token::{Minter, OutgoingRequest, RequestSigner, new_token_id};
+use wxmint_keys::token::{OutgoingRequest, RequestSigner, new_token_id};
 use wxmint_keys::{KeyRing, KeySet};
-use wxmint_verify::TokenTyp;
 
 use super::Client;
-use super::logins::{alice as credentials_of_alice, log_in};
+use super::logins::alice as credentials_of_alice;
 use crate::support::prelude::*;
 
 /// examples/accounts, which fetches the keys of a `wxmint serve`.
@@ -28,7 +27,8 @@ impl Example {
     async fn start() -> Self {
         let port = free_port().to_string();
         let base = format!("http://127.0.0.1:{port}");
-        let bed = TestBed::builder().at_its_issuer().env("WXMINT_ACCOUNTS", &base).start().await;
+        let bed = TestBed::builder().at_its_issuer().envs(&[("WXMINT_ACCOUNTS", &base), ("WXMINT_AUDIENCE", &base)]);
+        let bed = bed.start().await;
         let issuer = bed.issuer().to_owned();
         let folder = tempfile::tempdir().expect("a folder");
         let flask = || {
@@ -72,15 +72,12 @@ impl Example {
     }
 
     /// Tokens that must be refused with such a request, each for one thing.
-    fn spoiled(&self) -> Vec<(&'static str, String)> {
+    async fn spoiled(&self) -> Vec<(&'static str, String)> {
         let (issuer, base, users) = (&*self.issuer, &*self.base, ("POST", "/users"));
-        let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, self.ring());
-        let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
-        let access = minter.issued(user, app, new_token_id().expect("bits"), now());
-        let access = minter.mint(&access, &Default::default(), now()).expect("a token");
+        let login = self.bed.log_in_with("lin", credentials_of_alice("wonderland")).await.expect_login();
         vec![
             ("no token", String::new()),
-            ("an access token", access.expose().to_owned()),
+            ("an access token", login.member("access_token")),
             ("another issuer's", self.signed(ISSUER, base, users, now())),
             ("for another service", self.signed(issuer, "https://other.example", users, now())),
             ("for another method", self.signed(issuer, base, ("GET", "/users"), now())),
@@ -126,21 +123,28 @@ async fn the_example_answers_the_calls_and_makes_no_user_twice() {
     assert_eq!(claims.as_map()["roles"], json!(["admin", "editor"]));
     assert_eq!(client.admission("nobody").await, Ok(LoginCheck::Refused));
 
-    let bound = log_in(&example.bed, "lin", credentials_of_alice("wonderland")).await.expect_login();
+    let bound = example.bed.log_in_with("lin", credentials_of_alice("wonderland")).await.expect_login();
     assert_eq!(bound.member("user_id"), alice.as_str());
 }
 
-#[tokio::test]
-async fn the_example_answers_nobody_but_wxmint() {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_and_its_check_for_node_answer_nobody_but_wxmint() {
     let example = Example::start().await;
     assert_eq!(example.status(&example.sound(), "/users", BODY).await, 200);
     assert_eq!(example.status(&example.sound(), "/users", OTHER_BODY).await, 401, "another body");
-    for (what, token) in example.spoiled() {
-        assert_eq!(example.status(&token, "/users", BODY).await, 401, "{what}");
+    let spoiled = example.spoiled().await;
+    for (what, token) in &spoiled {
+        assert_eq!(example.status(token, "/users", BODY).await, 401, "{what}");
     }
     let stranger = Client::of(&example.base).accounts;
     let refused = stranger.new_user(&NewUserKey("key".to_owned()), now()).await.expect_err("another key");
     assert!(refused.reason.contains("401"), "{refused}");
+
+    assert!(node_accepts(&example, &example.sound(), BODY));
+    assert!(!node_accepts(&example, &example.sound(), OTHER_BODY));
+    for (what, token) in &spoiled {
+        assert!(!node_accepts(&example, token, BODY), "{what}");
+    }
 }
 
 /// Whether examples/accounts/signature.mjs lets a request of `/users` through.
@@ -159,15 +163,4 @@ fn node_accepts(example: &Example, token: &str, body: &str) -> bool {
     output.status.success()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_check_for_node_accepts_nobody_but_wxmint() {
-    let example = Example::start().await;
-    assert!(node_accepts(&example, &example.sound(), BODY));
-    assert!(!node_accepts(&example, &example.sound(), OTHER_BODY));
-    for (what, token) in example.spoiled() {
-        assert!(!node_accepts(&example, &token, BODY), "{what}");
-    }
-}
-
 const OTHER_BODY: &str = r#"{"idempotency_key":"another"}"#;
-const HOUR: Duration = Duration::from_secs(3600);

@@ -3,43 +3,28 @@
 use super::Reply;
 use crate::support::prelude::*;
 
-/// A service that asks an account service, at the most talkative log level.
-async fn set_up(auto_provision: bool) -> (AccountService, TestBed) {
-    let service = AccountService::start();
-    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("RUST_LOG", "trace");
-    let bed = bed.env("WXMINT_AUTO_PROVISION", if auto_provision { "true" } else { "false" });
-    // Many attempts by one person are no part of this.
-    let bed = bed.env("WXMINT_LIMIT_OPENID", "1000/5m").env("WXMINT_LIMIT_USERNAME", "1000/5m");
-    (service, bed.start().await)
-}
-
-/// A login with these members beside a fresh code, or beside what stands in its place.
-pub(super) async fn log_in(bed: &TestBed, person: &str, mut members: Value) -> Answer {
-    if members["bind_ticket"].is_null() {
-        members["code"] = bed.mint_code(person).await.into();
-    }
-    bed.service().log_in_with(&members).await
-}
-
 pub(super) fn alice(password: &str) -> Value {
     json!({"username": "alice", "password": password})
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_binds_and_from_then_on_the_service_is_not_asked() {
-    let (service, bed) = set_up(false).await;
+async fn a_password_binds_and_from_then_on_the_service_is_not_asked_and_what_signs_a_request_is_no_access_token() {
+    let service = AccountService::start();
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("RUST_LOG", "trace").start().await;
     let ticket = bed.log_in("lin").await.expect_problem(403, "binding_required").member("bind_ticket");
     assert!(service.calls().is_empty());
-    log_in(&bed, "lin", alice("a guess")).await.expect_problem(403, "invalid_credentials");
+    bed.log_in_with("lin", alice("a guess")).await.expect_problem(403, "invalid_credentials");
     let mut with_ticket = alice("wonderland");
     with_ticket["bind_ticket"] = ticket.into();
-    let bound = log_in(&bed, "lin", with_ticket).await.expect_login();
+    let bound = bed.service().log_in_with(&with_ticket).await.expect_login();
     assert_eq!((bound.member("user_id").as_str(), &bound.json()["new_user"]), ("user-alice", &json!(false)));
 
-    service.take_calls();
-    service.misbehave(Reply::Stalled);
+    let calls = service.take_calls();
+    service.misbehave(Reply::STALLED);
     assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), "user-alice");
     assert!(service.calls().is_empty());
+    bed.service().unbind(calls[0].token()).await.expect_problem(401, "invalid_token");
+    assert_eq!(bed.service().unbind(&bound.member("access_token")).await.status, 204);
 }
 
 /// The operator is told this of a request.
@@ -53,22 +38,12 @@ pub(super) async fn warning(bed: &TestBed, request_id: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_signs_a_request_is_no_access_token() {
-    let (service, bed) = set_up(false).await;
-    let logged_in = log_in(&bed, "lin", alice("wonderland")).await.expect_login();
-    let dissolve =
-        async |token: &str| bed.http.send(bed.http.0.delete(bed.service().url("/binding")).bearer_auth(token)).await;
-    dissolve(service.calls()[0].token()).await.expect_problem(401, "invalid_token");
-    assert_eq!(dissolve(&logged_in.member("access_token")).await.status, 204);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
     let service = AccountService::start();
     let tls = Terminator::before(service.address).await;
     let url = format!("https://{}/wxmint", tls.address);
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).start().await;
-    let answer = log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
+    let answer = bed.log_in_with("lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
     let event = warning(&bed, &answer.member("request_id")).await;
     assert!(service.calls().is_empty() && event.contains("certificate"), "{event}");
 
@@ -77,5 +52,5 @@ async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
     fs::write(&bundle, &tls.certificate).expect("written");
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).env("SSL_CERT_FILE", &bundle.to_string_lossy());
     let bed = bed.start().await;
-    log_in(&bed, "lin", alice("wonderland")).await.expect_login();
+    bed.log_in_with("lin", alice("wonderland")).await.expect_login();
 }

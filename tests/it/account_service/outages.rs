@@ -77,10 +77,10 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_log_in() {
+async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_log_in_and_a_slow_one_is_waited_for() {
     let shop = Shop::with(&[]).await;
     shop.heal().await;
-    for reply in [Reply::Status(500), Reply::Drip, Reply::Stalled] {
+    for reply in [Reply::Status(500), Reply::STALLED] {
         shop.accounts.misbehave(reply.clone());
         shop.is_away(&format!("{reply:?}")).await;
         shop.heal().await;
@@ -88,6 +88,10 @@ async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_l
     shop.link.cut().await;
     shop.is_away("down").await;
     shop.heal().await;
+    shop.accounts.misbehave(Reply::Late(Duration::from_millis(1500)));
+    let waited_for = shop.by_password("lin").await.expect_login();
+    assert!(waited_for.took >= Duration::from_millis(1500) && waited_for.took < LONGEST, "{waited_for:?}");
+    shop.accounts.heal();
     shop.by_phone(1, "mei").await.expect_login();
     assert_eq!(shop.accounts.users_made(), 1, "whichever of its answers arrived");
 }
@@ -95,8 +99,8 @@ async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_l
 /// A service that chokes on a strange user name, or limits one name. All requests come over one connection, and so to
 /// one worker and its breaker.
 #[tokio::test]
-async fn a_name_at_which_it_fails_keeps_nobody_else_out() {
-    let shop = Shop::with(&[]).await;
+async fn a_name_at_which_it_fails_keeps_nobody_else_out_and_a_password_that_could_not_be_checked_is_no_wrong_one() {
+    let shop = Shop::with(&[("WXMINT_LIMIT_USERNAME", "1/1h")]).await;
     for (status, person, attempts) in [(500, "mei", 2), (429, "xu", 1)] {
         shop.accounts.misbehave(Reply::Status(status));
         shop.accounts.take_calls();
@@ -112,23 +116,6 @@ async fn a_name_at_which_it_fails_keeps_nobody_else_out() {
         shop.by_password("mei").await.expect_problem(503, "accounts_unavailable");
     }
     assert_eq!(shop.accounts.take_calls().len(), 1 + 10 * 2, "a gateway's 503 is an outage");
-}
-
-#[tokio::test]
-async fn a_service_that_is_slow_within_its_three_seconds_is_waited_for() {
-    let shop = Shop::with(&[]).await;
-    shop.accounts.misbehave(Reply::Late(Duration::from_millis(1500)));
-    let answer = shop.by_password("lin").await.expect_login();
-    assert!(answer.took >= Duration::from_millis(1500) && answer.took < LONGEST, "{answer:?}");
-}
-
-#[tokio::test]
-async fn a_password_that_could_not_be_checked_is_no_wrong_one() {
-    let shop = Shop::with(&[("WXMINT_LIMIT_USERNAME", "1/1h")]).await;
-    shop.accounts.misbehave(Reply::Status(503));
-    for _ in 0..3 {
-        shop.by_password("lin").await.expect_problem(503, "accounts_unavailable");
-    }
-    shop.accounts.heal();
-    shop.by_password("lin").await.expect_login();
+    shop.heal().await;
+    shop.by_password("mei").await.expect_problem(409, "already_bound");
 }

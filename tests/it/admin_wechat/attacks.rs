@@ -1,8 +1,7 @@
 //! Nobody has something signed for somebody else, and nothing of this is on the public listener.
 
-use super::{ALL, SHOP, Shop, signature_path, signatures::by_python};
+use super::{ALL, SHOP, Shop, signature_path};
 use crate::support::prelude::*;
-use crate::user_data::wechat::session_key;
 
 #[tokio::test]
 async fn whoever_has_nobody_or_no_session_here_gets_the_same_answer_whatever_the_reason() {
@@ -37,38 +36,6 @@ async fn whoever_has_nobody_or_no_session_here_gets_the_same_answer_whatever_the
     shop.ask("POST", &signature_path(&user).replace(APPID, "wx00"), SHOP, &json!({"data": "a"}))
         .await
         .expect_problem(400, "unknown_app");
-}
-
-#[tokio::test]
-async fn a_user_whom_a_person_has_just_left_never_signs_with_the_key_of_the_persons_next_user() {
-    let shop = Shop::start().await;
-    for _ in 0..3 {
-        let login = shop.bed.log_in("lin").await.expect_login();
-        let user = login.member("user_id");
-        let next = async {
-            assert_eq!(shop.bed.service().unbind(&login.member("access_token")).await.status, 204);
-            shop.bed.log_in("lin").await.expect_login().member("user_id")
-        };
-        let signed = async {
-            let mut signatures = Vec::new();
-            loop {
-                let answer = shop.sign(&user, "data").await;
-                if answer.status != 200 {
-                    // The session key goes before the binding.
-                    let code = answer.member("code");
-                    assert!(["session_key_missing", "unknown_person"].contains(&code.as_str()), "{answer:?}");
-                    return signatures;
-                }
-                signatures.push(answer.member("signature"));
-            }
-        };
-        let (next, signatures) = tokio::join!(next, signed);
-        assert_ne!(next, user);
-        let of_next = by_python(&session_key(&shop.bed, "lin").await, "\"data\"");
-        assert!(!signatures.contains(&of_next), "{signatures:?}");
-        assert_eq!(shop.sign(&next, "data").await.member("signature"), of_next);
-        shop.sign(&user, "data").await.expect_problem(404, "unknown_person");
-    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::user_data::wechat::{exchange_elsewhere, session_key};
 const LONGEST: usize = 16 * 1024;
 
 /// Python's HMAC-SHA256 of the JSON text `data`, which Python decodes itself. Others can see a command line.
-pub(super) fn by_python(key: &str, data: &str) -> String {
+fn by_python(key: &str, data: &str) -> String {
     let program = "import sys, json, hmac; key, data = sys.stdin.read().split('\\n', 1); \
                    print(hmac.new(key.encode(), json.loads(data).encode('utf-8'), 'sha256').hexdigest())";
     let mut python = Command::new("python3")
@@ -38,10 +38,12 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn a_signature_is_what_another_program_makes_of_the_same_bytes() {
+async fn a_signature_is_what_another_program_makes_of_the_same_bytes_and_wechat_is_not_asked() {
     let shop = Shop::start().await;
     let user = shop.log_in("lin").await;
     let key = session_key(&shop.bed, "lin").await;
+    shop.bed.faults(json!([{"kind": "reset"}])).await;
+    let before = shop.bed.wechat.stats().await;
     let longest = [format!("\"{}\"", "a".repeat(LONGEST)), format!("\"{}\"", "\\u0001".repeat(LONGEST))];
     let awkward = [
         r#""{\"offerId\":\"123\",\"buyQuantity\":1,\"env\":0,\"currencyType\":\"CNY\"}""#,
@@ -63,6 +65,7 @@ async fn a_signature_is_what_another_program_makes_of_the_same_bytes() {
         let members = answer.json();
         assert_eq!(members.as_object().expect("an object").len(), 2, "{members}");
     }
+    assert_eq!(shop.bed.wechat.stats().await, before);
 }
 
 /// `crates/http/src/body_fields.rs` reads the fields; the tests of `src/issuer/login_fields.rs` hold how.
@@ -133,16 +136,6 @@ async fn wechat_takes_the_signature_until_the_key_is_stale_and_again_after_a_log
     let event =
         shop.audited(json!({"action": "sign", "by": "shop", "user": user, "app": APPID, "outcome": "ok"})).await;
     assert!(!event.to_string().contains("o-1"), "{event}");
-}
-
-#[tokio::test]
-async fn wechat_is_not_asked_for_a_signature_and_its_outage_is_not_noticed() {
-    let shop = Shop::start().await;
-    let user = shop.log_in("lin").await;
-    shop.bed.faults(json!([{"kind": "reset"}])).await;
-    let before = shop.bed.wechat.stats().await;
-    assert_eq!(shop.sign(&user, "data").await.status, 200);
-    assert_eq!(shop.bed.wechat.stats().await, before);
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ impl Shell {
             ("APPID", APPID.to_owned()),
             ("SECRET", ALL.to_owned()),
             ("USER_ID", user),
-            ("OPENID", business.openid_of("lin").await),
+            ("OPENID", business.bed.wechat.openid("lin").await),
             ("PUSH_TOKEN", "a token".to_owned()),
             ("PUSH_AES_KEY", super::pushes::AES_KEY.to_owned()),
             ("PATH", path),

@@ -131,7 +131,7 @@ async fn wechats_console_gets_its_echo_and_what_is_not_wechats_is_refused_and_do
         assert_eq!(receiver.checks(now, TOKEN).await.status, 200, "{file}");
 
         let login = receiver.business.bed.log_in("lin").await.expect_login();
-        for (what, push) in spoiled(&receiver.business.openid_of("lin").await) {
+        for (what, push) in spoiled(&receiver.business.bed.wechat.openid("lin").await) {
             let refused = receiver.receives(&push).await;
             assert_eq!((refused.status, refused.body.as_str()), (403, "refused"), "{file}: {what}");
         }
@@ -208,10 +208,11 @@ fn spoiled(openid: &str) -> Vec<(&'static str, Push)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawn_consent_ends_the_tokens_once_and_payments_and_messages_find_their_user() {
+async fn a_withdrawn_consent_ends_the_tokens_once_payments_and_messages_find_their_user_and_a_closed_account_is_erased()
+{
     for file in RECEIVERS {
         let receiver = Receiver::start(file, AES_KEY).await;
-        let (bed, openid) = (&receiver.business.bed, receiver.business.openid_of("lin").await);
+        let (bed, openid) = (&receiver.business.bed, receiver.business.bed.wechat.openid("lin").await);
         let [lin, mei] = [bed.log_in("lin").await.expect_login(), bed.log_in("mei").await.expect_login()];
         let push = Push::safe(&event("user_authorization_revoke", &openid));
         receiver.does(&push).await;
@@ -250,7 +251,21 @@ async fn a_withdrawn_consent_ends_the_tokens_once_and_payments_and_messages_find
         let handled = async || receiver.receives(&push).await.status == 200;
         until("the same push is handled", BUSY + Duration::from_secs(5), handled).await;
         assert!(!bed.accepts(&again).await, "{file}");
+        is_a_stranger_after_closing_the_account(&receiver, &openid, &user).await;
     }
+}
+
+/// By another kind of push than that of a consent that is withdrawn.
+async fn is_a_stranger_after_closing_the_account(receiver: &Receiver, openid: &str, user: &str) {
+    let (business, bed) = (&receiver.business, &receiver.business.bed);
+    let push = Push::safe(&event("user_authorization_cancellation", openid));
+    receiver.does(&push).await;
+    assert_eq!(business.user_of(openid).await, None);
+    let again = bed.for_good(async || bed.log_in("lin").await).await;
+    assert_ne!(again.member("user_id"), user, "a new user");
+    receiver.does(&push).await;
+    assert!(bed.accepts(&again).await, "a replay erases nobody");
+    assert_eq!(business.user_of(openid).await, Some(again.member("user_id")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,7 +274,8 @@ async fn a_plain_push_is_believed_once_whatever_its_body() {
         let receiver = Receiver::start(file, "").await;
         let bed = &receiver.business.bed;
         let logins = [bed.log_in("lin").await.expect_login(), bed.log_in("mei").await.expect_login()];
-        let [of_lin, of_mei] = [receiver.business.openid_of("lin").await, receiver.business.openid_of("mei").await];
+        let [of_lin, of_mei] =
+            [receiver.business.bed.wechat.openid("lin").await, receiver.business.bed.wechat.openid("mei").await];
         let push = Push::plain(event("user_authorization_revoke", &of_lin));
         let forged = Push { signature: ("signature", "0".repeat(40)), ..push.clone() };
         assert_eq!(receiver.receives(&forged).await.status, 403, "{file}");

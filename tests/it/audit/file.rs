@@ -14,24 +14,16 @@ async fn lost(bed: &TestBed) -> f64 {
     bed.service().metric("wxmint_audit_lost_total").await
 }
 
-/// As the log says it.
-fn lost_at_the_end(bed: &TestBed) -> Option<u64> {
-    let told =
-        |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("until the end of the process"));
-    bed.service().events().into_iter().find(told)?["events"].as_u64()
-}
-
 /// A pipe is taken if somebody reads it: /dev/stdout is one in most containers.
 #[tokio::test]
 async fn what_cannot_be_opened_at_once_is_refused_by_name() {
-    let (folder, bed) = (tempfile::tempdir().expect("a folder"), TestBed::start().await);
+    let (folder, redis) = (tempfile::tempdir().expect("a folder"), RedisServer::start(&[], "").await);
     let [pipe, link] = ["pipe", "link"].map(|name| folder.path().join(name));
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
     symlink(&pipe, &link).expect("a link");
     let show = async |path: &Path| {
-        let mut command = command_on(&bed.redis.url(), &["users", "show", "user-1"]);
-        let mut process = Process::spawn("wxmint", command.env("WXMINT_AUDIT", format!("file:{}", path.display())));
-        (process.end(PATIENCE).await.success(), process.log())
+        let mut command = command_on(&redis.url(), &["users", "show", "user-1"]);
+        Ended::within_patience(command.env("WXMINT_AUDIT", format!("file:{}", path.display()))).await
     };
     let missing = Path::new("/none/audit.jsonl");
     for (path, why) in [
@@ -40,29 +32,11 @@ async fn what_cannot_be_opened_at_once_is_refused_by_name() {
         (&pipe, "is a pipe that nobody reads"),
         (&link, "is a pipe that nobody reads"),
     ] {
-        let (succeeded, said) = show(path).await;
-        assert!(!succeeded && said.contains(&format!("WXMINT_AUDIT: {}: {why}", path.display())), "{said}");
+        let ended = show(path).await;
+        assert!(ended.code != Some(0), "{ended:?}");
+        assert!(ended.said().contains(&format!("WXMINT_AUDIT: {}: {why}", path.display())), "{ended:?}");
     }
-    let (succeeded, said) = show(Path::new("/dev/stdout")).await;
-    assert!(succeeded && said.contains("\"class_uid\":6003"), "{said}");
-}
-
-#[tokio::test]
-async fn a_device_that_is_full_is_told_and_logins_go_on() {
-    let mut bed = TestBed::builder().env("WXMINT_AUDIT", "file:/dev/full").start().await;
-    let printed = bed.service().metrics().await;
-    assert!(printed.contains("wxmint_audit_lost_total "), "{printed}");
-    for _ in 0..5 {
-        bed.log_in("lin").await.expect_login();
-    }
-    until("all are counted", BUSY, async || lost(&bed).await >= 6.0).await;
-    let warnings =
-        || bed.service().events().into_iter().filter(|line| line["level"] == "WARN" && line["file"] == "/dev/full");
-    until("a warning", BUSY, async || warnings().count() > 0).await;
-    assert_eq!(warnings().count(), 1, "now and then");
-    bed.services[0].signal(Signal::TERM);
-    assert!(bed.services[0].end(PATIENCE).await.success());
-    assert!(lost_at_the_end(&bed).is_some_and(|events| events >= 6), "{:?}", lost_at_the_end(&bed));
+    show(Path::new("/dev/stdout")).await.expect_end(0, &["\"class_uid\":6003"]);
 }
 
 /// The limit cuts a line in two. When there is room again, the next line begins on a line of its own, behind the number
@@ -113,7 +87,9 @@ async fn what_a_hung_disk_has_not_taken_at_the_end_is_counted() {
     }
     bed.services[0].signal(Signal::TERM);
     assert!(bed.services[0].end(PATIENCE).await.success());
-    let lost = lost_at_the_end(&bed).expect("a warning");
+    let told =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("until the end of the process"));
+    let lost = bed.service().events().into_iter().find(told).expect("a warning")["events"].as_u64().expect("a number");
     let mut taken = [0; 8192];
     let taken = (&reader).read(&mut taken).map(|length| taken[..length].to_vec()).expect("lines");
     let whole = taken.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -124,9 +100,9 @@ async fn what_a_hung_disk_has_not_taken_at_the_end_is_counted() {
 async fn a_link_is_followed_only_if_no_other_user_can_have_made_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let [target, link] = ["target", "audit.jsonl"].map(|name| folder.path().join(name));
-    let bed = TestBed::start().await;
+    let redis = RedisServer::start(&[], "").await;
     let show = || {
-        let mut command = command_on(&bed.redis.url(), &["users", "show", "user-1"]);
+        let mut command = command_on(&redis.url(), &["users", "show", "user-1"]);
         command.env("WXMINT_AUDIT", format!("file:{}", link.display())).output().expect("wxmint runs")
     };
     symlink(&target, &link).expect("a link");

@@ -1,11 +1,11 @@
 //! The same for what wants a token.
 
-use super::Expected::{Problem, Use};
-use super::{Case, Expected, INVALID, JSON, LONG_HEAD, MARKED, SLOW_BODY, TOO_LARGE, head_of};
+use super::Expected::Problem;
+use super::{CODE_INVALID, Case, Expected, INVALID, JSON, LONG_HEAD, MARKED, NOT_FOUND, SLOW_BODY, TOO_LARGE};
+use super::{head_of, other_methods};
 
 const NO_TOKEN: Expected = Problem(401, "invalid_token");
 const UNDECRYPTABLE: Expected = Problem(422, "data_undecryptable");
-const CODE_INVALID: Expected = Problem(400, "code_invalid");
 
 const USER_DATA: &str = "/wechat/userdata";
 const PHONE: &str = "/wechat/phone";
@@ -24,9 +24,8 @@ const BLOCK: &str = "AAECAwQFBgcICQoLDA0ODw==";
 
 /// All of it but what is slow. `token` is good, and will be no less so afterwards.
 pub(super) fn cases(token: &str) -> Vec<Case> {
-    let by_token = |(path, body, expected): (&str, Vec<u8>, Expected)| post(path, token, &body, expected);
-    let bodies = [user_data(), phone(), logout()].concat();
-    [methods(), tokens(token), bodies.into_iter().map(by_token).collect()].into_iter().flatten().collect()
+    let bodies = bodies().into_iter().map(|(path, body, expected)| post(path, token, &body, expected));
+    methods().into_iter().chain(tokens(token)).chain(bodies).collect()
 }
 
 /// A body that does not arrive.
@@ -53,12 +52,8 @@ fn post(path: &str, token: &str, body: &[u8], expected: Expected) -> Case {
 fn methods() -> Vec<Case> {
     let mut cases = Vec::new();
     for (own, path) in ENDPOINTS {
-        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
-            if method != own {
-                cases.push(Case::asked(method, path, Use(own)));
-            }
-        }
-        cases.push(Case::asked(own, &format!("{path}/"), Problem(404, "invalid_request")));
+        cases.extend(other_methods(path, own));
+        cases.push(Case::asked(own, &format!("{path}/"), NOT_FOUND));
     }
     cases
 }
@@ -88,62 +83,40 @@ fn tokens(token: &str) -> Vec<Case> {
 fn no_objects() -> Vec<Vec<u8>> {
     let texts: [&[u8]; 4] =
         [b"[]", b"code=hunter2&iv=hunter2&everywhere=true", b"{} hunter2", b"{\"hunter2\":\"\xff\"}"];
-    let mut bodies: Vec<Vec<u8>> = texts.iter().map(|text| text.to_vec()).collect();
-    bodies.extend(["[", "{\"x\":"].map(|deep| deep.repeat(2_000).into_bytes()));
-    bodies
+    let deep = ["[", "{\"x\":"].map(|deep| deep.repeat(2_000).into_bytes());
+    texts.into_iter().map(<[u8]>::to_vec).chain(deep).collect()
 }
 
-fn of(path: &'static str, bodies: Vec<(String, Expected)>) -> Vec<(&'static str, Vec<u8>, Expected)> {
-    let no_objects = no_objects().into_iter().map(|body| (path, body, INVALID));
-    no_objects.chain(bodies.into_iter().map(|(body, expected)| (path, body.into_bytes(), expected))).collect()
-}
-
-fn user_data() -> Vec<(&'static str, Vec<u8>, Expected)> {
-    let sealed = |data: &str, iv: &str| format!(r#"{{"encryptedData":{data},"iv":{iv}}}"#);
-    let texts = |data: &str, iv: &str| sealed(&format!("\"{data}\""), &format!("\"{iv}\""));
+/// No empty body and no empty object for a logout, by which one logs out.
+fn bodies() -> Vec<(&'static str, Vec<u8>, Expected)> {
+    let sealed = |data: &str, iv: &str| format!(r#"{{"encryptedData":"{data}","iv":"{iv}"}}"#);
     let long = |length: usize| "A".repeat(length);
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
-    of(
-        USER_DATA,
-        vec![
-            (String::new(), INVALID),
-            (sealed("12", &format!("\"{BLOCK}\"")), INVALID),
-            (texts("hunter2 hunter2+==", BLOCK), UNDECRYPTABLE),
-            (format!(r#"{{"encryptedData":"{BLOCK}","iv":"{BLOCK}","i\u0076":"{BLOCK}"}}"#), INVALID),
-            (format!(r#"{{"rawData":"hunter2","iv":"{BLOCK}"}}"#), INVALID),
-            (texts(&long(120 * 1024 + 3), BLOCK), UNDECRYPTABLE),
-            (texts(&long(128 * 1024), BLOCK), TOO_LARGE),
-            (long(1024 * 1024), TOO_LARGE),
-            (texts(BLOCK, BLOCK), UNDECRYPTABLE),
-            // A member that nobody reads may be as deep as it likes.
-            (texts(BLOCK, BLOCK).replacen('{', &format!("{{\"x\":{deep},"), 1), UNDECRYPTABLE),
-            (format!(r#"{{"rawData":"hunter2","signature":"{}"}}"#, "0".repeat(40)), UNDECRYPTABLE),
-        ],
-    )
-}
-
-fn phone() -> Vec<(&'static str, Vec<u8>, Expected)> {
-    of(
-        PHONE,
-        vec![
-            (String::new(), INVALID),
-            ("{}".into(), INVALID),
-            (r#"{"code":"hunter2","code":"hunter2"}"#.into(), INVALID),
-            (format!(r#"{{"code":"{}"}}"#, MARKED.repeat(100)), INVALID),
-            (format!(r#"{{"code":"a","x":"{}"}}"#, "x".repeat(16 * 1024)), TOO_LARGE),
-            (r#"{"code":"hunter2"}"#.into(), CODE_INVALID),
-        ],
-    )
-}
-
-/// No empty body and no empty object, by which one logs out.
-fn logout() -> Vec<(&'static str, Vec<u8>, Expected)> {
-    of(
-        LOGOUT,
-        vec![
-            (r#"{"everywhere":"hunter2"}"#.into(), INVALID),
-            (r#"{"everywhere":true,"everywhere":false}"#.into(), INVALID),
-            (format!(r#"{{"everywhere":true,"x":"{}"}}"#, "x".repeat(16 * 1024)), TOO_LARGE),
-        ],
-    )
+    let texts = [
+        (USER_DATA, String::new(), INVALID),
+        (USER_DATA, format!(r#"{{"encryptedData":12,"iv":"{BLOCK}"}}"#), INVALID),
+        (USER_DATA, sealed("hunter2 hunter2+==", BLOCK), UNDECRYPTABLE),
+        (USER_DATA, format!(r#"{{"encryptedData":"{BLOCK}","iv":"{BLOCK}","i\u0076":"{BLOCK}"}}"#), INVALID),
+        (USER_DATA, format!(r#"{{"rawData":"hunter2","iv":"{BLOCK}"}}"#), INVALID),
+        (USER_DATA, sealed(&long(120 * 1024 + 3), BLOCK), UNDECRYPTABLE),
+        (USER_DATA, sealed(&long(128 * 1024), BLOCK), TOO_LARGE),
+        (USER_DATA, long(1024 * 1024), TOO_LARGE),
+        (USER_DATA, sealed(BLOCK, BLOCK), UNDECRYPTABLE),
+        // A member that nobody reads may be as deep as it likes.
+        (USER_DATA, sealed(BLOCK, BLOCK).replacen('{', &format!("{{\"x\":{deep},"), 1), UNDECRYPTABLE),
+        (USER_DATA, format!(r#"{{"rawData":"hunter2","signature":"{}"}}"#, "0".repeat(40)), UNDECRYPTABLE),
+        (PHONE, String::new(), INVALID),
+        (PHONE, "{}".into(), INVALID),
+        (PHONE, r#"{"code":"hunter2","code":"hunter2"}"#.into(), INVALID),
+        (PHONE, format!(r#"{{"code":"{}"}}"#, MARKED.repeat(100)), INVALID),
+        (PHONE, format!(r#"{{"code":"a","x":"{}"}}"#, long(16 * 1024)), TOO_LARGE),
+        (PHONE, r#"{"code":"hunter2"}"#.into(), CODE_INVALID),
+        (LOGOUT, r#"{"everywhere":"hunter2"}"#.into(), INVALID),
+        (LOGOUT, r#"{"everywhere":true,"everywhere":false}"#.into(), INVALID),
+        (LOGOUT, format!(r#"{{"everywhere":true,"x":"{}"}}"#, long(16 * 1024)), TOO_LARGE),
+    ];
+    let no_objects =
+        [USER_DATA, PHONE, LOGOUT].map(|path| no_objects().into_iter().map(move |body| (path, body, INVALID)));
+    let texts = texts.into_iter().map(|(path, body, expected)| (path, body.into_bytes(), expected));
+    no_objects.into_iter().flatten().chain(texts).collect()
 }

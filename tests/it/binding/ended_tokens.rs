@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::redis_keys;
+use crate::user_data::wechat::session_key;
 
 const PHONE: &str = "/wechat/phone";
 const SESSION: &str = "/wechat/session";
@@ -14,10 +15,6 @@ fn token_of(login: &Answer) -> String {
 impl Business {
     async fn call(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
         self.bed.service().ask(method, path, token, body).await
-    }
-
-    async fn session_key_at_wechat(&self, person: &str) -> Value {
-        self.bed.wechat.account_in(APPID, person).await["session_key"].clone()
     }
 
     /// The token may do nothing, on whosever behalf.
@@ -33,11 +30,6 @@ impl Business {
             self.call(method, path, token, &body).await.expect_problem(401, "invalid_token");
         }
     }
-
-    async fn expect_valid(&self, token: &str) {
-        let answer = self.call("GET", SESSION, token, &Value::Null).await;
-        assert_eq!((answer.status, answer.json()), (200, json!({"valid": true})), "{answer:?}");
-    }
 }
 
 #[tokio::test]
@@ -52,7 +44,8 @@ async fn a_token_from_before_an_unbinding_is_ended_for_its_persons_next_user_und
         // Also if a failover has taken back the end: the token names the binding that it was issued under.
         business.bed.redis.command::<()>(&["DEL", &redis_keys::ends_of(&user_of(&old).0)]);
         business.expect_ended(&token_of(&old)).await;
-        business.expect_valid(&token_of(&new)).await;
+        let valid = business.call("GET", SESSION, &token_of(&new), &Value::Null).await;
+        assert_eq!((valid.status, valid.json()), (200, json!({"valid": true})), "{valid:?}");
     }
 }
 
@@ -64,11 +57,11 @@ async fn each_of_a_users_people_has_tokens_that_act_on_this_person_alone() {
     }
     for (person, other) in [("lin", "mei"), ("mei", "lin")] {
         let token = token_of(&business.silent(person).await);
-        let (own_before, others_before) =
-            (business.session_key_at_wechat(person).await, business.session_key_at_wechat(other).await);
+        let keys = async || (session_key(&business.bed, person).await, session_key(&business.bed, other).await);
+        let before = keys().await;
         assert_eq!(business.call("POST", RESET, &token, &Value::Null).await.status, 204);
-        assert_ne!(business.session_key_at_wechat(person).await, own_before);
-        assert_eq!(business.session_key_at_wechat(other).await, others_before);
+        let after = keys().await;
+        assert!(before.0 != after.0 && before.1 == after.1, "{person}'s own alone");
     }
     let leaving = business.silent("mei").await;
     business.dissolve(&leaving).await;
@@ -79,9 +72,8 @@ async fn each_of_a_users_people_has_tokens_that_act_on_this_person_alone() {
 #[tokio::test]
 async fn calls_of_wechat_by_token_keep_to_the_persons_limit_each_kind_by_itself() {
     let business = Business::with(&[("WXMINT_LIMIT_OPENID", "3/1h")]).await;
-    let (lin, mei) = (token_of(&business.log_in("lin", &password_of("alice")).await), {
-        token_of(&business.log_in("mei", &password_of("bob")).await)
-    });
+    let lin = token_of(&business.log_in("lin", &password_of("alice")).await);
+    let mei = token_of(&business.log_in("mei", &password_of("bob")).await);
     let code = json!({"code": "no-code-of-the-button"});
     for (method, path, body, asked) in [
         ("POST", PHONE, &code, "/wxa/business/getuserphonenumber"),

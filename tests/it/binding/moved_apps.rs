@@ -1,4 +1,5 @@
-//! A mini program that its owner moves to another Open Platform account: the unionids change (decision 0020).
+//! One person in several mini programs of an owner: what a unionid joins, and what it leaves alone, also where it
+//! changes because a mini program is moved to another Open Platform account (decision 0020).
 
 use super::{Business, OTHER_APPID, is_users};
 use crate::support::prelude::*;
@@ -26,6 +27,33 @@ impl Business {
 }
 
 #[tokio::test]
+async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once() {
+    let business = Business::start().await;
+    let users = [(APPID, "alice"), (OTHER_APPID, "bob")];
+    for (app, name) in users {
+        business.unionids(app, false).await;
+        is_users(&business.log_in_at(app, "lin", &password_of(name)).await, name);
+    }
+    for (app, _) in users {
+        business.unionids(app, true).await;
+    }
+    is_users(&business.log_in_at(APPID, "lin", &json!({})).await, "alice");
+    assert_eq!(business.conflicts().await, 0.0);
+    let found = business.log_in_at(OTHER_APPID, "lin", &json!({})).await;
+    for (app, name) in users {
+        is_users(&business.log_in_at(app, "lin", &json!({})).await, name);
+    }
+    is_users(&found, "bob");
+    assert_eq!(business.conflicts().await, 1.0);
+    let message = "one unionid, two users: both are kept; see wxmint bindings conflicts";
+    let line = business.logged_of(&found, message).await;
+    for (member, value) in [("level", "WARN"), ("user", "id-of-bob"), ("other", "id-of-alice")] {
+        assert_eq!(line[member], value);
+    }
+    assert_eq!(business.logged(message).len(), 1);
+}
+
+#[tokio::test]
 async fn a_person_whose_unionid_changes_stays_the_same_user_and_both_unionids_name_that_user() {
     let business = Business::start().await;
     is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
@@ -42,9 +70,8 @@ async fn a_person_whose_unionid_changes_stays_the_same_user_and_both_unionids_na
     is_users(&business.silent("lin").await, "alice");
     assert_eq!(business.logged(CHANGED).len(), 1, "said once");
 
-    let exported = command_on(&business.bed.redis.url(), &["bindings", "export"]).output().expect("wxmint runs");
-    assert!(exported.status.success(), "{}", said(&exported));
-    let lines = String::from_utf8(exported.stdout).expect("UTF-8");
+    let mut export = command_on(&business.bed.redis.url(), &["bindings", "export"]);
+    let lines = Ended::of(&mut export, "").expect_success().stdout;
     assert!(lines.contains(&after) && !lines.contains(&before), "the unionid of today: {lines}");
 
     // The other app has not been moved yet, and knows the person by the unionid of before.

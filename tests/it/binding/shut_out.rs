@@ -39,14 +39,20 @@ async fn who_is_disabled_or_gone_gets_no_token_however_they_come() {
 }
 
 #[tokio::test]
-async fn where_wxmint_makes_users_only_disabling_shuts_one_out() {
+async fn where_wxmint_makes_users_a_newcomer_is_one_but_not_after_dissolving_and_only_disabling_shuts_one_out() {
     let business = Business::with(&[("WXMINT_AUTO_PROVISION", "true")]).await;
-    let (made, new) = user_of(&business.silent("lin").await);
-    assert!(new);
+    let first = business.silent("lin").await;
+    let (made, new) = user_of(&first);
+    assert!(new && made.len() == 36, "{made}");
+    business.log_in("lin", &password_of("alice")).await.expect_problem(409, "already_bound");
     is_users(&business.log_in("mei", &password_of("alice")).await, "alice");
     business.change("disable", "alice", 1).await;
     business.silent("mei").await.expect_problem(403, "user_blocked");
     assert_eq!(user_of(&business.silent("lin").await), (made, false), "a user who was never in the file");
     business.change("remove", "alice", 2).await;
     is_users(&business.silent("mei").await, "alice");
+
+    business.dissolve(&first).await;
+    business.silent("lin").await.expect_problem(403, "binding_required");
+    is_users(&business.log_in("lin", &password_of("bob")).await, "bob");
 }

@@ -14,11 +14,7 @@ pub(super) async fn ticket_of(business: &Business, person: &str) -> String {
 pub(super) async fn redeem(business: &Business, ticket: &str, more: &Value) -> Answer {
     let mut body = more.clone();
     body["bind_ticket"] = ticket.into();
-    business.post(&body).await
-}
-
-fn wrong_password_of(name: &str) -> Value {
-    json!({"username": name, "password": WRONG_PASSWORD})
+    business.bed.service().log_in_with(&body).await
 }
 
 #[tokio::test]

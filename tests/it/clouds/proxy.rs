@@ -5,8 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpStream;
 
 use super::resp::{ask, command, text};
 use crate::support::prelude::*;
@@ -53,11 +52,10 @@ impl Product {
 
 /// Listens in front of a server until it is dropped.
 pub(crate) struct Proxy {
-    port: u16,
     pub(super) server: RedisServer,
     refused: Arc<Mutex<BTreeSet<String>>>,
     planted: Arc<Mutex<Planted>>,
-    serving: JoinHandle<()>,
+    accepting: Accepting,
 }
 
 #[derive(Clone)]
@@ -102,21 +100,12 @@ impl Planted {
 impl Proxy {
     pub(crate) async fn before(product: Product) -> Self {
         let server = RedisServer::start(&[], "").await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("a bound socket").port();
         let refused = Arc::<Mutex<_>>::default();
         let planted = Arc::<Mutex<_>>::default();
         let rules =
             Rules { product, server: server.port(), refused: Arc::clone(&refused), planted: Arc::clone(&planted) };
-        let serving = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                let (near, _) = listener.accept().await.expect("a connection");
-                connections.spawn(serve(near, rules.clone()));
-                while connections.try_join_next().is_some() {}
-            }
-        });
-        Self { port, server, refused, planted, serving }
+        let accepting = Accepting::start(move |near| serve(near, rules.clone())).await;
+        Self { server, refused, planted, accepting }
     }
 
     /// Gives one command this fate, after so many others; 1 is the next.
@@ -140,17 +129,11 @@ impl Proxy {
 
 impl Reachable for Proxy {
     fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.accepting.address)
     }
 
     fn held(&self) -> Vec<u8> {
         self.server.held()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 

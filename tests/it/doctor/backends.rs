@@ -23,8 +23,9 @@ async fn credentials_that_wechat_refuses_are_named_for_each_app() {
 }
 
 #[tokio::test]
-async fn the_address_for_the_whitelist_is_named_and_a_quota_is_a_warning() {
-    let bed = healthy().await;
+async fn the_address_for_the_whitelist_is_named_a_quota_is_a_warning_and_a_wechat_that_is_away_or_hangs_is_not_reached()
+{
+    let bed = TestBed::builder().services(0).breakable_wechat().start().await;
     let refuses = async |errcode: i32| bed.faults(json!([{"kind": "errcode", "errcode": errcode}])).await;
     refuses(40164).await;
     let advice = Report::of(&bed.configuration).await.advice("wechat.credentials", "fault", "40164");
@@ -38,12 +39,6 @@ async fn the_address_for_the_whitelist_is_named_and_a_quota_is_a_warning() {
         assert_eq!(report.status("wechat.reach"), "ok", "{kind}: something answers");
     }
     bed.faults(json!([])).await;
-    Report::of(&bed.configuration).await.expect_healthy();
-}
-
-#[tokio::test]
-async fn a_wechat_that_is_away_or_hangs_is_not_reached() {
-    let bed = TestBed::builder().services(0).breakable_wechat().start().await;
     bed.wechat_link().stall().await;
     Report::of(&bed.configuration).await.advice("wechat.reach", "fault", "127.0.0.1");
     bed.wechat_link().cut().await;
@@ -67,7 +62,7 @@ async fn an_account_service_that_is_away_or_answers_wrongly_is_named() {
     for (reply, words, advice) in [
         (Reply::Status(401), "401", "audience"),
         (Reply::Text("{\"user_id\":\"u-1\"}"), "takes a random password", "docs/accounts.md"),
-        (Reply::Stalled, "no usable answer", "let this machine reach it"),
+        (Reply::STALLED, "no usable answer", "let this machine reach it"),
     ] {
         service.misbehave(reply);
         let said = Report::of(&bed.configuration).await.advice("accounts", "fault", words);
@@ -77,18 +72,6 @@ async fn an_account_service_that_is_away_or_answers_wrongly_is_named() {
     Report::of(&bed.configuration).await.expect_healthy();
     bed.configuration.set("WXMINT_ACCOUNTS", "http://127.0.0.1:1/wxmint");
     Report::of(&bed.configuration).await.advice("accounts", "fault", "no usable answer");
-}
-
-#[tokio::test]
-async fn a_users_file_that_is_missing_is_made_by_the_command_of_the_advice() {
-    let mut bed = healthy().await;
-    let path = bed.configuration.path("users");
-    bed.configuration.set("WXMINT_ACCOUNTS", &format!("file:{}", path.display()));
-    let advice = Report::of(&bed.configuration).await.advice("files", "fault", "WXMINT_ACCOUNTS: ");
-    follow(&advice.replace("with: wxmint", "with: echo a-password-of-some-length | wxmint").replace("NAME", "alice"));
-    let report = Report::of(&bed.configuration).await;
-    report.expect_healthy();
-    assert_eq!(report.worst("accounts")[1], "1 user names");
 }
 
 #[tokio::test]

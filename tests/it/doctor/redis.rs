@@ -69,35 +69,23 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice() {
 
 /// Its configuration names the Redis user that the page makes.
 fn has_the_user_of_the_page(bed: &mut TestBed) {
-    let page = std::fs::read_to_string(repository("docs/redis.md")).expect("docs/redis.md");
-    let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
-    let rule = rule.replace(">PASSWORD", &format!(">{REDIS_PASSWORD}"));
-    bed.redis.command::<()>(&rule.split(' ').collect::<Vec<_>>());
-    let url = bed.redis.url().replace("redis://:", "redis://wxmint:");
+    let url = url_of_documented_user(&bed.redis, REDIS_PASSWORD, "");
     bed.configuration.set("WXMINT_REDIS_URL", &url);
 }
 
-async fn with_a_ticket(builder: Builder) -> TestBed {
-    let bed = builder.platform().start().await;
+/// No login needs the rights to look for people. Without them the tokens of people whose merchant leaves stay valid.
+#[tokio::test]
+async fn with_a_platform_clients_of_merchants_are_known_and_the_rights_to_look_for_people_are_granted_by_the_advice() {
+    let builder = TestBed::builder().redis_password(REDIS_PASSWORD).clients(&two_pages());
+    let mut bed = builder.platform().start().await;
     let push_to = bed.service().url(&format!("/wechat/platform/{PLATFORM}"));
     bed.wechat.control("platform", "PUT", &json!({"push_to": push_to})).await;
     bed.wechat.control("platform/ticket", "POST", &json!({})).await;
-    bed
-}
-
-#[tokio::test]
-async fn a_client_whose_users_are_a_merchants_is_not_called_unconfigured() {
-    let bed = with_a_ticket(TestBed::builder().clients(&two_pages())).await;
     found(&bed, "clients", "warning", "is not configured").await;
     bed.wechat.control("platform/merchants", "POST", &json!({"appid": APPID})).await;
     let is_ok = async || Report::of(&bed.configuration).await.status("clients") == "ok";
     until("the doctor knows the merchant", PATIENCE, is_ok).await;
-}
 
-/// No login needs them, and without them the tokens of people whose merchant leaves stay valid.
-#[tokio::test]
-async fn with_a_platform_the_rights_to_look_for_people_are_granted_by_the_rule_of_the_advice() {
-    let mut bed = with_a_ticket(TestBed::builder().redis_password(REDIS_PASSWORD)).await;
     has_the_user_of_the_page(&mut bed);
     follow(&found(&bed, "wechat.platform", "warning", "a merchant that leaves").await, &bed.redis);
     assert_eq!(Report::of(&bed.configuration).await.status("wechat.platform"), "ok");

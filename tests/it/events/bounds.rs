@@ -1,6 +1,6 @@
 //! The bounds of what a receiver of events may take, and the end of polls when something fails.
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{OTHER, SECRET, bed, events, fill, ids, poll_at, receivers, users};
 use crate::revocations::who_does_not_read;
@@ -58,19 +58,6 @@ async fn a_receiver_that_does_not_read_fills_its_own_places_and_the_feed_answers
     assert_eq!(bed.http.get(&bed.service().url("/revocations")).await.status, 200);
     drop(unread);
     until("there is room again", BUSY, async || poll_at(&bed, 0, SECRET, body.clone()).await.status == 200).await;
-}
-
-#[tokio::test]
-async fn refused_events_are_logged_a_hundred_times_a_minute_at_most() {
-    let bed = bed().await;
-    let refused = |number| (format!("id-{number}"), json!({"err": "invalid_key", "description": "no".repeat(160)}));
-    let errs: Map<String, Value> = (0..200).map(refused).collect();
-    events(&bed, SECRET, json!({"setErrs": errs})).await;
-    let lines = || bed.service().reasons("WARN").into_iter().filter(|reason| reason.starts_with("invalid_key: no"));
-    until("a hundred lines", PATIENCE, async || lines().count() >= 100).await;
-    bed.log_in("lin").await;
-    bed.service().says("\"event_code\":\"login\"").await;
-    assert!(lines().count() == 100 && lines().all(|reason| reason.len() == 300));
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 //! get a server that keeps each call and misbehaves in what it answers.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
@@ -21,7 +20,6 @@ use wxmint_simulator::AccountBook;
 
 use super::locked;
 
-const FOREVER: Duration = Duration::from_secs(60);
 const HUGE: usize = 10 << 20;
 
 /// A reply in place of the answer. The call has been carried out all the same.
@@ -34,10 +32,7 @@ pub(crate) enum Reply {
     /// 307 to the same path below `/elsewhere`.
     Redirect,
     Huge,
-    /// The head, and then a byte every 100 ms.
-    Drip,
     Lost,
-    Stalled,
     /// 503 of whatever stands before it: the call is not carried out.
     #[allow(dead_code, reason = "of the campaign")]
     Away,
@@ -46,6 +41,11 @@ pub(crate) enum Reply {
     /// The right answer, once the test lets it go.
     #[allow(dead_code, reason = "not of the campaign")]
     Held(Arc<Notify>),
+}
+
+impl Reply {
+    /// No answer for longer than anybody waits.
+    pub(crate) const STALLED: Self = Self::Late(Duration::from_secs(60));
 }
 
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Call {
 pub(crate) struct AccountService {
     state: Arc<Mutex<State>>,
     pub(crate) address: SocketAddr,
-    handle: ServerHandle,
+    _server: Serving,
 }
 
 struct State {
@@ -85,12 +85,10 @@ struct State {
 impl AccountService {
     /// With a user `alice`, whose password is `wonderland` and whose user id is `user-alice`.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address");
         let book = AccountBook::with([("alice", "wonderland", "13800138001")]);
         let state = Arc::new(Mutex::new(State { book, calls: Vec::new(), once: None, always: None }));
-        let handle = serve(listener, Arc::clone(&state), take);
-        Self { state, address, handle }
+        let (address, server) = serve(Arc::clone(&state), take);
+        Self { state, address, _server: server }
     }
 
     /// As `WXMINT_ACCOUNTS` has it: with a path.
@@ -133,20 +131,25 @@ impl AccountService {
     }
 }
 
-impl Drop for AccountService {
+/// A server that ends when this is dropped.
+pub(super) struct Serving(ServerHandle);
+
+impl Drop for Serving {
     fn drop(&mut self) {
         // The server's own thread carries it out.
-        drop(self.handle.stop(false));
+        drop(self.0.stop(false));
     }
 }
 
-/// Has `answer` answer every request, on a thread of its own.
-pub(super) fn serve<S, H, A>(listener: TcpListener, state: Arc<S>, answer: H) -> ServerHandle
+/// Has `answer` answer every request, on a thread of its own; the server's address.
+pub(super) fn serve<S, H, A>(state: Arc<S>, answer: H) -> (SocketAddr, Serving)
 where
     S: Send + Sync + 'static,
     H: Handler<A, Output = HttpResponse> + Send,
     A: FromRequest + 'static,
 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
     let (tells, told) = mpsc::channel();
     thread::spawn(move || {
         let app =
@@ -158,7 +161,7 @@ where
             server.await
         })
     });
-    told.recv().expect("a server")
+    (address, Serving(told.recv().expect("a server")))
 }
 
 async fn take(request: HttpRequest, body: Bytes, state: web::Data<Mutex<State>>) -> HttpResponse {
@@ -183,13 +186,11 @@ async fn misbehaved(reply: Reply, request: &HttpRequest, answer: Value, sent: Ht
             HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, place)).finish()
         }
         Reply::Huge => HttpResponse::Ok().body(format!(r#"{{"user_id":"{}"}}"#, "a".repeat(HUGE))),
-        Reply::Drip => HttpResponse::Ok().body(SizedStream::new(600, drip())),
-        Reply::Lost => HttpResponse::Ok().body(SizedStream::new(600, stream::once(async { Err(broken()) }))),
-        Reply::Away => HttpResponse::ServiceUnavailable().finish(),
-        Reply::Stalled => {
-            sleep(FOREVER).await;
-            sent
+        Reply::Lost => {
+            let broken = async { Err(io::Error::from(io::ErrorKind::ConnectionReset)) };
+            HttpResponse::Ok().body(SizedStream::new(600, stream::once(broken)))
         }
+        Reply::Away => HttpResponse::ServiceUnavailable().finish(),
         Reply::Held(go) => {
             go.notified().await;
             sent
@@ -199,17 +200,6 @@ async fn misbehaved(reply: Reply, request: &HttpRequest, answer: Value, sent: Ht
             sent
         }
     }
-}
-
-fn broken() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "a fault of the test's")
-}
-
-fn drip() -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
-    stream::unfold((), |()| async {
-        sleep(Duration::from_millis(100)).await;
-        Some((Ok(Bytes::from_static(b" ")), ()))
-    })
 }
 
 impl State {

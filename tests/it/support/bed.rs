@@ -81,6 +81,7 @@ pub(crate) const PLATFORM_SECRET: &str = "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf";
 pub(crate) const PLATFORM_TOKEN: &str = "platformtoken";
 pub(crate) const PLATFORM_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
+#[derive(Default)]
 pub(crate) struct Builder {
     services: usize,
     algorithm: &'static str,
@@ -115,20 +116,7 @@ impl TestBed {
     }
 
     pub(crate) fn builder() -> Builder {
-        Builder {
-            services: 1,
-            algorithm: "ES256",
-            environment: Vec::new(),
-            simulator_args: Vec::new(),
-            simulator_variables: Vec::new(),
-            users: None,
-            folders: Vec::new(),
-            redis_options: Vec::new(),
-            redis_password: String::new(),
-            breakable_wechat: false,
-            breakable_redis: false,
-            await_ready: true,
-        }
+        Builder { services: 1, algorithm: "ES256", await_ready: true, ..Builder::default() }
     }
 }
 

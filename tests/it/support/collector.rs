@@ -1,19 +1,20 @@
 //! A collector of OpenTelemetry in the test's own process: takes OTLP over HTTP, and keeps what arrives.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use actix_web::{HttpRequest, HttpResponse, dev::ServerHandle, web, web::Bytes};
+use actix_web::{HttpRequest, HttpResponse, web, web::Bytes};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message;
 
-use super::{PATIENCE, account_service::serve, eventually, locked};
+use super::account_service::{Serving, serve};
+use super::{PATIENCE, eventually, locked};
 
 pub(crate) struct Collector {
     address: SocketAddr,
     arrived: Arc<Mutex<Arrived>>,
-    handle: ServerHandle,
+    _server: Serving,
 }
 
 #[derive(Default)]
@@ -25,10 +26,9 @@ struct Arrived {
 
 impl Collector {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let (address, arrived) = (listener.local_addr().expect("its address"), Arc::default());
-        let handle = serve(listener, Arc::clone(&arrived), take);
-        Self { address, arrived, handle }
+        let arrived = Arc::default();
+        let (address, server) = serve(Arc::clone(&arrived), take);
+        Self { address, arrived, _server: server }
     }
 
     /// The variables that send spans here, at once.
@@ -62,13 +62,6 @@ impl Collector {
     /// Everything that has arrived.
     pub(crate) fn raw(&self) -> String {
         locked(&self.arrived).raw.concat()
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        // The server's own thread carries it out.
-        drop(self.handle.stop(false));
     }
 }
 

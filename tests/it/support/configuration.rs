@@ -10,7 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use wxmint_keys::{PrivateJwk, StoredKeys};
 
-use super::{PATIENCE, Process, wxmint};
+use super::{Ended, wxmint};
 
 pub(crate) const ISSUER: &str = "https://login.example.com";
 pub(crate) const APPID: &str = "wx0123456789abcdef";
@@ -24,12 +24,6 @@ const VAULT_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 pub(crate) struct Configuration {
     environment: BTreeMap<String, String>,
     folder: TempDir,
-}
-
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: Option<i32>,
-    pub(crate) stderr: String,
 }
 
 impl Configuration {
@@ -99,10 +93,8 @@ impl Configuration {
     }
 
     /// Runs `wxmint serve` where it should not come up, to its end.
-    pub(crate) async fn run(&self) -> Outcome {
-        let mut process = Process::spawn("wxmint serve", &mut self.command());
-        let status = process.end(PATIENCE).await;
-        Outcome { code: status.code(), stderr: process.stderr().join("\n") }
+    pub(crate) async fn run(&self) -> Ended {
+        Ended::within_patience(&mut self.command()).await
     }
 }
 

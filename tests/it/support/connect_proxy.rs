@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpStream;
 
-use super::locked;
+use super::{Accepting, locked};
 
 /// The act of the proxy on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub(crate) enum Gate {
 pub(crate) struct ConnectProxy {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
-    proxy: JoinHandle<()>,
+    _proxy: Accepting,
 }
 
 struct Seen {
@@ -35,10 +34,10 @@ struct Seen {
 
 impl ConnectProxy {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address");
         let seen = Arc::new(Mutex::new(Seen { gate: Gate::Opens, heads: Vec::new() }));
-        Self { address, proxy: tokio::spawn(accept(listener, Arc::clone(&seen))), seen }
+        let known = Arc::clone(&seen);
+        let proxy = Accepting::start(move |stream| serve(stream, Arc::clone(&known))).await;
+        Self { address: proxy.address, seen, _proxy: proxy }
     }
 
     pub(crate) fn does(&self, gate: Gate) {
@@ -48,19 +47,6 @@ impl ConnectProxy {
     /// The heads of the requests so far.
     pub(crate) fn heads(&self) -> Vec<String> {
         locked(&self.seen).heads.clone()
-    }
-}
-
-impl Drop for ConnectProxy {
-    fn drop(&mut self) {
-        self.proxy.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, seen: Arc<Mutex<Seen>>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(serve(stream, Arc::clone(&seen)));
     }
 }
 

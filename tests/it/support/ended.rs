@@ -1,21 +1,15 @@
 //! How a command of wxmint has ended, and what it has said.
 
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
+
+use super::{PATIENCE, Process};
 
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
-        assert!(!stderr.contains("panicked"), "{stderr}");
-        Self { code: output.status.code(), stdout, stderr }
-    }
 }
 
 impl Ended {
@@ -26,7 +20,18 @@ impl Ended {
         let mut child = piped.expect("wxmint runs");
         // Whoever refuses at once reads nothing, and the pipe breaks.
         _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-        child.wait_with_output().expect("its end").into()
+        let output = child.wait_with_output().expect("its end");
+        let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        Self { code: output.status.code(), stdout, stderr }
+    }
+
+    /// The same where it might not end.
+    pub(crate) async fn within_patience(command: &mut Command) -> Self {
+        let mut process = Process::spawn("wxmint", command);
+        let code = process.end(PATIENCE).await.code();
+        let [stdout, stderr] = [process.stdout(), process.stderr()].map(|lines| lines.join("\n"));
+        Self { code, stdout, stderr }
     }
 
     pub(crate) fn said(&self) -> String {

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::locked;
+use super::{Accepting, locked};
 
 #[derive(Clone)]
 pub(crate) enum Manner {
@@ -46,9 +45,8 @@ pub(crate) struct Fetch {
 }
 
 pub(crate) struct JwksServer {
-    address: SocketAddr,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: Accepting,
 }
 
 type Otherwise = dyn Fn(&str) -> Vec<Step> + Send + Sync;
@@ -80,10 +78,10 @@ pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 impl JwksServer {
     /// Answers 404, until it is told otherwise.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let (address, shared) = (listener.local_addr().expect("its address"), Arc::<Shared>::default());
-        let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
-        Self { address, shared, server }
+        let shared = Arc::<Shared>::default();
+        let known = Arc::clone(&shared);
+        let server = Accepting::start(move |stream| connection(stream, Arc::clone(&known))).await;
+        Self { shared, server }
     }
 
     /// Serves this set at `/jwks`.
@@ -94,11 +92,11 @@ impl JwksServer {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.server.address)
     }
 
     /// From now on this path answers so.
@@ -118,19 +116,6 @@ impl JwksServer {
 
     pub(crate) fn all_fetches(&self) -> Vec<Fetch> {
         locked(&self.shared.fetches).clone()
-    }
-}
-
-impl Drop for JwksServer {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(connection(stream, Arc::clone(&shared)));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything that is started is valid by default, so that a test names only what it spoils. Nothing here sleeps and
 //! hopes: waits end when their condition holds, and fail at their deadline.
 
+mod accepting;
 mod account_service;
 mod answer;
 pub(crate) mod audit;
@@ -48,7 +49,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tempfile::TempDir;
 
-pub(crate) use self::account_service::{AccountService, Call, Reply};
+pub(crate) use self::accepting::Accepting;
+pub(crate) use self::account_service::{AccountService, Reply};
 pub(crate) use self::answer::{Answer, Http};
 pub(crate) use self::bed::{Builder, Reachable, TestBed};
 pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
@@ -75,7 +77,7 @@ pub(crate) use self::sidecar::{Metrics, Sidecar, SidecarSettings};
 pub(crate) use self::simulator::Simulator;
 pub(crate) use self::terminal::Terminal;
 pub(crate) use self::tls::{Authority, Terminator};
-pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of};
+pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of, wrong_password_of};
 pub(crate) use self::wait::{eventually, until};
 pub(crate) use self::wire::{Impatient, Pace, Received, wire_request};
 
@@ -165,6 +167,15 @@ pub(crate) fn command_on(redis_url: &str, words: &[&str]) -> Command {
     let mut command = wxmint();
     command.args(words).env_clear().env("WXMINT_REDIS_URL", redis_url);
     command
+}
+
+/// Makes the user of docs/redis.md for wxmint, with `more` rights; the URL by which that one connects.
+pub(crate) fn url_of_documented_user(redis: &RedisServer, password: &str, more: &str) -> String {
+    let page = fs::read_to_string(repository("docs/redis.md")).expect("a page");
+    let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let rule = format!("{} {more}", rule.replace(">PASSWORD", &format!(">{password}")));
+    redis.command::<()>(&rule.split_whitespace().collect::<Vec<_>>());
+    format!("redis://wxmint:{password}@127.0.0.1:{}", redis.port())
 }
 
 /// For what takes milliseconds on an idle machine, and may take longer on a busy one.

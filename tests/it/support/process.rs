@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -27,8 +27,7 @@ pub(crate) struct Process {
     readers: Vec<JoinHandle<()>>,
 }
 
-#[derive(Clone, Default)]
-struct Output(Arc<Mutex<Vec<String>>>);
+type Output = Arc<Mutex<Vec<String>>>;
 
 impl Process {
     pub(crate) fn spawn(name: &str, command: &mut Command) -> Self {
@@ -37,8 +36,8 @@ impl Process {
         let mut child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}; try: make setup"));
         let (stdout, stderr) = (Output::default(), Output::default());
         let readers = vec![
-            stdout.read_from(child.stdout.take().expect("a pipe")),
-            stderr.read_from(child.stderr.take().expect("a pipe")),
+            read(child.stdout.take().expect("a pipe"), &stdout),
+            read(child.stderr.take().expect("a pipe"), &stderr),
         ];
         Self { child, name: name.to_owned(), stdout, stderr, readers }
     }
@@ -51,7 +50,7 @@ impl Process {
     }
 
     pub(crate) fn stdout(&self) -> Vec<String> {
-        self.stdout.lines()
+        locked(&self.stdout).clone()
     }
 
     pub(crate) fn stderr(&self) -> Vec<String> {
@@ -60,7 +59,7 @@ impl Process {
 
     /// The lines of standard error after so many.
     pub(crate) fn stderr_from(&self, line: usize) -> Vec<String> {
-        self.stderr.locked().get(line..).unwrap_or_default().to_vec()
+        locked(&self.stderr).get(line..).unwrap_or_default().to_vec()
     }
 
     /// The text that it has written so far.
@@ -152,23 +151,13 @@ impl Process {
     }
 }
 
-impl Output {
-    fn read_from(&self, pipe: impl Read + Send + 'static) -> JoinHandle<()> {
-        let output = self.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                output.locked().push(String::from_utf8_lossy(&line).into());
-            }
-        })
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.locked().clone()
-    }
-
-    fn locked(&self) -> MutexGuard<'_, Vec<String>> {
-        locked(&self.0)
-    }
+fn read(pipe: impl Read + Send + 'static, output: &Output) -> JoinHandle<()> {
+    let output = Arc::clone(output);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            locked(&output).push(String::from_utf8_lossy(&line).into());
+        }
+    })
 }
 
 impl Drop for Process {

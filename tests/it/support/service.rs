@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
-use reqwest::{Error, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::{Answer, Configuration, Http, Metrics, PATIENCE, Process, until};
@@ -65,28 +64,21 @@ impl Service {
     }
 
     pub(crate) async fn login(&self, code: &str) -> Answer {
-        self.try_login(code).await.expect("an answer")
-    }
-
-    /// The same where the connection may break.
-    pub(crate) async fn try_login(&self, code: &str) -> Result<Answer, Error> {
-        self.http.try_send(self.login_request(code)).await
-    }
-
-    fn login_request(&self, code: &str) -> RequestBuilder {
-        self.http.0.post(self.url("/login")).json(&json!({"code": code}))
+        self.log_in_with(&json!({"code": code})).await
     }
 
     /// A request by `token`, without a body where that is null.
     pub(crate) async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
-        let request = self.http.0.request(method.parse().expect("a method"), self.url(path)).bearer_auth(token);
-        self.http.send(if body.is_null() { request } else { request.json(body) }).await
+        self.ask_at(&self.url(path), method, token, body).await
     }
 
     /// The same on the admin listener, by the secret of an operator or a peer.
     pub(crate) async fn operate(&self, method: &str, path: &str, secret: &str, body: &Value) -> Answer {
-        let url = format!("http://{}{path}", self.admin);
-        let request = self.http.0.request(method.parse().expect("a method"), url).bearer_auth(secret);
+        self.ask_at(&format!("http://{}{path}", self.admin), method, secret, body).await
+    }
+
+    async fn ask_at(&self, url: &str, method: &str, token: &str, body: &Value) -> Answer {
+        let request = self.http.0.request(method.parse().expect("a method"), url).bearer_auth(token);
         self.http.send(if body.is_null() { request } else { request.json(body) }).await
     }
 

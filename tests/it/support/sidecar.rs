@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, configuration::Outcome, until, wxmint};
+use super::{Answer, BUSY, Ended, Http, ISSUER, PATIENCE, Pace, Process, Received, until, wxmint};
 
 /// The deadline of requests that are sent at once: one for which keys are fetched is answered in 2 s.
 const PROMPT: Duration = BUSY.saturating_add(Duration::from_secs(2));
@@ -53,10 +53,8 @@ impl SidecarSettings {
     }
 
     /// Runs it where it should not come up, to its end.
-    pub(crate) async fn run(&self) -> Outcome {
-        let mut process = Process::spawn("wxmint sidecar", &mut self.command());
-        let status = process.end(PATIENCE).await;
-        Outcome { code: status.code(), stderr: process.stderr().join("\n") }
+    pub(crate) async fn run(&self) -> Ended {
+        Ended::within_patience(&mut self.command()).await
     }
 
     /// Started, and listening; it may have no keys yet.

@@ -1,24 +1,23 @@
 //! TLS in front of a server that has none, with a certificate of its own making, and authorities for others.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{ServerConfig, crypto::aws_lc_rs};
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::write_private;
+use super::{Accepting, write_private};
 
 pub(crate) struct Terminator {
     pub(crate) address: SocketAddr,
     /// PEM.
     pub(crate) certificate: String,
-    acceptor: JoinHandle<()>,
+    _accepting: Accepting,
 }
 
 impl Terminator {
@@ -29,29 +28,16 @@ impl Terminator {
             .with_safe_default_protocol_versions()
             .and_then(|config| config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key))
             .expect("a configuration");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address");
-        let acceptor = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), target));
-        Self { address, certificate: made.cert.pem(), acceptor }
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let accepting = Accepting::start(move |stream| pass(stream, acceptor.clone(), target)).await;
+        Self { address: accepting.address, certificate: made.cert.pem(), _accepting: accepting }
     }
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, target: SocketAddr) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let acceptor = acceptor.clone();
-        connections.spawn(async move {
-            let mut inner = TcpStream::connect(target).await?;
-            [&stream, &inner].into_iter().try_for_each(|socket| socket.set_nodelay(true))?;
-            copy_bidirectional(&mut acceptor.accept(stream).await?, &mut inner).await
-        });
-    }
-}
-
-impl Drop for Terminator {
-    fn drop(&mut self) {
-        self.acceptor.abort();
-    }
+async fn pass(stream: TcpStream, acceptor: TlsAcceptor, target: SocketAddr) -> io::Result<(u64, u64)> {
+    let mut inner = TcpStream::connect(target).await?;
+    [&stream, &inner].into_iter().try_for_each(|socket| socket.set_nodelay(true))?;
+    copy_bidirectional(&mut acceptor.accept(stream).await?, &mut inner).await
 }
 
 /// An authority with its files: `ca.crt`, and `NAME.crt` with `NAME.key` for each certificate that it has signed.

@@ -1,13 +1,12 @@
 //! A users file, as `wxmint users` writes it.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{write_private, wxmint};
+use super::{Ended, write_private, wxmint};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// As `wxmint users add` has once hashed it, which takes long.
@@ -26,19 +25,16 @@ impl UsersFile {
     }
 
     pub(crate) fn add(&self, name: &str, user_id: &str) {
-        let mut command = self.command(&["add", name, "--user-id", user_id]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("wxmint runs");
-        writeln!(child.stdin.take().expect("a pipe"), "{PASSWORD}").expect("it reads");
-        assert!(child.wait().expect("a child of ours").success());
+        Ended::of(&mut self.command(&["add", name, "--user-id", user_id]), &format!("{PASSWORD}\n")).expect_success();
     }
 
     pub(crate) fn change(&self, word: &str, name: &str) {
-        assert!(self.command(&[word, name]).output().expect("wxmint runs").status.success());
+        Ended::of(&mut self.command(&[word, name]), "").expect_success();
     }
 
     /// `claims` in the form of the file.
     pub(crate) fn set_claims(&self, name: &str, claims: &str) {
-        assert!(self.command(&["claims", name, claims]).output().expect("wxmint runs").status.success());
+        Ended::of(&mut self.command(&["claims", name, claims]), "").expect_success();
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -59,4 +55,9 @@ impl UsersFile {
 /// The fields of a login beside its code, for somebody who knows the password of `name`.
 pub(crate) fn password_of(name: &str) -> Value {
     json!({"username": name, "password": PASSWORD})
+}
+
+/// The same for somebody who does not.
+pub(crate) fn wrong_password_of(name: &str) -> Value {
+    json!({"username": name, "password": WRONG_PASSWORD})
 }

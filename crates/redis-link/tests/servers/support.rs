@@ -1,5 +1,7 @@
 //! Servers, links to them, and a writer that knows what was answered.
 
+#[path = "../../../../tests/it/support/accepting.rs"]
+mod accepting;
 #[path = "../../../../tests/it/support/limit.rs"]
 mod limit;
 #[expect(dead_code, reason = "of the service's tests, of which these need a part")]
@@ -29,6 +31,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 use wxmint_redis_link::{Call, Confirm, DEADLINE, Error, Link, Program, RedisAccess, TlsFiles};
 
+pub(crate) use self::accepting::Accepting;
 pub(crate) use self::proxy::Breakable;
 pub(crate) use self::redis_cluster::{RedisCluster, Shape};
 pub(crate) use self::redis_server::{EMPTY_FILE, RedisServer, free_port};
