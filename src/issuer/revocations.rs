@@ -5,9 +5,9 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use tokio::time::timeout;
 use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
-use wxmint_store::{Ended, ReadEnds, StoreError};
+use wxmint_store::{ReadEnds, StoreError};
 use wxmint_telemetry::bounded;
-use wxmint_verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
+use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
 use super::feed_pages::{CACHED, Lane, Made, cursor};
 use super::state::IssuerWorker;
@@ -28,11 +28,8 @@ const PAUSE: Duration = Duration::from_secs(1);
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
 pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let after = pairs(request.query_string())
-        .into_iter()
-        .find(|(name, _)| name == "after")
-        .map(|(_, cursor)| cursor)
-        .unwrap_or_default();
+    let after = pairs(request.query_string()).into_iter().find(|(name, _)| name == "after");
+    let after = after.map(|(_, cursor)| cursor).unwrap_or_default();
     let after = cursor::known(&after, &worker.issuer.vault.load_full());
     let client = limit_key(worker.issuer.proxies.client_of(&request));
     let body = match page(after, &client, &worker).await? {
@@ -97,19 +94,7 @@ impl super::Issuer {
             cursor: cursor::for_place(&read.cursor, &self.vault.load_full()),
             more: read.more,
             keep: read.keep.as_secs(),
-            ended: read.ends.iter().map(|ended| published(iss, ended)).collect(),
+            ended: read.ends.iter().map(|ended| ended.published(iss)).collect(),
         }
-    }
-}
-
-/// The form for verifiers, which names nobody.
-fn published(iss: &str, ended: &Ended) -> End {
-    match ended {
-        Ended::User { user, before } => End::User { user: EndHash::of_user(iss, user), before: *before },
-        Ended::UserInApp { user, app, before } => {
-            End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before: *before }
-        }
-        Ended::Token { id, expires_at, .. } => End::Token { token: EndHash::of_token(iss, id), expires: *expires_at },
-        Ended::Key { kid } => End::Key { kid: kid.clone() },
     }
 }

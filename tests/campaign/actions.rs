@@ -2,19 +2,18 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
+use reqwest::Method;
+use tokio::time::sleep;
 use wxmint_verify::peer::{NotVerified, Peer};
 
 use crate::books::Books;
 use crate::client::{Client, Received};
 use crate::model::{Identity, Judged, Life, Model, Said, Standing, Token, Way};
 use crate::plan::Plan;
-use crate::support::{APPID, AccountService, OTHER_APPID, Simulator};
-use reqwest::Method;
-use serde_json::{Value, json};
-use tokio::time::sleep;
+use crate::support::prelude::*;
 
 pub(crate) const APP_IDS: [&str; 2] = [APPID, OTHER_APPID];
 
@@ -70,7 +69,7 @@ impl Campaign {
     }
 
     pub(crate) fn model(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.model)
     }
 
     /// A person who was never seen.
@@ -91,9 +90,7 @@ impl Campaign {
         self.model().people[who].forget_old_tokens(second());
         match action {
             Action::LogIn => self.log_in(who, app, true).await,
-            Action::LogInTwice => {
-                tokio::join!(self.log_in(who, 0, false), self.log_in(who, 1, false));
-            }
+            Action::LogInTwice => _ = tokio::join!(self.log_in(who, 0, false), self.log_in(who, 1, false)),
             Action::SendCodeTwice => self.send_code_twice(who, app).await,
             Action::ByPhone => self.log_in_by_phone(who, app).await,
             Action::Unbind => self.unbind(who).await,
@@ -115,7 +112,7 @@ impl Campaign {
     }
 
     async fn log_in_by_phone(&self, who: usize, app: usize) {
-        let (name, phone) = self.with_identity(who, |it| (it.name.clone(), it.phone.clone()));
+        let Identity { name, phone, .. } = self.model().people[who].identity.clone();
         let code = self.code(who, app).await;
         let phone_code = self.wechat.mint_phone_code_in(APP_IDS[app], &name).await;
         let body = json!({"code": code, "appid": APP_IDS[app], "phone_code": phone_code});
@@ -236,7 +233,7 @@ impl Campaign {
     }
 
     async fn code(&self, who: usize, app: usize) -> String {
-        let name = self.with_identity(who, |identity| identity.name.clone());
+        let name = self.model().people[who].identity.name.clone();
         let code = self.wechat.mint_code_in(APP_IDS[app], &name).await;
         self.allow_repetition(code.clone());
         code
@@ -244,12 +241,8 @@ impl Campaign {
 
     fn allow_repetition(&self, code: String) {
         if self.codes_may_repeat.load(Ordering::Relaxed) > 0 {
-            self.repeatable().insert(code);
+            locked(&self.repeatable).insert(code);
         }
-    }
-
-    fn repeatable(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.repeatable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No code was sent to WeChat twice, or more often than twice while WeChat said -1.
@@ -257,14 +250,10 @@ impl Campaign {
         let stats = self.wechat.stats().await;
         let repeated = stats["exchanges_by_code"].as_object().cloned().unwrap_or_default();
         for (code, times) in repeated {
-            if times.as_u64() > Some(2) || !self.repeatable().contains(&code) {
+            if times.as_u64() > Some(2) || !locked(&self.repeatable).contains(&code) {
                 self.books.find(format!("a code was sent to WeChat {times} times"));
             }
         }
-    }
-
-    fn with_identity<T>(&self, who: usize, read: impl FnOnce(&Identity) -> T) -> T {
-        read(&self.model().people[who].identity)
     }
 
     /// One of the person's tokens.

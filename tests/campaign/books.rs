@@ -1,11 +1,11 @@
 //! Everything that has happened: the answers, the faults with their times, and the findings.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
 use tokio::time::sleep;
 
+use crate::support::prelude::*;
 use crate::{model::Said, plan::Plan};
 
 /// A fault may excuse this.
@@ -91,13 +91,13 @@ impl Books {
     }
 
     pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.pages)
     }
 
     /// Notes that something has happened that must not.
     pub(crate) fn find(&self, what: String) {
         let mut pages = self.pages();
-        crate::tell(&format!("FOUND after {:.1} s: {what}", self.began.elapsed().as_secs_f64()));
+        tell(&format!("FOUND after {:.1} s: {what}", self.began.elapsed().as_secs_f64()));
         if pages.findings.len() < MOST_FINDINGS {
             pages.findings.push(what);
         }
@@ -116,13 +116,12 @@ impl Books {
         pages.improper += 1;
         pages.last_bad.push((part, sent));
         if !pages.excuse(part, sent, now, self.grace) {
-            let at = (sent - self.began).as_secs_f64();
-            let took = (now - sent).as_secs_f64();
+            let [at, took] = [sent - self.began, now - sent].map(|time| time.as_secs_f64());
             let text = format!(
                 "{what}, sent after {at:.2} s, answered {took:.2} s later: {said:?}, and nothing is wrong with {part:?}"
             );
             if pages.unexplained.len() < SHOWN {
-                crate::tell(&format!("UNEXPLAINED {text}"));
+                tell(&format!("UNEXPLAINED {text}"));
             }
             pages.unexplained.push(text);
         }
@@ -131,7 +130,7 @@ impl Books {
 
     /// A fault begins; returns its number for [`Self::end`].
     pub(crate) fn begin(&self, name: &'static str, part: Part) -> usize {
-        crate::tell(&format!("{:7.1} s  {name} …", self.began.elapsed().as_secs_f64()));
+        tell(&format!("{:7.1} s  {name} …", self.began.elapsed().as_secs_f64()));
         let mut pages = self.pages();
         let (began, recovered, troubled) = (Instant::now(), Duration::ZERO, Duration::ZERO);
         pages.played.push(Played { name, part, began, ended: None, refused: 0, recovered, troubled });
@@ -142,12 +141,8 @@ impl Books {
         let mut pages = self.pages();
         let played = &mut pages.played[number];
         played.ended = Some(Instant::now());
-        let took = played.began.elapsed().as_secs_f64();
-        let (name, refused) = (played.name, played.refused);
-        crate::tell(&format!(
-            "{:7.1} s  {name} ended after {took:.1} s, {refused} refused",
-            self.began.elapsed().as_secs_f64()
-        ));
+        let [now, took] = [self.began, played.began].map(|since| since.elapsed().as_secs_f64());
+        tell(&format!("{now:7.1} s  {} ended after {took:.1} s, {} refused", played.name, played.refused));
     }
 
     /// Waits until answers are proper again after a fault of `part`, which must be soon.

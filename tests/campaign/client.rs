@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// The replicas of wxmint, as a load balancer sees them.
 pub(crate) struct Rotation {
-    addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
     is_in: Vec<AtomicBool>,
     next: AtomicUsize,
 }

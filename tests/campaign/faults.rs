@@ -1,14 +1,13 @@
 //! The faults: what is done, and what it may excuse. Those of Redis and the others are played side by side.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::actions::Campaign;
 use crate::books::Part;
 use crate::store::{self, RedisFault};
-use crate::support::{RedisCluster, Reply, Signal, replace};
+use crate::support::prelude::*;
 use crate::world::{LEAD, REPLICAS, World};
 
 /// How long WeChat or the account service misbehaves.
@@ -100,12 +99,12 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'sta
             campaign.repeating(wechat(campaign, name, busy)).await;
         }
         OtherFault::AccountsAway => {
-            trouble(campaign, name, Part::Accounts, async || {
+            let suffering = async || {
                 campaign.accounts.misbehave(Reply::Away);
                 sleep(HELD).await;
                 campaign.accounts.heal();
-            })
-            .await;
+            };
+            trouble(campaign, name, Part::Accounts, suffering).await;
         }
         OtherFault::ReplicaKilled => kill_replica(campaign, world, name).await,
         OtherFault::ReplicasRolled => roll_replicas(campaign, world, name).await,
@@ -144,10 +143,10 @@ async fn trouble(campaign: &Campaign, name: &'static str, part: Part, suffering:
 
 /// One replica is killed, and another one started in its place.
 async fn kill_replica(campaign: &Campaign, world: &World, name: &'static str) {
-    let (victim, addresses) = (fastrand::usize(..REPLICAS), world.addresses().await);
+    let victim = fastrand::usize(..REPLICAS);
     let number = campaign.books.begin(name, Part::Replica);
     world.replica(victim).await.service.kill();
-    world.take_out(victim, &addresses);
+    world.take_out(victim);
     read_last_lines(campaign, world, victim).await;
     campaign.books.end(number);
     sleep(HELD).await;
@@ -156,16 +155,16 @@ async fn kill_replica(campaign: &Campaign, world: &World, name: &'static str) {
 
 /// Each replica is stopped in order and started again. No request may be lost or refused.
 async fn roll_replicas(campaign: &Campaign, world: &World, name: &'static str) {
-    let (number, addresses) = (campaign.books.begin(name, Part::Nothing), world.addresses().await);
+    let number = campaign.books.begin(name, Part::Nothing);
     for replica in 0..REPLICAS {
         // A load balancer notices first.
-        world.take_out(replica, &addresses);
+        world.take_out(replica);
         sleep(Duration::from_millis(500)).await;
         let mut stopping = world.replica(replica).await;
         stopping.service.signal(Signal::TERM);
         let told = Instant::now();
         let status = stopping.service.end(STOPPING).await;
-        crate::tell(&format!("replica {} at {} stopped after {:.1?}", replica + 1, addresses[replica], told.elapsed()));
+        tell(&format!("replica {} stopped after {:.1?}", replica + 1, told.elapsed()));
         if !status.success() {
             campaign.books.find(format!("a replica that was told to stop ended with {status}"));
         }

@@ -1,13 +1,11 @@
 //! After the last fault: everybody logs in once more, and what Redis has is compared with what the answers said.
 
-use std::{collections::HashMap, fs};
-
 use futures_util::{StreamExt, stream};
-use serde_json::Value;
 
 use crate::actions::{APP_IDS, Campaign};
 use crate::model::{APPS, Standing};
-use crate::world::{ADMIN_TOKEN, World};
+use crate::support::prelude::*;
+use crate::world::World;
 
 const AT_ONCE: usize = 16;
 /// Users whose lists are read.
@@ -42,7 +40,7 @@ async fn compare_export(campaign: &Campaign, world: &World) {
     let lines = export.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let named = lines.filter(|line| line["openid"].is_string());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut exported: HashMap<_, _> = named.map(|it| ((text(&it["appid"]), text(&it["openid"])), it)).collect();
+    let mut exported: BTreeMap<_, _> = named.map(|it| ((text(&it["appid"]), text(&it["openid"])), it)).collect();
     let model = campaign.model();
     for (who, person) in model.people.iter().enumerate() {
         for (app, appid) in APP_IDS.into_iter().enumerate() {
@@ -75,7 +73,7 @@ async fn compare_lists(campaign: &Campaign, world: &World) {
             ([0, 1].map(|app| person.user_in(app).map(str::to_owned)), person.identity.openids.clone())
         };
         for (app, user) in users.iter().enumerate().filter_map(|(app, user)| Some((app, user.as_ref()?))) {
-            let shown = world.show_user(user, ADMIN_TOKEN).await;
+            let shown = world.show_user(user).await;
             let listed = shown["wechat"].as_array().cloned().unwrap_or_default();
             let wanted: Vec<_> = (0..APPS).filter(|other| users[*other].as_ref() == Some(user)).collect();
             let has = |app: usize| listed.iter().any(|it| it["appid"] == APP_IDS[app] && it["openid"] == openids[app]);

@@ -21,15 +21,14 @@ mod support;
 mod watch;
 mod world;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Instant};
 
 use tokio::time::sleep;
 
 use self::actions::Campaign;
 use self::client::Client;
 use self::plan::Plan;
-use self::support::{AccountService, OTHER_APPID, OTHER_SECRET, Simulator, raise_open_files, tell};
+use self::support::prelude::*;
 use self::world::World;
 
 /// The load before the first fault.

@@ -4,9 +4,10 @@
 //! answer may have been carried out or not: then several standings are possible, until an answer excludes some of them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::plan::Plan;
+use crate::support::prelude::*;
 
 /// How many mini programs there are. They have one owner, so a person has the same unionid in all of them.
 pub(crate) const APPS: usize = 2;
@@ -62,6 +63,7 @@ pub(crate) struct Identity {
     pub(crate) phone: String,
 }
 
+#[derive(Default)]
 pub(crate) struct Person {
     pub(crate) identity: Identity,
     pub(crate) standings: [Vec<Standing>; APPS],
@@ -171,11 +173,8 @@ impl Model {
         self.people.push(Person {
             identity,
             standings: [(); APPS].map(|()| vec![Standing::Fresh]),
-            tokens: Vec::new(),
             is_busy: true,
-            rests_until: None,
-            past: VecDeque::new(),
-            ended_until: 0,
+            ..Person::default()
         });
         self.people.len() - 1
     }

@@ -1,10 +1,10 @@
 //! The results of the campaign: a table on the terminal, and in the long form a part of benches/README.md.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, thread, time::Duration};
+use std::{fmt::Write as _, thread};
 
 use crate::actions::Campaign;
 use crate::books::{Pages, Played};
-use crate::support::{repository, tell};
+use crate::support::prelude::*;
 use crate::{faults, store};
 
 /// The page's generated part stands between these lines.
@@ -13,40 +13,12 @@ const END: &str = "<!-- campaign: end -->";
 /// A process may hold so much more in the last quarter than in the second.
 const GROWTH: f64 = 1.25;
 
-/// All times that one fault was tried.
-#[derive(Default)]
-struct Tried {
-    times: u64,
-    refused: u64,
-    recovered: Duration,
-    longest: Duration,
-    /// The time of each fault from its beginning until the last request was sent that got no proper answer.
-    troubled: Vec<Duration>,
-}
-
-impl Tried {
-    /// The median and the greatest.
-    fn troubled(&self) -> [f64; 2] {
-        let mut sorted = self.troubled.clone();
-        sorted.sort_unstable();
-        [sorted.get(sorted.len() / 2), sorted.last()].map(|time| time.map_or(0.0, Duration::as_secs_f64))
-    }
-}
-
 pub(crate) fn write(campaign: &Campaign) {
     let pages = campaign.books.pages();
-    let tried = tried(&pages);
-    for (name, it) in &tried {
-        tell(&format!(
-            "{name:<42} {:>3} times, at most {:>5.1?}, {:>5} refused, {:>6.2?} until all was well",
-            it.times, it.longest, it.refused, it.recovered
-        ));
-    }
-    let asked: u64 = pages.counts.values().sum();
-    tell(&format!("{asked} requests and verifications: {:?}", pages.counts));
-    tell(&format!("problems: {:?}; the slowest answer took {:.1?}", pages.problems, pages.slowest));
+    let table = rows(introduction(campaign, &pages), &pages.played);
+    tell(&format!("{table}requests: {:?}\nproblems: {:?}", pages.counts, pages.problems));
     if campaign.plan.minutes.is_some() && pages.findings.is_empty() && std::env::var_os("CAMPAIGN_PAGE").is_some() {
-        fill("benches/README.md", &rows(introduction(campaign, &pages), &tried));
+        fill("benches/README.md", &table);
     }
 }
 
@@ -69,19 +41,6 @@ pub(crate) fn growth(pages: &Pages) -> Vec<String> {
     grown
 }
 
-fn tried(pages: &Pages) -> BTreeMap<&'static str, Tried> {
-    let mut tried = BTreeMap::<_, Tried>::new();
-    for Played { name, began, ended, refused, recovered, troubled, .. } in &pages.played {
-        let it = tried.entry(*name).or_default();
-        it.times += 1;
-        it.refused += refused;
-        it.recovered = it.recovered.max(*recovered);
-        it.troubled.push(*troubled);
-        it.longest = it.longest.max(ended.unwrap_or(*began) - *began);
-    }
-    tried
-}
-
 /// The text before the rows, and their heading.
 fn introduction(campaign: &Campaign, pages: &Pages) -> String {
     let (minutes, rate, seed) = (campaign.plan.minutes.unwrap_or_default(), campaign.plan.rate, campaign.plan.seed);
@@ -98,13 +57,25 @@ fn introduction(campaign: &Campaign, pages: &Pages) -> String {
     )
 }
 
-fn rows(mut text: String, tried: &BTreeMap<&str, Tried>) -> String {
+/// A row for each fault, with all times that it was tried.
+fn rows(mut text: String, played: &[Played]) -> String {
     let names = store::FAULTS.iter().map(|(_, name)| name).chain(faults::OTHERS.iter().map(|(_, name)| name));
-    for (name, it) in names.filter_map(|name| Some((name, tried.get(name)?))) {
-        let [longest, recovered] = [it.longest, it.recovered].map(|time| time.as_secs_f64());
-        let (times, refused, [median, worst]) = (it.times, it.refused, it.troubled());
-        let row = [longest, median, worst, recovered].map(|seconds| format!("{seconds:.1} s"));
-        let [longest, median, worst, recovered] = row;
+    for name in names {
+        let tried: Vec<_> = played.iter().filter(|it| it.name == *name).collect();
+        let sorted = |time: fn(&Played) -> Duration| {
+            let mut times: Vec<_> = tried.iter().map(|it| time(it).as_secs_f64()).collect();
+            times.sort_by(f64::total_cmp);
+            times
+        };
+        let longest = sorted(|it| it.ended.unwrap_or(it.began) - it.began);
+        let (troubled, recovered) = (sorted(|it| it.troubled), sorted(|it| it.recovered));
+        let (Some(longest), Some(worst), Some(recovered)) = (longest.last(), troubled.last(), recovered.last()) else {
+            continue;
+        };
+        let (times, median) = (tried.len(), troubled[troubled.len() / 2]);
+        let refused: u64 = tried.iter().map(|it| it.refused).sum();
+        let [longest, median, worst, recovered] =
+            [*longest, median, *worst, *recovered].map(|seconds| format!("{seconds:.1} s"));
         let _ = writeln!(text, "| {name} | {times} | {longest} | {refused} | {median} | {worst} | {recovered} |");
     }
     text

@@ -1,15 +1,12 @@
 //! The things that are looked at all the time: logs, the verifier's knowledge, memory, and codes.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Instant};
 
 use tokio::{sync::watch, time::interval};
 
 use crate::actions::Campaign;
 use crate::books::Part;
-use crate::tell;
+use crate::support::prelude::*;
 use crate::world::{REPLICAS, World};
 
 const EVERY: Duration = Duration::from_secs(1);

@@ -1,23 +1,16 @@
 //! The processes: Redis, WeChat's simulator, and replicas of wxmint on the same files.
 
-use std::env;
-use std::fs::{self, File};
-use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::{env, fs::File, io::Write as _, sync::Arc};
 
+use reqwest::Url;
+use tokio::sync::{Mutex, MutexGuard};
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Peer, TrustedIssuer};
 
 use crate::client::Rotation;
 use crate::plan::Plan;
-use crate::support::{
-    APP_SECRET, APPID, Breakable, Configuration, Http, ISSUER, OTHER_APPID, OTHER_SECRET, Service, Simulator,
-    apps_folder, free_port, repository, write_private,
-};
-use reqwest::Url;
-use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use crate::support::prelude::*;
 
 pub(crate) const REPLICAS: usize = 2;
 /// A verifier looks at the keys at least every 7 s, and a replica reads its file every 2 s.
@@ -85,20 +78,12 @@ impl World {
     }
 
     /// Takes a replica out of rotation, for mini programs and for verifiers.
-    pub(crate) fn take_out(&self, number: usize, addresses: &[SocketAddr]) {
+    pub(crate) fn take_out(&self, number: usize) {
         self.rotation.put(number, false);
-        let other = addresses[(number + 1) % REPLICAS];
+        let other = self.rotation.addresses[(number + 1) % REPLICAS];
         if self.front.target() != other {
             self.front.lead_to(other);
         }
-    }
-
-    pub(crate) async fn addresses(&self) -> Vec<SocketAddr> {
-        let mut addresses = Vec::new();
-        for replica in &self.replicas {
-            addresses.push(replica.lock().await.public);
-        }
-        addresses
     }
 
     /// Starts a replica that has ended, at its old address.
@@ -121,10 +106,9 @@ impl World {
     }
 
     /// `GET /users/{user_id}` of the admin listener.
-    pub(crate) async fn show_user(&self, user: &str, token: &str) -> serde_json::Value {
-        let admin = self.replica(0).await.admin;
-        let request = self.http.0.get(format!("http://{admin}/users/{user}")).bearer_auth(token);
-        self.http.send(request).await.json()
+    pub(crate) async fn show_user(&self, user: &str) -> Value {
+        let replica = self.replica(0).await;
+        replica.service.operate("GET", &format!("/users/{user}"), ADMIN_TOKEN, &Value::Null).await.json()
     }
 
     /// The lines that replicas have logged since the last time and that must not be in a log.
@@ -141,11 +125,8 @@ impl Replica {
     pub(crate) fn read_log(&mut self) -> Vec<String> {
         let lines = self.service.stderr_from(self.lines_read);
         self.lines_read += lines.len();
-        for line in
-            lines.iter().filter(|line| line.contains(r#""level":"WARN""#) || line.contains(r#""level":"ERROR""#))
-        {
-            writeln!(self.warnings, "{line}").expect("a file");
-        }
+        let is_bad = |line: &&String| [r#""level":"WARN""#, r#""level":"ERROR""#].iter().any(|it| line.contains(it));
+        lines.iter().filter(is_bad).for_each(|line| writeln!(self.warnings, "{line}").expect("a file"));
         let is_fault = |line: &&String| line.contains("panicked") || line.contains("internal_error");
         lines.iter().filter(is_fault).map(|line| format!("a log says: {line}")).collect()
     }
@@ -184,4 +165,4 @@ fn configuration(redis_url: &str, wechat: &Simulator, apps: &TempDir, folder: &T
 }
 
 /// The secret of the operator who looks users up at the end.
-pub(crate) const ADMIN_TOKEN: &str = "the-campaigns-operator-0123456789abcdef";
+const ADMIN_TOKEN: &str = "the-campaigns-operator-0123456789abcdef";

@@ -2,22 +2,21 @@
 //! whether a first login that was answered is lost. `FAILOVERS=50 cargo test --test nightly failovers -- --nocapture
 //! --test-threads=1` measures 50 of each kind.
 
-use std::env;
-use std::time::{Duration, Instant};
+use std::{env, time::Instant};
 
 use crate::newcomers::{Newcomers, lost};
-use crate::support::{PATIENCE, RedisCluster, Sentinel, TestBed, eventually, tell};
+use crate::support::prelude::*;
 
 const FAILED_OVER: Duration = Duration::from_secs(30);
 /// Sentinels agree after `down-after-milliseconds`, servers of a Cluster after `cluster-node-timeout`; both are set to
 /// a second or two in tests.
 const AT_MOST: Duration = Duration::from_secs(15);
 
-async fn measure<R>(mut bed: TestBed<R>, what: &str, step: impl AsyncFn(&mut R)) {
+async fn measure<R>(bed: &mut TestBed<R>, what: &str, step: impl AsyncFn(&mut R)) {
     let wanted = env::var("FAILOVERS").map_or(10, |count| count.parse().expect("FAILOVERS is a number"));
     let (mut took, mut answered, mut lost_people) = (Vec::new(), 0, Vec::new());
     while took.len() < wanted {
-        let newcomers = Newcomers::start(&bed).await;
+        let newcomers = Newcomers::start(bed).await;
         newcomers.in_full_service(Instant::now(), PATIENCE).await;
         let began = Instant::now();
         step(&mut bed.redis).await;
@@ -26,7 +25,7 @@ async fn measure<R>(mut bed: TestBed<R>, what: &str, step: impl AsyncFn(&mut R))
         let refused = record.iter().filter(|it| it.answer.status != 200 && it.answer.sent >= began);
         took.push(refused.map(|it| (it.answer.sent - began).as_secs_f64()).fold(0.0, f64::max));
         answered += record.iter().filter(|it| it.answer.status == 200).count();
-        lost_people.extend(lost(&bed, &record).await);
+        lost_people.extend(lost(bed, &record).await);
     }
     took.sort_by(f64::total_cmp);
     let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
@@ -40,27 +39,17 @@ async fn measure<R>(mut bed: TestBed<R>, what: &str, step: impl AsyncFn(&mut R))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sentinels_are_told_to_replace_the_primary() {
-    let bed = TestBed::builder().start_on(Sentinel::start().await).await;
-    measure(bed, "SENTINEL FAILOVER", tell_sentinels).await;
+async fn sentinels_replace_a_primary_because_they_are_told_to_or_it_is_killed() {
+    let mut bed = TestBed::builder().start_on(Sentinel::start().await).await;
+    measure(&mut bed, "SENTINEL FAILOVER", tell_sentinels).await;
+    measure(&mut bed, "Sentinel, primary killed", kill_in_front_of_sentinels).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_primary_of_sentinels_is_killed() {
-    let bed = TestBed::builder().start_on(Sentinel::start().await).await;
-    measure(bed, "Sentinel, primary killed", kill_in_front_of_sentinels).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replica_of_a_cluster_is_told_to_take_over() {
-    let bed = TestBed::builder().start_on(RedisCluster::start().await).await;
-    measure(bed, "CLUSTER FAILOVER", tell_replica).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_primary_of_a_cluster_is_killed() {
-    let bed = TestBed::builder().start_on(RedisCluster::start().await).await;
-    measure(bed, "Cluster, primary killed", kill_in_cluster).await;
+async fn a_replica_of_a_cluster_takes_over_because_it_is_told_to_or_its_primary_is_killed() {
+    let mut bed = TestBed::builder().start_on(RedisCluster::start().await).await;
+    measure(&mut bed, "CLUSTER FAILOVER", tell_replica).await;
+    measure(&mut bed, "Cluster, primary killed", kill_in_cluster).await;
 }
 
 async fn tell_sentinels(redis: &mut Sentinel) {

@@ -7,14 +7,13 @@ mod forge;
 #[path = "../it/sidecar/signer.rs"]
 mod signer;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{interval, timeout};
 
 use self::signer::Signer;
-use crate::support::{BUSY, Connection, JwksServer, Manner, Sidecar, SidecarSettings, Step, answer, tell, until};
+use crate::support::prelude::*;
 
 const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
 /// How long keys may be held, in seconds.
@@ -46,14 +45,18 @@ fn good_tokens(sidecar: &Sidecar, signer: Signer, count: usize) -> JoinHandle<Ve
         for number in 0..count {
             tick.tick().await;
             let token = if number % 2 == 0 { &known } else { &signer.token() };
-            let sent = Instant::now();
-            let (status, body) =
-                connection.send("GET /verify", &format!("Authorization: Bearer {token}\r\n"), "").await;
-            times.push(sent.elapsed());
-            assert_eq!(status, 200, "{body}");
+            times.push(answered(&mut connection, token, 200).await);
         }
         times
     })
+}
+
+/// How long it took to be answered so.
+async fn answered(connection: &mut Connection, token: &str, expected: u16) -> Duration {
+    let sent = Instant::now();
+    let (status, body) = connection.send("GET /verify", &format!("Authorization: Bearer {token}\r\n"), "").await;
+    assert_eq!(status, expected, "{body}");
+    sent.elapsed()
 }
 
 fn p99(mut times: Vec<Duration>) -> Duration {
@@ -73,11 +76,7 @@ async fn strangers(sidecar: &Sidecar, signer: &Signer) -> Duration {
             let (mut tick, mut longest) = (interval(STRANGERS_PERIOD), Duration::ZERO);
             for token in tokens {
                 tick.tick().await;
-                let sent = Instant::now();
-                let (status, body) =
-                    connection.send("GET /verify", &format!("Authorization: Bearer {token}\r\n"), "").await;
-                longest = longest.max(sent.elapsed());
-                assert_eq!(status, 401, "{body}");
+                longest = longest.max(answered(&mut connection, &token, 401).await);
             }
             longest
         });

@@ -1,11 +1,9 @@
 //! First logins without end, each by somebody who has never logged in: what a failover loses, if it loses something.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde_json::json;
-
-use crate::support::{Load, PATIENCE, TestBed, eventually, load::Recorded};
+use crate::support::{load::Recorded, prelude::*};
 
 /// Minted at once; each is of somebody else.
 const PEOPLE: usize = 2000;

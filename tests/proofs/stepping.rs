@@ -1,7 +1,7 @@
 //! The store under a scheduler: each step of a call waits until the scheduler takes it. It can be taken twice, late, or
 //! never, and its answer can be lost.
 
-use std::{fmt::Debug, rc::Rc};
+use std::{cell::RefCell, fmt::Debug, rc::Rc};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::LocalBoxFuture};
@@ -162,8 +162,24 @@ impl Steps {
     }
 }
 
-/// Where a step is taken: in the first, and the others must answer the same.
-pub(crate) type Stores = Rc<[Rc<dyn Store>]>;
+/// Where a step is taken: in the first, and the others must answer the same. They may be lost, and others take their
+/// place.
+#[derive(Clone)]
+pub(crate) struct Stores(Rc<RefCell<Vec<Rc<dyn Store>>>>);
+
+impl Stores {
+    pub(crate) fn of(stores: Vec<Rc<dyn Store>>) -> Self {
+        Self(Rc::new(RefCell::new(stores)))
+    }
+
+    pub(crate) fn all(&self) -> Vec<Rc<dyn Store>> {
+        self.0.borrow().clone()
+    }
+
+    pub(crate) fn are_replaced(&self, by: Vec<Rc<dyn Store>>) {
+        self.0.replace(by);
+    }
+}
 
 /// The store as one request sees it.
 pub(crate) struct Stepwise {
@@ -177,8 +193,9 @@ impl Stepwise {
         T: Debug + PartialEq + 'static,
         F: AsyncFn(&dyn Store) -> Answer<T> + 'static,
     {
-        let stores = Rc::clone(&self.stores);
+        let stores = self.stores.clone();
         let everywhere = async move || {
+            let stores = stores.all();
             let said = run(&*stores[0]).await;
             for other in &stores[1..] {
                 assert_eq!(run(&**other).await, said, "the stores differ");

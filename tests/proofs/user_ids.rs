@@ -14,28 +14,20 @@ use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord
 
 use crate::binding::clock;
 use crate::draws::Draws;
-use crate::{DAY, Scheduled, is_found, play, prove, runtime};
+use crate::{DAY, Held, Scheduled, play, prove, runtime};
 
 const RIGHT: &[u8] = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const WRONG: &[u8] = b"//////////////////////////////////////////8=";
 const PEOPLE: usize = 4;
-
-struct Process {
-    ids: UserIds,
-    has_waited: bool,
-}
 
 struct World<'a> {
     draws: &'a mut Draws,
     runtime: &'a Runtime,
     kind: IdKind,
     store: Memory,
-    processes: Vec<Process>,
-    /// Whether a process tells an empty store its key before the others had the time to.
-    is_hasty: bool,
+    processes: Vec<UserIds>,
     books: BTreeMap<usize, UserId>,
     logins: usize,
-    trace: Vec<String>,
 }
 
 fn store() -> Memory {
@@ -49,13 +41,13 @@ impl Scheduled for World<'_> {
         self.draws
     }
 
-    fn act(&mut self) -> Result<(), String> {
+    fn act(&mut self) -> Held {
         match self.draws.below(10) {
             0..5 => return self.log_in(),
             5 => self.start(),
             6 if !self.processes.is_empty() => {
                 let at = self.draws.index(self.processes.len());
-                self.trace.push(format!("{at} ends"));
+                self.draws.note(format!("{at} ends"));
                 self.processes.swap_remove(at);
             }
             7 => self.wait(),
@@ -63,7 +55,7 @@ impl Scheduled for World<'_> {
             _ => self.lose(),
         }
         // Whoever had agreed is gone: nobody can tell which key was the right one.
-        if !self.processes.iter().any(Process::has_agreed) {
+        if !self.processes.iter().any(has_agreed) {
             self.books.clear();
         }
         Ok(())
@@ -74,16 +66,10 @@ impl Scheduled for World<'_> {
         self.log_in()?;
         Ok(self.logins)
     }
-
-    fn trace(&self) -> String {
-        self.trace.join("\n")
-    }
 }
 
-impl Process {
-    fn has_agreed(&self) -> bool {
-        self.ids.newcomer(&person(0), unionid(0).as_ref(), false).is_ok()
-    }
+fn has_agreed(ids: &UserIds) -> bool {
+    ids.newcomer(&person(0), unionid(0).as_ref(), false).is_ok()
 }
 
 fn person(human: usize) -> Person {
@@ -102,37 +88,32 @@ impl World<'_> {
     fn start(&mut self) {
         let is_right = !self.draws.once_in(3);
         let key = IdKey::parse(if is_right { RIGHT } else { WRONG }).expect("a key");
-        self.trace.push(format!("one starts, right: {is_right}"));
-        self.processes.push(Process { ids: UserIds::new(Some((self.kind, key)), true), has_waited: self.is_hasty });
-        self.compare(self.processes.len() - 1);
+        self.draws.note(format!("one starts, right: {is_right}"));
+        self.processes.push(UserIds::new(Some((self.kind, key)), true));
+        self.compare(self.processes.len() - 1, false);
     }
 
-    fn compare(&mut self, at: usize) {
-        let Process { ids, has_waited } = &self.processes[at];
-        self.runtime.block_on(ids.compare(&self.store, *has_waited)).expect("it answers");
+    fn compare(&self, at: usize, has_waited: bool) {
+        self.runtime.block_on(self.processes[at].compare(&self.store, has_waited)).expect("it answers");
     }
 
     /// So much time passes that all compare, and one that waited for the others tells its own.
     fn wait(&mut self) {
-        for at in 0..self.processes.len() {
-            self.compare(at);
-        }
+        (0..self.processes.len()).for_each(|at| self.compare(at, false));
         if !self.processes.is_empty() {
             let at = self.draws.index(self.processes.len());
-            self.processes[at].has_waited = true;
-            self.compare(at);
-            self.processes[at].has_waited = self.is_hasty;
+            self.compare(at, true);
         }
     }
 
     fn lose(&mut self) {
-        self.trace.push("the store is lost".into());
+        self.draws.note("the store is lost".into());
         self.store = store();
         self.books.retain(|human, user| *user != bound(*human));
     }
 
     /// Binds a person to a user of before, unless the person is somebody already.
-    fn import(&mut self) -> Result<(), String> {
+    fn import(&mut self) -> Held {
         let human = self.draws.index(PEOPLE);
         let (person, attempt, user) = (person(human), AttemptId::new([255; 16]), bound(human));
         let binder = Binder { store: &self.store, person: &person, unionid: None, attempt: &attempt, per_user: 1 };
@@ -143,7 +124,7 @@ impl World<'_> {
         };
         match self.runtime.block_on(import) {
             Ok(is_news) => {
-                self.trace.push(format!("{human} is bound, news: {is_news}"));
+                self.draws.note(format!("{human} is bound, news: {is_news}"));
                 match self.books.get(&human) {
                     // The store had forgotten the person.
                     Some(held) if *held != user && !is_news => return Err(format!("{human} was {held} and is bound")),
@@ -156,13 +137,13 @@ impl World<'_> {
         }
     }
 
-    fn log_in(&mut self) -> Result<(), String> {
+    fn log_in(&mut self) -> Held {
         if self.processes.is_empty() {
             return Ok(());
         }
         let (at, human) = (self.draws.index(self.processes.len()), self.draws.index(PEOPLE));
         let person = person(human);
-        let Ok(newcomer) = self.processes[at].ids.newcomer(&person, unionid(human).as_ref(), false) else {
+        let Ok(newcomer) = self.processes[at].newcomer(&person, unionid(human).as_ref(), false) else {
             return Ok(());
         };
         if self.draws.once_in(4) {
@@ -176,28 +157,19 @@ impl World<'_> {
         let Recorded::Counted { state: BindingState::Bound(bound), .. } = recorded else {
             return Err(format!("a login is refused: {recorded:?}"));
         };
-        self.trace.push(format!("{human} logs in at {at} as {}", bound.user));
+        self.draws.note(format!("{human} logs in at {at} as {}", bound.user));
         let held = self.books.entry(human).or_insert_with(|| bound.user.clone());
         if *held == bound.user { Ok(()) } else { Err(format!("{human} was {held} and is {}", bound.user)) }
     }
 }
 
-fn nobody_has_two_ids(kind: IdKind, is_hasty: bool) -> impl Fn(&mut Draws) -> Result<usize, String> {
-    let runtime = runtime();
-    move |draws| {
-        let (store, processes, books, trace) = (store(), Vec::new(), BTreeMap::new(), Vec::new());
-        play(World { draws, runtime: &runtime, kind, store, processes, is_hasty, books, logins: 0, trace })
-    }
-}
-
 #[test]
 fn nobody_has_two_user_ids_whatever_is_lost() {
+    let runtime = runtime();
     for kind in [IdKind::OpenId, IdKind::UnionId] {
-        prove(3_000, "logins", nobody_has_two_ids(kind, false));
+        prove(3_000, "logins", |draws| {
+            let (store, processes, books) = (store(), Vec::new(), BTreeMap::new());
+            play(World { draws, runtime: &runtime, kind, store, processes, books, logins: 0 })
+        });
     }
-}
-
-#[test]
-fn a_process_that_does_not_wait_for_the_others_is_found() {
-    is_found("a process tells an empty store its key at once", nobody_has_two_ids(IdKind::OpenId, true));
 }

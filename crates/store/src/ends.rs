@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, TokenId, UserId};
 use wxmint_keys::token::Issued;
+use wxmint_verify::ends::{End, EndHash};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{Person, Result};
@@ -92,6 +93,20 @@ impl FromStr for Ended {
 }
 
 impl Ended {
+    /// The form for verifiers of this issuer, which names nobody.
+    pub fn published(&self, iss: &str) -> End {
+        match *self {
+            Self::User { ref user, before } => End::User { user: EndHash::of_user(iss, user), before },
+            Self::UserInApp { ref user, ref app, before } => {
+                End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before }
+            }
+            Self::Token { ref id, expires_at: expires, .. } => {
+                End::Token { token: EndHash::of_token(iss, id), expires }
+            }
+            Self::Key { ref kid } => End::Key { kid: kid.clone() },
+        }
+    }
+
     /// The second from which no token can be left that it names. `keep`: see [`ReadEnds::keep`]. `None` for a key.
     pub fn needed_until(&self, keep: Duration) -> Option<i64> {
         match self {

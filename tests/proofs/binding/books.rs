@@ -16,11 +16,12 @@ pub(crate) struct Past {
     pub(crate) ended: Option<u64>,
 }
 
+#[derive(Default)]
 pub(crate) struct Books {
     pub(crate) people: Vec<Person>,
     pub(crate) now: u64,
-    states: BTreeMap<String, BindingState>,
-    pasts: BTreeMap<String, Vec<Past>>,
+    pub(super) states: BTreeMap<String, BindingState>,
+    pub(super) pasts: BTreeMap<String, Vec<Past>>,
     /// Those of each user who ever had any.
     pub(crate) lists: BTreeMap<UserId, Vec<Person>>,
     pub(crate) holders: BTreeMap<UnionId, UserId>,
@@ -35,26 +36,9 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    pub(crate) fn new(people: Vec<Person>) -> Self {
-        Self {
-            people,
-            now: 0,
-            states: BTreeMap::new(),
-            pasts: BTreeMap::new(),
-            lists: BTreeMap::new(),
-            holders: BTreeMap::new(),
-            ever_held: BTreeSet::new(),
-            blocked: BTreeSet::new(),
-            by_phone: BTreeSet::new(),
-            told_new: BTreeSet::new(),
-        }
-    }
-
     pub(crate) fn binding_state(&self, person: &Person) -> BindingState {
-        self.states
-            .get(person.openid.as_str())
-            .cloned()
-            .unwrap_or(BindingState::Free { generation: 0, dissolved: false })
+        let state = self.states.get(person.openid.as_str()).cloned();
+        state.unwrap_or(BindingState::Free { generation: 0, dissolved: false })
     }
 
     pub(crate) fn pasts(&self, person: &Person) -> &[Past] {
@@ -106,15 +90,12 @@ impl Books {
     fn keep(&mut self, person: &Person, state: BindingState) {
         let name = person.openid.as_str().to_owned();
         let pasts = self.pasts.entry(name.clone()).or_default();
-        let current = match &state {
-            BindingState::Bound(bound) => Some(bound.generation),
-            _ => None,
-        };
-        let now = self.now;
+        let bound = if let BindingState::Bound(bound) = &state { Some(bound) } else { None };
+        let (current, now) = (bound.map(|bound| bound.generation), self.now);
         pasts.iter_mut().filter(|past| Some(past.generation) != current).for_each(|past| {
             past.ended.get_or_insert(now);
         });
-        if let BindingState::Bound(bound) = &state
+        if let Some(bound) = bound
             && pasts.last().is_none_or(|past| past.generation != bound.generation)
         {
             pasts.push(Past { generation: bound.generation, user: bound.user.clone(), made: now, ended: None });

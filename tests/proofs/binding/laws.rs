@@ -10,15 +10,10 @@ use wxmint::accounts::Named;
 use super::books::Books;
 use super::request::{Backend, Kind, Outcome, Visit, Wish};
 use crate::stepping::{About, LOST, Step};
-
-type Held = Result<(), String>;
+use crate::{Held, hold};
 
 /// No request of a world as small as these has need of more.
 const MAX_STEPS: u32 = 150;
-
-fn hold(holds: bool, law: impl FnOnce() -> String) -> Held {
-    if holds { Ok(()) } else { Err(law()) }
-}
 
 /// A person goes from free to intended to bound to leaving to free, and each way has its reason.
 pub(crate) fn of_a_change(person: &Person, before: &BindingState, party: &Party, books: &Books) -> Held {
@@ -137,7 +132,7 @@ pub(crate) struct Party {
 }
 
 /// The facts while a request was under way: by these its answer is judged.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Evidence {
     began: u64,
     /// When the request was given up, if a step of it is still on its way.
@@ -168,17 +163,11 @@ impl Evidence {
     pub(crate) fn at_first(visit: &Visit, books: &Books) -> Self {
         let mut evidence = Self {
             began: books.now,
-            gone: None,
-            steps: 0,
-            deserted: BTreeSet::new(),
-            holders: BTreeSet::new(),
-            refusable: false,
             taken: is_taken(visit, books),
-            free: false,
             own: books.user_of(&visit.person),
             barred: bar(visit, books),
-            blocked: BTreeSet::new(),
             invited: invitation(visit, books),
+            ..Self::default()
         };
         evidence.grow(visit, books);
         evidence

@@ -1,30 +1,26 @@
-//! All of Redis is lost at any step, where user ids are drawn: whoever logs in afterwards is one user from then on, who
-//! stands on that user's list, also if a request goes on whose first steps were lost.
+//! The whole store is lost at any step, where user ids are drawn: whoever logs in afterwards is one user from then on,
+//! who stands on that user's list, also if a request goes on whose first steps were lost.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
-use wxmint_ids::{Person, UserId};
-use wxmint_store::{Redis, RedisAccess, Store};
-use wxmint_telemetry::Metrics;
+use wxmint_ids::UserId;
+use wxmint_store::Store;
 
 use super::request::{Backend, Kind, Outcome, Request, Visit, Wish};
-use super::world::parse;
+use super::world::{parse, person};
 use crate::draws::Draws;
-use crate::stepping::{Call, Stepwise, Stores};
-use crate::support::RedisServer;
-use crate::{DAY, Scheduled, play, prove, runtime};
+use crate::stepping::{Call, Stores};
+use crate::{Held, Scheduled};
 
-const CASES: u64 = 400;
 const HUMANS: usize = 2;
 const APPS: usize = 2;
 
-struct World<'a> {
+pub(super) struct World<'a> {
     draws: &'a mut Draws,
     runtime: &'a Runtime,
-    redis: &'a RedisServer,
+    empty: &'a dyn Fn() -> Vec<Rc<dyn Store>>,
     stores: Stores,
     backend: Backend,
     in_flight: Vec<Login>,
@@ -32,7 +28,6 @@ struct World<'a> {
     losses: usize,
     /// The user of each person since the last loss.
     users: BTreeMap<usize, UserId>,
-    trace: Vec<String>,
 }
 
 struct Login {
@@ -43,10 +38,6 @@ struct Login {
     call: Call<Outcome>,
 }
 
-fn person(who: usize) -> Person {
-    Person { app: parse(format!("wx{}", who % APPS)), openid: parse(format!("human{}-wx{}", who / APPS, who % APPS)) }
-}
-
 impl Scheduled for World<'_> {
     const MOST_ACTIONS: i64 = 100;
 
@@ -54,7 +45,7 @@ impl Scheduled for World<'_> {
         self.draws
     }
 
-    fn act(&mut self) -> Result<(), String> {
+    fn act(&mut self) -> Held {
         match (self.draws.below(20), self.in_flight.len()) {
             (0, _) => self.lose(),
             (1..6, 0..3) => {
@@ -65,7 +56,7 @@ impl Scheduled for World<'_> {
             // Its process dies.
             (6, some) => {
                 let login = self.in_flight.swap_remove(self.draws.index(some));
-                self.trace.push(format!("{} is killed before {}", login.number, login.call.step().text()));
+                self.draws.note(format!("{} is killed before {}", login.number, login.call.step().text()));
             }
             (_, some) => {
                 let at = self.draws.index(some);
@@ -76,7 +67,7 @@ impl Scheduled for World<'_> {
     }
 
     fn come_to_rest(&mut self) -> Result<usize, String> {
-        self.trace.push("at rest:".into());
+        self.draws.note("at rest:".into());
         for who in (0..HUMANS * APPS).chain(0..HUMANS * APPS) {
             self.begin(who, false)?;
             while !self.in_flight.is_empty() {
@@ -84,52 +75,53 @@ impl Scheduled for World<'_> {
             }
         }
         for (who, user) in &self.users {
-            let list = self.runtime.block_on(self.stores[0].people_of(user)).expect("a list").unwrap_or_default();
-            if !list.contains(&person(*who)) {
-                return Err(format!("{} is not on the list of {user}", person(*who).openid.as_str()));
+            let list = self.runtime.block_on(self.stores.all()[0].people_of(user)).expect("a list").unwrap_or_default();
+            if !list.contains(&person(who / APPS, who % APPS)) {
+                return Err(format!("{who} is not on the list of {user}"));
             }
         }
         Ok(self.losses)
     }
-
-    fn trace(&self) -> String {
-        self.trace.join("\n")
-    }
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
+    pub(super) fn draw(draws: &'a mut Draws, runtime: &'a Runtime, empty: &'a dyn Fn() -> Vec<Rc<dyn Store>>) -> Self {
+        let backend = Backend::new(draws.one_of(&[Kind::Auto, Kind::Service]));
+        let (stores, in_flight, users) = (Stores::of(empty()), Vec::new(), BTreeMap::new());
+        Self { draws, runtime, empty, stores, backend, in_flight, number: 0, losses: 0, users }
+    }
+
     fn lose(&mut self) {
-        self.trace.push("everything is lost".into());
-        self.redis.command::<()>(&["FLUSHALL"]);
+        self.draws.note("everything is lost".into());
+        self.stores.are_replaced((self.empty)());
         self.losses += 1;
         self.users.clear();
     }
 
-    fn begin(&mut self, who: usize, is_with_user: bool) -> Result<(), String> {
+    fn begin(&mut self, who: usize, is_with_user: bool) -> Held {
         self.number += 1;
         let human = who / APPS;
         let candidate = Named { user: parse(format!("user-{human}")), made: false };
         let wish = if is_with_user { Wish::LogInAs(candidate) } else { Wish::LogIn };
-        self.trace.push(format!("{}: {} {wish:?}", self.number, person(who).openid.as_str()));
-        let unionid = Some(parse(format!("union-{human}")));
-        let visit = Visit { number: self.number, person: person(who), unionid, wish, has_key: true, per_user: 1 };
-        let (stores, backend) = (Rc::clone(&self.stores), self.backend.clone());
-        let call = Call::new(|steps| Request { store: Stepwise { stores, steps }, backend, visit }.serve());
+        self.draws.note(format!("{}: {who} {wish:?}", self.number));
+        let (person, unionid) = (person(human, who % APPS), Some(parse(format!("union-{human}"))));
+        let visit = Visit { number: self.number, person, unionid, wish, has_key: true, per_user: 1 };
+        let call = Request::begin(&self.stores, &self.backend, visit);
         self.in_flight.push(Login { who, number: self.number, losses: self.losses, call });
         self.go_on(self.in_flight.len() - 1)
     }
 
-    fn step(&mut self, at: usize) -> Result<(), String> {
+    fn step(&mut self, at: usize) -> Held {
         let Login { number, call, .. } = &self.in_flight[at];
         let said = self.runtime.block_on(call.step().take(true));
-        self.trace.push(format!("{number}: {} -> {said}", call.step().text()));
+        self.draws.note(format!("{number}: {} -> {said}", call.step().text()));
         self.go_on(at)
     }
 
-    fn go_on(&mut self, at: usize) -> Result<(), String> {
+    fn go_on(&mut self, at: usize) -> Held {
         let Some(outcome) = self.runtime.block_on(self.in_flight[at].call.go_on()) else { return Ok(()) };
         let Login { who, number, losses, .. } = self.in_flight.swap_remove(at);
-        self.trace.push(format!("{number}: answered {outcome:?}"));
+        self.draws.note(format!("{number}: answered {outcome:?}"));
         match outcome {
             // A login that began before the loss may tell who the person was then.
             Outcome::Bound(bound) if losses == self.losses => {
@@ -140,20 +132,4 @@ impl World<'_> {
             _ => Ok(()),
         }
     }
-}
-
-#[test]
-fn who_logs_in_after_everything_was_lost_is_one_user_from_then_on() {
-    let runtime = runtime();
-    let redis = runtime.block_on(RedisServer::start(&[], ""));
-    let access = RedisAccess::fixed(redis.url().parse().expect("a URL"));
-    let store: Rc<dyn Store> = Rc::new(Redis::new(&access, DAY, wxmint::clock::now, Metrics::default()));
-    let stores: Stores = Rc::new([store]);
-    prove(CASES, "losses", |draws| {
-        redis.command::<()>(&["FLUSHALL"]);
-        let backend = Backend::new(draws.one_of(&[Kind::Auto, Kind::Service]));
-        let (stores, in_flight, users, trace) = (Rc::clone(&stores), Vec::new(), BTreeMap::new(), Vec::new());
-        let (runtime, redis) = (&runtime, &redis);
-        play(World { draws, runtime, redis, stores, backend, in_flight, number: 0, losses: 0, users, trace })
-    });
 }

@@ -11,41 +11,56 @@ mod world;
 use std::rc::Rc;
 
 use chrono::{DateTime, Utc};
-use wxmint_store::{Memory, Store};
+use wxmint_store::{Memory, Redis, RedisAccess, Store};
 use wxmint_telemetry::Metrics;
 
-use crate::{DAY, play, prove, runtime, stepping::Stores, support::RedisServer};
+use crate::stepping::Stores;
+use crate::support::RedisServer;
+use crate::{DAY, play, prove, runtime};
 use world::World;
-
-const CASES_IN_MEMORY: u64 = 3_000;
-const CASES_IN_REDIS: u64 = 80;
 
 /// The time is of no importance to the protocol.
 pub(crate) fn clock() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-fn prove_the_laws(cases: u64, stores: impl Fn() -> Stores) {
-    let runtime = runtime();
-    prove(cases, "requests", |draws| play(World::draw(draws, stores(), &runtime)));
+fn memory() -> Vec<Rc<dyn Store>> {
+    vec![Rc::new(Memory::new(clock, DAY))]
 }
 
-fn memory() -> Rc<dyn Store> {
-    Rc::new(Memory::new(clock, DAY))
+/// Each step must answer as in memory.
+fn redis(server: &RedisServer) -> Vec<Rc<dyn Store>> {
+    server.command::<()>(&["FLUSHALL"]);
+    let access = RedisAccess::fixed(server.url().parse().expect("a URL"));
+    let redis = Rc::new(Redis::new(&access, DAY, wxmint::clock::now, Metrics::default()));
+    [vec![redis as Rc<dyn Store>], memory()].concat()
+}
+
+/// In `empty` stores.
+fn prove_the_laws(cases: u64, empty: impl Fn() -> Vec<Rc<dyn Store>>) {
+    let runtime = runtime();
+    prove(cases, "requests", |draws| play(World::draw(draws, Stores::of(empty()), &runtime)));
+}
+
+fn prove_that_nobody_is_two(cases: u64, empty: impl Fn() -> Vec<Rc<dyn Store>>) {
+    let runtime = runtime();
+    prove(cases, "losses", |draws| play(lost::World::draw(draws, &runtime, &empty)));
 }
 
 #[test]
 fn the_laws_hold_in_memory() {
-    prove_the_laws(CASES_IN_MEMORY, || Rc::new([memory()]));
+    prove_the_laws(3_000, memory);
 }
 
-/// And each step answers as in memory.
 #[test]
 fn the_laws_hold_in_redis() {
-    let server = runtime().block_on(RedisServer::start(&[], ""));
-    let access = wxmint_store::RedisAccess::fixed(server.url().parse().expect("a URL"));
-    prove_the_laws(CASES_IN_REDIS, || {
-        server.command::<()>(&["FLUSHALL"]);
-        Rc::new([Rc::new(wxmint_store::Redis::new(&access, DAY, wxmint::clock::now, Metrics::default())), memory()])
-    });
+    let server = RedisServer::with(Vec::new, "");
+    prove_the_laws(80, || redis(&server));
+}
+
+#[test]
+fn who_logs_in_after_everything_was_lost_is_one_user_from_then_on() {
+    prove_that_nobody_is_two(400, memory);
+    let server = RedisServer::with(Vec::new, "");
+    prove_that_nobody_is_two(40, || redis(&server));
 }

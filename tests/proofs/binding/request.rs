@@ -10,7 +10,7 @@ use wxmint_store::{AttemptId, BindingState, Bindings, Bound, ExchangeOrder, Logi
 use wxmint::accounts::Named;
 use wxmint::login::{Binder, FreePlace, Link, LoginError};
 
-use crate::stepping::{About, Stepwise};
+use crate::stepping::{About, Call, Stepwise, Stores};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
@@ -86,13 +86,19 @@ impl Backend {
 
 /// One request, from its first step on the binding to its last.
 pub(crate) struct Request {
-    pub(crate) store: Stepwise,
-    pub(crate) backend: Backend,
-    pub(crate) visit: Visit,
+    store: Stepwise,
+    backend: Backend,
+    visit: Visit,
 }
 
 impl Request {
-    pub(crate) async fn serve(self) -> Outcome {
+    /// It waits before its first step.
+    pub(crate) fn begin(stores: &Stores, backend: &Backend, visit: Visit) -> Call<Outcome> {
+        let (stores, backend) = (stores.clone(), backend.clone());
+        Call::new(|steps| Self { store: Stepwise { stores, steps }, backend, visit }.serve())
+    }
+
+    async fn serve(self) -> Outcome {
         let attempt = AttemptId::new(u128::from(self.visit.number).to_be_bytes());
         let served = match &self.visit.wish {
             Wish::LogIn => self.log_in(None, &attempt).await,

@@ -1,18 +1,18 @@
 //! Some people, a few replicas, and a scheduler that decides whose step is next and which of them go wrong.
 
-use std::{collections::BTreeSet, rc::Rc};
+use std::collections::BTreeSet;
 
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
-use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
+use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_store::BindingState;
 
 use super::books::Books;
 use super::laws::{self, Evidence, Party};
 use super::request::{Backend, Kind, Outcome, Request, Visit, Wish};
-use crate::Scheduled;
 use crate::draws::Draws;
-use crate::stepping::{About, Call, Step, Stepwise, Stores};
+use crate::stepping::{About, Call, Step, Stores};
+use crate::{Held, Scheduled};
 
 const MOST_IN_FLIGHT: usize = 3;
 
@@ -82,13 +82,16 @@ pub(crate) struct World<'a> {
     /// Whether everybody did no more than to log in by WeChat's code, was told the outcome, and nobody was blocked.
     pub(super) undisturbed: bool,
     is_at_rest: bool,
-    trace: Vec<String>,
 }
 
 struct InFlight {
     party: Party,
     who: usize,
     call: Call<Outcome>,
+}
+
+pub(super) fn person(human: usize, app: usize) -> Person {
+    Person { app: parse(format!("wx{app}")), openid: parse(format!("human{human}-wx{app}")) }
 }
 
 pub(super) fn parse<T: std::str::FromStr>(text: String) -> T {
@@ -102,7 +105,7 @@ impl Scheduled for World<'_> {
         self.draws
     }
 
-    fn act(&mut self) -> Result<(), String> {
+    fn act(&mut self) -> Held {
         match self.draws.below(29) {
             0..12 => self.with_one(Self::step),
             12..15 => self.with_one(Self::run),
@@ -116,7 +119,7 @@ impl Scheduled for World<'_> {
             // WeChat begins to tell a unionid.
             _ => {
                 let who = self.who();
-                self.trace.push(format!("unionid of {} appears", self.books.people[who].openid.as_str()));
+                self.draws.note(format!("unionid of {} appears", self.books.people[who].openid.as_str()));
                 self.revealed.insert(who);
                 Ok(())
             }
@@ -125,7 +128,7 @@ impl Scheduled for World<'_> {
 
     /// All requests end, and everybody who was there logs in once more: what was half done is done then.
     fn come_to_rest(&mut self) -> Result<usize, String> {
-        self.trace.push("at rest:".into());
+        self.draws.note("at rest:".into());
         while !self.in_flight.is_empty() {
             self.step(0)?;
         }
@@ -145,21 +148,14 @@ impl Scheduled for World<'_> {
         self.all_arrive_late()?;
         Ok(self.number as usize)
     }
-
-    fn trace(&self) -> String {
-        format!("{}\n{:?}", self.trace.join("\n"), self.setup)
-    }
 }
 
 impl<'a> World<'a> {
     pub(crate) fn draw(draws: &'a mut Draws, stores: Stores, runtime: &'a Runtime) -> Self {
         let setup = Setup::draw(draws);
+        draws.note(format!("{setup:?}"));
         let apps = (0..setup.humans * setup.apps).map(|who| (who / setup.apps, who % setup.apps));
-        let person = |(human, app)| Person {
-            app: parse::<AppId>(format!("wx{app}")),
-            openid: parse::<OpenId>(format!("human{human}-wx{app}")),
-        };
-        let people: Vec<Person> = apps.map(person).collect();
+        let people: Vec<_> = apps.map(|(human, app)| person(human, app)).collect();
         let known = |who: &usize| setup.known[who / setup.apps];
         Self {
             draws,
@@ -177,13 +173,12 @@ impl<'a> World<'a> {
             barred: BTreeSet::new(),
             undisturbed: true,
             is_at_rest: false,
-            trace: Vec::new(),
-            books: Books::new(people),
+            books: Books { people, ..Books::default() },
             setup,
         }
     }
 
-    fn with_one(&mut self, act: impl FnOnce(&mut Self, usize) -> Result<(), String>) -> Result<(), String> {
+    fn with_one(&mut self, act: impl FnOnce(&mut Self, usize) -> Held) -> Held {
         match self.in_flight.len() {
             0 => Ok(()),
             some => {
@@ -202,7 +197,7 @@ impl<'a> World<'a> {
     }
 
     /// A request arrives, at whatever replica.
-    fn ask(&mut self) -> Result<(), String> {
+    fn ask(&mut self) -> Held {
         if self.in_flight.len() >= MOST_IN_FLIGHT {
             return Ok(());
         }
@@ -227,7 +222,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn begin(&mut self, who: usize, wish: Wish) -> Result<(), String> {
+    fn begin(&mut self, who: usize, wish: Wish) -> Held {
         self.number += 1;
         self.callers.insert(who);
         let human = who / self.setup.apps;
@@ -245,21 +240,19 @@ impl<'a> World<'a> {
             self.books.by_phone.insert(user.clone());
         }
         let openid = visit.person.openid.as_str();
-        self.trace.push(format!("{}: {openid} {:?}, unionid {}", self.number, visit.wish, visit.unionid.is_some()));
-        let (stores, backend) = (Rc::clone(&self.stores), self.backend.clone());
+        self.draws.note(format!("{}: {openid} {:?}, unionid {}", self.number, visit.wish, visit.unionid.is_some()));
+        let call = Request::begin(&self.stores, &self.backend, visit.clone());
         let evidence = Evidence::at_first(&visit, &self.books);
-        let party = Party { visit: visit.clone(), evidence };
-        let call = Call::new(|steps| Request { store: Stepwise { stores, steps }, backend, visit }.serve());
-        self.in_flight.push(InFlight { party, who, call });
+        self.in_flight.push(InFlight { party: Party { visit, evidence }, who, call });
         self.go_on(self.in_flight.len() - 1)
     }
 
     /// Lets a request go on to its next step, or to its end.
-    fn go_on(&mut self, at: usize) -> Result<(), String> {
+    fn go_on(&mut self, at: usize) -> Held {
         let gone_on = self.in_flight[at].call.go_on();
         let Some(outcome) = self.runtime.block_on(gone_on) else { return Ok(()) };
         let InFlight { party: Party { visit, evidence }, who, .. } = self.in_flight.swap_remove(at);
-        self.trace.push(format!("{}: answered {outcome:?}", visit.number));
+        self.draws.note(format!("{}: answered {outcome:?}", visit.number));
         if let Outcome::Bound(bound) = &outcome {
             self.tokens[who] = Some(bound.user.clone());
         }
@@ -269,12 +262,12 @@ impl<'a> World<'a> {
         laws::of_an_answer(&outcome, &visit, &evidence, &mut self.books, &self.backend)
     }
 
-    fn step(&mut self, at: usize) -> Result<(), String> {
+    fn step(&mut self, at: usize) -> Held {
         self.take_of(at, true)?;
         self.go_on(at)
     }
 
-    fn run(&mut self, at: usize) -> Result<(), String> {
+    fn run(&mut self, at: usize) -> Held {
         let number = self.in_flight[at].party.visit.number;
         while let Some(at) = self.in_flight.iter().position(|one| one.party.visit.number == number) {
             self.step(at)?;
@@ -283,7 +276,7 @@ impl<'a> World<'a> {
     }
 
     /// Takes the step of a request that goes on waiting.
-    fn take_of(&mut self, at: usize, is_heard: bool) -> Result<(), String> {
+    fn take_of(&mut self, at: usize, is_heard: bool) -> Held {
         let step = self.in_flight[at].call.step();
         let mut party = self.in_flight[at].party.clone();
         let taken = self.take(&step, &mut party, is_heard);
@@ -294,13 +287,13 @@ impl<'a> World<'a> {
         taken
     }
 
-    fn take(&mut self, step: &Step, party: &mut Party, is_heard: bool) -> Result<(), String> {
+    fn take(&mut self, step: &Step, party: &mut Party, is_heard: bool) -> Held {
         party.evidence.allows(step)?;
         let about = step.about();
         let (before, list, holder) = (self.states(), self.list_of(about), self.holder_of(about));
         let said = self.runtime.block_on(step.take(is_heard));
-        self.trace.push(format!("{}: {} -> {said}", party.visit.number, step.text()));
-        self.runtime.block_on(self.books.look(&*self.stores[0], about));
+        self.draws.note(format!("{}: {} -> {said}", party.visit.number, step.text()));
+        self.runtime.block_on(self.books.look(&*self.stores.all()[0], about));
         for (person, before) in self.books.people.iter().zip(&before) {
             laws::of_a_change(person, before, party, &self.books)?;
         }
@@ -312,7 +305,7 @@ impl<'a> World<'a> {
     }
 
     /// An operator blocks a user, or lifts the block.
-    fn block(&mut self) -> Result<(), String> {
+    fn block(&mut self) -> Held {
         let users: Vec<_> = self.books.lists.keys().chain(self.books.holders.values()).cloned().collect();
         if !self.setup.blocks || users.is_empty() {
             return Ok(());
@@ -331,8 +324,8 @@ impl<'a> World<'a> {
     }
 
     fn set_blocked(&mut self, user: &UserId, blocked: bool) {
-        self.trace.push(format!("{user} is {}", if blocked { "blocked" } else { "let in again" }));
-        for store in &*self.stores {
+        self.draws.note(format!("{user} is {}", if blocked { "blocked" } else { "let in again" }));
+        for store in self.stores.all() {
             self.runtime.block_on(store.set_blocked(user, blocked)).expect("a number");
         }
     }
@@ -356,12 +349,12 @@ impl<'a> World<'a> {
     }
 
     /// The store does not answer in time, or the replica dies; the step may arrive all the same.
-    fn give_up(&mut self, at: usize, goes_on: bool) -> Result<(), String> {
+    fn give_up(&mut self, at: usize, goes_on: bool) -> Held {
         self.undisturbed = false;
         let one = &self.in_flight[at];
         let step = one.call.step();
         let how = if goes_on { "no answer to" } else { "killed before the answer to" };
-        self.trace.push(format!("{}: {how} {}", one.party.visit.number, step.text()));
+        self.draws.note(format!("{}: {how} {}", one.party.visit.number, step.text()));
         let mut party = one.party.clone();
         party.evidence.end(&self.books);
         self.late.push((party, step.clone()));
@@ -374,16 +367,16 @@ impl<'a> World<'a> {
     }
 
     /// A step arrives whose request is gone.
-    fn arrive_late(&mut self) -> Result<(), String> {
+    fn arrive_late(&mut self) -> Held {
         if self.late.is_empty() {
             return Ok(());
         }
         let (mut party, step) = self.late.swap_remove(self.draws.index(self.late.len()));
-        self.trace.push("late:".into());
+        self.draws.note("late:".into());
         self.take(&step, &mut party, false)
     }
 
-    fn all_arrive_late(&mut self) -> Result<(), String> {
+    fn all_arrive_late(&mut self) -> Held {
         while !self.late.is_empty() {
             self.arrive_late()?;
         }

@@ -1,47 +1,35 @@
 //! The laws that must hold after every step.
 
+use wxmint_ids::TokenId;
+use wxmint_keys::token::Issued;
 use wxmint_verify::{Claims, ends::Endable};
 
 use super::store::{Millis, SECOND};
-use super::verifiers::{ISSUER, Verifier};
-use super::world::{PEOPLE_OF_APP, World, user_id};
-use chrono::{DateTime, Utc};
+use super::verifiers::{ISSUER, Verifier, at};
+use super::world::{USERS, World};
+use crate::{Held, hold};
 
 /// A token as far as ends are concerned.
 pub(crate) struct Token {
     pub(crate) user: usize,
     pub(crate) person: usize,
     pub(crate) generation: u64,
-    pub(crate) id: String,
-    pub(crate) iat: i64,
-    pub(crate) exp: i64,
     pub(crate) key: usize,
+    pub(crate) issued: Issued,
 }
 
 impl Token {
-    pub(crate) fn app(&self) -> &'static str {
-        PEOPLE_OF_APP[self.person]
-    }
-
     /// The parts of it that an end can name.
     pub(crate) fn endable(&self, kid: &str) -> Endable {
-        let at = |second| DateTime::<Utc>::from_timestamp(second, 0).expect("a date");
-        let claims = Claims {
-            user: user_id(self.user),
-            app: self.app().parse().expect("an app"),
-            id: self.id.parse().expect("an id"),
-            audience: Vec::new(),
-            issued_at: at(self.iat),
-            expires_at: at(self.exp),
-            not_before: None,
-            others: serde_json::Map::new(),
-        };
-        Endable::of(ISSUER, &claims, kid)
+        let Issued { user, app, id, issued_at, expires_at } = self.issued.clone();
+        let [issued_at, expires_at] = [issued_at, expires_at].map(|second| at(second * SECOND));
+        let (audience, not_before, others) = Default::default();
+        Endable::of(ISSUER, &Claims { user, app, id, audience, issued_at, expires_at, not_before, others }, kid)
     }
 
     /// With all the leeway there is.
     fn is_valid(&self, clock: Millis) -> bool {
-        clock < (self.exp + 60) * SECOND
+        clock < (self.issued.expires_at + 60) * SECOND
     }
 }
 
@@ -50,7 +38,7 @@ impl Token {
 pub(crate) enum Scope {
     User(usize),
     App(usize, &'static str),
-    Token(String),
+    Token(TokenId),
     Key(usize),
 }
 
@@ -67,17 +55,26 @@ impl End {
     pub(crate) fn names(&self, token: &Token) -> bool {
         let in_scope = match &self.scope {
             Scope::User(user) => token.user == *user,
-            Scope::App(user, app) => token.user == *user && token.app() == *app,
-            Scope::Token(id) => token.id == *id,
+            Scope::App(user, app) => token.user == *user && token.issued.app.as_str() == *app,
+            Scope::Token(id) => token.issued.id == *id,
             Scope::Key(key) => token.key == *key,
         };
-        in_scope && token.iat <= self.before
+        in_scope && token.issued.issued_at <= self.before
     }
 }
 
 /// The requests and the answers, as a bystander with the true clock writes it down.
 #[derive(Default)]
 pub(crate) struct Books {
+    pub(crate) tokens: Vec<(Token, Endable)>,
+    /// The latest date ahead of the store's clock that a token of each user has got, and the same without those that a
+    /// failover would take back.
+    pub(crate) dated: [i64; USERS],
+    pub(crate) confirmed: [i64; USERS],
+    /// A token that nobody should have been given.
+    pub(crate) dead_on_arrival: Option<TokenId>,
+    /// How many pages verifiers have accepted.
+    pub(crate) accepted: usize,
     /// The ends of some request, answered or not.
     pub(crate) begun: Vec<End>,
     /// The ends that were answered, and when.
@@ -85,40 +82,33 @@ pub(crate) struct Books {
 }
 
 impl World<'_> {
-    pub(crate) fn check(&mut self) -> Result<(), String> {
-        if let Some(token) = &self.dead_on_arrival {
+    pub(crate) fn check(&mut self) -> Held {
+        if let Some(token) = &self.books.dead_on_arrival {
             return Err(format!("{token} was issued although it was ended"));
         }
         for number in 0..self.verifiers.len() {
             self.verifiers[number].hear(self.now);
             let verifier = &self.verifiers[number];
             let (ends, clock) = (verifier.feed.ends(), self.now + verifier.clock);
-            let valid = self.tokens.iter().filter(|(token, _)| token.is_valid(clock));
+            let valid = self.books.tokens.iter().filter(|(token, _)| token.is_valid(clock));
             for (token, endable) in valid {
                 self.judge(verifier, ends.has_ended(endable), token)
-                    .map_err(|law| format!("verifier {number}, {}: {law}", token.id))?;
+                    .map_err(|law| format!("verifier {number}, {:?}: {law}", token.issued.id))?;
             }
         }
         Ok(())
     }
 
-    fn judge(&self, verifier: &Verifier, is_refused: bool, token: &Token) -> Result<(), String> {
+    fn judge(&self, verifier: &Verifier, is_refused: bool, token: &Token) -> Held {
         if is_refused {
             let is_ended = self.books.begun.iter().any(|end| end.names(token));
-            return if is_ended { Ok(()) } else { Err("refused, and nobody has ended it".into()) };
+            return hold(is_ended, || "refused, and nobody has ended it".into());
         }
-        let mut answered = self.books.answered.iter().filter(|(end, _)| end.names(token)).map(|(_, at)| *at);
-        let Some(first) = answered.by_ref().min() else { return Ok(()) };
-        if first <= verifier.heard {
-            return Err(format!("accepted, and its end was answered {} ms ago", self.now - first));
-        }
+        let answered = self.books.answered.iter().filter(|(end, _)| end.names(token)).map(|(_, at)| *at);
+        let Some(first) = answered.min() else { return Ok(()) };
+        hold(first > verifier.heard, || format!("accepted, and its end was answered {} ms ago", self.now - first))?;
         // A page's time is the store's, whose clock may be ahead of the true one; the age is by the verifier's own.
-        let known_until = verifier.age(self.now).map(|age| self.now + verifier.clock - age - self.ahead());
-        match known_until {
-            Some(known) if known > first => {
-                Err(format!("accepted, and ends are known until {} ms after", known - first))
-            }
-            _ => Ok(()),
-        }
+        let known = verifier.age(self.now).map(|age| self.now + verifier.clock - age - self.ahead());
+        hold(known <= Some(first), || format!("accepted at {first}, and ends are known until {known:?}"))
     }
 }

@@ -10,7 +10,7 @@ use super::store::{Fate, SECOND, StoreCall};
 use super::world::{Binding, PEOPLE_OF_APP, USERS, World, person_id, user_id};
 use crate::stepping::Answer;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Wish {
     Login {
         person: usize,
@@ -30,10 +30,13 @@ pub(crate) enum Wish {
         person: usize,
         generation: u64,
     },
+    #[default]
     Key,
 }
 
+#[derive(Default)]
 enum Stage {
+    #[default]
     Begin,
     Admit,
     /// Something is being ended, or a token dated. Whether that has been written down.
@@ -41,6 +44,7 @@ enum Stage {
     Issue,
 }
 
+#[derive(Default)]
 pub(crate) struct Request {
     pub(crate) wish: Wish,
     stage: Stage,
@@ -78,11 +82,11 @@ impl World<'_> {
 
     /// Whether a write that is answered is on the replica.
     pub(crate) fn can_confirm(&self) -> bool {
-        self.stores.replica().is_none_or(|replica| !replica.is_alone.get())
+        self.stores.redis().is_none_or(|redis| !redis.is_alone.get())
     }
 
     pub(crate) fn begin(&mut self) {
-        let (token, tokens) = (self.draws.index(1_000), self.tokens.len());
+        let (token, tokens) = (self.draws.index(1_000), self.books.tokens.len());
         let user = self.draws.index(USERS);
         let person = self.draws.index(PEOPLE_OF_APP.len());
         let wish = match (self.draws.below(16), tokens) {
@@ -107,19 +111,7 @@ impl World<'_> {
         };
         self.note(format!("begins {wish:?}"));
         self.begun += 1;
-        let number = self.begun;
-        self.requests.push(Request {
-            wish,
-            stage: Stage::Begin,
-            number,
-            at: 0,
-            iat: 0,
-            latest: 0,
-            dated: 0,
-            unfinished: Vec::new(),
-            generation: 0,
-            ended: None,
-        });
+        self.requests.push(Request { wish, number: self.begun, ..Request::default() });
     }
 
     /// One of the requests takes its next step.
@@ -128,7 +120,7 @@ impl World<'_> {
             return;
         }
         let mut request = self.requests.swap_remove(self.draws.index(self.requests.len()));
-        let next = match std::mem::replace(&mut request.stage, Stage::Begin) {
+        let next = match std::mem::take(&mut request.stage) {
             Stage::Begin => self.prepare(&mut request),
             Stage::Admit => self.admit(&mut request),
             Stage::End(call, is_noted) => return self.end(request, call, is_noted),
@@ -189,28 +181,25 @@ impl World<'_> {
         Some(self.begin_to_end(request))
     }
 
-    fn issued(&self, token: usize) -> Issued {
-        issued(&self.tokens[token].0)
-    }
-
-    fn token_of(&self, request: &Request, person: usize, user: usize) -> Token {
-        let Request { number, at, iat, generation, .. } = *request;
-        Token { user, person, generation, id: format!("token-{number}"), iat, exp: at + self.life, key: 0 }
-    }
-
-    /// A login's token before it is dated.
-    fn recorded(&self, request: &Request, person: usize, user: usize) -> Issued {
-        Issued { issued_at: request.at, ..issued(&self.token_of(request, person, user)) }
+    /// A login's token with this date.
+    fn token_of(&self, request: &Request, person: usize, user: usize, issued_at: i64) -> Issued {
+        Issued {
+            user: user_id(user),
+            app: PEOPLE_OF_APP[person].parse().expect("an app"),
+            id: format!("token-{}", request.number).parse().expect("an id"),
+            issued_at,
+            expires_at: request.at + self.life,
+        }
     }
 
     /// The date that the store is about to give a login's token.
     fn date(&mut self, request: &mut Request) {
         let Wish::Login { person, user } = request.wish else { return };
-        let (whose, token) = (person_id(person), self.recorded(request, person, user));
+        let (whose, token) = (person_id(person), self.token_of(request, person, user, request.at));
         let dated = self.directly(async move |store: &dyn Store| store.date_token(&whose, &token, i64::MIN).await);
         request.iat = dated.unwrap_or(i64::MAX);
         if request.at < request.iat && request.iat <= request.latest {
-            self.dated[user] = self.dated[user].max(request.iat);
+            self.books.dated[user] = self.books.dated[user].max(request.iat);
         }
     }
 
@@ -218,13 +207,13 @@ impl World<'_> {
         self.directly(async move |store: &dyn Store| store.user_state(&user_id(user)).await)
     }
 
-    fn state_of(&self, issued: Issued) -> TokenState {
-        self.directly(async move |store: &dyn Store| store.token_state(&issued).await)
+    fn state_of(&self, token: &Issued) -> TokenState {
+        self.directly(async |store: &dyn Store| store.token_state(token).await)
     }
 
     fn may_end_everything(&self, token: usize) -> bool {
-        let Token { person, generation, .. } = self.tokens[token].0;
-        match self.state_of(self.issued(token)) {
+        let Token { person, generation, ref issued, .. } = self.books.tokens[token].0;
+        match self.state_of(issued) {
             TokenState::EndedWithUser { .. } => true,
             TokenState::Ended { .. } => false,
             TokenState::People(people) => {
@@ -236,23 +225,25 @@ impl World<'_> {
     fn begin_to_end(&self, request: &Request) -> Stage {
         let call = match request.wish {
             Wish::Token(token) => {
-                let issued = self.issued(token);
+                let issued = self.books.tokens[token].0.issued.clone();
                 self.call(async move |store: &dyn Store| store.end_token(&issued).await.map(|()| None))
             }
             Wish::Everywhere(token) => {
-                let Issued { user, issued_at, .. } = self.issued(token);
-                let asked_at = Some(issued_at).filter(|_| self.rules.a_repetition_ends_nothing_newer);
-                self.call(async move |store: &dyn Store| store.end_user(&user, asked_at).await.map(|()| None))
+                let Issued { user, issued_at, .. } = self.books.tokens[token].0.issued.clone();
+                self.call(async move |store: &dyn Store| store.end_user(&user, Some(issued_at)).await.map(|()| None))
             }
             Wish::User(user) | Wish::Block { user, .. } => {
                 self.call(async move |store: &dyn Store| store.end_user(&user_id(user), None).await.map(|()| None))
             }
             Wish::Login { person, user } => {
-                let (whose, newest, latest) = (person_id(person), self.recorded(request, person, user), request.latest);
-                let one_login = self.one_login;
-                self.call(async move |store: &dyn Store| match one_login {
-                    true => store.end_earlier(&newest, latest).await.map(|date| Some(date.unwrap_or(i64::MAX))),
-                    false => store.date_token(&whose, &newest, latest).await.map(|date| Some(date.unwrap_or(i64::MAX))),
+                let (whose, newest) = (person_id(person), self.token_of(request, person, user, request.at));
+                let (latest, one_login) = (request.latest, self.one_login);
+                self.call(async move |store: &dyn Store| {
+                    let date = match one_login {
+                        true => store.end_earlier(&newest, latest).await,
+                        false => store.date_token(&whose, &newest, latest).await,
+                    };
+                    date.map(|date| Some(date.unwrap_or(i64::MAX)))
                 })
             }
             Wish::Unbind { user, person, generation } => {
@@ -295,8 +286,8 @@ impl World<'_> {
                 if let Wish::Login { user, .. } = request.wish
                     && iat > request.at
                 {
-                    self.confirmed[user] = self.confirmed[user].max(iat);
-                    self.dated[user] = self.dated[user].max(iat);
+                    self.books.confirmed[user] = self.books.confirmed[user].max(iat);
+                    self.books.dated[user] = self.books.dated[user].max(iat);
                 }
                 self.requests.push(Request { stage: Stage::Issue, ..request });
             }
@@ -319,20 +310,20 @@ impl World<'_> {
         let (scope, second) = (self.scope_of(&request.wish), self.store_second());
         let before = match request.wish {
             Wish::Token(_) | Wish::Key => i64::MAX,
-            Wish::User(user) | Wish::Block { user, .. } => second.max(self.dated[user]),
+            Wish::User(user) | Wish::Block { user, .. } => second.max(self.books.dated[user]),
             Wish::Login { .. } if !self.one_login => return,
             // It ends those of its own token's second that came before it.
             Wish::Login { .. } => request.iat,
             Wish::Everywhere(token) => {
-                let Token { user, iat, .. } = self.tokens[token].0;
+                let Token { user, issued: Issued { issued_at: iat, .. }, .. } = self.books.tokens[token].0;
                 let is_ended = self.user_state(user).ended_before.is_some_and(|before| iat <= before);
-                if is_ended { iat } else { second.max(iat).max(self.dated[user]) }
+                if is_ended { iat } else { second.max(iat).max(self.books.dated[user]) }
             }
             Wish::Unbind { user, person, generation } => {
                 let people = self.directly(async move |store: &dyn Store| store.people_of(&user_id(user)).await);
                 let is_there = people.is_some_and(|people| people.contains(&person_id(person)));
                 let Binding::Leaving(_, left) = self.bindings[person] else { return };
-                if is_there && left == generation { request.at.max(self.dated[user]) } else { i64::MIN }
+                if is_there && left == generation { request.at.max(self.books.dated[user]) } else { i64::MIN }
             }
         };
         let first = request.ended.filter(|(_, failovers)| *failovers == self.failovers).map(|(before, _)| before);
@@ -353,8 +344,8 @@ impl World<'_> {
 
     fn scope_of(&self, wish: &Wish) -> Scope {
         match *wish {
-            Wish::Token(token) => Scope::Token(self.tokens[token].0.id.clone()),
-            Wish::Everywhere(token) => Scope::User(self.tokens[token].0.user),
+            Wish::Token(token) => Scope::Token(self.books.tokens[token].0.issued.id.clone()),
+            Wish::Everywhere(token) => Scope::User(self.books.tokens[token].0.user),
             Wish::User(user) | Wish::Block { user, .. } => Scope::User(user),
             Wish::Login { person, user } | Wish::Unbind { person, user, .. } => Scope::App(user, PEOPLE_OF_APP[person]),
             Wish::Key => Scope::Key(0),
@@ -365,17 +356,18 @@ impl World<'_> {
         let Wish::Login { person, user } = request.wish else { return };
         let number = self.draws.index(2);
         let key = self.issuers[number].key(self.now);
-        let token = Token { key, ..self.token_of(request, person, user) };
-        self.note(format!("issues {}, iat {}, for user {user} by person {person}, key {key}", token.id, token.iat));
+        let issued = self.token_of(request, person, user, request.iat);
+        self.note(format!("issues {issued:?} for person {person}, key {key}"));
+        let token = Token { user, person, generation: request.generation, key, issued };
         let mut since = self.books.begun[request.dated..].iter().chain(&request.unfinished);
         let is_ended_since = since.any(|end| end.names(&token));
         // A block ends tokens at once, and is written into the stream a moment later.
-        let is_ended = !matches!(self.state_of(issued(&token)), TokenState::People(_));
+        let is_ended = !matches!(self.state_of(&token.issued), TokenState::People(_));
         if !is_ended_since && is_ended && !self.user_state(user).blocked {
-            self.dead_on_arrival = Some(token.id.clone());
+            self.books.dead_on_arrival = Some(token.issued.id.clone());
         }
         let endable = token.endable(&self.keys.kids[key]);
-        self.tokens.push((token, endable));
+        self.books.tokens.push((token, endable));
     }
 
     fn answered(&mut self, request: &Request) {
@@ -391,15 +383,5 @@ impl World<'_> {
         if !by_login || failovers == self.failovers {
             self.books.answered.push((End { scope, before, by_login }, self.now));
         }
-    }
-}
-
-fn issued(token: &Token) -> Issued {
-    Issued {
-        user: user_id(token.user),
-        app: token.app().parse().expect("an app"),
-        id: token.id.parse().expect("an id"),
-        issued_at: token.iat,
-        expires_at: token.exp,
     }
 }

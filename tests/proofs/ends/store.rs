@@ -1,18 +1,15 @@
 //! The store under test, in memory or in a Redis of the test's own, and what the scheduler does to it: it moves the
 //! clock, lets each step wait, loses it or its answer, and takes back what no replica has.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt::Debug;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
-use std::process::Command;
 use std::rc::Rc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tempfile::TempDir;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -23,9 +20,9 @@ use wxmint_telemetry::Metrics;
 
 use super::resp::{ask, command, text};
 use super::verifiers::at;
-use crate::stepping::{About, Answer, Call, Steps, Stepwise, What};
-use crate::support::{PATIENCE, RedisServer, repository};
-use crate::{DAY, runtime};
+use crate::DAY;
+use crate::stepping::{self, About, Answer, Call, Steps, Stepwise, What};
+use crate::support::prelude::*;
 
 /// Milliseconds since 1970 by the true clock, unless it says whose.
 pub(crate) type Millis = i64;
@@ -91,7 +88,7 @@ impl Stores {
     {
         let mut call = match self {
             Self::Memory(memory) => {
-                let stores: Rc<[Rc<dyn Store>]> = Rc::new([Rc::<Memory>::clone(memory)]);
+                let stores = stepping::Stores::of(vec![Rc::<Memory>::clone(memory)]);
                 let whole = |steps| async move { Stepwise { stores, steps }.step(NOTHING_BOUND, run).await };
                 Call::new(whole)
             }
@@ -118,14 +115,15 @@ impl Stores {
     /// The replica gets what the primary has, unless it is cut off.
     pub(crate) fn replicate(&self) {
         if let Self::Redis(redis) = self {
-            redis.replica.replicate();
+            redis.replicate();
         }
     }
 
-    pub(crate) fn replica(&self) -> Option<&Replica> {
+    /// The store that can lose something: in memory nothing is lost.
+    pub(crate) fn redis(&self) -> Option<&Redis> {
         match self {
             Self::Memory(_) => None,
-            Self::Redis(redis) => Some(&redis.replica),
+            Self::Redis(redis) => Some(redis),
         }
     }
 }
@@ -136,22 +134,16 @@ const NOTHING_BOUND: What = ("a step", About::Other, String::new());
 pub(crate) struct Redis {
     server: RedisServer,
     directly: Rc<dyn Store>,
-    replica: Rc<Replica>,
     /// In microseconds.
     clock: File,
     _folder: TempDir,
-}
-
-pub(crate) struct Replica {
-    link: RefCell<redis::Connection>,
-    keys: Cell<Vec<Copied>>,
-    /// It hears nothing of the primary, and confirms nothing.
+    /// The keys that the replica has.
+    copied: Cell<Vec<Copied>>,
+    /// The replica hears nothing of the primary, and confirms nothing.
     pub(crate) is_alone: Cell<bool>,
-    /// It confirms what it does not have.
-    pub(crate) lies: Cell<bool>,
     /// How often the primary was asked how far it has come, which stands for the bytes that it has written.
     written: Cell<u64>,
-    /// The same when it last had all keys.
+    /// The same when the replica last had all keys.
     confirmed: Cell<u64>,
     /// How many primaries there have been.
     primaries: Cell<u64>,
@@ -165,15 +157,50 @@ type Copied = (Vec<u8>, Vec<u8>, i64);
 const COPY: &str = "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do \
     all[#all + 1] = {key, redis.call('DUMP', key), redis.call('PEXPIRETIME', key)} end return all";
 
-impl Replica {
-    /// Whether it confirms.
+impl Redis {
+    pub(crate) fn start() -> Rc<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (clock, library) = (folder.path().join("clock"), folder.path().join("clock.so"));
+        fs::write(&clock, 0_i64.to_ne_bytes()).expect("our own folder");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(repository("tests/proofs/ends/clock.c"));
+        assert!(compiler.status().is_ok_and(|status| status.success()), "cc is needed; try: make setup");
+        let variables = [("LD_PRELOAD", &library), ("CLOCK", &clock)];
+        let variables = variables.map(|(name, path)| format!("env:{name}={}", path.display()));
+        let server = RedisServer::with(|| variables.to_vec(), "");
+        let directly = Rc::new(store_at(server.port(), Confirm::Replicas(0)));
+        let clock = File::options().write(true).open(clock).expect("our own file");
+        let (copied, is_alone, written, confirmed, primaries, unconfirmed) = Default::default();
+        Rc::new(Self {
+            server,
+            directly,
+            clock,
+            _folder: folder,
+            copied,
+            is_alone,
+            written,
+            confirmed,
+            primaries,
+            unconfirmed,
+        })
+    }
+
+    pub(crate) fn emptied(self: &Rc<Self>) -> Stores {
+        self.copied.take();
+        self.fail_over();
+        Stores::Redis(Rc::clone(self))
+    }
+
+    fn set_clock(&self, now: Millis) {
+        self.clock.write_all_at(&(now * 1_000).to_ne_bytes(), 0).expect("our own file");
+    }
+
+    /// Whether the replica confirms.
     fn replicate(&self) -> bool {
         if self.is_alone.get() {
             return false;
         }
-        if !self.lies.get() {
-            self.copy();
-        }
+        self.copied.set(self.server.command(&["EVAL", COPY, "0"]));
         self.confirmed.set(self.written.get());
         true
     }
@@ -197,74 +224,28 @@ impl Replica {
         format!("${}\r\n{info}\r\n", info.len()).into_bytes()
     }
 
-    fn copy(&self) {
-        let copied = redis::cmd("EVAL").arg(COPY).arg(0).query(&mut *self.link.borrow_mut());
-        self.keys.set(copied.expect("a copy"));
-    }
-
-    /// It becomes the primary, with a replica that has the same.
+    /// The replica becomes the primary, with a replica that has the same.
     pub(crate) fn fail_over(&self) {
-        self.is_alone.set(false);
         let mut restored = redis::pipe();
         restored.cmd("FLUSHALL");
-        for (name, content, expires) in self.keys.take() {
+        for (name, content, expires) in self.copied.take() {
             restored.cmd("RESTORE").arg(name).arg(expires.max(0)).arg(content).arg("ABSTTL");
         }
-        restored.exec(&mut *self.link.borrow_mut()).expect("restored");
-        self.copy();
-        self.confirmed.set(self.written.get());
+        restored.exec(&mut self.server.connection().expect("it listens")).expect("restored");
+        self.is_alone.set(false);
+        self.replicate();
         self.primaries.update(|primaries| primaries + 1);
-    }
-}
-
-impl Redis {
-    pub(crate) fn start() -> Rc<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (clock, library) = (folder.path().join("clock"), folder.path().join("clock.so"));
-        fs::write(&clock, 0_i64.to_ne_bytes()).expect("our own folder");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(repository("tests/proofs/ends/clock.c"));
-        assert!(compiler.status().is_ok_and(|status| status.success()), "cc is needed; try: make setup");
-        let variables = [("LD_PRELOAD", &library), ("CLOCK", &clock)];
-        let variables = variables.map(|(name, path)| format!("env:{name}={}", path.display()));
-        let server = runtime().block_on(RedisServer::start(&variables, ""));
-        let link = redis::Client::open(server.url()).and_then(|client| client.get_connection()).expect("it listens");
-        let replica = Rc::new(Replica {
-            link: RefCell::new(link),
-            keys: Cell::default(),
-            is_alone: Cell::default(),
-            lies: Cell::default(),
-            written: Cell::default(),
-            confirmed: Cell::default(),
-            primaries: Cell::default(),
-            unconfirmed: Cell::default(),
-        });
-        let directly = Rc::new(store_at(server.port(), Confirm::Replicas(0)));
-        let clock = File::options().write(true).open(clock).expect("our own file");
-        Rc::new(Self { server, directly, replica, clock, _folder: folder })
-    }
-
-    pub(crate) fn emptied(self: &Rc<Self>) -> Stores {
-        self.replica.keys.take();
-        self.replica.fail_over();
-        self.replica.lies.set(false);
-        Stores::Redis(Rc::clone(self))
-    }
-
-    fn set_clock(&self, now: Millis) {
-        self.clock.write_all_at(&(now * 1_000).to_ne_bytes(), 0).expect("our own file");
     }
 
     /// A store each of whose commands is a step. One for each call, which holds no others up while it waits.
-    fn through_a_gate(&self, steps: Steps) -> wxmint_store::Redis {
+    fn through_a_gate(self: &Rc<Self>, steps: Steps) -> wxmint_store::Redis {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("a socket");
-        let near = listener.local_addr().expect("a bound socket").port();
-        let (replica, far) = (Rc::clone(&self.replica), self.server.port());
+        let (near, redis) = (listener.local_addr().expect("a bound socket").port(), Rc::clone(self));
         actix_web::rt::spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             while let Ok(Ok((near, _))) = tokio::time::timeout(PATIENCE, listener.accept()).await {
-                actix_web::rt::spawn(gate(near, far, steps.clone(), Rc::clone(&replica)));
+                actix_web::rt::spawn(gate(near, steps.clone(), Rc::clone(&redis)));
             }
         });
         store_at(near, Confirm::Replicas(1))
@@ -277,8 +258,8 @@ const FREE: [&str; 14] = [
     "TIME",
 ];
 
-async fn gate(near: TcpStream, port: u16, steps: Steps, replica: Rc<Replica>) -> io::Result<()> {
-    let far = TcpStream::connect(("127.0.0.1", port)).await?;
+async fn gate(near: TcpStream, steps: Steps, redis: Rc<Redis>) -> io::Result<()> {
+    let far = TcpStream::connect(("127.0.0.1", redis.server.port())).await?;
     // Answers go out one by one, and the kernel would hold each back for 40 ms.
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
@@ -287,9 +268,9 @@ async fn gate(near: TcpStream, port: u16, steps: Steps, replica: Rc<Replica>) ->
         let words = command(&mut near).await?;
         let name = text(&words[0]).to_ascii_uppercase();
         let answer = match name.as_str() {
-            "INFO" if words.get(1).is_some_and(|section| text(section) == "replication") => replica.info(),
-            "WAIT" if replica.replicate() => b":1\r\n".to_vec(),
-            "WAIT" if replica.hangs_up() => return Ok(()),
+            "INFO" if words.get(1).is_some_and(|section| text(section) == "replication") => redis.info(),
+            "WAIT" if redis.replicate() => b":1\r\n".to_vec(),
+            "WAIT" if redis.hangs_up() => return Ok(()),
             "WAIT" => {
                 sleep(Duration::from_millis(text(&words[2]).parse().map_err(io::Error::other)?)).await;
                 b":0\r\n".to_vec()

@@ -35,7 +35,7 @@ fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
     let stores = Redis::start().emptied();
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
-        stores.replica().expect("a replica").fail_over();
+        stores.redis().expect("in Redis").fail_over();
         end(&stores, "one", 3_600 * SECOND, NOW - 500).await;
         end(&stores, "two", 3_600 * SECOND, NOW).await;
         assert_eq!(read(&stores, &cursor).await, None);
@@ -55,7 +55,7 @@ fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
         let cursor = failed_over(&stores).await;
         let mut call = stores.call(async move |store: &dyn Store| store.ends_after(&cursor, 10).await).await;
         assert!(call.go_on(Fate::Taken).await.is_none(), "it has found the cursor, and has yet to read");
-        stores.replica().expect("a replica").fail_over();
+        stores.redis().expect("in Redis").fail_over();
         end(&stores, "one", 3_600 * SECOND, NOW + 500).await;
         end(&stores, "two", 3_600 * SECOND, NOW + 1_000).await;
         assert_eq!(call.go_on(Fate::Taken).await, Some(Ok(None)), "the first of them is not the cursor's");

@@ -1,19 +1,18 @@
 //! A deployment on a virtual clock: a store, in Redis with a replica, two replicas of wxmint, two verifiers.
 
-use std::{collections::HashMap, fmt::Write};
+use std::collections::HashMap;
 
 use actix_web::rt::Runtime;
 use wxmint_ids::{Person, UserId};
-use wxmint_store::{ENDS_KEPT, Ended, ReadEnds, Store, StoreError};
-use wxmint_verify::ends::{End, EndHash, Endable, EndsPage, PAGE_LIFE, PageRefused};
+use wxmint_store::{ENDS_KEPT, ReadEnds, Store, StoreError};
+use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PageRefused};
 
 use super::draws::Draws;
-use super::laws::{Books, Token};
+use super::laws::Books;
 use super::requests::Request;
-use super::rules::Rules;
 use super::store::{Fate, Millis, SECOND, Stores};
 use super::verifiers::{ISSUER, Keys, Verifier};
-use crate::Scheduled;
+use crate::{Held, Scheduled};
 
 pub(crate) const USERS: usize = 2;
 pub(crate) const APPS: [&str; 2] = ["wx0000000000000001", "wx0000000000000002"];
@@ -23,6 +22,8 @@ const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 /// Few, so that there are pages that do not say all.
 const PAGE_ENDS: usize = 2;
+/// wxmint keeps a page for so long.
+const CACHED: Millis = SECOND;
 
 pub(crate) fn user_id(user: usize) -> UserId {
     format!("user-{user}").parse().expect("a user")
@@ -57,7 +58,6 @@ impl Issuer {
 }
 
 pub(crate) struct World<'a> {
-    pub(crate) rules: &'a Rules,
     pub(crate) keys: &'a Keys,
     pub(crate) draws: &'a mut Draws,
     pub(crate) runtime: &'a Runtime,
@@ -69,7 +69,7 @@ pub(crate) struct World<'a> {
     active: usize,
     pub(crate) failovers: u32,
     pub(crate) issuers: [Issuer; 2],
-    pub(crate) verifiers: Vec<Verifier>,
+    pub(crate) verifiers: [Verifier; 2],
     pub(crate) bindings: [Binding; PEOPLE_OF_APP.len()],
     pub(crate) generation: u64,
     pub(crate) one_login: bool,
@@ -78,22 +78,13 @@ pub(crate) struct World<'a> {
     /// How many requests have begun.
     pub(crate) begun: usize,
     pub(crate) requests: Vec<Request>,
-    pub(crate) tokens: Vec<(Token, Endable)>,
     pub(crate) books: Books,
-    /// The latest date ahead of the store's clock that a token of each user has got, and the same without those that a
-    /// failover would take back.
-    pub(crate) dated: [i64; USERS],
-    pub(crate) confirmed: [i64; USERS],
-    /// A token that nobody should have been given.
-    pub(crate) dead_on_arrival: Option<String>,
-    /// Every page that was made, and its key, for whoever plays it again.
-    pages: Vec<(usize, EndsPage)>,
-    pub(crate) accepted: usize,
+    /// Every page that was made, for whoever plays it again.
+    pages: Vec<String>,
     /// Failovers while much is under way, and no long pauses.
     is_hectic: bool,
     /// Nothing is lost any more.
     pub(crate) is_calm: bool,
-    trace: String,
 }
 
 impl Scheduled for World<'_> {
@@ -103,7 +94,7 @@ impl Scheduled for World<'_> {
         self.draws
     }
 
-    fn act(&mut self) -> Result<(), String> {
+    fn act(&mut self) -> Held {
         match self.draws.below(21) {
             0..=5 => {
                 let times: &[Millis] =
@@ -117,9 +108,7 @@ impl Scheduled for World<'_> {
             17 => self.fail_over(),
             18 if !self.is_hectic => self.restart(),
             19 if self.draws.once_in(4) => self.forget_ends(),
-            18 | 19 => {
-                self.stores.replica().into_iter().for_each(|replica| replica.is_alone.set(!replica.is_alone.get()))
-            }
+            18 | 19 => self.stores.redis().into_iter().for_each(|redis| redis.is_alone.set(!redis.is_alone.get())),
             _ if self.is_hectic => self.begin(),
             _ => self.cut_off(),
         }
@@ -129,42 +118,32 @@ impl Scheduled for World<'_> {
     /// Every request is repeated until it is answered, and everybody hears of it.
     fn come_to_rest(&mut self) -> Result<usize, String> {
         self.is_calm = true;
-        self.stores.replica().into_iter().for_each(|replica| replica.is_alone.set(false));
+        self.stores.redis().into_iter().for_each(|redis| redis.is_alone.set(false));
         while !self.requests.is_empty() {
             self.step();
             self.check()?;
         }
         self.advance(17 * SECOND)?;
         self.check()?;
-        Ok(self.accepted)
-    }
-
-    fn trace(&self) -> String {
-        let clocks: Vec<_> = self.verifiers.iter().map(|verifier| verifier.clock).collect();
-        format!("clocks of the store {:?}, of the verifiers {clocks:?}\n{}", self.clocks, self.trace)
+        Ok(self.books.accepted)
     }
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn draw(
-        rules: &'a Rules,
-        keys: &'a Keys,
-        draws: &'a mut Draws,
-        (stores, runtime): (Stores, &'a Runtime),
-    ) -> Self {
+    pub(crate) fn draw(keys: &'a Keys, draws: &'a mut Draws, (stores, runtime): (Stores, &'a Runtime)) -> Self {
         const APART: Millis = 30 * SECOND;
         let is_hectic = draws.once_in(2);
         let clocks = match is_hectic {
             true => draws.one_of(&[[0, 0], [0, -5 * SECOND], [0, -2 * SECOND], [0, -APART]]),
             false => draws.one_of(&[[0, 0], [0, -APART], [0, APART], [APART, 0]]),
         };
-        let verifiers: Vec<_> = (0..2).map(|_| Verifier::start(draws.one_of(&[0, -APART, APART]), START)).collect();
+        let verifiers = [(); 2].map(|()| Verifier::start(draws.one_of(&[0, -APART, APART]), START));
+        draws.note(format!(
+            "clocks of the store {clocks:?}, of the verifiers {:?}",
+            verifiers.each_ref().map(|it| it.clock)
+        ));
         let (one_login, life) = (draws.once_in(2), draws.one_of(&[HOUR, 30 * DAY]));
-        if let Some(replica) = stores.replica() {
-            replica.lies.set(!rules.an_end_is_confirmed);
-        }
         let world = Self {
-            rules,
             keys,
             draws,
             runtime,
@@ -181,23 +160,17 @@ impl<'a> World<'a> {
             life,
             begun: 0,
             requests: Vec::new(),
-            tokens: Vec::new(),
             books: Books::default(),
-            dated: [i64::MIN; USERS],
-            confirmed: [i64::MIN; USERS],
-            dead_on_arrival: None,
             pages: Vec::new(),
-            accepted: 0,
             is_hectic,
             is_calm: false,
-            trace: String::new(),
         };
         world.set_clock();
         world
     }
 
     pub(crate) fn note(&mut self, what: String) {
-        writeln!(self.trace, "{:>10} {what}", self.now - START).expect("memory");
+        self.draws.note(format!("{:>10} {what}", self.now - START));
     }
 
     pub(crate) fn store_clock(&self) -> Millis {
@@ -221,11 +194,11 @@ impl<'a> World<'a> {
     fn fail_over(&mut self) {
         self.active = 1 - self.active;
         self.set_clock();
-        if let Some(replica) = self.stores.replica() {
+        if let Some(redis) = self.stores.redis() {
             self.failovers += 1;
-            self.dated = self.confirmed;
+            self.books.dated = self.books.confirmed;
             self.books.answered.retain(|(end, _)| !end.by_login);
-            replica.fail_over();
+            redis.fail_over();
         }
         self.note("the store fails over".into());
     }
@@ -269,7 +242,7 @@ impl<'a> World<'a> {
         true
     }
 
-    fn advance(&mut self, time: Millis) -> Result<(), String> {
+    fn advance(&mut self, time: Millis) -> Held {
         let until = self.now + time;
         loop {
             let due = (0..self.verifiers.len()).min_by_key(|number| self.verifiers[*number].next_poll);
@@ -285,7 +258,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn poll(&mut self, number: usize) -> Result<(), String> {
+    fn poll(&mut self, number: usize) -> Held {
         if !self.is_calm && self.draws.once_in(8) {
             self.verifiers[number].disturb(self.now);
             if self.draws.once_in(2) {
@@ -302,7 +275,7 @@ impl<'a> World<'a> {
             };
             match self.verifiers[number].accept(&page, self.keys, self.now) {
                 Ok(more) => {
-                    self.accepted += 1;
+                    self.books.accepted += 1;
                     if !more {
                         return Ok(());
                     }
@@ -322,17 +295,9 @@ impl<'a> World<'a> {
         if self.pages.is_empty() {
             return;
         }
-        let (key, mut page) = self.pages[self.draws.index(self.pages.len())].clone();
-        let verifier = &mut self.verifiers[number];
-        if !self.rules.an_answer_names_its_question {
-            page.after = verifier.feed.cursor().to_owned();
-        }
-        if !self.rules.a_page_has_its_time {
-            page.iat = (self.now + verifier.clock).div_euclid(SECOND);
-            page.exp = page.iat + PAGE_LIFE.as_secs() as i64;
-        }
-        let judged = verifier.accept(&self.keys.sign(key, &page), self.keys, self.now);
-        self.note(format!("verifier {number} gets an old page, after {:?}: {judged:?}", page.after));
+        let page = self.pages[self.draws.index(self.pages.len())].clone();
+        let judged = self.verifiers[number].accept(&page, self.keys, self.now);
+        self.note(format!("verifier {number} gets an old page: {judged:?}"));
     }
 
     /// The page that a replica of wxmint answers. `None` if the store is too slow for it, on a busy machine.
@@ -344,10 +309,9 @@ impl<'a> World<'a> {
     }
 
     fn page_after(&mut self, issuer: usize, cursor: &str) -> Result<Option<String>, StoreError> {
-        let cached = if self.rules.a_page_is_cached_briefly { SECOND } else { 60 * SECOND };
         let now = self.now;
         let pages = &mut self.issuers[issuer].pages;
-        pages.retain(|_, (made, _)| now - *made < cached);
+        pages.retain(|_, (made, _)| now - *made < CACHED);
         if let Some((_, page)) = pages.get(cursor) {
             return Ok(page.clone());
         }
@@ -380,14 +344,14 @@ impl<'a> World<'a> {
             cursor: read.cursor,
             more: read.more,
             keep: ENDS_KEPT.as_secs(),
-            ended: read.ends.iter().map(published).collect(),
+            ended: read.ends.iter().map(|ended| ended.published(ISSUER)).collect(),
         };
         let key = self.issuers[issuer].key(self.now);
         let signed = self.keys.sign(key, &page);
         if !page.ended.is_empty() {
             self.note(format!("replica {issuer} makes a page: {:?} -> {:?}, {:?}", page.after, page.cursor, read.ends));
         }
-        self.pages.push((key, page));
+        self.pages.push(signed.clone());
         signed
     }
 
@@ -399,19 +363,5 @@ impl<'a> World<'a> {
         for _ in 0..self.draws.below(10) {
             self.step();
         }
-    }
-}
-
-/// As `issuer::revocations` does.
-pub(crate) fn published(ended: &Ended) -> End {
-    match ended {
-        Ended::User { user, before } => End::User { user: EndHash::of_user(ISSUER, user), before: *before },
-        Ended::UserInApp { user, app, before } => {
-            End::UserInApp { user_in_app: EndHash::of_user_in_app(ISSUER, user, app), before: *before }
-        }
-        Ended::Token { id, expires_at, .. } => {
-            End::Token { token: EndHash::of_token(ISSUER, id), expires: *expires_at }
-        }
-        Ended::Key { kid } => End::Key { kid: kid.clone() },
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! Times are milliseconds since the epoch by the true clock, unless they are a `DateTime`: those are somebody's own.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
 use super::draws::Draws;
-use super::rules::Rules;
 use super::verifiers::{self, Fetched};
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_keys::SIGNED_WITH;
@@ -25,8 +24,8 @@ pub(crate) const RELOAD: Millis = 5 * SECOND;
 /// No rotator takes longer to write what it decided.
 const WRITE: Millis = 2 * SECOND;
 
-pub(crate) struct World<'a> {
-    rules: &'a Rules,
+#[derive(Debug)]
+pub(crate) struct World {
     pub(crate) policy: RotationPolicy,
     /// By how much two clocks may differ.
     pub(crate) apart: Millis,
@@ -37,11 +36,13 @@ pub(crate) struct World<'a> {
 }
 
 /// The file from `written` on.
+#[derive(Debug)]
 struct Version {
     written: Millis,
     lives: Vec<KeyLife>,
 }
 
+#[derive(Debug)]
 struct Replica {
     /// Its clock shows so much beyond the true time, since when; it may jump.
     clock: Vec<(Millis, Millis)>,
@@ -112,8 +113,8 @@ impl Clocks {
     }
 }
 
-impl<'a> World<'a> {
-    pub(crate) fn draw(draws: &mut Draws, rules: &'a Rules) -> Self {
+impl World {
+    pub(crate) fn draw(draws: &mut Draws) -> Self {
         let clocks = Clocks::draw(draws);
         let policy = policy(draws, clocks.apart);
         let first = KeyLife {
@@ -123,8 +124,7 @@ impl<'a> World<'a> {
             exp: None,
         };
         let versions = vec![Version { written: START - 2 * MINUTE, lives: vec![first] }];
-        let mut world =
-            Self { rules, policy, apart: clocks.apart, algorithms: Vec::new(), versions, replicas: Vec::new() };
+        let mut world = Self { policy, apart: clocks.apart, algorithms: Vec::new(), versions, replicas: Vec::new() };
         let runs = runs(draws, clocks, &policy);
         let span = START..runs.last().map_or(START, |(when, _)| *when) + policy.lead.num_milliseconds() + HOUR;
         world.algorithms = (0..draws.below(4))
@@ -166,12 +166,12 @@ impl<'a> World<'a> {
             Task::RetireUnused => return self.retire_unused(lives, now),
             Task::Import(ahead, algorithm) => {
                 let nbf = rotation::whole_second(now + TimeDelta::milliseconds(ahead));
-                (self.rules.admit)(&lives, &policy, nbf, now).ok()?;
+                rotation::check_new_key(&lives, &policy, nbf, now).ok()?;
                 lives.push(KeyLife { kid: self.new_kid("i", when), algorithm, nbf, exp: None });
                 lives.sort_by_key(|life| life.nbf);
             }
         }
-        let step = (self.rules.plan)(&lives, &policy, now).expect("a policy that fits");
+        let step = rotation::plan(&lives, &policy, now).expect("a policy that fits");
         if step.is_nothing() && matches!(run.task, Task::Rotate) {
             return None;
         }
@@ -182,7 +182,7 @@ impl<'a> World<'a> {
     fn retire_unused(&self, mut lives: Vec<KeyLife>, now: DateTime<Utc>) -> Option<Vec<KeyLife>> {
         let reached = now + TimeDelta::milliseconds(self.apart + RELOAD);
         let kid = lives.last().filter(|life| life.nbf > reached)?.kid.clone();
-        let released = (self.rules.retire)(&lives, &kid, now).expect("it is there").released;
+        let released = rotation::retire(&lives, &kid, now).expect("it is there").released;
         lives.retain(|life| life.kid != kid);
         lives.iter_mut().filter(|life| Some(&life.kid) == released.as_ref()).for_each(|life| life.exp = None);
         Some(lives)
@@ -204,7 +204,7 @@ impl<'a> World<'a> {
     }
 
     fn new_kid(&self, kind: &str, when: Millis) -> String {
-        format!("{kind}{} of {}", self.versions.len(), show(when))
+        format!("{kind}{} of {}", self.versions.len(), at(when))
     }
 
     fn policy_at(&self, when: Millis) -> RotationPolicy {
@@ -245,9 +245,9 @@ impl<'a> World<'a> {
             _ => START + draws.below(last - START),
         };
         let (lives, now) = (self.lives(replica, issued), self.clock(replica, issued));
-        let signing = (self.rules.signing)(lives, now);
+        let signing = rotation::signing(lives, now);
         let kid = signing.map(|index| lives[index].kid.clone());
-        let kid = kid.ok_or_else(|| format!("replica {replica} has no key that signs at {}", show(issued)))?;
+        let kid = kid.ok_or_else(|| format!("replica {replica} has no key that signs at {}", at(issued)))?;
         let refused_from =
             (now.timestamp() + self.policy.token_ttl.num_seconds()) * SECOND + rotation::LEEWAY.num_milliseconds();
         Ok(Token { kid, replica, issued, refused_from })
@@ -260,7 +260,7 @@ impl<'a> World<'a> {
         let states = rotation::states(lives, now);
         let visible = lives.iter().zip(states).filter(|(_, state)| *state != KeyState::Gone);
         let kids = visible.map(|(life, _)| life.kid.clone()).collect();
-        let max_age = (self.rules.max_age)(lives, self.policy.lead, now).num_seconds() * SECOND;
+        let max_age = rotation::max_age(lives, self.policy.lead, now).num_seconds() * SECOND;
         Fetched { when, replica, kids, fresh_until: when + max_age }
     }
 
@@ -327,32 +327,6 @@ fn import(draws: &mut Draws, clocks: Clocks, policy: &RotationPolicy) -> Task {
     Task::Import(ahead, draws.one_of(&SIGNED_WITH))
 }
 
-fn at(when: Millis) -> DateTime<Utc> {
+pub(crate) fn at(when: Millis) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::milliseconds(when)
-}
-
-/// Seconds since the rotator's first run.
-pub(crate) fn show(when: Millis) -> String {
-    format!("{:.3} s", (when - START) as f64 / 1e3)
-}
-
-impl fmt::Display for World<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RotationPolicy { every, lead, token_ttl, .. } = self.policy;
-        writeln!(f, "a key every {every}, a lead of {lead}, tokens for {token_ttl}")?;
-        for version in &self.versions {
-            writeln!(f, "written at {}:", show(version.written))?;
-            for life in &version.lives {
-                let exp = life.exp.map_or("–".into(), |exp| show(exp.timestamp_millis()));
-                let nbf = show(life.nbf.timestamp_millis());
-                writeln!(f, "  {} {}: signs from {nbf}, visible until {exp}", life.kid, life.algorithm)?;
-            }
-        }
-        for (number, replica) in self.replicas.iter().enumerate() {
-            let clock: Vec<_> = replica.clock.iter().map(|(since, fast)| (show(*since.max(&START)), fast)).collect();
-            let read: Vec<_> = replica.read.iter().map(|&read| show(read)).collect();
-            writeln!(f, "replica {number}: clock fast by (since, ms) {clock:?}, read each version at {read:?}")?;
-        }
-        Ok(())
-    }
 }

@@ -6,20 +6,22 @@ use futures_util::future::join_all;
 use wxmint_redis_link::scan::{Place, Slots, Step};
 use wxmint_redis_link::{Confirm, Link, Script};
 
+use super::confirmed::outcomes;
 use super::support::{FAST, PATIENCE, RedisCluster, Shape, Writer, is_there, link, link_with, until, write};
 
-static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('EXISTS', KEYS[1], KEYS[2])"));
+/// The example of README.md.
+#[path = "../../examples/confirmed.rs"]
+#[expect(dead_code, reason = "its `main` is not called")]
+mod example;
 
-/// Without replicas, so that nothing is confirmed.
-async fn bare(options: &[&str]) -> RedisCluster {
-    let options = options.iter().map(|&option| option.to_owned()).collect();
-    RedisCluster::of(Shape { replicas: 0, options, ..Shape::default() }).await
-}
+static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('EXISTS', KEYS[1], KEYS[2])"));
 
 #[tokio::test(flavor = "local")]
 async fn calls_follow_primaries_that_are_replaced_killed_or_frozen_and_no_confirmed_write_is_lost() {
     let mut cluster = RedisCluster::start().await;
-    let writer = Writer::start(&link(&cluster.url()), |number| format!("key-{number}"));
+    example::pay(&cluster.url()).await.expect("confirmed");
+    assert_eq!(is_there(&link(&cluster.url()), "order:7").await, Ok(true));
+    let writer = Writer::start(link(&cluster.url()));
     writer.is_served().await;
     cluster.fail_over_to(cluster.replicas_of(0)[0]).await;
     writer.is_served().await;
@@ -35,33 +37,43 @@ async fn calls_follow_primaries_that_are_replaced_killed_or_frozen_and_no_confir
     cluster.whole().await;
     writer.is_served().await;
     assert!(writer.loses_nothing().await > 0, "while nobody has the slots, writes are refused");
+    succeeds_as_soon_as_another_has_taken_over(&cluster).await;
 }
 
-#[tokio::test(flavor = "local")]
-async fn a_call_for_a_frozen_primary_succeeds_as_soon_as_another_has_taken_over() {
-    let cluster = RedisCluster::start().await;
+/// A call for a frozen primary.
+async fn succeeds_as_soon_as_another_has_taken_over(cluster: &RedisCluster) {
     let link = link(&cluster.url());
-    let slot = cluster.slot_at(0);
+    let primary = cluster.primaries()[0];
+    let slot = cluster.slot_at(primary);
     let key = (0..).map(|n| format!("key-{n}")).find(|key| cluster.slot(key) == slot + 7).expect("a key");
     write(&link, &key).await.expect("answered");
-    cluster.freeze(0);
+    cluster.freeze(primary);
     let began = Instant::now();
     write(&link, &key).await.expect_err("nobody has taken over");
     assert!(began.elapsed() < FAST, "{:?}", began.elapsed());
-    let successor = cluster.successor(slot, 0).await;
+    let successor = cluster.successor(slot, primary).await;
     let began = Instant::now();
     until("answered", PATIENCE, async || write(&link, &key).await.is_ok()).await;
     assert!(began.elapsed() < FAST, "{:?} after the failover", began.elapsed());
     assert!(cluster.node(successor).command::<bool>(&["EXISTS", &key]));
-    cluster.thaw(0);
+    cluster.thaw(primary);
+}
+
+#[tokio::test(flavor = "local")]
+async fn without_replicas_none_is_waited_for_and_calls_find_their_keys_while_slots_move_and_primaries_are_lost() {
+    let options = ["--cluster-require-full-coverage", "no"].map(str::to_owned).to_vec();
+    let cluster = RedisCluster::of(Shape { replicas: 0, options, ..Shape::default() }).await;
+    let links = [Confirm::Auto, Confirm::Replicas(1)].map(|confirm| link_with(&cluster.url(), confirm));
+    assert_eq!(outcomes(&links).await, [true, false], "nobody could take over");
+    let [link, _] = &links;
+    a_walk_finds_each_key_of_three_primaries_and_ends_when_slots_move(&cluster, link).await;
+    while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are(&cluster, link).await;
+    while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answered(cluster, link).await;
 }
 
 /// MOVED, ASK and TRYAGAIN.
-#[tokio::test(flavor = "local")]
-async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are() {
-    let cluster = bare(&[]).await;
-    let link = link_with(&cluster.url(), Confirm::Replicas(0));
-    write(&link, "{tag}here").await.expect("answered");
+async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are(cluster: &RedisCluster, link: &Link) {
+    write(link, "{tag}here").await.expect("answered");
     let slot = cluster.slot("{tag}");
     let from = cluster.primary_of(slot).expect("an owner");
     let to = (from + 1) % 3;
@@ -69,8 +81,8 @@ async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are() {
     let moved = |node| errors(node).lines().find(|line| line.starts_with("errorstat_MOVED")).map(str::to_owned);
 
     cluster.begin_move(slot, from, to);
-    assert_eq!(is_there(&link, "{tag}here").await, Ok(true));
-    write(&link, "{tag}new").await.expect("the new owner takes it");
+    assert_eq!(is_there(link, "{tag}here").await, Ok(true));
+    write(link, "{tag}new").await.expect("the new owner takes it");
     assert!(errors(from).contains("errorstat_ASK") && cluster.node(to).calls().contains_key("asking"));
     let count = link.run::<u8>("count", COUNT.on(&["{tag}here", "{tag}new"]));
     let move_on = async {
@@ -79,20 +91,20 @@ async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are() {
     };
     assert_eq!(tokio::join!(count, move_on).0, Ok(2), "each of the two had one of them");
     cluster.end_move(slot, to);
-    assert_eq!(is_there(&link, "{tag}here").await, Ok(true));
+    assert_eq!(is_there(link, "{tag}here").await, Ok(true));
     assert!(errors(from).contains("errorstat_MOVED"));
     until("the new owner is asked at once", PATIENCE, async || {
         let before = moved(from);
-        assert_eq!(is_there(&link, "{tag}here").await, Ok(true));
+        assert_eq!(is_there(link, "{tag}here").await, Ok(true));
         moved(from) == before
     })
     .await;
 }
 
-#[tokio::test(flavor = "local")]
-async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answered() {
-    let mut cluster = bare(&["--cluster-require-full-coverage", "no"]).await;
-    let link = link_with(&cluster.url(), Confirm::Replicas(0));
+async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answered(
+    mut cluster: RedisCluster,
+    link: &Link,
+) {
     let keys: Vec<_> = (0..30).map(|number| format!("key-{number}")).collect();
     let lost = |key: &String| cluster.slot(key) <= 5460;
     let (lost, others): (Vec<_>, Vec<_>) = keys.iter().partition(|&key| lost(key));
@@ -105,7 +117,7 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
     };
     for how in ["killed", "frozen", "without its slots"] {
         until("all are answered", PATIENCE, async || {
-            join_all(keys.iter().map(|key| write(&link, key))).await.iter().all(Result::is_ok)
+            join_all(keys.iter().map(|key| write(link, key))).await.iter().all(Result::is_ok)
         })
         .await;
         match how {
@@ -115,7 +127,7 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
         }
         for _ in 0..3 {
             let began = Instant::now();
-            let [refused, answered] = [&lost, &others].map(|keys| join_all(keys.iter().map(|key| write(&link, key))));
+            let [refused, answered] = [&lost, &others].map(|keys| join_all(keys.iter().map(|key| write(link, key))));
             let (refused, answered) = tokio::join!(refused, answered);
             assert!(began.elapsed() < FAST, "{how}: {:?}", began.elapsed());
             assert!(
@@ -130,7 +142,7 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
         }
     }
     until("all are answered", PATIENCE, async || {
-        join_all(keys.iter().map(|key| write(&link, key))).await.iter().all(Result::is_ok)
+        join_all(keys.iter().map(|key| write(link, key))).await.iter().all(Result::is_ok)
     })
     .await;
 }
@@ -150,24 +162,22 @@ async fn walk(link: &Link, slots: Slots, mut meanwhile: impl FnMut(usize)) -> Op
     Some(found)
 }
 
-#[tokio::test(flavor = "local")]
-async fn a_walk_finds_each_key_of_three_primaries_and_ends_when_slots_move() {
-    let cluster = bare(&[]).await;
-    let link = link_with(&cluster.url(), Confirm::Replicas(0));
+async fn a_walk_finds_each_key_of_three_primaries_and_ends_when_slots_move(cluster: &RedisCluster, link: &Link) {
     let keys: BTreeSet<_> = (0..5000).map(|number| format!("key-{number}")).collect();
     for some in keys.iter().collect::<Vec<_>>().chunks(250) {
-        assert!(join_all(some.iter().map(|key| write(&link, key))).await.iter().all(Result::is_ok));
+        assert!(join_all(some.iter().map(|key| write(link, key))).await.iter().all(Result::is_ok));
     }
-    write(&link, "another").await.expect("answered");
-    assert_eq!(walk(&link, Slots::AtRest, |_| {}).await.as_ref(), Some(&keys));
+    write(link, "another").await.expect("answered");
+    assert_eq!(walk(link, Slots::AtRest, |_| {}).await.as_ref(), Some(&keys));
     let slot = cluster.slot_at(0);
     let moves = |page| {
         if page == 1 {
             cluster.move_slot(slot, 1);
         }
     };
-    assert_eq!(walk(&link, Slots::MayBeMoving, moves).await, None, "keys may have gone where the walk has been");
+    assert_eq!(walk(link, Slots::MayBeMoving, moves).await, None, "keys may have gone where the walk has been");
     cluster.begin_move(slot, 1, 0);
-    assert_eq!(walk(&link, Slots::AtRest, |_| {}).await, None, "a key may be on its way");
-    assert_eq!(walk(&link, Slots::MayBeMoving, |_| {}).await, Some(keys));
+    assert_eq!(walk(link, Slots::AtRest, |_| {}).await, None, "a key may be on its way");
+    assert_eq!(walk(link, Slots::MayBeMoving, |_| {}).await, Some(keys));
+    cluster.end_move(slot, 0);
 }

@@ -1,14 +1,14 @@
 //! A confirmed write is answered once every replica has it that could take over, by the word of those who decide that.
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 
 use tokio::time::Instant;
 use wxmint_redis_link::{Confirm, Link};
 
-use super::support::{FAST, PATIENCE, RedisCluster, RedisServer, Sentinel, Shape, confirmed, link, link_with, until};
+use super::support::{FAST, PATIENCE, RedisCluster, RedisServer, Sentinel, confirmed, link, link_with, until};
 
 /// Whether a write is confirmed by each of the links.
-async fn outcomes<const N: usize>(links: &[Rc<Link>; N]) -> [bool; N] {
+pub(super) async fn outcomes<const N: usize>(links: &[Rc<Link>; N]) -> [bool; N] {
     let mut outcomes = [false; N];
     for (outcome, link) in outcomes.iter_mut().zip(links) {
         let began = Instant::now();
@@ -44,13 +44,6 @@ async fn so_many_replicas_confirm_as_are_asked_for_or_all_that_one_server_names(
 }
 
 #[tokio::test(flavor = "local")]
-async fn in_a_cluster_without_replicas_nobody_could_take_over_and_none_is_waited_for_unless_it_is_asked_for() {
-    let cluster = RedisCluster::of(Shape { replicas: 0, ..Shape::default() }).await;
-    let links = [Confirm::Auto, Confirm::Replicas(1)].map(|confirm| link_with(&cluster.url(), confirm));
-    assert_eq!(outcomes(&links).await, [true, false]);
-}
-
-#[tokio::test(flavor = "local")]
 async fn a_replica_that_is_still_copying_is_not_waited_for_unless_it_is_asked_for() {
     let options = ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "3600"].map(str::to_owned);
     let server = RedisServer::start(&options, "").await;
@@ -66,12 +59,15 @@ async fn a_replica_that_is_still_copying_is_not_waited_for_unless_it_is_asked_fo
     are_confirmed(&links, [true; 2]).await;
 }
 
+/// Longer than a test waits, in milliseconds.
+const A_MINUTE: &str = "60000";
+
 /// Those who decide who takes over, and what they know of one replica.
 trait Deciders {
     /// Whether all of them, or some, hold the replica for dead.
     fn hold_for_dead(&self) -> (bool, bool);
-    /// A replica may say nothing for so long before they hold it for dead.
-    fn notice_after(&self, silence: Duration);
+    /// A replica may say nothing for so many milliseconds before they hold it for dead.
+    fn notice_after(&self, silence: &str);
     fn replica(&self) -> &RedisServer;
 }
 
@@ -80,11 +76,9 @@ impl Deciders for Sentinel {
         self.hold_down(1)
     }
 
-    fn notice_after(&self, silence: Duration) {
-        let silence = silence.as_millis().to_string();
-        (0..3).for_each(|number| {
-            self.sentinel(number).command(&["SENTINEL", "SET", "wxmint", "down-after-milliseconds", &silence])
-        });
+    fn notice_after(&self, silence: &str) {
+        let set = ["SENTINEL", "SET", "wxmint", "down-after-milliseconds", silence];
+        (0..3).for_each(|number| self.sentinel(number).command(&set));
     }
 
     fn replica(&self) -> &RedisServer {
@@ -98,9 +92,8 @@ impl Deciders for RedisCluster {
         self.hold_failed(3)
     }
 
-    fn notice_after(&self, silence: Duration) {
-        let silence = silence.as_millis().to_string();
-        (0..3).for_each(|node| self.node(node).command(&["CONFIG", "SET", "cluster-node-timeout", &silence]));
+    fn notice_after(&self, silence: &str) {
+        (0..3).for_each(|node| self.node(node).command(&["CONFIG", "SET", "cluster-node-timeout", silence]));
     }
 
     fn replica(&self) -> &RedisServer {
@@ -108,18 +101,24 @@ impl Deciders for RedisCluster {
     }
 }
 
-/// Writes to `key` wait for a frozen replica until the deciders have noticed, and again when it is back.
-async fn is_waited_for_until_it_is_noticed(deciders: impl Deciders, link: Rc<Link>, key: &str) {
-    until("confirmed", PATIENCE, async || confirmed(&link, key).await.is_ok()).await;
-    deciders.notice_after(6 * PATIENCE);
+/// Writes to `key` wait for a frozen replica until the deciders have noticed, and again when it is back. A write to
+/// `other`, which has another primary, does not.
+async fn is_waited_for_until_it_is_noticed(deciders: &impl Deciders, link: &Link, key: &str, other: Option<&str>) {
+    until("confirmed", PATIENCE, async || confirmed(link, key).await.is_ok()).await;
+    deciders.notice_after(A_MINUTE);
     deciders.replica().freeze();
     let began = Instant::now();
-    confirmed(&link, key).await.expect_err("who has not been noticed could take over");
+    confirmed(link, key).await.expect_err("who has not been noticed could take over");
     assert!(began.elapsed() < FAST, "{:?}", began.elapsed());
-    deciders.notice_after(Duration::from_secs(1));
+    if let Some(other) = other {
+        confirmed(link, other).await.expect("its own replica answers");
+        confirmed(link, key).await.expect_err("the replica is still frozen");
+        confirmed(link, other).await.expect("its own replica answers");
+    }
+    deciders.notice_after("1000");
     until("all have noticed", 3 * PATIENCE, async || {
         let (noticed, _) = deciders.hold_for_dead();
-        let outcome = confirmed(&link, key).await;
+        let outcome = confirmed(link, key).await;
         let (_, some) = deciders.hold_for_dead();
         assert!(some || outcome.is_err(), "who has not been noticed could take over");
         // Its primary takes it for alive a second longer.
@@ -128,61 +127,48 @@ async fn is_waited_for_until_it_is_noticed(deciders: impl Deciders, link: Rc<Lin
     .await;
     deciders.replica().thaw();
     until("it is not held for dead", PATIENCE, async || deciders.hold_for_dead() == (false, false)).await;
-    deciders.notice_after(6 * PATIENCE);
+    deciders.notice_after(A_MINUTE);
     deciders.replica().freeze();
-    until("it is back, and is waited for", PATIENCE, async || confirmed(&link, key).await.is_err()).await;
+    until("it is back, and is waited for", PATIENCE, async || confirmed(link, key).await.is_err()).await;
     deciders.replica().thaw();
-    until("confirmed again", PATIENCE, async || confirmed(&link, key).await.is_ok()).await;
+    until("confirmed again", PATIENCE, async || confirmed(link, key).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "local")]
 async fn a_frozen_replica_is_waited_for_until_the_sentinels_hold_it_for_dead() {
     let redis = Sentinel::of(1, &[]).await;
-    let link = link(&redis.url());
-    is_waited_for_until_it_is_noticed(redis, link, "key").await;
+    is_waited_for_until_it_is_noticed(&redis, &link(&redis.url()), "key", None).await;
 }
 
 #[tokio::test(flavor = "local")]
-async fn a_frozen_replica_is_waited_for_until_the_other_primaries_hold_it_for_dead() {
+async fn a_replica_that_is_frozen_or_just_back_is_waited_for_until_the_other_primaries_hold_it_for_dead() {
     let cluster = RedisCluster::start().await;
-    let (link, key) = (link(&cluster.url()), key_at(&cluster, 0));
-    is_waited_for_until_it_is_noticed(cluster, link, &key).await;
-}
-
-#[tokio::test(flavor = "local")]
-async fn a_write_is_confirmed_at_its_own_primary_whatever_becomes_of_other_replicas() {
-    let shape = Shape { node_timeout: Duration::from_secs(60), ..Shape::default() };
-    let cluster = RedisCluster::of(shape).await;
-    let (link, keys) = (link(&cluster.url()), [0, 1].map(|node| key_at(&cluster, node)));
-    cluster.freeze(3);
-    confirmed(&link, &keys[1]).await.expect("the replica of node 1 answers");
-    confirmed(&link, &keys[0]).await.expect_err("the replica of node 0 is frozen");
-    confirmed(&link, &keys[1]).await.expect("the replica of node 1 answers");
-    cluster.thaw(3);
-    until("confirmed", PATIENCE, async || confirmed(&link, &keys[0]).await.is_ok()).await;
+    let (link, [key, other]) = (link(&cluster.url()), [0, 1].map(|node| key_at(&cluster, node)));
+    is_waited_for_until_it_is_noticed(&cluster, &link, &key, Some(&other)).await;
+    has_just_come_back(cluster, &link, &key).await;
 }
 
 /// A primary that comes back copies all the data of its successor, follows it, and then loses its link. It could take
 /// over again, and the other primaries have not heard yet that it has data.
-#[tokio::test(flavor = "local")]
-async fn a_replica_that_has_just_come_back_to_a_cluster_is_waited_for() {
+async fn has_just_come_back(mut cluster: RedisCluster, link: &Link, key: &str) {
     // It copies all, because the backlog is too short for less, and a second late: by then the others have heard that
     // it is back and has nothing. They hear of it again within half of the time-out.
-    let options = ["--repl-backlog-size", "16384", "--repl-diskless-sync-delay", "1"].map(str::to_owned).to_vec();
-    let shape = Shape { node_timeout: Duration::from_secs(3), options, ..Shape::default() };
-    let mut cluster = RedisCluster::of(shape).await;
-    let (link, key, slot) = (link(&cluster.url()), key_at(&cluster, 0), cluster.slot_at(0));
+    let slowly = "CONFIG SET cluster-node-timeout 3000 repl-backlog-size 16384 repl-diskless-sync-delay 1";
+    let slowly: Vec<_> = slowly.split(' ').collect();
+    (0..cluster.nodes()).for_each(|node| cluster.node(node).command(&slowly));
+    let slot = cluster.slot_at(0);
     cluster.kill(0);
     let successor = cluster.successor(slot, 0).await;
-    until("the successor serves alone", PATIENCE, async || confirmed(&link, &key).await.is_ok()).await;
-    cluster.node(successor).command::<()>(&["SET", &key, &"a".repeat(100_000)]);
+    until("the successor serves alone", PATIENCE, async || confirmed(link, key).await.is_ok()).await;
+    cluster.node(successor).command::<()>(&["SET", key, &"a".repeat(100_000)]);
     cluster.start_again(0).await;
+    cluster.node(0).command::<()>(&slowly);
     cluster.whole().await;
     cluster.freeze(0);
     cluster.node(successor).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
-    confirmed(&link, &key).await.expect_err("it could take over");
+    confirmed(link, key).await.expect_err("it could take over");
     cluster.thaw(0);
-    until("confirmed", PATIENCE, async || confirmed(&link, &key).await.is_ok()).await;
+    until("confirmed", PATIENCE, async || confirmed(link, key).await.is_ok()).await;
 }
 
 /// A key that this primary has.

@@ -5,7 +5,6 @@
 
 mod cluster;
 mod confirmed;
-mod example;
 mod one;
 mod sentinel;
 mod support;

