@@ -13,6 +13,7 @@
 //!      │◀──────── token ───│                  │                   │
 //! ```
 
+mod backend;
 mod bind;
 mod binder;
 mod date;
@@ -112,7 +113,11 @@ impl LoginWorker {
             return Err(LoginError::UnionIdMissing);
         }
         let candidate = self.identify(&arrival, request.identity, attempt).await?;
-        let bound = self.bind(&arrival, candidate, attempt, trail, now).await?;
+        // A person who is bound costs no call.
+        let bound = match arrival.settled().filter(|_| candidate.is_none()) {
+            Some(bound) => bound.clone(),
+            None => self.bind(&arrival, candidate, attempt, trail, now).await?,
+        };
         let extra = self.allow(&bound).await?;
 
         if arrival.kept_for != Some(bound.generation) {

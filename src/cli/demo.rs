@@ -21,7 +21,8 @@ use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
 use super::{Failure, output::announce, random, serve::init_log, simulator};
-use crate::issuer::{self, InDemo, Issuer, Routes, door::Doors};
+use crate::issuer::door::{Doors, OpenDoor};
+use crate::issuer::{self, InDemo, Issuer, Routes};
 use crate::settings::{AppsSource, Settings, SidecarSettings};
 use crate::{clock::now, login::Operator, sidecar};
 
@@ -69,7 +70,7 @@ fn start(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let (app, longest) = (DEMO_APPS[0].parse().map_err(Failure::unfinished)?, settings.token_ttl);
     let mut issuer = Issuer::new(settings, keys.check()?, vault()?, doors)?;
     for (row, open) in doors.iter().filter_map(|row| Some((row, row.in_demo?))) {
-        issuer = issuer.with_door(row, open(&address, &app, longest).map_err(Failure::unfinished)?);
+        issuer.doors.push(OpenDoor { row, door: open(&address, &app, longest).map_err(Failure::unfinished)? });
     }
     run_to_end(async {
         let stop = stop_signal()?;

@@ -10,10 +10,10 @@ use wxmint_keys::token::{Minter, RequestSigner};
 use wxmint_keys::{KeyRing, KeySet, vault::Vault};
 use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
-use wxmint_upstream::{HttpClientError, Tls};
+use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
-use super::door::{Door, DoorRow, Doors, OpenDoor};
+use super::door::Doors;
 use super::named::{Named, load_keys, load_vault};
 use super::{caller, examine::unusable_keys, feed_pages::FeedPages, start_error::IssuerStartError, state::Issuer};
 use crate::accounts::{Accounts, Auto, ServiceAccounts};
@@ -82,20 +82,9 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// With a door that no settings open: the demo has such doors.
-    pub fn with_door(mut self, row: &'static DoorRow, door: Arc<dyn Door>) -> Self {
-        self.doors.push(OpenDoor { row, door });
-        self
-    }
-
     /// The store in memory, whose content the demo shows. It stays empty if the settings name another store.
     pub fn memory(&self) -> RedisAccess {
         self.memory.clone()
-    }
-
-    /// The keys in use.
-    pub fn keys(&self) -> Arc<KeyRing> {
-        Arc::clone(&self.keys)
     }
 
     /// Opens a new connection to the store.
@@ -126,17 +115,13 @@ impl Issuer {
         })
     }
 
-    fn wechat(&self) -> Result<WeChat, HttpClientError> {
-        let Settings { wechat_url, wechat_proxy, .. } = &self.settings;
-        WeChat::new(wechat_url, wechat_proxy.as_ref(), &self.tls, self.workers, self.metrics.clone())
-    }
-
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
     pub(crate) fn login_worker(&self) -> Result<LoginWorker, IssuerStartError> {
+        let Settings { wechat_url, wechat_proxy, .. } = &self.settings;
         Ok(LoginWorker {
             apps: Arc::clone(&self.apps),
-            wechat: self.wechat()?,
+            wechat: WeChat::new(wechat_url, wechat_proxy.as_ref(), &self.tls, self.workers, self.metrics.clone())?,
             store: self.store(),
             vault: Arc::clone(&self.vault),
             accounts: self.accounts()?,

@@ -127,11 +127,6 @@ impl Issuer {
             None => Finding::ok("user_ids", found),
         }
     }
-
-    /// How many users the users file has, if they come from one.
-    pub fn users(&self) -> Option<usize> {
-        self.users.as_ref().map(|(_, users)| users.count())
-    }
 }
 
 fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {

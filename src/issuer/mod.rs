@@ -3,6 +3,7 @@
 mod build;
 mod caller;
 mod check_files;
+mod counted;
 mod cross_origin;
 pub(crate) mod declared;
 pub mod door;

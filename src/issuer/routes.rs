@@ -1,19 +1,17 @@
 //! All routes on one screen.
 
-use std::{rc::Rc, sync::OnceLock, time::Instant};
+use std::sync::OnceLock;
 
-use actix_web::dev::{HttpServiceFactory, Service};
-use actix_web::{HttpResponse, Resource, http::header::LOCATION, web::ServiceConfig};
+use actix_web::{HttpResponse, http::header::LOCATION, web::ServiceConfig};
 use utoipa::OpenApi;
 use utoipa::openapi::{self, RefOr, schema::Schema};
 use wxmint_findings::Finding;
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::viewer::{self, Description};
-use wxmint_http::{Problem, ProblemDocument, readable};
-use wxmint_telemetry::Metrics;
+use wxmint_http::{ProblemDocument, readable};
+use wxmint_telemetry::{Metrics, RouteMetrics};
 
-use super::check_files::check_files;
 use super::declared::{
     ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, PLACE, SECURITY, STORE, TOKEN, WECHAT,
 };
@@ -22,6 +20,7 @@ use super::{
     Issuer, IssuerStartError, cross_origin, leave_routes as leave, login_route, metadata, revocations,
     session_key_routes as session_key,
 };
+use super::{check_files::check_files, counted::counted};
 use crate::settings::Settings;
 
 const ROOT: &str = "/";
@@ -97,7 +96,7 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
     move |config| {
         let service = |routes: &Routes, of: &'static str, at: &str| {
             let resource = routes.resource(of, at);
-            counted(metrics, of, cross_origin::with_preflight(issuer, of, resource))
+            counted(counter(metrics, of), cross_origin::with_preflight(issuer, of, resource))
         };
         for path in &settings.login_paths {
             config.service(service(&ROUTES, LOGIN, path));
@@ -119,7 +118,7 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
         // Leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
         let root = async || HttpResponse::TemporaryRedirect().insert_header((LOCATION, "docs/")).finish();
         config
-            .service(counted(metrics, OAUTH_SERVER, oauth_server))
+            .service(counted(counter(metrics, OAUTH_SERVER), oauth_server))
             .service(readable(ROOT, root))
             .configure(viewer::routes);
     }
@@ -146,27 +145,12 @@ fn is_free(path: &str, doors: Doors) -> bool {
     !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
 }
 
-/// Counts the answers of a resource by outcome. Those that wait for other services are timed; the login has a histogram
-/// of its own, and one label on all its paths.
-fn counted(metrics: &Metrics, path: &'static str, resource: Resource) -> impl HttpServiceFactory + use<> {
-    let route = metrics.route(path);
+/// The counter of a resource's answers. Those that wait for other services are timed; the login has a histogram of its
+/// own, and one label on all its paths.
+fn counter(metrics: &Metrics, path: &'static str) -> RouteMetrics {
     let is_document = path == OAUTH_SERVER || ROUTES.0.iter().any(|row| row.path == path && row.methods == READ);
-    let route = Rc::new(if path == LOGIN || is_document { route } else { route.timed() });
-    resource.wrap_fn(move |request, service| {
-        let (route, begun, answering) = (Rc::clone(&route), Instant::now(), service.call(request));
-        async move {
-            let answer = answering.await?;
-            route.answered(outcome(answer.response()), begun);
-            Ok(answer)
-        }
-    })
-}
-
-fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
-    if answer.status().as_u16() < 400 {
-        return "ok";
-    }
-    Problem::of(answer).map_or(ProblemCode::InternalError.as_str(), Problem::label)
+    let route = metrics.route(path);
+    if path == LOGIN || is_document { route } else { route.timed() }
 }
 
 #[cfg(test)]

@@ -68,9 +68,9 @@ pub async fn run(
     let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
     let description = web::Data::new(routes::description(&issuer));
     let app = move || {
-        let worker = IssuerWorker::new(&public_issuer).expect(MADE_ONCE);
+        let (issuer, login) = (Arc::clone(&public_issuer), public_issuer.login_worker().expect(MADE_ONCE));
         App::new()
-            .app_data(web::Data::new(worker))
+            .app_data(web::Data::new(IssuerWorker { issuer, login }))
             .app_data(description.clone())
             .app_data(public_issuer.proxies.clone())
             .app_data(LogAddresses(public_issuer.settings.log_addresses))

@@ -12,7 +12,7 @@ use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
 use super::door::{Doors, OpenDoor};
-use super::{feed_pages::FeedPages, start_error::IssuerStartError};
+use super::feed_pages::FeedPages;
 use crate::login::{LoginWorker, UserIds};
 use crate::{
     accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps, secret_files::WatchedFile, settings::Settings,
@@ -29,7 +29,7 @@ pub struct Issuer {
     /// The secrets of operators, and their file. Without them the admin listener has no paths about users.
     pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
     /// The users, if they come from a file.
-    pub(super) users: Option<(WatchedFile, FileAccounts)>,
+    pub(crate) users: Option<(WatchedFile, FileAccounts)>,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
     pub(super) workers: u32,
@@ -52,10 +52,4 @@ pub struct Issuer {
 pub(crate) struct IssuerWorker {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) login: LoginWorker,
-}
-
-impl IssuerWorker {
-    pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, IssuerStartError> {
-        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login_worker()? })
-    }
 }

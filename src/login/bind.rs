@@ -2,17 +2,15 @@
 //! new one.
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{Person, Phone, PhoneCode, UnionId, UserId, is_code_of_wechat};
-use wxmint_keys::token::ExtraClaims;
-use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, LimitKey, Meter, Ticket, TicketHolder, short_digest};
+use wxmint_ids::{Person, UserId};
+use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
 
 use super::operator::release_unionid;
-use super::{Arrival, Binder, FreePlace, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator};
-use super::{SettledState, USERNAME, worker::NAMES};
-use crate::accounts::{LoginCheck, Named, NewUserKey, Password, Username};
+use super::{Arrival, Binder, FreePlace, Link, LoginError, LoginTrail, LoginWorker, Operator, SettledState};
+use crate::accounts::{Named, NewUserKey};
 
 impl LoginWorker {
-    /// Finds or makes the binding. A person who is bound costs no call.
+    /// Finds or makes the binding.
     pub(super) async fn bind(
         &self,
         arrival: &Arrival,
@@ -22,11 +20,6 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Bound, LoginError> {
         let Arrival { person, unionid, state, .. } = arrival;
-        if let (BindingState::Bound(bound), None) = (state, &candidate)
-            && is_settled(bound, unionid.as_ref())
-        {
-            return Ok(bound.clone());
-        }
         let binder = self.binder(person, unionid.as_ref(), attempt);
         let settled = binder.settle(state.clone()).await?;
         let bound = match candidate {
@@ -57,23 +50,6 @@ impl LoginWorker {
             _ => self.link(&binder, &bound).await?,
         }
         Ok(bound)
-    }
-
-    /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the
-    /// account backend does not let log in any more.
-    pub(crate) async fn allow(&self, bound: &Bound) -> Result<ExtraClaims, LoginError> {
-        let user = bound.user.as_str();
-        if bound.blocked {
-            tracing::info!(user, "the user is blocked");
-            return Err(LoginError::Blocked);
-        }
-        match self.accounts.check_login(&bound.user).await? {
-            LoginCheck::Admitted(claims) => Ok(claims),
-            LoginCheck::Refused => {
-                tracing::info!(user, "the account backend does not let this user log in");
-                Err(LoginError::ShutOut)
-            }
-        }
     }
 
     /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted; if that user
@@ -141,13 +117,6 @@ impl LoginWorker {
     }
 }
 
-/// Whether a login without credentials has nothing to decide: [`Binder::link`] would ask the store nothing, and answer
-/// [`Link::Known`].
-pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
-    let is_linked = unionid.is_none_or(|unionid| bound.unionid.as_ref() == Some(unionid));
-    is_linked && !bound.shared && bound.conflict.is_none() && !bound.blocked
-}
-
 /// The idempotency key under which the account backend makes a user. Racing first logins of one unionid have the same
 /// key, and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all
 /// bindings the key is another one, because the backend would return that user again. The key is a hash, which tells
@@ -161,76 +130,11 @@ fn new_user_key(person: &Person, place: &FreePlace<'_>) -> NewUserKey {
     NewUserKey(short_digest(&whose).to_string())
 }
 
-/// Credentials.
-impl LoginWorker {
-    /// Refuses credentials that the account backend does not take: to ignore a password would surprise the client.
-    pub(super) fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
-        let accepts = self.accounts.accepts();
-        match identity {
-            Identity::Password(..) if !accepts.passwords => Err(LoginError::NotAccepted("password")),
-            Identity::Phone(_) if !accepts.phones => Err(LoginError::NotAccepted("phone_code")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess costs a fresh code.
-    pub(super) async fn identify(
-        &self,
-        arrival: &Arrival,
-        identity: Identity,
-        attempt: &AttemptId,
-    ) -> Result<Option<Named>, LoginError> {
-        match identity {
-            Identity::Nothing => Ok(None),
-            Identity::Password(name, password) => {
-                self.check_password(&arrival.person, &name, &password).await.map(Some)
-            }
-            Identity::Phone(code) => {
-                let phone = Box::pin(self.phone_of(&arrival.person, &code, attempt)).await?;
-                self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused).map(Some)
-            }
-        }
-    }
-
-    /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
-    /// wrong password stays counted.
-    async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named, LoginError> {
-        let key = LimitKey::of_person(person, NAMES, digest_of(name));
-        let meter = Meter { key, rate: self.policy.limits.username };
-        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
-        let checked = self.accounts.check_password(name, password).await;
-        if !matches!(checked, Ok(None)) {
-            self.store.uncount(&meter, counted).await?;
-        }
-        match checked? {
-            Some(user) => Ok(Named { user, made: false }),
-            None => Err(LoginError::InvalidCredentials),
-        }
-    }
-
-    /// The phone number that `code` stands for, which must be this person's own.
-    pub(super) async fn phone_of(
-        &self,
-        person: &Person,
-        code: &PhoneCode,
-        attempt: &AttemptId,
-    ) -> Result<Phone, LoginError> {
-        if !is_code_of_wechat(code.as_str()) {
-            return Err(LoginError::PhoneCodeInvalid);
-        }
-        let exchange = async |app: &_, token: &_| self.wechat.phone_number(app, token, code, &person.openid).await;
-        self.by_access_token(&person.app, attempt, exchange).await
-    }
-}
-
-/// Failed passwords are counted by this digest. Names that differ only in case are one name.
-fn digest_of(name: &Username) -> String {
-    short_digest(&name.as_str().to_lowercase()).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use wxmint_ids::UnionId;
 
     use super::*;
 

@@ -92,6 +92,22 @@ pub(super) struct Arrival {
     pub(super) may_be_ended: bool,
 }
 
+impl Arrival {
+    /// The binding, if a login without credentials has nothing to decide: [`Binder::link`] would ask the store nothing,
+    /// and answer [`Link::Known`](super::Link::Known).
+    pub(super) fn settled(&self) -> Option<&Bound> {
+        match &self.state {
+            BindingState::Bound(bound) => Some(bound).filter(|bound| is_settled(bound, self.unionid.as_ref())),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
+    let is_linked = unionid.is_none_or(|unionid| bound.unionid.as_ref() == Some(unionid));
+    is_linked && !bound.shared && bound.conflict.is_none() && !bound.blocked
+}
+
 /// A person who may have a token: the app's, or that of a client.
 pub struct Admitted {
     pub(super) arrival: Arrival,

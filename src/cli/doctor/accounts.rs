@@ -14,7 +14,7 @@ const NOBODY: &str = "wxmint-doctor";
 
 pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Finding {
     let Some(issuer) = issuer else { return Finding::unchecked(NAME, super::unusable_file()) };
-    match (&settings.accounts, issuer.users()) {
+    match (&settings.accounts, issuer.users.as_ref().map(|(_, users)| users.count())) {
         (AccountsSource::Auto, _) => Finding::ok(NAME, said!(auto_first_login_makes_user)),
         (AccountsSource::File(path), Some(0)) if !settings.auto_provision => {
             Finding::warning(NAME, said!(has_no_user, path.display()), said!(run_users_add, path.display()))

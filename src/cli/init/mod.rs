@@ -8,6 +8,7 @@ use std::{io::Write, os::unix::fs::DirBuilderExt};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
+use wxmint_findings::Said;
 use wxmint_keys::{PrivateJwk, StoredKeys};
 use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
@@ -67,21 +68,16 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
         _ = is_new.then(|| fs::remove_dir(&folder));
         return Err(failure);
     }
-    let (place, appid, settings) = (place(&folder, language), &answers.appid, env_file::NAME);
-    print(language.pick([
-        format!("Made in {place}: {KEYS} (signing keys), {VAULT}, {ID_KEY}, {APPS}/{appid} (AppSecret), {settings} (settings)"),
-        format!("已在{place}生成：{KEYS}（签名密钥）、{VAULT}（vault 密钥）、{ID_KEY}（ID 密钥）、{APPS}/{appid}（AppSecret）、{settings}（配置）"),
-    ]));
+    let (place, appid, settings) = (place(&folder), &answers.appid, env_file::NAME);
+    print(language.tell(said!(init_has_made, place, KEYS, VAULT, ID_KEY, APPS, appid, settings)));
     hide_from_git(&folder, language)?;
     introduce(&folder, answers.is_demo(), language);
     Ok(())
 }
 
 /// As it stands in a sentence.
-fn place(folder: &Path, language: Language) -> String {
-    let here = folder == Path::new(".");
-    let path = folder.display();
-    language.pick([path.to_string(), if here { "当前目录".to_owned() } else { format!(" {path} ") }])
+fn place(folder: &Path) -> Said {
+    if folder == Path::new(".") { said!(this_folder) } else { said!(folder_in_sentence, folder.display()) }
 }
 
 /// Before anything is asked or written, so that all files are new or none is. A link that leads nowhere is in the way
@@ -92,16 +88,8 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     if existing.is_empty() {
         return Ok(());
     }
-    let (place, existing) = (place(folder, language), existing.join(", "));
-    Err(Failure::usage(language.pick([
-        format!(
-            "nothing was written, because {place} has these already: {existing}. Name another folder with --dir, or move them \
-             away; a lost key cannot be made again."
-        ),
-        format!(
-            "没有写入任何文件，因为{place}里已有：{existing}。请用 --dir 指定别的目录，或者先移走这些文件；密钥丢失后无法重新生成。"
-        ),
-    ])))
+    let (place, existing) = (place(folder), existing.join(", "));
+    Err(Failure::usage(language.tell(said!(init_finds_these_already, place, existing))))
 }
 
 type Contents = [(String, Zeroizing<Vec<u8>>); 5];
@@ -148,10 +136,7 @@ fn hide_from_git(folder: &Path, language: Language) -> Result<(), Failure> {
         Ok(mut file) => file.write_all(lines.as_bytes())?,
         Err(_) => {
             let (path, secrets) = (path.display(), SECRETS.join(" "));
-            say(language.pick([
-                format!("Check that {path} keeps these out of git: {secrets}"),
-                format!("请检查 {path} 是否让 git 忽略这些文件：{secrets}"),
-            ]));
+            say(language.tell(said!(check_that_git_ignores, path, secrets)));
         }
     }
     Ok(())
@@ -163,9 +148,6 @@ fn introduce(folder: &Path, is_demo: bool, language: Language) {
         false => format!("\n  cd {}", quoted(&folder.to_string_lossy())),
     };
     let before = if is_demo { "wxmint simulator &" } else { "wxmint doctor" };
-    let advice = language.pick([
-        format!("Keep copies of {KEYS}, {VAULT} and {ID_KEY} elsewhere. Next:"),
-        format!("请另外备份 {KEYS}、{VAULT} 和 {ID_KEY}。接下来运行："),
-    ]);
+    let advice = language.tell(said!(keep_copies_of_keys, KEYS, VAULT, ID_KEY));
     print(format_args!("{advice}{enter}\n  {before}\n  wxmint serve"));
 }

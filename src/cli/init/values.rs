@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal, Read, Write, stdin};
 use std::path::{Path, PathBuf};
 use std::{collections::BTreeMap, env, fs::File};
 
+use wxmint_findings::Said;
 use wxmint_ids::AppId;
 use zeroize::Zeroizing;
 
@@ -18,26 +19,11 @@ const REDIS: &str = "WXMINT_REDIS_URL";
 
 /// The variables that are asked for. What is not shown comes last, because Ctrl-C no longer ends a question after it
 /// ([`ask_hidden`]).
-const ASKED: [&str; 4] = [APPID, ISSUER, REDIS, SECRET];
-/// For each of [`ASKED`], in English and in Chinese.
-const QUESTIONS: [[&str; 4]; 2] = [
-    [
-        "AppID of the mini program (mp.weixin.qq.com, 管理 - 开发管理 - 开发设置 - 开发者 ID): ",
-        "URL at which mini programs reach wxmint, for example https://login.example.com: ",
-        "URL of Redis, for example redis://127.0.0.1:6379, or memory: for a trial: ",
-        "AppSecret of the mini program (not shown): ",
-    ],
-    [
-        "小程序的 AppID（mp.weixin.qq.com，管理 - 开发管理 - 开发设置 - 开发者 ID）：",
-        "小程序访问 wxmint 的 URL，例如 https://login.example.com：",
-        "Redis 的地址，例如 redis://127.0.0.1:6379；试用时可填 memory:，wxmint 退出后数据全部丢失：",
-        "小程序的 AppSecret（输入时不显示）：",
-    ],
-];
-const HOW: [&str; 2] = [
-    "Give --appid, --app-secret-file, --issuer and --redis-url, or set the variables; at a terminal wxmint init asks.",
-    "请给出 --appid、--app-secret-file、--issuer 和 --redis-url，或者设置上述变量；在终端里运行 wxmint init 时，它会逐项询问。",
-];
+fn questions() -> [(&'static str, Said); 4] {
+    let [appid, issuer] = [(APPID, said!(init_asks_for_appid)), (ISSUER, said!(init_asks_for_issuer))];
+    [appid, issuer, (REDIS, said!(init_asks_for_redis)), (SECRET, said!(init_asks_for_secret))]
+}
+
 /// The form of an AppID for WeChat itself. That of a simulator may have any form.
 const USUAL_FORM: &str =
     "the AppID that WeChat's console shows: wx and 16 hexadecimal digits; another one is taken with --demo";
@@ -80,7 +66,7 @@ fn faults_of(values: &Values) -> Vec<Fault> {
 
 /// At a terminal it asks until nothing is wrong.
 pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Failure> {
-    let nothing = language.pick(["nothing was written", "没有写入任何文件"]);
+    let nothing = language.tell(said!(nothing_was_written));
     let mut values = given(args)?;
     let files = [("WXMINT_KEYS", KEYS), ("WXMINT_VAULT_KEY_FILE", VAULT), ("WXMINT_ID_KEY_FILE", ID_KEY)];
     values.extend(files.map(|(name, file)| (name, file.to_owned())));
@@ -90,16 +76,16 @@ pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Fail
             return Ok(Answers::of(values));
         }
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
-        let mut questions = ASKED.into_iter().zip(language.pick(QUESTIONS));
-        let asked = questions.find_map(|(name, question)| Some((name, question, fault_of(name)?)));
+        let asked = questions().into_iter().find_map(|(name, question)| Some((name, question, fault_of(name)?)));
         let Some((name, question, fault)) = asked.filter(|_| stdin().is_terminal()) else {
-            let faults = language.tell(&faults);
-            return Err(Failure::usage(format_args!("{nothing}\n\n{faults}\n{}", language.pick(HOW))));
+            let (faults, how) = (language.tell(&faults), language.tell(said!(init_wants_options)));
+            return Err(Failure::usage(format_args!("{nothing}\n\n{faults}\n{how}")));
         };
         if values.contains_key(name) {
             say(language.tell(fault));
         }
-        let typed = if name == SECRET { ask_hidden(question) } else { ask(question).map(Zeroizing::new) };
+        let question = language.tell(question);
+        let typed = if name == SECRET { ask_hidden(&question) } else { ask(&question).map(Zeroizing::new) };
         let typed = typed.map_err(|error| Failure::unfinished(format_args!("{error}; {nothing}")))?;
         values.insert(name, typed.trim().to_owned());
     }

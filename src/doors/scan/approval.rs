@@ -1,13 +1,24 @@
 //! The phone's side: the person looks at what a page asks for, and says yes or no.
 
 use chrono::{DateTime, Utc};
+use wxmint_http::{Problem, ProblemCode};
 use wxmint_ids::ClientId;
 
+use super::MATCH_WRONG;
 use super::clients::{Client, Clients};
 use super::codes::UserCode;
-use super::requests::{DeviceError, TRIES, of_request};
+use super::requests::{TRIES, gone, of_request};
 use super::store::{Approver, Decided, DeviceRequest, FoundDevice, Grant, devices};
 use crate::login::{AT_DOORS, Admitted, Asking, LoginError, LoginRequest, LoginTrail, LoginWorker, new_attempt};
+use crate::refusals::Refusal;
+
+const WRONG_NUMBER: &str =
+    "The number is not the one that the page shows, and the request is spoiled. Scan the page's new code.";
+
+fn not_yours() -> Refusal {
+    let detail = "The request is for the users of another mini program, or the `code` is not of the person whose token was sent.";
+    Problem::new(ProblemCode::Forbidden, detail).into()
+}
 
 /// A phone sends this to approve a request.
 pub(super) struct Approval<'a> {
@@ -31,24 +42,19 @@ impl LoginWorker {
         asking: &Asking,
         code: &str,
         client: &mut Option<ClientId>,
-    ) -> Result<FoundDevice, DeviceError> {
-        let code: &UserCode = &code.parse().map_err(|()| DeviceError::Gone)?;
+    ) -> Result<FoundDevice, Refusal> {
+        let code: &UserCode = &code.parse().map_err(|()| gone())?;
         self.count_call(asking.person(), AT_DOORS).await?;
         let found = devices(&self.store).find_device(code, Some(&asking.person().app)).await?;
-        let found = found.filter(|found| found.approver.is_none()).ok_or(DeviceError::Gone)?;
+        let found = found.filter(|found| found.approver.is_none()).ok_or_else(gone)?;
         *client = Some(found.request.client.clone());
-        if found.request.app == asking.person().app { Ok(found) } else { Err(DeviceError::NotYours) }
+        if found.request.app == asking.person().app { Ok(found) } else { Err(not_yours()) }
     }
 
-    pub(super) async fn deny(
-        &self,
-        asking: &Asking,
-        code: &str,
-        client: &mut Option<ClientId>,
-    ) -> Result<(), DeviceError> {
+    pub(super) async fn deny(&self, asking: &Asking, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
         self.look_at(asking, code, client).await?;
-        let code: &UserCode = &code.parse().map_err(|()| DeviceError::Gone)?;
-        if devices(&self.store).deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }
+        let code: &UserCode = &code.parse().map_err(|()| gone())?;
+        if devices(&self.store).deny_device(code).await? { Ok(()) } else { Err(gone()) }
     }
 
     /// Logs the person in, and grants the token to the page. A person who has approved a request may repeat it, because
@@ -59,43 +65,44 @@ impl LoginWorker {
         clients: &Clients,
         trail: &mut LoginTrail,
         now: DateTime<Utc>,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<(), Refusal> {
         let Approval { code, login, number, asking, address } = approval;
         self.count_approval(asking, address, trail).await?;
-        let found = devices(&self.store).find_device(code, None).await?.ok_or(DeviceError::Gone)?;
+        let found = devices(&self.store).find_device(code, None).await?.ok_or_else(gone)?;
         trail.client = Some(found.request.client.clone());
-        let client = of_request(clients, &found.request).ok_or(DeviceError::Gone)?;
+        let client = of_request(clients, &found.request).ok_or_else(gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
         if asking.is_some_and(|asking| asking.person().app != app)
             || login.app.as_ref().is_some_and(|wanted| *wanted != app)
         {
-            return Err(DeviceError::NotYours);
+            return Err(not_yours());
         }
         if let (Some(approver), Some(asking)) = (&found.approver, asking) {
-            return if *approver == Approver::of(asking.person()) { Ok(()) } else { Err(DeviceError::Gone) };
+            return if *approver == Approver::of(asking.person()) { Ok(()) } else { Err(gone()) };
         }
         if found.approver.is_none() && numbers.is_some() && number.is_none() {
-            return Err(DeviceError::NoNumber);
+            let detail = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
+            return Err(Problem::invalid(detail).into());
         }
         let attempt = new_attempt()?;
         let login = LoginRequest { app: Some(app), ..login };
         let admitted = self.admit(login, &attempt, address, trail, now).await?;
         if asking.is_some_and(|asking| asking.person() != admitted.person()) {
-            return Err(DeviceError::NotYours);
+            return Err(not_yours());
         }
         let person = Approver::of(admitted.person());
         match devices(&self.store).claim_device(code, &person, number.as_deref()).await? {
             Decided::Claimed => {}
             Decided::Approved => return Ok(()),
-            Decided::WrongNumber => return Err(DeviceError::WrongNumber),
-            Decided::Gone => return Err(DeviceError::Gone),
+            Decided::WrongNumber => return Err(Problem::new(MATCH_WRONG, WRONG_NUMBER).into()),
+            Decided::Gone => return Err(gone()),
         }
         let grant = self.grant(client, &admitted, now).await?;
         let approved = devices(&self.store).approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before, or somebody has denied.
         let is_done =
             approved || devices(&self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
-        if is_done { Ok(()) } else { Err(DeviceError::Gone) }
+        if is_done { Ok(()) } else { Err(gone()) }
     }
 
     /// Counts first of all, because whoever asks learns whether there is such a request.

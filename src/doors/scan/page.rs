@@ -15,9 +15,7 @@ use wxmint_telemetry::bounded;
 
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DEVICE_TTL, DeviceRequest, POLL_INTERVAL};
-use super::{
-    ASKED, AtDoor, Scan, client_auth::authenticate, clients::Client, of_oauth, requests::DeviceError, to_oauth,
-};
+use super::{ASKED, AtDoor, Scan, client_auth::authenticate, clients::Client, of_oauth, requests::gone, to_oauth};
 use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 /// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
@@ -207,8 +205,7 @@ fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Resul
     params(("user_code" = String, Path, description = "As in the answer of /device_authorization")),
     responses((status = 200, description = "A JPEG", content_type = "image/jpeg")))]
 pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
-    let gone = || Refusal::from(DeviceError::Gone).problem;
-    let code: UserCode = code.parse().map_err(|_| gone())?;
+    let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let address = origin(&request).address.unwrap_or_default();
     // WeChat's access token may be renewed for it, so that it goes on if the client disconnects.
     let Ok(room) = PICTURES.try_acquire() else { return Err(undrawn().retry_after(POLL_INTERVAL)) };
@@ -217,7 +214,7 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, s
         worker.login.picture(&code, &scan.clients(), &address).await
     })
     .await;
-    let picture = drawn.map_err(no_picture)?.ok_or_else(gone)?;
+    let picture = drawn.map_err(no_picture)?.ok_or_else(|| gone().problem)?;
     Ok(HttpResponse::Ok()
         .content_type("image/jpeg")
         .insert_header((header::CACHE_CONTROL, format!("private, max-age={}", DEVICE_TTL.as_secs())))

@@ -11,7 +11,11 @@ use wxmint_telemetry::audit::{Activity, Event};
 
 use super::codes::UserCode;
 use super::store::FoundDevice;
-use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, approval::Approval, requests::DeviceError};
+use super::{
+    APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan,
+    approval::Approval,
+    requests::{gone, of_request},
+};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::login::{Asking, LoginRequest};
 use crate::{
@@ -64,14 +68,13 @@ pub(super) struct ApprovalBody {
 pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(LOOKED, &request, &worker).await?;
     let mut client = None;
-    let looked = worker.login.look_at(&asking, &code, &mut client).await;
     let clients = scan.clients();
-    let shown = looked.and_then(|found| {
-        match clients.get(&found.request.client).filter(|client| client.app == found.request.app) {
-            Some(client) => Ok((client.name.clone(), found)),
-            None => Err(DeviceError::Gone),
-        }
-    });
+    let shown = async {
+        let found = worker.login.look_at(&asking, &code, &mut client).await?;
+        let name = of_request(&clients, &found.request).ok_or_else(gone)?.name.clone();
+        Ok((name, found))
+    };
+    let shown = shown.await;
     let (client_name, found) = told(&scan, Event { client, ..event }, "scanned", shown)?;
     let FoundDevice { request, requested_at, expires_in, .. } = found;
     Ok(private(DeviceAnswer {
@@ -106,16 +109,16 @@ async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker)
 }
 
 /// Counts and audits a look or a denial. Each is counted by a limit of the person's.
-fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, DeviceError>) -> Result<T, Problem> {
+fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, Refusal>) -> Result<T, Problem> {
     match result {
         Ok(done) => {
             event.client.iter().for_each(|client| scan.scans.count(client, outcome));
             event.tell();
             Ok(done)
         }
-        Err(error) => {
+        Err(refusal) => {
             let who = event.person.clone().unwrap_or_default();
-            Err(Refusal::from(error).tell(event, &who))
+            Err(refusal.tell(event, &who))
         }
     }
 }
@@ -145,7 +148,7 @@ pub(super) async fn approve(
     let body = read_body(payload, SMALL_BODY).await?;
     let (login, number) = LoginBody::with_field(&body, "match").map_err(Problem::from)?;
     let login = LoginRequest { app_hint: app_hint(&request), ..login };
-    let code: UserCode = code.parse().map_err(|_| Refusal::from(DeviceError::Gone).problem)?;
+    let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let event = Event::new(APPROVED, origin(&request));
     let approving = async move {
         let (clients, address) = (scan.clients(), event.address().to_owned());
@@ -154,7 +157,7 @@ pub(super) async fn approve(
             Some(problem) => Err(problem.into()),
             None => {
                 let approval = Approval { code: &code, login, number, asking: shown.as_ref(), address: &address };
-                worker.login.approve(approval, &clients, &mut attempt.trail, now()).await.map_err(Refusal::from)
+                worker.login.approve(approval, &clients, &mut attempt.trail, now()).await
             }
         };
         let became = match &outcome {

@@ -15,15 +15,15 @@
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use wxmint_http::{Problem, ProblemCode};
+use wxmint_http::Problem;
 use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{LimitKey, Meter, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::Scene;
 
+use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DeviceRequest, Grant, Opened, Poll, devices};
-use super::{MATCH_WRONG, UNKNOWN_DEVICE_CODE};
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
@@ -39,48 +39,17 @@ const PICTURES: &str = "pictures";
 /// How often a user code is drawn anew that another request has.
 const MOST_DRAWS: usize = 5;
 
-/// Why a phone's request was refused.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DeviceError {
-    /// It never was, has expired, was denied, or is used up.
-    #[error("there is no such request of a page, or not any more")]
-    Gone,
-    #[error("the request is for the people of another mini program, or the code is another person's")]
-    NotYours,
-    /// The field `match` is missing.
-    #[error("the number is missing that the page shows")]
-    NoNumber,
-    #[error("the number is not the one that the page shows")]
-    WrongNumber,
-    #[error(transparent)]
-    Failed(#[from] LoginError),
-}
-
-impl From<StoreError> for DeviceError {
+impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
+        LoginError::from(error).into()
     }
 }
 
-const NO_SUCH_REQUEST: &str =
-    "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
-const NOT_YOUR_REQUEST: &str =
-    "The request is for the users of another mini program, or the `code` is not of the person whose token was sent.";
-const NO_NUMBER: &str = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
-const WRONG_NUMBER: &str =
-    "The number is not the one that the page shows, and the request is spoiled. Scan the page's new code.";
-
-impl From<DeviceError> for Refusal {
-    fn from(error: DeviceError) -> Self {
-        let (code, detail) = match error {
-            DeviceError::Failed(error) => return error.into(),
-            DeviceError::Gone => (UNKNOWN_DEVICE_CODE, NO_SUCH_REQUEST),
-            DeviceError::NotYours => (ProblemCode::Forbidden, NOT_YOUR_REQUEST),
-            DeviceError::NoNumber => (ProblemCode::InvalidRequest, NO_NUMBER),
-            DeviceError::WrongNumber => (MATCH_WRONG, WRONG_NUMBER),
-        };
-        Problem::new(code, detail).into()
-    }
+/// The request of a page never was, has expired, was denied, or is used up.
+pub(super) fn gone() -> Refusal {
+    let detail =
+        "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
+    Problem::new(UNKNOWN_DEVICE_CODE, detail).into()
 }
 
 /// The answer to a page that has asked for a token.
@@ -216,26 +185,17 @@ pub(in crate::doors) fn claims_of(json: &str) -> ExtraClaims {
 
 /// Three different numbers of two digits, and which of them the page shows.
 fn draw_numbers() -> Result<([String; 3], String), LoginError> {
-    let mut numbers = Vec::new();
-    while numbers.len() < 3 {
-        // 180 is twice 90: each number is as likely as another.
-        let drawn = draw()?;
-        let number = (10 + drawn % 90).to_string();
-        if drawn < 180 && !numbers.contains(&number) {
-            numbers.push(number);
-        }
-    }
-    let right = loop {
-        match draw()? {
-            drawn @ 0..252 => break numbers[usize::from(drawn % 3)].clone(),
-            _ => continue,
-        }
+    let mut bits = [0; 8];
+    rand::fill(&mut bits).map_err(|_| LoginError::NoRandomness)?;
+    // The remainders of 64 bits are as good as equally likely.
+    let mut drawn = u64::from_be_bytes(bits);
+    let mut below = |most: usize| {
+        let number = drawn % most as u64;
+        drawn /= most as u64;
+        number as usize
     };
-    Ok((numbers.try_into().expect("three"), right))
-}
-
-fn draw() -> Result<u8, LoginError> {
-    let mut byte = [0];
-    rand::fill(&mut byte).map_err(|_| LoginError::NoRandomness)?;
-    Ok(byte[0])
+    let mut left: Vec<u32> = (10..100).collect();
+    let numbers = [(); 3].map(|()| left.swap_remove(below(left.len())).to_string());
+    let right = numbers[below(3)].clone();
+    Ok((numbers, right))
 }

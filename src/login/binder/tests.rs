@@ -5,7 +5,7 @@ use std::time::Duration;
 use wxmint_ids::UnionId;
 use wxmint_store::Redis;
 
-use super::{super::Operator, super::bind::is_settled, *};
+use super::{super::Operator, super::worker::is_settled, *};
 
 fn store() -> Redis {
     Redis::in_memory(crate::clock::now, Duration::from_secs(86_400))
