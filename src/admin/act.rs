@@ -22,7 +22,7 @@ pub(crate) struct Operating {
 
 impl Operating {
     pub(crate) fn operator(&self) -> Operator<'_> {
-        Operator { store: &*self.worker.store }
+        Operator { store: &self.worker.store }
     }
 }
 

@@ -96,5 +96,5 @@ fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
 /// `None` if the settings ask for the store in memory.
 pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
     let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, said!(correct_path)));
-    Ok(settings.store.map_err(unusable)?.map(RedisAccess::new))
+    Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
 }

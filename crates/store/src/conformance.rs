@@ -11,7 +11,7 @@ mod texts;
 use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta};
-use wxmint_ids::{UnionId, UserId};
+use wxmint_ids::{LoginCode, UnionId, UserId};
 use wxmint_keys::vault::Vault;
 
 use self::servers::{Cluster, DAY, RedisServer};
@@ -154,16 +154,16 @@ async fn only_its_claimant_gives_a_code_back(store: Rc<Redis>) {
 }
 
 async fn a_login_writes_its_intent_down_once(store: Rc<Redis>) {
-    let [first, second, _] = orders(&*store, [0, 1, 2]).await;
+    let [first, second, _] = orders(&store, [0, 1, 2]).await;
     let login = record("o1", &first, "k1", "user-1");
     let intended = BindingState::Intended { generation: 1, intent: intent("user-1") };
-    assert_eq!(recorded(&*store, &login).await, intended);
-    assert_eq!(recorded(&*store, &login).await, intended, "a repetition answers the same");
-    assert_eq!(recorded(&*store, &record("o1", &second, "k2", "user-2")).await, intended, "no other intent");
+    assert_eq!(recorded(&store, &login).await, intended);
+    assert_eq!(recorded(&store, &login).await, intended, "a repetition answers the same");
+    assert_eq!(recorded(&store, &record("o1", &second, "k2", "user-2")).await, intended, "no other intent");
     let told = LoginRecord { newcomer: Newcomer::Told, ..record("o2", &first, "k2", "nobody") };
     assert_eq!(store.record_login(&told).await, Ok(Recorded::Newcomer));
     let silent = LoginRecord { newcomer: Newcomer::Counted, ..record("o2", &second, "k2", "nobody") };
-    assert_eq!(recorded(&*store, &silent).await, FREE);
+    assert_eq!(recorded(&store, &silent).await, FREE);
     assert_eq!(store.session_keys(&silent.person).await, Ok(vec![]), "of who is not bound");
 }
 
@@ -195,7 +195,7 @@ async fn bind(store: &Redis, openid: &str, name: &str, generation: u64) -> (Deci
 
 async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Redis>) {
     for _ in 0..2 {
-        let (decision, state) = bind(&*store, "o1", "user-1", 1).await;
+        let (decision, state) = bind(&store, "o1", "user-1", 1).await;
         assert_eq!((decision, state), (Decision::Admitted { first: true }, bound(1, "user-1", true)));
     }
     let others = store.binding_state(&person("o1")).await.expect("an answer");
@@ -207,14 +207,14 @@ async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Redis>) {
 }
 
 async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Redis>) {
-    let [order, ..] = orders(&*store, [0, 1, 2]).await;
+    let [order, ..] = orders(&store, [0, 1, 2]).await;
     let login = record("o1", &order, "k1", "user-1");
-    recorded(&*store, &login).await;
-    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    recorded(&store, &login).await;
+    let (_, state) = bind(&store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
     store.leave(&person("o1"), &made).await.expect("left");
     store.set_free(&person("o1"), 1, &user("user-1")).await.expect("free");
-    assert_eq!(recorded(&*store, &login).await, BindingState::Free { generation: 1, dissolved: true });
+    assert_eq!(recorded(&store, &login).await, BindingState::Free { generation: 1, dissolved: true });
 }
 
 async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<Redis>) {
@@ -223,8 +223,8 @@ async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<Redis>) 
 }
 
 async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Redis>) {
-    bind(&*store, "o1", "user-1", 1).await;
-    let (decision, state) = bind(&*store, "o2", "user-1", 1).await;
+    bind(&store, "o1", "user-1", 1).await;
+    let (decision, state) = bind(&store, "o2", "user-1", 1).await;
     assert_eq!(decision, Decision::Full);
     assert_eq!(state, BindingState::Free { generation: 1, dissolved: false });
     let other_app = Person { app: "wxother".parse().expect("an app"), ..person("o2") };
@@ -237,7 +237,7 @@ async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Redis>) {
 }
 
 async fn a_decision_is_made_once_for_a_generation(store: Rc<Redis>) {
-    bind(&*store, "o1", "user-1", 1).await;
+    bind(&store, "o1", "user-1", 1).await;
     let admit = |generation| {
         let store = Rc::clone(&store);
         async move { store.admit(&person("o2"), generation, &wish(&user("user-1"), false), 1).await.expect("decided") }
@@ -252,7 +252,7 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<Redis>) {
 }
 
 async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<Redis>) {
-    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let (_, state) = bind(&store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
     let person = person("o1");
     let wrong = Bound { user: user("user-2"), ..made.clone() };
@@ -273,13 +273,13 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
     assert_eq!(store.admit(&person, 1, &wish(&user("user-1"), false), 1).await, Ok(Decision::Dismissed));
     let late = store.leave(&person, &made).await;
     assert_eq!(late, Ok(free), "a leaving that comes too late");
-    let (again, state) = bind(&*store, "o1", "user-1", 2).await;
+    let (again, state) = bind(&store, "o1", "user-1", 2).await;
     assert_eq!((again, state), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
     assert_eq!(store.leave(&person, &made).await, Ok(bound(2, "user-1", false)), "of the binding before");
 }
 
 async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Redis>) {
-    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let (_, state) = bind(&store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
     let person = person("o1");
     store.leave(&person, &made).await.expect("left");
@@ -322,7 +322,7 @@ async fn a_unionid_stands_for_one_user(store: Rc<Redis>) {
 }
 
 async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<Redis>) {
-    bind(&*store, "o1", "user-1", 1).await;
+    bind(&store, "o1", "user-1", 1).await;
     let link = |name: &'static str, conflict: Option<&'static str>| {
         let store = Rc::clone(&store);
         let unionid: UnionId = "u1".parse().expect("a unionid");
@@ -360,13 +360,13 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
     assert_eq!(shared().await, BTreeSet::from([users[0].clone()]));
 
     store.note_shared(&person("o1"), &users[0]).await.expect("ignored");
-    let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
+    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else { panic!("bound") };
     store.note_shared(&person("o1"), &users[1]).await.expect("ignored");
     assert_eq!((made.shared, knows().await), (false, Some(false)));
     store.note_shared(&person("o1"), &users[0]).await.expect("noted");
     assert_eq!(knows().await, Some(true));
-    unbind(&*store, "o1", "user-1", 1).await;
-    bind(&*store, "o1", "user-1", 2).await;
+    unbind(&store, "o1", "user-1", 1).await;
+    bind(&store, "o1", "user-1", 2).await;
     assert_eq!(knows().await, Some(false), "of another binding");
 }
 
@@ -375,7 +375,7 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Redis>)
     store.intend(&person("o1"), 0, &intent("user-1")).await.expect("intended");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     let before = servers::now().trunc_subsecs(0);
-    let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
+    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else { panic!("bound") };
     let binding = store.binding(&person("o1")).await.expect("an answer").expect("a binding");
     assert!(before <= binding.bound_at && binding.bound_at <= servers::now(), "{binding:?}");
     let plain =
@@ -448,52 +448,52 @@ async fn attempts_are_counted_and_given_back(store: Rc<Redis>) {
 }
 
 async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store: Rc<Redis>) {
-    let [first, second, third] = orders(&*store, [0, 1, 2]).await;
+    let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let few = Rate { burst: 1, period: Duration::from_secs(3600) };
     let login =
         |openid, order: &ExchangeOrder, key: &str| LoginRecord { rate: few, ..record(openid, order, key, "user-1") };
-    recorded(&*store, &login("o1", &first, "k1")).await;
-    bind(&*store, "o1", "user-1", 1).await;
-    let refused = log_in(&*store, &login("o1", &second, "k2")).await;
+    recorded(&store, &login("o1", &first, "k1")).await;
+    bind(&store, "o1", "user-1", 1).await;
+    let refused = log_in(&store, &login("o1", &second, "k2")).await;
     let is_told = |refused: &TooMany| (3599..4050).contains(&refused.retry_after.as_secs());
     assert!(matches!(&refused, Recorded::Limited(refused) if is_told(refused)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await.expect("kept")[0], sealed("k2"));
     store.forget(&person("o1")).await.expect("forgotten");
-    let refused = log_in(&*store, &login("o1", &third, "k3")).await;
+    let refused = log_in(&store, &login("o1", &third, "k3")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "who logs out may not log in more often: {refused:?}");
-    let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
+    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else { panic!("bound") };
     store.leave(&person("o1"), &made).await.expect("left");
-    let refused = log_in(&*store, &login("o1", &third, "k3")).await;
+    let refused = log_in(&store, &login("o1", &third, "k3")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "nor who dissolves the binding: {refused:?}");
 
     let unbound = |order, key| LoginRecord { newcomer: Newcomer::Counted, ..login("o2", order, key) };
-    recorded(&*store, &unbound(&second, "k3")).await;
-    let refused = log_in(&*store, &unbound(&third, "k4")).await;
+    recorded(&store, &unbound(&second, "k3")).await;
+    let refused = log_in(&store, &unbound(&third, "k4")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o2")).await, Ok(vec![]));
 }
 
 async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc<Redis>) {
-    let orders = orders(&*store, [0, 1, 2]).await;
+    let orders = orders(&store, [0, 1, 2]).await;
     let few = Rate { burst: 2, period: Duration::from_secs(3600) };
     let login = |order: &ExchangeOrder| LoginRecord {
         rate: few,
         session_key: Sealed::nothing(),
         ..record("o1", order, "", "user-1")
     };
-    recorded(&*store, &login(&orders[0])).await;
-    bind(&*store, "o1", "user-1", 1).await;
-    recorded(&*store, &login(&orders[1])).await;
-    let refused = log_in(&*store, &login(&orders[2])).await;
+    recorded(&store, &login(&orders[0])).await;
+    bind(&store, "o1", "user-1", 1).await;
+    recorded(&store, &login(&orders[1])).await;
+    let refused = log_in(&store, &login(&orders[2])).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await, Ok(vec![]));
-    let Opening::Keys(kept) = opened(&*store, &person("o1")).await else { panic!("bound") };
+    let Opening::Keys(kept) = opened(&store, &person("o1")).await else { panic!("bound") };
     assert_eq!(kept.keys, []);
     assert!(store.last_login(&person("o1")).await.expect("an answer").is_some());
 }
 
 async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let [first, second, third] = orders(store, [0, 1, 2]).await;
     let (owner, keys) = (person("o1"), async || store.session_keys(&person("o1")).await.expect("an answer"));
     let keep = async |generation, order: &ExchangeOrder, key| {
@@ -563,34 +563,34 @@ async fn closed(store: &Redis, person: &Person, tried: Tried) -> bool {
 }
 
 async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
-    let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
+    let owner = with_session(&store, "o1").await;
+    let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k1")]);
-    closed(&*store, &owner, Tried::Well).await;
+    closed(&store, &owner, Tried::Well).await;
     assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
-    assert_eq!(opened(&*store, &person("stranger")).await, Opening::NotBound);
+    assert_eq!(opened(&store, &person("stranger")).await, Opening::NotBound);
     store.keep_session_key(&owner, 1, &(kept.order, sealed("k2")), KeyOf::Reset).await.expect("kept");
-    let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
+    let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
     store.forget(&owner).await.expect("forgotten");
-    closed(&*store, &owner, Tried::Well).await;
-    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+    closed(&store, &owner, Tried::Well).await;
+    assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
 }
 
 async fn the_eighth_failure_drops_the_session_key(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     for failure in 1..=8 {
-        assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys == [sealed("k1")]));
-        let dropped = closed(&*store, &owner, Tried::Failed).await;
+        assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys == [sealed("k1")]));
+        let dropped = closed(&store, &owner, Tried::Failed).await;
         assert_eq!(dropped, failure == 8, "failure {failure}");
     }
     assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
-    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+    assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
 }
 
 /// Neither a login, a reset, a logout nor a key sealed anew forgives failures.
 async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let owner = with_session(store, "o1").await;
     let [first, second, third] = orders(store, [10, 20, 30]).await;
     let failed = async || {
@@ -623,22 +623,22 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
 }
 
 async fn no_more_tries_are_under_way_than_may_fail(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
-    opened(&*store, &owner).await;
-    closed(&*store, &owner, Tried::Failed).await;
+    let owner = with_session(&store, "o1").await;
+    opened(&store, &owner).await;
+    closed(&store, &owner, Tried::Failed).await;
     for attempt in 0..7 {
-        assert!(matches!(opened_by(&*store, &owner, attempt).await, Opening::Keys(_)));
+        assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(_)));
     }
-    assert_eq!(opened_by(&*store, &owner, 7).await, Opening::Busy);
-    closed(&*store, &owner, Tried::Well).await;
-    assert!(matches!(opened_by(&*store, &owner, 7).await, Opening::Keys(_)), "what went well is not counted");
+    assert_eq!(opened_by(&store, &owner, 7).await, Opening::Busy);
+    closed(&store, &owner, Tried::Well).await;
+    assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(_)), "what went well is not counted");
 }
 
 async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     for attempt in 0..7 {
         for _ in 0..3 {
-            assert!(matches!(opened_by(&*store, &owner, attempt).await, Opening::Keys(_)));
+            assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(_)));
         }
         for _ in 0..3 {
             let dropped = store.close(&owner, Tried::Failed, &attempt_id(attempt)).await;
@@ -646,15 +646,15 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Redis>) {
         }
     }
     for _ in 0..3 {
-        assert!(matches!(opened_by(&*store, &owner, 7).await, Opening::Keys(kept) if kept.keys.len() == 1));
-        assert_eq!(opened_by(&*store, &owner, 8).await, Opening::Busy);
+        assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(kept) if kept.keys.len() == 1));
+        assert_eq!(opened_by(&store, &owner, 8).await, Opening::Busy);
     }
     assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(7)).await, Ok(true));
     assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(7)).await, Ok(false));
 }
 
 async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     store.reseal(&owner, &sealed("other"), &sealed("new")).await.expect("ignored");
     assert_eq!(store.session_keys(&owner).await.expect("kept")[0], sealed("k1"));
     store.reseal(&owner, &sealed("k1"), &sealed("k1 anew")).await.expect("resealed");
@@ -674,7 +674,7 @@ fn of(owner: &Person) -> Result<TokenState, StoreError> {
 }
 
 async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("a", now) };
@@ -688,7 +688,7 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Redis>) {
 
 /// Whatever became of the ends of a blocked user's tokens.
 async fn no_token_of_a_blocked_user_is_good(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     store.set_blocked(&user("user-1"), true).await.expect("blocked");
     assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::EndedWithUser { told: true }));
@@ -701,7 +701,7 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<Redis>) {
 
 /// A person has logged in by a clock that has stepped back since.
 async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let now = servers::now().timestamp();
     let ahead = |seconds: i64, byte| ExchangeOrder::new(((now + seconds) * 1_000_000) as u64, &attempt_id(byte));
     for (number, end) in ["of a user", "of an app", "of a person"].into_iter().enumerate() {
@@ -726,7 +726,7 @@ async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Redis>) 
 
 /// A bind ticket is redeemed later than its exchange began.
 async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let owner = person("o1");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
     let (now, generation) = (servers::now(), state.generation());
@@ -742,7 +742,7 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Redis>) {
 }
 
 async fn ends_that_are_needed_are_not_forgotten(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     with_session(store, "o1").await;
     let now = servers::now().timestamp();
     store.end_token(&token("a", now)).await.expect("ended");
@@ -753,7 +753,7 @@ async fn ends_that_are_needed_are_not_forgotten(store: Rc<Redis>) {
 }
 
 async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
     store.end_user(&asking.user, Some(asking.issued_at)).await.expect("ended");
@@ -772,7 +772,7 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
 }
 
 async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
     for _ in 0..2 {
@@ -794,7 +794,7 @@ async fn read_after(store: &Redis, cursor: &str) -> (Vec<Ended>, String) {
 }
 
 async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let owner = with_session(store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(read_after(store, "").await, (vec![], String::new()));
@@ -836,7 +836,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Redis>) {
 }
 
 async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
     store.dismiss(&user, &owner, 1, now - 20).await.expect("dismissed");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
@@ -857,9 +857,9 @@ fn dated(date: Result<Option<i64>>) -> i64 {
 }
 
 async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
-    assert_eq!(logged_in(&*store, "b", now).await, now);
+    assert_eq!(logged_in(&store, "b", now).await, now);
     assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Ended { told: false }));
     assert_eq!(store.token_state(&token("b", now)).await, of(&owner), "the login itself");
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("c", now - 1) };
@@ -868,7 +868,7 @@ async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<Redis>) {
 
 /// Also of logins whose clock was behind: of a replica that was slow, or because it has stepped back.
 async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let (owner, now) = (with_session(store, "o1").await, servers::now().timestamp());
     let is_left = async |id, date| store.token_state(&token(id, date)).await == of(&owner);
     for id in ["a", "b", "c", "b", "a"] {
@@ -898,7 +898,7 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Redis>) {
 
 /// The clock of the store has stepped back since the ends were made.
 async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
     let date = async |latest| dated(store.date_token(&owner, &token("a", now), now + latest).await) - now;
     let is_left = async |date| store.token_state(&token("a", now + date)).await == of(&owner);
@@ -932,7 +932,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
 }
 
 async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let (owner, user) = (with_session(store, "o1").await, user("user-1"));
     let is_blocked = async || match store.binding_state(&owner).await.expect("a state") {
         BindingState::Bound(bound) => bound.blocked,
@@ -960,7 +960,7 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
 }
 
 async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let user = user("user-1");
     let nothing = UserState { blocked: false, ended_before: None };
     assert_eq!(store.user_state(&user).await, Ok(nothing));
@@ -989,7 +989,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
 }
 
 async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let (owner, user, attempt) = (with_session(store, "o1").await, user("user-1"), attempt_id(1));
     let unionid: UnionId = "n1".parse().expect("a unionid");
     store.claim_unionid(&unionid, Some(&user)).await.expect("linked");
@@ -1073,7 +1073,7 @@ async fn unbind(store: &Redis, openid: &str, name: &str, generation: u64) {
 }
 
 async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let (owner, full, mine) = (person("o1"), user("user-1"), user("user-2"));
     let unionid = |text: &str| text.parse::<UnionId>().expect("a unionid");
     bind(store, "o2", "user-1", 1).await;
@@ -1123,7 +1123,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
 
 /// The last one who is struck off leaves a list that takes nobody for a unionid's sake.
 async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     for openid in ["o1", "o2"] {
         bind(store, openid, "user-1", 1).await;
         unbind(store, openid, "user-1", 1).await;
@@ -1137,7 +1137,7 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
 }
 
 async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let other: AppId = "wxfedcba9876543210".parse().expect("an app");
     for _ in 0..2 {
@@ -1148,13 +1148,13 @@ async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Redis>) {
     assert_eq!(store.token_state(&token("t2", now + 5)).await, of(&owner));
     let elsewhere = Issued { app: other, ..token("t1", now) };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
-    let (ends, _) = read_after(&*store, "").await;
+    let (ends, _) = read_after(&store, "").await;
     let is_app = |end: &Ended| matches!(end, Ended::UserInApp { before, .. } if (now..now + 5).contains(before));
     assert!(!ends.is_empty() && ends.iter().all(is_app), "{ends:?}");
 }
 
 async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let user = user("user-1");
     store.set_blocked(&user, true).await.expect("blocked");
     assert_eq!(store.admit(&person("o1"), 1, &wish(&user, false), 9).await, Ok(Decision::Blocked));
@@ -1175,7 +1175,7 @@ async fn ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires(store
 }
 
 async fn the_stream_is_read_in_parts(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     for number in 0..4 {
         store.end_key(&format!("kid-{number}")).await.expect("ended");
     }
@@ -1192,7 +1192,7 @@ async fn the_stream_is_read_in_parts(store: Rc<Redis>) {
 /// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the
 /// same.
 async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<Redis>) {
-    let store = &*store;
+    let store = &store;
     let [now, ..] = orders(store, [0, 0, 0]).await;
     let at = |ahead: u64, byte| ExchangeOrder::new(now.micros + ahead * 1_000_000, &attempt_id(byte));
     let keys = async || store.session_keys(&person("o1")).await.expect("an answer");
@@ -1216,13 +1216,13 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
 async fn a_later_exchange_never_loses(store: Rc<Redis>) {
     let arrivals = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for (round, micros) in [[0, 1, 2], [5, 5, 5]].into_iter().enumerate() {
-        let orders = orders(&*store, micros).await;
+        let orders = orders(&store, micros).await;
         for arrival in arrivals {
             let openid = format!("o-{round}-{}{}{}", arrival[0], arrival[1], arrival[2]);
             for exchange in arrival {
                 let login = record(&openid, &orders[exchange], &format!("key {exchange}"), "user");
-                recorded(&*store, &login).await;
-                recorded(&*store, &login).await;
+                recorded(&store, &login).await;
+                recorded(&store, &login).await;
             }
             let kept = store.session_keys(&person(&openid)).await.expect("an answer");
             assert_eq!(kept, [sealed("key 2"), sealed("key 1")], "arrival {arrival:?}");
@@ -1231,11 +1231,11 @@ async fn a_later_exchange_never_loses(store: Rc<Redis>) {
 }
 
 async fn a_replaced_key_is_kept_ten_minutes(store: Rc<Redis>) {
-    let [now, _, _] = orders(&*store, [0, 0, 0]).await;
+    let [now, _, _] = orders(&store, [0, 0, 0]).await;
     let ago = |seconds: u64| ExchangeOrder::new(now.micros - seconds * 1_000_000, &attempt_id(9));
     for (openid, replaced, kept) in [("recent", 595, true), ("long-ago", 605, false)] {
-        recorded(&*store, &record(openid, &ago(900), "old", "user")).await;
-        recorded(&*store, &record(openid, &ago(replaced), "new", "user")).await;
+        recorded(&store, &record(openid, &ago(900), "old", "user")).await;
+        recorded(&store, &record(openid, &ago(replaced), "new", "user")).await;
         let keys = store.session_keys(&person(openid)).await.expect("an answer");
         assert_eq!((&keys[0], keys.len() == 2), (&sealed("new"), kept), "{openid}");
     }
@@ -1243,7 +1243,7 @@ async fn a_replaced_key_is_kept_ten_minutes(store: Rc<Redis>) {
 
 /// K1, K2, K2, K2: K1 is the one before, until ten minutes have passed since a login. Whatever way a key comes.
 async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Redis>) {
-    let (store, vault) = (&*store, vault());
+    let (store, vault) = (&store, vault());
     let [now, ..] = orders(store, [0, 0, 0]).await;
     let exchanged = async |openid: &str, key: &str, ago: u64, by_login: bool, rate| {
         let order = ExchangeOrder::new(now.micros - ago * 1_000_000, &attempt_id((ago % 251) as u8));

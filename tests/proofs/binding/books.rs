@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{BindingState, Redis};
+use wxmint_store::{BindingState, Bindings, Redis};
 
 use crate::stepping::{About, people_in_order};
 

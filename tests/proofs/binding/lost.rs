@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
 use wxmint_ids::UserId;
-use wxmint_store::Redis;
+use wxmint_store::{Bindings, Redis};
 
 use super::request::{Backend, Kind, Outcome, Request, Visit, Wish};
 use super::world::{parse, person};

@@ -293,7 +293,7 @@ impl<'a> World<'a> {
         let (before, list, holder) = (self.states(), self.list_of(about), self.holder_of(about));
         let said = self.runtime.block_on(step.take(is_heard));
         self.draws.note(format!("{}: {} -> {said}", party.visit.number, step.text()));
-        self.runtime.block_on(self.books.look(&*self.stores.all()[0], about));
+        self.runtime.block_on(self.books.look(&self.stores.all()[0], about));
         for (person, before) in self.books.people.iter().zip(&before) {
             laws::of_a_change(person, before, party, &self.books)?;
         }

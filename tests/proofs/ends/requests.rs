@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use wxmint_keys::token::Issued;
-use wxmint_store::{Decision, Intent, Redis, StoreError, TokenState, UserState};
+use wxmint_store::{Bindings, Decision, Intent, Redis, StoreError, TokenState, UserState};
 
 use super::laws::{End, Scope, Token};
 use super::store::{Fate, SECOND, StoreCall};

@@ -62,98 +62,98 @@ async fn after(first: Lent, ask: impl AsyncFn() -> Lent) -> Lent {
 }
 
 async fn one_fetches_and_the_others_wait_and_share(store: Rc<Redis>) {
-    assert_eq!(lend(&*store, 1).await, Lent::Fetch);
-    assert_eq!(lend(&*store, 2).await, Lent::Wait);
-    assert_eq!(lend(&*store, 1).await, Lent::Fetch, "a repetition is granted again");
-    keep(&*store, 2, &token("a rival's"), AN_HOUR).await;
-    assert_eq!(lend(&*store, 2).await, Lent::Wait, "only the lease's holder keeps a token");
-    keep(&*store, 1, &token("t1"), AN_HOUR).await;
+    assert_eq!(lend(&store, 1).await, Lent::Fetch);
+    assert_eq!(lend(&store, 2).await, Lent::Wait);
+    assert_eq!(lend(&store, 1).await, Lent::Fetch, "a repetition is granted again");
+    keep(&store, 2, &token("a rival's"), AN_HOUR).await;
+    assert_eq!(lend(&store, 2).await, Lent::Wait, "only the lease's holder keeps a token");
+    keep(&store, 1, &token("t1"), AN_HOUR).await;
     for attempt in [1, 2, 3] {
-        assert_eq!(lend(&*store, attempt).await, Lent::Token(token("t1"), Duration::ZERO));
+        assert_eq!(lend(&store, attempt).await, Lent::Token(token("t1"), Duration::ZERO));
     }
-    keep(&*store, 1, &token("late"), AN_HOUR).await;
-    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1"), Duration::ZERO), "the lease has ended");
+    keep(&store, 1, &token("late"), AN_HOUR).await;
+    assert_eq!(lend(&store, 3).await, Lent::Token(token("t1"), Duration::ZERO), "the lease has ended");
 }
 
 async fn apps_have_their_own(store: Rc<Redis>) {
-    shelve(&*store, &token("t1"), AN_HOUR).await;
+    shelve(&store, &token("t1"), AN_HOUR).await;
     let other = "wxother".parse().expect("an app");
     assert_eq!(store.lend_access_token(&other, &attempt_id(1), None, LEASE).await, Ok(Lent::Fetch));
 }
 
 async fn a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(store: Rc<Redis>) {
-    shelve(&*store, &token("t1"), ENDING).await;
-    assert_eq!(lend(&*store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
-    assert_eq!(lend(&*store, 2).await, Lent::Token(token("t1"), Duration::ZERO));
-    keep(&*store, 1, &token("t2"), AN_HOUR).await;
-    assert_eq!(lend(&*store, 2).await, Lent::Token(token("t2"), Duration::ZERO));
+    shelve(&store, &token("t1"), ENDING).await;
+    assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
+    assert_eq!(lend(&store, 2).await, Lent::Token(token("t1"), Duration::ZERO));
+    keep(&store, 1, &token("t2"), AN_HOUR).await;
+    assert_eq!(lend(&store, 2).await, Lent::Token(token("t2"), Duration::ZERO));
 }
 
 async fn a_renewal_that_failed_leaves_the_token_and_is_not_tried_again_at_once(store: Rc<Redis>) {
-    shelve(&*store, &token("t1"), ENDING).await;
-    assert_eq!(lend(&*store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
-    give_up(&*store, 2).await;
-    assert_eq!(lend(&*store, 1).await, Lent::Renew(token("t1"), Duration::ZERO), "only the lease's holder gives it up");
-    give_up(&*store, 1).await;
-    give_up(&*store, 1).await;
-    assert_eq!(lend(&*store, 2).await, Lent::Token(token("t1"), Duration::ZERO));
-    assert_eq!(lend_another(&*store, 2, &token("t1")).await, Lent::Fetch, "but a bad one is replaced at once");
+    shelve(&store, &token("t1"), ENDING).await;
+    assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
+    give_up(&store, 2).await;
+    assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1"), Duration::ZERO), "only the lease's holder gives it up");
+    give_up(&store, 1).await;
+    give_up(&store, 1).await;
+    assert_eq!(lend(&store, 2).await, Lent::Token(token("t1"), Duration::ZERO));
+    assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Fetch, "but a bad one is replaced at once");
 }
 
 async fn a_bad_token_is_replaced_once_and_only_if_it_is_the_one_used(store: Rc<Redis>) {
-    shelve(&*store, &token("t1"), AN_HOUR).await;
-    assert_eq!(lend_another(&*store, 1, &token("t1")).await, Lent::Fetch);
-    assert_eq!(lend_another(&*store, 2, &token("t1")).await, Lent::Wait);
-    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1"), Duration::ZERO), "who has not been refused it may try");
-    keep(&*store, 1, &token("t2"), AN_HOUR).await;
-    assert_eq!(lend_another(&*store, 2, &token("t1")).await, Lent::Token(token("t2"), Duration::ZERO));
-    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t2"), Duration::ZERO));
+    shelve(&store, &token("t1"), AN_HOUR).await;
+    assert_eq!(lend_another(&store, 1, &token("t1")).await, Lent::Fetch);
+    assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Wait);
+    assert_eq!(lend(&store, 3).await, Lent::Token(token("t1"), Duration::ZERO), "who has not been refused it may try");
+    keep(&store, 1, &token("t2"), AN_HOUR).await;
+    assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Token(token("t2"), Duration::ZERO));
+    assert_eq!(lend(&store, 3).await, Lent::Token(token("t2"), Duration::ZERO));
 }
 
 async fn after_a_fetch_that_failed_nobody_tries_for_a_second(store: Rc<Redis>) {
-    assert_eq!(lend(&*store, 1).await, Lent::Fetch);
-    give_up(&*store, 2).await;
-    assert_eq!(lend(&*store, 2).await, Lent::Wait);
-    give_up(&*store, 1).await;
-    give_up(&*store, 1).await;
-    assert_eq!(lend(&*store, 2).await, Lent::Failed);
-    assert_eq!(lend(&*store, 1).await, Lent::Failed, "nor the one who failed");
-    assert_eq!(after(Lent::Failed, async || lend(&*store, 2).await).await, Lent::Fetch);
+    assert_eq!(lend(&store, 1).await, Lent::Fetch);
+    give_up(&store, 2).await;
+    assert_eq!(lend(&store, 2).await, Lent::Wait);
+    give_up(&store, 1).await;
+    give_up(&store, 1).await;
+    assert_eq!(lend(&store, 2).await, Lent::Failed);
+    assert_eq!(lend(&store, 1).await, Lent::Failed, "nor the one who failed");
+    assert_eq!(after(Lent::Failed, async || lend(&store, 2).await).await, Lent::Fetch);
 }
 
 async fn a_bad_token_whose_successor_could_not_be_fetched_stays_bad(store: Rc<Redis>) {
-    shelve(&*store, &token("t1"), AN_HOUR).await;
-    assert_eq!(lend_another(&*store, 1, &token("t1")).await, Lent::Fetch);
-    give_up(&*store, 1).await;
-    assert_eq!(lend_another(&*store, 2, &token("t1")).await, Lent::Failed);
-    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1"), Duration::ZERO));
+    shelve(&store, &token("t1"), AN_HOUR).await;
+    assert_eq!(lend_another(&store, 1, &token("t1")).await, Lent::Fetch);
+    give_up(&store, 1).await;
+    assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Failed);
+    assert_eq!(lend(&store, 3).await, Lent::Token(token("t1"), Duration::ZERO));
 }
 
 async fn a_lease_ends_by_itself(store: Rc<Redis>) {
     let lent = store.lend_access_token(&app(), &attempt_id(1), None, A_MOMENT).await;
     assert_eq!(lent, Ok(Lent::Fetch));
-    assert_eq!(after(Lent::Wait, async || lend(&*store, 2).await).await, Lent::Fetch);
-    keep(&*store, 1, &token("late"), AN_HOUR).await;
-    assert_eq!(lend(&*store, 3).await, Lent::Wait, "it is another's now");
+    assert_eq!(after(Lent::Wait, async || lend(&store, 2).await).await, Lent::Fetch);
+    keep(&store, 1, &token("late"), AN_HOUR).await;
+    assert_eq!(lend(&store, 3).await, Lent::Wait, "it is another's now");
 }
 
 /// The clock of the store has stepped back since it was given.
 async fn a_lease_that_ends_later_than_one_can_is_none(store: Rc<Redis>) {
     let ahead = store.lend_access_token(&app(), &attempt_id(1), None, LEASE * 50).await;
     assert_eq!(ahead, Ok(Lent::Fetch));
-    assert_eq!(lend(&*store, 2).await, Lent::Fetch);
-    assert_eq!(lend(&*store, 3).await, Lent::Wait);
+    assert_eq!(lend(&store, 2).await, Lent::Fetch);
+    assert_eq!(lend(&store, 3).await, Lent::Wait);
 }
 
 async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<Redis>) {
     let within = |life: Duration, most: u64| (most - 10..=most).contains(&life.as_secs());
-    shelve(&*store, &token("t1"), AN_HOUR).await;
+    shelve(&store, &token("t1"), AN_HOUR).await;
     match store.lend_access_token(&app(), &attempt_id(1), None, LEASE).await.expect("an answer") {
         Lent::Token(kept, life) => assert!(kept == token("t1") && within(life, 3600), "{life:?}"),
         other => panic!("a token: {other:?}"),
     }
-    assert_eq!(lend_another(&*store, 1, &token("t1")).await, Lent::Fetch);
-    keep(&*store, 1, &token("t2"), ENDING).await;
+    assert_eq!(lend_another(&store, 1, &token("t1")).await, Lent::Fetch);
+    keep(&store, 1, &token("t2"), ENDING).await;
     match store.lend_access_token(&app(), &attempt_id(2), None, LEASE).await.expect("an answer") {
         Lent::Renew(kept, life) => assert!(kept == token("t2") && within(life, 60), "{life:?}"),
         other => panic!("a token to renew: {other:?}"),
@@ -162,8 +162,8 @@ async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<Redis>) {
 
 async fn an_expired_token_is_not_lent(store: Rc<Redis>) {
     let life = TokenLife { renew_in: A_MOMENT, expires_in: A_MOMENT };
-    shelve(&*store, &token("t1"), life).await;
-    assert_eq!(after(Lent::Token(token("t1"), Duration::ZERO), async || lend(&*store, 1).await).await, Lent::Fetch);
+    shelve(&store, &token("t1"), life).await;
+    assert_eq!(after(Lent::Token(token("t1"), Duration::ZERO), async || lend(&store, 1).await).await, Lent::Fetch);
 }
 
 crate::conformance! {

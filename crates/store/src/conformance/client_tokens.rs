@@ -13,7 +13,7 @@ fn page_token(id: &str, issued_at: i64) -> Issued {
 }
 
 async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<Redis>) {
-    let owner = with_session(&*store, "o1").await;
+    let owner = with_session(&store, "o1").await;
     let now = second();
     let token = page_token("a", now);
     store.note_client_token(&token, &app()).await.expect("noted");
@@ -25,7 +25,7 @@ async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_appro
     assert_eq!(store.token_state(&token).await, Ok(TokenState::People(vec![])), "another app's");
     store.end_in_app(&user("user-1"), &app()).await.expect("ended");
     assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
-    let (ends, _) = read_after(&*store, "").await;
+    let (ends, _) = read_after(&store, "").await;
     let of_page =
         |end: &Ended| matches!(end, Ended::UserInApp { app, before, .. } if app == &page().0 && *before >= now);
     assert!(ends.iter().any(of_page), "verifiers are told: {ends:?}");

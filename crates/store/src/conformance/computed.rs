@@ -33,12 +33,12 @@ fn issued(second: i64) -> Issued {
 }
 
 async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store: Rc<Redis>) {
-    let ([first, second, _], lin) = (orders(&*store, [0, 1, 2]).await, person("o1"));
-    let (bound, _) = logged_in(&*store, &login("o1", &first, "k1")).await;
+    let ([first, second, _], lin) = (orders(&store, [0, 1, 2]).await, person("o1"));
+    let (bound, _) = logged_in(&store, &login("o1", &first, "k1")).await;
     assert_eq!((&bound.user, bound.generation), (&user(USER), COMPUTED));
     assert_eq!(bound.new_for, Some(first.attempt.mark()));
-    listed(&*store, std::slice::from_ref(&lin)).await;
-    assert_eq!(logged_in(&*store, &login("o1", &second, "k2")).await.0.new_for, None);
+    listed(&store, std::slice::from_ref(&lin)).await;
+    assert_eq!(logged_in(&store, &login("o1", &second, "k2")).await.0.new_for, None);
     let found = store.binding(&lin).await.expect("an answer").expect("a binding");
     assert_eq!((found.user, found.unionid, found.bound_at), (user(USER), None, second.began_at()));
     assert!(matches!(store.binding_state(&lin).await, Ok(BindingState::Bound(bound)) if bound.generation == COMPUTED));
@@ -65,47 +65,47 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
 }
 
 async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Redis>) {
-    let [first, second, third] = orders(&*store, [0, 1, 2]).await;
-    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let [first, second, third] = orders(&store, [0, 1, 2]).await;
+    let (_, state) = bind(&store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
-    assert_eq!(logged_in(&*store, &login("o1", &first, "k1")).await.0.user, user("user-1"));
-    assert_eq!(logged_in(&*store, &login("o1", &second, "k2")).await.0.user, user("user-1"));
+    assert_eq!(logged_in(&store, &login("o1", &first, "k1")).await.0.user, user("user-1"));
+    assert_eq!(logged_in(&store, &login("o1", &second, "k2")).await.0.user, user("user-1"));
     let left = store.leave(&person("o1"), &made).await.expect("left");
     let BindingState::Leaving { since, .. } = left else { panic!("{left:?}") };
     store.dismiss(&user("user-1"), &person("o1"), 1, since).await.expect("dismissed");
     store.set_free(&person("o1"), 1, &user("user-1")).await.expect("free");
-    assert_eq!(logged_in(&*store, &login("o1", &third, "k3")).await.0.user, user(USER));
+    assert_eq!(logged_in(&store, &login("o1", &third, "k3")).await.0.user, user(USER));
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
 }
 
 async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<Redis>) {
-    let [first, second, _] = orders(&*store, [0, 1, 2]).await;
-    logged_in(&*store, &login("o1", &first, "k1")).await;
+    let [first, second, _] = orders(&store, [0, 1, 2]).await;
+    logged_in(&store, &login("o1", &first, "k1")).await;
     let unnamed = LoginRecord { newcomer: Newcomer::Counted, ..record("o1", &second, "k2", "nobody") };
-    assert_eq!(recorded(&*store, &unnamed).await, FREE);
+    assert_eq!(recorded(&store, &unnamed).await, FREE);
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
 }
 
 async fn ends_and_blocks_reach_a_computed_user(store: Rc<Redis>) {
-    let [first, second, third] = orders(&*store, [0, 1, 2]).await;
-    logged_in(&*store, &login("o1", &first, "k1")).await;
+    let [first, second, third] = orders(&store, [0, 1, 2]).await;
+    logged_in(&store, &login("o1", &first, "k1")).await;
     store.end_user(&user(USER), None).await.expect("ended");
-    let (_, may_be_ended) = logged_in(&*store, &login("o1", &second, "k2")).await;
+    let (_, may_be_ended) = logged_in(&store, &login("o1", &second, "k2")).await;
     assert!(may_be_ended);
     let at = second.began_at().timestamp();
     let dated = store.date_token(&person("o1"), &issued(at), at + 50).await.expect("dated");
     assert!(dated.is_some_and(|date| date > at), "{dated:?}");
     store.set_blocked(&user(USER), true).await.expect("blocked");
-    assert!(logged_in(&*store, &login("o1", &third, "k3")).await.0.blocked);
+    assert!(logged_in(&store, &login("o1", &third, "k3")).await.0.blocked);
 }
 
 async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Redis>) {
-    let [first, second, third] = orders(&*store, [0, 1, 2]).await;
+    let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let rate = Rate { burst: 2, period: Duration::from_secs(300) };
     let twice = |order| LoginRecord { rate, ..login("o1", order, "k1") };
-    logged_in(&*store, &twice(&first)).await;
+    logged_in(&store, &twice(&first)).await;
     store.forget(&person("o1")).await.expect("forgotten");
-    logged_in(&*store, &twice(&second)).await;
+    logged_in(&store, &twice(&second)).await;
     store.leave(&person("o1"), &Bound::computed(user(USER))).await.expect("left");
     assert!(matches!(store.record_login(&twice(&third)).await, Ok(Recorded::Limited(_))));
 }

@@ -5,7 +5,7 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is(store: Rc<Redis>) {
-    let (place, [own, other]) = (&*store, ["wxmint:receiver:sso", "wxmint:receiver:other"]);
+    let (place, [own, other]) = (&store, ["wxmint:receiver:sso", "wxmint:receiver:other"]);
     place.keep(other, "7-0.other", HOUR).await.expect("kept");
     assert_eq!(place.kept(own).await, Ok(None));
     for text in ["1-0.first", "2-0.second"] {
