@@ -97,6 +97,7 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 
 .PHONY: check
 check: ahead lint ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
+	$(heading)
 	$(SETUP) test
 	$(TEST) --no-run
 	@nice -n 19 $(MAKE) --no-print-directory computing docs walls-built deny k8s-check image-check >target/beside.log 2>&1 & beside=$$!; \

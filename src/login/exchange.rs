@@ -21,7 +21,7 @@ pub trait Exchange {
     /// Why nobody can say yet that an app is unknown.
     fn apps_are_unread(&self) -> Option<LoginError>;
 
-    /// Counts the address and claims the code, as [`wxmint_store::Store::claim_code`] does.
+    /// Counts the address and claims the code, as [`wxmint_store::Redis::claim_code`] does.
     async fn claim(
         &self,
         login: &LoginWorker,

@@ -10,7 +10,7 @@ use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 use super::{Person, Result};
 
 /// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens
-/// have. It is forgotten sooner if the lives that [`super::Store::note_life`] has noted are shorter.
+/// have. It is forgotten sooner if the lives that [`super::Redis::note_life`] has noted are shorter.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
 
 /// How much longer an end stays in the store than verifiers keep it: by as much as clocks may differ, because a

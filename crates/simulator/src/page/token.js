@@ -81,10 +81,10 @@ export class TokenView {
     this.paint(this.view);
   }
 
-  /** A random character of part `n` that is not spoiled yet. */
+  /** A random character of part `n` that is not spoiled yet. Not its last one, of which some bits must be zero: without them it is no base64url. */
   pick(n) {
     const { token, text } = this.view.held;
-    const free = this.parts.flatMap((part, at) => (part === n && token[at] !== "." && text[at] === token[at] ? [at] : []));
+    const free = this.parts.flatMap((part, at) => (part === n && (token[at + 1] ?? ".") !== "." && token[at] !== "." && text[at] === token[at] ? [at] : []));
     return free[Math.floor(Math.random() * free.length)] ?? 0;
   }
 

@@ -214,8 +214,8 @@ impl Redis {
         Ok(held)
     }
 
-    /// The current session key, if there is one, and behind it the one that it replaced less than [`PREVIOUS_KEY_TTL`]
-    /// ago.
+    /// The current session key, if there is one, and behind it the one that it replaced less than
+    /// [`PREVIOUS_KEY_TTL`](crate::PREVIOUS_KEY_TTL) ago.
     pub async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
         let key = name::session(person);
         let asked = Call::at(&key).cmd("TIME").cmd("GET").arg(&key);
