@@ -18,8 +18,8 @@ export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
 TEST := RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
-# Their tests start processes and wait for them; all others compute.
-WAITING := it peers servers
+# Their tests start processes and wait for them; all others compute, but for the store's, whose servers get an answer in time at nice 5.
+WAITING := it peers servers proofs
 COMPUTING = $(filter-out $(WAITING),$(shell $(CARGO) metadata --no-deps --format-version 1 | \
   jq -r '.packages[].targets[] | select(.kind == ["test"] and .test).name'))
 PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
@@ -100,15 +100,16 @@ check: ahead lint ## what CI runs: all of lint, docs, test, walls-built, deny, k
 	$(heading)
 	$(SETUP) test
 	$(TEST) --no-run
-	@nice -n 19 $(MAKE) --no-print-directory computing docs walls-built deny k8s-check image-check >target/beside.log 2>&1 & beside=$$!; \
+	@nice -n 5 $(MAKE) --no-print-directory beside >target/beside.log 2>&1 & beside=$$!; \
 	trap "kill $$beside" INT TERM; $(TEST) $(WAITING:%=--test %); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
 
-# Beside tests that wait, in the time that they leave.
-.PHONY: computing
-computing:
+# In the time that tests leave which wait.
+.PHONY: beside
+beside:
 	$(heading)
 	$(TEST) --lib --bins $(COMPUTING:%=--test %)
 	$(TEST) --doc
+	nice -n 14 $(MAKE) --no-print-directory docs walls-built deny k8s-check image-check
 
 # Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
 .PHONY: ahead
