@@ -85,12 +85,9 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
 async fn the_rights_that_the_pages_name_are_enough() {
     let office = Office::start().await;
     let user = office.bed.log_in("lin").await.expect_login().member("user_id");
-    let [rights, page] = ["docs/redis.md", "docs/operators.md"].map(|page| written(&repository(page)));
-    let rule = rights.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let page = written(&repository("docs/operators.md"));
     let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
-    let rule = format!("{} {more}", rule.replace(">PASSWORD", ">hunter2"));
-    office.bed.redis.command::<()>(&rule.split(' ').collect::<Vec<_>>());
-    let url = office.bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");
+    let url = url_of_documented_user(&office.bed.redis, "hunter2", more);
     for words in [&["show"][..], &["end"], &["block"], &["unblock"], &["forget", "--yes"]] {
         Ended::of(&mut command_on(&url, &[&["users"], words, &[&user]].concat()), "").expect_success();
     }

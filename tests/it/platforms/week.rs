@@ -56,7 +56,7 @@ impl Week {
         post(service.url("/login"), json!({"code": code, "appid": merchant})).await.0
     }
 
-    /// Until both replicas know.
+    /// Until both replicas know, which look every quarter of a second, in which hours of the clock can pass.
     async fn both_answer(&self, merchant: &str, status: u16) {
         for service in &self.bed.services {
             let answers = async || self.log_in(service, merchant, 0).await == status;
@@ -112,8 +112,7 @@ impl Week {
                 self.change_a_merchant(step).await;
             }
             if self.draw.usize(..40) == 0 {
-                let what = if self.draw.bool() { "component" } else { "merchants" };
-                let ended = json!({"what": what, "how": "expired"});
+                let ended = json!({"what": if self.draw.bool() { "component" } else { "merchants" }, "how": "expired"});
                 self.bed.wechat.control("platform/end_tokens", "POST", &ended).await;
                 self.died_early += 1;
             }
@@ -122,7 +121,6 @@ impl Week {
                 let service = self.draw.usize(..2);
                 let (status, unsure_until) = self.merchants[merchant];
                 if unsure_until > 0 && step >= unsure_until {
-                    // A replica looks every quarter of a second, in which hours of the clock can pass.
                     self.both_answer(&self.ids[merchant], status).await;
                     self.merchants[merchant].1 = 0;
                 }
