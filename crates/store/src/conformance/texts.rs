@@ -17,11 +17,25 @@ async fn the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is(stor
     }
     place.discard(own).await.expect("discarded");
     assert_eq!(place.kept(own).await, Ok(None));
+    place.discard(own).await.expect("also repeated");
     assert_eq!(place.kept(other).await.expect("an answer").as_deref(), Some("7-0.other"));
+    place.discard("wxmint:oidc:used:code").await.expect("discarded");
+    assert_eq!(place.keep_first("wxmint:oidc:used:code", "yours", HOUR).await.as_deref(), Ok("yours"));
+}
+
+async fn a_text_is_kept_for_its_time(store: Rc<Redis>) {
+    let (key, begun) = ("wxmint:receiver:brief", store.now());
+    store.keep(key, "one", Duration::from_secs(1)).await.expect("kept");
+    while store.kept(key).await.expect("an answer").is_some() {
+        assert!(store.now() < begun + Duration::from_secs(10), "it is kept still");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(store.keep_first(key, "two", HOUR).await.as_deref(), Ok("two"));
 }
 
 crate::conformance! {
     the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is
+    a_text_is_kept_for_its_time
 }
 
 #[tokio::test(flavor = "local")]
