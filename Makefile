@@ -107,7 +107,7 @@ check: ahead lint ## what CI runs: all of lint, docs, test, walls-built, deny, k
 .PHONY: beside
 beside:
 	$(heading)
-	$(TEST) --lib --bins $(COMPUTING:%=--test %)
+	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed))
 	$(TEST) --doc
 	nice -n 14 $(MAKE) --no-print-directory docs walls-built deny k8s-check image-check
 
