@@ -137,12 +137,12 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
 
 /// Waits until the store answers and can be trusted with bindings, and no key in use is ended; then it is ready.
 async fn await_fitness(issuer: Arc<Issuer>) {
-    let (store, redis) = (issuer.store(), issuer.redis());
+    let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
     let mut told: Option<(String, Instant)> = None;
     loop {
         interval.tick().await;
-        let reason = match fitness(&issuer, &store, redis.as_ref()).await {
+        let reason = match fitness(&issuer, &store).await {
             Ok(found) => match found.iter().find(|finding| finding.status == Status::Fault) {
                 Some(fault) => fault.to_string(),
                 None => return is_ready(&issuer, &found),
@@ -157,15 +157,12 @@ async fn await_fitness(issuer: Arc<Issuer>) {
     }
 }
 
-async fn fitness(issuer: &Issuer, store: &Redis, redis: Option<&Redis>) -> Result<Vec<Finding>, StoreError> {
-    let mut found = match redis {
-        Some(redis) => {
-            let found = redis_checks::fitness(redis.link(), now().timestamp(), Status::Warning).await?;
-            redis_health::takes_logins(redis).await?;
-            found
-        }
-        None => Vec::new(),
-    };
+async fn fitness(issuer: &Issuer, store: &Redis) -> Result<Vec<Finding>, StoreError> {
+    let mut found = Vec::new();
+    if issuer.redis.is_some() {
+        found = redis_checks::fitness(store.link(), now().timestamp(), Status::Warning).await?;
+        redis_health::takes_logins(store).await?;
+    }
     found.extend(issuer.learn_ended_keys(store, now()).await?);
     found.extend(issuer.ids.compare(store, false).await?);
     found.extend(issuer.doors.iter().filter_map(|open| open.door.waits_for()));

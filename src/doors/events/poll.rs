@@ -122,8 +122,8 @@ impl Asked<'_> {
     /// Takes note of what is done with, and returns the events after it.
     async fn events(&self) -> Result<Events, LoginError> {
         // The cursor up to which the receiver has acknowledged the stream, for as long as the stream can have it.
-        let (texts, key) = (&self.worker.login.store, ["wxmint:receiver:", self.receiver].concat());
-        let (mut place, mut unseen) = (texts.kept(&key).await?.unwrap_or_default(), self.done.len());
+        let (store, key) = (&self.worker.login.store, ["wxmint:receiver:", self.receiver].concat());
+        let (mut place, mut unseen) = (store.kept(&key).await?.unwrap_or_default(), self.done.len());
         loop {
             let read = self.read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS)).await?;
             let first = read.ends.iter().take_while(|ended| self.is_done(ended)).count();
@@ -132,7 +132,7 @@ impl Asked<'_> {
                 return self.signed(&read).await;
             }
             let noted = if first == read.ends.len() { read } else { self.read(&place, first).await? };
-            texts.keep(&key, &noted.cursor, noted.keep).await?;
+            store.keep(&key, &noted.cursor, noted.keep).await?;
             (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
         }
     }

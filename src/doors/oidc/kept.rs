@@ -94,15 +94,15 @@ impl LoginWorker {
 
     /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here.
     pub(super) async fn end_family(&self, family: &Family, now: DateTime<Utc>) -> Result<(), LoginError> {
-        let (place, sid) = (&self.store, &family.sid);
+        let (store, sid) = (&self.store, &family.sid);
         self.end_if_alive(&family.first()?, now).await?;
         self.end_last(family, now).await?;
-        place.discard(&family_key(sid)).await?;
+        store.discard(&family_key(sid)).await?;
         let ended = self.end_last(family, now).await?;
-        strike(&self.store, &family.list(), sid).await?;
+        strike(store, &family.list(), sid).await?;
         // Nobody asks for these any more.
         let left = ended.map(|number| rotation_key(sid, number)).chain([last_key(sid)]);
-        Ok(try_join_all(left.map(async |key| place.discard(&key).await)).await.map(drop)?)
+        Ok(try_join_all(left.map(async |key| store.discard(&key).await)).await.map(drop)?)
     }
 
     /// Ends the tokens that can be alive, and returns their numbers.

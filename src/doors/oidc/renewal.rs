@@ -96,7 +96,7 @@ impl LoginWorker {
         at: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Option<Rotation>, LoginError> {
-        let (place, sid, number) = (&self.store, &family.sid, token.number);
+        let (store, sid, number) = (&self.store, &family.sid, token.number);
         // Dated before the ends were asked for, so that each later one names the token.
         let minter = self.minter.with(None, client.token_ttl);
         let (jti, iat) = (minter.token_id(&mark_of_client(&client.id.0), now)?, at.timestamp());
@@ -111,7 +111,7 @@ impl LoginWorker {
             exp: (iat + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
         };
         let key = family::rotation_key(sid, number);
-        let found = place.keep_first(&key, &json(&own), family.life(at)).await?;
+        let found = store.keep_first(&key, &json(&own), family.life(at)).await?;
         if found.is_empty() {
             return Ok(None);
         }
@@ -119,8 +119,8 @@ impl LoginWorker {
         if at.timestamp_millis() - given.at > ANSWERED_AGAIN.as_millis() as i64 {
             return Ok(None);
         }
-        if place.kept(&family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {
-            place.keep(&family::last_key(sid), &number.to_string(), family.life(at)).await?;
+        if store.kept(&family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {
+            store.keep(&family::last_key(sid), &number.to_string(), family.life(at)).await?;
         }
         if let Some(old) = number.checked_sub(2) {
             self.end_old(family, old, now).await?;

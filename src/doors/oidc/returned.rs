@@ -64,16 +64,16 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
 
 /// Finds with what this browser was sent, once.
 async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<Sent>, LoginError> {
-    let (place, key) = (&worker.login.store, hashed_key("state", state));
+    let (store, key) = (&worker.login.store, hashed_key("state", state));
     let Some(secret) = cookie(request, &cookie_name(state)) else { return Ok(None) };
-    let Some(found) = place.kept(&key).await? else { return Ok(None) };
+    let Some(found) = store.kept(&key).await? else { return Ok(None) };
     let sent: Sent = read_kept(&found)?;
     if sent.browser != hash(secret) {
         return Ok(None);
     }
     let own = random()?;
-    let is_first = place.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await? == own;
-    place.discard(&key).await?;
+    let is_first = store.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await? == own;
+    store.discard(&key).await?;
     Ok(is_first.then_some(sent))
 }
 
