@@ -18,8 +18,9 @@ export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
 TEST := RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
-# Their tests start processes and wait for them; all others compute, but for the store's, whose servers get an answer in time at nice 5.
+# Their tests start processes and wait for them, and so do the unit tests whose names have CONFORMANCE; all others compute.
 WAITING := it peers servers proofs
+CONFORMANCE := conformance::
 COMPUTING = $(filter-out $(WAITING),$(shell $(CARGO) metadata --no-deps --format-version 1 | \
   jq -r '.packages[].targets[] | select(.kind == ["test"] and .test).name'))
 PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
@@ -101,13 +102,13 @@ check: ahead lint ## what CI runs: all of lint, docs, test, walls-built, deny, k
 	$(SETUP) test
 	$(TEST) --no-run
 	@nice -n 5 $(MAKE) --no-print-directory beside >target/beside.log 2>&1 & beside=$$!; \
-	trap "kill $$beside" INT TERM; $(TEST) $(WAITING:%=--test %); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
+	trap "kill $$beside" INT TERM; $(TEST) $(WAITING:%=--test %) && $(TEST) --lib $(CONFORMANCE); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
 
 # In the time that tests leave which wait.
 .PHONY: beside
 beside:
 	$(heading)
-	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed))
+	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
 	$(TEST) --doc
 	nice -n 14 $(MAKE) --no-print-directory docs walls-built deny k8s-check image-check
 

@@ -21,7 +21,7 @@ pub(super) async fn strike(store: &Redis, list: &str, name: &str) -> Result<()> 
 }
 
 #[cfg(test)]
-mod tests {
+mod conformance {
     use std::rc::Rc;
 
     use super::*;
