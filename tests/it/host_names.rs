@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::support::{Answer, Configuration, Demo, Http, Service, SidecarSettings, TestBed};
+use crate::support::prelude::*;
 
 const LOOPBACK: [&str; 4] = ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:8080"];
 const FOREIGN: [&str; 4] = ["evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "10.0.0.1"];
@@ -15,7 +15,8 @@ async fn ask(http: &Http, listener: SocketAddr, path: &str, host: &str) -> Answe
 /// A reverse proxy on the same machine passes on the host name that its client asked for, and the kubelet asks by the
 /// pod's address.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_for_this_machine_alone_answers_to_loopback_host_names_alone_and_other_listeners_to_any() {
+async fn what_is_for_this_machine_alone_answers_to_loopback_host_names_alone_and_no_other_origin_changes_the_simulator()
+{
     let bed = TestBed::start().await;
     let service = bed.service();
     let sidecar = SidecarSettings::new("http://127.0.0.1:1/jwks").start().await;
@@ -42,13 +43,9 @@ async fn what_is_for_this_machine_alone_answers_to_loopback_host_names_alone_and
         assert_eq!(ask(&bed.http, sidecar.address, "/verify", host).await.status, 401);
         assert_eq!(ask(&bed.http, everywhere.admin, "/livez", host).await.status, 200);
     }
-}
 
-/// A page of another origin can send this without asking first: GET, HEAD and POST, with the content types of forms. It
-/// asks by OPTIONS, and is not let.
-#[tokio::test(flavor = "multi_thread")]
-async fn no_page_of_another_origin_changes_the_simulator() {
-    let bed = TestBed::start().await;
+    // A page of another origin can send this without asking first: GET, HEAD and POST, with the content types of forms.
+    // It asks by OPTIONS, and is not let.
     bed.log_in("lin").await.expect_login();
     let before = bed.wechat.stats().await;
     for path in ["reset", "codes", "phone-codes", "user-data", "apps", "access-tokens", "faults", "people/lin"] {

@@ -37,8 +37,8 @@ fn made(command: &mut Command, input: &str) -> String {
 }
 
 #[track_caller]
-fn refused(command: &mut Command, input: &str, code: i32, sentence: &str) -> String {
-    Ended::of(command, input).expect_end(code, &[sentence]).said()
+fn refused(command: &mut Command, code: i32, sentence: &str) -> String {
+    Ended::of(command, "").expect_end(code, &[sentence]).said()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -101,12 +101,7 @@ fn nothing_is_overwritten_and_what_is_in_the_way_is_named() {
     made(&mut init_with_secret(place.path()), "");
     let files = ["keys.json", "vault.key", "id.key", SECRET_FILE, ".env"];
     let before = files.map(|name| fs::read(place.path().join(name)).expect("a file"));
-    refused(
-        &mut init_with_secret(place.path()),
-        "",
-        64,
-        "has these already: keys.json, vault.key, id.key, apps, .env.",
-    );
+    refused(&mut init_with_secret(place.path()), 64, "has these already: keys.json, vault.key, id.key, apps, .env.");
     assert_eq!(files.map(|name| fs::read(place.path().join(name)).expect("a file")), before);
 
     let elsewhere = folder();
@@ -116,7 +111,7 @@ fn nothing_is_overwritten_and_what_is_in_the_way_is_named() {
             let place = folder();
             symlink(elsewhere.path().join(leads_to), place.path().join(name)).expect("a link");
             // Before anything is asked: there is no AppSecret.
-            refused(&mut init(place.path()), "", 64, &format!("has these already: {name}."));
+            refused(&mut init(place.path()), 64, &format!("has these already: {name}."));
             assert_eq!(names(place.path()), [name]);
             assert_eq!(names(elsewhere.path()), ["target"]);
             assert_eq!(fs::read_to_string(elsewhere.path().join("target")).expect("a file"), "precious");
@@ -141,7 +136,7 @@ async fn a_value_that_serve_refuses_is_refused_in_the_same_words() {
             fs::write(place.path().join("secret"), value).expect("written");
             command.args(["--app-secret-file", "secret"]);
         }
-        let told = refused(&mut command, "", 64, "nothing was written");
+        let told = refused(&mut command, 64, "nothing was written");
         let mut configuration = Configuration::new("ES256");
         configuration.set(name, value);
         let serve = configuration.refused().await;
@@ -156,14 +151,14 @@ async fn a_value_that_serve_refuses_is_refused_in_the_same_words() {
 #[test]
 fn without_a_terminal_what_is_missing_is_named_with_the_options() {
     let place = folder();
-    let told =
-        refused(wxmint().arg("init").env_clear().current_dir(place.path()), "", 64, "Give --appid, --app-secret-file");
+    let mut bare = wxmint();
+    let told = refused(bare.arg("init").env_clear().current_dir(&place), 64, "Give --appid, --app-secret-file");
     for name in ["WXMINT_ISSUER", "WXMINT_APPID", "WXMINT_APP_SECRET", "WXMINT_REDIS_URL"] {
         assert!(told.contains(&format!("{name} is not set")), "{told}");
     }
     assert!(!told.contains("WXMINT_KEYS is not set"), "{told}");
-    refused(init(place.path()).args(["--app-secret-file", "none"]), "", 64, "--app-secret-file none: No such file");
-    refused(init(place.path()).args(["--app-secret-file", "-"]), "", 64, "WXMINT_APP_SECRET is not set");
+    refused(init(place.path()).args(["--app-secret-file", "none"]), 64, "--app-secret-file none: No such file");
+    refused(init(place.path()).args(["--app-secret-file", "-"]), 64, "WXMINT_APP_SECRET is not set");
     assert_eq!(names(place.path()), [""; 0]);
 }
 
@@ -174,12 +169,9 @@ async fn a_password_of_odd_characters_is_read_as_it_was_written_by_wxmint_and_by
         let redis = RedisServer::start(&[], password).await;
         let url = format!("redis://:{password}@127.0.0.1:{}", redis.port());
         let place = folder();
-        let mut command = init_with_secret(place.path());
-        command.env("WXMINT_REDIS_URL", &url);
-        let mut words = wxmint();
-        words.args(["init", "--appid", APPID, "--issuer", ISSUER]).env_clear().current_dir(place.path());
-        words.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        made(&mut words, "");
+        let mut init = wxmint();
+        init.args(["init", "--appid", APPID, "--issuer", ISSUER]).env_clear().current_dir(place.path());
+        made(init.env("WXMINT_APP_SECRET", APP_SECRET).env("WXMINT_REDIS_URL", &url), "");
         Ended::of(wxmint().args(["users", "show", "nobody"]).env_clear().current_dir(place.path()), "")
             .expect_success();
         let mut shell = Command::new("bash");
@@ -208,9 +200,9 @@ fn in_a_git_work_tree_the_files_are_kept_out_of_git() {
 fn on_a_full_disk_or_without_rights_nothing_is_left() {
     let place = folder();
     let mut full = on_a_full_disk(wxmint().args(["init", "--demo", "--dir", "new"]).current_dir(place.path()));
-    refused(&mut full, "", 1, "nothing was written: new/keys.json: File too large");
+    refused(&mut full, 1, "nothing was written: new/keys.json: File too large");
     assert_eq!(names(place.path()), [""; 0], "the folder that was made is gone");
-    refused(init_with_secret(place.path()).args(["--dir", "/proc/wxmint"]), "", 1, "/proc/wxmint: ");
+    refused(init_with_secret(place.path()).args(["--dir", "/proc/wxmint"]), 1, "/proc/wxmint: ");
 }
 
 #[tokio::test]
@@ -227,17 +219,13 @@ async fn at_a_terminal_it_asks_until_the_answers_are_good_and_shows_no_secret() 
     terminal.answer("WXMINT_APP_SECRET is not valid", false, &format!("{APP_SECRET}\n")).await;
     let (code, shown) = terminal.end("  wxmint serve").await;
     assert!(code == Some(0) && !shown.contains(APP_SECRET) && !shown.contains("short"), "{shown}");
-    let expected = [("ISSUER", ISSUER), ("APPS_DIR", "apps"), ("REDIS_URL", REDIS)];
-    let expected =
-        expected.into_iter().chain([("KEYS", "keys.json"), ("VAULT_KEY_FILE", "vault.key"), ("ID_KEY_FILE", "id.key")]);
-    assert_eq!(
-        set_in_env(place.path()),
-        expected.map(|(name, value)| format!("WXMINT_{name}={value}")).collect::<Vec<_>>()
-    );
+    let files = "WXMINT_KEYS=keys.json\nWXMINT_VAULT_KEY_FILE=vault.key\nWXMINT_ID_KEY_FILE=id.key";
+    let expected = format!("WXMINT_ISSUER={ISSUER}\nWXMINT_APPS_DIR=apps\nWXMINT_REDIS_URL={REDIS}\n{files}");
+    assert_eq!(set_in_env(place.path()).join("\n"), expected);
 }
 
 #[tokio::test]
-async fn a_signal_at_a_hidden_question_leaves_a_terminal_that_shows_what_is_typed() {
+async fn a_signal_ctrl_c_or_ctrl_d_at_a_question_leaves_no_file_and_a_terminal_that_shows_what_is_typed() {
     let init = ["init", "--appid", APPID, "--issuer", ISSUER, "--redis-url", REDIS];
     let add = ["users", "add", "lin", "--users", "users.txt"];
     for (words, question) in [(&init[..], "AppSecret of the mini program"), (&add[..], "Password of lin")] {
@@ -251,6 +239,21 @@ async fn a_signal_at_a_hidden_question_leaves_a_terminal_that_shows_what_is_type
             assert_eq!((ended, terminal.shows()), (Some(code), true), "{shown}");
             assert_eq!(fs::read(place.path().join("users.txt")).expect("a file"), b"");
         }
+    }
+    for (key, at_shown) in [("\x03", None), ("\x04", Some(1))] {
+        let place = folder();
+        let mut terminal = Terminal::of(&["init"], place.path());
+        terminal.answer("AppID of the mini program", true, key).await;
+        assert_eq!(terminal.end("AppID").await.0, at_shown);
+        let mut terminal = Terminal::of(&init, place.path());
+        terminal.answer("AppSecret of the mini program", false, &format!("half{key}")).await;
+        if key == "\x04" {
+            // With letters before it, Ctrl-D is nothing.
+            terminal.answer("AppSecret", false, "\x15\x04").await;
+        }
+        let (code, shown) = terminal.end("nothing was written").await;
+        assert_eq!((code, terminal.shows()), (Some(1), true), "{shown}");
+        assert_eq!(names(place.path()), [""; 0]);
     }
 }
 
@@ -270,38 +273,11 @@ async fn in_a_chinese_locale_it_asks_and_writes_in_chinese() {
     let written = |folder: &Path| fs::read_to_string(folder.join(".env")).expect("a file");
     let (english, chinese) = (folder(), written(place.path()));
     made(init_with_secret(english.path()).env("LANG", "zh_CN.UTF-8").args(["--lang", "en"]), "");
-    assert!(
-        written(english.path()).starts_with("# The settings") && chinese.starts_with("# wxmint 的配置"),
-        "{chinese}"
-    );
+    assert!(written(english.path()).starts_with("# The settings"), "{}", written(english.path()));
+    assert!(chinese.starts_with("# wxmint 的配置"), "{chinese}");
     assert_eq!(set_in_env(place.path()).len(), 6);
     let mut again = init_with_secret(place.path());
-    refused(
-        again.env("LC_MESSAGES", "zh_CN.UTF-8"),
-        "",
-        64,
-        "没有写入任何文件，因为当前目录里已有：keys.json, vault.key, id.key, apps, .env。",
-    );
-    refused(again.env("LC_ALL", "C.UTF-8"), "", 64, "nothing was written, because");
-}
-
-/// A signal at the hidden question has a test above.
-#[tokio::test]
-async fn at_a_terminal_ctrl_c_and_ctrl_d_leave_no_file_and_a_terminal_that_shows_what_is_typed() {
-    for (key, before_secret, at_secret) in [("\x03", None, Some(1)), ("\x04", Some(1), Some(1))] {
-        let place = folder();
-        let mut terminal = Terminal::of(&["init"], place.path());
-        terminal.answer("AppID of the mini program", true, key).await;
-        assert_eq!(terminal.end("AppID").await.0, before_secret);
-        let known = ["init", "--appid", APPID, "--issuer", ISSUER, "--redis-url", REDIS];
-        let mut terminal = Terminal::of(&known, place.path());
-        terminal.answer("AppSecret of the mini program", false, &format!("half{key}")).await;
-        if key == "\x04" {
-            // With letters before it, Ctrl-D is nothing.
-            terminal.answer("AppSecret", false, "\x15\x04").await;
-        }
-        let (code, shown) = terminal.end("nothing was written").await;
-        assert_eq!((code, terminal.shows()), (at_secret, true), "{shown}");
-        assert_eq!(names(place.path()), [""; 0]);
-    }
+    let chinese = "没有写入任何文件，因为当前目录里已有：keys.json, vault.key, id.key, apps, .env。";
+    refused(again.env("LC_MESSAGES", "zh_CN.UTF-8"), 64, chinese);
+    refused(again.env("LC_ALL", "C.UTF-8"), 64, "nothing was written, because");
 }

@@ -16,7 +16,7 @@ fn key_file() -> (TempDir, PathBuf) {
 
 fn kids(path: &Path) -> Vec<String> {
     let listed: Value = serde_json::from_str(&keys(path, &["list", "--json"])).expect("JSON");
-    kids_of(&serde_json::json!({"keys": listed}))
+    kids_of(&json!({"keys": listed}))
 }
 
 /// Docker, Compose and Podman mount a secret so. Nobody in the container can run `chmod` there.
@@ -86,43 +86,29 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
 }
 
 #[test]
-fn generate_never_replaces_a_set_and_makes_one_where_there_is_none() {
-    let (_folder, path) = key_file();
-    assert_refused(
-        &mut keys_command(&path, &["generate"]),
-        &path,
-        64,
-        "keys.json exists already and is not overwritten",
-        &[],
-    );
-    let before = fs::read(&path).expect("keys");
+fn no_command_replaces_a_set_unasked_brings_an_ended_key_back_or_leaves_half_of_a_set() {
+    let (folder, path) = key_file();
+    let [copy, new] = ["copy.json", "new.json"].map(|name| folder.path().join(name));
+    fs::copy(&path, &copy).expect("a copy");
+    let (before, kid) = (fs::read(&path).expect("keys"), kids(&path).remove(0));
+    let refused = |words: &[&str], sentence: &str| {
+        assert_refused(&mut keys_command(&path, words), &path, 64, sentence, &private_parts(&before));
+    };
+    refused(&["generate"], "keys.json exists already and is not overwritten");
     assert!(keys(&path, &["generate", "--if-missing"]).contains("not changed"));
     assert_eq!(fs::read(&path).expect("keys"), before);
-    let other = path.with_file_name("other.json");
-    assert!(keys(&other, &["generate", "--if-missing"]).contains("signs from now on"));
-    assert!(keys(&other, &["list"]).contains("signing"));
-    let old = kids(&other);
-    for words in [&["generate", "--replace"][..], &["retire", &old[0], "--now"]] {
-        assert_refused(&mut keys_command(&other, words), &other, 64, "nobody can confirm; add --yes", &[]);
+    for words in [&["generate", "--replace"][..], &["retire", &kid, "--now"]] {
+        refused(words, "nobody can confirm; add --yes");
     }
-    keys(&other, &["generate", "--replace", "--yes", "--alg", "EdDSA"]);
-    assert!(keys(&other, &["generate", "--replace", "--yes"]).contains("EdDSA key"), "the algorithm of the last key");
-}
-
-#[test]
-fn a_key_that_was_ended_is_not_imported_again() {
-    let (folder, path) = key_file();
-    let (copy, kid) = (folder.path().join("copy.json"), kids(&path).remove(0));
-    fs::copy(&path, &copy).expect("a copy");
+    for (path, words) in [(&path, &["rotate", "--now"][..]), (&new, &["generate"])] {
+        assert_refused(&mut on_a_full_disk(&keys_command(path, words)), path, 1, "File too large", &[]);
+    }
     keys(&path, &["retire", &kid, "--now", "--yes"]);
-    let refused = format!("{kid} was retired at once: verifiers refuse whatever it signs");
-    assert_refused(&mut keys_command(&path, &["import", &copy.to_string_lossy()]), &path, 64, &refused, &[]);
-}
+    let ended = format!("{kid} was retired at once: verifiers refuse whatever it signs");
+    refused(&["import", &copy.to_string_lossy()], &ended);
 
-#[test]
-fn on_a_full_disk_no_half_of_a_set_is_left() {
-    let (folder, path) = key_file();
-    let new = folder.path().join("new.json");
-    assert_refused(&mut on_a_full_disk(&keys_command(&new, &["generate"])), &new, 1, "File too large", &[]);
-    assert_refused(&mut on_a_full_disk(&keys_command(&path, &["rotate", "--now"])), &path, 1, "File too large", &[]);
+    assert!(keys(&new, &["generate", "--if-missing"]).contains("signs from now on"));
+    assert!(keys(&new, &["list"]).contains("signing"));
+    keys(&new, &["generate", "--replace", "--yes", "--alg", "EdDSA"]);
+    assert!(keys(&new, &["generate", "--replace", "--yes"]).contains("EdDSA key"), "the algorithm of the last key");
 }

@@ -17,7 +17,7 @@ fn assert_token_answer(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_login_makes_a_user_once_and_finds_it_again_in_whatever_form_it_comes() {
+async fn a_login_makes_a_user_once_finds_it_again_in_whatever_form_it_comes_and_says_who_for_whom_and_until_when() {
     let bed = TestBed::start().await;
     let first = bed.log_in("lin").await.expect_login();
     assert_token_answer(&first);
@@ -38,6 +38,31 @@ async fn a_login_makes_a_user_once_and_finds_it_again_in_whatever_form_it_comes(
         assert_token_answer(&answer);
         assert_eq!(answer.member("user_id"), first.member("user_id"));
     }
+
+    let (header, claims) = decoded(&first.member("access_token"));
+    assert_eq!(header, json!({"alg": "ES256", "typ": "at+jwt", "kid": jwks_kids(&bed).await[0]}));
+    assert_eq!((&claims["iss"], &claims["aud"], &claims["client_id"]), (&json!(ISSUER), &json!(ISSUER), &json!(APPID)));
+    assert_eq!(claims["sub"], first.json()["user_id"]);
+    assert_eq!(claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat), Some(86_400));
+    assert!(claims["jti"].as_str().is_some_and(|jti| jti.len() >= 22), "128 random bits");
+    assert!(!claims.to_string().contains("openid") && !claims.to_string().contains("unionid"));
+}
+
+#[tokio::test]
+async fn of_fifty_parallel_copies_of_a_code_at_two_processes_one_is_exchanged_and_forty_nine_are_told_so() {
+    let bed = TestBed::builder().services(2).start().await;
+    // Long enough that all copies are there before the first is answered.
+    bed.faults(json!([{"kind": "latency", "ms": 300}])).await;
+    let code = bed.mint_code("lin").await;
+    let copies = (0..50).map(|number| bed.services[number % 2].login(&code));
+    let (granted, refused): (Vec<_>, Vec<_>) =
+        join_all(copies).await.into_iter().partition(|answer| answer.status == 200);
+    assert_eq!((granted.len(), refused.len()), (1, 49));
+    for answer in refused {
+        answer.expect_problem(400, "code_used");
+    }
+    assert_eq!(bed.wechat.exchanges().await, 1);
+    assert_eq!(bed.wechat.stats().await["exchanges_ok"], 1);
 }
 
 #[tokio::test]
@@ -87,20 +112,6 @@ async fn a_request_keeps_the_id_that_a_trusted_proxy_gave_it() {
 }
 
 #[tokio::test]
-async fn the_token_says_who_for_whom_and_until_when() {
-    let bed = TestBed::builder().algorithm("EdDSA").start().await;
-    let answer = bed.log_in("lin").await.expect_login();
-    let (header, claims) = decoded(&answer.member("access_token"));
-    let kid = bed.service().get("/.well-known/jwks.json").await.json()["keys"][0]["kid"].clone();
-    assert_eq!(header, json!({"alg": "EdDSA", "typ": "at+jwt", "kid": kid}));
-    assert_eq!((&claims["iss"], &claims["aud"], &claims["client_id"]), (&json!(ISSUER), &json!(ISSUER), &json!(APPID)));
-    assert_eq!(claims["sub"], answer.json()["user_id"]);
-    assert_eq!(claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat), Some(86_400));
-    assert!(claims["jti"].as_str().is_some_and(|jti| jti.len() >= 22), "128 random bits");
-    assert!(!claims.to_string().contains("openid") && !claims.to_string().contains("unionid"));
-}
-
-#[tokio::test]
 async fn the_jwks_is_public_cacheable_and_without_private_members_and_the_metadata_name_the_issuer_byte_for_byte() {
     let bed = TestBed::start().await;
     let jwks = bed.service().get("/.well-known/jwks.json").await;
@@ -133,12 +144,14 @@ async fn the_jwks_is_public_cacheable_and_without_private_members_and_the_metada
 }
 
 #[tokio::test]
-async fn the_api_is_described_and_its_viewer_loads_nothing_from_elsewhere() {
-    let bed = TestBed::start().await;
-    let paths = bed.service().get("/openapi.json").await.json()["paths"].take();
+async fn the_api_is_described_its_viewer_loads_nothing_from_elsewhere_and_each_example_fits_its_schema() {
+    let bed = TestBed::builder().operators("on-call 0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f6071\n").start().await;
+    let served = bed.service().get("/openapi.json").await;
+    let described = served.json();
     for path in ["/login", "/.well-known/jwks.json", "/.well-known/openid-configuration"] {
-        assert!(paths.get(path).is_some(), "{path}: {paths}");
+        assert!(described["paths"].get(path).is_some(), "{path}: {described}");
     }
+    assert_eq!(described["servers"], json!([{"url": ISSUER}]));
     let root = bed.service().get("/").await;
     assert_eq!((root.status, root.header("location")), (307, "docs/"));
     let folder = bed.service().get("/docs").await;
@@ -158,15 +171,9 @@ async fn the_api_is_described_and_its_viewer_loads_nothing_from_elsewhere() {
         assert_eq!(url.origin(), page_url.origin(), "{part} is elsewhere");
         assert_eq!(bed.http.get(url.as_str()).await.status, 200, "{part}");
     }
-}
 
-#[tokio::test]
-async fn every_openapi_document_is_valid_and_each_of_its_examples_fits_its_schema() {
-    let bed = TestBed::builder().operators("on-call 0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f6071\n").start().await;
     let folder = TempDir::new().expect("a folder");
     let [public, admin] = ["public.json", "admin.json"].map(|name| folder.path().join(name));
-    let served = bed.service().get("/openapi.json").await;
-    assert_eq!(served.json()["servers"], json!([{"url": ISSUER}]));
     fs::write(&public, served.body).expect("a file");
     fs::write(&admin, bed.service().admin("/openapi.json").await.body).expect("a file");
     let documents = [repository("docs/accounts.openapi.yaml"), public, admin];

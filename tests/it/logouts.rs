@@ -3,15 +3,15 @@
 use crate::limits::expect_exact_wait;
 use crate::support::prelude::*;
 
-async fn ask(bed: &TestBed, method: &str, path: &str, login: &Answer) -> Answer {
-    bed.service().ask(method, path, &login.member("access_token"), &Value::Null).await
+async fn ask(service: &Service, method: &str, path: &str, login: &Answer) -> Answer {
+    service.ask(method, path, &login.member("access_token"), &Value::Null).await
 }
 
-/// How often a limit refuses so many requests, one after the other.
-async fn refusals(bed: &TestBed, method: &str, path: &str, logins: &[Answer]) -> usize {
+/// How often a limit refuses so many logouts, one after the other.
+async fn refusals(service: &Service, logins: &[Answer]) -> usize {
     let mut refused = 0;
     for login in logins {
-        let answer = ask(bed, method, path, login).await;
+        let answer = ask(service, "POST", "/logout", login).await;
         if answer.status == 429 {
             answer.expect_problem(429, "rate_limited");
             refused += 1;
@@ -23,55 +23,41 @@ async fn refusals(bed: &TestBed, method: &str, path: &str, logins: &[Answer]) ->
 }
 
 #[tokio::test]
-async fn logouts_are_counted_per_person_and_a_repetition_is_one_look_up() {
+async fn a_person_has_so_many_logouts_of_which_a_repetition_is_one_look_up_and_dissolves_ten_bindings_a_day() {
     let mut bed = TestBed::builder().env("WXMINT_LIMIT_OPENID", "3/1h").start().await;
     // Logins are counted, too: these by a replica that has another limit.
     bed.configuration.set("WXMINT_LIMIT_OPENID", "1000/1h");
     let generous = Service::start(&bed.configuration, bed.http.clone()).await;
+    let log_in = async |person: &str| generous.login(&bed.mint_code(person).await).await.expect_login();
     let mut logins = Vec::new();
     for _ in 0..5 {
-        logins.push(generous.login(&bed.mint_code("lin").await).await.expect_login());
+        logins.push(log_in("lin").await);
     }
-    assert_eq!(refusals(&bed, "POST", "/logout", &logins).await, 2);
-    assert_eq!(
-        ask(&bed, "GET", "/wechat/session", &logins[4]).await.status,
-        200,
-        "a logout that was refused ends nothing"
-    );
-    let mei = bed.log_in("mei").await;
-    assert_eq!(ask(&bed, "POST", "/logout", &mei).await.status, 204, "nobody else is held up");
+    assert_eq!(refusals(bed.service(), &logins).await, 2);
+    let kept = ask(bed.service(), "GET", "/wechat/session", &logins[4]).await;
+    assert_eq!(kept.status, 200, "a logout that was refused ends nothing");
+    assert_eq!(refusals(bed.service(), &[bed.log_in("mei").await]).await, 0, "nobody else is held up");
 
-    let repeated = vec![logins[0].clone(); 10];
     let before = bed.redis.calls();
-    assert_eq!(refusals(&bed, "POST", "/logout", &repeated).await, 0);
+    assert_eq!(refusals(bed.service(), &vec![logins[0].clone(); 10]).await, 0);
     let calls = bed.redis.calls_since(&before);
     let [read, changed] = [["hgetall", "get"], ["evalsha", "set"]].map(|names| names.map(|name| calls.get(name)));
     assert_eq!((read, changed), ([Some(&10); 2], [None; 2]), "{calls:?}");
     let everywhere = json!({"everywhere": true});
     let refused = bed.service().ask("POST", "/logout", &logins[4].member("access_token"), &everywhere).await;
     refused.expect_problem(429, "rate_limited");
-    names_limit(&bed, "openid").await;
-}
+    bed.service().says("\"limit\":\"openid\"").await;
 
-async fn names_limit(bed: &TestBed, limit: &str) {
-    let line = format!("\"limit\":\"{limit}\"");
-    until("the log names the limit", PATIENCE, async || bed.service().log().contains(&line)).await;
-}
-
-#[tokio::test]
-async fn a_person_dissolves_ten_bindings_a_day() {
-    let bed = TestBed::start().await;
     let mut unbindings = Vec::new();
     for _ in 0..10 {
-        let answer = ask(&bed, "DELETE", "/binding", &bed.log_in("lin").await).await;
-        assert_eq!(answer.status, 204, "{answer:?}");
-        unbindings.push(answer);
+        unbindings.push(generous.unbind(&log_in("lin").await.member("access_token")).await);
+        assert_eq!(unbindings.last().map(|answer| answer.status), Some(204), "{unbindings:?}");
     }
-    let login = bed.log_in("lin").await;
-    let refused = ask(&bed, "DELETE", "/binding", &login).await.expect_problem(429, "rate_limited");
+    let login = log_in("lin").await;
+    let refused = ask(&generous, "DELETE", "/binding", &login).await.expect_problem(429, "rate_limited");
     expect_exact_wait(Duration::from_secs(86_400), &unbindings[0], &refused);
-    assert_eq!(ask(&bed, "GET", "/wechat/session", &login).await.status, 200, "the binding is there");
-    let mei = bed.log_in("mei").await;
-    assert_eq!(refusals(&bed, "DELETE", "/binding", &[mei]).await, 0, "nobody else is held up");
-    names_limit(&bed, "unbindings").await;
+    assert_eq!(ask(&generous, "GET", "/wechat/session", &login).await.status, 200, "the binding is there");
+    let mei = log_in("mei").await;
+    assert_eq!(ask(&generous, "DELETE", "/binding", &mei).await.status, 204, "nobody else is held up");
+    generous.says("\"limit\":\"unbindings\"").await;
 }

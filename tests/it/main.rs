@@ -36,7 +36,6 @@ mod mini_program;
 mod moving;
 mod oidc;
 mod old_pages;
-mod one_exchange;
 mod operators;
 mod pages;
 mod password_load;

@@ -6,7 +6,7 @@ type Rooms = BTreeMap<String, BTreeSet<String>>;
 
 /// Each row of the table of `what` (`crate` or `room`), and what it may import.
 fn map_of(what: &str) -> Rooms {
-    let page = fs::read_to_string(repository("CONTRIBUTING.md")).expect("readable");
+    let page = read(&repository("CONTRIBUTING.md"));
     let table = page.split(&format!("| {what} |")).nth(1).expect("the table");
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
@@ -25,7 +25,7 @@ fn rooms_of_the_code() -> Rooms {
         let place = path.strip_prefix(&src).expect("below src").with_extension("");
         let room = place.iter().next().expect("a name").to_str().expect("UTF-8").to_owned();
         let is_test = place.iter().any(|name| name == "tests");
-        let found = if is_test { BTreeSet::new() } else { imports(without_tests(&code_of(&path))) };
+        let found = if is_test { BTreeSet::new() } else { imports(&code_of(&read(&path))) };
         rooms.entry(room).or_default().extend(found);
     }
     rooms.iter_mut().for_each(|(room, imported)| imported.retain(|other| other != room && other != "test_limit"));
@@ -41,17 +41,14 @@ pub(crate) fn files_of(language: &str, folder: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|ending| ending == language)).collect()
 }
 
-/// A file without the lines that are comments.
-fn code_of(path: &Path) -> String {
-    without_comments(&fs::read_to_string(path).expect("readable"))
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("readable")
 }
 
-fn without_comments(code: &str) -> String {
+/// Without the lines that are comments, and without unit tests.
+fn code_of(file: &str) -> String {
+    let code = file.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
-}
-
-fn without_tests(code: &str) -> &str {
-    code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
 /// The first names behind `crate::`, with or without braces.
@@ -117,11 +114,7 @@ fn every_crate_depends_on_what_the_map_allows() {
 #[test]
 fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
     let (map, code) = (map_of("room"), rooms_of_the_code());
-    assert_eq!(
-        map.keys().collect::<Vec<_>>(),
-        code.keys().collect::<Vec<_>>(),
-        "the rooms of CONTRIBUTING.md and of src"
-    );
+    assert!(map.keys().eq(code.keys()), "the rooms of CONTRIBUTING.md and of src: {:?} {:?}", map.keys(), code.keys());
     for (room, imported) in &code {
         let unexpected: Vec<_> = imported.difference(&map[room]).collect();
         assert!(unexpected.is_empty(), "{room} imports {unexpected:?}: change the code, or the map first");
@@ -150,7 +143,7 @@ fn modules_of_the_issuer() -> Rooms {
     let mut modules: Rooms = files.iter().map(|path| (place(path), BTreeSet::new())).collect();
     let names: Vec<_> = modules.keys().filter(|name| *name != "mod").cloned().collect();
     for path in &files {
-        let code = [";", without_tests(&code_of(path))].concat();
+        let code = format!(";{}", code_of(&read(path)));
         // Rooms may have the names of these modules.
         let own: String =
             code.split("use crate::").filter_map(|part| part.split_once(';')).map(|(_, own)| own).collect();
@@ -165,15 +158,13 @@ fn modules_of_the_issuer() -> Rooms {
 #[test]
 fn no_modules_of_the_issuer_import_each_other() {
     let modules = modules_of_the_issuer();
-    assert!(
-        modules["routes"].contains("login_route") && modules["login_route"].contains("cross_origin"),
-        "{modules:?}"
-    );
+    let names = |one: &str, other| modules[one].contains(other);
+    assert!(names("routes", "login_route") && names("login_route", "cross_origin"), "{modules:?}");
     assert_eq!(circle_of(modules), Rooms::new(), "these modules of src/issuer import each other in a circle");
 }
 
 #[test]
 fn imports_are_found_in_each_form() {
     let code = "use crate::one;\nuse crate::{\n    two::A,\n    three::{self, b::{C, D}},\n};\nlet x = crate::four::f();\n// crate::no";
-    assert_eq!(Vec::from_iter(imports(&without_comments(code))), ["four", "one", "three", "two"]);
+    assert_eq!(Vec::from_iter(imports(&code_of(code))), ["four", "one", "three", "two"]);
 }

@@ -60,15 +60,6 @@ fn contains(mut bytes: &[u8], needle: &[u8]) -> bool {
     false
 }
 
-/// The forms in which a session key passes through.
-fn session_key(key: &str) -> [Needle; 3] {
-    [
-        ("session_key", key.into()),
-        ("session_key in JSON", key.replace('/', "\\/").into()),
-        ("session_key's bytes", STANDARD.decode(key).expect("base64")),
-    ]
-}
-
 /// The secret of a peer that asks the admin listener.
 const PEER: &str = "planted-secret-of-a-peer-2d61c09b";
 
@@ -103,11 +94,13 @@ impl World {
         login.member("access_token")
     }
 
-    /// The session key that WeChat has now.
+    /// The session key that WeChat has now, in the forms in which it passes through.
     async fn note_key(&mut self) {
         let account = self.bed.wechat.account("lin").await;
         let key = account["session_key"].as_str().expect("a key");
-        self.keys.extend(session_key(key));
+        self.keys.push(("session_key", key.into()));
+        self.keys.push(("session_key in JSON", key.replace('/', "\\/").into()));
+        self.keys.push(("session_key's bytes", STANDARD.decode(key).expect("base64")));
     }
 
     async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> u16 {

@@ -14,52 +14,40 @@ const NAME: &str = "on-call";
 const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
 
 /// A service that operators can ask.
-struct Office {
-    bed: TestBed,
+async fn office(builder: Builder) -> TestBed {
+    let lines = format!("# operators\n\n{NAME} {SECRET} read,operate,wechat\n");
+    builder.breakable_redis().operators(&lines).start().await
 }
 
-impl Office {
-    async fn start() -> Self {
-        Self::of(TestBed::builder()).await
-    }
-
-    async fn of(builder: Builder) -> Self {
-        let builder =
-            builder.breakable_redis().operators(&format!("# operators\n\n{NAME} {SECRET} read,operate,wechat\n"));
-        Self { bed: builder.start().await }
-    }
-
-    async fn ask(&self, method: &str, path: &str) -> Answer {
-        self.bed.service().operate(method, path, SECRET, &Value::Null).await
+impl TestBed {
+    async fn operate(&self, method: &str, path: &str) -> Answer {
+        self.service().operate(method, path, SECRET, &Value::Null).await
     }
 
     async fn done(&self, method: &str, path: &str) {
-        let answer = self.ask(method, path).await;
+        let answer = self.operate(method, path).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{method} {path}: {answer:?}");
     }
 
     async fn show(&self, user: &str) -> Value {
-        let answer = self.ask("GET", &format!("/users/{user}")).await;
+        let answer = self.operate("GET", &format!("/users/{user}")).await;
         assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
         answer.json()
     }
 
-    async fn accepts(&self, login: &Answer) -> bool {
-        self.bed.accepts(login).await
-    }
-
     async fn log_in_for_good(&self, person: &str) -> Answer {
-        self.bed.for_good(async || self.bed.log_in(person).await).await
+        self.for_good(async || self.log_in(person).await).await
     }
 
     /// The output of a command that must succeed.
     #[track_caller]
     fn must(&self, words: &[&str]) -> String {
-        self.users(words).expect_success().stdout
+        self.command(words).expect_success().stdout
     }
 
-    fn users(&self, words: &[&str]) -> Ended {
-        Ended::of(&mut command_on(&self.bed.redis.url(), &[&["users"], words].concat()), "")
+    /// `wxmint users`.
+    fn command(&self, words: &[&str]) -> Ended {
+        Ended::of(&mut command_on(&self.redis.url(), &[&["users"], words].concat()), "")
     }
 
     /// The audit events of requests in the log, without what differs each time.
@@ -68,7 +56,7 @@ impl Office {
             assert!(event["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{event}");
             json!([event["action"], event["by"], event["user"], event["outcome"]])
         };
-        audit::requests(self.bed.service()).into_iter().map(told).collect()
+        audit::requests(self.service()).into_iter().map(told).collect()
     }
 
     /// Waits until the log has these audit events and no others, but for those of looking.
@@ -84,11 +72,11 @@ impl Office {
 }
 
 #[tokio::test]
-async fn an_operator_sees_what_is_stored_of_a_user() {
-    let office = Office::start().await;
-    let login = office.bed.log_in("lin").await.expect_login();
+async fn an_operator_sees_what_is_stored_of_a_user_and_dissolves_a_binding_as_its_owner_can() {
+    let office = office(TestBed::builder()).await;
+    let login = office.log_in("lin").await.expect_login();
     let (user, iat) = (login.member("user_id"), login.claims()["iat"].as_i64().expect("seconds"));
-    let account = office.bed.wechat.account("lin").await;
+    let account = office.wechat.account("lin").await;
     let mut shown = office.show(&user).await;
     let bound_at = shown["wechat"][0]["bound_at"].take().as_i64().expect("seconds");
     let last_login = shown["last_login"].take().as_i64().expect("seconds");
@@ -98,8 +86,8 @@ async fn an_operator_sees_what_is_stored_of_a_user() {
     let mut expected =
         json!({"user_id": user, "blocked": false, "ended_before": null, "last_login": null, "wechat": wechat});
     assert_eq!(shown, expected);
-    assert_eq!(office.must(&["show", &user]).trim(), office.ask("GET", &format!("/users/{user}")).await.body);
-    let identities = office.ask("GET", &format!("/users/{user}/wechat")).await;
+    assert_eq!(office.must(&["show", &user]).trim(), office.operate("GET", &format!("/users/{user}")).await.body);
+    let identities = office.operate("GET", &format!("/users/{user}/wechat")).await;
     assert_eq!((identities.status, identities.header("cache-control")), (200, "no-store"), "{identities:?}");
     expected["wechat"][0]["bound_at"] = bound_at.into();
     assert_eq!(identities.json(), json!({"user_id": user, "wechat": expected["wechat"]}));
@@ -118,24 +106,19 @@ async fn an_operator_sees_what_is_stored_of_a_user() {
     let unknown =
         json!({"user_id": "nobody", "blocked": false, "ended_before": null, "last_login": null, "wechat": []});
     assert_eq!(office.show("nobody").await, unknown);
-}
 
-#[tokio::test]
-async fn an_operator_dissolves_a_binding_as_its_owner_can() {
-    let office = Office::start().await;
-    let login = office.bed.log_in("lin").await.expect_login();
-    let user = login.member("user_id");
     let path = format!("/users/{user}/wechat/{APPID}");
-    office.ask("DELETE", &format!("/users/{user}/wechat/wxfedcba9876543210")).await.expect_problem(400, "unknown_app");
-    assert!(office.accepts(&login).await, "another app's binding");
+    let of_another = office.operate("DELETE", &format!("/users/{user}/wechat/{OTHER_APPID}")).await;
+    of_another.expect_problem(400, "unknown_app");
+    assert!(office.accepts(&later).await, "another app's binding");
     office.done("DELETE", &path).await;
-    assert!(!office.accepts(&login).await);
+    assert!(!office.accepts(&later).await);
     assert_eq!(office.show(&user).await["wechat"], json!([]));
     office.done("DELETE", &path).await;
     let again = office.log_in_for_good("lin").await;
     assert_ne!(again.member("user_id"), user, "a new user, as after DELETE /binding");
     let [refused, done] = ["unknown_app", "ok"].map(|outcome| ("dissolve", user.as_str(), outcome));
-    office.expect_audited(&[refused, done, done]).await;
+    office.expect_audited(&[("look_up", &user, "ok"), ("end", &user, "ok"), refused, done, done]).await;
 }
 
 /// So many lines of the log blame the operator, and none the account backend.
@@ -152,26 +135,26 @@ async fn expect_cause(service: &Service, times: usize) {
 #[tokio::test]
 async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password_and_is_let_in_again() {
     let builder = TestBed::builder().services(2).users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "9");
-    let office = Office::of(builder).await;
-    let first = office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
+    let office = office(builder).await;
+    let first = office.log_in_with("lin", password_of("alice")).await.expect_login();
     let user = first.member("user_id");
     let (block, iat) = (format!("/users/{user}/block"), first.claims()["iat"].as_i64().expect("seconds"));
     office.done("PUT", &block).await;
     office.done("PUT", &block).await;
     assert!(!office.accepts(&first).await);
-    for service in &office.bed.services {
-        let code = office.bed.mint_code("lin").await;
+    for service in &office.services {
+        let code = office.mint_code("lin").await;
         service.login(&code).await.expect_problem(403, "user_blocked");
         expect_cause(service, 1).await;
     }
-    let newcomer = async || office.bed.log_in_with("mei", password_of("alice")).await;
+    let newcomer = async || office.log_in_with("mei", password_of("alice")).await;
     newcomer().await.expect_problem(403, "user_blocked");
-    expect_cause(office.bed.service(), 2).await;
-    office.bed.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
+    expect_cause(office.service(), 2).await;
+    office.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
     assert_eq!(office.show(&user).await["blocked"], true);
-    let hash = EndHash::of(office.bed.configuration.value("WXMINT_ISSUER"), &user).to_string();
+    let hash = EndHash::of(office.configuration.value("WXMINT_ISSUER"), &user).to_string();
     until("the end is in the feed", BUSY, async || {
-        let page = office.bed.service().get("/revocations").await.body;
+        let page = office.service().get("/revocations").await.body;
         let ended = decoded(&page).1["ended"].as_array().expect("an array").clone();
         let is_users = |end: &Value| end[0] == "sub" && end[1] == hash.as_str() && end[2].as_i64() >= Some(iat);
         ended.iter().any(is_users)
@@ -187,7 +170,7 @@ async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password_a
 }
 
 /// The keys that name one of these ids in their name or value: as text, in base64, or as what the text is base64url of.
-fn keys_that_name(office: &Office, ids: &[&str]) -> Vec<String> {
+fn keys_that_name(office: &TestBed, ids: &[&str]) -> Vec<String> {
     let forms = |id: &&str| {
         [
             (*id).into(),
@@ -197,7 +180,7 @@ fn keys_that_name(office: &Office, ids: &[&str]) -> Vec<String> {
     };
     let forms: Vec<Vec<u8>> = ids.iter().flat_map(forms).collect();
     let names = |text: &[u8]| forms.iter().any(|form| text.windows(form.len()).any(|some| some == form));
-    let all = office.bed.redis.everything().into_iter();
+    let all = office.redis.everything().into_iter();
     all.filter(|(key, parts)| names(key.as_bytes()) || parts.iter().any(|part| names(part)))
         .map(|(key, _)| key)
         .collect()

@@ -14,6 +14,7 @@ const COMPONENT_TOKEN: &str = "/cgi-bin/component/api_component_token";
 /// Nobody's app.
 const STRANGER: &str = "wx00000000000000aa";
 const EXCHANGE: &str = "/sns/component/jscode2session";
+const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";
 
 /// The simulator pushes to the first service.
 async fn push_to_first(bed: TestBed) -> TestBed {
@@ -43,6 +44,13 @@ async fn with_ticket(services: usize) -> TestBed {
     bed
 }
 
+/// Readiness says this until one has come.
+const NO_TICKET: &str = "no ticket of the platform";
+
+async fn has_ticket(bed: &TestBed) {
+    until("the ticket is known", BUSY, async || !bed.service().readyz().await.body.contains(NO_TICKET)).await;
+}
+
 async fn comes(bed: &TestBed, appid: &str) {
     let authorised = bed.wechat.control("platform/merchants", "POST", &json!({"appid": appid})).await.json();
     assert_eq!(authorised["push"]["body"], "success", "{authorised}");
@@ -53,10 +61,14 @@ async fn log_in(bed: &TestBed, service: &Service, appid: &str, person: &str) -> 
     service.log_in_with(&json!({"code": code, "appid": appid})).await
 }
 
-/// Once the merchant is known there.
-async fn let_in(bed: &TestBed, service: &Service, appid: &str, person: &str) -> Answer {
+/// The answer to a login once the merchant is known there.
+async fn answered(bed: &TestBed, service: &Service, appid: &str, person: &str) -> Answer {
     let known = async || Some(log_in(bed, service, appid, person).await).filter(|it| ![400, 503].contains(&it.status));
-    eventually("the merchant is known", PATIENCE, known).await.expect_login()
+    eventually("the merchant is known", PATIENCE, known).await
+}
+
+async fn let_in(bed: &TestBed, service: &Service, appid: &str, person: &str) -> Answer {
+    answered(bed, service, appid, person).await.expect_login()
 }
 
 /// The login of a person at the first service, of a merchant that comes now.
@@ -82,7 +94,7 @@ async fn a_merchant_that_comes_logs_in_at_every_replica_and_one_that_leaves_is_o
         let answer = service.ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-    assert_eq!(bed.wechat.asked("/cgi-bin/component/api_authorizer_token").await, 1, "one fetch for both");
+    assert_eq!(bed.wechat.asked(MERCHANT_TOKEN).await, 1, "one fetch for both");
     assert_eq!(bed.wechat.asked("/cgi-bin/stable_token").await, 0);
 
     bed.wechat.control(&format!("platform/merchants/{APPID}"), "DELETE", &Value::Null).await;
@@ -106,7 +118,7 @@ async fn a_merchant_that_comes_logs_in_at_every_replica_and_one_that_leaves_is_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_the_platform_that_dies_early_is_renewed_once_for_all_logins() {
+async fn a_token_that_dies_early_is_renewed_once_for_all_logins_and_what_redis_has_lost_is_told_again() {
     let bed = with_ticket(2).await;
     comes(&bed, APPID).await;
     join_all(bed.services.iter().map(|service| let_in(&bed, service, APPID, "lin"))).await;
@@ -121,54 +133,46 @@ async fn a_token_of_the_platform_that_dies_early_is_renewed_once_for_all_logins(
         join_all(logins).await;
         assert_eq!(bed.wechat.asked(COMPONENT_TOKEN).await, before + 1, "{how}");
     }
+
+    let key = format!("wxmint:{{platform:{PLATFORM}}}");
+    let fields = || bed.redis.command::<BTreeMap<String, Vec<u8>>>(&["HGETALL", &key]);
+    let held = fields();
+    assert!(held.len() >= 3, "{:?}", held.keys());
+    bed.redis.command::<()>(&["FLUSHALL"]);
+    for service in &bed.services {
+        log_in(&bed, service, APPID, "lin").await.expect_login();
+    }
+    until("all is there again", BUSY, async || {
+        let mut now = fields();
+        now.remove("v");
+        now.iter().all(|(name, value)| held.get(name) == Some(value)) && now.len() + 1 == held.len()
+    })
+    .await;
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_ticket_the_service_is_ready_and_says_so_and_logins_are_refused_until_it_comes() {
+async fn without_a_ticket_the_service_is_ready_and_refuses_logins_until_operators_ask_for_it_and_an_old_one_is_found() {
     let bed = platform(1).await;
-    let warned = async || bed.service().admin("/readyz").await.body.contains("no ticket of the platform");
-    until("readyz warns", PATIENCE, warned).await;
-    assert_eq!(bed.service().admin("/readyz").await.status, 200);
+    bed.service().readyz_says(200, NO_TICKET).await;
+    let advice = Report::of(&bed.configuration).await.advice("wechat.platform", "fault", "no ticket has come");
+    assert!(advice.ends_with("wxmint platform start-push"), "{advice}");
     // The merchant's push is kept, and it waits for the ticket.
     comes(&bed, APPID).await;
     for appid in [APPID, STRANGER] {
         log_in(&bed, bed.service(), appid, "lin").await.expect_problem(503, "wechat_unavailable");
     }
-    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
-    let late = async || Some(log_in(&bed, bed.service(), APPID, "lin").await).filter(|answer| answer.status == 200);
-    eventually("the merchant is let in", Duration::from_secs(30), late).await.expect_login();
-    until("readyz warns no more", PATIENCE, async || !warned().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_missed_is_found_in_wechats_list_and_only_who_has_left_is_taken_away() {
-    let mut bed = with_ticket(1).await;
-    joined(&bed, APPID).await;
-    // Both pushes are lost.
-    bed.wechat.control("platform/merchants", "POST", &json!({"appid": OTHER_APPID, "push": false})).await;
-    bed.wechat.control(&format!("platform/merchants/{APPID}?push=false"), "DELETE", &Value::Null).await;
-    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
-    bed.service().ready().await;
-    let at_other = async || log_in(&bed, bed.service(), OTHER_APPID, "lin").await.status == 200;
-    // WeChat is asked at most twice a minute, however often a replica starts.
-    until("who was missed is in", TEN_SECONDS * 4, at_other).await;
-    let gone = async || log_in(&bed, bed.service(), APPID, "lin").await.status == 400;
-    until("who has left is out", PATIENCE, gone).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_list_merchants_ask_for_the_ticket_and_the_doctor_says_when_it_came() {
-    let bed = platform(1).await;
-    let report = Report::of(&bed.configuration).await;
-    let advice = report.advice("wechat.platform", "fault", "no ticket has come");
-    assert!(advice.ends_with("wxmint platform start-push"), "{advice}");
     let run = |word| Ended::of(&mut bed.configuration.command_of(&["platform", word]), "").expect_success();
     run("start-push");
-    until("the ticket comes", PATIENCE, async || !bed.service().admin("/readyz").await.body.contains("no ticket"))
-        .await;
-    joined(&bed, APPID).await;
+    let late = async || Some(log_in(&bed, bed.service(), APPID, "lin").await).filter(|answer| answer.status == 200);
+    eventually("the merchant is let in", Duration::from_secs(30), late).await.expect_login();
+    has_ticket(&bed).await;
     run("apps").expect_end(0, &[APPID, "mini_program  logs in"]);
     let report = Report::of(&bed.configuration).await;
     let [status, found, _] = report.worst("wechat.platform");
     assert!(status == "ok" && found.ends_with("; it acts for 1 merchant"), "{found}");
+    // By a clock that is ahead.
+    let mut late = bed.configuration.command_of(&["doctor", "--json"]);
+    let said = Ended::of(late.envs(clock_off_by("+45m")), "").stdout;
+    assert!(said.contains("the last ticket came 4") && said.contains("start-push"), "{said}");
 }

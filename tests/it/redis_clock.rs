@@ -56,11 +56,7 @@ async fn a_clock_hours_ahead_brings_no_ended_token_back_and_locks_nobody_out_lat
     let (ended, good) = (bed.log_in("lin").await.expect_login(), bed.log_in("bao").await.expect_login());
     bed.log_out(&ended, true).await;
     bed.redis.move_clock(EIGHT_HOURS);
-    until("wxmint is not ready and names the clock", PATIENCE, async || {
-        let readyz = bed.service().readyz().await;
-        readyz.status == 503 && readyz.body.contains("behind the clock of Redis")
-    })
-    .await;
+    bed.service().readyz_says(503, "behind the clock of Redis").await;
     bed.log_in("lin").await.expect_problem(503, "store_unavailable");
     let refused = bed.service().ask("POST", "/logout", &good.member("access_token"), &Value::Null).await;
     refused.expect_problem(503, "store_unavailable");

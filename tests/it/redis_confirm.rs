@@ -24,8 +24,7 @@ async fn as_many_replicas_confirm_as_the_setting_says() {
     assert_eq!(newcomer(&bed, service).await, 503, "no replica");
     let primary = format!("127.0.0.1:{}", bed.redis.port());
     let warning = format!("warning: Redis at {primary} has 0 replicas online, and 1 must confirm");
-    until("warned", PATIENCE, async || service.readyz().await.body.contains(&warning)).await;
-    assert!(service.readyz().await.body.contains("set WXMINT_REDIS_CONFIRM=0 if that is meant"));
+    assert!(service.readyz_says(200, &warning).await.contains("set WXMINT_REDIS_CONFIRM=0 if that is meant"));
     service.says("must confirm").await;
 
     let replica = RedisServer::replica_of(&bed.redis).await;

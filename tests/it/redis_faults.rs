@@ -6,12 +6,6 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-async fn keys_are_published(service: &Service) {
-    let jwks = service.get("/.well-known/jwks.json").await;
-    assert_eq!(jwks.status, 200);
-    assert!(jwks.took < BUSY, "{jwks:?}");
-}
-
 #[tokio::test]
 async fn a_service_that_starts_before_redis_publishes_its_keys_and_becomes_ready_by_itself() {
     let bed = TestBed::builder().breakable_redis().start().await;
@@ -26,7 +20,8 @@ async fn a_service_that_starts_before_redis_publishes_its_keys_and_becomes_ready
     assert!(code == Some(1) && said.starts_with("wxmint: not ready: 503 Service Unavailable, "), "{said}");
     assert_eq!(early.readyz().await.status, 503);
     assert_eq!(early.admin("/livez").await.status, 200);
-    keys_are_published(&early).await;
+    let jwks = early.get("/.well-known/jwks.json").await;
+    assert!(jwks.status == 200 && jwks.took < BUSY, "{jwks:?}");
     early.login(&bed.mint_code("lin").await).await.expect_problem(503, "store_unavailable");
     bed.redis_link().restore().await;
     early.ready().await;

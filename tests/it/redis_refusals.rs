@@ -93,22 +93,10 @@ impl Refusing {
 async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
     let refusing = Refusing::start(TestBed::builder()).await;
     let bed = &refusing.bed;
-    refusing
-        .expect_refused(
-            "a first login",
-            &[],
-            async || refusing.person(),
-            async |person| refusing.log_in(&person, json!({})).await,
-        )
-        .await;
-    refusing
-        .expect_refused(
-            "a login",
-            &[NOTED_AS_NOT_ENDED],
-            async || refusing.somebody().await.0,
-            async |person| refusing.log_in(&person, json!({})).await,
-        )
-        .await;
+    let log_in = async |person: String| refusing.log_in(&person, json!({})).await;
+    refusing.expect_refused("a first login", &[], async || refusing.person(), &log_in).await;
+    let known = async || refusing.somebody().await.0;
+    refusing.expect_refused("a login", &[NOTED_AS_NOT_ENDED], known, &log_in).await;
     for (method, path, body, needless) in [
         // That the end is in the feed is noted last. Otherwise a repetition writes it there again.
         ("POST", "/logout", Value::Null, &["SET"][..]),
@@ -118,11 +106,10 @@ async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
         ("GET", "/wechat/session", Value::Null, &[]),
         ("POST", "/wechat/session/reset", Value::Null, &[]),
     ] {
-        let ask =
-            async |(_, login): (_, Answer)| bed.service().ask(method, path, &login.member("access_token"), &body).await;
-        refusing
-            .expect_refused(&format!("{method} {path} {body}"), needless, async || refusing.somebody().await, ask)
-            .await;
+        let what = format!("{method} {path} {body}");
+        let ask = async |token: String| bed.service().ask(method, path, &token, &body).await;
+        let token = async || refusing.somebody().await.1.member("access_token");
+        refusing.expect_refused(&what, needless, token, ask).await;
     }
     let prepare = async || {
         let (person, login) = refusing.somebody().await;
@@ -139,34 +126,24 @@ async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
 async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_answered_as_done() {
     let builder = TestBed::builder().users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "1000");
     let refusing = Refusing::start(builder).await;
-    let bed = &refusing.bed;
     let log_in = async |person: String| refusing.log_in(&person, password_of("alice")).await;
     refusing.expect_refused("a password", &[NOTED_AS_NOT_ENDED], async || refusing.person(), log_in).await;
     let ticket = async || {
-        refusing
-            .log_in(&refusing.person(), json!({}))
-            .await
-            .expect_problem(403, "binding_required")
-            .member("bind_ticket")
+        let asked = refusing.log_in(&refusing.person(), json!({})).await;
+        asked.expect_problem(403, "binding_required").member("bind_ticket")
     };
     let redeem = async |ticket: String| {
         let mut body = password_of("alice");
         body["bind_ticket"] = ticket.into();
-        bed.service().log_in_with(&body).await
+        refusing.bed.service().log_in_with(&body).await
     };
     refusing.expect_refused("a ticket", &[NOTED_AS_NOT_ENDED], ticket, redeem).await;
 
     let refusing = Refusing::start(TestBed::builder().env("WXMINT_ONE_LOGIN", "true")).await;
     let log_in = async |person: String| refusing.log_in(&person, json!({})).await;
     // That what is kept of the ends expires sooner; and as after a logout, of a token of the same second.
-    refusing
-        .expect_refused(
-            "one login",
-            &["EXPIRE", "SET", NOTED_AS_NOT_ENDED],
-            async || refusing.somebody().await.0,
-            log_in,
-        )
-        .await;
+    let needless = ["EXPIRE", "SET", NOTED_AS_NOT_ENDED];
+    refusing.expect_refused("one login", &needless, async || refusing.somebody().await.0, log_in).await;
 }
 
 /// And an erasure that was refused at any step, or whose answer was lost, is finished by a repetition.

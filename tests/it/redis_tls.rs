@@ -56,8 +56,9 @@ async fn logins_go_through_tls_by_the_files_that_the_settings_name() {
     until("told", PATIENCE, async || service.log().contains("keeping the previous ones")).await;
 }
 
+/// crates/redis-link/src/url.rs says which machine is another one.
 #[tokio::test]
-async fn files_that_cannot_be_used_are_faults_of_the_settings() {
+async fn files_that_cannot_be_used_are_faults_and_another_machine_without_tls_is_warned_about() {
     let folder = tempfile::tempdir().expect("a folder");
     let (ours, theirs) = (Authority::new(folder.path()), Authority::new(&folder.path().join("theirs")));
     ours.sign("client", &["wxmint"]);
@@ -76,11 +77,6 @@ async fn files_that_cannot_be_used_are_faults_of_the_settings() {
         let outcome = configuration.refused().await;
         assert!(outcome.contains(fault), "{fault}: {outcome}");
     }
-}
-
-/// crates/redis-link/src/url.rs says of which URLs.
-#[tokio::test]
-async fn another_machine_without_tls_is_warned_about_at_the_start() {
     let mut configuration = Configuration::new("ES256");
     configuration.set("WXMINT_REDIS_URL", "redis://192.0.2.1");
     let service = Service::start(&configuration, Http::new()).await;

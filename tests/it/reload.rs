@@ -6,13 +6,6 @@ use crate::support::prelude::*;
 const REFUSED: &str = "wxmint_reload_refused{what=\"keys\"} 1";
 const IN_USE: &str = "wxmint_reload_refused{what=\"keys\"} 0";
 
-/// A set of one new key in a file of its own, which ends the old key; its kid.
-fn new_set(path: &Path, old: &str) -> String {
-    keys(path, &["generate"]);
-    keys(path, &["retire", old, "--now", "--yes"]);
-    kids_of(&serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")).remove(0)
-}
-
 /// An editor, a copy or a deployment can leave half of a file, or keys each of which is sound, and none may sign.
 #[tokio::test]
 async fn a_file_that_is_not_fit_is_refused_and_told_and_one_that_is_mended_is_in_use_within_5_s() {
@@ -34,9 +27,12 @@ async fn a_file_that_is_not_fit_is_refused_and_told_and_one_that_is_mended_is_in
     }
 
     let mended = path.with_extension("mended");
-    let new = new_set(&mended, &old);
-    let mut secrets = private_parts(whole.as_bytes());
-    secrets.extend(private_parts(&fs::read(&mended).expect("the keys")));
+    // One new key, which ends the old one.
+    keys(&mended, &["generate"]);
+    keys(&mended, &["retire", &old, "--now", "--yes"]);
+    let other = fs::read(&mended).expect("the keys");
+    let new = kids_of(&serde_json::from_slice(&other).expect("JSON")).remove(0);
+    let secrets = [private_parts(whole.as_bytes()), private_parts(&other)].concat();
     fs::rename(&mended, &path).expect("renamed");
     until("mended", READ_AGAIN_WITHIN, async || jwks_kids(&bed).await == [new.as_str()]).await;
     // The keys are in use a moment before the gauge says so.

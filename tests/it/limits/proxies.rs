@@ -1,13 +1,13 @@
 //! The limits of clients behind proxies and without. crates/http/src/client_address has every form of the headers.
 
-use crate::support::{Answer, PATIENCE, TestBed, until};
+use crate::support::prelude::*;
 
 type Header<'a> = (&'a str, &'a str);
 
 /// A login of somebody by a request with these headers.
-pub(super) async fn log_in_by(bed: &TestBed, headers: &[Header<'_>]) -> Answer {
+async fn log_in_by(bed: &TestBed, headers: &[Header<'_>]) -> Answer {
     let code = bed.mint_code("lin").await;
-    let request = bed.http.0.post(bed.service().url("/login")).json(&serde_json::json!({"code": code}));
+    let request = bed.http.0.post(bed.service().url("/login")).json(&json!({"code": code}));
     bed.http.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
 }
 
@@ -27,12 +27,9 @@ async fn bed(trusted: &str) -> TestBed {
 const XFF: &str = "X-Forwarded-For";
 
 /// Warnings that name the setting.
-fn warnings(bed: &TestBed) -> Vec<serde_json::Value> {
-    let is_about_it = |event: &serde_json::Value| {
-        event["level"] == "WARN"
-            && event["message"].as_str().is_some_and(|text| text.contains("WXMINT_TRUSTED_PROXIES"))
-    };
-    bed.service().events().into_iter().filter(is_about_it).collect()
+fn warnings(bed: &TestBed) -> Vec<Value> {
+    let warnings = bed.service().events().into_iter().filter(|event| event["level"] == "WARN");
+    warnings.filter(|event| event["message"].to_string().contains("WXMINT_TRUSTED_PROXIES")).collect()
 }
 
 #[tokio::test]

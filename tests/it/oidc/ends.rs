@@ -110,20 +110,11 @@ async fn until_renewed(bed: &TestBed, mut last: Answer, error: Option<&str>) -> 
     last
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_user_whom_the_accounts_refuse_renews_nothing() {
-    let bed = builder().users(&["lin"]).start().await;
-    bed.log_in_with("lin", password_of("lin")).await.expect_login();
-    let tokens = bed.log_in_site("lin").await;
-    bed.users().change("disable", "lin");
-    let last = until_renewed(&bed, tokens, Some("invalid_grant")).await;
-    bed.expect_ended(&last, "disabled").await;
-}
-
 /// The client without `refresh`, and the app without its file: refused, and as before once they are back.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_from_a_file_ends_no_login() {
-    let bed = builder().two_apps().start().await;
+async fn what_is_missing_from_a_file_ends_no_login_but_a_user_whom_the_accounts_refuse_renews_nothing() {
+    let bed = builder().two_apps().users(&["lin"]).start().await;
+    bed.log_in_at(APPID, "lin", password_of("lin")).await.expect_login();
     let mut without = clients();
     without[0].as_object_mut().expect("a client").remove("refresh");
     let whole = |clients: Value| json!({"clients": clients}).to_string();
@@ -144,4 +135,7 @@ async fn what_is_missing_from_a_file_ends_no_login() {
         is(&more);
         last = until_renewed(&bed, last, None).await;
     }
+    bed.users().change("disable", "lin");
+    let last = until_renewed(&bed, last, Some("invalid_grant")).await;
+    bed.expect_ended(&last, "disabled").await;
 }

@@ -46,7 +46,7 @@ async fn back<R>(bed: &TestBed<R>, appid: &str, person: &str, state: &str, cooki
 
 /// The same user as by the phone, and the same ends.
 #[tokio::test]
-async fn a_browser_comes_back_from_wechat_and_the_person_is_the_same_user() {
+async fn a_browser_comes_back_from_wechat_once_and_alone_and_the_person_is_the_same_user() {
     let (builder, _folder) = with_apps();
     let bed = builder.start().await;
     for (person, path, agent, page, appid) in [
@@ -57,10 +57,8 @@ async fn a_browser_comes_back_from_wechat_and_the_person_is_the_same_user() {
         let Sent { to, cookie, state } = sent(&bed, path, agent).await;
         let members = told(to.as_str());
         assert_eq!((to.path(), to.fragment()), (page, Some("wechat_redirect")), "{to}");
-        assert_eq!(
-            (members["appid"].as_str(), members["redirect_uri"].as_str()),
-            (appid, &*format!("{ISSUER}/authorize/wechat"))
-        );
+        assert_eq!(members["appid"], appid);
+        assert_eq!(members["redirect_uri"], format!("{ISSUER}/authorize/wechat"));
         let answer = back(&bed, appid, person, &state, Some(&cookie)).await;
         assert!(answer.status == 303 && answer.header("set-cookie").contains("Max-Age=0"), "{answer:?}");
         let at_site = told(answer.header("location"));
@@ -74,20 +72,11 @@ async fn a_browser_comes_back_from_wechat_and_the_person_is_the_same_user() {
     }
     let page = bed.service().get(&format!("/authorize?{}", asks("grafana", BACK))).await;
     assert!(page.status == 200 && page.body.contains("/authorize/web?client_id=grafana&amp;"), "{page:?}");
-    bed.service().expect_no_faults().await;
-}
 
-/// Whoever sends a victim the address that WeChat has brought back would log the victim in as somebody else.
-#[tokio::test]
-async fn what_wechat_brings_back_counts_in_the_browser_that_was_sent_and_once() {
-    let (builder, _folder) = with_apps();
-    let bed = builder.start().await;
+    // Whoever sends a victim the address that WeChat has brought back would log the victim in as somebody else.
     let (mine, other) = (sent(&bed, "/authorize/web", "Firefox").await, sent(&bed, "/authorize/web", "Firefox").await);
-    let renamed = format!(
-        "{}={}",
-        mine.cookie.split_once('=').expect("a name").0,
-        other.cookie.split_once('=').expect("a value").1
-    );
+    let [(name, _), (_, value)] = [&mine, &other].map(|sent| sent.cookie.split_once('=').expect("a cookie"));
+    let renamed = format!("{name}={value}");
     for cookie in [None, Some(other.cookie.as_str()), Some(&renamed), Some("__Host-wxmint-=x")] {
         let page = back(&bed, SITE, "lin", &mine.state, cookie).await;
         assert_eq!((page.status, page.header("location")), (400, ""), "{cookie:?}: {page:?}");
@@ -100,6 +89,7 @@ async fn what_wechat_brings_back_counts_in_the_browser_that_was_sent_and_once() 
     assert_eq!(told(denied.header("location"))["error"], "access_denied", "the person has said no at WeChat");
     let no_way = bed.service().get(&format!("/authorize/web?{}", asks("spa", ORIGIN))).await;
     assert_eq!((no_way.status, no_way.header("location")), (400, ""));
+    bed.service().expect_no_faults().await;
 }
 
 /// The page says what to do, and the site gets nothing.

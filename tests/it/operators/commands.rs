@@ -1,15 +1,15 @@
 //! `wxmint users end|block|unblock|show|forget`: the same acts through Redis alone.
 
-use super::{Office, written};
+use super::{office, written};
 use crate::support::audit::{in_short, is_audit};
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn an_id_of_which_nothing_is_known_is_told_and_the_act_is_done() {
-    let office = Office::start().await;
-    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
+async fn an_id_of_which_nothing_is_known_is_told_the_act_is_done_and_noted_where_the_setting_says() {
+    let office = office(TestBed::builder()).await;
+    let user = office.log_in("lin").await.expect_login().member("user_id");
     let told = |words: &[&str]| {
-        let told = office.users(words).expect_success().stderr;
+        let told = office.command(words).expect_success().stderr;
         (told.contains("nothing was known of"), told.contains("The block holds"))
     };
     for word in ["show", "unblock", "end", "block", "forget"] {
@@ -21,14 +21,19 @@ async fn an_id_of_which_nothing_is_known_is_told_and_the_act_is_done() {
         }
     }
     assert_eq!(office.show("nobody-block").await["blocked"], true);
-}
 
-#[tokio::test]
-async fn each_command_is_noted_where_the_setting_says() {
-    let office = Office::start().await;
-    let path = office.bed.configuration.path("audit.jsonl");
+    // The rights that the pages name are enough.
+    let user = office.log_in("mei").await.expect_login().member("user_id");
+    let page = written(&repository("docs/operators.md"));
+    let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
+    let url = url_of_documented_user(&office.redis, "hunter2", more);
+    for words in [&["show"][..], &["end"], &["block"], &["unblock"], &["forget", "--yes"]] {
+        Ended::of(&mut command_on(&url, &[&["users"], words, &[&user]].concat()), "").expect_success();
+    }
+
+    let path = office.configuration.path("audit.jsonl");
     let run = |word: &str, audit: &str| {
-        let mut command = command_on(&office.bed.redis.url(), &["users", word, "user-1"]);
+        let mut command = command_on(&office.redis.url(), &["users", word, "user-1"]);
         Ended::of(command.env("WXMINT_AUDIT", audit).env("RUST_LOG", "off"), "").expect_success().stderr
     };
     let log = run("end", "log");
@@ -79,16 +84,4 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
         refused(words, Some("redis://127.0.0.1:1"), 1, says);
     }
     assert!(!out.exists());
-}
-
-#[tokio::test]
-async fn the_rights_that_the_pages_name_are_enough() {
-    let office = Office::start().await;
-    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
-    let page = written(&repository("docs/operators.md"));
-    let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
-    let url = url_of_documented_user(&office.bed.redis, "hunter2", more);
-    for words in [&["show"][..], &["end"], &["block"], &["unblock"], &["forget", "--yes"]] {
-        Ended::of(&mut command_on(&url, &[&["users"], words, &[&user]].concat()), "").expect_success();
-    }
 }

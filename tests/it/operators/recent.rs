@@ -1,12 +1,12 @@
 //! The process' memory of late, the search for a user, and the doctor: what the console shows.
 
-use super::{NAME, Office, SECRET};
+use super::{NAME, SECRET, office};
 use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
 
 /// The events without their times, newest first.
-async fn events(office: &Office, user: &str) -> Vec<Value> {
-    let answer = office.ask("GET", &format!("/users/{user}/events")).await;
+async fn events(office: &TestBed, user: &str) -> Vec<Value> {
+    let answer = office.operate("GET", &format!("/users/{user}/events")).await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
     let mut told = answer.json();
     assert!(told["known_since"].as_i64().is_some_and(|since| since > 1_700_000_000), "{told}");
@@ -22,14 +22,13 @@ fn event(name: &str, outcome: &str, by: Option<&str>) -> Value {
 
 #[tokio::test]
 async fn a_users_last_events_are_told_with_the_refusals_and_acts_but_no_look_ups() {
-    let office = Office::start().await;
-    let first = office.bed.log_in("lin").await.expect_login();
+    let office = office(TestBed::builder()).await;
+    let first = office.log_in("lin").await.expect_login();
     let user = first.member("user_id");
-    let token = first.member("access_token");
-    assert_eq!(office.bed.service().ask("POST", "/logout", &token, &Value::Null).await.status, 204);
+    office.log_out(&first, false).await;
     office.done("PUT", &format!("/users/{user}/block")).await;
-    office.bed.log_in("lin").await.expect_problem(403, "user_blocked");
-    office.bed.log_in("chen").await.expect_login();
+    office.log_in("lin").await.expect_problem(403, "user_blocked");
+    office.log_in("chen").await.expect_login();
     office.show(&user).await;
     let act = |name: &str, app: Value| json!({"at": null, "event": name, "appid": app, "outcome": "ok", "by": NAME});
     let expected = [
@@ -41,49 +40,49 @@ async fn a_users_last_events_are_told_with_the_refusals_and_acts_but_no_look_ups
     ];
     assert_eq!(events(&office, &user).await, expected);
     assert_eq!(events(&office, "nobody").await, [json!(null); 0]);
-    let openid = office.bed.wechat.account("lin").await["openid"].as_str().expect("a text").to_owned();
+    let openid = office.wechat.openid("lin").await;
     office.done("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await;
     assert_eq!(events(&office, &user).await[0], act("end", APPID.into()), "by openid");
     let elsewhere = format!("/users/{user}/events");
-    office.bed.service().get(&elsewhere).await.expect_problem(404, "invalid_request");
+    office.service().get(&elsewhere).await.expect_problem(404, "invalid_request");
 }
 
 /// crates/telemetry/src/recent/tests.rs holds how they are counted.
 #[tokio::test]
 async fn the_logins_of_the_last_hour_are_counted_by_outcome_and_mini_program() {
-    let office = Office::of(TestBed::builder().two_apps()).await;
+    let office = office(TestBed::builder().two_apps()).await;
     for (app, person) in [(APPID, "lin"), (OTHER_APPID, "lin"), (APPID, "chen")] {
-        office.bed.log_in_at(app, person, json!({})).await.expect_login();
+        office.log_in_at(app, person, json!({})).await.expect_login();
     }
     let refused = json!({"code": "made-up", "appid": APPID});
-    office.bed.service().log_in_with(&refused).await.expect_problem(400, "code_invalid");
+    office.service().log_in_with(&refused).await.expect_problem(400, "code_invalid");
     let of = |app: &str, ok, refused| json!({"appid": app, "ok": ok, "refused": refused});
     for (query, outcomes, apps) in [
         (String::new(), json!(["code_invalid", "ok"]), json!([of(APPID, 2, 1), of(OTHER_APPID, 1, 0)])),
         (format!("?appid={OTHER_APPID}"), json!(["ok"]), json!([of(OTHER_APPID, 1, 0)])),
     ] {
-        let answer = office.ask("GET", &format!("/activity{query}")).await;
+        let answer = office.operate("GET", &format!("/activity{query}")).await;
         assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
         let told = answer.json();
         let found: Vec<_> = told["logins"].as_array().expect("a list").iter().map(|row| &row["outcome"]).collect();
         assert_eq!((json!(found), &told["apps"]), (outcomes, &apps), "{told}");
     }
-    office.ask("GET", "/activity?appid=wx0").await.expect_problem(400, "unknown_app");
-    office.ask("GET", "/activity?appid=a%20b").await.expect_problem(400, "invalid_request");
+    office.operate("GET", "/activity?appid=wx0").await.expect_problem(400, "unknown_app");
+    office.operate("GET", "/activity?appid=a%20b").await.expect_problem(400, "invalid_request");
 }
 
 #[tokio::test]
 async fn one_search_finds_a_user_by_each_id_and_a_request_by_its_own() {
-    let office = Office::of(TestBed::builder().two_apps()).await;
-    office.bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
-    let login = office.bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
-    let (user, service) = (login.member("user_id"), office.bed.service());
+    let office = office(TestBed::builder().two_apps()).await;
+    office.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
+    let login = office.log_in_at(APPID, "lin", json!({})).await.expect_login();
+    let (user, service) = (login.member("user_id"), office.service());
     let find = async |text: &str| {
-        let answer = office.ask("GET", &format!("/find?q={text}")).await;
+        let answer = office.operate("GET", &format!("/find?q={text}")).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
     };
-    let apps = office.bed.wechat.person("lin").await["apps"].take();
+    let apps = office.wechat.person("lin").await["apps"].take();
     let id = |app: &str, name: &str| apps[app][name].as_str().expect("a text");
     let openid = id(APPID, "openid");
     for (text, by, app) in [
@@ -99,14 +98,14 @@ async fn one_search_finds_a_user_by_each_id_and_a_request_by_its_own() {
         assert_eq!(find(nobody).await, json!({"found": [], "requests": []}));
     }
     for wrong in ["/find", "/find?q=", "/find?q=a%20b", "/find?Q=lin"] {
-        let refused = office.ask("GET", wrong).await.expect_problem(400, "invalid_request");
+        let refused = office.operate("GET", wrong).await.expect_problem(400, "invalid_request");
         assert!(refused.member("detail").contains("`q`"), "{wrong}: {refused:?}");
     }
 
     let stranger = service.log_in_with(&json!({"code": "made-up", "appid": APPID})).await;
     let left = service.ask("POST", "/logout", &login.member("access_token"), &Value::Null).await;
     let refused = service.unbind(&login.member("access_token")).await;
-    let act = office.ask("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await;
+    let act = office.operate("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await;
     for (answer, user, mut expected) in [
         (stranger, Value::Null, event("login", "code_invalid", None)),
         (left, json!(user), event("logout", "ok", None)),
@@ -119,7 +118,7 @@ async fn one_search_finds_a_user_by_each_id_and_a_request_by_its_own() {
         assert_eq!(told, json!([expected]));
     }
     // A business may have made openids its user ids.
-    office.bed.http.1.publish(openid);
+    office.http.1.publish(openid);
     office.done("PUT", &format!("/users/{openid}/block")).await;
     let both = find(openid).await["found"].take();
     assert_eq!([&both[0]["by"], &both[1]["by"]], ["user_id", "openid"], "{both}");
@@ -128,9 +127,9 @@ async fn one_search_finds_a_user_by_each_id_and_a_request_by_its_own() {
 /// Each holds a connection, which the probes and the other secrets need.
 #[tokio::test]
 async fn few_wait_for_the_doctor_and_the_others_are_told_to_come_again() {
-    let office = Office::of(TestBed::builder().breakable_wechat()).await;
-    office.bed.wechat_link().stall().await;
-    let (http, url) = (office.bed.http.clone(), format!("http://{}/doctor", office.bed.service().admin));
+    let office = office(TestBed::builder().breakable_wechat()).await;
+    office.wechat_link().stall().await;
+    let (http, url) = (office.http.clone(), format!("http://{}/doctor", office.service().admin));
     let asked = (0..40).map(|_| {
         let (http, request) = (http.clone(), http.0.get(&url).bearer_auth(SECRET));
         tokio::spawn(async move { http.send(request).await })
@@ -143,13 +142,13 @@ async fn few_wait_for_the_doctor_and_the_others_are_told_to_come_again() {
     }
     let examined: BTreeSet<_> = answered.iter().map(|answer| answer.json()["examined_at"].as_i64()).collect();
     assert_eq!(examined.len(), 1, "{examined:?}");
-    assert_eq!(office.ask("GET", "/doctor").await.status, 200);
+    assert_eq!(office.operate("GET", "/doctor").await.status, 200);
     assert_eq!(scans(&office).await, [], "without a file of clients");
 }
 
 /// Each client: its id, what is open, asked, scanned, approved, fetched, denied, refused, repeated.
-async fn scans(office: &Office) -> Vec<(String, [u64; 8])> {
-    let answer = office.ask("GET", "/scans").await;
+async fn scans(office: &TestBed) -> Vec<(String, [u64; 8])> {
+    let answer = office.operate("GET", "/scans").await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
     assert!(answer.json()["since"].as_i64() > Some(1_700_000_000), "{answer:?}");
     const MEMBERS: [&str; 8] = ["open", "asked", "scanned", "approved", "fetched", "denied", "refused", "repeated"];
@@ -162,8 +161,8 @@ async fn scans(office: &Office) -> Vec<(String, [u64; 8])> {
 
 #[tokio::test]
 async fn the_scans_of_the_last_hour_are_counted_by_client_of_the_file_and_nobody_else_adds_one() {
-    let office = Office::of(TestBed::builder().clients(&two_pages())).await;
-    let bed = &office.bed;
+    let office = office(TestBed::builder().clients(&two_pages())).await;
+    let bed = &office;
     let shop = |counts| [("shop-web".to_owned(), counts), ("tv".to_owned(), [0; 8])];
     assert_eq!(scans(&office).await, shop([0; 8]));
     let phone = bed.log_in("lin").await.expect_login();
@@ -183,10 +182,7 @@ async fn the_scans_of_the_last_hour_are_counted_by_client_of_the_file_and_nobody
     assert!(!bed.service().metrics().await.contains("stranger"));
     let left = json!({"clients": [two_pages()[1]]});
     fs::write(bed.configuration.value("WXMINT_CLIENTS_FILE"), left.to_string()).expect("our file");
-    eventually("the file is read again", PATIENCE, async || {
-        (scans(&office).await == [("tv".to_owned(), [0; 8])]).then_some(())
-    })
-    .await;
+    until("the file is read again", PATIENCE, async || scans(&office).await == [("tv".to_owned(), [0; 8])]).await;
     // The phone may still say no to a page that has left, and it is not counted.
     assert_eq!(bed.deny(&phone, &third.user_code()).await.status, 204);
     assert!(!bed.service().metrics().await.contains("shop-web"), "its counters are gone");

@@ -1,6 +1,6 @@
 //! Unknown users, people and mini programs: one answer each, on all routes of the admin listener.
 
-use super::{Office, SECRET};
+use super::{SECRET, office};
 use crate::support::prelude::*;
 
 const UNCONFIGURED: &str = "wx0000000000000000";
@@ -32,14 +32,14 @@ const ROUTES: [(&str, &str, [&str; 3]); 19] = [
     ("GET", "/doctor", ["ok", NONE, NONE]),
 ];
 
-async fn ask(office: &Office, method: &str, path: &str) -> Answer {
+async fn ask(office: &TestBed, method: &str, path: &str) -> Answer {
     let body = match path.rsplit_once('/') {
         Some((_, "signature")) => json!({"data": "x"}),
         Some((_, "merchant")) => json!({"auth_code": "x"}),
         _ => json!({"invalid": "x"}),
     };
     let body = if method == "POST" { body } else { Value::Null };
-    office.bed.service().operate(method, path, SECRET, &body).await
+    office.service().operate(method, path, SECRET, &body).await
 }
 
 #[track_caller]
@@ -57,10 +57,10 @@ fn assert_outcome(answer: &Answer, expected: &str, of: &str) {
 }
 
 #[tokio::test]
-async fn unknown_users_people_and_mini_programs_get_one_answer_each_on_all_routes() {
-    let office = Office::of(TestBed::builder().two_apps()).await;
-    let user = office.bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
-    let openid = office.bed.wechat.openid("lin").await;
+async fn unknown_users_people_and_mini_programs_get_one_answer_each_on_all_routes_and_an_unknown_unionid_is_null() {
+    let office = office(TestBed::builder().two_apps()).await;
+    let user = office.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
+    let openid = office.wechat.openid("lin").await;
     let cases = [("nobody", "oNobody", APPID), (&user, &openid, OTHER_APPID), (&user, &openid, UNCONFIGURED)];
     for (method, route, outcomes) in ROUTES {
         let query = match route {
@@ -74,7 +74,7 @@ async fn unknown_users_people_and_mini_programs_get_one_answer_each_on_all_route
             assert_outcome(&ask(&office, method, &path).await, outcome, &format!("{method} {path}"));
         }
     }
-    let document = office.ask("GET", "/openapi.json").await.json();
+    let document = office.operate("GET", "/openapi.json").await.json();
     let described = document["paths"].as_object().expect("paths").iter().flat_map(|(path, item)| {
         let methods = item.as_object().expect("operations").keys();
         methods.map(move |method| format!("{} {path}", method.to_uppercase()))
@@ -82,20 +82,16 @@ async fn unknown_users_people_and_mini_programs_get_one_answer_each_on_all_route
     let mut tried: BTreeSet<_> = ROUTES.map(|(method, route, _)| format!("{method} {route}")).into();
     tried.insert("GET /whoami".to_owned());
     assert_eq!(described.collect::<BTreeSet<_>>(), tried);
-}
 
-#[tokio::test]
-async fn a_unionid_that_is_unknown_is_null() {
-    let office = Office::start().await;
-    office.bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
-    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
-    let openid = office.bed.wechat.openid("lin").await;
+    office.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+    let user = office.log_in_at(APPID, "mei", json!({})).await.expect_login().member("user_id");
+    let openid = office.wechat.openid("mei").await;
     for (path, place) in [
         (format!("/users/{user}"), "/wechat/0"),
         (format!("/users/{user}/wechat"), "/wechat/0"),
         (format!("/wechat/{APPID}/people/{openid}"), ""),
     ] {
-        let shown = office.ask("GET", &path).await.json();
+        let shown = office.operate("GET", &path).await.json();
         assert_eq!(shown.pointer(place).expect("a person").get("unionid"), Some(&Value::Null), "{shown}");
     }
 }
@@ -103,19 +99,17 @@ async fn a_unionid_that_is_unknown_is_null() {
 /// The data of people are the business's duty for longer than the mini program.
 #[tokio::test]
 async fn what_is_kept_of_a_mini_program_that_has_left_the_configuration_is_found_and_erased() {
-    let folder = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
-    let office = Office::of(TestBed::builder().app(OTHER_APPID, OTHER_SECRET).apps_folder(folder.path())).await;
+    let office = office(TestBed::builder().two_apps()).await;
     let mut people = Vec::new();
     for name in ["lin", "mei"] {
-        let user = office.bed.log_in_at(OTHER_APPID, name, json!({})).await.expect_login().member("user_id");
-        let openid =
-            office.bed.wechat.account_in(OTHER_APPID, name).await["openid"].as_str().expect("a text").to_owned();
+        let user = office.log_in_at(OTHER_APPID, name, json!({})).await.expect_login().member("user_id");
+        let account = office.wechat.account_in(OTHER_APPID, name).await;
+        let openid = account["openid"].as_str().expect("a text");
         people.push((user, format!("/wechat/{OTHER_APPID}/people/{openid}")));
     }
     let [(lin, of_lin), (_, of_mei)] = &people[..] else { panic!("two") };
-    fs::remove_file(folder.path().join(OTHER_APPID)).expect("our file");
-    let is_gone = async || office.bed.service().log().contains("the apps have changed");
-    until("the mini program is gone", PATIENCE, is_gone).await;
+    fs::remove_file(Path::new(office.configuration.value("WXMINT_APPS_DIR")).join(OTHER_APPID)).expect("our file");
+    office.service().says("the apps have changed").await;
     let binding = format!("/users/{lin}/wechat/{OTHER_APPID}");
     for (method, path, outcome) in [
         ("GET", of_lin, "ok"),

@@ -2,7 +2,7 @@
 
 use wxmint_simulator::{Envelope, Platform, push_xml, seal_push};
 
-use super::{COMPONENT_TOKEN, joined, log_in, platform, with_ticket};
+use super::{COMPONENT_TOKEN, NO_TICKET, joined, log_in, platform, with_ticket};
 use crate::support::prelude::*;
 
 const OTHER: &str = "wxc0ffee00000000fe";
@@ -58,7 +58,7 @@ async fn what_is_forged_changes_nothing() {
     send_to(&bed, &path, &query, format!("{body}{}", " ".repeat(70_000))).await.expect_problem(413, "invalid_request");
     let doctype = body.replacen("<xml>", "<!DOCTYPE a><xml>", 1);
     send_to(&bed, &path, &query, doctype).await.expect_problem(400, "invalid_request");
-    assert!(bed.service().admin("/readyz").await.body.contains("no ticket"), "nothing was kept");
+    assert!(bed.service().readyz().await.body.contains(NO_TICKET), "nothing was kept");
     bed.redis.kill();
     // Nor is a good one answered as kept while Redis is away.
     send(&bed, good().seal(&us)).await.expect_problem(503, "store_unavailable");
@@ -66,16 +66,16 @@ async fn what_is_forged_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_that_comes_again_or_late_changes_nothing() {
+async fn a_push_that_comes_again_or_late_or_with_a_code_that_is_not_wechats_changes_nothing() {
     let bed = with_ticket(1).await;
     let (us, at) = (ours(), now());
-    let merchant = |info: &str, at: i64| {
-        let members = [("AuthorizerAppid", APPID), ("AuthorizationCode", "queryauthcode@@@made-up")];
+    let merchant = |info: &str, appid: &str, at: i64| {
+        let members = [("AuthorizerAppid", appid), ("AuthorizationCode", "queryauthcode@@@made-up")];
         push_xml(PLATFORM, at, info, &members)
     };
     joined(&bed, APPID).await;
     // An earlier departure that was under way for long.
-    let early = seal_push(&us, &merchant("unauthorized", at - 60), at, NONCE);
+    let early = seal_push(&us, &merchant("unauthorized", APPID, at - 60), at, NONCE);
     assert_eq!(send(&bed, early.clone()).await.body, "success");
     assert_eq!(send(&bed, early).await.body, "success", "again");
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
@@ -86,21 +86,15 @@ async fn a_push_that_comes_again_or_late_changes_nothing() {
     let asked = bed.wechat.asked(COMPONENT_TOKEN).await;
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     assert_eq!(bed.wechat.asked(COMPONENT_TOKEN).await, asked + 1, "by the newest ticket");
-}
 
-/// A code that is made up leads to no merchant, and leaves the one that is there as it is.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_code_that_is_not_wechats_lets_nobody_in_and_takes_nobody_away() {
-    let bed = with_ticket(1).await;
-    joined(&bed, APPID).await;
-    let at = now() + 2;
-    for (number, appid) in [APPID, OTHER_APPID].into_iter().enumerate() {
-        let members = [("AuthorizerAppid", appid), ("AuthorizationCode", "queryauthcode@@@made-up")];
-        let said = push_xml(PLATFORM, at, "authorized", &members);
-        assert_eq!(send(&bed, seal_push(&ours(), &said, at, &number.to_string())).await.body, "success");
+    // A code that is made up leads to no merchant, and leaves the one that is there as it is.
+    let (query_auth, at) = ("/cgi-bin/component/api_query_auth", now() + 2);
+    let asked = bed.wechat.asked(query_auth).await;
+    for (nonce, appid) in [("3", APPID), ("4", OTHER_APPID)] {
+        let pushed = seal_push(&us, &merchant("authorized", appid, at), at, nonce);
+        assert_eq!(send(&bed, pushed).await.body, "success");
     }
-    let asked = "/cgi-bin/component/api_query_auth";
-    until("WeChat was asked", BUSY, async || bed.wechat.asked(asked).await >= 2).await;
+    until("WeChat was asked", BUSY, async || bed.wechat.asked(query_auth).await >= asked + 2).await;
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     log_in(&bed, bed.service(), OTHER_APPID, "lin").await.expect_problem(400, "unknown_app");
 }

@@ -1,17 +1,16 @@
-//! Other events of a merchant: its rights change, it has an AppSecret too, is one of hundreds, and Redis forgets it.
+//! Other events of a merchant: its rights change, it has an AppSecret too, or is one of hundreds.
 
 use super::*;
 use crate::support::scan::two_pages;
 
 const QUERY_AUTH: &str = "/cgi-bin/component/api_query_auth";
-const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";
 /// How `wxmint platform apps` shows an authorization code that was not asked about yet.
 const ASKED: &str = "WeChat is asked about it";
 const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_rights_interrupts_no_login_and_brings_the_new_refresh_token() {
-    let bed = with_ticket(1).await;
+async fn a_change_of_rights_brings_the_new_refresh_token_and_what_was_missed_is_found_in_wechats_list() {
+    let mut bed = with_ticket(1).await;
     let lin = joined(&bed, APPID).await;
     bed.faults(json!([{"path": QUERY_AUTH, "kind": "errcode", "errcode": -1}])).await;
     let asked = bed.wechat.asked(QUERY_AUTH).await;
@@ -26,6 +25,17 @@ async fn a_change_of_rights_interrupts_no_login_and_brings_the_new_refresh_token
     // Each replica learns of it within a quarter of a second.
     until("the new refresh token is in use", BUSY, async || session(&bed, &lin).await.status == 200).await;
     assert_eq!(bed.wechat.asked("/cgi-bin/component/api_get_authorizer_list").await, 1, "by the push alone");
+
+    // Both pushes are lost. Only who has left is taken away.
+    bed.wechat.control("platform/merchants", "POST", &json!({"appid": OTHER_APPID, "push": false})).await;
+    bed.wechat.control(&format!("platform/merchants/{APPID}?push=false"), "DELETE", &Value::Null).await;
+    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
+    bed.service().ready().await;
+    let at_other = async || log_in(&bed, bed.service(), OTHER_APPID, "lin").await.status == 200;
+    // WeChat is asked at most twice a minute, however often a replica starts.
+    until("who was missed is in", TEN_SECONDS * 4, at_other).await;
+    let gone = async || log_in(&bed, bed.service(), APPID, "lin").await.status == 400;
+    until("who has left is out", PATIENCE, gone).await;
 }
 
 /// The lines that `wxmint platform apps` prints.
@@ -69,30 +79,6 @@ async fn six_hundred_merchants_are_found_in_wechats_list_and_thirty_that_leave_a
     until("nothing is left to do", TEN_SECONDS * 4, gone).await;
     let scans = bed.redis.calls_since(&before).get("scan").copied().unwrap_or_default();
     assert!(scans <= 30, "{scans} pages for thirty merchants");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_redis_has_lost_is_told_again_and_no_login_notices() {
-    let bed = with_ticket(2).await;
-    comes(&bed, APPID).await;
-    for service in &bed.services {
-        let_in(&bed, service, APPID, "lin").await;
-    }
-    let key = format!("wxmint:{{platform:{PLATFORM}}}");
-    let fields = || bed.redis.command::<BTreeMap<String, Vec<u8>>>(&["HGETALL", &key]);
-    let held = fields();
-    assert!(held.len() >= 3, "{:?}", held.keys());
-    bed.redis.command::<()>(&["FLUSHALL"]);
-    for service in &bed.services {
-        log_in(&bed, service, APPID, "lin").await.expect_login();
-    }
-    until("all is there again", BUSY, async || {
-        let mut now = fields();
-        now.remove("v");
-        now.iter().all(|(name, value)| held.get(name) == Some(value)) && now.len() + 1 == held.len()
-    })
-    .await;
-    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
 }
 
 /// Its people log in by that as before, whatever becomes of the platform.
@@ -183,14 +169,4 @@ async fn a_service_that_reports_every_token_costs_no_login() {
     assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
     bed.wechat.control("platform/end_tokens", "POST", &json!({"what": "component", "how": "unknown"})).await;
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
-}
-
-/// By the doctor's clock. `alerts` holds a platform whose console has another address.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_old_ticket_is_found_by_its_name() {
-    let bed = with_ticket(1).await;
-    let mut late = bed.configuration.command_of(&["doctor", "--json"]);
-    late.envs(clock_off_by("+45m"));
-    let said = Ended::of(&mut late, "").stdout;
-    assert!(said.contains("the last ticket came 4") && said.contains("start-push"), "{said}");
 }

@@ -2,7 +2,6 @@
 
 use super::*;
 
-const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";
 const CHECK: &str = "wechat.platform";
 
 async fn end_tokens(bed: &TestBed, of: &str) {
@@ -16,29 +15,25 @@ async fn with_merchant() -> (TestBed, Answer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn why_wechat_gives_the_platform_no_token_is_in_the_log_in_readyz_and_in_the_doctor() {
-    let (bed, _) = with_merchant().await;
+async fn why_wechat_gives_no_token_is_in_the_log_readyz_and_the_doctor_and_a_stale_refresh_token_is_replaced() {
+    let (bed, login) = with_merchant().await;
     let fault = json!([{"path": COMPONENT_TOKEN, "kind": "errcode", "errcode": 61006}]);
     bed.faults(fault).await;
     end_tokens(&bed, "component").await;
     let refused = async || Some(log_in(&bed, bed.service(), APPID, "lin").await).filter(|answer| answer.status == 502);
     eventually("the login is refused", BUSY, refused).await.expect_problem(502, "wechat_misconfigured");
-    let warns = async || bed.service().admin("/readyz").await.body.contains("gives the platform no token");
-    until("readyz warns", BUSY, warns).await;
-    assert_eq!(bed.service().admin("/readyz").await.status, 200, "the next ticket must reach it");
+    // It stays ready, because the next ticket must reach it.
+    let warning = "gives the platform no token";
+    bed.service().readyz_says(200, warning).await;
     assert!(bed.service().log().contains("61006"));
     let advised = Report::of(&bed.configuration).await.advice(CHECK, "fault", "errcode 61006");
     assert!(advised.contains("wxmint platform start-push"), "{advised}");
     bed.faults(json!([])).await;
     let healed = async || log_in(&bed, bed.service(), APPID, "lin").await.status == 200;
     until("logins go on", TEN_SECONDS * 4, healed).await;
-    until("readyz warns no more", BUSY, async || !warns().await).await;
-}
+    until("readyz warns no more", BUSY, async || !bed.service().readyz().await.body.contains(warning)).await;
 
-/// The push that brought the new one was lost.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_token_that_is_stale_is_replaced_from_wechats_list() {
-    let (bed, login) = with_merchant().await;
+    // The push that brought the merchant's new refresh token is lost: WeChat's list has it.
     let again = json!({"appid": APPID, "push": false});
     bed.wechat.control("platform/merchants", "POST", &again).await;
     end_tokens(&bed, "merchants").await;
@@ -60,10 +55,9 @@ async fn found(bed: &TestBed, trouble: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_the_merchant_has_withdrawn_is_named_and_its_logins_go_on() {
+async fn a_right_that_is_withdrawn_is_named_and_a_wechat_that_refuses_every_token_is_asked_for_few() {
     let (bed, login) = with_merchant().await;
-    let paths = ["/wxa/checksession", MERCHANT_TOKEN];
-    for path in paths {
+    for path in ["/wxa/checksession", MERCHANT_TOKEN] {
         bed.faults(json!([{"path": path, "kind": "errcode", "errcode": 61007}])).await;
         if path == MERCHANT_TOKEN {
             end_tokens(&bed, "merchants").await;
@@ -73,12 +67,8 @@ async fn a_right_that_the_merchant_has_withdrawn_is_named_and_its_logins_go_on()
         log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     }
     assert_eq!(bed.service().metric("wxmint_wechat_errcodes_total{").await, 0.0);
-}
 
-/// However often WeChat refuses what it has just given.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wechat_that_refuses_every_token_is_asked_for_few() {
-    let (bed, _) = with_merchant().await;
+    // However often WeChat refuses what it has just given.
     bed.faults(json!([{"path": EXCHANGE, "kind": "errcode", "errcode": 40001}])).await;
     let before = bed.wechat.asked(COMPONENT_TOKEN).await;
     for _ in 0..20 {
@@ -121,8 +111,6 @@ async fn an_address_has_a_limit_over_all_merchants_too() {
             log_in(&bed, bed.service(), id, "lin").await.expect_problem(429, "rate_limited");
         }
     }
-    let known =
-        async || Some(log_in(&bed, bed.service(), last, "lin").await).filter(|it| ![400, 503].contains(&it.status));
-    eventually("the merchant is known", PATIENCE, known).await.expect_problem(429, "rate_limited");
+    answered(&bed, bed.service(), last, "lin").await.expect_problem(429, "rate_limited");
     assert_eq!(bed.wechat.asked(EXCHANGE).await, others.len() as u64);
 }

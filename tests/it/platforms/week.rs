@@ -14,8 +14,7 @@ const RESTART: i64 = 700;
 
 struct Week {
     bed: TestBed,
-    clock: PathBuf,
-    _folder: TempDir,
+    clock: Clock,
     /// Draws the same in each run.
     draw: fastrand::Rng,
     ids: Vec<String>,
@@ -26,20 +25,12 @@ struct Week {
 
 impl Week {
     async fn begin() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let clock = folder.path().join("now");
-        fs::write(&clock, "+0\n").expect("written");
         let ids: Vec<String> = (0..MERCHANTS).map(|number| format!("wx{number:016x}")).collect();
         let builder = ids.iter().fold(TestBed::builder().services(2), |builder, id| builder.app(id, OTHER_SECRET));
-        let builder = builder.platform().on_the_clock_of(&clock, folder.path()).env("WXMINT_LIMIT_IP", "100000/5m");
-        let bed = push_to_first(builder.start().await).await;
+        let (clock, bed) = Clock::around(builder.platform().env("WXMINT_LIMIT_IP", "100000/5m")).await;
+        let bed = push_to_first(bed).await;
         let (draw, merchants) = (fastrand::Rng::with_seed(42), vec![(400, 0); MERCHANTS]);
-        Self { bed, clock, _folder: folder, draw, ids, merchants, died_early: 0 }
-    }
-
-    fn at(&self, step: i64) {
-        replace(&self.clock, &format!("+{}\n", step * STEP));
-        self.bed.redis.move_clock(step * STEP);
+        Self { bed, clock, draw, ids, merchants, died_early: 0 }
     }
 
     /// Without the bed's search for secrets, which takes longer with each answer.
@@ -83,7 +74,7 @@ impl Week {
     /// Each must be as WeChat would have it.
     async fn live(&mut self) {
         for step in 0..STEPS {
-            self.at(step);
+            self.clock.is_later(&self.bed, step * STEP);
             if step == NO_WECHAT.start {
                 self.bed.faults(json!([{"kind": "reset"}])).await;
             }

@@ -30,6 +30,7 @@ struct Scene {
 }
 
 /// Somebody whose keys lie at [`PEOPLE_AT`], and a user whose keys lie at [`USERS_AT`].
+#[derive(Default)]
 struct Pair {
     person: String,
     openid: String,
@@ -61,24 +62,22 @@ impl Scene {
 
     /// They are bound, unless the binding is what is asked for.
     async fn pair(&self, number: usize, what: &str) -> Pair {
-        let name = self.names[number].clone();
+        let mut pair = Pair { name: self.names[number].clone(), ..Pair::default() };
         self.unionids(true).await;
-        let mut pair = Pair { person: String::new(), openid: String::new(), name, token: String::new() };
         for attempt in 0.. {
             pair.person = format!("person-{number}-{attempt}");
             self.bed.mint_code(&pair.person).await;
             let account = self.bed.wechat.account(&pair.person).await;
-            let text = |name: &str| account[name].as_str().expect("known after a login").to_owned();
-            pair.openid = text("openid");
-            let is_there = lies_at(&self.bed.redis, &format!("{APPID}:{}", pair.openid)) == Some(PEOPLE_AT);
-            if is_there && lies_at(&self.bed.redis, &text("unionid")) != Some(PEOPLE_AT) {
+            let [openid, unionid] = ["openid", "unionid"].map(|name| account[name].as_str().expect("a text"));
+            let is_there = |tag: &str| lies_at(&self.bed.redis, tag) == Some(PEOPLE_AT);
+            if is_there(&format!("{APPID}:{openid}")) && !is_there(unionid) {
+                pair.openid = openid.to_owned();
                 break;
             }
         }
         self.unionids(false).await;
         if !["first login", "unblock of a user without people"].contains(&what) {
-            let login = self.log_in(&pair).await.expect_login();
-            pair.token = login.member("access_token");
+            pair.token = self.log_in(&pair).await.expect_login().member("access_token");
         }
         pair
     }
@@ -87,26 +86,19 @@ impl Scene {
         self.bed.log_in_with(person, password_of(name)).await
     }
 
-    async fn operate(&self, method: &str, path: &str) -> Answer {
-        self.bed.service().operate(method, path, SECRET, &Value::Null).await
-    }
-
     async fn ask(&self, what: &str, pair: &Pair) -> Answer {
-        let Pair { person, openid, name, token } = pair;
-        let log_out = async |everywhere: bool| {
-            self.bed.service().ask("POST", "/logout", token, &json!({"everywhere": everywhere})).await
-        };
+        let (service, Pair { person, openid, name, token }) = (self.bed.service(), pair);
+        let log_out = async |body: Value| service.ask("POST", "/logout", token, &body).await;
+        let operate = async |method, path: String| service.operate(method, &path, SECRET, &Value::Null).await;
         match what {
             "first login" => self.log_in(pair).await,
-            "logout" => log_out(false).await,
-            "logout everywhere" => log_out(true).await,
-            "unbinding" => self.bed.service().unbind(token).await,
-            "block" => self.operate("PUT", &format!("/users/id-of-{name}/block")).await,
-            "unblock of a user without people" => self.operate("DELETE", &format!("/users/id-of-{name}/block")).await,
-            "end in one app" => self.operate("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await,
-            "erasure of a person who has left" => {
-                self.operate("DELETE", &format!("/wechat/{APPID}/people/{openid}")).await
-            }
+            "logout" => log_out(Value::Null).await,
+            "logout everywhere" => log_out(json!({"everywhere": true})).await,
+            "unbinding" => service.unbind(token).await,
+            "block" => operate("PUT", format!("/users/id-of-{name}/block")).await,
+            "unblock of a user without people" => operate("DELETE", format!("/users/id-of-{name}/block")).await,
+            "end in one app" => operate("POST", format!("/wechat/{APPID}/people/{openid}/end")).await,
+            "erasure of a person who has left" => operate("DELETE", format!("/wechat/{APPID}/people/{openid}")).await,
             _ => self.bed.log_in(person).await,
         }
     }

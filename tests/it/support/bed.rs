@@ -1,6 +1,6 @@
 //! A whole set-up: Redis, simulator, and one or more services on them.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -9,7 +9,7 @@ use super::secrets::Place;
 use super::{
     APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
     RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, clock_of, eventually,
-    free_port, movable_clock, write_private,
+    free_port, movable_clock, replace, write_private,
 };
 
 /// The store to which `WXMINT_REDIS_URL` leads.
@@ -301,15 +301,6 @@ impl Builder {
         self.env("WXMINT_APPID", "").env("WXMINT_APP_SECRET", "").file("WXMINT_PLATFORM_FILE", &file.to_string())
     }
 
-    /// The clock of services and WeChat is the one that this file says (libfaketime); Redis' is in `folder`.
-    pub(crate) fn on_the_clock_of(mut self, file: &Path, folder: &Path) -> Self {
-        for (name, value) in clock_of(file) {
-            self = self.env(name, &value);
-            self.simulator_variables.push((name.to_owned(), value));
-        }
-        self.redis_options(&[&movable_clock(folder)])
-    }
-
     /// How user ids come about, with this id key.
     pub(crate) fn user_ids(self, kind: &str, key: &str) -> Self {
         self.env("WXMINT_USER_IDS", kind).file("WXMINT_ID_KEY_FILE", key)
@@ -395,6 +386,30 @@ impl Builder {
             redis_link,
             held,
         }
+    }
+}
+
+/// The clock of everything around a test.
+pub(crate) struct Clock(TempDir);
+
+impl Clock {
+    /// Services and WeChat have the one that a file says (libfaketime), Redis its own.
+    pub(crate) async fn around(mut builder: Builder) -> (Self, TestBed) {
+        let clock = Self(tempfile::tempdir().expect("a folder"));
+        let file = clock.0.path().join("now");
+        fs::write(&file, "+0\n").expect("written");
+        for (name, value) in clock_of(&file) {
+            builder = builder.env(name, &value);
+            builder.simulator_variables.push((name.to_owned(), value));
+        }
+        let bed = builder.redis_options(&[&movable_clock(clock.0.path())]).start().await;
+        (clock, bed)
+    }
+
+    /// Seconds later than in truth.
+    pub(crate) fn is_later(&self, bed: &TestBed, seconds: i64) {
+        replace(&self.0.path().join("now"), &format!("+{seconds}\n"));
+        bed.redis.move_clock(seconds);
     }
 }
 

@@ -52,7 +52,7 @@ use tempfile::TempDir;
 pub(crate) use self::accepting::Accepting;
 pub(crate) use self::account_service::{AccountService, Reply};
 pub(crate) use self::answer::{Answer, Http};
-pub(crate) use self::bed::{Builder, Reachable, TestBed};
+pub(crate) use self::bed::{Builder, Clock, Reachable, TestBed};
 pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
 pub(crate) use self::collector::Collector;
 pub(crate) use self::configuration::{

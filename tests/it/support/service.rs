@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use serde_json::{Value, json};
 
-use super::{Answer, Configuration, Http, Metrics, PATIENCE, Process, until};
+use super::{Answer, BUSY, Configuration, Http, Metrics, PATIENCE, Process, eventually, until};
 
 pub(crate) struct Service {
     pub(crate) public: SocketAddr,
@@ -45,6 +45,15 @@ impl Service {
 
     pub(crate) async fn readyz(&self) -> Answer {
         self.admin("/readyz").await
+    }
+
+    /// Waits until it is answered so, and returns all that is said.
+    pub(crate) async fn readyz_says(&self, status: u16, words: &str) -> String {
+        eventually(words, BUSY, async || {
+            let readyz = self.readyz().await;
+            (readyz.status == status && readyz.body.contains(words)).then_some(readyz.body)
+        })
+        .await
     }
 
     pub(crate) async fn metrics(&self) -> String {
