@@ -78,11 +78,11 @@ async fn a_browser_comes_back_from_wechat_once_and_alone_and_the_person_is_the_s
     let [(name, _), (_, value)] = [&mine, &other].map(|sent| sent.cookie.split_once('=').expect("a cookie"));
     let renamed = format!("{name}={value}");
     for cookie in [None, Some(other.cookie.as_str()), Some(&renamed), Some("__Host-wxmint-=x")] {
-        let page = back(&bed, SITE, "lin", &mine.state, cookie).await;
+        let page = back(&bed, SITE, "chen", &mine.state, cookie).await;
         assert_eq!((page.status, page.header("location")), (400, ""), "{cookie:?}: {page:?}");
     }
-    assert_eq!(back(&bed, SITE, "lin", &mine.state, Some(&mine.cookie)).await.status, 303, "nothing was spoiled");
-    let again = back(&bed, SITE, "lin", &mine.state, Some(&mine.cookie)).await;
+    assert_eq!(back(&bed, SITE, "chen", &mine.state, Some(&mine.cookie)).await.status, 303, "nothing was spoiled");
+    let again = back(&bed, SITE, "chen", &mine.state, Some(&mine.cookie)).await;
     assert_eq!((again.status, again.header("location")), (400, ""));
     let url = bed.service().url(&format!("/authorize/wechat?state={}", other.state));
     let denied = bed.http.send(bed.http.0.get(url).header("cookie", &other.cookie)).await;
