@@ -99,7 +99,11 @@ impl Keys {
                 Some(_) => return Err(WRONG_TYPE.into()),
             },
             (b"SET", [key, value, options @ ..]) => return self.set(key, value, options),
-            (b"DEL", keys) => count(keys.iter().filter(|key| self.held.remove(**key).is_some()).count()),
+            (b"DEL", keys) => {
+                let now = (self.clock)();
+                let mut is_dropped = |key: &&[u8]| self.held.remove(*key).is_some_and(|key| key.is_there(now));
+                count(keys.iter().filter(|key| is_dropped(key)).count())
+            }
             (b"EXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + seconds(life)?)),
             (b"PEXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + milliseconds(life)?)),
             (b"PEXPIREAT", [key, at]) => self.lasts(key, Some(DateTime::UNIX_EPOCH + milliseconds(at)?)),
@@ -138,8 +142,10 @@ impl Keys {
     fn like(&self, pattern: &[u8]) -> Value {
         let star = pattern.iter().position(|byte| *byte == b'*').unwrap_or(pattern.len());
         let (begin, end) = (&pattern[..star], pattern.get(star + 1..).unwrap_or_default());
-        let is_like = |name: &&Bytes| name.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end));
-        Value::Array(self.held.keys().filter(is_like).map(bulk).collect())
+        let is_like = |name: &Bytes| name.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end));
+        let now = (self.clock)();
+        let found = self.held.iter().filter(|(name, key)| is_like(name) && key.is_there(now));
+        Value::Array(found.map(|(name, _)| bulk(name)).collect())
     }
 
     /// The content of the key, which is `new` if there is none.
@@ -307,4 +313,27 @@ fn text(shown: impl ToString) -> Value {
 
 fn count(number: usize) -> Value {
     Value::Int(number as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_has_expired_is_neither_found_nor_deleted() {
+        static NOW: AtomicI64 = AtomicI64::new(0);
+        let mut keys = Keys::new(|| DateTime::from_timestamp(NOW.load(Ordering::Relaxed), 0).expect("an instant"));
+        for name in ["a:1", "a:2"] {
+            keys.answer(&[b"SET", name.as_bytes(), b"", b"EX", b"5"]).expect("kept");
+        }
+        let found = |keys: &mut Keys| keys.answer(&[b"SCAN", b"0", b"MATCH", b"a:*"]);
+        let both = Value::Array(vec![text("a:1"), text("a:2")]);
+        assert_eq!(found(&mut keys), Ok(Value::Array(vec![text(0), both])));
+        assert_eq!(keys.answer(&[b"DEL", b"b", b"a:1"]), Ok(Value::Int(1)));
+        NOW.store(5, Ordering::Relaxed);
+        assert_eq!(found(&mut keys), Ok(Value::Array(vec![text(0), Value::Array(vec![])])));
+        assert_eq!(keys.answer(&[b"DEL", b"b", b"a:2"]), Ok(Value::Int(0)));
+    }
 }
