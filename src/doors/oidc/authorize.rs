@@ -61,7 +61,7 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
     let (issuer, root) = (worker.issuer.settings.issuer.as_str(), root(&worker));
     let asked = match read(request.query_string(), &clients, issuer) {
         Ok(asked) => asked,
-        Err(Refused::ToPage(why)) => return Ok(page(&request, &root, &Page::failed(why))),
+        Err(Refused::ToPage(why)) => return Ok(page(&request, &root, &Page::Failed { why, again: None })),
         Err(Refused::ToSite(to)) => return Ok(see_other(&to)),
     };
     if is_in_wechat(&request) && wechat::app_of(&worker, asked.client, AppKind::OfficialAccount).is_some() {

@@ -146,7 +146,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     let is_torn = query.one("id_token_hint") != Ok(None) && hint.is_none()
         || hint.as_ref().zip(named.as_ref()).is_some_and(|((_, of), named)| of != named);
     let root = root(&worker);
-    let refused = |why| Ok(page(request, &root, &Page::failed(why)));
+    let refused = |why| Ok(page(request, &root, &Page::Failed { why, again: None }));
     if is_torn {
         return refused(Why::Logout);
     }

@@ -1,9 +1,9 @@
 //! The pages that people see, rendered here: no script, style or picture from elsewhere, and none in the page itself.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use wxmint_http::page::{HTML, answer};
-use wxmint_http::pairs;
+use wxmint_http::{Problem, pairs};
 
 use super::texts::*;
 use crate::doors::scan::clients::Client;
@@ -23,12 +23,6 @@ pub(super) enum Page<'a> {
     Left(Option<&'a Client>),
 }
 
-impl Page<'_> {
-    pub(super) fn failed(why: Why) -> Self {
-        Page::Failed { why, again: None }
-    }
-}
-
 /// A text of anybody, in HTML.
 fn escaped(text: &str) -> String {
     let letters = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")];
@@ -38,9 +32,8 @@ fn escaped(text: &str) -> String {
 /// Whether the browser, or the site, wants Chinese: `ui_locales` first, then what the browser likes best of the two.
 fn is_chinese(request: &HttpRequest) -> bool {
     let of_site = pairs(request.query_string()).into_iter().find(|(name, _)| name == "ui_locales");
-    let liked =
-        request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let liked = liked.split(',').map(|tag| tag.trim().to_owned());
+    let liked = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    let liked = liked.unwrap_or_default().split(',').map(|tag| tag.trim().to_owned());
     let tags = of_site.iter().flat_map(|(_, tags)| tags.split(' ').map(str::to_owned)).chain(liked);
     let known = |tag: String| match tag.get(..2)?.to_ascii_lowercase().as_str() {
         "zh" => Some(true),
@@ -54,26 +47,25 @@ fn is_chinese(request: &HttpRequest) -> bool {
 pub(super) fn page(request: &HttpRequest, root: &str, page: &Page<'_>) -> HttpResponse {
     let language = usize::from(is_chinese(request));
     let t = |code: &str| text(code)[language];
-    let (title, body, status) = match page {
+    let (title, body, problem) = match page {
         Page::Scan { client, cancel, web } => {
-            (format!("{} · {}", t("log_in"), client.name), scan(client, cancel, *web, root, t), StatusCode::OK)
+            (format!("{} · {}", t("log_in"), client.name), scan(client, cancel, *web, root, t), None)
         }
         Page::Failed { why, again } => {
-            let again =
-                again.as_ref().map(|to| format!("<p><a class=\"go\" href=\"{}\">{}</a></p>", escaped(to), t("again")));
-            let again = again.unwrap_or_default();
+            let link = |to: &String| format!("<p><a class=\"go\" href=\"{}\">{}</a></p>", escaped(to), t("again"));
+            let again = again.as_ref().map(link).unwrap_or_default();
             let title = match why {
                 Why::LogoutAddress => t("left"),
                 Why::Logout => t("not_left"),
                 _ => t("not_possible"),
             };
-            (title.to_owned(), format!("<h1>{title}</h1><p>{}</p>{again}", t(why.code())), why.status())
+            (title.to_owned(), format!("<h1>{title}</h1><p>{}</p>{again}", t(why.code())), why.problem())
         }
         Page::Left(client) => {
-            let name =
-                client.map(|client| format!("<p class=\"site\">{}</p>", escaped(&client.name))).unwrap_or_default();
+            let name = |client: &Client| format!("<p class=\"site\">{}</p>", escaped(&client.name));
+            let name = client.map(name).unwrap_or_default();
             let body = format!("{name}<h1>{}</h1><p>{}</p>", t("left"), t("close"));
-            (t("left").to_owned(), body, StatusCode::OK)
+            (t("left").to_owned(), body, None)
         }
     };
     let html = format!(
@@ -84,7 +76,10 @@ pub(super) fn page(request: &HttpRequest, root: &str, page: &Page<'_>) -> HttpRe
         escaped(&title),
     );
     let mut page = answer(HTML, html);
-    *page.status_mut() = status;
+    if let Some(code) = problem {
+        *page.status_mut() = Problem::new(code, "").status();
+        page.extensions_mut().insert(code);
+    }
     page.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     page.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Accept-Language, User-Agent"));
     page

@@ -39,12 +39,12 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let state = one("state").unwrap_or_default();
         let sent = match sent(&request, worker, state).await {
             Ok(Some(sent)) => sent,
-            Ok(None) => return Ok(page(&request, &root(worker), &Page::failed(Why::State))),
+            Ok(None) => return Ok(page(&request, &root(worker), &Page::Failed { why: Why::State, again: None })),
             Err(error) => return Ok(failed(&request, worker, "", error)),
         };
         let issuer = worker.issuer.settings.issuer.as_str();
         let Ok(asked) = read(&sent.query, &clients, issuer) else {
-            return Ok(page(&request, &root(worker), &Page::failed(Why::Client)));
+            return Ok(page(&request, &root(worker), &Page::Failed { why: Why::Client, again: None }));
         };
         let mut answer = match one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
             Some(code) => match log_in(&request, worker, &asked, &sent.app, code).await {

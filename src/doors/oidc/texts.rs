@@ -1,7 +1,6 @@
 //! The texts of the pages.
 
-use actix_web::http::StatusCode;
-use wxmint_http::{Problem, ProblemCode};
+use wxmint_http::ProblemCode;
 
 /// Each has a code, and is in English and Chinese.
 const TEXTS: &[[&str; 3]] = &include!("page.json");
@@ -44,11 +43,12 @@ impl Why {
         }
     }
 
-    pub(super) fn status(self) -> StatusCode {
+    /// The problem that the page tells.
+    pub(super) fn problem(self) -> Option<ProblemCode> {
         match self {
-            Self::LogoutAddress => StatusCode::OK,
-            Self::Login(code) => Problem::new(code, "").status(),
-            _ => StatusCode::BAD_REQUEST,
+            Self::LogoutAddress => None,
+            Self::Login(code) => Some(code),
+            _ => Some(ProblemCode::InvalidRequest),
         }
     }
 }

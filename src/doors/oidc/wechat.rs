@@ -57,7 +57,7 @@ pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answ
     let kind = if is_in_wechat(&request) { AppKind::OfficialAccount } else { AppKind::Website };
     match read(request.query_string(), &clients, worker.issuer.settings.issuer.as_str()) {
         Ok(asked) => send(&request, &worker, &asked, kind).await,
-        Err(Refused::ToPage(why)) => Ok(page(&request, &root(&worker), &Page::failed(why))),
+        Err(Refused::ToPage(why)) => Ok(page(&request, &root(&worker), &Page::Failed { why, again: None })),
         Err(Refused::ToSite(to)) => Ok(see_other(&to)),
     }
 }
@@ -78,7 +78,7 @@ pub(super) async fn send(
     };
     let (app, state, secret) = match begun.await {
         Ok(Some(begun)) => begun,
-        Ok(None) => return Ok(page(request, &root(worker), &Page::failed(Why::NoWay))),
+        Ok(None) => return Ok(page(request, &root(worker), &Page::Failed { why: Why::NoWay, again: None })),
         Err(error) => return Ok(failed(request, worker, request.query_string(), error)),
     };
     let mut answer = see_other(&on_wechat(worker, &app, &state, kind));

@@ -101,4 +101,5 @@ async fn who_may_not_log_in_is_told_what_to_do() {
     let page = back(&bed, ACCOUNT, "lin", &state, Some(&cookie)).await;
     assert!(page.status == 403 && page.body.contains("mini program and log in there once"), "{page:?}");
     assert!(page.body.contains(&format!("/authorize?{}", asks("grafana", BACK).replace('&', "&amp;"))), "{page:?}");
+    bed.service().expect_no_faults().await;
 }
