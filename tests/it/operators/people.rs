@@ -77,7 +77,7 @@ async fn a_person_is_looked_up_by_openid_and_can_be_erased_after_a_first_login_t
         cut = link.is_withholding();
         link.restore().await;
         let newcomer = Somebody::named(&office, &name).await;
-        assert!(cut || login.status == 200, "{number}: {login:?} {}", newcomer.openid);
+        assert!(cut || login.status == 200, "{number}: {login:?}");
         until("the erasure is answered", BUSY, async || office.operate("DELETE", &newcomer.path()).await.status == 204)
             .await;
         until("logins again", BUSY, async || office.log_in("regular").await.status == 200).await;
