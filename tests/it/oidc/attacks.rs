@@ -135,7 +135,7 @@ async fn an_address_that_is_not_registered_is_never_gone_to_and_a_state_is_the_s
     let longer = asks("grafana", BACK).replace("s+t%261", &format!("{long}s"));
     let refused = bed.service().get(&format!("/authorize?{longer}")).await;
     assert_eq!(told(refused.header("location"))["error"], "invalid_request");
-    // What a stranger sends calls nobody on duty.
+    // Nothing that a stranger sends calls somebody on duty.
     bed.service().expect_no_faults().await;
 }
 
