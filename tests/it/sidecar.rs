@@ -49,9 +49,15 @@ fn values<'a>(received: &'a str, name: &str) -> Vec<&'a str> {
 /// A 200, and whom it names; each header once.
 #[track_caller]
 fn named(what: &str, received: &Received) -> [String; 3] {
+    told(what, received, IDENTITY)
+}
+
+/// A 200, and what it says in these headers; each of them once.
+#[track_caller]
+fn told<const N: usize>(what: &str, received: &Received, names: [&str; N]) -> [String; N] {
     let text = received.text();
     assert_eq!(received.status(), Some(200), "{what}: {text}");
-    IDENTITY.map(|name| match values(&text, name)[..] {
+    names.map(|name| match values(&text, name)[..] {
         [value] => value.to_owned(),
         _ => panic!("{what}: {name} is not there once: {text}"),
     })

@@ -73,15 +73,6 @@ async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
 }
 
 /// Each is good but for one thing. The tests of crates/verify hold each rule by itself.
-fn bad_tokens(forge: &Forge<'_>, real: &str, canary: &JwksServer) -> Vec<(&'static str, String)> {
-    let urls = (&*canary.url("/jwks"), &*canary.url("/x5u"));
-    // They have answers of their own.
-    let others = ["no token", "empty token", "two tokens", "long token"];
-    let bad = forge.bad_tokens(real, real, urls).into_iter().filter(|bad| !others.contains(&bad.name));
-    let token = |line: &str| line.rsplit(' ').next().expect("a token").to_owned();
-    bad.map(|bad| (bad.name, token(&bad.credentials.0[0]))).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_fetched_for_it() {
     let bed = TestBed::start().await;
@@ -98,10 +89,14 @@ async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_
         assert_eq!(sidecar.verify(good).await.status, 200);
     }
     let mut told = BTreeSet::new();
-    for (name, token) in bad_tokens(&forge, &real, &canary) {
+    // These have answers of their own.
+    let others = ["no token", "empty token", "two tokens", "long token"];
+    let urls = (&*canary.url("/jwks"), &*canary.url("/x5u"));
+    for bad in forge.bad_tokens(&real, &real, urls).into_iter().filter(|bad| !others.contains(&bad.name)) {
+        let (name, token) = (bad.name, bad.credentials.0[0].rsplit(' ').next().expect("a token"));
         // Once more: a refusal is not remembered as anything better.
         for _ in 0..2 {
-            let answer = sidecar.verify(&token).await;
+            let answer = sidecar.verify(token).await;
             assert_eq!(answer.status, 401, "{name}: {answer:?}");
             let answer = answer.expect_problem(401, "invalid_token");
             let challenge = answer.header("www-authenticate");

@@ -13,35 +13,6 @@ const NEXT_PAGE: Duration = Duration::from_secs(10).saturating_add(BUSY);
 const WITHOUT_FEED: Duration = Duration::from_secs(10).saturating_add(BUSY);
 const DAY: i64 = 86_400;
 
-/// The clock of a process that is started with it.
-struct Clock(TempDir);
-
-impl Clock {
-    fn new() -> Self {
-        let clock = Self(tempfile::tempdir().expect("a folder"));
-        clock.set("+0");
-        clock
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.path().join("time")
-    }
-
-    fn set(&self, time: &str) {
-        replace(&self.file(), time);
-    }
-
-    /// It stands still at this time.
-    fn stop_at(&self, seconds: i64) {
-        self.set(&DateTime::from_timestamp(seconds, 0).expect("a date").format("%Y-%m-%d %H:%M:%S").to_string());
-    }
-
-    fn moves(&self, settings: SidecarSettings) -> SidecarSettings {
-        let moved = clock_of(&self.file()).into_iter();
-        moved.fold(settings.with("TZ", "UTC"), |settings, (name, value)| settings.with(name, &value))
-    }
-}
-
 async fn issuer() -> Issuer {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
@@ -175,10 +146,18 @@ async fn a_page_that_is_forged_or_huge_changes_nothing_and_is_counted() {
 /// The sidecar's clock is moved instead of waiting: to it, a page of now is as old as the clock is ahead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_told_to() {
-    let (issuer, clock) = (issuer().await, Clock::new());
+    let (issuer, folder) = (issuer().await, tempfile::tempdir().expect("a folder"));
+    let clock = folder.path().join("time");
+    let stands_still_at = |seconds: i64| {
+        let time = DateTime::from_timestamp(seconds, 0).expect("a date").format("%Y-%m-%d %H:%M:%S");
+        replace(&clock, &time.to_string());
+    };
+    replace(&clock, "+0");
     let token = issuer.token(By::First, json!({"sub": "lin", "exp": now() + 10 * DAY}));
     let short = issuer.token(By::First, json!({"sub": "lin", "exp": now() + 30}));
-    let settings = clock.moves(follower(&issuer));
+    let settings =
+        clock_of(&clock).into_iter().fold(follower(&issuer), |settings, (name, value)| settings.with(name, &value));
+    let settings = settings.with("TZ", "UTC");
     let (open, closed) = (settings.ready().await, settings.with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await);
     for sidecar in [&open, &closed] {
         for token in [&token, &short] {
@@ -186,7 +165,7 @@ async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_t
         }
     }
     issuer.says(Manner::body("503 Service Unavailable", b""));
-    clock.stop_at(now() + 100);
+    stands_still_at(now() + 100);
     assert!(metric(&open, "age_seconds", "").await > 60.0);
     assert_eq!(open.verify(&token).await.status, 200);
     refused("remembered, and expired", &bearer(&open, &short).await, INVALID_TOKEN);
@@ -202,11 +181,11 @@ async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_t
         assert!(readyz.status == 200 && warned, "ready is a latch: {readyz:?}");
     }
     // A day later the keys are no longer believed, by neither: their URL answers, but is not asked yet.
-    clock.stop_at(now() + DAY + 100);
+    stands_still_at(now() + DAY + 100);
     for sidecar in [&open, &closed] {
         sidecar.verify(&token).await.expect_problem(503, "keys_unavailable");
     }
-    clock.set("+0");
+    replace(&clock, "+0");
     issuer.says(Manner::Good);
     until("back again", NEXT_PAGE, async || closed.verify(&token).await.status == 200).await;
 }
