@@ -17,22 +17,9 @@ mod signer;
 mod starting;
 
 use self::signer::Signer;
-use crate::support::{JwksServer, Received, Sidecar, SidecarSettings, TestBed};
+use crate::support::Received;
 
-const JWKS: &str = "/.well-known/jwks.json";
 const LONG: u64 = 600;
-
-/// A sidecar that verifies the tokens of one key.
-async fn sidecar_of(signer: &Signer) -> (JwksServer, Sidecar) {
-    let issuer = JwksServer::of(&signer.set(), LONG).await;
-    let sidecar = SidecarSettings::new(&issuer.url("/jwks")).ready().await;
-    (issuer, sidecar)
-}
-
-/// Before the tokens of a service.
-fn settings_of(bed: &TestBed) -> SidecarSettings {
-    SidecarSettings::new(&bed.service().url(JWKS))
-}
 
 const IDENTITY: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
 

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Instant, SystemTime};
 
-use super::{JWKS, LONG, NO_TOKEN, Signer, refused, settings_of};
+use super::{LONG, NO_TOKEN, Signer, refused};
 use crate::map::files_of;
 use crate::support::prelude::*;
 
@@ -15,7 +15,7 @@ async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_e
     let token = bed.log_in("lin").await.expect_login().member("access_token");
     let link = Breakable::before(bed.service().public).await;
     link.cut().await;
-    let sidecar = settings_of(&bed).with("WXMINT_JWKS_URL", &format!("{}{JWKS}", link.url())).start().await;
+    let sidecar = SidecarSettings::new(&format!("{}/.well-known/jwks.json", link.url())).start().await;
     for token in [&*token, "x", "a.b.c"] {
         let answer = sidecar.verify(token).await.expect_problem(503, "keys_unavailable");
         assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| (1..=5).contains(&seconds)));

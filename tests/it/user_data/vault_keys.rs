@@ -12,9 +12,7 @@ const TOLD: &str = "the vault keys were read again";
 const LEAD: &str = "7s";
 
 fn new_vault_key() -> String {
-    let mut bytes = [0; 32];
-    fastrand::fill(&mut bytes);
-    STANDARD.encode(bytes)
+    STANDARD.encode([(); 32].map(|()| fastrand::u8(..)))
 }
 
 /// Puts these lines into the vault key file and waits until all replicas have read them.
