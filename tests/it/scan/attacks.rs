@@ -9,7 +9,7 @@ use crate::support::scan::Scan;
 /// The store's conformance suite holds that a request which was spoiled or denied stays so, and which of several
 /// decisions counts.
 #[tokio::test]
-async fn a_wrong_number_or_a_denial_spoils_the_request_for_good_and_an_approval_may_be_repeated() {
+async fn a_wrong_number_or_a_denial_spoils_a_request_an_approval_may_be_repeated_and_codes_tell_nothing_apart() {
     let bed = builder().start().await;
     let phone = bed.log_in("lin").await.expect_login();
     let [wrong, denied, approved] = [bed.ask().await, bed.ask().await, bed.ask().await];
@@ -31,6 +31,19 @@ async fn a_wrong_number_or_a_denial_spoils_the_request_for_good_and_an_approval_
     bed.poll(&approved).await.expect_login();
     assert_eq!(approve(&approved, approved.number().as_deref()).await.status, 204, "also after the page has its token");
     assert_eq!(bed.let_in("cli.1", "lin").await.claims()["client_id"], "cli.1", "which asks for no number");
+
+    // A code may never have been there, was denied or used, or is none. Each takes as long to refuse.
+    let [wrong, denied, used] = [&wrong, &denied, &approved].map(Scan::user_code);
+    let mut told = BTreeSet::new();
+    for code in [&wrong, &denied, &used, "WDJB-MJHT", "nonsense", "%00"] {
+        told.insert(bed.look(&phone, code).await.expect_problem(404, "unknown_device_code").told());
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    let before = bed.redis.calls();
+    for code in [&denied, &used, "WDJB-MJHT"] {
+        bed.look(&phone, code).await;
+    }
+    assert_eq!(bed.redis.calls_since(&before).get("evalsha"), Some(&3), "each costs the same steps");
 }
 
 /// The code of one person beside the token of another, tokens of other mini programs and of pages, and no token.
@@ -65,27 +78,6 @@ async fn only_a_person_of_the_mini_program_looks_approves_and_denies() {
         let refused = bed.service().ask(method, path, &page.member("access_token"), &Value::Null).await;
         refused.expect_problem(403, "forbidden");
     }
-}
-
-/// A code may never have been there, was denied, was used, or is none. Each takes as long to refuse.
-#[tokio::test]
-async fn user_codes_tell_nothing_apart() {
-    let bed = builder().start().await;
-    let phone = bed.log_in("lin").await.expect_login();
-    let [denied, used] = [bed.ask().await, bed.ask().await];
-    bed.deny(&phone, &denied.user_code()).await;
-    bed.approve(Some(&phone), "lin", &used.user_code(), used.number().as_deref()).await;
-    bed.poll(&used).await.expect_login();
-    let mut told = BTreeSet::new();
-    for code in [&denied.user_code(), &used.user_code(), "WDJB-MJHT", "nonsense", "%00"] {
-        told.insert(bed.look(&phone, code).await.expect_problem(404, "unknown_device_code").told());
-    }
-    assert_eq!(told.len(), 1, "{told:?}");
-    let before = bed.redis.calls();
-    for code in [&denied.user_code(), &used.user_code(), "WDJB-MJHT"] {
-        bed.look(&phone, code).await;
-    }
-    assert_eq!(bed.redis.calls_since(&before).get("evalsha"), Some(&3), "each costs the same steps");
 }
 
 /// The name of a browser is the browser's own words.

@@ -51,27 +51,6 @@ pub(super) fn validity(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_session_holds_until_wechat_has_another_key() {
-    let replicas = Replicas::start().await;
-    let lin = replicas.log_in("lin").await;
-    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &lin).await));
-    exchange_elsewhere(&replicas.0, "lin").await;
-    for replica in 0..2 {
-        assert!(!validity(&replicas.check(replica, &lin).await), "87009");
-        expect_undecryptable(replicas.reset(replica, &lin).await);
-    }
-    assert_eq!(replicas.kept(&lin).len(), 1, "a check and a reset that failed leave the kept key as it is");
-    let again = replicas.log_in("lin").await;
-    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &again).await));
-
-    replicas.0.redis.command::<i64>(&["DEL", &super::key_of(APPID, &lin, "session")]);
-    let asked = replicas.0.wechat.asked(CHECK).await;
-    assert!(!validity(&replicas.check(0, &lin).await), "where no key is kept, none holds");
-    expect_undecryptable(replicas.reset(0, &lin).await);
-    assert_eq!((replicas.0.wechat.asked(CHECK).await, replicas.0.wechat.asked(RESET_KEY).await), (asked, 2));
-}
-
-#[tokio::test]
 async fn after_a_reset_data_under_the_old_key_opens_for_ten_minutes_and_one_whose_answer_was_lost_is_mended_by_a_login()
 {
     let replicas = Replicas::start().await;
@@ -152,27 +131,37 @@ const ERRCODES: [(i64, u16, &str); 7] = [
 ];
 
 #[tokio::test]
-async fn each_errcode_of_a_call_by_access_token_becomes_the_problem_of_the_table() {
+async fn each_errcode_of_a_call_by_access_token_becomes_a_problem_and_a_session_holds_until_wechat_has_another_key() {
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
     for (errcode, status, code) in ERRCODES {
-        for (path, asks_for) in [(CHECK, "check"), (RESET_KEY, "reset")] {
+        for path in [CHECK, RESET_KEY] {
             replicas.fault_at(path, json!({"kind": "errcode", "errcode": errcode})).await;
-            let answer =
-                if asks_for == "check" { replicas.check(0, &lin).await } else { replicas.reset(0, &lin).await };
+            let answer = if path == CHECK { replicas.check(0, &lin).await } else { replicas.reset(0, &lin).await };
             let detail = answer.expect_problem(status, code).member("detail");
             assert!(!detail.contains("rid") && !detail.contains(&errcode.to_string()), "{detail}");
             let of_a_login = ["wx.login", "log in", "logs in", "code"].iter().find(|word| detail.contains(**word));
             assert_eq!(of_a_login, None, "{detail}");
         }
     }
-    replicas.fault_at(CHECK, json!({"kind": "errcode", "errcode": 87009})).await;
-    assert!(!validity(&replicas.check(0, &lin).await));
-    replicas.fault_at(RESET_KEY, json!({"kind": "errcode", "errcode": 87009})).await;
-    let detail = expect_undecryptable(replicas.reset(0, &lin).await).member("detail");
-    assert!(detail.contains("session key") && !detail.contains("data"), "a reset has no data: {detail}");
     replicas.0.faults(json!([])).await;
-    assert!(validity(&replicas.check(0, &lin).await));
-    assert_eq!(replicas.kept(&lin).len(), 1, "nothing of it has cost the key");
+    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &lin).await));
     data_of(&replicas.decrypt(0, &lin, &sealed_phone(&lin.key, NUMBER)).await);
+
+    exchange_elsewhere(&replicas.0, "lin").await;
+    for replica in 0..2 {
+        assert!(!validity(&replicas.check(replica, &lin).await), "87009");
+        let detail = expect_undecryptable(replicas.reset(replica, &lin).await).member("detail");
+        assert!(detail.contains("session key") && !detail.contains("data"), "a reset has no data: {detail}");
+    }
+    assert_eq!(replicas.kept(&lin).len(), 1, "nothing of it has cost the key");
+    let again = replicas.log_in("lin").await;
+    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &again).await));
+
+    replicas.0.redis.command::<i64>(&["DEL", &super::key_of(APPID, &lin, "session")]);
+    let asked = async || [replicas.0.wechat.asked(CHECK).await, replicas.0.wechat.asked(RESET_KEY).await];
+    let before = asked().await;
+    assert!(!validity(&replicas.check(0, &lin).await), "where no key is kept, none holds");
+    expect_undecryptable(replicas.reset(0, &lin).await);
+    assert_eq!(asked().await, before, "WeChat is not asked");
 }
