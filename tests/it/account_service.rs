@@ -81,10 +81,6 @@ fn set_up() -> (AccountService, Client) {
     (service, client)
 }
 
-fn user(id: &str) -> Option<UserId> {
-    Some(id.parse().expect("a user"))
-}
-
 /// Checks messages against docs/accounts.openapi.yaml: the path, `request` or `answer`, and the message.
 fn documented(messages: &[(&str, &str, String)]) -> Vec<bool> {
     let document = repository("docs/accounts.openapi.yaml");
@@ -173,7 +169,7 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
     assert_eq!((service.users_made(), client.counted("new_user", "status_5xx")), (3, 2));
 
     service.misbehave_once(Reply::Lost);
-    assert_eq!(client.alice().await, Ok(user("user-alice")));
+    assert_eq!(client.alice().await, Ok(Some("user-alice".parse().expect("a user"))));
     service.misbehave_once(Reply::Lost);
     assert_eq!(client.admission("user-alice").await, Ok(LoginCheck::Admitted(Default::default())));
     assert_eq!(client.admission("nobody").await, Ok(LoginCheck::Refused));

@@ -34,17 +34,13 @@ impl Folder {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn name(&self, name: &str) -> String {
-        self.path(name).to_string_lossy().into_owned()
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_string_lossy().into_owned()
     }
 
     fn write(&self, name: &str, content: &str) -> String {
         fs::write(self.path(name), content).expect("written");
-        self.name(name)
+        self.path(name)
     }
 }
 
@@ -77,7 +73,7 @@ fn fill(redis: &RedisServer, count: u32) {
 }
 
 /// How many people an export says that it has, and its lines in order.
-fn sum(path: &Path) -> (u64, Vec<String>) {
+fn sum(path: &str) -> (u64, Vec<String>) {
     let text = fs::read_to_string(path).expect("an export");
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
     let trailer: Value = serde_json::from_str(lines.last().expect("a last line")).expect("JSON");
@@ -88,7 +84,7 @@ fn sum(path: &Path) -> (u64, Vec<String>) {
 /// The sum of what a Redis holds now.
 fn sum_of(redis: &RedisServer) -> (u64, Vec<String>) {
     let folder = Folder::new();
-    done(redis, &["export", "--out", &folder.name("now.ndjson")]);
+    done(redis, &["export", "--out", &folder.path("now.ndjson")]);
     sum(&folder.path("now.ndjson"))
 }
 
@@ -110,13 +106,13 @@ async fn bindings_move_to_another_redis_and_logins_find_their_users() {
     let gone = bed.log_in("gone").await.expect_login();
     assert_eq!(bed.service().unbind(&gone.member("access_token")).await.status, 204);
 
-    let file = folder.name("bindings.ndjson");
+    let file = folder.path("bindings.ndjson");
     let told = done(&bed.redis, &["export", "--out", &file]);
-    let exported = sum(&folder.path("bindings.ndjson"));
+    let exported = sum(&file);
     assert!(exported.0 == 500 && told.contains("exported 500 people"), "{told}");
     let mode = fs::metadata(&file).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode, 0o600, "openids are personal");
-    assert!(!folder.path("bindings.ndjson.part").exists());
+    assert!(!Path::new(&folder.path("bindings.ndjson.part")).exists());
     let imported = done(&other, &["import", &file]);
     assert!(imported.contains("imported 500 people; 0 were unchanged; 0 were refused"), "{imported}");
     assert_eq!(sum_of(&other), exported);
@@ -130,18 +126,15 @@ async fn bindings_move_to_another_redis_and_logins_find_their_users() {
     }
     assert_eq!(look_up(&moved).await, known, "also since when");
     let again = moved.login(&bed.mint_code("gone").await).await.expect_login();
-    assert_ne!(
-        again.member("user_id"),
-        gone.member("user_id"),
-        "who has dissolved a binding is not bound again unasked"
-    );
+    let users = [&again, &gone].map(|login| login.member("user_id"));
+    assert_ne!(users[0], users[1], "who has dissolved a binding is not bound again unasked");
 }
 
 #[tokio::test]
 async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
     let (redis, folder) = (empty_redis().await, Folder::new());
     fill(&redis, 3);
-    done(&redis, &["export", "--out", &folder.name("good.ndjson")]);
+    done(&redis, &["export", "--out", &folder.path("good.ndjson")]);
     redis.command::<()>(&["FLUSHALL"]);
     let good = fs::read_to_string(folder.path("good.ndjson")).expect("an export");
     let lines: Vec<&str> = good.lines().collect();
@@ -159,29 +152,32 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
         assert_refused(&redis, &["import", &file], 64, sentence);
         assert_eq!(redis.command::<u64>(&["DBSIZE"]), 0, "{sentence}");
     }
-    assert_refused(&redis, &["import", &folder.name("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: remove");
-    assert_refused(&redis, &["import", &folder.name("none.ndjson")], 64, "No such file");
+    assert_refused(&redis, &["import", &folder.path("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: remove");
+    assert_refused(&redis, &["import", &folder.path("none.ndjson")], 64, "No such file");
     done(&redis, &["import", &folder.write("marked.ndjson", &format!("\u{feff}{good}"))]);
     assert_eq!(sum_of(&redis), sum(&folder.path("good.ndjson")), "a byte order mark is read");
+
+    let precious = folder.write("out.ndjson", "precious");
+    assert_refused(&redis, &["export", "--out", &precious], 64, "out.ndjson exists already and is not overwritten");
+    assert_eq!(fs::read_to_string(precious).expect("there"), "precious");
+    assert_refused(&redis, &["export", "--out", &folder.path("good.ndjson")], 64, "good.ndjson exists already");
+    assert_refused(&redis, &["export", "--out", &folder.path("none/out.ndjson")], 1, "No such file");
 }
 
 #[tokio::test]
-async fn whoever_is_bound_stays_bound_and_is_listed() {
+async fn whoever_is_bound_stays_bound_and_a_user_has_as_many_people_as_the_setting_or_a_number_says() {
     let (redis, folder) = (empty_redis().await, Folder::new());
     done(&redis, &["import", &folder.write("first.ndjson", &table(3)), "--no-trailer"]);
     let second = table(4).replace("user-1", "another-user");
     let told = run(&redis, &["import", &folder.write("second.ndjson", &second), "--no-trailer"]);
     let told = told.expect_end(1, &["imported 1 people; 2 were unchanged; 1 were refused"]);
     assert_eq!(told.stdout, "line 2: the person is bound to another user\n");
-    let again = done(&redis, &["import", &folder.name("first.ndjson"), "--no-trailer"]);
+    let again = done(&redis, &["import", &folder.path("first.ndjson"), "--no-trailer"]);
     assert!(again.contains("imported 0 people; 3 were unchanged"), "{again}");
     let bound_to = |openid: &str| redis.command::<String>(&["HGET", &redis_keys::binding(APPID, openid), "u"]);
     assert_eq!((bound_to("o1"), bound_to("o3")), ("user-1".into(), "user-3".into()));
-}
 
-#[tokio::test]
-async fn a_user_may_have_as_many_people_as_the_setting_says_unless_a_number_is_given() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
+    redis.command::<()>(&["FLUSHALL"]);
     let line = |number| format!("{}\n", json!({"appid": APPID, "openid": format!("o{number}"), "user_id": "one"}));
     let table = folder.write("table.ndjson", &(0..3).map(line).collect::<String>());
     let full = ": the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows\n";
@@ -213,7 +209,7 @@ async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     assert!(table.starts_with(&format!("{head}\n{row}\n")) && table.contains("merge the users"), "{table}");
 
     // The other way round in the file, and yet the unionid stands for the same user.
-    done(&redis, &["export", "--out", &folder.name("both.ndjson")]);
+    done(&redis, &["export", "--out", &folder.path("both.ndjson")]);
     let both = fs::read_to_string(folder.path("both.ndjson")).expect("an export");
     let mut lines: Vec<&str> = both.lines().collect();
     lines.sort_by_key(|line| (line.starts_with(r#"{"wxmint"#), !line.contains("second")));
@@ -234,28 +230,16 @@ async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     assert_eq!(redis.command::<String>(&["HGET", &binding, "u"]), "first");
 }
 
-#[tokio::test]
-async fn an_export_never_overwrites_a_file() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
-    let precious = folder.write("out.ndjson", "precious");
-    assert_refused(&redis, &["export", "--out", &precious], 64, "out.ndjson exists already and is not overwritten");
-    let finished = folder.name("finished.ndjson");
-    done(&redis, &["export", "--out", &finished]);
-    assert_refused(&redis, &["export", "--out", &finished], 64, "finished.ndjson exists already");
-    assert_eq!(fs::read_to_string(precious).expect("there"), "precious");
-    assert_refused(&redis, &["export", "--out", &folder.name("none/out.ndjson")], 1, "No such file");
-}
-
 /// An export to `out.ndjson` that has written some lines, and waits for an answer of Redis behind the link.
 async fn halted_export(redis: &RedisServer, folder: &Folder) -> (Process, Breakable) {
     fill(redis, 20_000);
     let link = Breakable::before(([127, 0, 0, 1], redis.port()).into()).await;
-    let mut command = command(redis, &["export", "--out", &folder.name("out.ndjson")]);
+    let mut command = command(redis, &["export", "--out", &folder.path("out.ndjson")]);
     let export = Process::spawn("export", command.env("WXMINT_REDIS_URL", redis.url_through(link.port())));
     let half = folder.path("out.ndjson.part");
-    eventually("a page", PATIENCE, async || fs::metadata(&half).is_ok_and(|half| half.len() > 0).then_some(())).await;
+    until("a page", PATIENCE, async || fs::metadata(&half).is_ok_and(|half| half.len() > 0)).await;
     link.withhold_from(1);
-    eventually("no answer", PATIENCE, async || link.is_withholding().then_some(())).await;
+    until("no answer", PATIENCE, async || link.is_withholding()).await;
     (export, link)
 }
 
@@ -273,24 +257,24 @@ async fn half_an_export_has_not_the_name_of_a_whole_one_and_running_it_again_mak
 
     let (mut export, _link) = halted_export(&redis, &folder).await;
     export.signal(Signal::STOP);
-    let out = folder.name("out.ndjson");
+    let (out, half) = (folder.path("out.ndjson"), folder.path("out.ndjson.part"));
     assert_refused(&redis, &["export", "--out", &out], 64, "out.ndjson is being written by another export");
     export.kill();
-    assert!(!folder.path("out.ndjson").exists());
-    assert!(fs::metadata(folder.path("out.ndjson.part")).expect("half an export").len() > 0);
+    assert!(!Path::new(&out).exists());
+    assert!(fs::metadata(&half).expect("half an export").len() > 0);
     done(&redis, &["export", "--out", &out]);
-    assert_eq!(sum(&folder.path("out.ndjson")), sum_of(&redis));
+    assert_eq!(sum(&out), sum_of(&redis));
     assert_eq!(sum_of(&redis).0, 20_000);
-    assert!(!folder.path("out.ndjson.part").exists());
+    assert!(!Path::new(&half).exists());
 }
 
 #[tokio::test]
 async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
     let (redis, folder) = (empty_redis().await, Folder::new());
     fill(&redis, 3000);
-    done(&redis, &["export", "--out", &folder.name("in.ndjson")]);
+    let (link, table) = (Breakable::before(([127, 0, 0, 1], redis.port()).into()).await, folder.path("in.ndjson"));
+    done(&redis, &["export", "--out", &table]);
     redis.command::<()>(&["FLUSHALL"]);
-    let (link, table) = (Breakable::before(([127, 0, 0, 1], redis.port()).into()).await, folder.name("in.ndjson"));
     for answered in [Some(4), Some(8), Some(12), None] {
         link.withhold_from(answered.unwrap_or(0));
         let mut command = command(&redis, &["import", &table]);
@@ -300,11 +284,11 @@ async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
             assert!(status.success(), "{:?}", import.stderr());
             break;
         }
-        eventually("some bindings", PATIENCE, async || link.is_withholding().then_some(())).await;
+        until("some bindings", PATIENCE, async || link.is_withholding()).await;
         import.kill();
         link.restore().await;
     }
-    assert_eq!(sum_of(&redis), sum(&folder.path("in.ndjson")));
+    assert_eq!(sum_of(&redis), sum(&table));
 }
 
 #[tokio::test]

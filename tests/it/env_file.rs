@@ -1,7 +1,6 @@
 //! `.env` in the working directory: what it sets, what wins over it, and what is said of a bad one.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{lchown, symlink};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::geteuid;
@@ -11,13 +10,8 @@ use crate::support::prelude::*;
 
 /// A configuration whose settings are in `.env`, and the command in its folder.
 fn in_file(configuration: &Configuration, further: &str, words: &[&str]) -> Command {
-    let mut command = configuration.command_of(words);
-    let pairs =
-        command.get_envs().filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value?.to_str()?.to_owned())));
-    let lines: String = pairs.map(|(name, value)| format!("{name}='{value}'\n")).collect();
-    write_private(&configuration.path(".env"), &format!("{lines}{further}"));
-    command.env_clear().current_dir(configuration.path(""));
-    command
+    write_private(&configuration.path(".env"), &(configuration.lines() + further));
+    of(&configuration.path(""), words)
 }
 
 fn of(folder: &Path, words: &[&str]) -> Command {
@@ -49,7 +43,7 @@ async fn the_environment_wins_over_the_file_and_an_empty_variable_too() {
     assert_eq!(warnings(&mut command).await, ["WXMINT_ISUER: unknown variable; did you mean WXMINT_ISSUER?"]);
     // The level of the log is the file's.
     let mut service = Process::spawn("wxmint serve", command.env_remove("RUST_LOG").env("WXMINT_TOKEN_TTL", "never"));
-    service.end(crate::support::PATIENCE).await;
+    service.end(PATIENCE).await;
     let mut sidecar = of(&configuration.path(""), &["sidecar"]);
     let sidecar = said(&sidecar.output().expect("wxmint runs"));
     assert!(sidecar.contains("WXMINT_JWKS_URL is not set") && !sidecar.contains("WXMINT_ISSUER is"), "{sidecar}");
@@ -143,7 +137,7 @@ async fn a_file_that_others_can_read_or_change_is_warned_about_where_it_matters(
         let configuration = Configuration::new("ES256");
         let file = configuration.path(".env");
         fs::write(&file, if has_secret { "WXMINT_APP_SECRET=x\n" } else { "A=b\n" }).expect("written");
-        fs::set_permissions(&file, Permissions::from_mode(mode)).expect("our file");
+        set_mode(&file, mode);
         let sentence = format!("others can read or change .env (mode {mode:04o}); chmod 600 it");
         let warnings = warnings(configuration.command().current_dir(configuration.path(""))).await;
         assert_eq!(warnings.len(), usize::from(is_warned), "{mode:o} {has_secret}: {warnings:?}");
@@ -188,7 +182,7 @@ async fn a_file_or_link_of_another_user_is_not_used() {
 async fn a_file_that_wxmint_may_not_read_is_passed_over_with_a_warning() {
     let configuration = Configuration::new("ES256");
     write_private(&configuration.path(".env"), "WXMINT_TOKEN_TTL=soon\n");
-    fs::set_permissions(configuration.path(".env"), Permissions::from_mode(0o000)).expect("our file");
+    set_mode(configuration.path(".env"), 0o000);
     let mut command = without_rights(&configuration.command());
     command.current_dir(configuration.path(""));
     let sentence =

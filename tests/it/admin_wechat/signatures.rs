@@ -37,8 +37,9 @@ impl Shop {
     }
 }
 
+/// `crates/http/src/body_fields.rs` reads the fields; the tests of `src/issuer/login_fields.rs` hold how.
 #[tokio::test]
-async fn a_signature_is_what_another_program_makes_of_the_same_bytes_and_wechat_is_not_asked() {
+async fn a_signature_is_what_another_program_makes_of_the_same_bytes_or_a_reason_and_wechat_is_not_asked() {
     let shop = Shop::start().await;
     let user = shop.log_in("lin").await;
     let key = session_key(&shop.bed, "lin").await;
@@ -65,14 +66,7 @@ async fn a_signature_is_what_another_program_makes_of_the_same_bytes_and_wechat_
         let members = answer.json();
         assert_eq!(members.as_object().expect("an object").len(), 2, "{members}");
     }
-    assert_eq!(shop.bed.wechat.stats().await, before);
-}
 
-/// `crates/http/src/body_fields.rs` reads the fields; the tests of `src/issuer/login_fields.rs` hold how.
-#[tokio::test]
-async fn what_cannot_be_signed_is_refused_with_the_reason() {
-    let shop = Shop::start().await;
-    let user = shop.log_in("lin").await;
     let too_long = json!({"data": format!("{}é", "a".repeat(LONGEST - 1))}).to_string();
     for (body, reason) in [
         (r#"{"data":null}"#, "`data` is missing"),
@@ -90,6 +84,7 @@ async fn what_cannot_be_signed_is_refused_with_the_reason() {
         .await;
     let got = shop.ask("GET", &signature_path(&user), SHOP, &Value::Null).await.expect_problem(405, "invalid_request");
     assert_eq!(got.header("allow"), "POST");
+    assert_eq!(shop.bed.wechat.stats().await, before);
 }
 
 #[tokio::test]
@@ -139,31 +134,32 @@ async fn wechat_takes_the_signature_until_the_key_is_stale_and_again_after_a_log
 }
 
 #[tokio::test]
-async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login() {
+async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login_whatever_vault_key_seals_it() {
     let shop = Shop::start().await;
     let user = shop.log_in("lin").await;
-    let encrypt_keys = async |token: &str| {
-        assert!(!token.is_empty());
-        shop.encrypt_keys(&user).await.expect_problem(409, "session_key_missing");
+    let rotate = async |byte: u8| {
+        let lines = fs::read_to_string(shop.bed.configuration.value("WXMINT_VAULT_KEY_FILE")).expect("the keys");
+        use_vault_keys(&shop.bed, &[&STANDARD.encode([byte; 32]), lines.trim()]).await;
     };
-    let check = async |token: &str| {
-        let checked = shop.bed.service().ask("GET", "/wechat/session", token, &Value::Null).await;
-        assert_eq!(checked.body, "{\"valid\":false}");
-    };
-    let reset = async |token: &str| {
-        let reset = shop.bed.service().ask("POST", "/wechat/session/reset", token, &json!({})).await;
-        reset.expect_problem(422, "data_undecryptable");
-    };
-    for seen_by in 0..3 {
+    for seen_by in ["encrypt keys", "check", "reset"] {
         let token = shop.bed.log_in("lin").await.expect_login().member("access_token");
         let handed = shop.bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info"})).await;
         assert_eq!(shop.sign(&user, "data").await.status, 200);
         exchange_elsewhere(&shop.bed, "lin").await;
         assert_eq!(shop.sign(&user, "data").await.status, 200, "nobody has told wxmint");
+        let ask = async |method: &str, path: &str| shop.bed.service().ask(method, path, &token, &Value::Null).await;
         match seen_by {
-            0 => encrypt_keys(&token).await,
-            1 => check(&token).await,
-            _ => reset(&token).await,
+            "encrypt keys" => {
+                // The use that finds the key stale is the one that seals it anew.
+                rotate(1).await;
+                shop.encrypt_keys(&user).await.expect_problem(409, "session_key_missing");
+            }
+            "check" => {
+                assert_eq!(ask("GET", "/wechat/session").await.body, "{\"valid\":false}");
+                // Here it is one that does not ask WeChat, below.
+                rotate(2).await;
+            }
+            _ => drop(ask("POST", "/wechat/session/reset").await.expect_problem(422, "data_undecryptable")),
         }
         let refused = shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
         assert!(refused.member("detail").contains("log in again"), "{refused:?}");
@@ -174,33 +170,10 @@ async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login()
         // Data that the phone encrypted before is decrypted with it all the same.
         let data = json!({"encryptedData": handed["encryptedData"], "iv": handed["iv"]});
         assert_eq!(shop.bed.service().ask("POST", "/wechat/userdata", &token, &data).await.status, 200, "{seen_by}");
+        shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
     }
     assert_eq!(shop.log_in("lin").await, user);
     assert_eq!(shop.sign(&user, "data").await.status, 200);
-}
-
-#[tokio::test]
-async fn a_stale_key_stays_stale_when_it_is_sealed_by_another_vault_key() {
-    let shop = Shop::start().await;
-    let login = shop.bed.log_in("lin").await.expect_login();
-    let user = login.member("user_id");
-    let handed = shop.bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info"})).await;
-    let file = shop.bed.configuration.value("WXMINT_VAULT_KEY_FILE");
-    let rotate = async |byte: u8| {
-        let lines = fs::read_to_string(file).expect("the keys");
-        use_vault_keys(&shop.bed, &[&STANDARD.encode([byte; 32]), lines.trim()]).await;
-    };
-    exchange_elsewhere(&shop.bed, "lin").await;
-    // The use that finds the key stale is the one that seals it anew.
-    rotate(1).await;
-    shop.encrypt_keys(&user).await.expect_problem(409, "session_key_missing");
-    shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
-    rotate(2).await;
-    // And one that does not ask WeChat.
-    let data = json!({"encryptedData": handed["encryptedData"], "iv": handed["iv"]});
-    let opened = shop.bed.service().ask("POST", "/wechat/userdata", &login.member("access_token"), &data).await;
-    assert_eq!(opened.status, 200, "{opened:?}");
-    shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
 }
 
 #[tokio::test]
