@@ -178,10 +178,9 @@ async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
         let script = here(&format!("{}{block}", platform.replace("sleep 2", "sleep 0.1")));
         let mut bash = Command::new("bash");
         bash.args(["-c", &script]).current_dir(&folder).env_clear().env("LOG", format!("{place}/log"));
-        let output = bash.env("PATH", format!("{place}:{}", path_with_wxmint())).output().expect("bash");
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!errors.contains("bash: ") && !errors.contains(": line "), "{script}\n{errors}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let ended = Ended::of(bash.env("PATH", format!("{place}:{}", path_with_wxmint())), "");
+        assert!(!ended.stderr.contains("bash: ") && !ended.stderr.contains(": line "), "{script}\n{}", ended.stderr);
+        ended.stdout
     };
     for platform in platforms {
         let said = run(platform, &others[0]);

@@ -5,21 +5,20 @@ use crate::support::prelude::*;
 
 /// The page's commands, and a folder to run them in.
 struct Page {
-    commands: BTreeMap<String, String>,
+    text: String,
     folder: TempDir,
 }
 
 impl Page {
     fn open() -> Self {
-        let page = fs::read_to_string(repository("docs/redis.md")).expect("a page");
-        let commands = blocks(&page).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
-        Self { commands, folder: tempfile::tempdir().expect("a folder") }
+        let text = fs::read_to_string(repository("docs/redis.md")).expect("a page");
+        Self { text, folder: tempfile::tempdir().expect("a folder") }
     }
 
     /// The commands of that name, for a Redis at this port.
     fn command(&self, name: &str, port: u16) -> Command {
-        let text =
-            self.commands[name].replace("6379", &port.to_string()).replace("\nredis-server", "\nexec redis-server");
+        let text = blocks(&self.text)[name].replace("6379", &port.to_string());
+        let text = text.replace("\nredis-server", "\nexec redis-server");
         let mut bash = Command::new("bash");
         bash.args(["-euc", &text]).current_dir(&self.folder).env_clear();
         bash.env("PATH", path_with_wxmint());
@@ -54,7 +53,7 @@ async fn a_backup_brings_back_what_the_page_says_and_no_more() {
     let ended = bed.log_in("tao").await.expect_login();
     bed.log_out(&ended, false).await;
     let (mut python, person) = (Command::new("python3"), format!("{APPID}:{}", bed.wechat.openid("lin").await));
-    python.args(["-c", &page.commands["read"], &person]).env("WXMINT_REDIS_URL", bed.redis.url());
+    python.args(["-c", &blocks(&page.text)["read"], &person]).env("WXMINT_REDIS_URL", bed.redis.url());
     let read = Ended::of(&mut python, "").stdout;
     let shown = Ended::of(&mut command_on(&bed.redis.url(), &["users", "show", &lin]), "").stdout;
     let shown: Value = serde_json::from_str(&shown).expect("JSON");

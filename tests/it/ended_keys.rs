@@ -45,10 +45,6 @@ fn wrong_files(right: &Value, folder: &Path) -> [Value; 2] {
     [other, expired]
 }
 
-async fn sidecars(bed: &TestBed) -> [Sidecar; 2] {
-    [bed.sidecar().ready().await, bed.sidecar().with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await]
-}
-
 /// The ids of the keys that the feed calls ended.
 async fn ended(bed: &TestBed) -> Vec<String> {
     let page = decoded(&bed.service().get("/revocations").await.body).1;
@@ -101,7 +97,8 @@ async fn readyz(service: &Service, status: u16, words: &str) -> String {
 #[tokio::test]
 async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
     let bed = TestBed::start().await;
-    let (path, sidecars) = (key_file(&bed), sidecars(&bed).await);
+    let path = key_file(&bed);
+    let sidecars = [bed.sidecar().ready().await, bed.sidecar().with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await];
     let [lin, mei] = [bed.log_in("lin").await.expect_login(), bed.log_in("mei").await.expect_login()];
     let [lin_token, mei_token] = [&lin, &mei].map(|login| login.member("access_token"));
     let (right, kid) = (read(&path), kid_of(&lin_token));

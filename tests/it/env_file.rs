@@ -56,10 +56,8 @@ async fn one_mini_program_of_the_environment_replaces_the_folder_of_the_file_and
     let folder = apps_folder(&[(OTHER_APPID, OTHER_SECRET)]);
     let folder = folder.path().to_str().expect("UTF-8");
     let apps = async |command: &mut Command| {
-        let mut service = Process::spawn("wxmint serve", command);
-        service.listens(["public"]).await;
-        let events = service.events();
-        let listening = events.iter().find(|event| event["message"] == "listening").expect("listening");
+        let service = Process::spawn("wxmint serve", command);
+        let listening: Value = serde_json::from_str(&service.says("\"listening\"").await).expect("JSON");
         listening["apps"].as_str().expect("names").to_owned()
     };
     let mut command = in_file(&configuration, "", &["serve"]);
@@ -103,14 +101,8 @@ fn every_command_that_reads_settings_reads_the_file() {
 async fn a_file_that_cannot_be_used_is_told_with_the_line_and_without_a_value() {
     type Make = fn(&Path);
     let makes: [(Make, &str); 4] = [
-        (
-            |path| fs::write(path, "A=b\nWXMINT_KEYS=hunter2 hunter3\n").expect("written"),
-            ".env, line 2: is not NAME=value",
-        ),
-        (
-            |path| fs::write(path, "#".repeat(300_000)).expect("written"),
-            ".env is not a regular file of at most 256 KiB",
-        ),
+        (|path| write_private(path, "A=b\nWXMINT_KEYS=hunter2 hunter3\n"), ".env, line 2: is not NAME=value"),
+        (|path| write_private(path, &"#".repeat(300_000)), ".env is not a regular file of at most 256 KiB"),
         (|path| mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).expect("a pipe"), ".env is not a regular file"),
         (|path| symlink("nowhere", path).expect("a link"), ".env No such file"),
     ];
@@ -131,9 +123,8 @@ async fn a_file_that_cannot_be_used_is_told_with_the_line_and_without_a_value() 
 
 #[tokio::test]
 async fn a_file_that_others_can_read_or_change_is_warned_about_where_it_matters() {
-    for (mode, has_secret, is_warned) in
-        [(0o644, true, true), (0o644, false, false), (0o620, false, true), (0o600, true, false)]
-    {
+    let modes = [(0o644, true, true), (0o644, false, false), (0o620, false, true), (0o600, true, false)];
+    for (mode, has_secret, is_warned) in modes {
         let configuration = Configuration::new("ES256");
         let file = configuration.path(".env");
         fs::write(&file, if has_secret { "WXMINT_APP_SECRET=x\n" } else { "A=b\n" }).expect("written");

@@ -27,15 +27,14 @@ async fn whoever_has_nobody_or_no_session_here_gets_the_same_answer_whatever_the
     assert_eq!(refused(&left.member("user_id"), 404).await, unknown, "a binding that was dissolved");
 
     let gone = shop.bed.log_in_at(APPID, "gone", json!({})).await.expect_login();
-    assert_eq!(shop.bed.service().ask("POST", "/logout", &gone.member("access_token"), &json!({})).await.status, 204);
+    shop.bed.log_out(&gone, false).await;
     let missing = refused(&gone.member("user_id"), 409).await;
 
     let blocked = log_in(APPID, "bad").await;
     assert_eq!(shop.ask("PUT", &format!("/users/{blocked}/block"), ALL, &Value::Null).await.status, 204);
     assert_eq!(refused(&blocked, 409).await, missing, "a blocked user");
-    shop.ask("POST", &signature_path(&user).replace(APPID, "wx00"), SHOP, &json!({"data": "a"}))
-        .await
-        .expect_problem(400, "unknown_app");
+    let nowhere = signature_path(&user).replace(APPID, "wx00");
+    shop.ask("POST", &nowhere, SHOP, &json!({"data": "a"})).await.expect_problem(400, "unknown_app");
 }
 
 #[tokio::test]

@@ -1,8 +1,5 @@
 //! The user's signature, compared with that of another program.
 
-use std::io::Write;
-use std::process::Stdio;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{SHOP, Shop, signature_path};
@@ -16,16 +13,9 @@ const LONGEST: usize = 16 * 1024;
 fn by_python(key: &str, data: &str) -> String {
     let program = "import sys, json, hmac; key, data = sys.stdin.read().split('\\n', 1); \
                    print(hmac.new(key.encode(), json.loads(data).encode('utf-8'), 'sha256').hexdigest())";
-    let mut python = Command::new("python3")
-        .args(["-X", "utf8", "-c", program])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python");
-    python.stdin.take().expect("a pipe").write_all(format!("{key}\n{data}").as_bytes()).expect("written");
-    let output = python.wait_with_output().expect("Python");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    let mut python = Command::new("python3");
+    python.args(["-X", "utf8", "-c", program]);
+    Ended::of(&mut python, &format!("{key}\n{data}")).expect_success().stdout.trim().to_owned()
 }
 
 impl Shop {
@@ -105,9 +95,8 @@ async fn wechat_takes_the_signature_until_the_key_is_stale_and_again_after_a_log
     let signed = shop.sign(&user, &sign_data).await;
     assert_eq!(pay(&signed.member("signature")).await["errMsg"], "requestVirtualPayment:ok");
     let exchanged = signed.json()["session_key_at"].as_i64().expect("seconds");
-    let last_login =
-        shop.ask("GET", &format!("/users/{user}"), super::ALL, &Value::Null).await.json()["last_login"].clone();
-    assert_eq!(last_login, exchanged);
+    let shown = shop.ask("GET", &format!("/users/{user}"), super::ALL, &Value::Null).await.json();
+    assert_eq!(shown["last_login"], exchanged);
 
     let body = json!({"openid": openid, "env": 0, "user_ip": "203.0.113.9"}).to_string();
     let xpay = async || {

@@ -67,8 +67,7 @@ async fn keys_that_cannot_sign_or_have_signed_for_a_year_are_mended_by_the_comma
     date_keys(&bed.configuration, -3600 - 364 * 86_400);
     Report::of(&bed.configuration).await.expect_healthy();
     date_keys(&bed.configuration, -2 * 86_400);
-    let advice = Report::of(&bed.configuration).await.advice("keys", "warning", "has signed for 366 days");
-    follow(&advice);
+    follow(&Report::of(&bed.configuration).await.advice("keys", "warning", "has signed for 366 days"));
     Report::of(&bed.configuration).await.expect_healthy();
 }
 
@@ -140,8 +139,7 @@ async fn a_vault_key_that_is_spoilt_or_another_is_mended_as_the_advice_says() {
 /// The file of clients, in place of the one before.
 fn put_clients(configuration: &mut Configuration, clients: &Value) {
     let path = configuration.path("clients.json");
-    let _ = fs::remove_file(&path);
-    write_private(&path, &json!({"clients": clients}).to_string());
+    replace(&path, &json!({"clients": clients}).to_string());
     configuration.set("WXMINT_CLIENTS_FILE", &path.to_string_lossy());
 }
 

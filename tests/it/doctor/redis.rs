@@ -49,9 +49,9 @@ async fn settings_of_the_server_and_a_snapshot_that_cannot_be_written_are_mended
 }
 
 #[tokio::test]
-async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice() {
+async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice_and_clocks_that_are_apart_are_warned_about() {
     let mut bed = healthy().await;
-    has_the_user_of_the_page(&mut bed);
+    bed.configuration.set("WXMINT_REDIS_URL", &url_of_documented_user(&bed.redis, REDIS_PASSWORD, ""));
     Report::of(&bed.configuration).await.expect_healthy();
     assert_eq!(bed.redis.everything(), [], "it has tried nothing");
     // On a Redis that does not know the scripts.
@@ -70,12 +70,15 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice() {
         follow(&found(&bed, "redis.rights", status, "the user wxmint lacks rights").await, &bed.redis);
     }
     Report::of(&bed.configuration).await.expect_healthy();
-}
 
-/// Its configuration names the Redis user that the page makes.
-fn has_the_user_of_the_page(bed: &mut TestBed) {
-    let url = url_of_documented_user(&bed.redis, REDIS_PASSWORD, "");
-    bed.configuration.set("WXMINT_REDIS_URL", &url);
+    clock_off_by("-100s").iter().for_each(|(name, value)| bed.configuration.set(name, value));
+    // The key was made an hour ago, so that it signs by the slow clock too.
+    super::files::date_keys(&bed.configuration, -3600);
+    let report = Report::of(&bed.configuration).await;
+    assert_eq!(report.advice("redis.clock", "fault", "s behind the clock of Redis"), "set both by NTP");
+    assert_eq!(report.advice("wechat.clock", "warning", "s behind that of WeChat"), "set both by NTP");
+    bed.configuration.unset("LD_PRELOAD");
+    Report::of(&bed.configuration).await.expect_healthy();
 }
 
 /// No login needs the rights to look for people. Without them the tokens of people whose merchant leaves stay valid.
@@ -91,7 +94,7 @@ async fn with_a_platform_clients_of_merchants_are_known_and_the_rights_to_look_f
     let is_ok = async || Report::of(&bed.configuration).await.status("clients") == "ok";
     until("the doctor knows the merchant", PATIENCE, is_ok).await;
 
-    has_the_user_of_the_page(&mut bed);
+    bed.configuration.set("WXMINT_REDIS_URL", &url_of_documented_user(&bed.redis, REDIS_PASSWORD, ""));
     follow(&found(&bed, "wechat.platform", "warning", "a merchant that leaves").await, &bed.redis);
     assert_eq!(Report::of(&bed.configuration).await.status("wechat.platform"), "ok");
 }
@@ -155,20 +158,6 @@ async fn a_server_without_a_replica_is_warned_about_unless_that_is_meant_and_one
     let advice = found(&bed, "redis.replicas", "fault", "has 0 replicas online").await;
     let setting = advice.split(' ').find_map(|word| word.split_once('=')).expect("a setting");
     bed.configuration.set(setting.0, setting.1);
-    Report::of(&bed.configuration).await.expect_healthy();
-}
-
-#[tokio::test]
-async fn clocks_that_are_apart_are_warned_about() {
-    let mut bed = healthy().await;
-    clock_off_by("-100s").iter().for_each(|(name, value)| bed.configuration.set(name, value));
-    // The key was made an hour ago, so that it signs by the slow clock too.
-    super::files::date_keys(&bed.configuration, -3600);
-    let report = Report::of(&bed.configuration).await;
-    assert_eq!(report.advice("redis.clock", "fault", "s behind the clock of Redis"), "set both by NTP");
-    let advice = report.advice("wechat.clock", "warning", "s behind that of WeChat");
-    assert_eq!(advice, "set both by NTP");
-    bed.configuration.unset("LD_PRELOAD");
     Report::of(&bed.configuration).await.expect_healthy();
 }
 

@@ -48,8 +48,8 @@ async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
     examined(&configuration).await.expect_healthy();
 
     clock_off_by("+100s").iter().for_each(|(name, value)| configuration.set(name, value));
-    let advice = examined(&configuration).await.advice("clock", "warning", "s ahead of that of https://");
-    assert_eq!(advice, "set both by NTP");
+    let report = examined(&configuration).await;
+    assert_eq!(report.advice("clock", "warning", "s ahead of that of https://"), "set both by NTP");
     configuration.unset("WXMINT_ISSUER");
     let report = examined(&configuration).await;
     report.advice("settings", "fault", "WXMINT_ISSUER is not set");

@@ -1,6 +1,6 @@
 //! The bounds of what a receiver of events may take, and the end of polls when something fails.
 
-use super::{OTHER, SECRET, bed, events, fill, ids, poll_at, receivers, users};
+use super::{OTHER, SECRET, events, fill, ids, poll_at, receivers, users};
 use crate::revocations::who_does_not_read;
 use crate::support::prelude::*;
 
@@ -24,8 +24,8 @@ async fn a_receiver_that_polls_too_often_has_to_wait_at_every_replica_and_no_oth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poll_has_redis_read_no_more_than_it_answers_and_who_does_not_read_fills_the_own_places_alone() {
-    let bed = bed().await;
+async fn a_poll_reads_no_more_than_it_answers_fills_its_receivers_places_alone_and_loses_nothing_while_redis_is_away() {
+    let bed = receivers().breakable_redis().start().await;
     fill(&bed, users(1..1501));
     let sent = || {
         let stats: String = bed.redis.command(&["INFO", "stats"]);
@@ -51,19 +51,11 @@ async fn a_poll_has_redis_read_no_more_than_it_answers_and_who_does_not_read_fil
     assert_eq!(bed.http.get(&bed.service().url("/revocations")).await.status, 200);
     drop(unread);
     until("there is room again", BUSY, async || poll_at(&bed, 0, SECRET, body.clone()).await.status == 200).await;
-}
 
-#[tokio::test]
-async fn while_redis_is_away_a_poll_is_told_so_and_loses_nothing() {
-    let bed = receivers().breakable_redis().start().await;
-    fill(&bed, users(1..3));
-    let (first, _) = events(&bed, SECRET, json!({})).await;
+    let (first, _) = events(&bed, SECRET, body.clone()).await;
     bed.redis_link().cut().await;
     poll_at(&bed, 0, SECRET, json!({"ack": ids(&first)})).await.expect_problem(503, "store_unavailable");
     bed.redis_link().restore().await;
-    let again = eventually("Redis is back", PATIENCE, async || {
-        let answer = poll_at(&bed, 0, SECRET, json!({})).await;
-        (answer.status == 200).then(|| answer.json())
-    });
-    assert_eq!(again.await["sets"].as_object().expect("sets").len(), 2);
+    until("Redis is back", PATIENCE, async || poll_at(&bed, 0, SECRET, body.clone()).await.status == 200).await;
+    assert_eq!(ids(&events(&bed, SECRET, body).await.0), ids(&first));
 }
