@@ -44,10 +44,6 @@ impl Folder {
     }
 }
 
-async fn empty_redis() -> RedisServer {
-    RedisServer::start(&[], "").await
-}
-
 /// `count` people of another system, with a user each; every third has a unionid.
 fn table(count: u32) -> String {
     let line = |number: u32| {
@@ -90,7 +86,7 @@ fn sum_of(redis: &RedisServer) -> (u64, Vec<String>) {
 
 #[tokio::test]
 async fn bindings_move_to_another_redis_and_logins_find_their_users() {
-    let (folder, other) = (Folder::new(), empty_redis().await);
+    let (folder, other) = (Folder::new(), RedisServer::start(&[], "").await);
     let secret = "secret-of-the-payment-service-0001";
     let mut bed = TestBed::builder().operators(&format!("payment {secret} read,operate,wechat\n")).start().await;
     let table = folder.write("table.ndjson", &table(496));
@@ -130,7 +126,7 @@ async fn bindings_move_to_another_redis_and_logins_find_their_users() {
 
 #[tokio::test]
 async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
+    let (redis, folder) = (RedisServer::start(&[], "").await, Folder::new());
     fill(&redis, 3);
     done(&redis, &["export", "--out", &folder.path("good.ndjson")]);
     redis.command::<()>(&["FLUSHALL"]);
@@ -164,7 +160,7 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
 
 #[tokio::test]
 async fn whoever_is_bound_stays_bound_and_a_user_has_as_many_people_as_the_setting_or_a_number_says() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
+    let (redis, folder) = (RedisServer::start(&[], "").await, Folder::new());
     done(&redis, &["import", &folder.write("first.ndjson", &table(3)), "--no-trailer"]);
     let second = table(4).replace("user-1", "another-user");
     let told = run(&redis, &["import", &folder.write("second.ndjson", &second), "--no-trailer"]);
@@ -189,7 +185,7 @@ async fn whoever_is_bound_stays_bound_and_a_user_has_as_many_people_as_the_setti
 
 #[tokio::test]
 async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
-    let (redis, other, folder) = (empty_redis().await, empty_redis().await, Folder::new());
+    let (redis, other, folder) = (RedisServer::start(&[], "").await, RedisServer::start(&[], "").await, Folder::new());
     done(&redis, &["import", &folder.write("one.ndjson", &line(APPID, "first")), "--no-trailer"]);
     assert_eq!(done(&redis, &["conflicts"]), "no conflicts\n");
     run(&redis, &["import", &folder.write("two.ndjson", &line(OTHER_APP, "second")), "--no-trailer"])
@@ -240,7 +236,8 @@ async fn halted_export(redis: &RedisServer, folder: &Folder) -> (Process, Breaka
 
 #[tokio::test]
 async fn half_an_export_has_not_the_name_of_a_whole_one_and_running_it_again_makes_it_whole() {
-    let (redis, another, folder) = (empty_redis().await, empty_redis().await, Folder::new());
+    let (redis, another, folder) =
+        (RedisServer::start(&[], "").await, RedisServer::start(&[], "").await, Folder::new());
     let (mut export, link) = halted_export(&redis, &folder).await;
     link.lead_to(([127, 0, 0, 1], another.port()).into());
     link.hang_up().await;
@@ -265,7 +262,7 @@ async fn half_an_export_has_not_the_name_of_a_whole_one_and_running_it_again_mak
 
 #[tokio::test]
 async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
+    let (redis, folder) = (RedisServer::start(&[], "").await, Folder::new());
     fill(&redis, 1000);
     let (link, table) = (Breakable::before(([127, 0, 0, 1], redis.port()).into()).await, folder.path("in.ndjson"));
     done(&redis, &["export", "--out", &table]);
@@ -288,7 +285,7 @@ async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
 
 #[tokio::test]
 async fn the_rights_that_the_pages_name_are_enough_and_the_further_ones_are_used() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
+    let (redis, folder) = (RedisServer::start(&[], "").await, Folder::new());
     let page = fs::read_to_string(repository("docs/user-ids.md")).expect("a page");
     let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
     let url = url_of_documented_user(&redis, "hunter2", "");

@@ -137,7 +137,8 @@ async fn a_redis_that_is_stopped_hangs_refuses_or_is_not_there_is_said_by_the_do
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
     let service = Service::start(&bed.configuration, bed.http.clone()).await;
     service.ready().await;
-    assert!(service.readyz().await.body.contains("maxmemory-policy volatile-lru"));
+    let readyz = service.readyz().await;
+    assert!(readyz.status == 200 && readyz.body.contains("maxmemory-policy volatile-lru"), "{readyz:?}");
 }
 
 /// Bindings are nowhere else.
