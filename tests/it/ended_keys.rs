@@ -84,15 +84,6 @@ async fn looks(bed: &TestBed, outcome: &str) -> f64 {
     bed.service().metric(&format!("wxmint_redis_operation_duration_seconds_count{labels}")).await
 }
 
-async fn readyz(service: &Service, status: u16, words: &str) -> String {
-    until(words, READ_AGAIN_WITHIN, async || {
-        let answer = service.readyz().await;
-        answer.status == status && answer.body.contains(words)
-    })
-    .await;
-    service.readyz().await.body
-}
-
 /// For as long as it takes to read the file, and until verifiers have read the feed some more times.
 #[tokio::test]
 async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
@@ -166,7 +157,7 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
     let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
     let kid = kid_of(&old.member("access_token"));
     let _replica = replica_without(&mut bed, &kid).await;
-    let said = readyz(bed.service(), 503, &format!("key {kid}, which was revoked")).await;
+    let said = bed.service().readyz_says(503, &format!("key {kid}, which was revoked")).await;
     assert!(!bed.accepts(&old).await, "wxmint obeys what every verifier obeys");
     let state = format!("wxmint_key_age_seconds{{kid=\"{kid}\",alg=\"ES256\",state=\"ended\"}}");
     assert!(bed.service().metrics().await.contains(&state));
@@ -174,17 +165,17 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
     assert_eq!(command_of(&report.advice("keys", "fault", &kid)), command_of(&said));
 
     let restarted = Service::start(&bed.configuration, bed.http.clone()).await;
-    readyz(&restarted, 503, &kid).await;
+    restarted.readyz_says(503, &kid).await;
     bed.redis_link().cut().await;
     until("Redis is away", READ_AGAIN_WITHIN, async || looks(&bed, "failed").await > 0.0).await;
-    readyz(bed.service(), 503, &kid).await;
+    bed.service().readyz_says(503, &kid).await;
     bed.redis_link().restore().await;
     let before = looks(&bed, "ok").await;
     until("it has looked again", READ_AGAIN_WITHIN, async || looks(&bed, "ok").await > before + 1.0).await;
     assert_eq!(bed.service().reasons("ERROR").iter().filter(|reason| reason.contains(&kid)).count(), 1, "told once");
     obey(&said);
     for service in [bed.service(), &restarted] {
-        readyz(service, 200, "ok").await;
+        service.readyz_says(200, "ok").await;
     }
     let login = bed.log_in("lin").await.expect_login();
     assert!(bed.accepts(&login).await && kid_of(&login.member("access_token")) != kid);
@@ -197,24 +188,24 @@ async fn a_file_may_lack_a_key_that_the_feed_calls_ended_and_a_published_one_war
     let mut bed = TestBed::start().await;
     let (path, kid) = (key_file(&bed), signs(&bed).await);
     let replica = replica_without(&mut bed, &kid).await;
-    readyz(bed.service(), 503, &kid).await;
+    bed.service().readyz_says(503, &kid).await;
     // Otherwise the process would go on signing what everybody refuses.
     let mut without = read(&bed.configuration.path("other.json"));
     without.as_object_mut().expect("a set").remove("ended");
     replace(&path, &without.to_string());
-    readyz(bed.service(), 200, "ok").await;
+    bed.service().readyz_says(200, "ok").await;
     assert_eq!((bed.service().reasons("ERROR").len(), signs(&bed).await), (1, kids_of(&without).remove(0)));
     drop(replica);
 
     after_the_next_reload(&bed, || drop(keys(&path, &["rotate", "--now"]))).await;
     let [signing, published] = jwks_kids(&bed).await.try_into().expect("two keys");
     let _replica = replica_without(&mut bed, &published).await;
-    let said = readyz(bed.service(), 200, &published).await;
+    let said = bed.service().readyz_says(200, &published).await;
     assert!(said.contains("warning: ") && bed.accepts(&bed.log_in("lin").await).await, "{said}");
     let restarted = Service::start(&bed.configuration, bed.http.clone()).await;
-    readyz(&restarted, 503, &published).await;
+    restarted.readyz_says(503, &published).await;
     obey(&said);
-    readyz(&restarted, 200, "ok").await;
+    restarted.readyz_says(200, "ok").await;
     until("nothing is wrong", READ_AGAIN_WITHIN, async || bed.service().readyz().await.body == "ok\n").await;
     assert_eq!(jwks_kids(&bed).await, [signing]);
 }

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use serde_json::{Value, json};
 
-use super::{Answer, BUSY, Configuration, Http, Metrics, PATIENCE, Process, eventually, until};
+use super::{Answer, Configuration, Http, Metrics, PATIENCE, Process, READ_AGAIN_WITHIN, eventually, until};
 
 pub(crate) struct Service {
     pub(crate) public: SocketAddr,
@@ -47,9 +47,9 @@ impl Service {
         self.admin("/readyz").await
     }
 
-    /// Waits until it is answered so, and returns all that is said.
+    /// Waits until it is answered so, perhaps because of a file that is read again, and returns all that is said.
     pub(crate) async fn readyz_says(&self, status: u16, words: &str) -> String {
-        eventually(words, BUSY, async || {
+        eventually(words, READ_AGAIN_WITHIN, async || {
             let readyz = self.readyz().await;
             (readyz.status == status && readyz.body.contains(words)).then_some(readyz.body)
         })
