@@ -18,7 +18,7 @@ mod tests;
 
 use futures_util::future::{try_join_all, try_join3};
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError};
+use wxmint_store::{AttemptId, BindingState, Bound, Decision, Intent, IntentOutcome, Redis, StoreError};
 
 use super::LoginError;
 use crate::accounts::Named;
@@ -66,7 +66,7 @@ pub enum Link {
 
 /// Takes the steps for one request.
 pub struct Binder<'a> {
-    pub store: &'a dyn Bindings,
+    pub store: &'a Redis,
     pub person: &'a Person,
     pub unionid: Option<&'a UnionId>,
     pub attempt: &'a AttemptId,
