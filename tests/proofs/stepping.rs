@@ -20,6 +20,7 @@ pub(crate) type Answer<T> = Result<T, StoreError>;
 /// The answers to the commands of a step; `None` if they are lost.
 pub(crate) type Answers = Option<Vec<Value>>;
 
+/// Commands that read, or wait for replicas.
 const LOOKS: [&[u8]; 8] = [b"GET", b"HGETALL", b"HLEN", b"HMGET", b"INFO", b"TIME", b"WAIT", b"ZRANGE"];
 
 /// The commands that a call has sent, and for whose answers it waits.
@@ -36,7 +37,7 @@ impl Step {
         let _ = self.answers.send(answers);
     }
 
-    /// Whether it reads, or waits for replicas, and nothing is decided by that alone.
+    /// Whether it changes nothing, and no end or binding is decided by it.
     pub(crate) fn only_looks(&self) -> bool {
         let mut names = self.commands.cmd_iter().filter_map(|command| members(command).next());
         names.all(|name| LOOKS.contains(&name))
@@ -52,11 +53,11 @@ impl Step {
     /// The commands in words, without the texts of scripts, which have lines.
     pub(crate) fn text(&self) -> String {
         let words = self.commands.cmd_iter().flat_map(members).filter(|word| !word.contains(&b'\n'));
-        words.map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ")
+        words.map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// A request, or a call of the store: it does nothing until the scheduler lets it go on, and stops before its next step.
+/// A request, or a call of the store: it does nothing until the scheduler lets it go on, and stops before its next.
 pub(crate) struct Call<T> {
     serving: LocalBoxFuture<'static, T>,
     steps: UnboundedReceiver<Step>,

@@ -17,7 +17,7 @@ pub(crate) struct Past {
     pub(crate) ended: Option<u64>,
 }
 
-/// What a step concerned, as it was before.
+/// A step concerned this, which was so before.
 pub(crate) enum Looked {
     Person {
         person: Person,

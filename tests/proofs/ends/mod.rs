@@ -1,7 +1,7 @@
 //! The ends of tokens under a scheduler: two replicas of wxmint, the service's own store in memory and in a Redis that
 //! fails over, and verifiers that use the library's own code, with signatures. Requests take their steps in any order,
-//! each sending to Redis, answers are lost and repeated, the stream is trimmed, pages are played again, verifiers
-//! restart. Whatever happens, the laws of `laws` hold after every step.
+//! answers are lost and repeated, the stream is trimmed, pages are played again, verifiers restart. Whatever happens,
+//! the laws of `laws` hold after every step.
 
 mod laws;
 mod requests;
