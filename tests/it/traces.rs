@@ -1,14 +1,13 @@
 //! Traces: `traceparent` from the mini program to the account service and never to WeChat, and OpenTelemetry's spans.
 
-use std::net::SocketAddr;
-
 use opentelemetry_proto::tonic::trace::v1::Span;
 use reqwest::RequestBuilder;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use crate::support::prelude::*;
 use crate::support::secrets::Place;
+use crate::whole_life::alice;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 /// The mini program's own span.
@@ -29,13 +28,9 @@ fn with_trace(request: RequestBuilder) -> RequestBuilder {
     request.header("traceparent", traceparent()).header("tracestate", "stranger=hunter2")
 }
 
-async fn log_in(bed: &TestBed, mut members: serde_json::Value) -> Answer {
+async fn log_in(bed: &TestBed, mut members: Value) -> Answer {
     members["code"] = bed.mint_code("lin").await.into();
     bed.http.send(with_trace(bed.http.0.post(bed.service().url("/login"))).json(&members)).await
-}
-
-fn alice() -> serde_json::Value {
-    json!({"username": "alice", "password": "wonderland"})
 }
 
 /// The request that wxmint sends to WeChat for a login, in whose place somebody else listens from here on.
@@ -120,12 +115,10 @@ async fn without_a_collector_the_trace_id_is_logged_and_handed_on_and_nothing_is
         let id = bed.http.send(request).await.header("x-request-id").to_owned();
         assert_eq!(line(id).await.get("trace_id"), None, "{malformed}");
     }
-    assert!(!threads(&bed).iter().any(|name| name.starts_with("OpenTelemetry")), "{:?}", threads(&bed));
-}
-
-fn threads(bed: &TestBed) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", bed.service().id())).expect("Linux");
-    tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok()).collect()
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    let threads: Vec<_> = tasks.map(|task| name(task.expect("a thread"))).collect();
+    assert!(!threads.iter().any(|name| name.starts_with("OpenTelemetry")), "{threads:?}");
 }
 
 /// crates/telemetry/src/traces/sending.rs holds how many in any second.
@@ -147,26 +140,12 @@ async fn a_flood_that_asks_to_be_sampled_crowds_nobody_out_and_the_end_of_the_pr
     assert!(spans.iter().all(is_ours), "the probes have none");
 }
 
-/// Accepts and answers nothing, or answers so.
-async fn no_collector(answer: Option<&'static str>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("its address");
-    tokio::spawn(async move {
-        let mut kept = Vec::new();
-        while let Ok((mut client, _)) = listener.accept().await {
-            if let Some(answer) = answer {
-                _ = client.write_all(answer.as_bytes()).await;
-            }
-            kept.push(client);
-        }
-    });
-    address
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_gone_slow_or_none_costs_logins_nothing_and_is_warned_about_once() {
-    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi";
-    let places = ["127.0.0.1:1".parse().expect("an address"), no_collector(None).await, no_collector(Some(page)).await];
+    let (silent, website) = (AccountService::start(), JwksServer::start().await);
+    silent.misbehave(Reply::STALLED);
+    website.at("/v1/traces", Manner::says("200 OK", "Content-Type: text/html\r\n", "hi"));
+    let places = ["127.0.0.1:1".parse().expect("an address"), silent.address, website.address()];
     let tried = places.map(async |place| {
         let bed = TestBed::builder().env("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{place}"));
         let bed = bed.env("OTEL_EXPORTER_OTLP_TIMEOUT", "300").env("OTEL_BSP_SCHEDULE_DELAY", "20");
