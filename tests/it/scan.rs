@@ -121,7 +121,13 @@ async fn a_login_costs_redis_the_same_with_the_door_and_without() {
     const LOGINS: u64 = 50;
     let mut costs = Vec::new();
     for bed in [TestBed::start().await, builder().start().await] {
-        let calls = bed.calls_of_logins(LOGINS).await.into_iter();
+        // A first login does more.
+        bed.log_in("lin").await.expect_login();
+        let before = bed.redis.calls();
+        for _ in 0..LOGINS {
+            bed.log_in("lin").await.expect_login();
+        }
+        let calls = bed.redis.calls_since(&before).into_iter();
         let of_a_login =
             calls.map(|(name, calls)| (name, (calls + LOGINS / 2) / LOGINS)).filter(|(_, calls)| *calls > 0);
         costs.push(of_a_login.collect::<BTreeMap<_, _>>());

@@ -17,14 +17,14 @@ mod signer;
 mod starting;
 
 use self::signer::Signer;
-use crate::support::{JwksServer, Received, Sidecar, SidecarSettings, TestBed};
+use crate::support::{Answering, Received, Sidecar, SidecarSettings, TestBed};
 
 const JWKS: &str = "/.well-known/jwks.json";
 const LONG: u64 = 600;
 
 /// A sidecar that verifies the tokens of one key.
-async fn sidecar_of(signer: &Signer) -> (JwksServer, Sidecar) {
-    let issuer = JwksServer::of(&signer.set(), LONG).await;
+async fn sidecar_of(signer: &Signer) -> (Answering, Sidecar) {
+    let issuer = Answering::of(&signer.set(), LONG);
     let sidecar = SidecarSettings::new(&issuer.url("/jwks")).ready().await;
     (issuer, sidecar)
 }

@@ -1,11 +1,7 @@
 //! Traces: `traceparent` from the mini program to the account service and never to WeChat, and OpenTelemetry's spans.
 
-use std::net::SocketAddr;
-
 use opentelemetry_proto::tonic::trace::v1::Span;
 use reqwest::RequestBuilder;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use crate::support::prelude::*;
 use crate::support::secrets::Place;
@@ -40,16 +36,11 @@ fn alice() -> serde_json::Value {
 
 /// The request that wxmint sends to WeChat for a login, in whose place somebody else listens from here on.
 async fn sent_to_wechat(bed: &TestBed) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    bed.wechat_link().lead_to(listener.local_addr().expect("its address"));
+    let other = Answering::start();
+    bed.wechat_link().lead_to(other.address);
     bed.wechat_link().hang_up().await;
-    let heard = async {
-        let (mut client, _) = listener.accept().await.expect("wxmint");
-        let mut request = vec![0; 64 * 1024];
-        let read = client.read(&mut request).await.expect("a request");
-        String::from_utf8(request[..read].to_vec()).expect("a head")
-    };
-    tokio::join!(heard, log_in(bed, json!({}))).0
+    log_in(bed, json!({})).await.expect_problem(503, "wechat_unavailable");
+    format!("{:?}", other.calls())
 }
 
 /// docs/operation.md draws these spans.
@@ -74,7 +65,9 @@ async fn a_login_is_one_trace_from_the_mini_program_to_the_account_service_witho
     bed.faults(json!([{"kind": "latency", "ms": 40}])).await;
     log_in(&bed, json!({})).await.expect_login();
 
-    let mut spans = collector.spans_with("POST /login").await;
+    let has_come = async || collector.spans().iter().any(|(_, span)| span.name == "POST /login");
+    until("the login's span", PATIENCE, has_come).await;
+    let mut spans = collector.spans();
     for (service, span) in &spans {
         assert_eq!((service.as_str(), hex(&span.trace_id)), ("wxmint", TRACE.to_owned()), "{span:?}");
     }
@@ -147,26 +140,12 @@ async fn a_flood_that_asks_to_be_sampled_crowds_nobody_out_and_the_end_of_the_pr
     assert!(spans.iter().all(is_ours), "the probes have none");
 }
 
-/// Accepts and answers nothing, or answers so.
-async fn no_collector(answer: Option<&'static str>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("its address");
-    tokio::spawn(async move {
-        let mut kept = Vec::new();
-        while let Ok((mut client, _)) = listener.accept().await {
-            if let Some(answer) = answer {
-                _ = client.write_all(answer.as_bytes()).await;
-            }
-            kept.push(client);
-        }
-    });
-    address
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_gone_slow_or_none_costs_logins_nothing_and_is_warned_about_once() {
-    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi";
-    let places = ["127.0.0.1:1".parse().expect("an address"), no_collector(None).await, no_collector(Some(page)).await];
+    let [silent, page] = [(); 2].map(|()| Answering::start());
+    silent.otherwise(Manner::does(vec![Step::Stall]));
+    page.otherwise(Manner::says("200 OK", "Content-Type: text/html\r\n", "hi"));
+    let places = ["127.0.0.1:1".parse().expect("an address"), silent.address, page.address];
     let tried = places.map(async |place| {
         let bed = TestBed::builder().env("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{place}"));
         let bed = bed.env("OTEL_EXPORTER_OTLP_TIMEOUT", "300").env("OTEL_BSP_SCHEDULE_DELAY", "20");

@@ -104,7 +104,7 @@ impl Proxy {
         let planted = Arc::<Mutex<_>>::default();
         let rules =
             Rules { product, server: server.port(), refused: Arc::clone(&refused), planted: Arc::clone(&planted) };
-        let accepting = Accepting::start(move |near| serve(near, rules.clone())).await;
+        let accepting = Accepting::start(move |near| serve(near, rules.clone()));
         Self { server, refused, planted, accepting }
     }
 

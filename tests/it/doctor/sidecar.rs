@@ -1,7 +1,7 @@
 //! `wxmint doctor sidecar`.
 
 use super::Report;
-use crate::support::{Configuration, ISSUER, JwksServer, Manner, TestBed, clock_off_by};
+use crate::support::{Answering, Configuration, ISSUER, Manner, TestBed, clock_off_by};
 
 /// The environment of a sidecar whose issuer is at this address.
 fn configuration(jwks: &str) -> Configuration {
@@ -49,7 +49,7 @@ async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
 #[tokio::test]
 async fn keys_and_pages_that_are_not_the_issuers_are_refused() {
     let bed = TestBed::start().await;
-    let stranger = JwksServer::start().await;
+    let stranger = Answering::start();
     let mut configuration = configuration(&stranger.url("/jwks"));
     stranger.at("/jwks", Manner::says("200 OK", "", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#));
     examined(&configuration).await.advice("jwks", "fault", "no key of the set can be used");

@@ -73,7 +73,7 @@ async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
 }
 
 /// Each is good but for one thing. The tests of crates/verify hold each rule by itself.
-fn bad_tokens(forge: &Forge<'_>, real: &str, canary: &JwksServer) -> Vec<(&'static str, String)> {
+fn bad_tokens(forge: &Forge<'_>, real: &str, canary: &Answering) -> Vec<(&'static str, String)> {
     let urls = (&*canary.url("/jwks"), &*canary.url("/x5u"));
     // They have answers of their own.
     let others = ["no token", "empty token", "two tokens", "long token"];
@@ -91,7 +91,7 @@ async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_
     let forge = Forge { header, claims, issuer: signer.key, other: &stranger.key, now: now() };
     let sidecar = settings_of(&bed).ready().await;
     // Whoever asks it gets the stranger's key.
-    let canary = JwksServer::of(&stranger.set(), 1).await;
+    let canary = Answering::of(&stranger.set(), 1);
     // The means of spoiling spoil nothing by themselves.
     let odd_header = forge.header_with(json!({"typ": "application/AT+JWT", "x5t": "AQAB"}));
     for good in [&real, &forge.by_issuer(&odd_header, &forge.claims)] {
@@ -111,7 +111,7 @@ async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_
         }
     }
     assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(canary.all_fetches().is_empty(), "{:?}", canary.all_fetches());
+    assert!(canary.calls().is_empty(), "{:?}", canary.calls());
     assert_eq!(sidecar.verify(&real).await.status, 200);
 }
 

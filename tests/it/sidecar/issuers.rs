@@ -6,7 +6,7 @@ use crate::support::prelude::*;
 const A: &str = ISSUER;
 const B: &str = "https://another.example.com";
 
-fn settings(server: &JwksServer) -> SidecarSettings {
+fn settings(server: &Answering) -> SidecarSettings {
     SidecarSettings::new(&format!("{},{}", server.url("/a"), server.url("/b")))
         .with("WXMINT_ISSUER", &format!("{A},{B}"))
 }
@@ -14,7 +14,7 @@ fn settings(server: &JwksServer) -> SidecarSettings {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_verified_by_the_keys_of_the_issuer_that_it_names_and_by_no_others() {
     let (a, b) = (Signer::of(A), Signer::of(B));
-    let server = JwksServer::start().await;
+    let server = Answering::start();
     server.at("/a", Manner::serves(&a.set(), LONG));
     server.at("/b", Manner::serves(&b.set(), LONG));
     let sidecar = settings(&server).ready().await;
@@ -36,7 +36,7 @@ async fn a_token_is_verified_by_the_keys_of_the_issuer_that_it_names_and_by_no_o
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_is_away_is_away_for_its_own_tokens_alone() {
     let (a, b) = (Signer::of(A), Signer::of(B));
-    let server = JwksServer::start().await;
+    let server = Answering::start();
     server.at("/a", Manner::serves(&a.set(), LONG));
     let sidecar = settings(&server).start().await;
     let keys_of = async |issuer: &str| sidecar.metric(&format!("wxmint_jwks_keys{{issuer=\"{issuer}\"}}")).await;
@@ -47,7 +47,7 @@ async fn an_issuer_that_is_away_is_away_for_its_own_tokens_alone() {
     assert_eq!(sidecar.admin("/readyz").await.status, 503, "ready is who has the keys of all");
 
     server.at("/b", Manner::serves(&b.set(), LONG));
-    sidecar.ready_within(PATIENCE).await;
+    sidecar.ready().await;
     for signer in [&a, &b] {
         assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
     }

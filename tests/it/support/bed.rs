@@ -1,6 +1,6 @@
 //! A whole set-up: Redis, simulator, and one or more services on them.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -98,18 +98,6 @@ pub(crate) struct Builder {
 }
 
 impl TestBed {
-    /// How often Redis runs each command for so many silent logins.
-    pub(crate) async fn calls_of_logins(&self, logins: u64) -> BTreeMap<String, u64> {
-        let mut before = BTreeMap::new();
-        for login in 0..logins + 5 {
-            if login == 5 {
-                before = self.redis.calls();
-            }
-            self.log_in("lin").await.expect_login();
-        }
-        self.redis.calls_since(&before)
-    }
-
     /// One ready service that lacks nothing.
     pub(crate) async fn start() -> Self {
         Self::builder().start().await
@@ -267,16 +255,13 @@ impl Builder {
     }
 
     /// The users of the account backend are those of a file, each with [`PASSWORD`](super::PASSWORD) and `id-of-NAME`.
-    pub(crate) fn users(mut self, names: &[&str]) -> Self {
-        let users = UsersFile::of(names);
-        self = self.env("WXMINT_ACCOUNTS", &users.setting());
-        self.users = Some(users);
-        self
+    pub(crate) fn users(self, names: &[&str]) -> Self {
+        self.users_file(UsersFile::of(names))
     }
 
-    /// `wxmint users WORD NAME`, before the services start.
-    pub(crate) fn users_change(self, word: &str, name: &str) -> Self {
-        self.users.as_ref().expect("Builder::users").change(word, name);
+    pub(crate) fn users_file(mut self, users: UsersFile) -> Self {
+        self = self.env("WXMINT_ACCOUNTS", &users.setting());
+        self.users = Some(users);
         self
     }
 
