@@ -97,12 +97,12 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
 .PHONY: check
-check: ahead lint ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
+check: ahead style ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
 	$(heading)
 	$(SETUP) test
 	$(TEST) --no-run
 	@nice -n 5 $(MAKE) --no-print-directory beside >target/beside.log 2>&1 & beside=$$!; \
-	trap "kill $$beside" INT TERM; $(TEST) $(WAITING:%=--test %) && $(TEST) --lib $(CONFORMANCE); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
+	trap "kill $$beside" INT TERM; $(TEST) --lib $(CONFORMANCE) && $(TEST) $(WAITING:%=--test %); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
 
 # In the time that tests leave which wait.
 .PHONY: beside
@@ -110,7 +110,7 @@ beside:
 	$(heading)
 	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
 	$(TEST) --doc
-	nice -n 14 $(MAKE) --no-print-directory docs walls-built deny k8s-check image-check
+	nice -n 14 $(MAKE) --no-print-directory clippy docs walls-built deny k8s-check image-check
 
 # Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
 .PHONY: ahead
@@ -118,13 +118,20 @@ ahead:
 	@mkdir -p target; nice -n 19 $(SETUP) check >target/setup.log 2>&1 </dev/null &
 
 .PHONY: lint
-lint: ## format and clippy, with warnings denied, and the verifier by itself; sizes, versions, shell
+lint: style clippy ## format and clippy, with warnings denied, and the verifier by itself; sizes, versions, shell
+
+.PHONY: clippy
+clippy:
+	$(heading)
+	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --test campaign --features kubernetes -- -D warnings
+	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
+
+.PHONY: style
+style:
 	$(heading)
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
-	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --test campaign --features kubernetes -- -D warnings
-	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
 	$(SETUP) python
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
 	$(TOOLS)/python/bin/python tests/tools/mutants.py --check

@@ -8,7 +8,7 @@ use super::MATCH_WRONG;
 use super::clients::{Client, Clients};
 use super::codes::UserCode;
 use super::requests::{TRIES, gone, of_request};
-use super::store::{Approver, Decided, DeviceRequest, FoundDevice, Grant, devices};
+use super::store::{Approver, Decided, DeviceRequest, Devices, FoundDevice, Grant};
 use crate::login::{AT_DOORS, Admitted, Asking, LoginError, LoginRequest, LoginTrail, LoginWorker, new_attempt};
 use crate::refusals::Refusal;
 
@@ -45,7 +45,7 @@ impl LoginWorker {
     ) -> Result<FoundDevice, Refusal> {
         let code: &UserCode = &code.parse().map_err(|()| gone())?;
         self.count_call(asking.person(), AT_DOORS).await?;
-        let found = devices(&self.store).find_device(code, Some(&asking.person().app)).await?;
+        let found = Devices(&self.store).find_device(code, Some(&asking.person().app)).await?;
         let found = found.filter(|found| found.approver.is_none()).ok_or_else(gone)?;
         *client = Some(found.request.client.clone());
         if found.request.app == asking.person().app { Ok(found) } else { Err(not_yours()) }
@@ -54,7 +54,7 @@ impl LoginWorker {
     pub(super) async fn deny(&self, asking: &Asking, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
         self.look_at(asking, code, client).await?;
         let code: &UserCode = &code.parse().map_err(|()| gone())?;
-        if devices(&self.store).deny_device(code).await? { Ok(()) } else { Err(gone()) }
+        if Devices(&self.store).deny_device(code).await? { Ok(()) } else { Err(gone()) }
     }
 
     /// Logs the person in, and grants the token to the page. A person who has approved a request may repeat it, because
@@ -68,7 +68,7 @@ impl LoginWorker {
     ) -> Result<(), Refusal> {
         let Approval { code, login, number, asking, address } = approval;
         self.count_approval(asking, address, trail).await?;
-        let found = devices(&self.store).find_device(code, None).await?.ok_or_else(gone)?;
+        let found = Devices(&self.store).find_device(code, None).await?.ok_or_else(gone)?;
         trail.client = Some(found.request.client.clone());
         let client = of_request(clients, &found.request).ok_or_else(gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
@@ -91,17 +91,17 @@ impl LoginWorker {
             return Err(not_yours());
         }
         let person = Approver::of(admitted.person());
-        match devices(&self.store).claim_device(code, &person, number.as_deref()).await? {
+        match Devices(&self.store).claim_device(code, &person, number.as_deref()).await? {
             Decided::Claimed => {}
             Decided::Approved => return Ok(()),
             Decided::WrongNumber => return Err(Problem::new(MATCH_WRONG, WRONG_NUMBER).into()),
             Decided::Gone => return Err(gone()),
         }
         let grant = self.grant(client, &admitted, now).await?;
-        let approved = devices(&self.store).approve_device(code, &person, &grant).await?;
+        let approved = Devices(&self.store).approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before, or somebody has denied.
         let is_done =
-            approved || devices(&self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
+            approved || Devices(&self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
         if is_done { Ok(()) } else { Err(gone()) }
     }
 

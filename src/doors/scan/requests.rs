@@ -23,7 +23,7 @@ use wxmint_wechat::Scene;
 use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
-use super::store::{DeviceRequest, Grant, Opened, Poll, devices};
+use super::store::{DeviceRequest, Devices, Grant, Opened, Poll};
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
@@ -88,7 +88,7 @@ impl LoginWorker {
         };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random().map_err(|_| LoginError::NoRandomness)?;
-            match devices(&self.store).open_device(&code, &request).await? {
+            match Devices(&self.store).open_device(&code, &request).await? {
                 Opened::Open => return Ok((code, request)),
                 Opened::Collides => {}
                 Opened::TooMany(refused) => return Err(LoginError::too_many(OPEN_REQUESTS)(refused)),
@@ -105,12 +105,12 @@ impl LoginWorker {
         address: &str,
     ) -> Result<Option<Vec<u8>>, LoginError> {
         self.count_by(TRIES, address).await?;
-        let Some(found) = devices(&self.store).find_device(code, None).await?.filter(|found| found.approver.is_none())
+        let Some(found) = Devices(&self.store).find_device(code, None).await?.filter(|found| found.approver.is_none())
         else {
             return Ok(None);
         };
         let Some(client) = of_request(clients, &found.request) else { return Ok(None) };
-        if !devices(&self.store).count_picture(code).await? {
+        if !Devices(&self.store).count_picture(code).await? {
             return Err(LoginError::too_many(PICTURES)(TooMany { retry_after: found.expires_in }));
         }
         let scene = code.to_string();
@@ -120,7 +120,7 @@ impl LoginWorker {
         };
         let drawn = self.by_access_token(&client.app, &new_attempt()?, draw).await;
         if drawn.is_err() {
-            devices(&self.store).uncount_picture(code).await?;
+            Devices(&self.store).uncount_picture(code).await?;
         }
         drawn.map(Some)
     }
@@ -141,7 +141,7 @@ impl LoginWorker {
     ) -> Result<Fetched, LoginError> {
         self.apps.all().choose(Some(&client.app), None)?;
         let attempt = new_attempt()?;
-        let poll = async || devices(&self.store).poll_device(code, &client.id, &client.app, &attempt).await;
+        let poll = async || Devices(&self.store).poll_device(code, &client.id, &client.app, &attempt).await;
         // An answer that was lost must not cost the page its token.
         let polled = match poll().await {
             Ok(polled) => polled,

@@ -8,7 +8,6 @@ use redis::Value;
 use super::Answer;
 
 type Bytes = Vec<u8>;
-type Arguments<'a> = &'a [&'a [u8]];
 /// An entry of a stream has it: milliseconds since 1970, and a number within them.
 type Id = (u64, u64);
 
@@ -60,7 +59,7 @@ impl Keys {
         Self { held: BTreeMap::new(), clock, commands: 0 }
     }
 
-    pub(super) fn answer(&mut self, command: Arguments<'_>) -> Answer {
+    pub(super) fn answer(&mut self, command: &[&[u8]]) -> Answer {
         let [name, arguments @ ..] = command else { return Err("ERR no command".into()) };
         let key = arguments.first().copied().unwrap_or_default();
         self.tidy(key);
@@ -87,7 +86,7 @@ impl Keys {
         }
     }
 
-    fn of_any(&mut self, name: &[u8], arguments: Arguments<'_>) -> Answer {
+    fn of_any(&mut self, name: &[u8], arguments: &[&[u8]]) -> Answer {
         Ok(match (name, arguments) {
             (b"TIME", []) => {
                 let now = (self.clock)();
@@ -99,7 +98,10 @@ impl Keys {
                 Some(_) => return Err(WRONG_TYPE.into()),
             },
             (b"SET", [key, value, options @ ..]) => return self.set(key, value, options),
-            (b"DEL", keys) => count(keys.iter().filter(|key| self.held.remove(**key).is_some()).count()),
+            (b"DEL", keys) => {
+                let now = (self.clock)();
+                count(keys.iter().filter_map(|key| self.held.remove(*key)).filter(|key| key.is_there(now)).count())
+            }
             (b"EXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + seconds(life)?)),
             (b"PEXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + milliseconds(life)?)),
             (b"PEXPIREAT", [key, at]) => self.lasts(key, Some(DateTime::UNIX_EPOCH + milliseconds(at)?)),
@@ -111,7 +113,7 @@ impl Keys {
         })
     }
 
-    fn set(&mut self, key: &[u8], value: &[u8], options: Arguments<'_>) -> Answer {
+    fn set(&mut self, key: &[u8], value: &[u8], options: &[&[u8]]) -> Answer {
         let (mut until, mut options) = (None, options.iter());
         let held = self.held.get(key);
         while let Some(option) = options.next() {
@@ -138,8 +140,10 @@ impl Keys {
     fn like(&self, pattern: &[u8]) -> Value {
         let star = pattern.iter().position(|byte| *byte == b'*').unwrap_or(pattern.len());
         let (begin, end) = (&pattern[..star], pattern.get(star + 1..).unwrap_or_default());
-        let is_like = |name: &&Bytes| name.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end));
-        Value::Array(self.held.keys().filter(is_like).map(bulk).collect())
+        let is_like = |name: &Bytes| name.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end));
+        let now = (self.clock)();
+        let like = self.held.iter().filter(|(name, key)| is_like(name) && key.is_there(now));
+        Value::Array(like.map(|(name, _)| bulk(name)).collect())
     }
 
     /// The content of the key, which is `new` if there is none.
@@ -147,7 +151,7 @@ impl Keys {
         &mut self.held.entry(key.to_vec()).or_insert(Key { content: new, until: None }).content
     }
 
-    fn of_hash(&mut self, name: &[u8], key: &[u8], arguments: Arguments<'_>) -> Answer {
+    fn of_hash(&mut self, name: &[u8], key: &[u8], arguments: &[&[u8]]) -> Answer {
         let Content::Hash(hash) = self.content(key, Content::Hash(BTreeMap::new())) else {
             return Err(WRONG_TYPE.into());
         };
@@ -176,7 +180,7 @@ impl Keys {
         })
     }
 
-    fn of_scores(&mut self, name: &[u8], key: &[u8], arguments: Arguments<'_>) -> Answer {
+    fn of_scores(&mut self, name: &[u8], key: &[u8], arguments: &[&[u8]]) -> Answer {
         let Content::Scores(scores) = self.content(key, Content::Scores(BTreeMap::new())) else {
             return Err(WRONG_TYPE.into());
         };
@@ -210,7 +214,7 @@ impl Keys {
         })
     }
 
-    fn of_stream(&mut self, name: &[u8], key: &[u8], arguments: Arguments<'_>) -> Answer {
+    fn of_stream(&mut self, name: &[u8], key: &[u8], arguments: &[&[u8]]) -> Answer {
         let now = (self.clock)().timestamp_millis().max(0) as u64;
         let Content::Stream(Stream { last, entries }) = self.content(key, Content::Stream(Stream::default())) else {
             return Err(WRONG_TYPE.into());
@@ -307,4 +311,27 @@ fn text(shown: impl ToString) -> Value {
 
 fn count(number: usize) -> Value {
     Value::Int(number as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_has_expired_is_neither_found_nor_deleted() {
+        static NOW: AtomicI64 = AtomicI64::new(0);
+        let mut keys = Keys::new(|| DateTime::from_timestamp(NOW.load(Ordering::Relaxed), 0).expect("an instant"));
+        for name in ["a:1", "a:2"] {
+            keys.answer(&[b"SET", name.as_bytes(), b"", b"EX", b"5"]).expect("kept");
+        }
+        let found = |keys: &mut Keys| keys.answer(&[b"SCAN", b"0", b"MATCH", b"a:*"]);
+        let both = Value::Array(vec![text("a:1"), text("a:2")]);
+        assert_eq!(found(&mut keys), Ok(Value::Array(vec![text(0), both])));
+        assert_eq!(keys.answer(&[b"DEL", b"b", b"a:1"]), Ok(Value::Int(1)));
+        NOW.store(5, Ordering::Relaxed);
+        assert_eq!(found(&mut keys), Ok(Value::Array(vec![text(0), Value::Array(vec![])])));
+        assert_eq!(keys.answer(&[b"DEL", b"b", b"a:2"]), Ok(Value::Int(0)));
+    }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use wxmint_store::Redis;
 
 use super::*;
 use crate::doors::servers::{self, RedisServer};
@@ -58,7 +59,7 @@ async fn poll(store: Devices<'_>, code: &DeviceCode) -> Poll {
 }
 
 async fn an_approved_request_gives_one_token(store: Rc<Redis>) {
-    let store = devices(&store);
+    let store = Devices(&store);
     let code = opened_device(store).await;
     let user_code = code.user_code();
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false });
@@ -103,14 +104,14 @@ async fn an_approved_request_gives_one_token(store: Rc<Redis>) {
 }
 
 async fn whoever_has_looked_is_told_to_the_page(store: Rc<Redis>) {
-    let store = devices(&store);
+    let store = Devices(&store);
     let code = opened_device(store).await;
     store.find_device(code.user_code(), Some(&app())).await.expect("an answer");
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: true });
 }
 
 async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<Redis>) {
-    let store = devices(&store);
+    let store = Devices(&store);
     for number in [Some("12"), Some(""), None] {
         let code = opened_device(store).await;
         let claimed = store.claim_device(code.user_code(), &of("o1"), number).await;
@@ -128,7 +129,7 @@ async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<Redis>) {
 }
 
 async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<Redis>) {
-    let store = devices(&store);
+    let store = Devices(&store);
     let code = opened_device(store).await;
     assert_eq!(store.claim_device(code.user_code(), &of("o1"), Some("47")).await, Ok(Decided::Claimed));
     assert_eq!(store.deny_device(code.user_code()).await, Ok(true));
@@ -136,7 +137,7 @@ async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<Redis>) {
 }
 
 async fn a_device_code_is_of_one_client_and_whole(store: Rc<Redis>) {
-    let store = devices(&store);
+    let store = Devices(&store);
     let code = opened_device(store).await;
     let another: ClientId = "another".parse().expect("a client");
     for (client, app) in [(&another, &app()), (&page(), &another.0)] {
@@ -153,7 +154,7 @@ async fn a_device_code_is_of_one_client_and_whole(store: Rc<Redis>) {
 }
 
 async fn an_address_has_so_many_open_requests_at_most(store: Rc<Redis>) {
-    let store = devices(&store);
+    let store = Devices(&store);
     let mut codes = Vec::new();
     for _ in 0..MOST_OPEN {
         codes.push(opened_device(store).await);
@@ -175,7 +176,7 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Redis>) {
 }
 
 async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Redis>) {
-    let store = devices(&store);
+    let store = Devices(&store);
     let code = opened_device(store).await;
     for number in 0..=MOST_PICTURES {
         assert_eq!(store.count_picture(code.user_code()).await, Ok(number < MOST_PICTURES), "{number}");
@@ -211,7 +212,7 @@ mod redis_only {
     async fn an_expired_request_is_told_as_expired_for_ten_minutes_whatever_comes_then() {
         let server = RedisServer::start().await;
         let redis = server.store();
-        let store = devices(&redis);
+        let store = Devices(&redis);
         let [open, claimed, approved] =
             [opened_device(store).await, opened_device(store).await, opened_device(store).await];
         for code in [&claimed, &approved] {
@@ -235,7 +236,7 @@ mod redis_only {
     #[tokio::test(flavor = "local")]
     async fn redis_has_no_device_code() {
         let server = RedisServer::start().await;
-        let code = opened_device(devices(&server.store())).await;
+        let code = opened_device(Devices(&server.store())).await;
         let stored = server.cli(&["HGETALL", &format!("wxmint:device:{{{}}}", code.user_code())]);
         assert!(stored.contains("shop-web") && !stored.contains(code.expose()), "{stored}");
     }
@@ -244,7 +245,7 @@ mod redis_only {
     async fn each_ask_that_comes_too_soon_makes_the_interval_five_seconds_longer() {
         let server = RedisServer::start().await;
         let redis = server.store();
-        let store = devices(&redis);
+        let store = Devices(&redis);
         let code = opened_device(store).await;
         poll(store, &code).await;
         for interval in ["7000", "12000"] {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wxmint_ids::{AppId, ClientId, Person, unprintable};
 use wxmint_keys::token::Issued;
-use wxmint_store::{AttemptId, Redis, Result, limits::TooMany, short_digest};
+use wxmint_store::{AttemptId, Result, limits::TooMany, short_digest};
 
 pub(super) use self::redis::Devices;
 use super::codes::{DeviceCode, UserCode};
@@ -121,9 +121,4 @@ pub(in crate::doors) enum Poll {
 /// The digest that is stored of a device code.
 fn digest_of(code: &DeviceCode) -> String {
     short_digest(code.expose()).to_string()
-}
-
-/// The requests in this store.
-pub(super) fn devices(store: &Redis) -> Devices<'_> {
-    Devices(store)
 }

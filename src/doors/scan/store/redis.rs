@@ -11,7 +11,7 @@ use super::*;
 static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("device.lua")));
 
 #[derive(Clone, Copy)]
-pub(in super::super) struct Devices<'a>(pub(super) &'a Redis);
+pub(in super::super) struct Devices<'a>(pub(in super::super) &'a Redis);
 
 impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
