@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
+use reqwest::{Method, redirect::Policy};
 use serde_json::Value;
 
 use crate::model::Said;
@@ -13,6 +13,7 @@ use crate::support::{Http, decoded};
 
 /// docs/operation.md: the time limit of the proxy in front.
 const PROXY_LIMIT: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// The replicas of wxmint, as a load balancer sees them.
 pub(crate) struct Rotation {
@@ -37,6 +38,17 @@ impl Rotation {
         let in_turn = (0..count).map(|step| (first + step) % count);
         in_turn.filter(|it| self.is_in[*it].load(Ordering::SeqCst)).map(|it| self.addresses[it]).collect()
     }
+}
+
+/// Shorter than any server waits for the first request of a connection, so that none is sent when it gives up.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// A client for all who ask.
+pub(crate) fn http() -> Http {
+    // Installs the cryptography that reqwest asks for.
+    drop(Http::new());
+    let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).pool_idle_timeout(IDLE);
+    Http(client.timeout(LONGEST).build().expect("a client"), Arc::default())
 }
 
 pub(crate) struct Client {

@@ -59,7 +59,7 @@ async fn run(plan: Plan) {
 }
 
 async fn campaign(plan: &Plan) -> Arc<Campaign> {
-    let http = Http::new();
+    let http = client::http();
     let password = format!("campaign-password-1-{}", plan.seed);
     let mut store = RedisCluster::of(1, &[], &password).await;
     let wechat = Simulator::start(http.clone(), &[format!("--app={OTHER_APPID}:{OTHER_SECRET}")], &[]).await;

@@ -10,8 +10,6 @@ use super::{decoded, secrets::Secrets};
 
 /// A hang is a failure of the test and not of its patience.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Shorter than any server waits for the first request of a connection, so that none is sent when it gives up.
-const IDLE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -88,7 +86,7 @@ impl Http {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         // Without the system's certificates, which take long to read and of which no test has need.
         let client = Client::builder().no_proxy().redirect(redirect::Policy::none()).tls_certs_only([]);
-        let client = client.timeout(LONGEST).pool_idle_timeout(IDLE);
+        let client = client.timeout(LONGEST);
         Self(client.build().expect("a client"), Arc::default())
     }
 
