@@ -75,16 +75,6 @@ impl Client {
     }
 }
 
-fn set_up() -> (AccountService, Client) {
-    let service = AccountService::start();
-    let client = Client::of(&service.url());
-    (service, client)
-}
-
-fn user(id: &str) -> Option<UserId> {
-    Some(id.parse().expect("a user"))
-}
-
 /// Checks messages against docs/accounts.openapi.yaml: the path, `request` or `answer`, and the message.
 fn documented(messages: &[(&str, &str, String)]) -> Vec<bool> {
     let document = repository("docs/accounts.openapi.yaml");
@@ -94,7 +84,8 @@ fn documented(messages: &[(&str, &str, String)]) -> Vec<bool> {
 /// `example` has a service check the signature of each, by another program.
 #[tokio::test]
 async fn what_is_sent_is_what_the_openapi_document_says_and_the_connection_is_kept() {
-    let (service, client) = set_up();
+    let service = AccountService::start();
+    let client = Client::of(&service.url());
     client.password("名", "p").await.expect("an answer");
     client.phone("852", "85250100").await.expect("an answer");
     client.new_user("one key").await.expect("a user");
@@ -163,7 +154,8 @@ async fn what_is_no_answer_is_neither_yes_nor_no_and_repeats_no_secret() {
 
 #[tokio::test]
 async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
-    let (service, client) = set_up();
+    let service = AccountService::start();
+    let client = Client::of(&service.url());
     for reply in [Reply::Lost, Reply::Status(500), Reply::Status(502)] {
         service.misbehave_once(reply.clone());
         let made = client.new_user(&format!("{reply:?}")).await.expect("a user");
@@ -177,7 +169,7 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
     assert_eq!((service.users_made(), client.counted("new_user", "status_5xx")), (3, 2));
 
     service.misbehave_once(Reply::Lost);
-    assert_eq!(client.alice().await, Ok(user("user-alice")));
+    assert_eq!(client.alice().await, Ok(Some("user-alice".parse().expect("a user"))));
     service.misbehave_once(Reply::Lost);
     assert_eq!(client.admission("user-alice").await, Ok(LoginCheck::Admitted(Default::default())));
     assert_eq!(client.admission("nobody").await, Ok(LoginCheck::Refused));

@@ -60,19 +60,14 @@ impl Business {
     }
 }
 
-/// The program of an absolute path, or Node or Python for an example, with nothing of our environment.
+/// The program of an absolute path, or Node or Python for an example, with nothing of our environment but PATH.
 fn interpreter(file: &str) -> Command {
-    let node = || {
-        let folders = std::env::var_os("PATH").expect("folders of programs");
-        let found = std::env::split_paths(&folders).map(|folder| folder.join("node")).find(|node| node.exists());
-        found.expect("node is missing; run: make setup")
-    };
     let program = match file.rsplit('.').next() {
         Some("py") => tools("python/bin/python"),
-        Some("mjs") => node(),
+        Some("mjs") => "node".into(),
         _ => file.into(),
     };
     let mut command = Command::new(program);
-    command.env_clear().env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env_clear().env("PATH", path_with_wxmint()).env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }

@@ -2,9 +2,6 @@
 //! crates/telemetry/src/tests.rs by serve when everything that it counts has happened, labels included. And the
 //! runbook: it has a section for each alert, and its commands run. tests/nightly/alerts.rs makes each alert fire.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-
 use crate::support::PLATFORM as COMPONENT;
 use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
@@ -95,7 +92,7 @@ const PLATFORM: [(&str, &str); 4] = [
 ];
 
 /// Each block finds this, in their order, behind the four of the platforms.
-const FOUND: [&[&str]; 17] = [
+const FOUND: [&[&str]; 18] = [
     &["fault", "\"level\":\"ERROR\"", "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"}"],
     &["redis.reach"],
     &["\"limit\":\"openid\""],
@@ -113,8 +110,8 @@ const FOUND: [&[&str]; 17] = [
     &[],
     &["the changed key file cannot be used"],
     &["keys "],
+    &["\"iss\":\"https://login.example.com\"", "\"kid\":", "wxmint_key_age_seconds{", "keys "],
 ];
-const OF_A_TOKEN: [&str; 4] = ["\"iss\":\"https://login.example.com\"", "\"kid\":", "wxmint_key_age_seconds{", "keys "];
 
 /// A service that refuses logins, pushes and files; a folder with its log, its environment and the platforms' programs;
 /// and one with its app.
@@ -147,21 +144,17 @@ async fn troubled() -> (TestBed, [TempDir; 2]) {
     for refused in ["keeping the previous keys", "keeping the previous vault"] {
         bed.service().says(refused).await;
     }
-    let command = bed.configuration.command();
-    let variables = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
-    let environment: String = variables.map(|(name, value)| format!("{name}='{value}'\n")).collect();
+    let environment = bed.configuration.lines();
     let (log, token) = (bed.service().log(), login.member("access_token"));
-    let (of_systemd, of_folder) =
-        ([("environment", environment.clone()), ("log", log.clone())], [(".env", environment)]);
-    let files = of_systemd.into_iter().chain(of_folder).chain([("wxmint.log", log), ("token", token)]);
-    for (name, content) in files {
+    let files = [("environment", &environment), (".env", &environment), ("log", &log), ("wxmint.log", &log)];
+    for (name, content) in files.into_iter().chain([("token", &token)]) {
         fs::write(folder.path().join(name), content).expect("written");
     }
     for (name, script) in PLATFORM {
         let path = folder.path().join(name);
         let text = format!("#!/bin/bash\nset -a; . {}/environment; set +a\n{script}\n", folder.path().display());
         fs::write(&path, text).expect("written");
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("our file");
+        set_mode(&path, 0o755);
     }
     (bed, [folder, apps])
 }
@@ -171,7 +164,7 @@ async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
     let commands = blocks(RUNBOOKS[0]);
     assert_eq!(commands, blocks(RUNBOOKS[1]));
     let (platforms, others) = commands.split_at(4);
-    assert_eq!(others.len(), FOUND.len() + 1);
+    assert_eq!(others.len(), FOUND.len());
     let (bed, [folder, _apps]) = troubled().await;
     let place = folder.path().display().to_string();
     let refused: Value = serde_json::from_str(&bed.service().says("\"login refused\"").await).expect("JSON");
@@ -185,16 +178,15 @@ async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
         let script = here(&format!("{}{block}", platform.replace("sleep 2", "sleep 0.1")));
         let mut bash = Command::new("bash");
         bash.args(["-c", &script]).current_dir(&folder).env_clear().env("LOG", format!("{place}/log"));
-        let output = bash.env("PATH", format!("{place}:{}", path_with_wxmint())).output().expect("bash");
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!errors.contains("bash: ") && !errors.contains(": line "), "{script}\n{errors}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let ended = Ended::of(bash.env("PATH", format!("{place}:{}", path_with_wxmint())), "");
+        assert!(!ended.stderr.contains("bash: ") && !ended.stderr.contains(": line "), "{script}\n{}", ended.stderr);
+        ended.stdout
     };
     for platform in platforms {
         let said = run(platform, &others[0]);
         assert!(FOUND[0].iter().all(|text| said.contains(text)), "{platform}\n{said}");
     }
-    for (block, found) in others.iter().zip(FOUND.into_iter().chain([&OF_A_TOKEN[..]])).skip(1) {
+    for (block, found) in others.iter().zip(FOUND).skip(1) {
         let said = run(&platforms[1], block);
         assert!(found.iter().all(|text| said.contains(text)), "{block}\n{said}");
     }

@@ -3,8 +3,6 @@
 use crate::support::prelude::*;
 
 const ROTATED: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
-/// docs/operation.md: "reads the folder again within 5 s of a change".
-const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 /// Logins under load that are answered after a change, so that none is in flight that began before it.
 const AFTERWARDS: usize = 50;
 
@@ -21,7 +19,7 @@ async fn an_app_comes_within_5_s_is_chosen_by_the_body_and_else_by_the_referer_a
     other().await.expect_problem(400, "unknown_app");
     replace(&folder.path().join(OTHER_APPID), OTHER_SECRET);
     let added = async || Some(other().await).filter(|answer| answer.status != 400);
-    assert_eq!(app_of(eventually("the new app", WITHIN, added).await), OTHER_APPID);
+    assert_eq!(app_of(eventually("the new app", READ_AGAIN_WITHIN, added).await), OTHER_APPID);
     bed.service().says("several apps are configured now").await;
 
     let code_of = async |app: &str| bed.wechat.mint_code_in(app, "lin").await;
@@ -46,7 +44,7 @@ async fn an_app_comes_within_5_s_is_chosen_by_the_body_and_else_by_the_referer_a
 
     fs::remove_file(folder.path().join(OTHER_APPID)).expect("removed");
     let removed = async || Some(other().await).filter(|answer| answer.status != 200);
-    eventually("the app's end", WITHIN, removed).await.expect_problem(400, "unknown_app");
+    eventually("the app's end", READ_AGAIN_WITHIN, removed).await.expect_problem(400, "unknown_app");
     bed.log_in("lin").await.expect_login();
     assert_eq!(bed.service().reasons("ERROR"), [""; 0], "an app that goes is no fault");
     let metrics = bed.service().metrics().await;
@@ -69,7 +67,7 @@ async fn a_secret_is_rotated_by_a_renamed_file_without_a_failed_login() {
     bed.http.1.note("AppSecret", &[], ROTATED);
     replace(&folder.path().join(APPID), ROTATED);
     let rotated = async || bed.service().events().iter().any(|event| event["rotated"] == APPID);
-    until("the new secret", WITHIN, rotated).await;
+    until("the new secret", READ_AGAIN_WITHIN, rotated).await;
     answered(&load, AFTERWARDS).await;
     bed.wechat.change_app(json!({"appid": APPID, "drop_old_secrets": true})).await;
     answered(&load, AFTERWARDS).await;

@@ -5,21 +5,20 @@ use crate::support::prelude::*;
 
 /// The page's commands, and a folder to run them in.
 struct Page {
-    commands: BTreeMap<String, String>,
+    text: String,
     folder: TempDir,
 }
 
 impl Page {
     fn open() -> Self {
-        let page = fs::read_to_string(repository("docs/redis.md")).expect("a page");
-        let commands = blocks(&page).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
-        Self { commands, folder: tempfile::tempdir().expect("a folder") }
+        let text = fs::read_to_string(repository("docs/redis.md")).expect("a page");
+        Self { text, folder: tempfile::tempdir().expect("a folder") }
     }
 
     /// The commands of that name, for a Redis at this port.
     fn command(&self, name: &str, port: u16) -> Command {
-        let text =
-            self.commands[name].replace("6379", &port.to_string()).replace("\nredis-server", "\nexec redis-server");
+        let text = blocks(&self.text)[name].replace("6379", &port.to_string());
+        let text = text.replace("\nredis-server", "\nexec redis-server");
         let mut bash = Command::new("bash");
         bash.args(["-euc", &text]).current_dir(&self.folder).env_clear();
         bash.env("PATH", path_with_wxmint());
@@ -32,25 +31,16 @@ impl Page {
     }
 }
 
-/// A service on the Redis at this port, with the keys of the test bed.
-async fn service(bed: &mut TestBed, port: u16) -> Service {
+/// From then on the test bed's service is one on the Redis at this port.
+async fn restore(bed: &mut TestBed, port: u16) {
     bed.configuration.set("WXMINT_REDIS_URL", &format!("redis://127.0.0.1:{port}"));
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
-    service
-}
-
-async fn log_in(bed: &TestBed, service: &Service, person: &str) -> Answer {
-    service.login(&bed.mint_code(person).await).await
+    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
+    bed.service().ready().await;
 }
 
 fn block(user: &str, port: u16) {
     let mut command = command_on(&format!("redis://127.0.0.1:{port}"), &["users", "block", user]);
     Ended::of(&mut command, "").expect_success();
-}
-
-async fn status_of(service: &Service, token: &str) -> u16 {
-    service.ask("GET", "/wechat/session", token, &Value::Null).await.status
 }
 
 #[tokio::test]
@@ -60,10 +50,10 @@ async fn a_backup_brings_back_what_the_page_says_and_no_more() {
     let lin = bed.log_in("lin").await.expect_login().member("user_id");
     let mei = bed.log_in("mei").await.expect_login().member("user_id");
     block(&mei, bed.redis.port());
-    let ended = bed.log_in("tao").await.expect_login().member("access_token");
-    assert_eq!(bed.service().ask("POST", "/logout", &ended, &Value::Null).await.status, 204);
+    let ended = bed.log_in("tao").await.expect_login();
+    bed.log_out(&ended, false).await;
     let (mut python, person) = (Command::new("python3"), format!("{APPID}:{}", bed.wechat.openid("lin").await));
-    python.args(["-c", &page.commands["read"], &person]).env("WXMINT_REDIS_URL", bed.redis.url());
+    python.args(["-c", &blocks(&page.text)["read"], &person]).env("WXMINT_REDIS_URL", bed.redis.url());
     let read = Ended::of(&mut python, "").stdout;
     let shown = Ended::of(&mut command_on(&bed.redis.url(), &["users", "show", &lin]), "").stdout;
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
@@ -78,21 +68,21 @@ async fn a_backup_brings_back_what_the_page_says_and_no_more() {
     let _redis = Process::spawn("the restored Redis", &mut page.command("restore", port));
     until("Redis", PATIENCE, async || page.command("append", port).output().is_ok_and(|done| done.status.success()))
         .await;
-    let restored = service(&mut bed, port).await;
-    assert_eq!(log_in(&bed, &restored, "lin").await.member("user_id"), lin);
-    log_in(&bed, &restored, "mei").await.expect_problem(403, "user_blocked");
-    assert_eq!(status_of(&restored, &ended).await, 401);
-    assert_ne!(log_in(&bed, &restored, "late").await.member("user_id"), late, "it came after the backup");
+    restore(&mut bed, port).await;
+    assert_eq!(bed.log_in("lin").await.member("user_id"), lin);
+    bed.log_in("mei").await.expect_problem(403, "user_blocked");
+    assert!(!bed.accepts(&ended).await);
+    assert_ne!(bed.log_in("late").await.member("user_id"), late, "it came after the backup");
 
     // The bindings alone: blocks and ends are gone, until somebody blocks again and replaces the keys.
     let empty = RedisServer::start(&[], "").await;
     page.run("bindings", empty.port());
-    let restored = service(&mut bed, empty.port()).await;
-    assert_eq!(log_in(&bed, &restored, "lin").await.member("user_id"), lin);
-    assert_eq!(log_in(&bed, &restored, "mei").await.expect_login().member("user_id"), mei);
+    restore(&mut bed, empty.port()).await;
+    assert_eq!(bed.log_in("lin").await.member("user_id"), lin);
+    assert_eq!(bed.log_in("mei").await.expect_login().member("user_id"), mei);
     block(&mei, empty.port());
-    log_in(&bed, &restored, "mei").await.expect_problem(403, "user_blocked");
-    assert_ne!(status_of(&restored, &ended).await, 401, "nobody knows that it was revoked");
+    bed.log_in("mei").await.expect_problem(403, "user_blocked");
+    assert!(bed.accepts(&ended).await, "nobody knows that it was revoked");
     keys(&bed.configuration.path("keys.json"), &["generate", "--replace", "--yes"]);
-    until("the keys are replaced", PATIENCE, async || status_of(&restored, &ended).await == 401).await;
+    until("the keys are replaced", PATIENCE, async || !bed.accepts(&ended).await).await;
 }

@@ -72,11 +72,13 @@ impl Case {
 
     /// `POST /login` with this body.
     fn post(content_type: &str, body: impl AsRef<[u8]>, expected: Expected) -> Self {
-        let body = body.as_ref();
-        let head = format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
-        let request = [head_of("POST", "/login", &head).as_bytes(), body].concat();
+        Self::post_to("/login", &format!("Content-Type: {content_type}\r\n"), body.as_ref(), expected)
+    }
+
+    fn post_to(path: &str, headers: &str, body: &[u8], expected: Expected) -> Self {
+        let head = head_of("POST", path, &format!("{headers}Content-Length: {}\r\n", body.len()));
         let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-        Self::new(format!("{content_type}: {shown}"), request, expected)
+        Self::new(format!("{path} {headers}{shown}"), [head.as_bytes(), body].concat(), expected)
     }
 
     /// `POST /login` with these headers and this body, JSON unless the headers say otherwise.

@@ -47,6 +47,13 @@ impl Business {
         self.bed.wechat.change_app(json!({"appid": app, "unionid": given})).await;
     }
 
+    /// The backend does not take what is beside the code: that is refused by name, before WeChat is asked.
+    async fn takes_no(&self, field: &str, more: &Value) {
+        let refused = self.log_in("lin", more).await.expect_problem(400, "invalid_request");
+        assert!(refused.member("detail").contains(&format!("`{field}`")), "{refused:?}");
+        assert_eq!(self.bed.wechat.exchanges().await, 0);
+    }
+
     fn logged(&self, message: &str) -> Vec<Value> {
         self.bed.service().events().into_iter().filter(|event| event["message"] == message).collect()
     }
@@ -72,8 +79,9 @@ fn is_users(answer: &Answer, name: &str) {
 }
 
 #[tokio::test]
-async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enough_and_costs_redis_little() {
+async fn name_and_password_beside_a_code_bind_a_person_to_a_user_and_then_the_code_is_enough_and_costs_redis_little() {
     let business = Business::start().await;
+    business.takes_no("phone_code", &json!({"phone_code": "of the button"})).await;
     is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
     for again in [json!({}), password_of("alice"), json!({})] {
         is_users(&business.log_in("lin", &again).await, "alice");
@@ -89,6 +97,14 @@ async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enoug
     fifty().await;
     let calls = business.bed.redis.calls_since(&before);
     assert!(calls.values().sum::<u64>() <= 12 * 50, "{calls:?}");
+
+    // Nobody else is bound to either.
+    business.log_in("lin", &password_of("bob")).await.expect_problem(409, "already_bound");
+    business.log_in("mei", &password_of("alice")).await.expect_problem(409, "already_bound");
+    business.log_in("lin", &wrong_password_of("bob")).await.expect_problem(403, "invalid_credentials");
+    is_users(&business.silent("lin").await, "alice");
+    business.silent("mei").await.expect_problem(403, "binding_required");
+    is_users(&business.log_in("mei", &password_of("bob")).await, "bob");
 }
 
 /// benches/README.md says so.
@@ -96,6 +112,8 @@ async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enoug
 async fn a_first_login_takes_three_round_trips_more_and_six_with_a_unionid() {
     // If replicas may confirm, a last command says that they have, and nobody waits for its answer.
     let business = Business::with(&[("WXMINT_ACCOUNTS", "auto"), ("WXMINT_REDIS_CONFIRM", "0")]).await;
+    business.takes_no("password", &password_of("alice")).await;
+    business.takes_no("phone_code", &json!({"phone_code": "of the button"})).await;
     for (given, round_trips) in [(false, 5), (true, 8)] {
         business.unionids(APPID, given).await;
         // Scripts are loaded.
@@ -107,34 +125,5 @@ async fn a_first_login_takes_three_round_trips_more_and_six_with_a_unionid() {
             }
         };
         business.bed.redis_link().expect_round_trips(10 * round_trips, ten).await;
-    }
-}
-
-#[tokio::test]
-async fn a_bound_person_is_nobody_elses_and_a_user_with_a_person_takes_no_other() {
-    let business = Business::start().await;
-    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
-    business.log_in("lin", &password_of("bob")).await.expect_problem(409, "already_bound");
-    business.log_in("mei", &password_of("alice")).await.expect_problem(409, "already_bound");
-    business.log_in("lin", &wrong_password_of("bob")).await.expect_problem(403, "invalid_credentials");
-
-    is_users(&business.silent("lin").await, "alice");
-    business.silent("mei").await.expect_problem(403, "binding_required");
-    is_users(&business.log_in("mei", &password_of("bob")).await, "bob");
-}
-
-#[tokio::test]
-async fn what_the_backend_does_not_take_is_refused_by_name_before_wechat_is_asked() {
-    let phone = json!({"phone_code": "a-code-of-the-button"});
-    for (environment, refused) in [
-        (&[("WXMINT_ACCOUNTS", "auto")][..], vec![(password_of("alice"), "password"), (phone.clone(), "phone_code")]),
-        (&[], vec![(phone, "phone_code")]),
-    ] {
-        let business = Business::with(environment).await;
-        for (more, field) in refused {
-            let refused = business.log_in("lin", &more).await.expect_problem(400, "invalid_request");
-            assert!(refused.member("detail").contains(&format!("`{field}`")), "{refused:?}");
-        }
-        assert_eq!(business.bed.wechat.exchanges().await, 0);
     }
 }

@@ -1,7 +1,7 @@
 //! `wxmint bindings`: from one Redis to another, from another system, and what is in the way.
 
 use crate::support::prelude::*;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 
 const OTHER_APP: &str = "wxanother";
 
@@ -34,22 +34,14 @@ impl Folder {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn name(&self, name: &str) -> String {
-        self.path(name).to_string_lossy().into_owned()
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_string_lossy().into_owned()
     }
 
     fn write(&self, name: &str, content: &str) -> String {
         fs::write(self.path(name), content).expect("written");
-        self.name(name)
+        self.path(name)
     }
-}
-
-async fn empty_redis() -> RedisServer {
-    RedisServer::start(&[], "").await
 }
 
 /// `count` people of another system, with a user each; every third has a unionid.
@@ -77,7 +69,7 @@ fn fill(redis: &RedisServer, count: u32) {
 }
 
 /// How many people an export says that it has, and its lines in order.
-fn sum(path: &Path) -> (u64, Vec<String>) {
+fn sum(path: &str) -> (u64, Vec<String>) {
     let text = fs::read_to_string(path).expect("an export");
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
     let trailer: Value = serde_json::from_str(lines.last().expect("a last line")).expect("JSON");
@@ -88,13 +80,13 @@ fn sum(path: &Path) -> (u64, Vec<String>) {
 /// The sum of what a Redis holds now.
 fn sum_of(redis: &RedisServer) -> (u64, Vec<String>) {
     let folder = Folder::new();
-    done(redis, &["export", "--out", &folder.name("now.ndjson")]);
+    done(redis, &["export", "--out", &folder.path("now.ndjson")]);
     sum(&folder.path("now.ndjson"))
 }
 
 #[tokio::test]
 async fn bindings_move_to_another_redis_and_logins_find_their_users() {
-    let (folder, other) = (Folder::new(), empty_redis().await);
+    let (folder, other) = (Folder::new(), RedisServer::start(&[], "").await);
     let secret = "secret-of-the-payment-service-0001";
     let mut bed = TestBed::builder().operators(&format!("payment {secret} read,operate,wechat\n")).start().await;
     let table = folder.write("table.ndjson", &table(496));
@@ -110,15 +102,13 @@ async fn bindings_move_to_another_redis_and_logins_find_their_users() {
     let gone = bed.log_in("gone").await.expect_login();
     assert_eq!(bed.service().unbind(&gone.member("access_token")).await.status, 204);
 
-    let file = folder.name("bindings.ndjson");
+    let file = folder.path("bindings.ndjson");
     let told = done(&bed.redis, &["export", "--out", &file]);
-    let exported = sum(&folder.path("bindings.ndjson"));
+    let exported = sum(&file);
     assert!(exported.0 == 500 && told.contains("exported 500 people"), "{told}");
-    let mode = fs::metadata(&file).expect("there").permissions().mode() & 0o777;
-    assert_eq!(mode, 0o600, "openids are personal");
-    assert!(!folder.path("bindings.ndjson.part").exists());
-    let imported = done(&other, &["import", &file]);
-    assert!(imported.contains("imported 500 people; 0 were unchanged; 0 were refused"), "{imported}");
+    assert_eq!(fs::metadata(&file).expect("there").mode() & 0o777, 0o600, "openids are personal");
+    assert!(!Path::new(&folder.path("bindings.ndjson.part")).exists());
+    run(&other, &["import", &file]).expect_end(0, &["imported 500 people; 0 were unchanged; 0 were refused"]);
     assert_eq!(sum_of(&other), exported);
 
     bed.configuration.set("WXMINT_REDIS_URL", &other.url());
@@ -130,18 +120,15 @@ async fn bindings_move_to_another_redis_and_logins_find_their_users() {
     }
     assert_eq!(look_up(&moved).await, known, "also since when");
     let again = moved.login(&bed.mint_code("gone").await).await.expect_login();
-    assert_ne!(
-        again.member("user_id"),
-        gone.member("user_id"),
-        "who has dissolved a binding is not bound again unasked"
-    );
+    let users = [&again, &gone].map(|login| login.member("user_id"));
+    assert_ne!(users[0], users[1], "who has dissolved a binding is not bound again unasked");
 }
 
 #[tokio::test]
 async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
+    let (redis, folder) = (RedisServer::start(&[], "").await, Folder::new());
     fill(&redis, 3);
-    done(&redis, &["export", "--out", &folder.name("good.ndjson")]);
+    done(&redis, &["export", "--out", &folder.path("good.ndjson")]);
     redis.command::<()>(&["FLUSHALL"]);
     let good = fs::read_to_string(folder.path("good.ndjson")).expect("an export");
     let lines: Vec<&str> = good.lines().collect();
@@ -159,29 +146,32 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
         assert_refused(&redis, &["import", &file], 64, sentence);
         assert_eq!(redis.command::<u64>(&["DBSIZE"]), 0, "{sentence}");
     }
-    assert_refused(&redis, &["import", &folder.name("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: remove");
-    assert_refused(&redis, &["import", &folder.name("none.ndjson")], 64, "No such file");
+    assert_refused(&redis, &["import", &folder.path("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: remove");
+    assert_refused(&redis, &["import", &folder.path("none.ndjson")], 64, "No such file");
     done(&redis, &["import", &folder.write("marked.ndjson", &format!("\u{feff}{good}"))]);
     assert_eq!(sum_of(&redis), sum(&folder.path("good.ndjson")), "a byte order mark is read");
+
+    let precious = folder.write("out.ndjson", "precious");
+    assert_refused(&redis, &["export", "--out", &precious], 64, "out.ndjson exists already and is not overwritten");
+    assert_eq!(fs::read_to_string(precious).expect("there"), "precious");
+    assert_refused(&redis, &["export", "--out", &folder.path("good.ndjson")], 64, "good.ndjson exists already");
+    assert_refused(&redis, &["export", "--out", &folder.path("none/out.ndjson")], 1, "No such file");
 }
 
 #[tokio::test]
-async fn whoever_is_bound_stays_bound_and_is_listed() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
+async fn whoever_is_bound_stays_bound_and_a_user_has_as_many_people_as_the_setting_or_a_number_says() {
+    let (redis, folder) = (RedisServer::start(&[], "").await, Folder::new());
     done(&redis, &["import", &folder.write("first.ndjson", &table(3)), "--no-trailer"]);
     let second = table(4).replace("user-1", "another-user");
     let told = run(&redis, &["import", &folder.write("second.ndjson", &second), "--no-trailer"]);
     let told = told.expect_end(1, &["imported 1 people; 2 were unchanged; 1 were refused"]);
     assert_eq!(told.stdout, "line 2: the person is bound to another user\n");
-    let again = done(&redis, &["import", &folder.name("first.ndjson"), "--no-trailer"]);
+    let again = done(&redis, &["import", &folder.path("first.ndjson"), "--no-trailer"]);
     assert!(again.contains("imported 0 people; 3 were unchanged"), "{again}");
     let bound_to = |openid: &str| redis.command::<String>(&["HGET", &redis_keys::binding(APPID, openid), "u"]);
     assert_eq!((bound_to("o1"), bound_to("o3")), ("user-1".into(), "user-3".into()));
-}
 
-#[tokio::test]
-async fn a_user_may_have_as_many_people_as_the_setting_says_unless_a_number_is_given() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
+    redis.command::<()>(&["FLUSHALL"]);
     let line = |number| format!("{}\n", json!({"appid": APPID, "openid": format!("o{number}"), "user_id": "one"}));
     let table = folder.write("table.ndjson", &(0..3).map(line).collect::<String>());
     let full = ": the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows\n";
@@ -195,14 +185,11 @@ async fn a_user_may_have_as_many_people_as_the_setting_says_unless_a_number_is_g
 
 #[tokio::test]
 async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
-    let (redis, other, folder) = (empty_redis().await, empty_redis().await, Folder::new());
+    let (redis, other, folder) = (RedisServer::start(&[], "").await, RedisServer::start(&[], "").await, Folder::new());
     done(&redis, &["import", &folder.write("one.ndjson", &line(APPID, "first")), "--no-trailer"]);
     assert_eq!(done(&redis, &["conflicts"]), "no conflicts\n");
-    let told = done(&redis, &["import", &folder.write("two.ndjson", &line(OTHER_APP, "second")), "--no-trailer"]);
-    assert!(
-        told.contains("imported 1 people") && told.contains("the unionids of 1 people belong to other users"),
-        "{told}"
-    );
+    run(&redis, &["import", &folder.write("two.ndjson", &line(OTHER_APP, "second")), "--no-trailer"])
+        .expect_end(0, &["imported 1 people", "the unionids of 1 people belong to other users"]);
     let listed = run(&redis, &["conflicts", "--json"]).stdout;
     let expected = json!({"appid": OTHER_APP, "openid": "o1", "user_id": "second", "unionid": "n1",
         "unionid_stands_for": "first"});
@@ -213,7 +200,7 @@ async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     assert!(table.starts_with(&format!("{head}\n{row}\n")) && table.contains("merge the users"), "{table}");
 
     // The other way round in the file, and yet the unionid stands for the same user.
-    done(&redis, &["export", "--out", &folder.name("both.ndjson")]);
+    done(&redis, &["export", "--out", &folder.path("both.ndjson")]);
     let both = fs::read_to_string(folder.path("both.ndjson")).expect("an export");
     let mut lines: Vec<&str> = both.lines().collect();
     lines.sort_by_key(|line| (line.starts_with(r#"{"wxmint"#), !line.contains("second")));
@@ -234,34 +221,23 @@ async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     assert_eq!(redis.command::<String>(&["HGET", &binding, "u"]), "first");
 }
 
-#[tokio::test]
-async fn an_export_never_overwrites_a_file() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
-    let precious = folder.write("out.ndjson", "precious");
-    assert_refused(&redis, &["export", "--out", &precious], 64, "out.ndjson exists already and is not overwritten");
-    let finished = folder.name("finished.ndjson");
-    done(&redis, &["export", "--out", &finished]);
-    assert_refused(&redis, &["export", "--out", &finished], 64, "finished.ndjson exists already");
-    assert_eq!(fs::read_to_string(precious).expect("there"), "precious");
-    assert_refused(&redis, &["export", "--out", &folder.name("none/out.ndjson")], 1, "No such file");
-}
-
 /// An export to `out.ndjson` that has written some lines, and waits for an answer of Redis behind the link.
 async fn halted_export(redis: &RedisServer, folder: &Folder) -> (Process, Breakable) {
     fill(redis, 20_000);
     let link = Breakable::before(([127, 0, 0, 1], redis.port()).into()).await;
-    let mut command = command(redis, &["export", "--out", &folder.name("out.ndjson")]);
+    let mut command = command(redis, &["export", "--out", &folder.path("out.ndjson")]);
     let export = Process::spawn("export", command.env("WXMINT_REDIS_URL", redis.url_through(link.port())));
     let half = folder.path("out.ndjson.part");
-    eventually("a page", PATIENCE, async || fs::metadata(&half).is_ok_and(|half| half.len() > 0).then_some(())).await;
+    until("a page", PATIENCE, async || fs::metadata(&half).is_ok_and(|half| half.len() > 0)).await;
     link.withhold_from(1);
-    eventually("no answer", PATIENCE, async || link.is_withholding().then_some(())).await;
+    until("no answer", PATIENCE, async || link.is_withholding()).await;
     (export, link)
 }
 
 #[tokio::test]
 async fn half_an_export_has_not_the_name_of_a_whole_one_and_running_it_again_makes_it_whole() {
-    let (redis, another, folder) = (empty_redis().await, empty_redis().await, Folder::new());
+    let (redis, another, folder) =
+        (RedisServer::start(&[], "").await, RedisServer::start(&[], "").await, Folder::new());
     let (mut export, link) = halted_export(&redis, &folder).await;
     link.lead_to(([127, 0, 0, 1], another.port()).into());
     link.hang_up().await;
@@ -273,24 +249,24 @@ async fn half_an_export_has_not_the_name_of_a_whole_one_and_running_it_again_mak
 
     let (mut export, _link) = halted_export(&redis, &folder).await;
     export.signal(Signal::STOP);
-    let out = folder.name("out.ndjson");
+    let (out, half) = (folder.path("out.ndjson"), folder.path("out.ndjson.part"));
     assert_refused(&redis, &["export", "--out", &out], 64, "out.ndjson is being written by another export");
     export.kill();
-    assert!(!folder.path("out.ndjson").exists());
-    assert!(fs::metadata(folder.path("out.ndjson.part")).expect("half an export").len() > 0);
+    assert!(!Path::new(&out).exists());
+    assert!(fs::metadata(&half).expect("half an export").len() > 0);
     done(&redis, &["export", "--out", &out]);
-    assert_eq!(sum(&folder.path("out.ndjson")), sum_of(&redis));
+    assert_eq!(sum(&out), sum_of(&redis));
     assert_eq!(sum_of(&redis).0, 20_000);
-    assert!(!folder.path("out.ndjson.part").exists());
+    assert!(!Path::new(&half).exists());
 }
 
 #[tokio::test]
 async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
-    fill(&redis, 3000);
-    done(&redis, &["export", "--out", &folder.name("in.ndjson")]);
+    let (redis, folder) = (RedisServer::start(&[], "").await, Folder::new());
+    fill(&redis, 1000);
+    let (link, table) = (Breakable::before(([127, 0, 0, 1], redis.port()).into()).await, folder.path("in.ndjson"));
+    done(&redis, &["export", "--out", &table]);
     redis.command::<()>(&["FLUSHALL"]);
-    let (link, table) = (Breakable::before(([127, 0, 0, 1], redis.port()).into()).await, folder.name("in.ndjson"));
     for answered in [Some(4), Some(8), Some(12), None] {
         link.withhold_from(answered.unwrap_or(0));
         let mut command = command(&redis, &["import", &table]);
@@ -300,21 +276,22 @@ async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
             assert!(status.success(), "{:?}", import.stderr());
             break;
         }
-        eventually("some bindings", PATIENCE, async || link.is_withholding().then_some(())).await;
+        until("some bindings", PATIENCE, async || link.is_withholding()).await;
         import.kill();
         link.restore().await;
     }
-    assert_eq!(sum_of(&redis), sum(&folder.path("in.ndjson")));
+    assert_eq!(sum_of(&redis), sum(&table));
 }
 
 #[tokio::test]
 async fn the_rights_that_the_pages_name_are_enough_and_the_further_ones_are_used() {
-    let (redis, folder) = (empty_redis().await, Folder::new());
+    let (redis, folder) = (RedisServer::start(&[], "").await, Folder::new());
     let page = fs::read_to_string(repository("docs/user-ids.md")).expect("a page");
     let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
     let url = url_of_documented_user(&redis, "hunter2", "");
-    let as_wxmint = |words: &[&str]| command(&redis, words).env("WXMINT_REDIS_URL", &url).output().expect("it runs");
-    let allowed = |words: &[&str]| assert!(as_wxmint(words).status.success(), "{words:?}: {}", said(&as_wxmint(words)));
+    let allowed = |words: &[&str]| {
+        Ended::of(command(&redis, words).env("WXMINT_REDIS_URL", &url), "").expect_success();
+    };
 
     let two_users = line(APPID, "one") + &line(OTHER_APP, "two");
     let dissolved = json!({"appid": APPID, "openid": "o2", "dissolved": true}).to_string();

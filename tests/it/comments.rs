@@ -49,9 +49,6 @@ fn a_comment_without_a_subject_or_over_its_columns_is_found() {
     let long = format!("// A line of {}", "x".repeat(COLUMNS));
     let text = format!("/// Of a back end.\nsecret\n// The one\n// Of a page.\n\n// Office\n{long}\n//! What it is.\n");
     let [first, columns] = [faults(&text, &["//!", "///", "//"]), faults("-- Who asks\n", &["--"])];
-    assert_eq!(
-        first,
-        ["line 1: begins with Of, and has no subject", "line 7: more than 120 columns"].map(String::from)
-    );
-    assert_eq!(columns, ["line 1: begins with Who, and has no subject".to_owned()]);
+    assert_eq!(first, ["line 1: begins with Of, and has no subject", "line 7: more than 120 columns"]);
+    assert_eq!(columns, ["line 1: begins with Who, and has no subject"]);
 }

@@ -19,7 +19,6 @@ const CLIENTS: usize = 15;
 
 const STALLED: &str = "Transfer-Encoding: chunked\r\n";
 const STALLED_JSON: &str = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
-const STALLED_TEXT: &str = "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n";
 const JSON: &str = "Content-Type: application/json\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +33,7 @@ async fn a_body_that_never_ends_does_not_hold_its_connection_on_any_listener() {
 
     let requests = [
         (public, "POST /nothing", STALLED, 404),
-        (public, "POST /login", STALLED_TEXT, 415),
+        (public, "POST /login", "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n", 415),
         (public, "POST /login", STALLED_JSON, 408),
         (public, "POST /logout", STALLED_JSON, 401),
         (public, "GET /.well-known/jwks.json", STALLED, 200),
@@ -75,8 +74,10 @@ async fn a_client_that_sends_its_bodies_whole_keeps_its_connection_whatever_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_all_places_are_taken_newcomers_are_served_and_answers_close_their_connections() {
-    let (bed, bound) = bounded().await;
+async fn while_all_places_are_taken_newcomers_are_served_and_no_request_that_is_being_worked_on_is_given_up_for_one() {
+    // Two for each thread, of which there are as many as cores.
+    let bound = 2 * thread::available_parallelism().expect("Linux").get();
+    let bed = TestBed::builder().env("WXMINT_MAX_CONNECTIONS", &bound.to_string()).start().await;
     let sidecar = SidecarSettings::new("http://127.0.0.1:1/jwks").with("WXMINT_MAX_CONNECTIONS", &bound.to_string());
     let sidecar = sidecar.start().await;
     for listener in [bed.service().public, sidecar.public] {
@@ -87,14 +88,10 @@ async fn while_all_places_are_taken_newcomers_are_served_and_answers_close_their
             assert!(number > bound || answer.contains("connection: close") == (number == bound), "{number}: {answer}");
             connected.push(connection);
         }
-        let open = |all: &[TcpStream]| all.iter().filter(|connection| !is_closed(connection)).count();
-        until("no more than the bound are open", PATIENCE, async || open(&connected) <= bound).await;
+        let open = || connected.iter().filter(|connection| is_open(connection)).count();
+        until("no more than the bound are open", PATIENCE, async || open() <= bound).await;
     }
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_is_being_worked_on_is_not_given_up_for_a_newcomer() {
-    let (bed, bound) = bounded().await;
     let codes = bed.wechat.mint_codes(json!({"person": "lin", "count": bound})).await;
     bed.faults(json!([{"kind": "latency", "ms": 2000}])).await;
     let listener = bed.service().public;
@@ -179,12 +176,6 @@ async fn ask(connection: &mut TcpStream, line: &str) -> String {
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
-fn is_closed(connection: &TcpStream) -> bool {
-    !matches!(connection.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
-}
-
-/// A service that takes two connections for each of its threads, of which there are as many as cores.
-async fn bounded() -> (TestBed, usize) {
-    let bound = 2 * thread::available_parallelism().expect("Linux").get();
-    (TestBed::builder().env("WXMINT_MAX_CONNECTIONS", &bound.to_string()).start().await, bound)
+fn is_open(connection: &TcpStream) -> bool {
+    matches!(connection.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }

@@ -45,10 +45,6 @@ fn wrong_files(right: &Value, folder: &Path) -> [Value; 2] {
     [other, expired]
 }
 
-async fn sidecars(bed: &TestBed) -> [Sidecar; 2] {
-    [bed.sidecar().ready().await, bed.sidecar().with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await]
-}
-
 /// The ids of the keys that the feed calls ended.
 async fn ended(bed: &TestBed) -> Vec<String> {
     let page = decoded(&bed.service().get("/revocations").await.body).1;
@@ -101,7 +97,8 @@ async fn readyz(service: &Service, status: u16, words: &str) -> String {
 #[tokio::test]
 async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
     let bed = TestBed::start().await;
-    let (path, sidecars) = (key_file(&bed), sidecars(&bed).await);
+    let path = key_file(&bed);
+    let sidecars = [bed.sidecar().ready().await, bed.sidecar().with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await];
     let [lin, mei] = [bed.log_in("lin").await.expect_login(), bed.log_in("mei").await.expect_login()];
     let [lin_token, mei_token] = [&lin, &mei].map(|login| login.member("access_token"));
     let (right, kid) = (read(&path), kid_of(&lin_token));
@@ -195,24 +192,20 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
     assert!(keys(&path, &["list"]).contains(&format!("{kid}  ended")));
 }
 
-/// Otherwise the replica would go on signing what everybody refuses.
 #[tokio::test]
-async fn a_file_that_lacks_a_key_is_in_use_if_the_feed_calls_that_key_ended() {
+async fn a_file_may_lack_a_key_that_the_feed_calls_ended_and_a_published_one_warns_and_keeps_a_start_from_ready() {
     let mut bed = TestBed::start().await;
     let (path, kid) = (key_file(&bed), signs(&bed).await);
-    let _replica = replica_without(&mut bed, &kid).await;
+    let replica = replica_without(&mut bed, &kid).await;
     readyz(bed.service(), 503, &kid).await;
+    // Otherwise the process would go on signing what everybody refuses.
     let mut without = read(&bed.configuration.path("other.json"));
     without.as_object_mut().expect("a set").remove("ended");
     replace(&path, &without.to_string());
     readyz(bed.service(), 200, "ok").await;
     assert_eq!((bed.service().reasons("ERROR").len(), signs(&bed).await), (1, kids_of(&without).remove(0)));
-}
+    drop(replica);
 
-#[tokio::test]
-async fn a_published_key_that_is_ended_is_a_warning_but_keeps_a_process_that_starts_from_being_ready() {
-    let mut bed = TestBed::start().await;
-    let path = key_file(&bed);
     after_the_next_reload(&bed, || drop(keys(&path, &["rotate", "--now"]))).await;
     let [signing, published] = jwks_kids(&bed).await.try_into().expect("two keys");
     let _replica = replica_without(&mut bed, &published).await;

@@ -1,7 +1,6 @@
 //! `.env` in the working directory: what it sets, what wins over it, and what is said of a bad one.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{lchown, symlink};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::geteuid;
@@ -11,13 +10,8 @@ use crate::support::prelude::*;
 
 /// A configuration whose settings are in `.env`, and the command in its folder.
 fn in_file(configuration: &Configuration, further: &str, words: &[&str]) -> Command {
-    let mut command = configuration.command_of(words);
-    let pairs =
-        command.get_envs().filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value?.to_str()?.to_owned())));
-    let lines: String = pairs.map(|(name, value)| format!("{name}='{value}'\n")).collect();
-    write_private(&configuration.path(".env"), &format!("{lines}{further}"));
-    command.env_clear().current_dir(configuration.path(""));
-    command
+    write_private(&configuration.path(".env"), &(configuration.lines() + further));
+    of(&configuration.path(""), words)
 }
 
 fn of(folder: &Path, words: &[&str]) -> Command {
@@ -49,7 +43,7 @@ async fn the_environment_wins_over_the_file_and_an_empty_variable_too() {
     assert_eq!(warnings(&mut command).await, ["WXMINT_ISUER: unknown variable; did you mean WXMINT_ISSUER?"]);
     // The level of the log is the file's.
     let mut service = Process::spawn("wxmint serve", command.env_remove("RUST_LOG").env("WXMINT_TOKEN_TTL", "never"));
-    service.end(crate::support::PATIENCE).await;
+    service.end(PATIENCE).await;
     let mut sidecar = of(&configuration.path(""), &["sidecar"]);
     let sidecar = said(&sidecar.output().expect("wxmint runs"));
     assert!(sidecar.contains("WXMINT_JWKS_URL is not set") && !sidecar.contains("WXMINT_ISSUER is"), "{sidecar}");
@@ -62,10 +56,8 @@ async fn one_mini_program_of_the_environment_replaces_the_folder_of_the_file_and
     let folder = apps_folder(&[(OTHER_APPID, OTHER_SECRET)]);
     let folder = folder.path().to_str().expect("UTF-8");
     let apps = async |command: &mut Command| {
-        let mut service = Process::spawn("wxmint serve", command);
-        service.listens(["public"]).await;
-        let events = service.events();
-        let listening = events.iter().find(|event| event["message"] == "listening").expect("listening");
+        let service = Process::spawn("wxmint serve", command);
+        let listening: Value = serde_json::from_str(&service.says("\"listening\"").await).expect("JSON");
         listening["apps"].as_str().expect("names").to_owned()
     };
     let mut command = in_file(&configuration, "", &["serve"]);
@@ -109,14 +101,8 @@ fn every_command_that_reads_settings_reads_the_file() {
 async fn a_file_that_cannot_be_used_is_told_with_the_line_and_without_a_value() {
     type Make = fn(&Path);
     let makes: [(Make, &str); 4] = [
-        (
-            |path| fs::write(path, "A=b\nWXMINT_KEYS=hunter2 hunter3\n").expect("written"),
-            ".env, line 2: is not NAME=value",
-        ),
-        (
-            |path| fs::write(path, "#".repeat(300_000)).expect("written"),
-            ".env is not a regular file of at most 256 KiB",
-        ),
+        (|path| write_private(path, "A=b\nWXMINT_KEYS=hunter2 hunter3\n"), ".env, line 2: is not NAME=value"),
+        (|path| write_private(path, &"#".repeat(300_000)), ".env is not a regular file of at most 256 KiB"),
         (|path| mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).expect("a pipe"), ".env is not a regular file"),
         (|path| symlink("nowhere", path).expect("a link"), ".env No such file"),
     ];
@@ -137,13 +123,12 @@ async fn a_file_that_cannot_be_used_is_told_with_the_line_and_without_a_value() 
 
 #[tokio::test]
 async fn a_file_that_others_can_read_or_change_is_warned_about_where_it_matters() {
-    for (mode, has_secret, is_warned) in
-        [(0o644, true, true), (0o644, false, false), (0o620, false, true), (0o600, true, false)]
-    {
+    let modes = [(0o644, true, true), (0o644, false, false), (0o620, false, true), (0o600, true, false)];
+    for (mode, has_secret, is_warned) in modes {
         let configuration = Configuration::new("ES256");
         let file = configuration.path(".env");
         fs::write(&file, if has_secret { "WXMINT_APP_SECRET=x\n" } else { "A=b\n" }).expect("written");
-        fs::set_permissions(&file, Permissions::from_mode(mode)).expect("our file");
+        set_mode(&file, mode);
         let sentence = format!("others can read or change .env (mode {mode:04o}); chmod 600 it");
         let warnings = warnings(configuration.command().current_dir(configuration.path(""))).await;
         assert_eq!(warnings.len(), usize::from(is_warned), "{mode:o} {has_secret}: {warnings:?}");
@@ -188,7 +173,7 @@ async fn a_file_or_link_of_another_user_is_not_used() {
 async fn a_file_that_wxmint_may_not_read_is_passed_over_with_a_warning() {
     let configuration = Configuration::new("ES256");
     write_private(&configuration.path(".env"), "WXMINT_TOKEN_TTL=soon\n");
-    fs::set_permissions(configuration.path(".env"), Permissions::from_mode(0o000)).expect("our file");
+    set_mode(configuration.path(".env"), 0o000);
     let mut command = without_rights(&configuration.command());
     command.current_dir(configuration.path(""));
     let sentence =

@@ -15,10 +15,6 @@ const OTHER: &str = "others-0123456789abcdef0123456789abcdef";
 const OPERATOR: &str = "operator-0123456789abcdef0123456789ab";
 const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
-async fn bed() -> TestBed {
-    receivers().start().await
-}
-
 fn receivers() -> Builder {
     TestBed::builder()
         .operators(&format!("sso {SECRET} events\nother {OTHER} events\nboss {OPERATOR} read,operate,wechat\n"))
@@ -69,7 +65,7 @@ fn ids(events: &BTreeMap<String, Value>) -> Vec<&String> {
 
 #[tokio::test]
 async fn a_receiver_gets_each_revocation_until_it_acknowledges_it() {
-    let bed = bed().await;
+    let bed = receivers().start().await;
     assert!(events(&bed, SECRET, json!({})).await.0.is_empty());
     let [one, other] = [bed.log_in("lin").await, bed.log_in("lin").await];
     bed.log_out(&one, false).await;
@@ -139,7 +135,7 @@ async fn what_is_acknowledged_out_of_order_is_sent_again_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn events_are_for_receivers_alone_and_are_no_access_tokens() {
-    let bed = bed().await;
+    let bed = receivers().start().await;
     let login = bed.log_in("lin").await;
     let strangers = [poll_at(&bed, 0, OPERATOR, json!({})).await, poll_at(&bed, 0, "guess", json!({})).await];
     let told = strangers.map(|answer| answer.expect_problem(401, "invalid_token").json()["detail"].clone());
@@ -153,9 +149,8 @@ async fn events_are_for_receivers_alone_and_are_no_access_tokens() {
     poll_at(&bed, 0, &login.member("access_token"), json!({})).await.expect_problem(401, "invalid_token");
     let nobody = bed.http.send(bed.http.0.post(bed.service().url("/ssf/poll")).json(&json!({}))).await;
     nobody.expect_problem(401, "invalid_token");
-    for wrong in
-        [json!([]), json!({"maxEvents": -1}), json!({"ack": "x"}), json!({"ack": [1]}), json!({"setErrs": {"x": 1}})]
-    {
+    let acks = [json!({"ack": "x"}), json!({"ack": [1]}), json!({"setErrs": {"x": 1}})];
+    for wrong in acks.into_iter().chain([json!([]), json!({"maxEvents": -1})]) {
         poll_at(&bed, 0, SECRET, wrong).await.expect_problem(400, "invalid_request");
     }
     let long = json!({"ack": ["x".repeat(128 << 10)]});
@@ -172,7 +167,7 @@ async fn events_are_for_receivers_alone_and_are_no_access_tokens() {
 
 #[tokio::test]
 async fn a_poll_waits_for_an_event_and_few_of_a_receiver_do_at_once_and_are_answered_before_the_service_stops() {
-    let mut bed = bed().await;
+    let mut bed = receivers().start().await;
     let login = bed.log_in("lin").await;
     let waiting = poll_at(&bed, 0, SECRET, json!({}));
     let ((), answer) = tokio::join!(async { bed.log_out(&login, true).await }, waiting);
@@ -195,8 +190,9 @@ async fn a_poll_waits_for_an_event_and_few_of_a_receiver_do_at_once_and_are_answ
 }
 
 #[tokio::test]
-async fn a_receiver_finds_its_stream_and_without_operators_there_is_none() {
-    let bed = bed().await;
+async fn a_stream_has_no_keys_nor_what_this_version_cannot_read_a_lost_place_costs_no_event_and_who_has_none_finds_none()
+ {
+    let bed = receivers().start().await;
     let issuer = bed.configuration.value("WXMINT_ISSUER").to_owned();
     let metadata = bed.http.get(&bed.service().url("/.well-known/ssf-configuration")).await.json();
     assert_eq!((&metadata["issuer"], &metadata["spec_version"]), (&json!(issuer), &json!("1_0")));
@@ -210,16 +206,6 @@ async fn a_receiver_finds_its_stream_and_without_operators_there_is_none() {
     create(SECRET).await.expect_problem(409, "invalid_request");
     create("guess").await.expect_problem(401, "invalid_token");
 
-    let without = TestBed::start().await;
-    for path in ["/.well-known/ssf-configuration", "/ssf/stream", "/ssf/poll"] {
-        assert_eq!(without.http.get(&without.service().url(path)).await.status, 404, "{path}");
-    }
-}
-
-/// Answers that are not read have the same room as the pages of the feed.
-#[tokio::test]
-async fn keys_and_what_this_version_cannot_read_are_no_events_and_a_place_that_is_lost_costs_none() {
-    let bed = bed().await;
     let texts = |texts: &[&str]| fill(&bed, texts.iter().map(|text| text.to_string()));
     let one = json!({"maxEvents": 1});
     texts(&["kid k-1", "new 1 x", "new 2 x", "kid k-2", "sub 1 lin", "kid k-3"]);
@@ -232,4 +218,9 @@ async fn keys_and_what_this_version_cannot_read_are_no_events_and_a_place_that_i
     texts(&["sub 2 mei"]);
     let (next, _) = events(&bed, SECRET, one).await;
     assert_eq!(next.values().next().expect("an event")["sub_id"]["sub"], "mei");
+
+    let without = TestBed::start().await;
+    for path in ["/.well-known/ssf-configuration", "/ssf/stream", "/ssf/poll"] {
+        assert_eq!(without.http.get(&without.service().url(path)).await.status, 404, "{path}");
+    }
 }

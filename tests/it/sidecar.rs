@@ -17,22 +17,9 @@ mod signer;
 mod starting;
 
 use self::signer::Signer;
-use crate::support::{Answering, Received, Sidecar, SidecarSettings, TestBed};
+use crate::support::Received;
 
-const JWKS: &str = "/.well-known/jwks.json";
 const LONG: u64 = 600;
-
-/// A sidecar that verifies the tokens of one key.
-async fn sidecar_of(signer: &Signer) -> (Answering, Sidecar) {
-    let issuer = Answering::of(&signer.set(), LONG);
-    let sidecar = SidecarSettings::new(&issuer.url("/jwks")).ready().await;
-    (issuer, sidecar)
-}
-
-/// Before the tokens of a service.
-fn settings_of(bed: &TestBed) -> SidecarSettings {
-    SidecarSettings::new(&bed.service().url(JWKS))
-}
 
 const IDENTITY: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
 
@@ -49,9 +36,15 @@ fn values<'a>(received: &'a str, name: &str) -> Vec<&'a str> {
 /// A 200, and whom it names; each header once.
 #[track_caller]
 fn named(what: &str, received: &Received) -> [String; 3] {
+    told(what, received, IDENTITY)
+}
+
+/// A 200, and what it says in these headers; each of them once.
+#[track_caller]
+fn told<const N: usize>(what: &str, received: &Received, names: [&str; N]) -> [String; N] {
     let text = received.text();
     assert_eq!(received.status(), Some(200), "{what}: {text}");
-    IDENTITY.map(|name| match values(&text, name)[..] {
+    names.map(|name| match values(&text, name)[..] {
         [value] => value.to_owned(),
         _ => panic!("{what}: {name} is not there once: {text}"),
     })

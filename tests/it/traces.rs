@@ -5,6 +5,7 @@ use reqwest::RequestBuilder;
 
 use crate::support::prelude::*;
 use crate::support::secrets::Place;
+use crate::whole_life::alice;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 /// The mini program's own span.
@@ -25,13 +26,9 @@ fn with_trace(request: RequestBuilder) -> RequestBuilder {
     request.header("traceparent", traceparent()).header("tracestate", "stranger=hunter2")
 }
 
-async fn log_in(bed: &TestBed, mut members: serde_json::Value) -> Answer {
+async fn log_in(bed: &TestBed, mut members: Value) -> Answer {
     members["code"] = bed.mint_code("lin").await.into();
     bed.http.send(with_trace(bed.http.0.post(bed.service().url("/login"))).json(&members)).await
-}
-
-fn alice() -> serde_json::Value {
-    json!({"username": "alice", "password": "wonderland"})
 }
 
 /// The request that wxmint sends to WeChat for a login, in whose place somebody else listens from here on.
@@ -113,12 +110,10 @@ async fn without_a_collector_the_trace_id_is_logged_and_handed_on_and_nothing_is
         let id = bed.http.send(request).await.header("x-request-id").to_owned();
         assert_eq!(line(id).await.get("trace_id"), None, "{malformed}");
     }
-    assert!(!threads(&bed).iter().any(|name| name.starts_with("OpenTelemetry")), "{:?}", threads(&bed));
-}
-
-fn threads(bed: &TestBed) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", bed.service().id())).expect("Linux");
-    tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok()).collect()
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    let threads: Vec<_> = tasks.map(|task| name(task.expect("a thread"))).collect();
+    assert!(!threads.iter().any(|name| name.starts_with("OpenTelemetry")), "{threads:?}");
 }
 
 /// crates/telemetry/src/traces/sending.rs holds how many in any second.

@@ -1,7 +1,6 @@
 //! Session keys at work, from outside: what a mini program sends to be opened, checked, reset and forgotten, at two
 //! replicas. The tests seal as WeChat does on the phone, and so can also seal what WeChat never would.
 
-mod failures;
 mod hanging_up;
 mod kinds;
 mod logout;
@@ -53,21 +52,12 @@ impl Replicas {
         Self(TestBed::builder().services(2).start().await)
     }
 
-    async fn of_two_apps() -> Self {
-        Self(TestBed::builder().services(2).two_apps().start().await)
+    async fn log_in(&self, person: &str) -> Session {
+        self.log_in_in(APPID, person).await
     }
 
     async fn log_in_in(&self, app: &str, person: &str) -> Session {
-        self.session(app, person, &self.0.log_in_at(app, person, json!({})).await).await
-    }
-
-    async fn log_in(&self, person: &str) -> Session {
-        self.session(APPID, person, &self.0.log_in(person).await).await
-    }
-
-    /// The session of a login of `person` in an app.
-    async fn session(&self, app: &str, person: &str, login: &Answer) -> Session {
-        let login = login.clone().expect_login();
+        let login = self.0.log_in_at(app, person, json!({})).await.expect_login();
         let account = self.0.wechat.account_in(app, person).await;
         let known = |name: &str| account[name].as_str().expect("known after a login").to_owned();
         Session {
@@ -87,22 +77,17 @@ impl Replicas {
         self.ask(replica, "POST", USER_DATA, &session.token, data).await
     }
 
-    /// The lines of a stored session, as the README of the store describes them: the current one, and perhaps one
-    /// before.
-    fn lines(&self, session: &Session) -> Vec<Vec<u8>> {
+    /// The kept session keys, sealed. A stored session has lines, as the README of the store describes them: of the
+    /// current key, and perhaps of the one before.
+    fn kept(&self, session: &Session) -> Vec<Vec<u8>> {
         let held: Option<Vec<u8>> = self.0.redis.command(&["GET", &key_of(APPID, session, "session")]);
-        let (mut rest, mut lines) = (held.unwrap_or_default(), Vec::new());
+        let (mut rest, mut keys) = (held.unwrap_or_default(), Vec::new());
         while let [high @ 0..32, low, ..] = rest[..] {
             let end = 2 + usize::from(u16::from_be_bytes([high, low]));
-            lines.push(rest[2..end].to_vec());
+            keys.push(rest[2 + 11..end].to_vec());
             rest.drain(..end);
         }
-        lines
-    }
-
-    /// The kept session keys, sealed.
-    fn kept(&self, session: &Session) -> Vec<Vec<u8>> {
-        self.lines(session).iter().map(|line| line[11..].to_vec()).collect()
+        keys
     }
 
     /// Puts back by `time` when the exchanges of the kept session keys began, as if it had passed since.
@@ -114,18 +99,6 @@ impl Replicas {
             redis.call('SETRANGE', KEYS[1], at - 1, aged) at = at + 2 + struct.unpack('>I2', kept, at - 2) end";
         let (key, time) = (key_of(APPID, session, "session"), time.as_micros().to_string());
         self.0.redis.command::<()>(&["EVAL", script, "1", &key, &time]);
-    }
-
-    /// As if the window of failures had passed.
-    fn forget_failures(&self, session: &Session) {
-        self.0.redis.command::<i64>(&["DEL", &key_of(APPID, session, "limit:tries")]);
-    }
-
-    /// Nothing of ours has panicked or answered 500 so far.
-    async fn expect_no_faults(&self) {
-        for service in &self.0.services {
-            service.expect_no_faults().await;
-        }
     }
 }
 

@@ -78,17 +78,15 @@ fn programs_of_a_business_compute_the_vectors() {
 }
 
 #[tokio::test]
-async fn a_lost_redis_changes_nobodys_user_id_and_refuses_nobody() {
+async fn a_lost_redis_a_logout_and_an_erasure_change_nobodys_user_id_and_a_missing_unionid_is_refused_if_it_names_the_user()
+ {
     for kind in KINDS {
         let bed = computed(kind).start().await;
         let before = users_of(&bed).await;
         let lin = bed.wechat.account("lin").await;
-        let names = |name: &str| lin[name].as_str().expect("a name").to_owned();
-        let of_lin = match kind {
-            "openid" => by_example(&["python3", "user_id.py"], ID_KEY, &[APPID, &names("openid")]),
-            _ => by_example(&["python3", "user_id.py"], ID_KEY, &[&names("unionid")]),
-        };
-        assert_eq!(before[0], of_lin);
+        let [openid, unionid] = ["openid", "unionid"].map(|name| lin[name].as_str().expect("a name"));
+        let names = if kind == "openid" { &[APPID, openid][..] } else { &[unionid] };
+        assert_eq!(before[0], by_example(&["python3", "user_id.py"], ID_KEY, names));
         let different: BTreeSet<_> = before.iter().collect();
         assert_eq!(different.len(), if kind == "openid" { 4 } else { 2 }, "{kind}: {before:?}");
         for _ in 0..3 {
@@ -100,47 +98,44 @@ async fn a_lost_redis_changes_nobodys_user_id_and_refuses_nobody() {
         })
         .await;
         assert_eq!(bed.service().readyz().await.status, 200);
-    }
-}
 
-#[tokio::test]
-async fn a_login_without_a_unionid_is_refused_where_ids_are_computed_from_it() {
-    let bed = computed("unionid").start().await;
-    let user = user_of(&bed, APPID, "lin").await;
-    bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
-    for person in ["lin", "mei"] {
-        bed.log_in_at(APPID, person, json!({})).await.expect_problem(403, "unionid_missing");
-    }
-    bed.wechat.change_app(json!({"appid": APPID, "unionid": true})).await;
-    assert_eq!(user_of(&bed, APPID, "lin").await, user);
-}
-
-#[tokio::test]
-async fn who_logs_out_unbinds_or_is_erased_is_the_same_user_again_and_old_tokens_are_void() {
-    for kind in KINDS {
-        let bed = computed(kind).start().await;
-        let log_in = async || bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
-        let user = log_in().await.member("user_id");
-        let openid = people(&bed, &user, 1).await[0]["openid"].as_str().expect("an openid").to_owned();
-        let person = format!("/wechat/{APPID}/people/{openid}");
-        for act in ["logout", "unbind", "everywhere", "erase"] {
-            let login = bed.for_good(log_in).await;
-            assert_eq!(login.member("user_id"), user, "{kind}, before {act}");
-            assert_eq!(ask(&bed, "GET", &person).await.member("user_id"), user);
-            match act {
-                "logout" => bed.log_out(&login, false).await,
-                "erase" => assert_eq!(ask(&bed, "DELETE", &person).await.status, 204),
-                _ => bed.ends_user(act, "lin", &login, SECRET).await,
-            }
-            assert!(!bed.accepts(&login).await, "{kind}, {act}");
-            if act == "unbind" {
-                people(&bed, &user, 0).await;
+        whoever_leaves_is_the_same_user_again(&bed, kind).await;
+        bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+        for (person, user) in [("lin", &before[0]), ("mei", &before[2])] {
+            let without = bed.log_in_at(APPID, person, json!({})).await;
+            match kind {
+                "openid" => assert_eq!(without.expect_login().member("user_id"), *user),
+                _ => assert_eq!(without.expect_problem(403, "unionid_missing").status, 403),
             }
         }
-        let keys: Vec<String> = bed.redis.command(&["KEYS", &format!("*{openid}*")]);
-        assert!(keys.iter().all(|key| key.contains(":limit:")), "{keys:?}");
-        assert_eq!(log_in().await.member("user_id"), user);
+        bed.wechat.change_app(json!({"appid": APPID, "unionid": true})).await;
+        assert_eq!(user_of(&bed, APPID, "lin").await, before[0]);
     }
+}
+
+/// And old tokens are void.
+async fn whoever_leaves_is_the_same_user_again(bed: &TestBed, kind: &str) {
+    let log_in = async || bed.log_in_at(APPID, "wen", json!({})).await.expect_login();
+    let user = log_in().await.member("user_id");
+    let openid = people(bed, &user, 1).await[0]["openid"].as_str().expect("an openid").to_owned();
+    let person = format!("/wechat/{APPID}/people/{openid}");
+    for act in ["logout", "unbind", "everywhere", "erase"] {
+        let login = bed.for_good(log_in).await;
+        assert_eq!(login.member("user_id"), user, "{kind}, before {act}");
+        assert_eq!(ask(bed, "GET", &person).await.member("user_id"), user);
+        match act {
+            "logout" => bed.log_out(&login, false).await,
+            "erase" => assert_eq!(ask(bed, "DELETE", &person).await.status, 204),
+            _ => bed.ends_user(act, "wen", &login, SECRET).await,
+        }
+        assert!(!bed.accepts(&login).await, "{kind}, {act}");
+        if act == "unbind" {
+            people(bed, &user, 0).await;
+        }
+    }
+    let keys: Vec<String> = bed.redis.command(&["KEYS", &format!("*{openid}*")]);
+    assert!(keys.iter().all(|key| key.contains(":limit:")), "{keys:?}");
+    assert_eq!(log_in().await.member("user_id"), user);
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use crate::support::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 
-const PASSWORD: &str = "correct horse battery staple";
 /// A hash begins so.
 const HASH: &str = "$argon2id$v=19$m=1";
 

@@ -1,6 +1,6 @@
 //! The OAuth2 door: official accounts, websites and mobile apps beside mini programs, and still one user.
 
-mod cross_origin;
+pub(crate) mod cross_origin;
 mod example;
 
 use crate::doctor::Report;
@@ -13,16 +13,13 @@ const KINDS: [(&str, &str); 3] = [(ACCOUNT, "official_account"), (SITE, "website
 const OPERATOR: &str = "planted-secret-of-an-operator-5c3a9e";
 const ORIGIN: &str = "https://m.example.com";
 
-fn file(kind: &str) -> String {
-    json!({"kind": kind, "secret": OTHER_SECRET, "origins": [ORIGIN]}).to_string()
-}
-
 /// A mini program, and an app of each other kind.
 fn builder() -> (Builder, TempDir) {
     let folder = apps_folder(&[(APPID, APP_SECRET)]);
     let mut builder = TestBed::builder().apps_folder(folder.path());
     for (id, kind) in KINDS {
-        write_private(&folder.path().join(id), &file(kind));
+        let file = json!({"kind": kind, "secret": OTHER_SECRET, "origins": [ORIGIN]});
+        write_private(&folder.path().join(id), &file.to_string());
         builder = builder.app(id, &format!("{OTHER_SECRET}:{kind}"));
     }
     (builder, folder)
@@ -41,29 +38,6 @@ async fn log_in(bed: &TestBed, appid: &str, code: &str) -> Answer {
 /// By a code with this scope.
 async fn by_scope(bed: &TestBed, appid: &str, scope: &str) -> Answer {
     log_in(bed, appid, &code(bed, appid, json!({"scope": scope})).await).await
-}
-
-#[tokio::test]
-async fn one_person_is_one_user_in_apps_of_every_kind() {
-    let (builder, _folder) = builder();
-    let bed = builder.start().await;
-    let first = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
-    let mut tokens = vec![first.clone()];
-    for (appid, _) in KINDS {
-        let login = bed.log_in_at(appid, "lin", json!({})).await.expect_login();
-        assert_eq!(login.claims()["client_id"], appid);
-        assert_eq!(login.member("user_id"), first.member("user_id"), "{appid}");
-        assert_eq!(
-            (&login.json()["new_user"], login.json().as_object().map(serde_json::Map::len)),
-            (&false.into(), Some(5))
-        );
-        tokens.push(login);
-    }
-    bed.log_out(&tokens[2], true).await;
-    for token in &tokens {
-        assert!(!bed.accepts(token).await, "one logout ends all");
-    }
-    bed.service().expect_no_faults().await;
 }
 
 #[tokio::test]
@@ -147,10 +121,19 @@ async fn operators_are_told_what_kind_of_app_it_is() {
     until("the app is gone", PATIENCE, async || infos().await == [own.clone(), account.clone(), mobile.clone()]).await;
 }
 
+/// `crates/wechat` holds what each errcode means, and `wechat_faults` what a login answers to each meaning.
 #[tokio::test]
-async fn a_code_of_one_kind_is_no_code_of_another_and_a_website_lets_nobody_in_without_a_unionid() {
+async fn a_snapshots_virtual_person_a_code_of_another_kind_and_whom_wechat_refuses_are_let_in_nowhere() {
     let (builder, _folder) = builder();
     let bed = builder.start().await;
+    let snapshot = code(&bed, ACCOUNT, json!({"snapshot": true})).await;
+    let refused = log_in(&bed, ACCOUNT, &snapshot).await.expect_problem(403, "snapshot_user");
+    assert!(refused.member("detail").contains("使用完整服务"), "{refused:?}");
+    let kept: Vec<String> = bed.redis.command(&["KEYS", &format!("*{ACCOUNT}*")]);
+    assert!(kept.iter().all(|key| key.contains(":code:")), "only that the code is used: {kept:?}");
+    let real = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
+    assert_eq!(real.json()["new_user"], true, "the real person comes in later");
+
     for (own, other) in [(APPID, ACCOUNT), (ACCOUNT, SITE), (SITE, MOBILE), (MOBILE, APPID)] {
         let code = bed.wechat.mint_code_in(own, "lin").await;
         log_in(&bed, other, &code).await.expect_problem(400, "code_invalid");
@@ -163,28 +146,23 @@ async fn a_code_of_one_kind_is_no_code_of_another_and_a_website_lets_nobody_in_w
         bed.wechat.change_app(json!({"appid": appid, "unionid": false})).await;
         assert_eq!(bed.log_in_at(appid, "lin", json!({})).await.status, status, "{appid}");
     }
-}
 
-#[tokio::test]
-async fn the_virtual_person_of_a_snapshot_is_nobody_and_the_real_one_comes_in_later() {
-    let (builder, _folder) = builder();
-    let bed = builder.start().await;
-    let everything = || bed.redis.everything().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
-    let code = code(&bed, ACCOUNT, json!({"snapshot": true})).await;
-    let refused = log_in(&bed, ACCOUNT, &code).await.expect_problem(403, "snapshot_user");
-    assert!(refused.member("detail").contains("使用完整服务"), "{refused:?}");
-    let kept: Vec<_> = everything().into_iter().filter(|key| key.contains(ACCOUNT)).collect();
-    assert!(kept.iter().all(|key| key.contains(":code:")), "only that the code is used: {kept:?}");
-    let real = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
-    assert_eq!(real.json()["new_user"], true);
+    let path = "/sns/oauth2/access_token";
+    for (errcode, status, code) in [(42003, 400, "code_invalid"), (40001, 502, "wechat_misconfigured")] {
+        bed.faults(json!([{"kind": "errcode", "errcode": errcode, "path": path}])).await;
+        bed.log_in_at(MOBILE, "lin", json!({})).await.expect_problem(status, code);
+    }
+    bed.faults(json!([])).await;
+    bed.wechat.block("lin", true).await;
+    bed.log_in_at(MOBILE, "lin", json!({})).await.expect_problem(403, "user_blocked");
     bed.service().expect_no_faults().await;
 }
 
 #[tokio::test]
-async fn a_unionid_is_asked_for_where_the_scope_has_it_and_nobody_is_let_in_without() {
+async fn one_person_is_one_user_in_apps_of_every_kind_and_a_unionid_is_asked_for_where_the_scope_has_it() {
     let (builder, _folder) = builder();
     let bed = builder.start().await;
-    let lin = bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
+    let first = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
     bed.wechat.change_app(json!({"appid": ACCOUNT, "unionid_by_userinfo": true})).await;
     bed.faults(json!([{"kind": "stall", "path": "/sns/userinfo"}])).await;
     let refused = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_problem(503, "wechat_unavailable");
@@ -196,59 +174,61 @@ async fn a_unionid_is_asked_for_where_the_scope_has_it_and_nobody_is_let_in_with
         bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_problem(503, "wechat_unavailable");
     }
     bed.faults(json!([])).await;
-    let log_in = async || Some(bed.log_in_at(ACCOUNT, "lin", json!({})).await).filter(|answer| answer.status == 200);
-    let come_back = eventually("WeChat is asked again", PATIENCE, log_in).await;
-    assert_eq!(come_back.member("user_id"), lin, "nobody was bound meanwhile");
+    let asked_again = async || bed.log_in_at(ACCOUNT, "lin", json!({})).await.status == 200;
+    until("WeChat is asked again", PATIENCE, asked_again).await;
+
+    let mut tokens = vec![first.clone()];
+    for (appid, _) in KINDS {
+        let login = bed.log_in_at(appid, "lin", json!({})).await.expect_login();
+        assert_eq!(login.claims()["client_id"], appid);
+        assert_eq!(login.member("user_id"), first.member("user_id"), "{appid}: nobody was bound meanwhile");
+        assert_eq!(
+            (&login.json()["new_user"], login.json().as_object().map(|login| login.len())),
+            (&false.into(), Some(5))
+        );
+        tokens.push(login);
+    }
     let asked = bed.wechat.asked("/sns/userinfo").await;
     bed.wechat.change_app(json!({"appid": ACCOUNT, "unionid_by_userinfo": false})).await;
     bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
     by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login();
     assert_eq!(bed.wechat.asked("/sns/userinfo").await, asked, "not where it is told, nor where it cannot be had");
+    bed.log_out(&tokens[2], true).await;
+    for token in &tokens {
+        assert!(!bed.accepts(token).await, "one logout ends all");
+    }
+    bed.service().expect_no_faults().await;
 }
 
-/// The browser sends the scope, so that the user chooses it.
+/// The browser sends the scope, so that the user chooses it. Of a person's two users either may be banned. The website
+/// is the first user's, and has come last. The proof of bindings has the bans of every order.
 #[tokio::test]
-async fn whoever_is_banned_is_refused_once_wechat_names_the_unionid_whatever_scope_came_before() {
-    let (builder, _folder) = builder();
-    let bed = builder.operators(&format!("on-call {OPERATOR} read,operate,wechat\n")).start().await;
-    let banned = bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
-    let block = format!("/users/{banned}/block");
-    assert_eq!(bed.service().operate("PUT", &block, OPERATOR, &Value::Null).await.status, 204);
-    bed.log_in_at(SITE, "lin", json!({})).await.expect_problem(403, "user_blocked");
-    let other = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login().member("user_id");
-    assert_ne!(other, banned, "WeChat has not said who it is");
-    for _ in 0..2 {
-        by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_problem(403, "user_blocked");
-    }
-    assert_eq!(bed.service().metric("wxmint_unionid_conflicts_total").await, 0.0);
-    assert_eq!(bed.service().operate("DELETE", &block, OPERATOR, &Value::Null).await.status, 204);
-    let again = by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login();
-    assert_eq!((again.member("user_id"), bed.service().metric("wxmint_unionid_conflicts_total").await), (other, 1.0));
-    // Also where both users were known before the ban.
-    assert_eq!(bed.service().operate("PUT", &block, OPERATOR, &Value::Null).await.status, 204);
-    for scope in ["snsapi_userinfo", "snsapi_base"] {
-        by_scope(&bed, ACCOUNT, scope).await.expect_problem(403, "user_blocked");
-    }
-}
-
-/// Whichever of the two is banned. The website is the first user's, and has come last. The proof of bindings has the
-/// bans of every order.
-#[tokio::test]
-async fn a_ban_of_one_of_a_persons_two_users_ends_the_tokens_of_both_and_lets_neither_in() {
+async fn a_ban_holds_once_wechat_names_the_unionid_and_of_a_persons_two_users_it_lets_neither_in() {
     let (builder, _folder) = builder();
     let bed = builder.operators(&format!("on-call {OPERATOR} read,operate\n")).start().await;
-    let first = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
-    let second = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login();
-    assert_eq!(by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.member("user_id"), second.member("user_id"));
-    let site = bed.log_in_at(SITE, "lin", json!({})).await.expect_login();
-    let users = [&first, &second].map(|login| login.member("user_id"));
-    assert_eq!(site.member("user_id"), users[0]);
-    let mut tokens = vec![first, second, site];
     let operate = async |method: &str, user: &str, act: &str| {
         let path = format!("/users/{user}/{act}");
         assert_eq!(bed.service().operate(method, &path, OPERATOR, &Value::Null).await.status, 204);
     };
-    for user in &users {
+    let conflicts = async || bed.service().metric("wxmint_unionid_conflicts_total").await;
+    let first = bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
+    operate("PUT", &first, "block").await;
+    bed.log_in_at(SITE, "lin", json!({})).await.expect_problem(403, "user_blocked");
+    let second = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login().member("user_id");
+    assert_ne!(first, second, "WeChat has not said who it is");
+    for _ in 0..2 {
+        by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_problem(403, "user_blocked");
+    }
+    assert_eq!(conflicts().await, 0.0);
+    operate("DELETE", &first, "block").await;
+    let phone = bed.for_good(async || bed.log_in_at(APPID, "lin", json!({})).await).await;
+    let account = by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login();
+    assert_eq!((account.member("user_id"), conflicts().await), (second.clone(), 1.0));
+    let site = bed.log_in_at(SITE, "lin", json!({})).await.expect_login();
+    assert_eq!(site.member("user_id"), first);
+
+    let mut tokens = vec![phone, account, site];
+    for user in [&first, &second] {
         operate("PUT", user, "block").await;
         for scope in ["snsapi_userinfo", "snsapi_base", "snsapi_userinfo"] {
             by_scope(&bed, ACCOUNT, scope).await.expect_problem(403, "user_blocked");
@@ -263,7 +243,7 @@ async fn a_ban_of_one_of_a_persons_two_users_ends_the_tokens_of_both_and_lets_ne
         let phone = bed.for_good(async || bed.log_in_at(APPID, "lin", json!({})).await).await;
         tokens = vec![phone, by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login()];
     }
-    operate("POST", &users[0], "end").await;
+    operate("POST", &first, "end").await;
     for token in &tokens {
         assert!(!bed.accepts(token).await, "an end reaches both too");
     }
@@ -283,8 +263,7 @@ async fn where_the_file_wants_it_nobody_becomes_a_user_without_a_unionid() {
             let refused = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_problem(403, "unionid_missing");
             assert!(refused.member("detail").contains("snsapi_userinfo"), "{accounts}: {refused:?}");
         }
-        let bound: Vec<_> =
-            bed.redis.everything().into_iter().map(|(key, _)| key).filter(|key| key.ends_with(":binding")).collect();
+        let bound: Vec<String> = bed.redis.command(&["KEYS", "*:binding"]);
         assert!(bound.is_empty(), "{accounts}: {bound:?}");
         if accounts == "auto" {
             let first = by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login().member("user_id");
@@ -296,19 +275,4 @@ async fn where_the_file_wants_it_nobody_becomes_a_user_without_a_unionid() {
             assert_eq!(by_scope(&bed, ACCOUNT, "snsapi_base").await.status, *status, "{accounts}");
         }
     }
-}
-
-/// `crates/wechat` holds what each errcode means, and `wechat_faults` what a login answers to each meaning.
-#[tokio::test]
-async fn an_errcode_has_the_meaning_that_it_has_for_codes_of_oauth2() {
-    let (builder, _folder) = builder();
-    let bed = builder.start().await;
-    let path = "/sns/oauth2/access_token";
-    for (errcode, status, code) in [(42003, 400, "code_invalid"), (40001, 502, "wechat_misconfigured")] {
-        bed.faults(json!([{"kind": "errcode", "errcode": errcode, "path": path}])).await;
-        bed.log_in_at(MOBILE, "lin", json!({})).await.expect_problem(status, code);
-    }
-    bed.faults(json!([])).await;
-    bed.wechat.block("lin", true).await;
-    bed.log_in_at(MOBILE, "lin", json!({})).await.expect_problem(403, "user_blocked");
 }

@@ -28,10 +28,6 @@ impl World {
         Self { bed, wechat, proxy }
     }
 
-    fn configuration(&mut self) -> &mut Configuration {
-        &mut self.bed.configuration
-    }
-
     async fn serve(&self) -> Service {
         let service = Service::start(&self.bed.configuration, self.bed.http.clone()).await;
         service.ready().await;
@@ -67,10 +63,10 @@ fn holds_secret(text: &str) -> bool {
 async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
     let mut world = World::start().await;
     let (accounts, collector, other) = (AccountService::start(), Collector::start(), Answering::start());
-    world.configuration().set("WXMINT_ACCOUNTS", &accounts.url());
-    collector.environment().iter().for_each(|(name, value)| world.configuration().set(name, value));
+    world.bed.configuration.set("WXMINT_ACCOUNTS", &accounts.url());
+    collector.environment().iter().for_each(|(name, value)| world.bed.configuration.set(name, value));
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
-        world.configuration().set(name, &format!("http://{}", other.address));
+        world.bed.configuration.set(name, &format!("http://{}", other.address));
     }
     let service = world.serve().await;
     let code = world.bed.mint_code("lin").await;
@@ -92,7 +88,7 @@ async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
     let tls = Terminator::before(world.proxy.address).await;
     let roots = format!("{}{}", world.wechat.certificate, tls.certificate);
     fs::write(world.bed.configuration.value("SSL_CERT_FILE"), roots).expect("written");
-    world.configuration().set("WXMINT_WECHAT_PROXY", &format!("https://{}", tls.address));
+    world.bed.configuration.set("WXMINT_WECHAT_PROXY", &format!("https://{}", tls.address));
     let service = world.serve().await;
     let login = json!({"code": world.bed.mint_code("lin").await});
     service.log_in_with(&login).await.expect_login();
@@ -107,8 +103,8 @@ async fn a_proxy_that_opens_no_tunnel_is_named_and_has_taken_no_code() {
     let mut world = World::start().await;
     let file = world.bed.configuration.path("proxy");
     write_private(&file, &format!("{}\n", url_of(&world.proxy)));
-    world.configuration().unset("WXMINT_WECHAT_PROXY");
-    world.configuration().set("WXMINT_WECHAT_PROXY_FILE", &file.to_string_lossy());
+    world.bed.configuration.unset("WXMINT_WECHAT_PROXY");
+    world.bed.configuration.set("WXMINT_WECHAT_PROXY_FILE", &file.to_string_lossy());
     let named = format!("through the proxy {}: ", world.proxy.address);
     let refuses = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n".to_vec();
     for (number, (steps, reason)) in (1..).zip([
@@ -139,21 +135,21 @@ async fn a_proxy_that_opens_no_tunnel_is_named_and_has_taken_no_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proxy_of_other_programs_is_not_read_and_the_doctor_says_so() {
     let mut world = World::start().await;
-    world.configuration().set("HTTPS_PROXY", "http://127.0.0.1:1");
+    world.bed.configuration.set("HTTPS_PROXY", "http://127.0.0.1:1");
     world.examined().await.expect_healthy();
-    world.configuration().unset("WXMINT_WECHAT_PROXY");
+    world.bed.configuration.unset("WXMINT_WECHAT_PROXY");
     let report = world.examined().await;
     let advice = report.advice("settings", "warning", "HTTPS_PROXY is set, and wxmint does not read it");
     assert!(advice.contains("WXMINT_WECHAT_PROXY"), "{advice}");
     assert_eq!(report.status("wechat.reach"), "ok");
     // http would show the AppSecret to the proxy.
     let (http, proxy) = (world.bed.wechat.url(), url_of(&world.proxy));
-    world.configuration().set("WXMINT_WECHAT_URL", &http);
+    world.bed.configuration.set("WXMINT_WECHAT_URL", &http);
     world.examined().await.expect_healthy();
-    world.configuration().set("WXMINT_WECHAT_PROXY", &proxy);
+    world.bed.configuration.set("WXMINT_WECHAT_PROXY", &proxy);
     world.examined().await.advice("settings", "fault", "WXMINT_WECHAT_PROXY is set, but WXMINT_WECHAT_URL is an http");
     let wrong = "socks5://proxy:1080";
-    world.configuration().set("WXMINT_WECHAT_PROXY", wrong);
+    world.bed.configuration.set("WXMINT_WECHAT_PROXY", wrong);
     let refused = world.bed.configuration.refused().await;
     assert!(refused.contains("WXMINT_WECHAT_PROXY is not valid") && !refused.contains(wrong), "{refused}");
 }

@@ -33,10 +33,6 @@ impl<R: Reachable> Life<R> {
         self.bed.service().ask(method, path, &login.member("access_token"), body).await
     }
 
-    async fn accepts(&self, login: &Answer) -> bool {
-        self.bed.accepts(login).await
-    }
-
     async fn alice_for_good(&self) -> Answer {
         self.bed.for_good(async || self.bed.log_in_at(APPID, "lin", alice()).await).await
     }
@@ -74,14 +70,14 @@ impl<R: Reachable> Life<R> {
             let login = self.alice_for_good().await;
             let left = self.ask(method, path, &login, &body).await;
             assert_eq!(left.status, 204, "{left:?}");
-            assert!(!self.accepts(&login).await, "{path} {body}");
+            assert!(!self.bed.accepts(&login).await, "{path} {body}");
         }
     }
 
     async fn is_operated(&self) {
         let login = self.alice_for_good().await;
         self.must(&["users", "end", "user-alice"]);
-        assert!(!self.accepts(&login).await);
+        assert!(!self.bed.accepts(&login).await);
         self.must(&["users", "block", "user-alice"]);
         self.bed.log_in_at(APPID, "lin", alice()).await.expect_problem(403, "user_blocked");
         assert!(self.must(&["users", "show", "user-alice"]).contains("\"blocked\":true"));

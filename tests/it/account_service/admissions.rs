@@ -4,19 +4,21 @@
 use super::logins::{alice, warning};
 use crate::support::prelude::*;
 
-/// With lin bound to alice.
-async fn bound() -> (AccountService, TestBed) {
+/// Answers with which no token is made, the outcome in the metric, and a word of what the operator is told.
+/// The tests of crates/keys/src/token/extra_claims.rs and of src/accounts/service/answer.rs have the rules.
+const REFUSED: [(Reply, &str, &str); 3] = [
+    (Reply::Text(r#"{"claims":{"roles":[],"\u0061ud":"https://other.example"}}"#), "invalid_claims", "the claim `aud`"),
+    (Reply::Text(r#"{"claims":{"roles":["user"],"roles":["admin"]}}"#), "unreadable", "docs/accounts.openapi.yaml"),
+    (Reply::Status(401), "status_4xx", "the audience"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_has_the_claims_of_the_service_or_there_is_none_and_whom_it_refuses_is_shut_out() {
     let service = AccountService::start();
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("WXMINT_ACCOUNTS_CHECK", "true");
     let bed = bed.start().await;
     bed.log_in_with("lin", alice("wonderland")).await.expect_login();
     service.take_calls();
-    (service, bed)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_token_has_the_claims_of_the_service_from_the_next_login_on_and_whom_it_refuses_is_shut_out() {
-    let (service, bed) = bound().await;
     let plain = bed.log_in("lin").await.claims();
     let roles = json!({"roles": ["admin", "审核"], "tenant": "north", "https://example.com/x": {"level": 3}});
     service.book().set_claims("user-alice", roles.clone());
@@ -37,35 +39,23 @@ async fn the_token_has_the_claims_of_the_service_from_the_next_login_on_and_whom
     service.book().set_claims("user-alice", json!({}));
     assert_eq!(members(&bed.log_in("lin").await.claims()), members(&plain));
 
-    service.book().shut_out("user-alice");
-    let refused = bed.log_in("lin").await.expect_problem(403, "user_blocked");
-    assert!(!refused.body.contains("alice"), "{refused:?}");
-    bed.log_in_with("lin", alice("wonderland")).await.expect_problem(403, "user_blocked");
-    let counted = "wxmint_accounts_request_duration_seconds_count{call=\"check_login\",outcome=\"ok\"}";
-    assert_eq!(bed.service().metric(counted).await, 6.0);
-}
-
-/// Answers with which no token is made, the outcome in the metric, and a word of what the operator is told.
-/// The tests of crates/keys/src/token/extra_claims.rs and of src/accounts/service/answer.rs have the rules.
-const REFUSED: [(Reply, &str, &str); 3] = [
-    (Reply::Text(r#"{"claims":{"roles":[],"\u0061ud":"https://other.example"}}"#), "invalid_claims", "the claim `aud`"),
-    (Reply::Text(r#"{"claims":{"roles":["user"],"roles":["admin"]}}"#), "unreadable", "docs/accounts.openapi.yaml"),
-    (Reply::Status(401), "status_4xx", "the audience"),
-];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn claims_that_cannot_be_in_a_token_are_an_outage_and_the_operator_is_told() {
-    let (service, bed) = bound().await;
+    let counted = async |outcome: &str| {
+        let labels = format!("{{call=\"check_login\",outcome=\"{outcome}\"}}");
+        bed.service().metric(&format!("wxmint_accounts_request_duration_seconds_count{labels}")).await
+    };
     for (reply, outcome, word) in REFUSED {
-        let sample =
-            format!("wxmint_accounts_request_duration_seconds_count{{call=\"check_login\",outcome=\"{outcome}\"}}");
         service.misbehave(reply.clone());
-        let before = bed.service().metric(&sample).await;
         let answer = bed.log_in("lin").await.expect_problem(503, "accounts_unavailable");
-        assert_eq!(bed.service().metric(&sample).await, before + 1.0, "{reply:?}");
+        assert_eq!(counted(outcome).await, 1.0, "{reply:?}");
         let event = warning(&bed, &answer.member("request_id")).await;
         assert!(event.contains(word) && !event.contains("other.example"), "{reply:?}: {event}");
     }
     service.heal();
     bed.log_in("lin").await.expect_login();
+
+    service.book().shut_out("user-alice");
+    let refused = bed.log_in("lin").await.expect_problem(403, "user_blocked");
+    assert!(!refused.body.contains("alice"), "{refused:?}");
+    bed.log_in_with("lin", alice("wonderland")).await.expect_problem(403, "user_blocked");
+    assert_eq!(counted("ok").await, 7.0);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint::accounts::{Accounts, LoginCheck, Named, NewUserKey};
+use wxmint::accounts::{LoginCheck, Named};
 use wxmint::clock::now;
 use wxmint_keys::token::{OutgoingRequest, RequestSigner, new_token_id};
 use wxmint_keys::{KeyRing, KeySet};
@@ -39,12 +39,8 @@ impl Example {
             flask.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("PYTHONDONTWRITEBYTECODE", "1")]);
             flask
         };
-        let added = flask()
-            .args(["add-user", "alice", "--password", "wonderland", "--roles", "admin,editor"])
-            .output()
-            .expect("Flask");
-        let said = String::from_utf8_lossy(&added.stdout);
-        assert!(added.status.success() && said.contains("alice added, user id "), "{added:?}");
+        let words = ["add-user", "alice", "--password", "wonderland", "--roles", "admin,editor"];
+        Ended::of(flask().args(words), "").expect_end(0, &["alice added, user id "]);
         let process = Process::spawn("the example", flask().args(["run", "--port", &port]));
         let file = fs::read(bed.configuration.value("WXMINT_KEYS")).expect("the key file");
         let mut keys: Value = serde_json::from_slice(&file).expect("JSON");
@@ -55,14 +51,9 @@ impl Example {
         Self { bed, base, issuer, keys, _process: process, _folder: folder }
     }
 
-    /// As a worker of that `wxmint serve` has it.
-    fn client(&self) -> Client {
-        Client::with_keys(&self.base, &self.issuer, self.keys.clone())
-    }
-
-    /// The status that a request gets, whoever made it.
-    async fn status(&self, token: &str, path: &str, body: &str) -> u16 {
-        let request = self.bed.http.0.post(format!("{}{path}", self.base)).bearer_auth(token);
+    /// The status that a request for `/users` gets, whoever made it.
+    async fn status(&self, token: &str, body: &str) -> u16 {
+        let request = self.bed.http.0.post(format!("{}/users", self.base)).bearer_auth(token);
         self.bed.http.send(request.header("content-type", "application/json").body(body.to_owned())).await.status
     }
 
@@ -72,12 +63,11 @@ impl Example {
     }
 
     /// Tokens that must be refused with such a request, each for one thing.
-    async fn spoiled(&self) -> Vec<(&'static str, String)> {
+    fn spoiled(&self, access_token: &str) -> Vec<(&'static str, String)> {
         let (issuer, base, users) = (&*self.issuer, &*self.base, ("POST", "/users"));
-        let login = self.bed.log_in_with("lin", credentials_of_alice("wonderland")).await.expect_login();
         vec![
             ("no token", String::new()),
-            ("an access token", login.member("access_token")),
+            ("an access token", access_token.to_owned()),
             ("another issuer's", self.signed(ISSUER, base, users, now())),
             ("for another service", self.signed(issuer, "https://other.example", users, now())),
             ("for another method", self.signed(issuer, base, ("GET", "/users"), now())),
@@ -88,24 +78,23 @@ impl Example {
 
     /// Signed by the service's key, as [`BODY`] for `/users` unless something is spoiled.
     fn signed(&self, issuer: &str, audience: &str, (method, path): (&str, &str), at: DateTime<Utc>) -> String {
-        let signer = RequestSigner::new(issuer.to_owned(), audience.to_owned(), self.ring());
+        let ring = KeyRing::new(self.keys.clone(), TimeDelta::minutes(30), now()).expect("keys that sign");
+        let signer = RequestSigner::new(issuer.to_owned(), audience.to_owned(), Arc::new(ring));
         let url = format!("{}{path}", self.base);
         let request = OutgoingRequest { method, url: &url, body: BODY.as_bytes() };
         let id = new_token_id().expect("bits");
         signer.sign(request, &id, at).expect("a token").expose().to_owned()
     }
-
-    fn ring(&self) -> Arc<KeyRing> {
-        Arc::new(KeyRing::new(self.keys.clone(), TimeDelta::minutes(30), now()).expect("keys that sign"))
-    }
 }
 
 const BODY: &str = r#"{"idempotency_key":"key"}"#;
+const OTHER_BODY: &str = r#"{"idempotency_key":"another"}"#;
 
-#[tokio::test]
-async fn the_example_answers_the_calls_and_makes_no_user_twice() {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_makes_no_user_twice_and_it_and_its_check_for_node_answer_nobody_but_wxmint() {
     let example = Example::start().await;
-    let client = example.client();
+    // As a worker of that `wxmint serve` has it.
+    let client = Client::with_keys(&example.base, &example.issuer, example.keys.clone());
     let alice = client.alice().await.expect("an answer").expect("her password");
     assert_eq!(client.alice().await, Ok(Some(alice.clone())));
     assert_eq!(client.password("alice", "a guess").await, Ok(None));
@@ -125,26 +114,17 @@ async fn the_example_answers_the_calls_and_makes_no_user_twice() {
 
     let bound = example.bed.log_in_with("lin", credentials_of_alice("wonderland")).await.expect_login();
     assert_eq!(bound.member("user_id"), alice.as_str());
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_example_and_its_check_for_node_answer_nobody_but_wxmint() {
-    let example = Example::start().await;
-    assert_eq!(example.status(&example.sound(), "/users", BODY).await, 200);
-    assert_eq!(example.status(&example.sound(), "/users", OTHER_BODY).await, 401, "another body");
-    let spoiled = example.spoiled().await;
-    for (what, token) in &spoiled {
-        assert_eq!(example.status(token, "/users", BODY).await, 401, "{what}");
-    }
-    let stranger = Client::of(&example.base).accounts;
-    let refused = stranger.new_user(&NewUserKey("key".to_owned()), now()).await.expect_err("another key");
-    assert!(refused.reason.contains("401"), "{refused}");
-
+    assert_eq!(example.status(&example.sound(), BODY).await, 200);
     assert!(node_accepts(&example, &example.sound(), BODY));
+    assert_eq!(example.status(&example.sound(), OTHER_BODY).await, 401, "another body");
     assert!(!node_accepts(&example, &example.sound(), OTHER_BODY));
-    for (what, token) in &spoiled {
-        assert!(!node_accepts(&example, token, BODY), "{what}");
+    for (what, token) in example.spoiled(&bound.member("access_token")) {
+        assert_eq!(example.status(&token, BODY).await, 401, "{what}");
+        assert!(!node_accepts(&example, &token, BODY), "{what}");
     }
+    let refused = Client::of(&example.base).new_user("key").await.expect_err("another key");
+    assert!(refused.reason.contains("401"), "{refused}");
 }
 
 /// Whether examples/accounts/signature.mjs lets a request of `/users` through.
@@ -162,5 +142,3 @@ fn node_accepts(example: &Example, token: &str, body: &str) -> bool {
     assert!(output.stderr.is_empty() && output.status.success() == output.stdout.is_empty(), "{output:?}");
     output.status.success()
 }
-
-const OTHER_BODY: &str = r#"{"idempotency_key":"another"}"#;

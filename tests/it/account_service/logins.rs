@@ -42,15 +42,15 @@ async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
     let service = AccountService::start();
     let tls = Terminator::before(service.address).await;
     let url = format!("https://{}/wxmint", tls.address);
-    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).start().await;
+    let mut bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).start().await;
     let answer = bed.log_in_with("lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
     let event = warning(&bed, &answer.member("request_id")).await;
     assert!(service.calls().is_empty() && event.contains("certificate"), "{event}");
 
-    let folder = tempfile::tempdir().expect("a folder");
-    let bundle = folder.path().join("roots.pem");
+    let bundle = bed.configuration.path("roots.pem");
     fs::write(&bundle, &tls.certificate).expect("written");
-    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).env("SSL_CERT_FILE", &bundle.to_string_lossy());
-    let bed = bed.start().await;
+    bed.configuration.set("SSL_CERT_FILE", &bundle.to_string_lossy());
+    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
+    bed.service().ready().await;
     bed.log_in_with("lin", alice("wonderland")).await.expect_login();
 }

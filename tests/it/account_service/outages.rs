@@ -5,10 +5,8 @@ use crate::support::prelude::*;
 
 /// The service's 3 s, and a login around them.
 const LONGEST: Duration = BUSY.saturating_add(Duration::from_secs(3));
-/// A login that has nothing to do with it takes at most this.
-const UNDISTURBED: Duration = BUSY;
 
-/// Two replicas, and an account service that can be cut off.
+/// Two replicas that take one wrong password of a name, and an account service that can be cut off.
 struct Shop {
     bed: TestBed,
     accounts: AccountService,
@@ -16,15 +14,14 @@ struct Shop {
 }
 
 impl Shop {
-    async fn with(environment: &[(&str, &str)]) -> Self {
+    async fn open() -> Self {
         let accounts = AccountService::start();
         let link = Breakable::before(accounts.address).await;
         let builder = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &format!("{}/wxmint", link.url()));
-        Self { bed: builder.envs(environment).start().await, accounts, link }
+        Self { bed: builder.env("WXMINT_LIMIT_USERNAME", "1/1h").start().await, accounts, link }
     }
 
-    async fn log_in(&self, replica: usize, person: &str, more: Value) -> Answer {
-        let mut body = more;
+    async fn log_in(&self, replica: usize, person: &str, mut body: Value) -> Answer {
         body["code"] = self.bed.mint_code(person).await.into();
         self.bed.services[replica].log_in_with(&body).await
     }
@@ -60,7 +57,7 @@ impl Shop {
             let refused = refused.expect_problem(503, "accounts_unavailable");
             assert!(refused.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds >= 1), "{how}");
         }
-        assert!(undisturbed < UNDISTURBED, "{how}: {undisturbed:?}");
+        assert!(undisturbed < BUSY, "{how}: {undisturbed:?}");
     }
 
     /// Logins by a code of lin, who is bound, and of xu, who is not; the slowest of them.
@@ -76,31 +73,11 @@ impl Shop {
     }
 }
 
+/// It chokes on a strange user name, or limits one name, while all requests come over one connection, and so to one
+/// worker and its breaker. Then it is away for everybody, and slow.
 #[tokio::test]
-async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_log_in_and_a_slow_one_is_waited_for() {
-    let shop = Shop::with(&[]).await;
-    shop.heal().await;
-    for reply in [Reply::Status(500), Reply::STALLED] {
-        shop.accounts.misbehave(reply.clone());
-        shop.is_away(&format!("{reply:?}")).await;
-        shop.heal().await;
-    }
-    shop.link.cut().await;
-    shop.is_away("down").await;
-    shop.heal().await;
-    shop.accounts.misbehave(Reply::Late(Duration::from_millis(1500)));
-    let waited_for = shop.by_password("lin").await.expect_login();
-    assert!(waited_for.took >= Duration::from_millis(1500) && waited_for.took < LONGEST, "{waited_for:?}");
-    shop.accounts.heal();
-    shop.by_phone(1, "mei").await.expect_login();
-    assert_eq!(shop.accounts.users_made(), 1, "whichever of its answers arrived");
-}
-
-/// A service that chokes on a strange user name, or limits one name. All requests come over one connection, and so to
-/// one worker and its breaker.
-#[tokio::test]
-async fn a_name_at_which_it_fails_keeps_nobody_else_out_and_a_password_that_could_not_be_checked_is_no_wrong_one() {
-    let shop = Shop::with(&[("WXMINT_LIMIT_USERNAME", "1/1h")]).await;
+async fn a_name_at_which_it_fails_keeps_nobody_else_out_and_while_it_is_away_who_needs_it_is_told_to_come_again() {
+    let shop = Shop::open().await;
     for (status, person, attempts) in [(500, "mei", 2), (429, "xu", 1)] {
         shop.accounts.misbehave(Reply::Status(status));
         shop.accounts.take_calls();
@@ -118,4 +95,19 @@ async fn a_name_at_which_it_fails_keeps_nobody_else_out_and_a_password_that_coul
     assert_eq!(shop.accounts.take_calls().len(), 1 + 10 * 2, "a gateway's 503 is an outage");
     shop.heal().await;
     shop.by_password("mei").await.expect_problem(409, "already_bound");
+
+    for reply in [Reply::Status(500), Reply::STALLED] {
+        shop.accounts.misbehave(reply.clone());
+        shop.is_away(&format!("{reply:?}")).await;
+        shop.heal().await;
+    }
+    shop.link.cut().await;
+    shop.is_away("down").await;
+    shop.heal().await;
+    shop.accounts.misbehave(Reply::Late(Duration::from_millis(1500)));
+    let waited_for = shop.by_password("lin").await.expect_login();
+    assert!(waited_for.took >= Duration::from_millis(1500) && waited_for.took < LONGEST, "{waited_for:?}");
+    shop.accounts.heal();
+    shop.by_phone(1, "mei").await.expect_login();
+    assert_eq!(shop.accounts.users_made(), 1, "whichever of its answers arrived");
 }

@@ -8,11 +8,6 @@ use crate::support::prelude::*;
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const PATH: &str = "/wechat/wx0123456789abcdef/access-token";
 
-async fn two_replicas() -> Shop {
-    assert!(PATH.contains(APPID));
-    Shop::of(TestBed::builder().services(2)).await
-}
-
 impl Shop {
     async fn lent(&self, replica: usize) -> Answer {
         self.ask_at(replica, "GET", PATH, SHOP, &Value::Null).await
@@ -40,7 +35,7 @@ impl Shop {
 
 #[tokio::test]
 async fn a_token_that_somebody_else_has_renewed_is_fetched_without_force() {
-    let shop = two_replicas().await;
+    let shop = Shop::of(TestBed::builder().services(2)).await;
     let lent = shop.lent(0).await;
     let (first, members) = (lent.member("access_token"), lent.json());
     assert_eq!((lent.status, lent.header("cache-control")), (200, "no-store"), "{lent:?}");
@@ -57,8 +52,15 @@ async fn a_token_that_somebody_else_has_renewed_is_fetched_without_force() {
 }
 
 #[tokio::test]
-async fn a_renewal_is_forced_as_often_as_wechat_allows_and_said_when_it_may_be_again() {
-    let shop = two_replicas().await;
+async fn a_renewal_is_forced_as_often_as_wechat_allows_and_a_wrong_secret_and_a_redis_that_is_away_are_told() {
+    let shop = Shop::of(TestBed::builder().services(2).breakable_redis()).await;
+    let has_secret = async |secret: &str| {
+        shop.bed.wechat.change_app(json!({"secret": secret, "drop_old_secrets": true})).await;
+    };
+    has_secret("0123456789abcdef0123456789abcdef").await;
+    shop.lent(0).await.expect_problem(502, "wechat_misconfigured");
+    has_secret(APP_SECRET).await;
+    until("WeChat is asked again", PATIENCE, async || shop.lent(0).await.status == 200).await;
     let first = shop.token(0).await;
     let forced = shop.refused(0, &first).await;
     let second = forced.member("access_token");
@@ -70,13 +72,6 @@ async fn a_renewal_is_forced_as_often_as_wechat_allows_and_said_when_it_may_be_a
     let audited = json!({"action": "replace_access_token", "by": "shop", "app": APPID, "outcome": "ok"});
     let event = shop.audited(audited).await;
     assert!(!event.to_string().contains(&first) && !event.to_string().contains(&second), "{event}");
-}
-
-#[tokio::test]
-async fn without_redis_or_with_a_wrong_secret_the_answer_says_so() {
-    let shop = Shop::of(TestBed::builder().breakable_redis()).await;
-    shop.bed.wechat.change_app(json!({"secret": "0123456789abcdef0123456789abcdef", "drop_old_secrets": true})).await;
-    shop.lent(0).await.expect_problem(502, "wechat_misconfigured");
     shop.bed.redis_link().cut().await;
     shop.lent(0).await.expect_problem(503, "store_unavailable");
     shop.refused(0, "a token").await.expect_problem(503, "store_unavailable");

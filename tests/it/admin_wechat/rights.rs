@@ -3,9 +3,6 @@
 use super::{ALL, DESK, READER, SHOP, Shop};
 use crate::support::prelude::*;
 
-/// The file is looked at every 2 s.
-const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
-
 /// A route of each right: its method, path, body, the right that it needs, and its act. `after_login::described` asks
 /// for the right of every route.
 fn routes(user: &str) -> [(&'static str, String, Value, &'static str, &'static str); 4] {
@@ -18,9 +15,6 @@ fn routes(user: &str) -> [(&'static str, String, Value, &'static str, &'static s
     ]
 }
 
-const HOLDERS: [(&str, &str, &[&str]); 3] =
-    [("shop", SHOP, &["wechat"]), ("desk", DESK, &["operate"]), ("reader", READER, &["read", "operate"])];
-
 #[tokio::test]
 async fn whoever_is_refused_is_told_why_and_audited_by_name_if_the_secret_is_one_of_the_file() {
     let shop = Shop::start().await;
@@ -31,7 +25,8 @@ async fn whoever_is_refused_is_told_why_and_audited_by_name_if_the_secret_is_one
             let app = path.contains(APPID).then_some(APPID);
             json!({"action": act, "by": holder, "user": about_user, "app": app, "outcome": outcome})
         };
-        for (name, secret, _) in HOLDERS.iter().filter(|(_, _, rights)| !rights.contains(&right)) {
+        let holders = [("shop", SHOP, "wechat"), ("desk", DESK, "operate"), ("reader", READER, "read,operate")];
+        for (name, secret, _) in holders.into_iter().filter(|(_, _, rights)| !rights.contains(right)) {
             let refused = shop.ask(method, &path, secret, &body).await.expect_problem(403, "forbidden");
             assert!(refused.member("detail").contains(&format!("`{right}`")), "{refused:?}");
             shop.audited(refused_by(Some(name), "forbidden")).await;
@@ -61,7 +56,8 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
     let status = async || shop.sign(&user, "data").await.status;
     let tokens = PathBuf::from(shop.bed.configuration.value("WXMINT_ADMIN_TOKENS_FILE"));
     let replace = |content: &str| replace(&tokens, content);
-    let becomes = async |wanted: u16| until(&wanted.to_string(), WITHIN, async || status().await == wanted).await;
+    let becomes =
+        async |wanted: u16| until(&wanted.to_string(), READ_AGAIN_WITHIN, async || status().await == wanted).await;
     assert_eq!(status().await, 200);
     replace(&format!("shop {SHOP} read,operate\n"));
     becomes(403).await;
@@ -69,7 +65,7 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
     becomes(200).await;
     let refused = async || shop.bed.service().metric("wxmint_reload_refused{what=\"admin_tokens\"}").await;
     replace(&format!("shop {SHOP} wechat\ndesk too-short\nall {ALL}\n"));
-    until("the file is refused", WITHIN, async || refused().await == 1.0).await;
+    until("the file is refused", READ_AGAIN_WITHIN, async || refused().await == 1.0).await;
     assert_eq!(status().await, 200);
     assert_eq!(shop.ask("GET", &format!("/users/{user}"), ALL, &Value::Null).await.status, 401);
     replace(&format!("all {ALL} read\n"));
@@ -78,7 +74,7 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
     assert_eq!(of_all().await, 200);
     assert_eq!(refused().await, 0.0);
     replace("# nobody\n");
-    until("the last secret is taken away", WITHIN, async || of_all().await == 401).await;
+    until("the last secret is taken away", READ_AGAIN_WITHIN, async || of_all().await == 401).await;
     shop.bed.service().says("a secret must be at least 32").await;
     let log = shop.bed.service().log();
     assert!(!log.contains(SHOP) && !log.contains("too-short"), "{log}");

@@ -1,8 +1,5 @@
 //! The user's signature, compared with that of another program.
 
-use std::io::Write;
-use std::process::Stdio;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{SHOP, Shop, signature_path};
@@ -16,16 +13,9 @@ const LONGEST: usize = 16 * 1024;
 fn by_python(key: &str, data: &str) -> String {
     let program = "import sys, json, hmac; key, data = sys.stdin.read().split('\\n', 1); \
                    print(hmac.new(key.encode(), json.loads(data).encode('utf-8'), 'sha256').hexdigest())";
-    let mut python = Command::new("python3")
-        .args(["-X", "utf8", "-c", program])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python");
-    python.stdin.take().expect("a pipe").write_all(format!("{key}\n{data}").as_bytes()).expect("written");
-    let output = python.wait_with_output().expect("Python");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    let mut python = Command::new("python3");
+    python.args(["-X", "utf8", "-c", program]);
+    Ended::of(&mut python, &format!("{key}\n{data}")).expect_success().stdout.trim().to_owned()
 }
 
 impl Shop {
@@ -37,8 +27,9 @@ impl Shop {
     }
 }
 
+/// `crates/http/src/body_fields.rs` reads the fields; the tests of `src/issuer/login_fields.rs` hold how.
 #[tokio::test]
-async fn a_signature_is_what_another_program_makes_of_the_same_bytes_and_wechat_is_not_asked() {
+async fn a_signature_is_what_another_program_makes_of_the_same_bytes_or_a_reason_and_wechat_is_not_asked() {
     let shop = Shop::start().await;
     let user = shop.log_in("lin").await;
     let key = session_key(&shop.bed, "lin").await;
@@ -65,14 +56,7 @@ async fn a_signature_is_what_another_program_makes_of_the_same_bytes_and_wechat_
         let members = answer.json();
         assert_eq!(members.as_object().expect("an object").len(), 2, "{members}");
     }
-    assert_eq!(shop.bed.wechat.stats().await, before);
-}
 
-/// `crates/http/src/body_fields.rs` reads the fields; the tests of `src/issuer/login_fields.rs` hold how.
-#[tokio::test]
-async fn what_cannot_be_signed_is_refused_with_the_reason() {
-    let shop = Shop::start().await;
-    let user = shop.log_in("lin").await;
     let too_long = json!({"data": format!("{}é", "a".repeat(LONGEST - 1))}).to_string();
     for (body, reason) in [
         (r#"{"data":null}"#, "`data` is missing"),
@@ -90,6 +74,7 @@ async fn what_cannot_be_signed_is_refused_with_the_reason() {
         .await;
     let got = shop.ask("GET", &signature_path(&user), SHOP, &Value::Null).await.expect_problem(405, "invalid_request");
     assert_eq!(got.header("allow"), "POST");
+    assert_eq!(shop.bed.wechat.stats().await, before);
 }
 
 #[tokio::test]
@@ -110,9 +95,8 @@ async fn wechat_takes_the_signature_until_the_key_is_stale_and_again_after_a_log
     let signed = shop.sign(&user, &sign_data).await;
     assert_eq!(pay(&signed.member("signature")).await["errMsg"], "requestVirtualPayment:ok");
     let exchanged = signed.json()["session_key_at"].as_i64().expect("seconds");
-    let last_login =
-        shop.ask("GET", &format!("/users/{user}"), super::ALL, &Value::Null).await.json()["last_login"].clone();
-    assert_eq!(last_login, exchanged);
+    let shown = shop.ask("GET", &format!("/users/{user}"), super::ALL, &Value::Null).await.json();
+    assert_eq!(shown["last_login"], exchanged);
 
     let body = json!({"openid": openid, "env": 0, "user_ip": "203.0.113.9"}).to_string();
     let xpay = async || {
@@ -139,31 +123,32 @@ async fn wechat_takes_the_signature_until_the_key_is_stale_and_again_after_a_log
 }
 
 #[tokio::test]
-async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login() {
+async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login_whatever_vault_key_seals_it() {
     let shop = Shop::start().await;
     let user = shop.log_in("lin").await;
-    let encrypt_keys = async |token: &str| {
-        assert!(!token.is_empty());
-        shop.encrypt_keys(&user).await.expect_problem(409, "session_key_missing");
+    let rotate = async |byte: u8| {
+        let lines = fs::read_to_string(shop.bed.configuration.value("WXMINT_VAULT_KEY_FILE")).expect("the keys");
+        use_vault_keys(&shop.bed, &[&STANDARD.encode([byte; 32]), lines.trim()]).await;
     };
-    let check = async |token: &str| {
-        let checked = shop.bed.service().ask("GET", "/wechat/session", token, &Value::Null).await;
-        assert_eq!(checked.body, "{\"valid\":false}");
-    };
-    let reset = async |token: &str| {
-        let reset = shop.bed.service().ask("POST", "/wechat/session/reset", token, &json!({})).await;
-        reset.expect_problem(422, "data_undecryptable");
-    };
-    for seen_by in 0..3 {
+    for seen_by in ["encrypt keys", "check", "reset"] {
         let token = shop.bed.log_in("lin").await.expect_login().member("access_token");
         let handed = shop.bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info"})).await;
         assert_eq!(shop.sign(&user, "data").await.status, 200);
         exchange_elsewhere(&shop.bed, "lin").await;
         assert_eq!(shop.sign(&user, "data").await.status, 200, "nobody has told wxmint");
+        let ask = async |method: &str, path: &str| shop.bed.service().ask(method, path, &token, &Value::Null).await;
         match seen_by {
-            0 => encrypt_keys(&token).await,
-            1 => check(&token).await,
-            _ => reset(&token).await,
+            "encrypt keys" => {
+                // The use that finds the key stale is the one that seals it anew.
+                rotate(1).await;
+                shop.encrypt_keys(&user).await.expect_problem(409, "session_key_missing");
+            }
+            "check" => {
+                assert_eq!(ask("GET", "/wechat/session").await.body, "{\"valid\":false}");
+                // Here it is one that does not ask WeChat, below.
+                rotate(2).await;
+            }
+            _ => drop(ask("POST", "/wechat/session/reset").await.expect_problem(422, "data_undecryptable")),
         }
         let refused = shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
         assert!(refused.member("detail").contains("log in again"), "{refused:?}");
@@ -174,33 +159,10 @@ async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login()
         // Data that the phone encrypted before is decrypted with it all the same.
         let data = json!({"encryptedData": handed["encryptedData"], "iv": handed["iv"]});
         assert_eq!(shop.bed.service().ask("POST", "/wechat/userdata", &token, &data).await.status, 200, "{seen_by}");
+        shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
     }
     assert_eq!(shop.log_in("lin").await, user);
     assert_eq!(shop.sign(&user, "data").await.status, 200);
-}
-
-#[tokio::test]
-async fn a_stale_key_stays_stale_when_it_is_sealed_by_another_vault_key() {
-    let shop = Shop::start().await;
-    let login = shop.bed.log_in("lin").await.expect_login();
-    let user = login.member("user_id");
-    let handed = shop.bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info"})).await;
-    let file = shop.bed.configuration.value("WXMINT_VAULT_KEY_FILE");
-    let rotate = async |byte: u8| {
-        let lines = fs::read_to_string(file).expect("the keys");
-        use_vault_keys(&shop.bed, &[&STANDARD.encode([byte; 32]), lines.trim()]).await;
-    };
-    exchange_elsewhere(&shop.bed, "lin").await;
-    // The use that finds the key stale is the one that seals it anew.
-    rotate(1).await;
-    shop.encrypt_keys(&user).await.expect_problem(409, "session_key_missing");
-    shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
-    rotate(2).await;
-    // And one that does not ask WeChat.
-    let data = json!({"encryptedData": handed["encryptedData"], "iv": handed["iv"]});
-    let opened = shop.bed.service().ask("POST", "/wechat/userdata", &login.member("access_token"), &data).await;
-    assert_eq!(opened.status, 200, "{opened:?}");
-    shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
 }
 
 #[tokio::test]

@@ -86,10 +86,9 @@ async fn the_commands_of_the_page_do_what_it_says() {
     let (business, page) = (Business::start().await, page());
     let (shell, commands) = (Shell::of(&business).await, blocks(&page));
     for name in ASKING {
-        let output = shell.command(&commands[name]).output().expect("bash");
-        assert!(output.status.success(), "{name}: {output:?}");
+        let ended = Ended::of(&mut shell.command(&commands[name]), "").expect_success();
         if let Some(example) = example(&page, name) {
-            let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let printed: Value = serde_json::from_str(&ended.stdout).expect("JSON");
             assert_eq!(form(&printed), form(&example), "{name}");
         }
     }

@@ -16,27 +16,44 @@ async fn lost(bed: &TestBed) -> f64 {
 
 /// A pipe is taken if somebody reads it: /dev/stdout is one in most containers.
 #[tokio::test]
-async fn what_cannot_be_opened_at_once_is_refused_by_name() {
+async fn what_cannot_be_opened_at_once_is_refused_by_name_and_a_link_that_another_user_can_have_made_too() {
     let (folder, redis) = (tempfile::tempdir().expect("a folder"), RedisServer::start(&[], "").await);
-    let [pipe, link] = ["pipe", "link"].map(|name| folder.path().join(name));
+    let [pipe, to_pipe, target, link] =
+        ["pipe", "to-pipe", "target", "audit.jsonl"].map(|name| folder.path().join(name));
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
-    symlink(&pipe, &link).expect("a link");
+    symlink(&pipe, &to_pipe).expect("a link");
+    symlink(&target, &link).expect("a link");
     let show = async |path: &Path| {
         let mut command = command_on(&redis.url(), &["users", "show", "user-1"]);
         Ended::within_patience(command.env("WXMINT_AUDIT", format!("file:{}", path.display()))).await
     };
-    let missing = Path::new("/none/audit.jsonl");
-    for (path, why) in [
-        (missing, "No such file"),
-        (folder.path(), "Is a directory"),
-        (&pipe, "is a pipe that nobody reads"),
-        (&link, "is a pipe that nobody reads"),
-    ] {
+    let refused = async |path: &Path, why: &str| {
         let ended = show(path).await;
         assert!(ended.code != Some(0), "{ended:?}");
         assert!(ended.said().contains(&format!("WXMINT_AUDIT: {}: {why}", path.display())), "{ended:?}");
-    }
+    };
+    refused(Path::new("/none/audit.jsonl"), "No such file").await;
+    refused(folder.path(), "Is a directory").await;
+    refused(&pipe, "is a pipe that nobody reads").await;
+    refused(&to_pipe, "is a pipe that nobody reads").await;
     show(Path::new("/dev/stdout")).await.expect_end(0, &["\"class_uid\":6003"]);
+
+    show(&link).await.expect_success();
+    let written = fs::read_to_string(&target).expect("a file");
+    assert!(written.ends_with('\n'));
+    if !geteuid().is_root() {
+        return; // Nobody else can give files away.
+    }
+    for (of_link, of_folder) in [(65534, 0), (0, 65534)] {
+        lchown(&link, Some(of_link), None).and_then(|()| chown(&folder, Some(of_folder), None)).expect("root");
+        refused(&link, "is a link").await;
+        assert_eq!(fs::read_to_string(&target).expect("a file"), written);
+    }
+    // A user can write what root makes in their folder.
+    fs::remove_file(&link).expect("removed");
+    show(&link).await.expect_success();
+    let made = fs::metadata(&link).expect("a file");
+    assert_eq!((made.uid(), made.mode() & 0o777), (65534, 0o600));
 }
 
 /// The limit cuts a line in two. When there is room again, the next line begins on a line of its own, behind the number
@@ -65,12 +82,10 @@ async fn a_file_that_is_full_for_a_while_has_a_torn_line_and_then_says_how_many_
     })
     .await;
     let [first, loss, login] = text[full.len()..].lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
-    let event = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("a whole line");
-    assert!(first.is_empty() && event(login)["metadata"]["event_code"] == "login", "{text}");
-    assert_eq!(
-        (event(loss)["metadata"]["event_code"].as_str(), event(loss)["count"].as_f64()),
-        (Some("loss"), Some(lost(&watched.bed).await))
-    );
+    let [loss, login]: [Value; 2] = [loss, login].map(|line| serde_json::from_str(line).expect("a whole line"));
+    assert!(first.is_empty() && login["metadata"]["event_code"] == "login", "{text}");
+    let told = (loss["metadata"]["event_code"].as_str(), loss["count"].as_f64());
+    assert_eq!(told, (Some("loss"), Some(lost(&watched.bed).await)));
 }
 
 /// The file is a pipe whose reader does not read.
@@ -96,37 +111,9 @@ async fn what_a_hung_disk_has_not_taken_at_the_end_is_counted() {
     assert!(whole > 0 && lost + whole >= 21 && lost <= 21, "{lost} and {whole} of the binding and 20 logins");
 }
 
+/// Nothing can be made anew in a folder that was deleted with its file: what is lost is told once there is a folder.
 #[tokio::test]
-async fn a_link_is_followed_only_if_no_other_user_can_have_made_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let [target, link] = ["target", "audit.jsonl"].map(|name| folder.path().join(name));
-    let redis = RedisServer::start(&[], "").await;
-    let show = || {
-        let mut command = command_on(&redis.url(), &["users", "show", "user-1"]);
-        command.env("WXMINT_AUDIT", format!("file:{}", link.display())).output().expect("wxmint runs")
-    };
-    symlink(&target, &link).expect("a link");
-    assert!(show().status.success() && fs::read_to_string(&target).expect("a file").ends_with('\n'));
-    if !geteuid().is_root() {
-        return; // Nobody else can give files away.
-    }
-    let length = || fs::metadata(&target).expect("a file").len();
-    let before = length();
-    for (of_link, of_folder) in [(65534, 0), (0, 65534)] {
-        lchown(&link, Some(of_link), None).and_then(|()| chown(&folder, Some(of_folder), None)).expect("root");
-        let output = show();
-        assert!(!output.status.success() && said(&output).contains("audit.jsonl: is a link"), "{}", said(&output));
-        assert_eq!(length(), before);
-    }
-    // A user can write what root makes in their folder.
-    fs::remove_file(&link).expect("removed");
-    assert!(show().status.success());
-    let made = fs::metadata(&link).expect("a file");
-    assert_eq!((made.uid(), made.mode() & 0o777), (65534, 0o600));
-}
-
-#[tokio::test]
-async fn a_file_that_is_put_aside_is_opened_again_at_sighup_and_one_that_is_deleted_is_made_anew() {
+async fn a_file_that_is_put_aside_or_deleted_is_made_anew_and_events_whose_folder_is_gone_are_counted_as_lost() {
     let watched = Watched::start(TestBed::builder()).await;
     watched.bed.log_in("lin").await.expect_login();
     watched.event("login", None).await;
@@ -139,39 +126,26 @@ async fn a_file_that_is_put_aside_is_opened_again_at_sighup_and_one_that_is_dele
     watched.event("login", None).await;
     let logins = |path| fs::read_to_string(path).expect("readable").matches(r#""event_code":"login""#).count();
     assert_eq!((logins(aside), logins(watched.path()), lost(&watched.bed).await), (2, 1, 0.0));
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(watched.path()).expect("a file").permissions());
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(fs::metadata(watched.path()).expect("a file").mode() & 0o777, 0o600);
     // By whoever clears a full disk, or tidies up without SIGHUP.
     fs::remove_file(watched.path()).expect("deleted");
     watched.bed.log_in("mei").await.expect_login();
     until("the file is there again", BUSY, async || watched.path().exists()).await;
     watched.event("login", None).await;
     assert_eq!(lost(&watched.bed).await, 0.0);
-}
 
-/// Deleted with its file, so that nothing can be made anew: the loss is counted, and told once there is a folder.
-#[tokio::test]
-async fn events_whose_folder_is_gone_are_counted_as_lost() {
-    let around = tempfile::tempdir().expect("a folder");
-    let folder = around.path().join("audit");
-    let path = folder.join("audit.jsonl");
-    fs::create_dir(&folder).expect("a folder");
-    let bed = TestBed::builder().env("WXMINT_AUDIT", &format!("file:{}", path.display())).start().await;
-    bed.log_in("lin").await.expect_login();
-    let text = || fs::read_to_string(&path).unwrap_or_default();
-    until("the first login", BUSY, async || text().contains("\"login\"")).await;
-    fs::remove_dir_all(&folder).expect("deleted");
+    fs::remove_dir_all(&watched.folder).expect("deleted");
     for _ in 0..3 {
-        bed.log_in("lin").await.expect_login();
+        watched.bed.log_in("lin").await.expect_login();
     }
-    until("all are counted", BUSY, async || lost(&bed).await >= 3.0).await;
-    fs::create_dir(&folder).expect("a folder");
-    bed.log_in("lin").await.expect_login();
-    until("the last login", BUSY, async || text().contains("\"login\"")).await;
-    let first: Value = serde_json::from_str(text().lines().next().expect("a line")).expect("JSON");
+    until("all are counted", BUSY, async || lost(&watched.bed).await >= 3.0).await;
+    fs::create_dir(&watched.folder).expect("a folder");
+    watched.bed.log_in("lin").await.expect_login();
+    watched.event("login", None).await;
+    let first = watched.events().remove(0);
     assert_eq!((&first["metadata"]["event_code"], &first["count"]), (&"loss".into(), &3.into()), "{first}");
-    assert_eq!(lost(&bed).await, 3.0);
-    let warnings =
-        bed.service().events().into_iter().filter(|line| line["file"].is_string() && line["level"] != "INFO");
+    assert_eq!(lost(&watched.bed).await, 3.0);
+    let told = |line: &Value| line["file"].is_string() && line["level"] != "INFO";
+    let warnings = watched.bed.service().events().into_iter().filter(told);
     assert_eq!(warnings.count(), 2, "once a minute, and that it is over");
 }

@@ -24,7 +24,8 @@ const BLOCK: &str = "AAECAwQFBgcICQoLDA0ODw==";
 
 /// All of it but what is slow. `token` is good, and will be no less so afterwards.
 pub(super) fn cases(token: &str) -> Vec<Case> {
-    let bodies = bodies().into_iter().map(|(path, body, expected)| post(path, token, &body, expected));
+    let headers = headers(token);
+    let bodies = bodies().into_iter().map(|(path, body, expected)| Case::post_to(path, &headers, &body, expected));
     methods().into_iter().chain(tokens(token)).chain(bodies).collect()
 }
 
@@ -41,12 +42,6 @@ pub(super) fn slow(token: &str) -> Vec<Case> {
 
 fn headers(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\nContent-Type: {JSON}\r\n")
-}
-
-fn post(path: &str, token: &str, body: &[u8], expected: Expected) -> Case {
-    let head = head_of("POST", path, &format!("{}Content-Length: {}\r\n", headers(token), body.len()));
-    let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-    Case::new(format!("{path}: {shown}"), [head.as_bytes(), body].concat(), expected)
 }
 
 fn methods() -> Vec<Case> {

@@ -19,14 +19,7 @@ impl Business {
 
     /// The token may do nothing, on whosever behalf.
     async fn expect_ended(&self, token: &str) {
-        for (method, path, body) in [
-            ("POST", "/wechat/userdata", json!({"rawData": "{}", "signature": "0".repeat(40)})),
-            ("POST", PHONE, json!({"code": "a-code-of-the-button"})),
-            ("GET", SESSION, Value::Null),
-            ("POST", RESET, Value::Null),
-            ("POST", "/logout", json!({"everywhere": true})),
-            ("DELETE", "/binding", Value::Null),
-        ] {
+        for (method, path, body) in crate::user_data::endpoints() {
             self.call(method, path, token, &body).await.expect_problem(401, "invalid_token");
         }
     }

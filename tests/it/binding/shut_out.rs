@@ -4,16 +4,13 @@ use super::tickets::{redeem, ticket_of};
 use super::{Business, OTHER_APPID, is_users, user_of};
 use crate::support::prelude::*;
 
-/// docs/accounts.md: "`wxmint serve` reads the file again within 5 s of a change".
-const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
-
 impl Business {
     /// Runs `wxmint users WORD NAME`, and waits until the service has read the file so often.
     async fn change(&self, word: &str, name: &str, readings: usize) {
         self.bed.users().change(&[word, name]);
         let read = format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {readings}\n");
-        let in_use = async || self.bed.service().metrics().await.contains(&read).then_some(());
-        eventually("the changed file is in use", WITHIN, in_use).await;
+        let in_use = async || self.bed.service().metrics().await.contains(&read);
+        until("the changed file is in use", READ_AGAIN_WITHIN, in_use).await;
     }
 }
 

@@ -53,17 +53,15 @@ impl Product {
 /// Listens in front of a server until it is dropped.
 pub(crate) struct Proxy {
     pub(super) server: RedisServer,
-    refused: Arc<Mutex<BTreeSet<String>>>,
-    planted: Arc<Mutex<Planted>>,
+    rules: Arc<Rules>,
     accepting: Accepting,
 }
 
-#[derive(Clone)]
 struct Rules {
     product: Product,
     server: u16,
-    refused: Arc<Mutex<BTreeSet<String>>>,
-    planted: Arc<Mutex<Planted>>,
+    refused: Mutex<BTreeSet<String>>,
+    planted: Mutex<Planted>,
 }
 
 /// One command has this fate, for no reason.
@@ -100,22 +98,21 @@ impl Planted {
 impl Proxy {
     pub(crate) async fn before(product: Product) -> Self {
         let server = RedisServer::start(&[], "").await;
-        let refused = Arc::<Mutex<_>>::default();
-        let planted = Arc::<Mutex<_>>::default();
-        let rules =
-            Rules { product, server: server.port(), refused: Arc::clone(&refused), planted: Arc::clone(&planted) };
-        let accepting = Accepting::start(move |near| serve(near, rules.clone()));
-        Self { server, refused, planted, accepting }
+        let (refused, planted) = Default::default();
+        let rules = Arc::new(Rules { product, server: server.port(), refused, planted });
+        let known = Arc::clone(&rules);
+        let accepting = Accepting::start(move |near| serve(near, Arc::clone(&known)));
+        Self { server, rules, accepting }
     }
 
     /// Gives one command this fate, after so many others; 1 is the next.
     pub(crate) fn plant(&self, number: u64, fate: Fate) {
-        *self.planted.lock().expect("no panic") = Planted::In(number, fate);
+        *locked(&self.rules.planted) = Planted::In(number, fate);
     }
 
     /// The command that it was, if there were so many. None has a fate from now on.
     pub(crate) fn has_met(&self) -> Option<String> {
-        match std::mem::take(&mut *self.planted.lock().expect("no panic")) {
+        match std::mem::take(&mut *locked(&self.rules.planted)) {
             Planted::Was(command) => Some(command),
             Planted::None | Planted::In(..) => None,
         }
@@ -123,7 +120,7 @@ impl Proxy {
 
     /// The errors with which it has refused commands so far.
     pub(super) fn refused(&self) -> BTreeSet<String> {
-        self.refused.lock().expect("no panic").clone()
+        locked(&self.rules.refused).clone()
     }
 }
 
@@ -138,21 +135,21 @@ impl Reachable for Proxy {
 }
 
 /// Answers one command after another until either side has ended.
-async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
+async fn serve(near: TcpStream, rules: Arc<Rules>) -> io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", rules.server)).await?;
     // Otherwise a command that follows another waits for 40 ms.
     [&near, &server].into_iter().try_for_each(|socket| socket.set_nodelay(true))?;
     let (mut near, mut server) = (BufReader::new(near), BufReader::new(server));
     loop {
         let words = command(&mut near).await?;
-        let fate = rules.planted.lock().expect("no panic").fate_of(&words);
+        let fate = locked(&rules.planted).fate_of(&words);
         if fate == Some(Fate::Unanswered) {
             return ask(&words, &mut server).await.map(drop);
         }
         let answer = match rules.product.refusal(&words) {
             _ if fate.is_some() => b"-ERR of the test\r\n".to_vec(),
             Some(error) => {
-                rules.refused.lock().expect("no panic").insert(error.clone());
+                locked(&rules.refused).insert(error.clone());
                 format!("-{error}\r\n").into_bytes()
             }
             None => ask(&words, &mut server).await?,

@@ -49,9 +49,9 @@ async fn the_address_for_the_whitelist_is_named_a_quota_is_a_warning_and_a_wecha
     Report::of(&bed.configuration).await.expect_healthy();
 }
 
-/// src/cli/doctor/accounts.rs has a row for each wrong answer.
+/// src/cli/doctor/accounts.rs has a row for each wrong answer of an account service.
 #[tokio::test]
-async fn an_account_service_that_is_away_or_answers_wrongly_is_named() {
+async fn an_account_service_that_is_away_or_answers_wrongly_is_named_and_the_issuer_is_asked_what_it_publishes() {
     let mut bed = healthy().await;
     bed.configuration.set("WXMINT_ACCOUNTS_CHECK", "true");
     let service = AccountService::start();
@@ -72,11 +72,8 @@ async fn an_account_service_that_is_away_or_answers_wrongly_is_named() {
     Report::of(&bed.configuration).await.expect_healthy();
     bed.configuration.set("WXMINT_ACCOUNTS", "http://127.0.0.1:1/wxmint");
     Report::of(&bed.configuration).await.advice("accounts", "fault", "no usable answer");
-}
 
-#[tokio::test]
-async fn what_the_issuer_publishes_is_fetched_where_that_is_asked_for() {
-    let mut bed = healthy().await;
+    ["WXMINT_ACCOUNTS", "WXMINT_ACCOUNTS_CHECK"].iter().for_each(|name| bed.configuration.unset(name));
     let port = free_port();
     bed.configuration.set("WXMINT_ISSUER", &format!("http://127.0.0.1:{port}"));
     bed.configuration.set("WXMINT_LISTEN", &format!("127.0.0.1:{port}"));

@@ -1,25 +1,15 @@
 //! Faults of the files that the settings name.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-
-use super::{ADMIN_SECRET, NAMES, Report, content, follow, healthy};
+use super::{ADMIN_SECRET, NAMES, Report, follow, healthy};
 use crate::support::prelude::*;
 use crate::support::scan::two_pages;
 
-fn expose(path: &str) {
-    set_mode(path, 0o644);
-}
-
-fn set_mode(path: &str, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).expect("our file");
-}
-
 /// Changes the first key of the key file.
 fn change_key(configuration: &Configuration, change: impl FnOnce(&mut Value)) {
-    let mut keys: Value = serde_json::from_str(&content(configuration, "WXMINT_KEYS")).expect("JSON");
+    let path = configuration.value("WXMINT_KEYS");
+    let mut keys: Value = serde_json::from_slice(&fs::read(path).expect("our file")).expect("JSON");
     change(&mut keys["keys"][0]);
-    fs::write(configuration.value("WXMINT_KEYS"), keys.to_string()).expect("written");
+    fs::write(path, keys.to_string()).expect("written");
 }
 
 /// Has the key sign from so many seconds after it was made on.
@@ -34,7 +24,7 @@ async fn files_that_others_can_read_or_that_are_missing_are_mended_by_the_comman
     write_private(&tokens, &format!("alice {ADMIN_SECRET}\n"));
     bed.configuration.set("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
     for name in ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE", "WXMINT_ADMIN_TOKENS_FILE"] {
-        expose(bed.configuration.value(name));
+        set_mode(bed.configuration.value(name), 0o644);
         let report = Report::of(&bed.configuration).await;
         assert!(report.worst("keys")[1].contains("not checked"), "{}", report.output);
         follow(&report.advice("files", "fault", &format!("{name}: ")));
@@ -59,14 +49,13 @@ async fn files_that_others_can_read_or_that_are_missing_are_mended_by_the_comman
 async fn keys_that_cannot_sign_or_have_signed_for_a_year_are_mended_by_the_commands_of_the_advice() {
     let bed = healthy().await;
     let path = bed.configuration.value("WXMINT_KEYS");
-    let spoils: [(&str, &dyn Fn()); 2] = [
-        ("`d` is missing", &|| change_key(&bed.configuration, |key| key["d"] = Value::Null)),
-        ("has expired", &|| {
-            change_key(&bed.configuration, |key| (key["nbf"], key["exp"]) = (1000.into(), 2000.into()));
-        }),
+    type Spoil = fn(&mut Value);
+    let spoils: [(&str, Spoil); 2] = [
+        ("`d` is missing", |key| key["d"] = Value::Null),
+        ("has expired", |key| (key["nbf"], key["exp"]) = (1000.into(), 2000.into())),
     ];
     for (words, spoil) in spoils {
-        spoil();
+        change_key(&bed.configuration, spoil);
         let advice = Report::of(&bed.configuration).await.advice("keys", "fault", words);
         assert!(advice.contains("move the file away"), "{advice}");
         fs::rename(path, format!("{path}.away")).expect("moved");
@@ -78,8 +67,7 @@ async fn keys_that_cannot_sign_or_have_signed_for_a_year_are_mended_by_the_comma
     date_keys(&bed.configuration, -3600 - 364 * 86_400);
     Report::of(&bed.configuration).await.expect_healthy();
     date_keys(&bed.configuration, -2 * 86_400);
-    let advice = Report::of(&bed.configuration).await.advice("keys", "warning", "has signed for 366 days");
-    follow(&advice);
+    follow(&Report::of(&bed.configuration).await.advice("keys", "warning", "has signed for 366 days"));
     Report::of(&bed.configuration).await.expect_healthy();
 }
 
@@ -87,20 +75,16 @@ async fn keys_that_cannot_sign_or_have_signed_for_a_year_are_mended_by_the_comma
 async fn files_of_wechats_secrets_and_of_urls_that_everybody_can_read_are_named() {
     let mut bed = TestBed::builder().services(0).two_apps().start().await;
     let apps = Path::new(bed.configuration.value("WXMINT_APPS_DIR")).to_owned();
-    let file = |id: &str| apps.join(id).to_string_lossy().into_owned();
-    [APPID, OTHER_APPID].iter().for_each(|id| set_mode(&file(id), 0o640));
+    [APPID, OTHER_APPID].iter().for_each(|id| set_mode(apps.join(id), 0o640));
     Report::of(&bed.configuration).await.expect_healthy();
-    expose(&file(OTHER_APPID));
-    follow(&Report::of(&bed.configuration).await.advice(
-        "files",
-        "warning",
-        "WXMINT_APPS_DIR: everybody can read 1 file with an AppSecret",
-    ));
+    set_mode(apps.join(OTHER_APPID), 0o644);
+    let exposed = "WXMINT_APPS_DIR: everybody can read 1 file with an AppSecret";
+    follow(&Report::of(&bed.configuration).await.advice("files", "warning", exposed));
     Report::of(&bed.configuration).await.expect_healthy();
 
     let copy = apps.join(format!("{APPID}~"));
     fs::write(&copy, "half").expect("written");
-    set_mode(&copy.to_string_lossy(), 0o600);
+    set_mode(&copy, 0o600);
     let ignored = format!("{} is ignored, because its name is that of a copy which an editor has left", copy.display());
     assert!(Report::of(&bed.configuration).await.advice("files", "warning", &ignored).contains("remove it"));
     fs::write(apps.join("notes"), "x").expect("written");
@@ -111,7 +95,7 @@ async fn files_of_wechats_secrets_and_of_urls_that_everybody_can_read_are_named(
     for (name, value) in [("WXMINT_APP_SECRET", APP_SECRET.to_owned()), ("WXMINT_REDIS_URL", bed.redis.url())] {
         let path = bed.configuration.path(name).to_string_lossy().into_owned();
         fs::write(&path, value).expect("written");
-        expose(&path);
+        set_mode(&path, 0o644);
         if name == "WXMINT_APP_SECRET" {
             bed.configuration.unset("WXMINT_APPS_DIR");
             bed.configuration.set("WXMINT_APPID", APPID);
@@ -155,8 +139,7 @@ async fn a_vault_key_that_is_spoilt_or_another_is_mended_as_the_advice_says() {
 /// The file of clients, in place of the one before.
 fn put_clients(configuration: &mut Configuration, clients: &Value) {
     let path = configuration.path("clients.json");
-    let _ = fs::remove_file(&path);
-    write_private(&path, &json!({"clients": clients}).to_string());
+    replace(&path, &json!({"clients": clients}).to_string());
     configuration.set("WXMINT_CLIENTS_FILE", &path.to_string_lossy());
 }
 
@@ -207,7 +190,7 @@ async fn cannot_use_clients(bed: &mut TestBed) {
     let said = bed.configuration.refused().await;
     assert!(said.contains(report.worst("clients")[1]), "{said}");
 
-    expose(&bed.configuration.path("clients.json").to_string_lossy());
+    set_mode(bed.configuration.path("clients.json"), 0o644);
     let report = Report::of(&bed.configuration).await;
     follow(&report.advice("files", "fault", "WXMINT_CLIENTS_FILE: "));
     assert!(report.worst("clients")[1].contains("not checked"), "{}", report.output);

@@ -9,7 +9,7 @@ fn follow(advice: &str, redis: &RedisServer) {
     redis.command::<()>(&command_of(advice).split(' ').collect::<Vec<_>>());
 }
 
-async fn found(bed: &TestBed, name: &str, status: &str, words: &str) -> String {
+async fn found<R>(bed: &TestBed<R>, name: &str, status: &str, words: &str) -> String {
     Report::of(&bed.configuration).await.advice(name, status, words)
 }
 
@@ -49,12 +49,17 @@ async fn settings_of_the_server_and_a_snapshot_that_cannot_be_written_are_mended
 }
 
 #[tokio::test]
-async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice() {
+async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice_and_clocks_that_are_apart_are_warned_about() {
     let mut bed = healthy().await;
-    has_the_user_of_the_page(&mut bed);
+    bed.configuration.set("WXMINT_REDIS_URL", &url_of_documented_user(&bed.redis, REDIS_PASSWORD, ""));
     Report::of(&bed.configuration).await.expect_healthy();
     assert_eq!(bed.redis.everything(), [], "it has tried nothing");
-    whoever_has_the_rights_logs_in_and_leaves(&bed).await;
+    // On a Redis that does not know the scripts.
+    let service = Service::start(&bed.configuration, bed.http.clone()).await;
+    service.ready().await;
+    let token = service.login(&bed.mint_code("lin").await).await.expect_login().member("access_token");
+    assert_eq!(service.unbind(&token).await.status, 204);
+    service.login(&bed.mint_code("lin").await).await.expect_login();
     for (lacks, status) in [
         (&["-hset", "-evalsha"][..], "fault"),
         (&["-xadd", "-xrange"], "warning"),
@@ -65,12 +70,15 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice() {
         follow(&found(&bed, "redis.rights", status, "the user wxmint lacks rights").await, &bed.redis);
     }
     Report::of(&bed.configuration).await.expect_healthy();
-}
 
-/// Its configuration names the Redis user that the page makes.
-fn has_the_user_of_the_page(bed: &mut TestBed) {
-    let url = url_of_documented_user(&bed.redis, REDIS_PASSWORD, "");
-    bed.configuration.set("WXMINT_REDIS_URL", &url);
+    clock_off_by("-100s").iter().for_each(|(name, value)| bed.configuration.set(name, value));
+    // The key was made an hour ago, so that it signs by the slow clock too.
+    super::files::date_keys(&bed.configuration, -3600);
+    let report = Report::of(&bed.configuration).await;
+    assert_eq!(report.advice("redis.clock", "fault", "s behind the clock of Redis"), "set both by NTP");
+    assert_eq!(report.advice("wechat.clock", "warning", "s behind that of WeChat"), "set both by NTP");
+    bed.configuration.unset("LD_PRELOAD");
+    Report::of(&bed.configuration).await.expect_healthy();
 }
 
 /// No login needs the rights to look for people. Without them the tokens of people whose merchant leaves stay valid.
@@ -86,22 +94,13 @@ async fn with_a_platform_clients_of_merchants_are_known_and_the_rights_to_look_f
     let is_ok = async || Report::of(&bed.configuration).await.status("clients") == "ok";
     until("the doctor knows the merchant", PATIENCE, is_ok).await;
 
-    has_the_user_of_the_page(&mut bed);
+    bed.configuration.set("WXMINT_REDIS_URL", &url_of_documented_user(&bed.redis, REDIS_PASSWORD, ""));
     follow(&found(&bed, "wechat.platform", "warning", "a merchant that leaves").await, &bed.redis);
     assert_eq!(Report::of(&bed.configuration).await.status("wechat.platform"), "ok");
 }
 
-/// On a Redis that does not know the scripts.
-async fn whoever_has_the_rights_logs_in_and_leaves(bed: &TestBed) {
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
-    let token = service.login(&bed.mint_code("lin").await).await.expect_login().member("access_token");
-    assert_eq!(service.unbind(&token).await.status, 204);
-    service.login(&bed.mint_code("lin").await).await.expect_login();
-}
-
 #[tokio::test]
-async fn a_redis_that_is_stopped_or_hangs_is_not_reached() {
+async fn a_redis_that_is_stopped_hangs_refuses_or_is_not_there_is_said_by_the_doctor_readiness_and_the_log() {
     let mut bed = healthy().await;
     bed.redis.kill();
     let report = Report::of(&bed.configuration).await;
@@ -116,16 +115,12 @@ async fn a_redis_that_is_stopped_or_hangs_is_not_reached() {
     assert!(found(&bed, "redis.reach", "fault", "no answer").await.contains("hangs"));
     bed.redis.thaw();
     Report::of(&bed.configuration).await.expect_healthy();
-}
 
-#[tokio::test]
-async fn a_redis_that_refuses_or_is_not_there_is_said_with_its_address_by_readiness_the_log_and_the_doctor() {
-    let mut bed = healthy().await;
-    let (url, address) = (bed.redis.url(), format!("Redis at 127.0.0.1:{}: ", bed.redis.port()));
+    let (right, address) = (bed.redis.url(), format!("Redis at 127.0.0.1:{}: ", bed.redis.port()));
     for (url, reason) in [
-        (format!("{url}/99"), "it refuses database 99: DB index is out of range"),
-        (url.replace(REDIS_PASSWORD, "not-the-password"), "it refuses the user name or the password"),
-        (url.replace(&bed.redis.user_part(), ""), "it answered NOAUTH: it wants a password"),
+        (format!("{right}/99"), "it refuses database 99: DB index is out of range"),
+        (right.replace(REDIS_PASSWORD, "not-the-password"), "it refuses the user name or the password"),
+        (right.replace(&bed.redis.user_part(), ""), "it answered NOAUTH: it wants a password"),
         ("redis://127.0.0.1:1".into(), "Redis at 127.0.0.1:1: Connection refused"),
     ] {
         bed.configuration.set("WXMINT_REDIS_URL", &url);
@@ -134,8 +129,16 @@ async fn a_redis_that_refuses_or_is_not_there_is_said_with_its_address_by_readin
         let address = if url.ends_with(":1") { "127.0.0.1:1: " } else { &address };
         let is_told = |line: &String| ["not ready", address, reason].iter().all(|words| line.contains(words));
         until("told", PATIENCE, async || service.stderr().iter().any(is_told)).await;
-        Report::of(&bed.configuration).await.advice("redis.reach", "fault", reason.rsplit(": ").next().expect("words"));
+        found(&bed, "redis.reach", "fault", reason.rsplit(": ").next().expect("words")).await;
     }
+
+    // It evicts no binding, so that wxmint becomes ready all the same.
+    bed.configuration.set("WXMINT_REDIS_URL", &right);
+    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
+    let service = Service::start(&bed.configuration, bed.http.clone()).await;
+    service.ready().await;
+    let readyz = service.readyz().await;
+    assert!(readyz.status == 200 && readyz.body.contains("maxmemory-policy volatile-lru"), "{readyz:?}");
 }
 
 /// Bindings are nowhere else.
@@ -159,28 +162,6 @@ async fn a_server_without_a_replica_is_warned_about_unless_that_is_meant_and_one
     Report::of(&bed.configuration).await.expect_healthy();
 }
 
-/// It evicts no binding, so that wxmint becomes ready all the same.
-#[tokio::test]
-async fn a_policy_that_evicts_what_expires_is_a_warning_of_readiness() {
-    let bed = TestBed::builder().redis_options(&["--maxmemory-policy", "volatile-lru"]).start().await;
-    let readyz = bed.service().readyz().await;
-    assert!(readyz.status == 200 && readyz.body.contains("maxmemory-policy volatile-lru"), "{readyz:?}");
-}
-
-#[tokio::test]
-async fn clocks_that_are_apart_are_warned_about() {
-    let mut bed = healthy().await;
-    clock_off_by("-100s").iter().for_each(|(name, value)| bed.configuration.set(name, value));
-    // The key was made an hour ago, so that it signs by the slow clock too.
-    super::files::date_keys(&bed.configuration, -3600);
-    let report = Report::of(&bed.configuration).await;
-    assert_eq!(report.advice("redis.clock", "fault", "s behind the clock of Redis"), "set both by NTP");
-    let advice = report.advice("wechat.clock", "warning", "s behind that of WeChat");
-    assert_eq!(advice, "set both by NTP");
-    bed.configuration.unset("LD_PRELOAD");
-    Report::of(&bed.configuration).await.expect_healthy();
-}
-
 #[tokio::test]
 async fn a_redis_that_reads_its_data_from_disk_is_waited_for() {
     let slowly = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"];
@@ -200,9 +181,6 @@ async fn a_redis_that_reads_its_data_from_disk_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_primary_of_a_cluster_is_looked_at() {
     let mut bed = TestBed::builder().services(0).start_on(RedisCluster::start().await).await;
-    let found = async |configuration: &Configuration, name: &str, words: &str| {
-        Report::of(configuration).await.advice(name, "fault", words)
-    };
     let report = Report::of(&bed.configuration).await;
     report.expect_healthy();
     let mut last = None;
@@ -213,12 +191,12 @@ async fn each_primary_of_a_cluster_is_looked_at() {
     }
     let (node, address) = last.expect("a primary");
     node.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-    follow(&found(&bed.configuration, "redis.eviction", &address).await, node);
+    follow(&found(&bed, "redis.eviction", "fault", &address).await, node);
     node.command::<()>(&["ACL", "SETUSER", "default", "-hset"]);
-    follow(&found(&bed.configuration, "redis.rights", &address).await, node);
+    follow(&found(&bed, "redis.rights", "fault", &address).await, node);
     let right = bed.redis.url();
     bed.configuration.set("WXMINT_REDIS_URL", &bed.redis.node(0).url());
-    let advice = found(&bed.configuration, "redis.reach", "MOVED").await;
+    let advice = found(&bed, "redis.reach", "fault", "MOVED").await;
     assert!(advice.starts_with("write redis+cluster:// instead of redis://"), "{advice}");
     bed.configuration.set("WXMINT_REDIS_URL", &right);
     Report::of(&bed.configuration).await.expect_healthy();
@@ -230,7 +208,7 @@ async fn the_primary_that_sentinels_name_is_looked_at() {
     Report::of(&bed.configuration).await.expect_healthy();
     let right = bed.redis.url();
     bed.configuration.set("WXMINT_REDIS_URL", &format!("{}/another", right.rsplit_once('/').expect("a master").0));
-    let advice = Report::of(&bed.configuration).await.advice("redis.reach", "fault", "name no server");
+    let advice = found(&bed, "redis.reach", "fault", "name no server").await;
     assert!(advice.contains("`sentinel monitor`"), "{advice}");
     bed.configuration.set("WXMINT_REDIS_URL", &right);
     Report::of(&bed.configuration).await.expect_healthy();

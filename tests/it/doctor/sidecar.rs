@@ -18,7 +18,7 @@ async fn examined(configuration: &Configuration) -> Report {
 
 #[tokio::test]
 async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
-    let bed = TestBed::start().await;
+    let (bed, stranger) = (TestBed::start().await, Answering::start());
     let right = bed.service().url("/.well-known/jwks.json");
     let mut configuration = configuration(&right);
     let report = examined(&configuration).await;
@@ -30,8 +30,14 @@ async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
     let found = format!("at {}: the answer is 404", bed.service().url("/nowhere"));
     assert!(report.advice("jwks", "fault", &found).contains("correct WXMINT_JWKS_URL"));
     assert_eq!((report.code, report.status("revocations")), (2, "warning"));
+    configuration.set("WXMINT_JWKS_URL", &stranger.url("/jwks"));
+    stranger.at("/jwks", Manner::says("200 OK", "", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#));
+    examined(&configuration).await.advice("jwks", "fault", "no key of the set can be used");
     configuration.set("WXMINT_JWKS_URL", &right);
 
+    configuration.set("WXMINT_REVOCATIONS_URL", &stranger.url("/revocations"));
+    stranger.at("/revocations", Manner::says("200 OK", "", "a.b.c"));
+    examined(&configuration).await.advice("revocations", "warning", "the page is refused (malformed)");
     configuration.set("WXMINT_REVOCATIONS_URL", &bed.service().url("/nowhere"));
     let report = examined(&configuration).await;
     let advice = report.advice("revocations", "warning", &found);
@@ -42,21 +48,8 @@ async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
     examined(&configuration).await.expect_healthy();
 
     clock_off_by("+100s").iter().for_each(|(name, value)| configuration.set(name, value));
-    let advice = examined(&configuration).await.advice("clock", "warning", "s ahead of that of https://");
-    assert_eq!(advice, "set both by NTP");
-}
-
-#[tokio::test]
-async fn keys_and_pages_that_are_not_the_issuers_are_refused() {
-    let bed = TestBed::start().await;
-    let stranger = Answering::start();
-    let mut configuration = configuration(&stranger.url("/jwks"));
-    stranger.at("/jwks", Manner::says("200 OK", "", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#));
-    examined(&configuration).await.advice("jwks", "fault", "no key of the set can be used");
-    configuration.set("WXMINT_JWKS_URL", &bed.service().url("/.well-known/jwks.json"));
-    configuration.set("WXMINT_REVOCATIONS_URL", &stranger.url("/revocations"));
-    stranger.at("/revocations", Manner::says("200 OK", "", "a.b.c"));
-    examined(&configuration).await.advice("revocations", "warning", "the page is refused (malformed)");
+    let report = examined(&configuration).await;
+    assert_eq!(report.advice("clock", "warning", "s ahead of that of https://"), "set both by NTP");
     configuration.unset("WXMINT_ISSUER");
     let report = examined(&configuration).await;
     report.advice("settings", "fault", "WXMINT_ISSUER is not set");

@@ -1,10 +1,8 @@
 //! The bounds of what a receiver of events may take, and the end of polls when something fails.
 
-use serde_json::json;
-
-use super::{OTHER, SECRET, bed, events, fill, ids, poll_at, receivers, users};
+use super::{OTHER, SECRET, events, fill, ids, poll_at, receivers, users};
 use crate::revocations::who_does_not_read;
-use crate::support::{BUSY, PATIENCE, eventually, until, wire_request};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_receiver_that_polls_too_often_has_to_wait_at_every_replica_and_no_other_receiver_has() {
@@ -12,7 +10,7 @@ async fn a_receiver_that_polls_too_often_has_to_wait_at_every_replica_and_no_oth
     let (mut admitted, none) = (0, json!({"maxEvents": 0}));
     let refused = loop {
         let polls = (0..3).map(|number| poll_at(&bed, number % 2, SECRET, none.clone()));
-        let answers = futures_util::future::join_all(polls).await;
+        let answers = join_all(polls).await;
         admitted += answers.iter().filter(|answer| answer.status == 200).count();
         if let Some(refused) = answers.into_iter().find(|answer| answer.status != 200) {
             break refused;
@@ -25,9 +23,9 @@ async fn a_receiver_that_polls_too_often_has_to_wait_at_every_replica_and_no_oth
     assert_eq!(poll_at(&bed, 1, OTHER, none).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_poll_has_redis_read_what_it_answers_and_what_is_acknowledged_and_no_more() {
-    let bed = bed().await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_reads_no_more_than_it_answers_fills_its_receivers_places_alone_and_loses_nothing_while_redis_is_away() {
+    let bed = receivers().breakable_redis().start().await;
     fill(&bed, users(1..1501));
     let sent = || {
         let stats: String = bed.redis.command(&["INFO", "stats"]);
@@ -42,12 +40,7 @@ async fn a_poll_has_redis_read_what_it_answers_and_what_is_acknowledged_and_no_m
         assert!(page.len() == 10 && more && used < 20_000, "{used} bytes; a thousand ends have 80,000");
         ack = page.into_keys().collect();
     }
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_does_not_read_fills_its_own_places_and_the_feed_answers() {
-    let bed = bed().await;
-    fill(&bed, users(1..251));
     let body = json!({"maxEvents": 250, "returnImmediately": true});
     let head = format!("Authorization: Bearer {SECRET}\r\nContent-Length: {}\r\n", body.to_string().len());
     let request = wire_request("POST /ssf/poll", "a", &head, &body.to_string());
@@ -58,19 +51,11 @@ async fn a_receiver_that_does_not_read_fills_its_own_places_and_the_feed_answers
     assert_eq!(bed.http.get(&bed.service().url("/revocations")).await.status, 200);
     drop(unread);
     until("there is room again", BUSY, async || poll_at(&bed, 0, SECRET, body.clone()).await.status == 200).await;
-}
 
-#[tokio::test]
-async fn while_redis_is_away_a_poll_is_told_so_and_loses_nothing() {
-    let bed = receivers().breakable_redis().start().await;
-    fill(&bed, users(1..3));
-    let (first, _) = events(&bed, SECRET, json!({})).await;
+    let (first, _) = events(&bed, SECRET, body.clone()).await;
     bed.redis_link().cut().await;
     poll_at(&bed, 0, SECRET, json!({"ack": ids(&first)})).await.expect_problem(503, "store_unavailable");
     bed.redis_link().restore().await;
-    let again = eventually("Redis is back", PATIENCE, async || {
-        let answer = poll_at(&bed, 0, SECRET, json!({})).await;
-        (answer.status == 200).then(|| answer.json())
-    });
-    assert_eq!(again.await["sets"].as_object().expect("sets").len(), 2);
+    until("Redis is back", PATIENCE, async || poll_at(&bed, 0, SECRET, body.clone()).await.status == 200).await;
+    assert_eq!(ids(&events(&bed, SECRET, body).await.0), ids(&first));
 }

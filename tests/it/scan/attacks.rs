@@ -9,7 +9,7 @@ use crate::support::scan::Scan;
 /// The store's conformance suite holds that a request which was spoiled or denied stays so, and which of several
 /// decisions counts.
 #[tokio::test]
-async fn a_wrong_number_or_a_denial_spoils_the_request_for_good_and_an_approval_may_be_repeated() {
+async fn a_wrong_number_or_a_denial_spoils_a_request_an_approval_may_be_repeated_and_codes_tell_nothing_apart() {
     let bed = builder().start().await;
     let phone = bed.log_in("lin").await.expect_login();
     let [wrong, denied, approved] = [bed.ask().await, bed.ask().await, bed.ask().await];
@@ -31,6 +31,19 @@ async fn a_wrong_number_or_a_denial_spoils_the_request_for_good_and_an_approval_
     bed.poll(&approved).await.expect_login();
     assert_eq!(approve(&approved, approved.number().as_deref()).await.status, 204, "also after the page has its token");
     assert_eq!(bed.let_in("cli.1", "lin").await.claims()["client_id"], "cli.1", "which asks for no number");
+
+    // A code may never have been there, was denied or used, or is none. Each takes as long to refuse.
+    let [wrong, denied, used] = [&wrong, &denied, &approved].map(Scan::user_code);
+    let mut told = BTreeSet::new();
+    for code in [&wrong, &denied, &used, "WDJB-MJHT", "nonsense", "%00"] {
+        told.insert(bed.look(&phone, code).await.expect_problem(404, "unknown_device_code").told());
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    let before = bed.redis.calls();
+    for code in [&denied, &used, "WDJB-MJHT"] {
+        bed.look(&phone, code).await;
+    }
+    assert_eq!(bed.redis.calls_since(&before).get("evalsha"), Some(&3), "each costs the same steps");
 }
 
 /// The code of one person beside the token of another, tokens of other mini programs and of pages, and no token.
@@ -62,48 +75,9 @@ async fn only_a_person_of_the_mini_program_looks_approves_and_denies() {
     assert_eq!(bed.approve(Some(&phone), "lin", &code, number.as_deref()).await.status, 204, "nothing was spoiled");
     // A page's token opens `/logout` alone of wxmint's own paths.
     for (method, path) in [("DELETE", "/binding"), ("GET", "/wechat/session"), ("POST", "/wechat/session/reset")] {
-        bed.service()
-            .ask(method, path, &page.member("access_token"), &Value::Null)
-            .await
-            .expect_problem(403, "forbidden");
+        let refused = bed.service().ask(method, path, &page.member("access_token"), &Value::Null).await;
+        refused.expect_problem(403, "forbidden");
     }
-}
-
-/// A code may never have been there, was denied, was used, or is none. Each takes as long to refuse.
-#[tokio::test]
-async fn user_codes_tell_nothing_apart() {
-    let bed = builder().start().await;
-    let phone = bed.log_in("lin").await.expect_login();
-    let [denied, used] = [bed.ask().await, bed.ask().await];
-    bed.deny(&phone, &denied.user_code()).await;
-    bed.approve(Some(&phone), "lin", &used.user_code(), used.number().as_deref()).await;
-    bed.poll(&used).await.expect_login();
-    let mut told = BTreeSet::new();
-    for code in [&denied.user_code(), &used.user_code(), "WDJB-MJHT", "nonsense", "%00"] {
-        told.insert(bed.look(&phone, code).await.expect_problem(404, "unknown_device_code").told());
-    }
-    assert_eq!(told.len(), 1, "{told:?}");
-    let before = bed.redis.calls();
-    for code in [&denied.user_code(), &used.user_code(), "WDJB-MJHT"] {
-        bed.look(&phone, code).await;
-    }
-    assert_eq!(bed.redis.calls_since(&before).get("evalsha"), Some(&3), "each costs the same steps");
-}
-
-/// A device code that was stolen is used twice: by the thief and by the page. Nobody keeps the token.
-#[tokio::test]
-async fn a_device_code_that_is_used_twice_ends_its_token() {
-    let bed = builder().start().await;
-    let request = bed.ask().await;
-    assert_eq!(bed.approve(None, "lin", &request.user_code(), request.number().as_deref()).await.status, 204);
-    bed.poll_as("cli.1", &request).await.expect_oauth(400, "invalid_grant");
-    let page = bed.poll(&request).await.expect_login();
-    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
-    assert_eq!(sidecar.verify(&page.member("access_token")).await.status, 200);
-    for _ in 0..2 {
-        bed.poll(&request).await.expect_oauth(400, "invalid_grant");
-    }
-    refuses(&sidecar, &page).await;
 }
 
 /// The name of a browser is the browser's own words.
@@ -133,21 +107,4 @@ async fn what_a_page_says_of_itself_is_bounded_and_a_back_end_speaks_for_its_vis
     let asked = bed.http.send(with_form(request, &page)).await;
     let shown = bed.look(&phone, &asked.member("user_code")).await.json();
     assert_eq!(shown["user_agent"], "Fox\u{fffd} 王/1");
-}
-
-/// A client that comes back for another mini program does not log its users in with what was approved in the first.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_of_the_mini_program_that_its_client_had() {
-    let bed = builder().two_apps().start().await;
-    let phone = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
-    let [waiting, approved] = [bed.ask_as("cli.1").await, bed.ask_as("cli.1").await];
-    assert_eq!(bed.approve(None, "lin", &approved.user_code(), None).await.status, 204);
-    let mut changed = clients();
-    changed[2]["appid"] = OTHER_APPID.into();
-    let file = bed.configuration.value("WXMINT_CLIENTS_FILE");
-    std::fs::write(file, json!({"clients": changed}).to_string()).expect("written");
-    until("the file is read again", PATIENCE, async || bed.look(&phone, &waiting.user_code()).await.status == 404)
-        .await;
-    bed.poll(&approved).await.expect_oauth(400, "invalid_grant");
-    bed.approve(None, "lin", &waiting.user_code(), None).await.expect_problem(404, "unknown_device_code");
 }

@@ -5,37 +5,37 @@ use super::*;
 const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef read,operate\n";
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
 
-#[tokio::test]
-async fn a_page_logs_out_alone_or_everywhere() {
-    let bed = builder().start().await;
-    let phone = bed.log_in("lin").await.expect_login();
-    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
-    let page = bed.let_in("shop-web", "lin").await;
-    assert_eq!(sidecar.verify(&page.member("access_token")).await.status, 200);
-    for _ in 0..2 {
-        bed.log_out(&page, false).await;
-    }
-    refuses(&sidecar, &page).await;
-    assert!(bed.accepts(&phone).await, "the phone stays logged in");
-    let page = bed.let_in("shop-web", "lin").await;
-    bed.log_out(&page, true).await;
-    assert!(!bed.accepts(&phone).await, "everywhere");
-}
-
-/// Each act ends the token that the page has, and the one that an approval has granted and the page has not fetched.
+/// Each act ends the token that the page has. What ends the user or the binding also ends what an approval has granted
+/// and the page has not fetched. A device code that is used twice was stolen: by a thief and by the page, neither of
+/// whom keeps the token.
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_ends_the_user_or_the_binding_ends_the_page_too() {
+async fn whatever_ends_the_user_the_binding_or_the_token_ends_the_page_too() {
     let bed = builder().operators(ADMIN).start().await;
     let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
+    let of_the_page_alone = ["logout", "code used twice"];
+    let of_the_user = ["logout everywhere", "everywhere", "unbind", "end", "block", "end_person", "dissolve"];
     let mut ended = Vec::new();
-    for act in ["everywhere", "unbind", "end", "block", "end_person", "dissolve"] {
-        let person = &format!("person-of-{}", act.replace('_', "-"));
+    for act in of_the_page_alone.into_iter().chain(of_the_user) {
+        let person = &format!("person-of-{}", act.replace(['_', ' '], "-"));
         let phone = bed.log_in(person).await.expect_login();
-        let page = bed.let_in("shop-web", person).await;
-        let waiting = bed.ask().await;
-        bed.approve(None, person, &waiting.user_code(), waiting.number().as_deref()).await;
-        bed.ends_user(act, person, &phone, OPERATOR).await;
-        bed.poll(&waiting).await.expect_oauth(400, "access_denied");
+        let [request, waiting] = [bed.ask().await, bed.ask().await];
+        for scan in [&request, &waiting] {
+            bed.approves(&phone, person, scan).await;
+        }
+        bed.poll_as("cli.1", &request).await.expect_oauth(400, "invalid_grant");
+        let page = bed.poll(&request).await.expect_login();
+        assert_eq!(sidecar.verify(&page.member("access_token")).await.status, 200, "{act}");
+        match act {
+            "logout" => bed.log_out(&page, false).await,
+            "logout everywhere" => bed.log_out(&page, true).await,
+            "code used twice" => drop(bed.poll(&request).await.expect_oauth(400, "invalid_grant")),
+            _ => bed.ends_user(act, person, &phone, OPERATOR).await,
+        }
+        let is_of_the_page = of_the_page_alone.contains(&act);
+        let polled = bed.poll(&waiting).await;
+        let expected = if is_of_the_page { (200, Value::Null) } else { (400, "access_denied".into()) };
+        assert_eq!((polled.status, polled.json()["error"].take()), expected, "{act}");
+        assert_eq!(bed.accepts(&phone).await, is_of_the_page, "{act}");
         ended.push(page);
     }
     for page in &ended {
@@ -69,22 +69,26 @@ async fn a_person_who_may_not_log_in_lets_no_page_in() {
     .await;
 }
 
-/// A client that is taken out while its page polls gets nothing; its tokens end by a command.
+/// A client that is taken out while its page polls gets nothing; its tokens end by a command. One that comes back for
+/// another mini program does not log its users in with what was approved in the first.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_taken_out_gets_no_more_tokens_and_its_old_ones_are_ended_by_a_command() {
-    let bed = builder().start().await;
-    let phone = bed.log_in("lin").await.expect_login();
+async fn a_client_that_is_taken_out_or_moved_gets_no_more_tokens_and_its_old_ones_are_ended_by_a_command() {
+    let bed = builder().two_apps().start().await;
+    let phone = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
     let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
     let (page, kept) = (bed.let_in("shop-web", "lin").await, bed.let_in("cli.1", "lin").await);
     let other = bed.let_in("shop-web", "lin").await;
-    let waiting = bed.ask().await;
-    assert_eq!(bed.approve(None, "lin", &waiting.user_code(), waiting.number().as_deref()).await.status, 204);
+    let [waiting, moved, looked_at] = [bed.ask().await, bed.ask_as("cli.1").await, bed.ask_as("cli.1").await];
+    for approved in [&waiting, &moved] {
+        bed.approves(&phone, "lin", approved).await;
+    }
 
     let path = bed.configuration.value("WXMINT_CLIENTS_FILE").to_owned();
     fs::write(&path, "{\"clients\":[{\"client_id\":\"a\"}]}").expect("written");
     until("readiness warns", PATIENCE, async || bed.service().readyz().await.body.contains("file of clients")).await;
     assert_eq!(bed.ask().await.asked.status, 200, "the last good one is in use");
     let mut fewer = clients();
+    fewer[2]["appid"] = OTHER_APPID.into();
     fewer.as_array_mut().expect("clients").remove(0);
     fs::write(&path, json!({"clients": fewer}).to_string()).expect("written");
     until("it is read again", PATIENCE, async || {
@@ -92,15 +96,18 @@ async fn a_client_that_is_taken_out_gets_no_more_tokens_and_its_old_ones_are_end
     })
     .await;
     bed.poll(&waiting).await.expect_oauth(401, "invalid_client");
-    bed.look(&phone, &waiting.user_code()).await.expect_problem(404, "unknown_device_code");
+    bed.poll(&moved).await.expect_oauth(400, "invalid_grant");
+    for gone in [&waiting, &looked_at] {
+        bed.look(&phone, &gone.user_code()).await.expect_problem(404, "unknown_device_code");
+    }
+    bed.approve(None, "lin", &looked_at.user_code(), None).await.expect_problem(404, "unknown_device_code");
     assert_eq!(sidecar.verify(&page.member("access_token")).await.status, 200, "until it is ended");
 
     // A replica that starts now has never heard of the client.
     let another = Service::start(&bed.configuration, bed.http.clone()).await;
-    for path in ["/binding", "/logout"] {
-        let method = if path == "/binding" { "DELETE" } else { "POST" };
+    for (method, path, status) in [("DELETE", "/binding", 403), ("POST", "/logout", 204)] {
         let answer = another.ask(method, path, &other.member("access_token"), &Value::Null).await;
-        assert_eq!(answer.status, if path == "/binding" { 403 } else { 204 }, "{answer:?}");
+        assert_eq!(answer.status, status, "{answer:?}");
     }
     for _ in 0..2 {
         let ended = Ended::of(&mut bed.configuration.command_of(&["clients", "end", "shop-web"]), "");

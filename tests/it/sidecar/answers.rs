@@ -1,7 +1,7 @@
 //! The answers of `/verify`: who is asking, or one refusal for all that is wrong.
 
 use super::forge::Forge;
-use super::{INVALID_REQUEST, INVALID_TOKEN, NO_TOKEN, Signer, named, refused, settings_of, sidecar_of};
+use super::{INVALID_REQUEST, INVALID_TOKEN, LONG, NO_TOKEN, Signer, named, refused};
 use crate::bad_input::no_http;
 use crate::services::now;
 use crate::support::prelude::*;
@@ -29,7 +29,7 @@ async fn a_real_logins_token_says_who_is_asking_by_any_method_and_at_any_path() 
     let login = bed.log_in("lin").await.expect_login();
     let (token, user) = (login.member("access_token"), login.member("user_id"));
     let id = decoded(&token).1["jti"].as_str().expect("a jti").to_owned();
-    let sidecar = settings_of(&bed).ready().await;
+    let sidecar = bed.sidecar().ready().await;
     for method in METHODS {
         for target in TARGETS {
             let line = format!("{method} {target} HTTP/1.1");
@@ -45,10 +45,49 @@ async fn a_real_logins_token_says_who_is_asking_by_any_method_and_at_any_path() 
     assert_eq!(sidecar.metric(&counted("no_token")).await, asked);
 }
 
+/// Each is good but for one thing. The tests of crates/verify hold each rule by itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
+async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_fetched_for_it() {
+    let bed = TestBed::start().await;
+    let real = bed.log_in("lin").await.expect_login().member("access_token");
+    let (signer, stranger) = (Signer::of_file(bed.configuration.value("WXMINT_KEYS").as_ref()), Signer::new());
+    let (header, claims) = decoded(&real);
+    let forge = Forge { header, claims, issuer: signer.key, other: &stranger.key, now: now() };
+    let sidecar = bed.sidecar().ready().await;
+    // Whoever asks it gets the stranger's key.
+    let canary = Answering::of(&stranger.set(), 1);
+    // The means of spoiling spoil nothing by themselves.
+    let odd_header = forge.header_with(json!({"typ": "application/AT+JWT", "x5t": "AQAB"}));
+    for good in [&real, &forge.by_issuer(&odd_header, &forge.claims)] {
+        assert_eq!(sidecar.verify(good).await.status, 200);
+    }
+    let mut told = BTreeSet::new();
+    // These have answers of their own.
+    let others = ["no token", "empty token", "two tokens", "long token"];
+    let urls = (&*canary.url("/jwks"), &*canary.url("/x5u"));
+    for bad in forge.bad_tokens(&real, &real, urls).into_iter().filter(|bad| !others.contains(&bad.name)) {
+        let (name, token) = (bad.name, bad.credentials.0[0].rsplit(' ').next().expect("a token"));
+        // Once more: a refusal is not remembered as anything better.
+        for _ in 0..2 {
+            let answer = sidecar.verify(token).await;
+            assert_eq!(answer.status, 401, "{name}: {answer:?}");
+            let answer = answer.expect_problem(401, "invalid_token");
+            let challenge = answer.header("www-authenticate");
+            assert!(challenge.starts_with(INVALID_TOKEN), "{name}: {answer:?}");
+            assert!(!answer.headers.contains_key("x-user-id"), "{name}: {answer:?}");
+            told.insert(answer.told());
+        }
+    }
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(canary.calls().is_empty(), "{:?}", canary.calls());
+    assert_eq!(sidecar.verify(&real).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_no_token_or_two_is_told_so_and_an_odd_request_is_let_in_with_a_good_one_alone() {
     let signer = Signer::new();
-    let (_issuer, sidecar) = sidecar_of(&signer).await;
+    let issuer = Answering::of(&signer.set(), LONG);
+    let sidecar = SidecarSettings::new(&issuer.url("/jwks")).ready().await;
     let token = signer.token();
     let (one, basic, two) = (bearer(&token), "Authorization: Basic bGluOnNlY3JldA==", bearer(&signer.token()));
     // crates/http/src/bearer.rs has a row for each form of the header.
@@ -70,62 +109,13 @@ async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
     for headers in [&[&*one][..], &[&format!("AUTHORIZATION:bearer   {token}  ")]] {
         named("one token", &sidecar.raw("GET /verify HTTP/1.1", headers, "").await);
     }
-}
 
-/// Each is good but for one thing. The tests of crates/verify hold each rule by itself.
-fn bad_tokens(forge: &Forge<'_>, real: &str, canary: &Answering) -> Vec<(&'static str, String)> {
-    let urls = (&*canary.url("/jwks"), &*canary.url("/x5u"));
-    // They have answers of their own.
-    let others = ["no token", "empty token", "two tokens", "long token"];
-    let bad = forge.bad_tokens(real, real, urls).into_iter().filter(|bad| !others.contains(&bad.name));
-    let token = |line: &str| line.rsplit(' ').next().expect("a token").to_owned();
-    bad.map(|bad| (bad.name, token(&bad.credentials.0[0]))).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_fetched_for_it() {
-    let bed = TestBed::start().await;
-    let real = bed.log_in("lin").await.expect_login().member("access_token");
-    let (signer, stranger) = (Signer::of_file(bed.configuration.value("WXMINT_KEYS").as_ref()), Signer::new());
-    let (header, claims) = decoded(&real);
-    let forge = Forge { header, claims, issuer: signer.key, other: &stranger.key, now: now() };
-    let sidecar = settings_of(&bed).ready().await;
-    // Whoever asks it gets the stranger's key.
-    let canary = Answering::of(&stranger.set(), 1);
-    // The means of spoiling spoil nothing by themselves.
-    let odd_header = forge.header_with(json!({"typ": "application/AT+JWT", "x5t": "AQAB"}));
-    for good in [&real, &forge.by_issuer(&odd_header, &forge.claims)] {
-        assert_eq!(sidecar.verify(good).await.status, 200);
-    }
-    let mut told = BTreeSet::new();
-    for (name, token) in bad_tokens(&forge, &real, &canary) {
-        // Once more: a refusal is not remembered as anything better.
-        for _ in 0..2 {
-            let answer = sidecar.verify(&token).await;
-            assert_eq!(answer.status, 401, "{name}: {answer:?}");
-            let answer = answer.expect_problem(401, "invalid_token");
-            let challenge = answer.header("www-authenticate");
-            assert!(challenge.starts_with(INVALID_TOKEN), "{name}: {answer:?}");
-            assert!(!answer.headers.contains_key("x-user-id"), "{name}: {answer:?}");
-            told.insert(answer.told());
-        }
-    }
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(canary.calls().is_empty(), "{:?}", canary.calls());
-    assert_eq!(sidecar.verify(&real).await.status, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_odd_request_is_let_in_with_a_good_token_alone_and_never_a_fault_of_the_sidecars() {
-    let signer = Signer::new();
-    let (_issuer, sidecar) = sidecar_of(&signer).await;
     for (name, request) in no_http("/verify") {
         let received = sidecar.bytes(request.as_bytes()).await;
         let refused = received.status().is_none_or(|status| (400..500).contains(&status));
         assert!(refused && received.answers() <= 1, "{name}: {}", received.text());
         assert_eq!(sidecar.verify(&signer.token()).await.status, 200, "after {name}");
     }
-    let token = signer.token();
     let with = |line: &str, headers: &str| {
         format!("{line}\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{headers}\r\n").into_bytes()
     };

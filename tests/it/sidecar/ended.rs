@@ -13,35 +13,6 @@ const NEXT_PAGE: Duration = Duration::from_secs(10).saturating_add(BUSY);
 const WITHOUT_FEED: Duration = Duration::from_secs(10).saturating_add(BUSY);
 const DAY: i64 = 86_400;
 
-/// The clock of a process that is started with it.
-struct Clock(TempDir);
-
-impl Clock {
-    fn new() -> Self {
-        let clock = Self(tempfile::tempdir().expect("a folder"));
-        clock.set("+0");
-        clock
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.path().join("time")
-    }
-
-    fn set(&self, time: &str) {
-        replace(&self.file(), time);
-    }
-
-    /// It stands still at this time.
-    fn stop_at(&self, seconds: i64) {
-        self.set(&DateTime::from_timestamp(seconds, 0).expect("a date").format("%Y-%m-%d %H:%M:%S").to_string());
-    }
-
-    fn moves(&self, settings: SidecarSettings) -> SidecarSettings {
-        let moved = clock_of(&self.file()).into_iter();
-        moved.fold(settings.with("TZ", "UTC"), |settings, (name, value)| settings.with(name, &value))
-    }
-}
-
 async fn issuer() -> Issuer {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
@@ -59,20 +30,9 @@ fn token_of(issuer: &Issuer, user: &str) -> String {
     issuer.token(By::First, json!({"sub": user}))
 }
 
-/// A number that the sidecar counts of the one feed that it follows.
-async fn metric(sidecar: &Sidecar, name: &str, labels: &str) -> f64 {
-    let metrics = sidecar.admin("/metrics").await.body;
-    let name = format!("wxmint_revocations_{name}{{issuer=\"");
-    let value = |line: &str| line.strip_prefix(&name)?.split_once(labels)?.1.rsplit(' ').next()?.parse().ok();
-    metrics.lines().find_map(value).unwrap_or_default()
-}
-
-async fn held(sidecar: &Sidecar) -> f64 {
-    metric(sidecar, "held", "").await
-}
-
-async fn refused_pages(sidecar: &Sidecar, reason: &str) -> f64 {
-    metric(sidecar, "refused_pages_total", &format!("reason=\"{reason}\"")).await
+/// The name of a number that a sidecar counts of a feed, with further labels.
+fn of_feed(issuer: &Issuer, number: &str, labels: &str) -> String {
+    format!("wxmint_revocations_{number}{{issuer=\"http://{}\"{labels}}}", issuer.address)
 }
 
 async fn bearer(sidecar: &Sidecar, token: &str) -> Received {
@@ -105,7 +65,7 @@ async fn a_remembered_token_is_refused_once_the_feed_ends_its_user_its_app_itsel
     issuer.end_token("jti-of-zhao", now() + 3600);
     issuer.end_second_key();
     issuer.end(json!(["device", "of a later version"]));
-    until("the ends are known", NEXT_PAGE, async || held(&sidecar).await == 4.0).await;
+    until("the ends are known", NEXT_PAGE, async || sidecar.metric(&of_feed(&issuer, "held", "")).await == 4.0).await;
     for token in &ended {
         refused("ended", &bearer(&sidecar, token).await, INVALID_TOKEN);
         refused("ended, and no longer remembered", &bearer(&sidecar, token).await, INVALID_TOKEN);
@@ -113,7 +73,7 @@ async fn a_remembered_token_is_refused_once_the_feed_ends_its_user_its_app_itsel
     for token in &valid {
         assert_eq!(sidecar.verify(token).await.status, 200, "a second later, or another token");
     }
-    assert!(metric(&sidecar, "age_seconds", "").await < 60.0);
+    assert!(sidecar.metric(&of_feed(&issuer, "age_seconds", "")).await < 60.0);
     assert_eq!(sidecar.metric("wxmint_sidecar_verifications_total{outcome=\"refused\"}").await, 8.0);
 }
 
@@ -138,7 +98,7 @@ async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the
 
     open.ready_within(WITHOUT_FEED).await;
     assert_eq!(open.verify(&token).await.status, 200);
-    assert!(refused_pages(&open, "status").await >= 1.0);
+    assert!(open.metric(&of_feed(&issuer, "refused_pages_total", ",reason=\"status\"")).await >= 1.0);
     open.says("not all of the revocation feed is known").await;
     open.says("tokens that were revoked since are accepted").await;
     let lacks = async || open.admin("/readyz").await.body.contains("warning: the revocations of");
@@ -163,8 +123,9 @@ async fn a_page_that_is_forged_or_huge_changes_nothing_and_is_counted() {
         let issuer = issuer().await;
         issuer.says(manner);
         let sidecar = follower(&issuer).start().await;
-        until(reason, PATIENCE, async || refused_pages(&sidecar, reason).await >= 1.0).await;
-        assert_eq!(held(&sidecar).await, 0.0, "{reason}");
+        let refused = of_feed(&issuer, "refused_pages_total", &format!(",reason=\"{reason}\""));
+        until(reason, PATIENCE, async || sidecar.metric(&refused).await >= 1.0).await;
+        assert_eq!(sidecar.metric(&of_feed(&issuer, "held", "")).await, 0.0, "{reason}");
         assert_eq!(sidecar.verify(&token_of(&issuer, "mei")).await.status, 200, "{reason}");
         assert!(sidecar.peak_memory() < 100 * 1024, "{reason}: {} KiB", sidecar.peak_memory());
         let metrics = sidecar.admin("/metrics").await.body;
@@ -175,10 +136,18 @@ async fn a_page_that_is_forged_or_huge_changes_nothing_and_is_counted() {
 /// The sidecar's clock is moved instead of waiting: to it, a page of now is as old as the clock is ahead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_told_to() {
-    let (issuer, clock) = (issuer().await, Clock::new());
+    let (issuer, folder) = (issuer().await, tempfile::tempdir().expect("a folder"));
+    let clock = folder.path().join("time");
+    let stands_still_at = |seconds: i64| {
+        let time = DateTime::from_timestamp(seconds, 0).expect("a date").format("%Y-%m-%d %H:%M:%S");
+        replace(&clock, &time.to_string());
+    };
+    replace(&clock, "+0");
     let token = issuer.token(By::First, json!({"sub": "lin", "exp": now() + 10 * DAY}));
     let short = issuer.token(By::First, json!({"sub": "lin", "exp": now() + 30}));
-    let settings = clock.moves(follower(&issuer));
+    let settings =
+        clock_of(&clock).into_iter().fold(follower(&issuer), |settings, (name, value)| settings.with(name, &value));
+    let settings = settings.with("TZ", "UTC");
     let (open, closed) = (settings.ready().await, settings.with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await);
     for sidecar in [&open, &closed] {
         for token in [&token, &short] {
@@ -186,8 +155,8 @@ async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_t
         }
     }
     issuer.says(Manner::body("503 Service Unavailable", b""));
-    clock.stop_at(now() + 100);
-    assert!(metric(&open, "age_seconds", "").await > 60.0);
+    stands_still_at(now() + 100);
+    assert!(open.metric(&of_feed(&issuer, "age_seconds", "")).await > 60.0);
     assert_eq!(open.verify(&token).await.status, 200);
     refused("remembered, and expired", &bearer(&open, &short).await, INVALID_TOKEN);
     for _ in 0..2 {
@@ -202,11 +171,11 @@ async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_t
         assert!(readyz.status == 200 && warned, "ready is a latch: {readyz:?}");
     }
     // A day later the keys are no longer believed, by neither: their URL answers, but is not asked yet.
-    clock.stop_at(now() + DAY + 100);
+    stands_still_at(now() + DAY + 100);
     for sidecar in [&open, &closed] {
         sidecar.verify(&token).await.expect_problem(503, "keys_unavailable");
     }
-    clock.set("+0");
+    replace(&clock, "+0");
     issuer.says(Manner::Good);
     until("back again", NEXT_PAGE, async || closed.verify(&token).await.status == 200).await;
 }

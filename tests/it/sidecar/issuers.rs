@@ -6,18 +6,22 @@ use crate::support::prelude::*;
 const A: &str = ISSUER;
 const B: &str = "https://another.example.com";
 
-fn settings(server: &Answering) -> SidecarSettings {
-    SidecarSettings::new(&format!("{},{}", server.url("/a"), server.url("/b")))
-        .with("WXMINT_ISSUER", &format!("{A},{B}"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_verified_by_the_keys_of_the_issuer_that_it_names_and_by_no_others() {
+async fn a_token_is_verified_by_the_keys_of_the_issuer_that_it_names_which_is_away_for_its_own_tokens_alone() {
     let (a, b) = (Signer::of(A), Signer::of(B));
     let server = Answering::start();
     server.at("/a", Manner::serves(&a.set(), LONG));
+    let settings = SidecarSettings::new(&format!("{},{}", server.url("/a"), server.url("/b")));
+    let sidecar = settings.with("WXMINT_ISSUER", &format!("{A},{B}")).start().await;
+    let keys_of_a = format!("wxmint_jwks_keys{{issuer=\"{A}\"}}");
+    until("A's keys", PATIENCE, async || sidecar.metric(&keys_of_a).await == 1.0).await;
+    assert_eq!(sidecar.verify(&a.token()).await.status, 200);
+    sidecar.verify(&b.token()).await.expect_problem(503, "keys_unavailable");
+    assert_eq!(sidecar.verify(&a.token_with(json!({"iss": "https://third.example.com"}))).await.status, 401);
+    assert_eq!(sidecar.admin("/readyz").await.status, 503, "ready is who has the keys of all");
+
     server.at("/b", Manner::serves(&b.set(), LONG));
-    let sidecar = settings(&server).ready().await;
+    sidecar.ready_within(PATIENCE).await;
     for signer in [&a, &b] {
         assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
     }
@@ -30,25 +34,5 @@ async fn a_token_is_verified_by_the_keys_of_the_issuer_that_it_names_and_by_no_o
     ] {
         let answer = sidecar.verify(&token).await;
         assert_eq!(answer.status, 401, "{what}: {answer:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_that_is_away_is_away_for_its_own_tokens_alone() {
-    let (a, b) = (Signer::of(A), Signer::of(B));
-    let server = Answering::start();
-    server.at("/a", Manner::serves(&a.set(), LONG));
-    let sidecar = settings(&server).start().await;
-    let keys_of = async |issuer: &str| sidecar.metric(&format!("wxmint_jwks_keys{{issuer=\"{issuer}\"}}")).await;
-    until("A's keys", PATIENCE, async || keys_of(A).await == 1.0).await;
-    assert_eq!(sidecar.verify(&a.token()).await.status, 200);
-    sidecar.verify(&b.token()).await.expect_problem(503, "keys_unavailable");
-    assert_eq!(sidecar.verify(&a.token_with(json!({"iss": "https://third.example.com"}))).await.status, 401);
-    assert_eq!(sidecar.admin("/readyz").await.status, 503, "ready is who has the keys of all");
-
-    server.at("/b", Manner::serves(&b.set(), LONG));
-    sidecar.ready().await;
-    for signer in [&a, &b] {
-        assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
     }
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Instant, SystemTime};
 
-use super::{JWKS, LONG, NO_TOKEN, Signer, refused, settings_of};
+use super::{LONG, NO_TOKEN, Signer, refused};
 use crate::map::files_of;
 use crate::support::prelude::*;
 
@@ -15,7 +15,7 @@ async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_e
     let token = bed.log_in("lin").await.expect_login().member("access_token");
     let link = Breakable::before(bed.service().public).await;
     link.cut().await;
-    let sidecar = settings_of(&bed).with("WXMINT_JWKS_URL", &format!("{}{JWKS}", link.url())).start().await;
+    let sidecar = SidecarSettings::new(&format!("{}/.well-known/jwks.json", link.url())).start().await;
     for token in [&*token, "x", "a.b.c"] {
         let answer = sidecar.verify(token).await.expect_problem(503, "keys_unavailable");
         assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| (1..=5).contains(&seconds)));
@@ -39,45 +39,28 @@ async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_e
     assert_eq!(sidecar.verify(&token).await.status, 200);
 }
 
-/// A folder with the keys of a sidecar that has run.
-async fn kept(signer: &Signer) -> (TempDir, SidecarSettings, PathBuf) {
-    let (folder, issuer) = (tempfile::tempdir().expect("a folder"), Answering::of(&signer.set(), LONG));
-    let link = Breakable::before(issuer.address).await;
-    let settings = SidecarSettings::new(&format!("{}/jwks", link.url()))
-        .with("WXMINT_JWKS_CACHE", &folder.path().to_string_lossy());
-    let mut sidecar = settings.ready().await;
-    let whole = || files_of("json", folder.path()).pop();
-    let file = eventually("keys on disk", PATIENCE, async || whole()).await;
-    sidecar.signal(Signal::TERM);
-    assert!(sidecar.end(PATIENCE).await.success());
-    // Issuer and link end here, and with them whatever answered at that URL.
-    (folder, settings, file)
-}
-
-async fn knows_nothing(sidecar: &Sidecar, token: &str) {
-    assert_eq!(sidecar.admin("/readyz").await.status, 503);
-    sidecar.verify(token).await.expect_problem(503, "keys_unavailable");
-}
-
+/// The tests of crates/verify hold whose keys are found again, and in which file.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_good_keys_on_disk_verify_for_a_day_while_the_issuer_is_away() {
-    let signer = Signer::new();
-    let (folder, settings, file) = kept(&signer).await;
+    let (signer, folder) = (Signer::new(), tempfile::tempdir().expect("a folder"));
+    let issuer = Answering::of(&signer.set(), LONG);
+    let settings = SidecarSettings::new(&issuer.url("/jwks"));
+    let settings = settings.with("WXMINT_JWKS_CACHE", &folder.path().to_string_lossy());
+    let mut sidecar = settings.ready().await;
+    let file = eventually("keys on disk", PATIENCE, async || files_of("json", folder.path()).pop()).await;
+    sidecar.signal(Signal::TERM);
+    assert!(sidecar.end(PATIENCE).await.success());
+    drop(issuer);
     assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing half-written is left");
     let sidecar = settings.ready().await;
     assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
     assert_eq!(sidecar.verify(&Signer::new().token()).await.status, 401, "no other key than those");
-    // Kept for this issuer at this URL, and no other.
-    let elsewhere = settings.clone().with("WXMINT_JWKS_URL", "http://127.0.0.1:1/jwks").start().await;
-    knows_nothing(&elsewhere, &signer.token()).await;
-    let of_another = settings.clone().with("WXMINT_ISSUER", "https://another.example").start().await;
-    knows_nothing(&of_another, &signer.token()).await;
     #[expect(clippy::disallowed_methods, reason = "the sidecar goes by the system's clock")]
     let yesterday = SystemTime::now() - Duration::from_secs(25 * 3600);
     File::options().append(true).open(&file).and_then(|file| file.set_modified(yesterday)).expect("our own file");
-    let late = settings.clone().start().await;
-    knows_nothing(&late, &signer.token()).await;
+    let late = settings.start().await;
+    assert_eq!(late.admin("/readyz").await.status, 503);
+    late.verify(&signer.token()).await.expect_problem(503, "keys_unavailable");
     late.says("too old to be used").await;
     // A folder that cannot be written hinders nobody.
     let issuer = Answering::of(&signer.set(), LONG);

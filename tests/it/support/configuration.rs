@@ -1,9 +1,9 @@
 //! The environment of a `wxmint serve`: complete and right, until a test changes something.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -73,6 +73,11 @@ impl Configuration {
         self.folder.path().join(file)
     }
 
+    /// The lines of a `.env` with this environment.
+    pub(crate) fn lines(&self) -> String {
+        self.environment.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()
+    }
+
     /// `wxmint serve`, with this environment and nothing of ours.
     pub(crate) fn command(&self) -> Command {
         self.command_of(&["serve"])
@@ -117,6 +122,10 @@ pub(crate) fn replace(path: &Path, content: &str) {
     let beside = path.with_file_name(".new");
     write_private(&beside, content);
     fs::rename(beside, path).expect("renamed");
+}
+
+pub(crate) fn set_mode(path: impl AsRef<Path>, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("our file");
 }
 
 /// A file that only its owner can read.

@@ -48,7 +48,7 @@ pub(crate) fn kid_of(token: &str) -> String {
     decoded(token).0["kid"].as_str().expect("a kid").to_owned()
 }
 
-/// docs/keys.md: "reads the file again within 5 s of a change".
+/// docs/keys.md, and the pages of users and of apps: "reads the file again within 5 s of a change".
 pub(crate) const READ_AGAIN_WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 
 /// The ids of the keys that the service publishes.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::wechat::{session_key, validity};
 use super::{
     BINDING, LOGIN, LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, data_of, key_of, sealing::sealed_phone,
 };
@@ -54,46 +55,38 @@ impl Replicas {
     /// The key that WeChat has once it has replaced that of `lin`'s login.
     async fn key_after(&self, lin: &Session) -> String {
         eventually("WeChat has a new key", PATIENCE, async || {
-            let key = self.0.wechat.account("lin").await["session_key"].as_str().expect("a key").to_owned();
+            let key = session_key(&self.0, "lin").await;
             (key != lin.key).then_some(key)
         })
         .await
     }
-
-    async fn session_holds(&self, session: &Session) -> Value {
-        self.ask(0, "GET", SESSION, &session.token, &Value::Null).await.json()["valid"].take()
-    }
 }
 
 #[tokio::test]
-async fn a_logout_is_not_undone_by_a_reset_that_was_on_its_way() {
+async fn what_wechat_answers_late_undoes_no_logout_and_is_kept_of_a_login_that_nobody_waits_for() {
     let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
-    let lin = replicas.log_in("lin").await;
-    assert_eq!(replicas.session_holds(&lin).await, true);
-    replicas.0.wechat_link().withhold_answers().await;
+    let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
+    assert!(validity(&replicas.check(0, &lin).await));
+    bed.wechat_link().withhold_answers().await;
     let (_, logout) = tokio::join!(replicas.ask(0, "POST", RESET, &lin.token, &Value::Null), async {
         replicas.key_after(&lin).await;
         let logout = replicas.ask(0, "POST", LOGOUT, &lin.token, &Value::Null).await;
-        replicas.0.wechat_link().restore().await;
+        bed.wechat_link().restore().await;
         logout
     });
-    assert_eq!((logout.status, replicas.lines(&lin).len()), (204, 0));
-}
+    assert_eq!((logout.status, replicas.kept(&lin).len()), (204, 0));
 
-#[tokio::test]
-async fn a_login_keeps_the_key_that_wechat_has_from_then_on() {
-    let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
-    let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
+    let lin = replicas.log_in("lin").await;
     let body = json!({"code": bed.mint_code("lin").await});
     bed.wechat_link().withhold_answers().await;
     let client = replicas.begin(&lin, ("POST", LOGIN, &body)).await;
     let new = replicas.key_after(&lin).await;
     replicas.hang_up(client).await;
     bed.wechat_link().restore().await;
-    until("the new key is kept", PATIENCE, async || replicas.session_holds(&lin).await == true).await;
+    until("the new key is kept", PATIENCE, async || validity(&replicas.check(0, &lin).await)).await;
     data_of(&replicas.decrypt(0, &lin, &sealed_phone(&new, NUMBER)).await);
     let (counted, none) =
-        ("wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"} 2", "wxmint_logins_in_flight 0");
+        ("wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"} 3", "wxmint_logins_in_flight 0");
     let metrics = bed.service().metrics().await;
     assert!(metrics.contains(counted) && metrics.contains(none), "it counts as a login: {metrics}");
 }

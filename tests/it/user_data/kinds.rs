@@ -1,19 +1,7 @@
 //! Each kind of data that WeChat seals or signs for a mini program, and what the page gets of it.
 
-use super::{NUMBER, Replicas, Session, data_of, expect_undecryptable, sealing::sealed_phone};
+use super::{NUMBER, Replicas, data_of, expect_undecryptable, sealing::sealed_phone};
 use crate::support::prelude::*;
-
-fn with(data: &Value, more: &Value) -> String {
-    let mut data = data.clone();
-    data.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-    data.to_string()
-}
-
-fn assert_holds_nothing_of_wechats(answer: &Answer, session: &Session) {
-    for private in [session.openid.as_str(), session.key.as_str(), "openId", "unionId", "watermark", APPID] {
-        assert!(!answer.body.contains(private), "{private}: {answer:?}");
-    }
-}
 
 /// Sealed by the stand-in, which shares no code with these tests: its data, and its refusals. Nothing in the body names
 /// another person than the token's.
@@ -26,9 +14,9 @@ async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_bef
     replicas.0.wechat.change_app(json!({"appid": APPID, "repeats_session_keys": true})).await;
     let lin = replicas.log_in("lin").await;
     assert_eq!(second.key, lin.key, "WeChat has given it again");
-    let handed = async |kind: &str, more: Value| {
-        let wanted = with(&json!({"person": "lin", "kind": kind}), &more);
-        replicas.0.wechat.hand_over(serde_json::from_str(&wanted).expect("JSON")).await
+    let handed = async |kind: &str, mut wanted: Value| {
+        (wanted["person"], wanted["kind"]) = ("lin".into(), kind.into());
+        replicas.0.wechat.hand_over(wanted).await
     };
     for under in ["current", "previous"] {
         for (kind, member) in
@@ -38,7 +26,9 @@ async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_bef
             let (raw_data, signature) = (sealed["rawData"].take(), sealed["signature"].take());
             let answer = replicas.decrypt(0, &lin, &sealed).await;
             assert!(!data_of(&answer)[member].is_null(), "{kind}: {answer:?}");
-            assert_holds_nothing_of_wechats(&answer, &lin);
+            for private in [&*lin.openid, &lin.key, "openId", "unionId", "watermark", APPID] {
+                assert!(!answer.body.contains(private), "{private}: {answer:?}");
+            }
             if kind == "user_info" {
                 let signed = json!({"rawData": raw_data, "signature": signature});
                 assert_eq!(replicas.decrypt(1, &lin, &signed).await.body, answer.body);

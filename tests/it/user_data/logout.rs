@@ -4,8 +4,9 @@ use super::{LOGOUT, NUMBER, Replicas, SESSION, Session, data_of, endpoints, seal
 use crate::support::prelude::*;
 
 impl Replicas {
-    async fn log_out(&self, replica: usize, session: &Session, body: &Value) -> Answer {
-        self.ask(replica, "POST", LOGOUT, &session.token, body).await
+    async fn log_out(&self, replica: usize, session: &Session, body: &Value) {
+        let answer = self.ask(replica, "POST", LOGOUT, &session.token, body).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
     }
 
     /// Every endpoint of every replica refuses the token, but for a logout, which may be repeated.
@@ -27,18 +28,13 @@ impl Replicas {
     }
 }
 
-#[track_caller]
-fn expect_logged_out(answer: &Answer) {
-    assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
-}
-
 #[tokio::test]
 async fn a_token_that_was_logged_out_is_refused_everywhere_and_the_session_key_is_gone() {
-    let replicas = Replicas::of_two_apps().await;
+    let replicas = Replicas(TestBed::builder().services(2).two_apps().start().await);
     let log_in = async |person: &str| replicas.log_in_in(APPID, person).await;
     for (replica, body) in [(0, Value::Null), (1, json!({})), (0, json!({"everywhere": false}))] {
         let (lin, also_lin, mei) = (log_in("lin").await, log_in("lin").await, log_in("mei").await);
-        expect_logged_out(&replicas.log_out(replica, &lin, &body).await);
+        replicas.log_out(replica, &lin, &body).await;
         replicas.expect_refused(&lin).await;
         assert!(replicas.kept(&lin).is_empty(), "both keys are forgotten");
         replicas.expect_accepted(&also_lin).await;
@@ -52,7 +48,7 @@ async fn a_token_that_was_logged_out_is_refused_everywhere_and_the_session_key_i
         replicas.expect_refused(&lin).await;
     }
     let (here, there) = (log_in("lin").await, replicas.log_in_in(OTHER_APPID, "lin").await);
-    expect_logged_out(&replicas.log_out(0, &here, &json!({"everywhere": true})).await);
+    replicas.log_out(0, &here, &json!({"everywhere": true})).await;
     replicas.expect_refused(&there).await;
     let left: Vec<String> = replicas.0.redis.command(&["KEYS", "wxmint:*:session"]);
     let [mei] = &left[..] else { panic!("lin's session keys of all mini programs are forgotten: {left:?}") };

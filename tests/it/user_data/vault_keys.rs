@@ -12,18 +12,13 @@ const TOLD: &str = "the vault keys were read again";
 const LEAD: &str = "7s";
 
 fn new_vault_key() -> String {
-    let mut bytes = [0; 32];
-    fastrand::fill(&mut bytes);
-    STANDARD.encode(bytes)
+    STANDARD.encode([(); 32].map(|()| fastrand::u8(..)))
 }
 
 /// Puts these lines into the vault key file and waits until all replicas have read them.
 pub(crate) async fn use_vault_keys(bed: &TestBed, lines: &[&str]) {
-    let path = PathBuf::from(bed.configuration.value("WXMINT_VAULT_KEY_FILE"));
-    let beside = path.with_extension("new");
-    write_private(&beside, &format!("{}\n", lines.join("\n")));
     let told = times_told(bed);
-    fs::rename(beside, path).expect("renamed");
+    replace(bed.configuration.value("WXMINT_VAULT_KEY_FILE").as_ref(), &format!("{}\n", lines.join("\n")));
     until_told_again(bed, &told, 1).await;
 }
 
@@ -38,25 +33,10 @@ async fn until_told_again(bed: &TestBed, before: &[usize], times: usize) {
 }
 
 impl Replicas {
-    fn vault_key_file(&self) -> PathBuf {
-        self.0.configuration.value("WXMINT_VAULT_KEY_FILE").into()
-    }
-
-    fn vault_keys(&self) -> Vec<String> {
-        fs::read_to_string(self.vault_key_file()).expect("a file").lines().map(str::to_owned).collect()
-    }
-
-    async fn use_vault_keys(&self, lines: &[&str]) {
-        use_vault_keys(&self.0, lines).await;
-    }
-
-    /// `wxmint vault rotate`. Returns the new line once both replicas have read it.
-    async fn rotate_vault_key(&self) -> String {
-        let told = times_told(&self.0);
-        let mut rotate = self.0.configuration.command_of(&["vault", "rotate", "--lead", LEAD]);
-        Ended::of(&mut rotate, "").expect_success();
-        until_told_again(&self.0, &told, 1).await;
-        self.vault_keys().remove(0)
+    /// The line of the vault key that stands first.
+    fn first_vault_key(&self) -> String {
+        let file = fs::read_to_string(self.0.configuration.value("WXMINT_VAULT_KEY_FILE")).expect("a file");
+        file.lines().next().expect("a key").to_owned()
     }
 
     /// By which vault keys the kept session keys are sealed: the current one and, if there is one, the one before.
@@ -74,7 +54,10 @@ async fn a_vault_key_is_rotated_under_load_and_nobody_notices() {
     let by_old = replicas.sealed_by(&idle);
 
     let told = times_told(&replicas.0);
-    let new = replicas.rotate_vault_key().await;
+    let mut rotate = replicas.0.configuration.command_of(&["vault", "rotate", "--lead", LEAD]);
+    Ended::of(&mut rotate, "").expect_success();
+    until_told_again(&replicas.0, &told, 1).await;
+    let new = replicas.first_vault_key();
     assert_eq!(replicas.sealed_by(&replicas.log_in("in between").await), by_old, "until then it opens alone");
     until_told_again(&replicas.0, &told, 2).await;
     let by_new = replicas.sealed_by(&replicas.log_in("afterwards").await);
@@ -88,7 +71,7 @@ async fn a_vault_key_is_rotated_under_load_and_nobody_notices() {
     data_of(&replicas.decrypt(1, &idle, &sealed_phone(&idle.key, NUMBER)).await);
     assert_eq!(replicas.sealed_by(&idle), by_new);
 
-    replicas.use_vault_keys(&[&new]).await;
+    use_vault_keys(&replicas.0, &[&new]).await;
     for session in [&idle, &active] {
         data_of(&replicas.decrypt(1, session, &sealed_phone(&session.key, NUMBER)).await);
     }
@@ -104,13 +87,13 @@ async fn a_lost_vault_key_costs_session_keys_alone_and_the_error_says_to_log_in_
     let sealed = sealed_phone(&lin.key, NUMBER);
     data_of(&replicas.decrypt(0, &lin, &sealed).await);
     // The vault key of the current session key is lost, and not that of the previous one.
-    let (old, lost) = (replicas.vault_keys().remove(0), new_vault_key());
-    replicas.use_vault_keys(&[&lost, &old]).await;
+    let (old, lost) = (replicas.first_vault_key(), new_vault_key());
+    use_vault_keys(&replicas.0, &[&lost, &old]).await;
     let current = replicas.log_in("lin").await.key;
-    replicas.use_vault_keys(&[&old]).await;
+    use_vault_keys(&replicas.0, &[&old]).await;
     expect_undecryptable(replicas.decrypt(0, &lin, &sealed_phone(&current, NUMBER)).await);
     data_of(&replicas.decrypt(0, &lin, &sealed).await);
-    replicas.use_vault_keys(&[&new_vault_key()]).await;
+    use_vault_keys(&replicas.0, &[&new_vault_key()]).await;
     for replica in 0..2 {
         let answer = expect_undecryptable(replicas.decrypt(replica, &lin, &sealed).await);
         assert!(answer.member("detail").contains("log in"), "{answer:?}");

@@ -8,7 +8,7 @@ const CHECK: &str = "/wxa/checksession";
 const RESET_KEY: &str = "/wxa/resetusersessionkey";
 
 impl Replicas {
-    async fn check(&self, replica: usize, session: &Session) -> Answer {
+    pub(super) async fn check(&self, replica: usize, session: &Session) -> Answer {
         self.ask(replica, "GET", SESSION, &session.token, &Value::Null).await
     }
 
@@ -42,7 +42,7 @@ pub(crate) async fn session_key(bed: &TestBed, person: &str) -> String {
 }
 
 #[track_caller]
-fn validity(answer: &Answer) -> bool {
+pub(super) fn validity(answer: &Answer) -> bool {
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
     let body = answer.json();
     let valid = body["valid"].as_bool().expect("a boolean");
@@ -51,28 +51,8 @@ fn validity(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_session_holds_until_wechat_has_another_key() {
-    let replicas = Replicas::start().await;
-    let lin = replicas.log_in("lin").await;
-    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &lin).await));
-    exchange_elsewhere(&replicas.0, "lin").await;
-    for replica in 0..2 {
-        assert!(!validity(&replicas.check(replica, &lin).await), "87009");
-        expect_undecryptable(replicas.reset(replica, &lin).await);
-    }
-    assert_eq!(replicas.kept(&lin).len(), 1, "a check and a reset that failed leave the kept key as it is");
-    let again = replicas.log_in("lin").await;
-    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &again).await));
-
-    replicas.0.redis.command::<i64>(&["DEL", &super::key_of(APPID, &lin, "session")]);
-    let asked = replicas.0.wechat.asked(CHECK).await;
-    assert!(!validity(&replicas.check(0, &lin).await), "where no key is kept, none holds");
-    expect_undecryptable(replicas.reset(0, &lin).await);
-    assert_eq!((replicas.0.wechat.asked(CHECK).await, replicas.0.wechat.asked(RESET_KEY).await), (asked, 2));
-}
-
-#[tokio::test]
-async fn after_a_reset_data_under_the_new_key_opens_and_for_ten_minutes_under_the_old() {
+async fn after_a_reset_data_under_the_old_key_opens_for_ten_minutes_and_one_whose_answer_was_lost_is_mended_by_a_login()
+{
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
     for replica in [0, 1] {
@@ -90,27 +70,30 @@ async fn after_a_reset_data_under_the_new_key_opens_and_for_ten_minutes_under_th
         expect_undecryptable(replicas.decrypt(replica, &lin, &sealed_phone(&old, NUMBER)).await);
         data_of(&replicas.decrypt(replica, &lin, &sealed_phone(&new, NUMBER)).await);
     }
-}
 
-#[tokio::test]
-async fn a_reset_whose_answer_was_lost_is_told_and_mended_by_a_login() {
-    let replicas = Replicas::start().await;
-    let lin = replicas.log_in("lin").await;
+    let (kept, asked) = (session_key(&replicas.0, "lin").await, replicas.0.wechat.asked(RESET_KEY).await);
     replicas.fault_at(RESET_KEY, json!({"kind": "reset", "after": true, "times": 1})).await;
     replicas.reset(0, &lin).await.expect_problem(503, "wechat_unavailable");
-    assert_eq!(replicas.0.wechat.asked(RESET_KEY).await, 1, "not asked again");
+    assert_eq!(replicas.0.wechat.asked(RESET_KEY).await, asked + 1, "not asked again");
     assert!(!validity(&replicas.check(1, &lin).await));
-    data_of(&replicas.decrypt(1, &lin, &sealed_phone(&lin.key, NUMBER)).await);
+    data_of(&replicas.decrypt(1, &lin, &sealed_phone(&kept, NUMBER)).await);
     let again = replicas.log_in("lin").await;
     assert!(validity(&replicas.check(0, &again).await));
 }
 
+/// WeChat bills each number that it verifies, and has a packet that may be used up.
 #[tokio::test]
-async fn a_phone_number_is_the_persons_own_and_its_code_is_good_once() {
+async fn a_phone_number_is_the_persons_own_its_code_is_good_once_and_a_refusal_costs_nothing() {
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
+    let billed = format!("wxmint_wechat_billed_calls_total{{api=\"getuserphonenumber\",app=\"{APPID}\"}}");
+    let counted = async || {
+        let [first, second] = [0, 1].map(|replica: usize| replicas.0.services[replica].metric(&billed));
+        first.await + second.await
+    };
     replicas.0.wechat.phone_of("lin", "13912345678").await;
     let code = replicas.0.wechat.mint_phone_code("lin").await;
+    assert_eq!(counted().await, 0.0);
     let answer = replicas.phone(0, &lin, &json!({"code": code})).await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
     let number = json!({"phoneNumber": "13912345678", "purePhoneNumber": "13912345678", "countryCode": "86"});
@@ -128,6 +111,12 @@ async fn a_phone_number_is_the_persons_own_and_its_code_is_good_once() {
         assert!(detail.ends_with("press the button getPhoneNumber again, and send the new code."), "{detail}");
         assert!(!detail.contains("phone_code") && !title.contains("login"), "{title}: {detail}");
     }
+    replicas.fault_at("/wxa/business/getuserphonenumber", json!({"kind": "errcode", "errcode": 1400001})).await;
+    let another = json!({"code": replicas.0.wechat.mint_phone_code("lin").await});
+    let refused = replicas.phone(0, &lin, &another).await.expect_problem(502, "phone_numbers_spent");
+    assert!(refused.member("detail").contains("another way"), "{refused:?}");
+    replicas.0.services[0].says("the app has no paid phone numbers left").await;
+    assert_eq!(counted().await, 1.0);
 }
 
 /// WeChat's answers to a call by access token, and what the page is told: one errcode for each meaning.
@@ -141,49 +130,38 @@ const ERRCODES: [(i64, u16, &str); 7] = [
     (40001, 503, "wechat_unavailable"),
 ];
 
-/// WeChat bills each number that it verifies, and has a packet that may be used up.
 #[tokio::test]
-async fn phone_numbers_are_counted_by_app_and_a_packet_that_is_used_up_has_a_problem_of_its_own() {
-    let replicas = Replicas::start().await;
-    let lin = replicas.log_in("lin").await;
-    let billed = format!("wxmint_wechat_billed_calls_total{{api=\"getuserphonenumber\",app=\"{APPID}\"}}");
-    let counted = async || replicas.0.service().metric(&billed).await;
-    let phone = async || {
-        let code = replicas.0.wechat.mint_phone_code("lin").await;
-        replicas.phone(0, &lin, &json!({"code": code})).await
-    };
-    assert_eq!(counted().await, 0.0);
-    assert_eq!(phone().await.status, 200);
-    assert_eq!(counted().await, 1.0);
-    replicas.fault_at("/wxa/business/getuserphonenumber", json!({"kind": "errcode", "errcode": 1400001})).await;
-    let refused = phone().await.expect_problem(502, "phone_numbers_spent");
-    assert!(refused.member("detail").contains("another way"), "{refused:?}");
-    assert_eq!(counted().await, 1.0, "a refusal costs nothing");
-    replicas.0.services[0].says("the app has no paid phone numbers left").await;
-}
-
-#[tokio::test]
-async fn each_errcode_of_a_call_by_access_token_becomes_the_problem_of_the_table() {
+async fn each_errcode_of_a_call_by_access_token_becomes_a_problem_and_a_session_holds_until_wechat_has_another_key() {
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
     for (errcode, status, code) in ERRCODES {
-        for (path, asks_for) in [(CHECK, "check"), (RESET_KEY, "reset")] {
+        for path in [CHECK, RESET_KEY] {
             replicas.fault_at(path, json!({"kind": "errcode", "errcode": errcode})).await;
-            let answer =
-                if asks_for == "check" { replicas.check(0, &lin).await } else { replicas.reset(0, &lin).await };
+            let answer = if path == CHECK { replicas.check(0, &lin).await } else { replicas.reset(0, &lin).await };
             let detail = answer.expect_problem(status, code).member("detail");
             assert!(!detail.contains("rid") && !detail.contains(&errcode.to_string()), "{detail}");
             let of_a_login = ["wx.login", "log in", "logs in", "code"].iter().find(|word| detail.contains(**word));
             assert_eq!(of_a_login, None, "{detail}");
         }
     }
-    replicas.fault_at(CHECK, json!({"kind": "errcode", "errcode": 87009})).await;
-    assert!(!validity(&replicas.check(0, &lin).await));
-    replicas.fault_at(RESET_KEY, json!({"kind": "errcode", "errcode": 87009})).await;
-    let detail = expect_undecryptable(replicas.reset(0, &lin).await).member("detail");
-    assert!(detail.contains("session key") && !detail.contains("data"), "a reset has no data: {detail}");
     replicas.0.faults(json!([])).await;
-    assert!(validity(&replicas.check(0, &lin).await));
-    assert_eq!(replicas.kept(&lin).len(), 1, "nothing of it has cost the key");
+    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &lin).await));
     data_of(&replicas.decrypt(0, &lin, &sealed_phone(&lin.key, NUMBER)).await);
+
+    exchange_elsewhere(&replicas.0, "lin").await;
+    for replica in 0..2 {
+        assert!(!validity(&replicas.check(replica, &lin).await), "87009");
+        let detail = expect_undecryptable(replicas.reset(replica, &lin).await).member("detail");
+        assert!(detail.contains("session key") && !detail.contains("data"), "a reset has no data: {detail}");
+    }
+    assert_eq!(replicas.kept(&lin).len(), 1, "nothing of it has cost the key");
+    let again = replicas.log_in("lin").await;
+    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &again).await));
+
+    replicas.0.redis.command::<i64>(&["DEL", &super::key_of(APPID, &lin, "session")]);
+    let asked = async || [replicas.0.wechat.asked(CHECK).await, replicas.0.wechat.asked(RESET_KEY).await];
+    let before = asked().await;
+    assert!(!validity(&replicas.check(0, &lin).await), "where no key is kept, none holds");
+    expect_undecryptable(replicas.reset(0, &lin).await);
+    assert_eq!(asked().await, before, "WeChat is not asked");
 }

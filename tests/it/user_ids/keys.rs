@@ -5,17 +5,13 @@ use crate::support::prelude::*;
 
 const OTHER_KEY: &str = "//////////////////////////////////////////8=\n";
 
-/// A further process beside those of the bed.
-async fn beside(bed: &TestBed, variable: &str, value: &str) -> Service {
-    let mut configuration = Configuration::new("ES256");
-    for name in ["WXMINT_REDIS_URL", "WXMINT_WECHAT_URL", "WXMINT_APPS_DIR", "WXMINT_USER_IDS", "WXMINT_ID_KEY_FILE"] {
-        configuration.set(name, bed.configuration.get(name).unwrap_or_default());
-    }
-    for name in ["WXMINT_APPID", "WXMINT_APP_SECRET"] {
-        configuration.set(name, "");
-    }
-    configuration.set(variable, value);
-    Service::start(&configuration, bed.http.clone()).await
+/// A further process beside those of the bed, with another value of a variable.
+async fn beside(bed: &mut TestBed, variable: &str, value: &str) -> Service {
+    let own = bed.configuration.value(variable).to_owned();
+    bed.configuration.set(variable, value);
+    let service = Service::start(&bed.configuration, bed.http.clone()).await;
+    bed.configuration.set(variable, &own);
+    service
 }
 
 /// It says why it is not ready, and logs nobody in.
@@ -28,15 +24,15 @@ async fn expect_shut(bed: &TestBed, service: &Service, says: &str) {
 
 #[tokio::test]
 async fn a_process_with_another_key_or_kind_logs_nobody_in_also_after_redis_was_emptied() {
-    let bed = computed("openid").start().await;
+    let mut bed = computed("openid").start().await;
     let lin = user_of(&bed, APPID, "lin").await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("other.key");
     write_private(&file, OTHER_KEY);
-    let wrong = beside(&bed, "WXMINT_ID_KEY_FILE", &file.to_string_lossy()).await;
+    let wrong = beside(&mut bed, "WXMINT_ID_KEY_FILE", &file.to_string_lossy()).await;
     expect_shut(&bed, &wrong, "put the id key that has been used back").await;
     for kind in ["unionid", "random"] {
-        let other = beside(&bed, "WXMINT_USER_IDS", kind).await;
+        let other = beside(&mut bed, "WXMINT_USER_IDS", kind).await;
         expect_shut(&bed, &other, "wxmint doctor").await;
     }
     for _ in 0..5 {
@@ -46,7 +42,7 @@ async fn a_process_with_another_key_or_kind_logs_nobody_in_also_after_redis_was_
     }
     // One that comes while Redis is empty lets the others tell theirs first.
     bed.redis.command::<()>(&["FLUSHALL"]);
-    let late = beside(&bed, "WXMINT_ID_KEY_FILE", &file.to_string_lossy()).await;
+    let late = beside(&mut bed, "WXMINT_ID_KEY_FILE", &file.to_string_lossy()).await;
     expect_shut(&bed, &late, "put the id key that has been used back").await;
     assert_eq!(bed.service().readyz().await.status, 200);
 

@@ -22,7 +22,7 @@ async fn of_page(bed: &TestBed, method: Method, path: &str, origin: &str, token:
 }
 
 /// The site that may read the answer.
-fn reader(answer: &Answer) -> Option<&str> {
+pub(crate) fn reader(answer: &Answer) -> Option<&str> {
     assert!(!answer.headers.contains_key("access-control-allow-credentials"), "{answer:?}");
     let reader = answer.headers.get("access-control-allow-origin")?.to_str().expect("ASCII");
     assert_eq!(answer.header("access-control-expose-headers"), "Retry-After, X-Request-Id");

@@ -114,11 +114,9 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
         let nodes = if command == "DELSLOTS" { cluster.nodes() } else { 1 };
         (0..nodes).for_each(|node| cluster.node(node).command::<()>(&words));
     };
+    let all_are_answered = async || join_all(keys.iter().map(|key| write(link, key))).await.iter().all(Result::is_ok);
     for how in ["killed", "frozen", "without its slots"] {
-        until("all are answered", PATIENCE, async || {
-            join_all(keys.iter().map(|key| write(link, key))).await.iter().all(Result::is_ok)
-        })
-        .await;
+        until("all are answered", PATIENCE, all_are_answered).await;
         match how {
             "killed" => cluster.kill(0),
             "frozen" => cluster.node(0).freeze(),
@@ -140,10 +138,7 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
             _ => owned(&cluster, "ADDSLOTS"),
         }
     }
-    until("all are answered", PATIENCE, async || {
-        join_all(keys.iter().map(|key| write(link, key))).await.iter().all(Result::is_ok)
-    })
-    .await;
+    until("all are answered", PATIENCE, all_are_answered).await;
 }
 
 /// The names of all keys, in pages, until the walk is sent back to its beginning; before each page, `meanwhile`.

@@ -21,35 +21,27 @@ async fn server() -> (RedisServer, Rc<Link>) {
 }
 
 #[tokio::test(flavor = "local")]
-async fn commands_of_one_call_and_two_calls_are_answered_together_in_their_order() {
+async fn what_goes_together_is_answered_in_its_order_and_a_script_that_the_server_does_not_know_is_sent_as_text() {
     let (server, link) = server().await;
     assert_eq!(link.run::<(u8, u8)>("count", Call::of("INCR", "n").cmd("INCR").arg("n")).await, Ok((1, 2)));
     let proxy = Breakable::before(([127, 0, 0, 1], server.port()).into()).await;
-    let link = link_with(&server.url_through(proxy.port()), Confirm::Replicas(0));
-    write(&link, "connected").await.expect("answered");
+    let proxied = link_with(&server.url_through(proxy.port()), Confirm::Replicas(0));
+    write(&proxied, "connected").await.expect("answered");
     let before = proxy.round_trips();
-    let both: Result<(u8, u8), _> = link.run_both("count", Call::of("INCR", "n"), Call::of("INCR", "n")).await;
+    let both: Result<(u8, u8), _> = proxied.run_both("count", Call::of("INCR", "n"), Call::of("INCR", "n")).await;
     assert_eq!((both, proxy.round_trips() - before), (Ok((3, 4)), 1));
-}
 
-#[tokio::test(flavor = "local")]
-async fn a_script_that_the_server_does_not_know_is_sent_as_text() {
-    let (server, link) = server().await;
-    for _ in 0..2 {
-        assert_eq!(link.run("twice", TWICE.on(&["key"]).arg(21).cmd("GET").arg("key")).await, Ok((42, None::<String>)));
-        server.command::<()>(&["SCRIPT", "FLUSH"]);
-    }
-}
-
-#[tokio::test(flavor = "local")]
-async fn what_may_wait_goes_with_the_next_pair_of_calls() {
-    let (server, link) = server().await;
+    // A call that may wait goes with the next pair.
     link.later(TWICE.on(&["key"]).arg(21));
     link.later(set("later"));
     let both: Result<(Value, u8), _> = link.run_both("count", set("a"), Call::of("INCR", "n")).await;
-    assert_eq!((both, is_there(&link, "later").await), (Ok((Value::Okay, 1)), Ok(true)));
+    assert_eq!((both, is_there(&link, "later").await), (Ok((Value::Okay, 5)), Ok(true)));
     let calls = server.calls();
     assert_eq!(calls.get("eval"), Some(&1), "{calls:?}");
+    for _ in 0..2 {
+        server.command::<()>(&["SCRIPT", "FLUSH"]);
+        assert_eq!(link.run("twice", TWICE.on(&["key"]).arg(21).cmd("GET").arg("key")).await, Ok((42, None::<String>)));
+    }
 }
 
 /// Fails within the deadline while the server is spoiled, and succeeds when that is mended.

@@ -34,27 +34,21 @@ async fn calls_follow_a_primary_that_is_replaced_killed_or_frozen_and_not_the_ol
     writer.is_served().await;
     assert!(writer.loses_nothing().await > 0, "while there is no primary, writes are refused");
     redis.whole().await;
-    one_that_answers_is_enough_to_be_served(redis).await;
+    sentinels_may_have_a_password_of_their_own_and_one_that_answers_is_enough(redis).await;
 }
 
-/// One Sentinel.
-async fn one_that_answers_is_enough_to_be_served(mut redis: Sentinel) {
-    redis.kill_sentinel(0);
-    redis.sentinel(1).freeze();
-    let link = link(&redis.url());
-    until("confirmed", PATIENCE, async || confirmed(&link, "a").await.is_ok()).await;
-    assert!(kept(&link, "a").await);
-    redis.sentinel(1).thaw();
-}
-
-#[tokio::test(flavor = "local")]
-async fn sentinels_may_have_another_password_than_the_servers() {
-    let mut redis = Sentinel::start().await;
+/// A password other than that of the servers.
+async fn sentinels_may_have_a_password_of_their_own_and_one_that_answers_is_enough(mut redis: Sentinel) {
     redis.give_sentinels_the_password("their own");
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, "their own\n").expect("our file");
     let with = format!("{}?sentinel_password_file={}", redis.url(), file.path().display());
-    write(&link(&with), "a").await.expect("answered");
+    redis.kill_sentinel(0);
+    redis.sentinel(1).freeze();
+    let served = link(&with);
+    until("confirmed", PATIENCE, async || confirmed(&served, "a").await.is_ok()).await;
+    assert!(kept(&served, "a").await);
+    redis.sentinel(1).thaw();
     let refused = write(&link(&redis.url()), "b").await.expect_err("by the password of the servers");
     assert!(refused.to_string().contains("refuses the user name or the password"), "{refused}");
     std::fs::write(&file, "another\n").expect("our file");

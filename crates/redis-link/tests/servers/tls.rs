@@ -60,6 +60,12 @@ async fn a_certificate_is_trusted_if_the_named_authority_has_signed_it_for_this_
     scene.is_refused("its certificate is not trusted: no authority in the file of authorities has signed it").await;
     scene.files.ca = None;
     scene.is_refused("set the file of authorities to the PEM file of the authority").await;
+    // A port of the other kind.
+    let tls = scene.url.replace("rediss", "redis");
+    scene.url = format!("rediss://localhost:{}", scene.server.port());
+    scene.is_refused("does it speak TLS on this port?").await;
+    scene.url = tls;
+    scene.is_refused("does it want TLS on this port (rediss)?").await;
     let scene = Scene::start(false, &[], |ours| ours.sign("server", &["redis.example.com"])).await;
     scene.is_refused("its certificate is not for localhost but for redis.example.com").await;
     let scene = Scene::start(false, &[], |ours| ours.sign_until("server", &["localhost"], 2020)).await;
@@ -67,7 +73,7 @@ async fn a_certificate_is_trusted_if_the_named_authority_has_signed_it_for_this_
 }
 
 #[tokio::test(flavor = "local")]
-async fn a_server_that_wants_a_certificate_gets_it_or_says_that_it_wants_one() {
+async fn a_server_that_wants_a_certificate_gets_it_and_replaced_files_are_in_use_with_the_next_connection_if_whole() {
     let mut scene = Scene::for_localhost(true).await;
     scene.is_refused("it wants a client certificate: set the file of the client certificate").await;
     let theirs = Authority::new(&scene.folder.path().join("theirs"));
@@ -76,30 +82,13 @@ async fn a_server_that_wants_a_certificate_gets_it_or_says_that_it_wants_one() {
     scene.is_refused("it refuses the certificate in the file of the client certificate").await;
     scene.ours.sign("client", &["somebody"]);
     scene.files.client = Some((scene.ours.path("client.crt"), scene.ours.path("client.key")));
-    scene.is_served().await;
-}
-
-#[tokio::test(flavor = "local")]
-async fn a_port_of_the_other_kind_is_told() {
-    let mut scene = Scene::for_localhost(false).await;
-    let tls = scene.url.replace("rediss", "redis");
-    scene.url = format!("rediss://localhost:{}", scene.server.port());
-    scene.is_refused("does it speak TLS on this port?").await;
-    scene.url = tls;
-    scene.is_refused("does it want TLS on this port (rediss)?").await;
-}
-
-#[tokio::test(flavor = "local")]
-async fn files_that_are_replaced_are_in_use_with_the_next_connection_and_half_of_a_key_changes_nothing() {
-    let mut scene = Scene::for_localhost(true).await;
-    scene.ours.sign("client", &["somebody"]);
-    scene.files.client = Some((scene.ours.path("client.crt"), scene.ours.path("client.key")));
     let link = scene.link();
+    write(&link, "a").await.expect("answered");
+
     let comes_back = async |key| {
         scene.server.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
         until("answered", PATIENCE, async || write(&link, key).await.is_ok()).await;
     };
-    write(&link, "a").await.expect("answered");
     fs::write(scene.ours.path("client.key"), "half a key").expect("written");
     comes_back("b").await;
     let renewed = Authority::new(scene.folder.path());
