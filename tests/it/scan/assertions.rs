@@ -76,10 +76,9 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
     bed.form(DEVICE, &[("client_id", "shop"), ("client_secret", SECRET)]).await.expect_oauth(401, "invalid_client");
     let (unused, shop) = (assertion(&own, json!({})), ("client_id", "shop"));
     let [kind, shown] = both_of(&unused);
-    for form in [&[shop, ("client_secret", SECRET), kind, shown][..], &[shop, ("client_assertion_type", "jwt"), shown]]
-    {
-        bed.form(DEVICE, form).await.expect_oauth(400, "invalid_request");
-    }
+    let with_secret = [shop, ("client_secret", SECRET), kind, shown];
+    bed.form(DEVICE, &with_secret).await.expect_oauth(400, "invalid_request");
+    bed.form(DEVICE, &[shop, ("client_assertion_type", "jwt"), shown]).await.expect_oauth(400, "invalid_request");
     let basic = bed.http.0.post(bed.service().url(DEVICE)).basic_auth("shop", Some(SECRET));
     bed.http.send(with_form(basic, &[kind, shown])).await.expect_oauth(400, "invalid_request");
 
@@ -88,9 +87,9 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
         assert_eq!(shows(&bed, "orders", DEVICE, &token).await.status, 200, "as often as it likes");
     }
     // One for the admin listener, and one of another service account. tests/it/services.rs has the other forged ones.
-    for forged in [json!({}), json!({"aud": ISSUER, "sub": format!("{ACCOUNT}s")})] {
-        shows(&bed, "orders", DEVICE, &cluster.token(forged)).await.expect_oauth(401, "invalid_client");
-    }
+    shows(&bed, "orders", DEVICE, &cluster.token(json!({}))).await.expect_oauth(401, "invalid_client");
+    let other = cluster.token(json!({"aud": ISSUER, "sub": format!("{ACCOUNT}s")}));
+    shows(&bed, "orders", DEVICE, &other).await.expect_oauth(401, "invalid_client");
     let metadata = bed.service().get("/.well-known/openid-configuration").await.json();
     let methods = json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
     assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);

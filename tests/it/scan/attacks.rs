@@ -39,6 +39,12 @@ async fn a_wrong_number_or_a_denial_spoils_a_request_an_approval_may_be_repeated
         told.insert(bed.look(&phone, code).await.expect_problem(404, "unknown_device_code").told());
     }
     assert_eq!(told.len(), 1, "{told:?}");
+    let mut told = BTreeSet::new();
+    for code in [&*wrong, "WDJB-MJHT", "nonsense"] {
+        let refused = bed.approve(Some(&phone), "lin", code, Some("47")).await;
+        told.insert(refused.expect_problem(404, "unknown_device_code").told());
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
     let before = bed.redis.calls();
     for code in [&denied, &used, "WDJB-MJHT"] {
         bed.look(&phone, code).await;

@@ -18,10 +18,12 @@ async fn an_address_has_twenty_open_requests_and_asks_as_often_as_its_limit_allo
         open.push(bed.ask_as("cli.1").await);
     }
     for form in [&back_end[..], &[("client_id", "cli.1")]] {
-        let refused = bed.form("/device_authorization", form).await.expect_problem(429, "rate_limited");
+        let refused = bed.form("/device_authorization", form).await;
+        assert_eq!(refused.status, 429, "{form:?}");
+        let refused = refused.expect_problem(429, "rate_limited");
         assert_eq!(refused.member("error"), "slow_down");
         let wait: u64 = refused.header("retry-after").parse().expect("seconds");
-        assert!((100..=180).contains(&wait), "{wait}");
+        assert!((100..=180).contains(&wait), "{form:?}: {wait}");
     }
     assert_eq!(bed.approve(None, "lin", &open[0].user_code(), None).await.status, 204);
     bed.poll(&open[0]).await.expect_login();

@@ -39,7 +39,7 @@ async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_e
     assert_eq!(sidecar.verify(&token).await.status, 200);
 }
 
-/// The tests of crates/verify hold whose keys are found again, and in which file.
+/// The tests of crates/verify hold in which file.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_good_keys_on_disk_verify_for_a_day_while_the_issuer_is_away() {
     let (signer, folder) = (Signer::new(), tempfile::tempdir().expect("a folder"));
@@ -55,6 +55,12 @@ async fn the_last_good_keys_on_disk_verify_for_a_day_while_the_issuer_is_away() 
     let sidecar = settings.ready().await;
     assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
     assert_eq!(sidecar.verify(&Signer::new().token()).await.status, 401, "no other key than those");
+    for (name, value) in [("WXMINT_JWKS_URL", "http://127.0.0.1:1/jwks"), ("WXMINT_ISSUER", "https://another.example")]
+    {
+        let other = settings.clone().with(name, value).start().await;
+        assert_eq!(other.admin("/readyz").await.status, 503, "{name}");
+        other.verify(&signer.token()).await.expect_problem(503, "keys_unavailable");
+    }
     #[expect(clippy::disallowed_methods, reason = "the sidecar goes by the system's clock")]
     let yesterday = SystemTime::now() - Duration::from_secs(25 * 3600);
     File::options().append(true).open(&file).and_then(|file| file.set_modified(yesterday)).expect("our own file");

@@ -98,6 +98,7 @@ async fn a_phone_number_is_the_persons_own_its_code_is_good_once_and_a_refusal_c
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
     let number = json!({"phoneNumber": "13912345678", "purePhoneNumber": "13912345678", "countryCode": "86"});
     assert_eq!(answer.json(), number);
+    assert_eq!(counted().await, 1.0);
 
     let anothers = replicas.0.wechat.mint_phone_code("mei").await;
     let of_wx_login = replicas.0.mint_code("lin").await;
@@ -149,11 +150,13 @@ async fn each_errcode_of_a_call_by_access_token_becomes_a_problem_and_a_session_
     data_of(&replicas.decrypt(0, &lin, &sealed_phone(&lin.key, NUMBER)).await);
 
     exchange_elsewhere(&replicas.0, "lin").await;
+    let resets = replicas.0.wechat.asked(RESET_KEY).await;
     for replica in 0..2 {
         assert!(!validity(&replicas.check(replica, &lin).await), "87009");
         let detail = expect_undecryptable(replicas.reset(replica, &lin).await).member("detail");
         assert!(detail.contains("session key") && !detail.contains("data"), "a reset has no data: {detail}");
     }
+    assert_eq!(replicas.0.wechat.asked(RESET_KEY).await, resets + 2, "each was sent once");
     assert_eq!(replicas.kept(&lin).len(), 1, "nothing of it has cost the key");
     let again = replicas.log_in("lin").await;
     assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &again).await));
