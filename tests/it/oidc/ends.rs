@@ -115,7 +115,7 @@ async fn a_user_whom_the_accounts_refuse_renews_nothing() {
     let bed = builder().users(&["lin"]).start().await;
     bed.log_in_with("lin", password_of("lin")).await.expect_login();
     let tokens = bed.log_in_site("lin").await;
-    bed.users().change("disable", "lin");
+    bed.users().change(&["disable", "lin"]);
     let last = until_renewed(&bed, tokens, Some("invalid_grant")).await;
     bed.expect_ended(&last, "disabled").await;
 }
