@@ -16,7 +16,7 @@ use wxmint_simulator::{
     AccountBook, Block, DEMO_APPS, Kind, Known, KnownOf, Link, Options, World, account_page_routes, account_routes,
     control_routes, page_files, peer_routes, regulars_book, regulars_logins,
 };
-use wxmint_store::{Bindings, Redis, RedisAccess};
+use wxmint_store::{Redis, RedisAccess};
 use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 

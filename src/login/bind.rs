@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{Person, UserId};
-use wxmint_store::{AttemptId, BindingState, Bindings, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
+use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
 
 use super::operator::release_unionid;
 use super::{Arrival, Binder, FreePlace, Link, LoginError, LoginTrail, LoginWorker, Operator, SettledState};

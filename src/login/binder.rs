@@ -11,14 +11,14 @@
 //!
 //! The user's list is the one arbiter, and it decides once for each generation of a person. So any request that finds a
 //! half-made binding, now or in a year, can finish it, and all requests come to the same result. A login of a person
-//! who is bound takes none of these steps.
+//! who is bound takes none of these steps, so the futures of most are boxed: a future is as large as the largest in it.
 
 #[cfg(test)]
 mod tests;
 
 use futures_util::future::{try_join_all, try_join3};
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError};
+use wxmint_store::{AttemptId, BindingState, Bound, Decision, Intent, IntentOutcome, Redis, StoreError};
 
 use super::LoginError;
 use crate::accounts::Named;
@@ -66,7 +66,7 @@ pub enum Link {
 
 /// Takes the steps for one request.
 pub struct Binder<'a> {
-    pub store: &'a dyn Bindings,
+    pub store: &'a Redis,
     pub person: &'a Person,
     pub unionid: Option<&'a UnionId>,
     pub attempt: &'a AttemptId,
@@ -93,14 +93,15 @@ impl Binder<'_> {
                 }
                 BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
                 BindingState::Intended { generation, intent } => {
-                    let decision = self.store.admit(self.person, generation, &intent, self.per_user).await?;
+                    let admission = self.store.admit(self.person, generation, &intent, self.per_user);
+                    let decision = Box::pin(admission).await?;
                     let (outcome, user) = (self.outcome(decision, &intent), intent.user);
                     last = Some((user.clone(), decision));
-                    self.store.settle(self.person, generation, &user, outcome).await?
+                    Box::pin(self.store.settle(self.person, generation, &user, outcome)).await?
                 }
                 BindingState::Leaving { generation, user, since } => {
-                    self.store.dismiss(&user, self.person, generation, since).await?;
-                    self.store.set_free(self.person, generation, &user).await?
+                    Box::pin(self.store.dismiss(&user, self.person, generation, since)).await?;
+                    Box::pin(self.store.set_free(self.person, generation, &user)).await?
                 }
             };
         }
@@ -198,7 +199,8 @@ impl Binder<'_> {
                 // there already may be one that no replica has confirmed.
                 let noted = self.store.note_unionid(self.person, user, unionid);
                 let moved = self.store.move_unionid(unionid, user, user);
-                let (_, mut holder, users) = try_join3(noted, moved, self.store.share_unionid(unionid, &[])).await?;
+                let shared = self.store.share_unionid(unionid, &[]);
+                let (_, mut holder, users) = Box::pin(try_join3(noted, moved, shared)).await?;
                 // A blocked user keeps the unionid, also without any people.
                 if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
                     holder = self.store.move_unionid(unionid, &holder, user).await?;

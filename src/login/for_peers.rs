@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{Bindings, StoreError};
+use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
 use super::{

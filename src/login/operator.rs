@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
-use wxmint_store::{Binding, BindingState, Bindings, ErasedPerson, Redis, StoreError, UserState};
+use wxmint_store::{Binding, BindingState, ErasedPerson, Redis, StoreError, UserState};
 use wxmint_wechat::App;
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person};
 use wxmint_keys::token::{ExtraClaims, Issued, Minter, SignedToken};
-use wxmint_store::{Admission, BindingState, Bindings, Bound, COMPUTED, TokenState, short_digest};
+use wxmint_store::{Admission, BindingState, Bound, COMPUTED, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
 use super::{Admitted, LoginError, LoginWorker, mark_of};

@@ -1,7 +1,7 @@
 //! A ticket in place of a code: a login that the person was refused before, because a password was missing.
 
 use wxmint_ids::AppId;
-use wxmint_store::{AttemptId, Bindings, TakenTicket, Ticket, TicketHolder};
+use wxmint_store::{AttemptId, TakenTicket, Ticket, TicketHolder};
 
 use super::{Arrival, IP, LoginError, LoginTrail, LoginWorker};
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId};
 use wxmint_keys::vault::{Sealed, Vault};
-use wxmint_store::{Bindings, COMPUTED, KeptSession, Opening, Tried};
+use wxmint_store::{COMPUTED, KeptSession, Opening, Tried};
 use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
 use super::{Asking, LoginError, LoginWorker, SessionError, SettledState, with_token::BUSY_PAUSE};

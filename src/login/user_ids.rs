@@ -6,7 +6,7 @@ use futures_util::future::join;
 use wxmint_findings::Finding;
 use wxmint_ids::{AgreedKey, AppId, Disagreement, IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_store::{
-    AttemptId, BindingState, Bindings, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, Redis, StoreError,
+    AttemptId, BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, Redis, StoreError,
 };
 
 use super::{LoginError, LoginWorker};

@@ -7,7 +7,7 @@ use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
 use wxmint_store::{
-    Admission, AttemptId, Binding, Bindings, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried,
+    Admission, AttemptId, Binding, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried,
 };
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::time::sleep;
 
 use crate::support::prelude::*;
-use crate::{model::Said, plan::Plan};
+use crate::{model::Said, plan::Plan, world::REPLICAS};
 
 /// A fault may excuse this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +48,8 @@ pub(crate) struct Played {
     pub(crate) began: Instant,
     /// When everything around wxmint was well again.
     pub(crate) ended: Option<Instant>,
-    pub(crate) refused: u64,
-    /// From its end until the last request was sent that got no proper answer.
-    pub(crate) recovered: Duration,
-    /// The same from its beginning.
-    pub(crate) troubled: Duration,
+    /// When the requests were sent that got no proper answer because of it, in the order of the answers.
+    pub(crate) refused: Vec<Instant>,
 }
 
 #[derive(Default)]
@@ -61,13 +58,10 @@ pub(crate) struct Pages {
     pub(crate) findings: Vec<String>,
     pub(crate) unexplained: Vec<String>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
-    pub(crate) improper: u64,
     pub(crate) problems: BTreeMap<String, u64>,
-    /// The memory of each process, in KiB.
-    pub(crate) samples: Vec<BTreeMap<String, u64>>,
+    /// The memory of each replica, in KiB.
+    pub(crate) samples: Vec<[u64; REPLICAS]>,
     pub(crate) slowest: Duration,
-    /// When the last requests were sent that got no proper answer, the newest last.
-    last_bad: Vec<(Part, Instant)>,
 }
 
 pub(crate) struct Books {
@@ -113,8 +107,6 @@ impl Books {
         }
         pages.slowest = pages.slowest.max(now - sent);
         let Some(part) = part else { return true };
-        pages.improper += 1;
-        pages.last_bad.push((part, sent));
         if !pages.excuse(part, sent, now, self.grace) {
             let [at, took] = [sent - self.began, now - sent].map(|time| time.as_secs_f64());
             let text = format!(
@@ -132,8 +124,7 @@ impl Books {
     pub(crate) fn begin(&self, name: &'static str, part: Part) -> usize {
         tell(&format!("{:7.1} s  {name} …", self.began.elapsed().as_secs_f64()));
         let mut pages = self.pages();
-        let (began, recovered, troubled) = (Instant::now(), Duration::ZERO, Duration::ZERO);
-        pages.played.push(Played { name, part, began, ended: None, refused: 0, recovered, troubled });
+        pages.played.push(Played { name, part, began: Instant::now(), ended: None, refused: Vec::new() });
         pages.played.len() - 1
     }
 
@@ -142,16 +133,15 @@ impl Books {
         let played = &mut pages.played[number];
         played.ended = Some(Instant::now());
         let [now, took] = [self.began, played.began].map(|since| since.elapsed().as_secs_f64());
-        tell(&format!("{now:7.1} s  {} ended after {took:.1} s, {} refused", played.name, played.refused));
+        tell(&format!("{now:7.1} s  {} ended after {took:.1} s, {} refused", played.name, played.refused.len()));
     }
 
-    /// Waits until answers are proper again after a fault of `part`, which must be soon.
+    /// Waits until answers are proper again after a fault, which must be soon.
     pub(crate) async fn recovers(&self, number: usize) {
-        let Played { name, part, ended, .. } = self.pages().played[number].clone();
-        let ended = ended.expect("a fault that has ended");
         loop {
-            let last = self.pages().last_bad.iter().rev().find(|(of, _)| *of == part).map(|(_, sent)| *sent);
-            if last.is_none_or(|last| last.elapsed() > CALM) && ended.elapsed() > CALM {
+            let Played { name, ended, refused, .. } = self.pages().played[number].clone();
+            let ended = ended.expect("a fault that has ended");
+            if refused.last().is_none_or(|last| last.elapsed() > CALM) && ended.elapsed() > CALM {
                 return;
             }
             if ended.elapsed() > self.grace + CALM {
@@ -177,12 +167,7 @@ impl Pages {
                 && played.began <= answered
                 && played.ended.is_none_or(|ended| sent <= ended + grace)
         };
-        let Some(played) = self.played.iter_mut().rev().find(of_part) else { return false };
-        played.refused += 1;
-        played.troubled = played.troubled.max(sent.saturating_duration_since(played.began));
-        if let Some(ended) = played.ended {
-            played.recovered = played.recovered.max(sent.saturating_duration_since(ended));
-        }
-        true
+        let played = self.played.iter_mut().rev().find(of_part);
+        played.map(|played| played.refused.push(sent)).is_some()
     }
 }

@@ -100,7 +100,7 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'sta
         }
         OtherFault::AccountsAway => {
             let suffering = async || {
-                campaign.accounts.misbehave(Reply::Away);
+                campaign.accounts.misbehave(Reply::Status(503));
                 sleep(HELD).await;
                 campaign.accounts.heal();
             };
@@ -147,10 +147,9 @@ async fn kill_replica(campaign: &Campaign, world: &World, name: &'static str) {
     let number = campaign.books.begin(name, Part::Replica);
     world.replica(victim).await.service.kill();
     world.take_out(victim);
-    read_last_lines(campaign, world, victim).await;
     campaign.books.end(number);
     sleep(HELD).await;
-    world.start_again(victim).await;
+    world.start_again(victim, &campaign.books).await;
 }
 
 /// Each replica is stopped in order and started again. No request may be lost or refused.
@@ -169,15 +168,9 @@ async fn roll_replicas(campaign: &Campaign, world: &World, name: &'static str) {
             campaign.books.find(format!("a replica that was told to stop ended with {status}"));
         }
         drop(stopping);
-        read_last_lines(campaign, world, replica).await;
-        world.start_again(replica).await;
+        world.start_again(replica, &campaign.books).await;
     }
     campaign.books.end(number);
-}
-
-async fn read_last_lines(campaign: &Campaign, world: &World, replica: usize) {
-    let found = world.replica(replica).await.read_log();
-    found.into_iter().for_each(|found| campaign.books.find(found));
 }
 
 async fn rotate(campaign: &Campaign, world: &World, name: &'static str, words: &[&str]) {

@@ -16,7 +16,7 @@ pub(crate) async fn finish(campaign: &Campaign, world: &World) {
     compare_export(campaign, world).await;
     compare_lists(campaign, world).await;
     campaign.check_codes().await;
-    world.read_logs().await.into_iter().for_each(|found| campaign.books.find(found));
+    world.read_logs(&campaign.books).await;
 }
 
 /// The answers of these logins are judged as all others are. Afterwards it is certain what everybody is.

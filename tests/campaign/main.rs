@@ -61,7 +61,7 @@ async fn run(plan: Plan) {
 async fn campaign(plan: &Plan) -> Arc<Campaign> {
     let http = client::http();
     let password = format!("campaign-password-1-{}", plan.seed);
-    let mut store = store::start(&password).await;
+    let mut store = RedisCluster::of(1, &[], &password).await;
     let wechat = Simulator::start(http.clone(), &[format!("--app={OTHER_APPID}:{OTHER_SECRET}")], &[]).await;
     let accounts = AccountService::start();
     let world = Arc::new(World::start(&store.url(), &wechat, accounts.address, http.clone(), plan).await);

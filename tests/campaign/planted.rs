@@ -157,5 +157,5 @@ fn an_improper_answer_without_a_fault_is_found_and_one_with_a_fault_is_put_down_
     books.end(fault);
     books.enter("login", &unavailable, Instant::now());
     let pages = books.pages();
-    assert_eq!((pages.unexplained.len(), pages.played[1].refused), (3, 1));
+    assert_eq!((pages.unexplained.len(), pages.played[1].refused.len()), (3, 1));
 }

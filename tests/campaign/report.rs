@@ -1,11 +1,11 @@
 //! The results of the campaign: a table on the terminal, and in the long form a part of benches/README.md.
 
-use std::{fmt::Write as _, thread};
+use std::{fmt::Write as _, thread, time::Instant};
 
 use crate::actions::Campaign;
 use crate::books::{Pages, Played};
 use crate::support::prelude::*;
-use crate::{faults, store};
+use crate::{faults, store, world::REPLICAS};
 
 /// The page's generated part stands between these lines.
 const BEGIN: &str = "<!-- campaign: begin -->";
@@ -28,14 +28,13 @@ pub(crate) fn growth(pages: &Pages) -> Vec<String> {
     if quarter < 10 {
         return grown;
     }
-    let most = |from: usize, name: &str| {
-        let part = pages.samples[from..from + quarter].iter();
-        part.filter_map(|sample| sample.get(name)).max().copied().unwrap_or_default() as f64
+    let most = |from: usize, replica: usize| {
+        pages.samples[from..from + quarter].iter().map(|sample| sample[replica]).max().unwrap_or_default() as f64
     };
-    for name in pages.samples[0].keys().filter(|name| name.starts_with("wxmint")) {
-        let (early, late) = (most(quarter, name), most(pages.samples.len() - quarter, name));
+    for replica in 0..REPLICAS {
+        let (early, late) = (most(quarter, replica), most(pages.samples.len() - quarter, replica));
         if late > early * GROWTH {
-            grown.push(format!("{name} grew from {early} KiB in the second quarter to {late} KiB in the last"));
+            grown.push(format!("replica {replica} grew from {early} KiB in the second quarter to {late} in the last"));
         }
     }
     grown
@@ -62,23 +61,25 @@ fn rows(mut text: String, played: &[Played]) -> String {
     let names = store::FAULTS.iter().map(|(_, name)| name).chain(faults::OTHERS.iter().map(|(_, name)| name));
     for name in names {
         let tried: Vec<_> = played.iter().filter(|it| it.name == *name).collect();
-        let sorted = |time: fn(&Played) -> Duration| {
-            let mut times: Vec<_> = tried.iter().map(|it| time(it).as_secs_f64()).collect();
-            times.sort_by(f64::total_cmp);
-            times
-        };
-        let longest = sorted(|it| it.ended.unwrap_or(it.began) - it.began);
-        let (troubled, recovered) = (sorted(|it| it.troubled), sorted(|it| it.recovered));
-        let (Some(longest), Some(worst), Some(recovered)) = (longest.last(), troubled.last(), recovered.last()) else {
-            continue;
-        };
+        let mut troubled: Vec<_> = tried.iter().map(|it| until_last(it, it.began)).collect();
+        troubled.sort_by(f64::total_cmp);
+        let Some(worst) = troubled.last() else { continue };
         let (times, median) = (tried.len(), troubled[troubled.len() / 2]);
-        let refused: u64 = tried.iter().map(|it| it.refused).sum();
-        let [longest, median, worst, recovered] =
-            [*longest, median, *worst, *recovered].map(|seconds| format!("{seconds:.1} s"));
-        let _ = writeln!(text, "| {name} | {times} | {longest} | {refused} | {median} | {worst} | {recovered} |");
+        let ended = |it: &Played| it.ended.unwrap_or(it.began);
+        let longest = tried.iter().map(|it| (ended(it) - it.began).as_secs_f64()).fold(0.0, f64::max);
+        let recovered = tried.iter().map(|it| until_last(it, ended(it))).fold(0.0, f64::max);
+        let refused: usize = tried.iter().map(|it| it.refused.len()).sum();
+        let _ = writeln!(
+            text,
+            "| {name} | {times} | {longest:.1} s | {refused} | {median:.1} s | {worst:.1} s | {recovered:.1} s |"
+        );
     }
     text
+}
+
+/// From a moment until the last request was sent that got no proper answer because of this fault, in seconds.
+fn until_last(played: &Played, since: Instant) -> f64 {
+    played.refused.iter().max().map_or(0.0, |last| last.saturating_duration_since(since).as_secs_f64())
 }
 
 /// Replaces what stands between the two lines of the page.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use crate::support::{RedisCluster, RedisServer, Shape};
+use crate::support::{RedisCluster, RedisServer};
 
 /// How long Redis is frozen: longer than any request waits for it.
 const FROZEN: Duration = Duration::from_secs(3);
@@ -42,11 +42,6 @@ pub(crate) const FAULTS: [(RedisFault, &str); 9] = [
     (RedisFault::Emptied, "Redis emptied"),
 ];
 
-/// Three primaries, each with a replica.
-pub(crate) async fn start(password: &str) -> RedisCluster {
-    RedisCluster::of(Shape { password: password.to_owned(), ..Shape::default() }).await
-}
-
 /// Returns when Redis is well again, and has all of its replicas.
 pub(crate) async fn suffer(cluster: &mut RedisCluster, fault: RedisFault, password: &str) {
     let primaries = cluster.primaries();
@@ -65,9 +60,9 @@ pub(crate) async fn suffer(cluster: &mut RedisCluster, fault: RedisFault, passwo
             kill(cluster, successor).await;
         }
         RedisFault::Frozen => {
-            cluster.freeze(victim);
+            cluster.node(victim).freeze();
             sleep(FROZEN).await;
-            cluster.thaw(victim);
+            cluster.node(victim).thaw();
         }
         RedisFault::SlotsMoved => move_slots(cluster, victim).await,
         RedisFault::CutOff => cut_off(&servers(cluster, &primaries)).await,
@@ -90,11 +85,11 @@ async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
     let slot = some_slots.find(|slot| cluster.primary_of(*slot) == Some(primary)).expect("a slot of the primary");
     // A write that nobody has confirmed is lost: the replica is not connected, and cannot connect again.
     let replicas = cluster.replicas_of(primary);
-    replicas.iter().for_each(|replica| cluster.freeze(*replica));
+    replicas.iter().for_each(|replica| cluster.node(*replica).freeze());
     cluster.node(primary).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
     sleep(LAG).await;
     cluster.kill(primary);
-    replicas.iter().for_each(|replica| cluster.thaw(*replica));
+    replicas.iter().for_each(|replica| cluster.node(*replica).thaw());
     let successor = cluster.successor(slot, primary).await;
     cluster.start_again(primary).await;
     successor

@@ -22,7 +22,7 @@ pub(crate) async fn run(campaign: Arc<Campaign>, world: Arc<World>, stop: watch:
         if *stop.borrow() {
             return;
         }
-        world.read_logs().await.into_iter().for_each(|found| campaign.books.find(found));
+        world.read_logs(&campaign.books).await;
         // In an hour there would be too many of them to keep.
         drop(campaign.accounts.take_calls());
         check_feed(&campaign);
@@ -44,37 +44,30 @@ fn check_feed(campaign: &Campaign) {
 }
 
 async fn sample(campaign: &Campaign, world: &World) {
-    let mut resident_kib = BTreeMap::new();
-    for number in 0..REPLICAS {
-        let replica = world.replica(number).await;
+    let mut resident_kib = [0; REPLICAS];
+    for (number, kib) in resident_kib.iter_mut().enumerate() {
+        let mut replica = world.replica(number).await;
         // A replica that was killed has none.
-        if let Some(kib) = resident_of(replica.service.id()) {
-            resident_kib.insert(format!("wxmint {}", number + 1), kib);
+        if replica.service.ended().is_none() {
+            *kib = replica.service.memory();
         }
     }
     campaign.books.pages().samples.push(resident_kib);
-}
-
-fn resident_of(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim_matches([' ', '\t', 'k', 'B']).parse().ok()
 }
 
 fn progress(campaign: &Campaign) -> String {
     let (people, now) = (campaign.model().people.len(), Instant::now());
     let pages = campaign.books.pages();
     let on: Vec<_> = pages.played.iter().filter(|it| it.ended.is_none()).map(|it| it.name).collect();
-    let memory = pages.samples.last().cloned().unwrap_or_default();
-    let memory: Vec<_> = memory.iter().map(|(name, kib)| format!("{name} {} MB", kib * 1024 / 1_000_000)).collect();
+    let improper = pages.unexplained.len() + pages.played.iter().map(|it| it.refused.len()).sum::<usize>();
     format!(
-        "{:7.1} s  {} people, {} requests, {} improper answers; {} findings; {}; {}",
+        "{:7.1} s  {} people, {} requests, {} improper answers; {} findings; {:?} KiB; {}",
         (now - campaign.books.began).as_secs_f64(),
         people,
         pages.counts.values().sum::<u64>(),
-        pages.improper,
+        improper,
         pages.findings.len(),
-        memory.join(", "),
+        pages.samples.last().unwrap_or(&[0; REPLICAS]),
         if on.is_empty() { "no fault".to_owned() } else { on.join(" + ") }
     )
 }

@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Peer, TrustedIssuer};
 
+use crate::books::Books;
 use crate::client::Rotation;
 use crate::plan::Plan;
 use crate::support::prelude::*;
@@ -87,22 +88,20 @@ impl World {
     }
 
     /// Starts a replica that has ended, at its old address.
-    pub(crate) async fn start_again(&self, number: usize) {
+    pub(crate) async fn start_again(&self, number: usize, books: &Books) {
         let mut replica = self.replica(number).await;
+        replica.read_log(books);
         replica.service = start(&self.configuration, replica.public, replica.admin, &self.http).await;
         replica.lines_read = 0;
         drop(replica);
         self.rotation.put(number, true);
     }
 
-    /// A command of wxmint with the replicas' settings; returns what it says, which must not fail.
-    pub(crate) async fn run(&self, words: &[&str]) -> String {
+    /// A command of wxmint with the replicas' settings, which must not fail.
+    pub(crate) async fn run(&self, words: &[&str]) {
         let mut command = self.configuration.lock().await.command_of(words);
-        let output =
-            tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("wxmint runs");
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        assert!(output.status.success(), "{words:?}: {said}");
-        said
+        let ended = tokio::task::spawn_blocking(move || Ended::of(&mut command, "")).await;
+        ended.expect("no panic").expect_success();
     }
 
     /// `GET /users/{user_id}` of the admin listener.
@@ -111,24 +110,22 @@ impl World {
         replica.service.operate("GET", &format!("/users/{user}"), ADMIN_TOKEN, &Value::Null).await.json()
     }
 
-    /// The lines that replicas have logged since the last time and that must not be in a log.
-    pub(crate) async fn read_logs(&self) -> Vec<String> {
-        let mut found = Vec::new();
+    pub(crate) async fn read_logs(&self, books: &Books) {
         for number in 0..REPLICAS {
-            found.extend(self.replica(number).await.read_log());
+            self.replica(number).await.read_log(books);
         }
-        found
     }
 }
 
 impl Replica {
-    pub(crate) fn read_log(&mut self) -> Vec<String> {
+    /// Finds the lines that it has logged since the last time and that must not be in a log.
+    fn read_log(&mut self, books: &Books) {
         let lines = self.service.stderr_from(self.lines_read);
         self.lines_read += lines.len();
         let is_bad = |line: &&String| [r#""level":"WARN""#, r#""level":"ERROR""#].iter().any(|it| line.contains(it));
         lines.iter().filter(is_bad).for_each(|line| writeln!(self.warnings, "{line}").expect("a file"));
         let is_fault = |line: &&String| line.contains("panicked") || line.contains("internal_error");
-        lines.iter().filter(is_fault).map(|line| format!("a log says: {line}")).collect()
+        lines.iter().filter(is_fault).for_each(|line| books.find(format!("a log says: {line}")));
     }
 }
 

@@ -105,7 +105,11 @@ async fn what_is_sent_is_what_the_openapi_document_says_and_the_connection_is_ke
         assert_eq!((&call.path, call.json()), (&format!("/wxmint{path}"), body));
         assert_eq!(call.headers["content-type"], "application/json");
         assert_eq!(call.from, calls[0].from, "one connection");
-        assert_eq!(documented(&[(path, "request", call.body.clone())]), [true], "{path}");
+        assert_eq!(
+            documented(&[(path, "request", String::from_utf8(call.body.clone()).expect("text"))]),
+            [true],
+            "{path}"
+        );
     }
     assert_eq!(calls[2].headers["idempotency-key"], "one key");
 }
@@ -157,7 +161,7 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
         let made = client.new_user(&format!("{reply:?}")).await.expect("a user");
         assert!(made.made);
         let [first, second] = service.take_calls().try_into().expect("two attempts");
-        assert_eq!((&first.body, &first.answer), (&second.body, &second.answer));
+        assert_eq!(first.body, second.body);
         assert_eq!(first.headers["idempotency-key"], second.headers["idempotency-key"]);
         let [one, other] = [&first, &second].map(|call| decoded(call.token()).1["jti"].clone());
         assert_ne!(one, other, "a service may take each once");

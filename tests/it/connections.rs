@@ -40,7 +40,7 @@ async fn a_body_that_never_ends_does_not_hold_its_connection_on_any_listener() {
         (public, "POST /nothing", "Content-Length: 9\r\n", 404),
         (admin, "POST /livez", STALLED, 405),
         (admin, "GET /metrics", STALLED, 200),
-        (sidecar.address, "GET /verify", STALLED, 401),
+        (sidecar.public, "GET /verify", STALLED, 401),
         (sidecar.admin, "GET /metrics", STALLED, 200),
         (wechat, "PUT /_simulator/codes", STALLED, 405),
         (wechat, "POST /cgi-bin/stable_token", STALLED_JSON, 400),
@@ -80,7 +80,7 @@ async fn while_all_places_are_taken_newcomers_are_served_and_no_request_that_is_
     let bed = TestBed::builder().env("WXMINT_MAX_CONNECTIONS", &bound.to_string()).start().await;
     let sidecar = SidecarSettings::new("http://127.0.0.1:1/jwks").with("WXMINT_MAX_CONNECTIONS", &bound.to_string());
     let sidecar = sidecar.start().await;
-    for listener in [bed.service().public, sidecar.address] {
+    for listener in [bed.service().public, sidecar.public] {
         let mut connected = Vec::new();
         for number in 1..=5 * bound {
             let mut connection = TcpStream::connect(listener).await.expect("a listener");

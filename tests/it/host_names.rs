@@ -40,7 +40,7 @@ async fn what_is_for_this_machine_alone_answers_to_loopback_host_names_alone_and
     let everywhere = Service::start(&configuration, bed.http.clone()).await;
     for host in FOREIGN {
         assert_eq!(ask(&bed.http, service.public, "/.well-known/jwks.json", host).await.status, 200);
-        assert_eq!(ask(&bed.http, sidecar.address, "/verify", host).await.status, 401);
+        assert_eq!(ask(&bed.http, sidecar.public, "/verify", host).await.status, 401);
         assert_eq!(ask(&bed.http, everywhere.admin, "/livez", host).await.status, 200);
     }
 

@@ -181,9 +181,7 @@ fn keys_that_name(office: &TestBed, ids: &[&str]) -> Vec<String> {
     let forms: Vec<Vec<u8>> = ids.iter().flat_map(forms).collect();
     let names = |text: &[u8]| forms.iter().any(|form| text.windows(form.len()).any(|some| some == form));
     let all = office.redis.everything().into_iter();
-    all.filter(|(key, parts)| names(key.as_bytes()) || parts.iter().any(|part| names(part)))
-        .map(|(key, _)| key)
-        .collect()
+    all.filter(|(key, value)| names(key.as_bytes()) || names(value)).map(|(key, _)| key).collect()
 }
 
 fn written(path: &std::path::Path) -> String {

@@ -43,8 +43,9 @@ async fn cost(bed: &TestBed, refused: &(String, &str)) -> Option<BTreeMap<String
 #[tokio::test]
 async fn refused_passwords_have_one_answer_byte_for_byte_and_cost_the_memory_of_a_hash_and_the_same_commands_of_redis()
 {
-    let builder = TestBed::builder().users(&["alice", "bob", "carol"]).env("WXMINT_LIMIT_USERNAME", "1000000/1s");
-    let bed = builder.users_change("disable", "bob").start().await;
+    let users = UsersFile::of(&["alice", "bob", "carol"]);
+    users.change(&["disable", "bob"]);
+    let bed = TestBed::builder().users_file(users).env("WXMINT_LIMIT_USERNAME", "1000000/1s").start().await;
     let mut answers = BTreeSet::new();
     for refused in refused().iter().cycle().take(8) {
         let answer = attempt(&bed, bed.service(), refused).await;

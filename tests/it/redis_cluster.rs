@@ -8,7 +8,7 @@ use crate::support::prelude::*;
 
 /// Three primaries without replicas, at which nothing is confirmed.
 async fn bare() -> (RedisCluster, Builder) {
-    let cluster = RedisCluster::of(Shape { replicas: 0, ..Shape::default() }).await;
+    let cluster = RedisCluster::of(0, &[], "").await;
     (cluster, TestBed::builder().env("WXMINT_REDIS_CONFIRM", "0"))
 }
 

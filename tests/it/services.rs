@@ -12,13 +12,13 @@ const KEYS: &str = "/openid/v1/jwks";
 
 /// An issuer whose tokens are made as the API server of Kubernetes makes them.
 pub(crate) struct Cluster {
-    pub(crate) server: JwksServer,
+    pub(crate) server: Answering,
     key: ForgeKey,
 }
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        let cluster = Self { server: JwksServer::start().await, key: key() };
+        let cluster = Self { server: Answering::start(), key: ForgeKey::generate() };
         let metadata = json!({"issuer": cluster.url(), "jwks_uri": cluster.server.url(KEYS)}).to_string();
         cluster.server.at(METADATA, Manner::says("200 OK", "", metadata));
         cluster.publishes(&[("first", &cluster.key)]);
@@ -62,17 +62,13 @@ impl Cluster {
             ("another audience", self.token(json!({"aud": ["https://kubernetes.default.svc"]}))),
             ("expired", self.token(json!({"iat": now() - 200, "nbf": null, "exp": now() - 61}))),
             ("an access token", self.token_by(&self.key, json!({"typ": "at+jwt"}), json!({}))),
-            ("another key", self.token_by(&key(), json!({}), json!({}))),
+            ("another key", self.token_by(&ForgeKey::generate(), json!({}), json!({}))),
         ]
     }
 }
 
 pub(crate) fn now() -> i64 {
     wxmint::clock::now().timestamp()
-}
-
-pub(crate) fn key() -> ForgeKey {
-    ForgeKey::of_pkcs8(&rcgen::KeyPair::generate().expect("a P-256 key").serialize_der())
 }
 
 /// With names of their own, which are no thumbprints.
@@ -141,9 +137,9 @@ async fn unknown_kids_cost_the_issuer_one_fetch_and_its_keys_are_held_while_it_i
     let flood = (0..200).map(|kid| cluster.token_by(&cluster.key, json!({"kid": format!("{kid}")}), json!({})));
     let answers = join_all(flood.map(async |token| whoami(&bed, &token).await.status)).await;
     assert!(answers.iter().all(|status| *status == 401), "{answers:?}");
-    assert!(cluster.server.fetches(KEYS).len() <= 2, "{:?}", cluster.server.fetches(KEYS));
+    assert!(cluster.server.calls_of(KEYS).len() <= 2, "{:?}", cluster.server.calls_of(KEYS));
 
-    let second = key();
+    let second = ForgeKey::generate();
     cluster.publishes(&[("first", &cluster.key), ("second", &second)]);
     let by_second = cluster.token_by(&second, json!({"kid": "second"}), json!({}));
     until("a new key counts", PATIENCE * 2, async || is_let_in(&bed, &by_second).await).await;
@@ -181,7 +177,7 @@ async fn an_issuer_whose_keys_cannot_be_had_lets_nobody_in_and_stops_nothing_els
             metadata(&clusters[6].url(), "http://192.0.2.1/keys"),
             "its metadata name another issuer, or no https",
         ),
-        (KEYS, Manner::Does(vec![Step::Stall]), ""),
+        (KEYS, Manner::does(vec![Step::Stall]), ""),
     ];
     for (cluster, (path, manner, _)) in clusters.iter().zip(&faults) {
         cluster.server.at(path, manner.clone());
@@ -199,7 +195,7 @@ async fn an_issuer_whose_keys_cannot_be_had_lets_nobody_in_and_stops_nothing_els
         let said = format!("the keys of {} cannot be had, so its tokens are refused: {why}", cluster.url());
         assert!(found.contains(&said), "{said}: {found}");
     }
-    assert!(elsewhere.server.all_fetches().is_empty(), "nothing leads elsewhere");
+    assert!(elsewhere.server.calls().is_empty(), "nothing leads elsewhere");
 
     clusters[0].publishes(&[("first", &clusters[0].key)]);
     let token = clusters[0].token(json!({}));
@@ -210,7 +206,7 @@ async fn an_issuer_whose_keys_cannot_be_had_lets_nobody_in_and_stops_nothing_els
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_come_from_a_server_with_an_authority_and_a_token_of_its_own_or_from_a_file() {
     let (cluster, folder) = (Cluster::start().await, tempfile::tempdir().expect("a folder"));
-    let tls = Terminator::before(cluster.server.address()).await;
+    let tls = Terminator::before(cluster.server.address).await;
     let write = |name: &str, content: &str| {
         let path = folder.path().join(name);
         fs::write(&path, content).expect("written");
@@ -230,8 +226,8 @@ async fn keys_come_from_a_server_with_an_authority_and_a_token_of_its_own_or_fro
     for token in [&orders, &stock] {
         until("it is let in", PATIENCE, async || is_let_in(&bed, token).await).await;
     }
-    let fetches = cluster.server.fetches(KEYS);
-    assert_eq!(fetches[0].authorization.as_deref(), Some("Bearer planted-token-of-a-pod"));
+    let fetches = cluster.server.calls_of(KEYS);
+    assert_eq!(fetches[0].token(), "planted-token-of-a-pod");
 
     let found = Report::of(&bed.configuration).await.output;
     assert!(found.contains("api: 1 key") && found.contains("spire: 1 key"), "{found}");
@@ -240,7 +236,7 @@ async fn keys_come_from_a_server_with_an_authority_and_a_token_of_its_own_or_fro
     assert!(found.contains("the keys of api cannot be had") && found.contains("no certificate in PEM"), "{found}");
     assert!(is_let_in(&bed, &orders).await, "the keys are held");
 
-    let second = key();
+    let second = ForgeKey::generate();
     write("jwks.json", &set(&[("second", &second)]).to_string());
     let by_second =
         second.token(&cluster.header(json!({"kid": "second"})).to_string(), &cluster.claims(svid).to_string());

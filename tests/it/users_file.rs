@@ -13,14 +13,14 @@ async fn reads(bed: &TestBed, outcome: &str, times: f64) {
 async fn a_token_has_the_claims_that_the_file_has_now_and_a_file_that_is_not_fit_changes_nobody() {
     let bed = TestBed::builder().users(&["bob", "alice"]).start().await;
     let (users, path) = (bed.users(), bed.users().path());
-    users.set_claims("alice", "roles=admin,editor;tenant=north");
+    users.change(&["claims", "alice", "roles=admin,editor;tenant=north"]);
     reads(&bed, "ok", 1.0).await;
     let claims = bed.log_in_with("lin", password_of("alice")).await.claims();
     assert_eq!((&claims["roles"], &claims["tenant"]), (&json!(["admin", "editor"]), &json!("north")));
     let others = bed.log_in_with("mei", password_of("bob")).await.claims();
     assert!(others.get("roles").is_none() && others.get("tenant").is_none(), "{others}");
 
-    users.set_claims("alice", "roles=editor");
+    users.change(&["claims", "alice", "roles=editor"]);
     reads(&bed, "ok", 2.0).await;
     // `cp`, `scp` and editors write in place: what is cut in its last id is another user's id for a moment.
     users.add("chen", "id-1023");

@@ -11,12 +11,13 @@ const PASSWORD: &str = "planted proxy-password";
 struct World {
     bed: TestBed,
     wechat: Terminator,
-    proxy: ConnectProxy,
+    proxy: Answering,
 }
 
 impl World {
     async fn start() -> Self {
-        let (mut bed, proxy) = (TestBed::builder().services(0).start().await, ConnectProxy::start().await);
+        let (mut bed, proxy) = (TestBed::builder().services(0).start().await, Answering::start());
+        proxy.otherwise(tunnel());
         let wechat = Terminator::before(bed.wechat.address).await;
         let roots = bed.configuration.path("roots.pem");
         fs::write(&roots, &wechat.certificate).expect("written");
@@ -40,7 +41,13 @@ impl World {
     }
 }
 
-fn url_of(proxy: &ConnectProxy) -> String {
+/// Each request gets what it asks for.
+fn tunnel() -> Manner {
+    let opens = b"HTTP/1.1 200 Connection established\r\n\r\n";
+    Manner::of(move |call| vec![Step::Send(opens.to_vec()), Step::Tunnel(call.path.clone())])
+}
+
+fn url_of(proxy: &Answering) -> String {
     format!("http://mint:{}@{}", PASSWORD.replace(' ', "%20"), proxy.address)
 }
 
@@ -55,7 +62,7 @@ fn holds_secret(text: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
     let mut world = World::start().await;
-    let (accounts, collector, other) = (AccountService::start(), Collector::start(), ConnectProxy::start().await);
+    let (accounts, collector, other) = (AccountService::start(), Collector::start(), Answering::start());
     world.bed.configuration.set("WXMINT_ACCOUNTS", &accounts.url());
     collector.environment().iter().for_each(|(name, value)| world.bed.configuration.set(name, value));
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
@@ -69,11 +76,12 @@ async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
     until("spans", PATIENCE, async || !collector.spans().is_empty()).await;
     assert!(!accounts.calls().is_empty());
 
-    let heads = world.proxy.heads();
-    let tunnel = format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n", world.wechat.address);
-    let expected = format!("{tunnel}Proxy-Authorization: Basic {}\r\n\r\n", credentials());
-    assert!(!heads.is_empty() && heads.iter().all(|head| *head == expected), "{heads:?}");
-    assert_eq!(other.heads(), [""; 0]);
+    let (tunnels, host) = (world.proxy.take_calls(), world.wechat.address.to_string());
+    let headers = [("host", host.clone()), ("proxy-authorization", format!("Basic {}", credentials()))];
+    let headers = BTreeMap::from(headers.map(|(name, value)| (name.to_owned(), value)));
+    let is_right = |call: &Call| (&call.path, &call.headers) == (&host, &headers) && call.body.is_empty();
+    assert!(!tunnels.is_empty() && tunnels.iter().all(is_right), "{tunnels:?}");
+    assert!(other.calls().is_empty(), "{:?}", other.calls());
     assert!(!holds_secret(&service.log()), "{}", service.log());
 
     // The proxy may itself be reached by TLS.
@@ -84,8 +92,9 @@ async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
     let service = world.serve().await;
     let login = json!({"code": world.bed.mint_code("lin").await});
     service.log_in_with(&login).await.expect_login();
-    let heads = world.proxy.heads().split_off(heads.len());
-    assert!(!heads.is_empty() && heads.iter().all(|head| !head.contains("Proxy-Auth")), "{heads:?}");
+    let tunnels = world.proxy.calls();
+    let has_password = |call: &Call| call.headers.contains_key("proxy-authorization");
+    assert!(!tunnels.is_empty() && !tunnels.iter().any(has_password), "{tunnels:?}");
 }
 
 /// Each time the code is good afterwards, because no tunnel was there to take it.
@@ -97,14 +106,15 @@ async fn a_proxy_that_opens_no_tunnel_is_named_and_has_taken_no_code() {
     world.bed.configuration.unset("WXMINT_WECHAT_PROXY");
     world.bed.configuration.set("WXMINT_WECHAT_PROXY_FILE", &file.to_string_lossy());
     let named = format!("through the proxy {}: ", world.proxy.address);
-    for (number, (gate, reason)) in (1..).zip([
-        (Gate::Refuses("407 Proxy Authentication Required"), "proxy authorization required"),
-        (Gate::Closes, "unexpected end of file"),
-        (Gate::Hangs, "timed out"),
+    let refuses = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n".to_vec();
+    for (number, (steps, reason)) in (1..).zip([
+        (vec![Step::Send(refuses)], "proxy authorization required"),
+        (vec![], "unexpected end of file"),
+        (vec![Step::Stall], "timed out"),
     ]) {
         // Each with a process of its own, which has no tunnel from before.
         let (service, code) = (world.serve().await, world.bed.mint_code("lin").await);
-        world.proxy.does(gate);
+        world.proxy.otherwise(Manner::does(steps));
         service.login(&code).await.expect_problem(503, "wechat_unavailable");
         let is_told =
             |line: &String| ["\"WARN\"", &*named, "not sent", reason].iter().all(|words| line.contains(words));
@@ -112,9 +122,9 @@ async fn a_proxy_that_opens_no_tunnel_is_named_and_has_taken_no_code() {
         let report = world.examined().await;
         let advice = report.advice("wechat.reach", "fault", &named);
         assert!(advice.contains("WXMINT_WECHAT_PROXY has the user name"), "{advice}");
-        world.proxy.does(Gate::Opens);
+        world.proxy.otherwise(tunnel());
         service.login(&code).await.expect_login();
-        assert_eq!(world.bed.wechat.exchanges().await, number, "{gate:?}");
+        assert_eq!(world.bed.wechat.exchanges().await, number, "{reason}");
         assert!(!holds_secret(&service.log()), "{}", service.log());
     }
     let report = world.examined().await;

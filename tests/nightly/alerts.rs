@@ -30,16 +30,15 @@ const TIMES: [(&str, &str); 9] = [
 /// The route of Alertmanager that docs/runbook.md gives those who are to be woken.
 const PAGE: &str = r#"matchers: [response="page"]"#;
 
-/// The rules of the repository as a file of Prometheus, and the names of the alerts.
-fn rules(file: &str) -> (String, BTreeSet<String>) {
+/// The rules of the repository as a file of Prometheus.
+fn rules(file: &str) -> String {
     let document = fs::read_to_string(repository("k8s/monitoring").join(file)).expect("a file of the repository");
     let (_, spec) = document.split_once("\nspec:\n").expect("a PrometheusRule");
     let faster = TIMES.iter().fold(spec.to_owned(), |text, (slow, fast)| text.replace(slow, fast));
     assert!(!faster.contains("m]") && !faster.contains("h]"), "{faster}");
     let mut waits = faster.lines().filter_map(|line| line.trim().strip_prefix("for: "));
     assert!(waits.all(|time| time.ends_with('s')), "{faster}");
-    let names = spec.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
-    (faster, names.map(str::to_owned).collect())
+    faster
 }
 
 /// Alertmanager, whose webhook leads to this server.
@@ -64,10 +63,9 @@ struct Watch {
     http: Http,
     folder: TempDir,
     targets: Mutex<Vec<Value>>,
-    alerts: BTreeSet<String>,
     fired: Mutex<BTreeSet<String>>,
-    /// Keeps what it is sent, here by Alertmanager.
-    pager: AccountService,
+    /// Keeps what Alertmanager sends.
+    pager: Answering,
     _processes: [Process; 2],
 }
 
@@ -75,15 +73,12 @@ impl Watch {
     async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str| folder.path().join(name);
-        let mut alerts = BTreeSet::new();
         for name in ["alerts-issuer.yaml", "alerts-keys.yaml", "alerts-sidecar.yaml"] {
-            let (rules, names) = rules(name);
-            fs::write(file(name), rules).expect("written");
-            alerts.extend(names);
+            fs::write(file(name), rules(name)).expect("written");
         }
         fs::write(file("targets.json"), "[]").expect("written");
-        let pager = AccountService::start();
-        pager.misbehave(Reply::Status(200));
+        let pager = Answering::start();
+        pager.at("/page", Manner::says("200 OK", "", ""));
         let (sends, alertmanager) = alertmanager(folder.path(), pager.address);
         let configuration = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -105,13 +100,13 @@ impl Watch {
         let request = || http.0.get(format!("{url}/-/ready")).send();
         until("Prometheus", PATIENCE, async || request().await.is_ok_and(|answer| answer.status() == 200)).await;
         let (targets, fired, _processes) = (Mutex::default(), Mutex::default(), [process, alertmanager]);
-        Self { url, http, folder, targets, alerts, fired, pager, _processes }
+        Self { url, http, folder, targets, fired, pager, _processes }
     }
 
-    /// Scrapes `address`, once before this returns. `job` and `namespace` are what Kubernetes would make of it.
-    async fn target(&self, job: &str, namespace: &str, address: SocketAddr) {
+    /// Scrapes it, once before this returns. `job` and `namespace` are what Kubernetes would make of it.
+    async fn target(&self, job: &str, namespace: &str, service: &Service) {
         let labels = json!({"job": job, "namespace": namespace, "pod": format!("{namespace}-{job}")});
-        locked(&self.targets).push(json!({"targets": [address.to_string()], "labels": labels}));
+        locked(&self.targets).push(json!({"targets": [service.admin.to_string()], "labels": labels}));
         let targets = Value::from(locked(&self.targets).clone()).to_string();
         replace(&self.folder.path().join("targets.json"), &targets);
         let up = format!("query?query=up{{job=\"{job}\",namespace=\"{namespace}\"}}");
@@ -119,11 +114,18 @@ impl Watch {
     }
 
     async fn issuer<R>(&self, namespace: &str, bed: &TestBed<R>) {
-        self.target("wxmint", namespace, bed.service().admin).await;
+        self.target("wxmint", namespace, bed.service()).await;
+    }
+
+    /// A test bed that is scraped.
+    async fn bed(&self, namespace: &str, builder: Builder) -> TestBed {
+        let bed = builder.start().await;
+        self.issuer(namespace, &bed).await;
+        bed
     }
 
     async fn sidecar(&self, namespace: &str, sidecar: &Sidecar) {
-        self.target("orders", namespace, sidecar.admin).await;
+        self.target("orders", namespace, sidecar).await;
     }
 
     async fn ask(&self, path: &str) -> Value {
@@ -140,13 +142,12 @@ impl Watch {
         })
     }
 
-    /// The names of the alerts that wake somebody.
-    async fn wake(&self) -> BTreeSet<String> {
+    /// The names of the alerts whose rules are so.
+    async fn alerts(&self, is_so: fn(&Value) -> bool) -> BTreeSet<String> {
         let groups = self.ask("rules").await["groups"].take();
-        let rules =
-            groups.as_array().expect("groups").iter().flat_map(|group| group["rules"].as_array().expect("rules"));
-        let wake = rules.filter(|rule| rule["labels"]["response"] == "page");
-        wake.map(|rule| rule["name"].as_str().expect("a name").to_owned()).collect()
+        let groups = groups.as_array().expect("groups").iter();
+        let rules = groups.flat_map(|group| group["rules"].as_array().expect("rules")).filter(|rule| is_so(rule));
+        rules.map(|rule| rule["name"].as_str().expect("a name").to_owned()).collect()
     }
 
     /// The names of those that Alertmanager has sent with this status.
@@ -173,28 +174,24 @@ impl Watch {
     }
 
     /// The fault is over.
-    async fn end<T>(&self, namespace: &str, alert: &str, mut act: impl AsyncFnMut() -> T) {
-        until(&format!("{alert} ends for {namespace}"), LONGEST, async || {
-            act().await;
-            sleep(PAUSE).await;
-            !self.is_firing(alert, namespace).await
-        })
-        .await;
+    async fn end<T>(&self, namespace: &str, alerts: &[&str], mut act: impl AsyncFnMut() -> T) {
+        for alert in alerts {
+            until(&format!("{alert} ends for {namespace}"), LONGEST, async || {
+                act().await;
+                sleep(PAUSE).await;
+                !self.is_firing(alert, namespace).await
+            })
+            .await;
+        }
     }
 }
 
 async fn nothing() {}
 
-/// A sidecar that follows the feed of ends.
-fn follower(bed: &TestBed) -> SidecarSettings {
-    SidecarSettings::new(&bed.service().url("/.well-known/jwks.json")).without("WXMINT_REVOCATIONS_URL")
-}
-
 /// Nothing is wrong here, and nothing is told of it.
 async fn healthy(watch: &Watch, is_over: &Mutex<bool>) {
-    let bed = TestBed::start().await;
-    let sidecar = follower(&bed).ready().await;
-    watch.issuer("healthy", &bed).await;
+    let bed = watch.bed("healthy", TestBed::builder()).await;
+    let sidecar = bed.sidecar().ready().await;
     watch.sidecar("healthy", &sidecar).await;
     while !*locked(is_over) {
         let login = bed.log_in("lin").await.expect_login();
@@ -208,9 +205,8 @@ async fn healthy(watch: &Watch, is_over: &Mutex<bool>) {
 
 /// Redis is killed; a minute later the sidecar knows of no ends of this minute.
 async fn redis_is_killed(watch: &Watch) {
-    let mut bed = TestBed::start().await;
-    let sidecar = follower(&bed).ready().await;
-    watch.issuer("redis", &bed).await;
+    let mut bed = watch.bed("redis", TestBed::builder()).await;
+    let sidecar = bed.sidecar().ready().await;
     watch.sidecar("redis", &sidecar).await;
     bed.log_in("lin").await.expect_login();
     bed.redis.kill();
@@ -218,34 +214,29 @@ async fn redis_is_killed(watch: &Watch) {
     let alerts = ["WxmintLoginsUnavailable", "WxmintRevocationFeedUnavailable", "WxmintSidecarRevocationsOld"];
     watch.fire("redis", &alerts, async || suffer(&bed).await).await;
     bed.redis.start_again().await;
-    for alert in alerts {
-        watch.end("redis", alert, async || suffer(&bed).await).await;
-    }
+    watch.end("redis", &alerts, async || suffer(&bed).await).await;
 }
 
 /// All phones are one address, and its limit is small.
 async fn a_limit_is_too_small(watch: &Watch) {
-    let bed = TestBed::builder().env("WXMINT_LIMIT_IP", "3/1m").start().await;
-    watch.issuer("limited", &bed).await;
+    let bed = watch.bed("limited", TestBed::builder().env("WXMINT_LIMIT_IP", "3/1m")).await;
     watch.fire("limited", &["WxmintLoginsLimited"], async || bed.log_in("lin").await).await;
 }
 
 /// And the audit file is on a full disk.
 async fn wechat_is_slow(watch: &Watch) {
-    let bed = TestBed::builder().env("WXMINT_AUDIT", "file:/dev/full").start().await;
-    watch.issuer("slow", &bed).await;
+    let bed = watch.bed("slow", TestBed::builder().env("WXMINT_AUDIT", "file:/dev/full")).await;
     bed.faults(json!([{"kind": "latency", "ms": 3000}])).await;
     let people = ["lin", "mei", "xu", "bo", "an", "yi"];
     let all = async || join_all(people.map(|person| bed.log_in(person))).await;
     watch.fire("slow", &["WxmintLoginsSlow", "WxmintAuditLost"], all).await;
     bed.faults(json!([])).await;
-    watch.end("slow", "WxmintLoginsSlow", async || bed.log_in("lin").await).await;
+    watch.end("slow", &["WxmintLoginsSlow"], async || bed.log_in("lin").await).await;
 }
 
 /// The AppSecret was reset at WeChat.
 async fn the_app_secret_is_wrong(watch: &Watch) {
-    let bed = TestBed::start().await;
-    watch.issuer("secret", &bed).await;
+    let bed = watch.bed("secret", TestBed::builder()).await;
     let other = "ffeeddccbbaa99887766554433221100";
     bed.wechat.change_app(json!({"appid": APPID, "secret": other, "drop_old_secrets": true})).await;
     watch.fire("secret", &["WxmintWeChatMisconfigured"], async || bed.log_in("lin").await).await;
@@ -255,8 +246,7 @@ async fn the_app_secret_is_wrong(watch: &Watch) {
 
 /// The page that the codes open is not in the published version.
 async fn wechat_draws_no_codes(watch: &Watch) {
-    let bed = TestBed::builder().clients(&two_pages()).start().await;
-    watch.issuer("codes", &bed).await;
+    let bed = watch.bed("codes", TestBed::builder().clients(&two_pages())).await;
     bed.faults(json!([{"path": "/wxa/getwxacodeunlimit", "kind": "errcode", "errcode": 41030}])).await;
     let ask = async || {
         let scan = Scan::begin(&bed, "shop-web").await;
@@ -266,27 +256,24 @@ async fn wechat_draws_no_codes(watch: &Watch) {
         }
     };
     watch.fire("codes", &["WxmintScanCodesNotDrawn"], ask).await;
-    watch.end("codes", "WxmintScanCodesNotDrawn", nothing).await;
+    watch.end("codes", &["WxmintScanCodesNotDrawn"], nothing).await;
 }
 
 /// WeChat's console has no address for the platform's pushes.
 async fn no_ticket_comes(watch: &Watch) {
-    let bed = TestBed::builder().platform().start().await;
-    watch.issuer("ticket", &bed).await;
+    let bed = watch.bed("ticket", TestBed::builder().platform()).await;
     watch.fire("ticket", &["WxmintPlatformTicketLate"], nothing).await;
     let push_to = bed.service().url(&format!("/wechat/platform/{PLATFORM}"));
     bed.wechat.control("platform", "PUT", &json!({"push_to": push_to})).await;
     bed.wechat.control("platform/ticket", "POST", &json!({})).await;
-    watch.end("ticket", "WxmintPlatformTicketLate", nothing).await;
+    watch.end("ticket", &["WxmintPlatformTicketLate"], nothing).await;
 }
 
 /// The clock of the machine is set 50 s back: no key signs yet, and Redis has another time.
 async fn the_clock_jumps(watch: &Watch) {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = folder.path().join("clock");
-    let moved = clock_of(&clock);
-    let bed = moved.iter().fold(TestBed::builder(), |bed, (name, value)| bed.env(name, value)).start().await;
-    watch.issuer("clock", &bed).await;
+    let bed = watch.bed("clock", TestBed::builder().on_the_clock_of(&clock, folder.path())).await;
     bed.log_in("lin").await.expect_login();
     fs::write(clock, "-50").expect("written");
     watch.fire("clock", &["WxmintInternalError", "WxmintDistantClock"], async || bed.log_in("lin").await).await;
@@ -294,8 +281,7 @@ async fn the_clock_jumps(watch: &Watch) {
 
 /// The phone numbers that the business has bought are used up.
 async fn no_phone_numbers_are_left(watch: &Watch) {
-    let bed = TestBed::start().await;
-    watch.issuer("numbers", &bed).await;
+    let bed = watch.bed("numbers", TestBed::builder()).await;
     let token = bed.log_in("lin").await.expect_login().member("access_token");
     let spent = json!({"kind": "errcode", "errcode": 1400001, "path": "/wxa/business/getuserphonenumber"});
     bed.faults(json!([spent])).await;
@@ -308,8 +294,7 @@ async fn no_phone_numbers_are_left(watch: &Watch) {
 
 /// Somebody has overwritten the vault's keys and the signing keys.
 async fn files_are_spoiled(watch: &Watch) {
-    let bed = TestBed::start().await;
-    watch.issuer("files", &bed).await;
+    let bed = watch.bed("files", TestBed::builder()).await;
     let files = ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"].map(|name| PathBuf::from(bed.configuration.value(name)));
     let good = files.each_ref().map(|file| fs::read(file).expect("our file"));
     for file in &files {
@@ -320,15 +305,12 @@ async fn files_are_spoiled(watch: &Watch) {
     for (file, content) in files.iter().zip(good) {
         fs::write(file, content).expect("our file");
     }
-    for alert in alerts {
-        watch.end("files", alert, nothing).await;
-    }
+    watch.end("files", &alerts, nothing).await;
 }
 
 /// A key is ended in the file of another replica. The command that `/readyz` names mends it.
 async fn a_key_in_use_is_revoked(watch: &Watch) {
-    let mut bed = TestBed::start().await;
-    watch.issuer("ended-key", &bed).await;
+    let mut bed = watch.bed("ended-key", TestBed::builder()).await;
     let kid = kid_of(&bed.log_in("lin").await.member("access_token"));
     let (right, other) = (PathBuf::from(bed.configuration.value("WXMINT_KEYS")), bed.configuration.path("other.json"));
     fs::copy(&right, &other).expect("a copy");
@@ -337,24 +319,23 @@ async fn a_key_in_use_is_revoked(watch: &Watch) {
     let _replica = Service::start(&bed.configuration, bed.http.clone()).await;
     watch.fire("ended-key", &["WxmintKeyEnded"], nothing).await;
     keys(&right, &["retire", &kid, "--now", "--yes"]);
-    watch.end("ended-key", "WxmintKeyEnded", nothing).await;
+    watch.end("ended-key", &["WxmintKeyEnded"], nothing).await;
 }
 
 /// The clock of a primary of three is wrong; then that primary is killed, and has no replica.
 async fn a_primary_is_apart_and_gone(watch: &Watch) {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = vec![movable_clock(folder.path())];
-    let cluster = RedisCluster::of(Shape { replicas: 0, options, ..Shape::default() }).await;
+    let cluster = RedisCluster::of(0, &[&movable_clock(folder.path())], "").await;
     let mut bed = TestBed::builder().start_on(cluster).await;
     watch.issuer("primary", &bed).await;
     bed.redis.node(0).move_clock(30);
     watch.fire("primary", &["WxmintRedisClocksApart"], nothing).await;
     bed.redis.node(0).move_clock(0);
-    watch.end("primary", "WxmintRedisClocksApart", nothing).await;
+    watch.end("primary", &["WxmintRedisClocksApart"], nothing).await;
     bed.redis.kill(0);
     watch.fire("primary", &["WxmintRedisSlotsNotCovered"], nothing).await;
     bed.redis.start_again(0).await;
-    watch.end("primary", "WxmintRedisSlotsNotCovered", nothing).await;
+    watch.end("primary", &["WxmintRedisSlotsNotCovered"], nothing).await;
 }
 
 async fn a_replica_is_killed(watch: &Watch) {
@@ -367,8 +348,8 @@ async fn a_replica_is_killed(watch: &Watch) {
 
 /// Strangers' keys push out others, under the policy that several clouds have by default.
 async fn redis_evicts(watch: &Watch) {
-    let bed = TestBed::builder().redis_options(&["--maxmemory-policy", "volatile-lru"]).start().await;
-    watch.issuer("evicts", &bed).await;
+    let builder = TestBed::builder().redis_options(&["--maxmemory-policy", "volatile-lru"]);
+    let bed = watch.bed("evicts", builder).await;
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "3mb"]);
     let fill = "for i = 1, 200 do redis.call('SET', KEYS[1] .. i, string.rep('x', 1000), 'EX', 600) end return 1";
     let mut stranger = 0;
@@ -381,8 +362,7 @@ async fn redis_evicts(watch: &Watch) {
 
 /// The memory of Redis is full: people log in no more, and nobody is logged out.
 async fn redis_is_full(watch: &Watch) {
-    let bed = TestBed::start().await;
-    watch.issuer("full", &bed).await;
+    let bed = watch.bed("full", TestBed::builder()).await;
     let token = bed.log_in("lin").await.expect_login().member("access_token");
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     let log_out = async || bed.service().ask("POST", "/logout", &token, &Value::Null).await;
@@ -393,9 +373,7 @@ async fn redis_is_full(watch: &Watch) {
 
 /// One person binds to two users in two mini programs, before both belong to one owner.
 async fn one_person_is_two_users(watch: &Watch) {
-    let users = UsersFile::of(&["alice", "bob"]);
-    let bed = TestBed::builder().two_apps().env("WXMINT_ACCOUNTS", &users.setting()).start().await;
-    watch.issuer("unionid", &bed).await;
+    let bed = watch.bed("unionid", TestBed::builder().two_apps().users(&["alice", "bob"])).await;
     let unionids = async |app: &str, given: bool| bed.wechat.change_app(json!({"appid": app, "unionid": given})).await;
     for (app, name) in [(APPID, "alice"), (OTHER_APPID, "bob")] {
         unionids(app, false).await;
@@ -437,14 +415,14 @@ async fn the_issuer_is_out_of_reach(watch: &Watch) {
     watch.fire("no-keys", &["WxmintSidecarHasNoKeys"], nothing).await;
     watch.fire("old-keys", &["WxmintSidecarKeysOld", "WxmintSidecarRevocationsOld"], nothing).await;
     link.restore().await;
-    watch.end("no-keys", "WxmintSidecarHasNoKeys", nothing).await;
-    watch.end("old-keys", "WxmintSidecarKeysOld", nothing).await;
+    watch.end("no-keys", &["WxmintSidecarHasNoKeys"], nothing).await;
+    watch.end("old-keys", &["WxmintSidecarKeysOld"], nothing).await;
 }
 
 /// A peer expects another audience than the issuer writes: 401 everywhere.
 async fn the_audience_differs(watch: &Watch) {
     let bed = TestBed::start().await;
-    let sidecar = follower(&bed).with("WXMINT_AUDIENCE", "https://orders.example.com").ready().await;
+    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", "https://orders.example.com").ready().await;
     watch.sidecar("audience", &sidecar).await;
     let token = bed.log_in("lin").await.expect_login().member("access_token");
     let verify = async || -> Vec<Answer> { join_all((0..5).map(|_| sidecar.verify(&token))).await };
@@ -456,7 +434,7 @@ async fn the_audience_differs(watch: &Watch) {
 async fn the_feed_is_anothers(watch: &Watch) {
     let (bed, other) = (TestBed::start().await, TestBed::start().await);
     let feed = other.service().url("/revocations");
-    let sidecar = follower(&bed).with("WXMINT_REVOCATIONS_URL", &feed).start().await;
+    let sidecar = bed.sidecar().with("WXMINT_REVOCATIONS_URL", &feed).start().await;
     watch.sidecar("feed", &sidecar).await;
     watch.fire("feed", &["WxmintSidecarRevocationsRefused"], nothing).await;
 }
@@ -492,9 +470,10 @@ async fn every_alert_fires_because_of_a_real_fault() {
     // Every process has been killed with its test bed.
     watch.fire("", &["WxmintNotScraped"], nothing).await;
     let fired = locked(&watch.fired).clone();
-    let left: Vec<_> = watch.alerts.difference(&fired).collect();
+    let alerts = watch.alerts(|_| true).await;
+    let left: Vec<_> = alerts.difference(&fired).collect();
     assert!(left.is_empty(), "no fault here makes them fire: {left:?}");
-    let wake = watch.wake().await;
+    let wake = watch.alerts(|rule| rule["labels"]["response"] == "page").await;
     until("each that wakes somebody is sent", PATIENCE, async || wake.is_subset(&watch.sent("firing"))).await;
     assert_eq!(watch.sent("firing"), wake, "the others wait until morning");
     assert!(watch.sent("resolved").contains("WxmintLoginsUnavailable"), "{:?}", watch.sent("resolved"));

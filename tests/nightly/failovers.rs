@@ -4,32 +4,68 @@
 
 use std::{env, time::Instant};
 
-use crate::newcomers::{Newcomers, lost};
-use crate::support::prelude::*;
+use crate::support::{load::Recorded, prelude::*};
 
 const FAILED_OVER: Duration = Duration::from_secs(30);
 /// Sentinels agree after `down-after-milliseconds`, servers of a Cluster after `cluster-node-timeout`; both are set to
 /// a second or two in tests.
 const AT_MOST: Duration = Duration::from_secs(15);
 
+/// Minted at once; each is of somebody else.
+const PEOPLE: usize = 2000;
+
+/// First logins without end, each by somebody who has never logged in.
+async fn newcomers<R>(bed: &TestBed<R>) -> Load {
+    let name = format!("newcomer-{}", fastrand::u64(..));
+    let codes = bed.wechat.mint_codes(json!({"person": name, "count": PEOPLE, "distinct_people": true})).await;
+    Load::of(bed, codes.into_iter().enumerate().map(move |(number, code)| (format!("{name}-{number}"), code)))
+}
+
+/// Waits until 20 logins in a row have succeeded that began after this.
+async fn in_full_service(newcomers: &Load, within: Duration) {
+    let since = Instant::now();
+    eventually("full service", within, async || {
+        let answers = newcomers.answers().into_iter().map(|recorded| recorded.answer);
+        let statuses: Vec<u16> = answers.filter(|it| it.sent > since).map(|it| it.status).collect();
+        let last = statuses.len().checked_sub(20)?;
+        statuses[last..].iter().all(|status| *status == 200).then_some(())
+    })
+    .await;
+}
+
+/// Those whose first login was answered and who have become somebody else since.
+async fn lost<R>(bed: &TestBed<R>, answered: &[Recorded]) -> usize {
+    let mut lost = 0;
+    for Recorded { person, answer } in answered {
+        let again = eventually("a login", PATIENCE, async || {
+            Some(bed.log_in(person).await).filter(|answer| answer.status == 200)
+        })
+        .await;
+        let is_same = again.member("user_id") == answer.clone().expect_login().member("user_id")
+            && again.json()["new_user"] == false;
+        lost += usize::from(!is_same);
+    }
+    lost
+}
+
 async fn measure<R>(bed: &mut TestBed<R>, what: &str, step: impl AsyncFn(&mut R)) {
     let wanted = env::var("FAILOVERS").map_or(10, |count| count.parse().expect("FAILOVERS is a number"));
-    let (mut took, mut answered, mut lost_people) = (Vec::new(), 0, Vec::new());
+    let (mut took, mut answered, mut lost_people) = (Vec::new(), 0, 0);
     while took.len() < wanted {
-        let newcomers = Newcomers::start(bed).await;
-        newcomers.in_full_service(Instant::now(), PATIENCE).await;
+        let newcomers = newcomers(bed).await;
+        in_full_service(&newcomers, PATIENCE).await;
         let began = Instant::now();
         step(&mut bed.redis).await;
-        newcomers.in_full_service(Instant::now(), FAILED_OVER).await;
-        let record = newcomers.stop().await;
-        let refused = record.iter().filter(|it| it.answer.status != 200 && it.answer.sent >= began);
-        took.push(refused.map(|it| (it.answer.sent - began).as_secs_f64()).fold(0.0, f64::max));
-        answered += record.iter().filter(|it| it.answer.status == 200).count();
-        lost_people.extend(lost(bed, &record).await);
+        in_full_service(&newcomers, FAILED_OVER).await;
+        let (logins, refused): (Vec<_>, Vec<_>) =
+            newcomers.stop().await.into_iter().partition(|it| it.answer.status == 200);
+        let refused = refused.into_iter().map(|it| it.answer.expect_problem(503, "store_unavailable").sent);
+        took.push(refused.map(|sent| sent.saturating_duration_since(began).as_secs_f64()).fold(0.0, f64::max));
+        answered += logins.len();
+        lost_people += lost(bed, &logins).await;
     }
     took.sort_by(f64::total_cmp);
     let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
-    let lost_people = lost_people.len();
     tell(&format!(
         "{what}: {wanted} failovers, first logins refused for {median:.2} s (median), {worst:.2} s (worst); \
          {answered} answered, {lost_people} of them lost"

@@ -37,7 +37,7 @@ const PERIOD: Duration = Duration::from_millis(5);
 
 /// Good tokens at a constant rate, every other one for the first time. Ends when told; returns how long each took.
 fn good_tokens(sidecar: &Sidecar, signer: Signer, count: usize) -> JoinHandle<Vec<Duration>> {
-    let address = sidecar.address;
+    let address = sidecar.public;
     tokio::spawn(async move {
         let mut connection = Connection::to(address).await;
         let known = signer.token();
@@ -70,7 +70,7 @@ async fn strangers(sidecar: &Sidecar, signer: &Signer) -> Duration {
     for lane in 0..LANES {
         let kid = |number: usize| json!({"kid": format!("{lane}-{number}-{}", "k".repeat(34))});
         let tokens: Vec<_> = (0..STRANGERS / LANES).map(|number| signer.token_under(kid(number))).collect();
-        let address = sidecar.address;
+        let address = sidecar.public;
         lanes.spawn(async move {
             let mut connection = Connection::to(address).await;
             let (mut tick, mut longest) = (interval(STRANGERS_PERIOD), Duration::ZERO);
@@ -89,9 +89,9 @@ async fn strangers(sidecar: &Sidecar, signer: &Signer) -> Duration {
 async fn ten_thousand_unknown_keys_harm_no_good_token_cause_one_fetch_in_ten_seconds_and_few_wait_for_keys() {
     const UNHARMED: Duration = Duration::from_millis(50);
     let signer = Signer::new();
-    let server = JwksServer::start().await;
+    let server = Answering::start();
     let set = answer("200 OK", &format!("Cache-Control: max-age={LONG}\r\n"), signer.set().to_string().as_bytes());
-    server.at("/jwks", Manner::Does(vec![Step::Wait(SLOW), Step::Send(set)]));
+    server.at("/jwks", Manner::does(vec![Step::Wait(SLOW), Step::Send(set)]));
     let sidecar = SidecarSettings::new(&server.url("/jwks")).ready().await;
 
     let quiet = p99(good_tokens(&sidecar, signer.clone(), 600).await.expect("all are good"));
@@ -105,7 +105,7 @@ async fn ten_thousand_unknown_keys_harm_no_good_token_cause_one_fetch_in_ten_sec
     longest = times.into_iter().fold(longest, Duration::max);
     let flooded = p99(good.await.expect("all are good"));
 
-    let fetches = server.fetches("/jwks");
+    let fetches = server.calls_of("/jwks");
     let gaps: Vec<_> = fetches.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     tell(&format!(
         "{STRANGERS} unknown keys: {} fetches, {gaps:.1?} apart; {kept} of {AT_ONCE} at once were kept, for \
@@ -121,12 +121,12 @@ async fn ten_thousand_unknown_keys_harm_no_good_token_cause_one_fetch_in_ten_sec
 }
 
 /// The interval since the last fetch is over when a stranger causes the next.
-async fn one_that_is_fetched_for(sidecar: &Sidecar, signer: &Signer, server: &JwksServer) {
-    let before = server.fetches("/jwks").len();
+async fn one_that_is_fetched_for(sidecar: &Sidecar, signer: &Signer, server: &Answering) {
+    let before = server.calls_of("/jwks").len();
     until("a fetch for a stranger", 2 * INTERVAL, async || {
         let refusal = sidecar.verify(&signer.token_under(json!({"kid": "unknown"}))).await;
         assert!(refusal.header("www-authenticate").starts_with(INVALID_TOKEN), "{refusal:?}");
-        server.fetches("/jwks").len() > before
+        server.calls_of("/jwks").len() > before
     })
     .await;
 }

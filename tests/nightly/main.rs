@@ -4,7 +4,6 @@
 mod alerts;
 mod failovers;
 mod flood;
-mod newcomers;
 mod stalled;
 
 #[path = "../it/apps.rs"]

@@ -23,7 +23,7 @@ impl Stage {
     async fn with(flaw: Flaw) -> Self {
         let scene = Scene::start().await;
         let sidecar = scene.sidecar(&[]).await;
-        let link = Breakable::before(sidecar.address).await;
+        let link = Breakable::before(sidecar.public).await;
         let proxy = Proxy::start(&scene, ([127, 0, 0, 1], link.port()).into(), flaw).await;
         let example = Example::new("stand-in", proxy.address.port());
         Self { scene, example, link, _sidecar: sidecar, _proxy: proxy }

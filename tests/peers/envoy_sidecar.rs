@@ -16,7 +16,7 @@ use crate::support::Breakable;
 async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
     let sidecar = scene.sidecar(&[]).await;
-    let link = Breakable::before(sidecar.address).await;
+    let link = Breakable::before(sidecar.public).await;
     let Started { example, .. } = &started(&scene, link.address()).await;
     checks::asks_a_sidecar(&scene, example, &link).await;
     passes_on_who_it_is_and_no_token(&scene, example, false).await;

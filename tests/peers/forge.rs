@@ -56,6 +56,10 @@ impl ForgeKey {
         Self::of(pair.expect("a P-256 key"))
     }
 
+    pub(crate) fn generate() -> Self {
+        Self::of_pkcs8(&rcgen::KeyPair::generate().expect("a P-256 key").serialize_der())
+    }
+
     pub(crate) fn of_pkcs8(der: &[u8]) -> Self {
         Self::of(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).expect("a P-256 key"))
     }

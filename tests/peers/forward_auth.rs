@@ -81,7 +81,7 @@ impl Stage {
     pub(crate) async fn with(proxy: &ForwardAuth) -> Self {
         let scene = Scene::start().await;
         let sidecar = scene.sidecar(proxy.rules).await;
-        let link = Breakable::before(sidecar.address).await;
+        let link = Breakable::before(sidecar.public).await;
         let proxy = proxy.start(&scene, link.address()).await;
         Self { scene, proxy, link, _sidecar: sidecar }
     }

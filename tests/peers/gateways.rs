@@ -20,7 +20,7 @@ pub(crate) const HIGRESS_RULES: [(&str, &str); 2] =
 async fn higress_filters_with_the_sidecar_let_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
     let sidecar = scene.sidecar(&HIGRESS_RULES).await;
-    let link = Breakable::before(sidecar.address).await;
+    let link = Breakable::before(sidecar.public).await;
     let Started { example, .. } = &higress(&scene, link.address()).await;
     checks::asks_a_sidecar(&scene, example, &link).await;
     envoy::asks_again_and_blames_no_token(&scene, example, &link).await;
@@ -30,7 +30,7 @@ async fn higress_filters_with_the_sidecar_let_good_tokens_through_and_nothing_el
 async fn higress_filters_refuse_ended_users_and_retired_keys() {
     let scene = Scene::start().await;
     let sidecar = scene.sidecar(&HIGRESS_RULES).await;
-    checks::obeys_ends(&scene, &higress(&scene, sidecar.address).await.example).await;
+    checks::obeys_ends(&scene, &higress(&scene, sidecar.public).await.example).await;
 }
 
 /// The question goes to the back end, whose 200 names nobody.
@@ -56,7 +56,7 @@ async fn higress_plugins_with_the_sidecar_let_good_tokens_through_and_nothing_el
     let scene = Scene::start().await;
     let rules = [HIGRESS_RULES[0], ("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri")];
     let sidecar = scene.sidecar(&rules).await;
-    let link = Breakable::before(sidecar.address).await;
+    let link = Breakable::before(sidecar.public).await;
     let Started { example, .. } = &higress_with_plugins(&scene, link.address()).await;
     checks::asks_a_sidecar(&scene, example, &link).await;
     checks::obeys_ends(&scene, example).await;

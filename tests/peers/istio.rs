@@ -20,7 +20,7 @@ const IDENTITY_HEADERS: &str = "orders-wxmint-identity-headers";
 async fn a_mesh_that_asks_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
     let sidecar = scene.sidecar(&HIGRESS_RULES).await;
-    let link = Breakable::before(sidecar.address).await;
+    let link = Breakable::before(sidecar.public).await;
     let Started { example, .. } = &mesh(&scene, "istio-sidecar", Some(link.address()), &[]).await;
     checks::tokens(&scene, example, &[]).await;
     checks::identity_headers(&scene, example).await;

@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::example::Example;
 use crate::forge;
 use crate::scene::Scene;
-use crate::support::{JwksServer, Manner, PATIENCE, Step, TestBed, eventually, until};
+use crate::support::{Answering, Manner, PATIENCE, Step, TestBed, eventually, until};
 
 const PATH: &str = "/jwks.json";
 
-pub(crate) struct KeySource(JwksServer);
+pub(crate) struct KeySource(Answering);
 
 impl KeySource {
     pub(crate) async fn start(scene: &Scene) -> Self {
-        let source = Self(JwksServer::start().await);
+        let source = Self(Answering::start());
         source.give(&keys_of(&scene.bed).await);
         source
     }
@@ -32,8 +32,8 @@ impl KeySource {
 
     /// Returns when whoever asks by itself has asked since, and has dealt with that answer: it asks again only then.
     pub(crate) async fn is_asked_again(&self) {
-        let before = self.0.fetches(PATH).len();
-        until("it asks for keys", PATIENCE, async || self.0.fetches(PATH).len() >= before + 3).await;
+        let before = self.0.calls_of(PATH).len();
+        until("it asks for keys", PATIENCE, async || self.0.calls_of(PATH).len() >= before + 3).await;
     }
 
     pub(crate) fn give(&self, keys: &[Value]) {
@@ -75,7 +75,7 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     example.becomes(&new_token, 200, "a good key among bad ones").await;
     takes_no_bad_key(scene, example).await;
 
-    source.0.at(PATH, Manner::Does(vec![Step::Reset]));
+    source.0.at(PATH, Manner::does(vec![Step::Reset]));
     look().await;
     example.becomes(&new_token, 200, "no answer at all").await;
 }
@@ -108,7 +108,7 @@ fn nonsense(scene: &Scene) -> Vec<(&'static str, Manner)> {
         ("10 MiB", ok(&long)),
         ("500", Manner::says("500 Internal Server Error", "", forged)),
         ("a redirect", Manner::says("302 Found", &redirect, "")),
-        ("silence", Manner::Does(vec![Step::Stall])),
-        ("a head without an end", Manner::Does(vec![Step::Repeat(b"HTTP".to_vec(), Duration::from_millis(20))])),
+        ("silence", Manner::does(vec![Step::Stall])),
+        ("a head without an end", Manner::does(vec![Step::Repeat(b"HTTP".to_vec(), Duration::from_millis(20))])),
     ]
 }

@@ -29,7 +29,7 @@ async fn no_near_miss_of_a_stricter_path_below_public_is_public() {
     let scene = Scene::start().await;
     let audience = format!("/public/orders={}", scene.issuer);
     let sidecar = scene.sidecar(&[TRAEFIK.rules, &[("WXMINT_SIDECAR_AUDIENCES", &audience)]].concat()).await;
-    let mut traefik = TRAEFIK.start(&scene, sidecar.address).await;
+    let mut traefik = TRAEFIK.start(&scene, sidecar.public).await;
     traefik.example.protected = "/public/orders";
     checks::paths(&scene, &traefik.example).await;
     let status = async |request: Request| request.send(traefik.example.address).await.map(|reply| reply.status);

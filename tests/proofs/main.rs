@@ -6,8 +6,6 @@
 mod binding;
 mod draws;
 mod ends;
-#[path = "../it/clouds/resp.rs"]
-mod resp;
 mod rotation;
 mod stepping;
 #[expect(dead_code, unused_imports, reason = "the harness of tests/it, of which the proofs need a server of Redis")]
@@ -18,10 +16,14 @@ mod user_ids;
 use std::{env, str::FromStr, time::Duration};
 
 use actix_web::rt::Runtime;
+use chrono::{DateTime, Utc};
 
 use draws::Draws;
 
 const SEED: u64 = 0x7763_6d69_6e74;
+/// Milliseconds since 1970 by the true clock, unless it says whose.
+type Millis = i64;
+const SECOND: Millis = 1_000;
 const DAY: Duration = Duration::from_secs(86_400);
 /// For a whole test, which tries so many cases.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -36,6 +38,10 @@ trait Scheduled {
 }
 
 type Held = Result<(), String>;
+
+fn at(millis: Millis) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(millis).expect("a date")
+}
 
 fn hold(holds: bool, law: impl FnOnce() -> String) -> Held {
     if holds { Ok(()) } else { Err(law()) }

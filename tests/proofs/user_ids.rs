@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
+use wxmint::clock::now;
 use wxmint::login::{Binder, LoginError, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord, Recorded, Redis};
+use wxmint_store::{AttemptId, BindingState, ExchangeOrder, LoginRecord, Recorded, Redis};
 
-use crate::binding::clock;
 use crate::draws::Draws;
 use crate::{DAY, Held, Scheduled, play, prove, runtime};
 
@@ -104,7 +104,7 @@ impl World<'_> {
 
     fn lose(&mut self) {
         self.draws.note("the store is lost".into());
-        self.store = Redis::in_memory(clock, DAY);
+        self.store = Redis::in_memory(now, DAY);
         self.books.retain(|human, user| *user != bound(*human));
     }
 
@@ -168,7 +168,7 @@ fn nobody_has_two_user_ids_whatever_is_lost() {
     let runtime = runtime();
     for kind in [IdKind::OpenId, IdKind::UnionId] {
         prove(1_000, "logins", |draws| {
-            let (store, processes, books) = (Redis::in_memory(clock, DAY), Vec::new(), BTreeMap::new());
+            let (store, processes, books) = (Redis::in_memory(now, DAY), Vec::new(), BTreeMap::new());
             play(World { draws, runtime: &runtime, kind, store, processes, books, logins: 0 })
         });
     }

@@ -3,7 +3,8 @@
 use std::{rc::Rc, str::FromStr, sync::Arc};
 
 use arc_swap::ArcSwap;
-use redis::Value;
+use futures_util::future::LocalBoxFuture;
+use redis::{Pipeline, Value};
 
 use super::primaries::{Primaries, Primary};
 use super::tls::{Tls, TlsFiles};
@@ -21,8 +22,8 @@ pub struct RedisAccess {
 
 /// Answers commands in place of a server, in this process.
 pub trait StandIn: Send + Sync {
-    /// The answer to the command of this name with these arguments.
-    fn answer(&self, command: &[&[u8]]) -> Value;
+    /// The answers to commands that are sent together. `None` if it does not answer.
+    fn answer<'a>(&'a self, commands: &'a Pipeline) -> LocalBoxFuture<'a, Option<Vec<Value>>>;
 }
 
 /// How many replicas must confirm a write before it is answered.
@@ -48,9 +49,9 @@ impl RedisAccess {
     }
 
     /// Leads to no server: this stands in for it.
-    pub fn to(stand_in: impl StandIn + 'static) -> Self {
+    pub fn to(stand_in: impl StandIn + 'static, confirm: Confirm) -> Self {
         let nowhere = "redis://stand-in".parse().expect("a URL");
-        Self { stand_in: Some(Arc::new(stand_in)), ..Self::fixed(nowhere) }
+        Self { stand_in: Some(Arc::new(stand_in)), confirm, ..Self::fixed(nowhere) }
     }
 
     /// For tests, in which no replica confirms.

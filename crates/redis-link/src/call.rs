@@ -95,10 +95,11 @@ impl Call {
     }
 }
 
-pub(crate) fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
+/// The name of a command, and its arguments.
+pub fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
     command.args_iter().map(|member| match member {
         Arg::Simple(member) => member,
-        _ => unreachable!("a cursor is no member of a script's command"),
+        _ => unreachable!("no command of a call has a cursor of redis-rs"),
     })
 }
 

@@ -34,7 +34,7 @@ mod tls;
 mod url;
 
 pub use self::access::{Confirm, RedisAccess, StandIn};
-pub use self::call::{CLUSTER_SLOTS, Call, Script, slot_of};
+pub use self::call::{CLUSTER_SLOTS, Call, Script, members, slot_of};
 pub use self::failure::{Error, describe};
 pub use self::info::member;
 pub use self::link::{Link, Observer};

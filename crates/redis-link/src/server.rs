@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::{Error, Failure, Problem, read};
 use super::reason::{Cause, Reason};
-use super::{call::members, connector::Connector, info::Replication, outage, primaries::Address};
+use super::{connector::Connector, info::Replication, outage, primaries::Address};
 
 /// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is
 /// found soon.
@@ -138,8 +138,7 @@ impl Server {
     /// Sends the commands once. An answer that concerns more than its command is a failure of all.
     async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
         if let Some(stand_in) = &self.connector.stand_in {
-            let answer = |command| stand_in.answer(&members(command).collect::<Vec<_>>());
-            return Ok(commands.cmd_iter().map(answer).collect());
+            return stand_in.answer(commands).await.ok_or_else(|| self.late());
         }
         let attempt = self.attempt();
         let answers = self.answers_on(&attempt, commands, deadline).await;
@@ -159,16 +158,23 @@ impl Server {
         commands: &Pipeline,
         deadline: Instant,
     ) -> Result<Vec<Value>, Failure> {
-        let silent = |reason| Failure { server: self.name.clone(), problem: Problem::Silent, reason };
-        let late = |_| silent(Cause::NoAnswer.because("no answer in time"));
+        let late = |_| self.late();
         let made = match attempt.peek() {
             Some(made) => made.clone(),
             None => timeout_at(deadline, attempt.clone()).await.map_err(late)?,
         };
-        let mut connection = made.map_err(|(_, reason)| silent(reason))?;
+        let mut connection = made.map_err(|(_, reason)| self.silent(reason))?;
         let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
         let answers = timeout_at(until, connection.send(commands)).await.map_err(late)?;
         answers.map_err(|error| Failure::from_error(&error, &self.address))
+    }
+
+    fn late(&self) -> Failure {
+        self.silent(Cause::NoAnswer.because("no answer in time"))
+    }
+
+    fn silent(&self, reason: Reason) -> Failure {
+        Failure { server: self.name.clone(), problem: Problem::Silent, reason }
     }
 
     /// Asks what `read` reads, within 400 ms. The reason why it is not told names the server.

@@ -2,81 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, UserId};
 
-use super::{AttemptMark, Person, Result};
+use super::{AttemptMark, Person};
 
 /// How long a unionid stays linked to a user for whom the person has not been bound yet.
 pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_secs(60 * 60);
-
-/// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent:
-/// repeated, it answers the same again.
-#[async_trait(?Send)]
-pub trait Bindings {
-    async fn binding_state(&self, person: &Person) -> Result<BindingState>;
-
-    /// Writes the intent to bind a person to a user, if the person is free and has this `generation`. The intent has
-    /// the next generation.
-    async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState>;
-
-    /// Decides whether the person may be bound as it is intended. This is the only place where that is decided, once
-    /// for each generation. `per_app` is the number of people of one app that a user may have.
-    async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision>;
-
-    /// Carries the decision out, if this intent still waits for it, which after a loss of the store `generation` alone
-    /// does not name. A new binding notes the unionid to be linked, as [`note_unionid`](Self::note_unionid) does.
-    async fn settle(
-        &self,
-        person: &Person,
-        generation: u64,
-        user: &UserId,
-        outcome: IntentOutcome,
-    ) -> Result<BindingState>;
-
-    /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding. Of a computed
-    /// user nothing is left but the ends of the tokens.
-    async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState>;
-
-    /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`,
-    /// when the person left. A request that finishes this later must not end the tokens of a new binding.
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()>;
-
-    /// Marks the dissolution of the user's binding of this `generation` as complete.
-    async fn set_free(&self, person: &Person, generation: u64, user: &UserId) -> Result<BindingState>;
-
-    /// The people on the user's list. `None` if the user never had any.
-    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>>;
-
-    /// The user whom a unionid is linked to. Links it to `candidate` if it is linked to nobody, for
-    /// [`UNPROVEN_LINK_KEPT`]: the candidate may never come to have a person, and then nobody would find the link.
-    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>>;
-
-    /// Links a unionid to `to` for good, if it is linked to `from` or `to` or to nobody. Returns the user whom it is
-    /// linked to now.
-    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId>;
-
-    /// Notes on the binding that a unionid is about to be linked to the user, so that the person's erasure finds the
-    /// link. Whether the person is bound to the user still.
-    async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool>;
-
-    /// Notes that a unionid is of all these users, who are in conflict. Returns all users of whom that is noted.
-    async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>>;
-
-    /// Notes on the person's binding to this user, if it is there, that a unionid of theirs may be another user's too.
-    async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()>;
-
-    /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns whether the
-    /// conflict is new; `None` if the person is not bound to the user any more.
-    async fn link_unionid(
-        &self,
-        person: &Person,
-        user: &UserId,
-        unionid: &UnionId,
-        conflict: Option<&UserId>,
-    ) -> Result<Option<bool>>;
-}
 
 /// The state of a person's binding. Each generation has one intent, one decision, and perhaps one dissolution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +78,7 @@ pub struct Bound {
     pub others: BTreeSet<UnionId>,
     /// The other user whom the unionid was linked to when it was seen.
     pub conflict: Option<UserId>,
-    /// Whether a unionid may be another user's too, as [`Bindings::share_unionid`] tells.
+    /// Whether a unionid may be another user's too, as [`Redis::share_unionid`](crate::Redis::share_unionid) tells.
     pub shared: bool,
     /// The attempt that has made this binding, if it is the first one of a user who was made for it.
     pub new_for: Option<AttemptMark>,

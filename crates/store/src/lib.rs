@@ -36,7 +36,7 @@ use wxmint_keys::{token::Issued, vault::Sealed};
 
 pub use self::access_token::{FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE};
 pub use self::binding::{
-    Binding, BindingState, Bindings, Bound, COMPUTED, Computed, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT,
+    Binding, BindingState, Bound, COMPUTED, Computed, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT,
 };
 pub use self::ends::{Admission, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
 pub use self::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wxmint_ids::Person;
-use wxmint_store::{Binding, Bindings, Redis, walk::Found};
+use wxmint_store::{Binding, Redis, walk::Found};
 
 use super::{Failure, patiently, print, say, walk_all};
 use crate::cli::output;

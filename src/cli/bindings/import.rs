@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person, UnionId, UserId};
-use wxmint_store::{AttemptId, Bindings, Bound, Redis, StoreError};
+use wxmint_store::{AttemptId, Bound, Redis, StoreError};
 
 use super::record::{Record, RecordState};
 use super::{Failure, Progress, file::BindingsFile, patiently, print, say};

@@ -7,7 +7,7 @@ use crate::support::prelude::*;
 impl Business {
     /// Runs `wxmint users WORD NAME`, and waits until the service has read the file so often.
     async fn change(&self, word: &str, name: &str, readings: usize) {
-        self.bed.users().change(word, name);
+        self.bed.users().change(&[word, name]);
         let read = format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {readings}\n");
         let in_use = async || self.bed.service().metrics().await.contains(&read);
         until("the changed file is in use", READ_AGAIN_WITHIN, in_use).await;

@@ -101,7 +101,7 @@ impl Proxy {
         let (refused, planted) = Default::default();
         let rules = Arc::new(Rules { product, server: server.port(), refused, planted });
         let known = Arc::clone(&rules);
-        let accepting = Accepting::start(move |near| serve(near, Arc::clone(&known))).await;
+        let accepting = Accepting::start(move |near| serve(near, Arc::clone(&known)));
         Self { server, rules, accepting }
     }
 

@@ -1,7 +1,7 @@
 //! `wxmint doctor sidecar`.
 
 use super::Report;
-use crate::support::{Configuration, ISSUER, JwksServer, Manner, TestBed, clock_off_by};
+use crate::support::{Answering, Configuration, ISSUER, Manner, TestBed, clock_off_by};
 
 /// The environment of a sidecar whose issuer is at this address.
 fn configuration(jwks: &str) -> Configuration {
@@ -18,7 +18,7 @@ async fn examined(configuration: &Configuration) -> Report {
 
 #[tokio::test]
 async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
-    let (bed, stranger) = (TestBed::start().await, JwksServer::start().await);
+    let (bed, stranger) = (TestBed::start().await, Answering::start());
     let right = bed.service().url("/.well-known/jwks.json");
     let mut configuration = configuration(&right);
     let report = examined(&configuration).await;

@@ -135,7 +135,7 @@ async fn what_is_missing_from_a_file_ends_no_login_but_a_user_whom_the_accounts_
         is(&more);
         last = until_renewed(&bed, last, None).await;
     }
-    bed.users().change("disable", "lin");
+    bed.users().change(&["disable", "lin"]);
     let last = until_renewed(&bed, last, Some("invalid_grant")).await;
     bed.expect_ended(&last, "disabled").await;
 }

@@ -45,9 +45,10 @@ fn lies_at(cluster: &RedisCluster, tag: &str) -> Option<usize> {
 
 impl Scene {
     async fn start() -> Self {
+        let cluster = RedisCluster::start().await;
         // Nobody takes a frozen replica for dead.
-        let shape = Shape { node_timeout: Duration::from_secs(60), ..Shape::default() };
-        let cluster = RedisCluster::of(shape).await;
+        let patient = ["CONFIG", "SET", "cluster-node-timeout", "60000"];
+        (0..cluster.nodes()).for_each(|node| cluster.node(node).command(&patient));
         let is_there = |name: &String| lies_at(&cluster, &format!("id-of-{name}")) == Some(USERS_AT);
         let names: Vec<_> = (0..).map(|n| format!("user-{n}")).filter(is_there).take(ASKED.len()).collect();
         let users: Vec<_> = names.iter().map(String::as_str).collect();
@@ -114,7 +115,7 @@ async fn each_step_is_answered_once_the_replicas_of_its_own_primary_have_it() {
             assert_eq!(scene.ask("unbinding", &pair).await.status, 204);
         }
         let replica = scene.bed.redis.replicas_of(node)[0];
-        scene.bed.redis.freeze(replica);
+        scene.bed.redis.node(replica).freeze();
         scene.ask(what, &pair).await.expect_problem(503, "store_unavailable");
         let ends = redis_keys::ends_of(&format!("id-of-{}", pair.name));
         let exist: i64 = scene.bed.redis.node(USERS_AT).command(&["EXISTS", &ends]);
@@ -123,7 +124,7 @@ async fn each_step_is_answered_once_the_replicas_of_its_own_primary_have_it() {
         let again = if step == "dismiss" { 401 } else { 503 };
         let done = if what == "unbinding" { [401, 401] } else { [200, 204] };
         assert_eq!(scene.ask(what, &pair).await.status, again, "{what}, repeated: {step}");
-        scene.bed.redis.thaw(replica);
+        scene.bed.redis.node(replica).thaw();
         until(what, PATIENCE, async || done.contains(&scene.ask(what, &pair).await.status)).await;
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::services::{ACCOUNT, Cluster, key, now, set};
+use crate::services::{ACCOUNT, Cluster, now, set};
 use crate::sidecar::forge::{ForgeKey, merged};
 
 const DEVICE: &str = "/device_authorization";
@@ -30,7 +30,7 @@ fn both_of(shown: &str) -> [(&str, &str); 2] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account() {
-    let (cluster, own) = (Cluster::start().await, key());
+    let (cluster, own) = (Cluster::start().await, ForgeKey::generate());
     let mut clients = clients();
     let client = |id: &str, members: Value| merged(&json!({"client_id": id, "name": id, "appid": APPID}), members);
     clients[1] = client("shop", json!({"jwks": set(&[("own", &own)])}));
@@ -69,7 +69,7 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
         let refused = shows(&bed, "shop", DEVICE, &assertion(&own, claims)).await;
         assert_eq!((refused.status, refused.member("error").as_str()), (401, "invalid_client"), "{what}");
     }
-    shows(&bed, "shop", DEVICE, &assertion(&key(), json!({}))).await.expect_oauth(401, "invalid_client");
+    shows(&bed, "shop", DEVICE, &assertion(&ForgeKey::generate(), json!({}))).await.expect_oauth(401, "invalid_client");
     for other in ["desk", "orders", "nobody", "shop-web"] {
         shows(&bed, other, DEVICE, &assertion(&own, json!({}))).await.expect_oauth(401, "invalid_client");
     }

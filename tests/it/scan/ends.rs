@@ -1,9 +1,5 @@
 //! Acts that end a page's token, and others that do not.
 
-use std::sync::Arc;
-
-use tokio::sync::Notify;
-
 use super::*;
 
 const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef read,operate\n";
@@ -66,7 +62,7 @@ async fn a_person_who_may_not_log_in_lets_no_page_in() {
     let path = bed.service().url(&format!("/device/{code}/approve"));
     assert_eq!(bed.http.send(bed.http.0.post(path).json(&body)).await.status, 204, "binds, as a login does");
     assert_eq!(bed.poll(&request).await.expect_login().claims()["sub"], "id-of-lin");
-    bed.users().change("disable", "lin");
+    bed.users().change(&["disable", "lin"]);
     until("the file is read again", PATIENCE, async || {
         let request = bed.ask_as("cli.1").await;
         let answer = bed.approve(None, "lin", &request.user_code(), None).await;
@@ -135,21 +131,22 @@ async fn a_client_that_is_taken_out_or_moved_gets_no_more_tokens_and_its_old_one
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_between_the_login_and_the_token_of_an_approval_ends_it_too() {
     let accounts = AccountService::start();
-    let bed = builder().operators(ADMIN).env("WXMINT_ACCOUNTS", &accounts.url()).env("WXMINT_ACCOUNTS_CHECK", "true");
+    let link = Breakable::before(accounts.address).await;
+    let url = format!("{}/wxmint", link.url());
+    let bed = builder().operators(ADMIN).env("WXMINT_ACCOUNTS", &url).env("WXMINT_ACCOUNTS_CHECK", "true");
     let bed = bed.env("WXMINT_AUTO_PROVISION", "true").start().await;
     for act in ["end", "block"] {
         let person = &format!("person-of-{act}");
         let phone = bed.log_in(person).await.expect_login();
         let request = bed.ask().await;
         let (code, number) = (request.user_code(), request.number());
-        let go = Arc::new(Notify::new());
         accounts.take_calls();
-        accounts.misbehave_once(Reply::Held(Arc::clone(&go)));
+        link.withhold_answers().await;
         let approving = bed.approve(None, person, &code, number.as_deref());
         let ending = async {
             until("the account service is asked", PATIENCE, async || !accounts.calls().is_empty()).await;
             bed.ends_user(act, person, &phone, OPERATOR).await;
-            go.notify_one();
+            link.restore().await;
         };
         let (approved, ()) = tokio::join!(approving, ending);
         approved.expect_problem(503, "store_unavailable");

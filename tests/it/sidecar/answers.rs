@@ -55,7 +55,7 @@ async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_
     let forge = Forge { header, claims, issuer: signer.key, other: &stranger.key, now: now() };
     let sidecar = bed.sidecar().ready().await;
     // Whoever asks it gets the stranger's key.
-    let canary = JwksServer::of(&stranger.set(), 1).await;
+    let canary = Answering::of(&stranger.set(), 1);
     // The means of spoiling spoil nothing by themselves.
     let odd_header = forge.header_with(json!({"typ": "application/AT+JWT", "x5t": "AQAB"}));
     for good in [&real, &forge.by_issuer(&odd_header, &forge.claims)] {
@@ -79,14 +79,14 @@ async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_
         }
     }
     assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(canary.all_fetches().is_empty(), "{:?}", canary.all_fetches());
+    assert!(canary.calls().is_empty(), "{:?}", canary.calls());
     assert_eq!(sidecar.verify(&real).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_shows_no_token_or_two_is_told_so_and_an_odd_request_is_let_in_with_a_good_one_alone() {
     let signer = Signer::new();
-    let issuer = JwksServer::of(&signer.set(), LONG).await;
+    let issuer = Answering::of(&signer.set(), LONG);
     let sidecar = SidecarSettings::new(&issuer.url("/jwks")).ready().await;
     let token = signer.token();
     let (one, basic, two) = (bearer(&token), "Authorization: Basic bGluOnNlY3JldA==", bearer(&signer.token()));

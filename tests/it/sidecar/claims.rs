@@ -8,7 +8,7 @@ const HEADERS: [&str; 3] = ["x-user-roles", "x-tenant", "x-limits"];
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_are_handed_on_as_headers_that_are_always_there_once() {
     let signer = Signer::new();
-    let issuer = JwksServer::of(&signer.set(), 600).await;
+    let issuer = Answering::of(&signer.set(), 600);
     let sidecar = SidecarSettings::new(&issuer.url("/jwks"))
         .with("WXMINT_SIDECAR_CLAIMS", "roles=X-User-Roles, tenant=X-Tenant,limits=X-Limits")
         .with("WXMINT_SIDECAR_ANONYMOUS", "/public")

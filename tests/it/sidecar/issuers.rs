@@ -9,7 +9,7 @@ const B: &str = "https://another.example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_verified_by_the_keys_of_the_issuer_that_it_names_which_is_away_for_its_own_tokens_alone() {
     let (a, b) = (Signer::of(A), Signer::of(B));
-    let server = JwksServer::start().await;
+    let server = Answering::start();
     server.at("/a", Manner::serves(&a.set(), LONG));
     let settings = SidecarSettings::new(&format!("{},{}", server.url("/a"), server.url("/b")));
     let sidecar = settings.with("WXMINT_ISSUER", &format!("{A},{B}")).start().await;

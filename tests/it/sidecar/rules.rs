@@ -13,12 +13,12 @@ const WAYS: [&str; 3] = ["X-Forwarded-Uri", "X-Original-URI", "path"];
 struct Ruled {
     way: &'static str,
     sidecar: Sidecar,
-    _issuer: JwksServer,
+    _issuer: Answering,
 }
 
 impl Ruled {
     async fn start(way: &'static str, signer: &Signer, rules: &[(&str, &str)]) -> Self {
-        let issuer = JwksServer::of(&signer.set(), LONG).await;
+        let issuer = Answering::of(&signer.set(), LONG);
         let settings = SidecarSettings::new(&issuer.url("/jwks"))
             .with("WXMINT_AUDIENCE", &format!("{ISSUER},{ORDERS},{PAY}"))
             .with("WXMINT_SIDECAR_PATH_HEADER", way);

@@ -6,7 +6,7 @@ use crate::support::prelude::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn no_part_of_a_token_is_in_a_log_a_metric_or_a_refusal() {
     let signer = Signer::new();
-    let issuer = JwksServer::of(&signer.set(), LONG).await;
+    let issuer = Answering::of(&signer.set(), LONG);
     let settings = SidecarSettings::new(&issuer.url("/jwks"))
         .with("RUST_LOG", "trace")
         .with("WXMINT_SIDECAR_ANONYMOUS", "/public")

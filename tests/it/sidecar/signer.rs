@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::forge::{ForgeKey, merged};
-use crate::services::{key, now};
 use crate::support::prelude::*;
 
 static TOKENS: AtomicU64 = AtomicU64::new(0);
@@ -21,7 +20,7 @@ impl Signer {
     }
 
     pub(super) fn of(issuer: &str) -> Self {
-        Self { key: Arc::new(key()), issuer: issuer.to_owned() }
+        Self { key: Arc::new(ForgeKey::generate()), issuer: issuer.to_owned() }
     }
 
     pub(super) fn of_file(path: &Path) -> Self {
@@ -39,7 +38,7 @@ impl Signer {
 
     /// The claims are those of a token of its own each time.
     pub(super) fn claims(&self) -> Value {
-        let (now, number) = (now(), TOKENS.fetch_add(1, Ordering::Relaxed));
+        let (now, number) = (wxmint::clock::now().timestamp(), TOKENS.fetch_add(1, Ordering::Relaxed));
         json!({
             "iss": self.issuer, "sub": "lin", "aud": ISSUER, "client_id": APPID, "iat": now, "exp": now + 3600,
             "jti": format!("token-{number}"),

@@ -30,7 +30,7 @@ async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_e
 
     link.restore().await;
     let restored = Instant::now();
-    sidecar.ready_within(PATIENCE).await;
+    sidecar.ready().await;
     tell(&format!("ready {:.1} s after the issuer is", restored.elapsed().as_secs_f64()));
     assert_eq!(sidecar.verify(&token).await.status, 200);
     // Its latch: an issuer that goes away again takes no proxy out of service.
@@ -43,7 +43,7 @@ async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_e
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_good_keys_on_disk_verify_for_a_day_while_the_issuer_is_away() {
     let (signer, folder) = (Signer::new(), tempfile::tempdir().expect("a folder"));
-    let issuer = JwksServer::of(&signer.set(), LONG).await;
+    let issuer = Answering::of(&signer.set(), LONG);
     let settings = SidecarSettings::new(&issuer.url("/jwks"));
     let settings = settings.with("WXMINT_JWKS_CACHE", &folder.path().to_string_lossy());
     let mut sidecar = settings.ready().await;
@@ -69,7 +69,7 @@ async fn the_last_good_keys_on_disk_verify_for_a_day_while_the_issuer_is_away() 
     late.verify(&signer.token()).await.expect_problem(503, "keys_unavailable");
     late.says("too old to be used").await;
     // A folder that cannot be written hinders nobody.
-    let issuer = JwksServer::of(&signer.set(), LONG).await;
+    let issuer = Answering::of(&signer.set(), LONG);
     let settings = SidecarSettings::new(&issuer.url("/jwks")).with("WXMINT_JWKS_CACHE", "/nowhere/at/all");
     let sidecar = settings.ready().await;
     assert_eq!(sidecar.verify(&signer.token()).await.status, 200);

@@ -1,24 +1,14 @@
 //! A business's account service, in the test's own process. The users are those of the simulator's stand-in; here they
 //! get a server that keeps each call and misbehaves in what it answers.
 
-use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use std::{io, thread};
 
-use actix_web::body::SizedStream;
-use actix_web::dev::ServerHandle;
-use actix_web::http::{StatusCode, header};
-use actix_web::rt::{System, time::sleep};
-use actix_web::web::{self, Bytes};
-use actix_web::{App, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer};
-use futures_util::stream;
 use serde_json::Value;
-use tokio::sync::Notify;
 use wxmint_simulator::AccountBook;
 
-use super::locked;
+use super::{Answering, Call, Manner, Step, locked};
 
 const HUGE: usize = 10 << 20;
 
@@ -33,14 +23,8 @@ pub(crate) enum Reply {
     Redirect,
     Huge,
     Lost,
-    /// 503 of whatever stands before it: the call is not carried out.
-    #[allow(dead_code, reason = "of the campaign")]
-    Away,
     /// The right answer, so much later.
     Late(Duration),
-    /// The right answer, once the test lets it go.
-    #[allow(dead_code, reason = "not of the campaign")]
-    Held(Arc<Notify>),
 }
 
 impl Reply {
@@ -48,36 +32,15 @@ impl Reply {
     pub(crate) const STALLED: Self = Self::Late(Duration::from_secs(60));
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Call {
-    pub(crate) path: String,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: String,
-    /// The client's end of the connection.
-    pub(crate) from: Option<SocketAddr>,
-    /// The answer, sent or not.
-    pub(crate) answer: Value,
-}
-
-impl Call {
-    pub(crate) fn token(&self) -> &str {
-        self.headers["authorization"].strip_prefix("Bearer ").expect("a bearer token")
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).expect("JSON")
-    }
-}
-
+/// Its server tells what it was asked.
 pub(crate) struct AccountService {
-    state: Arc<Mutex<State>>,
-    pub(crate) address: SocketAddr,
-    _server: Serving,
+    book: Arc<AccountBook>,
+    replies: Arc<Mutex<Replies>>,
+    server: Answering,
 }
 
-struct State {
-    book: Arc<AccountBook>,
-    calls: Vec<Call>,
+#[derive(Default)]
+struct Replies {
     once: Option<Reply>,
     always: Option<Reply>,
 }
@@ -86,142 +49,69 @@ impl AccountService {
     /// With a user `alice`, whose password is `wonderland` and whose user id is `user-alice`.
     pub(crate) fn start() -> Self {
         let book = AccountBook::with([("alice", "wonderland", "13800138001")]);
-        let state = Arc::new(Mutex::new(State { book, calls: Vec::new(), once: None, always: None }));
-        let (address, server) = serve(Arc::clone(&state), take);
-        Self { state, address, _server: server }
+        let (replies, server) = (Arc::<Mutex<Replies>>::default(), Answering::start());
+        let (known, told) = (Arc::clone(&book), Arc::clone(&replies));
+        server.otherwise(Manner::of(move |call| {
+            let mut replies = locked(&told);
+            let reply = replies.once.take().or_else(|| replies.always.clone());
+            steps(&known, call, reply)
+        }));
+        Self { book, replies, server }
     }
 
     /// As `WXMINT_ACCOUNTS` has it: with a path.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/wxmint", self.address)
+        self.server.url("/wxmint")
     }
 
     pub(crate) fn misbehave(&self, reply: Reply) {
-        self.state().always = Some(reply);
+        locked(&self.replies).always = Some(reply);
     }
 
     pub(crate) fn misbehave_once(&self, reply: Reply) {
-        self.state().once = Some(reply);
+        locked(&self.replies).once = Some(reply);
     }
 
     pub(crate) fn heal(&self) {
-        let mut state = self.state();
-        (state.once, state.always) = (None, None);
-    }
-
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        self.state().calls.clone()
-    }
-
-    /// Takes the calls that have arrived since this was last called.
-    pub(crate) fn take_calls(&self) -> Vec<Call> {
-        std::mem::take(&mut self.state().calls)
+        *locked(&self.replies) = Replies::default();
     }
 
     pub(crate) fn users_made(&self) -> usize {
-        self.state().book.users().iter().filter(|user| user.credentials.is_none()).count()
+        self.book.users().iter().filter(|user| user.credentials.is_none()).count()
     }
 
-    pub(crate) fn book(&self) -> Arc<AccountBook> {
-        Arc::clone(&self.state().book)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
+    pub(crate) fn book(&self) -> &AccountBook {
+        &self.book
     }
 }
 
-/// A server that ends when this is dropped.
-pub(super) struct Serving(ServerHandle);
+impl Deref for AccountService {
+    type Target = Answering;
 
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // The server's own thread carries it out.
-        drop(self.0.stop(false));
+    fn deref(&self) -> &Answering {
+        &self.server
     }
 }
 
-/// Has `answer` answer every request, on a thread of its own; the server's address.
-pub(super) fn serve<S, H, A>(state: Arc<S>, answer: H) -> (SocketAddr, Serving)
-where
-    S: Send + Sync + 'static,
-    H: Handler<A, Output = HttpResponse> + Send,
-    A: FromRequest + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("its address");
-    let (tells, told) = mpsc::channel();
-    thread::spawn(move || {
-        let app =
-            move || App::new().app_data(web::Data::from(Arc::clone(&state))).default_service(web::to(answer.clone()));
-        System::new().block_on(async move {
-            let server = HttpServer::new(app).workers(1).disable_signals().h1_allow_half_closed(false);
-            let server = server.listen(listener).expect("it listens").run();
-            tells.send(server.handle()).expect("a test that waits");
-            server.await
-        })
-    });
-    (address, Serving(told.recv().expect("a server")))
-}
-
-async fn take(request: HttpRequest, body: Bytes, state: web::Data<Mutex<State>>) -> HttpResponse {
-    let (answer, reply) = locked(&state).take(&request, &body);
-    let sent = match &answer {
-        Some(Value::Null) => HttpResponse::Forbidden().finish(),
-        Some(answer) => HttpResponse::Ok().json(answer),
-        None => HttpResponse::NotFound().body("no such path"),
-    };
+fn steps(book: &AccountBook, call: &Call, reply: Option<Reply>) -> Vec<Step> {
+    let Some(path) = call.path.strip_prefix("/wxmint") else { return kept(404, "", "no such path") };
+    let answer = book.answer(path, &call.body).expect("a call as it is documented");
+    let body = Value::from(answer.clone()).to_string();
+    // No answer stands for the refusal of a login.
+    let right = kept(if answer.is_some() { 200 } else { 403 }, "", &body);
     match reply {
-        None => sent,
-        Some(reply) => misbehaved(reply, &request, answer.unwrap_or_default(), sent).await,
+        None => right,
+        Some(Reply::Status(status)) => kept(status, "", &body),
+        Some(Reply::Text(text)) => kept(200, "", text),
+        Some(Reply::Redirect) => kept(307, &format!("Location: /elsewhere{}\r\n", call.path), ""),
+        Some(Reply::Huge) => kept(200, "", &format!(r#"{{"user_id":"{}"}}"#, "a".repeat(HUGE))),
+        Some(Reply::Lost) => vec![Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n".to_vec())],
+        Some(Reply::Late(delay)) => [vec![Step::Wait(delay)], right].concat(),
     }
 }
 
-async fn misbehaved(reply: Reply, request: &HttpRequest, answer: Value, sent: HttpResponse) -> HttpResponse {
-    match reply {
-        Reply::Status(status) => HttpResponse::build(StatusCode::from_u16(status).expect("a status")).json(answer),
-        Reply::Text(text) => HttpResponse::Ok().body(text),
-        Reply::Redirect => {
-            let place = format!("/elsewhere{}", request.path());
-            HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, place)).finish()
-        }
-        Reply::Huge => HttpResponse::Ok().body(format!(r#"{{"user_id":"{}"}}"#, "a".repeat(HUGE))),
-        Reply::Lost => {
-            let broken = async { Err(io::Error::from(io::ErrorKind::ConnectionReset)) };
-            HttpResponse::Ok().body(SizedStream::new(600, stream::once(broken)))
-        }
-        Reply::Away => HttpResponse::ServiceUnavailable().finish(),
-        Reply::Held(go) => {
-            go.notified().await;
-            sent
-        }
-        Reply::Late(delay) => {
-            sleep(delay).await;
-            sent
-        }
-    }
-}
-
-impl State {
-    fn take(&mut self, request: &HttpRequest, body: &Bytes) -> (Option<Value>, Option<Reply>) {
-        let reply = self.once.take().or_else(|| self.always.clone());
-        if matches!(reply, Some(Reply::Away)) {
-            return (None, reply);
-        }
-        let path = request.path().strip_prefix("/wxmint");
-        // `null` stands for the refusal of a login, 403.
-        let answer =
-            path.map(|path| self.book.answer(path, body).expect("a call as it is documented").unwrap_or_default());
-        let header = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
-            (name.as_str().to_owned(), value.to_str().expect("visible ASCII").to_owned())
-        };
-        self.calls.push(Call {
-            path: request.path().to_owned(),
-            headers: request.headers().iter().map(header).collect(),
-            body: String::from_utf8_lossy(body).into_owned(),
-            from: request.peer_addr(),
-            answer: answer.clone().unwrap_or_default(),
-        });
-        (answer, reply)
-    }
+/// An answer after which the connection is kept.
+fn kept(status: u16, headers: &str, body: &str) -> Vec<Step> {
+    let head = format!("HTTP/1.1 {status} \r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    vec![Step::Send((head + body).into()), Step::Next]
 }

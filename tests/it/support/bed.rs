@@ -255,16 +255,13 @@ impl Builder {
     }
 
     /// The users of the account backend are those of a file, each with [`PASSWORD`](super::PASSWORD) and `id-of-NAME`.
-    pub(crate) fn users(mut self, names: &[&str]) -> Self {
-        let users = UsersFile::of(names);
-        self = self.env("WXMINT_ACCOUNTS", &users.setting());
-        self.users = Some(users);
-        self
+    pub(crate) fn users(self, names: &[&str]) -> Self {
+        self.users_file(UsersFile::of(names))
     }
 
-    /// `wxmint users WORD NAME`, before the services start.
-    pub(crate) fn users_change(self, word: &str, name: &str) -> Self {
-        self.users.as_ref().expect("Builder::users").change(word, name);
+    pub(crate) fn users_file(mut self, users: UsersFile) -> Self {
+        self = self.env("WXMINT_ACCOUNTS", &users.setting());
+        self.users = Some(users);
         self
     }
 

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+use super::answering::message;
 
 pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
@@ -21,29 +23,8 @@ impl Connection {
         let length = body.len();
         let request = format!("{line} HTTP/1.1\r\nHost: peer\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
         self.stream.get_mut().write_all(request.as_bytes()).await.expect("an open connection");
-        self.answer().await
-    }
-
-    async fn answer(&mut self) -> (u16, String) {
-        let status = self.line().await.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        let mut length = 0;
-        loop {
-            let line = self.line().await.to_ascii_lowercase();
-            match line.split_once(": ") {
-                Some(("content-length", value)) => length = value.parse().expect("a number"),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.expect("a whole body");
+        let (line, _, body) = message(&mut self.stream).await.expect("an answer");
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         (status, String::from_utf8(body).expect("text"))
-    }
-
-    async fn line(&mut self) -> String {
-        let mut line = String::new();
-        let read = self.stream.read_line(&mut line).await.expect("an answer");
-        assert!(read > 0, "the connection was closed");
-        line.trim_end().to_owned()
     }
 }

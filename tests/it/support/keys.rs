@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::{BUSY, TestBed, wxmint};
+use super::{BUSY, Ended, TestBed, wxmint};
 
 /// `wxmint keys WORDS --keys FILE`, with nothing of our environment.
 pub(crate) fn keys_command(file: &Path, words: &[&str]) -> Command {
@@ -19,9 +19,7 @@ pub(crate) fn keys_command(file: &Path, words: &[&str]) -> Command {
 /// Runs it where it must succeed; returns what it says.
 #[track_caller]
 pub(crate) fn keys(file: &Path, words: &[&str]) -> String {
-    let output = keys_command(file, words).output().expect("wxmint runs");
-    assert!(output.status.success(), "keys {words:?}: {}", said(&output));
-    said(&output)
+    Ended::of(&mut keys_command(file, words), "").expect_success().said()
 }
 
 pub(crate) fn said(output: &Output) -> String {

@@ -6,15 +6,14 @@
 mod accepting;
 mod account_service;
 mod answer;
+mod answering;
 pub(crate) mod audit;
 mod bed;
 mod collector;
 mod configuration;
-mod connect_proxy;
 mod connection;
 mod demo;
 mod ended;
-mod jwks_server;
 mod keys;
 pub(crate) mod limit;
 pub(crate) mod load;
@@ -32,7 +31,6 @@ mod service;
 mod sidecar;
 mod simulator;
 mod terminal;
-#[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
 mod tls;
 mod users;
 mod wait;
@@ -42,7 +40,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,28 +50,27 @@ use tempfile::TempDir;
 pub(crate) use self::accepting::Accepting;
 pub(crate) use self::account_service::{AccountService, Reply};
 pub(crate) use self::answer::{Answer, Http};
+pub(crate) use self::answering::{Answering, Call, Manner, Step, answer};
 pub(crate) use self::bed::{Builder, Clock, Reachable, TestBed};
 pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
 pub(crate) use self::collector::Collector;
 pub(crate) use self::configuration::{
     APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, replace, set_mode, write_private,
 };
-pub(crate) use self::connect_proxy::{ConnectProxy, Gate};
 pub(crate) use self::connection::Connection;
 pub(crate) use self::demo::Demo;
 pub(crate) use self::ended::Ended;
-pub(crate) use self::jwks_server::{Fetch, JwksServer, Manner, Step, answer};
 pub(crate) use self::keys::{
     READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said,
 };
 pub(crate) use self::load::Load;
 pub(crate) use self::process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files};
 pub(crate) use self::proxy::Breakable;
-pub(crate) use self::redis_cluster::{RedisCluster, Shape};
+pub(crate) use self::redis_cluster::RedisCluster;
 pub(crate) use self::redis_server::{RedisServer, free_port, movable_clock};
 pub(crate) use self::sentinel::Sentinel;
-pub(crate) use self::service::Service;
-pub(crate) use self::sidecar::{Metrics, Sidecar, SidecarSettings};
+pub(crate) use self::service::{Service, sample};
+pub(crate) use self::sidecar::{Sidecar, SidecarSettings};
 pub(crate) use self::simulator::Simulator;
 pub(crate) use self::terminal::Terminal;
 pub(crate) use self::tls::{Authority, Terminator};
@@ -108,18 +105,10 @@ pub(crate) fn node_folder() -> TempDir {
 
 /// The lines of tests/tools/openapi_check.py about messages, one for each. `arguments`: the document, and options.
 pub(crate) fn openapi_check(arguments: &[&OsStr], messages: &impl Serialize) -> Vec<String> {
-    let mut check = Command::new(tools("python/bin/python"))
-        .arg(repository("tests/tools/openapi_check.py"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python");
-    let input = serde_json::to_vec(messages).expect("texts");
-    check.stdin.take().expect("a pipe").write_all(&input).expect("it reads");
-    let output = check.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+    let mut check = Command::new(tools("python/bin/python"));
+    check.arg(repository("tests/tools/openapi_check.py")).args(arguments);
+    let messages = serde_json::to_string(messages).expect("texts");
+    Ended::of(&mut check, &messages).expect_success().stdout.lines().map(str::to_owned).collect()
 }
 
 /// The library that moves a program's clock. Debian has it in a folder of the machine's architecture.

@@ -7,30 +7,13 @@ use redis::RedisResult;
 use super::{Breakable, PATIENCE, RedisServer, eventually, free_port, until};
 
 const SLOTS: usize = 16_384;
+const PRIMARIES: usize = 3;
 
 /// How long a node may say nothing before it counts as failed. Shorter, and a busy machine promotes replicas.
 const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A vote among the nodes comes after [`NODE_TIMEOUT`] and takes another second.
 const FAILOVER: Duration = Duration::from_secs(30);
-
-#[derive(Debug, Clone)]
-pub(crate) struct Shape {
-    pub(crate) primaries: usize,
-    /// The number of each primary's replicas.
-    pub(crate) replicas: usize,
-    pub(crate) node_timeout: Duration,
-    /// The options of each node's command line.
-    pub(crate) options: Vec<String>,
-    pub(crate) password: String,
-}
-
-impl Default for Shape {
-    /// Three primaries with a replica each.
-    fn default() -> Self {
-        Self { primaries: 3, replicas: 1, node_timeout: NODE_TIMEOUT, options: Vec::new(), password: String::new() }
-    }
-}
 
 /// The nodes are numbered: first those that begin as primaries, then the replicas of the first, of the second…
 pub(crate) struct RedisCluster {
@@ -53,17 +36,18 @@ struct Claim {
 impl RedisCluster {
     /// Three primaries with a replica each: all slots served, and every replica with all that its primary has.
     pub(crate) async fn start() -> Self {
-        Self::of(Shape::default()).await
+        Self::of(1, &[], "").await
     }
 
-    pub(crate) async fn of(shape: Shape) -> Self {
-        let nodes = (0..shape.primaries * (1 + shape.replicas)).map(|_| {
-            let server = RedisServer::with(|| options(&shape), &shape.password);
+    /// Three primaries with so many replicas each, and further options of each node's command line.
+    pub(crate) async fn of(replicas: usize, further: &[&str], password: &str) -> Self {
+        let nodes = (0..PRIMARIES * (1 + replicas)).map(|_| {
+            let server = RedisServer::with(|| options(further, password), password);
             let id = server.command(&["CLUSTER", "MYID"]);
             Node { server, id }
         });
         let cluster = Self { nodes: nodes.collect() };
-        cluster.form(&shape).await;
+        cluster.form(replicas).await;
         cluster
     }
 
@@ -123,16 +107,7 @@ impl RedisCluster {
         self.nodes[node].server.start_again().await;
     }
 
-    pub(crate) fn freeze(&self, node: usize) {
-        self.node(node).freeze();
-    }
-
-    pub(crate) fn thaw(&self, node: usize) {
-        self.node(node).thaw();
-    }
-
     /// Every node gets another password, for its clients and for its replicas. All connections are closed.
-    #[allow(dead_code, reason = "of the campaign")]
     pub(crate) fn change_password(&mut self, password: &str) {
         self.nodes.iter_mut().for_each(|node| node.server.change_password(password));
     }
@@ -197,7 +172,6 @@ impl RedisCluster {
     }
 
     /// A slot with its keys, to another primary.
-    #[allow(dead_code, reason = "of the campaign")]
     pub(crate) fn move_slot(&self, slot: usize, to: usize) {
         let from = self.primary_of(slot).expect("an owner");
         self.begin_move(slot, from, to);
@@ -276,7 +250,7 @@ impl RedisCluster {
         claims.flat_map(|claim| claim.slots).map(|range| range.count()).sum()
     }
 
-    async fn form(&self, shape: &Shape) {
+    async fn form(&self, replicas: usize) {
         for (number, node) in self.nodes.iter().enumerate() {
             // Without it, the nodes would settle their epochs by collisions.
             node.server.command::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
@@ -285,18 +259,18 @@ impl RedisCluster {
                 node.server.command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
             }
         }
-        for (number, node) in self.nodes[..shape.primaries].iter().enumerate() {
-            let border = |number: usize| number * SLOTS / shape.primaries;
+        for (number, node) in self.nodes[..PRIMARIES].iter().enumerate() {
+            let border = |number: usize| number * SLOTS / PRIMARIES;
             let [first, last] = [border(number), border(number + 1) - 1].map(|slot| slot.to_string());
             node.server.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
         }
         until("all nodes know each other", PATIENCE, async || self.nodes.iter().all(|node| self.knows_all(node))).await;
-        for (number, node) in self.nodes[shape.primaries..].iter().enumerate() {
-            let primary = &self.nodes[number / shape.replicas].id;
+        for (number, node) in self.nodes[PRIMARIES..].iter().enumerate() {
+            let primary = &self.nodes[number / replicas].id;
             node.server.command::<()>(&["CLUSTER", "REPLICATE", primary]);
         }
         until("all replicas are known", FAILOVER, async || {
-            self.is_whole() && self.nodes.iter().all(|node| knows_replicas(node, shape))
+            self.is_whole() && self.nodes.iter().all(|node| knows_replicas(node, replicas))
         })
         .await;
     }
@@ -307,8 +281,8 @@ impl RedisCluster {
     }
 }
 
-fn options(shape: &Shape) -> Vec<String> {
-    let [bus, timeout] = [free_port().to_string(), shape.node_timeout.as_millis().to_string()];
+fn options(further: &[&str], password: &str) -> Vec<String> {
+    let [bus, timeout] = [free_port().to_string(), NODE_TIMEOUT.as_millis().to_string()];
     let mut options = [
         ["--cluster-enabled", "yes"],
         ["--cluster-port", &bus],
@@ -320,9 +294,9 @@ fn options(shape: &Shape) -> Vec<String> {
         ["--repl-ping-replica-period", "1"],
     ]
     .concat();
-    options.extend(shape.options.iter().map(String::as_str));
-    if !shape.password.is_empty() {
-        options.extend(["--masterauth", &shape.password]);
+    options.extend(further);
+    if !password.is_empty() {
+        options.extend(["--masterauth", password]);
     }
     options.into_iter().map(str::to_owned).collect()
 }
@@ -340,7 +314,7 @@ fn range(slots: &str) -> RangeInclusive<usize> {
 }
 
 /// By the word of every node, each range has its replicas: who asks for the slots gets the whole answer.
-fn knows_replicas(node: &Node, shape: &Shape) -> bool {
+fn knows_replicas(node: &Node, replicas: usize) -> bool {
     let slots: Vec<Vec<redis::Value>> = node.server.command(&["CLUSTER", "SLOTS"]);
-    slots.len() == shape.primaries && slots.iter().all(|range| range.len() == 3 + shape.replicas)
+    slots.len() == PRIMARIES && slots.iter().all(|range| range.len() == 3 + replicas)
 }

@@ -132,21 +132,12 @@ impl RedisServer {
         saved.then(|| fs::read(self.folder.path().join("dump.rdb")).ok()).flatten().unwrap_or_default()
     }
 
-    /// Each key with all that its value consists of. A kind of value that this does not know fails the test.
-    pub(crate) fn everything(&self) -> Vec<(String, Vec<Vec<u8>>)> {
-        let parts = |key: &str| match self.command::<String>(&["TYPE", key]).as_str() {
-            "string" => vec![self.command(&["GET", key])],
-            "hash" => self.command(&["HGETALL", key]),
-            "stream" => {
-                let entries: Vec<(String, Vec<Vec<u8>>)> = self.command(&["XRANGE", key, "-", "+"]);
-                entries.into_iter().flat_map(|(_, fields)| fields).collect()
-            }
-            // It has expired since.
-            "none" => Vec::new(),
-            other => panic!("{key} is a {other}, which this test cannot read"),
-        };
+    /// Each key with its value as DUMP has it, where texts stand as they are.
+    pub(crate) fn everything(&self) -> Vec<(String, Vec<u8>)> {
         let keys: Vec<String> = self.command(&["KEYS", "*"]);
-        keys.into_iter().map(|key| (key.clone(), parts(&key))).collect()
+        // It may have expired since.
+        let value = |key: &str| self.command::<Option<_>>(&["DUMP", key]).unwrap_or_default();
+        keys.into_iter().map(|key| (key.clone(), value(&key))).collect()
     }
 
     /// How often each command has been called, within scripts too.
@@ -168,7 +159,8 @@ impl RedisServer {
 
     /// Lets nobody in who does not know the new password, those who were in already included.
     pub(crate) fn change_password(&mut self, password: &str) {
-        self.command::<()>(&["CONFIG", "SET", "requirepass", password]);
+        // A Sentinel has no CONFIG.
+        self.command::<()>(&["ACL", "SETUSER", "default", "resetpass", &format!(">{password}")]);
         self.password = password.to_owned();
         // A node of a Cluster presents it to its primary, too.
         if let Some(option) = self.options.iter().position(|option| option == "--masterauth") {
@@ -176,13 +168,6 @@ impl RedisServer {
             self.command::<()>(&["CONFIG", "SET", "masterauth", password]);
         }
         self.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
-    }
-
-    /// Does the same at a Sentinel, which has no `CONFIG`.
-    #[allow(dead_code, reason = "of the link's tests")]
-    pub(crate) fn change_password_by_acl(&mut self, password: &str) {
-        self.command::<()>(&["ACL", "SETUSER", "default", "resetpass", &format!(">{password}")]);
-        self.password = password.to_owned();
     }
 
     /// Its clock is ahead of the true one by so much from now on, or behind. The options have [`movable_clock`].

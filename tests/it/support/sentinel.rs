@@ -28,18 +28,16 @@ pub(crate) struct Sentinel {
 impl Sentinel {
     /// Three sentinels, a primary, two replicas: all of them known to every sentinel, and the replicas complete.
     pub(crate) async fn start() -> Self {
-        Self::of(2, &[]).await
+        Self::of(2).await
     }
 
-    /// The same with so many replicas, and further options of the servers' command lines.
-    pub(crate) async fn of(replicas: usize, options: &[&str]) -> Self {
-        let options: Vec<String> =
-            ["--repl-diskless-sync-delay", "0"].iter().chain(options).map(|&option| option.to_owned()).collect();
-        let servers = started(1 + replicas, &options);
+    /// The same with so many replicas.
+    pub(crate) async fn of(replicas: usize) -> Self {
+        let servers = started(1 + replicas, &["--repl-diskless-sync-delay", "0"]);
         let port = servers[0].port().to_string();
         servers[1..].iter().for_each(|server| server.command(&["REPLICAOF", "127.0.0.1", &port]));
         servers.iter().for_each(admit_clients);
-        let sentinels = started(3, &[EMPTY_FILE.to_owned(), "--sentinel".to_owned()]);
+        let sentinels = started(3, &[EMPTY_FILE, "--sentinel"]);
         for server in &sentinels {
             hurry(server);
             let down_after = DOWN_AFTER.as_millis().to_string();
@@ -63,7 +61,6 @@ impl Sentinel {
         &self.servers[number]
     }
 
-    #[allow(dead_code, reason = "of the link's tests")]
     pub(crate) fn sentinel(&self, number: usize) -> &RedisServer {
         &self.sentinels[number]
     }
@@ -77,7 +74,10 @@ impl Sentinel {
 
     /// The servers that take themselves for a primary.
     pub(crate) fn think_they_are_primary(&self) -> Vec<usize> {
-        (0..self.servers.len()).filter(|number| self.role(*number).as_deref() == Some("master")).collect()
+        let says = |server: &RedisServer| server.try_command::<String>(&["INFO", "replication"]).unwrap_or_default();
+        let is_one =
+            |number: &usize| self.server(*number).answers() && says(self.server(*number)).contains("role:master");
+        (0..self.servers.len()).filter(is_one).collect()
     }
 
     pub(crate) fn kill(&mut self, server: usize) {
@@ -90,15 +90,13 @@ impl Sentinel {
         admit_clients(&self.servers[server]);
     }
 
-    #[allow(dead_code, reason = "of the link's tests")]
     pub(crate) fn kill_sentinel(&mut self, sentinel: usize) {
         self.sentinels[sentinel].kill();
     }
 
-    /// The servers keep theirs. Connections that are open stay so.
-    #[allow(dead_code, reason = "of the link's tests")]
+    /// The servers keep theirs.
     pub(crate) fn give_sentinels_the_password(&mut self, password: &str) {
-        self.sentinels.iter_mut().for_each(|sentinel| sentinel.change_password_by_acl(password));
+        self.sentinels.iter_mut().for_each(|sentinel| sentinel.change_password(password));
     }
 
     /// From here on the server lets in neither sentinels nor replicas, as if cut off, and clients as before.
@@ -135,7 +133,6 @@ impl Sentinel {
     }
 
     /// Whether all sentinels, or some, hold a replica for dead.
-    #[allow(dead_code, reason = "of the link's tests")]
     pub(crate) fn hold_down(&self, replica: usize) -> (bool, bool) {
         let port = self.server(replica).port().to_string();
         let holds_down = |sentinel: &RedisServer| {
@@ -166,16 +163,11 @@ impl Sentinel {
             && self.sentinels.iter().filter(|it| it.answers()).all(knows_all)
             && self.server(primary).is_confirmed_by(self.servers.iter().filter(|it| it.answers()).count() - 1)
     }
-
-    fn role(&self, number: usize) -> Option<String> {
-        let server = self.server(number);
-        let said: Vec<redis::Value> = server.answers().then(|| server.try_command(&["ROLE"]).ok())??;
-        redis::from_redis_value(said.into_iter().next()?).ok()
-    }
 }
 
-fn started(count: usize, options: &[String]) -> Vec<RedisServer> {
-    (0..count).map(|_| RedisServer::with(|| options.to_vec(), "")).collect()
+fn started(count: usize, options: &[&str]) -> Vec<RedisServer> {
+    let options = || options.iter().map(|&option| option.to_owned()).collect();
+    (0..count).map(|_| RedisServer::with(options, "")).collect()
 }
 
 /// The port of the server that a sentinel names.

@@ -1,19 +1,20 @@
-//! One process of `wxmint serve`, and what a mini program, a peer and an operator ask of it.
+//! One process of `wxmint serve` or `wxmint sidecar`, and what a mini program, a peer and an operator ask of it.
 
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Answer, Configuration, Http, Metrics, PATIENCE, Process, READ_AGAIN_WITHIN, eventually, until};
+use super::{Answer, Configuration, Http, PATIENCE, Process, READ_AGAIN_WITHIN, eventually, until};
 
 pub(crate) struct Service {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     /// The file of its audit events, if they go into one.
-    audit: Option<String>,
-    http: Http,
-    process: Process,
+    pub(super) audit: Option<String>,
+    pub(crate) http: Http,
+    pub(super) process: Process,
 }
 
 impl Service {
@@ -27,7 +28,11 @@ impl Service {
     }
 
     pub(crate) async fn ready(&self) {
-        until("ready", PATIENCE, async || self.readyz().await.status == 200).await;
+        self.ready_within(PATIENCE).await;
+    }
+
+    pub(crate) async fn ready_within(&self, within: Duration) {
+        until("ready", within, async || self.readyz().await.status == 200).await;
     }
 
     /// The URL of a path on the public listener.
@@ -95,9 +100,8 @@ impl Service {
         self.ask("DELETE", "/binding", token, &Value::Null).await
     }
 
-    /// The value of a line of its metrics, by all that stands before it; 0 where there is none.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
-        Metrics(self.metrics().await).of(name)
+        sample(&self.metrics().await, name)
     }
 
     /// The reasons of the lines of a level so far.
@@ -105,6 +109,12 @@ impl Service {
         let lines = self.events().into_iter().filter(|event| event["level"] == level);
         lines.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect()
     }
+}
+
+/// The value of a line of metrics, by all that stands before it; 0 where there is none.
+pub(crate) fn sample(metrics: &str, name: &str) -> f64 {
+    let mut values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    values.next().map_or(0.0, |value| value.parse().expect("a number"))
 }
 
 impl Drop for Service {

@@ -1,24 +1,14 @@
-//! One process of `wxmint sidecar`, and what a proxy and an operator ask of it.
+//! `wxmint sidecar`, and what a proxy asks of it.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
-use std::process::Command;
-use std::time::Duration;
+use std::{collections::BTreeMap, process::Command, time::Duration};
 
-use super::{Answer, BUSY, Ended, Http, ISSUER, PATIENCE, Pace, Process, Received, until, wxmint};
+use super::{Answer, BUSY, Ended, Http, ISSUER, Pace, Process, Received, Service, wxmint};
 
 /// The deadline of requests that are sent at once: one for which keys are fetched is answered in 2 s.
 const PROMPT: Duration = BUSY.saturating_add(Duration::from_secs(2));
 
-pub(crate) struct Sidecar {
-    pub(crate) address: SocketAddr,
-    pub(crate) admin: SocketAddr,
-    pub(crate) http: Http,
-    process: Process,
-}
-
-pub(crate) struct Metrics(pub(super) String);
+/// Its public listener answers `/verify`.
+pub(crate) type Sidecar = Service;
 
 /// The environment of a `wxmint sidecar`: complete and right, until a test changes something.
 #[derive(Clone)]
@@ -60,31 +50,19 @@ impl SidecarSettings {
     /// Started, and listening; it may have no keys yet.
     pub(crate) async fn start(&self) -> Sidecar {
         let mut process = Process::spawn("wxmint sidecar", &mut self.command());
-        let [address, admin] = process.listens(["verify", "admin"]).await;
-        Sidecar { address, admin, http: Http::new(), process }
+        let [public, admin] = process.listens(["verify", "admin"]).await;
+        Sidecar { public, admin, audit: None, http: Http::new(), process }
     }
 
     /// Started, and it has keys.
     pub(crate) async fn ready(&self) -> Sidecar {
         let sidecar = self.start().await;
-        sidecar.ready_within(PATIENCE).await;
+        sidecar.ready().await;
         sidecar
     }
 }
 
-impl Metrics {
-    /// The value of a line, by all that stands before it; 0 where there is none.
-    pub(crate) fn of(&self, name: &str) -> f64 {
-        let mut values = self.0.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        values.next().map_or(0.0, |value| value.parse().expect("a number"))
-    }
-}
-
 impl Sidecar {
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
     pub(crate) async fn verify(&self, token: &str) -> Answer {
         self.http.send(self.http.0.get(self.url("/verify")).bearer_auth(token)).await
     }
@@ -96,36 +74,6 @@ impl Sidecar {
     }
 
     pub(crate) async fn bytes(&self, bytes: &[u8]) -> Received {
-        Received::after(self.address, bytes, Pace::AtOnce, PROMPT).await
-    }
-
-    pub(crate) async fn admin(&self, path: &str) -> Answer {
-        self.http.get(&format!("http://{}{path}", self.admin)).await
-    }
-
-    pub(crate) async fn ready_within(&self, within: Duration) {
-        until("ready", within, async || self.admin("/readyz").await.status == 200).await;
-    }
-
-    pub(crate) async fn metrics(&self) -> Metrics {
-        Metrics(self.admin("/metrics").await.body)
-    }
-
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
-        self.metrics().await.of(name)
-    }
-}
-
-impl Deref for Sidecar {
-    type Target = Process;
-
-    fn deref(&self) -> &Process {
-        &self.process
-    }
-}
-
-impl DerefMut for Sidecar {
-    fn deref_mut(&mut self) -> &mut Process {
-        &mut self.process
+        Received::after(self.public, bytes, Pace::AtOnce, PROMPT).await
     }
 }

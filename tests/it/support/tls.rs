@@ -29,14 +29,14 @@ impl Terminator {
             .and_then(|config| config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key))
             .expect("a configuration");
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let accepting = Accepting::start(move |stream| pass(stream, acceptor.clone(), target)).await;
+        let accepting = Accepting::start(move |stream| pass(stream, acceptor.clone(), target));
         Self { address: accepting.address, certificate: made.cert.pem(), _accepting: accepting }
     }
 }
 
 async fn pass(stream: TcpStream, acceptor: TlsAcceptor, target: SocketAddr) -> io::Result<(u64, u64)> {
     let mut inner = TcpStream::connect(target).await?;
-    [&stream, &inner].into_iter().try_for_each(|socket| socket.set_nodelay(true))?;
+    inner.set_nodelay(true)?;
     copy_bidirectional(&mut acceptor.accept(stream).await?, &mut inner).await
 }
 
@@ -62,12 +62,7 @@ impl Authority {
         self.sign_until(name, hosts, 4096);
     }
 
-    /// The same, already expired.
-    pub(crate) fn sign_expired(&self, name: &str, hosts: &[&str]) {
-        self.sign_until(name, hosts, 2020);
-    }
-
-    fn sign_until(&self, name: &str, hosts: &[&str], year: i32) {
+    pub(crate) fn sign_until(&self, name: &str, hosts: &[&str], year: i32) {
         let hosts: Vec<_> = hosts.iter().map(|&host| host.to_owned()).collect();
         let mut params = CertificateParams::new(hosts).expect("host names");
         params.not_after = rcgen::date_time_ymd(year, 1, 1);

@@ -28,13 +28,9 @@ impl UsersFile {
         Ended::of(&mut self.command(&["add", name, "--user-id", user_id]), &format!("{PASSWORD}\n")).expect_success();
     }
 
-    pub(crate) fn change(&self, word: &str, name: &str) {
-        Ended::of(&mut self.command(&[word, name]), "").expect_success();
-    }
-
-    /// `claims` in the form of the file.
-    pub(crate) fn set_claims(&self, name: &str, claims: &str) {
-        Ended::of(&mut self.command(&["claims", name, claims]), "").expect_success();
+    /// `wxmint users WORDS`.
+    pub(crate) fn change(&self, words: &[&str]) {
+        Ended::of(&mut self.command(words), "").expect_success();
     }
 
     pub(crate) fn path(&self) -> PathBuf {

@@ -4,7 +4,7 @@ use super::Asked;
 use crate::example::Example;
 use crate::raw::Request;
 use crate::scene::Scene;
-use crate::support::{Breakable, JwksServer, PATIENCE, Step, until};
+use crate::support::{Answering, Breakable, Manner, PATIENCE, Step, until};
 
 /// A sidecar never says this.
 const ANSWERS: &[(&str, &str)] = &[
@@ -29,13 +29,13 @@ pub(crate) async fn fails_closed_faults(scene: &Scene, example: &Example, sideca
     let real = sidecar.target();
     for (what, answer) in ANSWERS {
         let mad = mad(answer).await;
-        sidecar.lead_to(mad.address());
+        sidecar.lead_to(mad.address);
         sidecar.hang_up().await;
         faults.extend(passage(scene, example, what).await);
     }
     // It says yes, and not to whom.
     let mad = mad("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-    sidecar.lead_to(mad.address());
+    sidecar.lead_to(mad.address);
     sidecar.hang_up().await;
     faults.extend(forgery(scene, example).await);
 
@@ -68,8 +68,8 @@ async fn forgery(scene: &Scene, example: &Example) -> Option<String> {
 }
 
 /// A sidecar that gives each request the same answer and closes the connection.
-async fn mad(answer: &'static str) -> JwksServer {
-    let server = JwksServer::start().await;
-    server.otherwise(move |_| vec![Step::Send(answer.into())]);
+async fn mad(answer: &'static str) -> Answering {
+    let server = Answering::start();
+    server.otherwise(Manner::does(vec![Step::Send(answer.into())]));
     server
 }

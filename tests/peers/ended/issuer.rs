@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wxmint::clock::now;
 
 use super::forge::{ForgeKey, merged};
-use crate::support::{Fetch, JwksServer, PATIENCE, Step, answer, locked, until};
+use crate::support::{Answering, Call, PATIENCE, Step, answer, locked, until};
 
 /// So that five ends are more than one page.
 const PAGE: usize = 2;
@@ -22,7 +22,7 @@ pub(super) const OTHER_APP: &str = "wx0000000000000002";
 pub(crate) struct Issuer {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
-    server: JwksServer,
+    server: Answering,
 }
 
 struct Shared {
@@ -106,18 +106,18 @@ impl Manner {
 
 impl Issuer {
     pub(super) async fn start() -> Self {
-        let server = JwksServer::start().await;
+        let server = Answering::start();
         let feed =
             Feed { ends: Vec::new(), epoch: 0, retired: false, publishes: true, manner: Manner::Gone, asked_before: 0 };
         let shared = Arc::new(Shared {
             url: server.url(""),
-            keys: [key(), key(), key()],
-            foreign: key(),
+            keys: [(); 3].map(|()| ForgeKey::generate()),
+            foreign: ForgeKey::generate(),
             feed: Mutex::new(feed),
         });
         let answers = Arc::clone(&shared);
-        server.otherwise(move |target| answers.answer(target));
-        Self { address: server.address(), shared, server }
+        server.otherwise(crate::support::Manner::of(move |call| answers.answer(&call.path)));
+        Self { address: server.address, shared, server }
     }
 
     /// A good token of this person, but for the members that are replaced.
@@ -191,21 +191,21 @@ impl Issuer {
 
     pub(super) fn says(&self, manner: Manner) {
         let mut feed = self.shared.feed();
-        (feed.manner, feed.asked_before) = (manner, self.server.all_fetches().len());
+        (feed.manner, feed.asked_before) = (manner, self.server.calls().len());
     }
 
     /// Bytes of the longest answer since the manner was set.
     pub(super) fn sent(&self) -> usize {
-        self.requests().iter().map(|request| request.sent).max().unwrap_or_default()
+        self.requests().iter().map(Call::sent).max().unwrap_or_default()
     }
 
     /// The requests for a page since the manner was set, answered or not.
-    pub(super) fn requests(&self) -> Vec<Fetch> {
+    pub(super) fn requests(&self) -> Vec<Call> {
         self.requests_for("/revocations")
     }
 
-    pub(super) fn requests_for(&self, path: &str) -> Vec<Fetch> {
-        let mut requests = self.server.all_fetches().split_off(self.shared.feed().asked_before);
+    pub(super) fn requests_for(&self, path: &str) -> Vec<Call> {
+        let mut requests = self.server.calls().split_off(self.shared.feed().asked_before);
         requests.retain(|request| request.path.starts_with(path));
         requests
     }
@@ -299,10 +299,6 @@ pub(super) fn page(token: &str) -> Vec<u8> {
 /// A byte now and then after this, for ever.
 fn drips(begins: &[u8]) -> Vec<Step> {
     vec![Step::Send(begins.to_vec()), Step::Repeat(b"e".to_vec(), Duration::from_millis(20))]
-}
-
-fn key() -> ForgeKey {
-    ForgeKey::of_pkcs8(&rcgen::KeyPair::generate().expect("a P-256 key").serialize_der())
 }
 
 fn rand_bytes() -> [u8; 16] {

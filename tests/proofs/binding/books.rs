@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{BindingState, Bindings, Redis};
+use wxmint_store::{BindingState, Redis};
 
-use crate::stepping::{About, people_in_order};
+use super::world::parse;
+use crate::stepping::Step;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Past {
@@ -14,6 +15,24 @@ pub(crate) struct Past {
     /// By the count of steps.
     pub(crate) made: u64,
     pub(crate) ended: Option<u64>,
+}
+
+/// A step concerned this, which was so before.
+pub(crate) enum Looked {
+    Person {
+        person: Person,
+        before: BindingState,
+    },
+    List {
+        user: UserId,
+        before: Option<Vec<Person>>,
+    },
+    /// The user for whom a unionid stood.
+    Holder {
+        unionid: UnionId,
+        before: Option<UserId>,
+    },
+    Elsewhere,
 }
 
 #[derive(Default)]
@@ -64,26 +83,34 @@ impl Books {
         self.lists.get(user).map_or(0, |list| list.iter().filter(other).count())
     }
 
-    /// Looks again at what a step may have changed.
-    pub(crate) async fn look(&mut self, store: &Redis, about: &About) {
+    /// Looks again at what a step may have changed, whose name stands in braces in the step's key.
+    pub(crate) async fn look(&mut self, store: &Redis, step: &Step) -> Looked {
         self.now += 1;
-        match about {
-            About::Person(person) => {
-                let state = store.binding_state(person).await.expect("a standing");
-                self.keep(person, state);
+        let key = step.key();
+        let Some((kind, name)) = key.split_once('{') else { return Looked::Elsewhere };
+        let name = name.split('}').next().unwrap_or_default();
+        match kind {
+            "wxmint:user:" => {
+                let user: UserId = parse(name.into());
+                let people = store.people_of(&user).await.expect("a list");
+                let before = people.and_then(|people| self.lists.insert(user.clone(), people));
+                Looked::List { user, before }
             }
-            About::List(user) => {
-                let people = people_in_order(store, user).await.expect("a list");
-                people.and_then(|people| self.lists.insert(user.clone(), people));
+            "wxmint:union:" => {
+                let unionid: UnionId = parse(name.into());
+                let holder = store.claim_unionid(&unionid, None).await.expect("a holder");
+                self.ever_held.extend(holder.clone().map(|holder| (unionid.clone(), holder)));
+                let before = holder.and_then(|holder| self.holders.insert(unionid.clone(), holder));
+                Looked::Holder { unionid, before }
             }
-            About::Holder { unionid, .. } => {
-                let holder = store.claim_unionid(unionid, None).await.expect("a holder");
-                if let Some(holder) = holder {
-                    self.ever_held.insert((unionid.clone(), holder.clone()));
-                    self.holders.insert(unionid.clone(), holder);
-                }
+            _ => {
+                let person = self.people.iter().find(|person| name.ends_with(person.openid.as_str()));
+                let person = person.expect("whose steps are of this world").clone();
+                let before = self.binding_state(&person);
+                let state = store.binding_state(&person).await.expect("a standing");
+                self.keep(&person, state);
+                Looked::Person { person, before }
             }
-            About::Other => {}
         }
     }
 

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use wxmint_ids::{Person, UserId};
+use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_store::{BindingState, Bound, Intent};
 
 use wxmint::accounts::Named;
 
 use super::books::Books;
 use super::request::{Backend, Kind, Outcome, Visit, Wish};
-use crate::stepping::{About, LOST, Step};
+use crate::stepping::LOST;
 use crate::{Held, hold};
 
 /// No request of a world as small as these has need of more.
-const MAX_STEPS: u32 = 150;
+const MAX_STEPS: u32 = 250;
 
 /// A person goes from free to intended to bound to leaving to free, and each way has its reason.
 pub(crate) fn of_a_change(person: &Person, before: &BindingState, party: &Party, books: &Books) -> Held {
@@ -81,14 +81,18 @@ pub(crate) fn of_a_list_change(user: &UserId, before: Option<&[Person]>, books: 
     hold(!undone, || format!("{user} has left everybody, and is given somebody for a unionid's sake"))
 }
 
-/// A unionid stands for one user, until it is taken from that one.
-pub(crate) fn of_a_new_holder(before: Option<&UserId>, about: &About, party: &Party, books: &Books) -> Held {
-    let About::Holder { unionid, not_any_more } = about else { return Ok(()) };
-    let own = party.evidence.own.as_ref().filter(|_| before.is_none());
-    let is_theirs = own.is_none_or(|own| books.holders.get(unionid).is_none_or(|holder| holder == own));
-    hold(is_theirs, || format!("{} came later, and stands for another than the person's user", unionid.as_str()))?;
-    let stays = before.is_none() || before == books.holders.get(unionid) || before == not_any_more.as_ref();
-    hold(stays, || format!("{} stood for {before:?}, from whom nobody wanted to take it", unionid.as_str()))
+/// A unionid stands for one user, until it is taken from one who has left all of their people.
+pub(crate) fn of_a_holder(unionid: &UnionId, before: Option<&UserId>, party: &Party, books: &Books) -> Held {
+    let (name, Evidence { own, deserted, .. }) = (unionid.as_str(), &party.evidence);
+    let Some(holder) = books.holders.get(unionid) else { return Ok(()) };
+    match before {
+        Some(before) => hold(before == holder || deserted.contains(before), || {
+            format!("{name} is taken from {before}, who has always had people since this request began")
+        }),
+        None => hold(own.as_ref().is_none_or(|own| own == holder), || {
+            format!("{name} came later, and stands for another than the person's user")
+        }),
+    }
 }
 
 /// Between any two steps.
@@ -195,16 +199,9 @@ impl Evidence {
         self.gone = Some(books.now);
     }
 
-    /// Judges a step that this request takes, perhaps long after it has ended.
-    pub(crate) fn allows(&mut self, step: &Step) -> Held {
+    pub(crate) fn count_a_step(&mut self) -> Held {
         self.steps += 1;
-        hold(self.steps <= MAX_STEPS, || "a request gets nowhere".into())?;
-        match step.about() {
-            About::Holder { not_any_more: Some(user), .. } => hold(self.deserted.contains(user), || {
-                format!("a unionid is taken from {user}, who has always had people since this request began")
-            }),
-            _ => Ok(()),
-        }
+        hold(self.steps <= MAX_STEPS, || "a request gets nowhere".into())
     }
 }
 

@@ -1,17 +1,17 @@
 //! The whole store is lost at any step, where user ids are drawn: whoever logs in afterwards is one user from then on,
 //! who stands on that user's list, also if a request goes on whose first steps were lost.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::collections::BTreeMap;
 
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
 use wxmint_ids::UserId;
-use wxmint_store::{Bindings, Redis};
+use wxmint_store::Redis;
 
 use super::request::{Backend, Kind, Outcome, Request, Visit, Wish};
 use super::world::{parse, person};
 use crate::draws::Draws;
-use crate::stepping::{Call, Stores};
+use crate::stepping::Call;
 use crate::{Held, Scheduled};
 
 const HUMANS: usize = 2;
@@ -20,8 +20,8 @@ const APPS: usize = 2;
 pub(super) struct World<'a> {
     draws: &'a mut Draws,
     runtime: &'a Runtime,
-    empty: &'a dyn Fn() -> Vec<Rc<Redis>>,
-    stores: Stores,
+    empty: &'a dyn Fn() -> Vec<Redis>,
+    stores: Vec<Redis>,
     backend: Backend,
     in_flight: Vec<Login>,
     number: u64,
@@ -75,7 +75,7 @@ impl Scheduled for World<'_> {
             }
         }
         for (who, user) in &self.users {
-            let list = self.runtime.block_on(self.stores.all()[0].people_of(user)).expect("a list").unwrap_or_default();
+            let list = self.runtime.block_on(self.stores[0].people_of(user)).expect("a list").unwrap_or_default();
             if !list.contains(&person(who / APPS, who % APPS)) {
                 return Err(format!("{who} is not on the list of {user}"));
             }
@@ -85,15 +85,15 @@ impl Scheduled for World<'_> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn draw(draws: &'a mut Draws, runtime: &'a Runtime, empty: &'a dyn Fn() -> Vec<Rc<Redis>>) -> Self {
+    pub(super) fn draw(draws: &'a mut Draws, runtime: &'a Runtime, empty: &'a dyn Fn() -> Vec<Redis>) -> Self {
         let backend = Backend::new(draws.one_of(&[Kind::Auto, Kind::Service]));
-        let (stores, in_flight, users) = (Stores::of(empty()), Vec::new(), BTreeMap::new());
+        let (stores, in_flight, users) = (empty(), Vec::new(), BTreeMap::new());
         Self { draws, runtime, empty, stores, backend, in_flight, number: 0, losses: 0, users }
     }
 
     fn lose(&mut self) {
         self.draws.note("everything is lost".into());
-        self.stores.are_replaced((self.empty)());
+        self.stores = (self.empty)();
         self.losses += 1;
         self.users.clear();
     }
@@ -106,15 +106,17 @@ impl<'a> World<'a> {
         self.draws.note(format!("{}: {who} {wish:?}", self.number));
         let (person, unionid) = (person(human, who % APPS), Some(parse(format!("union-{human}"))));
         let visit = Visit { number: self.number, person, unionid, wish, has_key: true, per_user: 1 };
-        let call = Request::begin(&self.stores, &self.backend, visit);
+        let call = Request::begin(&self.backend, visit);
         self.in_flight.push(Login { who, number: self.number, losses: self.losses, call });
         self.go_on(self.in_flight.len() - 1)
     }
 
     fn step(&mut self, at: usize) -> Held {
         let Login { number, call, .. } = &self.in_flight[at];
-        let said = self.runtime.block_on(call.step().take(true));
-        self.draws.note(format!("{number}: {} -> {said}", call.step().text()));
+        let (number, step) = (*number, call.step());
+        let said = self.runtime.block_on(self.backend.answers(&step, &self.stores));
+        self.draws.note(format!("{number}: {} -> {said:?}", step.text()));
+        step.answer(said);
         self.go_on(at)
     }
 

@@ -8,41 +8,31 @@ mod request;
 mod rest;
 mod world;
 
-use std::rc::Rc;
-
-use chrono::{DateTime, Utc};
+use wxmint::clock::now;
 use wxmint_store::{Redis, RedisAccess};
-use wxmint_telemetry::Metrics;
 
-use crate::stepping::Stores;
 use crate::support::RedisServer;
 use crate::{DAY, play, prove, runtime};
 use world::World;
 
-/// The time is of no importance to the protocol.
-pub(crate) fn clock() -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH
-}
-
-fn memory() -> Vec<Rc<Redis>> {
-    vec![Rc::new(Redis::in_memory(clock, DAY))]
+fn memory() -> Vec<Redis> {
+    vec![Redis::in_memory(now, DAY)]
 }
 
 /// Each step must answer as in memory.
-fn redis(server: &RedisServer) -> Vec<Rc<Redis>> {
+fn redis(server: &RedisServer) -> Vec<Redis> {
     server.command::<()>(&["FLUSHALL"]);
     let access = RedisAccess::fixed(server.url().parse().expect("a URL"));
-    let redis = Rc::new(Redis::new(&access, DAY, wxmint::clock::now, Metrics::default()));
-    [vec![redis], memory()].concat()
+    [vec![Redis::new(&access, DAY, now, ())], memory()].concat()
 }
 
 /// In `empty` stores.
-fn prove_the_laws(cases: u64, empty: impl Fn() -> Vec<Rc<Redis>>) {
+fn prove_the_laws(cases: u64, empty: impl Fn() -> Vec<Redis>) {
     let runtime = runtime();
-    prove(cases, "requests", |draws| play(World::draw(draws, Stores::of(empty()), &runtime)));
+    prove(cases, "requests", |draws| play(World::draw(draws, empty(), &runtime)));
 }
 
-fn prove_that_nobody_is_two(cases: u64, empty: impl Fn() -> Vec<Rc<Redis>>) {
+fn prove_that_nobody_is_two(cases: u64, empty: impl Fn() -> Vec<Redis>) {
     let runtime = runtime();
     prove(cases, "losses", |draws| play(lost::World::draw(draws, &runtime, &empty)));
 }

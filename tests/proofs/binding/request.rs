@@ -2,15 +2,19 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
+use redis::Value;
+use wxmint::clock::now;
 use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
+use wxmint_redis_link::{Confirm, StandIn};
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, Bindings, Bound, ExchangeOrder, LoginRecord, Newcomer, StoreError};
+use wxmint_store::{AttemptId, BindingState, Bound, ExchangeOrder, LoginRecord, Newcomer, Recorded, Redis, StoreError};
 
 use wxmint::accounts::Named;
 use wxmint::login::{Binder, FreePlace, Link, LoginError};
 
-use crate::stepping::{About, Call, Stepwise, Stores};
+use super::world::parse;
+use crate::stepping::{Answer, Answers, Call, LOST, Step, Steps, answers};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
@@ -72,30 +76,57 @@ impl Backend {
         self.made.borrow().values().any(|made| made == user)
     }
 
-    fn new_user(&self, key: &str) -> Named {
+    fn new_user(&self, key: &str) -> UserId {
         let mut users = self.made.borrow_mut();
         let fresh: UserId = format!("new-{}", users.len()).parse().expect("a user id");
         let key = match self.kind {
             Kind::Auto => fresh.to_string(),
             Kind::Service | Kind::File => key.to_owned(),
         };
-        let user = users.entry(key).or_insert(fresh.clone()).clone();
-        Named { made: user == fresh, user }
+        users.entry(key).or_insert(fresh).clone()
     }
+
+    /// The answers to a step: this backend's, or those of the first store, as each other store must answer.
+    pub(crate) async fn answers(&self, step: &Step, stores: &[Redis]) -> Answers {
+        if let Some(key) = step.text().strip_prefix(ASK) {
+            return Some(vec![Value::BulkString(self.new_user(key).as_str().into())]);
+        }
+        let said = answers(&stores[0], &step.commands).await;
+        for other in &stores[1..] {
+            let others = answers(other, &step.commands).await;
+            let is_same = step.text() == "TIME" || timeless(&others) == timeless(&said);
+            assert!(is_same, "{said:?} is said elsewhere as {others:?}");
+        }
+        said
+    }
+}
+
+/// Stands for a question to the account backend, which is like a step in all else.
+const ASK: &str = "ASK";
+
+/// The stores have clocks of their own, and each has an order of its own.
+fn timeless(answers: &Answers) -> Vec<String> {
+    let words = format!("{answers:?}");
+    let words = words.split(|letter: char| !letter.is_alphanumeric());
+    let is_second = |word: &&str| word.len() == 10 && word.parse::<u64>().is_ok();
+    let mut words: Vec<_> = words.filter(|word| !is_second(word)).map(str::to_owned).collect();
+    words.sort();
+    words
 }
 
 /// One request, from its first step on the binding to its last.
 pub(crate) struct Request {
-    store: Stepwise,
+    store: Redis,
+    steps: Steps,
     backend: Backend,
     visit: Visit,
 }
 
 impl Request {
     /// It waits before its first step.
-    pub(crate) fn begin(stores: &Stores, backend: &Backend, visit: Visit) -> Call<Outcome> {
-        let (stores, backend) = (stores.clone(), backend.clone());
-        Call::new(|steps| Self { store: Stepwise { stores, steps }, backend, visit }.serve())
+    pub(crate) fn begin(backend: &Backend, visit: Visit) -> Call<Outcome> {
+        let (backend, confirm) = (backend.clone(), Confirm::Replicas(0));
+        Call::new(|steps| Self { store: steps.store(now, confirm), steps, backend, visit }.serve())
     }
 
     async fn serve(self) -> Outcome {
@@ -123,13 +154,12 @@ impl Request {
     async fn log_in(&self, candidate: Option<&Named>, attempt: &AttemptId) -> Result<Outcome, LoginError> {
         let binder = self.binder(&self.visit.person, attempt);
         let newcomer = if self.backend.kind == Kind::Auto { Newcomer::Told } else { Newcomer::Counted };
-        let state = match self.store.record(self.record(newcomer, attempt)).await? {
+        let state = match self.record(newcomer, attempt).await? {
             Some(state) => state,
             None => {
-                let Named { user, .. } = self.ask("at once".into()).await?;
+                let user = self.ask("at once").await?;
                 let intent = binder.intent_for(user, self.visit.unionid.as_ref(), None).await?;
-                let recorded = self.store.record(self.record(Newcomer::Intended(intent), attempt)).await?;
-                recorded.expect("recorded with an intent")
+                self.record(Newcomer::Intended(intent), attempt).await?.expect("recorded with an intent")
             }
         };
         let settled = binder.settle(state).await?;
@@ -138,7 +168,8 @@ impl Request {
             None => binder.bind_unasked(settled, async |place: FreePlace<'_>| self.make(&place).await).await?,
         };
         let Some(bound) = bound else { return Ok(Outcome::Asked) };
-        let linked = binder.link(&bound, async |user: &UserId| self.store.is_blocked(user).await).await?;
+        let is_blocked = async |user: &UserId| self.store.user_state(user).await.map(|state| state.blocked);
+        let linked = binder.link(&bound, is_blocked).await?;
         if let Link::Blocked(_) = linked {
             return Ok(Outcome::Blocked);
         }
@@ -146,13 +177,19 @@ impl Request {
         Ok(Outcome::Bound(Bound { new_for, ..bound }))
     }
 
-    fn record(&self, newcomer: Newcomer, attempt: &AttemptId) -> LoginRecord {
-        LoginRecord {
+    /// The second round trip of a login. `None` for a newcomer, if that is to be told.
+    async fn record(&self, newcomer: Newcomer, attempt: &AttemptId) -> Answer<Option<BindingState>> {
+        let record = LoginRecord {
             person: self.visit.person.clone(),
             session_key: if self.visit.has_key { Sealed::from_stored(b"sealed".to_vec()) } else { Sealed::nothing() },
             order: ExchangeOrder::new(self.visit.number, attempt),
             rate: Rate { burst: 1_000_000, period: Duration::from_secs(1) },
             newcomer,
+        };
+        match self.store.record_login(&record).await? {
+            Recorded::Counted { state, .. } => Ok(Some(state)),
+            Recorded::Newcomer => Ok(None),
+            Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
         }
     }
 
@@ -161,7 +198,7 @@ impl Request {
         match self.backend.kind {
             Kind::File => Ok(None),
             Kind::Service if place.dissolved => Ok(None),
-            _ => Ok(Some(self.ask(self.key(place)).await?.user)),
+            _ => Ok(Some(self.ask(&self.key(place)).await?)),
         }
     }
 
@@ -173,10 +210,11 @@ impl Request {
         }
     }
 
-    /// A question to the account backend: like a step in all else.
-    async fn ask(&self, key: String) -> Result<Named, StoreError> {
-        let (backend, what) = (self.backend.clone(), ("ask", About::Other, key.clone()));
-        self.store.steps.take(what, async move || Ok(backend.new_user(&key))).await
+    /// Has the account backend make a user.
+    async fn ask(&self, key: &str) -> Answer<UserId> {
+        let answers = self.steps.answer(redis::pipe().cmd(ASK).arg(key)).await;
+        let user = answers.map(|answers| redis::from_redis_value_ref::<String>(&answers[0]).expect("a text"));
+        user.map(parse).ok_or_else(|| StoreError { reason: LOST.into() })
     }
 
     /// `Login::unbind`, by a token of the binding that is there now.

@@ -43,8 +43,7 @@ impl World<'_> {
 
     /// An app whose logins have no session keys keeps none.
     fn check_keys(&self, who: usize) -> Held {
-        let keys =
-            self.runtime.block_on(self.stores.all()[0].session_keys(&self.books.people[who])).expect("session keys");
+        let keys = self.runtime.block_on(self.stores[0].session_keys(&self.books.people[who])).expect("session keys");
         let may_be_there = !self.setup.keyless[who % self.setup.apps];
         hold(keys.is_empty() || may_be_there, || "a session key is kept where WeChat gives none".into())
     }
@@ -73,7 +72,7 @@ impl World<'_> {
     }
 
     fn conflict_of(&self, who: usize) -> Option<UserId> {
-        let binding = self.runtime.block_on(self.stores.all()[0].binding(&self.books.people[who])).expect("a binding");
+        let binding = self.runtime.block_on(self.stores[0].binding(&self.books.people[who])).expect("a binding");
         binding.and_then(|binding| binding.conflict)
     }
 

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::BindingState;
+use wxmint_store::{BindingState, Redis};
 
-use super::books::Books;
+use super::books::{Books, Looked};
 use super::laws::{self, Evidence, Party};
 use super::request::{Backend, Kind, Outcome, Request, Visit, Wish};
 use crate::draws::Draws;
-use crate::stepping::{About, Call, Step, Stores};
+use crate::stepping::{Call, Step};
 use crate::{Held, Scheduled};
 
 const MOST_IN_FLIGHT: usize = 3;
@@ -60,7 +60,8 @@ pub(crate) struct World<'a> {
     pub(super) setup: Setup,
     draws: &'a mut Draws,
     pub(super) runtime: &'a Runtime,
-    pub(super) stores: Stores,
+    /// A step is taken in the first, and the others must answer the same.
+    pub(super) stores: Vec<Redis>,
     pub(super) backend: Backend,
     pub(super) books: Books,
     /// The people whose unionid WeChat tells.
@@ -151,7 +152,7 @@ impl Scheduled for World<'_> {
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn draw(draws: &'a mut Draws, stores: Stores, runtime: &'a Runtime) -> Self {
+    pub(crate) fn draw(draws: &'a mut Draws, stores: Vec<Redis>, runtime: &'a Runtime) -> Self {
         let setup = Setup::draw(draws);
         draws.note(format!("{setup:?}"));
         let apps = (0..setup.humans * setup.apps).map(|who| (who / setup.apps, who % setup.apps));
@@ -241,7 +242,7 @@ impl<'a> World<'a> {
         }
         let openid = visit.person.openid.as_str();
         self.draws.note(format!("{}: {openid} {:?}, unionid {}", self.number, visit.wish, visit.unionid.is_some()));
-        let call = Request::begin(&self.stores, &self.backend, visit.clone());
+        let call = Request::begin(&self.backend, visit.clone());
         let evidence = Evidence::at_first(&visit, &self.books);
         self.in_flight.push(InFlight { party: Party { visit, evidence }, who, call });
         self.go_on(self.in_flight.len() - 1)
@@ -288,19 +289,22 @@ impl<'a> World<'a> {
     }
 
     fn take(&mut self, step: &Step, party: &mut Party, is_heard: bool) -> Held {
-        party.evidence.allows(step)?;
-        let about = step.about();
-        let (before, list, holder) = (self.states(), self.list_of(about), self.holder_of(about));
-        let said = self.runtime.block_on(step.take(is_heard));
-        self.draws.note(format!("{}: {} -> {said}", party.visit.number, step.text()));
-        self.runtime.block_on(self.books.look(&self.stores.all()[0], about));
-        for (person, before) in self.books.people.iter().zip(&before) {
-            laws::of_a_change(person, before, party, &self.books)?;
+        party.evidence.count_a_step()?;
+        let said = self.runtime.block_on(self.backend.answers(step, &self.stores));
+        self.draws.note(format!("{}: {} -> {said:?}", party.visit.number, step.text()));
+        if is_heard {
+            step.answer(said);
         }
-        if let About::List(user) = about {
-            laws::of_a_list_change(user, list.as_deref(), &self.books)?;
+        if step.only_looks() {
+            return Ok(());
         }
-        laws::of_a_new_holder(holder.as_ref(), about, party, &self.books)?;
+        let books = &mut self.books;
+        match self.runtime.block_on(books.look(&self.stores[0], step)) {
+            Looked::Person { person, before } => laws::of_a_change(&person, &before, party, books)?,
+            Looked::List { user, before } => laws::of_a_list_change(&user, before.as_deref(), books)?,
+            Looked::Holder { unionid, before } => laws::of_a_holder(&unionid, before.as_ref(), party, books)?,
+            Looked::Elsewhere => {}
+        }
         laws::at_all_times(&self.books, self.setup.per_user)
     }
 
@@ -325,22 +329,8 @@ impl<'a> World<'a> {
 
     fn set_blocked(&mut self, user: &UserId, blocked: bool) {
         self.draws.note(format!("{user} is {}", if blocked { "blocked" } else { "let in again" }));
-        for store in self.stores.all() {
+        for store in &self.stores {
             self.runtime.block_on(store.set_blocked(user, blocked)).expect("a number");
-        }
-    }
-
-    fn list_of(&self, about: &About) -> Option<Vec<Person>> {
-        match about {
-            About::List(user) => self.books.lists.get(user).cloned(),
-            _ => None,
-        }
-    }
-
-    fn holder_of(&self, about: &About) -> Option<UserId> {
-        match about {
-            About::Holder { unionid, .. } => self.books.holders.get(unionid).cloned(),
-            _ => None,
         }
     }
 
@@ -359,7 +349,7 @@ impl<'a> World<'a> {
         party.evidence.end(&self.books);
         self.late.push((party, step.clone()));
         if goes_on {
-            step.fail();
+            step.answer(None);
             return self.go_on(at);
         }
         self.in_flight.swap_remove(at);

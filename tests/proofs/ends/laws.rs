@@ -4,10 +4,9 @@ use wxmint_ids::TokenId;
 use wxmint_keys::token::Issued;
 use wxmint_verify::{Claims, ends::Endable};
 
-use super::store::{Millis, SECOND};
-use super::verifiers::{ISSUER, Verifier, at};
+use super::verifiers::{ISSUER, Verifier};
 use super::world::{USERS, World};
-use crate::{Held, hold};
+use crate::{Held, Millis, SECOND, at, hold};
 
 /// A token as far as ends are concerned.
 pub(crate) struct Token {

@@ -1,7 +1,7 @@
 //! The ends of tokens under a scheduler: two replicas of wxmint, the service's own store in memory and in a Redis that
 //! fails over, and verifiers that use the library's own code, with signatures. Requests take their steps in any order,
-//! in Redis each command, answers are lost and repeated, the stream is trimmed, pages are played again, verifiers
-//! restart. Whatever happens, the laws of `laws` hold after every step.
+//! answers are lost and repeated, the stream is trimmed, pages are played again, verifiers restart. Whatever happens,
+//! the laws of `laws` hold after every step.
 
 mod laws;
 mod requests;
@@ -10,7 +10,7 @@ mod stories;
 mod verifiers;
 mod world;
 
-use crate::{draws, play, prove, resp, runtime};
+use crate::{draws, play, prove, runtime};
 use store::{Server, Stores};
 use verifiers::Keys;
 use world::World;

@@ -1,13 +1,12 @@
 //! Requests, each a row of steps at the store. A step may be lost before or after the store has taken it.
 
-use std::fmt::Debug;
-
 use wxmint_keys::token::Issued;
-use wxmint_store::{Bindings, Decision, Intent, Redis, StoreError, TokenState, UserState};
+use wxmint_store::{Decision, Intent, Redis, StoreError, TokenState, UserState};
 
 use super::laws::{End, Scope, Token};
-use super::store::{Fate, SECOND, StoreCall};
+use super::store::{Fate, StoreCall};
 use super::world::{Binding, PEOPLE_OF_APP, USERS, World, person_id, user_id};
+use crate::SECOND;
 use crate::stepping::Answer;
 
 #[derive(Debug, Clone, Default)]
@@ -52,6 +51,8 @@ pub(crate) struct Request {
     number: usize,
     /// When a login was recorded, by the store's clock.
     at: i64,
+    /// The second that the store's clock showed when what ends something looked, before its first step.
+    looked: i64,
     /// The date of its token, and the latest one that verifiers accept.
     iat: i64,
     latest: i64,
@@ -68,21 +69,17 @@ impl World<'_> {
     /// A call that nobody disturbs. A busy machine may be too slow for it.
     pub(crate) fn directly<T>(&self, run: impl AsyncFn(&Redis) -> Answer<T>) -> T {
         const TRIES: usize = 20;
-        let store = self.stores.directly();
-        let mut answers = (0..TRIES).map(|_| self.runtime.block_on(run(&*store)));
+        let mut answers = (0..TRIES).map(|_| self.runtime.block_on(run(&self.stores.directly)));
         answers.find_map(Result::ok).expect("the store answers")
     }
 
-    pub(crate) fn call<T>(&self, run: impl AsyncFn(&Redis) -> Answer<T> + 'static) -> StoreCall<T>
-    where
-        T: Debug + PartialEq + 'static,
-    {
+    pub(crate) fn call<T>(&self, run: impl AsyncFn(&Redis) -> Answer<T> + 'static) -> StoreCall<T> {
         self.runtime.block_on(self.stores.call(run))
     }
 
     /// Whether a write that is answered is on the replica.
     pub(crate) fn can_confirm(&self) -> bool {
-        self.stores.redis().is_none_or(|redis| !redis.is_alone.get())
+        self.stores.server.as_ref().is_none_or(|server| !server.is_alone.get())
     }
 
     pub(crate) fn begin(&mut self) {
@@ -174,7 +171,7 @@ impl World<'_> {
                 }
                 request.generation = generation;
                 self.bindings[person] = Binding::To(user, generation);
-                self.stores.replicate();
+                self.stores.server.iter().for_each(|server| _ = server.replicate());
             }
             Binding::Free | Binding::Leaving(..) => return None,
         }
@@ -222,7 +219,8 @@ impl World<'_> {
         }
     }
 
-    fn begin_to_end(&self, request: &Request) -> Stage {
+    fn begin_to_end(&self, request: &mut Request) -> Stage {
+        request.looked = self.store_second();
         let call = match request.wish {
             Wish::Token(token) => {
                 let issued = self.books.tokens[token].0.issued.clone();
@@ -273,7 +271,7 @@ impl World<'_> {
             request.unfinished = self.unfinished_ends();
         }
         self.note(format!("a step of {:?}: {fate:?}", request.wish));
-        match self.runtime.block_on(call.go_on(fate)) {
+        match self.runtime.block_on(call.go_on(&self.stores, fate)) {
             None => {
                 let stage = Stage::End(call, is_noted || fate != Fate::NotTaken);
                 self.requests.push(Request { stage, ..request });
@@ -307,7 +305,7 @@ impl World<'_> {
     /// The end that the store is about to write, in the bystander's books. A repetition ends no more than the first try
     /// did, unless a failover has taken that back.
     fn write_down(&mut self, request: &mut Request) {
-        let (scope, second) = (self.scope_of(&request.wish), self.store_second());
+        let (scope, second) = (self.scope_of(&request.wish), self.store_second().max(request.looked));
         let before = match request.wish {
             Wish::Token(_) | Wish::Key => i64::MAX,
             Wish::User(user) | Wish::Block { user, .. } => second.max(self.books.dated[user]),

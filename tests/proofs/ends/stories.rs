@@ -3,9 +3,9 @@
 use wxmint_keys::token::Issued;
 use wxmint_store::{ReadEnds, Redis};
 
-use super::runtime;
-use super::store::{Fate, Millis, SECOND, Server, Stores};
+use super::store::{Fate, Server, Stores};
 use super::world::{APPS, user_id};
+use crate::{Millis, SECOND, runtime};
 
 const NOW: Millis = 1_800_000_000 * SECOND;
 
@@ -15,11 +15,11 @@ async fn end(stores: &Stores, id: &str, life: Millis, at: Millis) {
     let (issued_at, expires_at) = (NOW / SECOND, (NOW + life) / SECOND);
     let (user, app) = (user_id(0), APPS[0].parse().expect("an app"));
     let token = Issued { user, app, id: id.parse().expect("an id"), issued_at, expires_at };
-    stores.directly().end_token(&token).await.expect("ended");
+    stores.directly.end_token(&token).await.expect("ended");
 }
 
 async fn read(stores: &Stores, cursor: &str) -> Option<ReadEnds> {
-    stores.directly().ends_after(cursor, 10).await.expect("an answer")
+    stores.directly.ends_after(cursor, 10).await.expect("an answer")
 }
 
 /// A store that has lost an end which was read at `NOW`. The cursor of whoever has read it.
@@ -32,10 +32,11 @@ async fn failed_over(stores: &Stores) -> String {
 /// two other ends are written there, the second in the very millisecond that "lost" was in.
 #[test]
 fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
-    let stores = Server::start().emptied();
+    let server = Server::start();
+    let stores = server.emptied();
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
-        stores.redis().expect("in Redis").fail_over();
+        server.fail_over();
         end(&stores, "one", 3_600 * SECOND, NOW - 500).await;
         end(&stores, "two", 3_600 * SECOND, NOW).await;
         assert_eq!(read(&stores, &cursor).await, None);
@@ -50,14 +51,15 @@ fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
 /// The failover comes between the look for the cursor and the read after it, and so do two other ends.
 #[test]
 fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
-    let stores = Server::start().emptied();
+    let server = Server::start();
+    let stores = server.emptied();
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
         let mut call = stores.call(async move |store: &Redis| store.ends_after(&cursor, 10).await).await;
-        assert!(call.go_on(Fate::Taken).await.is_none(), "it has found the cursor, and has yet to read");
-        stores.redis().expect("in Redis").fail_over();
+        assert!(call.go_on(&stores, Fate::Taken).await.is_none(), "it has found the cursor, and has yet to read");
+        server.fail_over();
         end(&stores, "one", 3_600 * SECOND, NOW + 500).await;
         end(&stores, "two", 3_600 * SECOND, NOW + 1_000).await;
-        assert_eq!(call.go_on(Fate::Taken).await, Some(Ok(None)), "the first of them is not the cursor's");
+        assert_eq!(call.go_on(&stores, Fate::Taken).await, Some(Ok(None)), "the first of them is not the cursor's");
     });
 }

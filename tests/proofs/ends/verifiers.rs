@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys, token::Minter};
 use wxmint_verify::ends::{EndsPage, Feed, PageRefused};
 use wxmint_verify::{Algorithm, PublicKeySet, PublishedKeys, TokenTyp};
 
-use super::store::{Millis, SECOND};
+use crate::{Millis, SECOND, at};
 
 pub(crate) const ISSUER: &str = "https://login.example.com";
-
-pub(crate) fn at(millis: Millis) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(millis).expect("a date")
-}
 
 /// Two keys: the second signs once the first has been ended.
 pub(crate) struct Keys {

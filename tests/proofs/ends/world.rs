@@ -10,9 +10,9 @@ use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PageRefused};
 use super::draws::Draws;
 use super::laws::Books;
 use super::requests::Request;
-use super::store::{Fate, Millis, SECOND, Stores};
+use super::store::{Fate, Stores};
 use super::verifiers::{ISSUER, Keys, Verifier};
-use crate::{Held, Scheduled};
+use crate::{Held, Millis, SECOND, Scheduled};
 
 pub(crate) const USERS: usize = 2;
 pub(crate) const APPS: [&str; 2] = ["wx0000000000000001", "wx0000000000000002"];
@@ -104,11 +104,11 @@ impl Scheduled for World<'_> {
             }
             6..=8 => self.begin(),
             9..=15 => self.step(),
-            16 => self.stores.replicate(),
+            16 => self.stores.server.iter().for_each(|server| _ = server.replicate()),
             17 => self.fail_over(),
             18 if !self.is_hectic => self.restart(),
             19 if self.draws.once_in(4) => self.forget_ends(),
-            18 | 19 => self.stores.redis().into_iter().for_each(|redis| redis.is_alone.set(!redis.is_alone.get())),
+            18 | 19 => self.stores.server.iter().for_each(|server| server.is_alone.set(!server.is_alone.get())),
             _ if self.is_hectic => self.begin(),
             _ => self.cut_off(),
         }
@@ -118,7 +118,7 @@ impl Scheduled for World<'_> {
     /// Every request is repeated until it is answered, and everybody hears of it.
     fn come_to_rest(&mut self) -> Result<usize, String> {
         self.is_calm = true;
-        self.stores.redis().into_iter().for_each(|redis| redis.is_alone.set(false));
+        self.stores.server.iter().for_each(|server| server.is_alone.set(false));
         while !self.requests.is_empty() {
             self.step();
             self.check()?;
@@ -194,11 +194,11 @@ impl<'a> World<'a> {
     fn fail_over(&mut self) {
         self.active = 1 - self.active;
         self.set_clock();
-        if let Some(redis) = self.stores.redis() {
+        if let Some(server) = &self.stores.server {
             self.failovers += 1;
             self.books.dated = self.books.confirmed;
             self.books.answered.retain(|(end, _)| !end.by_login);
-            redis.fail_over();
+            server.fail_over();
         }
         self.note("the store fails over".into());
     }
@@ -327,7 +327,7 @@ impl<'a> World<'a> {
         }
         let mut call = self.call(async move |store: &Redis| store.ends_after(&after, PAGE_ENDS).await);
         loop {
-            if let Some(read) = self.runtime.block_on(call.go_on(Fate::Taken)) {
+            if let Some(read) = self.runtime.block_on(call.go_on(&self.stores, Fate::Taken)) {
                 return read;
             }
             self.meanwhile();

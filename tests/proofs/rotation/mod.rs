@@ -5,9 +5,9 @@ mod verifiers;
 mod world;
 
 use crate::draws::{self, Draws};
-use crate::prove;
+use crate::{Millis, SECOND, prove};
 use verifiers::{KINDS, Kind};
-use world::{Millis, SECOND, Token, World};
+use world::{Token, World};
 
 const CASES: u64 = 1_000;
 

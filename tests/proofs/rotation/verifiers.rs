@@ -3,8 +3,8 @@
 use wxmint_keys::rotation::CACHE_SHARE_OF_LEAD;
 
 use super::draws::Draws;
-use super::world::{Millis, RELOAD, SECOND, Token, World, at};
-use crate::Held;
+use super::world::{RELOAD, Token, World};
+use crate::{Held, Millis, SECOND, at};
 
 const MINUTE: Millis = 60 * SECOND;
 

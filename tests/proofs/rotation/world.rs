@@ -1,6 +1,6 @@
 //! A deployment on a virtual clock: the file's history as rotators write it, and the replicas that use it.
 //!
-//! Times are milliseconds since the epoch by the true clock, unless they are a `DateTime`: those are somebody's own.
+//! Times are by the true clock, unless they are a `DateTime`: those are somebody's own.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -11,8 +11,8 @@ use wxmint_keys::SIGNED_WITH;
 use wxmint_keys::rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep};
 use wxmint_verify::Algorithm;
 
-pub(crate) type Millis = i64;
-pub(crate) const SECOND: Millis = 1_000;
+use crate::{Millis, SECOND, at};
+
 const MINUTE: Millis = 60 * SECOND;
 const HOUR: Millis = 60 * MINUTE;
 const DAY: Millis = 24 * HOUR;
@@ -325,8 +325,4 @@ fn import(draws: &mut Draws, clocks: Clocks, policy: &RotationPolicy) -> Task {
         _ => draws.below(2 * MINUTE + every) - every,
     };
     Task::Import(ahead, draws.one_of(&SIGNED_WITH))
-}
-
-pub(crate) fn at(when: Millis) -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH + TimeDelta::milliseconds(when)
 }

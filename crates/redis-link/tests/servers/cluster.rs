@@ -7,7 +7,7 @@ use wxmint_redis_link::scan::{Place, Slots, Step};
 use wxmint_redis_link::{Confirm, Link, Script};
 
 use super::confirmed::outcomes;
-use super::support::{FAST, PATIENCE, RedisCluster, Shape, Writer, is_there, link, link_with, until, write};
+use super::support::{FAST, PATIENCE, RedisCluster, Writer, is_there, link, link_with, until, write};
 
 /// The example of README.md.
 #[path = "../../examples/confirmed.rs"]
@@ -31,9 +31,9 @@ async fn calls_follow_primaries_that_are_replaced_killed_or_frozen_and_no_confir
     cluster.start_again(1).await;
     writer.is_served().await;
     let slot = cluster.slot_at(2);
-    cluster.freeze(2);
+    cluster.node(2).freeze();
     cluster.successor(slot, 2).await;
-    cluster.thaw(2);
+    cluster.node(2).thaw();
     cluster.whole().await;
     writer.is_served().await;
     assert!(writer.loses_nothing().await > 0, "while nobody has the slots, writes are refused");
@@ -47,7 +47,7 @@ async fn succeeds_as_soon_as_another_has_taken_over(cluster: &RedisCluster) {
     let slot = cluster.slot_at(primary);
     let key = (0..).map(|n| format!("key-{n}")).find(|key| cluster.slot(key) == slot + 7).expect("a key");
     write(&link, &key).await.expect("answered");
-    cluster.freeze(primary);
+    cluster.node(primary).freeze();
     let began = Instant::now();
     write(&link, &key).await.expect_err("nobody has taken over");
     assert!(began.elapsed() < FAST, "{:?}", began.elapsed());
@@ -56,13 +56,12 @@ async fn succeeds_as_soon_as_another_has_taken_over(cluster: &RedisCluster) {
     until("answered", PATIENCE, async || write(&link, &key).await.is_ok()).await;
     assert!(began.elapsed() < FAST, "{:?} after the failover", began.elapsed());
     assert!(cluster.node(successor).command::<bool>(&["EXISTS", &key]));
-    cluster.thaw(primary);
+    cluster.node(primary).thaw();
 }
 
 #[tokio::test(flavor = "local")]
 async fn without_replicas_none_is_waited_for_and_calls_find_their_keys_while_slots_move_and_primaries_are_lost() {
-    let options = ["--cluster-require-full-coverage", "no"].map(str::to_owned).to_vec();
-    let cluster = RedisCluster::of(Shape { replicas: 0, options, ..Shape::default() }).await;
+    let cluster = RedisCluster::of(0, &["--cluster-require-full-coverage", "no"], "").await;
     let links = [Confirm::Auto, Confirm::Replicas(1)].map(|confirm| link_with(&cluster.url(), confirm));
     assert_eq!(outcomes(&links).await, [true, false], "nobody could take over");
     let [link, _] = &links;
@@ -120,7 +119,7 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
         until("all are answered", PATIENCE, all_are_answered).await;
         match how {
             "killed" => cluster.kill(0),
-            "frozen" => cluster.freeze(0),
+            "frozen" => cluster.node(0).freeze(),
             _ => owned(&cluster, "DELSLOTS"),
         }
         for _ in 0..3 {
@@ -135,7 +134,7 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
         }
         match how {
             "killed" => cluster.start_again(0).await,
-            "frozen" => cluster.thaw(0),
+            "frozen" => cluster.node(0).thaw(),
             _ => owned(&cluster, "ADDSLOTS"),
         }
     }

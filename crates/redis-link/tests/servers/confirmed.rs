@@ -136,7 +136,7 @@ async fn is_waited_for_until_it_is_noticed(deciders: &impl Deciders, link: &Link
 
 #[tokio::test(flavor = "local")]
 async fn a_frozen_replica_is_waited_for_until_the_sentinels_hold_it_for_dead() {
-    let redis = Sentinel::of(1, &[]).await;
+    let redis = Sentinel::of(1).await;
     is_waited_for_until_it_is_noticed(&redis, &link(&redis.url()), "key", None).await;
 }
 
@@ -164,10 +164,10 @@ async fn has_just_come_back(mut cluster: RedisCluster, link: &Link, key: &str) {
     cluster.start_again(0).await;
     cluster.node(0).command::<()>(&slowly);
     cluster.whole().await;
-    cluster.freeze(0);
+    cluster.node(0).freeze();
     cluster.node(successor).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
     confirmed(link, key).await.expect_err("it could take over");
-    cluster.thaw(0);
+    cluster.node(0).thaw();
     until("confirmed", PATIENCE, async || confirmed(link, key).await.is_ok()).await;
 }
 

@@ -33,7 +33,7 @@ use wxmint_redis_link::{Call, Confirm, DEADLINE, Error, Link, Program, RedisAcce
 
 pub(crate) use self::accepting::Accepting;
 pub(crate) use self::proxy::Breakable;
-pub(crate) use self::redis_cluster::{RedisCluster, Shape};
+pub(crate) use self::redis_cluster::RedisCluster;
 pub(crate) use self::redis_server::{EMPTY_FILE, RedisServer, free_port};
 pub(crate) use self::sentinel::Sentinel;
 pub(crate) use self::tls::Authority;

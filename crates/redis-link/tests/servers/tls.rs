@@ -68,7 +68,7 @@ async fn a_certificate_is_trusted_if_the_named_authority_has_signed_it_for_this_
     scene.is_refused("does it want TLS on this port (rediss)?").await;
     let scene = Scene::start(false, &[], |ours| ours.sign("server", &["redis.example.com"])).await;
     scene.is_refused("its certificate is not for localhost but for redis.example.com").await;
-    let scene = Scene::start(false, &[], |ours| ours.sign_expired("server", &["localhost"])).await;
+    let scene = Scene::start(false, &[], |ours| ours.sign_until("server", &["localhost"], 2020)).await;
     scene.is_refused("its certificate has expired").await;
 }
 

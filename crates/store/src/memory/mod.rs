@@ -5,9 +5,11 @@ mod keys;
 mod scripts;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, ready};
 use parking_lot::Mutex;
-use redis::{Value, parse_redis_value};
-use wxmint_redis_link::StandIn;
+use redis::{Pipeline, Value, parse_redis_value};
+use wxmint_redis_link::{StandIn, members};
 
 use self::keys::Keys;
 
@@ -25,15 +27,20 @@ impl Memory {
 }
 
 impl StandIn for Memory {
-    fn answer(&self, command: &[&[u8]]) -> Value {
+    fn answer<'a>(&'a self, commands: &'a Pipeline) -> LocalBoxFuture<'a, Option<Vec<Value>>> {
         let keys = &mut *self.0.lock();
-        let answer = match command {
-            [b"EVALSHA", name, arguments @ ..] => scripts::run_known(keys, name, arguments),
-            [b"EVAL", text, arguments @ ..] => scripts::run(keys, text, arguments),
-            _ => keys.answer(command),
-        };
-        answer.unwrap_or_else(|error| error_of(&error))
+        let answers = commands.cmd_iter().map(|command| answer(keys, &members(command).collect::<Vec<_>>()));
+        ready(Some(answers.collect())).boxed_local()
     }
+}
+
+fn answer(keys: &mut Keys, command: &[&[u8]]) -> Value {
+    let answer = match command {
+        [b"EVALSHA", name, arguments @ ..] => scripts::run_known(keys, name, arguments),
+        [b"EVAL", text, arguments @ ..] => scripts::run(keys, text, arguments),
+        _ => keys.answer(command),
+    };
+    answer.unwrap_or_else(|error| error_of(&error))
 }
 
 fn error_of(text: &str) -> Value {

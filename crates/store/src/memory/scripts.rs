@@ -1,6 +1,7 @@
 //! Runs the scripts, in the Lua that Redis has.
 
-use std::{cell::RefCell, collections::HashMap, mem, rc::Rc};
+use std::collections::{HashMap, hash_map::Entry};
+use std::{cell::RefCell, mem, rc::Rc};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use chrono::DateTime;
@@ -37,8 +38,9 @@ pub(super) fn run(keys: &mut Keys, text: &[u8], arguments: &[&[u8]]) -> Answer {
     let name = digest(&SHA1_FOR_LEGACY_USE_ONLY, text);
     let name: String = name.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     SCRIPTS.with_borrow_mut(|Scripts { lua, known, .. }| {
-        let script = lua.load(text).into_function().map_err(|error| format!("ERR {error}"))?;
-        known.insert(name.clone().into(), script);
+        if let Entry::Vacant(unknown) = known.entry(name.clone().into()) {
+            unknown.insert(lua.load(text).into_function().map_err(|error| format!("ERR {error}"))?);
+        }
         Ok::<_, String>(())
     })?;
     run_known(keys, name.as_bytes(), arguments)

@@ -2,23 +2,22 @@
 
 use std::collections::HashMap;
 
-use async_trait::async_trait;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::stored::{StoredBinding, owner, stored_binding};
 use super::{Call, Redis, flag, name, packed, replace, script, session::change_session, unreadable};
 use crate::{
-    AttemptMark, BindingState, Bindings, Bound, COMPUTED, Decision, Intent, IntentOutcome, Person, Result,
-    UNPROVEN_LINK_KEPT,
+    AttemptMark, BindingState, Bound, COMPUTED, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
 };
 
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&[u8]; 3] = [b"block", b"ended", b"floor"];
 
-#[async_trait(?Send)]
-impl Bindings for Redis {
-    async fn binding_state(&self, person: &Person) -> Result<BindingState> {
+/// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent:
+/// repeated, it answers the same again.
+impl Redis {
+    pub async fn binding_state(&self, person: &Person) -> Result<BindingState> {
         let asked = stored_binding(person).cmd("GET").arg(name::session(person));
         let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding_state", asked).await?;
         match (self.certain(person, stored).await?, session.as_deref().and_then(owner)) {
@@ -27,13 +26,17 @@ impl Bindings for Redis {
         }
     }
 
-    async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
+    /// Writes the intent to bind a person to a user, if the person is free and has this `generation`. The intent has
+    /// the next generation.
+    pub async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
         let script = change(person, "intend", generation);
         let script = script.arg(packed::user(&intent.user)).arg(flag(intent.made)).arg(flag(intent.by_unionid));
         self.certain(person, self.link.run("intend", script).await?).await
     }
 
-    async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
+    /// Decides whether the person may be bound as it is intended. This is the only place where that is decided, once
+    /// for each generation. `per_app` is the number of people of one app that a user may have.
+    pub async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
         let Intent { user, by_unionid, .. } = intent;
         let script = script::ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
         let script = script.arg(packed::person(person)).arg(generation);
@@ -50,7 +53,9 @@ impl Bindings for Redis {
         }
     }
 
-    async fn settle(
+    /// Carries the decision out, if this intent still waits for it, which after a loss of the store `generation` alone
+    /// does not name. A new binding notes the unionid to be linked, as [`note_unionid`](Self::note_unionid) does.
+    pub async fn settle(
         &self,
         person: &Person,
         generation: u64,
@@ -77,7 +82,9 @@ impl Bindings for Redis {
         }
     }
 
-    async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
+    /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding. Of a computed
+    /// user nothing is left but the ends of the tokens.
+    pub async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
         if bound.generation == COMPUTED {
             // First, because the phone cannot repeat what has ended its own token.
             self.end_in_app(&bound.user, &person.app).await?;
@@ -90,7 +97,9 @@ impl Bindings for Redis {
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
+    /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`,
+    /// when the person left. A request that finishes this later must not end the tokens of a new binding.
+    pub async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
         let keys: [&str; 4] = [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
         // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person
         // left: this step may be repeated when there are newer tokens.
@@ -101,12 +110,14 @@ impl Bindings for Redis {
         self.publish_app(user, &person.app, &unpublished).await
     }
 
-    async fn set_free(&self, person: &Person, generation: u64, user: &UserId) -> Result<BindingState> {
+    /// Marks the dissolution of the user's binding of this `generation` as complete.
+    pub async fn set_free(&self, person: &Person, generation: u64, user: &UserId) -> Result<BindingState> {
         let script = change(person, "free", generation).arg(packed::user(user));
         self.link.run_confirmed::<StoredBinding>("set_free", script).await?.state()
     }
 
-    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
+    /// The people on the user's list. `None` if the user never had any.
+    pub async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
         let asked = Call::of("HGETALL", name::user(user)).cmd("HLEN").arg(name::gone(user));
         let (list, gone): (HashMap<Vec<u8>, Vec<u8>>, u64) = self.link.run("people_of", asked).await?;
         let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_slice()));
@@ -114,7 +125,9 @@ impl Bindings for Redis {
         Ok((gone > 0 || !admitted.is_empty()).then_some(admitted))
     }
 
-    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
+    /// The user whom a unionid is linked to. Links it to `candidate` if it is linked to nobody, for
+    /// [`UNPROVEN_LINK_KEPT`]: the candidate may never come to have a person, and then nobody would find the link.
+    pub async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
         let key = name::union(unionid);
         let Some(candidate) = candidate else {
             let user: Option<Vec<u8>> = self.link.run("claim_unionid", Call::of("GET", key)).await?;
@@ -127,19 +140,24 @@ impl Bindings for Redis {
         Ok(held.as_deref().map(packed::read_user).transpose()?)
     }
 
-    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
+    /// Links a unionid to `to` for good, if it is linked to `from` or `to` or to nobody. Returns the user whom it is
+    /// linked to now.
+    pub async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
         let script = replace(&name::union(unionid), &packed::user(from), &packed::user(to));
         let held: Option<Vec<u8>> = self.link.run_confirmed("move_unionid", script).await?;
         let held = held.as_deref().map(packed::read_user).transpose()?;
         Ok(held.filter(|held| held != from).unwrap_or_else(|| to.clone()))
     }
 
-    async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
+    /// Notes on the binding that a unionid is about to be linked to the user, so that the person's erasure finds the
+    /// link. Whether the person is bound to the user still.
+    pub async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
         let noted: i8 = self.link.run_confirmed("note_unionid", link_unionid(person, user, unionid)).await?;
         Ok(noted >= 0)
     }
 
-    async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>> {
+    /// Notes that a unionid is of all these users, who are in conflict. Returns all users of whom that is noted.
+    pub async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>> {
         let key = name::shared(unionid);
         if !users.is_empty() {
             let noted = users.iter().fold(Call::of("HSET", &key), |call, user| call.arg(packed::user(user)).arg(""));
@@ -149,11 +167,14 @@ impl Bindings for Redis {
         Ok(shared.keys().map(|user| packed::read_user(user)).collect::<Result<_, _>>()?)
     }
 
-    async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()> {
+    /// Notes on the person's binding to this user, if it is there, that a unionid of theirs may be another user's too.
+    pub async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()> {
         Ok(self.link.run_confirmed("note_shared", change_session(person, "share").arg(packed::user(user))).await?)
     }
 
-    async fn link_unionid(
+    /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns whether the
+    /// conflict is new; `None` if the person is not bound to the user any more.
+    pub async fn link_unionid(
         &self,
         person: &Person,
         user: &UserId,

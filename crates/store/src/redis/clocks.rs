@@ -12,7 +12,7 @@ use wxmint_ids::UserId;
 use wxmint_redis_link::{Primary, Server};
 
 use super::{Call, Redis, name};
-use crate::{Bindings, Issued, Result, StoreError};
+use crate::{Issued, Result, StoreError};
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 pub const FAR: TimeDelta = TimeDelta::seconds(5);

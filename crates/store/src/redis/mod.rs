@@ -27,7 +27,7 @@ use std::{cell, rc::Rc, sync::Arc};
 use chrono::{DateTime, Utc};
 use redis::Value;
 use wxmint_ids::{AppId, LoginCode, packed};
-use wxmint_redis_link::{Call, Link, RedisUrl};
+use wxmint_redis_link::{Call, Confirm, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
 use self::clocks::{Clocks, SteppedBack, not_ahead};
@@ -56,7 +56,7 @@ impl RedisAccess {
 
     /// To a Redis in memory, which is empty and tells the time by `clock`.
     pub fn in_memory(clock: fn() -> DateTime<Utc>) -> Self {
-        Self::new(wxmint_redis_link::RedisAccess::to(Memory::new(clock)))
+        Self::new(wxmint_redis_link::RedisAccess::to(Memory::new(clock), Confirm::Replicas(0)))
     }
 
     /// For tests, in which no replica confirms.

@@ -13,7 +13,7 @@ pub use wxmint_redis_link::scan::{Page, Place, Step};
 
 use super::stored::{StoredBinding, stored_binding};
 use super::{Redis, name, packed, unreadable};
-use crate::{Binding, BindingState, Bindings, COMPUTED, Person, Result, Sealed};
+use crate::{Binding, BindingState, COMPUTED, Person, Result, Sealed};
 
 /// In metrics.
 const WALK: &str = "walk";
