@@ -1,5 +1,6 @@
 //! How a command of wxmint has ended, and what it has said.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -7,6 +8,8 @@ use super::{PATIENCE, Process};
 
 #[derive(Debug)]
 pub(crate) struct Ended {
+    /// The arguments of the command, for whoever reads why a test has failed.
+    _arguments: Vec<OsString>,
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -17,13 +20,13 @@ impl Ended {
     #[track_caller]
     pub(crate) fn of(command: &mut Command, input: &str) -> Self {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = piped.expect("wxmint runs");
+        let mut child = piped.unwrap_or_else(|error| panic!("{:?}: {error}; run: make setup", command.get_program()));
         // Whoever refuses at once reads nothing, and the pipe breaks.
         _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("its end");
         let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
         assert!(!stderr.contains("panicked"), "{stderr}");
-        Self { code: output.status.code(), stdout, stderr }
+        Self { _arguments: arguments_of(command), code: output.status.code(), stdout, stderr }
     }
 
     /// The same where it might not end.
@@ -31,7 +34,7 @@ impl Ended {
         let mut process = Process::spawn("wxmint", command);
         let code = process.end(PATIENCE).await.code();
         let [stdout, stderr] = [process.stdout(), process.stderr()].map(|lines| lines.join("\n"));
-        Self { code, stdout, stderr }
+        Self { _arguments: arguments_of(command), code, stdout, stderr }
     }
 
     pub(crate) fn said(&self) -> String {
@@ -53,4 +56,8 @@ impl Ended {
         }
         self
     }
+}
+
+fn arguments_of(command: &Command) -> Vec<OsString> {
+    command.get_args().map(ToOwned::to_owned).collect()
 }
