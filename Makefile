@@ -104,13 +104,13 @@ check: ahead style ## what CI runs: all of lint, docs, test, walls-built, deny, 
 	@nice -n 5 $(MAKE) --no-print-directory beside >target/beside.log 2>&1 & beside=$$!; \
 	trap "kill $$beside" INT TERM; $(TEST) --lib $(CONFORMANCE) && $(TEST) $(WAITING:%=--test %); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
 
-# In the time that tests leave which wait.
+# In the time that tests leave which wait; last, once they have ended, what takes both cores.
 .PHONY: beside
 beside:
 	$(heading)
 	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
 	$(TEST) --doc
-	nice -n 14 $(MAKE) --no-print-directory clippy docs walls-built deny k8s-check image-check
+	nice -n 14 $(MAKE) --no-print-directory deny k8s-check image-check clippy docs walls-built
 
 # Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
 .PHONY: ahead

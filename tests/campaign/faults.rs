@@ -100,7 +100,7 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'sta
         }
         OtherFault::AccountsAway => {
             let suffering = async || {
-                campaign.accounts.misbehave(Reply::Status(503));
+                campaign.accounts.misbehave(Reply::Away);
                 sleep(HELD).await;
                 campaign.accounts.heal();
             };

@@ -101,7 +101,8 @@ impl World {
     pub(crate) async fn run(&self, words: &[&str]) {
         let mut command = self.configuration.lock().await.command_of(words);
         let ended = tokio::task::spawn_blocking(move || Ended::of(&mut command, "")).await;
-        ended.expect("no panic").expect_success();
+        let ended = ended.expect("no panic");
+        assert_eq!(ended.code, Some(0), "{words:?}: {ended:?}");
     }
 
     /// `GET /users/{user_id}` of the admin listener.

@@ -45,7 +45,8 @@ fn assert_refused(command: &mut Command, path: &Path, code: i32, sentence: &str,
     let said = Ended::of(command, "").expect_end(code, &[sentence]).said();
     assert!(secrets.iter().all(|secret| !said.contains(secret)), "{command:?} shows a private part");
     assert_eq!(fs::read(path).ok(), before, "{command:?} has touched the set");
-    let beside = path.with_file_name(".keys.json.new");
+    let name = path.file_name().expect("a name").to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.new"));
     assert!(!beside.exists(), "{command:?} leaves a private key beside the set");
 }
 

@@ -37,7 +37,8 @@ async fn sent_to_wechat(bed: &TestBed) -> String {
     bed.wechat_link().lead_to(other.address);
     bed.wechat_link().hang_up().await;
     log_in(bed, json!({})).await.expect_problem(503, "wechat_unavailable");
-    format!("{:?}", other.calls())
+    let text = |call: &Call| format!("{} {:?} {}", call.line, call.headers, String::from_utf8_lossy(&call.body));
+    other.calls().iter().map(text).collect()
 }
 
 /// docs/operation.md draws these spans.

@@ -79,7 +79,8 @@ async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
     let (tunnels, host) = (world.proxy.take_calls(), world.wechat.address.to_string());
     let headers = [("host", host.clone()), ("proxy-authorization", format!("Basic {}", credentials()))];
     let headers = BTreeMap::from(headers.map(|(name, value)| (name.to_owned(), value)));
-    let is_right = |call: &Call| (&call.path, &call.headers) == (&host, &headers) && call.body.is_empty();
+    let line = format!("CONNECT {host} HTTP/1.1");
+    let is_right = |call: &Call| (&call.line, &call.headers) == (&line, &headers) && call.body.is_empty();
     assert!(!tunnels.is_empty() && tunnels.iter().all(is_right), "{tunnels:?}");
     assert!(other.calls().is_empty(), "{:?}", other.calls());
     assert!(!holds_secret(&service.log()), "{}", service.log());

@@ -50,6 +50,11 @@ impl Step {
         String::from_utf8_lossy(key.unwrap_or_default()).into_owned()
     }
 
+    /// Whether one of the commands has this word.
+    pub(crate) fn has(&self, word: &[u8]) -> bool {
+        self.commands.cmd_iter().flat_map(members).any(|member| member == word)
+    }
+
     /// The commands in words, without the texts of scripts, which have lines.
     pub(crate) fn text(&self) -> String {
         let words = self.commands.cmd_iter().flat_map(members).filter(|word| !word.contains(&b'\n'));

@@ -95,7 +95,7 @@ impl Call {
     }
 }
 
-/// The name of a command, and its arguments.
+/// The name of a command, and its arguments. Panics if redis-rs is to put a cursor there.
 pub fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
     command.args_iter().map(|member| match member {
         Arg::Simple(member) => member,

@@ -137,6 +137,8 @@ async fn an_address_that_is_not_registered_is_never_gone_to_and_a_state_is_the_s
     assert_eq!(told(refused.header("location"))["error"], "invalid_request");
     // Nothing that a stranger sends calls somebody on duty.
     bed.service().expect_no_faults().await;
+    let refused = "wxmint_requests_total{route=\"/authorize\",outcome=\"invalid_request\"}";
+    assert_eq!(bed.service().metric(refused).await, 6.0);
 }
 
 /// Another site's page would use up what its visitor's address has; a device code is for the client that asked.

@@ -102,4 +102,6 @@ async fn who_may_not_log_in_is_told_what_to_do() {
     assert!(page.status == 403 && page.body.contains("mini program and log in there once"), "{page:?}");
     assert!(page.body.contains(&format!("/authorize?{}", asks("grafana", BACK).replace('&', "&amp;"))), "{page:?}");
     bed.service().expect_no_faults().await;
+    let refused = "wxmint_requests_total{route=\"/authorize/wechat\",outcome=\"binding_required\"}";
+    assert_eq!(bed.service().metric(refused).await, 1.0);
 }

@@ -124,7 +124,8 @@ async fn an_end_by_openid_is_of_this_app_and_who_is_erased_there_stays_who_they_
 /// unionid from before the app was moved to another Open Platform account, and the one of now.
 async fn with_a_past(bed: &TestBed) -> ([Somebody; 2], String) {
     let leave = async |login: &Answer| {
-        assert_eq!(bed.service().unbind(&login.member("access_token")).await.status, 204);
+        let left = bed.service().unbind(&login.member("access_token")).await;
+        assert_eq!(left.status, 204, "{left:?}");
     };
     bed.log_in_with("mei", password_of("carol")).await.expect_login();
     let first = bed.log_in_with("lin", password_of("alice")).await.expect_login();

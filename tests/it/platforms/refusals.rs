@@ -66,7 +66,8 @@ async fn a_right_that_is_withdrawn_is_named_and_a_wechat_that_refuses_every_toke
         found(&bed, "errcode 61007").await;
         log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     }
-    assert_eq!(bed.service().metric("wxmint_wechat_errcodes_total{").await, 0.0);
+    let missing = "wxmint_requests_total{route=\"/wechat/session\",outcome=\"permission_missing\"}";
+    assert_eq!(bed.service().metric(missing).await, 2.0);
 
     // However often WeChat refuses what it has just given.
     bed.faults(json!([{"path": EXCHANGE, "kind": "errcode", "errcode": 40001}])).await;

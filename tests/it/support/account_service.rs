@@ -12,9 +12,11 @@ use super::{Answering, Call, Manner, Step, locked};
 
 const HUGE: usize = 10 << 20;
 
-/// A reply in place of the answer. The call has been carried out all the same.
+/// A reply in place of the answer. The call has been carried out all the same, unless the service is away.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
+    /// 503, and the call has not been carried out.
+    Away,
     /// This status, with the answer's own body.
     Status(u16),
     /// 200 and this text.
@@ -95,12 +97,15 @@ impl Deref for AccountService {
 
 fn steps(book: &AccountBook, call: &Call, reply: Option<Reply>) -> Vec<Step> {
     let Some(path) = call.path.strip_prefix("/wxmint") else { return kept(404, "", "no such path") };
+    if matches!(reply, Some(Reply::Away)) {
+        return kept(503, "", "");
+    }
     let answer = book.answer(path, &call.body).expect("a call as it is documented");
     let body = Value::from(answer.clone()).to_string();
     // No answer stands for the refusal of a login.
     let right = kept(if answer.is_some() { 200 } else { 403 }, "", &body);
     match reply {
-        None => right,
+        None | Some(Reply::Away) => right,
         Some(Reply::Status(status)) => kept(status, "", &body),
         Some(Reply::Text(text)) => kept(200, "", text),
         Some(Reply::Redirect) => kept(307, &format!("Location: /elsewhere{}\r\n", call.path), ""),

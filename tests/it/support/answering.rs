@@ -33,9 +33,11 @@ pub(crate) enum Step {
 /// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
+    /// The first line.
+    pub(crate) line: String,
     /// As it was written, with its query.
     pub(crate) path: String,
-    /// By their names in lower case.
+    /// By their names in lower case; several of one name with commas in between.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
     /// The client's end of the connection.
@@ -165,8 +167,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
         let call = request(&mut stream).await?;
         let manner = locked(&shared.manners).get(&call.path).cloned();
         let manner = manner.unwrap_or_else(|| locked(&shared.otherwise).clone());
-        let (steps, sent) = (manner.0(&call), Arc::clone(&call.sent));
-        locked(&shared.calls).push(call);
+        locked(&shared.calls).push(call.clone());
+        let (steps, sent) = (manner.0(&call), call.sent);
         let goes_on = matches!(steps.last(), Some(Step::Next));
         for step in steps {
             take(step, &mut stream, &sent).await?;
@@ -180,7 +182,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
 async fn request(stream: &mut BufReader<TcpStream>) -> Option<Call> {
     let (line, headers, body) = message(stream).await?;
     let (path, from) = (line.split(' ').nth(1)?.to_owned(), stream.get_ref().peer_addr().ok()?);
-    Some(Call { path, headers, body, from, at: Instant::now(), sent: Arc::default() })
+    Some(Call { line, path, headers, body, from, at: Instant::now(), sent: Arc::default() })
 }
 
 /// The first line of a request or an answer, its headers, and its body.
@@ -195,9 +197,12 @@ pub(super) async fn message(stream: &mut BufReader<TcpStream>) -> Option<(String
         }
     }
     let (line, headers) = lines.split_first()?;
-    let header =
-        |line: &String| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
-    let headers: BTreeMap<_, _> = headers.iter().filter_map(header).collect();
+    let mut named = BTreeMap::<String, String>::new();
+    for (name, value) in headers.iter().filter_map(|line| line.split_once(':')) {
+        let value = value.trim();
+        named.entry(name.to_lowercase()).and_modify(|first| *first += &format!(", {value}")).or_insert(value.into());
+    }
+    let headers = named;
     let length = headers.get("content-length").map_or(0, |length| length.parse().expect("a length"));
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;

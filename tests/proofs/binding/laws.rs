@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use wxmint_ids::{Person, UnionId, UserId};
+use wxmint_ids::{Person, UnionId, UserId, packed};
 use wxmint_store::{BindingState, Bound, Intent};
 
 use wxmint::accounts::Named;
 
 use super::books::Books;
 use super::request::{Backend, Kind, Outcome, Visit, Wish};
-use crate::stepping::LOST;
+use crate::stepping::{LOST, Step};
 use crate::{Held, hold};
 
 /// No request of a world as small as these has need of more.
@@ -81,13 +81,19 @@ pub(crate) fn of_a_list_change(user: &UserId, before: Option<&[Person]>, books: 
     hold(!undone, || format!("{user} has left everybody, and is given somebody for a unionid's sake"))
 }
 
-/// A unionid stands for one user, until it is taken from one who has left all of their people.
-pub(crate) fn of_a_holder(unionid: &UnionId, before: Option<&UserId>, party: &Party, books: &Books) -> Held {
+/// A unionid stands for one user, until it is taken from one who has left all of their people, and whom the step names.
+pub(crate) fn of_a_holder(
+    unionid: &UnionId,
+    before: Option<&UserId>,
+    step: &Step,
+    party: &Party,
+    books: &Books,
+) -> Held {
     let (name, Evidence { own, deserted, .. }) = (unionid.as_str(), &party.evidence);
     let Some(holder) = books.holders.get(unionid) else { return Ok(()) };
     match before {
-        Some(before) => hold(before == holder || deserted.contains(before), || {
-            format!("{name} is taken from {before}, who has always had people since this request began")
+        Some(before) => hold(before == holder || deserted.contains(before) && step.has(&packed::user(before)), || {
+            format!("{name} is taken from {before}, who is not named or has had people since this request began")
         }),
         None => hold(own.as_ref().is_none_or(|own| own == holder), || {
             format!("{name} came later, and stands for another than the person's user")

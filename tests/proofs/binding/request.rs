@@ -104,14 +104,17 @@ impl Backend {
 /// Stands for a question to the account backend, which is like a step in all else.
 const ASK: &str = "ASK";
 
-/// The stores have clocks of their own, and each has an order of its own.
-fn timeless(answers: &Answers) -> Vec<String> {
-    let words = format!("{answers:?}");
-    let words = words.split(|letter: char| !letter.is_alphanumeric());
+/// The words of each answer: the stores have clocks of their own, and each has an order of its own.
+fn timeless(answers: &Answers) -> Option<Vec<Vec<String>>> {
     let is_second = |word: &&str| word.len() == 10 && word.parse::<u64>().is_ok();
-    let mut words: Vec<_> = words.filter(|word| !is_second(word)).map(str::to_owned).collect();
-    words.sort();
-    words
+    let words = |answer: &Value| {
+        let text = format!("{answer:?}");
+        let words = text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !is_second(word));
+        let mut words: Vec<_> = words.map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    answers.as_ref().map(|answers| answers.iter().map(words).collect())
 }
 
 /// One request, from its first step on the binding to its last.

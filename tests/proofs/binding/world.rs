@@ -302,7 +302,7 @@ impl<'a> World<'a> {
         match self.runtime.block_on(books.look(&self.stores[0], step)) {
             Looked::Person { person, before } => laws::of_a_change(&person, &before, party, books)?,
             Looked::List { user, before } => laws::of_a_list_change(&user, before.as_deref(), books)?,
-            Looked::Holder { unionid, before } => laws::of_a_holder(&unionid, before.as_ref(), party, books)?,
+            Looked::Holder { unionid, before } => laws::of_a_holder(&unionid, before.as_ref(), step, party, books)?,
             Looked::Elsewhere => {}
         }
         laws::at_all_times(&self.books, self.setup.per_user)

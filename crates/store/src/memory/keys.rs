@@ -102,7 +102,7 @@ impl Keys {
                 let now = (self.clock)();
                 count(keys.iter().filter_map(|key| self.held.remove(*key)).filter(|key| key.is_there(now)).count())
             }
-            (b"EXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + seconds(life)?)),
+            (b"EXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + Duration::from_secs(number(life)?))),
             (b"PEXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + milliseconds(life)?)),
             (b"PEXPIREAT", [key, at]) => self.lasts(key, Some(DateTime::UNIX_EPOCH + milliseconds(at)?)),
             (b"PERSIST", [key]) => self.lasts(key, None),
@@ -122,7 +122,7 @@ impl Keys {
                 b"NX" if held.is_some() => return Ok(Value::Nil),
                 b"XX" if held.is_none() => return Ok(Value::Nil),
                 b"NX" | b"XX" => {}
-                b"EX" => until = Some((self.clock)() + seconds(life())?),
+                b"EX" => until = Some((self.clock)() + Duration::from_secs(number(life())?)),
                 b"PX" => until = Some((self.clock)() + milliseconds(life())?),
                 b"KEEPTTL" => until = held.and_then(|held| held.until),
                 option => return Err(unknown(option)),
@@ -287,10 +287,6 @@ fn shown((milliseconds, number): Id) -> String {
 
 fn number<T: std::str::FromStr>(text: &[u8]) -> Result<T, String> {
     str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(|| "ERR value is not a number".into())
-}
-
-fn seconds(text: &[u8]) -> Result<Duration, String> {
-    Ok(Duration::from_secs(number(text)?))
 }
 
 fn milliseconds(text: &[u8]) -> Result<Duration, String> {
