@@ -16,6 +16,7 @@ const HUGE: usize = 10 << 20;
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// 503, and the call has not been carried out.
+    #[allow(dead_code, reason = "of tests/campaign")]
     Away,
     /// This status, with the answer's own body.
     Status(u16),
