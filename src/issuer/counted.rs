@@ -23,7 +23,6 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
     if answer.status().as_u16() < 400 {
         return "ok";
     }
-    // A page for people tells its problem so.
-    let of_page = || answer.extensions().get().copied().unwrap_or(ProblemCode::InternalError).as_str();
-    Problem::of(answer).map_or_else(of_page, Problem::label)
+    let code = || Problem::code_of(answer).unwrap_or(ProblemCode::InternalError).as_str();
+    Problem::of(answer).map_or_else(code, Problem::label)
 }

@@ -255,6 +255,11 @@ impl Problem {
         answer.error()?.as_error()
     }
 
+    /// The code of that, or the one that a page for people has among its extensions.
+    pub fn code_of<B>(answer: &HttpResponse<B>) -> Option<ProblemCode> {
+        Self::of(answer).map(Self::code).or_else(|| answer.extensions().get().copied())
+    }
+
     /// The answer to `request`. If the request has no id (the sidecar saves that time), the answer gets one of its own.
     pub(super) fn respond(&self, request: &HttpRequest) -> HttpResponse {
         let known = request_id(request);

@@ -14,7 +14,7 @@ use wxmint_telemetry::{Trace, audit::Origin};
 
 use super::client_address::{TrustedProxies, limit_key};
 use super::head::{limit_head, own_headers};
-use super::problem::{Problem, ProblemCode};
+use super::problem::Problem;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -45,10 +45,8 @@ impl RootSpanBuilder for RequestSpan {
             let status = response.status().as_u16();
             tracing::debug!(status, "answered");
             if let Some(trace) = response.request().extensions().get::<Trace>() {
-                // A page for people tells its problem so.
-                let of_page = || response.response().extensions().get::<ProblemCode>().copied();
-                let problem = Problem::of(response.response()).map(Problem::code).or_else(of_page);
-                trace.answered(|| name(response.request()), status, problem.map(|code| code.as_str()));
+                let code = Problem::code_of(response.response());
+                trace.answered(|| name(response.request()), status, code.map(|code| code.as_str()));
             }
         }
     }
