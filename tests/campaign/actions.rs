@@ -89,8 +89,8 @@ impl Campaign {
         let app = usize::from(fastrand::bool());
         self.model().people[who].forget_old_tokens(second());
         match action {
-            Action::LogIn => self.log_in(who, app, true).await,
-            Action::LogInTwice => _ = tokio::join!(self.log_in(who, 0, false), self.log_in(who, 1, false)),
+            Action::LogIn => self.log_in(who, app).await,
+            Action::LogInTwice => self.log_in_twice(who).await,
             Action::SendCodeTwice => self.send_code_twice(who, app).await,
             Action::ByPhone => self.log_in_by_phone(who, app).await,
             Action::Unbind => self.unbind(who).await,
@@ -104,11 +104,26 @@ impl Campaign {
         model.people[who].forget_old_tokens(second());
     }
 
-    pub(crate) async fn log_in(&self, who: usize, app: usize, alone: bool) {
-        let code = self.code(who, app).await;
+    pub(crate) async fn log_in(&self, who: usize, app: usize) {
+        let received = self.send_code(app, self.code(who, app).await).await;
+        self.settle_login("login", who, app, &Way::Silent, received, true).await;
+    }
+
+    async fn log_in_twice(&self, who: usize) {
+        let codes = (self.code(who, 0).await, self.code(who, 1).await);
+        let (here, there) = tokio::join!(self.send_code(0, codes.0), self.send_code(1, codes.1));
+        let order = self.model().order_of_two(who, [&here.said, &there.said]);
+        let mut received = [Some(here), Some(there)];
+        for app in order {
+            let received = received[app].take().expect("each app once");
+            self.settle_login("one of two logins", who, app, &Way::Silent, received, false).await;
+        }
+    }
+
+    async fn send_code(&self, app: usize, code: String) -> Received {
         let received = self.send_login(json!({"code": code, "appid": APP_IDS[app]})).await;
         self.allow_repetition(code);
-        self.settle_login("login", who, app, &Way::Silent, received, alone).await;
+        received
     }
 
     async fn log_in_by_phone(&self, who: usize, app: usize) {

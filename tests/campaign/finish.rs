@@ -22,9 +22,14 @@ pub(crate) async fn finish(campaign: &Campaign, world: &World) {
 /// The answers of these logins are judged as all others are. Afterwards it is certain what everybody is.
 async fn everybody_logs_in(campaign: &Campaign) {
     let people = campaign.model().people.len();
-    let logins = (0..people).flat_map(|who| (0..APPS).map(move |app| (who, app)));
-    let came = |(who, app): &(usize, usize)| campaign.model().people[*who].standings[*app] != [Standing::Fresh];
-    stream::iter(logins.filter(came)).for_each_concurrent(AT_ONCE, |(who, app)| campaign.log_in(who, app, false)).await;
+    let log_in = async |who: usize| {
+        for app in 0..APPS {
+            if campaign.model().people[who].standings[app] != [Standing::Fresh] {
+                campaign.log_in(who, app).await;
+            }
+        }
+    };
+    stream::iter(0..people).for_each_concurrent(AT_ONCE, log_in).await;
     let model = campaign.model();
     let uncertain = model.people.iter().filter(|person| person.standings.iter().any(|it| it.len() != 1)).count();
     if uncertain > 0 {

@@ -1,7 +1,8 @@
 //! The facts about every person that follow from the answers alone, and which answers cannot be true.
 //!
-//! A person does one thing at a time, so an answer is judged by what was known when it came. A request without a clear
-//! answer may have been carried out or not: then several standings are possible, until an answer excludes some of them.
+//! A person does one thing at a time, so an answer is judged by what was known when it came; of two logins at once,
+//! either may be the earlier one. A request without a clear answer may have been carried out or not: then several
+//! standings are possible, until an answer excludes some of them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
@@ -203,6 +204,24 @@ impl Model {
                 Ok(())
             }
         }
+    }
+
+    /// The apps in the order in which two silent logins can have been carried out that were sent at the same time. If
+    /// neither order can be true, the first answer or the second is then judged to be wrong.
+    pub(crate) fn order_of_two(&mut self, who: usize, said: [&Said; APPS]) -> [usize; APPS] {
+        let before = self.people[who].standings.clone();
+        let mut can_be = |order: [usize; APPS]| {
+            let mut sound = true;
+            for app in order {
+                if let Said::Login { user, .. } = said[app] {
+                    sound &= self.judge_user(who, app, &Way::Silent, user).is_ok();
+                    self.people[who].standings[app] = vec![Standing::Bound(user.clone())];
+                }
+            }
+            self.people[who].standings.clone_from(&before);
+            sound
+        };
+        if can_be([0, 1]) { [0, 1] } else { [1, 0] }
     }
 
     fn judge_user(&self, who: usize, app: usize, way: &Way, user: &str) -> Judged {

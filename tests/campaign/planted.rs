@@ -50,6 +50,28 @@ fn a_binding_that_moves_or_is_lost_and_a_unionid_that_leads_to_another_user_are_
     }
 }
 
+/// The order of the answers says nothing about the order of the logins.
+#[test]
+fn two_users_of_one_unionid_are_found_unless_an_order_of_the_two_logins_explains_them() {
+    let half_made = || vec![Standing::Dissolved, Standing::Bound("user-1".into())];
+    for (standings, can_be) in [
+        ([vec![Standing::Fresh], half_made()], true),
+        ([half_made(), vec![Standing::Fresh]], true),
+        ([vec![Standing::Fresh], vec![Standing::Bound("user-1".into())]], false),
+        ([vec![Standing::Fresh], vec![Standing::Fresh]], false),
+    ] {
+        let fresh = usize::from(standings[1] == [Standing::Fresh]);
+        let mut said = [login("user-1", false), login("user-1", false)];
+        said[fresh] = login("user-2", true);
+        let mut model = Model::default();
+        let who = model.add(Identity::default());
+        model.people[who].standings = standings;
+        let order = model.order_of_two(who, [&said[0], &said[1]]);
+        let mut judged = order.map(|app| model.login(who, app, &SILENT, &said[app], false)).into_iter();
+        assert_eq!(judged.all(|law| law.is_ok()), can_be, "{:?}", model.people[who].standings);
+    }
+}
+
 #[test]
 fn a_user_of_two_people_and_one_who_is_new_twice_or_never_are_found() {
     let (mut model, who, _) = somebody();
