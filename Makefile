@@ -96,6 +96,12 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 	$(CARGO) build --locked
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
+.PHONY: walk
+walk: ## the files that a silent login and a scan run through, and how many of their lines (3 to 5 min; then 10 s)
+	$(heading)
+	$(SETUP) cc redis python
+	$(TOOLS)/python/bin/python tests/tools/walk.py
+
 .PHONY: check
 check: ahead style ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
 	$(heading)
