@@ -3,8 +3,8 @@
 
     walk.py            # of a silent login, and of one person who scans to log in
 
-Builds wxmint with the compiler's counters, and does each story 5 and 25 times, each with a new process, a Redis and the simulator
-of its own. A line that has run 20 times more often belongs to the story; what runs at the start or now and then does not. For
+Builds wxmint with the compiler's counters, and does each story 5 and 65 times, each with a new process, a Redis and the simulator
+of its own. A line that has run 45 times more often belongs to the story; what runs at the start or now and then does not. For
 each file it prints how many of its lines have run, and how many it has, without unit tests.
 """
 
@@ -28,7 +28,7 @@ from sizes import is_test_file, without_tests
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "target/walk"
 PROGRAM = BUILT / "debug/wxmint"
-FEW, MANY = 5, 25
+FEW, MANY, OFTEN = 5, 65, 45
 PUBLIC, ADMIN, SIMULATOR, REDIS = "http://127.0.0.1:8080", "http://127.0.0.1:9090", "http://127.0.0.1:8090", 6377
 
 
@@ -144,7 +144,7 @@ def main() -> None:
     tools = build()
     for name, story in (("a silent login", log_in), ("a scan to log in, from the phone's login to the page's token", scan)):
         few, many = (lines_run(tools, story, times) for times in (FEW, MANY))
-        ran = [Path(file) for (file, line), count in many.items() if count - few[file, line] >= MANY - FEW]
+        ran = [Path(file) for (file, line), count in many.items() if count - few[file, line] >= OFTEN]
         files = Counter(file for file in ran if file.is_relative_to(ROOT))
         whole = {file: own_lines(file) for file in files}
         for file in sorted(files):
