@@ -251,7 +251,7 @@ impl From<CallFailure> for AccountsError {
 
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
-        Self { reason: closed.reason().into(), cure: start(), retry_after: Closed::RETRY_AFTER }
+        Self { reason: closed.to_string().into(), cure: start(), retry_after: Closed::RETRY_AFTER }
     }
 }
 

@@ -41,28 +41,22 @@ struct Record {
 }
 
 /// Why the breaker rejects a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {
     /// The calls for this app have failed too often in a row.
+    #[error("the last calls all failed, so none is sent for a second")]
     Pausing,
     /// Too many apps in a row got no answer.
+    #[error("the last calls of all apps failed, so none is sent for a second")]
     AllPausing,
     /// The limit of calls in flight is reached.
+    #[error("too many calls are waiting for an answer")]
     Full,
 }
 
 impl Closed {
     /// After this time another call may be tried.
     pub const RETRY_AFTER: Duration = PAUSE;
-
-    /// For the log.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Pausing => "the last calls all failed, so none is sent for a second",
-            Self::AllPausing => "the last calls of all apps failed, so none is sent for a second",
-            Self::Full => "too many calls are waiting for an answer",
-        }
-    }
 }
 
 impl<App: Eq + Hash + Clone> Breaker<App> {

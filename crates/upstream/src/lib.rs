@@ -40,12 +40,9 @@ impl Tls {
     pub fn from_system() -> Result<Self, HttpClientError> {
         // Fails only if another part of the process has installed the same provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let config = rustls::ClientConfig::with_platform_verifier().map_err(|error| {
-            HttpClientError(format!(
-                "{error}; install ca-certificates, or name a file of root certificates in SSL_CERT_FILE"
-            ))
-        })?;
-        Ok(Self(config))
+        let cure = "install ca-certificates, or name a file of root certificates in SSL_CERT_FILE";
+        let config = rustls::ClientConfig::with_platform_verifier();
+        config.map(Self).map_err(|error| HttpClientError(format!("{error}; {cure}")))
     }
 
     /// Trusts the authorities in a PEM file, and no others.

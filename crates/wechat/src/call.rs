@@ -88,7 +88,7 @@ impl From<FetchError> for CallError {
 
 impl From<Closed> for CallError {
     fn from(closed: Closed) -> Self {
-        Self::NotSent { reason: closed.reason().into(), retry_after: Closed::RETRY_AFTER }
+        Self::NotSent { reason: closed.to_string(), retry_after: Closed::RETRY_AFTER }
     }
 }
 
