@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use wxmint_findings::Status;
-use wxmint_store::walk::{Page, Place, Step};
+use wxmint_store::walk::{PAGE, Page, Place};
 use wxmint_store::{Redis, RedisAccess, StoreError};
 use wxmint_telemetry::Metrics;
 
@@ -59,18 +59,18 @@ async fn repeatedly<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T,
 
 /// Walks over all bindings, or what else `read` gives, and calls `add` with each, with some of them twice.
 pub(crate) async fn walk_all<T>(
-    read: impl AsyncFn(&Place) -> Result<Step<T>, StoreError>,
+    read: impl AsyncFn(&Place) -> Result<Option<Page<T>>, StoreError>,
     mut add: impl AsyncFnMut(T) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (mut place, mut keys, mut progress) = (Place::default(), 0, Progress::begin());
     loop {
-        let Step::Page(Page { found, keys: seen, of, next }) = patiently(async || read(&place).await).await? else {
+        let Some(Page { found, of, next }) = patiently(async || read(&place).await).await? else {
             return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
         };
         for found in found {
             add(found).await?;
         }
-        keys = (keys + seen).min(of);
+        keys = (keys + PAGE).min(of);
         progress.tell(format_args!("about {keys} of {of} keys read"));
         match next {
             Some(next) => place = next,

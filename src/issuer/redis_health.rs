@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use wxmint_findings::Status;
 use wxmint_http::Readiness;
-use wxmint_redis_link::{Cause, Error, RedisUrl};
+use wxmint_redis_link::{Cause, Reason, RedisUrl};
 use wxmint_store::{CLOCKS_APART, Redis};
 
 use super::Issuer;
@@ -53,8 +53,8 @@ async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Op
             *tried = Some(current);
             None
         }
-        Err(Error { reason }) if is_gone(reason.cause) => return,
-        Err(error) => Some(error.to_string()),
+        Err(reason) if is_gone(reason.cause) => return,
+        Err(reason) => Some(reason.to_string()),
     };
     if readiness.unfit("redis", refused.as_deref()) {
         match refused {
@@ -64,10 +64,9 @@ async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Op
     }
 }
 
-pub(super) async fn takes_logins(redis: &Redis) -> Result<(), Error> {
-    redis.try_a_login().await.map_err(|Error { reason }| Error {
-        reason: reason.after(format_args!("Redis does not take the write of a login: ")),
-    })
+pub(super) async fn takes_logins(redis: &Redis) -> Result<(), Reason> {
+    let refused = |reason: Reason| reason.after(format_args!("Redis does not take the write of a login: "));
+    redis.try_a_login().await.map_err(refused)
 }
 
 fn is_gone(cause: Cause) -> bool {

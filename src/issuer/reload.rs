@@ -230,10 +230,10 @@ async fn reload_redis_url(
     seen: &mut Settled,
 ) -> Result<Option<bool>, String> {
     let Some(url) = settings.read_again(file, seen)? else { return Ok(None) };
-    if access.has(&url) {
+    if *access.url() == url {
         return Ok(Some(false));
     }
-    access.try_out(&url).await.map_err(|error| format!("with the URL in {}: {}", file.display(), error.reason))?;
+    access.try_out(&url).await.map_err(|reason| format!("with the URL in {}: {reason}", file.display()))?;
     access.replace(url);
     tracing::info!("the URL of Redis was read again");
     Ok(Some(true))

@@ -1,7 +1,7 @@
 //! A ticket in place of a code: a login that the person was refused before, because a password was missing.
 
 use wxmint_ids::AppId;
-use wxmint_store::{AttemptId, TakenTicket, Ticket, TicketHolder};
+use wxmint_store::{AttemptId, Ticket, TicketHolder};
 
 use super::{Arrival, IP, LoginError, LoginTrail, LoginWorker};
 
@@ -18,9 +18,8 @@ impl LoginWorker {
         self.note_life().await?;
         self.store.count(&self.meter_of(address)).await?.map_err(LoginError::too_many(IP))?;
         let taken = self.store.take_ticket(ticket, attempt).await?;
-        let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
-        let TakenTicket { holder: TicketHolder { person, unionid, key }, at } =
-            taken.ok_or(LoginError::TicketInvalid)?;
+        let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
+        let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
         (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
         self.apps.all().choose(Some(&person.app), None)?;
         let state = self.store.binding_state(&person).await?;

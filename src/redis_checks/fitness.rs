@@ -5,20 +5,20 @@ use std::{cmp::Reverse, collections::HashSet};
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 use wxmint_findings::{Finding, Status};
-use wxmint_redis_link::{DEADLINE, Error, Link, Server, member};
+use wxmint_redis_link::{DEADLINE, Link, Reason, Server, member};
 
 /// No snapshot in so long although something was written, and none is made at all.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
 
 /// Whether a primary may lose bindings, and whether it is too old. `volatile`: what a policy is that evicts session
 /// keys and limits.
-pub async fn fitness(link: &Link, now: i64, volatile: Status) -> Result<Vec<Finding>, Error> {
+pub async fn fitness(link: &Link, now: i64, volatile: Status) -> Result<Vec<Finding>, Reason> {
     let primaries = link.all_primaries().await?;
     let each = primaries.iter().map(|(_, server)| of(link, server, now, volatile));
     Ok(worst(try_join_all(each).await?.concat()))
 }
 
-async fn of(link: &Link, primary: &Server, now: i64, volatile: Status) -> Result<Vec<Finding>, Error> {
+async fn of(link: &Link, primary: &Server, now: i64, volatile: Status) -> Result<Vec<Finding>, Reason> {
     let mut asked = redis::pipe();
     asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence").cmd("INFO").arg("server");
     let (memory, on_disk, server): (String, String, String) = link.query_at("info", primary, &asked).await?;
@@ -27,7 +27,7 @@ async fn of(link: &Link, primary: &Server, now: i64, volatile: Status) -> Result
     asked.cmd("CONFIG").arg("GET").arg("save");
     let pair = primary.query::<Vec<String>>(&asked, Instant::now() + DEADLINE).await.unwrap_or_default();
     let save = pair.into_iter().nth(1);
-    let name = primary.name();
+    let name = &primary.name;
     Ok(vec![age(name, &server), eviction(name, &memory, volatile), persistence(name, &on_disk, save.as_deref(), now)])
 }
 

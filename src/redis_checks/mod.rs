@@ -10,7 +10,7 @@ use futures_util::future::{join_all, join3, try_join_all};
 use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
 use wxmint_findings::{Finding, Said, Status};
-use wxmint_redis_link::{Cause, DEADLINE, Error, Link, Primary, Reason, Server, describe, slot_of};
+use wxmint_redis_link::{Cause, DEADLINE, Link, Primary, Reason, Server, describe, slot_of};
 
 pub use self::fitness::fitness;
 pub use self::state::{lacks, own_clock};
@@ -73,7 +73,7 @@ pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> 
 /// Also says whether an answer did not come in time.
 async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
-    if let Err(Error { reason }) = link.access().try_out(&link.access().url()).await {
+    if let Err(reason) = link.access.try_out(&link.access.url()).await {
         let others = REDIS_CHECKS[1..].iter().map(|name| Finding::unchecked(name, said!(redis_is_not_reached)));
         let cause = reason.cause;
         return ([unreachable(reason)].into_iter().chain(others).collect(), is_late(cause));
@@ -88,14 +88,14 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
         [vec![clock], lacks(&state), alone(&state).into_iter().collect()].concat()
     });
     let reached = link.all_primaries().await.map(|primaries| {
-        let names: Vec<_> = primaries.iter().map(|(_, server)| server.name()).collect();
+        let names: Vec<_> = primaries.iter().map(|(_, server)| server.name.as_str()).collect();
         vec![Finding::ok("redis.reach", said!(each_primary_answers, names.join(" ")))]
     });
     let (mut found, mut error) = (Vec::new(), None);
     for part in [reached, latency, fitness, state, rights] {
         match part {
             Ok(part) => found.extend(part),
-            Err(Error { reason }) => error = Some(reason),
+            Err(reason) => error = Some(reason),
         }
     }
     let mut found = worst(found);
@@ -108,15 +108,15 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     (found, was_late)
 }
 
-async fn slowest(link: &Link) -> Result<Finding, Error> {
+async fn slowest(link: &Link) -> Result<Finding, Reason> {
     let primaries = link.all_primaries().await?;
     let millis = try_join_all(primaries.iter().map(|(_, server)| millis(link, server))).await?;
     let slowest = millis.into_iter().zip(&primaries).max_by(|(one, _), (other, _)| one.total_cmp(other));
-    Ok(slowest.map_or_else(|| latency(0.0, ""), |(millis, (_, server))| latency(millis, server.name())))
+    Ok(slowest.map_or_else(|| latency(0.0, ""), |(millis, (_, server))| latency(millis, &server.name)))
 }
 
 /// The median of some answers.
-async fn millis(link: &Link, server: &Server) -> Result<f64, Error> {
+async fn millis(link: &Link, server: &Server) -> Result<f64, Reason> {
     let mut millis = [0.0; 5];
     for time in &mut millis {
         let asked = Instant::now();
@@ -127,13 +127,13 @@ async fn millis(link: &Link, server: &Server) -> Result<f64, Error> {
     Ok(millis[2])
 }
 
-async fn rights_at_all(link: &Link) -> Result<Vec<Finding>, Error> {
+async fn rights_at_all(link: &Link) -> Result<Vec<Finding>, Reason> {
     let needed = if link.is_cluster() { NEEDED_IN_CLUSTER } else { "" };
     let needed: Vec<_> = NEEDED.split(',').chain(needed.split(',').filter(|words| !words.is_empty())).collect();
-    let user = link.access().url().user().unwrap_or("default").to_owned();
+    let user = link.access.url().user().unwrap_or("default").to_owned();
     let of_primary = async |(primary, server): &(Primary, Rc<Server>)| match answers(&needed, primary, server).await {
-        Ok(answers) => rights(server.name(), &user, &needed, &answers),
-        Err(reason) => refuses(server.name(), reason),
+        Ok(answers) => rights(&server.name, &user, &needed, &answers),
+        Err(reason) => refuses(&server.name, reason),
     };
     Ok(join_all(link.all_primaries().await?.iter().map(of_primary)).await)
 }

@@ -1,23 +1,25 @@
 //! Where Redis is and how the program gets in. One for the whole process: the URL may be replaced while it runs.
 
-use std::{rc::Rc, str::FromStr, sync::Arc};
+use std::{fs, path::Path, rc::Rc, str::FromStr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use futures_util::future::LocalBoxFuture;
 use redis::{Pipeline, Value};
+use zeroize::Zeroizing;
 
 use super::primaries::{Primaries, Primary};
 use super::tls::{Tls, TlsFiles};
-use super::{connector::Connector, failure::Result, program::Program, url::RedisUrl};
+use super::{connector::Connector, failure::Result, url::RedisUrl};
 
 /// All connections of the process share this.
 #[derive(Clone)]
 pub struct RedisAccess {
     current: Arc<ArcSwap<RedisUrl>>,
-    tls: Arc<Tls>,
-    confirm: Confirm,
-    program: Program,
-    stand_in: Option<Arc<dyn StandIn>>,
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) confirm: Confirm,
+    pub(crate) program: Program,
+    /// Then nothing is connected.
+    pub(crate) stand_in: Option<Arc<dyn StandIn>>,
 }
 
 /// Answers commands in place of a server, in this process.
@@ -34,6 +36,21 @@ pub enum Confirm {
     Auto,
     /// So many, at most 5. 0: none is asked.
     Replicas(u8),
+}
+
+/// The names of the program's settings in errors, and how it reads a file that holds a secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// The setting that names the file of authorities.
+    pub ca_file: &'static str,
+    /// The setting that names the file of the client certificate.
+    pub cert_file: &'static str,
+    /// The setting that names the file of the client's key.
+    pub key_file: &'static str,
+    /// The setting that says how many replicas confirm.
+    pub confirm: &'static str,
+    /// Reads the client's key. It may refuse a file that others can read, in words for the log.
+    pub read_secret: fn(&Path) -> Result<Zeroizing<Vec<u8>>, String>,
 }
 
 impl RedisAccess {
@@ -64,11 +81,6 @@ impl RedisAccess {
         self.current.store(Arc::new(url));
     }
 
-    /// Whether this is the present URL.
-    pub fn has(&self, url: &RedisUrl) -> bool {
-        **self.current.load() == *url
-    }
-
     /// Connects to each primary that `url` leads to, and hangs up.
     pub async fn try_out(&self, url: &RedisUrl) -> Result<()> {
         let primaries = Primaries::new(Connector { url: Arc::new(url.clone()), ..self.connector() });
@@ -86,13 +98,7 @@ impl RedisAccess {
 
     /// For connections by the present URL.
     pub(crate) fn connector(&self) -> Connector {
-        let (url, tls) = (self.url(), Arc::clone(&self.tls));
-        let stand_in = self.stand_in.clone();
-        Connector { url, tls, stand_in, to_sentinels: false, program: self.program, made: Rc::default() }
-    }
-
-    pub(crate) fn confirm(&self) -> Confirm {
-        self.confirm
+        Connector { url: self.url(), access: self.clone(), to_sentinels: false, made: Rc::default() }
     }
 }
 
@@ -103,6 +109,20 @@ impl FromStr for Confirm {
         match text {
             "auto" => Ok(Self::Auto),
             number => number.parse().ok().filter(|replicas| *replicas <= 5).map(Self::Replicas).ok_or(()),
+        }
+    }
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        Self {
+            ca_file: "the file of authorities",
+            cert_file: "the file of the client certificate",
+            key_file: "the file of the client key",
+            confirm: "the setting of replicas that confirm",
+            read_secret: |path| {
+                fs::read(path).map(Zeroizing::new).map_err(|error| format!("{}: {error}", path.display()))
+            },
         }
     }
 }

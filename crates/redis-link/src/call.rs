@@ -3,8 +3,6 @@
 //! redis-rs' own scripts send `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another
 //! server than the call. Here the text itself is sent, as `EVAL`, which needs no second command.
 
-use std::fmt::{Display, Write};
-
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use crc::{CRC_16_XMODEM, Crc};
 use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
@@ -12,8 +10,12 @@ use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
 /// A Lua script, which servers know by the SHA-1 of its text.
 pub struct Script {
     text: String,
-    /// SHA-1 in hexadecimal digits: the name by which servers know a script.
     sha: String,
+}
+
+/// The name by which servers know the script with this text: the SHA-1 in hexadecimal digits.
+pub fn script_name(text: &[u8]) -> String {
+    digest(&SHA1_FOR_LEGACY_USE_ONLY, text).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Commands whose keys lie in one slot.
@@ -27,11 +29,7 @@ pub struct Call {
 impl Script {
     /// A script with this text.
     pub fn new(text: &str) -> Self {
-        let mut sha = String::with_capacity(40);
-        for byte in digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref() {
-            write!(sha, "{byte:02x}").expect("a String takes all text");
-        }
-        Self { text: text.to_owned(), sha }
+        Self { text: text.to_owned(), sha: script_name(text.as_bytes()) }
     }
 
     /// A call of the script. Its keys lie in one slot.
@@ -81,12 +79,6 @@ impl Call {
         self
     }
 
-    /// The same with an argument as it is displayed.
-    #[must_use]
-    pub fn text(self, argument: impl Display) -> Self {
-        self.arg(argument.to_string())
-    }
-
     /// Adds the commands of another call, whose keys lie in the same slot.
     pub fn and(&mut self, other: Self) {
         let before = self.commands.len();
@@ -130,7 +122,7 @@ mod tests {
     #[test]
     fn a_script_is_sent_by_its_name_or_as_text_with_its_keys_and_arguments() {
         let script: &Script = Box::leak(Box::new(Script::new("return KEYS[1]")));
-        let call = script.on(&["{a}1", "{a}2"]).arg(7).text("x");
+        let call = script.on(&["{a}1", "{a}2"]).arg(7).arg("x");
         let by_name = call.commands.first().expect("a command");
         let sent = |command: &Cmd| String::from_utf8(command.get_packed_command()).expect("UTF-8").replace("\r\n", " ");
         let rest = "$1 2 $4 {a}1 $4 {a}2 $1 7 $1 x ";

@@ -1,16 +1,14 @@
 //! A Cluster: any of its servers knows all primaries, their slots, and their replicas.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::{ops::RangeInclusive, rc::Rc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use redis::{Value, from_redis_value};
 use tokio::time::Instant;
 
-use super::failure::{Failure, describe};
+use super::failure::{Cause, Failure, Reason, describe};
 use super::primaries::{Address, Primary, Successors};
-use super::reason::{Cause, Reason};
 use super::{call::CLUSTER_SLOTS, server::Server};
 
 /// How many servers are asked at a time: if one of them is frozen, the other answers.
@@ -151,13 +149,6 @@ fn own_replicas(nodes: &str) -> Vec<Address> {
     of_it.filter_map(address).collect()
 }
 
-/// Changes with each primary and each slot.
-pub(crate) fn fingerprint(primaries: &[Primary]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    primaries.iter().for_each(|primary| (&primary.address, &primary.slots).hash(&mut hasher));
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,13 +186,6 @@ mod tests {
         for bad in ["+OK ", &format!("*1 {}", range(0, 16384, "$1 a")), &format!("*1 {}", range(3, 2, "$1 a"))] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_fingerprint_changes_with_a_slot() {
-        let of = |slots| fingerprint(&[Primary { slots, ..Primary::alone(&Address { host: "a".into(), port: 1 }) }]);
-        assert_eq!(of(vec![0..=1]), of(vec![0..=1]));
-        assert_ne!(of(vec![0..=1]), of(vec![0..=2]));
     }
 
     #[test]

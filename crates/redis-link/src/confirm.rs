@@ -10,10 +10,10 @@ use std::{rc::Rc, time::Duration};
 use redis::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::failure::{Failure, Problem};
+use super::failure::{Failure, Problem, Reason};
 use super::primaries::{Address, Successors};
 use super::server::{DEADLINE, Server, in_background};
-use super::{access::Confirm, cluster::newcomers, info::Replication, primaries::Primaries, reason::Reason};
+use super::{access::Confirm, cluster::newcomers, info::Replication, primaries::Primaries};
 
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
@@ -38,7 +38,6 @@ struct Required {
 struct Write<'a> {
     primaries: &'a Rc<Primaries>,
     primary: &'a Rc<Server>,
-    confirm: Confirm,
     /// The primary said this with the write.
     said: Replication,
 }
@@ -49,11 +48,10 @@ pub(crate) async fn until_confirmed(
     primaries: &Rc<Primaries>,
     primary: &Rc<Server>,
     info: &Value,
-    confirm: Confirm,
     deadline: Instant,
 ) -> Result<(), Failure> {
     let Some(said) = replication(primary, info) else { return Ok(()) };
-    let confirmed = timeout_at(deadline, Write { primaries, primary, confirm, said }.is_confirmed()).await;
+    let confirmed = timeout_at(deadline, Write { primaries, primary, said }.is_confirmed()).await;
     confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".into())).map_err(|reason| {
         // Perhaps another server has taken over.
         drop(primaries.search());
@@ -69,7 +67,7 @@ impl Write<'_> {
         if count > 0 {
             let waited = next_wait(self.primary, count).await.map_err(|failure| failure.reason)?;
             let Some(waited) = waited else { return Ok(()) };
-            if !waited.is_of_same_primary(&self.said) {
+            if waited.id != self.said.id {
                 self.primary.reconnect();
             }
             now = Some(waited);
@@ -81,7 +79,7 @@ impl Write<'_> {
         }
         let (met, count) = (confirmed.len(), required.count);
         required.are_met_by(&confirmed).then_some(()).ok_or_else(|| {
-            let setting = self.primaries.connector.program.confirm;
+            let setting = self.primaries.connector.access.program.confirm;
             format!(
                 "{met} of {count} replicas that could take over have confirmed the write in time; {setting} says how many must"
             )
@@ -91,7 +89,7 @@ impl Write<'_> {
 
     /// Finds the replicas that must confirm it. `is_asked_anew`: see [`Self::successors`].
     async fn required(&self, is_asked_anew: bool) -> Result<Required, Reason> {
-        if let Confirm::Replicas(count) = self.confirm {
+        if let Confirm::Replicas(count) = self.primaries.connector.access.confirm {
             return Ok(Required { replicas: Vec::new(), count: count.into() });
         }
         if self.primaries.is_single() {
@@ -210,7 +208,7 @@ fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
         tracing::warn!(
             redis = server.name,
             code = error.code(),
-            setting = server.connector.program.confirm,
+            setting = server.connector.access.program.confirm,
             "Redis refuses the command WAIT (or INFO), so replicas cannot confirm a write before it is answered: a failover may \
              lose the last writes; set the setting to 0 if that is meant"
         );
@@ -222,7 +220,7 @@ fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
 mod tests {
     use tokio::task::LocalSet;
 
-    use super::super::{connector::Connector, primaries::Primary};
+    use super::super::{access::RedisAccess, primaries::Primary};
     use super::*;
 
     /// Those who decide who takes over are away. They have said that every replica that could is known, and has the
@@ -230,14 +228,17 @@ mod tests {
     #[tokio::test]
     async fn what_the_deciders_said_holds_for_half_a_minute() {
         let is_confirmed_after = async |seconds| {
-            let primaries = Primaries::new(Connector::plain("redis+sentinel://127.0.0.1:1/m"));
+            let url = "redis+sentinel://127.0.0.1:1/m".parse().expect("a URL");
+            let mut access = RedisAccess::fixed(url);
+            access.confirm = Confirm::Auto;
+            let primaries = Primaries::new(access.connector());
             let address = Address { host: "a".into(), port: 1 };
             let said = Instant::now().checked_sub(Duration::from_secs(seconds)).expect("the machine runs for longer");
             let primary = Primary { successors: Successors::EveryReplica(Vec::new()), ..Primary::alone(&address) };
             primaries.put_in_use(vec![primary], Some(said));
             let info = Value::SimpleString("master_replid:x\r\nmaster_repl_offset:1\r\n".into());
             let deadline = Instant::now() + Duration::from_secs(10);
-            until_confirmed(&primaries, &primaries.server(&address), &info, Confirm::Auto, deadline).await.is_ok()
+            until_confirmed(&primaries, &primaries.server(&address), &info, deadline).await.is_ok()
         };
         let confirmed = async { [is_confirmed_after(25).await, is_confirmed_after(31).await] };
         assert_eq!(LocalSet::new().run_until(confirmed).await, [true, false]);

@@ -12,9 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::reason::{Cause, Reason};
-use super::{access::StandIn, failure::not_let_in, primaries::Address, program::Program};
-use super::{server::Connection, tls::Tls, url::RedisUrl};
+use super::failure::{Cause, Reason, not_let_in};
+use super::{access::RedisAccess, primaries::Address, server::Connection, url::RedisUrl};
 
 /// For TCP, TLS and login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
@@ -23,10 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) url: Arc<RedisUrl>,
-    pub(crate) tls: Arc<Tls>,
-    pub(crate) program: Program,
-    /// Then nothing is connected.
-    pub(crate) stand_in: Option<Arc<dyn StandIn>>,
+    pub(crate) access: RedisAccess,
     /// Not to the data servers.
     pub(crate) to_sentinels: bool,
     /// How many connections to data servers have been made.
@@ -37,16 +33,7 @@ impl Connector {
     /// Without files of TLS.
     #[cfg(test)]
     pub(crate) fn plain(url: &str) -> Self {
-        let program = Program::default();
-        let tls = Arc::new(Tls::new(Default::default(), program));
-        Self {
-            url: Arc::new(url.parse().expect("a URL")),
-            tls,
-            program,
-            stand_in: None,
-            to_sentinels: false,
-            made: Rc::default(),
-        }
+        RedisAccess::fixed(url.parse().expect("a URL")).connector()
     }
 
     pub(crate) async fn connect(&self, to: &Address) -> Result<Connection, Reason> {
@@ -54,8 +41,8 @@ impl Connector {
         let opening = async {
             let stream = tcp(to).await?;
             if has_tls {
-                let stream = self.tls.encrypt(stream, &to.host).await?;
-                self.enter(stream, |error| self.tls.describe(error, &to.host)).await
+                let stream = self.access.tls.encrypt(stream, &to.host).await?;
+                self.enter(stream, |error| self.access.tls.describe(error, &to.host)).await
             } else {
                 let ended =
                     |error: &io::Error| format!("{error}: it stops, or does it want TLS on this port (rediss)?");
@@ -102,7 +89,7 @@ impl Connector {
 
     /// A Sentinel has no database.
     fn login_to_sentinels(&self) -> Result<RedisConnectionInfo, Reason> {
-        Ok(match self.url.sentinel_password(self.program)? {
+        Ok(match self.url.sentinel_password(self.access.program)? {
             Some(own) => RedisConnectionInfo::default().set_password(own.as_str()).set_skip_set_lib_name(),
             None => self.url.login.clone().set_db(0),
         })

@@ -1,19 +1,74 @@
-//! The failures of a server, and what may help against them.
+//! Why Redis is not reached, or has not done what it was asked, and what may help against it.
+
+use std::fmt;
 
 use redis::{ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, ServerErrorKind, Value, from_redis_value};
 
 use super::primaries::Address;
-use super::reason::{Cause, Reason};
 
-/// Why Redis has not done what it was asked.
+/// Why Redis has not done what it was asked: in words for the log, which contain neither keys nor values, and by its
+/// cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct Error {
-    /// In words, and by its cause.
-    pub reason: Reason,
+#[error("{found}{}", .cure.iter().map(|cure| format!("; {cure}")).collect::<String>())]
+pub struct Reason {
+    /// The finding.
+    pub found: String,
+    /// The advice, where it takes words of this very case.
+    pub cure: Option<String>,
+    /// By which a program chooses its own advice.
+    pub cause: Cause,
 }
 
-pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+/// The cause of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The host's name has no address.
+    NoAddress,
+    /// Nobody listens there.
+    NobodyListens,
+    /// No answer in time.
+    NoAnswer,
+    /// No answer in time, where TLS is spoken: perhaps the port has none.
+    NoAnswerByTls,
+    /// The connection ends, where no TLS is spoken: perhaps the port has TLS.
+    Closed,
+    /// The port has no TLS.
+    NoTls,
+    /// Its certificate has expired.
+    Expired,
+    /// NOAUTH
+    WantsPassword,
+    /// WRONGPASS
+    WrongPassword,
+    /// The database cannot be chosen.
+    NoDatabase,
+    /// The Sentinels watch no master of this name.
+    NoMaster,
+    /// No Sentinel names a primary.
+    NoPrimaryNamed,
+    /// It was taken for a server of a Cluster.
+    NoCluster,
+    /// MOVED or ASK of a server that was taken for a single one.
+    IsInCluster,
+    /// LOADING
+    Loading,
+    /// NOREPLICAS
+    TooFewReplicas,
+    /// READONLY
+    IsReplica,
+    /// OOM
+    MemoryFull,
+    /// MISCONF
+    DiskFails,
+    /// It has as many clients as it may have.
+    TooManyClients,
+    /// It lets nobody in from elsewhere without a password.
+    Protected,
+    /// Anything else: the words tell.
+    Other,
+}
+
+pub(crate) type Result<T, E = Reason> = std::result::Result<T, E>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
@@ -58,15 +113,32 @@ impl Problem {
     }
 }
 
-impl From<Reason> for Error {
-    fn from(reason: Reason) -> Self {
-        Self { reason }
+impl Cause {
+    pub(crate) fn because(self, found: impl Into<String>) -> Reason {
+        Reason { found: found.into(), cure: None, cause: self }
     }
 }
 
-impl From<Failure> for Error {
+impl Reason {
+    pub(crate) fn with_cure(self, cure: impl Into<String>) -> Self {
+        Self { cure: Some(cure.into()), ..self }
+    }
+
+    /// The same, with words in front.
+    pub fn after(self, words: fmt::Arguments<'_>) -> Self {
+        Self { found: format!("{words}{}", self.found), ..self }
+    }
+}
+
+impl<T: Into<String>> From<T> for Reason {
+    fn from(found: T) -> Self {
+        Cause::Other.because(found)
+    }
+}
+
+impl From<Failure> for Reason {
     fn from(Failure { server, reason, .. }: Failure) -> Self {
-        Self { reason: reason.after(format_args!("Redis at {server}: ")) }
+        reason.after(format_args!("Redis at {server}: "))
     }
 }
 

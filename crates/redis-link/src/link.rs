@@ -11,9 +11,8 @@ use tokio::{task::spawn_local, time::Instant};
 use super::access::{Confirm, RedisAccess};
 use super::failure::{Failure, Problem, Result, read};
 use super::primaries::{Primaries, Primary};
-use super::route::{Reply, send};
 use super::server::{DEADLINE, Server};
-use super::{call::Call, confirm::until_confirmed, outage, url::RedisUrl};
+use super::{call::Call, confirm::until_confirmed, outage, route::Reply, url::RedisUrl};
 
 /// It is told of each call, for metrics and traces. `()` makes nothing of it.
 pub trait Observer {
@@ -30,10 +29,9 @@ impl Observer for () {}
 
 /// A way to Redis, for one thread, which runs its tasks in a `LocalSet`. It connects at the first call.
 pub struct Link {
-    access: RedisAccess,
+    /// Where it leads.
+    pub access: RedisAccess,
     primaries: RefCell<Rc<Primaries>>,
-    /// See [`Self::later`].
-    later: RefCell<Option<Call>>,
     observer: Box<dyn Observer>,
 }
 
@@ -41,7 +39,7 @@ impl Link {
     /// A link that tells `observer` of its calls; `()` where nobody wants to know.
     pub fn new(access: &RedisAccess, observer: impl Observer + 'static) -> Self {
         let primaries = RefCell::new(Primaries::new(access.connector()));
-        Self { access: access.clone(), primaries, later: RefCell::default(), observer: Box::new(observer) }
+        Self { access: access.clone(), primaries, observer: Box::new(observer) }
     }
 
     /// Makes a call. Of one command `T` is the answer, and of several a tuple of their answers.
@@ -64,31 +62,11 @@ impl Link {
             }
             let count = first.commands.len();
             first.and(second);
-            let both = first.commands.len();
-            if let Some(later) = self.later.take() {
-                first.and(later);
-            }
             let Reply { mut values, from } = answer(&primaries, first, deadline).await?;
-            values.truncate(both);
             let rest = Reply { values: values.split_off(count), from: Rc::clone(&from) };
             Ok((Reply { values, from }.read()?, rest.read()?))
         })
         .await
-    }
-
-    /// Makes a call with the next [`Self::run_both`], or at once on a Cluster, where other primaries may have its keys.
-    /// Nobody learns what becomes of it. Scripts are sent as text, so that nobody waits for one to be sent again.
-    pub fn later(self: &Rc<Self>, mut call: Call) {
-        for (place, script) in call.scripts.drain(..) {
-            call.commands[place] = script.by_text(&call.commands[place]);
-        }
-        if self.primaries().is_cluster() {
-            return self.unawaited("later", call);
-        }
-        match &mut *self.later.borrow_mut() {
-            Some(waiting) => waiting.and(call),
-            none => *none = Some(call),
-        }
     }
 
     /// Makes a call at once. Nobody learns what becomes of it.
@@ -111,8 +89,7 @@ impl Link {
         self.measured(step, async |primaries, deadline| {
             let mut reply = answer(&primaries, call, deadline).await?;
             let info = reply.values.pop().unwrap_or(Value::Nil);
-            let confirmation = until_confirmed(&primaries, &reply.from, &info, self.access.confirm(), deadline);
-            Box::pin(confirmation).await?;
+            Box::pin(until_confirmed(&primaries, &reply.from, &info, deadline)).await?;
             reply.read()
         })
         .await
@@ -120,7 +97,7 @@ impl Link {
 
     /// Whether replicas may be asked to confirm.
     pub fn confirms(&self) -> bool {
-        self.access.confirm() != Confirm::Replicas(0)
+        self.access.confirm != Confirm::Replicas(0)
     }
 
     /// Runs reading commands on one server.
@@ -131,11 +108,6 @@ impl Link {
         commands: &Pipeline,
     ) -> Result<T> {
         self.measured(step, async |_, deadline| read(server.send(commands, deadline).await?, &server.address)).await
-    }
-
-    /// Where it leads.
-    pub fn access(&self) -> &RedisAccess {
-        &self.access
     }
 
     /// How many connections the link has made by its present URL, and that URL.
@@ -195,14 +167,14 @@ async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Res
     let Call { slot, commands: sent, scripts } = call;
     let mut commands = Pipeline::with_capacity(sent.len());
     sent.into_iter().for_each(|command| _ = commands.add_command(command));
-    let mut reply = send(primaries, slot, &commands, deadline).await?;
+    let mut reply = primaries.send(slot, &commands, deadline).await?;
     for (place, script) in scripts {
         if is_unknown_script(&reply.values[place]) {
             let mut rest = redis::pipe();
             for (at, command) in commands.cmd_iter().enumerate().skip(place) {
                 rest.add_command(if at == place { script.by_text(command) } else { command.clone() });
             }
-            let again = Box::pin(send(primaries, slot, &rest, deadline)).await?;
+            let again = Box::pin(primaries.send(slot, &rest, deadline)).await?;
             reply.from = again.from;
             reply.values.truncate(place);
             reply.values.extend(again.values);

@@ -32,7 +32,7 @@ struct Outage {
 pub(crate) fn failed(redis: &str, reason: &str) {
     let (mut outages, now) = (OUTAGES.lock(), Instant::now());
     ARE_ANY.store(true, Ordering::Relaxed);
-    let outage = outages.entry(redis.to_owned()).or_insert_with(|| Outage::new(now));
+    let outage = outages.entry(redis.to_owned()).or_insert(Outage { since: now, last: now, told: None, failed: 0 });
     if outage.notes_failure(now) {
         let (lasts_s, failed) = ((now - outage.since).as_secs(), outage.failed);
         tracing::warn!(redis, reason, lasts_s, failed, "Redis cannot be used; what needs it fails until it can");
@@ -64,10 +64,6 @@ fn forget(outages: &mut Outages, redis: &str, condition: impl Fn(&Outage) -> boo
 }
 
 impl Outage {
-    fn new(now: Instant) -> Self {
-        Self { since: now, last: now, told: None, failed: 0 }
-    }
-
     /// Whether it is time to say so.
     fn notes_failure(&mut self, now: Instant) -> bool {
         (self.last, self.failed) = (now, self.failed + 1);
@@ -91,7 +87,7 @@ mod tests {
     fn an_outage_of_a_minute_is_said_three_times_whatever_the_load_and_ends_with_the_last_failure() {
         let began = Instant::now();
         let at = |millis| began + Duration::from_millis(millis);
-        let mut outage = Outage::new(began);
+        let mut outage = Outage { since: began, last: began, told: None, failed: 0 };
         let told: Vec<u64> = (0..=60_000).filter(|millis| outage.notes_failure(at(*millis))).collect();
         assert_eq!((told, outage.failed), (vec![0, 30_000, 60_000], 60_001));
         assert!(!outage.is_over(at(61_999)), "others may fail still");

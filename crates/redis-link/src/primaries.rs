@@ -8,7 +8,7 @@ use std::{fmt, net::IpAddr, ops::RangeInclusive, rc::Rc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 use super::server::{InBackground, Server, in_background};
-use super::{call::CLUSTER_SLOTS, cluster, connector::Connector, outage, reason::Reason, sentinel::Sentinels};
+use super::{call::CLUSTER_SLOTS, cluster, connector::Connector, failure::Reason, outage, sentinel::Sentinels};
 
 /// One server. It prints as `host:port`, and an IPv6 address in brackets.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

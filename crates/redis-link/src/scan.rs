@@ -5,12 +5,15 @@
 //! is still to be walked to one that has been, so the walk ends when slots have moved. While a slot is on its way, keys
 //! can be missed, unless the walk asks for [`Slots::AtRest`].
 
+use std::ops::RangeInclusive;
+
 use redis::{Value, from_redis_value};
 
-use super::{cluster, failure::Result, info::member, link::Link, reason::Reason};
+use super::failure::{Reason, Result};
+use super::{cluster, info::member, link::Link, primaries::Address};
 
-/// Keys that one page looks at: a millisecond or two of Redis' time, in which it serves nobody else.
-const PAGE: usize = 1000;
+/// Keys that one page looks at, about: a millisecond or two of Redis' time, in which it serves nobody else.
+pub const PAGE: u64 = 1000;
 
 /// A place between two pages; the default is the beginning. Holds for one process of Redis: another, or the same one
 /// started again, keeps its keys in another order. On a Cluster it holds as long as each primary has the same slots.
@@ -21,17 +24,8 @@ pub struct Place {
     primary: usize,
     /// The process that it is; empty at the beginning of each primary.
     server: String,
-    /// The fingerprint of all primaries and their slots.
-    layout: u64,
-}
-
-/// The place that a walk has come to.
-#[derive(Debug)]
-pub enum Step<T> {
-    /// Some of what is looked for.
-    Page(Page<T>),
-    /// The place is one in another Redis. Only the beginning is everywhere. Or slots are moving and should not.
-    Elsewhere,
+    /// All primaries of a Cluster and their slots.
+    layout: Vec<(Address, Vec<RangeInclusive<u16>>)>,
 }
 
 /// Whether keys may be missed because their slot is on its way to another primary.
@@ -48,35 +42,25 @@ pub enum Slots {
 pub struct Page<T> {
     /// In no order.
     pub found: Vec<T>,
-    /// How many keys the page looked at, about.
-    pub keys: u64,
     /// How many keys Redis has, of all kinds.
     pub of: u64,
     /// Where the next page begins, if this is not the last.
     pub next: Option<Place>,
 }
 
-impl<T> Step<T> {
-    /// The same step, with what is found read otherwise.
-    pub fn map<U>(self, read: impl FnOnce(Vec<T>) -> Vec<U>) -> Step<U> {
-        match self {
-            Self::Page(Page { found, keys, of, next }) => Step::Page(Page { found: read(found), keys, of, next }),
-            Self::Elsewhere => Step::Elsewhere,
-        }
+impl<T> Page<T> {
+    /// The same page, on which this was found.
+    pub fn with<U>(self, found: Vec<U>) -> Page<U> {
+        Page { found, of: self.of, next: self.next }
     }
 }
 
 impl Link {
-    /// Reads the page of names of keys like `pattern` that begins at `from`. `call` names it for the observer.
-    pub async fn keys_like(
-        &self,
-        call: &'static str,
-        pattern: &str,
-        from: &Place,
-        slots: Slots,
-    ) -> Result<Step<String>> {
+    /// Reads the page of names of keys like `pattern` that begins at `from`. `None` if that is a place in another Redis:
+    /// only the beginning is everywhere; or if slots are moving and should not.
+    pub async fn keys_like(&self, pattern: &str, from: &Place, slots: Slots) -> Result<Option<Page<String>>> {
         let primaries = self.all_primaries().await?;
-        let Some((_, server)) = primaries.get(from.primary) else { return Ok(Step::Elsewhere) };
+        let Some((_, server)) = primaries.get(from.primary) else { return Ok(None) };
         let mut asked = redis::pipe();
         asked.cmd("INFO").arg("server").cmd("DBSIZE");
         asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
@@ -88,31 +72,29 @@ impl Link {
         if asks_nodes {
             asked.cmd("CLUSTER").arg("NODES");
         }
-        let mut answers: Vec<Value> = self.query_at(call, server, &asked).await?;
+        let mut answers: Vec<Value> = self.query_at("walk", server, &asked).await?;
         if asks_nodes && slots_are_moving(answers.pop()) {
-            return Ok(Step::Elsewhere);
+            return Ok(None);
         }
-        let layout = match is_cluster {
-            true => {
-                let primaries = cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address);
-                cluster::fingerprint(&primaries?)
-            }
-            false => 0,
+        let layout = match is_cluster.then(|| answers.pop()).flatten() {
+            Some(slots) => cluster::parse(slots, &server.address)?,
+            None => Vec::new(),
         };
-        let unreadable = |_| Reason::from(format!("Redis at {}: its answer to SCAN cannot be read", server.name()));
+        let layout: Vec<_> = layout.into_iter().map(|primary| (primary.address, primary.slots)).collect();
+        let unreadable = |_| Reason::from(format!("Redis at {}: its answer to SCAN cannot be read", server.name));
         let scanned = from_redis_value(Value::Array(answers)).map_err(unreadable)?;
         let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;
         // Changes with each start.
         let process = member(&info, "run_id").unwrap_or_default();
         if *from != Place::default() && (from.layout != layout || !["", process].contains(&from.server.as_str())) {
-            return Ok(Step::Elsewhere);
+            return Ok(None);
         }
         let next = match (cursor, from.primary + 1) {
             (0, next) if next == primaries.len() => None,
             (0, primary) => Some(Place { primary, layout, ..Place::default() }),
-            (cursor, _) => Some(Place { cursor, layout, server: process.to_owned(), ..*from }),
+            (cursor, _) => Some(Place { cursor, layout, server: process.to_owned(), primary: from.primary }),
         };
-        Ok(Step::Page(Page { found, keys: PAGE as u64, of: of * primaries.len() as u64, next }))
+        Ok(Some(Page { found, of: of * primaries.len() as u64, next }))
     }
 }
 

@@ -7,9 +7,9 @@ use std::{cell::Cell, cmp::Reverse, rc::Rc};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{FromRedisValue, Value, from_redis_value};
 
+use super::failure::{Cause, Reason, describe};
 use super::primaries::{Address, Primary, Successors};
-use super::reason::{Cause, Reason};
-use super::{connector::Connector, failure::describe, server::Server};
+use super::{connector::Connector, server::Server};
 
 /// A replica without a link to its primary for longer than this times `down-after-milliseconds` is not promoted.
 const LINK_DOWN_FACTOR: u64 = 10;

@@ -12,8 +12,7 @@ use redis::{FromRedisValue, Pipeline, RedisResult, Value, aio::MultiplexedConnec
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, timeout_at};
 
-use super::failure::{Error, Failure, Problem, read};
-use super::reason::{Cause, Reason};
+use super::failure::{Cause, Failure, Problem, Reason, read};
 use super::{connector::Connector, info::Replication, outage, primaries::Address};
 
 /// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is
@@ -52,7 +51,7 @@ impl Connection {
 pub struct Server {
     pub(crate) address: Address,
     /// The address as text, for the log.
-    pub(crate) name: String,
+    pub name: String,
     pub(crate) connector: Rc<Connector>,
     attempt: RefCell<Option<Attempt>>,
     /// Whether the last call has failed.
@@ -95,20 +94,15 @@ impl Server {
         }
     }
 
-    /// The address as text, for the log.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The same server by a connection of its own: while one waits for replicas, nothing else is answered on it.
     pub(crate) fn for_waits(&self) -> &Rc<Self> {
         self.second.get_or_init(|| Rc::new(Self::new(self.address.clone(), &self.connector)))
     }
 
     /// Sends reading commands, and reads their answers. Of one command `T` is the answer, and of several a tuple.
-    pub async fn query<T: FromRedisValue>(&self, commands: &Pipeline, deadline: Instant) -> Result<T, Error> {
+    pub async fn query<T: FromRedisValue>(&self, commands: &Pipeline, deadline: Instant) -> Result<T, Reason> {
         let read = self.send(commands, deadline).await.and_then(|values| read(values, &self.address));
-        read.map_err(Error::from)
+        read.map_err(Reason::from)
     }
 
     /// Sends the commands. An answer that is an error of one command stands among the others. The reason of a failure
@@ -137,12 +131,23 @@ impl Server {
 
     /// Sends the commands once. An answer that concerns more than its command is a failure of all.
     async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
-        if let Some(stand_in) = &self.connector.stand_in {
+        if let Some(stand_in) = &self.connector.access.stand_in {
             return stand_in.answer(commands).await.ok_or_else(|| self.late());
         }
         let attempt = self.attempt();
-        let answers = self.answers_on(&attempt, commands, deadline).await;
-        let answers = answers.and_then(|values| Failure::among(&values, &self.address).map_or(Ok(values), Err));
+        let answers = async {
+            let late = |_| self.late();
+            let made = match attempt.peek() {
+                Some(made) => made.clone(),
+                None => timeout_at(deadline, attempt.clone()).await.map_err(late)?,
+            };
+            let mut connection = made.map_err(|(_, reason)| self.silent(reason))?;
+            let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
+            let answers = timeout_at(until, connection.send(commands)).await.map_err(late)?;
+            let values = answers.map_err(|error| Failure::from_error(&error, &self.address))?;
+            Failure::among(&values, &self.address).map_or(Ok(values), Err)
+        };
+        let answers = answers.await;
         self.fails.set(answers.is_err());
         match answers.as_ref().map_err(|failure| &failure.problem) {
             Ok(_) => outage::answered(&self.name),
@@ -150,23 +155,6 @@ impl Server {
             Err(_) => {}
         }
         answers
-    }
-
-    async fn answers_on(
-        &self,
-        attempt: &Attempt,
-        commands: &Pipeline,
-        deadline: Instant,
-    ) -> Result<Vec<Value>, Failure> {
-        let late = |_| self.late();
-        let made = match attempt.peek() {
-            Some(made) => made.clone(),
-            None => timeout_at(deadline, attempt.clone()).await.map_err(late)?,
-        };
-        let mut connection = made.map_err(|(_, reason)| self.silent(reason))?;
-        let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
-        let answers = timeout_at(until, connection.send(commands)).await.map_err(late)?;
-        answers.map_err(|error| Failure::from_error(&error, &self.address))
     }
 
     fn late(&self) -> Failure {

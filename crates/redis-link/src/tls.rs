@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use zeroize::Zeroizing;
 
-use super::program::Program;
-use super::reason::{Cause, Reason};
+use super::access::Program;
+use super::failure::{Cause, Reason};
 
 /// Files in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

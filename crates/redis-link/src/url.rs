@@ -6,8 +6,8 @@ use std::{fmt, path::PathBuf, slice, str::FromStr};
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use zeroize::Zeroizing;
 
+use super::access::Program;
 use super::primaries::{Address, Layout};
-use super::program::Program;
 
 /// A checked URL of Redis. It does not print, because it may contain a password.
 #[derive(Clone)]
@@ -16,7 +16,6 @@ pub struct RedisUrl {
     pub(crate) layout: Layout,
     /// User, password and database.
     pub(crate) login: RedisConnectionInfo,
-    tls: bool,
     /// Set if the Sentinels have another password than the servers.
     sentinel_password_file: Option<PathBuf>,
 }
@@ -33,12 +32,12 @@ impl RedisUrl {
 
     /// Whether connections are encrypted: `rediss`.
     pub fn has_tls(&self) -> bool {
-        self.tls
+        self.text.starts_with("rediss")
     }
 
     /// Whether anything is sent to another machine without encryption.
     pub fn is_exposed(&self) -> bool {
-        !self.tls && !self.named().iter().all(Address::is_loopback)
+        !self.has_tls() && !self.named().iter().all(Address::is_loopback)
     }
 
     /// As whom the program logs in, if the URL says it.
@@ -79,11 +78,10 @@ impl FromStr for RedisUrl {
 
     fn from_str(text: &str) -> Result<Self, Fault> {
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
-        let (tls, default_port) = match scheme {
-            "redis" | "redis+cluster" => (false, 6379),
-            "rediss" | "rediss+cluster" => (true, 6379),
-            "redis+sentinel" => (false, 26379),
-            "rediss+sentinel" => (true, 26379),
+        let (kind, default_port) = match scheme.strip_prefix("rediss").or(scheme.strip_prefix("redis")) {
+            Some("") => ("", 6379),
+            Some("+cluster") => ("cluster", 6379),
+            Some("+sentinel") => ("sentinel", 26379),
             _ => {
                 return Err("begins with none of redis://, rediss://, redis+cluster://, rediss+cluster://, \
                             redis+sentinel://, rediss+sentinel://");
@@ -92,7 +90,6 @@ impl FromStr for RedisUrl {
         if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
             return Err("contains a space; in a user name or a password it is written as %20");
         }
-        let kind = scheme.split_once('+').map_or("", |(_, kind)| kind);
         let (rest, sentinel_password_file) = without_query(kind, rest)?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (master, db) = if kind == "sentinel" { path.split_once('/').unwrap_or((path, "")) } else { ("", path) };
@@ -106,7 +103,7 @@ impl FromStr for RedisUrl {
             }
         }
         let layout = layout(kind, servers, master, &login)?;
-        Ok(Self { text: Zeroizing::new(text.to_owned()), layout, login, tls, sentinel_password_file })
+        Ok(Self { text: Zeroizing::new(text.to_owned()), layout, login, sentinel_password_file })
     }
 }
 

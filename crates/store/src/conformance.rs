@@ -398,17 +398,17 @@ async fn a_ticket_is_spent_once(store: Rc<Redis>) {
     assert_eq!(store.take_ticket(&ticket, &attempt_id(1)).await, Ok(None));
     store.keep_ticket(&ticket, &holder).await.expect("kept");
     for _ in 0..2 {
-        let taken =
-            store.take_ticket(&ticket, &attempt_id(1)).await.expect("an answer").expect("repeated by its claim");
-        assert_eq!(taken.holder, holder);
-        assert!((servers::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
+        let taken = store.take_ticket(&ticket, &attempt_id(1)).await.expect("an answer");
+        let (taken, at) = taken.expect("repeated by its claim");
+        assert_eq!(taken, holder);
+        assert!((servers::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
     }
     assert_eq!(store.take_ticket(&ticket, &attempt_id(2)).await, Ok(None));
     let plain = TicketHolder { unionid: None, ..holder };
     let other = Ticket::random().expect("a ticket");
     store.keep_ticket(&other, &plain).await.expect("kept");
     assert_eq!(
-        store.take_ticket(&other, &attempt_id(2)).await.map(|taken| taken.map(|taken| taken.holder)),
+        store.take_ticket(&other, &attempt_id(2)).await.map(|taken| taken.map(|(holder, _)| holder)),
         Ok(Some(plain))
     );
 }
@@ -1945,7 +1945,7 @@ mod redis_only {
     async fn walked(store: &Redis, mut place: walk::Place) -> (Vec<walk::Found>, usize) {
         let (mut found, mut pages) = (Vec::new(), 0);
         loop {
-            let Ok(walk::Step::Page(page)) = store.walk(&place).await else { panic!("a page") };
+            let Ok(Some(page)) = store.walk(&place).await else { panic!("a page") };
             (found, pages) = ([found, page.found].into_iter().flatten().collect(), pages + 1);
             let Some(next) = page.next else { return (found, pages) };
             place = next;
@@ -1993,10 +1993,10 @@ mod redis_only {
         for number in 0..3000 {
             server.store().intend(&person(&format!("o{number}")), 0, &intent("u")).await.expect("intended");
         }
-        let Ok(walk::Step::Page(page)) = server.store().walk(&walk::Place::default()).await else { panic!("a page") };
+        let Ok(Some(page)) = server.store().walk(&walk::Place::default()).await else { panic!("a page") };
         let place = page.next.expect("more than one page");
-        assert!(matches!(server.store().walk(&place).await, Ok(walk::Step::Page(_))));
-        assert!(matches!(other.store().walk(&place).await, Ok(walk::Step::Elsewhere)));
+        assert!(matches!(server.store().walk(&place).await, Ok(Some(_))));
+        assert!(matches!(other.store().walk(&place).await, Ok(None)));
     }
 
     #[tokio::test(flavor = "local")]

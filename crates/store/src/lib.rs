@@ -10,40 +10,37 @@
 #[cfg(test)]
 extern crate self as wxmint_store;
 
-mod access_token;
 mod binding;
 mod conformance;
 mod ends;
-mod erasure;
 pub mod limits;
 mod memory;
 mod redis;
-mod session;
 #[cfg(test)]
 #[path = "../../../tests/it/support/limit.rs"]
 mod test_limit;
 mod texts;
-mod ticket;
 
 use std::fmt::{self, Display};
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use aws_lc_rs::{digest, error::Unspecified, rand};
 use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person};
 use wxmint_keys::{token::Issued, vault::Sealed};
+use wxmint_redis_link::Reason;
 
-pub use self::access_token::{FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE};
 pub use self::binding::{
     Binding, BindingState, Bound, COMPUTED, Computed, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT,
 };
 pub use self::ends::{Admission, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
-pub use self::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 use self::limits::{Rate, TooMany};
+pub use self::redis::access_token::{FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE};
+pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
+pub use self::redis::session::{FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Tried};
+pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, unreadable, walk};
-pub use self::session::{FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Tried};
-pub use self::ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder};
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
@@ -71,9 +68,9 @@ pub struct StoreError {
     pub reason: String,
 }
 
-impl From<wxmint_redis_link::Error> for StoreError {
-    fn from(error: wxmint_redis_link::Error) -> Self {
-        Self { reason: error.reason.to_string() }
+impl From<Reason> for StoreError {
+    fn from(reason: Reason) -> Self {
+        Self { reason: reason.to_string() }
     }
 }
 
@@ -101,7 +98,7 @@ impl AttemptId {
 
 /// 32 of an attempt's random bits, which tell it from a person's other attempts. All of them would cost each person 12
 /// bytes more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AttemptMark(u32);
 
 impl Display for AttemptId {
@@ -110,49 +107,26 @@ impl Display for AttemptId {
     }
 }
 
-impl FromStr for AttemptId {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        u128::from_str_radix(text, 16).map(Self).map_err(drop)
-    }
-}
-
 /// Orders the exchanges of codes, so that the session key of a later exchange never loses to an earlier one that
 /// arrives late. It is taken when the code is claimed, before WeChat is asked.
 ///
 /// The store's clock in microseconds decides, so that replicas with different clocks agree. Two exchanges in one
-/// microsecond are ordered by the random bits of their attempts. As text they compare in the same order.
+/// microsecond are ordered by the random bits of their attempts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExchangeOrder {
     micros: u64,
-    attempt: AttemptId,
+    mark: AttemptMark,
 }
 
 impl ExchangeOrder {
     /// `micros`: microseconds since 1970.
     pub fn new(micros: u64, attempt: &AttemptId) -> Self {
-        Self { micros, attempt: attempt.clone() }
+        Self { micros, mark: attempt.mark() }
     }
 
     /// The second in which the exchange began.
     pub fn began_at(&self) -> DateTime<Utc> {
         DateTime::from_timestamp((self.micros / 1_000_000) as i64, 0).unwrap_or_default()
-    }
-}
-
-impl Display for ExchangeOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{}", self.micros, self.attempt)
-    }
-}
-
-impl FromStr for ExchangeOrder {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (micros, attempt) = text.split_once('-').ok_or(())?;
-        Ok(Self { micros: u64::from_str_radix(micros, 16).map_err(drop)?, attempt: attempt.parse()? })
     }
 }
 

@@ -37,8 +37,7 @@ pub struct TooMany {
 }
 
 /// How many events of one kind there were, in each part of a period. Parts are numbered from 1970 on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts(pub BTreeMap<u64, u32>);
+pub type Counts = BTreeMap<u64, u64>;
 
 /// An event that was counted, by the number of its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,29 +81,22 @@ impl Rate {
     /// Counts an event at `now`, in microseconds since 1970, or refuses it.
     pub fn admit(self, counts: &mut Counts, now: u64) -> Result<Counted, TooMany> {
         let part = self.part_at(now);
-        counts.0.retain(|other, _| Self::counts(part, *other));
-        if let Some(last) = counts.last_in_the_way(self.burst) {
+        counts.retain(|other, _| Self::counts(part, *other));
+        // The part that must be over a period ago before there are fewer events than `burst`.
+        let (mut left, mut last_in_the_way) = (counts.values().sum::<u64>(), None);
+        for (part, events) in counts.iter() {
+            if left < self.burst.into() {
+                break;
+            }
+            (left, last_in_the_way) = (left - events, Some(*part));
+        }
+        if let Some(last) = last_in_the_way {
             // Until `last` has left the period.
             let wait = self.until(last).saturating_sub(now);
             return Err(TooMany { retry_after: Duration::from_micros(wait) });
         }
-        *counts.0.entry(part).or_default() += 1;
+        *counts.entry(part).or_default() += 1;
         Ok(Counted(part))
-    }
-}
-
-impl Counts {
-    /// The part that must be over a period ago before there are fewer than `burst` events.
-    fn last_in_the_way(&self, burst: u32) -> Option<u64> {
-        let mut left: u32 = self.0.values().sum();
-        let mut parts = self.0.iter();
-        let mut last = None;
-        while left >= burst {
-            let (part, events) = parts.next()?;
-            left -= events;
-            last = Some(*part);
-        }
-        last
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
 /// No login needs the rights to look for people: `redis.rights` leaves them out.
 async fn rights(redis: &Redis) -> Option<Finding> {
     let refused = redis.walk_people(None, &Place::default()).await.err()?;
-    let user = redis.link().access().url().user().unwrap_or("default").to_owned();
+    let user = redis.link().access.url().user().unwrap_or("default").to_owned();
     refused
         .to_string()
         .contains("NOPERM")

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use wxmint_ids::{AppId, Person};
-use wxmint_store::walk::{Page, Place, Step};
+use wxmint_store::walk::{Page, Place};
 use wxmint_store::{LimitKey, Meter, Redis, TICKET_TTL, limits::Rate};
 use wxmint_telemetry::bounded;
 
@@ -170,12 +170,12 @@ impl LeavingMerchants {
         let (mut place, mut failed) = (Place::default(), Vec::new());
         loop {
             let next = match redis.walk_people(only, &place).await {
-                Ok(Step::Page(Page { found, next, .. })) => {
+                Ok(Some(Page { found, next, .. })) => {
                     let people = found.into_iter().filter_map(|person| Some((due.get(&person.app)?.since, person)));
                     failed.extend(self.end_each(people.collect()).await);
                     next
                 }
-                Ok(Step::Elsewhere) => {
+                Ok(None) => {
                     sleep(PAUSE).await; // the Cluster is changing
                     Some(Place::default())
                 }

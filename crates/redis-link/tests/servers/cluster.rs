@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::LazyLock, time::Instant};
 
 use futures_util::future::join_all;
-use wxmint_redis_link::scan::{Place, Slots, Step};
+use wxmint_redis_link::scan::{Place, Slots};
 use wxmint_redis_link::{Confirm, Link, Script};
 
 use super::confirmed::outcomes;
@@ -147,9 +147,7 @@ async fn walk(link: &Link, slots: Slots, mut meanwhile: impl FnMut(usize)) -> Op
     for number in 0.. {
         let Some(place) = next.take() else { break };
         meanwhile(number);
-        let Step::Page(page) = link.keys_like("walk", "key-*", &place, slots).await.expect("a page") else {
-            return None;
-        };
+        let page = link.keys_like("key-*", &place, slots).await.expect("an answer")?;
         found.extend(page.found);
         next = page.next;
     }

@@ -28,7 +28,7 @@ async fn so_many_replicas_confirm_as_are_asked_for_or_all_that_one_server_names(
     let links = [Confirm::Auto, Confirm::Replicas(0), Confirm::Replicas(1), Confirm::Replicas(2)]
         .map(|confirm| link_with(&server.url(), confirm));
     assert_eq!(outcomes(&links).await, [true, true, false, false], "no replica");
-    let reason = confirmed(&links[3], "key").await.expect_err("no replica").reason;
+    let reason = confirmed(&links[3], "key").await.expect_err("no replica");
     assert!(reason.found.contains("0 of 2 replicas that could take over have confirmed the write in time"), "{reason}");
     let first = RedisServer::replica_of(&server).await;
     are_confirmed(&links, [true, true, true, false]).await;

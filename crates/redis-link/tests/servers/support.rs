@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
-use wxmint_redis_link::{Call, Confirm, DEADLINE, Error, Link, Program, RedisAccess, TlsFiles};
+use wxmint_redis_link::{Call, Confirm, DEADLINE, Link, Program, Reason, RedisAccess, TlsFiles};
 
 pub(crate) use self::accepting::Accepting;
 pub(crate) use self::proxy::Breakable;
@@ -72,15 +72,15 @@ pub(crate) fn set(key: &str) -> Call {
     Call::of("SET", key).arg(1)
 }
 
-pub(crate) async fn write(link: &Link, key: &str) -> Result<(), Error> {
+pub(crate) async fn write(link: &Link, key: &str) -> Result<(), Reason> {
     link.run("write", set(key)).await
 }
 
-pub(crate) async fn confirmed(link: &Link, key: &str) -> Result<(), Error> {
+pub(crate) async fn confirmed(link: &Link, key: &str) -> Result<(), Reason> {
     link.run_confirmed("write", set(key)).await
 }
 
-pub(crate) async fn is_there(link: &Link, key: &str) -> Result<bool, Error> {
+pub(crate) async fn is_there(link: &Link, key: &str) -> Result<bool, Reason> {
     link.run("read", Call::of("EXISTS", key)).await
 }
 

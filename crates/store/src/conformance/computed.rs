@@ -36,7 +36,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     let ([first, second, _], lin) = (orders(&store, [0, 1, 2]).await, person("o1"));
     let (bound, _) = logged_in(&store, &login("o1", &first, "k1")).await;
     assert_eq!((&bound.user, bound.generation), (&user(USER), COMPUTED));
-    assert_eq!(bound.new_for, Some(first.attempt.mark()));
+    assert_eq!(bound.new_for, Some(first.mark));
     listed(&store, std::slice::from_ref(&lin)).await;
     assert_eq!(logged_in(&store, &login("o1", &second, "k2")).await.0.new_for, None);
     let found = store.binding(&lin).await.expect("an answer").expect("a binding");

@@ -190,8 +190,8 @@ impl Keys {
             (b"ZCARD", []) => count(scores.len()),
             (b"ZSCORE", [member]) => scores.get(*member).map_or(Value::Nil, text),
             (b"ZREMRANGEBYSCORE", [from, to]) => {
-                let (from, to, before) = (Bound::of(from)?, Bound::of(to)?, scores.len());
-                scores.retain(|_, score| !from.is_before(*score) || !to.is_after(*score));
+                let (range, before) = (number::<f64>(from)?..=number(to)?, scores.len());
+                scores.retain(|_, score| !range.contains(score));
                 count(before - scores.len())
             }
             (b"ZRANGE", [from, to, options @ ..]) => {
@@ -199,8 +199,8 @@ impl Keys {
                 found.sort_by(|(_, one), (_, other)| one.total_cmp(other));
                 match options {
                     [b"BYSCORE", b"LIMIT", _, most, ..] => {
-                        let (from, to) = (Bound::of(from)?, Bound::of(to)?);
-                        found.retain(|(_, score)| from.is_before(**score) && to.is_after(**score));
+                        let range = number::<f64>(from)?..=number(to)?;
+                        found.retain(|(_, score)| range.contains(*score));
                         found.truncate(number(most)?);
                     }
                     _ if *to != b"-1" => found.truncate(number::<usize>(to)? + 1),
@@ -245,27 +245,6 @@ impl Keys {
             }
             _ => return Err(unknown(name)),
         })
-    }
-}
-
-/// A score that bounds others; behind `(` without itself.
-struct Bound {
-    score: f64,
-    is_within: bool,
-}
-
-impl Bound {
-    fn of(text: &[u8]) -> Result<Self, String> {
-        let score = text.strip_prefix(b"(");
-        Ok(Self { score: number(score.unwrap_or(text))?, is_within: score.is_none() })
-    }
-
-    fn is_before(&self, score: f64) -> bool {
-        self.score < score || self.is_within && self.score == score
-    }
-
-    fn is_after(&self, score: f64) -> bool {
-        self.score > score || self.is_within && self.score == score
     }
 }
 

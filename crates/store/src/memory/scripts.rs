@@ -3,10 +3,10 @@
 use std::collections::{HashMap, hash_map::Entry};
 use std::{cell::RefCell, mem, rc::Rc};
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use chrono::DateTime;
 use mlua::{Function, Lua, LuaOptions, LuaString, MultiValue, StdLib, Value as Word, Variadic};
 use redis::Value;
+use wxmint_redis_link::script_name;
 
 use super::{Answer, error_of, keys::Keys};
 
@@ -35,8 +35,7 @@ pub(super) fn run_known(keys: &mut Keys, name: &[u8], arguments: &[&[u8]]) -> An
 }
 
 pub(super) fn run(keys: &mut Keys, text: &[u8], arguments: &[&[u8]]) -> Answer {
-    let name = digest(&SHA1_FOR_LEGACY_USE_ONLY, text);
-    let name: String = name.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = script_name(text);
     SCRIPTS.with_borrow_mut(|Scripts { lua, known, .. }| {
         if let Entry::Vacant(unknown) = known.entry(name.clone().into()) {
             unknown.insert(lua.load(text).into_function().map_err(|error| format!("ERR {error}"))?);

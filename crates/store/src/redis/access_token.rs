@@ -1,15 +1,65 @@
-//! Access tokens in Redis, a hash for each app.
+//! The access tokens of apps, in a hash for each. All replicas share a token, and one replica at a time fetches it.
+//!
+//! All times are by the store's clock. The lease saves calls and is not needed for safety: WeChat gives the same token
+//! to everybody who asks, so two replicas that fetch at once do no harm.
 
 use std::time::Duration;
 
 use wxmint_ids::AppId;
 
 use super::{Redis, name, script};
-use crate::{
-    AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, Sealed, StoreError, TokenLife, UNRENEWED_PAUSE,
-};
+use crate::{AttemptId, Result, Sealed, StoreError, short_digest};
 
-/// One access token for each app.
+/// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
+pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long nobody renews after a failed renewal. The old token is valid for some minutes, and each attempt delays the
+/// login that makes it.
+pub const UNRENEWED_PAUSE: Duration = Duration::from_secs(20);
+
+/// Identifies an access token without revealing it: 128 bits of its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// `token`: the text of an access token.
+    pub fn of(token: &str) -> Self {
+        Self(short_digest(token).to_string())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptToken {
+    pub sealed: Sealed,
+    pub fingerprint: Fingerprint,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenLife {
+    /// After this time one caller is asked to fetch the next token.
+    pub renew_in: Duration,
+    /// After this time the token is not lent any more.
+    pub expires_in: Duration,
+}
+
+/// The answer to a caller who needs an access token. A token comes with the rest of its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lent {
+    Token(KeptToken, Duration),
+    /// The token expires soon, and the caller holds the lease to fetch the next one.
+    Renew(KeptToken, Duration),
+    /// There is no token, and the caller holds the lease to fetch one.
+    Fetch,
+    /// There is no token, and another caller is fetching one: ask again shortly.
+    Wait,
+    /// There is no token, because a fetch failed less than [`FAILED_PAUSE`] ago.
+    Failed,
+}
+
 impl Redis {
     /// Lends the token of `app`, or gives the `lease` to fetch one to one caller. The token with the fingerprint `bad`
     /// is treated as missing. The same `attempt` gets the same lease again.
@@ -21,7 +71,7 @@ impl Redis {
         lease: Duration,
     ) -> Result<Lent> {
         let script = script::LEND.on(&[&name::access_token(app)]);
-        let script = script.text(attempt).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
+        let script = script.arg(attempt.to_string()).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
         read(self.link.run("lend_access_token", script).await?)
     }
 
@@ -34,7 +84,7 @@ impl Redis {
         life: TokenLife,
     ) -> Result<()> {
         let script = script::END_LEASE.on(&[&name::access_token(app)]);
-        let script = script.text(attempt).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
+        let script = script.arg(attempt.to_string()).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
         let script = script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
         Ok(self.link.run("keep_access_token", script).await?)
     }
@@ -43,7 +93,7 @@ impl Redis {
     /// the old token is still valid.
     pub async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
         let script = script::END_LEASE.on(&[&name::access_token(app)]);
-        let script = script.text(attempt).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
+        let script = script.arg(attempt.to_string()).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
         Ok(self.link.run("give_up_access_token", script).await?)
     }
 }

@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 
+use chrono::DateTime;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
+use super::session::{change_session, exchanged};
 use super::stored::{StoredBinding, owner, stored_binding};
-use super::{Call, Redis, flag, name, packed, replace, script, session::change_session, unreadable};
+use super::walk::{Found, found};
+use super::{Call, Redis, flag, name, packed, replace, script, unreadable};
 use crate::{
-    AttemptMark, BindingState, Bound, COMPUTED, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
+    AttemptMark, Binding, BindingState, Bound, COMPUTED, Decision, Intent, IntentOutcome, Person, Result,
+    UNPROVEN_LINK_KEPT,
 };
 
 /// The fields of a user's list that name nobody.
@@ -17,6 +21,20 @@ pub(super) const NO_PEOPLE: [&[u8]; 3] = [b"block", b"ended", b"floor"];
 /// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent:
 /// repeated, it answers the same again.
 impl Redis {
+    /// `None` for a person who is not bound, or not yet.
+    pub async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
+        let asked = stored_binding(person).cmd("GET").arg(name::session(person));
+        let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding", asked).await?;
+        match found(person.clone(), &stored)? {
+            Some(Found::Bound(binding)) => Ok(Some(binding)),
+            Some(Found::HalfDone) => Ok(None),
+            _ => Ok(session.and_then(|session| {
+                let at = exchanged(&session).and_then(|second| DateTime::from_timestamp(second, 0));
+                Some(Binding::computed(person, owner(&session)?, at))
+            })),
+        }
+    }
+
     pub async fn binding_state(&self, person: &Person) -> Result<BindingState> {
         let asked = stored_binding(person).cmd("GET").arg(name::session(person));
         let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding_state", asked).await?;

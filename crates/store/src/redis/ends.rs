@@ -9,7 +9,7 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::clocks::{APART, too_far_ahead};
 use super::{Call, Redis, name, packed, script, session::change_session, unreadable};
-use crate::{Admission, COMPUTED, Ended, Issued, ReadEnds, Result, TokenState, UserState};
+use crate::{Admission, COMPUTED, Ended, Issued, Result, TokenState, UserState};
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
@@ -50,7 +50,7 @@ impl Redis {
         let script = change_ends(&token.user, "date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
         let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
         if date == token.issued_at {
-            self.link.later(script::NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
+            self.link.unawaited("date_token", script::NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
         }
         self.confirm_date(token, date, latest).await.map(Some)
     }
@@ -119,10 +119,8 @@ impl Redis {
     /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a
     /// repetition returns it again. Answered once a replica has it.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
-        Ok(self
-            .link
-            .run_confirmed("set_blocked", script::SET_BLOCKED.on(&[&name::user(user)]).arg(on_or_off(blocked)))
-            .await?)
+        let script = script::SET_BLOCKED.on(&[&name::user(user)]).arg(on_or_off(blocked));
+        Ok(self.link.run_confirmed("set_blocked", script).await?)
     }
 
     /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if
@@ -139,12 +137,6 @@ impl Redis {
         let (block, ended_before): (Option<String>, Option<i64>) = self.link.run("user_state", asked).await?;
         let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
         Ok(UserState { blocked, ended_before })
-    }
-
-    /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if
-    /// the stream does not have this cursor, or no longer.
-    pub async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
-        self.stream_after(cursor, most).await
     }
 
     /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more
@@ -166,12 +158,6 @@ impl Redis {
         };
         self.link.run_confirmed::<Value>("restore_end", record).await?;
         self.put_into_stream(ended, None, true).await.map(drop)
-    }
-
-    /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none
-    /// while the store's clock is more than a minute from this machine's.
-    pub async fn forget_ends(&self, most: usize) -> Result<usize> {
-        self.forget_oldest(most).await
     }
 
     /// Notes a token of a client that was approved through this app, so that an end in either of the two ends it.

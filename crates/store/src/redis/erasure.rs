@@ -1,14 +1,32 @@
-//! The erasure of what is stored of a user's people, in Redis.
+//! The erasure of what is stored of a user's people. `login::operator` puts the steps together.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
+use wxmint_redis_link::scan::{Place, Slots};
 
-use super::walk::{Place, Slots, Step};
 use super::{Call, Redis, binding::NO_PEOPLE, name, packed, replace, script, unreadable};
-use crate::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT, Person, Result, StoreError};
+use crate::{Person, Result, StoreError};
+
+/// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
+/// longer than any request takes.
+pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
+
+/// How long the emptied list of a user stays whom nobody can come to again, so that `users forget` finds the people.
+pub const EMPTY_LIST_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// The number of things that were erased of one person.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ErasedPerson {
+    /// The record of bindings. Its number stays for [`NUMBERS_KEPT`].
+    pub bindings: u64,
+    pub session_keys: u64,
+    /// Counts of logins, of calls and of failures.
+    pub counters: u64,
+}
 
 /// Each step of an erasure may be repeated, and then finds nothing to erase.
 impl Redis {
@@ -65,7 +83,7 @@ impl Redis {
         let (mut found, mut place) = (HashSet::new(), Some(Place::default()));
         while let Some(from) = place {
             // A key may have moved from a primary that was still to be read to one that had been.
-            let Step::Page(page) = self.link.keys_like("walk", "wxmint:union:{*}", &from, Slots::AtRest).await? else {
+            let Some(page) = self.link.keys_like("wxmint:union:{*}", &from, Slots::AtRest).await? else {
                 let reason = "its servers or slots changed while all keys were read, so some may have been missed: run the \
                               same command again when the Cluster is at rest";
                 return Err(StoreError { reason: reason.into() });

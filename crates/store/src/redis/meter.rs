@@ -4,8 +4,7 @@
 //! An event is counted first, and taken back if it was one too many. So the limit is kept however many are counted at
 //! the same time: each event sees at least all that were admitted before it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use redis::{Value, from_redis_value};
 
@@ -26,30 +25,10 @@ pub(super) struct Counter {
 
 /// How many events the parts before the present one hold, of cells that were counted lately: the part, and the events.
 /// They do not grow any more, so that an event of a busy address need not read them again.
-#[derive(Clone, Default)]
-pub(super) struct EarlierParts(Rc<RefCell<HashMap<String, (u64, u64)>>>);
+pub(super) type EarlierParts = Rc<RefCell<HashMap<String, (u64, u64)>>>;
 
 /// At most so many cells are kept. A busy address is found again at once.
 const MOST_CELLS: usize = 1024;
-
-impl EarlierParts {
-    fn of(&self, key: &str, part: u64) -> Option<u64> {
-        self.0.borrow().get(key).filter(|(known, _)| *known == part).map(|(_, events)| *events)
-    }
-
-    fn remember(&self, counter: &Counter, events: u64) {
-        let mut cells = self.0.borrow_mut();
-        if cells.len() >= MOST_CELLS {
-            cells.clear();
-        }
-        cells.insert(counter.key.clone(), (counter.part(), events));
-    }
-
-    /// A cell that is full is read whole at the next event, which is probably refused too.
-    fn forget(&self, counter: &Counter) {
-        self.0.borrow_mut().remove(&counter.key);
-    }
-}
 
 impl Counter {
     fn part(&self) -> u64 {
@@ -59,23 +38,27 @@ impl Counter {
     fn field(&self, part: u64) -> String {
         format!("{}{part}", self.prefix)
     }
-
-    /// Whether the event is within the limit, after it was counted with the others of `parts`.
-    fn decide(&self, parts: impl Iterator<Item = (u64, u64)>) -> Result<Counted, TooMany> {
-        let others = parts.map(|(part, events)| {
-            let own = u64::from(part == self.part());
-            (part, events.saturating_sub(own).try_into().unwrap_or(u32::MAX))
-        });
-        self.rate.admit(&mut Counts(others.collect()), self.now)
-    }
 }
 
 impl Redis {
+    /// Counts an event, unless the limit is reached.
+    pub async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
+        let counter = self.counter(meter);
+        let answer = self.link.run("count", self.counting(&counter)).await?;
+        self.decide(&counter, answer).await
+    }
+
+    pub async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
+        self.take_back(&self.counter(meter), counted).await
+    }
+
     pub(super) fn counter(&self, meter: &Meter) -> Counter {
         let (key, now) = (name::limit(&meter.key), self.now_micros());
         let (prefix, earlier) = match (&meter.key.scope, &*meter.key.key) {
             (Scope::Free | Scope::App(_), _) | (_, "") => {
-                (String::new(), self.earlier.of(&key, meter.rate.part_at(now)))
+                let (known, part) = (self.earlier.borrow(), meter.rate.part_at(now));
+                let earlier = known.get(&key).filter(|(known, _)| *known == part);
+                (String::new(), earlier.map(|(_, events)| *events))
             }
             (Scope::Person(_), of_kind) => (format!("{of_kind}:"), None),
         };
@@ -103,7 +86,8 @@ impl Redis {
             if own > 1 && earlier + own <= counter.rate.burst.into() {
                 return Ok(Ok(counted));
             }
-            self.earlier.forget(counter);
+            // A cell that is full is read whole at the next event, which is probably refused too.
+            self.earlier.borrow_mut().remove(&counter.key);
             self.take_back(counter, counted).await?;
             let anew = Counter { key: counter.key.clone(), prefix: String::new(), earlier: None, ..*counter };
             let answer = self.link.run("count", self.counting(&anew)).await?;
@@ -111,22 +95,27 @@ impl Redis {
         }
         let answers: (Value, Value, Value, HashMap<String, u64>) =
             from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
-        let parts = self.own_parts(counter, answers.3).await?;
-        let decided = counter.decide(parts.iter().map(|(part, events)| (*part, *events)));
-        match decided {
-            Ok(_) => {
-                let earlier = parts.iter().filter(|(part, _)| **part != counter.part());
-                self.earlier.remember(counter, earlier.map(|(_, events)| events).sum());
+        let mut parts = self.own_parts(counter, answers.3).await?;
+        // The event itself is counted already.
+        parts.entry(counted.0).and_modify(|events| *events = events.saturating_sub(1));
+        let earlier = parts.iter().filter(|(part, _)| **part != counted.0).map(|(_, events)| events).sum();
+        let decided = counter.rate.admit(&mut parts, counter.now);
+        if decided.is_ok() {
+            let mut cells = self.earlier.borrow_mut();
+            if cells.len() >= MOST_CELLS {
+                cells.clear();
             }
-            Err(_) => self.take_back(counter, counted).await?,
+            cells.insert(counter.key.clone(), (counted.0, earlier));
+        } else {
+            self.take_back(counter, counted).await?;
         }
         Ok(decided)
     }
 
     /// The counter's own parts among the fields of its key. What counts no more is deleted: an event of one cell keeps
     /// the whole key, and what was counted before the clock stepped back would count again.
-    async fn own_parts(&self, counter: &Counter, fields: HashMap<String, u64>) -> Result<BTreeMap<u64, u64>> {
-        let (mut own, mut gone) = (BTreeMap::new(), Vec::new());
+    async fn own_parts(&self, counter: &Counter, fields: HashMap<String, u64>) -> Result<Counts> {
+        let (mut own, mut gone) = (Counts::new(), Vec::new());
         for (field, events) in fields {
             let part = field.rsplit(':').next().and_then(|part| part.parse().ok());
             let part = part.ok_or_else(|| unreadable("a limit"))?;

@@ -4,25 +4,24 @@
 //! How a call survives a failover: `link` sends it, `route` finds the new primary, `server` makes the connection anew.
 //! How a binding survives it: `Link::run_confirmed` and `confirm`. docs/decisions/0016 has the reasons.
 
-mod access_token;
+pub(crate) mod access_token;
 mod binding;
 mod clocks;
 mod ends;
-mod erasure;
-mod forgetting;
+pub(crate) mod erasure;
 mod meter;
 mod name;
 mod record;
 mod script;
-mod session;
+pub(crate) mod session;
 mod stored;
 mod stream;
-mod ticket;
+pub(crate) mod ticket;
 mod trial;
 pub mod walk;
 
 use std::time::{Duration, Instant as Moment};
-use std::{cell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use redis::Value;
@@ -31,16 +30,11 @@ use wxmint_redis_link::{Call, Confirm, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
 use self::clocks::{Clocks, SteppedBack, not_ahead};
+use self::meter::EarlierParts;
 pub use self::script::unreadable;
 use self::script::{flag, replace};
-use self::stored::{StoredBinding, owner, stored_binding, usable};
-use self::walk::{Found, found};
-use self::{meter::EarlierParts, session::exchanged};
-use crate::limits::{Counted, TooMany};
-use crate::{
-    AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LIFE_HOLDS, LIFE_NOTED_EVERY, LoginRecord, Meter, Person,
-    Recorded, Result, Sealed, memory::Memory,
-};
+use crate::memory::Memory;
+use crate::{AttemptId, CLAIM_TTL, Claim, ExchangeOrder, LIFE_HOLDS, LIFE_NOTED_EVERY, Meter, Result};
 
 /// Where Redis is, and what the process knows of its clock. A process makes one.
 #[derive(Clone)]
@@ -75,8 +69,7 @@ pub struct Redis {
     clocks: Clocks,
     earlier: EarlierParts,
     /// The life of tokens that was noted last, where, and when.
-    noted_life: Rc<cell::RefCell<Option<NotedLife>>>,
-    access: RedisAccess,
+    noted_life: Rc<RefCell<Option<NotedLife>>>,
 }
 
 type NotedLife = (Arc<RedisUrl>, Duration, DateTime<Utc>);
@@ -90,16 +83,8 @@ impl Redis {
         observer: impl Observer + Clone + 'static,
     ) -> Self {
         let clocks = Clocks::new(Arc::clone(&access.stepped_back), observer.clone());
-        let link = Rc::new(Link::new(&access.link, observer));
-        Self {
-            link,
-            session_ttl,
-            clock: Rc::new(clock),
-            clocks,
-            earlier: EarlierParts::default(),
-            noted_life: Rc::default(),
-            access: access.clone(),
-        }
+        let (link, clock) = (Rc::new(Link::new(&access.link, observer)), Rc::new(clock));
+        Self { link, session_ttl, clock, clocks, earlier: Rc::default(), noted_life: Rc::default() }
     }
 
     /// In a memory of its own.
@@ -135,7 +120,7 @@ impl Redis {
     /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
     /// noted lately.
     pub async fn note_life(&self, life: Duration) -> Result<()> {
-        let (now, url) = ((self.clock)(), self.access.link.url());
+        let (now, url) = ((self.clock)(), self.link.access.url());
         let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
         let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted == life && is_fresh(*at);
         if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
@@ -185,26 +170,6 @@ impl Redis {
         Ok(self.link.run("release_code", replace(&name::code(app, code), attempt.to_string().as_bytes(), b"")).await?)
     }
 
-    /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has
-    /// stored one, and returns the state of the person's binding.
-    pub async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
-        self.record(record).await
-    }
-
-    /// `None` for a person who is not bound, or not yet.
-    pub async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
-        let asked = stored_binding(person).cmd("GET").arg(name::session(person));
-        let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding", asked).await?;
-        match found(person.clone(), &stored)? {
-            Some(Found::Bound(binding)) => Ok(Some(binding)),
-            Some(Found::HalfDone) => Ok(None),
-            _ => Ok(session.and_then(|session| {
-                let at = exchanged(&session).and_then(|second| DateTime::from_timestamp(second, 0));
-                Some(Binding::computed(person, owner(&session)?, at))
-            })),
-        }
-    }
-
     /// The store's word for the id key with which user ids are computed: `own` from now on, if it held none.
     pub async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
         let held: Option<String> = self.link.run("id_key", Call::of("GET", name::ID_KEY)).await?;
@@ -212,25 +177,5 @@ impl Redis {
         let asked = Call::of("SET", name::ID_KEY).arg(own).arg("NX").cmd("GET").arg(name::ID_KEY);
         let (_, held): (Value, Option<String>) = self.link.run_confirmed("id_key", asked).await?;
         Ok(held)
-    }
-
-    /// The current session key, if there is one, and behind it the one that it replaced less than
-    /// [`PREVIOUS_KEY_TTL`](crate::PREVIOUS_KEY_TTL) ago.
-    pub async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
-        let key = name::session(person);
-        let asked = Call::at(&key).cmd("TIME").cmd("GET").arg(&key);
-        let ((seconds, micros), session): ((u64, u32), Option<Vec<u8>>) = self.link.run("session_keys", asked).await?;
-        Ok(usable(&session.unwrap_or_default(), Duration::new(seconds, micros * 1000)))
-    }
-
-    /// Counts an event, unless the limit is reached.
-    pub async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
-        let counter = self.counter(meter);
-        let answer = self.link.run("count", self.counting(&counter)).await?;
-        self.decide(&counter, answer).await
-    }
-
-    pub async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
-        self.take_back(&self.counter(meter), counted).await
     }
 }

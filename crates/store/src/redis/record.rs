@@ -14,7 +14,9 @@ type SeenUser = (Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>);
 const A_DAY: u64 = 86_400;
 
 impl Redis {
-    pub(super) async fn record(&self, record: &LoginRecord) -> Result<Recorded> {
+    /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has
+    /// stored one, and returns the state of the person's binding.
+    pub async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
         let person = &record.person;
         let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
         let script = self.recording(record, computed);
@@ -57,7 +59,7 @@ impl Redis {
         Ok(Recorded::Counted { state, at, may_be_ended, keeps_key: sign != "-" })
     }
 
-    fn recording(&self, record: &LoginRecord, computed: Option<&Computed>) -> Call {
+    pub(super) fn recording(&self, record: &LoginRecord, computed: Option<&Computed>) -> Call {
         let LoginRecord { person, session_key, order, rate, newcomer } = record;
         let part = rate.part_at(self.now_micros());
         // A part more than a login counts, because another process may know the time a little better.
@@ -89,6 +91,6 @@ impl Redis {
             self.link.unawaited("see", script.arg(today));
         }
         let is_new = if computed.listed { seen.is_none() } else { begins };
-        Bound { new_for: is_new.then(|| order.attempt.mark()), blocked, ..Bound::computed(user.clone()) }
+        Bound { new_for: is_new.then_some(order.mark), blocked, ..Bound::computed(user.clone()) }
     }
 }

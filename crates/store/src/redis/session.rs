@@ -1,4 +1,4 @@
-//! Session keys in Redis.
+//! How session keys are stored, and how they are used.
 
 use std::time::Duration;
 
@@ -8,13 +8,64 @@ use wxmint_ids::UserId;
 
 use super::stored::{keys, line, owner, owner_text, usable};
 use super::{Call, Redis, flag, name, packed, script, unreadable};
-use crate::{
-    AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person, Result,
-    Sealed, Tried,
-};
+use crate::{AttemptId, ExchangeOrder, ExchangedKey, Person, Result, Sealed};
 
-/// Each step takes one round trip.
+/// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no
+/// MAC, so each failure might reveal something about it.
+pub const MAX_FAILURES: u32 = 8;
+
+/// Begins with the first failure.
+pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
+
+/// The stored session keys of a person, for a try to decrypt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSession {
+    /// Newest first. At most two: the current and the previous key.
+    pub keys: Vec<Sealed>,
+    /// For a session key that replaces them now.
+    pub order: ExchangeOrder,
+}
+
+/// Whether session keys may be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// The caller must end the try with [`Redis::close`].
+    Keys(KeptSession),
+    /// The person is not bound to this user.
+    NotBound,
+    /// As many tries are in progress as may fail.
+    Busy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tried {
+    /// The data was decrypted.
+    Well,
+    /// The data was not decrypted, which is counted.
+    Failed,
+    /// No key was tried.
+    Nothing,
+}
+
+/// Where a session key comes from that is stored by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOf {
+    /// A login, whose token is dated so. A bind ticket is redeemed later than its exchange began.
+    Login(DateTime<Utc>),
+    /// WeChat has replaced the key.
+    Reset,
+}
+
 impl Redis {
+    /// The current session key, if there is one, and behind it the one that it replaced less than
+    /// [`PREVIOUS_KEY_TTL`](crate::PREVIOUS_KEY_TTL) ago.
+    pub async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
+        let key = name::session(person);
+        let asked = Call::at(&key).cmd("TIME").cmd("GET").arg(&key);
+        let ((seconds, micros), session): ((u64, u32), Option<Vec<u8>>) = self.link.run("session_keys", asked).await?;
+        Ok(usable(&session.unwrap_or_default(), Duration::new(seconds, micros * 1000)))
+    }
+
     /// Begins a try with the session keys of a person who is bound to `user`.
     pub async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let script = try_keys("open", person, attempt).arg(packed::user(user)).arg(owner_text(user));
@@ -29,8 +80,7 @@ impl Redis {
     /// Ends the try of `attempt`. Returns true if this failure deleted the session key; a repetition returns false.
     pub async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
         let script = try_keys("close", person, attempt).arg(flag(tried == Tried::Failed));
-        let dropped: Vec<Value> = self.link.run("close", script).await?;
-        Ok(!dropped.is_empty())
+        Ok(self.link.run("close", script).await?)
     }
 
     /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one.
@@ -88,7 +138,7 @@ pub(super) fn change_session(person: &Person, step: &str) -> Call {
 /// A step of `try.lua`.
 fn try_keys(step: &str, person: &Person, attempt: &AttemptId) -> Call {
     let script = script::TRY.on(&name::all(person, [name::binding, name::session, name::logins, name::tries]));
-    script.arg(step).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt)
+    script.arg(step).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).arg(attempt.to_string())
 }
 
 fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::ParsingError> {

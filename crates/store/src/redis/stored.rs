@@ -109,7 +109,7 @@ impl Redis {
     /// login a wait.
     pub(super) fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
-            self.link.later(Call::of("HDEL", name::binding(person)).arg("w"));
+            self.link.unawaited("binding_state", Call::of("HDEL", name::binding(person)).arg("w"));
         }
         stored.state()
     }
@@ -156,7 +156,7 @@ pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
 
 /// An exchange as a line of a session, behind its length. `till` when the login counts, in quarters.
 pub(super) fn line(order: &ExchangeOrder, till: u64, sealed: &Sealed) -> Vec<u8> {
-    let place = order.micros << 4 | u64::from(order.attempt.mark().0 & 15);
+    let place = order.micros << 4 | u64::from(order.mark.0 & 15);
     let length = TILL.end + sealed.as_bytes().len();
     let mut line = Vec::with_capacity(2 + length);
     line.extend_from_slice(&(length as u16).to_be_bytes());

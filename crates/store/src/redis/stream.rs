@@ -1,27 +1,35 @@
-//! The stream of ends, which verifiers read page by page.
+//! The stream of ends: verifiers read it page by page, and the ends that nobody needs any more are deleted.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
+use futures_util::future::try_join_all;
+use redis::Value;
+use wxmint_ids::UserId;
 
-use super::{Call, Redis, clocks::APART, ends::unless_ahead, flag, name, script, unreadable};
-use crate::{Ended, ReadEnds, Result, ends::kept};
+use super::ends::{change_ends, unless_ahead};
+use super::{Call, Redis, clocks::APART, flag, name, script, unreadable};
+use crate::ends::{CLOCKS_DIFFER, kept};
+use crate::{Ended, ReadEnds, Result};
 
 /// An entry of the stream: its id, its one field, and the end.
-pub(super) type Entry = (String, (String, String));
+type Entry = (String, (String, String));
 
 /// A part of the stream, behind the second in which it was read, and how long ends had to be kept then.
 type Part = (i64, Duration, Vec<Entry>);
 
 impl Redis {
-    pub(super) async fn stream_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
+    /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if
+    /// the stream does not have this cursor, or no longer.
+    pub async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
         if cursor.is_empty() {
             let part = self.read_stream("ends_after", "-", "+", most + 1).await?;
             return self.page(part, cursor, most).map(Some);
         }
-        let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| is_stream_id(id)) else { return Ok(None) };
+        let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| stream_id(id).is_some()) else { return Ok(None) };
         // A cursor that is not in the stream costs next to nothing.
         let (_, _, named) = self.read_stream("ends_after", id, id, 1).await?;
         if named.first().is_none_or(|entry| cursor_of(entry) != cursor) {
@@ -39,13 +47,13 @@ impl Redis {
     /// With a `note`, an end is put there once. Returns whether it was put there now.
     pub(super) async fn put_into_stream(&self, ended: &Ended, note: Option<String>, confirmed: bool) -> Result<bool> {
         let keys: Vec<&str> = [name::STREAM].into_iter().chain(note.as_deref()).collect();
-        let script = script::PUBLISH_END.on(&keys).text(ended).arg((self.clock)().timestamp());
+        let script = script::PUBLISH_END.on(&keys).arg(ended.to_string()).arg((self.clock)().timestamp());
         let script = script.arg(APART.num_seconds()).arg(flag(note.is_some()));
         let answer = self.link.write("publish_end", script, confirmed).await?;
         Ok(unless_ahead(answer)? == "added")
     }
 
-    pub(super) async fn read_stream(&self, step: &'static str, from: &str, to: &str, count: usize) -> Result<Part> {
+    async fn read_stream(&self, step: &'static str, from: &str, to: &str, count: usize) -> Result<Part> {
         let asked = Call::at(name::STREAM).cmd("TIME").cmd("HGETALL").arg(name::LIVES);
         let asked = asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
         type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
@@ -65,14 +73,60 @@ impl Redis {
         });
         Ok(ReadEnds { at, keep, ends: ends.collect(), cursor, more })
     }
+
+    /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none
+    /// while the store's clock is more than a minute from this machine's. Ends do not expire by themselves, because a
+    /// clock of Redis that is ahead for a moment would bring ended tokens back, and because a full Redis evicts what
+    /// expires first.
+    pub async fn forget_ends(&self, most: usize) -> Result<usize> {
+        let (second, keep, mut entries) = self.read_stream("forget_ends", "-", "+", most).await?;
+        // The first second that is still needed.
+        let horizon = second - (keep + CLOCKS_DIFFER).as_secs() as i64;
+        let is_needless = |id: &str| stream_id(id).is_some_and(|(millis, _)| (millis as i64) < horizon * 1_000);
+        entries.truncate(entries.iter().take_while(|(id, _)| is_needless(id)).count());
+        let Some((last, _)) = entries.last() else { return Ok(0) };
+        if (second - (self.clock)().timestamp()).abs() > APART.num_seconds() {
+            return Ok(0);
+        }
+        let (mut of_users, mut notes) = (BTreeMap::<UserId, Vec<String>>::new(), Vec::new());
+        for (_, (_, end)) in &entries {
+            match end.parse() {
+                Ok(Ended::User { user, .. } | Ended::UserInApp { user, .. }) => _ = of_users.entry(user).or_default(),
+                Ok(Ended::Token { id, user, .. }) => {
+                    let key = name::ended(&user, &id);
+                    of_users.entry(user).or_default().push(key);
+                }
+                Ok(Ended::Key { kid }) => notes.push(name::ended_key(&kid)),
+                // A later version wrote it, and has to forget it.
+                Err(()) => {}
+            }
+        }
+        let of_user = of_users.iter().map(|(user, tokens)| {
+            let script = change_ends(user, "forget").arg(horizon);
+            self.link.run::<Value>("forget_ends", deleting(script, tokens))
+        });
+        try_join_all(of_user).await?;
+        // Last, because an entry that is gone leads to no user.
+        let trimmed = deleting(Call::at(name::STREAM), &notes);
+        let (millis, sequence) = stream_id(last).unwrap_or_default();
+        let first_left = format!("{millis}-{}", sequence.saturating_add(1));
+        let trimmed = trimmed.cmd("XTRIM").arg(name::STREAM).arg("MINID").arg(first_left);
+        self.link.run::<Value>("forget_ends", trimmed).await?;
+        Ok(entries.len())
+    }
 }
 
-fn is_stream_id(text: &str) -> bool {
-    let number = |text: &str| text.len() <= 20 && text.parse::<u64>().is_ok();
-    text.split_once('-').is_some_and(|(millis, sequence)| number(millis) && number(sequence))
+/// The milliseconds since 1970 in which an entry was put there, and its number among theirs.
+fn stream_id(id: &str) -> Option<(u64, u64)> {
+    let (millis, sequence) = id.split_once('-').filter(|_| id.len() <= 41)?;
+    Some((millis.parse().ok()?, sequence.parse().ok()?))
 }
 
 /// Names an entry by its id and its content, because after a failover that lost entries another may have its id.
 fn cursor_of((id, (_, end)): &Entry) -> String {
     format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
+}
+
+fn deleting(call: Call, keys: &[String]) -> Call {
+    keys.iter().fold(call, |call, key| call.cmd("DEL").arg(key))
 }

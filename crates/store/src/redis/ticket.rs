@@ -1,39 +1,87 @@
-//! Bind tickets in Redis.
+//! Bind tickets: a person whose code WeChat has accepted may try one password without another code.
 
-use chrono::DateTime;
+use std::{str::FromStr, time::Duration};
 
-use super::{Redis, name, script, unreadable};
-use crate::{AttemptId, Person, Result, Sealed, TICKET_TTL, TakenTicket, Ticket, TicketHolder};
+use aws_lc_rs::{error::Unspecified, rand};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use wxmint_ids::{UnionId, unprintable};
+
+use super::{Redis, name, packed, script, unreadable};
+use crate::{AttemptId, AttemptMark, ExchangeOrder, ExchangedKey, Person, Result, Sealed};
+
+/// How long a ticket can be redeemed: as long as a login code.
+pub const TICKET_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// 128 random bits, base64url. Whoever has a ticket may try one password for its person, so it does not print.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Ticket(String);
+
+/// The text does not have the form of a ticket. The error does not repeat the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be the bind_ticket of a `binding_required` answer: 22 letters, digits, `_` and `-`")]
+pub struct InvalidTicket;
+
+/// The person whose code WeChat accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketHolder {
+    pub person: Person,
+    pub unionid: Option<UnionId>,
+    /// The session key that the code's exchange brought.
+    pub key: ExchangedKey,
+}
+
+impl Ticket {
+    pub fn random() -> Result<Self, Unspecified> {
+        let mut bits = [0; 16];
+        rand::fill(&mut bits)?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(bits)))
+    }
+
+    /// As the client gets it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Ticket {
+    type Err = InvalidTicket;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTicket> {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        (text.len() == 22 && text.bytes().all(known)).then(|| Self(text.to_owned())).ok_or(InvalidTicket)
+    }
+}
+
+unprintable!(Ticket);
+
+/// A ticket as it is stored, behind the second in which it is redeemed: the person, the unionid or nothing, the order of
+/// the exchange, and the sealed session key.
+type Held = (i64, Vec<u8>, Vec<u8>, u64, u32, Vec<u8>);
 
 impl Redis {
     /// Stores a ticket for [`TICKET_TTL`].
     pub async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
-        let TicketHolder { person, unionid, key } = holder;
-        let unionid = unionid.as_ref().map_or("", |unionid| unionid.as_str());
+        let TicketHolder { person, unionid, key: (ExchangeOrder { micros, mark }, sealed) } = holder;
+        let unionid = unionid.as_ref().map(packed::unionid).unwrap_or_default();
         let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("keep").arg(TICKET_TTL.as_secs());
-        let script = script.arg(person.app.as_str()).arg(person.openid.as_str()).arg(unionid);
-        let script = script.text(&key.0).arg(key.1.as_bytes());
+        let script = script.arg(packed::person(person)).arg(unionid).arg(*micros).arg(mark.0).arg(sealed.as_bytes());
         Ok(self.link.run("keep_ticket", script).await?)
     }
 
-    /// Redeems a ticket. `None` if it is unknown or another request has redeemed it.
-    pub async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
-        let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("take").text(attempt);
-        let held: Vec<Vec<u8>> = self.link.run("take_ticket", script).await?;
-        if held.is_empty() {
-            return Ok(None);
-        }
-        taken(&held).map(Some).ok_or_else(|| unreadable("a ticket"))
+    /// Redeems a ticket, and tells when, by the store's clock: the token's `iat`. `None` if it is unknown or another
+    /// request has redeemed it.
+    pub async fn take_ticket(
+        &self,
+        ticket: &Ticket,
+        attempt: &AttemptId,
+    ) -> Result<Option<(TicketHolder, DateTime<Utc>)>> {
+        let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("take").arg(attempt.to_string());
+        let held: Option<Held> = self.link.run("take_ticket", script).await?;
+        let Some((second, person, unionid, micros, mark, sealed)) = held else { return Ok(None) };
+        let unionid = (!unionid.is_empty()).then(|| packed::read_unionid(&unionid)).transpose()?;
+        let key = (ExchangeOrder { micros, mark: AttemptMark(mark) }, Sealed::from_stored(sealed));
+        let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("a ticket"))?;
+        Ok(Some((TicketHolder { person: packed::read_person(&person)?, unionid, key }, at)))
     }
-}
-
-fn taken(held: &[Vec<u8>]) -> Option<TakenTicket> {
-    let [texts @ .., key] = held else { return None };
-    let texts: Vec<_> = texts.iter().map(|bytes| str::from_utf8(bytes)).collect::<Result<_, _>>().ok()?;
-    let [second, app, openid, unionid, order] = texts[..] else { return None };
-    let person = Person { app: app.parse().ok()?, openid: openid.parse().ok()? };
-    let unionid = if unionid.is_empty() { None } else { Some(unionid.parse().ok()?) };
-    let key = (order.parse().ok()?, Sealed::from_stored(key.clone()));
-    let at = DateTime::from_timestamp(second.parse().ok()?, 0)?;
-    Some(TakenTicket { holder: TicketHolder { person, unionid, key }, at })
 }

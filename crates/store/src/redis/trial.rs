@@ -1,21 +1,22 @@
 //! A write like a login's own, by which a process finds out whether Redis takes logins.
 
+use std::time::Duration;
+
 use redis::Value;
 use wxmint_ids::{AppId, OpenId, Person};
 use wxmint_keys::vault::Sealed;
-use wxmint_redis_link::{Error, Primary, slot_of};
+use wxmint_redis_link::{Primary, Reason, slot_of};
 
-use super::stored::{line, quarter};
-use super::{Call, Redis, name, script};
-use crate::{AttemptId, ExchangeOrder};
+use super::{Call, Redis, name};
+use crate::{AttemptId, ExchangeOrder, LimitKey, LoginRecord, Meter, Newcomer, limits::Rate};
 
-/// The written key is gone after so many microseconds.
-const LIFE: u64 = 5_000_000;
+/// Always within the limit. What is written is gone after so many seconds, and an eighth of them.
+const RATE: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(4) };
 
 impl Redis {
     /// Writes at each primary what a login of a stranger writes, with the same commands and script. Nobody is the
     /// stranger.
-    pub async fn try_a_login(&self) -> Result<(), Error> {
+    pub async fn try_a_login(&self) -> Result<(), Reason> {
         for (primary, _) in self.link.all_primaries().await? {
             let Some(stranger) = stranger_of(&primary) else { continue };
             self.link.run::<Value>("try_a_login", self.login_of(&stranger)).await?;
@@ -24,16 +25,13 @@ impl Redis {
     }
 
     fn login_of(&self, stranger: &Person) -> Call {
-        let now = self.now_micros();
-        let order = ExchangeOrder::new(now, &AttemptId::new([0; 16]));
-        let call = script::RECORD_LOGIN.on(&name::all(stranger, [name::binding, name::session, name::logins]));
-        let call = call.arg(line(&order, quarter(now + LIFE), &Sealed::nothing())).arg(LIFE / 1_000_000);
-        // Always within the limit, and counted for as long as the cell lives.
-        let call = call.arg(format!("{} {LIFE}", u32::MAX)).arg("");
-        let (claim, cell) = (name::tries(stranger), name::limit_of(stranger, "names"));
-        let call = call.cmd("SET").arg(&claim).arg("").arg("NX").arg("PX").arg(LIFE / 1_000);
-        let call = call.cmd("HINCRBY").arg(&cell).arg("0").arg(1).cmd("PEXPIRE").arg(&cell).arg(LIFE / 1_000);
-        call.cmd("HDEL").arg(&cell).arg("1").cmd("HGETALL").arg(&cell)
+        let order = ExchangeOrder::new(self.now_micros(), &AttemptId::new([0; 16]));
+        let (person, session_key) = (stranger.clone(), Sealed::nothing());
+        let record = LoginRecord { person, session_key, order, rate: RATE, newcomer: Newcomer::Counted };
+        let claim = self.recording(&record, None).cmd("SET").arg(name::tries(stranger)).arg("").arg("NX");
+        let mut call = claim.arg("EX").arg(RATE.period.as_secs());
+        call.and(self.counting(&self.counter(&Meter { key: LimitKey::of_person(stranger, "names", ""), rate: RATE })));
+        call
     }
 }
 

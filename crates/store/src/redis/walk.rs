@@ -1,23 +1,16 @@
-//! A walk over all people in Redis, page by page, to move bindings. Not part of the trait `Store`, because it makes no
-//! sense for the store in memory.
-//!
-//! [`wxmint_redis_link::scan`] says what a walk finds.
+//! Walks over all people in Redis, page by page. [`wxmint_redis_link::scan`] says what a walk finds.
 
 use std::collections::HashSet;
 
 use chrono::DateTime;
 use futures_util::future::try_join_all;
 use wxmint_ids::{AppId, UserId};
-pub(super) use wxmint_redis_link::scan::Slots;
-pub use wxmint_redis_link::scan::{Page, Place, Step};
+use wxmint_redis_link::scan::Slots;
+pub use wxmint_redis_link::scan::{PAGE, Page, Place};
 
 use super::stored::{StoredBinding, stored_binding};
 use super::{Redis, name, packed, unreadable};
 use crate::{Binding, BindingState, COMPUTED, Person, Result, Sealed};
-
-/// In metrics.
-const WALK: &str = "walk";
-const EVERYBODY: &str = "wxmint:{*}:binding";
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
@@ -30,37 +23,38 @@ pub enum Found {
 
 impl Redis {
     /// The people of the page, of one app or of all, who have a binding or once had one.
-    pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Step<Person>> {
+    pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Option<Page<Person>>> {
         // People whose user ids are computed have the session alone.
         let pattern = app.map_or_else(|| "wxmint:{*}:[bs]*".to_owned(), |app| format!("wxmint:{{{app}:*}}:[bs]*"));
         let person = |key: &String| owner(key, "binding").or_else(|_| owner(key, "session")).ok();
-        let keys = self.link.keys_like(WALK, &pattern, from, Slots::MayBeMoving).await?;
-        Ok(keys.map(|keys| keys.iter().filter_map(person).collect::<HashSet<_>>().into_iter().collect()))
+        let Some(page) = self.link.keys_like(&pattern, from, Slots::MayBeMoving).await? else { return Ok(None) };
+        let people: HashSet<_> = page.found.iter().filter_map(person).collect();
+        Ok(Some(page.with(people.into_iter().collect())))
     }
 
     /// Reads the page of bindings that begins at `from`.
-    pub async fn walk(&self, from: &Place) -> Result<Step<Found>> {
-        let keys = self.link.keys_like(WALK, EVERYBODY, from, Slots::MayBeMoving).await?;
-        let Step::Page(Page { found: names, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
-        let people: Vec<Person> = names.iter().map(|key| owner(key, "binding")).collect::<Result<_, _>>()?;
-        let rows = try_join_all(people.iter().map(|person| self.link.run(WALK, stored_binding(person)))).await?;
+    pub async fn walk(&self, from: &Place) -> Result<Option<Page<Found>>> {
+        let page = self.link.keys_like("wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
+        let Some(page) = page else { return Ok(None) };
+        let people: Vec<Person> = page.found.iter().map(|key| owner(key, "binding")).collect::<Result<_, _>>()?;
+        let rows = try_join_all(people.iter().map(|person| self.link.run("walk", stored_binding(person)))).await?;
         let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, &row).transpose());
-        Ok(Step::Page(Page { found: found.collect::<Result<_, _>>()?, keys, of, next }))
+        Ok(Some(page.with(found.collect::<Result<_, _>>()?)))
     }
 
     /// The blocked users of the page that begins at `from`.
-    pub async fn walk_blocked(&self, from: &Place) -> Result<Step<UserId>> {
-        let keys = self.link.keys_like(WALK, "wxmint:user:{*}", from, Slots::MayBeMoving).await?;
-        let Step::Page(Page { found, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
-        let users = found.iter().filter_map(|key| name::user_of(key)).collect::<Vec<_>>();
+    pub async fn walk_blocked(&self, from: &Place) -> Result<Option<Page<UserId>>> {
+        let page = self.link.keys_like("wxmint:user:{*}", from, Slots::MayBeMoving).await?;
+        let Some(page) = page else { return Ok(None) };
+        let users: Vec<_> = page.found.iter().filter_map(|key| name::user_of(key)).collect();
         let states = try_join_all(users.iter().map(|user| self.user_state(user))).await?;
         let blocked = users.into_iter().zip(states).filter(|(_, state)| state.blocked).map(|(user, _)| user);
-        Ok(Step::Page(Page { found: blocked.collect(), keys, of, next }))
+        Ok(Some(page.with(blocked.collect())))
     }
 
     /// How many people there are on the first page of all: with computed user ids, and bound.
     pub async fn some_people(&self) -> Result<(usize, usize)> {
-        let Step::Page(page) = self.walk_people(None, &Place::default()).await? else { return Ok((0, 0)) };
+        let Some(page) = self.walk_people(None, &Place::default()).await? else { return Ok((0, 0)) };
         let states = try_join_all(page.found.iter().map(|person| self.binding_state(person))).await?;
         let users = states.iter().filter(|state| matches!(state, BindingState::Bound(_)));
         let (computed, bound): (Vec<_>, Vec<_>) = users.partition(|state| state.generation() == COMPUTED);
@@ -70,10 +64,9 @@ impl Redis {
     /// Some sealed session keys, and whose they are. Needs the right to `SCAN`.
     pub async fn some_session_keys(&self) -> Result<Vec<(Person, Sealed)>> {
         const ENOUGH: usize = 3;
-        let page = self.link.keys_like(WALK, "wxmint:{*}:session", &Place::default(), Slots::MayBeMoving).await?;
-        let Step::Page(page) = page else { return Ok(Vec::new()) };
+        let page = self.link.keys_like("wxmint:{*}:session", &Place::default(), Slots::MayBeMoving).await?;
         let mut found = Vec::new();
-        for key in page.found.iter().take(ENOUGH) {
+        for key in page.iter().flat_map(|page| &page.found).take(ENOUGH) {
             let person = owner(key, "session")?;
             let keys = self.session_keys(&person).await?;
             found.extend(keys.into_iter().next().map(|current| (person, current)));

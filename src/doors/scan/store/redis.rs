@@ -111,7 +111,7 @@ impl Devices<'_> {
         attempt: &AttemptId,
     ) -> Result<Poll> {
         let script = device(code.user_code(), "poll");
-        let script = script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).text(attempt);
+        let script = script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).arg(attempt.to_string());
         let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
         let told: Vec<String> = self.0.link().run("poll_device", script).await?;
         let Some((state, of_token)) = told.split_first() else { return Ok(Poll::Unknown) };

@@ -2,7 +2,7 @@
 -- some. ARGV: member, exp, the second of the caller's clock. Members whose last token has expired by both clocks are
 -- dropped. The set does not expire, because whatever ends the tokens finds them by it.
 local now = math.min(redis.call('TIME')[1], ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 1)
 redis.call('ZADD', KEYS[1], math.max(tonumber(ARGV[2]), tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '0')), ARGV[1])
 redis.call('PERSIST', KEYS[1])
 return 1

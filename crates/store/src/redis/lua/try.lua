@@ -3,7 +3,7 @@
 -- and a field for each attempt whose try is under way. Repeated by its attempt, a step is one.
 --   'open': user, and the user as the owner of a session. Answers {'keys', seconds, microseconds, session}, {'not
 --     bound'} or {'busy'}.
---   'close': '1' for a failure. Answers {'1'} if the session key was dropped for it, else {}.
+--   'close': '1' for a failure. Answers 1 if the session key was dropped for it, else 0.
 if ARGV[1] == 'open' then
   if redis.call('HGET', KEYS[1], 'u') ~= ARGV[5] then
     session()
@@ -25,15 +25,15 @@ if ARGV[1] == 'open' then
   return {'keys', time[1], time[2], kept}
 end
 if redis.call('HDEL', KEYS[4], ARGV[4]) == 0 or ARGV[5] ~= '1' then
-  return {}
+  return 0
 end
 local failed = redis.call('HINCRBY', KEYS[4], 'failed', 1)
 if failed == 1 then
   redis.call('EXPIRE', KEYS[4], ARGV[3])
 end
 if failed < tonumber(ARGV[2]) then
-  return {}
+  return 0
 end
 redis.call('DEL', KEYS[4])
 drop_keys()
-return {'1'}
+return 1
