@@ -106,7 +106,7 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     let metrics = move || {
         let now = now();
         let (keys, ended) = (metrics_of.keys.at(now), metrics_of.keys.ended());
-        metrics_of.metrics.keys_are(key_samples(keys.set().lives(), &ended, now));
+        metrics_of.metrics.keys_are(key_samples(keys.set.lives(), &ended, now));
         metrics_of.metrics.exposition(metrics_of.doors.iter().filter_map(|open| open.door.metrics()))
     };
     let worker = move || worker_of.login_worker().expect(MADE_ONCE);

@@ -33,7 +33,7 @@ pub(in crate::doors) struct Client {
     /// The sites that may read the answers.
     pub(in crate::doors) origins: Vec<String>,
     /// Empty: that of the settings.
-    pub(super) audience: Vec<String>,
+    pub(in crate::doors) audience: Vec<String>,
     /// `None`: that of the settings.
     pub(in crate::doors) token_ttl: Option<Duration>,
     /// Whether the person must choose the number that the page shows.
