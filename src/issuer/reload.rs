@@ -117,14 +117,14 @@ impl ChangedFile {
                 }
                 if is_mended || changed {
                     metrics.reloaded(what, "ok");
-                    Event::of_process(Activity::Reload(what), None).tell();
+                    Event { activity: Activity::Reload(what), ..Event::default() }.tell();
                 }
             }
             Err(reason) if fault.as_ref() == Some(&reason) => {}
             Err(reason) => {
                 metrics.reloaded(what, "refused");
                 let refused = Some(reason.clone().into());
-                Event { refused, ..Event::of_process(Activity::Reload(what), None) }.tell();
+                Event { activity: Activity::Reload(what), refused, ..Event::default() }.tell();
                 tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
                 readiness.warns(name, Some(&format!("the changed {name} cannot be used: {reason}")));
                 *fault = Some(reason);
@@ -150,7 +150,8 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> 
     let after = kids();
     let (added, removed) = (without(&after, &before), without(&before, &after));
     tracing::info!(added, removed, "the keys were read again");
-    Event::of_process(Activity::KeyChange, Some(format!("added: {added}; removed: {removed}"))).tell();
+    let note = Some(format!("added: {added}; removed: {removed}"));
+    Event { activity: Activity::KeyChange, note, ..Event::default() }.tell();
     Ok(Some(true))
 }
 
@@ -168,8 +169,8 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
     let signs = keys.at(now).set.signing(now).map(|key| key.public().kid().to_owned()).ok();
     if *told != signs {
         tracing::info!(kid = signs, "this key signs");
-        let note = format!("this key signs: {}", signs.as_deref().unwrap_or("none"));
-        Event::of_process(Activity::KeyChange, Some(note)).tell();
+        let note = Some(format!("this key signs: {}", signs.as_deref().unwrap_or("none")));
+        Event { activity: Activity::KeyChange, note, ..Event::default() }.tell();
         *told = signs;
     }
 }
