@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person};
-use wxmint_keys::token::{ExtraClaims, Issued, Minter};
+use wxmint_keys::token::{Issued, Minter};
 use wxmint_store::{Admission, BindingState, Bound, COMPUTED, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
@@ -25,10 +25,6 @@ const OF_COMPUTED: &str = "computed";
 impl Admitted {
     pub fn person(&self) -> &Person {
         &self.arrival.person
-    }
-
-    pub fn claims(&self) -> &ExtraClaims {
-        &self.extra
     }
 
     /// Tells the binding from all others.
