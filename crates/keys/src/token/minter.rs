@@ -120,12 +120,11 @@ impl Minter {
         Issued { user, app, id, issued_at, expires_at: issued_at + self.ttl.as_secs() as i64 }
     }
 
-    /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text that no other binding
-    /// has.
+    /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text that no other has.
     ///
     /// A token names its user and app, but not the openid. The mark lets this service find the binding among those of
-    /// the user, so that a token acts on its own binding alone. It is made with a secret of the key that signs, which is
-    /// there for as long as the token is valid; nobody else can tell whose mark it is.
+    /// the user, so that a token acts on its own binding alone. It is made with a secret of the key that signs, which
+    /// is there for as long as the token is valid; nobody else can tell whose mark it is.
     pub fn token_id(&self, binding: &str, now: DateTime<Utc>) -> Result<TokenId, MintError> {
         let ring = self.keys.at(now);
         let mut bytes = [0; RANDOM_LEN + MARK_LEN];

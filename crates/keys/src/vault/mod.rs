@@ -212,14 +212,14 @@ pub trait Owner {
     fn parts(&self) -> [&str; 4];
 }
 
-/// Of a `session_key`.
+/// Owns a `session_key`.
 impl Owner for Person {
     fn parts(&self) -> [&str; 4] {
         ["wxmint session_key:", self.app.as_str(), ":", self.openid.as_str()]
     }
 }
 
-/// Of an access token.
+/// Owns an access token.
 impl Owner for AppId {
     fn parts(&self) -> [&str; 4] {
         ["wxmint access_token:", self.as_str(), "", ""]
