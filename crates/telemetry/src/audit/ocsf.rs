@@ -156,7 +156,7 @@ impl Event {
                     "actor",
                     Object(&[
                         ("user", only(&[ACCOUNT_CHANGE, API_ACTIVITY], Object(&actor))),
-                        ("process", only(&[PROCESS_ACTIVITY], Object(&*PROCESS))),
+                        ("process", only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()))),
                     ]),
                 ),
                 ("api", only(&[API_ACTIVITY], Object(&[("operation", Text(code))]))),
@@ -166,7 +166,7 @@ impl Event {
                 ),
                 ("src_endpoint", Object(&self.source(class))),
                 ("service", only(&[AUTHENTICATION], Object(&[("name", Text("wxmint"))]))),
-                ("process", only(&[PROCESS_ACTIVITY], Object(&*PROCESS))),
+                ("process", only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()))),
                 (
                     "device",
                     only(&[PROCESS_ACTIVITY], Object(&[("hostname", Text(&HOST)), ("type_id", Number(SERVER))])),
