@@ -22,7 +22,6 @@ mod exchange;
 mod for_peers;
 mod operator;
 mod recipient;
-mod redeem;
 mod shared_access_token;
 mod user_data;
 mod user_ids;
@@ -30,9 +29,11 @@ mod with_token;
 mod worker;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
+use wxmint_ids::{AppId, LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded};
+use wxmint_store::{
+    AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded, Ticket, TicketHolder,
+};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
@@ -197,5 +198,27 @@ impl LoginWorker {
         let LoginRecord { person, order, session_key, .. } = record;
         let (unionid, key) = (session.unionid, (order, session_key));
         Ok(Arrival { person, unionid, state, key, kept_for, at, may_be_ended })
+    }
+
+    /// Redeems a ticket instead of a code: an earlier login was refused because a password was missing. A ticket of
+    /// another app than `app` is rejected.
+    async fn redeem(
+        &self,
+        ticket: &Ticket,
+        app: Option<&AppId>,
+        attempt: &AttemptId,
+        address: &str,
+        trail: &mut LoginTrail,
+    ) -> Result<Arrival, LoginError> {
+        self.note_life().await?;
+        self.store.count(&self.meter_of(address)).await?.map_err(LoginError::too_many(IP))?;
+        let taken = self.store.take_ticket(ticket, attempt).await?;
+        let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
+        let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
+        (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
+        self.apps.all().choose(Some(&person.app), None)?;
+        let state = self.store.binding_state(&person).await?;
+        trail.find(&state);
+        Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
     }
 }

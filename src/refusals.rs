@@ -11,6 +11,9 @@ use wxmint_wechat::CallError;
 use crate::login::{LoginError, SessionError};
 use crate::{apps::UnknownApp, clock::now};
 
+/// `Retry-After` while as many tries are in progress as may fail.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+
 /// A refusal, as its client, the log and the audit are told of it.
 pub(crate) struct Refusal {
     pub(crate) problem: Problem,
@@ -91,9 +94,9 @@ impl From<SessionError> for Refusal {
                  data again. If a `+` became a space on its way, send JSON.",
             )
             .into(),
-            SessionError::Busy { retry_after } => {
+            SessionError::Busy => {
                 Problem::new(ProblemCode::RateLimited, "Too many tries at once. Wait, then try again.")
-                    .retry_after(retry_after)
+                    .retry_after(BUSY_PAUSE)
                     .into()
             }
         }

@@ -156,7 +156,7 @@ fn read_line(line: &str) -> Result<Holder, Said> {
         return Err(said!(secret_must_be_at_least_32));
     }
     let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
-    let identity = identity.map_err(|wrong| said!("`{}` {}", wrong.member, wrong))?;
+    let identity = identity.map_err(|wrong| said!("`{}` {}", wrong.member, wrong.wrong))?;
     let sha256 = secret.and_then(|secret| digest(&SHA256, secret.as_bytes()).as_ref().try_into().ok());
     Ok(Holder { name: name.to_owned(), sha256, identity, rights, room: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
 }

@@ -34,7 +34,7 @@ impl Issuer {
     /// which check a refused token failed.
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
         let (token, keys, ended) = (bearer_token(request)?, self.keys.at(now), self.keys.ended());
-        let keys = NotEnded { keys: keys.set(), ended: &ended };
+        let keys = NotEnded { keys: &keys.set, ended: &ended };
         let verified = match self.verifier.verify(token, &keys, now) {
             Err(Refused::Audience) => self.verify_of_client(token, &keys, now),
             verified => verified,

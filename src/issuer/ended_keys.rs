@@ -102,7 +102,7 @@ impl Issuer {
         store: &Redis,
         now: DateTime<Utc>,
     ) -> Result<Option<Finding>, StoreError> {
-        let kids: Vec<_> = self.keys.at(now).set().visible(now).map(|key| key.kid().to_owned()).collect();
+        let kids: Vec<_> = self.keys.at(now).set.visible(now).map(|key| key.kid().to_owned()).collect();
         self.keys.note_ended(store.ended_keys(&kids).await?, now);
         Ok(ended_keys(&self.keys.ended(), &self.settings.keys))
     }
@@ -124,7 +124,7 @@ impl Issuer {
             let found = found.map(|finding| finding.to_string());
             let ended = self.keys.ended();
             let signs =
-                self.keys.at(now).signing(now).is_ok_and(|key| ended.iter().any(|kid| kid == key.public().kid()));
+                self.keys.at(now).set.signing(now).is_ok_and(|key| ended.iter().any(|kid| kid == key.public().kid()));
             self.readiness.unfit("keys", found.as_deref().filter(|_| signs));
             if self.readiness.warns("keys", found.as_deref()) {
                 match found {

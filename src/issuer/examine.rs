@@ -76,7 +76,7 @@ impl Issuer {
     }
 
     async fn examine_keys(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Finding {
-        let found = keys(self.keys.at(now).set(), &self.settings.keys, now);
+        let found = keys(&self.keys.at(now).set, &self.settings.keys, now);
         let Some(redis) = redis else { return found };
         match self.learn_ended_keys(redis, now).await {
             Ok(ended) => ended.unwrap_or(found),

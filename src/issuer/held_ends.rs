@@ -48,7 +48,7 @@ impl Issuer {
     /// Warns while ends may be lost that no process holds. Keys that have signed before tell that there were tokens.
     fn judge_loss(&self, may_lack: bool) {
         let (ring, before) = (self.keys.at(now()), now() - IN_USE);
-        let is_lost = may_lack && ring.set().lives().iter().any(|life| life.nbf < before);
+        let is_lost = may_lack && ring.set.lives().iter().any(|life| life.nbf < before);
         let reason = "Redis holds no revocations and knows of no tokens: if it was emptied, tokens that were revoked are valid \
                       again. Run: wxmint users end --everyone";
         self.metrics.revocations_may_be_lost(is_lost);

@@ -27,9 +27,9 @@ pub(super) async fn jwks(
 ) -> HttpResponse {
     let (now, issuer) = (now(), &worker.issuer);
     let ring = issuer.keys.at(now);
-    let (mut jwks, mut etag) = (ring.jwks().to_vec(), ring.etag().to_owned());
+    let (mut jwks, mut etag) = (ring.jwks.clone(), ring.etag.clone());
     if !issuer.peers.is_empty() && request.query_string() != OWN {
-        jwks = issuer.with_peers(ring.set().visible(now));
+        jwks = issuer.with_peers(ring.set.visible(now));
         etag = format!("\"{}\"", short_digest(&String::from_utf8_lossy(&jwks)));
     }
     let known = held.is_some_and(|held| already_known(&held, &etag));
@@ -80,7 +80,7 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
     let now = now();
     let ring = worker.issuer.keys.at(now);
-    let published = |algorithm: &Algorithm| ring.set().visible(now).any(|key| key.algorithm() == *algorithm);
+    let published = |algorithm: &Algorithm| ring.set.visible(now).any(|key| key.algorithm() == *algorithm);
     let further: Map<_, _> = worker.issuer.doors.iter().flat_map(|open| open.door.metadata(issuer)).collect();
     let metadata = Metadata {
         issuer: issuer.to_owned(),

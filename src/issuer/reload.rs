@@ -25,7 +25,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub(super) fn watch_files(issuer: &Issuer) {
     if let Some(mut file) = issuer.key_file.clone() {
         let (keys, mut ends, mut signs) = (Arc::clone(&issuer.keys), NotedEnds::of(Rc::from(issuer.store())), None);
-        ends.publish(keys.current().set().ended());
+        ends.publish(keys.current().set.ended());
         watch(issuer, "keys", "key file", async move || {
             let reloaded = reload_keys(&keys, &mut file, &mut ends);
             tell_which_signs(&keys, &mut signs);
@@ -117,14 +117,14 @@ impl ChangedFile {
                 }
                 if is_mended || changed {
                     metrics.reloaded(what, "ok");
-                    Event::of_process(Activity::Reload(what), None).tell();
+                    Event { activity: Activity::Reload(what), ..Event::default() }.tell();
                 }
             }
             Err(reason) if fault.as_ref() == Some(&reason) => {}
             Err(reason) => {
                 metrics.reloaded(what, "refused");
                 let refused = Some(reason.clone().into());
-                Event { refused, ..Event::of_process(Activity::Reload(what), None) }.tell();
+                Event { activity: Activity::Reload(what), refused, ..Event::default() }.tell();
                 tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
                 readiness.warns(name, Some(&format!("the changed {name} cannot be used: {reason}")));
                 *fault = Some(reason);
@@ -142,15 +142,16 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> 
     // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
     ends.publish(stored.ended());
     let set = stored.check().map_err(text)?;
-    check_replacement(keys.at(now()).set(), &set, &keys.ended(), file.path(), now())?;
-    let kids = || keys.at(now()).set().lives().iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
+    check_replacement(&keys.at(now()).set, &set, &keys.ended(), file.path(), now())?;
+    let kids = || keys.at(now()).set.lives().iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
     let before = kids();
     keys.swap(set, now()).map_err(text)?;
     file.put_in_use(&content);
     let after = kids();
     let (added, removed) = (without(&after, &before), without(&before, &after));
     tracing::info!(added, removed, "the keys were read again");
-    Event::of_process(Activity::KeyChange, Some(format!("added: {added}; removed: {removed}"))).tell();
+    let note = Some(format!("added: {added}; removed: {removed}"));
+    Event { activity: Activity::KeyChange, note, ..Event::default() }.tell();
     Ok(Some(true))
 }
 
@@ -165,11 +166,11 @@ fn without(these: &[String], those: &[String]) -> String {
 /// Logs the kid that signs, if it is another one than `told`.
 fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
     let now = now();
-    let signs = keys.at(now).signing(now).map(|key| key.public().kid().to_owned()).ok();
+    let signs = keys.at(now).set.signing(now).map(|key| key.public().kid().to_owned()).ok();
     if *told != signs {
         tracing::info!(kid = signs, "this key signs");
-        let note = format!("this key signs: {}", signs.as_deref().unwrap_or("none"));
-        Event::of_process(Activity::KeyChange, Some(note)).tell();
+        let note = Some(format!("this key signs: {}", signs.as_deref().unwrap_or("none")));
+        Event { activity: Activity::KeyChange, note, ..Event::default() }.tell();
         *told = signs;
     }
 }
@@ -301,7 +302,7 @@ mod tests {
         create_private(&path, &StoredKeys::of(&[signing, next]).content()).expect("written");
         let mut reload = || reload_keys(&keys, &mut file, &mut ends);
         assert_eq!([reload(), reload(), reload()], [Ok(None), Ok(Some(true)), Ok(Some(false))]);
-        assert_eq!(keys.at(now()).set().lives().len(), 2);
+        assert_eq!(keys.at(now()).set.lives().len(), 2);
     }
 
     #[test]

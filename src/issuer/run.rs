@@ -5,15 +5,13 @@ use std::{net::TcpListener, sync::Arc};
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, dev::ServerHandle, middleware::from_fn};
-use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, future::join};
 use tracing_actix_web::TracingLogger;
 use wxmint_findings::{Doctor, Finding, Status};
 use wxmint_http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id};
-use wxmint_keys::rotation::{self, KeyLife, KeyState};
 use wxmint_redis_link::State;
 use wxmint_store::{Redis, StoreError};
-use wxmint_telemetry::{KeySample, audit};
+use wxmint_telemetry::audit;
 
 use super::declared::PLACE;
 use super::reload::watch_files;
@@ -106,7 +104,7 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     let metrics = move || {
         let now = now();
         let (keys, ended) = (metrics_of.keys.at(now), metrics_of.keys.ended());
-        metrics_of.metrics.keys_are(key_samples(keys.set().lives(), &ended, now));
+        metrics_of.metrics.keys_are(keys.set.lives(), &ended, now);
         metrics_of.metrics.exposition(metrics_of.doors.iter().filter_map(|open| open.door.metrics()))
     };
     let worker = move || worker_of.login_worker().expect(MADE_ONCE);
@@ -115,18 +113,6 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     let panels = issuer.rows.iter().filter_map(|row| row.panel).collect();
     let doors = AtDoors { tables, panels, configure: Arc::new(configure) };
     Ok(admin::start(listener, readiness, metrics, tokens, worker, doctor, doors)?)
-}
-
-/// `ended` names the keys that verifiers refuse.
-fn key_samples(lives: &[KeyLife], ended: &[String], now: DateTime<Utc>) -> Vec<KeySample> {
-    let sample = |(life, state): (&KeyLife, KeyState)| KeySample {
-        kid: life.kid.clone(),
-        algorithm: life.algorithm.name(),
-        state: if ended.contains(&life.kid) { "ended" } else { state.name() },
-        age: (now - life.nbf).as_seconds_f64(),
-        leaves_in: life.exp.map(|exp| (exp - now).as_seconds_f64()),
-    };
-    lives.iter().zip(rotation::states(lives, now)).map(sample).collect()
 }
 
 fn announce(issuer: &Issuer, listeners: &Listeners) {

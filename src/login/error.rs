@@ -205,7 +205,7 @@ pub enum SessionError {
     Undecryptable,
     /// As many tries are in progress as may fail.
     #[error("too many tries at once")]
-    Busy { retry_after: Duration },
+    Busy,
     /// WeChat, the store or this service.
     #[error(transparent)]
     Failed(#[from] LoginError),

@@ -27,25 +27,14 @@ const APPS_AT_A_TIME: usize = 50;
 pub struct Erased {
     /// Bindings that were dissolved first.
     pub dissolved: usize,
-    /// Records of bindings.
-    pub bindings: u64,
-    pub session_keys: u64,
+    /// The sums over the user's people.
+    pub of_people: ErasedPerson,
     /// Links from a unionid to the user.
     pub unionids: u64,
-    /// Counts of logins, calls and failed passwords.
-    pub counters: u64,
     /// People who belong to another user by now, or have logged in again meanwhile. What is stored of them stays.
     pub elsewhere: u64,
     /// False if somebody was bound to the user meanwhile: then the user's list stays.
     pub complete: bool,
-}
-
-impl Erased {
-    fn add(&mut self, of_person: ErasedPerson) {
-        self.bindings += of_person.bindings;
-        self.session_keys += of_person.session_keys;
-        self.counters += of_person.counters;
-    }
 }
 
 impl Operator<'_> {
@@ -173,7 +162,11 @@ impl Operator<'_> {
         }
         for person in &people {
             match self.erase_stranger(person).await? {
-                Some(of_person) => erased.add(of_person),
+                Some(ErasedPerson { bindings, session_keys, counters }) => {
+                    erased.of_people.bindings += bindings;
+                    erased.of_people.session_keys += session_keys;
+                    erased.of_people.counters += counters;
+                }
                 None => erased.elsewhere += 1,
             }
         }

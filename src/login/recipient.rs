@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person};
-use wxmint_keys::token::{ExtraClaims, Issued, Minter, SignedToken};
+use wxmint_keys::token::{Issued, Minter};
 use wxmint_store::{Admission, BindingState, Bound, COMPUTED, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
@@ -27,10 +27,6 @@ impl Admitted {
         &self.arrival.person
     }
 
-    pub fn claims(&self) -> &ExtraClaims {
-        &self.extra
-    }
-
     /// Tells the binding from all others.
     pub fn mark(&self) -> String {
         mark_told(&self.arrival.person, self.bound.generation)
@@ -45,7 +41,8 @@ impl LoginWorker {
         admitted: &Admitted,
         now: DateTime<Utc>,
     ) -> Result<Issued, LoginError> {
-        let (Admitted { arrival, bound, .. }, minter) = (admitted, self.minter_of(recipient));
+        let Admitted { arrival, bound, .. } = admitted;
+        let minter = self.minter.with(recipient.audience, recipient.token_ttl);
         let id = minter.token_id(&mark_of_client(&recipient.client.0), now)?;
         let token = minter.issued(bound.user.clone(), recipient.client.0.clone(), id, arrival.at);
         self.note(&arrival.person, bound.generation, &token).await?;
@@ -82,22 +79,6 @@ impl LoginWorker {
         let BindingState::Bound(bound) = self.store.binding_state(&person).await? else { return Ok(None) };
         let is_same = bound.generation == generation && bound.user == token.user && !bound.blocked;
         Ok(is_same.then_some(bound))
-    }
-
-    pub fn sign_for(
-        &self,
-        recipient: &Recipient<'_>,
-        token: &Issued,
-        claims: &ExtraClaims,
-        now: DateTime<Utc>,
-    ) -> Result<SignedToken, LoginError> {
-        Ok(self.minter_of(recipient).mint(token, claims, now)?)
-    }
-
-    /// Signs the tokens of a client, which have its audience and its life.
-    fn minter_of(&self, recipient: &Recipient<'_>) -> Minter {
-        let audience = (!recipient.audience.is_empty()).then(|| recipient.audience.to_vec());
-        self.minter.with(audience, recipient.token_ttl)
     }
 }
 

@@ -65,13 +65,7 @@ pub struct Usable {
     pub token: AppAccessToken,
     /// The rest of its life.
     pub expires_in: Duration,
-    fingerprint: Fingerprint,
-}
-
-impl Usable {
-    pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
-    }
+    pub fingerprint: Fingerprint,
 }
 
 /// The party that makes WeChat renew a token before its time. What services of the business use up is not wxmint's own.

@@ -9,7 +9,7 @@ use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{COMPUTED, KeptSession, Opening, Tried};
 use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
-use super::{Asking, LoginError, LoginWorker, SessionError, SettledState, with_token::BUSY_PAUSE};
+use super::{Asking, LoginError, LoginWorker, SessionError, SettledState};
 
 /// A mini program got this from WeChat and cannot decrypt or verify it itself.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl LoginWorker {
         match self.store.open(&asking.person, &asking.user, &asking.attempt).await? {
             Opening::Keys(kept) => Ok(kept),
             Opening::NotBound => Err(SessionError::NotYours),
-            Opening::Busy => Err(SessionError::Busy { retry_after: BUSY_PAUSE }),
+            Opening::Busy => Err(SessionError::Busy),
         }
     }
 

@@ -16,28 +16,16 @@ use wxmint_wechat::SessionKey;
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS, mark_of, new_attempt};
 use super::{LoginError, LoginWorker, OPENID, Operator, SessionError, is_of_client};
 
-/// `Retry-After` while as many tries are in progress as may fail.
-pub(super) const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
 const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_400) };
 
 /// The person and user of a valid token, for one request.
 pub struct Asking {
-    pub(super) person: Person,
+    pub person: Person,
     /// The generation of the binding that the token was issued under.
     pub(super) generation: u64,
-    pub(super) user: UserId,
+    pub user: UserId,
     pub(super) attempt: AttemptId,
-}
-
-impl Asking {
-    pub fn person(&self) -> &Person {
-        &self.person
-    }
-
-    pub fn user(&self) -> &UserId {
-        &self.user
-    }
 }
 
 impl LoginWorker {

@@ -113,7 +113,7 @@ pub struct Admitted {
     pub(super) arrival: Arrival,
     pub(super) bound: Bound,
     /// The claims of the account backend.
-    pub(super) extra: ExtraClaims,
+    pub extra: ExtraClaims,
 }
 
 /// One worker thread needs this for whatever a person can do.

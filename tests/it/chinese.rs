@@ -7,7 +7,11 @@ use crate::support::prelude::*;
 #[test]
 fn every_text_is_there_once_is_used_and_is_chinese() {
     let read = |path| fs::read_to_string(path).expect("a source").split_whitespace().collect();
-    let below = |kind| ["src", "crates/findings/src"].map(|folder| files_of(kind, &repository(folder))).concat();
+    let below = |kind| {
+        ["src", "crates/findings/src", "crates/identities/src"]
+            .map(|folder| files_of(kind, &repository(folder)))
+            .concat()
+    };
     let sources: Vec<String> = below("rs").into_iter().map(read).collect();
     for path in below("json").into_iter().filter(|path| path.ends_with("texts.json")) {
         let begin = if path.starts_with(repository("src/doors")) { "said!(WORDS:" } else { "said!(" };

@@ -3,16 +3,16 @@
 
 mod issuers;
 mod peer_keys;
-mod trust;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use reqwest::Url;
+use wxmint_findings::{Said, said};
 use wxmint_upstream::is_secure;
 
 pub use self::issuers::{Issuers, examine};
+use self::issuers::{Place, Trust, usable};
 pub use self::peer_keys::{OWN, PeerKeys};
-use self::trust::{Place, Trust, usable};
 
 /// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
@@ -42,33 +42,7 @@ pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
 #[derive(Debug)]
 pub struct WrongMember {
     pub member: &'static str,
-    /// In English and Chinese.
-    fault: [&'static str; 2],
-    reason: Option<String>,
-}
-
-const NO_SUBJECT: [&str; 2] = [
-    "must be the `sub` of the tokens, such as system:serviceaccount:NAMESPACE:NAME",
-    "应是 token 的 `sub`，例如 system:serviceaccount:命名空间:名称",
-];
-const NO_KEYS: [&str; 2] =
-    ["must be an https URL, or `jwks` must say where the keys are", "应是 https URL；否则要用 `jwks` 写明公钥在哪里"];
-const NO_PLACE: [&str; 2] = ["must be an https URL or the absolute path of a file", "应是 https URL 或文件的绝对路径"];
-const NO_PATH: [&str; 2] = ["must be the absolute path of a file", "应是文件的绝对路径"];
-const BESIDE_JWKS: [&str; 2] = ["is beside `jwks`: leave one out", "与 `jwks` 只能有一个"];
-const EMPTY: [&str; 2] = ["must not be empty", "不能为空"];
-const NO_RECEIVER: [&str; 2] = [
-    "needs a `jwks` that is an https URL, because the token is sent to that URL alone",
-    "需要 `jwks` 是 https URL，因为它只发送到这个 URL",
-];
-const UNUSABLE: [&str; 2] = ["has no key that can be used", "里面没有可用的公钥"];
-
-/// `{:#}` is Chinese.
-impl fmt::Display for WrongMember {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.fault[usize::from(f.alternate())])?;
-        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
-    }
+    pub wrong: Said,
 }
 
 /// A service, by the tokens that show it.
@@ -82,30 +56,30 @@ pub struct ServiceIdentity {
 impl ServiceIdentity {
     /// Reads what a file says of an identity. An error names the member that is wrong.
     pub fn read(members: &Members<'_>) -> Result<Self, WrongMember> {
-        let wrong = |member, fault| move || WrongMember { member, fault, reason: None };
+        let wrong = |member, wrong| move || WrongMember { member, wrong };
         let text =
             |name, fault| members.get(name).copied().filter(|text| !text.is_empty()).ok_or_else(wrong(name, fault));
         let path = |name| match members.get(name) {
-            Some(path) if !path.starts_with('/') => Err(wrong(name, NO_PATH)()),
+            Some(path) if !path.starts_with('/') => Err(wrong(name, said!(must_be_absolute_path))()),
             path => Ok(path.map(PathBuf::from)),
         };
-        let (issuer, subject) = (text("issuer", NO_KEYS)?, text("subject", NO_SUBJECT)?);
+        let no_keys = || said!(must_be_https_url_or_jwks);
+        let (issuer, subject) = (text("issuer", no_keys())?, text("subject", said!(must_be_sub_of_tokens))?);
         let metadata = [issuer.trim_end_matches('/'), "/.well-known/openid-configuration"].concat();
         let keys = match members.get("jwks").copied() {
-            None => Place::Metadata(secure(&metadata).ok_or_else(wrong("issuer", NO_KEYS))?),
+            None => Place::Metadata(secure(&metadata).ok_or_else(wrong("issuer", no_keys()))?),
             Some(path) if path.starts_with('/') => Place::File(path.into()),
             Some(set) if set.starts_with('{') => {
-                let unusable = |reason| WrongMember { reason: Some(reason), ..wrong("jwks", UNUSABLE)() };
-                usable(set.as_bytes()).map_err(unusable)?;
+                usable(set.as_bytes()).map_err(|reason| wrong("jwks", said!(has_no_usable_key, reason))())?;
                 Place::Given(set.to_owned())
             }
-            Some(url) => Place::Url(secure(url).ok_or_else(wrong("jwks", NO_PLACE))?),
+            Some(url) => Place::Url(secure(url).ok_or_else(wrong("jwks", said!(must_be_https_url_or_path)))?),
         };
         let (ca, token) = (path("ca")?, path("token")?);
         if token.is_some() && !matches!(keys, Place::Url(_)) {
-            return Err(wrong("token", NO_RECEIVER)());
+            return Err(wrong("token", said!(needs_jwks_url))());
         }
-        let audience = members.get("audience").map(|_| text("audience", EMPTY)).transpose()?;
+        let audience = members.get("audience").map(|_| text("audience", said!(must_not_be_empty))).transpose()?;
         let (issuer, audience) = (issuer.to_owned(), audience.map(str::to_owned));
         let trust = Trust { issuer, audience, longest_life: LONGEST_LIFE, keys, ca, token };
         Ok(Self { subject: subject.to_owned(), trust })
@@ -119,7 +93,7 @@ impl ServiceIdentity {
         }
         let uri = members.remove("jwks_uri");
         if uri.is_some() && members.contains_key("jwks") {
-            return Err(WrongMember { member: "jwks_uri", fault: BESIDE_JWKS, reason: None });
+            return Err(WrongMember { member: "jwks_uri", wrong: said!(is_beside_jwks) });
         }
         members.extend(uri.map(|uri| ("jwks", uri)));
         let makes_assertions = !members.contains_key("issuer") && !members.contains_key("subject");
@@ -172,12 +146,13 @@ mod tests {
     fn a_wrong_member_is_named() {
         let refused = |more: (&'static str, &str)| {
             let members = Members::from([("issuer", "https://k8s"), ("subject", "orders"), more]);
-            ServiceIdentity::read(&members).err().map(|wrong| format!("{} {wrong}", wrong.member)).unwrap_or_default()
+            let wrong = ServiceIdentity::read(&members).err();
+            wrong.map(|wrong| format!("{} {}", wrong.member, wrong.wrong)).unwrap_or_default()
         };
         assert_eq!(refused(("jwks", "/keys.json")), "");
         assert_eq!(refused(("issuer", "https://k8s/")), "");
         assert_eq!(refused(("audience", "")), "audience must not be empty");
-        assert_eq!(refused(("subject", "")), format!("subject {}", NO_SUBJECT[0]));
+        assert_eq!(refused(("subject", "")), format!("subject {}", said!(must_be_sub_of_tokens)));
         for (name, value) in
             [("issuer", "k8s"), ("issuer", "http://k8s"), ("jwks", "http://k8s"), ("jwks", "keys.json")]
         {

@@ -7,7 +7,7 @@ use reqwest::{Method, Request, Url};
 use wxmint_upstream::Upstream;
 use wxmint_verify::{PublicKey, PublishedKeys};
 
-use super::trust::fetch;
+use super::issuers::fetch;
 
 /// Asks a peer for its own keys alone: a key that it has retired must not come back from whoever it publishes.
 pub const OWN: &str = "own";

@@ -6,13 +6,11 @@
 
 #![warn(missing_docs)]
 
-mod agreed_key;
 pub mod packed;
 mod user_ids;
 
 use std::{fmt, str::FromStr};
 
-pub use agreed_key::{AgreedKey, Disagreement};
 use serde::Serialize;
 pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;

@@ -54,12 +54,8 @@ impl IdKey {
         if line.contains(&b'\n') {
             return Err(InvalidIdKey::SeveralLines);
         }
-        let bytes = Zeroizing::new(STANDARD.decode(line).map_err(|_| InvalidIdKey::Form)?);
-        Ok(Self::of(bytes.as_slice().try_into().map_err(|_| InvalidIdKey::Form)?))
-    }
-
-    pub(crate) fn of(bytes: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        let bytes = STANDARD.decode(line).map(Zeroizing::new).ok().filter(|bytes| bytes.len() == 32);
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes.ok_or(InvalidIdKey::Form)?)))
     }
 
     /// The user id of a person: one for each app in which a human is known.

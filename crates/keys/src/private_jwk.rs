@@ -1,7 +1,5 @@
 //! A private key as a JWK: the form in which it lies in the key file.
 
-use std::fmt;
-
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, EcPrivateKeyBin, Pkcs8V1Der};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use aws_lc_rs::{hmac, rand::SystemRandom, rsa::KeySize};
@@ -12,6 +10,7 @@ use pkcs1::der::asn1::{AnyRef, OctetStringRef};
 use pkcs1::der::{self, Decode, SliceReader};
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
+use wxmint_ids::unprintable;
 use wxmint_verify::{Algorithm, KeyError};
 use zeroize::Zeroizing;
 
@@ -37,6 +36,7 @@ pub struct PrivateJwk {
     #[serde(flatten)]
     pub(super) material: Material,
 }
+unprintable!(PrivateJwk);
 
 macro_rules! material {
     ($($member:ident)+) => {
@@ -159,12 +159,6 @@ impl PrivateJwk {
     pub(super) fn label(&self, index: usize) -> String {
         let place = index + 1;
         self.kid.as_ref().map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
-    }
-}
-
-impl fmt::Debug for PrivateJwk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PrivateJwk({} {})", self.alg, self.kid.as_deref().unwrap_or("without kid"))
     }
 }
 

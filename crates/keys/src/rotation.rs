@@ -102,17 +102,8 @@ impl RotationStep {
 }
 
 /// Plans the changes to `lives` (ordered by `nbf`) at `now`. It is idempotent: once the step has been carried out, the
-/// next plan is empty.
-pub fn plan(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Result<RotationStep, Refusal> {
-    step(lives, policy, now, false)
-}
-
-/// The same, but the next key is due now, however long the signing key has signed.
-pub fn plan_at_once(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Result<RotationStep, Refusal> {
-    step(lives, policy, now, true)
-}
-
-fn step(
+/// next plan is empty. With `at_once` the next key is due now, however long the signing key has signed.
+pub fn plan(
     lives: &[KeyLife],
     policy: &RotationPolicy,
     now: DateTime<Utc>,

@@ -35,14 +35,14 @@ impl KeySet {
         if keys.is_empty() {
             return Err(KeyError::Empty);
         }
-        keys.sort_by_key(SigningKey::nbf);
-        let lives = keys.iter().map(SigningKey::life).collect();
+        keys.sort_by_key(|key| key.life.nbf);
+        let lives = keys.iter().map(|key| key.life.clone()).collect();
         for (index, key) in keys.iter().enumerate() {
             for other in &keys[index + 1..] {
                 let same_kid = key.public().kid() == other.public().kid();
-                if same_kid || key.nbf() == other.nbf() {
+                if same_kid || key.life.nbf == other.life.nbf {
                     let member = if same_kid { "kid" } else { "nbf" };
-                    let [first, second] = [key, other].map(|key| key.label().to_owned());
+                    let [first, second] = [key, other].map(|key| key.label.clone());
                     return Err(KeyError::Ambiguous { first, second, member });
                 }
             }
@@ -52,7 +52,7 @@ impl KeySet {
 
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
         let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
-        signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.keys[0].nbf().to_rfc3339() })
+        signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })
     }
 
     /// The times of each key, ordered by `nbf`.
@@ -67,8 +67,7 @@ impl KeySet {
 
     /// The public keys that are in the JWKS at `now`: all keys whose `exp` has not passed.
     pub fn visible(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
-        let visible = move |(_, life): &(&SigningKey, &KeyLife)| !is_gone(life, now);
-        self.keys.iter().zip(&self.lives).filter(visible).map(|(key, _)| key.public())
+        self.keys.iter().filter(move |key| !is_gone(&key.life, now)).map(SigningKey::public)
     }
 
     /// The last time before `now` and the next time after it at which [`KeySet::signing`] or [`KeySet::visible`]
@@ -162,10 +161,11 @@ pub fn max_age(lives: &[KeyLife], lead: TimeDelta, now: DateTime<Utc>) -> TimeDe
 /// A key set with all that signing and publishing need at one time. JWKS and ETag are computed once per change of the
 /// keys, not per request.
 pub struct Ring {
-    set: KeySet,
+    pub set: KeySet,
     lead: TimeDelta,
-    jwks: Vec<u8>,
-    etag: String,
+    pub jwks: Vec<u8>,
+    /// A strong ETag of the JWKS, with its quotes.
+    pub etag: String,
     /// When the visible keys or the signing key last changed (`since`) and will change next (`until`).
     since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
@@ -196,23 +196,6 @@ impl Ring {
     /// Whether the ring is also right at `now`, which may lie before the time that it was prepared for.
     fn holds(&self, now: DateTime<Utc>) -> bool {
         self.since.is_none_or(|at| at <= now) && self.until.is_none_or(|at| now < at)
-    }
-
-    pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
-        self.set.signing(now)
-    }
-
-    pub fn set(&self) -> &KeySet {
-        &self.set
-    }
-
-    pub fn jwks(&self) -> &[u8] {
-        &self.jwks
-    }
-
-    /// A strong ETag of the JWKS, with its quotes.
-    pub fn etag(&self) -> &str {
-        &self.etag
     }
 
     /// Seconds for which a cache may keep the JWKS: [`max_age`].
@@ -408,7 +391,7 @@ mod tests {
         let found = keys.current();
         keys.swap(set(std::slice::from_ref(&new)), at(100)).expect("a ring");
         assert!(keys.renew(&found, at(100)).is_none(), "another ring is in use");
-        assert_eq!(keys.at(at(100)).signing(at(100)).expect("a key").public().kid(), new.kid());
+        assert_eq!(keys.at(at(100)).set.signing(at(100)).expect("a key").public().kid(), new.kid());
     }
 
     #[test]
@@ -419,7 +402,7 @@ mod tests {
         for (now, max_age) in [(1, 300), (700, 300), (701, 299), (999, 1), (1000, 300)] {
             assert_eq!(ring.at(at(now)).max_age(at(now)), max_age, "at {now}");
         }
-        assert!(!String::from_utf8_lossy(ring.at(at(2)).jwks()).contains("\"d\""));
+        assert!(!String::from_utf8_lossy(&ring.at(at(2)).jwks).contains("\"d\""));
     }
 
     #[test]
@@ -428,7 +411,7 @@ mod tests {
         keys[0].exp = Some(at(2000).timestamp());
         let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
-        let visible = |now| String::from_utf8_lossy(ring.at(at(now)).jwks()).matches("kid").count();
+        let visible = |now| String::from_utf8_lossy(&ring.at(at(now)).jwks).matches("kid").count();
         assert_eq!([1500, 2500, 1500, 500, 1999, 2000].map(visible), [2, 1, 2, 2, 2, 1]);
     }
 

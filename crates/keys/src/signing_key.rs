@@ -20,11 +20,13 @@ use super::{provider::encoding_key, set::KeyLife};
 pub struct SigningKey {
     public: PublicKey,
     pub(super) pair: Arc<KeyPair>,
-    encoding: EncodingKey,
-    marking: hmac::Key,
+    /// The key as jsonwebtoken takes it.
+    pub(super) encoding: EncodingKey,
+    /// For marks that only the holders of this key can tell from others.
+    pub(super) marking: hmac::Key,
     /// The key's name in error messages.
-    label: String,
-    life: KeyLife,
+    pub(super) label: String,
+    pub(super) life: KeyLife,
 }
 
 impl SigningKey {
@@ -43,28 +45,6 @@ impl SigningKey {
 
     pub fn public(&self) -> &PublicKey {
         &self.public
-    }
-
-    /// For marks that only the holders of this key can tell from others.
-    pub(crate) fn marking(&self) -> &hmac::Key {
-        &self.marking
-    }
-
-    pub(super) fn label(&self) -> &str {
-        &self.label
-    }
-
-    pub fn nbf(&self) -> DateTime<Utc> {
-        self.life.nbf
-    }
-
-    pub(super) fn life(&self) -> KeyLife {
-        self.life.clone()
-    }
-
-    /// The key as jsonwebtoken takes it.
-    pub(crate) fn encoding(&self) -> &EncodingKey {
-        &self.encoding
     }
 
     /// Signs a message and verifies the signature with the public key, so that a key that cannot do both is never used.

@@ -130,10 +130,6 @@ impl Event {
         Self { activity, origin, ..Self::default() }
     }
 
-    pub fn of_process(activity: Activity, note: Option<String>) -> Self {
-        Self { note, ..Self::new(activity, Origin::default()) }
-    }
-
     pub fn tell(self) {
         write(&self, now());
     }
@@ -158,18 +154,12 @@ pub async fn run() {
     let mut hangups = if output::is_file() { signal(SignalKind::hangup()).ok() } else { None };
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
-        let hangup = async {
-            match &mut hangups {
-                Some(hangups) => hangups.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             _ = ticks.tick() => {
                 let now = now();
                 FOLDED.due(now).iter().for_each(|event| write(event, now));
             }
-            _ = hangup => reopen(),
+            Some(()) = async { hangups.as_mut()?.recv().await } => reopen(),
         }
     }
 }

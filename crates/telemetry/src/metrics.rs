@@ -7,25 +7,17 @@ mod requests;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info};
 use prometheus_client::registry::{Metric, Registry, Unit};
 use wxmint_ids::AppId;
+use wxmint_keys::rotation::{KeyLife, states};
 
 use self::redis::RedisMetrics;
 pub use self::requests::RouteMetrics;
 use self::requests::{Logins, Requests};
 use super::{Recent, audit};
-
-pub struct KeySample {
-    pub kid: String,
-    pub algorithm: &'static str,
-    pub state: &'static str,
-    /// Seconds since its first signature; negative before it.
-    pub age: f64,
-    /// Seconds until it leaves the JWKS, if it was replaced.
-    pub leaves_in: Option<f64>,
-}
 
 /// The metrics of one process. Labels take a bounded set of values, and no value comes from a client.
 #[derive(Clone, Default)]
@@ -143,7 +135,7 @@ impl Metrics {
 
     /// All counters of apps begin at 0, as after a restart, so that apps that come and go leave no series behind.
     pub fn app_is_gone(&self) {
-        self.0.logins.begin_anew();
+        self.0.logins.count.clear();
         self.0.wechat_errcodes.clear();
         self.0.wechat_billed.clear();
     }
@@ -173,18 +165,20 @@ impl Metrics {
         self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != "ok"));
     }
 
-    /// The signing keys as they are now, in place of those before.
-    pub fn keys_are(&self, keys: Vec<KeySample>) {
+    /// The signing keys as they are `now`, in place of those before. Verifiers refuse those that are `ended`.
+    pub fn keys_are(&self, keys: &[KeyLife], ended: &[String], now: DateTime<Utc>) {
         self.0.key_age.clear();
         self.0.key_leaves.clear();
-        let until_signing = keys.iter().map(|key| -key.age).filter(|seconds| *seconds > 0.0);
+        let until = |time: DateTime<Utc>| (time - now).as_seconds_f64();
+        let until_signing = keys.iter().map(|key| until(key.nbf)).filter(|seconds| *seconds > 0.0);
         self.0.next_key.set(until_signing.fold(f64::NAN, f64::min));
-        for KeySample { kid, algorithm, state, age, leaves_in } in keys {
-            if let Some(seconds) = leaves_in {
-                self.0.key_leaves.get_or_create(&[("kid", kid.clone())]).set(seconds);
+        for (KeyLife { kid, algorithm, nbf, exp }, state) in keys.iter().zip(states(keys, now)) {
+            if let Some(exp) = exp {
+                self.0.key_leaves.get_or_create(&[("kid", kid.clone())]).set(until(*exp));
             }
-            let labels = [("kid", kid), ("alg", algorithm.to_owned()), ("state", state.to_owned())];
-            self.0.key_age.get_or_create(&labels).set(age);
+            let state = if ended.contains(kid) { "ended" } else { state.name() };
+            let labels = [("kid", kid.clone()), ("alg", algorithm.name().to_owned()), ("state", state.to_owned())];
+            self.0.key_age.get_or_create(&labels).set(-until(*nbf));
         }
     }
 

@@ -5,11 +5,13 @@ use std::process::{self, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{collections::BTreeSet, env, fs, io::Read, thread};
 
+use chrono::{DateTime, TimeDelta};
 use wxmint_ids::AppId;
+use wxmint_keys::{SIGNED_WITH, rotation::KeyLife};
 use wxmint_redis_link::State;
 use wxmint_wechat::{Observer, Outcome};
 
-use super::{Audit, KeySample, LogFormat, Metrics};
+use super::{Audit, LogFormat, Metrics};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
@@ -64,8 +66,9 @@ fn printed() -> String {
     metrics.accounts_answered("password", "ok", took);
     metrics.reloaded("keys", "ok");
     metrics.reloaded("users", "refused");
-    let (kid, algorithm, state) = ("key-1".to_owned(), "ES256", "signing");
-    metrics.keys_are(vec![KeySample { kid, algorithm, state, age: 0.0, leaves_in: Some(1.0) }]);
+    let (kid, algorithm, nbf) = ("key-1".to_owned(), SIGNED_WITH[0], DateTime::UNIX_EPOCH);
+    let exp = Some(nbf + TimeDelta::seconds(1));
+    metrics.keys_are(&[KeyLife { kid, algorithm, nbf, exp }], &[], nbf);
     metrics.exposition([])
 }
 

@@ -41,7 +41,7 @@ impl Web {
 pub(super) async fn examine(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<Finding> {
     let kid = issuer.and_then(|issuer| {
         let now = now();
-        issuer.keys.at(now).signing(now).ok().map(|key| key.public().kid().to_owned())
+        issuer.keys.at(now).set.signing(now).ok().map(|key| key.public().kid().to_owned())
     });
     let look = async |path: &str| {
         let document = web.fetch(format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;

@@ -268,7 +268,7 @@ fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Fai
         }
         keys.add(key);
         // The new key makes it due to say how long the earlier keys stay visible.
-        let step = rotation::plan(keys.check()?.lives(), &policy, now)?;
+        let step = rotation::plan(keys.check()?.lives(), &policy, now, false)?;
         keys.apply(&step)?;
         Ok((kid, nbf))
     })?;

@@ -20,11 +20,10 @@ pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<Finding> {
 }
 
 pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run: bool) -> Result<(), Failure> {
-    let plan = if at_once { rotation::plan_at_once } else { rotation::plan };
     let rotate = |keys: &mut StoredKeys| {
         let (policy, now) = (policy.policy(keys)?, now());
         let set = keys.check()?;
-        let step = plan(set.lives(), &policy, now)?;
+        let step = rotation::plan(set.lives(), &policy, now, at_once)?;
         let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
         let forgotten = keys.forget_ended(&policy, now);
         keys.apply(&step)?;

@@ -3,7 +3,7 @@
 
 use wxmint_http::run_to_end;
 use wxmint_ids::UserId;
-use wxmint_store::{NUMBERS_KEPT, StoreError, TICKET_TTL};
+use wxmint_store::{ErasedPerson, NUMBERS_KEPT, StoreError, TICKET_TTL};
 use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
 use super::{Failure, print, say};
@@ -54,7 +54,8 @@ pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
 }
 
 fn report(user: &UserId, erased: &Erased) {
-    let Erased { dissolved, bindings, session_keys, unionids, counters, elsewhere, .. } = erased;
+    let Erased { dissolved, of_people, unionids, elsewhere, .. } = erased;
+    let ErasedPerson { bindings, session_keys, counters } = of_people;
     print(format_args!("{user}: all tokens are revoked"));
     print(format_args!("dissolved: {dissolved} bindings"));
     print(format_args!(

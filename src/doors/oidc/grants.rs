@@ -134,7 +134,7 @@ impl LoginWorker {
         nonce: Option<&str>,
         now: DateTime<Utc>,
     ) -> Outcome {
-        let access = self.sign_for(&client.recipient(), &issued, claims, now)?;
+        let access = self.minter.with(&client.audience, client.token_ttl).mint(&issued, claims, now)?;
         let about = id_claims(client, family, &issued, nonce, now);
         let id = self.minter.sign_id(about, &access, now)?;
         Ok(Ok(Given { access, id, refresh, issued, scope: family.scope.clone() }))

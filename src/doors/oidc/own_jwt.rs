@@ -22,7 +22,7 @@ impl OwnJwt {
         let (header, claims) = (object(header)?, object(claims)?);
         let kid = header.get("kid")?.as_str()?;
         let (ring, ended) = (issuer.keys.current(), issuer.keys.ended());
-        let key = ring.set().iter().map(|key| key.public()).find(|key| key.kid() == kid)?;
+        let key = ring.set.iter().map(|key| key.public()).find(|key| key.kid() == kid)?;
         let is_own = header.get("alg")?.as_str()? == key.algorithm().name()
             && claims.get("iss")?.as_str()? == issuer.settings.issuer.as_str()
             && ended.iter().all(|ended| ended != kid)

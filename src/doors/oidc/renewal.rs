@@ -98,7 +98,7 @@ impl LoginWorker {
     ) -> Result<Option<Rotation>, LoginError> {
         let (store, sid, number) = (&self.store, &family.sid, token.number);
         // Dated before the ends were asked for, so that each later one names the token.
-        let minter = self.minter.with(None, client.token_ttl);
+        let minter = self.minter.with(&[], client.token_ttl);
         let (jti, iat) = (minter.token_id(&mark_of_client(&client.id.0), now)?, at.timestamp());
         let salt = family::random()?;
         let own = Rotation {

@@ -115,6 +115,6 @@ async fn admit(
     let (attempt, address) = (new_attempt()?, origin(request).address.unwrap_or_default());
     let admitted = worker.login.admit(login, &attempt, &address, trail, now()).await?;
     let token = worker.login.issue(&asked.client.recipient(), &admitted, now()).await?;
-    let grant = Grant { token, claims: json(admitted.claims()), mark: admitted.mark() };
+    let grant = Grant { token, claims: json(&admitted.extra), mark: admitted.mark() };
     let_in(worker, asked, grant, &app).await
 }

@@ -141,7 +141,7 @@ impl Exchange for MerchantExchange {
 
     /// A peer that reports every token keeps nobody from fetching.
     async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<(), AccessTokenError> {
-        if tokens.obtain(Wanted::Any).await?.fingerprint() == refused {
+        if tokens.obtain(Wanted::Any).await?.fingerprint == *refused {
             // Several who report the same token are one.
             let report = Meter { key: LimitKey::of_app(&tokens.app.id, COUNTED, refused.as_str()), rate: REPORTED };
             let counted = tokens.may_force(Forcer::Peer, REPLACED).await?;
@@ -176,7 +176,7 @@ impl AccessTokens<'_> {
     /// A token that is fetched now, whatever is there: if WeChat gives it, it gives others again.
     pub(super) async fn renewed(&self) -> Result<(), AccessTokenError> {
         let held = self.obtain(Wanted::Any).await?;
-        self.obtain(Wanted::OtherByForce(held.fingerprint().clone())).await.map(drop)
+        self.obtain(Wanted::OtherByForce(held.fingerprint)).await.map(drop)
     }
 
     async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {

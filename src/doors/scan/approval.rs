@@ -44,11 +44,11 @@ impl LoginWorker {
         client: &mut Option<ClientId>,
     ) -> Result<FoundDevice, Refusal> {
         let code: &UserCode = &code.parse().map_err(|()| gone())?;
-        self.count_call(asking.person(), AT_DOORS).await?;
-        let found = Devices(&self.store).find_device(code, Some(&asking.person().app)).await?;
+        self.count_call(&asking.person, AT_DOORS).await?;
+        let found = Devices(&self.store).find_device(code, Some(&asking.person.app)).await?;
         let found = found.filter(|found| found.approver.is_none()).ok_or_else(gone)?;
         *client = Some(found.request.client.clone());
-        if found.request.app == asking.person().app { Ok(found) } else { Err(not_yours()) }
+        if found.request.app == asking.person.app { Ok(found) } else { Err(not_yours()) }
     }
 
     pub(super) async fn deny(&self, asking: &Asking, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
@@ -72,13 +72,13 @@ impl LoginWorker {
         trail.client = Some(found.request.client.clone());
         let client = of_request(clients, &found.request).ok_or_else(gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
-        if asking.is_some_and(|asking| asking.person().app != app)
+        if asking.is_some_and(|asking| asking.person.app != app)
             || login.app.as_ref().is_some_and(|wanted| *wanted != app)
         {
             return Err(not_yours());
         }
         if let (Some(approver), Some(asking)) = (&found.approver, asking) {
-            return if *approver == Approver::of(asking.person()) { Ok(()) } else { Err(gone()) };
+            return if *approver == Approver::of(&asking.person) { Ok(()) } else { Err(gone()) };
         }
         if found.approver.is_none() && numbers.is_some() && number.is_none() {
             let detail = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
@@ -87,7 +87,7 @@ impl LoginWorker {
         let attempt = new_attempt()?;
         let login = LoginRequest { app: Some(app), ..login };
         let admitted = self.admit(login, &attempt, address, trail, now).await?;
-        if asking.is_some_and(|asking| asking.person() != admitted.person()) {
+        if asking.is_some_and(|asking| asking.person != *admitted.person()) {
             return Err(not_yours());
         }
         let person = Approver::of(admitted.person());
@@ -112,7 +112,7 @@ impl LoginWorker {
         address: &str,
         trail: &mut LoginTrail,
     ) -> Result<(), LoginError> {
-        let Some((person, user)) = asking.map(|asking| (asking.person(), asking.user())) else {
+        let Some((person, user)) = asking.map(|asking| (&asking.person, &asking.user)) else {
             return self.count_by(TRIES, address).await;
         };
         (trail.app, trail.person, trail.user) = (Some(person.app.clone()), Some(person.clone()), Some(user.clone()));
@@ -122,7 +122,7 @@ impl LoginWorker {
     /// The token that the client may fetch.
     async fn grant(&self, client: &Client, admitted: &Admitted, now: DateTime<Utc>) -> Result<Grant, LoginError> {
         let token = self.issue(&client.recipient(), admitted, now).await?;
-        let claims = serde_json::to_string(admitted.claims()).expect("a map of JSON values is JSON");
+        let claims = serde_json::to_string(&admitted.extra).expect("a map of JSON values is JSON");
         Ok(Grant { token, claims, mark: admitted.mark() })
     }
 }

@@ -33,7 +33,7 @@ pub(in crate::doors) struct Client {
     /// The sites that may read the answers.
     pub(in crate::doors) origins: Vec<String>,
     /// Empty: that of the settings.
-    pub(super) audience: Vec<String>,
+    pub(in crate::doors) audience: Vec<String>,
     /// `None`: that of the settings.
     pub(in crate::doors) token_ttl: Option<Duration>,
     /// Whether the person must choose the number that the page shows.
@@ -288,7 +288,7 @@ impl Form {
         let members = [("jwks_uri", &self.jwks_uri), ("ca", &self.ca), ("token", &self.token)];
         let members = of_issuer.into_iter().chain(members).filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let identity = ServiceIdentity::of_client(&self.client_id, members.collect())
-            .map_err(|wrong| Mistake::of_member(wrong.member, said!("{}", wrong)))?;
+            .map_err(|wrong| Mistake::of_member(wrong.member, wrong.wrong))?;
         match &self.secret_sha256 {
             Some(_) if identity.is_some() => Err(Mistake::of_member("secret_sha256", said!(WORDS: is_beside_identity))),
             _ => Ok(identity),

@@ -103,8 +103,8 @@ pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan
 /// The person of the request's token, and the event that tells of the request.
 async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Asking, Event), Problem> {
     let asking = asking(request, worker).await?;
-    let person = Some(worker.issuer.vault.load_full().audit_name(asking.person()));
-    let (user, app) = (Some(asking.user().clone()), Some(asking.person().app.clone()));
+    let person = Some(worker.issuer.vault.load_full().audit_name(&asking.person));
+    let (user, app) = (Some(asking.user.clone()), Some(asking.person.app.clone()));
     Ok((asking, Event { user, app, person, ..Event::new(activity, origin(request)) }))
 }
 

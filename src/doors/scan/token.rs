@@ -101,8 +101,9 @@ async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTi
     let failed = |error: LoginError| of_oauth(in_own_words(error.into()));
     match worker.login.fetch_grant(&code, client, &address, now).await.map_err(failed)? {
         Fetched::Granted(Grant { token: issued, claims, .. }) => {
-            let signed = worker.login.sign_for(&client.recipient(), &issued, &claims_of(&claims), now);
-            let token = signed.map_err(failed)?;
+            let minter = worker.login.minter.with(&client.audience, client.token_ttl);
+            let signed = minter.mint(&issued, &claims_of(&claims), now);
+            let token = signed.map_err(|error| failed(error.into()))?;
             scan.scans.count(&client.id, "fetched");
             tracing::info!(user = issued.user.as_str(), client = client.id.as_str(), "a page was logged in");
             let expires_in = (issued.expires_at - now.timestamp()).max(0);

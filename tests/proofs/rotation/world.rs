@@ -171,7 +171,7 @@ impl World {
                 lives.sort_by_key(|life| life.nbf);
             }
         }
-        let step = rotation::plan(&lives, &policy, now).expect("a policy that fits");
+        let step = rotation::plan(&lives, &policy, now, false).expect("a policy that fits");
         if step.is_nothing() && matches!(run.task, Task::Rotate) {
             return None;
         }

@@ -18,6 +18,14 @@ fn policy() -> RotationPolicy {
     }
 }
 
+fn plan(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Result<RotationStep, Refusal> {
+    super::plan(lives, policy, now, false)
+}
+
+fn due_at_once(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Result<RotationStep, Refusal> {
+    super::plan(lives, policy, now, true)
+}
+
 fn key(kid: &str, nbf: i64, exp: Option<i64>) -> KeyLife {
     KeyLife { kid: kid.into(), algorithm: Algorithm::Es256, nbf: at(nbf), exp: exp.map(at) }
 }
@@ -77,17 +85,17 @@ fn running_a_rotation_twice_changes_nothing_more() {
 
 #[test]
 fn a_rotation_at_once_publishes_a_key_that_signs_after_the_lead_and_then_nothing_until_it_signs() {
-    let step = plan_at_once(&[key("a", 0, None)], &policy(), at(DAY)).expect("a plan");
+    let step = due_at_once(&[key("a", 0, None)], &policy(), at(DAY)).expect("a plan");
     let publication = Publication { algorithm: Algorithm::Es256, nbf: at(DAY + LEAD) };
     assert_eq!(step.publish, Some(publication));
     assert_eq!(step.expire, [("a".into(), at(2 * DAY + LEAD + 120))]);
     let lives = after(&[key("a", 0, None)], &step);
     for now in [DAY, DAY + LEAD - 1] {
-        assert!(plan_at_once(&lives, &policy(), at(now)).expect("a plan").is_nothing(), "at {now}");
+        assert!(due_at_once(&lives, &policy(), at(now)).expect("a plan").is_nothing(), "at {now}");
     }
-    assert!(plan_at_once(&lives, &policy(), at(DAY + LEAD)).expect("a plan").publish.is_some(), "it signs");
+    assert!(due_at_once(&lives, &policy(), at(DAY + LEAD)).expect("a plan").publish.is_some(), "it signs");
     let short = RotationPolicy { every: TimeDelta::minutes(20), ..policy() };
-    assert!(plan_at_once(&lives, &short, at(DAY)).is_err(), "the policy is checked all the same");
+    assert!(due_at_once(&lives, &short, at(DAY)).is_err(), "the policy is checked all the same");
 }
 
 #[test]

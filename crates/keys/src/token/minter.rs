@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
+use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::Header;
@@ -79,13 +80,17 @@ fn one_or_several<S: Serializer>(audience: &&[String], serializer: S) -> Result<
     }
 }
 
+const RANDOM_LEN: usize = 16;
+/// With the random bytes a multiple of three, so that base64url has no spare bits.
+const MARK_LEN: usize = 5;
+
 /// Signs the tokens of one issuer with the current signing key. All workers share it.
 pub struct Minter {
     issuer: String,
     audience: Vec<String>,
     typ: TokenTyp,
     ttl: Duration,
-    pub(super) keys: Arc<KeyRing>,
+    keys: Arc<KeyRing>,
 }
 
 impl Minter {
@@ -94,11 +99,11 @@ impl Minter {
         Self { issuer, audience, typ, ttl, keys }
     }
 
-    /// The same, for tokens with another audience or another life.
-    pub fn with(&self, audience: Option<Vec<String>>, ttl: Option<Duration>) -> Self {
+    /// The same, for tokens with another audience, unless it is empty, or another life.
+    pub fn with(&self, audience: &[String], ttl: Option<Duration>) -> Self {
         Self {
             issuer: self.issuer.clone(),
-            audience: audience.unwrap_or_else(|| self.audience.clone()),
+            audience: if audience.is_empty() { self.audience.clone() } else { audience.to_vec() },
             typ: self.typ,
             ttl: ttl.unwrap_or(self.ttl),
             keys: Arc::clone(&self.keys),
@@ -113,6 +118,30 @@ impl Minter {
     pub fn issued(&self, user: UserId, app: AppId, id: TokenId, at: DateTime<Utc>) -> Issued {
         let issued_at = at.timestamp();
         Issued { user, app, id, issued_at, expires_at: issued_at + self.ttl.as_secs() as i64 }
+    }
+
+    /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text that no other has.
+    ///
+    /// A token names its user and app, but not the openid. The mark lets this service find the binding among those of
+    /// the user, so that a token acts on its own binding alone. It is made with a secret of the key that signs, which
+    /// is there for as long as the token is valid; nobody else can tell whose mark it is.
+    pub fn token_id(&self, binding: &str, now: DateTime<Utc>) -> Result<TokenId, MintError> {
+        let ring = self.keys.at(now);
+        let mut bytes = [0; RANDOM_LEN + MARK_LEN];
+        let (random, its_mark) = bytes.split_at_mut(RANDOM_LEN);
+        rand::fill(random).map_err(|_| KeyError::Crypto("draw random bits"))?;
+        its_mark.copy_from_slice(&mark(&ring.set.signing(now)?.marking, random, binding));
+        let mut id = [0; (RANDOM_LEN + MARK_LEN) / 3 * 4];
+        URL_SAFE_NO_PAD.encode_slice(bytes, &mut id).expect("three bytes are four characters");
+        let id = str::from_utf8(&id).expect("base64url is ASCII");
+        Ok(id.parse().expect("base64url is an allowed form"))
+    }
+
+    /// Whether a token with this `jti` was issued under this binding.
+    pub fn is_marked(&self, id: &TokenId, binding: &str) -> bool {
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(id.as_str()) else { return false };
+        let Some((random, given)) = bytes.split_at_checked(RANDOM_LEN) else { return false };
+        self.keys.current().set.iter().any(|key| mark(&key.marking, random, binding) == given)
     }
 
     /// Signs a token for its user, who logged in through its app, with the claims `extra` too. `now` chooses the
@@ -145,7 +174,7 @@ impl Minter {
         access: &SignedToken,
         now: DateTime<Utc>,
     ) -> Result<SignedToken, MintError> {
-        let hash = match self.keys.at(now).signing(now)?.public().algorithm() {
+        let hash = match self.keys.at(now).set.signing(now)?.public().algorithm() {
             Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
             Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
         };
@@ -161,6 +190,21 @@ impl Minter {
     }
 }
 
+/// The `jti` of a new token: 128 random bits, and no mark.
+pub fn new_token_id() -> Result<TokenId, KeyError> {
+    let mut bits = [0; RANDOM_LEN];
+    rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
+}
+
+fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
+    let mut context = hmac::Context::with_key(key);
+    context.update(random);
+    context.update(binding.as_bytes());
+    let tag = context.sign();
+    std::array::from_fn(|index| tag.as_ref()[index])
+}
+
 /// Signs a JWT with these claims, with the key that signs at `now`.
 pub(super) fn sign(
     keys: &KeyRing,
@@ -169,13 +213,13 @@ pub(super) fn sign(
     now: DateTime<Utc>,
 ) -> Result<String, MintError> {
     let ring = keys.at(now);
-    let key = ring.signing(now)?;
+    let key = ring.set.signing(now)?;
     let header = Header {
         typ: Some(typ.to_owned()),
         kid: Some(key.public().kid().to_owned()),
         ..Header::new(for_jsonwebtoken(key.public().algorithm()))
     };
-    Ok(jsonwebtoken::encode(&header, claims, key.encoding())?)
+    Ok(jsonwebtoken::encode(&header, claims, &key.encoding)?)
 }
 
 #[cfg(test)]
@@ -184,7 +228,7 @@ mod tests {
     use chrono::TimeDelta;
     use serde_json::{Map, Value};
 
-    use super::{super::new_token_id, *};
+    use super::*;
     use crate::{KeySet, PrivateJwk, SIGNED_WITH, StoredKeys};
     use wxmint_verify::Algorithm;
 
@@ -273,5 +317,56 @@ mod tests {
         let [one, other] = [new_token_id().expect("random"), new_token_id().expect("random")];
         assert_ne!(one, other);
         assert_eq!(URL_SAFE_NO_PAD.decode(one.as_str()).expect("base64url").len(), 16);
+    }
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000, 0).expect("a date")
+    }
+
+    fn keys(algorithm: Algorithm) -> KeySet {
+        let jwk = PrivateJwk::generate(algorithm, now()).expect("a key");
+        StoredKeys::of([jwk]).check().expect("a set")
+    }
+
+    fn minter(keys: KeySet) -> Minter {
+        let ring = Arc::new(KeyRing::new(keys, TimeDelta::minutes(30), now()).expect("a ring"));
+        Minter::new("https://a.example".into(), vec!["a".into()], TokenTyp::AccessToken, Duration::from_secs(60), ring)
+    }
+
+    #[test]
+    fn a_mark_is_of_one_binding_alone_and_every_replica_knows_it() {
+        for algorithm in crate::SIGNED_WITH {
+            let keys = keys(algorithm);
+            let id = minter(keys.clone()).token_id("wx1:o1:3", now()).expect("an id");
+            assert_eq!(URL_SAFE_NO_PAD.decode(id.as_str()).expect("base64url").len(), RANDOM_LEN + MARK_LEN);
+            let replica = minter(keys);
+            assert!(replica.is_marked(&id, "wx1:o1:3"), "{algorithm}");
+            for other in ["wx1:o1:4", "wx1:o2:3"] {
+                assert!(!replica.is_marked(&id, other), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_of_each_key_of_the_set_is_known_through_a_rotation() {
+        let [old, new] = [0, 1000]
+            .map(|later| PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later)).expect("a key"));
+        let both = minter(KeySet::parse(&StoredKeys::of(&[old, new]).content()).expect("a set"));
+        for later in [999, 1000] {
+            let id = both.token_id("wx1:o1:1", now() + TimeDelta::seconds(later)).expect("an id");
+            assert!(both.is_marked(&id, "wx1:o1:1") && !both.is_marked(&id, "wx1:o1:2"), "{later}");
+        }
+    }
+
+    #[test]
+    fn ids_differ_and_a_foreign_one_is_nobodys() {
+        let (ours, theirs) = (minter(keys(Algorithm::Es256)), minter(keys(Algorithm::Es256)));
+        let [one, other] = [(); 2].map(|()| ours.token_id("wx1:o1:1", now()).expect("an id"));
+        assert_ne!(one, other);
+        let its_mark = |id: &TokenId| URL_SAFE_NO_PAD.decode(id.as_str()).expect("base64url").split_off(RANDOM_LEN);
+        assert_ne!(its_mark(&one), its_mark(&other), "nobody sees by the marks that two tokens are of one binding");
+        assert!(!theirs.is_marked(&one, "wx1:o1:1"), "another issuer's key");
+        for foreign in ["x", "AAAAAAAAAAAAAAAAAAAAAA", "no-base64!"] {
+            assert!(!ours.is_marked(&foreign.parse().expect("an id"), "wx1:o1:1"), "{foreign}");
+        }
     }
 }

@@ -5,13 +5,11 @@
 //! session_key.
 
 mod extra_claims;
-mod mark;
 mod minter;
 mod request_signer;
 #[cfg(test)]
 mod tests;
 
 pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, unchecked_claims};
-pub use mark::new_token_id;
-pub use minter::{Issued, MintError, Minter, SignedToken};
+pub use minter::{Issued, MintError, Minter, SignedToken, new_token_id};
 pub use request_signer::{OutgoingRequest, RequestSigner};

@@ -3,13 +3,13 @@
 mod file;
 mod sealed;
 
-use std::{fmt, str};
+use std::{array, str};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD, prelude::BASE64_STANDARD as STANDARD};
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, Person};
+use wxmint_ids::{AppId, Person, unprintable};
 use zeroize::{Zeroize, Zeroizing};
 
 use self::sealed::{BASE64, HEADER_LEN, KeyId, MARK_LEN, TEXT};
@@ -58,6 +58,7 @@ pub struct Vault {
     /// The index of the one that seals.
     sealing: usize,
 }
+unprintable!(Vault);
 
 impl Vault {
     /// Reads a vault key file: base64 of 32 bytes a line, newest first, behind it perhaps the time from which it seals;
@@ -106,8 +107,8 @@ impl Vault {
     /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the
     /// secret, so that the scripts of the store can tell the same secret. The oldest key makes it, as in
     /// [`Self::audit_name`].
-    pub fn seal<'a>(&self, secret: &str, owner: impl Into<Owner<'a>>) -> Result<Sealed, VaultError> {
-        let (VaultKey { id, key, .. }, owner) = (&self.keys[self.sealing], owner.into());
+    pub fn seal(&self, secret: &str, owner: &dyn Owner) -> Result<Sealed, VaultError> {
+        let VaultKey { id, key, .. } = &self.keys[self.sealing];
         let nonce = self.nonce(secret, owner);
         // It has its final size, because a buffer that grows would leave the text behind.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + AES_256_GCM.tag_len());
@@ -124,17 +125,15 @@ impl Vault {
                 sealed[HEADER_LEN..].copy_from_slice(secret.as_bytes());
             }
         }
-        let (nonce, owner) = (Nonce::assume_unique_for_key(nonce), owner.associated_data(sealed[0]));
+        let (nonce, owner) = (Nonce::assume_unique_for_key(nonce), associated_data(owner, sealed[0]));
         let tag = key.seal_in_place_separate_tag(nonce, owner, &mut sealed[HEADER_LEN..]);
         sealed.extend_from_slice(tag.map_err(|_| VaultError::Crypto)?.as_ref());
         Ok(Sealed(sealed))
     }
 
     /// No two secrets have the same, but for a chance in 2^96. The form follows from the secret.
-    fn nonce(&self, secret: &str, owner: Owner<'_>) -> [u8; NONCE_LEN] {
-        let mut text = owner.associated_data(0).as_ref().to_vec();
-        text.reserve_exact(secret.len());
-        text.extend_from_slice(secret.as_bytes());
+    fn nonce(&self, secret: &str, owner: &dyn Owner) -> [u8; NONCE_LEN] {
+        let text = [associated_data(owner, 0).as_ref(), secret.as_bytes()].concat();
         self.oldest().nonces.bytes_of(&Zeroizing::new(text))
     }
 
@@ -143,8 +142,7 @@ impl Vault {
     }
 
     /// Opens what any of the keys sealed for this owner.
-    pub fn open<'a>(&self, sealed: &Sealed, owner: impl Into<Owner<'a>>) -> Result<Zeroizing<String>, VaultError> {
-        let owner = owner.into();
+    pub fn open(&self, sealed: &Sealed, owner: &dyn Owner) -> Result<Zeroizing<String>, VaultError> {
         let mut candidates = self.keys.iter().filter(|key| sealed.is_under(key.id));
         candidates.find_map(|VaultKey { key, .. }| opened(sealed, owner, key)).ok_or(VaultError::DoesNotOpen)
     }
@@ -185,9 +183,8 @@ impl MacKey {
     }
 
     fn bytes_of(&self, text: &[u8]) -> [u8; MAC_LEN] {
-        let (mut bytes, whole) = ([0; MAC_LEN], hmac::sign(&self.0, text));
-        bytes.copy_from_slice(&whole.as_ref()[..MAC_LEN]);
-        bytes
+        let whole = hmac::sign(&self.0, text);
+        array::from_fn(|index| whole.as_ref()[index])
     }
 
     fn has_made(&self, mac: &str, text: &str) -> bool {
@@ -195,12 +192,12 @@ impl MacKey {
     }
 }
 
-fn opened(sealed: &Sealed, owner: Owner<'_>, key: &LessSafeKey) -> Option<Zeroizing<String>> {
+fn opened(sealed: &Sealed, owner: &dyn Owner, key: &LessSafeKey) -> Option<Zeroizing<String>> {
     let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(&header[1 + MARK_LEN..]).ok()?;
     let mut buffer = Zeroizing::new(ciphertext.to_vec());
     let form = sealed.form()?;
-    let secret = key.open_in_place(nonce, owner.associated_data(form), &mut buffer).ok()?;
+    let secret = key.open_in_place(nonce, associated_data(owner, form), &mut buffer).ok()?;
     let text = match form {
         TEXT => str::from_utf8(secret).ok()?.to_owned(),
         BASE64 => STANDARD.encode(secret),
@@ -209,44 +206,29 @@ fn opened(sealed: &Sealed, owner: Owner<'_>, key: &LessSafeKey) -> Option<Zeroiz
     Some(Zeroizing::new(text))
 }
 
-impl fmt::Debug for Vault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Vault({} keys)", self.keys.len())
-    }
-}
-
 /// The owner of a secret. It opens for nobody else.
-#[derive(Debug, Clone, Copy)]
-pub enum Owner<'a> {
-    /// A person's `session_key`.
-    Person(&'a Person),
-    /// The access token of an app.
-    App(&'a AppId),
+pub trait Owner {
+    /// No part can hold the separator, and those of each kind begin differently, so that neither opens as another.
+    fn parts(&self) -> [&str; 4];
 }
 
-impl<'a> From<&'a Person> for Owner<'a> {
-    fn from(person: &'a Person) -> Self {
-        Self::Person(person)
+/// Owns a `session_key`.
+impl Owner for Person {
+    fn parts(&self) -> [&str; 4] {
+        ["wxmint session_key:", self.app.as_str(), ":", self.openid.as_str()]
     }
 }
 
-impl<'a> From<&'a AppId> for Owner<'a> {
-    fn from(app: &'a AppId) -> Self {
-        Self::App(app)
+/// Owns an access token.
+impl Owner for AppId {
+    fn parts(&self) -> [&str; 4] {
+        ["wxmint access_token:", self.as_str(), "", ""]
     }
 }
 
-impl Owner<'_> {
-    /// No part of it can hold the separator, and the two kinds begin differently, so that neither opens as the other.
-    fn associated_data(self, form: u8) -> Aad<Vec<u8>> {
-        let parts = match self {
-            Self::Person(Person { app, openid }) => ["wxmint session_key:", app.as_str(), ":", openid.as_str()],
-            Self::App(app) => ["wxmint access_token:", app.as_str(), "", ""],
-        };
-        Aad::from(
-            [parts[0].as_bytes(), parts[1].as_bytes(), parts[2].as_bytes(), parts[3].as_bytes(), &[form]].concat(),
-        )
-    }
+fn associated_data(owner: &dyn Owner, form: u8) -> Aad<Vec<u8>> {
+    let [kind, app, separator, openid] = owner.parts().map(str::as_bytes);
+    Aad::from([kind, app, separator, openid, &[form]].concat())
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A sealed value as it is stored.
 
-use std::fmt;
+use std::array;
 
 use aws_lc_rs::{aead::NONCE_LEN, digest};
+use wxmint_ids::unprintable;
 use zeroize::Zeroizing;
 
 /// Layout of a sealed value: form, key id, nonce, ciphertext and tag. The form says how the secret is written: as it
@@ -21,6 +22,7 @@ pub(super) const HEADER_LEN: usize = 1 + MARK_LEN + NONCE_LEN;
 /// A secret that can only be opened with the vault key, and only for one person or app.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(pub(super) Vec<u8>);
+unprintable!(Sealed);
 
 impl Sealed {
     pub fn from_stored(bytes: Vec<u8>) -> Self {
@@ -70,12 +72,6 @@ impl Sealed {
     }
 }
 
-impl fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sealed({} bytes)", self.0.len())
-    }
-}
-
 /// Identifies a vault key without revealing it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyId(pub(super) [u8; KEY_ID_LEN]);
@@ -83,9 +79,7 @@ pub(super) struct KeyId(pub(super) [u8; KEY_ID_LEN]);
 impl KeyId {
     pub(super) fn of(key: &[u8]) -> Self {
         let hash = digest::digest(&digest::SHA256, &Zeroizing::new([b"wxmint vault key id", key].concat()));
-        let mut id = [0; KEY_ID_LEN];
-        id.copy_from_slice(&hash.as_ref()[..KEY_ID_LEN]);
-        Self(id)
+        Self(array::from_fn(|index| hash.as_ref()[index]))
     }
 
     pub(super) fn mark(&self) -> &[u8] {

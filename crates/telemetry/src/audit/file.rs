@@ -73,7 +73,7 @@ impl AuditFile {
         if untold > 0 {
             let count = untold.try_into().unwrap_or(u32::MAX);
             let several = Some(Several { count, first: now(), last: now() });
-            let loss = Event { several, ..Event::of_process(Activity::Loss, None) };
+            let loss = Event { activity: Activity::Loss, several, ..Event::default() };
             if file_line(&loss, now()).and_then(|line| self.append(&line).map_err(|(_, error)| error)).is_ok() {
                 UNTOLD.fetch_sub(untold, Ordering::Relaxed);
                 tracing::warn!(events = untold, file = %self.path.display(), "audit events were lost; the file can be written again");

@@ -10,6 +10,9 @@ use super::{Activity, Event};
 
 /// The name of this machine or pod at Redis, Kubernetes and in the log.
 static HOST: LazyLock<String> = LazyLock::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+/// Asked once, because each event of a login would ask the kernel.
+static PROCESS: LazyLock<Members<'static, 2>> =
+    LazyLock::new(|| [("name", Text("wxmint")), ("pid", Number(std::process::id().into()))]);
 
 const ACCOUNT_CHANGE: i64 = 3001;
 const AUTHENTICATION: i64 = 3002;
@@ -105,10 +108,6 @@ fn user<'a>(id: Option<&'a str>, name: Option<&'a str>) -> Members<'a, 2> {
     [("uid", text(id)), ("name", text(name.or(id.is_none().then_some("unknown"))))]
 }
 
-fn process() -> Members<'static, 2> {
-    [("name", Text("wxmint")), ("pid", Number(std::process::id().into()))]
-}
-
 impl Event {
     /// In a few words, for a person.
     pub(super) fn message(&self) -> String {
@@ -157,7 +156,7 @@ impl Event {
                     "actor",
                     Object(&[
                         ("user", only(&[ACCOUNT_CHANGE, API_ACTIVITY], Object(&actor))),
-                        ("process", only(&[PROCESS_ACTIVITY], Object(&process()))),
+                        ("process", only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()))),
                     ]),
                 ),
                 ("api", only(&[API_ACTIVITY], Object(&[("operation", Text(code))]))),
@@ -167,7 +166,7 @@ impl Event {
                 ),
                 ("src_endpoint", Object(&self.source(class))),
                 ("service", only(&[AUTHENTICATION], Object(&[("name", Text("wxmint"))]))),
-                ("process", only(&[PROCESS_ACTIVITY], Object(&process()))),
+                ("process", only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()))),
                 (
                     "device",
                     only(&[PROCESS_ACTIVITY], Object(&[("hostname", Text(&HOST)), ("type_id", Number(SERVER))])),

@@ -69,7 +69,7 @@ fn labels(route: &'static str, outcome: &'static str) -> Labels<2> {
 
 /// An AppID is shared, so that nothing is allocated to look a counter up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct LoginLabels {
+pub(super) struct LoginLabels {
     app: Option<AppId>,
     outcome: &'static str,
 }
@@ -81,7 +81,7 @@ impl EncodeLabelSet for LoginLabels {
 }
 
 pub(super) struct Logins {
-    count: Family<LoginLabels, Counter>,
+    pub(super) count: Family<LoginLabels, Counter>,
     duration: Durations<1>,
     /// Looked up once, and not for each login.
     of_ok: Histogram,
@@ -100,9 +100,5 @@ impl Logins {
             OK => self.of_ok.observe(took.as_secs_f64()),
             _ => self.duration.get_or_create(&[("outcome", outcome)]).observe(took.as_secs_f64()),
         }
-    }
-
-    pub(super) fn begin_anew(&self) {
-        self.count.clear();
     }
 }
