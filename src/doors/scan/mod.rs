@@ -15,7 +15,7 @@ pub(super) mod requests;
 pub(super) mod store;
 pub(super) mod token;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, ServiceConfig};
@@ -156,10 +156,6 @@ impl Door for Scan {
                 self.clients.store(Arc::new(read));
             })
         });
-    }
-
-    fn file(&self) -> Option<&Path> {
-        self.file.as_ref().map(WatchedFile::path)
     }
 
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
