@@ -74,7 +74,7 @@ pub trait Door: Any + Send + Sync {
     }
 
     /// Its members of the issuer's metadata.
-    fn metadata(&self, _issuer: &str) -> Map<String, Value> {
+    fn metadata(&self, _issuer: &Issuer) -> Map<String, Value> {
         Map::new()
     }
 

@@ -8,7 +8,7 @@ use wxmint_ids::{AppId, LoginCode};
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::authorize::let_in;
-use super::family::{hash, hashed_key, json, random, read as read_kept};
+use super::family::{hash, hashed_key, random, read as read_kept};
 use super::leave::see_other;
 use super::page::{Page, page};
 use super::request::{AuthorizeRequest, Query, back, read};
@@ -17,7 +17,6 @@ use super::wechat::{STATE_TTL, Sent, cookie, cookie_name, failed, set_cookie};
 use super::{AtDoor, no_sites, root};
 use crate::apps::UnknownApp;
 use crate::clock::now;
-use crate::doors::scan::store::Grant;
 use crate::issuer::login_route::LoginAttempt;
 use crate::issuer::state::IssuerWorker;
 use crate::login::{Identity, LoginError, LoginProof, LoginRequest, LoginTrail, new_attempt};
@@ -114,7 +113,6 @@ async fn admit(
     };
     let (attempt, address) = (new_attempt()?, origin(request).address.unwrap_or_default());
     let admitted = worker.login.admit(login, &attempt, &address, trail, now()).await?;
-    let token = worker.login.issue(&asked.client.recipient(), &admitted, now()).await?;
-    let grant = Grant { token, claims: json(admitted.claims()), mark: admitted.mark() };
+    let grant = worker.login.grant(asked.client, &admitted, now()).await?;
     let_in(worker, asked, grant, &app).await
 }
