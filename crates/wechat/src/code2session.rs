@@ -36,11 +36,12 @@ impl WeChat {
     }
 }
 
+/// What WeChat says of a person.
 #[derive(Deserialize)]
-struct Answer {
-    openid: Option<String>,
-    unionid: Option<String>,
-    session_key: Option<String>,
+pub(super) struct Answer {
+    pub(super) openid: Option<String>,
+    pub(super) unionid: Option<String>,
+    pub(super) session_key: Option<String>,
 }
 
 pub fn read_answer(body: &[u8]) -> Result<Session, CallError> {

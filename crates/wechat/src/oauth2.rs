@@ -3,11 +3,12 @@
 //! tokens are dropped at once.
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
 use super::call::{believed, parsed, read};
-use super::code2session::{Session, unionid};
+use super::code2session::{self, Session, unionid};
 use super::{Api, App, AppKind, CallError, WeChat, client::call_ends, secrets::PersonAccessToken};
 
 /// The one scope with which WeChat does not tell the unionid.
@@ -73,19 +74,13 @@ struct Answer {
     unionid: Option<String>,
     scope: Option<String>,
     access_token: Option<String>,
+    /// A number in WeChat's documentation. Whatever else it may be one day is taken for set.
     #[serde(default)]
-    is_snapshotuser: Flag,
+    is_snapshotuser: Value,
 }
 
-/// A number in WeChat's documentation. Whatever else it may be one day is taken for set.
-#[derive(Deserialize, Default)]
-#[serde(transparent)]
-struct Flag(serde_json::Value);
-
-impl Flag {
-    fn is_off(&self) -> bool {
-        matches!(self.0, serde_json::Value::Null | serde_json::Value::Bool(false)) || self.0 == 0 || self.0 == "0"
-    }
+fn is_off(flag: &Value) -> bool {
+    matches!(flag, Value::Null | Value::Bool(false)) || *flag == 0 || *flag == "0"
 }
 
 pub fn read_grant(body: &[u8]) -> Result<Grant, CallError> {
@@ -96,7 +91,7 @@ pub(super) fn read_grant_of(api: Api, body: &[u8]) -> Result<Grant, CallError> {
     let answer: Answer = read(api, body)?;
     // Made first, so that the token is wiped even if the response is refused.
     let token = believed(answer.access_token).map(PersonAccessToken::new);
-    if !answer.is_snapshotuser.is_off() {
+    if !is_off(&answer.is_snapshotuser) {
         return Err(CallError::SnapshotUser);
     }
     let (Some(openid), Some(scope)) = (believed(answer.openid), believed(answer.scope)) else {
@@ -111,13 +106,7 @@ pub(super) fn read_grant_of(api: Api, body: &[u8]) -> Result<Grant, CallError> {
 }
 
 fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>, CallError> {
-    #[derive(Deserialize)]
-    struct Info {
-        openid: Option<String>,
-        unionid: Option<String>,
-    }
-
-    let info: Info = read(Api::UserInfo, body)?;
+    let info: code2session::Answer = read(Api::UserInfo, body)?;
     match info.openid.is_some_and(|told| told == openid.as_str()) {
         true => unionid(info.unionid),
         false => Err(CallError::unanswered("the information of another person")),
