@@ -10,7 +10,7 @@ use wxmint_findings::json_places::Step::{self, Element, Member};
 use wxmint_findings::{Said, json_places::line_of};
 use wxmint_ids::AppId;
 use wxmint_upstream::site;
-use wxmint_wechat::{App, AppKind, AppSecret, Credential};
+use wxmint_wechat::{App, AppKind, AppSecret};
 use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
@@ -36,7 +36,7 @@ impl Found {
     /// All of it as one text, to be compared with that of another look.
     pub(super) fn content(&self) -> Zeroizing<String> {
         let app = |Configured { app, origins, unionid_required }: &Configured| {
-            let secret = app.secret().map_or("", AppSecret::expose);
+            let secret = app.secret.as_ref().map_or("", AppSecret::expose);
             format!("{} {} {secret} {origins:?} {unionid_required}\n", app.id, app.kind.name())
         };
         Zeroizing::new(format!("{}{:?}{:?}", self.apps.iter().map(app).collect::<String>(), self.faults, self.ignored))
@@ -103,7 +103,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Said {
 /// Refuses a secret that is shorter than the previous one: the file is only half written, because all AppSecrets have
 /// one length.
 fn whole(path: &Path, configured: Configured, known: Option<&Configured>) -> Result<Configured, Said> {
-    let length = |configured: &Configured| configured.app.secret().map_or(0, |secret| secret.expose().len());
+    let length = |configured: &Configured| configured.app.secret.as_ref().map_or(0, |secret| secret.expose().len());
     let is_shorter = known.is_some_and(|known| length(&configured) < length(known));
     let half = said!(is_shorter_than_appsecret_in_use);
     if is_shorter { Err(fault(path, half)) } else { Ok(configured) }
@@ -148,7 +148,7 @@ impl Written {
         let wrong = |number| at(&[Member("origins"), Element(number)], said!(origins_are_no_https_sites));
         let origins = origins.iter().enumerate().map(|(number, origin)| site(origin).ok_or_else(|| wrong(number)));
         let origins = origins.collect::<Result<_, _>>()?;
-        Ok(Configured { app: App { id, kind, credential: Credential::Secret(secret) }, origins, unionid_required })
+        Ok(Configured { app: App { id, kind, secret: Some(secret) }, origins, unionid_required })
     }
 }
 

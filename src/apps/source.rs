@@ -47,7 +47,7 @@ impl CurrentApps {
         let mut known = self.known.lock();
         known.from_elsewhere = apps.into_iter().collect();
         let before = self.all();
-        let own = before.0.values().filter(|configured| configured.app.secret().is_some()).cloned();
+        let own = before.0.values().filter(|configured| configured.app.secret.is_some()).cloned();
         // The later of two with one AppID wins.
         let apps = known.from_elsewhere.iter().cloned().map(Configured::from).chain(own);
         let apps = apps.map(|configured| (configured.app.id.clone(), configured)).collect();
@@ -146,7 +146,7 @@ pub const IGNORED: &str = "is ignored, because its name is that of a copy which 
 fn are_same(one: &Configured, other: &Configured) -> bool {
     let parts =
         |configured: &Configured| (configured.app.kind, configured.origins.clone(), configured.unionid_required);
-    let [own, others] = [one, other].map(|configured| configured.app.secret().map(AppSecret::expose));
+    let [own, others] = [one, other].map(|configured| configured.app.secret.as_ref().map(AppSecret::expose));
     own == others && parts(one) == parts(other)
 }
 

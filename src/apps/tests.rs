@@ -42,7 +42,9 @@ impl Watched {
         let told = self.look_twice();
         let apps = self.current.all();
         (
-            apps.iter().map(|app| (app.id.to_string(), app.secret().expect("a secret").expose().to_owned())).collect(),
+            apps.iter()
+                .map(|app| (app.id.to_string(), app.secret.as_ref().expect("a secret").expose().to_owned()))
+                .collect(),
             told,
         )
     }
@@ -303,7 +305,7 @@ fn a_login_in_flight_keeps_its_apps() {
     let kept = watched.current.all();
     watched.write(ONE, ROTATED);
     watched.expect(&[(ONE, ROTATED)], Ok(true));
-    assert_eq!(kept.choose(None, None).expect("an app").secret().expect("a secret").expose(), SECRET);
+    assert_eq!(kept.choose(None, None).expect("an app").secret.as_ref().expect("a secret").expose(), SECRET);
 }
 
 #[test]
@@ -318,7 +320,7 @@ fn a_json_file_names_kind_and_sites_and_a_mistake_in_it_changes_nothing_and_repe
         let two = apps.choose(Some(&id(TWO)), None).expect("the app");
         let may_read = [Some(id(TWO)), None, Some(id(ONE))].map(|of| apps.have_origin(of.as_ref(), site));
         two.kind == AppKind::Website
-            && two.secret().expect("a secret").expose() == SECRET
+            && two.secret.as_ref().expect("a secret").expose() == SECRET
             && may_read == [true, true, false]
     };
     assert!(is_as_before() && watched.current.all().names() == format!("{ONE} {TWO} (website)"));

@@ -112,7 +112,7 @@ impl StandIns {
     fn prepare(apps: &[App], address: SocketAddr) -> Result<Self, Failure> {
         let known = |app: &App| wxmint_simulator::App {
             id: app.id.clone(),
-            secret: app.secret().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
+            secret: app.secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
             unionid: true,
             kind: Kind::MiniProgram,
         };
@@ -204,7 +204,7 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Setti
     let pairs = [
         ("WXMINT_ISSUER", address.to_owned()),
         ("WXMINT_APPID", first.id.to_string()),
-        ("WXMINT_APP_SECRET", first.secret().map(|secret| secret.expose().to_owned()).unwrap_or_default()),
+        ("WXMINT_APP_SECRET", first.secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default()),
         ("WXMINT_REDIS_URL", "memory:".to_owned()),
         ("WXMINT_KEYS", "(made for this demo)".to_owned()),
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),

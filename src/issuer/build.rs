@@ -134,7 +134,7 @@ impl Issuer {
             minter: Arc::clone(&self.minter),
             ids: Arc::clone(&self.ids),
             metrics: self.metrics.clone(),
-            exchange: self.doors.iter().find_map(|open| open.door.exchange()),
+            exchange: self.doors.iter().find_map(|open| Arc::clone(&open.door).exchange()),
         })
     }
 }

@@ -20,14 +20,15 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
     let is_of_door = move |open: &OpenDoor| open.row.readable.contains(&path);
     let has_pages = issuer.apps.may_have_origins() || issuer.doors.iter().any(|open| !open.row.readable.is_empty());
     let is_of_apps = has_pages && OF_APPS.contains(&path);
-    if !is_of_apps && !issuer.doors.iter().any(is_of_door) {
+    let is_of_doors = issuer.doors.iter().any(is_of_door);
+    if !is_of_apps && !is_of_doors {
         return resource;
     }
     let answer = move |request: HttpRequest, worker: web::Data<IssuerWorker>| async move {
         let Issuer { apps, doors, .. } = &*worker.issuer;
         cors::preflight(&request, |origin| {
             is_of_apps && apps.all().have_origin(None, origin)
-                || doors.iter().any(|open| is_of_door(open) && open.door.has_origin(None, origin))
+                || is_of_doors && doors.iter().any(|open| open.door.has_origin(None, origin))
         })
     };
     resource.route(web::route().method(Method::OPTIONS).to(answer))

@@ -1,6 +1,6 @@
 //! A door: a further way in, which the service can do without. The issuer knows its doors by this alone.
 
-use std::{any::Any, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{any::Any, process::ExitCode, sync::Arc, time::Duration};
 
 use actix_web::web::ServiceConfig;
 use async_trait::async_trait;
@@ -63,11 +63,6 @@ pub trait Door: Any + Send + Sync {
     /// Begins its tasks, and watches its files, for as long as the process runs.
     fn follow(self: Arc<Self>, _issuer: &Arc<Issuer>) {}
 
-    /// The file that its settings name.
-    fn file(&self) -> Option<&Path> {
-        None
-    }
-
     /// Why the process is not ready yet.
     fn waits_for(&self) -> Option<Finding> {
         None
@@ -79,7 +74,7 @@ pub trait Door: Any + Send + Sync {
     }
 
     /// Its members of the issuer's metadata.
-    fn metadata(&self, _issuer: &str) -> Map<String, Value> {
+    fn metadata(&self, _issuer: &Issuer) -> Map<String, Value> {
         Map::new()
     }
 
@@ -89,7 +84,7 @@ pub trait Door: Any + Send + Sync {
     }
 
     /// Acts, for one worker, for apps without an AppSecret.
-    fn exchange(&self) -> Option<Box<dyn Exchange>> {
+    fn exchange(self: Arc<Self>) -> Option<Box<dyn Exchange>> {
         None
     }
 

@@ -60,8 +60,7 @@ impl Issuer {
         let settings = &self.settings;
         let named = [&settings.keys, &settings.vault_key_file].into_iter();
         let named = named.map(PathBuf::as_path).chain(settings.admin_tokens_file.as_deref());
-        let of_doors = self.doors.iter().filter_map(|open| open.door.file());
-        let named = named.chain(of_doors);
+        let named = named.chain(settings.door_files.values().map(PathBuf::as_path));
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", said!(files_are_read, named.join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];

@@ -81,7 +81,7 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let now = now();
     let ring = worker.issuer.keys.at(now);
     let published = |algorithm: &Algorithm| ring.set.visible(now).any(|key| key.algorithm() == *algorithm);
-    let further: Map<_, _> = worker.issuer.doors.iter().flat_map(|open| open.door.metadata(issuer)).collect();
+    let further: Map<_, _> = worker.issuer.doors.iter().flat_map(|open| open.door.metadata(&worker.issuer)).collect();
     let metadata = Metadata {
         issuer: issuer.to_owned(),
         jwks_uri: format!("{issuer}/.well-known/jwks.json"),

@@ -218,7 +218,7 @@ impl LoginWorker {
 
     /// `None` for an app that has an AppSecret.
     pub(super) fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
-        self.exchange.as_deref().filter(|_| app.secret().is_none())
+        self.exchange.as_deref().filter(|_| app.secret.is_none())
     }
 
     /// The error of a login that means no app which is known here.

@@ -325,7 +325,7 @@ fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
     fs::remove_file(&file).expect("removed");
     let AppsSource::One { app, secret_file } = settings.apps else { panic!("one app") };
     assert_eq!(
-        (app.secret().expect("a secret").expose(), secret_file.as_ref()),
+        (app.secret.as_ref().expect("a secret").expose(), secret_file.as_ref()),
         ("fedcba9876543210fedcba9876543210", Some(&file))
     );
     assert!(both.contains("both set"), "{both}");

@@ -11,7 +11,7 @@ mod user_ids;
 
 use std::{fmt, str::FromStr};
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
@@ -78,10 +78,16 @@ pub struct Person {
     pub openid: OpenId,
 }
 
+/// Reads an identifier that was written as a text.
+pub fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidId>>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
 /// A client to which tokens are issued in place of an app, such as a page. It is public.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientId(
     /// The `client_id` of its tokens, which is an AppID in tokens of an app.
+    #[serde(deserialize_with = "parsed")]
     pub AppId,
 );
 

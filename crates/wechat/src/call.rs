@@ -2,7 +2,8 @@
 
 use std::{borrow::Cow, fmt::Display, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use wxmint_upstream::{CallOutcome, Closed, FetchError};
 
 use super::{Api, Verdict};
@@ -94,32 +95,15 @@ impl From<Closed> for CallError {
 
 /// The outcome of a call. WeChat sends it in the same object as the result, with the same status and content type.
 #[derive(Deserialize)]
-struct Outcome<'a> {
+struct Outcome {
     #[serde(default, deserialize_with = "number_or_quoted")]
     errcode: i64,
-    #[serde(borrow)]
-    errmsg: Option<Text<'a>>,
+    errmsg: Option<String>,
 }
 
-/// A text of a response, which is copied only if it has escapes.
-#[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl AsRef<str> for Text<'_> {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Text<'_> {
-    pub(super) fn into_string(self) -> String {
-        self.0.into_owned()
-    }
-
-    /// Reads the member of this name. The error does not repeat it.
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, CallError> {
-        self.0.parse().map_err(|error| CallError::unanswered(format!("a value of {name} that {error}")))
-    }
+/// Reads the member of this name. The error does not repeat it.
+pub(super) fn parsed<T: FromStr<Err: Display>>(name: &str, member: &str) -> Result<T, CallError> {
+    member.parse().map_err(|error| CallError::unanswered(format!("a value of {name} that {error}")))
 }
 
 /// WeChat writes control characters as they are into the nicknames of people and the names of shops, where JSON (RFC
@@ -160,24 +144,24 @@ fn contains(body: &[u8], name: &[u8]) -> bool {
 }
 
 /// Reads the body of a response: the result, or WeChat's refusal. Status and content type say nothing.
-pub(super) fn read<'a, T: Deserialize<'a>>(api: Api, body: &'a [u8]) -> Result<T, CallError> {
+pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T, CallError> {
     let Outcome { errcode, errmsg } = from_json(body)?;
     if errcode == 0 {
         return from_json(body);
     }
-    let errmsg = errmsg.map_or_else(String::new, |text| loggable(&text.0));
+    let errmsg = loggable(&errmsg.unwrap_or_default());
     Err(CallError::Refused { errcode, errmsg, verdict: Verdict::of(api, errcode) })
 }
 
-fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
+fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
     // serde_json's message is dropped because it may quote the body, which may contain a session_key.
     serde_json::from_slice(body)
         .map_err(|_| CallError::unanswered(format!("{} bytes that are not JSON of its form", body.len())))
 }
 
 /// Treats an empty member as missing, and one that is longer than anything that WeChat sends.
-pub(super) fn believed<T: AsRef<str>>(member: Option<T>) -> Option<T> {
-    member.filter(|text| (1..=1024).contains(&text.as_ref().len()))
+pub(super) fn believed(member: Option<String>) -> Option<String> {
+    member.filter(|text| (1..=1024).contains(&text.len()))
 }
 
 /// Reads a number that WeChat sends either as a number or as a string.

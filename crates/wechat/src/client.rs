@@ -63,35 +63,20 @@ pub enum Outcome {
 pub struct App {
     pub id: AppId,
     pub kind: AppKind,
-    pub credential: Credential,
-}
-
-/// By what WeChat knows that a call is for the app.
-#[derive(Debug, Clone)]
-pub enum Credential {
-    /// The AppSecret, which is sent to WeChat alone.
-    Secret(AppSecret),
-    /// A merchant's, for which a third-party platform acts, by a token of the platform's.
-    Platform,
+    /// The AppSecret, which is sent to WeChat alone. `None` for a merchant's app, for which a third-party platform acts
+    /// by a token of its own.
+    pub secret: Option<AppSecret>,
 }
 
 impl App {
     pub fn mini_program(id: AppId, secret: AppSecret) -> Self {
-        Self { id, kind: AppKind::MiniProgram, credential: Credential::Secret(secret) }
-    }
-
-    /// `None` of a merchant.
-    pub fn secret(&self) -> Option<&AppSecret> {
-        match &self.credential {
-            Credential::Secret(secret) => Some(secret),
-            Credential::Platform => None,
-        }
+        Self { id, kind: AppKind::MiniProgram, secret: Some(secret) }
     }
 
     /// For the calls that send it.
     pub(super) fn own_secret(&self) -> Result<&AppSecret, CallError> {
         let reason = "the app has no AppSecret: a platform acts for it";
-        self.secret().ok_or_else(|| CallError::NotSent { reason: reason.into(), retry_after: Duration::ZERO })
+        self.secret.as_ref().ok_or_else(|| CallError::NotSent { reason: reason.into(), retry_after: Duration::ZERO })
     }
 }
 

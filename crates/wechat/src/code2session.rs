@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
-use super::call::{Text, believed, read};
+use super::call::{believed, parsed, read};
 use super::{Api, App, CallError, SessionKey, WeChat};
 
 /// The result of exchanging a login code.
@@ -36,14 +36,12 @@ impl WeChat {
     }
 }
 
+/// What WeChat says of a person.
 #[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    openid: Option<Text<'a>>,
-    #[serde(borrow)]
-    unionid: Option<Text<'a>>,
-    #[serde(borrow)]
-    session_key: Option<Text<'a>>,
+pub(super) struct Answer {
+    pub(super) openid: Option<String>,
+    pub(super) unionid: Option<String>,
+    pub(super) session_key: Option<String>,
 }
 
 pub fn read_answer(body: &[u8]) -> Result<Session, CallError> {
@@ -51,19 +49,23 @@ pub fn read_answer(body: &[u8]) -> Result<Session, CallError> {
 }
 
 pub(super) fn read_session(api: Api, body: &[u8]) -> Result<Session, CallError> {
-    let answer: Answer<'_> = read(api, body)?;
+    let answer: Answer = read(api, body)?;
     // Made first, so that the key is wiped even if the response is refused.
-    let session_key = believed(answer.session_key).map(|text| SessionKey::new(text.into_string()));
+    let session_key = believed(answer.session_key).map(SessionKey::new);
     let (Some(openid), Some(session_key)) = (believed(answer.openid), session_key) else {
         return Err(CallError::unanswered("neither an errcode nor both of openid and session_key"));
     };
-    Ok(Session { openid: openid.parsed("openid")?, unionid: unionid(answer.unionid)?, session_key: Some(session_key) })
+    Ok(Session {
+        openid: parsed("openid", &openid)?,
+        unionid: unionid(answer.unionid)?,
+        session_key: Some(session_key),
+    })
 }
 
 /// `None` where WeChat has not named one.
-pub(super) fn unionid(member: Option<Text<'_>>) -> Result<Option<UnionId>, CallError> {
+pub(super) fn unionid(member: Option<String>) -> Result<Option<UnionId>, CallError> {
     // One that is there and cannot be a unionid is an error, so that nobody is let in as if there were none.
-    member.filter(|text| !text.as_ref().is_empty()).map(|unionid| unionid.parsed("unionid")).transpose()
+    member.filter(|text| !text.is_empty()).map(|unionid| parsed("unionid", &unionid)).transpose()
 }
 
 #[cfg(test)]

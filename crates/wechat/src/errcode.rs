@@ -78,16 +78,7 @@ impl Verdict {
             Api::Oauth2 => OF_OAUTH2,
             Api::PhoneNumber => OF_PHONE_CODES,
             Api::ComponentOauth2 => OF_MERCHANTS_OAUTH2,
-            Api::CheckSession
-            | Api::ResetSessionKey
-            | Api::EncryptKeys
-            | Api::MiniProgramCode
-            | Api::UserInfo
-            | Api::ComponentCode2Session
-            | Api::QueryAuth
-            | Api::AuthorizerList
-            | Api::AuthorizerInfo
-            | Api::AuthorizerToken => &[],
+            _ => &[],
         };
         let known = of_its_own.iter().chain(TABLE).find(|(_, errcodes)| errcodes.contains(&errcode));
         let verdict = known.map_or(Self::Unknown, |&(verdict, _)| verdict);

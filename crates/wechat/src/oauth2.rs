@@ -3,11 +3,12 @@
 //! tokens are dropped at once.
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
-use super::call::{Text, believed, read};
-use super::code2session::{Session, unionid};
+use super::call::{believed, parsed, read};
+use super::code2session::{self, Session, unionid};
 use super::{Api, App, AppKind, CallError, WeChat, client::call_ends, secrets::PersonAccessToken};
 
 /// The one scope with which WeChat does not tell the unionid.
@@ -68,28 +69,18 @@ impl WeChat {
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    openid: Option<Text<'a>>,
-    #[serde(borrow)]
-    unionid: Option<Text<'a>>,
-    #[serde(borrow)]
-    scope: Option<Text<'a>>,
-    #[serde(borrow)]
-    access_token: Option<Text<'a>>,
+struct Answer {
+    openid: Option<String>,
+    unionid: Option<String>,
+    scope: Option<String>,
+    access_token: Option<String>,
+    /// A number in WeChat's documentation. Whatever else it may be one day is taken for set.
     #[serde(default)]
-    is_snapshotuser: Flag,
+    is_snapshotuser: Value,
 }
 
-/// A number in WeChat's documentation. Whatever else it may be one day is taken for set.
-#[derive(Deserialize, Default)]
-#[serde(transparent)]
-struct Flag(serde_json::Value);
-
-impl Flag {
-    fn is_off(&self) -> bool {
-        matches!(self.0, serde_json::Value::Null | serde_json::Value::Bool(false)) || self.0 == 0 || self.0 == "0"
-    }
+fn is_off(flag: &Value) -> bool {
+    matches!(flag, Value::Null | Value::Bool(false)) || *flag == 0 || *flag == "0"
 }
 
 pub fn read_grant(body: &[u8]) -> Result<Grant, CallError> {
@@ -97,17 +88,17 @@ pub fn read_grant(body: &[u8]) -> Result<Grant, CallError> {
 }
 
 pub(super) fn read_grant_of(api: Api, body: &[u8]) -> Result<Grant, CallError> {
-    let answer: Answer<'_> = read(api, body)?;
+    let answer: Answer = read(api, body)?;
     // Made first, so that the token is wiped even if the response is refused.
-    let token = believed(answer.access_token).map(|text| PersonAccessToken::new(text.into_string()));
-    if !answer.is_snapshotuser.is_off() {
+    let token = believed(answer.access_token).map(PersonAccessToken::new);
+    if !is_off(&answer.is_snapshotuser) {
         return Err(CallError::SnapshotUser);
     }
     let (Some(openid), Some(scope)) = (believed(answer.openid), believed(answer.scope)) else {
         return Err(CallError::unanswered("neither an errcode nor both of openid and scope"));
     };
-    let (openid, unionid) = (openid.parsed("openid")?, unionid(answer.unionid)?);
-    let asks = match scope.as_ref() != WITHOUT_UNIONID && unionid.is_none() {
+    let (openid, unionid) = (parsed("openid", &openid)?, unionid(answer.unionid)?);
+    let asks = match scope != WITHOUT_UNIONID && unionid.is_none() {
         true => Some(token.ok_or_else(|| CallError::unanswered("neither a unionid nor an access_token"))?),
         false => None,
     };
@@ -115,16 +106,8 @@ pub(super) fn read_grant_of(api: Api, body: &[u8]) -> Result<Grant, CallError> {
 }
 
 fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>, CallError> {
-    #[derive(Deserialize)]
-    struct Info<'a> {
-        #[serde(borrow)]
-        openid: Option<Text<'a>>,
-        #[serde(borrow)]
-        unionid: Option<Text<'a>>,
-    }
-
-    let info: Info<'_> = read(Api::UserInfo, body)?;
-    match info.openid.is_some_and(|told| told.as_ref() == openid.as_str()) {
+    let info: code2session::Answer = read(Api::UserInfo, body)?;
+    match info.openid.is_some_and(|told| told == openid.as_str()) {
         true => unionid(info.unionid),
         false => Err(CallError::unanswered("the information of another person")),
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use wxmint_ids::OpenId;
 
 use super::call::{believed, read};
+use super::code2session::Answer;
 use super::{Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat, client::Endpoint};
 
 impl WeChat {
@@ -75,15 +76,9 @@ struct Checked {
     errcode: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize)]
-struct Reset {
-    openid: Option<String>,
-    session_key: Option<String>,
-}
-
 /// Reads the body of a resetusersessionkey response for this person.
 pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey, CallError> {
-    let reset: Reset = read(Api::ResetSessionKey, body)?;
+    let reset: Answer = read(Api::ResetSessionKey, body)?;
     // Made first, so that the key is wiped even if the response is refused.
     let key = believed(reset.session_key).map(SessionKey::new);
     if reset.openid.is_some_and(|of| of != openid.as_str()) {

@@ -18,7 +18,7 @@ mod residue;
 mod tests;
 mod text;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
@@ -101,10 +101,5 @@ fn from_base64(field: &'static str, text: &str, longest: usize) -> Result<Vec<u8
     STANDARD.decode(text).map_err(|_| Malformed(field))
 }
 
-impl fmt::Debug for EncryptedData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EncryptedData({} bytes)", self.ciphertext.len())
-    }
-}
-
+unprintable!(EncryptedData);
 unprintable!(OpenedData);

@@ -3,21 +3,25 @@
 //! These routes are there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
 
 mod poll;
-mod receivers;
 mod set;
 mod transmitter;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use actix_web::HttpRequest;
 use actix_web::web::{Data, ServiceConfig};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::OpenApi;
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
-use wxmint_http::{ProblemCode, ProblemDocument};
+use wxmint_http::{Problem, ProblemCode, ProblemDocument, bearer_token, no_valid_token, origin};
+use wxmint_telemetry::audit::{Activity, Event};
 
-use self::receivers::Polls;
+use crate::admin::CurrentAdminTokens;
+use crate::admin::tokens::{Holder, Right};
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
-use crate::{admin::CurrentAdminTokens, issuer::state::IssuerWorker};
+use crate::issuer::state::IssuerWorker;
 
 /// Those of the issuer of a receiver's token.
 const KEYS: &[ProblemCode] = &[ProblemCode::KeysUnavailable];
@@ -59,5 +63,49 @@ struct Events {
 impl Door for Events {
     fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
         config.app_data(Data::from(self));
+    }
+}
+
+impl Events {
+    /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the
+    /// secret is an operator's, and refusals are audited as counts.
+    async fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
+        let shown = bearer_token(request);
+        let holder = match &shown {
+            Ok(token) => self.tokens.of(token).await?,
+            Err(_) => None,
+        };
+        let by = holder.as_ref().map(|holder| holder.name.clone());
+        if let Some(receiver) = holder.filter(|holder| holder.has(Right::Events)) {
+            return Ok(receiver);
+        }
+        let problem = shown.err().unwrap_or_else(no_valid_token);
+        let refused = Some(problem.code().as_str().into());
+        let event = Event { by, refused, ..Event::new(Activity::Request("poll"), origin(request)) };
+        let who = format!("poll {}", event.by.as_deref().unwrap_or(event.address()));
+        event.tell_bounded(&who);
+        Err(problem.with_detail("Send the secret of a receiver of events, as `Authorization: Bearer …`."))
+    }
+}
+
+/// So many polls of a receiver are worked on, or have answers that nobody has read. A receiver sends one after another.
+const MOST_POLLS: usize = 4;
+const BUSY: Duration = Duration::from_secs(1);
+
+/// The places of each receiver, by its name, for all workers.
+#[derive(Default)]
+struct Polls(Mutex<HashMap<String, Arc<Semaphore>>>);
+
+impl Polls {
+    /// A place for one poll and its answer, until it is dropped.
+    fn place(&self, receiver: &str) -> Result<OwnedSemaphorePermit, Problem> {
+        let mut places = self.0.lock();
+        let of_one = places.entry(receiver.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MOST_POLLS)));
+        Arc::clone(of_one).try_acquire_owned().map_err(|_| {
+            let detail = format!(
+                "{MOST_POLLS} polls of this receiver wait, or their answers were not read. Send one after another."
+            );
+            Problem::new(ProblemCode::RateLimited, detail).retry_after(BUSY)
+        })
     }
 }

@@ -5,7 +5,6 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Payload;
 use reqwest::Url;
-use serde::Serialize;
 use serde_json::json;
 use wxmint_http::{Answer, Fields, Problem, RefusedBody, SMALL_BODY, pairs, private, read_body, read_form, to_the_end};
 use wxmint_ids::AppId;
@@ -19,24 +18,12 @@ use super::{AtDoor, Oidc, no_sites, root, wechat};
 use crate::clock::now;
 use crate::doors::scan::clients::Clients;
 use crate::doors::scan::codes::DeviceCode;
-use crate::doors::scan::page::{in_own_words, open_request, visitor};
-use crate::doors::scan::requests::Fetched;
+use crate::doors::scan::page::{open_request, visitor};
 use crate::doors::scan::store::{DEVICE_TTL, Grant, POLL_INTERVAL, Poll};
 use crate::doors::scan::token::tell_of_theft;
-use crate::doors::scan::{Scan, of_oauth, to_oauth};
+use crate::doors::scan::{Scan, to_oauth};
 use crate::issuer::state::IssuerWorker;
 use crate::login::LoginError;
-
-/// The page's script draws this.
-#[derive(Serialize)]
-struct Shown<'a> {
-    device_code: &'a str,
-    picture: String,
-    #[serde(rename = "match")]
-    number: Option<String>,
-    expires_in: u64,
-    interval: u64,
-}
 
 /// Log in at a site (OpenID Connect Core section 3.1.2)
 ///
@@ -101,13 +88,13 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
         let clients = scan.clients();
         let asked = own_page(&request, &worker, &clients)?;
         let (code, device) = open_request(&request, &worker, &scan, asked.client, visitor(&request)).await?;
-        Ok(private(Shown {
-            device_code: code.expose(),
-            picture: format!("/device/{}/code.jpg", code.user_code().shown()),
-            number: device.numbers.map(|(_, right)| right),
-            expires_in: DEVICE_TTL.as_secs(),
-            interval: POLL_INTERVAL.as_secs(),
-        }))
+        Ok(private(json!({
+            "device_code": code.expose(),
+            "picture": format!("/device/{}/code.jpg", code.user_code().shown()),
+            "match": device.numbers.map(|(_, right)| right),
+            "expires_in": DEVICE_TTL.as_secs(),
+            "interval": POLL_INTERVAL.as_secs(),
+        })))
     };
     to_oauth(shown.await)
 }
@@ -130,32 +117,31 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
     let asked = own_page(request, worker, &clients)?;
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: Option<DeviceCode> = code.parse().ok();
-    let failed = |error: LoginError| of_oauth(in_own_words(error.into()));
     let (address, _) = visitor(request);
-    let fetched = match &code {
-        Some(code) => worker.login.fetch_grant(code, asked.client, &address, now()).await.map_err(failed)?,
-        None => Fetched::Not(Poll::Unknown),
+    let polled = match &code {
+        Some(code) => worker.login.fetch_grant(code, asked.client, &address, now()).await?,
+        None => Poll::Unknown,
     };
-    let state = match fetched {
-        Fetched::Granted(grant) => {
+    let state = match polled {
+        Poll::Granted(grant) => {
             scan.scans.count(&asked.client.id, "fetched");
-            let to = let_in(worker, &asked, grant, &asked.client.app).await.map_err(failed)?;
+            let to = let_in(worker, &asked, grant, &asked.client.app).await?;
             return Ok(private(json!({"location": to})));
         }
-        Fetched::Not(Poll::Repeated(token)) => {
+        Poll::Repeated(token) => {
             scan.scans.count(&asked.client.id, "repeated");
             oidc.told.count(&asked.client.id, "repeated");
             tell_of_theft(request, &token, "a device code was used twice");
-            if let Some(family) = worker.login.find_family(token.id.as_str()).await.map_err(failed)? {
-                worker.login.end_family(&family, now()).await.map_err(failed)?;
+            if let Some(family) = worker.login.find_family(token.id.as_str()).await? {
+                worker.login.end_family(&family).await?;
             }
             "expired"
         }
-        Fetched::Not(Poll::Pending { scanned: false }) => "wait",
-        Fetched::Not(Poll::Pending { scanned: true }) => "scanned",
-        Fetched::Not(Poll::TooSoon) => "slow",
-        Fetched::Not(Poll::Denied) => "denied",
-        Fetched::Not(Poll::Expired | Poll::Unknown | Poll::Granted(_)) => "expired",
+        Poll::Pending { scanned: false } => "wait",
+        Poll::Pending { scanned: true } => "scanned",
+        Poll::TooSoon => "slow",
+        Poll::Denied => "denied",
+        Poll::Expired | Poll::Unknown => "expired",
     };
     Ok(private(json!({"state": state})))
 }

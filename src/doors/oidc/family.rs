@@ -4,15 +4,15 @@
 //! Only hashes of codes and refresh tokens are kept. A refresh token is followed by one that is derived from it and a
 //! salt, so that whoever repeats the request, because the answer was lost, gets the same answer.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use wxmint_ids::AppId;
-use wxmint_keys::token::Issued;
+use wxmint_ids::{AppId, parsed};
+use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::{StoreError, short_digest, unreadable};
 
 use crate::login::LoginError;
@@ -31,8 +31,7 @@ pub(super) struct CodeGrant {
     pub(super) redirect_uri: String,
     pub(super) challenge: String,
     pub(super) nonce: Option<String>,
-    /// The account backend's, as JSON.
-    pub(super) claims: String,
+    pub(super) claims: ExtraClaims,
     /// Seconds since 1970.
     pub(super) made_at: i64,
 }
@@ -40,17 +39,14 @@ pub(super) struct CodeGrant {
 /// The facts of a login that hold as long as its tokens can be renewed. The store keeps no openid for it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Family {
-    pub(super) user: String,
-    pub(super) client: String,
+    /// The first access token. Its `app` is the client, and it was issued when the person logged in.
+    pub(super) first: Issued,
     /// Through which the person has come, and the mark of the binding.
-    pub(super) app: String,
+    #[serde(deserialize_with = "parsed")]
+    pub(super) app: AppId,
     pub(super) mark: String,
-    pub(super) sid: String,
     /// The site's scopes that are known here.
     pub(super) scope: String,
-    /// When the person logged in, and when the first access token expires, in seconds since 1970.
-    pub(super) login_at: i64,
-    pub(super) expires_at: i64,
     /// Until when its tokens can be renewed. `None` if they cannot.
     pub(super) until: Option<i64>,
     /// The hash of what all of its refresh tokens have. Whoever does not know it has never seen one.
@@ -63,9 +59,7 @@ pub(super) struct Rotation {
     pub(super) salt: String,
     /// Milliseconds since 1970.
     pub(super) at: i64,
-    pub(super) jti: String,
-    pub(super) iat: i64,
-    pub(super) exp: i64,
+    pub(super) token: Issued,
     /// The hash of the next refresh token.
     pub(super) next: String,
 }
@@ -123,42 +117,20 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| unreadable("a login of a site"))
 }
 
-fn parsed<T: FromStr>(text: &str) -> Result<T, StoreError> {
-    text.parse().map_err(|_| unreadable("a login of a site"))
-}
-
-pub(super) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts and numbers are JSON")
-}
-
 impl Family {
-    pub(super) fn app(&self) -> Result<AppId, StoreError> {
-        parsed(&self.app)
-    }
-
-    /// A token of it, by which it is ended.
-    pub(super) fn token(&self, jti: &str, iat: i64, exp: i64) -> Result<Issued, StoreError> {
-        Ok(Issued {
-            user: parsed(&self.user)?,
-            app: parsed(&self.client)?,
-            id: parsed(jti)?,
-            issued_at: iat,
-            expires_at: exp,
-        })
-    }
-
-    pub(super) fn first(&self) -> Result<Issued, StoreError> {
-        self.token(&self.sid, self.login_at, self.expires_at)
+    /// The name of it, in id tokens too.
+    pub(super) fn sid(&self) -> &str {
+        self.first.id.as_str()
     }
 
     /// The logins of one user at one client count together.
     pub(super) fn list(&self) -> String {
-        format!("wxmint:oidc:families:{}:{}", self.client, self.user)
+        format!("wxmint:oidc:families:{}:{}", self.first.app, self.first.user)
     }
 
     /// For how long anything of it can be valid.
     pub(super) fn life(&self, now: DateTime<Utc>) -> Duration {
-        let until = self.expires_at.max(self.until.unwrap_or_default());
+        let until = self.first.expires_at.max(self.until.unwrap_or_default());
         Duration::from_secs(u64::try_from(until - now.timestamp()).unwrap_or_default())
     }
 }

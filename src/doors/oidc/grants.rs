@@ -7,26 +7,34 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use wxmint_ids::UserId;
 use wxmint_keys::token::{ExtraClaims, Issued, SignedToken};
 use wxmint_store::Bound;
 
-use super::family::{self, CODE_TTL, CodeGrant, Family, Rotation, hash, json as written_json};
+use super::family::{self, CODE_TTL, CodeGrant, Family, Rotation, hash};
 use super::request::OFFLINE;
 use crate::doors::scan::clients::Client;
-use crate::doors::scan::requests::claims_of;
+use crate::doors::scan::store::json as written_json;
 use crate::login::{LoginError, LoginWorker};
 
 /// The life of an id token, which is read once.
 const ID_TOKEN_TTL: i64 = 600;
 
-/// A site gets these.
+/// A site gets this (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
+#[derive(Serialize)]
 pub(super) struct Given {
-    pub(super) access: SignedToken,
-    pub(super) id: SignedToken,
-    pub(super) refresh: Option<String>,
-    pub(super) issued: Issued,
-    pub(super) scope: String,
+    access_token: SignedToken,
+    token_type: &'static str,
+    expires_in: i64,
+    id_token: SignedToken,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// The site may have asked for more.
+    scope: String,
+    #[serde(skip)]
+    pub(super) user: UserId,
 }
 
 /// Why a site gets nothing.
@@ -63,55 +71,46 @@ pub(super) fn refresh_life(client: &Client) -> Option<i64> {
 
 impl LoginWorker {
     /// A code is used up by whoever shows it as its own client, also without the verifier.
-    pub(super) async fn redeem_code(&self, shown: &ShownCode, client: &Client, now: DateTime<Utc>) -> Outcome {
+    pub(super) async fn redeem_code(&self, shown: &ShownCode, client: &Client) -> Outcome {
         let found = self.find_code(&shown.code).await?;
-        let Some(kept) = found.filter(|kept| kept.family.client == client.id.as_str()) else {
+        let Some(kept) = found.filter(|kept| kept.family.first.app == client.id.0) else {
             return Ok(Err(NotGiven::Unknown));
         };
-        let first = kept.family.first()?;
         if !self.use_code(&shown.code).await? {
-            self.end_family(&kept.family, now).await?;
-            return Ok(Err(NotGiven::Theft(Box::new(first))));
+            self.end_family(&kept.family).await?;
+            return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
         }
-        let at = self.store.now();
-        if at.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !shown.is_of(&kept) {
+        let now = self.store.now();
+        if now.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !shown.is_of(&kept) {
             return Ok(Err(NotGiven::Unknown));
         }
         let CodeGrant { mut family, nonce, claims, .. } = kept;
         let life = refresh_life(client).filter(|_| family.scope.ends_with(OFFLINE));
-        family.until = life.map(|life| family.login_at.saturating_add(life));
+        family.until = life.map(|life| family.first.issued_at.saturating_add(life));
         let (key, secret) = (family::random()?, family::random()?);
         family.key = hash(&key);
-        let refresh = family.until.map(|_| family::written(&family.sid, 1, &key, &secret));
-        self.make_room(&family, now).await?;
-        self.keep_family(&family, &first, refresh.as_deref().map(hash).unwrap_or_default(), at).await?;
+        let refresh = family.until.map(|_| family::written(family.sid(), 1, &key, &secret));
+        self.make_room(&family).await?;
+        self.keep_family(&family, refresh.as_deref().map(hash).unwrap_or_default(), now).await?;
         // Whatever ends the user from here on finds the family; what came before is seen now.
         if self.bound_of(&family).await?.is_none() {
-            self.end_family(&family, now).await?;
-            return Ok(Err(NotGiven::Ended(Box::new(first))));
+            self.end_family(&family).await?;
+            return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         }
-        let claims = claims_of(&claims);
-        self.give(client, &family, (first, refresh), &claims, nonce.as_deref(), now).await
+        self.give(client, &family, (family.first.clone(), refresh), &claims, nonce.as_deref(), now).await
     }
 
     /// Keeps the family before anybody has a token of it.
-    async fn keep_family(
-        &self,
-        family: &Family,
-        first: &Issued,
-        next: String,
-        at: DateTime<Utc>,
-    ) -> Result<(), LoginError> {
-        let store = &self.store;
-        let (sid, life) = (&family.sid, family.life(at));
+    async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<(), LoginError> {
+        let (store, first) = (&self.store, &family.first);
+        let (sid, life) = (family.sid(), family.life(at));
         if let Some(until) = family.until {
             // The ends of the user are kept as long as the family can live, and find it at the client and at the app.
-            store.note_life(Duration::from_secs(u64::try_from(until - family.login_at).unwrap_or_default())).await?;
+            store.note_life(Duration::from_secs(u64::try_from(until - first.issued_at).unwrap_or_default())).await?;
             let longest = Issued { expires_at: until.max(first.expires_at), ..first.clone() };
-            store.note_client_token(&longest, &family.app()?).await?;
+            store.note_client_token(&longest, &family.app).await?;
         }
-        let (jti, iat, exp) = (first.id.as_str().to_owned(), first.issued_at, first.expires_at);
-        let given = Rotation { salt: String::new(), at: at.timestamp_millis(), jti, iat, exp, next };
+        let given = Rotation { salt: String::new(), at: at.timestamp_millis(), token: first.clone(), next };
         store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
         store.keep(&family::last_key(sid), "0", life).await?;
         Ok(store.keep(&family::family_key(sid), &written_json(family), life).await?)
@@ -119,25 +118,31 @@ impl LoginWorker {
 
     /// The binding by which the person has come, if nothing has ended the login since.
     pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>, LoginError> {
-        let app = family.app()?;
         // An app that is missing at the moment ends nothing.
-        self.apps.all().choose(Some(&app), None)?;
-        self.still_bound(&app, &family.mark, &family.first()?).await
+        self.apps.all().choose(Some(&family.app), None)?;
+        self.still_bound(&family.app, &family.mark, &family.first).await
     }
 
     pub(super) async fn give(
         &self,
         client: &Client,
         family: &Family,
-        (issued, refresh): (Issued, Option<String>),
+        (issued, refresh_token): (Issued, Option<String>),
         claims: &ExtraClaims,
         nonce: Option<&str>,
         now: DateTime<Utc>,
     ) -> Outcome {
-        let access = self.minter.with(&client.audience, client.token_ttl).mint(&issued, claims, now)?;
+        let access_token = self.minter.with(&client.audience, client.token_ttl).mint(&issued, claims, now)?;
         let about = id_claims(client, family, &issued, nonce, now);
-        let id = self.minter.sign_id(about, &access, now)?;
-        Ok(Ok(Given { access, id, refresh, issued, scope: family.scope.clone() }))
+        Ok(Ok(Given {
+            id_token: self.minter.sign_id(about, &access_token, now)?,
+            access_token,
+            token_type: "Bearer",
+            expires_in: (issued.expires_at - now.timestamp()).max(0),
+            refresh_token,
+            scope: family.scope.clone(),
+            user: issued.user,
+        }))
     }
 }
 
@@ -154,8 +159,8 @@ fn id_claims(
         ("aud", json!(client.id.as_str())),
         ("iat", json!(now.timestamp())),
         ("exp", json!(now.timestamp() + ID_TOKEN_TTL)),
-        ("auth_time", json!(family.login_at)),
-        ("sid", json!(family.sid)),
+        ("auth_time", json!(family.first.issued_at)),
+        ("sid", json!(family.sid())),
         ("amr", json!(["wechat"])),
     ];
     let claims = claims.into_iter().chain(nonce.map(|nonce| ("nonce", json!(nonce))));

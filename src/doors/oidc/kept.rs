@@ -1,19 +1,22 @@
 //! The store keeps codes and families. Here is how, and how a family ends.
 
-use chrono::{DateTime, Utc};
+use std::{ops::RangeInclusive, time::Duration};
+
 use futures_util::future::try_join_all;
+use redis::Value;
 use serde::de::DeserializeOwned;
 use wxmint_ids::AppId;
 use wxmint_keys::token::Issued;
+use wxmint_redis_link::Call;
+use wxmint_store::{Redis, Result as StoreResult};
 use wxmint_verify::LONGEST_LIFE;
 
 use super::family::{
-    CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, family_key, hashed_key, json, last_key, random,
-    read, rotation_key,
+    CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, family_key, hashed_key, last_key, random, read,
+    rotation_key,
 };
 use super::request::AuthorizeRequest;
-use super::store::{enlist, strike};
-use crate::doors::scan::store::Grant;
+use crate::doors::scan::store::{Grant, json};
 use crate::login::{LoginError, LoginWorker};
 
 impl LoginWorker {
@@ -26,14 +29,10 @@ impl LoginWorker {
     ) -> Result<String, LoginError> {
         let (code, Grant { token, claims, mark }) = (random()?, grant);
         let family = Family {
-            user: token.user.as_str().to_owned(),
-            client: token.app.to_string(),
-            app: app.to_string(),
+            first: token,
+            app: app.clone(),
             mark,
-            sid: token.id.as_str().to_owned(),
             scope: request.scope.clone(),
-            login_at: token.issued_at,
-            expires_at: token.expires_at,
             until: None,
             key: String::new(),
         };
@@ -79,13 +78,13 @@ impl LoginWorker {
 
     /// Counts a login before it is kept, and ends the user's oldest ones at this client that are too many. It is the
     /// newest, whatever the clock says.
-    pub(super) async fn make_room(&self, family: &Family, now: DateTime<Utc>) -> Result<(), LoginError> {
-        let (list, sid) = (family.list(), &family.sid);
-        let mut listed = enlist(&self.store, &list, sid, family.login_at, LONGEST_LIFE).await?;
+    pub(super) async fn make_room(&self, family: &Family) -> Result<(), LoginError> {
+        let (list, sid) = (family.list(), family.sid());
+        let mut listed = enlist(&self.store, &list, sid, family.first.issued_at, LONGEST_LIFE).await?;
         listed.retain(|other| other != sid);
         for sid in listed.iter().take((listed.len() + 1).saturating_sub(MOST_LOGINS)) {
             match self.find_family(sid).await? {
-                Some(oldest) => self.end_family(&oldest, now).await?,
+                Some(oldest) => self.end_family(&oldest).await?,
                 None => strike(&self.store, &list, sid).await?,
             }
         }
@@ -93,12 +92,12 @@ impl LoginWorker {
     }
 
     /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here.
-    pub(super) async fn end_family(&self, family: &Family, now: DateTime<Utc>) -> Result<(), LoginError> {
-        let (store, sid) = (&self.store, &family.sid);
-        self.end_if_alive(&family.first()?, now).await?;
-        self.end_last(family, now).await?;
+    pub(super) async fn end_family(&self, family: &Family) -> Result<(), LoginError> {
+        let (store, sid) = (&self.store, family.sid());
+        self.end_if_alive(&family.first).await?;
+        self.end_last(family).await?;
         store.discard(&family_key(sid)).await?;
-        let ended = self.end_last(family, now).await?;
+        let ended = self.end_last(family).await?;
         strike(store, &family.list(), sid).await?;
         // Nobody asks for these any more.
         let left = ended.map(|number| rotation_key(sid, number)).chain([last_key(sid)]);
@@ -106,20 +105,74 @@ impl LoginWorker {
     }
 
     /// Ends the tokens that can be alive, and returns their numbers.
-    async fn end_last(&self, family: &Family, now: DateTime<Utc>) -> Result<std::ops::RangeInclusive<u32>, LoginError> {
-        let last = self.store.kept(&last_key(&family.sid)).await?;
+    async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>, LoginError> {
+        let last = self.store.kept(&last_key(family.sid())).await?;
         let last = last.and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
         let numbers = last.saturating_sub(1)..=last.saturating_add(1);
         for number in numbers.clone() {
-            if let Some(given) = self.find_rotation(&family.sid, number).await? {
-                self.end_if_alive(&family.token(&given.jti, given.iat, given.exp)?, now).await?;
+            if let Some(given) = self.find_rotation(family.sid(), number).await? {
+                self.end_if_alive(&given.token).await?;
             }
         }
         Ok(numbers)
     }
 
-    pub(super) async fn end_if_alive(&self, token: &Issued, now: DateTime<Utc>) -> Result<(), LoginError> {
-        let is_alive = token.expires_at > now.timestamp();
+    pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<(), LoginError> {
+        let is_alive = token.expires_at > self.store.now().timestamp();
         if is_alive { Ok(self.store.end_token(token).await?) } else { Ok(()) }
+    }
+}
+
+/// Adds a name to a list, and returns all of them, the oldest first. One that was added longer ago than `life` is gone.
+async fn enlist(store: &Redis, list: &str, name: &str, at: i64, life: Duration) -> StoreResult<Vec<String>> {
+    let seconds = life.as_secs();
+    let call = Call::of("ZADD", list).arg(at).arg(name).cmd("EXPIRE").arg(list).arg(seconds);
+    let call = call.cmd("ZREMRANGEBYSCORE").arg(list).arg("-inf").arg(at - seconds as i64);
+    let call = call.cmd("ZRANGE").arg(list).arg(0).arg(-1);
+    let (_, _, _, names): (Value, Value, Value, _) = store.link().run("enlist_oidc", call).await?;
+    Ok(names)
+}
+
+async fn strike(store: &Redis, list: &str, name: &str) -> StoreResult<()> {
+    Ok(store.link().run("strike_oidc", Call::of("ZREM", list).arg(name)).await?)
+}
+
+#[cfg(test)]
+mod conformance {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::doors::servers::{self, RedisServer};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    async fn a_list_has_the_oldest_first_and_each_once(store: Rc<Redis>) {
+        let now = store.now().timestamp();
+        for (name, age, listed) in
+            [("b", 90, &["b"][..]), ("a", 60, &["b", "a"]), ("c", 0, &["b", "a", "c"]), ("c", 0, &["b", "a", "c"])]
+        {
+            assert_eq!(enlist(&store, "l", name, now - age, HOUR).await.expect("an answer"), listed, "{name}");
+        }
+        for name in ["b", "b", "nobody"] {
+            strike(&store, "l", name).await.expect("struck");
+        }
+        strike(&store, "no list", "b").await.expect("also where there is none");
+        assert_eq!(enlist(&store, "l", "d", now, HOUR).await.expect("an answer"), ["a", "c", "d"]);
+    }
+
+    crate::conformance! {
+        a_list_has_the_oldest_first_and_each_once
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_list_lives_as_long_as_a_name_and_drops_those_that_are_older() {
+        let server = RedisServer::start().await;
+        let (store, list) = (server.store(), "wxmint:oidc:families:x");
+        for (name, age) in [("old", 3601), ("new", 1)] {
+            enlist(&store, list, name, store.now().timestamp() - age, HOUR).await.expect("listed");
+        }
+        let ttl: u64 = server.cli(&["TTL", list]).parse().expect("seconds");
+        assert!((3590..=3600).contains(&ttl), "{ttl}");
+        assert_eq!(server.cli(&["ZRANGE", list, "0", "-1"]), "new");
     }
 }

@@ -23,8 +23,7 @@ use super::{AtDoor, no_sites, root};
 use crate::clock::now;
 use crate::doors::scan::client_auth::authenticate;
 use crate::doors::scan::clients::Client;
-use crate::doors::scan::page::in_own_words;
-use crate::doors::scan::{of_oauth, to_oauth};
+use crate::doors::scan::to_oauth;
 use crate::issuer::state::IssuerWorker;
 use crate::login::{LoginError, is_of_client};
 
@@ -88,7 +87,7 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
     let (clients, at) = (scan.clients(), (worker, scan));
     let client = authenticate(request, fields, &clients, &at).await?;
     let token = fields.text("token")?.ok_or(RefusedBody::Missing("token"))?;
-    let user = end(&at.0, client, &token).await.map_err(|error| of_oauth(in_own_words(error.into())))?;
+    let user = end(&at.0, client, &token).await?;
     if user.is_some() {
         oidc.told.tell(request, LOGGED_OUT, &client.id, user.as_ref());
     }
@@ -100,14 +99,14 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
     let login = &worker.login;
     if let Some(refresh) = RefreshToken::read(token) {
         let Some(family) = login.family_of(&refresh, client).await? else { return Ok(None) };
-        return login.end_family(&family, now()).await.map(|()| family.user.parse().ok());
+        return login.end_family(&family).await.map(|()| Some(family.first.user));
     }
     let own = OwnJwt::read(&worker.issuer, token).and_then(|own| own.access_token());
     let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(None) };
     match login.find_family(issued.id.as_str()).await? {
-        Some(family) => login.end_family(&family, now()).await?,
+        Some(family) => login.end_family(&family).await?,
         None if issued.expires_at <= now().timestamp() => return Ok(None),
-        None => login.end_if_alive(&issued, now()).await?,
+        None => login.end_if_alive(&issued).await?,
     }
     Ok(Some(issued.user))
 }
@@ -153,10 +152,10 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     let client = hint.as_ref().map(|(_, of)| of).or(named.as_ref()).and_then(|id| clients.get(id));
     if let Some((sid, of)) = &hint
         && let Some(family) = worker.login.find_family(sid).await?
-        && family.client == of.as_str()
+        && family.first.app == of.0
     {
-        worker.login.end_family(&family, now()).await?;
-        oidc.told.tell(request, LOGGED_OUT, of, family.user.parse().ok().as_ref());
+        worker.login.end_family(&family).await?;
+        oidc.told.tell(request, LOGGED_OUT, of, Some(&family.first.user));
     }
     let to = one("post_logout_redirect_uri");
     match (client, to) {

@@ -23,7 +23,6 @@ mod page;
 mod renewal;
 mod request;
 mod returned;
-mod store;
 mod texts;
 mod token;
 mod told;
@@ -31,10 +30,9 @@ mod wechat;
 
 use std::any::Any;
 use std::future::ready;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
@@ -44,7 +42,6 @@ use wxmint_findings::{Finding, Words};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use wxmint_http::page::{CSS, JS, answer};
 use wxmint_http::{Problem, ProblemDocument, not_found, readable};
-use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use self::request::is_site;
@@ -92,8 +89,6 @@ pub(super) const DOOR: DoorRow = DoorRow {
 type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
 
 struct Oidc {
-    /// Those of the door for scans, once it is open.
-    clients: OnceLock<Arc<ArcSwap<Clients>>>,
     registry: Registry,
     told: Told,
 }
@@ -103,13 +98,7 @@ impl Default for Oidc {
         let (mut registry, told) = (Registry::with_prefix("wxmint"), Told::default());
         let help = "What became of codes and refresh tokens of sites";
         registry.register("oidc_logins", help, told.0.clone());
-        Self { clients: OnceLock::new(), registry, told }
-    }
-}
-
-impl Oidc {
-    fn clients(&self) -> Arc<Clients> {
-        self.clients.get().map(|clients| clients.load_full()).unwrap_or_default()
+        Self { registry, told }
     }
 }
 
@@ -145,21 +134,17 @@ impl Door for Oidc {
             .app_data(Data::from(self));
     }
 
-    fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
-        scan_of(issuer).into_iter().for_each(|scan| _ = self.clients.set(Arc::clone(&scan.clients)));
-    }
-
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
-        Self::findings(issuer)
+        examine::findings(issuer)
     }
 
-    fn metadata(&self, issuer: &str) -> Map<String, Value> {
-        let clients = self.clients();
+    fn metadata(&self, issuer: &Issuer) -> Map<String, Value> {
+        let clients = clients(issuer);
         if !clients.iter().any(is_site) {
             return Map::new();
         }
         let (methods, tokens) = clients.methods();
-        let at = |path: &str| [issuer, path].concat();
+        let at = |path: &str| [issuer.settings.issuer.as_str(), path].concat();
         let members = serde_json::to_value(Metadata {
             authorization_endpoint: at("/authorize"),
             userinfo_endpoint: at("/userinfo"),
@@ -180,17 +165,15 @@ impl Door for Oidc {
         if let Ok(Value::Object(members)) = members { members } else { Map::new() }
     }
 
-    fn has_origin(&self, client: Option<&AppId>, origin: &str) -> bool {
-        self.clients().have_origin(client, origin)
-    }
-
     fn metrics(&self) -> Option<&Registry> {
         Some(&self.registry)
     }
 }
 
-fn scan_of(issuer: &Issuer) -> Option<&Scan> {
-    issuer.doors.iter().find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>())
+/// Those of the door for scans.
+fn clients(issuer: &Issuer) -> Arc<Clients> {
+    let scan = issuer.doors.iter().find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>());
+    scan.map(Scan::clients).unwrap_or_default()
 }
 
 /// As if the door were not there, while no client is a site.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use wxmint_keys::token::ExtraClaims;
+use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::{LimitKey, Meter, TokenState};
 
-use super::family::{self, Family, RefreshToken, Rotation, hash, json};
+use super::family::{self, Family, RefreshToken, Rotation, hash};
 use super::grants::{NotGiven, Outcome, refresh_life};
-use crate::doors::scan::clients::Client;
+use crate::doors::scan::{clients::Client, store::json};
 use crate::login::{LoginError, LoginWorker, OPENID, mark_of_client};
 
 /// For how long the same refresh token is answered the same: answers are lost.
@@ -18,40 +18,39 @@ const RENEWALS: &str = "oidc-renewals";
 
 impl LoginWorker {
     /// The next tokens of a family. Everything that can have ended it is asked for.
-    pub(super) async fn refresh(&self, shown: &str, client: &Client, now: DateTime<Utc>) -> Outcome {
+    pub(super) async fn refresh(&self, shown: &str, client: &Client) -> Outcome {
         let Some(shown_token) = RefreshToken::read(shown) else { return Ok(Err(NotGiven::Unknown)) };
         let Some(family) = self.family_of(&shown_token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
-        let at = self.store.now();
-        let until = refresh_life(client).map_or(0, |life| family.login_at.saturating_add(life));
+        let now = self.store.now();
+        let until = refresh_life(client).map_or(0, |life| family.first.issued_at.saturating_add(life));
         // A client that has lost `refresh` may have it again.
-        if at.timestamp() >= until.min(family.until.unwrap_or_default()) {
-            return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
+        if now.timestamp() >= until.min(family.until.unwrap_or_default()) {
+            return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         }
-        let before = self.find_rotation(&family.sid, shown_token.number - 1).await?;
+        let before = self.find_rotation(family.sid(), shown_token.number - 1).await?;
         let Some(before) = before.filter(|before| before.next == hash(shown)) else {
-            return self.theft(&family, now).await;
+            return self.theft(&family).await;
         };
         self.count_renewal(&family, shown_token.number).await?;
         let Some(claims) = self.allowed(&family, &before).await? else {
-            self.end_family(&family, now).await?;
-            return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
+            self.end_family(&family).await?;
+            return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         };
-        let Some(given) = self.rotate(&family, &shown_token, client, at, now).await? else {
-            return self.theft(&family, now).await;
+        let Some(given) = self.rotate(&family, &shown_token, client, now).await? else {
+            return self.theft(&family).await;
         };
-        let token = family.token(&given.jti, given.iat, given.exp)?;
         // It may have been ended meanwhile, by somebody who has not seen this token.
-        if self.find_family(&family.sid).await?.is_none() {
-            self.end_if_alive(&token, now).await?;
-            return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
+        if self.find_family(family.sid()).await?.is_none() {
+            self.end_if_alive(&given.token).await?;
+            return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         }
-        self.give(client, &family, (token, Some(shown_token.next(&given.salt))), &claims, None, now).await
+        self.give(client, &family, (given.token, Some(shown_token.next(&given.salt))), &claims, None, now).await
     }
 
     /// A renewal asks the account backend and ends a token for all verifiers, so that a person must not choose how
     /// often. A repetition is not counted.
     async fn count_renewal(&self, family: &Family, number: u32) -> Result<(), LoginError> {
-        let None = self.find_rotation(&family.sid, number).await? else { return Ok(()) };
+        let None = self.find_rotation(family.sid(), number).await? else { return Ok(()) };
         let meter = Meter { key: LimitKey::new(RENEWALS, family.list()), rate: self.policy.limits.openid };
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(OPENID))
     }
@@ -59,8 +58,7 @@ impl LoginWorker {
     /// The claims of the account backend, unless the login has ended, or the access token that came with the refresh
     /// token.
     async fn allowed(&self, family: &Family, before: &Rotation) -> Result<Option<ExtraClaims>, LoginError> {
-        let last = family.token(&before.jti, before.iat, before.exp)?;
-        if !matches!(self.store.token_state(&last).await?, TokenState::People(_)) {
+        if !matches!(self.store.token_state(&before.token).await?, TokenState::People(_)) {
             return Ok(None);
         }
         let Some(bound) = self.bound_of(family).await? else { return Ok(None) };
@@ -78,13 +76,13 @@ impl LoginWorker {
         client: &Client,
     ) -> Result<Option<Family>, LoginError> {
         let found = self.find_family(token.sid).await?;
-        let is_own = |family: &Family| family.client == client.id.as_str() && family.key == hash(token.key);
+        let is_own = |family: &Family| family.first.app == client.id.0 && family.key == hash(token.key);
         Ok(found.filter(|family| family.until.is_some() && is_own(family)))
     }
 
-    async fn theft(&self, family: &Family, now: DateTime<Utc>) -> Outcome {
-        self.end_family(family, now).await?;
-        Ok(Err(NotGiven::Theft(Box::new(family.first()?))))
+    async fn theft(&self, family: &Family) -> Outcome {
+        self.end_family(family).await?;
+        Ok(Err(NotGiven::Theft(Box::new(family.first.clone()))))
     }
 
     /// Uses a refresh token up, or finds what was given for it just before. `None` if that is longer ago.
@@ -93,48 +91,49 @@ impl LoginWorker {
         family: &Family,
         token: &RefreshToken<'_>,
         client: &Client,
-        at: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Option<Rotation>, LoginError> {
-        let (store, sid, number) = (&self.store, &family.sid, token.number);
+        let (store, sid, number) = (&self.store, family.sid(), token.number);
         // Dated before the ends were asked for, so that each later one names the token.
         let minter = self.minter.with(&[], client.token_ttl);
-        let (jti, iat) = (minter.token_id(&mark_of_client(&client.id.0), now)?, at.timestamp());
-        let salt = family::random()?;
+        let (issued_at, salt) = (now.timestamp(), family::random()?);
         let own = Rotation {
             next: hash(&token.next(&salt)),
             salt,
-            at: at.timestamp_millis(),
-            jti: jti.as_str().to_owned(),
-            iat,
-            // An end of the login finds its tokens as long as it can be renewed, and no longer.
-            exp: (iat + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
+            at: now.timestamp_millis(),
+            token: Issued {
+                id: minter.token_id(&mark_of_client(&client.id.0), now)?,
+                issued_at,
+                // An end of the login finds its tokens as long as it can be renewed, and no longer.
+                expires_at: (issued_at + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
+                ..family.first.clone()
+            },
         };
         let key = family::rotation_key(sid, number);
-        let found = store.keep_first(&key, &json(&own), family.life(at)).await?;
+        let found = store.keep_first(&key, &json(&own), family.life(now)).await?;
         if found.is_empty() {
             return Ok(None);
         }
         let given: Rotation = family::read(&found)?;
-        if at.timestamp_millis() - given.at > ANSWERED_AGAIN.as_millis() as i64 {
+        if now.timestamp_millis() - given.at > ANSWERED_AGAIN.as_millis() as i64 {
             return Ok(None);
         }
         if store.kept(&family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {
-            store.keep(&family::last_key(sid), &number.to_string(), family.life(at)).await?;
+            store.keep(&family::last_key(sid), &number.to_string(), family.life(now)).await?;
         }
         if let Some(old) = number.checked_sub(2) {
-            self.end_old(family, old, now).await?;
+            self.end_old(family, old).await?;
         }
         Ok(Some(given))
     }
 
     /// The token before the last is the oldest one that anybody has honestly, but for the first, whose end would be
     /// that of the family.
-    async fn end_old(&self, family: &Family, number: u32, now: DateTime<Utc>) -> Result<(), LoginError> {
-        let Some(oldest) = self.find_rotation(&family.sid, number).await? else { return Ok(()) };
+    async fn end_old(&self, family: &Family, number: u32) -> Result<(), LoginError> {
+        let Some(oldest) = self.find_rotation(family.sid(), number).await? else { return Ok(()) };
         if number > 0 {
-            self.end_if_alive(&family.token(&oldest.jti, oldest.iat, oldest.exp)?, now).await?;
+            self.end_if_alive(&oldest.token).await?;
         }
-        Ok(self.store.discard(&family::rotation_key(&family.sid, number)).await?)
+        Ok(self.store.discard(&family::rotation_key(family.sid(), number)).await?)
     }
 }

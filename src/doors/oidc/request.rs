@@ -57,13 +57,6 @@ impl Query {
     }
 }
 
-/// The part of a request by which the browser can be sent back.
-struct Address<'c> {
-    client: &'c Client,
-    redirect_uri: String,
-    state: Option<String>,
-}
-
 /// Reads the request. `issuer` stands in each answer to a site (RFC 9207).
 pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Result<AuthorizeRequest<'c>, Refused> {
     let query = Query::of(query);
@@ -74,27 +67,28 @@ pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Resul
     let redirect_uri = redirect_uri.filter(|wanted| is_registered(&client.site.redirect_uris, wanted));
     let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::Address))?.to_owned();
     let state = query.one("state").ok().flatten().map(str::to_owned);
-    let address = Address { client, redirect_uri, state };
-    check(&query, address).map_err(|(address, error, description)| {
+    let (challenge, scope) = check(&query, client).map_err(|(error, description)| {
         let members = [("error", error), ("error_description", description)];
-        Refused::ToSite(back(&address.redirect_uri, address.state.as_deref(), issuer, &members))
-    })
+        Refused::ToSite(back(&redirect_uri, state.as_deref(), issuer, &members))
+    })?;
+    let [nonce, id_token_hint] =
+        ["nonce", "id_token_hint"].map(|name| query.one(name).ok().flatten().map(str::to_owned));
+    Ok(AuthorizeRequest { client, redirect_uri, state, nonce, challenge, scope, id_token_hint })
 }
 
 pub(super) fn is_site(client: &Client) -> bool {
     !client.site.redirect_uris.is_empty()
 }
 
-type Fault<'c> = (Address<'c>, &'static str, &'static str);
-
-fn check<'c>(query: &Query, address: Address<'c>) -> Result<AuthorizeRequest<'c>, Fault<'c>> {
+/// The challenge, and the scope that the site may have. Or else the error, and its description.
+fn check(query: &Query, client: &Client) -> Result<(String, String), (&'static str, &'static str)> {
     let one = |name: &str| query.one(name).ok().flatten();
     let has = |name: &str| one(name).is_some();
     let is_long = |name: &str| one(name).is_some_and(|text| text.len() > LONGEST);
     let scopes: Vec<_> = one("scope").unwrap_or_default().split(' ').collect();
     let challenge = one("code_challenge").filter(|text| is_challenge(text));
     let prompts: Vec<_> = one("prompt").unwrap_or_default().split(' ').collect();
-    let (error, description) = match (one("response_type"), challenge) {
+    Err(match (one("response_type"), challenge) {
         _ if query.has_twins() => ("invalid_request", "A parameter comes twice."),
         _ if has("request") => ("request_not_supported", "Request objects are not supported."),
         _ if has("request_uri") => ("request_uri_not_supported", "Request objects are not supported."),
@@ -118,15 +112,11 @@ fn check<'c>(query: &Query, address: Address<'c>) -> Result<AuthorizeRequest<'c>
         }
         _ if prompts == ["none"] => ("login_required", "wxmint keeps no session in browsers."),
         (_, Some(challenge)) => {
-            let (nonce, challenge) = (one("nonce").map(str::to_owned), challenge.to_owned());
-            let id_token_hint = one("id_token_hint").map(str::to_owned);
-            let Address { client, redirect_uri, state } = address;
             let known = |scope: &&str| scopes.contains(scope) && (*scope != OFFLINE || client.site.refresh.is_some());
             let scope = Vec::from_iter(SCOPES.into_iter().filter(known)).join(" ");
-            return Ok(AuthorizeRequest { client, redirect_uri, state, nonce, challenge, scope, id_token_hint });
+            return Ok((challenge.to_owned(), scope));
         }
-    };
-    Err((address, error, description))
+    })
 }
 
 fn is_challenge(text: &str) -> bool {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use wxmint_http::{Answer, origin, to_the_end};
-use wxmint_ids::{AppId, LoginCode};
+use wxmint_ids::LoginCode;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::authorize::let_in;
-use super::family::{hash, hashed_key, json, random, read as read_kept};
+use super::family::{hash, hashed_key, random, read as read_kept};
 use super::leave::see_other;
 use super::page::{Page, page};
 use super::request::{AuthorizeRequest, Query, back, read};
@@ -17,10 +17,9 @@ use super::wechat::{STATE_TTL, Sent, cookie, cookie_name, failed, set_cookie};
 use super::{AtDoor, no_sites, root};
 use crate::apps::UnknownApp;
 use crate::clock::now;
-use crate::doors::scan::store::Grant;
 use crate::issuer::login_route::LoginAttempt;
 use crate::issuer::state::IssuerWorker;
-use crate::login::{Identity, LoginError, LoginProof, LoginRequest, LoginTrail, new_attempt};
+use crate::login::{Identity, LoginError, LoginProof, LoginRequest, new_attempt};
 use crate::refusals::Refusal;
 
 /// Back from WeChat
@@ -92,29 +91,18 @@ async fn log_in(
     attempt.trail.client = Some(asked.client.id.clone());
     let outcome = match attempt.is_one_too_many() {
         Some(problem) => Err(problem.into()),
-        None => admit(request, worker, asked, app, code, &mut attempt.trail).await.map_err(Refusal::from),
+        None => {
+            let admitted = async {
+                let (proof, identity) = (LoginProof::Code(code), Identity::Nothing);
+                let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity };
+                let address = origin(request).address.unwrap_or_default();
+                let admitted = worker.login.admit(login, &new_attempt()?, &address, &mut attempt.trail, now()).await?;
+                let grant = worker.login.grant(asked.client, &admitted, now()).await?;
+                let_in(worker, asked, grant, &app).await
+            };
+            admitted.await.map_err(Refusal::from)
+        }
     };
     attempt.end(Event::new(Activity::Login, origin(request)), outcome.as_ref().map(|_| false));
     outcome
-}
-
-async fn admit(
-    request: &HttpRequest,
-    worker: &IssuerWorker,
-    asked: &AuthorizeRequest<'_>,
-    app: AppId,
-    code: LoginCode,
-    trail: &mut LoginTrail,
-) -> Result<String, LoginError> {
-    let login = LoginRequest {
-        app: Some(app.clone()),
-        app_hint: None,
-        proof: LoginProof::Code(code),
-        identity: Identity::Nothing,
-    };
-    let (attempt, address) = (new_attempt()?, origin(request).address.unwrap_or_default());
-    let admitted = worker.login.admit(login, &attempt, &address, trail, now()).await?;
-    let token = worker.login.issue(&asked.client.recipient(), &admitted, now()).await?;
-    let grant = Grant { token, claims: json(&admitted.extra), mark: admitted.mark() };
-    let_in(worker, asked, grant, &app).await
 }

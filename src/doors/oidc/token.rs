@@ -3,22 +3,16 @@
 use actix_web::HttpRequest;
 use actix_web::web::Data;
 use async_trait::async_trait;
-use serde::Serialize;
 use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin, to_the_end};
 use wxmint_ids::UserId;
-use wxmint_keys::token::SignedToken;
 
 use super::Oidc;
-use super::grants::{Given, NotGiven, ShownCode};
+use super::grants::{NotGiven, ShownCode};
 use super::request::is_site;
 use super::told::{LOGIN, RENEWAL, Told};
-use crate::clock::now;
 use crate::doors::scan::clients::Client;
-use crate::doors::scan::of_oauth;
-use crate::doors::scan::page::in_own_words;
 use crate::doors::scan::token::{FurtherGrants, tell_of_theft, uncached};
 use crate::issuer::state::IssuerWorker;
-use crate::login::LoginError;
 
 pub(super) const CODE: &str = "authorization_code";
 pub(super) const REFRESH: &str = "refresh_token";
@@ -48,19 +42,6 @@ impl Shown {
     }
 }
 
-/// RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3.
-#[derive(Serialize)]
-struct TokenAnswer {
-    access_token: SignedToken,
-    token_type: &'static str,
-    expires_in: i64,
-    id_token: SignedToken,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
-    /// The site may have asked for more.
-    scope: String,
-}
-
 #[async_trait(?Send)]
 impl FurtherGrants for Oidc {
     fn fields(&self) -> &'static [&'static str] {
@@ -87,28 +68,20 @@ impl FurtherGrants for Oidc {
 }
 
 async fn give(request: &HttpRequest, client: &Client, shown: &Shown, worker: &IssuerWorker, told: &Told) -> Answer {
-    let failed = |error: LoginError| of_oauth(in_own_words(error.into()));
     let (activity, done, outcome) = match shown {
-        Shown::Code(code) => (LOGIN, "logged_in", worker.login.redeem_code(code, client, now()).await),
-        Shown::Refresh(token) => (RENEWAL, "renewed", worker.login.refresh(token, client, now()).await),
+        Shown::Code(code) => (LOGIN, "logged_in", worker.login.redeem_code(code, client).await),
+        Shown::Refresh(token) => (RENEWAL, "renewed", worker.login.refresh(token, client).await),
     };
     let tell = |user: Option<&UserId>, outcome| told.tell(request, (activity, outcome), &client.id, user);
-    let detail = match outcome.map_err(failed)? {
-        Ok(Given { access, id, refresh, issued, scope }) => {
-            tell(Some(&issued.user), done);
-            return Ok(uncached(TokenAnswer {
-                access_token: access,
-                token_type: "Bearer",
-                expires_in: (issued.expires_at - now().timestamp()).max(0),
-                id_token: id,
-                refresh_token: refresh,
-                scope,
-            }));
+    let detail = match outcome? {
+        Ok(given) => {
+            tell(Some(&given.user), done);
+            return Ok(uncached(given));
         }
         Err(NotGiven::Unknown) => {
             tell(None, "unknown");
             let address = origin(request).address.unwrap_or_default();
-            worker.login.count_by(TRIES, &address).await.map_err(failed)?;
+            worker.login.count_by(TRIES, &address).await?;
             "It is no code or refresh token of this client, has expired, or goes with another redirect_uri or verifier."
         }
         Err(NotGiven::Theft(first)) => {

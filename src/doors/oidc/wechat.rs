@@ -12,13 +12,13 @@ use wxmint_ids::AppId;
 use wxmint_wechat::AppKind;
 
 use super::authorize::is_in_wechat;
-use super::family::{hash, hashed_key, json, random};
+use super::family::{hash, hashed_key, random};
 use super::leave::see_other;
 use super::page::{Page, page};
 use super::request::{AuthorizeRequest, Refused, read};
 use super::texts::Why;
 use super::{AtDoor, no_sites, root};
-use crate::doors::scan::clients::Client;
+use crate::doors::scan::{clients::Client, store::json};
 use crate::issuer::state::IssuerWorker;
 use crate::login::{LoginError, new_attempt};
 use crate::refusals::Refusal;

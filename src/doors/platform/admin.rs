@@ -8,7 +8,7 @@ use wxmint_http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemCode, ProblemDocument, SMALL_BODY, read_body};
 use wxmint_ids::AppId;
 
-use super::known::Platform;
+use super::Platform;
 use crate::admin::act::{Act, OperatingData};
 use crate::admin::routes::{APP, BODY, SECRET, SECURITY};
 use crate::{admin::tokens::Right, admin::wechat::text, apps::UnknownApp, clock::now};

@@ -7,8 +7,8 @@ use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
-use super::known::{Known, MerchantState, Platform};
-use super::{VARIABLE, store::entries};
+use super::known::{Known, MerchantState};
+use super::{Platform, VARIABLE, store::entries};
 use crate::cli::at_redis::{at_first, open};
 use crate::cli::environment::variables;
 use crate::cli::failure::Failure;
@@ -85,7 +85,8 @@ fn start_push(settings: &Settings, platform: &Platform) -> Result<(), Failure> {
     let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
     let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()));
     let wechat = made.map_err(Failure::unfinished)?;
-    let secret = platform.component.secret().ok_or_else(|| Failure::usage("the file has no component_appsecret"))?;
+    let secret =
+        platform.component.secret.as_ref().ok_or_else(|| Failure::usage("the file has no component_appsecret"))?;
     run_to_end(async { wechat.start_push_ticket(&platform.component, secret).await.map_err(Failure::unfinished) })?;
     print("WeChat pushes the ticket to the address that the platform's console has");
     Ok(())

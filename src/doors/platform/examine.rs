@@ -3,8 +3,8 @@
 use wxmint_findings::{Finding, Said, count};
 use wxmint_store::{Redis, walk::Place};
 
-use super::known::{Known, Platform, Refusal};
-use super::{WORDS, store::entries};
+use super::known::{Known, Refusal};
+use super::{Platform, WORDS, store::entries};
 use crate::{cli::doctor::wechat::address_in, clock::now, issuer::Issuer, redis_checks::let_user};
 
 /// How many AppIDs a finding names.

@@ -10,9 +10,10 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, Claim, Fingerprint, LimitKey, Meter, limits::Rate};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
-use super::known::{COUNTED, MerchantState, Platform, REFUSAL, Refusal, Ticket, entry_of, trouble_of};
+use super::Platform;
+use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, Ticket, entry_of, trouble_of};
 use super::merchants::plainly;
-use super::store::{Expected, Note, PlatformEntry, note_entry};
+use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{
     AccessTokenError, AccessTokens, Exchange, Exchanged, Forcer, HeldToken, IP, LoginError, LoginWorker, Wanted,
 };
@@ -110,7 +111,7 @@ impl Exchange for MerchantExchange {
     }
 
     fn has_tokens_of(&self, app: &App) -> bool {
-        self.is_own(app) || app.secret().is_none()
+        self.is_own(app) || app.secret.is_none()
     }
 
     fn held(&self, app: &App) -> Option<&HeldToken> {
@@ -191,7 +192,7 @@ impl AccessTokens<'_> {
             }
         }
         let ticket = self.opened(sealed, &component.id, "the platform's ticket")?;
-        let secret = component.secret().ok_or_else(|| not_yet("the platform has no secret"))?;
+        let secret = component.secret.as_ref().ok_or_else(|| not_yet("the platform has no secret"))?;
         let fetched = self.wechat.component_token(component, secret, &ticket).await;
         let refusal = fetched.as_ref().err().and_then(|error| Refusal::of(error, *at));
         if (refusal.is_some() || fetched.is_ok()) && refusal != known.refusal {
@@ -227,7 +228,7 @@ impl AccessTokens<'_> {
 
     /// Whether the store has answered.
     async fn note(&self, platform: &Platform, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> bool {
-        let noted = note_entry(self.store, &platform.component.id, &Note { entry, new, expected, push: None }).await;
+        let noted = note_entry(self.store, &platform.component.id, entry, new, expected, None).await;
         noted.inspect_err(|error| tracing::warn!(entry, %error, "news of the platform could not be noted")).is_ok()
     }
 

@@ -1,19 +1,18 @@
 //! The work for a platform: what follows from WeChat's pushes, from its list of merchants, and from what other replicas
 //! have noted.
 
-use std::sync::{Arc, atomic::AtomicU64};
-use std::{cell::RefCell, collections::HashSet, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::HashSet, rc::Rc, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
-use prometheus_client::metrics::gauge::Gauge;
 use wxmint_ids::AppId;
-use wxmint_store::{LimitKey, Meter, StoreError, limits::Rate};
+use wxmint_store::{LimitKey, Meter, limits::Rate};
 use wxmint_telemetry::bounded;
 use wxmint_wechat::CallError;
 
-use super::known::{COUNTED, Known, Platform, digest_of};
-use super::store::{Expected, Note, PlatformEntry, PlatformState, entries, note_entry};
+use super::Platform;
+use super::known::{COUNTED, Known, digest_of};
+use super::store::{Expected, PlatformEntry, PlatformState, entries};
 use super::{leaving::LeavingMerchants, merchants::Merchants};
 use crate::login::{LoginError, LoginWorker};
 use crate::{clock::now, issuer::Issuer};
@@ -41,11 +40,11 @@ const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
 const TOLD_AT_ONCE: usize = 32;
 
 /// Follows what the store keeps of the platform, and does what is to be done about merchants.
-pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issuer: Arc<Issuer>) {
+pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
     let login = Rc::new(login);
-    let leaving = LeavingMerchants::new(Rc::clone(&login), Arc::clone(&platform), Arc::clone(&issuer));
-    let follower = Rc::new(Follower { login, platform, issuer, at_work: RefCell::default(), leaving, ticket_age });
+    let leaving = LeavingMerchants::new(Rc::clone(&login), Arc::clone(&platform));
+    let follower = Rc::new(Follower { login, platform, issuer, at_work: RefCell::default(), leaving });
     actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
     actix_web::rt::spawn(Rc::clone(&follower).ask_again_while_refused());
     let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
@@ -65,9 +64,6 @@ pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issue
     }
 }
 
-/// In seconds; infinite before a ticket has come.
-pub(super) type TicketAge = Gauge<f64, AtomicU64>;
-
 /// One process does this for the platform.
 struct Follower {
     login: Rc<LoginWorker>,
@@ -76,7 +72,6 @@ struct Follower {
     /// The codes about which something is being done.
     at_work: RefCell<HashSet<String>>,
     leaving: Rc<LeavingMerchants>,
-    ticket_age: TicketAge,
 }
 
 impl Follower {
@@ -85,7 +80,7 @@ impl Follower {
     }
 
     /// Reads what has changed. What the store has lost, as by a failover, is still known, and told again.
-    async fn read(&self) -> Result<(), StoreError> {
+    async fn read(&self) -> Result<(), LoginError> {
         let known = self.platform.known();
         let news = entries(&self.login.store, &self.platform.component.id, known.version).await?;
         let Some(mut state) = news.or_else(|| (!known.is_read).then(PlatformState::default)) else { return Ok(()) };
@@ -98,10 +93,9 @@ impl Follower {
         if !lost.is_empty() {
             let entries = lost.len();
             bounded!(warn, "entries lost", entries, "the store had lost something of the platform: it is told again");
-            let told = lost.iter().map(async |(entry, new)| {
-                let note = Note { entry, new, expected: Expected::NotLater, push: None };
-                note_entry(&self.login.store, &self.platform.component.id, &note).await.map(drop)
-            });
+            let merchants = self.merchants();
+            let told =
+                lost.iter().map(async |(entry, new)| merchants.note(entry, new, Expected::NotLater).await.map(drop));
             let told: Vec<_> = stream::iter(told).buffer_unordered(TOLD_AT_ONCE).collect().await;
             told.into_iter().collect::<Result<(), _>>()?;
         }
@@ -117,7 +111,7 @@ impl Follower {
     fn warn(&self) {
         let known = self.platform.known();
         let ticket = known.ticket.as_ref().map(|ticket| now().timestamp() - ticket.at);
-        self.ticket_age.set(ticket.map_or(f64::INFINITY, |age| age as f64));
+        self.platform.ticket_age.set(ticket.map_or(f64::INFINITY, |age| age as f64));
         let warning = match ticket {
             _ if known.refusal.is_some() => Some("WeChat gives the platform no token: `wxmint doctor` says why"),
             None => Some(

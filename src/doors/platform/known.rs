@@ -1,19 +1,12 @@
-//! The platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and
-//! what is known of the merchants. Every replica follows what the store keeps.
+//! What is known of a platform and its merchants. Every replica follows what the store keeps.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt};
 
-use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use tokio::sync::Notify;
-use wxmint_findings::Said;
-use wxmint_findings::json_places::{Step::Member, line_of};
 use wxmint_ids::AppId;
 use wxmint_keys::vault::Sealed;
 use wxmint_store::short_digest;
-use wxmint_wechat::{App, AppKind, AppSecret, CallError, Credential, PushKey, Verdict, WrongPushKey};
-use zeroize::Zeroizing;
+use wxmint_wechat::{App, AppKind, CallError, Verdict};
 
 use super::store::{PlatformEntry, PlatformState};
 
@@ -33,16 +26,6 @@ const TROUBLE: &str = "trouble:";
 /// In front of a sealed authorization code that WeChat is to be asked about, and of the digest of one that was used.
 const PENDING: u8 = b'?';
 const USED: u8 = b'=';
-
-/// The platform, and what it knows now.
-pub(super) struct Platform {
-    /// WeChat calls it the component; its secret is the `component_appsecret`.
-    pub(super) component: App,
-    pub(super) push_key: PushKey,
-    /// WeChat's list of merchants is to be asked for without waiting for the hour.
-    pub(super) compare_soon: Notify,
-    known: ArcSwap<Known>,
-}
 
 /// The errcode of a trouble, unless the merchant has changed since.
 fn current_trouble(trouble: &PlatformEntry, merchant: &PlatformEntry) -> Option<i64> {
@@ -258,90 +241,8 @@ impl Known {
     /// The merchants for which the platform acts.
     pub(super) fn apps(&self) -> impl Iterator<Item = App> {
         self.merchants.iter().filter_map(|(id, merchant)| match merchant.state {
-            MerchantState::In(kind, _) => Some(App { id: id.clone(), kind, credential: Credential::Platform }),
+            MerchantState::In(kind, _) => Some(App { id: id.clone(), kind, secret: None }),
             _ => None,
         })
-    }
-}
-
-impl Platform {
-    /// Reads the file. The error names the member that is wrong, without its value.
-    pub(super) fn parse(content: &[u8]) -> Result<Self, Said> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Written {
-            component_appid: String,
-            component_appsecret: Zeroizing<String>,
-            token: Zeroizing<String>,
-            encoding_aes_key: Zeroizing<String>,
-        }
-        let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
-        let at = |member, wrong: &dyn fmt::Display| format!("line {}: its {wrong}", line_of(text, &[Member(member)]));
-        // serde_json's message may quote a secret.
-        let written: Written = serde_json::from_str(text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            format!(
-                "it is no JSON object of `component_appid`, `component_appsecret`, `token` and `encoding_aes_key`: see line \
-                 {line}, column {column}"
-            )
-        })?;
-        let wrong_secret = |wrong| at("component_appsecret", &format_args!("`component_appsecret` {wrong}"));
-        let secret: AppSecret = written.component_appsecret.parse().map_err(wrong_secret)?;
-        let wrong_key = |wrong: WrongPushKey| at(wrong.member(), &wrong);
-        let push_key = PushKey::new(&written.token, &written.encoding_aes_key).map_err(wrong_key)?;
-        let wrong_id = |wrong| at("component_appid", &format_args!("`component_appid` {wrong}"));
-        let id = written.component_appid.parse().map_err(wrong_id)?;
-        let component = App::mini_program(id, secret);
-        Ok(Self { component, push_key, compare_soon: Notify::new(), known: ArcSwap::default() })
-    }
-
-    pub(super) fn known(&self) -> Arc<Known> {
-        self.known.load_full()
-    }
-
-    /// Takes over what this process has just told the store of a merchant, without waiting until it reads that again.
-    pub(super) fn learn_merchant(&self, app: &AppId, state: &MerchantState, entry: &PlatformEntry) {
-        self.known.rcu(|known| {
-            let mut known = Known::clone(known);
-            if let Some(merchant) = known.merchants.get_mut(app) {
-                (merchant.state, merchant.entry) = (state.clone(), entry.clone());
-            }
-            known
-        });
-    }
-
-    /// Takes over what the store keeps.
-    pub(super) fn learn(&self, state: PlatformState) -> Arc<Known> {
-        let known = Arc::new(Known::of(state));
-        self.known.store(Arc::clone(&known));
-        known
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mistake_in_the_file_is_named_with_its_line_and_member_and_without_its_value() {
-        const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
-        let file = |id, secret, token, key| {
-            let text = format!(
-                "{{\n\"component_appid\": \"{id}\",\n\n\"component_appsecret\":\n  \"{secret}\",\n\"token\": \"{token}\",\n\
-                 \"encoding_aes_key\": \"{key}\"}}\n"
-            );
-            Platform::parse(text.as_bytes()).map(drop)
-        };
-        let (id, secret) = ("wx0123456789abcdef", "00112233445566778899aabbccddeeff");
-        assert_eq!(file(id, secret, "token1", KEY), Ok(()));
-        for (wrong, said) in [
-            (file("hunter2 x", secret, "token1", KEY), "line 2: its `component_appid` "),
-            (file(id, "hunter2", "token1", KEY), "line 5: its `component_appsecret` must be"),
-            (file(id, secret, "hunter2!", KEY), "line 6: its `token` must be 3 to 32"),
-            (file(id, secret, "token1", "hunter2"), "line 7: its `encoding_aes_key` must be 43"),
-        ] {
-            let wrong = wrong.expect_err(said);
-            assert!(wrong.starts_with(said) && !wrong.contains("hunter2"), "{wrong}");
-        }
     }
 }

@@ -1,8 +1,7 @@
 //! The end of the tokens of merchants that have left: one walk over all people for all that leave at that time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use actix_web::rt::{spawn, time::sleep};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,13 +9,15 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use wxmint_ids::{AppId, Person};
 use wxmint_store::walk::{Page, Place};
-use wxmint_store::{LimitKey, Meter, Redis, TICKET_TTL, limits::Rate};
+use wxmint_store::{LimitKey, Meter, TICKET_TTL, limits::Rate};
 use wxmint_telemetry::bounded;
 
-use super::known::{COUNTED, MerchantState, Platform, digest_of};
-use super::{merchants::Merchants, store::PlatformEntry};
+use super::Platform;
+use super::known::{COUNTED, MerchantState, digest_of};
+use super::merchants::Merchants;
+use super::store::{Noted, PlatformEntry};
+use crate::clock::now;
 use crate::login::{LoginError, LoginWorker, Operator};
-use crate::{clock::now, issuer::Issuer};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
@@ -37,142 +38,119 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct LeavingMerchants {
     login: Rc<LoginWorker>,
     platform: Arc<Platform>,
-    issuer: Arc<Issuer>,
-    known: RefCell<BTreeMap<AppId, LeavingMerchant>>,
-    /// The people whose tokens could not be revoked yet.
-    failed: RefCell<Vec<Due>>,
-    /// A permit for who looks at the merchants, and for each walk.
-    looks: Semaphore,
+    /// Those that are at work, here or at another replica.
+    at_work: RefCell<Left>,
     walks: Semaphore,
 }
 
-#[derive(Clone)]
-struct LeavingMerchant {
-    /// As the store keeps it.
-    entry: PlatformEntry,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Stage {
-    /// Another replica does it; this one looks again at this time.
-    Elsewhere(Instant),
-    /// The people are to be walked over from this time on. The second walk finds who was logging in during the first.
-    Walk {
-        from: Instant,
-        /// A person whose last login was before has no token that is still good.
-        since: DateTime<Utc>,
-        is_second: bool,
-    },
-    Walking,
-    /// Only those who have failed are left.
-    Walked,
-}
-
-/// A walk over the people of one merchant.
-struct Walk {
-    of: PlatformEntry,
-    since: DateTime<Utc>,
-    is_second: bool,
-}
+/// Merchants that have left, each as the store keeps it: one that comes back and leaves anew is another one.
+type Left = BTreeMap<AppId, PlatformEntry>;
 
 /// A person whose tokens are to be revoked, unless the last login was before.
 type Due = (DateTime<Utc>, Person);
 
 impl LeavingMerchants {
-    pub(super) fn new(login: Rc<LoginWorker>, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Rc<Self> {
-        let ((known, failed), [looks, walks]) = (Default::default(), [1, MOST_WALKS].map(Semaphore::new));
-        Rc::new(Self { login, platform, issuer, known, failed, looks, walks })
+    pub(super) fn new(login: Rc<LoginWorker>, platform: Arc<Platform>) -> Rc<Self> {
+        Rc::new(Self { login, platform, at_work: RefCell::default(), walks: Semaphore::new(MOST_WALKS) })
     }
 
-    /// Does what is to be done now about merchants that have left.
+    /// Begins what is to be done about merchants that have left since.
     pub(super) fn end(self: &Rc<Self>) {
-        let is_leaving = self.platform.known().merchants.values().any(|it| it.state == MerchantState::Leaving);
-        if !is_leaving && self.known.borrow().is_empty() {
-            return;
-        }
-        let leaving = Rc::clone(self);
-        spawn(async move {
-            let Ok(_one) = leaving.looks.try_acquire() else { return };
-            if let Err(error) = leaving.take_on().await {
-                bounded!(warn, "leaving", %error, "merchants have left: their people's tokens are not revoked yet");
-            }
-            leaving.note_gone().await;
-        });
-        let leaving = Rc::clone(self);
-        spawn(async move {
-            let Ok(_one) = leaving.walks.try_acquire() else { return };
-            let (due, began) = (leaving.take_due(), now() - CLOCKS_DIFFER);
-            if !due.is_empty()
-                && let Some(redis) = leaving.issuer.redis()
-            {
-                leaving.walk(&redis, &due).await;
-                leaving.walked(&due, began);
-            }
-        });
-    }
-
-    /// The stages whose time has come, which are being walked from now on.
-    fn take_due(&self) -> BTreeMap<AppId, Walk> {
-        let mut due = BTreeMap::new();
-        for (app, merchant_leaving) in self.known.borrow_mut().iter_mut() {
-            if let Stage::Walk { from, since, is_second } = merchant_leaving.stage
-                && from <= Instant::now()
-            {
-                merchant_leaving.stage = Stage::Walking;
-                due.insert(app.clone(), Walk { of: merchant_leaving.entry.clone(), since, is_second });
-            }
-        }
-        due
-    }
-
-    /// Takes on the merchants that have left since, unless another replica has.
-    async fn take_on(&self) -> Result<(), LoginError> {
         let known = self.platform.known();
-        let is_left = |app: &AppId, entry: &PlatformEntry| {
-            known.merchants.get(app).is_some_and(|it| it.state == MerchantState::Leaving && it.entry == *entry)
-        };
-        let leaving = &self.known;
-        leaving.borrow_mut().retain(|app, LeavingMerchant { entry, stage }| {
-            is_left(app, entry) && !matches!(stage, Stage::Elsewhere(until) if *until <= Instant::now())
+        let leaving = known.merchants.iter().filter(|(_, merchant)| merchant.state == MerchantState::Leaving);
+        let leaving = leaving.map(|(app, merchant)| (app.clone(), merchant.entry.clone()));
+        let new: Left = leaving.filter(|(app, entry)| self.at_work.borrow().get(app) != Some(entry)).collect();
+        if !new.is_empty() && self.walks.available_permits() > 0 {
+            self.at_work.borrow_mut().extend(new.clone());
+            let leaving = Rc::clone(self);
+            spawn(async move { leaving.end_all(new).await });
+        }
+    }
+
+    /// Looks at a merchant again after this time, unless nothing is left to do by then.
+    fn look_again(self: &Rc<Self>, app: AppId, entry: PlatformEntry, after: Duration) {
+        let leaving = Rc::clone(self);
+        spawn(async move {
+            sleep(after).await;
+            leaving.at_work.borrow_mut().retain(|other, held| *other != app || *held != entry);
         });
-        let merchants = known.merchants.iter().filter(|(_, merchant)| merchant.state == MerchantState::Leaving);
-        let new: Vec<_> = merchants.filter(|(app, _)| !leaving.borrow().contains_key(*app)).collect();
-        if new.is_empty() {
-            return Ok(());
+    }
+
+    /// Revokes the tokens of all people of these merchants, unless another replica does, and notes that nothing is left
+    /// to do. The second walk finds who was logging in during the first.
+    async fn end_all(self: &Rc<Self>, new: Left) {
+        let mine = self.taken_on(new).await;
+        // An app whose AppSecret is here as well logs in by that.
+        let is_due = |app: &AppId| self.login.apps.all().choose(Some(app), None).is_err();
+        let due: BTreeSet<AppId> = mine.keys().filter(|app| is_due(app)).cloned().collect();
+        if !due.is_empty() {
+            let began = now() - CLOCKS_DIFFER;
+            let mut failed = self.walk(&due, self.oldest_token().await).await;
+            sleep(LOGINS_END).await;
+            // A ticket binds a person by a code of up to five minutes before.
+            failed.extend(self.walk(&due, began - TICKET_TTL).await);
+            loop {
+                failed = self.end_each(failed).await;
+                let Some((_, person)) = failed.first() else { break };
+                let (app, people) = (&person.app, failed.len());
+                bounded!(error, "people of leaving", %app, people, "merchants have left: some people's tokens could not be revoked yet");
+                sleep(PAUSE).await;
+            }
         }
-        let since = self.oldest_token().await?;
-        for (app, merchant) in new {
-            let entry = merchant.entry.clone();
-            let meter = Meter { key: LimitKey::of_app(app, COUNTED, digest_of(&entry)), rate: TRIED };
-            let stage = match self.login.store.count(&meter).await {
-                Ok(Err(later)) => Stage::Elsewhere(Instant::now() + later.retry_after),
-                // An app whose AppSecret is here as well logs in by that.
-                _ if self.issuer.apps.all().choose(Some(app), None).is_ok() => Stage::Walked,
-                // Also where the store has not answered: it may have counted, and to walk twice does no harm.
-                _ => Stage::Walk { from: Instant::now(), since, is_second: false },
-            };
-            leaving.borrow_mut().insert(app.clone(), LeavingMerchant { entry, stage });
+        let merchants = Merchants { login: &self.login, platform: &self.platform };
+        for (app, entry) in mine {
+            match merchants.note_state(&app, &entry, MerchantState::Gone).await {
+                Ok(Noted::Kept) => {
+                    tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked")
+                }
+                Ok(_) => {} // it has come back
+                Err(error) => tracing::warn!(app = %app, %error, "a merchant has left: that is not noted yet"),
+            }
+            // Until what was noted is read, the merchant still is one that leaves.
+            self.look_again(app, entry, TRIED.period);
         }
-        Ok(())
+    }
+
+    /// Those that no other replica has taken on.
+    async fn taken_on(self: &Rc<Self>, new: Left) -> Left {
+        let mut mine = Left::new();
+        for (app, entry) in new {
+            let meter = Meter { key: LimitKey::of_app(&app, COUNTED, digest_of(&entry)), rate: TRIED };
+            // Also where the store has not answered: it may have counted, and to walk twice does no harm.
+            match self.login.store.count(&meter).await {
+                Ok(Err(later)) => self.look_again(app, entry, later.retry_after),
+                _ => drop(mine.insert(app, entry)),
+            }
+        }
+        mine
     }
 
     /// Since when a login may be whose token is still good.
-    async fn oldest_token(&self) -> Result<DateTime<Utc>, LoginError> {
-        let lives = self.login.store.ends_after("", 1).await?.map_or(Duration::MAX, |read| read.keep);
-        let lives = TimeDelta::from_std(lives.saturating_add(TICKET_TTL)).unwrap_or(TimeDelta::MAX);
-        Ok((now() - CLOCKS_DIFFER).checked_sub_signed(lives).unwrap_or(DateTime::<Utc>::MIN_UTC))
+    async fn oldest_token(&self) -> DateTime<Utc> {
+        let read = loop {
+            match self.login.store.ends_after("", 1).await {
+                Ok(read) => break read,
+                Err(error) => {
+                    bounded!(warn, "leaving", %error, "merchants have left: their people's tokens are not revoked yet");
+                    sleep(PAUSE).await;
+                }
+            }
+        };
+        let lives = read.map_or(Duration::MAX, |read| read.keep).saturating_add(TICKET_TTL);
+        let lives = TimeDelta::from_std(lives).unwrap_or(TimeDelta::MAX);
+        (now() - CLOCKS_DIFFER).checked_sub_signed(lives).unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 
-    /// Revokes the tokens of all people of these apps, but for those who fail.
-    async fn walk(&self, redis: &Redis, due: &BTreeMap<AppId, Walk>) {
-        let only = due.keys().next().filter(|_| due.len() == 1);
+    /// Revokes the tokens of all people of these apps who may have logged in since then. Returns those who have failed.
+    async fn walk(&self, due: &BTreeSet<AppId>, since: DateTime<Utc>) -> Vec<Due> {
+        let _one = self.walks.acquire().await;
+        let only = due.first().filter(|_| due.len() == 1);
         let (mut place, mut failed) = (Place::default(), Vec::new());
         loop {
-            let next = match redis.walk_people(only, &place).await {
+            let next = match self.login.store.walk_people(only, &place).await {
                 Ok(Some(Page { found, next, .. })) => {
-                    let people = found.into_iter().filter_map(|person| Some((due.get(&person.app)?.since, person)));
-                    failed.extend(self.end_each(people.collect()).await);
+                    let people = found.into_iter().filter(|person| due.contains(&person.app));
+                    failed.extend(self.end_each(people.map(|person| (since, person)).collect()).await);
                     next
                 }
                 Ok(None) => {
@@ -193,10 +171,9 @@ impl LeavingMerchants {
             }
             match next {
                 Some(next) => place = next,
-                None => break,
+                None => return failed,
             }
         }
-        self.failed.borrow_mut().extend(failed);
     }
 
     /// Those whose tokens are still to be revoked. Who belongs to a merchant that has come back is left alone.
@@ -218,48 +195,6 @@ impl LeavingMerchants {
         match self.login.store.last_login(person).await? {
             Some(last) if last < since => Ok(()),
             _ => Operator { store: &self.login.store }.end_person(person).await.map(drop),
-        }
-    }
-
-    /// Notes which merchants nothing is left to do about. Who has failed is tried once more before.
-    async fn note_gone(&self) {
-        let failed = self.failed.take();
-        let failed = self.end_each(failed).await;
-        if let Some((_, person)) = failed.first() {
-            let (app, people) = (&person.app, failed.len());
-            bounded!(error, "people of leaving", %app, people, "merchants have left: some people's tokens could not be revoked yet");
-            sleep(PAUSE).await;
-        }
-        let of_failed: BTreeSet<AppId> = failed.iter().map(|(_, person)| person.app.clone()).collect();
-        self.failed.borrow_mut().extend(failed);
-        let (known, merchants) =
-            (self.known.borrow().clone(), Merchants { login: &self.login, platform: &self.platform });
-        let done = known.into_iter().filter(|(app, it)| it.stage == Stage::Walked && !of_failed.contains(app));
-        for (app, LeavingMerchant { entry, .. }) in done {
-            match merchants.note_state(&app, &entry, MerchantState::Gone).await {
-                Ok(()) => {
-                    // Until what was noted is read, the merchant still is one that leaves.
-                    let read = Stage::Elsewhere(Instant::now() + TRIED.period);
-                    self.known.borrow_mut().insert(app.clone(), LeavingMerchant { entry, stage: read });
-                    tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked");
-                }
-                Err(error) => tracing::warn!(app = %app, %error, "a merchant has left: that is not noted yet"),
-            }
-        }
-    }
-
-    /// After a walk that `began` then. A ticket binds a person by a code of up to five minutes before.
-    fn walked(&self, due: &BTreeMap<AppId, Walk>, began: DateTime<Utc>) {
-        let (from, since) = (Instant::now() + LOGINS_END, began - TICKET_TTL);
-        let mut known = self.known.borrow_mut();
-        for (app, Walk { of, is_second, .. }) in due {
-            // The merchant may have come back and left anew.
-            if let Some(merchant_leaving) =
-                known.get_mut(app).filter(|it| it.stage == Stage::Walking && it.entry == *of)
-            {
-                merchant_leaving.stage =
-                    if *is_second { Stage::Walked } else { Stage::Walk { from, since, is_second: true } };
-            }
         }
     }
 }

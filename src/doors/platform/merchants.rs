@@ -10,10 +10,11 @@ use wxmint_wechat::{
     Verdict,
 };
 
+use super::Platform;
 use super::known::{
-    COMPARED, Merchant, MerchantState, Platform, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
+    COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
-use super::store::{Expected, Note, Noted, PlatformEntry, note_entry};
+use super::store::{Expected, Noted, PlatformEntry, note_entry};
 use crate::login::{AccessTokenError, LoginError, LoginWorker, new_attempt};
 
 /// How many merchants of the list WeChat is asked about at the same time.
@@ -42,14 +43,17 @@ impl Merchants<'_> {
             News::Unauthorized(app) => (entry_of(app), MerchantState::Leaving.entry(push.created)),
             News::Other => return Ok(Noted::Seen),
         };
-        let note = Note { entry: &entry, new: &new, expected: Expected::NotLater, push: Some(digest) };
-        Ok(note_entry(&self.login.store, platform, &note).await?)
+        Ok(note_entry(&self.login.store, platform, &entry, &new, Expected::NotLater, Some(digest)).await?)
     }
 
     /// Notes something that no push has said.
-    async fn note(&self, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> Result<Noted, LoginError> {
-        let note = Note { entry, new, expected, push: None };
-        Ok(note_entry(&self.login.store, &self.platform.component.id, &note).await?)
+    pub(super) async fn note(
+        &self,
+        entry: &str,
+        new: &PlatformEntry,
+        expected: Expected<'_>,
+    ) -> Result<Noted, LoginError> {
+        Ok(note_entry(&self.login.store, &self.platform.component.id, entry, new, expected, None).await?)
     }
 
     /// Notes anew whether WeChat gives the platform a token.
@@ -159,7 +163,9 @@ impl Merchants<'_> {
 
     async fn ask_whether_left(&self, app: &AppId, merchant: &Merchant) -> Result<(), LoginError> {
         match self.kind_of(app).await {
-            Err(LoginError::UnknownApp(_)) => self.note_state(app, &merchant.entry, MerchantState::Leaving).await,
+            Err(LoginError::UnknownApp(_)) => {
+                self.note_state(app, &merchant.entry, MerchantState::Leaving).await.map(drop)
+            }
             told => {
                 tracing::warn!(app = %app, "a merchant is on no list of WeChat's");
                 told.map(drop)
@@ -191,8 +197,8 @@ impl Merchants<'_> {
         app: &AppId,
         was: &PlatformEntry,
         state: MerchantState,
-    ) -> Result<(), LoginError> {
-        self.note(&entry_of(app), &state.entry(was.at), Expected::This(was)).await.map(drop)
+    ) -> Result<Noted, LoginError> {
+        self.note(&entry_of(app), &state.entry(was.at), Expected::This(was)).await
     }
 }
 

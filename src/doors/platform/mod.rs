@@ -12,20 +12,28 @@ mod merchants;
 mod receiver;
 mod store;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::{fmt, sync::Arc, sync::atomic::AtomicU64};
 
 use actix_web::web::{Data, ServiceConfig};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use serde::Deserialize;
+use tokio::sync::Notify;
 use utoipa::OpenApi;
-use wxmint_findings::{Finding, Words};
+use wxmint_findings::json_places::{Step::Member, line_of};
+use wxmint_findings::{Finding, Said, Words};
 use wxmint_http::ProblemDocument;
 use wxmint_http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
+use wxmint_ids::AppId;
 use wxmint_store::Redis;
+use wxmint_wechat::{App, AppSecret, PushKey, WrongPushKey};
+use zeroize::Zeroizing;
 
-use self::follower::{TicketAge, follow};
-use self::{exchange::MerchantExchange, known::Platform};
+use self::known::{Known, MerchantState};
+use self::store::{PlatformEntry, PlatformState};
+use self::{exchange::MerchantExchange, follower::follow};
 use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::{
@@ -54,57 +62,108 @@ pub(super) const DOOR: DoorRow = DoorRow {
     in_demo: None,
 };
 
-struct OfPlatform {
-    platform: Arc<Platform>,
-    file: PathBuf,
+/// The platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and what it knows
+/// now.
+struct Platform {
+    /// WeChat calls it the component; its secret is the `component_appsecret`.
+    component: App,
+    push_key: PushKey,
+    /// WeChat's list of merchants is to be asked for without waiting for the hour.
+    compare_soon: Notify,
+    known: ArcSwap<Known>,
     registry: Registry,
-    ticket_age: TicketAge,
+    /// In seconds; infinite before a ticket has come.
+    ticket_age: Gauge<f64, AtomicU64>,
 }
 
 fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
     let Some(path) = settings.door_files.get(VARIABLE) else { return Ok(None) };
     let unusable = |error| unusable_file("files", VARIABLE, path, error);
     let (_, platform) = load(VARIABLE, path, None, Platform::parse, unusable)?;
-    let (registry, ticket_age) = metric();
-    Ok(Some(Arc::new(OfPlatform { platform: Arc::new(platform), file: path.clone(), registry, ticket_age })))
-}
-
-fn metric() -> (Registry, TicketAge) {
-    let (mut registry, ticket_age) = (Registry::with_prefix("wxmint"), TicketAge::default());
-    let help = "Since WeChat made the platform's last ticket; +Inf without one";
-    registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, ticket_age.clone());
-    (registry, ticket_age)
+    Ok(Some(Arc::new(platform)))
 }
 
 #[async_trait(?Send)]
-impl Door for OfPlatform {
+impl Door for Platform {
     fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
-        config.app_data(Data::from(Arc::clone(&self.platform)));
+        config.app_data(Data::from(self));
     }
 
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
-        actix_web::rt::spawn(follow(Arc::clone(&self.platform), self.ticket_age.clone(), Arc::clone(issuer)));
-    }
-
-    fn file(&self) -> Option<&Path> {
-        Some(&self.file)
+        actix_web::rt::spawn(follow(self, Arc::clone(issuer)));
     }
 
     fn waits_for(&self) -> Option<Finding> {
         let unread = || Finding::fault("platform", "the merchants of the platform were not read yet", "wait a moment");
-        (!self.platform.known().is_read).then(unread)
+        (!self.known().is_read).then(unread)
     }
 
     async fn examine(&self, issuer: &Issuer, redis: Option<&Redis>) -> Vec<Finding> {
-        vec![examine::examine(&self.platform, issuer, redis).await]
+        vec![examine::examine(self, issuer, redis).await]
     }
 
     fn metrics(&self) -> Option<&Registry> {
         Some(&self.registry)
     }
 
-    fn exchange(&self) -> Option<Box<dyn Exchange>> {
-        Some(Box::new(MerchantExchange::new(Arc::clone(&self.platform), now)))
+    fn exchange(self: Arc<Self>) -> Option<Box<dyn Exchange>> {
+        Some(Box::new(MerchantExchange::new(self, now)))
+    }
+}
+
+impl Platform {
+    /// Reads the file. The error names the member that is wrong, without its value.
+    fn parse(content: &[u8]) -> Result<Self, Said> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written {
+            component_appid: String,
+            component_appsecret: Zeroizing<String>,
+            token: Zeroizing<String>,
+            encoding_aes_key: Zeroizing<String>,
+        }
+        let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
+        let at = |member, wrong: &dyn fmt::Display| format!("line {}: its {wrong}", line_of(text, &[Member(member)]));
+        // serde_json's message may quote a secret.
+        let written: Written = serde_json::from_str(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            format!(
+                "it is no JSON object of `component_appid`, `component_appsecret`, `token` and `encoding_aes_key`: see line \
+                 {line}, column {column}"
+            )
+        })?;
+        let wrong_secret = |wrong| at("component_appsecret", &format_args!("`component_appsecret` {wrong}"));
+        let secret: AppSecret = written.component_appsecret.parse().map_err(wrong_secret)?;
+        let wrong_key = |wrong: WrongPushKey| at(wrong.member, &wrong);
+        let push_key = PushKey::new(&written.token, &written.encoding_aes_key).map_err(wrong_key)?;
+        let wrong_id = |wrong| at("component_appid", &format_args!("`component_appid` {wrong}"));
+        let component = App::mini_program(written.component_appid.parse().map_err(wrong_id)?, secret);
+        let (mut registry, ticket_age) = (Registry::with_prefix("wxmint"), Gauge::default());
+        let help = "Since WeChat made the platform's last ticket; +Inf without one";
+        registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, Gauge::clone(&ticket_age));
+        Ok(Self { component, push_key, compare_soon: Notify::new(), known: ArcSwap::default(), registry, ticket_age })
+    }
+
+    fn known(&self) -> Arc<Known> {
+        self.known.load_full()
+    }
+
+    /// Takes over what this process has just told the store of a merchant, without waiting until it reads that again.
+    fn learn_merchant(&self, app: &AppId, state: &MerchantState, entry: &PlatformEntry) {
+        self.known.rcu(|known| {
+            let mut known = Known::clone(known);
+            if let Some(merchant) = known.merchants.get_mut(app) {
+                (merchant.state, merchant.entry) = (state.clone(), entry.clone());
+            }
+            known
+        });
+    }
+
+    /// Takes over what the store keeps.
+    fn learn(&self, state: PlatformState) -> Arc<Known> {
+        let known = Arc::new(Known::of(state));
+        self.known.store(Arc::clone(&known));
+        known
     }
 }
 
@@ -114,11 +173,38 @@ mod tests {
 
     use wxmint_telemetry::Metrics;
 
+    use super::*;
+
+    const ID: &str = "wx0123456789abcdef";
+    const SECRET: &str = "00112233445566778899aabbccddeeff";
+    const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+
+    fn file(id: &str, secret: &str, token: &str, key: &str) -> Result<Platform, Said> {
+        let text = format!(
+            "{{\n\"component_appid\": \"{id}\",\n\n\"component_appsecret\":\n  \"{secret}\",\n\"token\": \"{token}\",\n\
+             \"encoding_aes_key\": \"{key}\"}}\n"
+        );
+        Platform::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_is_named_with_its_line_and_member_and_without_its_value() {
+        for (wrong, said) in [
+            (file("hunter2 x", SECRET, "token1", KEY), "line 2: its `component_appid` "),
+            (file(ID, "hunter2", "token1", KEY), "line 5: its `component_appsecret` must be"),
+            (file(ID, SECRET, "hunter2!", KEY), "line 6: its `token` must be 3 to 32"),
+            (file(ID, SECRET, "token1", "hunter2"), "line 7: its `encoding_aes_key` must be 43"),
+        ] {
+            let wrong = wrong.map(drop).expect_err(said);
+            assert!(wrong.starts_with(said) && !wrong.contains("hunter2"), "{wrong}");
+        }
+    }
+
     #[test]
     fn the_alerts_and_the_dashboard_ask_for_the_metric_that_is_printed() {
-        let (registry, ticket_age) = super::metric();
-        ticket_age.set(600.0);
-        let printed = Metrics::default().exposition([&registry]);
+        let platform = file(ID, SECRET, "token1", KEY).unwrap_or_else(|wrong| panic!("{wrong}"));
+        platform.ticket_age.set(600.0);
+        let printed = Metrics::default().exposition([&platform.registry]);
         let name = "wxmint_platform_ticket_age_seconds";
         assert!(printed.contains(&format!("\n{name} 600.0\n")), "{printed}");
         for file in ["alerts-issuer.yaml", "dashboards/wxmint.json"] {

@@ -2,24 +2,16 @@
 
 use actix_web::web::{self, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
-use serde::Deserialize;
 use wxmint_http::{Answer, Problem, read_body};
 use wxmint_store::short_digest;
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{BadPush, News, PushQuery};
 
-use super::{known::Platform, merchants::Merchants, store::PUSH_BELIEVED};
+use super::{Platform, merchants::Merchants, store::PUSH_BELIEVED};
 use crate::{clock::now, issuer::state::IssuerWorker, refusals::Refusal};
 
 /// The largest push that is read.
 const LARGEST: usize = 64 * 1024;
-
-#[derive(Deserialize)]
-struct Query {
-    msg_signature: String,
-    timestamp: String,
-    nonce: String,
-}
 
 /// Take a push
 ///
@@ -46,24 +38,24 @@ pub(super) async fn push(
         return Err(Problem::invalid("This is not the platform's address: correct the AppID in it.")
             .with_status(StatusCode::NOT_FOUND));
     }
-    let query = web::Query::<Query>::from_query(request.query_string())
+    let query = web::Query::<PushQuery>::from_query(request.query_string())
         .map_err(|_| Problem::invalid("WeChat sends `msg_signature`, `timestamp` and `nonce`."))?
         .into_inner();
     let body = read_body(payload, LARGEST).await?;
-    let Query { msg_signature, timestamp, nonce } = &query;
-    let push = platform.push_key.open(&platform.component.id, PushQuery { msg_signature, timestamp, nonce }, &body);
-    let push = push.map_err(|bad| refused(&bad))?;
-    let sent = timestamp.parse().unwrap_or(0_i64);
+    let push = platform.push_key.open(&platform.component.id, &query, &body).map_err(|bad| refused(&bad))?;
+    let sent = query.timestamp.parse().unwrap_or(0_i64);
     if [sent, push.created].iter().any(|at| (now().timestamp() - at).unsigned_abs() > PUSH_BELIEVED.as_secs()) {
         platform.compare_soon.notify_one(); // what it says may be news all the same
         bounded!(warn, "old push", "a push of WeChat's was refused: it is old, or this machine's clock is wrong");
         return Err(Problem::invalid("The push is more than 10 minutes old, or a clock is wrong."));
     }
-    if let News::Authorized { app, .. } | News::Unauthorized(app) = &push.news {
-        tracing::info!(app = %app, news = push.news.name(), "a merchant");
+    match &push.news {
+        News::Authorized { app, .. } => tracing::info!(app = %app, news = "authorized", "a merchant"),
+        News::Unauthorized(app) => tracing::info!(app = %app, news = "unauthorized", "a merchant"),
+        News::Ticket(_) | News::Other => {}
     }
     let merchants = Merchants { login: &worker.login, platform: &platform };
-    let noted = merchants.note_push(push, &short_digest(msg_signature).to_string()).await;
+    let noted = merchants.note_push(push, &short_digest(&query.msg_signature).to_string()).await;
     noted.map_err(|error| Refusal::from(error).problem)?;
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("success"))
 }

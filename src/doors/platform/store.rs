@@ -19,17 +19,7 @@ pub(super) struct PlatformEntry {
     pub(super) value: Vec<u8>,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Note<'a> {
-    /// The entry that it is about: letters, digits and colons.
-    pub(super) entry: &'a str,
-    pub(super) new: &'a PlatformEntry,
-    pub(super) expected: Expected<'a>,
-    /// The digest of the push that has said it.
-    pub(super) push: Option<&'a str>,
-}
-
-/// The state of the entry that must be known, or the note is late.
+/// The state of an entry that must be known, or the note is late.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Expected<'a> {
     /// Nothing that is later.
@@ -64,9 +54,16 @@ fn key(platform: &AppId) -> String {
     format!("wxmint:{{platform:{platform}}}")
 }
 
-/// Notes an entry, once every replica that could take over has it.
-pub(super) async fn note_entry(store: &Redis, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
-    let Note { entry, new, expected, push } = *note;
+/// Notes an entry, whose name has letters, digits and colons, once every replica that could take over has it. `push`:
+/// the digest of the push that has said it.
+pub(super) async fn note_entry(
+    store: &Redis,
+    platform: &AppId,
+    entry: &str,
+    new: &PlatformEntry,
+    expected: Expected<'_>,
+    push: Option<&str>,
+) -> Result<Noted> {
     let key = key(platform);
     // A push that was noted has a key by its digest.
     let script = NOTE.on(&[&key, &format!("{key}:push:{}", push.unwrap_or_default())]);

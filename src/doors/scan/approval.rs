@@ -120,9 +120,13 @@ impl LoginWorker {
     }
 
     /// The token that the client may fetch.
-    async fn grant(&self, client: &Client, admitted: &Admitted, now: DateTime<Utc>) -> Result<Grant, LoginError> {
+    pub(in crate::doors) async fn grant(
+        &self,
+        client: &Client,
+        admitted: &Admitted,
+        now: DateTime<Utc>,
+    ) -> Result<Grant, LoginError> {
         let token = self.issue(&client.recipient(), admitted, now).await?;
-        let claims = serde_json::to_string(&admitted.extra).expect("a map of JSON values is JSON");
-        Ok(Grant { token, claims, mark: admitted.mark() })
+        Ok(Grant { token, claims: admitted.extra.clone(), mark: admitted.mark() })
     }
 }

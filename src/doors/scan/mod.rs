@@ -15,7 +15,7 @@ pub(super) mod requests;
 pub(super) mod store;
 pub(super) mod token;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, ServiceConfig};
@@ -99,7 +99,7 @@ type AtDoor = (Data<IssuerWorker>, Data<Scan>);
 
 pub(super) struct Scan {
     /// Read again when the file changes.
-    pub(super) clients: Arc<ArcSwap<Clients>>,
+    clients: ArcSwap<Clients>,
     /// `None` in the demo.
     file: Option<WatchedFile>,
     /// For clients that show a token in place of a secret.
@@ -158,16 +158,12 @@ impl Door for Scan {
         });
     }
 
-    fn file(&self) -> Option<&Path> {
-        self.file.as_ref().map(WatchedFile::path)
-    }
-
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
         [self.findings(issuer), examine(CHECK, self.clients().identities()).await].concat()
     }
 
-    fn metadata(&self, issuer: &str) -> Map<String, Value> {
-        let (methods, tokens) = self.clients().methods();
+    fn metadata(&self, issuer: &Issuer) -> Map<String, Value> {
+        let (issuer, (methods, tokens)) = (&issuer.settings.issuer, self.clients().methods());
         let members = serde_json::to_value(ScanMetadata {
             device_authorization_endpoint: format!("{issuer}{AUTHORIZATION}"),
             token_endpoint: format!("{issuer}{TOKEN_PATH}"),
@@ -189,7 +185,7 @@ impl Door for Scan {
 
 impl Scan {
     fn new(clients: Clients, file: Option<WatchedFile>, issuer: &str) -> Self {
-        let (clients, issuers) = (Arc::new(ArcSwap::from_pointee(clients)), Issuers::new(issuer.to_owned()));
+        let (clients, issuers) = (ArcSwap::from_pointee(clients), Issuers::new(issuer.to_owned()));
         Self { clients, file, issuers, scans: Scans::default() }
     }
 
@@ -198,18 +194,24 @@ impl Scan {
     }
 }
 
-/// A problem of the endpoints of OAuth, with the code that RFC 6749 has for it.
-pub(super) fn of_oauth(problem: Problem) -> Problem {
-    let code = match problem.status().as_u16() {
-        429 => "slow_down",
-        503 => "temporarily_unavailable",
-        400..=499 => "invalid_request",
-        _ => "server_error",
-    };
-    problem.oauth(code)
+/// The answer of an endpoint of OAuth: a problem has the code that RFC 6749 has for it, if it has none yet.
+pub(super) fn to_oauth(answer: Answer) -> Answer {
+    answer.map_err(|problem| {
+        let code = match problem.status().as_u16() {
+            _ if problem.is_oauth() => return problem,
+            429 => "slow_down",
+            503 => "temporarily_unavailable",
+            400..=499 => "invalid_request",
+            _ => "server_error",
+        };
+        in_own_words(problem).oauth(code)
+    })
 }
 
-/// The answer, with the code of OAuth if it is a problem that has none.
-pub(super) fn to_oauth(answer: Answer) -> Answer {
-    answer.map_err(|problem| if problem.is_oauth() { problem } else { of_oauth(problem) })
+/// Not in those of a login.
+fn in_own_words(problem: Problem) -> Problem {
+    match problem.code() {
+        RateLimited => problem.with_detail("Too many requests of pages, or too many open ones. Wait, then try again."),
+        _ => problem,
+    }
 }

@@ -15,7 +15,7 @@ use wxmint_telemetry::bounded;
 
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DEVICE_TTL, DeviceRequest, POLL_INTERVAL};
-use super::{ASKED, AtDoor, Scan, client_auth::authenticate, clients::Client, of_oauth, requests::gone, to_oauth};
+use super::{ASKED, AtDoor, Scan, client_auth::authenticate, clients::Client, in_own_words, requests::gone, to_oauth};
 use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 /// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
@@ -146,17 +146,7 @@ pub(in crate::doors) async fn open_request(
             let detail = "The app of this client is no mini program that is configured here.";
             Err(Problem::invalid(detail).oauth("unauthorized_client"))
         }
-        Err(error) => Err(of_oauth(in_own_words(Refusal::from(error).tell(event, &who)))),
-    }
-}
-
-/// Not in those of a login.
-pub(in crate::doors) fn in_own_words(problem: Problem) -> Problem {
-    match problem.code() {
-        ProblemCode::RateLimited => {
-            problem.with_detail("Too many requests of pages, or too many open ones. Wait, then try again.")
-        }
-        _ => problem,
+        Err(error) => Err(Refusal::from(error).tell(event, &who)),
     }
 }
 

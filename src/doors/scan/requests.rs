@@ -14,16 +14,14 @@
 
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
 use wxmint_http::Problem;
-use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{LimitKey, Meter, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::Scene;
 
 use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
-use super::store::{DeviceRequest, Devices, Grant, Opened, Poll};
+use super::store::{DeviceRequest, Devices, Opened, Poll};
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
@@ -50,12 +48,6 @@ pub(super) fn gone() -> Refusal {
     let detail =
         "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
     Problem::new(UNKNOWN_DEVICE_CODE, detail).into()
-}
-
-/// The answer to a page that has asked for a token.
-pub(in crate::doors) enum Fetched {
-    Granted(Grant),
-    Not(Poll),
 }
 
 /// The page's side.
@@ -138,7 +130,7 @@ impl LoginWorker {
         client: &Client,
         address: &str,
         now: DateTime<Utc>,
-    ) -> Result<Fetched, LoginError> {
+    ) -> Result<Poll, LoginError> {
         self.apps.all().choose(Some(&client.app), None)?;
         let attempt = new_attempt()?;
         let poll = async || Devices(&self.store).poll_device(code, &client.id, &client.app, &attempt).await;
@@ -147,40 +139,29 @@ impl LoginWorker {
             Ok(polled) => polled,
             Err(_) => poll().await?,
         };
-        let grant = match polled {
-            Poll::Granted(grant) => grant,
-            Poll::Repeated(token) => {
-                if matches!(self.store.token_state(&token).await?, TokenState::People(_)) {
-                    self.store.end_token(&token).await?;
+        match &polled {
+            Poll::Granted(grant) if grant.token.expires_at <= now.timestamp() => return Ok(Poll::Expired),
+            Poll::Granted(grant) => {
+                // An end of the user since the approval has ended this token too.
+                if !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
+                    return Ok(Poll::Denied);
                 }
-                return Ok(Fetched::Not(Poll::Repeated(token)));
             }
-            Poll::Unknown => {
-                self.count_by(TRIES, address).await?;
-                return Ok(Fetched::Not(Poll::Unknown));
+            Poll::Repeated(token) => {
+                if matches!(self.store.token_state(token).await?, TokenState::People(_)) {
+                    self.store.end_token(token).await?;
+                }
             }
-            other => return Ok(Fetched::Not(other)),
-        };
-        if grant.token.expires_at <= now.timestamp() {
-            return Ok(Fetched::Not(Poll::Expired));
+            Poll::Unknown => self.count_by(TRIES, address).await?,
+            Poll::Pending { .. } | Poll::TooSoon | Poll::Denied | Poll::Expired => {}
         }
-        // An end of the user since the approval has ended this token too.
-        if !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
-            return Ok(Fetched::Not(Poll::Denied));
-        }
-        Ok(Fetched::Granted(grant))
+        Ok(polled)
     }
 }
 
 /// The client of a request, unless it has left the file, or is of another mini program now.
 pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> Option<&'c Client> {
     clients.get(&request.client).filter(|client| client.app == request.app)
-}
-
-/// As they were checked when the approval was made.
-pub(in crate::doors) fn claims_of(json: &str) -> ExtraClaims {
-    let claims = serde_json::from_str::<Map<String, Value>>(json).unwrap_or_default();
-    claims.try_into().unwrap_or_default()
 }
 
 /// Three different numbers of two digits, and which of them the page shows.

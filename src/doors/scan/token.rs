@@ -11,11 +11,10 @@ use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::{Issued, SignedToken};
 use wxmint_telemetry::audit::{Activity, Event};
 
-use super::page::{OAuthError, in_own_words};
-use super::requests::{Fetched, claims_of};
+use super::page::OAuthError;
 use super::store::{Grant, Poll};
-use super::{AtDoor, client_auth::authenticate, clients::Client, codes::DeviceCode, of_oauth, to_oauth};
-use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
+use super::{AtDoor, client_auth::authenticate, clients::Client, codes::DeviceCode, to_oauth};
+use crate::{clock::now, issuer::state::IssuerWorker};
 
 pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -98,19 +97,17 @@ async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTi
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
     let address = origin(request).address.unwrap_or_default();
-    let failed = |error: LoginError| of_oauth(in_own_words(error.into()));
-    match worker.login.fetch_grant(&code, client, &address, now).await.map_err(failed)? {
-        Fetched::Granted(Grant { token: issued, claims, .. }) => {
+    match worker.login.fetch_grant(&code, client, &address, now).await? {
+        Poll::Granted(Grant { token: issued, claims, .. }) => {
             let minter = worker.login.minter.with(&client.audience, client.token_ttl);
-            let signed = minter.mint(&issued, &claims_of(&claims), now);
-            let token = signed.map_err(|error| failed(error.into()))?;
+            let token = minter.mint(&issued, &claims, now).map_err(LoginError::from)?;
             scan.scans.count(&client.id, "fetched");
             tracing::info!(user = issued.user.as_str(), client = client.id.as_str(), "a page was logged in");
             let expires_in = (issued.expires_at - now.timestamp()).max(0);
             let answer = TokenAnswer { access_token: token, token_type: "Bearer", expires_in, user_id: issued.user };
             Ok(uncached(answer))
         }
-        Fetched::Not(poll) => {
+        poll => {
             if let Poll::Repeated(token) = &poll {
                 scan.scans.count(&client.id, "repeated");
                 tell_of_theft(request, token, "a device code was used twice");

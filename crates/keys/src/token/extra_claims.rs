@@ -36,8 +36,8 @@ const REGISTERED: [&[&str]; 9] = [
 ];
 
 /// The claims that a token has beside its own. They are checked, and `Default` is none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct ExtraClaims(Map<String, Value>);
 
 /// Why claims cannot be in a token. The text follows "has"; it repeats nothing that was given.

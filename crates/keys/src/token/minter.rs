@@ -7,9 +7,9 @@ use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::Header;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
-use wxmint_ids::{AppId, TokenId, UserId, unprintable};
+use wxmint_ids::{AppId, TokenId, UserId, parsed, unprintable};
 use wxmint_verify::ends::{EndsPage, PAGE_TYP};
 use wxmint_verify::{Algorithm, KeyError, TokenTyp};
 
@@ -41,13 +41,16 @@ impl SignedToken {
 unprintable!(SignedToken);
 
 /// The claims that tell a token from others, and by which it can be ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issued {
     /// `sub`
+    #[serde(deserialize_with = "parsed")]
     pub user: UserId,
     /// `client_id`
+    #[serde(deserialize_with = "parsed")]
     pub app: AppId,
     /// `jti`
+    #[serde(deserialize_with = "parsed")]
     pub id: TokenId,
     /// `iat`, in seconds since 1970.
     pub issued_at: i64,

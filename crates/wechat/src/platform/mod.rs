@@ -10,7 +10,7 @@ use serde_json::json;
 use wxmint_ids::{AppId, LoginCode};
 
 pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
-use super::call::{Text, believed, number_or_quoted, read};
+use super::call::{believed, number_or_quoted, parsed, read};
 use super::{
     Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
     RefreshToken, Session, WeChat, client::call_ends, code2session::read_session, oauth2::read_grant_of,
@@ -109,16 +109,13 @@ impl WeChat {
         code: &AuthorizationCode,
     ) -> Result<Authorizer, CallError> {
         #[derive(Deserialize)]
-        struct Answer<'a> {
-            #[serde(borrow)]
-            authorization_info: Info<'a>,
+        struct Answer {
+            authorization_info: Info,
         }
         #[derive(Deserialize)]
-        struct Info<'a> {
-            #[serde(borrow)]
-            authorizer_appid: Text<'a>,
-            #[serde(borrow)]
-            authorizer_refresh_token: Option<Text<'a>>,
+        struct Info {
+            authorizer_appid: String,
+            authorizer_refresh_token: Option<String>,
         }
         let wanted = json!({"component_appid": component.id.as_str(), "authorization_code": code.expose()});
         let read = |body: &[u8]| {
@@ -136,18 +133,16 @@ impl WeChat {
         offset: usize,
     ) -> Result<Authorizers, CallError> {
         #[derive(Deserialize)]
-        struct Answer<'a> {
+        struct Answer {
             #[serde(deserialize_with = "number_or_quoted")]
             total_count: i64,
-            #[serde(borrow, default)]
-            list: Vec<Listed<'a>>,
+            #[serde(default)]
+            list: Vec<Listed>,
         }
         #[derive(Deserialize)]
-        struct Listed<'a> {
-            #[serde(borrow)]
-            authorizer_appid: Text<'a>,
-            #[serde(borrow)]
-            refresh_token: Option<Text<'a>>,
+        struct Listed {
+            authorizer_appid: String,
+            refresh_token: Option<String>,
             #[serde(deserialize_with = "number_or_quoted", default)]
             auth_time: i64,
         }
@@ -199,9 +194,8 @@ impl WeChat {
         refresh: &RefreshToken,
     ) -> Result<MerchantTokens, CallError> {
         #[derive(Deserialize)]
-        struct Answer<'a> {
-            #[serde(borrow)]
-            authorizer_refresh_token: Option<Text<'a>>,
+        struct Answer {
+            authorizer_refresh_token: Option<String>,
         }
         let wanted = json!({
             "component_appid": component.as_str(),
@@ -211,7 +205,7 @@ impl WeChat {
         let read = |body: &[u8]| {
             let access = access_token(Api::AuthorizerToken, body)?;
             let Answer { authorizer_refresh_token: renewed } = read(Api::AuthorizerToken, body)?;
-            let renewed = believed(renewed).map(|text| RefreshToken::new(text.into_string()));
+            let renewed = believed(renewed).map(RefreshToken::new);
             Ok(MerchantTokens { access, refresh: renewed.unwrap_or_else(|| refresh.clone()) })
         };
         self.call(Api::AuthorizerToken, merchant, |endpoint| endpoint.post(with(token), &wanted), read).await
@@ -222,7 +216,7 @@ fn with(token: &AppAccessToken) -> [(&'static str, &str); 1] {
     [("component_access_token", token.expose())]
 }
 
-fn authorizer(app: &Text<'_>, refresh: Option<Text<'_>>, since: i64) -> Result<Authorizer, CallError> {
-    let refresh_token = believed(refresh).map(|text| RefreshToken::new(text.into_string()));
-    Ok(Authorizer { app: app.parsed("authorizer_appid")?, refresh_token, since })
+fn authorizer(app: &str, refresh: Option<String>, since: i64) -> Result<Authorizer, CallError> {
+    let refresh_token = believed(refresh).map(RefreshToken::new);
+    Ok(Authorizer { app: parsed("authorizer_appid", app)?, refresh_token, since })
 }

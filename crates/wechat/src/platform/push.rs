@@ -7,6 +7,7 @@ use aws_lc_rs::cipher::{AES_256, DecryptingKey, DecryptionContext, UnboundCipher
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use quick_xml::{Reader, events::Event};
+use serde::Deserialize;
 use wxmint_ids::AppId;
 use zeroize::Zeroizing;
 
@@ -30,31 +31,21 @@ pub struct PushKey {
 
 wxmint_ids::unprintable!(PushKey);
 
-/// The faults that the parts of a [`PushKey`] may have.
+/// The fault of a part of a [`PushKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WrongPushKey {
-    #[error("`token` must be 3 to 32 letters and digits")]
-    Token,
-    #[error("`encoding_aes_key` must be 43 letters and digits")]
-    EncodingAesKey,
-}
-
-impl WrongPushKey {
+#[error("`{member}` must be {must}")]
+pub struct WrongPushKey {
     /// As WeChat's console and a platform's file call it.
-    pub fn member(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::EncodingAesKey => "encoding_aes_key",
-        }
-    }
+    pub member: &'static str,
+    must: &'static str,
 }
 
 /// The parameters of a push's URL that its signature covers.
-#[derive(Debug, Clone, Copy)]
-pub struct PushQuery<'a> {
-    pub msg_signature: &'a str,
-    pub timestamp: &'a str,
-    pub nonce: &'a str,
+#[derive(Debug, Clone, Deserialize)]
+pub struct PushQuery {
+    pub msg_signature: String,
+    pub timestamp: String,
+    pub nonce: String,
 }
 
 /// A message of the platform's. Those that this program has no use for are not told apart.
@@ -79,18 +70,6 @@ pub enum News {
     Other,
 }
 
-impl News {
-    /// For the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Ticket(_) => "ticket",
-            Self::Authorized { .. } => "authorized",
-            Self::Unauthorized(_) => "unauthorized",
-            Self::Other => "other",
-        }
-    }
-}
-
 /// Why a push is refused. The texts name no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPush {
@@ -112,15 +91,16 @@ impl PushKey {
     pub fn new(token: &str, encoding_aes_key: &str) -> Result<Self, WrongPushKey> {
         let is_token = (3..=32).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let decoded = Zeroizing::new(lenient_base64(encoding_aes_key));
+        let wrong = |member, must| WrongPushKey { member, must };
         match <[u8; 32]>::try_from(decoded.as_slice()) {
-            _ if !is_token => Err(WrongPushKey::Token),
+            _ if !is_token => Err(wrong("token", "3 to 32 letters and digits")),
             Ok(key) => Ok(Self { token: Zeroizing::new(token.to_owned()), key: Zeroizing::new(key) }),
-            Err(_) => Err(WrongPushKey::EncodingAesKey),
+            Err(_) => Err(wrong("encoding_aes_key", "43 letters and digits")),
         }
     }
 
     /// Checks the signature, decrypts, and reads the message, which must be for `component`.
-    pub fn open(&self, component: &AppId, query: PushQuery<'_>, body: &[u8]) -> Result<Push, BadPush> {
+    pub fn open(&self, component: &AppId, query: &PushQuery, body: &[u8]) -> Result<Push, BadPush> {
         let envelope = members(body)?;
         let encrypted = envelope.get("Encrypt").ok_or(BadPush::Xml)?;
         self.check_signature(query, encrypted)?;
@@ -136,8 +116,8 @@ impl PushKey {
         read(component, message)
     }
 
-    fn check_signature(&self, query: PushQuery<'_>, encrypted: &str) -> Result<(), BadPush> {
-        let mut parts = [self.token.as_str(), query.timestamp, query.nonce, encrypted];
+    fn check_signature(&self, query: &PushQuery, encrypted: &str) -> Result<(), BadPush> {
+        let mut parts = [self.token.as_str(), &query.timestamp, &query.nonce, encrypted];
         parts.sort_unstable();
         let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes());
         verify_slices_are_equal(hex(digest).as_bytes(), query.msg_signature.as_bytes()).map_err(|_| BadPush::Signature)

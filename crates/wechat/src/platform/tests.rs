@@ -10,12 +10,15 @@ use super::*;
 
 const TOKEN: &str = "platformtoken";
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
-const QUERY: PushQuery<'_> = PushQuery {
-    msg_signature: "c93b103f67df63add4a834c3c7f3ea8de41fb010",
-    timestamp: "1413192605",
-    nonce: "1372623149",
-};
 const ENCRYPTED: &str = "YFvj7fs877PuxDtPxdD+cRFeTOGWtprf9gbWggrsaKn/W5N1/GjQmnxsT6RzAQLbzx0fHawK9BAHI3LNYI9nZnC09E1589Ab0vkk04/zisOR1O+txdnwls1qnXZhN2AuRiHxAbHBNpvrAp0JxoBQnf3QPkNDmBQdY9j1Nf3BM9IKr9CC8fDOXNmWnixdiT911C42nNhFqVMxKYunK6n63tt7gsqBOj6WT6MBD3ybwgQnVedyfepbxObShuTkB2e67y8Dz+vRbu81oIy4Evt8q7wI/dH669rMjfDIE+z+IUn6ilRPS2U4eu5sxSLAXV8RMFg0HnEX/IKtu2A2HLZhDs8omy81/yDqrggpf9VfxWSrM5r+xDwYFecwVgreiTIL";
+
+fn query() -> PushQuery {
+    PushQuery {
+        msg_signature: "c93b103f67df63add4a834c3c7f3ea8de41fb010".into(),
+        timestamp: "1413192605".into(),
+        nonce: "1372623149".into(),
+    }
+}
 
 fn component() -> AppId {
     "wxc0ffee00000000ff".parse().expect("an AppID")
@@ -44,8 +47,8 @@ fn sealed_and_opened(mut text: Vec<u8>) -> Result<Push, BadPush> {
     let mut parts = [TOKEN, "1413192605", "1372623149", &encrypted];
     parts.sort_unstable();
     let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes());
-    let signature: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    key().open(&component(), PushQuery { msg_signature: &signature, ..QUERY }, envelope(&encrypted).as_bytes())
+    let msg_signature = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    key().open(&component(), &PushQuery { msg_signature, ..query() }, envelope(&encrypted).as_bytes())
 }
 
 fn message(length: u32, xml: &str, id: &str) -> Vec<u8> {
@@ -60,7 +63,7 @@ fn told(members: &str) -> Result<Push, BadPush> {
 
 #[test]
 fn an_envelope_of_another_make_is_opened() {
-    let push = key().open(&component(), QUERY, envelope(ENCRYPTED).as_bytes()).expect("a push");
+    let push = key().open(&component(), &query(), envelope(ENCRYPTED).as_bytes()).expect("a push");
     assert_eq!(push.created, 1_413_192_605);
     assert!(matches!(push.news, News::Ticket(ticket) if ticket.expose() == "ticket@@@abc"));
 }
@@ -83,16 +86,16 @@ fn whom_a_message_is_about_is_read_and_what_is_unknown_is_no_fault() {
 
 #[test]
 fn what_is_forged_is_refused() {
-    let open = |query, body: &str| key().open(&component(), query, body.as_bytes()).expect_err(body);
+    let open = |query: &PushQuery, body: &str| key().open(&component(), query, body.as_bytes()).expect_err(body);
     let changed = ENCRYPTED.replacen('Y', "Z", 1);
-    assert_eq!(open(QUERY, &envelope(&changed)), BadPush::Signature);
+    assert_eq!(open(&query(), &envelope(&changed)), BadPush::Signature);
     for query in [
-        PushQuery { timestamp: "1413192606", ..QUERY },
-        PushQuery { nonce: "1", ..QUERY },
-        PushQuery { msg_signature: "", ..QUERY },
-        PushQuery { msg_signature: "C93B103F67DF63ADD4A834C3C7F3EA8DE41FB010", ..QUERY },
+        PushQuery { timestamp: "1413192606".into(), ..query() },
+        PushQuery { nonce: "1".into(), ..query() },
+        PushQuery { msg_signature: String::new(), ..query() },
+        PushQuery { msg_signature: "C93B103F67DF63ADD4A834C3C7F3EA8DE41FB010".into(), ..query() },
     ] {
-        assert_eq!(open(query, &envelope(ENCRYPTED)), BadPush::Signature, "{query:?}");
+        assert_eq!(open(&query, &envelope(ENCRYPTED)), BadPush::Signature, "{query:?}");
     }
     for body in [
         "",
@@ -106,11 +109,11 @@ fn what_is_forged_is_refused() {
         "<!DOCTYPE xml [<!ENTITY a SYSTEM \"file:///etc/passwd\">]><xml><Encrypt>&a;</Encrypt></xml>",
         "<xml><a><b><c><Encrypt>deep</Encrypt></c></b></a></xml>",
     ] {
-        assert_eq!(open(QUERY, body), BadPush::Xml, "{body}");
+        assert_eq!(open(&query(), body), BadPush::Xml, "{body}");
     }
     let other = AppId::from_str("wxc0ffee00000000fe").expect("an AppID");
     assert_eq!(
-        key().open(&other, QUERY, envelope(ENCRYPTED).as_bytes()).expect_err("another's"),
+        key().open(&other, &query(), envelope(ENCRYPTED).as_bytes()).expect_err("another's"),
         BadPush::OtherPlatform
     );
 }

@@ -1,9 +1,8 @@
 //! `rawData` and `signature`: data that is not encrypted and that WeChat has signed.
 
-use std::fmt;
-
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use wxmint_ids::unprintable;
 
 use super::{LONGEST, Malformed, OpenedData, Undecryptable, members::Members, text::blank_control_characters};
 use crate::{SessionKey, session_key::hex};
@@ -44,9 +43,4 @@ impl RawData {
         Ok(Members::read(&text)?.anonymous())
     }
 }
-
-impl fmt::Debug for RawData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RawData({} bytes)", self.text.len())
-    }
-}
+unprintable!(RawData);

@@ -355,5 +355,5 @@ fn user_data_is_never_printed() {
     let raw = RawData::parse(r#"{"nickName":"13800138000"}"#, &"7".repeat(40));
     let printed = format!("{data:?} {:?} {raw:?} {Undecryptable:?} {Undecryptable}", open(&data));
     assert!(!printed.contains("13800138000") && !printed.contains("7777"), "{printed}");
-    assert!(printed.starts_with("EncryptedData(96 bytes) Ok(OpenedData(…)) Ok(RawData(26 bytes))"), "{printed}");
+    assert!(printed.starts_with("EncryptedData(…) Ok(OpenedData(…)) Ok(RawData(…))"), "{printed}");
 }

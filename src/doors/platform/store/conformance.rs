@@ -9,41 +9,38 @@ fn said(at: i64, value: &str) -> PlatformEntry {
     PlatformEntry { at, value: value.into() }
 }
 
-fn note<'a>(entry: &'a str, new: &'a PlatformEntry) -> Note<'a> {
-    Note { entry, new, expected: Expected::NotLater, push: None }
-}
-
 async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<Redis>) {
     let [platform, other] = ["wx1", "wx2"].map(|id| id.parse::<AppId>().expect("an AppID"));
     let store = &store;
     let state = async |version| entries(store, &platform, version).await.expect("an answer");
-    let tell = async |note: Note<'_>| note_entry(store, &platform, &note).await.expect("an answer");
+    let note = async |entry: &str, new: &PlatformEntry, expected: Expected<'_>| {
+        note_entry(store, &platform, entry, new, expected, None).await.expect("an answer")
+    };
+    let push = async |push: &str, new: &PlatformEntry| {
+        note_entry(store, &platform, "ticket", new, Expected::NotLater, Some(push)).await.expect("an answer")
+    };
     assert_eq!(state(0).await, None, "nothing has changed");
     let [early, first, later] = [said(99, "early"), said(100, "a b\0"), said(101, "c")];
-    assert_eq!(tell(Note { push: Some("p1"), ..note("ticket", &first) }).await, Noted::Kept);
+    assert_eq!(push("p1", &first).await, Noted::Kept);
     let version = state(0).await.expect("a change").version;
     assert_eq!(state(version).await, None);
     assert_eq!(entries(store, &other, 0).await.expect("an answer"), None, "another platform's");
     let lost = entries(store, &other, version).await.expect("an answer");
     assert_eq!(lost, Some(PlatformState::default()), "nothing is left of what was known");
 
-    assert_eq!(tell(Note { push: Some("p1"), ..note("ticket", &later) }).await, Noted::Seen);
-    assert_eq!(tell(Note { push: Some("p2"), ..note("ticket", &early) }).await, Noted::Late);
-    assert_eq!(
-        tell(Note { push: Some("p2"), ..note("ticket", &later) }).await,
-        Noted::Seen,
-        "late ones are remembered too"
-    );
+    assert_eq!(push("p1", &later).await, Noted::Seen);
+    assert_eq!(push("p2", &early).await, Noted::Late);
+    assert_eq!(push("p2", &later).await, Noted::Seen, "late ones are remembered too");
     assert_eq!(state(version).await, None, "none of them has changed anything");
-    assert_eq!(tell(Note { push: Some("p3"), ..note("ticket", &said(100, "same second")) }).await, Noted::Kept);
+    assert_eq!(push("p3", &said(100, "same second")).await, Noted::Kept);
 
-    assert_eq!(tell(note("merchant:wx1", &first)).await, Noted::Kept);
+    assert_eq!(note("merchant:wx1", &first, Expected::NotLater).await, Noted::Kept);
     let this = Expected::This;
-    assert_eq!(tell(Note { expected: Expected::Nothing, ..note("merchant:wx1", &later) }).await, Noted::Late);
-    assert_eq!(tell(Note { expected: this(&early), ..note("merchant:wx1", &later) }).await, Noted::Late);
-    assert_eq!(tell(Note { expected: this(&first), ..note("merchant:wx1", &later) }).await, Noted::Kept);
-    assert_eq!(tell(Note { expected: this(&first), ..note("merchant:wx3", &later) }).await, Noted::Late);
-    assert_eq!(tell(Note { expected: Expected::Nothing, ..note("merchant:wx2", &early) }).await, Noted::Kept);
+    assert_eq!(note("merchant:wx1", &later, Expected::Nothing).await, Noted::Late);
+    assert_eq!(note("merchant:wx1", &later, this(&early)).await, Noted::Late);
+    assert_eq!(note("merchant:wx1", &later, this(&first)).await, Noted::Kept);
+    assert_eq!(note("merchant:wx3", &later, this(&first)).await, Noted::Late);
+    assert_eq!(note("merchant:wx2", &early, Expected::Nothing).await, Noted::Kept);
     let known = state(version).await.expect("changes").entries;
     let expected = [("merchant:wx1", later), ("merchant:wx2", early), ("ticket", said(100, "same second"))];
     assert!(known.into_iter().eq(expected.map(|(entry, held)| (entry.to_owned(), held))));

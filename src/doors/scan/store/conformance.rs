@@ -46,7 +46,8 @@ fn of(openid: &str) -> Approver {
 fn grant(id: &str) -> Grant {
     let (user, id) = ("user-1".parse().expect("a user id"), id.parse().expect("a token id"));
     let token = Issued { user, app: page().0.clone(), id, issued_at: 1_700_000_000, expires_at: 1_700_086_400 };
-    Grant { token, claims: r#"{"roles":["审核"]}"#.into(), mark: "a-binding".into() }
+    let claims = serde_json::from_str(r#"{"roles":["审核"]}"#).expect("claims");
+    Grant { token, claims, mark: "a-binding".into() }
 }
 
 /// Each by an attempt of its own.

@@ -2,12 +2,13 @@
 -- 'open', 'claimed' (a phone is approving it), 'approved', 'denied', or 'taken' (its token was fetched).
 --   'open': digest of the device code, seconds until it expires, seconds for which its end is told, interval of asks in
 --     milliseconds, and its other fields with their values. Answers 1, or 0 if it is there already.
---   'find': app whose phone looks at it, or ''. Answers its fields, or {}.
+--   'find': app whose phone looks at it, or ''. Answers the request, when it came, the milliseconds that are left, and
+--     who has approved it, or {}.
 --   'picture': how often at most. Answers whether it was less often before, as 1 or 0. 'unpicture' takes one back.
 --   'claim': approver, number or ''. Answers 'claimed', 'approved' (by the same person), 'wrong', or ''.
---   'approve': approver, user, token, iat, exp, claims, mark. 'deny'. Both answer 1, or 0 if it has ended.
+--   'approve': approver, grant. 'deny'. Both answer 1, or 0 if it has ended.
 --   'poll': digest, client, app, attempt, milliseconds by which an ask may be too soon, and by which the interval grows
---     then. Answers {} for an unknown one, or what the page is told, and with 'approved' and 'taken' the token.
+--     then. Answers {} for an unknown one, or what the page is told, and with 'approved' and 'taken' the grant.
 local step, time = ARGV[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function keep(...)
@@ -38,7 +39,7 @@ if step == 'find' then
   elseif waits and held.app == ARGV[2] then
     keep('looked', '1')
   end
-  local told = redis.call('HMGET', KEYS[1], 'client', 'app', 'address', 'agent', 'choices', 'right', 'at')
+  local told = redis.call('HMGET', KEYS[1], 'request', 'at')
   table.insert(told, tostring(left))
   table.insert(told, not waits and held.approver or '')
   return told
@@ -61,7 +62,7 @@ elseif step == 'approve' then
   if left <= 0 or held.approver ~= ARGV[2] or held.state ~= 'claimed' and held.state ~= 'approved' then
     return 0
   end
-  keep('state', 'approved', 'user', ARGV[3], 'token', ARGV[4], 'iat', ARGV[5], 'exp', ARGV[6], 'claims', ARGV[7], 'mark', ARGV[8])
+  keep('state', 'approved', 'grant', ARGV[3])
   return 1
 elseif step == 'deny' then
   if waits then
@@ -79,7 +80,7 @@ elseif held.state == 'taken' or left > 0 and held.state == 'approved' then
   if held.state == 'approved' then
     keep('state', 'taken', 'taker', ARGV[5])
   end
-  return {state, unpack(redis.call('HMGET', KEYS[1], 'user', 'token', 'iat', 'exp', 'claims', 'mark'))}
+  return {state, redis.call('HGET', KEYS[1], 'grant')}
 elseif left <= 0 then
   return {'expired'}
 end

@@ -6,8 +6,9 @@ mod redis;
 
 use std::time::Duration;
 
-use wxmint_ids::{AppId, ClientId, Person, unprintable};
-use wxmint_keys::token::Issued;
+use serde::{Deserialize, Serialize};
+use wxmint_ids::{AppId, ClientId, Person, parsed, unprintable};
+use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::{AttemptId, Result, limits::TooMany, short_digest};
 
 pub(super) use self::redis::Devices;
@@ -32,10 +33,11 @@ pub(super) const MOST_OPEN: usize = 20;
 /// How often WeChat is asked for the mini-program code of one request.
 pub(super) const MOST_PICTURES: u32 = 3;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::doors) struct DeviceRequest {
     pub(super) client: ClientId,
     /// The app whose users may say yes.
+    #[serde(deserialize_with = "parsed")]
     pub(super) app: AppId,
     /// The page's, as the phone shows it.
     pub(super) address: String,
@@ -91,12 +93,12 @@ pub(super) enum Decided {
 }
 
 /// The token that an approval grants; it is signed when the page fetches it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::doors) struct Grant {
     /// Its `app` is the client.
     pub(in crate::doors) token: Issued,
-    /// The claims of the account backend, as JSON.
-    pub(in crate::doors) claims: String,
+    /// The claims of the account backend.
+    pub(in crate::doors) claims: ExtraClaims,
     /// The binding of the person who has approved it.
     pub(in crate::doors) mark: String,
 }
@@ -116,6 +118,11 @@ pub(in crate::doors) enum Poll {
     Granted(Grant),
     /// The token was fetched before: this one.
     Repeated(Issued),
+}
+
+/// As it is kept.
+pub(in crate::doors) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts and numbers are JSON")
 }
 
 /// The digest that is stored of a device code.

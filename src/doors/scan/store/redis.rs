@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use ::redis::Value;
+use serde::de::DeserializeOwned;
 use wxmint_redis_link::{Call, Script};
 use wxmint_store::{Redis, unreadable};
 
@@ -23,11 +24,10 @@ impl Devices<'_> {
         let script = device(code.user_code(), "open");
         let script = script.arg(digest.as_str()).arg(DEVICE_TTL.as_secs()).arg(DEVICE_END_KEPT.as_secs());
         let script = script.arg(POLL_INTERVAL.as_millis() as u64);
-        let (choices, right) =
-            request.numbers.as_ref().map_or(Default::default(), |(choices, right)| (choices.join(" "), right.as_str()));
+        let right = request.numbers.as_ref().map_or("", |(_, right)| right.as_str());
         let script = script.arg("client").arg(request.client.as_str()).arg("app").arg(request.app.as_str());
-        let script = script.arg("counted").arg(&request.counted_by).arg("choices").arg(choices).arg("right").arg(right);
-        let script = script.arg("address").arg(&request.address).arg("agent").arg(&request.user_agent);
+        let script = script.arg("counted").arg(&request.counted_by).arg("right").arg(right);
+        let script = script.arg("request").arg(json(request));
         if self.0.link().run::<bool>("open_device", script).await? {
             return Ok(Opened::Open);
         }
@@ -86,9 +86,7 @@ impl Devices<'_> {
         Approver(person): &Approver,
         grant: &Grant,
     ) -> Result<bool> {
-        let Grant { token, claims, mark } = grant;
-        let script = device(code, "approve").arg(person.as_str()).arg(token.user.as_str()).arg(token.id.as_str());
-        let script = script.arg(token.issued_at).arg(token.expires_at).arg(claims.as_str()).arg(mark.as_str());
+        let script = device(code, "approve").arg(person.as_str()).arg(json(grant));
         Ok(self.0.link().run("approve_device", script).await?)
     }
 
@@ -114,8 +112,8 @@ impl Devices<'_> {
         let script = script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).arg(attempt.to_string());
         let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
         let told: Vec<String> = self.0.link().run("poll_device", script).await?;
-        let Some((state, of_token)) = told.split_first() else { return Ok(Poll::Unknown) };
-        let granted = || granted(client, of_token).ok_or_else(|| unreadable("a page's request"));
+        let Some((state, grant)) = told.split_first() else { return Ok(Poll::Unknown) };
+        let granted = || read::<Grant>(grant.first()).ok_or_else(|| unreadable("a page's request"));
         Ok(match state.as_str() {
             "pending" => Poll::Pending { scanned: false },
             "scanned" => Poll::Pending { scanned: true },
@@ -177,32 +175,15 @@ fn device(code: &UserCode, step: &str) -> Call {
 }
 
 fn found(told: Vec<String>) -> Option<FoundDevice> {
-    let [client, app, address, user_agent, choices, right, at, left, approver]: [String; 9] = told.try_into().ok()?;
-    let mut words = choices.split(' ').map(str::to_owned);
-    let numbers = (!right.is_empty()).then(|| [(); 3].map(|()| words.next().unwrap_or_default()));
+    let [request, at, left, approver]: [String; 4] = told.try_into().ok()?;
     Some(FoundDevice {
-        request: DeviceRequest {
-            client: client.parse().ok()?,
-            app: app.parse().ok()?,
-            counted_by: address.clone(),
-            address,
-            user_agent,
-            numbers: numbers.map(|numbers| (numbers, right)),
-        },
+        request: read(Some(&request))?,
         requested_at: at.parse().ok()?,
         expires_in: Duration::from_millis(left.parse().ok()?),
         approver: (!approver.is_empty()).then_some(Approver(approver)),
     })
 }
 
-fn granted(client: &ClientId, of_token: &[String]) -> Option<Grant> {
-    let [user, id, issued_at, expires_at, claims, mark] = of_token else { return None };
-    let token = Issued {
-        user: user.parse().ok()?,
-        app: client.0.clone(),
-        id: id.parse().ok()?,
-        issued_at: issued_at.parse().ok()?,
-        expires_at: expires_at.parse().ok()?,
-    };
-    Some(Grant { token, claims: claims.clone(), mark: mark.clone() })
+fn read<T: DeserializeOwned>(kept: Option<&String>) -> Option<T> {
+    serde_json::from_str(kept?).ok()
 }
