@@ -1,6 +1,6 @@
 //! `wxmint serve` and `wxmint sidecar`
 
-use std::{error::Error, io};
+use std::io;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -9,7 +9,7 @@ use wxmint_http::{Listeners, raise_file_limit, run_to_end, stop_signal};
 use wxmint_telemetry::{Audit, LogFormat, Traces};
 
 use super::doctor::{self, DoctorArgs};
-use super::{Failure, environment::variables, load_env_file, remarks};
+use super::{Failure, load_env_file, remarks, variables};
 use crate::issuer::{self, Issuer, IssuerStartError, door::Doors};
 use crate::settings::{Settings, SidecarSettings};
 use crate::sidecar;
@@ -95,15 +95,12 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
     warn_about(&remarks::of_sidecar(&settings));
-    start_sidecar(settings).map_err(Failure::unfinished)
-}
-
-fn start_sidecar(settings: SidecarSettings) -> Result<(), Box<dyn Error>> {
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_SIDECAR_LISTEN", settings.listen, settings.admin_listen);
-    let listeners = listeners.map_err(|reasons| reasons.join("\n        "))?;
-    run_to_end(async {
+    let listeners = listeners.map_err(|reasons| Failure::unfinished(Said::lines(reasons)))?;
+    let served = run_to_end(async {
         let stop = stop_signal()?;
         sidecar::run(settings, listeners, stop).await
-    })
+    });
+    served.map_err(Failure::unfinished)
 }

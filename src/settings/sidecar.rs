@@ -26,7 +26,10 @@ settings! {
 
 /// Each issuer with the URL in the same place. Audience and `typ` hold for all issuers.
 fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssuer>> {
-    let urls = read_jwks_urls(reader, over_http);
+    // Whoever answers in the issuer's place can sign tokens.
+    let is_exposed = |urls: &Vec<Url>| !over_http && !urls.iter().all(is_secure);
+    let urls = reader
+        .read_beside(&JWKS_URL.required(), |urls| is_exposed(urls).then(|| said!(is_http_url_of_another_machine)));
     let issuers = reader.read_checked(&issuers());
     let audience = reader.read(&AUDIENCE.required());
     let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
@@ -34,7 +37,7 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
     let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
     let (keys_max_age, feeds) = (keys_max_age?, feeds?);
     if issuers.len() != urls.len() {
-        return reader.fault(&JWKS_URL, differs(urls.len(), "WXMINT_ISSUER", issuers.len()));
+        return reader.fault(&JWKS_URL, said!(differs_in_number, urls.len(), "WXMINT_ISSUER", issuers.len()));
     }
     let trusted = |((issuer, jwks_url), revocations): ((IssuerUrl, Url), Option<Revocations>)| {
         let policy = VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) };
@@ -51,23 +54,13 @@ fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Opti
         [] => jwks_urls.iter().map(|url| Some(Revocations::beside(url))).collect(),
         [None] => jwks_urls.iter().map(|_| None).collect(),
         urls if urls.len() == jwks_urls.len() => urls.iter().map(|url| url.clone().map(Revocations::at)).collect(),
-        urls => return reader.fault(&REVOCATIONS_URL, differs(urls.len(), "WXMINT_JWKS_URL", jwks_urls.len())),
+        urls => {
+            return reader
+                .fault(&REVOCATIONS_URL, said!(differs_in_number, urls.len(), "WXMINT_JWKS_URL", jwks_urls.len()));
+        }
     };
     let with_settings = |feed| Revocations { max_age, when_stale, ..feed };
     Some(feeds.into_iter().map(|feed| feed.map(with_settings)).collect())
-}
-
-fn differs(number: usize, other: &str, of_other: usize) -> Said {
-    said!(differs_in_number, number, other, of_other)
-}
-
-/// Whoever answers in the issuer's place can sign tokens.
-fn read_jwks_urls(reader: &mut Reader, over_http: bool) -> Option<Vec<Url>> {
-    let urls = reader.read(&JWKS_URL.required())?;
-    match over_http || urls.iter().all(is_secure) {
-        true => Some(urls),
-        false => reader.fault(&JWKS_URL, said!(is_http_url_of_another_machine)),
-    }
 }
 
 fn issuers() -> Variable<Result<Vec<IssuerUrl>, Said>> {

@@ -9,7 +9,7 @@ use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
 
 use super::published::{Web, read_keys};
 use super::{Tells, faulty, remarked, wechat::clock};
-use crate::cli::{environment::variables, remarks};
+use crate::cli::{remarks, variables};
 use crate::{clock::now, settings::SidecarSettings};
 
 pub(super) const CHECKS: [&str; 4] = ["settings", "jwks", "revocations", "clock"];

@@ -6,7 +6,6 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::{io::Write, os::unix::fs::DirBuilderExt};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use wxmint_findings::Said;
 use wxmint_keys::{PrivateJwk, StoredKeys};
@@ -14,9 +13,9 @@ use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
 
 use self::values::Answers;
-use super::keys::{checked, id_key};
+use super::keys::checked;
 use super::output::{ask_hidden, print, say};
-use super::{Failure, language::Language, random};
+use super::{Failure, key_line, language::Language};
 use crate::settings::env_file::{self, filled, quoted};
 use crate::{clock::now, secret_files::create_private};
 
@@ -97,13 +96,12 @@ type Contents = [(String, Zeroizing<Vec<u8>>); 5];
 fn contents(answers: &Answers, language: Language) -> Result<Contents, Failure> {
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
     checked(&keys)?;
-    let vault = format!("{}\n", STANDARD.encode(*random::<32>()?));
     let example = language.pick([env_file::EXAMPLE, env_file::EXAMPLE_IN_CHINESE]);
     let text = |text: String| Zeroizing::new(text.into_bytes());
     Ok([
         (KEYS.to_owned(), keys.content()),
-        (VAULT.to_owned(), text(vault)),
-        (ID_KEY.to_owned(), id_key()?),
+        (VAULT.to_owned(), key_line()?),
+        (ID_KEY.to_owned(), key_line()?),
         (format!("{APPS}/{}", answers.appid), text(format!("{}\n", *answers.secret))),
         (env_file::NAME.to_owned(), text(filled(example, &answers.settings))),
     ])

@@ -1,8 +1,8 @@
 //! `wxmint init` must know this: from options, from the environment, or from whoever sits at the terminal.
 
-use std::io::{self, ErrorKind, IsTerminal, Read, Write, stdin};
+use std::io::{self, ErrorKind, IsTerminal, Write, stdin};
 use std::path::{Path, PathBuf};
-use std::{collections::BTreeMap, env, fs::File};
+use std::{collections::BTreeMap, env, fs};
 
 use wxmint_findings::Said;
 use wxmint_ids::AppId;
@@ -125,11 +125,7 @@ fn for_demo(options: [(&'static str, Option<String>); 4]) -> Values {
 }
 
 fn read_secret(path: &Path) -> Result<String, Failure> {
-    let (mut text, longest) = (String::new(), 4096);
-    let read = match path == Path::new("-") {
-        true => stdin().take(longest).read_to_string(&mut text),
-        false => File::open(path).and_then(|file| file.take(longest).read_to_string(&mut text)),
-    };
-    read.map_err(|error| Failure::usage(format_args!("--app-secret-file {}: {error}", path.display())))?;
+    let read = if path == Path::new("-") { io::read_to_string(stdin()) } else { fs::read_to_string(path) };
+    let text = read.map_err(|error| Failure::usage(format_args!("--app-secret-file {}: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

@@ -2,14 +2,14 @@
 
 use std::{error::Error as _, fmt, iter, thread, time::Duration};
 
-use aws_lc_rs::rand;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::entry::{CommitError, Entry};
 use kube::{Api, Client, Config, Error, Resource, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
 
-use super::{Failure, object_name::ObjectName};
+use super::{Failure, place::ObjectName};
+use crate::cli::random;
 
 /// An API server that takes longer is out of order, because commands ask it a few times a minute at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,8 +140,7 @@ fn causes(error: &Error) -> String {
 }
 
 fn pause(losses: u32) -> Duration {
-    let mut byte = [0];
     // Without random bits there is no pause, which is good enough.
-    let _ = rand::fill(&mut byte);
-    Duration::from_millis(u64::from(losses) * PAUSE_MILLIS * u64::from(byte[0]) / 255)
+    let byte = random::<1>().map_or(0, |byte| byte[0]);
+    Duration::from_millis(u64::from(losses) * PAUSE_MILLIS * u64::from(byte) / 255)
 }

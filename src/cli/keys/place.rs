@@ -1,7 +1,7 @@
 //! Where keys are kept, and how they are changed there: read, decide and write, while nobody else can write.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::{fmt, str::FromStr};
 
 use clap::Args;
 
@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 
 #[cfg(feature = "kubernetes")]
 use super::cluster::Remote;
-use super::{Failure, object_name::ObjectName, variables};
+use super::{Failure, variables};
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
 use crate::settings::{read_one, variables::KEYS};
 use wxmint_findings::Said;
@@ -130,6 +130,38 @@ fn read_file(path: &Path) -> Result<StoredKeys, Failure> {
 
 fn unusable(error: FileError) -> Failure {
     Failure::of_file(&error, Some(MAKE_KEYS))
+}
+
+/// The name of an object of Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ObjectName {
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+impl FromStr for ObjectName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name)) if is_name(namespace) && is_name(name) => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("must be NAMESPACE/NAME, such as wxmint/wxmint-keys"),
+        }
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Checks the characters of a DNS subdomain, so that a name cannot change the URL's path. The server checks the rest.
+fn is_name(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(known)
 }
 
 #[cfg(test)]

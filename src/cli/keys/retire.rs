@@ -23,9 +23,7 @@ pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Res
     for line in consequences(kid, &planned) {
         say(line);
     }
-    if !yes {
-        confirm(format_args!("retire {kid}"))?;
-    }
+    confirm(yes, format_args!("retire {kid}"))?;
     let done = place.change(|keys| {
         let now = now();
         let retirement = rotation::retire(&keys.lives()?, kid, now)?;
@@ -50,9 +48,7 @@ pub(super) fn all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: bool) ->
     for line in ["EVERY TOKEN BECOMES INVALID. All users have to log in again.", SPREADING, SIGNS_UNKNOWN] {
         say(line);
     }
-    if !yes {
-        confirm(format_args!("revoke every key of {place}"))?;
-    }
+    confirm(yes, format_args!("revoke every key of {place}"))?;
     let kid = place.change(|keys| {
         let now = now();
         // Early enough for a replica whose clock is slow.

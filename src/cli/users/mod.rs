@@ -12,7 +12,7 @@ use wxmint_ids::{UserId, foreign_id};
 
 use super::keys::{self, KeysPlaceArgs};
 use super::output::{ask_hidden, print, say};
-use super::{Failure, environment::variables};
+use super::{Failure, variables};
 use crate::accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user};
 use crate::clock::now;
 use crate::secret_files::{FileError, Held, MAKE_USERS, read_private};
