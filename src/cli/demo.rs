@@ -43,10 +43,6 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
              127.0.0.1:8080",
         ));
     }
-    start(args, doors)
-}
-
-fn start(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // Another port is suggested, because 8080 is often in use.
     let not_listening = |error| {

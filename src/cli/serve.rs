@@ -4,7 +4,7 @@ use std::io;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use wxmint_findings::{Finding, Said};
+use wxmint_findings::Said;
 use wxmint_http::{Listeners, raise_file_limit, run_to_end, stop_signal};
 use wxmint_telemetry::{Audit, LogFormat, Traces};
 
@@ -40,7 +40,7 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
     load_env_file()?;
     let settings = Settings::from_vars(variables())?;
     init_log(settings.log_format, &settings.audit)?;
-    warn_about(&remarks::of_serve(&settings));
+    remarks::of_serve(&settings).iter().for_each(|remark| tracing::warn!("{remark}"));
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
@@ -72,10 +72,6 @@ fn guard_memory() -> io::Result<()> {
     Ok(no_dump?)
 }
 
-fn warn_about(remarks: &[Finding]) {
-    remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
-}
-
 fn start(settings: Settings, doors: Doors) -> Result<(), IssuerStartError> {
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_LISTEN", settings.listen, settings.admin_listen);
@@ -94,7 +90,7 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
     load_env_file()?;
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
-    warn_about(&remarks::of_sidecar(&settings));
+    remarks::of_sidecar(&settings).iter().for_each(|remark| tracing::warn!("{remark}"));
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_SIDECAR_LISTEN", settings.listen, settings.admin_listen);
     let listeners = listeners.map_err(|reasons| Failure::unfinished(Said::lines(reasons)))?;

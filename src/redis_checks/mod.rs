@@ -154,17 +154,14 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
     missing.sort();
     missing.dedup();
     let (found, advice) = match (missing.join(" "), unknown.join(" ")) {
-        (missing, _) if !missing.is_empty() => (said!(user_lacks_rights, user, missing), let_user(user, &missing)),
+        (missing, _) if !missing.is_empty() => {
+            (said!(user_lacks_rights, user, missing), said!(run_acl_setuser, user, missing))
+        }
         (_, unknown) if !unknown.is_empty() => (said!(commands_are_unknown, unknown), said!(switch_commands_on)),
         _ => return Finding::ok("redis.rights", said!(user_has_rights, user)),
     };
     let status = if is_fault { Status::Fault } else { Status::Warning };
     Finding { status, ..Finding::fault("redis.rights", said!(redis_at, server, found), advice) }
-}
-
-/// The advice about rights that a user lacks.
-pub fn let_user(user: &str, rights: &str) -> Said {
-    said!(run_acl_setuser, user, rights)
 }
 
 /// As ACL SETUSER names it.

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 
 use reqwest::Url;
-use wxmint_findings::Said;
 use wxmint_http::path_rules::Rules;
 use wxmint_telemetry::LogFormat;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
-use super::{Faults, IssuerUrl, Reader, forms, is_secure, settings, variable::Variable, variables::*};
+use super::{Faults, IssuerUrl, Reader, forms, is_secure, settings, variables::*};
 
 settings! {
     SidecarSettings, |reader| {
@@ -30,7 +29,9 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
     let is_exposed = |urls: &Vec<Url>| !over_http && !urls.iter().all(is_secure);
     let urls = reader
         .read_beside(&JWKS_URL.required(), |urls| is_exposed(urls).then(|| said!(is_http_url_of_another_machine)));
-    let issuers = reader.read_checked(&issuers());
+    let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
+                several separated by commas";
+    let issuers = reader.read_checked(&ISSUER.taking(form, |text| Some(forms::issuers(text))));
     let audience = reader.read(&AUDIENCE.required());
     let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
     let (keys_max_age, feeds) = (reader.read(&JWKS_MAX_AGE), read_feeds(reader, urls.as_deref()));
@@ -63,20 +64,11 @@ fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Opti
     Some(feeds.into_iter().map(|feed| feed.map(with_settings)).collect())
 }
 
-fn issuers() -> Variable<Result<Vec<IssuerUrl>, Said>> {
-    let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
-                several separated by commas";
-    ISSUER.taking(form, |text| Some(forms::issuers(text)))
-}
-
 /// If a rule depends on the path, somebody must say which path was requested.
 fn read_rules(reader: &mut Reader) -> Option<Rules> {
     let (audiences, anonymous) = (reader.read(&SIDECAR_AUDIENCES), reader.read(&SIDECAR_ANONYMOUS));
     let are_set = reader.is_set(&SIDECAR_AUDIENCES) || reader.is_set(&SIDECAR_ANONYMOUS);
-    let source = match are_set {
-        true => reader.read(&SIDECAR_PATH_HEADER.required()),
-        false => reader.read(&SIDECAR_PATH_HEADER),
-    };
+    let source = reader.read(&if are_set { SIDECAR_PATH_HEADER.required() } else { SIDECAR_PATH_HEADER });
     Some(Rules { source: source?.unwrap_or_default(), audiences: audiences?, anonymous: anonymous? })
 }
 

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use futures_util::future::join3;
 use ipnet::IpNet;
 use wxmint_findings::{Finding, Said, count, with_unchecked};
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
 use wxmint_telemetry::{Audit, Metrics};
 
-use super::published::{self, Web};
+use super::published::{self, web};
 use super::{Tells, accounts, faulty, remarked, wechat};
 use crate::apps::{AppsSource, IGNORED};
 use crate::cli::{remarks, variables};
@@ -62,19 +61,16 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
             Err(_) => with_unchecked(Vec::new(), &REDIS_CHECKS, said!(its_tls_files_cannot_be_used)),
         });
     };
-    let web = async {
-        let accounts = async { tell(vec![accounts::examine(issuer.as_ref().ok(), &settings).await]) };
-        let published = async {
-            if public {
-                tell(published::examine(&Web::new(), &settings.issuer, issuer.as_ref().ok()).await);
-            }
-        };
-        let alone = doors.iter().filter(|row| row.check.is_some_and(|(_, variable)| is_set(variable)));
-        let alone = alone.filter_map(|row| row.alone).next().map(|said| said());
-        let wechat = async { tell(wechat::examine(&settings, alone).await) };
-        join3(accounts, published, wechat).await;
+    let accounts = async { tell(vec![accounts::examine(issuer.as_ref().ok(), &settings).await]) };
+    let published = async {
+        if public {
+            tell(published::examine(&web(), &settings.issuer, issuer.as_ref().ok()).await);
+        }
     };
-    join3(files, redis_checked, web).await;
+    let alone = doors.iter().filter(|row| row.check.is_some_and(|(_, variable)| is_set(variable)));
+    let alone = alone.filter_map(|row| row.alone).next().map(|said| said());
+    let wechat = async { tell(wechat::examine(&settings, alone).await) };
+    tokio::join!(files, redis_checked, accounts, published, wechat);
 }
 
 /// wxmint speaks no TLS, so an https issuer has a proxy in front of it.

@@ -12,7 +12,7 @@ use wxmint_keys::{PrivateJwk, StoredKeys};
 use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
 
-use self::values::Answers;
+use self::values::{APPID, SECRET, Values, WECHAT};
 use super::keys::checked;
 use super::output::{ask_hidden, print, say};
 use super::{Failure, key_line, language::Language};
@@ -57,8 +57,10 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
     let folder = args.dir.clone();
     let language = args.lang.unwrap_or_else(Language::of_locale);
     refuse_existing(&folder, language)?;
-    let answers = values::gather(args, language)?;
-    let contents = contents(&answers, language)?;
+    let mut settings = values::gather(args, language)?;
+    let [appid, secret] = [APPID, SECRET].map(|name| settings.remove(name).unwrap_or_default());
+    settings.insert("WXMINT_APPS_DIR", APPS.to_owned());
+    let contents = contents(&appid, secret, &settings, language)?;
     let is_new = !folder.exists();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.map_err(|error| Failure::from(error).at(folder.display()))?;
@@ -67,10 +69,9 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
         _ = is_new.then(|| fs::remove_dir(&folder));
         return Err(failure);
     }
-    let (place, appid, settings) = (place(&folder), &answers.appid, env_file::NAME);
-    print(language.tell(said!(init_has_made, place, KEYS, VAULT, ID_KEY, APPS, appid, settings)));
+    print(language.tell(said!(init_has_made, place(&folder), KEYS, VAULT, ID_KEY, APPS, appid, env_file::NAME)));
     hide_from_git(&folder, language)?;
-    introduce(&folder, answers.is_demo(), language);
+    introduce(&folder, settings.contains_key(WECHAT), language);
     Ok(())
 }
 
@@ -93,7 +94,7 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
 
 type Contents = [(String, Zeroizing<Vec<u8>>); 5];
 
-fn contents(answers: &Answers, language: Language) -> Result<Contents, Failure> {
+fn contents(appid: &str, secret: String, settings: &Values, language: Language) -> Result<Contents, Failure> {
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
     checked(&keys)?;
     let example = language.pick([env_file::EXAMPLE, env_file::EXAMPLE_IN_CHINESE]);
@@ -102,8 +103,8 @@ fn contents(answers: &Answers, language: Language) -> Result<Contents, Failure> 
         (KEYS.to_owned(), keys.content()),
         (VAULT.to_owned(), key_line()?),
         (ID_KEY.to_owned(), key_line()?),
-        (format!("{APPS}/{}", answers.appid), text(format!("{}\n", *answers.secret))),
-        (env_file::NAME.to_owned(), text(filled(example, &answers.settings))),
+        (format!("{APPS}/{appid}"), text(secret + "\n")),
+        (env_file::NAME.to_owned(), text(filled(example, settings))),
     ])
 }
 

@@ -1,12 +1,13 @@
 //! Objects of a Kubernetes cluster. A write is refused if somebody else has written since the read.
 
-use std::{error::Error as _, fmt, iter, thread, time::Duration};
+use std::{fmt, thread, time::Duration};
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::entry::{CommitError, Entry};
 use kube::{Api, Client, Config, Error, Resource, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
+use wxmint_upstream::describe;
 
 use super::{Failure, place::ObjectName};
 use crate::cli::random;
@@ -102,11 +103,11 @@ impl<K: ClusterObject> Remote<K> {
             }
             // The error's text can quote the answer, which may be a key.
             Error::SerdeError(_) => format!("the answer of the API server is not a {}", K::KIND),
-            other if verb == "get" => format!("the API server gave no answer: {}", causes(other)),
+            other if verb == "get" => format!("the API server gave no answer: {}", describe(other)),
             other => format!(
                 "the API server gave no answer, so the change may have been made or not; see `kubectl get {}`: {}",
                 K::KIND,
-                causes(other)
+                describe(other)
             ),
         };
         Failure::unfinished(format_args!("{self}: {reason}"))
@@ -129,14 +130,9 @@ async fn client() -> Result<Client, Failure> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.write_timeout = Some(ANSWER_TIMEOUT);
-    Client::try_from(config)
-        .map_err(|error| Failure::usage(format_args!("the cluster's configuration cannot be used: {}", causes(&error))))
-}
-
-/// An error with its causes, which kube's own text often leaves out.
-fn causes(error: &Error) -> String {
-    let causes = iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
-    causes.fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })
+    Client::try_from(config).map_err(|error| {
+        Failure::usage(format_args!("the cluster's configuration cannot be used: {}", describe(&error)))
+    })
 }
 
 fn pause(losses: u32) -> Duration {

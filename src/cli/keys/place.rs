@@ -79,7 +79,7 @@ impl KeysPlace {
         match self {
             Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
                 FileError::Exists(_) => Failure::usage(said!(to_change_its_keys, Said::from(&error))),
-                error => unusable(error),
+                error => Failure::of_file(MAKE_KEYS)(error),
             }),
             #[cfg(feature = "kubernetes")]
             Self::Secret(secret) => secret.create_keys(keys),
@@ -98,9 +98,9 @@ impl KeysPlace {
     pub(super) fn change<T>(&self, decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>) -> Result<T, Failure> {
         match self {
             Self::File(path) => {
-                let held = Held::wait(path).map_err(unusable)?;
+                let held = Held::wait(path).map_err(Failure::of_file(MAKE_KEYS))?;
                 let (outcome, changed) = change_keys(read_file(path)?, decide)?;
-                changed.map_or(Ok(()), |keys| held.replace(&keys.content())).map_err(unusable)?;
+                changed.map_or(Ok(()), |keys| held.replace(&keys.content())).map_err(Failure::of_file(MAKE_KEYS))?;
                 Ok(outcome)
             }
             #[cfg(feature = "kubernetes")]
@@ -124,12 +124,8 @@ pub(super) fn change_keys<T>(
 }
 
 fn read_file(path: &Path) -> Result<StoredKeys, Failure> {
-    let content = read_private(path).map_err(unusable)?;
+    let content = read_private(path).map_err(Failure::of_file(MAKE_KEYS))?;
     StoredKeys::parse(&content).map_err(|error| Failure::from(error).at(path.display()))
-}
-
-fn unusable(error: FileError) -> Failure {
-    Failure::of_file(&error, Some(MAKE_KEYS))
 }
 
 /// The name of an object of Kubernetes.

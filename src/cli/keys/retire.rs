@@ -1,14 +1,14 @@
 //! `wxmint keys retire KID --now`
 
 use wxmint_keys::PrivateJwk;
-use wxmint_keys::rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, Successor};
+use wxmint_keys::rotation::{self, CLOCK_SKEW, KeyState, Retirement, Successor};
 use wxmint_verify::Algorithm;
 
 use super::{Failure, place::KeysPlace, print, say};
 use crate::{cli::output::confirm, clock::now};
 
 pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
-    let lives = lives(place)?;
+    let lives = place.read()?.lives().map_err(|error| Failure::from(error).at(place))?;
     if !at_once {
         let kept = rotation::refuse_removal(&lives, kid);
         return Err(Failure::usage(format_args!(
@@ -34,10 +34,6 @@ pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Res
     let successor = if done.successor == Successor::Unchanged { "" } else { ", another key signs" };
     print(format_args!("{place}: {kid} {left}{successor}"));
     Ok(())
-}
-
-fn lives(place: &KeysPlace) -> Result<Vec<KeyLife>, Failure> {
-    place.read()?.lives().map_err(|error| Failure::from(error).at(place))
 }
 
 /// Ends all keys and puts a new one in their place: `wxmint keys generate --replace`.

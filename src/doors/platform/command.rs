@@ -40,7 +40,7 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
     let Some(path) = settings.door_files.get(VARIABLE) else {
         return Err(Failure::usage("which platform? Set WXMINT_PLATFORM_FILE"));
     };
-    let content = read_private(path).map_err(|error| Failure::of_file(&error, None))?;
+    let content = read_private(path)?;
     let platform = Platform::parse(&content).map_err(|wrong| Failure::usage(wrong).at(path.display()))?;
     match command {
         PlatformCommand::Apps => list(&platform),
