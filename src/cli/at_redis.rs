@@ -8,7 +8,7 @@ use wxmint_store::{Redis, RedisAccess, StoreError};
 use wxmint_telemetry::Metrics;
 
 use super::output::{Progress, say};
-use super::{Failure, environment::variables};
+use super::{Failure, variables};
 use crate::{clock::now, redis_checks::fitness, settings::StoreSettings};
 
 /// Pauses before the repetitions of a step that Redis did not answer. A Redis that saves, or fails over to a replica,

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::{env, future::pending, io, sync::Arc, time::Duration};
 
 use actix_web::web;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use reqwest::Url;
 use serde_json::Value;
@@ -20,7 +19,7 @@ use wxmint_store::{Redis, RedisAccess};
 use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
-use super::{Failure, output::announce, random, serve::init_log, simulator};
+use super::{Failure, key_line, output::announce, random, serve::init_log, simulator};
 use crate::issuer::door::{Doors, OpenDoor};
 use crate::issuer::{self, InDemo, Issuer, Routes};
 use crate::settings::{AppsSource, Settings, SidecarSettings};
@@ -28,7 +27,6 @@ use crate::{clock::now, login::Operator, sidecar};
 
 /// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.
 const WECHAT_TAKES: Duration = Duration::from_millis(50);
-const ALGORITHM: Algorithm = Algorithm::Es256;
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -45,10 +43,6 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
              127.0.0.1:8080",
         ));
     }
-    start(args, doors)
-}
-
-fn start(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // Another port is suggested, because 8080 is often in use.
     let not_listening = |error| {
@@ -61,14 +55,15 @@ fn start(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let [tea, bakery] = DEMO_APPS;
     let apps = [app(tea)?, app(bakery)?];
     let stand_ins = StandIns::prepare(&apps, any_port)?;
-    let settings = settings(&address, &stand_ins, apps)?;
+    let (app, settings) = (apps[0].id.clone(), settings(&address, &stand_ins, apps)?);
     if env::var_os("RUST_LOG").is_some_and(|levels| !levels.is_empty()) {
         init_log(settings.log_format, &settings.audit)?;
     }
 
-    let keys = StoredKeys::of([PrivateJwk::generate(ALGORITHM, now())?]);
-    let (app, longest) = (DEMO_APPS[0].parse().map_err(Failure::unfinished)?, settings.token_ttl);
-    let mut issuer = Issuer::new(settings, keys.check()?, vault()?, doors)?;
+    let longest = settings.token_ttl;
+    let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
+    let vault = Vault::parse(&key_line()?).map_err(Failure::unfinished)?;
+    let mut issuer = Issuer::new(settings, keys.check()?, vault, doors)?;
     for (row, open) in doors.iter().filter_map(|row| Some((row, row.in_demo?))) {
         issuer.doors.push(OpenDoor { row, door: open(&address, &app, longest).map_err(Failure::unfinished)? });
     }
@@ -200,11 +195,9 @@ fn app(id: &str) -> Result<App, Failure> {
 }
 
 fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, Failure> {
-    let [first, ..] = &apps;
     let pairs = [
         ("WXMINT_ISSUER", address.to_owned()),
-        ("WXMINT_APPID", first.id.to_string()),
-        ("WXMINT_APP_SECRET", first.secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default()),
+        ("WXMINT_APPS_DIR", "(made for this demo)".to_owned()),
         ("WXMINT_REDIS_URL", "memory:".to_owned()),
         ("WXMINT_KEYS", "(made for this demo)".to_owned()),
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
@@ -217,11 +210,6 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Setti
     let settings =
         Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value))).map_err(Failure::unfinished)?;
     Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
-}
-
-fn vault() -> Result<Vault, Failure> {
-    let line = STANDARD.encode(*random::<32>()?) + "\n";
-    Vault::parse(line.as_bytes()).map_err(Failure::unfinished)
 }
 
 fn introduce(address: &str) {

@@ -42,11 +42,13 @@ impl Failure {
     }
 
     /// As `From<FileError>`; if the file is missing, the text names the command that makes it.
-    pub(crate) fn of_file(error: &FileError, make: Option<&str>) -> Self {
-        let reason = error.with_cure(make);
-        match error {
-            FileError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => Self::unfinished(reason),
-            _ => Self::usage(reason),
+    pub(crate) fn of_file<'a>(make: impl Into<Option<&'a str>>) -> impl Fn(FileError) -> Self {
+        let make = make.into();
+        move |error| match (error.with_cure(make), error) {
+            (reason, FileError::Io { source, .. }) if source.kind() != io::ErrorKind::NotFound => {
+                Self::unfinished(reason)
+            }
+            (reason, _) => Self::usage(reason),
         }
     }
 
@@ -73,7 +75,7 @@ impl From<Faults> for Failure {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
-        Self::of_file(&error, None)
+        Self::of_file(None::<&str>)(error)
     }
 }
 

@@ -5,7 +5,6 @@ mod bindings;
 #[cfg(feature = "simulator")]
 mod demo;
 pub(crate) mod doctor;
-pub(crate) mod environment;
 pub(crate) mod failure;
 mod init;
 mod keys;
@@ -20,9 +19,11 @@ pub(crate) mod simulator;
 mod users;
 mod vault;
 
-use std::{process::ExitCode, time::Duration};
+use std::{env, process::ExitCode};
 
 use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::TimeDelta;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 use wxmint_findings::Said;
 use zeroize::Zeroizing;
@@ -50,7 +51,7 @@ Exit codes:
 
 const ABOUT: &str = "Turns a WeChat mini-program login into a signed JWT that every service can verify by itself";
 
-// The help names the commands of the doors between these and `Further`.
+// The help names the commands of the doors before those with a `display_order`.
 #[derive(Subcommand)]
 enum Command {
     /// Try everything on this machine, with a page that plays the mini program; nothing to configure
@@ -75,10 +76,6 @@ enum Command {
     /// The WeChat identities of users: export, import, conflicts
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
-}
-
-#[derive(Subcommand)]
-enum Further {
     /// The vault keys, which encrypt session keys: make a new one
     #[command(subcommand)]
     Vault(vault::VaultCommand),
@@ -86,8 +83,10 @@ enum Further {
     #[cfg(feature = "simulator")]
     Simulator(Box<simulator::SimulatorCommand>),
     /// Print what completes wxmint's commands and options in a shell
+    #[command(display_order = 100)]
     Completions { shell: clap_complete::Shell },
     /// Print a page for man(1): that of wxmint, or of one of its commands
+    #[command(display_order = 101)]
     Man {
         /// The command, for example: keys rotate
         command: Vec<String>,
@@ -99,8 +98,7 @@ fn command_line(doors: Doors) -> clap::Command {
     let wxmint = Command::augment_subcommands(wxmint.subcommand_required(true).arg_required_else_help(true));
     let mut of_doors: Vec<_> = doors.iter().filter_map(|row| row.command).collect();
     of_doors.sort_by_key(|command| command.name);
-    let of_doors = of_doors.iter().map(|command| (command.described)(clap::Command::new(command.name)));
-    Further::augment_subcommands(wxmint.subcommands(of_doors))
+    wxmint.subcommands(of_doors.iter().map(|command| (command.described)(clap::Command::new(command.name))))
 }
 
 /// Runs the command that the arguments name, of a program that has these doors.
@@ -113,9 +111,6 @@ pub fn run(doors: Doors) -> ExitCode {
     let mut named = of_door.filter_map(|command| Some((command.run, matches.subcommand_matches(command.name)?)));
     match named.next() {
         Some((run, matches)) => run(matches),
-        None if matches.subcommand_name().is_some_and(Further::has_subcommand) => {
-            exit(read(&matches).and_then(|command| run_further(command, doors)))
-        }
         None => exit(read(&matches).and_then(|command| run_command(command, doors))),
     }
 }
@@ -153,17 +148,17 @@ fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
         Command::Keys(command) => with_env_file(|| keys::run(command)),
         Command::Users(command) => with_env_file(|| users::run(command)),
         Command::Bindings(command) => with_env_file(|| bindings::run(command)),
+        Command::Vault(command) => with_env_file(|| vault::run(command)),
+        #[cfg(feature = "simulator")]
+        Command::Simulator(command) => simulator::run(*command),
+        Command::Completions { shell } => manual::print_completions(shell, command_line(doors)),
+        Command::Man { command } => manual::print_page(&command, command_line(doors)),
     }
 }
 
-fn run_further(command: Further, doors: Doors) -> Result<(), Failure> {
-    match command {
-        Further::Vault(command) => with_env_file(|| vault::run(command)),
-        Further::Completions { shell } => manual::print_completions(shell, command_line(doors)),
-        Further::Man { command } => manual::print_page(&command, command_line(doors)),
-        #[cfg(feature = "simulator")]
-        Further::Simulator(command) => simulator::run(*command),
-    }
+/// The environment, with what `.env` has added to it, without variables that are not UTF-8, which cannot be ours.
+pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
+    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn load_env_file() -> Result<(), Failure> {
@@ -171,7 +166,7 @@ fn load_env_file() -> Result<(), Failure> {
 }
 
 /// For a command without a log of its own: what is unusual about `.env` is said at once.
-pub(crate) fn with_env_file(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+pub(crate) fn with_env_file<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     load_env_file()?;
     env_file::note().into_iter().for_each(|note| output::say(format_args!("wxmint: warning: {note}")));
     run()
@@ -183,8 +178,14 @@ pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     Ok(bytes)
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
-    parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
+fn duration(text: &str) -> Result<TimeDelta, &'static str> {
+    let span = parse_duration(text).and_then(|span| TimeDelta::from_std(span).ok());
+    span.ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
+}
+
+/// A new key of 32 bytes, as the one line of its file.
+fn key_line() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    Ok(Zeroizing::new(format!("{}\n", STANDARD.encode(*random::<32>()?)).into_bytes()))
 }
 
 #[cfg(test)]

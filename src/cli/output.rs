@@ -60,9 +60,12 @@ pub(crate) fn complete() -> Result<(), Failure> {
     UNWRITTEN.get().map_or(Ok(()), |error| Err(Failure::of_output(error)))
 }
 
-/// Asks on a terminal whether to do what cannot be undone.
-pub(crate) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
+/// Asks on a terminal whether to do what cannot be undone, unless the command has `--yes`.
+pub(crate) fn confirm(yes: bool, what: impl fmt::Display) -> Result<(), Failure> {
     let stdin = io::stdin();
+    if yes {
+        return Ok(());
+    }
     if !stdin.is_terminal() {
         return Err(Failure::usage("standard input is no terminal, so that nobody can confirm; add --yes"));
     }

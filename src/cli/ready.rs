@@ -8,7 +8,7 @@ use reqwest::{Method, Request, Url};
 use wxmint_http::run_to_end;
 use wxmint_upstream::{Fetched, Tls, Upstream};
 
-use super::{Failure, environment::variables, with_env_file};
+use super::{Failure, variables, with_env_file};
 use crate::settings::{read_one, variables::ADMIN_LISTEN};
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -40,13 +40,9 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
 
 /// That of the process with the settings of this one.
 fn own_url() -> Result<Url, Failure> {
-    let mut listen = None;
-    with_env_file(|| {
-        listen = Some(read_one(&ADMIN_LISTEN, variables())?);
-        Ok(())
-    })?;
-    let url = listen.map(|listen| format!("http://{}/readyz", reachable(listen)));
-    url.and_then(|url| url.parse().ok()).ok_or_else(|| Failure::unfinished("WXMINT_ADMIN_LISTEN makes no URL"))
+    let listen = with_env_file(|| Ok(read_one(&ADMIN_LISTEN, variables())?))?;
+    let url = format!("http://{}/readyz", reachable(listen)).parse();
+    url.map_err(|_| Failure::unfinished("WXMINT_ADMIN_LISTEN makes no URL"))
 }
 
 /// The address at which a process of this machine reaches a listener.

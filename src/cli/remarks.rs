@@ -6,8 +6,8 @@ use std::env;
 use chrono::TimeDelta;
 use wxmint_findings::{Finding, Said};
 
-use super::{environment::variables, keys::short_lead};
-use crate::settings::{Faults, Settings, SidecarSettings, StoreUrl, env_file, unknown_variables};
+use super::{keys::short_lead, variables};
+use crate::settings::{Faults, Settings, SidecarSettings, StoreUrl, env_file, nearest_to_unknown};
 
 fn remark(found: impl Into<Said>, advice: impl Into<Said>) -> Finding {
     Finding::warning("settings", found, advice)
@@ -15,8 +15,10 @@ fn remark(found: impl Into<Said>, advice: impl Into<Said>) -> Finding {
 
 /// Finds what is unusual about `.env`, and variables that wxmint does not know.
 fn unusual() -> Vec<Finding> {
-    let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter();
-    let unknown = unknown.map(|(name, nearest)| remark(said!(unknown_variable, name), said!(did_you_mean, nearest)));
+    let unknown = variables().filter_map(|(name, _)| {
+        let nearest = nearest_to_unknown(&name)?;
+        Some(remark(said!(unknown_variable, name), said!(did_you_mean, nearest)))
+    });
     env_file::note().cloned().into_iter().chain(unknown).collect()
 }
 

@@ -1,15 +1,15 @@
 //! `wxmint serve` and `wxmint sidecar`
 
-use std::{error::Error, io};
+use std::io;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use wxmint_findings::{Finding, Said};
+use wxmint_findings::Said;
 use wxmint_http::{Listeners, raise_file_limit, run_to_end, stop_signal};
 use wxmint_telemetry::{Audit, LogFormat, Traces};
 
 use super::doctor::{self, DoctorArgs};
-use super::{Failure, environment::variables, load_env_file, remarks};
+use super::{Failure, load_env_file, remarks, variables};
 use crate::issuer::{self, Issuer, IssuerStartError, door::Doors};
 use crate::settings::{Settings, SidecarSettings};
 use crate::sidecar;
@@ -40,7 +40,7 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
     load_env_file()?;
     let settings = Settings::from_vars(variables())?;
     init_log(settings.log_format, &settings.audit)?;
-    warn_about(&remarks::of_serve(&settings));
+    remarks::of_serve(&settings).iter().for_each(|remark| tracing::warn!("{remark}"));
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
@@ -72,10 +72,6 @@ fn guard_memory() -> io::Result<()> {
     Ok(no_dump?)
 }
 
-fn warn_about(remarks: &[Finding]) {
-    remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
-}
-
 fn start(settings: Settings, doors: Doors) -> Result<(), IssuerStartError> {
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_LISTEN", settings.listen, settings.admin_listen);
@@ -94,16 +90,13 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
     load_env_file()?;
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
-    warn_about(&remarks::of_sidecar(&settings));
-    start_sidecar(settings).map_err(Failure::unfinished)
-}
-
-fn start_sidecar(settings: SidecarSettings) -> Result<(), Box<dyn Error>> {
+    remarks::of_sidecar(&settings).iter().for_each(|remark| tracing::warn!("{remark}"));
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_SIDECAR_LISTEN", settings.listen, settings.admin_listen);
-    let listeners = listeners.map_err(|reasons| reasons.join("\n        "))?;
-    run_to_end(async {
+    let listeners = listeners.map_err(|reasons| Failure::unfinished(Said::lines(reasons)))?;
+    let served = run_to_end(async {
         let stop = stop_signal()?;
         sidecar::run(settings, listeners, stop).await
-    })
+    });
+    served.map_err(Failure::unfinished)
 }

@@ -1,7 +1,6 @@
 //! `wxmint vault`: the keys that seal session keys.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use clap::Subcommand;
@@ -10,9 +9,9 @@ use wxmint_keys::rotation::whole_second;
 use wxmint_keys::vault::{Vault, VaultError, with_new_key};
 
 use super::output::{date, print, say};
-use super::{Failure, duration, environment::variables, random};
+use super::{Failure, duration, random, variables};
 use crate::clock::now;
-use crate::secret_files::{FileError, Held, MAKE_VAULT_KEY, read_private};
+use crate::secret_files::{Held, MAKE_VAULT_KEY, read_private};
 use crate::settings::{read_one, variables::VAULT_KEY_FILE};
 
 const NEXT: &str = "Every replica reads the file by itself; if it is in a Kubernetes Secret, update the Secret. Keep \
@@ -27,32 +26,27 @@ pub(super) enum VaultCommand {
         vault_key_file: Option<PathBuf>,
         /// How long the file may take to reach every replica; after that the key encrypts
         #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
-        lead: Duration,
+        lead: TimeDelta,
     },
 }
 
+/// Running it twice is the same as once, because no key is made while another one waits.
 pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
     let VaultCommand::Rotate { vault_key_file, lead } = command;
-    let path = vault_key_file.map_or_else(|| read_one(&VAULT_KEY_FILE, variables()), Ok)?;
-    rotate(&path, lead)
-}
-
-/// Running it twice is the same as once, because no key is made while another one waits.
-fn rotate(path: &Path, lead: Duration) -> Result<(), Failure> {
-    let unusable = |error: FileError| Failure::of_file(&error, Some(MAKE_VAULT_KEY));
+    let path = &vault_key_file.map_or_else(|| read_one(&VAULT_KEY_FILE, variables()), Ok)?;
+    let unusable = Failure::of_file(MAKE_VAULT_KEY);
     let told = |error: &VaultError| [Said::from(error), cure_of_vault(error)].into_iter().collect::<Said>();
     let unfit = |error: VaultError| Failure::usage(told(&error)).at(path.display());
-    let held = Held::wait(path).map_err(unusable)?;
-    let content = read_private(path).map_err(unusable)?;
+    let held = Held::wait(path).map_err(&unusable)?;
+    let content = read_private(path).map_err(&unusable)?;
     let vault = Vault::parse(&content).map_err(unfit)?.at(now());
     if let Some(from) = vault.changes_at() {
         print(format_args!("{}: a new key waits already, and seals from {}", path.display(), date(from)));
         return Ok(());
     }
-    let lead = TimeDelta::from_std(lead).map_err(|error| Failure::usage(format_args!("--lead: {error}")))?;
     let from = whole_second(now() + lead);
     let anew = with_new_key(&content, &*random()?, from).map_err(unfit)?;
-    held.replace(&anew).map_err(unusable)?;
+    held.replace(&anew).map_err(&unusable)?;
     print(format_args!("{}: line 1 is a new key, which seals from {}", path.display(), date(from)));
     say(NEXT);
     Ok(())

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, join3, try_join_all};
 use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
-use wxmint_findings::{Finding, Said, Status};
+use wxmint_findings::{Finding, Said, Status, with_unchecked};
 use wxmint_redis_link::{Cause, DEADLINE, Link, Primary, Reason, Server, describe, slot_of};
 
 pub use self::fitness::fitness;
@@ -38,25 +38,12 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 /// after it has checked the right. `RPUSH` has no such form: `RPUSHX` stands for it.
 const NEEDED: &str = "INFO server,TIME,EVAL return(1) 1 KEY,EVALSHA 0 1 KEY,GET KEY,SET KEY 1 XX,DEL KEY,HGET KEY f,HGETALL KEY,\
                       HMGET KEY f,HSET KEY f v g,HDEL KEY f,HLEN KEY,HEXISTS KEY f,HINCRBY KEY f x,EXPIRE KEY 1,PERSIST KEY,\
-                      PEXPIRE KEY 1,PEXPIREAT KEY 1,XADD KEY NOMKSTREAM * f v,XTRIM KEY MAXLEN 1,XRANGE KEY - + COUNT 1,\
-                      ZADD KEY XX 1 m,ZCARD KEY,ZRANGE KEY 0 0,ZREM KEY m,ZREMRANGEBYSCORE KEY 1 0,ZSCORE KEY m,WAIT 0 1";
-/// Only a Cluster has them.
+                      PEXPIRE KEY 1,PEXPIREAT KEY 1";
+/// As [`NEEDED`]; people can log in without these.
+const NEEDED_FOR_ENDS: &str = "XADD KEY NOMKSTREAM * f v,XTRIM KEY MAXLEN 1,XRANGE KEY - + COUNT 1,ZADD KEY XX 1 m,ZCARD KEY,\
+                               ZRANGE KEY 0 0,ZREM KEY m,ZREMRANGEBYSCORE KEY 1 0,ZSCORE KEY m,WAIT 0 1";
+/// As [`NEEDED_FOR_ENDS`]; only a Cluster has them.
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
-/// People can log in without them.
-const ENDS_ONLY: [&str; 12] = [
-    "xadd",
-    "xtrim",
-    "xrange",
-    "wait",
-    "cluster|nodes",
-    "asking",
-    "zadd",
-    "zcard",
-    "zrange",
-    "zrem",
-    "zremrangebyscore",
-    "zscore",
-];
 
 /// At least one finding for each of [`REDIS_CHECKS`].
 pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> {
@@ -74,9 +61,8 @@ pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> 
 async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
     if let Err(reason) = link.access.try_out(&link.access.url()).await {
-        let others = REDIS_CHECKS[1..].iter().map(|name| Finding::unchecked(name, said!(redis_is_not_reached)));
-        let cause = reason.cause;
-        return ([unreachable(reason)].into_iter().chain(others).collect(), is_late(cause));
+        let is_late = is_late(reason.cause);
+        return (with_unchecked(vec![unreachable(reason)], &REDIS_CHECKS, said!(redis_is_not_reached)), is_late);
     }
     // By itself, so that it does not wait for the others.
     let latency = slowest(link).await.map(|latency| vec![latency]);
@@ -98,11 +84,8 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
             Err(reason) => error = Some(reason),
         }
     }
-    let mut found = worst(found);
-    let missing = REDIS_CHECKS.iter().filter(|name| !found.iter().any(|finding| finding.name == **name));
     let because = error.as_ref().map_or_else(|| said!(redis_takes_no_writes), Said::of);
-    let missing: Vec<_> = missing.map(|name| Finding::unchecked(name, &because)).collect();
-    found.extend(missing);
+    let found = with_unchecked(worst(found), &REDIS_CHECKS, because);
     let hangs = cure(Cause::NoAnswer);
     let was_late = error.is_some_and(|error| is_late(error.cause)) || found.iter().any(|one| one.advice == hangs);
     (found, was_late)
@@ -128,8 +111,9 @@ async fn millis(link: &Link, server: &Server) -> Result<f64, Reason> {
 }
 
 async fn rights_at_all(link: &Link) -> Result<Vec<Finding>, Reason> {
-    let needed = if link.is_cluster() { NEEDED_IN_CLUSTER } else { "" };
-    let needed: Vec<_> = NEEDED.split(',').chain(needed.split(',').filter(|words| !words.is_empty())).collect();
+    let of_cluster = link.is_cluster().then_some(NEEDED_IN_CLUSTER);
+    let needed: Vec<_> =
+        [NEEDED, NEEDED_FOR_ENDS].into_iter().chain(of_cluster).flat_map(|all| all.split(',')).collect();
     let user = link.access.url().user().unwrap_or("default").to_owned();
     let of_primary = async |(primary, server): &(Primary, Rc<Server>)| match answers(&needed, primary, server).await {
         Ok(answers) => rights(&server.name, &user, &needed, &answers),
@@ -165,22 +149,19 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
             _ if says("unknown command") => unknown.push(right(words)),
             _ => continue,
         }
-        is_fault |= !ENDS_ONLY.iter().any(|command| *command == right(words));
+        is_fault |= NEEDED.split(',').any(|needed| needed == *words);
     }
     missing.sort();
     missing.dedup();
     let (found, advice) = match (missing.join(" "), unknown.join(" ")) {
-        (missing, _) if !missing.is_empty() => (said!(user_lacks_rights, user, missing), let_user(user, &missing)),
+        (missing, _) if !missing.is_empty() => {
+            (said!(user_lacks_rights, user, missing), said!(run_acl_setuser, user, missing))
+        }
         (_, unknown) if !unknown.is_empty() => (said!(commands_are_unknown, unknown), said!(switch_commands_on)),
         _ => return Finding::ok("redis.rights", said!(user_has_rights, user)),
     };
     let status = if is_fault { Status::Fault } else { Status::Warning };
     Finding { status, ..Finding::fault("redis.rights", said!(redis_at, server, found), advice) }
-}
-
-/// The advice about rights that a user lacks.
-pub fn let_user(user: &str, rights: &str) -> Said {
-    said!(run_acl_setuser, user, rights)
 }
 
 /// As ACL SETUSER names it.
@@ -248,7 +229,7 @@ mod tests {
     use super::*;
 
     fn found(errors: &[(&str, &str)]) -> Finding {
-        let needed: Vec<_> = NEEDED.split(',').collect();
+        let needed: Vec<_> = [NEEDED, NEEDED_FOR_ENDS].iter().flat_map(|all| all.split(',')).collect();
         let answer = |words: &&str| {
             let error = errors.iter().find(|(name, _)| words.starts_with(name));
             let line = error.map_or("+OK\r\n".to_owned(), |(_, error)| format!("-{error}\r\n"));
@@ -263,7 +244,7 @@ mod tests {
         let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint on")).expect("a rule");
         let granted: BTreeSet<_> = rule.split(" +").skip(1).map(str::to_owned).collect();
         let needed: BTreeSet<_> =
-            [NEEDED, NEEDED_IN_CLUSTER].iter().flat_map(|all| all.split(',')).map(right).collect();
+            [NEEDED, NEEDED_FOR_ENDS, NEEDED_IN_CLUSTER].iter().flat_map(|all| all.split(',')).map(right).collect();
         let more: Vec<_> = granted.difference(&needed).collect();
         assert!(needed.is_subset(&granted), "{needed:?} {granted:?}");
         assert_eq!(more, ["cluster|slots"], "without which no primary is found");
@@ -276,7 +257,7 @@ mod tests {
             |entry: io::Result<fs::DirEntry>| fs::read_to_string(entry.expect("an entry").path()).expect("a script");
         let texts: String = fs::read_dir(scripts).expect("the scripts").map(text).collect();
         let called = texts.split("call('").skip(1).filter_map(|rest| rest.split('\'').next()).map(right);
-        let needed: BTreeSet<_> = NEEDED.split(',').map(right).collect();
+        let needed: BTreeSet<_> = [NEEDED, NEEDED_FOR_ENDS].iter().flat_map(|all| all.split(',')).map(right).collect();
         let more: BTreeSet<_> = called.filter(|command| !needed.contains(command)).collect();
         assert_eq!(more, BTreeSet::new(), "NEEDED and docs/redis.md lack commands");
     }

@@ -5,7 +5,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::{io, path::Path};
 
 use rustix::process::geteuid;
-use wxmint_findings::Said;
 
 use super::FileError;
 
@@ -57,12 +56,6 @@ fn is_read_only_mount(mounts: &str, path: &Path) -> bool {
     };
     let mut of_path = mounts.lines().filter_map(fields).filter(|(place, _)| Path::new(place) == path);
     of_path.next_back().is_some_and(|(_, is_read_only)| is_read_only)
-}
-
-/// The command that root has to run where this user cannot change the file.
-pub(super) fn cure_by_root(path: &Path) -> Said {
-    let (user, path) = (geteuid().as_raw(), path.display());
-    said!(run_as_root_chown_chmod_600, user, path)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use wxmint_findings::Said;
 use zeroize::Zeroizing;
 
@@ -35,7 +36,11 @@ impl FileError {
                 make.map(|make| said!(restore_it_or_make_it, make, path.display()))
             }
             Self::Exposed { path, is_ours: true, .. } => Some(said!(run_chmod_600, path.display())),
-            Self::Exposed { path, .. } => Some(exposure::cure_by_root(path)),
+            Self::Exposed { path, .. } => {
+                let (user, path) = (geteuid().as_raw(), path.display());
+                // Where this user cannot change the file.
+                Some(said!(run_as_root_chown_chmod_600, user, path))
+            }
             _ => None,
         }
     }

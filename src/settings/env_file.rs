@@ -11,16 +11,14 @@ use std::{collections::BTreeMap, env, sync::OnceLock};
 use rustix::{fs::OFlags, process::geteuid};
 use wxmint_findings::{Finding, Said};
 
+use super::variable::ENTRIES;
+
 pub const NAME: &str = ".env";
 /// `wxmint init` writes this, with values of its own.
 pub const EXAMPLE: &str = include_str!("../../.env.example");
 pub const EXAMPLE_IN_CHINESE: &str = include_str!("../../.env.example.zh-CN");
 /// In bytes: many times as long as `.env.example`.
 const LARGEST: u64 = 256 * 1024;
-/// Variables whose values are secrets, or contain one.
-const SECRETS: [&str; 4] =
-    ["WXMINT_APP_SECRET", "WXMINT_REDIS_URL", "WXMINT_WECHAT_PROXY", "OTEL_EXPORTER_OTLP_HEADERS"];
-
 /// The words of the Chinese example about a variable: the comments above it, but for examples and pages.
 pub fn explained_in_chinese(variable: &str) -> Option<String> {
     let names = |line: &str| line.trim_start_matches("# ").split_once('=').is_some_and(|(name, _)| name == variable);
@@ -88,7 +86,10 @@ fn read() -> io::Result<Option<(String, Metadata)>> {
 
 /// Whether others can read a secret, or change what wxmint does.
 fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
-    let has_secret = pairs.iter().any(|(name, value)| SECRETS.contains(&name.as_str()) && !value.is_empty());
+    // A value that may also stand in a file is a secret, or contains one.
+    let is_secret = |name: &str| ENTRIES.iter().any(|entry| entry.may_be_in_file && entry.name == name);
+    let is_secret = |name: &str| is_secret(name) || name == "OTEL_EXPORTER_OTLP_HEADERS";
+    let has_secret = pairs.iter().any(|(name, value)| !value.is_empty() && is_secret(name));
     let mode = file.mode() & 0o777;
     let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
     is_open.then(|| {
@@ -144,20 +145,8 @@ fn pair(line: &str) -> Option<(String, String)> {
 
 /// A value without its quotation marks, as a shell reads it; `None` if one is open, or more follows than a comment.
 fn unquoted(text: &str) -> Option<String> {
-    let (mut value, mut quote, mut letters) = (String::new(), None, text.chars());
-    while let Some(letter) = letters.next() {
-        match (letter, quote) {
-            ('\'' | '"', None) => quote = Some(letter),
-            (mark, Some(open)) if mark == open => quote = None,
-            ('\\', None | Some('"')) => value.push(letters.next()?),
-            (' ' | '\t', None) => {
-                let rest = letters.as_str().trim_start();
-                return (rest.is_empty() || rest.starts_with('#')).then_some(value);
-            }
-            _ => value.push(letter),
-        }
-    }
-    quote.is_none().then_some(value)
+    let mut words = shlex::split(text)?;
+    (words.len() < 2).then(|| words.pop().unwrap_or_default())
 }
 
 /// An example file with these values in place of its own.

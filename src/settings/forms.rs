@@ -159,11 +159,8 @@ pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, String)>> {
     const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
     let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let is_free = |name: &str| {
-        name.len() > 2
-            && name.starts_with("x-")
-            && is_plain(name)
-            && !name.starts_with("x-forwarded-")
-            && !TAKEN.contains(&name)
+        let rest = name.strip_prefix("x-").filter(|rest| !rest.is_empty() && !rest.starts_with("forwarded-"));
+        rest.is_some_and(is_plain) && !TAKEN.contains(&name)
     };
     let pairs = list(text, |part| {
         let (claim, header) =

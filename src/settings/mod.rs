@@ -28,7 +28,7 @@ pub use self::forms::{IssuerUrl, parse_duration};
 pub use self::reader::{Fault, Faults, Reader};
 pub use self::redis::{StoreSettings, StoreUrl};
 pub use self::sidecar::SidecarSettings;
-pub use self::variable::{Variable, unknown_variables, value_files};
+pub use self::variable::{Variable, nearest_to_unknown, value_files};
 use self::{variable::ENTRIES, variables::*};
 
 pub use crate::apps::AppsSource;
@@ -85,9 +85,11 @@ use wxmint_telemetry::{Audit, LogFormat, TraceSettings};
 settings! {
     Settings, |reader| {
         issuer: IssuerUrl = reader.read_checked(&ISSUER),
-        audience: Vec<String> = reader.read(&AUDIENCE).and_then(|names| names_or(names, issuer.as_ref()?)),
+        audience: Vec<String> = reader.read(&AUDIENCE).zip(issuer.as_ref()).map(|(names, issuer)| {
+            if names.is_empty() { vec![issuer.to_string()] } else { names }
+        }),
         door_files: DoorFiles = read_door_files(reader),
-        apps: AppsSource = read_apps(reader, door_files.as_ref().is_some_and(bring_apps)),
+        apps: AppsSource = read_apps(reader, door_files.as_ref()),
         store: StoreSettings = StoreSettings::read(reader),
         keys: PathBuf = reader.read(&KEYS),
         vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
@@ -102,11 +104,26 @@ settings! {
         keys_lead: Duration = reader.read(&KEYS_LEAD),
         session_key_ttl: Duration = reader.read(&SESSION_KEY_TTL),
         dangerous_accounts_over_http: bool = reader.read(&DANGEROUS_ACCOUNTS_OVER_HTTP),
-        accounts: AccountsSource = read_accounts(reader, dangerous_accounts_over_http == Some(true)),
+        // Passwords are sent to the account service.
+        accounts: AccountsSource = reader.read_beside(&ACCOUNTS, |source| {
+            let is_exposed = source.url().is_some_and(|url| !is_secure(url)) && dangerous_accounts_over_http != Some(true);
+            is_exposed.then(|| said!(is_http_url_of_another_machine))
+        }),
         auto_provision: bool = reader.read(&AUTO_PROVISION),
-        accounts_check: bool = read_accounts_check(reader, accounts.as_ref()),
+        // Only an account service can be asked. To ignore the variable would let in whoever it was to keep out.
+        accounts_check: bool = reader.read_beside(&ACCOUNTS_CHECK, |check| {
+            let is_unasked = *check && accounts.as_ref().is_some_and(|source| source.url().is_none());
+            is_unasked.then(|| said!(is_true_but_accounts_is_no_url))
+        }),
         id_key_file: Option<PathBuf> = reader.read(&ID_KEY_FILE),
-        user_ids: Option<IdKind> = read_user_ids(reader, accounts.as_ref(), id_key_file.as_ref()),
+        // An account backend names users itself, so that a computed id would be another one of the same human.
+        user_ids: Option<IdKind> = reader.read_beside(&USER_IDS, |ids| match (ids, &accounts, &id_key_file) {
+            (Some(_), Some(AccountsSource::File(_) | AccountsSource::Service(_)), _) => {
+                Some(said!(is_computed_but_accounts_name_users))
+            }
+            (Some(_), _, Some(None)) => Some(said!(is_computed_but_id_key_is_missing)),
+            _ => None,
+        }),
         user_index: bool = reader.read(&USER_INDEX),
         bindings_per_user: u32 = reader.read(&BINDINGS_PER_USER),
         one_login: bool = reader.read(&ONE_LOGIN),
@@ -117,50 +134,15 @@ settings! {
         limits: LoginLimits = read_limits(reader),
         watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
         wechat_url: Url = reader.read(&WECHAT_URL),
-        wechat_proxy: Option<ProxyUrl> = read_wechat_proxy(reader, wechat_url.as_ref()),
+        // A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.
+        wechat_proxy: Option<ProxyUrl> = reader.read_beside(&WECHAT_PROXY, |proxy| {
+            let is_here = proxy.is_some() && wechat_url.as_ref().is_some_and(|url| url.scheme() == "http");
+            is_here.then(|| said!(is_set_but_wechat_is_here))
+        }),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
         log_addresses: bool = reader.read(&LOG_ADDRESSES),
         audit: Audit = reader.read(&AUDIT),
         traces: Option<TraceSettings> = read_traces(reader),
-    }
-}
-
-fn names_or(names: Vec<String>, issuer: &IssuerUrl) -> Option<Vec<String>> {
-    Some(if names.is_empty() { vec![issuer.as_str().to_owned()] } else { names })
-}
-
-/// Passwords are sent to the account service.
-fn read_accounts(reader: &mut Reader, over_http: bool) -> Option<AccountsSource> {
-    match reader.read(&ACCOUNTS)? {
-        AccountsSource::Service(url) if !over_http && !is_secure(&url) => {
-            reader.fault(&ACCOUNTS, said!(is_http_url_of_another_machine))
-        }
-        source => Some(source),
-    }
-}
-
-/// An account backend names users itself, so that a computed id would be another one of the same human.
-fn read_user_ids(
-    reader: &mut Reader,
-    accounts: Option<&AccountsSource>,
-    key: Option<&Option<PathBuf>>,
-) -> Option<Option<IdKind>> {
-    match (reader.read(&USER_IDS)?, accounts, key) {
-        (Some(_), Some(AccountsSource::File(_) | AccountsSource::Service(_)), _) => {
-            reader.fault(&USER_IDS, said!(is_computed_but_accounts_name_users))
-        }
-        (Some(_), _, Some(None)) => reader.fault(&USER_IDS, said!(is_computed_but_id_key_is_missing)),
-        (kind, ..) => Some(kind),
-    }
-}
-
-/// Only an account service can be asked. To ignore the variable would let in whoever it was to keep out.
-fn read_accounts_check(reader: &mut Reader, accounts: Option<&AccountsSource>) -> Option<bool> {
-    match (reader.read(&ACCOUNTS_CHECK)?, accounts) {
-        (true, Some(AccountsSource::Auto | AccountsSource::File(_))) => {
-            reader.fault(&ACCOUNTS_CHECK, said!(is_true_but_accounts_is_no_url))
-        }
-        (check, _) => Some(check),
     }
 }
 
@@ -172,33 +154,21 @@ fn read_door_files(reader: &mut Reader) -> Option<DoorFiles> {
     Some(read?.into_iter().filter_map(|(name, path)| Some((name, path?))).collect())
 }
 
-fn bring_apps(files: &DoorFiles) -> bool {
-    ENTRIES.iter().any(|entry| entry.brings_apps && files.contains_key(entry.name))
-}
-
-fn read_apps(reader: &mut Reader, others_bring_some: bool) -> Option<AppsSource> {
+fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<AppsSource> {
+    let is_one = reader.is_set(&APPID) || reader.is_set(&APP_SECRET);
     if let Some(folder) = reader.read(&APPS_DIR)? {
-        return match reader.is_set(&APPID) || reader.is_set(&APP_SECRET) {
+        return match is_one {
             true => reader.fault(&APPS_DIR, said!(is_set_beside_one_app)),
             false => Some(AppsSource::Folder(folder)),
         };
     }
-    if others_bring_some && !reader.is_set(&APPID) && !reader.is_set(&APP_SECRET) {
+    let brings_apps = |(name, _): (&&str, _)| ENTRIES.iter().any(|entry| entry.brings_apps && entry.name == *name);
+    if !is_one && door_files.is_some_and(|files| files.iter().any(brings_apps)) {
         return Some(AppsSource::Given(Vec::new()));
     }
     let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
     let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
     Some(AppsSource::One { app: App::mini_program(id?, secret?), secret_file })
-}
-
-/// A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.
-fn read_wechat_proxy(reader: &mut Reader, url: Option<&Url>) -> Option<Option<ProxyUrl>> {
-    match reader.read(&WECHAT_PROXY)? {
-        Some(_) if url.is_some_and(|url| url.scheme() == "http") => {
-            reader.fault(&WECHAT_PROXY, said!(is_set_but_wechat_is_here))
-        }
-        proxy => Some(proxy),
-    }
 }
 
 fn read_limits(reader: &mut Reader) -> Option<LoginLimits> {

@@ -12,13 +12,13 @@ use crate::secret_files::PLACEHOLDER;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub variable: &'static str,
+    /// The variable, or the file that its `_FILE` names.
+    pub subject: Said,
     /// `is not set`, `is not valid` and the like.
     pub problem: Said,
     /// The right form, in words.
     pub wanted: &'static str,
     pub example: &'static str,
-    /// Whether the value comes from the file that the variable's `_FILE` names.
-    pub in_file: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,7 @@ pub struct Faults(pub Vec<Fault>);
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { variable, problem, wanted, example, .. } = self;
-        let subject = self.subject();
+        let Self { variable, subject, problem, wanted, example } = self;
         if f.alternate() {
             // With the English too, because people search for it.
             let wanted = explained_in_chinese(variable).unwrap_or_else(|| (*wanted).to_owned());
@@ -45,13 +44,6 @@ impl fmt::Display for Faults {
             f.write_str("\n")?;
         }
         said!(variables_are_explained).fmt(f)
-    }
-}
-
-impl Fault {
-    /// The variable, or its file.
-    pub fn subject(&self) -> Said {
-        if self.in_file { said!(content_of_file, self.variable) } else { self.variable.into() }
     }
 }
 
@@ -103,6 +95,19 @@ impl Reader {
         self.read(variable)?.map_or_else(|problem| self.fault(variable, problem.into()), Some)
     }
 
+    /// The value, unless it contradicts another setting: then there is a fault, which says how.
+    pub(super) fn read_beside<T>(
+        &mut self,
+        variable: &Variable<T>,
+        contradiction: impl FnOnce(&T) -> Option<Said>,
+    ) -> Option<T> {
+        let value = self.read(variable)?;
+        match contradiction(&value) {
+            Some(problem) => self.fault(variable, problem),
+            None => Some(value),
+        }
+    }
+
     pub fn finish<T>(self, settings: Option<T>) -> Result<T, Faults> {
         settings.filter(|_| self.faults.is_empty()).ok_or(Faults(self.faults))
     }
@@ -118,9 +123,9 @@ impl Reader {
 
     /// `None`, to return in place of the value.
     pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: Said) -> Option<U> {
-        let in_file = self.is_in_file(variable);
-        let (wanted, example) = (variable.form(), variable.entry().example);
-        self.faults.push(Fault { variable: variable.name, problem, wanted, example, in_file });
+        let (name, wanted, example) = (variable.name, variable.form(), variable.entry().example);
+        let subject = if self.is_in_file(variable) { said!(content_of_file, name) } else { name.into() };
+        self.faults.push(Fault { variable: name, subject, problem, wanted, example });
         None
     }
 

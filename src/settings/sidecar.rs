@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 
 use reqwest::Url;
-use wxmint_findings::Said;
 use wxmint_http::path_rules::Rules;
 use wxmint_telemetry::LogFormat;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
-use super::{Faults, IssuerUrl, Reader, forms, is_secure, settings, variable::Variable, variables::*};
+use super::{Faults, IssuerUrl, Reader, forms, is_secure, settings, variables::*};
 
 settings! {
     SidecarSettings, |reader| {
@@ -26,15 +25,20 @@ settings! {
 
 /// Each issuer with the URL in the same place. Audience and `typ` hold for all issuers.
 fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssuer>> {
-    let urls = read_jwks_urls(reader, over_http);
-    let issuers = reader.read_checked(&issuers());
+    // Whoever answers in the issuer's place can sign tokens.
+    let is_exposed = |urls: &Vec<Url>| !over_http && !urls.iter().all(is_secure);
+    let urls = reader
+        .read_beside(&JWKS_URL.required(), |urls| is_exposed(urls).then(|| said!(is_http_url_of_another_machine)));
+    let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
+                several separated by commas";
+    let issuers = reader.read_checked(&ISSUER.taking(form, |text| Some(forms::issuers(text))));
     let audience = reader.read(&AUDIENCE.required());
     let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
     let (keys_max_age, feeds) = (reader.read(&JWKS_MAX_AGE), read_feeds(reader, urls.as_deref()));
     let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
     let (keys_max_age, feeds) = (keys_max_age?, feeds?);
     if issuers.len() != urls.len() {
-        return reader.fault(&JWKS_URL, differs(urls.len(), "WXMINT_ISSUER", issuers.len()));
+        return reader.fault(&JWKS_URL, said!(differs_in_number, urls.len(), "WXMINT_ISSUER", issuers.len()));
     }
     let trusted = |((issuer, jwks_url), revocations): ((IssuerUrl, Url), Option<Revocations>)| {
         let policy = VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) };
@@ -51,39 +55,20 @@ fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Opti
         [] => jwks_urls.iter().map(|url| Some(Revocations::beside(url))).collect(),
         [None] => jwks_urls.iter().map(|_| None).collect(),
         urls if urls.len() == jwks_urls.len() => urls.iter().map(|url| url.clone().map(Revocations::at)).collect(),
-        urls => return reader.fault(&REVOCATIONS_URL, differs(urls.len(), "WXMINT_JWKS_URL", jwks_urls.len())),
+        urls => {
+            return reader
+                .fault(&REVOCATIONS_URL, said!(differs_in_number, urls.len(), "WXMINT_JWKS_URL", jwks_urls.len()));
+        }
     };
     let with_settings = |feed| Revocations { max_age, when_stale, ..feed };
     Some(feeds.into_iter().map(|feed| feed.map(with_settings)).collect())
-}
-
-fn differs(number: usize, other: &str, of_other: usize) -> Said {
-    said!(differs_in_number, number, other, of_other)
-}
-
-/// Whoever answers in the issuer's place can sign tokens.
-fn read_jwks_urls(reader: &mut Reader, over_http: bool) -> Option<Vec<Url>> {
-    let urls = reader.read(&JWKS_URL.required())?;
-    match over_http || urls.iter().all(is_secure) {
-        true => Some(urls),
-        false => reader.fault(&JWKS_URL, said!(is_http_url_of_another_machine)),
-    }
-}
-
-fn issuers() -> Variable<Result<Vec<IssuerUrl>, Said>> {
-    let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
-                several separated by commas";
-    ISSUER.taking(form, |text| Some(forms::issuers(text)))
 }
 
 /// If a rule depends on the path, somebody must say which path was requested.
 fn read_rules(reader: &mut Reader) -> Option<Rules> {
     let (audiences, anonymous) = (reader.read(&SIDECAR_AUDIENCES), reader.read(&SIDECAR_ANONYMOUS));
     let are_set = reader.is_set(&SIDECAR_AUDIENCES) || reader.is_set(&SIDECAR_ANONYMOUS);
-    let source = match are_set {
-        true => reader.read(&SIDECAR_PATH_HEADER.required()),
-        false => reader.read(&SIDECAR_PATH_HEADER),
-    };
+    let source = reader.read(&if are_set { SIDECAR_PATH_HEADER.required() } else { SIDECAR_PATH_HEADER });
     Some(Rules { source: source?.unwrap_or_default(), audiences: audiences?, anonymous: anonymous? })
 }
 

@@ -106,16 +106,12 @@ fn known_names() -> impl Iterator<Item = String> {
     ENTRIES.iter().flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()]).flatten()
 }
 
-/// The `WXMINT_…` variables that wxmint does not know, each with the most similar name.
+/// The known name that is most similar to a `WXMINT_…` variable that wxmint does not know; `None` if the name is known, or
+/// is not ours.
 ///
 /// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself,
 /// so these are not reported.
-pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
-    names.into_iter().filter_map(|name| nearest_to_unknown(&name).map(|nearest| (name, nearest))).collect()
-}
-
-/// The known name that is most similar to an unknown one; `None` if the name is known, or is not ours.
-pub(super) fn nearest_to_unknown(name: &str) -> Option<String> {
+pub fn nearest_to_unknown(name: &str) -> Option<String> {
     let is_injected = ["WXMINT_SERVICE_HOST", "WXMINT_PORT"].contains(&name)
         || ["WXMINT_SERVICE_PORT", "WXMINT_PORT_"].iter().any(|prefix| name.starts_with(prefix));
     let upper = name.to_ascii_uppercase();

@@ -76,6 +76,14 @@ impl Finding {
     }
 }
 
+/// These findings, and of each of the checks that has none, that it could not be made.
+pub fn with_unchecked(mut found: Vec<Finding>, checks: &[&'static str], because: impl Display) -> Vec<Finding> {
+    let has_none = |check: &&&str| !found.iter().any(|finding| finding.name == **check);
+    let unchecked: Vec<_> = checks.iter().filter(has_none).map(|check| Finding::unchecked(check, &because)).collect();
+    found.extend(unchecked);
+    found
+}
+
 /// How many of something there are: `1 key`, `2 keys`, `2 个密钥`.
 pub fn count(number: usize, [english, chinese]: [&str; 2]) -> Said {
     let end = if number == 1 { "" } else { "s" };

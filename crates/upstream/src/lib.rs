@@ -8,7 +8,7 @@ mod proxy;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error, mem, net::Ipv4Addr, time::Duration};
+use std::{error::Error, iter, mem, net::Ipv4Addr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap};
@@ -193,13 +193,8 @@ impl Upstream {
     }
 }
 
-/// The text of an error with its causes.
-fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
+/// The text of an error with its causes, where the text does not have them itself.
+pub fn describe(error: &dyn Error) -> String {
+    let causes = iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })
 }

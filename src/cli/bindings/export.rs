@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use wxmint_store::{Redis, walk::Found};
 
-use super::record::{Record, RecordState};
-use super::tally::{People, trailer};
+use super::record::{People, Record, RecordState, trailer};
 use super::{Failure, say, walk_all};
 
 pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
@@ -16,7 +15,7 @@ pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure
         None => write_all(redis, stdout(), |error| Failure::of_output(&error)).await?,
         Some(path) => {
             let new = NewFile::begin(path)?;
-            let written = write_all(redis, &new.file, |error| unwritable(path, &error)).await?;
+            let written = write_all(redis, &new.file, unwritable(path)).await?;
             new.finish()?;
             written
         }
@@ -67,24 +66,24 @@ impl<'a> NewFile<'a> {
         refuse_existing(path)?;
         let part = path.with_added_extension("part");
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&part);
-        let file = file.map_err(|error| unwritable(&part, &error))?;
+        let file = file.map_err(unwritable(&part))?;
         file.try_lock().map_err(|refused| match refused {
             TryLockError::WouldBlock => {
                 Failure::usage(format_args!("{} is being written by another export", path.display()))
             }
-            TryLockError::Error(error) => unwritable(&part, &error),
+            TryLockError::Error(error) => unwritable(&part)(error),
         })?;
         // Again, because another export may have finished before this one got the lock.
         refuse_existing(path)?;
-        file.set_len(0).map_err(|error| unwritable(&part, &error))?;
+        file.set_len(0).map_err(unwritable(&part))?;
         Ok(Self { path, part, file })
     }
 
     /// Writes the file to the disk, then gives it its name.
     fn finish(self) -> Result<(), Failure> {
-        self.file.sync_all().map_err(|error| unwritable(self.path, &error))?;
+        self.file.sync_all().map_err(unwritable(self.path))?;
         refuse_existing(self.path)?;
-        fs::rename(&self.part, self.path).map_err(|error| unwritable(self.path, &error))
+        fs::rename(&self.part, self.path).map_err(unwritable(self.path))
     }
 }
 
@@ -102,6 +101,6 @@ fn refuse_existing(path: &Path) -> Result<(), Failure> {
     }
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::unfinished(format_args!("{}: {error}", path.display()))
+fn unwritable(path: &Path) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::from(error).at(path.display())
 }

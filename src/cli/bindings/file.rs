@@ -5,8 +5,8 @@ use std::{fs::File, path::PathBuf};
 
 use wxmint_ids::AppId;
 
-use super::tally::{People, read_trailer};
-use super::{Failure, record::Record};
+use super::Failure;
+use super::record::{People, Record, read_trailer};
 
 /// Broken lines that are listed; further ones are only counted.
 const NAMED: usize = 20;

@@ -12,7 +12,7 @@ use super::record::{Record, RecordState};
 use super::{Failure, Progress, file::BindingsFile, patiently, print, say};
 use crate::login::{Binder, Link, LoginError, SettledState};
 use crate::settings::{read_one, variables::BINDINGS_PER_USER};
-use crate::{accounts::Named, cli::environment::variables, clock::now};
+use crate::{accounts::Named, cli::variables, clock::now};
 
 /// People who are imported at the same time, so that the round trips to Redis overlap.
 const IN_FLIGHT: usize = 64;

@@ -5,7 +5,6 @@ mod export;
 mod file;
 mod import;
 mod record;
-mod tally;
 
 use std::path::PathBuf;
 

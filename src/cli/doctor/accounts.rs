@@ -13,7 +13,7 @@ const NAME: &str = "accounts";
 const NOBODY: &str = "wxmint-doctor";
 
 pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Finding {
-    let Some(issuer) = issuer else { return Finding::unchecked(NAME, super::unusable_file()) };
+    let Some(issuer) = issuer else { return Finding::unchecked(NAME, said!(file_of_settings_is_unusable)) };
     match (&settings.accounts, issuer.users.as_ref().map(|(_, users)| users.count())) {
         (AccountsSource::Auto, _) => Finding::ok(NAME, said!(auto_first_login_makes_user)),
         (AccountsSource::File(path), Some(0)) if !settings.auto_provision => {

@@ -2,18 +2,17 @@
 
 use std::path::PathBuf;
 
-use futures_util::future::join3;
 use ipnet::IpNet;
-use wxmint_findings::{Finding, Said, count};
+use wxmint_findings::{Finding, Said, count, with_unchecked};
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
 use wxmint_telemetry::{Audit, Metrics};
 
-use super::published::{self, Web};
-use super::{Tells, accounts, faulty, remarked, unusable_file, wechat};
+use super::published::{self, web};
+use super::{Tells, accounts, faulty, remarked, wechat};
 use crate::apps::{AppsSource, IGNORED};
-use crate::cli::{environment::variables, remarks};
-use crate::issuer::{Issuer, IssuerStartError, door::Doors, open_redis};
+use crate::cli::{remarks, variables};
+use crate::issuer::{Issuer, door::Doors, open_redis};
 use crate::redis_checks::{self, REDIS_CHECKS};
 use crate::settings::{Settings, value_files};
 use crate::{clock::now, secret_files};
@@ -48,7 +47,7 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
     let files = async {
         let mut found = match issuer {
             Ok(issuer) => issuer.examine(redis.as_ref().ok().and_then(Option::as_ref), now()).await,
-            Err(error) => spoilt(error, doors),
+            Err(error) => with_unchecked(error.findings.clone(), &files(doors), said!(file_of_settings_is_unusable)),
         };
         found.extend(audit(&settings.audit));
         found.extend(exposed(value_files(variables())));
@@ -58,35 +57,20 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
     let redis_checked = async {
         tell(match &redis {
             Ok(Some(redis)) => redis_checks::examine(redis.link(), now).await,
-            Ok(None) => all(&REDIS_CHECKS, |name| Finding::ok(name, said!(memory_needs_no_redis))),
-            Err(_) => all(&REDIS_CHECKS, |name| Finding::unchecked(name, said!(its_tls_files_cannot_be_used))),
+            Ok(None) => REDIS_CHECKS.map(|name| Finding::ok(name, said!(memory_needs_no_redis))).into(),
+            Err(_) => with_unchecked(Vec::new(), &REDIS_CHECKS, said!(its_tls_files_cannot_be_used)),
         });
     };
-    let web = async {
-        let accounts = async { tell(vec![accounts::examine(issuer.as_ref().ok(), &settings).await]) };
-        let published = async {
-            if public {
-                tell(published::examine(&Web::new(), &settings.issuer, issuer.as_ref().ok()).await);
-            }
-        };
-        let alone = doors.iter().filter(|row| row.check.is_some_and(|(_, variable)| is_set(variable)));
-        let alone = alone.filter_map(|row| row.alone).next().map(|said| said());
-        let wechat = async { tell(wechat::examine(&settings, alone).await) };
-        join3(accounts, published, wechat).await;
+    let accounts = async { tell(vec![accounts::examine(issuer.as_ref().ok(), &settings).await]) };
+    let published = async {
+        if public {
+            tell(published::examine(&web(), &settings.issuer, issuer.as_ref().ok()).await);
+        }
     };
-    join3(files, redis_checked, web).await;
-}
-
-fn all(names: &[&'static str], find: impl Fn(&'static str) -> Finding) -> Vec<Finding> {
-    names.iter().map(|name| find(name)).collect()
-}
-
-/// Why the issuer cannot be built, and what could not be looked at for that.
-fn spoilt(error: &IssuerStartError, doors: Doors) -> Vec<Finding> {
-    let has = |name: &str| error.findings.iter().any(|finding| finding.name == name);
-    let others = files(doors).into_iter().filter(|name| !has(name));
-    let others = others.map(|name| Finding::unchecked(name, unusable_file()));
-    error.findings.iter().cloned().chain(others).collect()
+    let alone = doors.iter().filter(|row| row.check.is_some_and(|(_, variable)| is_set(variable)));
+    let alone = alone.filter_map(|row| row.alone).next().map(|said| said());
+    let wechat = async { tell(wechat::examine(&settings, alone).await) };
+    tokio::join!(files, redis_checked, accounts, published, wechat);
 }
 
 /// wxmint speaks no TLS, so an https issuer has a proxy in front of it.

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, thread};
 
 use clap::{Args, Subcommand};
 use tracing::{Dispatch, dispatcher::set_default};
-use wxmint_findings::{Doctor, Finding, Said, Status};
+use wxmint_findings::{Doctor, Finding, Status, with_unchecked};
 use wxmint_http::run_to_end;
 
 use super::output::{complete, json, print, say};
@@ -58,10 +58,10 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
         (Some(DoctorCommand::Sidecar), _) if public => {
             return Err(Failure::usage(said!(public_is_for_issuer_doctor)));
         }
-        (_, Err(faults)) => unusable(
-            faults.into_iter().map(|fault| Finding::fault("settings", fault, said!(mend_file))).collect(),
-            &names,
-        ),
+        (_, Err(faults)) => {
+            let faults = faults.into_iter().map(|fault| Finding::fault("settings", fault, said!(mend_file)));
+            with_unchecked(faults.collect(), &names, said!(settings_cannot_be_used))
+        }
         (Some(DoctorCommand::Sidecar), Ok(())) => gather(&names, sidecar::examine),
         (None, Ok(())) => gather(&names, move |tells| issuer::examine(tells, public, doors)),
     };
@@ -150,25 +150,15 @@ fn in_order(names: &[&'static str], all: Vec<Finding>) -> Vec<Finding> {
 
 /// The findings on settings that cannot be used, and on the checks that need them.
 fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
-    let fault = |fault: &Fault| {
-        let (Fault { variable, problem, wanted, example, .. }, subject) = (fault, fault.subject());
+    let fault = |Fault { variable, subject, problem, wanted, example }: &Fault| {
         Finding::fault("settings", said!("{} {}", subject, problem), said!(set_variable_to, variable, wanted, example))
     };
-    unusable(remarks::beside(faults).into_iter().chain(faults.0.iter().map(fault)).collect(), names)
-}
-
-fn unusable(faults: Vec<Finding>, names: &[&'static str]) -> Vec<Finding> {
-    let others = names.iter().filter(|name| **name != "settings");
-    let others = others.map(|name| Finding::unchecked(name, said!(settings_cannot_be_used)));
-    faults.into_iter().chain(others).collect()
+    let found = remarks::beside(faults).into_iter().chain(faults.0.iter().map(fault)).collect();
+    with_unchecked(found, names, said!(settings_cannot_be_used))
 }
 
 fn remarked(remarks: Vec<Finding>) -> Vec<Finding> {
     if remarks.is_empty() { vec![Finding::ok("settings", said!(complete))] } else { remarks }
-}
-
-fn unusable_file() -> Said {
-    said!(file_of_settings_is_unusable)
 }
 
 #[cfg(test)]

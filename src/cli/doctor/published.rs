@@ -15,25 +15,23 @@ const NAME: &str = "public";
 const JWKS: &str = "/.well-known/jwks.json";
 const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
-/// Fetches documents. An error says what was wrong.
-pub(super) struct Web(Result<Upstream, Said>);
+/// What fetches documents, or why nothing can.
+pub(super) type Web = Result<Upstream, Said>;
 
-impl Web {
-    pub(super) fn new() -> Self {
-        let client = Tls::from_system()
-            .and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)))
-            .map(|client| client.reading(MAX_PAGE));
-        Self(client.map_err(Said::of))
-    }
+pub(super) fn web() -> Web {
+    let client = Tls::from_system()
+        .and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)))
+        .map(|client| client.reading(MAX_PAGE));
+    client.map_err(Said::of)
+}
 
-    /// A document with status 200.
-    pub(super) async fn fetch(&self, url: Url) -> Result<Fetched, Said> {
-        let client = self.0.as_ref().map_err(Said::clone)?;
-        let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| Said::from(&error))?;
-        match fetched.status.as_u16() {
-            200 => Ok(fetched),
-            status => Err(said!(answer_has_status, status)),
-        }
+/// A document with status 200. The error says what was wrong.
+pub(super) async fn fetch(web: &Web, url: Url) -> Result<Fetched, Said> {
+    let client = web.as_ref().map_err(Said::clone)?;
+    let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| Said::from(&error))?;
+    match fetched.status.as_u16() {
+        200 => Ok(fetched),
+        status => Err(said!(answer_has_status, status)),
     }
 }
 
@@ -44,7 +42,7 @@ pub(super) async fn examine(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer>)
         issuer.keys.at(now).set.signing(now).ok().map(|key| key.public().kid().to_owned())
     });
     let look = async |path: &str| {
-        let document = web.fetch(format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;
+        let document = fetch(web, format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;
         match path {
             JWKS => right_keys(&document, kid.as_deref()),
             _ => right_metadata(&document, url.as_str()),

@@ -7,9 +7,9 @@ use wxmint_verify::PublishedKeys;
 use wxmint_verify::ends::{Feed, PageRefused};
 use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
 
-use super::published::{Web, read_keys};
+use super::published::{Web, fetch, read_keys, web};
 use super::{Tells, faulty, remarked, wechat::clock};
-use crate::cli::{environment::variables, remarks};
+use crate::cli::{remarks, variables};
 use crate::{clock::now, settings::SidecarSettings};
 
 pub(super) const CHECKS: [&str; 4] = ["settings", "jwks", "revocations", "clock"];
@@ -21,18 +21,18 @@ pub(super) async fn examine(tells: Tells) {
         Err(faults) => return tell(faulty(&faults, &CHECKS)),
     };
     tell(remarked(remarks::of_sidecar(&settings)));
-    let web = Web::new();
+    let web = web();
     let issuers = settings.trusted.iter().map(async |trusted| tell(of_issuer(&web, trusted).await));
     futures_util::future::join_all(issuers).await;
 }
 
 async fn of_issuer(web: &Web, trusted: &TrustedIssuer) -> Vec<Finding> {
-    let (issuer, fetched) = (&trusted.policy.issuer, web.fetch(trusted.jwks_url.clone()).await);
+    let (issuer, fetched) = (&trusted.policy.issuer, fetch(web, trusted.jwks_url.clone()).await);
     let date = fetched.as_ref().ok().and_then(|fetched| fetched.date());
     let keys = fetched.and_then(|fetched| read_keys(&fetched.body));
     let ends = match (&trusted.revocations, &keys) {
         (Some(feed), Ok(keys)) => {
-            let page = web.fetch(feed.url.clone()).await.map(|fetched| fetched.body);
+            let page = fetch(web, feed.url.clone()).await.map(|fetched| fetched.body);
             revocations(issuer, feed, keys, page, now())
         }
         (Some(_), Err(_)) => Finding::unchecked("revocations", said!(there_are_no_keys_of_issuer, issuer)),

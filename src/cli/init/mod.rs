@@ -6,17 +6,16 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::{io::Write, os::unix::fs::DirBuilderExt};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use wxmint_findings::Said;
 use wxmint_keys::{PrivateJwk, StoredKeys};
 use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
 
-use self::values::Answers;
-use super::keys::{checked, id_key};
+use self::values::{APPID, SECRET, Values, WECHAT};
+use super::keys::checked;
 use super::output::{ask_hidden, print, say};
-use super::{Failure, language::Language, random};
+use super::{Failure, key_line, language::Language};
 use crate::settings::env_file::{self, filled, quoted};
 use crate::{clock::now, secret_files::create_private};
 
@@ -58,8 +57,10 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
     let folder = args.dir.clone();
     let language = args.lang.unwrap_or_else(Language::of_locale);
     refuse_existing(&folder, language)?;
-    let answers = values::gather(args, language)?;
-    let contents = contents(&answers, language)?;
+    let mut settings = values::gather(args, language)?;
+    let [appid, secret] = [APPID, SECRET].map(|name| settings.remove(name).unwrap_or_default());
+    settings.insert("WXMINT_APPS_DIR", APPS.to_owned());
+    let contents = contents(&appid, secret, &settings, language)?;
     let is_new = !folder.exists();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.map_err(|error| Failure::from(error).at(folder.display()))?;
@@ -68,10 +69,9 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
         _ = is_new.then(|| fs::remove_dir(&folder));
         return Err(failure);
     }
-    let (place, appid, settings) = (place(&folder), &answers.appid, env_file::NAME);
-    print(language.tell(said!(init_has_made, place, KEYS, VAULT, ID_KEY, APPS, appid, settings)));
+    print(language.tell(said!(init_has_made, place(&folder), KEYS, VAULT, ID_KEY, APPS, appid, env_file::NAME)));
     hide_from_git(&folder, language)?;
-    introduce(&folder, answers.is_demo(), language);
+    introduce(&folder, settings.contains_key(WECHAT), language);
     Ok(())
 }
 
@@ -94,18 +94,17 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
 
 type Contents = [(String, Zeroizing<Vec<u8>>); 5];
 
-fn contents(answers: &Answers, language: Language) -> Result<Contents, Failure> {
+fn contents(appid: &str, secret: String, settings: &Values, language: Language) -> Result<Contents, Failure> {
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
     checked(&keys)?;
-    let vault = format!("{}\n", STANDARD.encode(*random::<32>()?));
     let example = language.pick([env_file::EXAMPLE, env_file::EXAMPLE_IN_CHINESE]);
     let text = |text: String| Zeroizing::new(text.into_bytes());
     Ok([
         (KEYS.to_owned(), keys.content()),
-        (VAULT.to_owned(), text(vault)),
-        (ID_KEY.to_owned(), id_key()?),
-        (format!("{APPS}/{}", answers.appid), text(format!("{}\n", *answers.secret))),
-        (env_file::NAME.to_owned(), text(filled(example, &answers.settings))),
+        (VAULT.to_owned(), key_line()?),
+        (ID_KEY.to_owned(), key_line()?),
+        (format!("{APPS}/{appid}"), text(secret + "\n")),
+        (env_file::NAME.to_owned(), text(filled(example, settings))),
     ])
 }
 

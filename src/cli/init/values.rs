@@ -1,20 +1,20 @@
 //! `wxmint init` must know this: from options, from the environment, or from whoever sits at the terminal.
 
-use std::io::{self, ErrorKind, IsTerminal, Read, Write, stdin};
+use std::io::{self, ErrorKind, IsTerminal, Write, stdin};
 use std::path::{Path, PathBuf};
-use std::{collections::BTreeMap, env, fs::File};
+use std::{collections::BTreeMap, env, fs};
 
 use wxmint_findings::Said;
 use wxmint_ids::AppId;
 use zeroize::Zeroizing;
 
-use super::{APPS, Failure, ID_KEY, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
+use super::{Failure, ID_KEY, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
 use crate::settings::{Fault, Faults, Settings, read_one, variables};
 
-const WECHAT: &str = "WXMINT_WECHAT_URL";
+pub(super) const WECHAT: &str = "WXMINT_WECHAT_URL";
 const ISSUER: &str = "WXMINT_ISSUER";
-const APPID: &str = "WXMINT_APPID";
-const SECRET: &str = "WXMINT_APP_SECRET";
+pub(super) const APPID: &str = "WXMINT_APPID";
+pub(super) const SECRET: &str = "WXMINT_APP_SECRET";
 const REDIS: &str = "WXMINT_REDIS_URL";
 
 /// The variables that are asked for. What is not shown comes last, because Ctrl-C no longer ends a question after it
@@ -29,28 +29,7 @@ const USUAL_FORM: &str =
     "the AppID that WeChat's console shows: wx and 16 hexadecimal digits; another one is taken with --demo";
 
 /// By variable.
-type Values = BTreeMap<&'static str, String>;
-
-/// Values with which `wxmint serve` would start.
-pub(super) struct Answers {
-    pub(super) appid: String,
-    pub(super) secret: Zeroizing<String>,
-    /// The variables of `.env`.
-    pub(super) settings: Values,
-}
-
-impl Answers {
-    fn of(mut values: Values) -> Self {
-        let mut take = |name| values.remove(name).unwrap_or_default();
-        let (appid, secret) = (take(APPID), Zeroizing::new(take(SECRET)));
-        values.insert("WXMINT_APPS_DIR", APPS.to_owned());
-        Self { appid, secret, settings: values }
-    }
-
-    pub(super) fn is_demo(&self) -> bool {
-        self.settings.contains_key(WECHAT)
-    }
-}
+pub(super) type Values = BTreeMap<&'static str, String>;
 
 /// Finds what is missing, and what `wxmint serve` would refuse or WeChat cannot have given.
 fn faults_of(values: &Values) -> Vec<Fault> {
@@ -64,8 +43,8 @@ fn faults_of(values: &Values) -> Vec<Fault> {
     faults
 }
 
-/// At a terminal it asks until nothing is wrong.
-pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Failure> {
+/// Values with which `wxmint serve` would start. At a terminal it asks until nothing is wrong.
+pub(super) fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
     let nothing = language.tell(said!(nothing_was_written));
     let mut values = given(args)?;
     let files = [("WXMINT_KEYS", KEYS), ("WXMINT_VAULT_KEY_FILE", VAULT), ("WXMINT_ID_KEY_FILE", ID_KEY)];
@@ -73,7 +52,7 @@ pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Fail
     loop {
         let faults = Faults(faults_of(&values));
         if faults.0.is_empty() {
-            return Ok(Answers::of(values));
+            return Ok(values);
         }
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
         let asked = questions().into_iter().find_map(|(name, question)| Some((name, question, fault_of(name)?)));
@@ -125,11 +104,7 @@ fn for_demo(options: [(&'static str, Option<String>); 4]) -> Values {
 }
 
 fn read_secret(path: &Path) -> Result<String, Failure> {
-    let (mut text, longest) = (String::new(), 4096);
-    let read = match path == Path::new("-") {
-        true => stdin().take(longest).read_to_string(&mut text),
-        false => File::open(path).and_then(|file| file.take(longest).read_to_string(&mut text)),
-    };
-    read.map_err(|error| Failure::usage(format_args!("--app-secret-file {}: {error}", path.display())))?;
+    let read = if path == Path::new("-") { io::read_to_string(stdin()) } else { fs::read_to_string(path) };
+    let text = read.map_err(|error| Failure::usage(format_args!("--app-secret-file {}: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

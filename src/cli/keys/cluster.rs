@@ -1,15 +1,16 @@
 //! Objects of a Kubernetes cluster. A write is refused if somebody else has written since the read.
 
-use std::{error::Error as _, fmt, iter, thread, time::Duration};
+use std::{fmt, thread, time::Duration};
 
-use aws_lc_rs::rand;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::entry::{CommitError, Entry};
 use kube::{Api, Client, Config, Error, Resource, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
+use wxmint_upstream::describe;
 
-use super::{Failure, object_name::ObjectName};
+use super::{Failure, place::ObjectName};
+use crate::cli::random;
 
 /// An API server that takes longer is out of order, because commands ask it a few times a minute at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,11 +103,11 @@ impl<K: ClusterObject> Remote<K> {
             }
             // The error's text can quote the answer, which may be a key.
             Error::SerdeError(_) => format!("the answer of the API server is not a {}", K::KIND),
-            other if verb == "get" => format!("the API server gave no answer: {}", causes(other)),
+            other if verb == "get" => format!("the API server gave no answer: {}", describe(other)),
             other => format!(
                 "the API server gave no answer, so the change may have been made or not; see `kubectl get {}`: {}",
                 K::KIND,
-                causes(other)
+                describe(other)
             ),
         };
         Failure::unfinished(format_args!("{self}: {reason}"))
@@ -129,19 +130,13 @@ async fn client() -> Result<Client, Failure> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.write_timeout = Some(ANSWER_TIMEOUT);
-    Client::try_from(config)
-        .map_err(|error| Failure::usage(format_args!("the cluster's configuration cannot be used: {}", causes(&error))))
-}
-
-/// An error with its causes, which kube's own text often leaves out.
-fn causes(error: &Error) -> String {
-    let causes = iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
-    causes.fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })
+    Client::try_from(config).map_err(|error| {
+        Failure::usage(format_args!("the cluster's configuration cannot be used: {}", describe(&error)))
+    })
 }
 
 fn pause(losses: u32) -> Duration {
-    let mut byte = [0];
     // Without random bits there is no pause, which is good enough.
-    let _ = rand::fill(&mut byte);
-    Duration::from_millis(u64::from(losses) * PAUSE_MILLIS * u64::from(byte[0]) / 255)
+    let byte = random::<1>().map_or(0, |byte| byte[0]);
+    Duration::from_millis(u64::from(losses) * PAUSE_MILLIS * u64::from(byte) / 255)
 }

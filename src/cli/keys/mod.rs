@@ -3,7 +3,6 @@
 #[cfg(feature = "kubernetes")]
 mod cluster;
 mod list;
-mod object_name;
 #[cfg(feature = "kubernetes")]
 mod objects;
 mod place;
@@ -11,21 +10,18 @@ mod retire;
 mod rotate;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use wxmint_ids::IdKey;
 use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
-use zeroize::Zeroizing;
 
+use self::place::{KeysPlace, ObjectName};
 pub(super) use self::place::{KeysPlaceArgs, checked};
 pub(super) use self::rotate::short_lead;
-use self::{object_name::ObjectName, place::KeysPlace};
 use super::output::{date, json, print, say};
-use super::{Failure, duration, environment::variables, random};
+use super::{Failure, duration, key_line, variables};
 use crate::secret_files::{create_private, read_private};
 use crate::settings::variables::{KEYS_LEAD, TOKEN_TTL};
 use crate::{clock::now, settings::Reader};
@@ -130,38 +126,28 @@ pub(super) struct PublishArgs {
 pub(super) struct PolicyArgs {
     /// From one key's first signature to the next one's
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
-    every: Duration,
+    every: TimeDelta,
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(help = format!("How long a key is published before it signs; {}", KEYS_LEAD.fallback()))]
-    lead: Option<Duration>,
+    lead: Option<TimeDelta>,
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(help = format!("The longest life of a token; {}", TOKEN_TTL.fallback()))]
-    token_ttl: Option<Duration>,
+    token_ttl: Option<TimeDelta>,
     /// Algorithm of the next key; default: that of the last
     #[arg(long, value_name = "ES256|EdDSA|RS256", value_parser = signing_algorithm)]
     alg: Option<Algorithm>,
 }
 
 impl PolicyArgs {
+    /// What the options leave out comes from the variables, or is their default.
     fn policy(&self, keys: &StoredKeys) -> Result<rotation::RotationPolicy, Failure> {
         let set = keys.check()?;
         let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
-        let span = |duration: Duration| TimeDelta::from_std(duration).map_err(Failure::usage);
-        let (lead, token_ttl) = self.times()?;
-        Ok(rotation::RotationPolicy {
-            every: span(self.every)?,
-            lead: span(lead)?,
-            token_ttl: span(token_ttl)?,
-            algorithm: self.alg.unwrap_or(last),
-        })
-    }
-
-    /// The lead and the life of a token: from the options, the variables, or the defaults.
-    fn times(&self) -> Result<(Duration, Duration), Failure> {
         let mut reader = Reader::new(variables());
-        let lead = self.lead.or_else(|| reader.read(&KEYS_LEAD));
-        let token_ttl = self.token_ttl.or_else(|| reader.read(&TOKEN_TTL));
-        reader.finish(lead.zip(token_ttl)).map_err(Failure::from)
+        let mut read = |variable| reader.read(variable).and_then(|span| TimeDelta::from_std(span).ok());
+        let (lead, token_ttl) = (self.lead.or_else(|| read(&KEYS_LEAD)), self.token_ttl.or_else(|| read(&TOKEN_TTL)));
+        let (lead, token_ttl) = reader.finish(lead.zip(token_ttl))?;
+        Ok(rotation::RotationPolicy { every: self.every, lead, token_ttl, algorithm: self.alg.unwrap_or(last) })
     }
 }
 
@@ -173,7 +159,10 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
                 print(format_args!("{place}: there already, not changed"));
                 return Ok(());
             }
-            if replace { retire::all(&place, alg, yes) } else { generate(&place, alg.unwrap_or(Algorithm::Es256)) }
+            match replace {
+                true => retire::all(&place, alg, yes),
+                false => begin(&place, PrivateJwk::generate(alg.unwrap_or(Algorithm::Es256), now())?),
+            }
         }
         KeysCommand::Rotate { place, policy, now, dry_run: true, .. } => {
             rotate::run(&place.open()?, &policy, now, true)
@@ -217,13 +206,8 @@ pub(super) fn end_everyone(place: KeysPlaceArgs, yes: bool) -> Result<(), Failur
     retire::all(&place.open()?, None, yes)
 }
 
-/// The content of a new id key file.
-pub(super) fn id_key() -> Result<Zeroizing<Vec<u8>>, Failure> {
-    Ok(Zeroizing::new(format!("{}\n", STANDARD.encode(*random::<32>()?)).into_bytes()))
-}
-
 fn make_id_key(path: &Path) -> Result<(), Failure> {
-    let content = id_key()?;
+    let content = key_line()?;
     create_private(path, &content)?;
     let fingerprint = IdKey::parse(&content).map(|key| key.fingerprint()).map_err(Failure::unfinished)?;
     print(format_args!(
@@ -237,10 +221,11 @@ fn signing_algorithm(text: &str) -> Result<Algorithm, &'static str> {
     SIGNED_WITH.into_iter().find(|algorithm| algorithm.name() == text).ok_or("must be ES256, EdDSA or RS256")
 }
 
-fn generate(place: &KeysPlace, algorithm: Algorithm) -> Result<(), Failure> {
-    let key = PrivateJwk::generate(algorithm, now())?;
+/// The first key of a new set.
+fn begin(place: &KeysPlace, key: PrivateJwk) -> Result<(), Failure> {
     let keys = StoredKeys::of([key]);
-    let kid = checked(&keys)?.lives()[0].kid.clone();
+    let set = checked(&keys)?;
+    let rotation::KeyLife { kid, algorithm, .. } = &set.lives()[0];
     place.create(&keys)?;
     print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
     Ok(())
@@ -250,10 +235,7 @@ fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Fai
     let content = read_private(file)?;
     let named = |error: KeyError| Failure::from(error).at(file.display());
     if !place.exists()? {
-        let key = PrivateJwk::import(&content, now()).map_err(named)?;
-        place.create(&StoredKeys::of([key.clone()]))?;
-        print(format_args!("{place}: key {kid}, signs from now on", kid = key.kid()));
-        return Ok(());
+        return begin(place, PrivateJwk::import(&content, now()).map_err(named)?);
     }
     let (kid, nbf) = place.change(|keys| {
         let (now, policy) = (now(), policy.policy(keys)?);

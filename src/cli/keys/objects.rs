@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use wxmint_keys::StoredKeys;
 
 use super::cluster::{ClusterObject, Remote};
-use super::place::{KeysPlace, change_keys};
-use super::{Failure, object_name::ObjectName, print, public_set};
+use super::place::{KeysPlace, ObjectName, change_keys};
+use super::{Failure, print, public_set};
 
 impl ClusterObject for Secret {
     const KIND: &'static str = "secret";

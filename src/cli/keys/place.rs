@@ -1,7 +1,7 @@
 //! Where keys are kept, and how they are changed there: read, decide and write, while nobody else can write.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::{fmt, str::FromStr};
 
 use clap::Args;
 
@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 
 #[cfg(feature = "kubernetes")]
 use super::cluster::Remote;
-use super::{Failure, object_name::ObjectName, variables};
+use super::{Failure, variables};
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
 use crate::settings::{read_one, variables::KEYS};
 use wxmint_findings::Said;
@@ -79,7 +79,7 @@ impl KeysPlace {
         match self {
             Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
                 FileError::Exists(_) => Failure::usage(said!(to_change_its_keys, Said::from(&error))),
-                error => unusable(error),
+                error => Failure::of_file(MAKE_KEYS)(error),
             }),
             #[cfg(feature = "kubernetes")]
             Self::Secret(secret) => secret.create_keys(keys),
@@ -98,9 +98,9 @@ impl KeysPlace {
     pub(super) fn change<T>(&self, decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>) -> Result<T, Failure> {
         match self {
             Self::File(path) => {
-                let held = Held::wait(path).map_err(unusable)?;
+                let held = Held::wait(path).map_err(Failure::of_file(MAKE_KEYS))?;
                 let (outcome, changed) = change_keys(read_file(path)?, decide)?;
-                changed.map_or(Ok(()), |keys| held.replace(&keys.content())).map_err(unusable)?;
+                changed.map_or(Ok(()), |keys| held.replace(&keys.content())).map_err(Failure::of_file(MAKE_KEYS))?;
                 Ok(outcome)
             }
             #[cfg(feature = "kubernetes")]
@@ -124,12 +124,40 @@ pub(super) fn change_keys<T>(
 }
 
 fn read_file(path: &Path) -> Result<StoredKeys, Failure> {
-    let content = read_private(path).map_err(unusable)?;
+    let content = read_private(path).map_err(Failure::of_file(MAKE_KEYS))?;
     StoredKeys::parse(&content).map_err(|error| Failure::from(error).at(path.display()))
 }
 
-fn unusable(error: FileError) -> Failure {
-    Failure::of_file(&error, Some(MAKE_KEYS))
+/// The name of an object of Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ObjectName {
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+impl FromStr for ObjectName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name)) if is_name(namespace) && is_name(name) => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("must be NAMESPACE/NAME, such as wxmint/wxmint-keys"),
+        }
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Checks the characters of a DNS subdomain, so that a name cannot change the URL's path. The server checks the rest.
+fn is_name(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(known)
 }
 
 #[cfg(test)]

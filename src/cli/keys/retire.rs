@@ -1,14 +1,14 @@
 //! `wxmint keys retire KID --now`
 
 use wxmint_keys::PrivateJwk;
-use wxmint_keys::rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, Successor};
+use wxmint_keys::rotation::{self, CLOCK_SKEW, KeyState, Retirement, Successor};
 use wxmint_verify::Algorithm;
 
 use super::{Failure, place::KeysPlace, print, say};
 use crate::{cli::output::confirm, clock::now};
 
 pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
-    let lives = lives(place)?;
+    let lives = place.read()?.lives().map_err(|error| Failure::from(error).at(place))?;
     if !at_once {
         let kept = rotation::refuse_removal(&lives, kid);
         return Err(Failure::usage(format_args!(
@@ -23,9 +23,7 @@ pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Res
     for line in consequences(kid, &planned) {
         say(line);
     }
-    if !yes {
-        confirm(format_args!("retire {kid}"))?;
-    }
+    confirm(yes, format_args!("retire {kid}"))?;
     let done = place.change(|keys| {
         let now = now();
         let retirement = rotation::retire(&keys.lives()?, kid, now)?;
@@ -38,10 +36,6 @@ pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Res
     Ok(())
 }
 
-fn lives(place: &KeysPlace) -> Result<Vec<KeyLife>, Failure> {
-    place.read()?.lives().map_err(|error| Failure::from(error).at(place))
-}
-
 /// Ends all keys and puts a new one in their place: `wxmint keys generate --replace`.
 pub(super) fn all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: bool) -> Result<(), Failure> {
     // A set that cannot be used is replaced too.
@@ -50,9 +44,7 @@ pub(super) fn all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: bool) ->
     for line in ["EVERY TOKEN BECOMES INVALID. All users have to log in again.", SPREADING, SIGNS_UNKNOWN] {
         say(line);
     }
-    if !yes {
-        confirm(format_args!("revoke every key of {place}"))?;
-    }
+    confirm(yes, format_args!("revoke every key of {place}"))?;
     let kid = place.change(|keys| {
         let now = now();
         // Early enough for a replica whose clock is slow.

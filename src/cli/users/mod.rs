@@ -12,7 +12,7 @@ use wxmint_ids::{UserId, foreign_id};
 
 use super::keys::{self, KeysPlaceArgs};
 use super::output::{ask_hidden, print, say};
-use super::{Failure, environment::variables};
+use super::{Failure, variables};
 use crate::accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user};
 use crate::clock::now;
 use crate::secret_files::{FileError, Held, MAKE_USERS, read_private};
@@ -162,12 +162,8 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
     }
 }
 
-fn unusable(error: FileError) -> Failure {
-    Failure::of_file(&error, Some(MAKE_USERS))
-}
-
 fn read(path: &Path) -> Result<UsersFile, Failure> {
-    let content = read_private(path).map_err(unusable)?;
+    let content = read_private(path).map_err(Failure::of_file(MAKE_USERS))?;
     UsersFile::parse(&content).map_err(|fault| Failure::usage(fault).at(path.display()))
 }
 
@@ -208,23 +204,20 @@ fn add(
 /// A name that exists keeps its user id, because other systems know the user by it.
 fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replace: bool) -> Result<(), Failure> {
     let shown = name.as_str();
-    match file.user(name) {
-        Some(_) if !replace => {
-            Err(Failure::usage(format_args!("{shown} exists already; for another password, add --replace")))
+    let namesake = file.users().find(|user| Some(&user.id) == wanted);
+    Err(Failure::usage(match (file.user(name), namesake) {
+        (Some(_), _) if !replace => format!("{shown} exists already; for another password, add --replace"),
+        (Some(User { id, .. }), _) if wanted.is_some_and(|wanted| wanted != id) => {
+            format!(
+                "{shown} has the user id {id}, which stays; for another one, first run: wxmint users remove {shown}"
+            )
         }
-        Some(user) if wanted.is_some_and(|wanted| *wanted != user.id) => Err(Failure::usage(format_args!(
-            "{shown} has the user id {id}, which stays; for another one, first run: wxmint users remove {shown}",
-            id = user.id
-        ))),
-        None => match file.users().find(|user| Some(&user.id) == wanted) {
-            Some(User { name: other, id, .. }) => Err(Failure::usage(format_args!(
-                "{id} is the user id of {other} already: whoever logs in as {shown} would be {other}",
-                other = other.as_str()
-            ))),
-            None => Ok(()),
-        },
-        Some(_) => Ok(()),
-    }
+        (None, Some(User { name: other, id, .. })) => {
+            let other = other.as_str();
+            format!("{id} is the user id of {other} already: whoever logs in as {shown} would be {other}")
+        }
+        _ => return Ok(()),
+    }))
 }
 
 fn set_claims(path: &Path, name: &Username, claims: &ClaimsColumn) -> Result<(), Failure> {
@@ -297,13 +290,13 @@ fn change<T>(
     held: Result<Held, FileError>,
     decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let held = held.map_err(unusable)?;
+    let held = held.map_err(Failure::of_file(MAKE_USERS))?;
     let mut file = read(path)?;
     let outcome = decide(&mut file)?;
     let content = file.content();
     if UsersFile::parse(&content).as_ref() != Ok(&file) {
         return Err(Failure::usage("nothing was changed: a user id in the file must not look like a hash"));
     }
-    held.replace(&content).map_err(unusable)?;
+    held.replace(&content).map_err(Failure::of_file(MAKE_USERS))?;
     Ok(outcome)
 }

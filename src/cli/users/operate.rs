@@ -6,11 +6,11 @@ use wxmint_ids::UserId;
 use wxmint_store::{ErasedPerson, NUMBERS_KEPT, StoreError, TICKET_TTL};
 use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
-use super::{Failure, print, say};
+use super::{Failure, print, say, variables};
 use crate::cli::at_redis::{at_first, by, open, patiently};
 use crate::login::{Erased, LoginError, Operator};
 use crate::settings::variables::{AUDIT, LOG_FORMAT};
-use crate::{cli::environment::variables, cli::output::confirm, cli::serve::init_log, settings::read_one};
+use crate::{cli::output::confirm, cli::serve::init_log, settings::read_one};
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
     act("end", user, async |operator| Ok(operator.end(user).await?))?;
@@ -41,8 +41,8 @@ pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
         say(format_args!(
             "This revokes all tokens of {user}, and erases every WeChat identity of the user. Nothing brings them back."
         ));
-        confirm(format_args!("forget {user}"))?;
     }
+    confirm(yes, format_args!("forget {user}"))?;
     let erased = act("forget", user, async |operator| operator.forget(user).await)?;
     report(user, &erased);
     match erased.complete {

@@ -29,13 +29,9 @@ fn unfit(error: InvalidCredential) -> Failure {
 }
 
 fn prompt_twice(name: &Username) -> Result<Zeroizing<String>, Failure> {
-    let typed = prompt(&format!("Password of {}: ", name.as_str()))?;
-    let again = prompt("The same again: ")?;
+    let typed = ask_hidden(&format!("Password of {}: ", name.as_str())).map_err(unreadable)?;
+    let again = ask_hidden("The same again: ").map_err(unreadable)?;
     if typed == again { Ok(typed) } else { Err(Failure::usage("the two passwords differ; nothing was changed")) }
-}
-
-fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
-    ask_hidden(text).map_err(unreadable)
 }
 
 fn first_line(input: impl BufRead) -> Result<Zeroizing<String>, Failure> {

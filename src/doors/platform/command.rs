@@ -10,10 +10,9 @@ use wxmint_wechat::WeChat;
 use super::known::{Known, MerchantState};
 use super::{Platform, VARIABLE, store::entries};
 use crate::cli::at_redis::{at_first, open};
-use crate::cli::environment::variables;
 use crate::cli::failure::Failure;
 use crate::cli::output::{print, say, table};
-use crate::cli::{exit, read as command_of, with_env_file};
+use crate::cli::{exit, read as command_of, variables, with_env_file};
 use crate::issuer::door::DoorCommand;
 use crate::secret_files::read_private;
 use crate::settings::Settings;
@@ -41,7 +40,7 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
     let Some(path) = settings.door_files.get(VARIABLE) else {
         return Err(Failure::usage("which platform? Set WXMINT_PLATFORM_FILE"));
     };
-    let content = read_private(path).map_err(|error| Failure::of_file(&error, None))?;
+    let content = read_private(path)?;
     let platform = Platform::parse(&content).map_err(|wrong| Failure::usage(wrong).at(path.display()))?;
     match command {
         PlatformCommand::Apps => list(&platform),

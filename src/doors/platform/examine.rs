@@ -5,7 +5,7 @@ use wxmint_store::{Redis, walk::Place};
 
 use super::known::{Known, Refusal};
 use super::{Platform, WORDS, store::entries};
-use crate::{cli::doctor::wechat::address_in, clock::now, issuer::Issuer, redis_checks::let_user};
+use crate::{cli::doctor::wechat::address_in, clock::now, issuer::Issuer};
 
 /// How many AppIDs a finding names.
 const MOST_NAMED: usize = 5;
@@ -45,10 +45,13 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
 async fn rights(redis: &Redis) -> Option<Finding> {
     let refused = redis.walk_people(None, &Place::default()).await.err()?;
     let user = redis.link().access.url().user().unwrap_or("default").to_owned();
-    refused
-        .to_string()
-        .contains("NOPERM")
-        .then(|| Finding::warning(CHECK, said!(WORDS: user_may_not_look_for_people), let_user(&user, "+scan +dbsize")))
+    refused.to_string().contains("NOPERM").then(|| {
+        Finding::warning(
+            CHECK,
+            said!(WORDS: user_may_not_look_for_people),
+            said!(run_acl_setuser, user, "+scan +dbsize"),
+        )
+    })
 }
 
 /// The merchants for which WeChat refuses calls until something changes.

@@ -13,13 +13,12 @@ use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 use super::clients::{Clients, ClientsFile, Form};
 use super::{MAKE_CLIENTS, VARIABLE};
 use crate::cli::at_redis::{at_first, by, open, patiently};
-use crate::cli::environment::variables;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Progress, print, say, table};
 use crate::cli::serve::init_log;
-use crate::cli::{exit, random, read as command_of, with_env_file};
+use crate::cli::{exit, random, read as command_of, variables, with_env_file};
 use crate::issuer::door::DoorCommand;
-use crate::secret_files::{FileError, Held, read_private};
+use crate::secret_files::{Held, read_private};
 use crate::settings::read_one;
 use crate::settings::variables::{AUDIT, LOG_FORMAT, TOKEN_TTL, door_file};
 
@@ -104,10 +103,6 @@ fn run(command: ClientsCommand) -> Result<(), Failure> {
     }
 }
 
-fn unusable(error: FileError) -> Failure {
-    Failure::of_file(&error, Some(MAKE_CLIENTS))
-}
-
 /// The file as it is written, and what it means.
 fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile<Form>, Clients), Failure> {
     let clients = Clients::parse(content, read_one(&TOKEN_TTL, variables())?);
@@ -122,13 +117,13 @@ fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
     let id = form.client_id.clone();
     let client = Form { secret_sha256, ..form };
     client.client().map_err(Failure::usage)?;
-    let held = Held::wait_or_create(path, EMPTY).map_err(unusable)?;
-    let (mut file, _) = read(path, &read_private(path).map_err(unusable)?)?;
+    let held = Held::wait_or_create(path, EMPTY).map_err(Failure::of_file(MAKE_CLIENTS))?;
+    let (mut file, _) = read(path, &read_private(path).map_err(Failure::of_file(MAKE_CLIENTS))?)?;
     file.clients.push(client);
     let mut content = serde_json::to_vec_pretty(&file).expect("texts are JSON");
     content.push(b'\n');
     read(path, &content)?;
-    held.replace(&content).map_err(unusable)?;
+    held.replace(&content).map_err(Failure::of_file(MAKE_CLIENTS))?;
     print(format_args!("{}: {id} added", path.display()));
     if let Some(secret) = secret {
         print(format_args!("client_secret: {secret}"));
@@ -142,7 +137,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 fn list(path: &Path) -> Result<(), Failure> {
-    let (_, clients) = read(path, &read_private(path).map_err(unusable)?)?;
+    let (_, clients) = read(path, &read_private(path).map_err(Failure::of_file(MAKE_CLIENTS))?)?;
     let rows = clients.iter().map(|client| {
         let kind = match (client.is_back_end(), &client.origins[..]) {
             (true, _) if client.identity.is_some() => "back end, with tokens".to_owned(),
