@@ -74,16 +74,12 @@ impl Endpoint {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
 enum CallFailure {
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error("no response within 3 s")]
+    Fetch(FetchError),
+    /// There was no response within [`TOTAL_TIMEOUT`].
     Late,
-    #[error(transparent)]
-    Unusable(#[from] Unusable),
-    #[error("the request could not be signed: {0}")]
-    Unsigned(#[from] MintError),
+    Unusable(Unusable),
+    Unsigned(MintError),
 }
 
 impl ServiceAccounts {
@@ -134,15 +130,16 @@ impl ServiceAccounts {
         read: ReadAnswer<A>,
         deadline: Instant,
     ) -> Result<A, CallFailure> {
-        let (step, mut request) = (Step::call("accounts", label), self.signed(request)?);
+        let (step, signed) = (Step::call("accounts", label), self.signed(request));
+        let mut request = signed.map_err(CallFailure::Unsigned)?;
         if let Some(traceparent) = step.traceparent() {
             request.headers_mut().insert("traceparent", traceparent.try_into().expect("digits and hyphens"));
         }
         let started = Instant::now();
         let fetched = tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await;
         let answer = match fetched {
-            Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::from),
-            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::Unusable),
+            Ok(Err(error)) => Err(CallFailure::Fetch(error)),
             Err(_) => Err(CallFailure::Late),
         };
         let outcome = answer.as_ref().map_or_else(|failure| failure.consequences().label, |_| "ok");
@@ -152,7 +149,7 @@ impl ServiceAccounts {
     }
 
     /// Each attempt is signed separately, because the service may accept each token only once.
-    fn signed(&self, request: &Request) -> Result<Request, CallFailure> {
+    fn signed(&self, request: &Request) -> Result<Request, MintError> {
         let mut signed = request.try_clone().expect("its body is bytes");
         let body = signed.body().and_then(Body::as_bytes).unwrap_or_default();
         let outgoing = OutgoingRequest { method: signed.method().as_str(), url: signed.url().as_str(), body };
@@ -231,27 +228,29 @@ fn in_flight_per_worker(workers: u32) -> u32 {
     (MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER)
 }
 
-/// This helps if there was no answer.
-fn start() -> Said {
-    said!(start_service_or_set_accounts)
-}
-
 impl From<CallFailure> for AccountsError {
     fn from(failure: CallFailure) -> Self {
         let reason = match &failure {
             CallFailure::Fetch(error) => error.into(),
             CallFailure::Late => said!(no_response_within_3),
             CallFailure::Unusable(unusable) => unusable.into(),
-            CallFailure::Unsigned(_) => Said::of(&failure),
+            CallFailure::Unsigned(error) => Said::of(format_args!("the request could not be signed: {error}")),
         };
-        let cure = if let CallFailure::Unusable(unusable) = failure { unusable.cure() } else { start() };
+        let cure = match failure {
+            CallFailure::Unusable(unusable) => unusable.cure(),
+            _ => said!(start_service_or_set_accounts),
+        };
         Self { reason, cure, retry_after: RETRY_AFTER }
     }
 }
 
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
-        Self { reason: closed.reason().into(), cure: start(), retry_after: Closed::RETRY_AFTER }
+        Self {
+            reason: closed.reason().into(),
+            cure: said!(start_service_or_set_accounts),
+            retry_after: Closed::RETRY_AFTER,
+        }
     }
 }
 
