@@ -68,7 +68,7 @@ impl Issuer {
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             redis: named.redis,
             memory: RedisAccess::in_memory(now),
-            proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
+            proxies: TrustedProxies(settings.trusted_proxies.clone()),
             pages: FeedPages::default(),
             settings,
         };
