@@ -72,7 +72,6 @@ impl Issuer {
             pages: FeedPages::default(),
             settings,
         };
-        issuer.apps.warn_of_unusual();
         if let Some((_, users)) = &issuer.users {
             let (users, hashing_mebibytes) = (users.count(), users.hashing_mebibytes());
             tracing::info!(users, hashing_mebibytes, "users come from a file");
