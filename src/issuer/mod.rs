@@ -29,7 +29,7 @@ mod start_error;
 pub(crate) mod state;
 mod user_ids;
 
-pub use login_fields::{LoginBody, RefusedLogin};
+pub use login_fields::LoginBody;
 pub use named::open_redis;
 pub use routes::openapi_json;
 pub use run::{Routes, run};
