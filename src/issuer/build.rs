@@ -81,11 +81,6 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// The store in memory, whose content the demo shows. It stays empty if the settings name another store.
-    pub fn memory(&self) -> RedisAccess {
-        self.memory.clone()
-    }
-
     /// Opens a new connection to the store.
     pub(super) fn store(&self) -> Redis {
         let in_memory = || Redis::new(&self.memory, self.settings.session_key_ttl, now, ());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 use utoipa::OpenApi;
-use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
+use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::{ProblemCode, ProblemDocument};
 
 use self::receivers::Polls;
@@ -35,7 +35,7 @@ routes! {
 }
 
 pub(super) const DOOR: DoorRow = DoorRow {
-    public: RouteTable { routes: &ROUTES, described: Described::openapi },
+    public: &ROUTES,
     readable: &[],
     admin: None,
     panel: None,
