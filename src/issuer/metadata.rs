@@ -87,16 +87,13 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
     let now = now();
     let ring = worker.issuer.keys.at(now);
-    let published = |algorithm: &Algorithm| ring.set().visible(now).any(|key| key.algorithm() == *algorithm);
+    let is_published = |algorithm: &&Algorithm| ring.set().visible(now).any(|key| key.algorithm() == **algorithm);
+    let algorithms = Algorithm::ALL.iter().filter(is_published).map(|algorithm| algorithm.name());
     let further: Map<_, _> = worker.issuer.doors.iter().flat_map(|open| open.door.metadata(issuer)).collect();
     let metadata = Metadata {
         issuer: issuer.to_owned(),
         jwks_uri: format!("{issuer}/.well-known/jwks.json"),
-        id_token_signing_alg_values_supported: Algorithm::ALL
-            .iter()
-            .filter(|algorithm| published(algorithm))
-            .map(|algorithm| algorithm.name())
-            .collect(),
+        id_token_signing_alg_values_supported: algorithms.collect(),
         subject_types_supported: ["public"],
         response_types_supported: (!further.contains_key("response_types_supported")).then_some(["id_token"]),
         service_documentation: format!("{issuer}/docs"),
