@@ -10,7 +10,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use wxmint_ids::AppId;
-use wxmint_wechat::{App, AppKind};
+use wxmint_wechat::{App, AppKind, AppSecret};
+use zeroize::Zeroizing;
 
 use self::source::LastKnown;
 pub use self::source::{AppsSource, IGNORED};
@@ -21,6 +22,15 @@ struct Configured {
     app: App,
     origins: Vec<String>,
     unionid_required: bool,
+}
+
+impl Configured {
+    /// All of it as one text, to be compared with another.
+    fn content(&self) -> Zeroizing<String> {
+        let Self { app, origins, unionid_required } = self;
+        let secret = app.secret.as_ref().map_or("", AppSecret::expose);
+        Zeroizing::new(format!("{} {} {secret} {origins:?} {unionid_required}\n", app.id, app.kind.name()))
+    }
 }
 
 impl From<App> for Configured {
@@ -43,9 +53,9 @@ pub enum UnknownApp {
 }
 
 impl Apps {
-    fn new(apps: impl IntoIterator<Item = Configured>) -> Option<Self> {
-        let apps: BTreeMap<_, _> = apps.into_iter().map(|configured| (configured.app.id.clone(), configured)).collect();
-        (!apps.is_empty()).then_some(Self(apps))
+    /// The later of two with one AppID wins.
+    fn new(apps: impl IntoIterator<Item = Configured>) -> Self {
+        Self(apps.into_iter().map(|configured| (configured.app.id.clone(), configured)).collect())
     }
 
     /// Chooses the `wanted` app; if none is wanted, the one of the `hint` if it is configured; otherwise the only one.

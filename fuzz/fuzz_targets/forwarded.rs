@@ -16,7 +16,7 @@ const ADDED: &[u8] = b", 203.0.113.9, [::ffff:10.2.0.1]:80";
 
 fuzz_target!(|input: &[u8]| {
     let lines: Lines = input.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-    let [nobody, trusted] = [vec![], vec!["10.0.0.0/8".parse().expect("a network")]].map(TrustedProxies::new);
+    let [nobody, trusted] = [vec![], vec!["10.0.0.0/8".parse().expect("a network")]].map(TrustedProxies);
     assert_eq!(client(&nobody, &lines), address(PEER));
     check_key(client(&trusted, &lines));
     for told in appended(&lines) {

@@ -1,14 +1,14 @@
 //! This must hold for the fields of a login, in JSON and in a form.
 
-use wxmint::issuer::RefusedLogin;
 use wxmint::login::{Identity, LoginProof, LoginRequest};
+use wxmint_http::Problem;
 
 /// Seeds contain this in place of a password in the wrong field.
 const MARKED: &str = "hunter2";
 
 /// An accepted login has a code of visible ASCII or a ticket, an app that can stand in a Redis key, and a name and a
 /// password within their limits. A refusal is a sentence. Neither the refusal nor any `Debug` text repeats the input.
-pub fn check_login(asked: &Result<LoginRequest, RefusedLogin>) {
+pub fn check_login(asked: &Result<LoginRequest, Problem>) {
     assert!(!format!("{asked:?}").contains(MARKED) || asked.as_ref().is_ok_and(names_it));
     match asked {
         Ok(asked) => {
@@ -27,14 +27,14 @@ pub fn check_login(asked: &Result<LoginRequest, RefusedLogin>) {
             assert!(!app.is_empty() && app.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
         }
         Err(refused) => {
-            let said = refused.to_string();
+            let said = refused.detail();
             assert!(said.len() > 10 && !said.contains(MARKED), "{said}");
         }
     }
 }
 
 /// Whether two results are equal, as far as they can be compared.
-pub fn is_the_same(one: &Result<LoginRequest, RefusedLogin>, other: &Result<LoginRequest, RefusedLogin>) -> bool {
+pub fn is_the_same(one: &Result<LoginRequest, Problem>, other: &Result<LoginRequest, Problem>) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => {
             let proofs = match (&one.proof, &other.proof) {

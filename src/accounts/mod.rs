@@ -18,7 +18,7 @@ pub use self::file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile};
 pub use self::service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made};
 
 /// The credentials that the backend accepts besides WeChat's code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Accepts {
     pub passwords: bool,
     pub phones: bool,
@@ -63,7 +63,9 @@ pub struct AccountsError {
 /// An account backend, which knows the business users. Each worker thread has its own value.
 #[async_trait(?Send)]
 pub trait Accounts {
-    fn accepts(&self) -> Accepts;
+    fn accepts(&self) -> Accepts {
+        Accepts::default()
+    }
 
     /// The user with this name and password; `None` for an unknown name, a wrong password and a disabled user alike,
     /// and after the same time.
@@ -98,10 +100,6 @@ pub(crate) fn fresh_user(now: DateTime<Utc>) -> UserId {
 
 #[async_trait(?Send)]
 impl Accounts for Auto {
-    fn accepts(&self) -> Accepts {
-        Accepts { passwords: false, phones: false }
-    }
-
     async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError> {
         Ok(Named { user: fresh_user(now), made: true })
     }

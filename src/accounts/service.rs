@@ -42,48 +42,20 @@ pub struct ServiceAccounts {
     breaker: Rc<Breaker<()>>,
     metrics: Metrics,
     clock: fn() -> DateTime<Utc>,
-    password_checks: Endpoint,
-    users_by_phone: Endpoint,
-    users: Endpoint,
-    /// Whether and how the service is asked at each login (`WXMINT_ACCOUNTS_CHECK`).
-    login_checks: Option<Endpoint>,
+    base: Url,
+    /// Whether the service is asked at each login (`WXMINT_ACCOUNTS_CHECK`).
+    checks_logins: bool,
 }
 
-struct Endpoint {
-    url: Url,
-    /// The call's name in metrics.
-    label: &'static str,
-}
+/// The path of a call below the base, and its name in metrics.
+type Call = (&'static str, &'static str);
 
-impl Endpoint {
-    fn below(base: &Url, path: &str, label: &'static str) -> Self {
-        let mut url = base.clone();
-        url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-        Self { url, label }
-    }
-
-    fn request(&self, body: &Value) -> Request {
-        let mut request = Request::new(Method::POST, self.url.clone());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // The key in the body is signed and counts. The header is for gateways that support it.
-        if let Some(key) = body["idempotency_key"].as_str().and_then(|key| HeaderValue::from_str(key).ok()) {
-            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
-        }
-        *request.body_mut() = Some(body.to_string().into());
-        request
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
 enum CallFailure {
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error("no response within 3 s")]
+    Fetch(FetchError),
+    /// There was no response within [`TOTAL_TIMEOUT`].
     Late,
-    #[error(transparent)]
-    Unusable(#[from] Unusable),
-    #[error("the request could not be signed: {0}")]
-    Unsigned(#[from] MintError),
+    Unusable(Unusable),
+    Unsigned(MintError),
 }
 
 impl ServiceAccounts {
@@ -104,23 +76,33 @@ impl ServiceAccounts {
             breaker: Breaker::new(in_flight_per_worker(workers)),
             metrics,
             clock,
-            password_checks: Endpoint::below(base, "password-checks", "check_password"),
-            users_by_phone: Endpoint::below(base, "users/by-phone", "user_of_phone"),
-            users: Endpoint::below(base, "users", "new_user"),
-            login_checks: checks_logins.then(|| Endpoint::below(base, "login-checks", "check_login")),
+            base: base.clone(),
+            checks_logins,
         })
     }
 
+    fn request(&self, path: &str, body: &Value) -> Request {
+        let mut request = Request::new(Method::POST, self.base.clone());
+        request.url_mut().set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // The key in the body is signed and counts. The header is for gateways that support it.
+        if let Some(key) = body["idempotency_key"].as_str().and_then(|key| HeaderValue::from_str(key).ok()) {
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+        *request.body_mut() = Some(body.to_string().into());
+        request
+    }
+
     /// Makes a call, with limits on the calls in flight, the time and the attempts.
-    async fn ask<A>(&self, endpoint: &Endpoint, body: &Value, read: ReadAnswer<A>) -> Result<A, AccountsError> {
-        let request = endpoint.request(body);
+    async fn ask<A>(&self, (path, label): Call, body: &Value, read: ReadAnswer<A>) -> Result<A, AccountsError> {
+        let request = self.request(path, body);
         let permit = self.breaker.admit(&(), Instant::now())?;
         let deadline = Instant::now() + TOTAL_TIMEOUT;
-        let mut answer = self.ask_once(endpoint.label, &request, read, deadline).await;
+        let mut answer = self.ask_once(label, &request, read, deadline).await;
         let time_left = deadline.saturating_duration_since(Instant::now());
         if answer.as_ref().is_err_and(|failure| failure.consequences().may_pass) && time_left > RETRY_PAUSE {
             tokio::time::sleep(RETRY_PAUSE).await;
-            answer = self.ask_once(endpoint.label, &request, read, deadline).await;
+            answer = self.ask_once(label, &request, read, deadline).await;
         }
         let is_outage = answer.as_ref().is_err_and(|failure| failure.consequences().is_outage);
         permit.ended(if is_outage { CallOutcome::Unanswered } else { CallOutcome::Succeeded }, Instant::now());
@@ -134,15 +116,16 @@ impl ServiceAccounts {
         read: ReadAnswer<A>,
         deadline: Instant,
     ) -> Result<A, CallFailure> {
-        let (step, mut request) = (Step::call("accounts", label), self.signed(request)?);
+        let (step, signed) = (Step::call("accounts", label), self.signed(request));
+        let mut request = signed.map_err(CallFailure::Unsigned)?;
         if let Some(traceparent) = step.traceparent() {
             request.headers_mut().insert("traceparent", traceparent.try_into().expect("digits and hyphens"));
         }
         let started = Instant::now();
         let fetched = tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await;
         let answer = match fetched {
-            Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::from),
-            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::Unusable),
+            Ok(Err(error)) => Err(CallFailure::Fetch(error)),
             Err(_) => Err(CallFailure::Late),
         };
         let outcome = answer.as_ref().map_or_else(|failure| failure.consequences().label, |_| "ok");
@@ -152,7 +135,7 @@ impl ServiceAccounts {
     }
 
     /// Each attempt is signed separately, because the service may accept each token only once.
-    fn signed(&self, request: &Request) -> Result<Request, CallFailure> {
+    fn signed(&self, request: &Request) -> Result<Request, MintError> {
         let mut signed = request.try_clone().expect("its body is bytes");
         let body = signed.body().and_then(Body::as_bytes).unwrap_or_default();
         let outgoing = OutgoingRequest { method: signed.method().as_str(), url: signed.url().as_str(), body };
@@ -175,7 +158,7 @@ impl Accounts for ServiceAccounts {
 
     async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError> {
         let body = json!({"username": name.as_str(), "password": password.expose()});
-        self.ask(&self.password_checks, &body, read_checked).await
+        self.ask(("password-checks", "check_password"), &body, read_checked).await
     }
 
     async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>, AccountsError> {
@@ -184,18 +167,18 @@ impl Accounts for ServiceAccounts {
             "pure_phone_number": phone.pure_number,
             "country_code": phone.country_code,
         });
-        self.ask(&self.users_by_phone, &body, read_found).await
+        self.ask(("users/by-phone", "user_of_phone"), &body, read_found).await
     }
 
     async fn check_login(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
-        match &self.login_checks {
-            Some(endpoint) => self.ask(endpoint, &json!({"user_id": user}), read_admission).await,
-            None => Ok(LoginCheck::Admitted(ExtraClaims::default())),
+        match self.checks_logins {
+            true => self.ask(("login-checks", "check_login"), &json!({"user_id": user}), read_admission).await,
+            false => Ok(LoginCheck::Admitted(ExtraClaims::default())),
         }
     }
 
     async fn new_user(&self, NewUserKey(key): &NewUserKey, _: DateTime<Utc>) -> Result<Named, AccountsError> {
-        self.ask(&self.users, &json!({"idempotency_key": key}), read_made).await
+        self.ask(("users", "new_user"), &json!({"idempotency_key": key}), read_made).await
     }
 }
 
@@ -231,27 +214,29 @@ fn in_flight_per_worker(workers: u32) -> u32 {
     (MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER)
 }
 
-/// This helps if there was no answer.
-fn start() -> Said {
-    said!(start_service_or_set_accounts)
-}
-
 impl From<CallFailure> for AccountsError {
     fn from(failure: CallFailure) -> Self {
         let reason = match &failure {
             CallFailure::Fetch(error) => error.into(),
             CallFailure::Late => said!(no_response_within_3),
             CallFailure::Unusable(unusable) => unusable.into(),
-            CallFailure::Unsigned(_) => Said::of(&failure),
+            CallFailure::Unsigned(error) => Said::of(format_args!("the request could not be signed: {error}")),
         };
-        let cure = if let CallFailure::Unusable(unusable) = failure { unusable.cure() } else { start() };
+        let cure = match failure {
+            CallFailure::Unusable(unusable) => unusable.cure(),
+            _ => said!(start_service_or_set_accounts),
+        };
         Self { reason, cure, retry_after: RETRY_AFTER }
     }
 }
 
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
-        Self { reason: closed.to_string().into(), cure: start(), retry_after: Closed::RETRY_AFTER }
+        Self {
+            reason: closed.to_string().into(),
+            cure: said!(start_service_or_set_accounts),
+            retry_after: Closed::RETRY_AFTER,
+        }
     }
 }
 

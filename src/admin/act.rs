@@ -1,7 +1,7 @@
 //! An act on the admin listener: whose secret asks, whether the secret has the right, and the audit event, whatever
 //! becomes of it.
 
-use std::str::FromStr;
+use std::{collections::HashMap, str::FromStr};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -45,11 +45,11 @@ impl<T: Target> Act<T> {
         action: &'static str,
         right: Right,
         request: &HttpRequest,
-        path: web::Path<T::Path>,
         operating: OperatingData,
     ) -> Result<Self, Problem> {
         let mut event = Event::new(Activity::Request(action), origin(request));
-        let target = T::named_by(path.into_inner(), &mut event, &operating.worker.vault.load_full());
+        let path = request.match_info().load().unwrap_or_default();
+        let target = T::named_by(&path, &mut event, &operating.worker.vault.load_full());
         event.app_kind = event.app.as_ref().and_then(|app| operating.worker.apps.all().kind_told(app));
         let because =
             |event: &Event, problem: &Problem| Event { refused: Some(problem.code().as_str().into()), ..event.clone() };
@@ -116,12 +116,13 @@ impl<T: Target> Act<T> {
     }
 }
 
+/// The parts of a path by their names, percent-decoded.
+type Parts = HashMap<String, String>;
+
 /// The thing that an act is about, as the path of its request names it.
 pub(crate) trait Target: Sized + 'static {
-    /// The parts of the path, percent-decoded.
-    type Path;
     /// The audit event names the user, the app and the person, and never an openid.
-    fn named_by(path: Self::Path, event: &mut Event, vault: &Vault) -> Result<Self, Problem>;
+    fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem>;
 
     /// The person, if the path names one and not a user.
     fn person(&self) -> Option<&Person> {
@@ -129,51 +130,40 @@ pub(crate) trait Target: Sized + 'static {
     }
 }
 
-fn part<T: FromStr<Err = InvalidId>>(name: &str, text: &str) -> Result<T, Problem> {
+fn part<T: FromStr<Err = InvalidId>>(path: &Parts, part: &str, name: &str) -> Result<T, Problem> {
+    let text = path.get(part).map(String::as_str).unwrap_or_default();
     text.parse().map_err(|error| Problem::invalid(format!("The {name} {error}.")))
 }
 
 /// The target of an act that concerns neither a user nor a person.
 impl Target for () {
-    type Path = ();
-
-    fn named_by((): (), _: &mut Event, _: &Vault) -> Result<Self, Problem> {
+    fn named_by(_: &Parts, _: &mut Event, _: &Vault) -> Result<Self, Problem> {
         Ok(())
     }
 }
 
 impl Target for UserId {
-    type Path = String;
-
-    fn named_by(user: String, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
-        part("user id", &user).inspect(|user| event.user = Some(Self::clone(user)))
+    fn named_by(path: &Parts, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
+        part(path, "user_id", "user id").inspect(|user| event.user = Some(Self::clone(user)))
     }
 }
 
 impl Target for AppId {
-    type Path = String;
-
-    fn named_by(app: String, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
-        part("AppID", &app).inspect(|app| event.app = Some(Self::clone(app)))
+    fn named_by(path: &Parts, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
+        part(path, "appid", "AppID").inspect(|app| event.app = Some(Self::clone(app)))
     }
 }
 
 impl Target for (UserId, AppId) {
-    type Path = (String, String);
-
-    fn named_by((user, app): Self::Path, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
-        let (user, app) = (part::<UserId>("user id", &user)?, part::<AppId>("AppID", &app)?);
-        (event.user, event.app) = (Some(user.clone()), Some(app.clone()));
-        Ok((user, app))
+    fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
+        Ok((UserId::named_by(path, event, vault)?, AppId::named_by(path, event, vault)?))
     }
 }
 
 impl Target for Person {
-    type Path = (String, String);
-
-    fn named_by((app, openid): Self::Path, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
-        let person = Self { app: part("AppID", &app)?, openid: part("openid", &openid)? };
-        (event.app, event.person) = (Some(person.app.clone()), Some(vault.audit_name(&person)));
+    fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
+        let person = Self { app: AppId::named_by(path, event, vault)?, openid: part(path, "openid", "openid")? };
+        event.person = Some(vault.audit_name(&person));
         Ok(person)
     }
 

@@ -4,8 +4,7 @@
 use std::future::ready;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
-use actix_web::web::{Path, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, body::MessageBody};
+use actix_web::{HttpRequest, HttpResponse, body::MessageBody, web::ServiceConfig};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::page::{CSS, EARLY, HTML, JS, LOOK, THEME, answer};
@@ -67,7 +66,7 @@ pub(super) struct SecretHolder {
 #[utoipa::path(get, path = "/whoami", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "The holder", body = SecretHolder)))]
 pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::<()>::begin("whoami", Right::Read, &request, Path::from(()), operating).await?;
+    let act = Act::<()>::begin("whoami", Right::Read, &request, operating).await?;
     let holder =
         SecretHolder { name: act.by.name.clone(), rights: act.by.rights.iter().map(|right| right.word()).collect() };
     Ok(private(act.done(Ok::<_, Problem>(holder))?))

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 use std::{sync::Arc, thread};
 
-use actix_web::HttpRequest;
-use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, web::Data};
 use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use utoipa::ToSchema;
@@ -76,6 +75,6 @@ impl LatestDiagnosis {
 #[utoipa::path(get, path = "/doctor", operation_id = "doctor", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "What was found", body = Diagnosis)))]
 pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, latest: Data<LatestDiagnosis>) -> Answer {
-    let act = Act::<()>::begin("doctor", Right::Read, &request, Path::from(()), operating).await?;
+    let act = Act::<()>::begin("doctor", Right::Read, &request, operating).await?;
     Ok(private(&*act.find(async move |_, ()| latest.diagnosis().await).await?))
 }

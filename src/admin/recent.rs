@@ -1,6 +1,6 @@
 //! The handlers of what the process remembers of late, and the search for a user, for the person on duty.
 
-use actix_web::{HttpRequest, web};
+use actix_web::HttpRequest;
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Fields, Problem, private, to_the_end};
@@ -20,7 +20,7 @@ use crate::login::{FoundUser, LoginError, LoginWorker};
     params(("appid" = Option<String>, Query, description = "Only the logins of this mini program")),
     responses((status = 200, description = "The logins", body = LastHour)))]
 pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::<()>::begin("activity", Right::Read, &request, web::Path::from(()), operating).await?;
+    let act = Act::<()>::begin("activity", Right::Read, &request, operating).await?;
     let read = |worker: &LoginWorker| {
         let app: Option<AppId> = Fields::from_form(request.query_string().as_bytes(), &["appid"])?.parse("appid")?;
         app.iter().try_for_each(|app| worker.check_app(app, false))?;
@@ -36,8 +36,8 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
 /// is among them.
 #[utoipa::path(get, path = "/users/{user_id}/events", operation_id = "events", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The events", body = UserEvents)))]
-pub(super) async fn events(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("events", Right::Read, &request, user, operating).await?;
+pub(super) async fn events(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("events", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| {
         let people = operating.operator().people_of(user).await?;
         Ok::<_, LoginError>(operating.worker.metrics.recent().events_of(user, &people, now()))
@@ -73,7 +73,7 @@ struct FoundRequest {
     params(("q" = String, Query, description = "A user id, an openid, a unionid or a request id")),
     responses((status = 200, description = "Who was found, and by what", body = FoundUsers)))]
 pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answer {
-    let mut act = Act::<()>::begin("find", Right::Read, &request, web::Path::from(()), operating).await?;
+    let mut act = Act::<()>::begin("find", Right::Read, &request, operating).await?;
     let asked = Fields::from_form(request.query_string().as_bytes(), &["q"]).and_then(|fields| fields.parse("q"));
     let missing = || Problem::invalid("The query lacks `q`: a user id, an openid, a unionid or a request id.");
     let id = act.may_go_on(asked.map_err(Problem::from).and_then(|id| id.ok_or_else(missing)))?;

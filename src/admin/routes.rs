@@ -1,13 +1,12 @@
 //! All routes of the admin listener on one screen, but for the probes and the console. Each asks for a secret that has
 //! the right.
 
-use std::sync::OnceLock;
-
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
 use wxmint_http::ProblemCode::{self, *};
-use wxmint_http::described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, RouteTable, Routes, routes};
-use wxmint_http::{ProblemDocument, viewer::Description};
+use wxmint_http::ProblemDocument;
+use wxmint_http::described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, Routes, routes};
+use wxmint_http::viewer::{self, Description};
 
 use super::{console, doctor, recent, users, wechat};
 
@@ -70,8 +69,8 @@ pub(crate) const SECURITY: BearerSecurity = BearerSecurity {
 };
 
 /// The routes, with those of the doors.
-pub(super) fn routes(config: &mut ServiceConfig, of_doors: &[RouteTable]) {
-    for routes in [&ROUTES].into_iter().chain(of_doors.iter().map(|table| table.routes)) {
+pub(super) fn routes(config: &mut ServiceConfig, of_doors: &[&Routes]) {
+    for routes in [&&ROUTES].into_iter().chain(of_doors) {
         for path in routes.paths() {
             config.service(routes.resource(path, path));
         }
@@ -79,17 +78,10 @@ pub(super) fn routes(config: &mut ServiceConfig, of_doors: &[RouteTable]) {
 }
 
 /// The admin listener's description of itself. It needs no secret, because it says nothing of anybody.
-pub(super) fn description(of_doors: Vec<RouteTable>) -> Description {
-    let api = move || {
+pub(crate) fn description(of_doors: Vec<&'static Routes>) -> Description {
+    Description::new("admin", super::PATHS, move || {
         let mut api = Described::openapi();
-        of_doors.iter().for_each(|table| api.merge((table.described)()));
-        api
-    };
-    Description {
-        api: Box::new(api),
-        server: "/".into(),
-        place: "admin",
-        paths: super::PATHS,
-        document: OnceLock::new(),
-    }
+        of_doors.iter().for_each(|routes| api.merge((routes.described)()));
+        viewer::json(api, "/")
+    })
 }

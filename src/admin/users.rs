@@ -1,7 +1,7 @@
 //! The handlers of the paths about users, by their ids, and about people, whom the business's receiver of WeChat's
 //! pushes names by openid.
 
-use actix_web::{HttpRequest, web};
+use actix_web::HttpRequest;
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::Answer;
@@ -20,17 +20,14 @@ pub(super) struct WeChatOfUser {
     wechat: Vec<ShownBinding>,
 }
 
-/// A user and an app, or an app and an openid.
-pub(super) type PairPath = web::Path<(String, String)>;
-
 /// List a user's WeChat identities
 ///
 /// The list is empty for a user without a binding and for an unknown user alike, because only the business knows its
 /// users.
 #[utoipa::path(get, path = "/users/{user_id}/wechat", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The identities", body = WeChatOfUser)))]
-pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("look_up", Right::Read, &request, user, operating).await?;
+pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("look_up", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| {
         let wechat = operating.operator().bindings_of(user).await?;
         Ok::<_, LoginError>(WeChatOfUser { user_id: user.clone(), wechat })
@@ -41,8 +38,8 @@ pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>
 /// Show what is kept of a user
 #[utoipa::path(get, path = "/users/{user_id}", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "What is kept", body = ShownUser)))]
-pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("show", Right::Read, &request, user, operating).await?;
+pub(super) async fn show(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("show", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| operating.operator().show(user).await.map_err(LoginError::from)).await
 }
 
@@ -51,8 +48,8 @@ pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operatin
 /// Does what `DELETE /binding` does for the person.
 #[utoipa::path(delete, path = "/users/{user_id}/wechat/{appid}", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path), ("appid" = String, Path)), responses((status = 204, description = "Dissolved")))]
-pub(super) async fn dissolve(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::begin("dissolve", Right::Operate, &request, path, operating).await?;
+pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("dissolve", Right::Operate, &request, operating).await?;
     act.change(async |operating, (user, app): &(UserId, AppId)| {
         let dissolved = operating.operator().dissolve(user, app).await?;
         operating.worker.check_app(app, dissolved > 0)
@@ -63,8 +60,8 @@ pub(super) async fn dissolve(request: HttpRequest, path: PairPath, operating: Op
 /// Revoke all tokens of a user
 #[utoipa::path(post, path = "/users/{user_id}/end", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
-pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("end", Right::Operate, &request, user, operating).await?;
+pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("end", Right::Operate, &request, operating).await?;
     act.change(async |operating, user: &UserId| operating.operator().end(user).await.map_err(LoginError::from)).await
 }
 
@@ -73,8 +70,8 @@ pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating
 /// Refuses the user's logins, and revokes all tokens for good.
 #[utoipa::path(put, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Blocked")))]
-pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("block", Right::Operate, &request, user, operating).await?;
+pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("block", Right::Operate, &request, operating).await?;
     act.change(async |operating, user: &UserId| operating.operator().block(user).await.map_err(LoginError::from)).await
 }
 
@@ -83,8 +80,8 @@ pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operati
 /// Revoked tokens stay revoked.
 #[utoipa::path(delete, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Lifted")))]
-pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("unblock", Right::Operate, &request, user, operating).await?;
+pub(super) async fn unblock(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("unblock", Right::Operate, &request, operating).await?;
     act.change(async |operating, user: &UserId| operating.operator().unblock(user).await.map_err(LoginError::from))
         .await
 }
@@ -94,8 +91,8 @@ pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, opera
     tag = "people", security(("bearer" = ["read"])),
     params(("appid" = String, Path), ("openid" = String, Path)),
     responses((status = 200, description = "The person", body = ShownPerson)))]
-pub(super) async fn look_up_person(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::begin("look_up_person", Right::Read, &request, path, operating).await?;
+pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("look_up_person", Right::Read, &request, operating).await?;
     act.show(async |operating, person: &Person| {
         let found = operating.operator().look_up(person).await?;
         operating.worker.check_app(&person.app, found.is_some())?;
@@ -110,8 +107,8 @@ pub(super) async fn look_up_person(request: HttpRequest, path: PairPath, operati
 #[utoipa::path(post, path = "/wechat/{appid}/people/{openid}/end", operation_id = "end_person",
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
-pub(super) async fn end_person(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::begin("end_person", Right::Operate, &request, path, operating).await?;
+pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("end_person", Right::Operate, &request, operating).await?;
     act.change(async |operating, person: &Person| {
         let is_known = operating.operator().end_person(person).await?;
         operating.worker.check_app(&person.app, is_known)
@@ -125,8 +122,8 @@ pub(super) async fn end_person(request: HttpRequest, path: PairPath, operating: 
 #[utoipa::path(delete, path = "/wechat/{appid}/people/{openid}", operation_id = "erase_person",
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
-pub(super) async fn erase_person(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::begin("erase_person", Right::Operate, &request, path, operating).await?;
+pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::begin("erase_person", Right::Operate, &request, operating).await?;
     act.change(async |operating, person: &Person| {
         let is_known = operating.operator().erase(person).await?;
         operating.worker.check_app(&person.app, is_known)

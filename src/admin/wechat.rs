@@ -1,7 +1,6 @@
 //! The handlers of what a business does with WeChat by the session keys of its users and by the app's access token.
 
-use actix_web::web::{Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web::Payload};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body};
@@ -9,7 +8,7 @@ use wxmint_ids::{AppId, UserId};
 use wxmint_wechat::{AppAccessToken, EncryptKey};
 
 use super::act::{Act, Operating, OperatingData};
-use super::{tokens::Right, users::PairPath};
+use super::tokens::Right;
 use crate::login::{Usable, UserSignature};
 
 /// The longest data that is signed, in bytes of UTF-8.
@@ -55,8 +54,8 @@ pub(super) struct RenewalBody {
 #[utoipa::path(post, path = "/users/{user_id}/wechat/{appid}/signature", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("user_id" = String, Path), ("appid" = String, Path)), request_body = SignatureBody,
     responses((status = 200, description = "The signature", body = UserSignature)))]
-pub(super) async fn sign(request: HttpRequest, path: PairPath, payload: Payload, operating: OperatingData) -> Answer {
-    let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, path, operating).await?;
+pub(super) async fn sign(request: HttpRequest, payload: Payload, operating: OperatingData) -> Answer {
+    let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, operating).await?;
     let data = act.may_go_on(read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)))?;
     act.show(async move |operating, (user, app)| operating.worker.sign(user, app, &data).await).await
 }
@@ -65,8 +64,8 @@ pub(super) async fn sign(request: HttpRequest, path: PairPath, payload: Payload,
 #[utoipa::path(get, path = "/users/{user_id}/wechat/{appid}/encrypt-keys", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("user_id" = String, Path), ("appid" = String, Path)),
     responses((status = 200, description = "At most three, newest first", body = EncryptKeys)))]
-pub(super) async fn encrypt_keys(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, path, operating).await?;
+pub(super) async fn encrypt_keys(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, operating).await?;
     let keys = act.find(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await).await?;
     Ok(private(EncryptKeys { keys }))
 }
@@ -76,8 +75,8 @@ pub(super) async fn encrypt_keys(request: HttpRequest, path: PairPath, operating
 /// Ask again for each use, or keep it for at most a minute.
 #[utoipa::path(get, path = "/wechat/{appid}/access-token", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("appid" = String, Path)), responses((status = 200, description = "The token in use", body = SharedAccessToken)))]
-pub(super) async fn access_token(request: HttpRequest, path: Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::<AppId>::begin("access_token", Right::WeChat, &request, path, operating).await?;
+pub(super) async fn access_token(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::<AppId>::begin("access_token", Right::WeChat, &request, operating).await?;
     Ok(shared(&act.find(async |operating, app| operating.worker.access_token(app, None).await).await?))
 }
 
@@ -87,13 +86,8 @@ pub(super) async fn access_token(request: HttpRequest, path: Path<String>, opera
 #[utoipa::path(post, path = "/wechat/{appid}/access-token", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("appid" = String, Path)), request_body = RenewalBody,
     responses((status = 200, description = "The token in use now", body = SharedAccessToken)))]
-pub(super) async fn replace_access_token(
-    request: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    operating: OperatingData,
-) -> Answer {
-    let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, path, operating).await?;
+pub(super) async fn replace_access_token(request: HttpRequest, payload: Payload, operating: OperatingData) -> Answer {
+    let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, operating).await?;
     let refused = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| invalid_token(&body)))?;
     let replacing =
         async move |operating: &Operating, app: &_| operating.worker.access_token(app, Some(&refused)).await;

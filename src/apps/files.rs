@@ -35,11 +35,9 @@ pub(super) struct Found {
 impl Found {
     /// All of it as one text, to be compared with that of another look.
     pub(super) fn content(&self) -> Zeroizing<String> {
-        let app = |Configured { app, origins, unionid_required }: &Configured| {
-            let secret = app.secret.as_ref().map_or("", AppSecret::expose);
-            format!("{} {} {secret} {origins:?} {unionid_required}\n", app.id, app.kind.name())
-        };
-        Zeroizing::new(format!("{}{:?}{:?}", self.apps.iter().map(app).collect::<String>(), self.faults, self.ignored))
+        let mut content = Zeroizing::new(format!("{:?}{:?}", self.faults, self.ignored));
+        self.apps.iter().for_each(|configured| content.push_str(&configured.content()));
+        content
     }
 
     /// Reads the file of one app. If it is invalid, the app stays as it is among the `known` ones.

@@ -1,11 +1,11 @@
 //! Where the configured apps come from, and how those in use change when their files do.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use wxmint_findings::Said;
-use wxmint_wechat::{App, AppSecret};
+use wxmint_wechat::App;
 
 use super::files::{Found, is_copy, names_in};
 use super::{Apps, Configured, CurrentApps, names};
@@ -38,7 +38,8 @@ impl CurrentApps {
         if !faults.is_empty() {
             return Err(faults.into_iter().collect());
         }
-        let apps = Apps::new(apps).unwrap_or_else(|| Apps(BTreeMap::new()));
+        let apps = Apps::new(apps);
+        warn_of_unusual(apps.iter());
         Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
     }
 
@@ -48,14 +49,7 @@ impl CurrentApps {
         known.from_elsewhere = apps.into_iter().collect();
         let before = self.all();
         let own = before.0.values().filter(|configured| configured.app.secret.is_some()).cloned();
-        // The later of two with one AppID wins.
-        let apps = known.from_elsewhere.iter().cloned().map(Configured::from).chain(own);
-        let apps = apps.map(|configured| (configured.app.id.clone(), configured)).collect();
-        self.put(&before, Apps(apps));
-    }
-
-    pub fn warn_of_unusual(&self) {
-        warn_of_unusual(self.all().iter());
+        self.put(&before, Apps::new(known.from_elsewhere.iter().cloned().map(Configured::from).chain(own)));
     }
 
     pub fn may_have_origins(&self) -> bool {
@@ -86,15 +80,15 @@ impl CurrentApps {
             known.ignored = ignored;
         }
         let others = known.from_elsewhere.iter().cloned().map(Configured::from);
-        let apps = if apps.is_empty() { None } else { Apps::new(others.chain(apps)) };
-        let changed = apps.is_some_and(|apps| self.put(&before, apps));
+        let changed = !apps.is_empty() && self.put(&before, Apps::new(others.chain(apps)));
         if faults.is_empty() { Ok(Some(changed)) } else { Err(faults.into_iter().collect::<Said>().into()) }
     }
 
     fn put(&self, before: &Apps, apps: Apps) -> bool {
         let without = |these: &Apps, those: &Apps| names(these.iter().filter(|app| !those.0.contains_key(&app.id)));
         let (added, removed) = (without(&apps, before), without(before, &apps));
-        let is_rotated = |new: &&Configured| before.0.get(&new.app.id).is_some_and(|old| !are_same(old, new));
+        let is_rotated =
+            |new: &&Configured| before.0.get(&new.app.id).is_some_and(|old| old.content() != new.content());
         let rotated = names(apps.0.values().filter(is_rotated).map(|configured| &configured.app));
         if added.is_empty() && removed.is_empty() && rotated.is_empty() {
             return false;
@@ -142,13 +136,6 @@ const SEVERAL: &str = "several apps are configured now: a login that names none 
                        is that of a mini program";
 /// The words about a copy that an editor has left.
 pub const IGNORED: &str = "is ignored, because its name is that of a copy which an editor has left";
-
-fn are_same(one: &Configured, other: &Configured) -> bool {
-    let parts =
-        |configured: &Configured| (configured.app.kind, configured.origins.clone(), configured.unionid_required);
-    let [own, others] = [one, other].map(|configured| configured.app.secret.as_ref().map(AppSecret::expose));
-    own == others && parts(one) == parts(other)
-}
 
 fn warn_of_unusual<'a>(apps: impl Iterator<Item = &'a App>) {
     for app in apps.filter(|app| !app.id.is_usual()) {

@@ -77,7 +77,6 @@ fn id(text: &str) -> AppId {
 
 fn apps(ids: &[&str]) -> Apps {
     Apps::new(ids.iter().map(|text| App::mini_program(id(text), SECRET.parse().expect("a secret")).into()))
-        .expect("apps")
 }
 
 #[test]

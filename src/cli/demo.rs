@@ -70,7 +70,7 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     run_to_end(async {
         let stop = stop_signal()?;
         let (peer, services) = services(&address)?;
-        let own = stand_ins.page(issuer.memory());
+        let own = stand_ins.page(issuer.memory.clone());
         let page: Routes = Arc::new(move |config| [&own, &services].iter().for_each(|routes| routes(config)));
         let logins = regulars_logins(&stand_ins.world);
         stand_ins.start()?;

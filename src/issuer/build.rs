@@ -68,11 +68,10 @@ impl Issuer {
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             redis: named.redis,
             memory: RedisAccess::in_memory(now),
-            proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
+            proxies: TrustedProxies(settings.trusted_proxies.clone()),
             pages: FeedPages::default(),
             settings,
         };
-        issuer.apps.warn_of_unusual();
         if let Some((_, users)) = &issuer.users {
             let (users, hashing_mebibytes) = (users.count(), users.hashing_mebibytes());
             tracing::info!(users, hashing_mebibytes, "users come from a file");
@@ -80,11 +79,6 @@ impl Issuer {
         // Each worker builds its own later, when errors can no longer be reported.
         issuer.login_worker()?;
         Ok(issuer)
-    }
-
-    /// The store in memory, whose content the demo shows. It stays empty if the settings name another store.
-    pub fn memory(&self) -> RedisAccess {
-        self.memory.clone()
     }
 
     /// Opens a new connection to the store.

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use utoipa::openapi::{RefOr, schema::Schema};
 use wxmint_findings::{Finding, Said};
-use wxmint_http::described::RouteTable;
+use wxmint_http::described::Routes;
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
@@ -19,11 +19,11 @@ use crate::{login::Exchange, settings::Settings};
 
 /// A row of the table of doors: what is known of a door whether it is open or not.
 pub struct DoorRow {
-    pub public: RouteTable,
+    pub public: &'static Routes,
     /// The paths at which its clients' pages may read answers. The core may have them too.
     pub readable: &'static [&'static str],
     /// Operators may ask for these, also while the door is shut.
-    pub admin: Option<RouteTable>,
+    pub admin: Option<&'static Routes>,
     pub panel: Option<Panel>,
     /// Reads and checks the door's settings and files. `None` if they are not set: the door stays shut.
     pub open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened,
@@ -96,13 +96,6 @@ pub trait Door: Any + Send + Sync {
 pub(crate) struct OpenDoor {
     pub(crate) row: &'static DoorRow,
     pub(crate) door: Arc<dyn Door>,
-}
-
-impl Issuer {
-    /// Gives the handlers of the doors their state.
-    pub(super) fn configure(&self, config: &mut ServiceConfig) {
-        self.doors.iter().for_each(|open| Arc::clone(&open.door).configure(config));
-    }
 }
 
 /// Opens each door whose settings are set. Tells the faults of all.

@@ -10,11 +10,28 @@ use wxmint_keys::{KeySet, vault::VaultError};
 use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
-use super::{Issuer, door::OpenDoor};
-use crate::secret_files::MAKE_KEYS;
+use super::{Issuer, IssuerStartError, door::OpenDoor};
+use crate::secret_files::{FileError, MAKE_KEYS, WatchedFile};
 
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);
+
+/// Reads the file that a variable names for the first time, and what it contains. `unusable` says what is wrong with
+/// the content.
+pub(crate) fn load<T, E>(
+    variable: &str,
+    path: &Path,
+    make: Option<&str>,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    unusable: impl FnOnce(E) -> Finding,
+) -> Result<(WatchedFile, T), IssuerStartError> {
+    let unreadable = |error: FileError| {
+        let cure = error.cure(make).unwrap_or_else(|| said!(correct_path));
+        IssuerStartError::of_setting(Finding::fault("files", said!("{}: {}", variable, Said::from(&error)), cure))
+    };
+    let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
+    Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
+}
 
 /// The content of a file is wrong. The error says what would be right.
 pub(crate) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
@@ -91,19 +108,16 @@ impl Issuer {
                 sealed = redis.some_session_keys().await;
             }
         }
-        let is_told = sealed.is_ok();
-        let sealed = sealed.unwrap_or_default();
         let (vault, file) = (self.vault.load_full(), self.settings.vault_key_file.display());
+        let opens = match &sealed {
+            Ok(sealed) => said!(all_session_keys_open, sealed.len()),
+            Err(_) => said!(no_session_key_was_tried),
+        };
+        let sealed = sealed.unwrap_or_default();
         let (closed, tried) =
             (sealed.iter().filter(|(person, key)| vault.open(key, person).is_err()).count(), sealed.len());
         match closed {
-            0 => {
-                let opens = match is_told {
-                    true => said!(all_session_keys_open, tried),
-                    false => said!(no_session_key_was_tried),
-                };
-                Finding::ok("vault", said!(key_of_line_seals, vault.sealing_line(), opens))
-            }
+            0 => Finding::ok("vault", said!(key_of_line_seals, vault.sealing_line(), opens)),
             closed => Finding::warning(
                 "vault",
                 said!(session_keys_do_not_open, closed, tried),

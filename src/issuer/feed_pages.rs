@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use tokio::sync::{AcquireError, OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{self, MutexGuard, OnceCell};
 
 /// How long a page is answered again, to whoever asks for the same.
 pub(super) const CACHED: Duration = Duration::from_secs(1);
@@ -46,19 +46,13 @@ struct Begun {
 }
 
 /// The pages of all workers, so that each page is in memory once for whoever reads it however slowly.
+#[derive(Default)]
 pub(super) struct FeedPages {
     lanes: [Mutex<HashMap<String, Begun>>; 3],
     /// Long pages are read one at a time, so that somebody who asks for all of them does not slow logins down.
-    reading: [Semaphore; 3],
+    reading: [sync::Mutex<()>; 3],
     /// The cursors that led to the end of the stream, and when they last did. The newest one is the last.
     newest: Mutex<VecDeque<(Instant, String)>>,
-}
-
-impl Default for FeedPages {
-    fn default() -> Self {
-        let reading = [(); 3].map(|()| Semaphore::new(1));
-        Self { lanes: Default::default(), reading, newest: Mutex::default() }
-    }
 }
 
 impl FeedPages {
@@ -91,8 +85,8 @@ impl FeedPages {
         Some(Arc::clone(&pages.entry(cursor.to_owned()).or_insert(begun).page))
     }
 
-    pub(super) async fn turn(&self, lane: Lane) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.reading[lane as usize].acquire().await
+    pub(super) async fn turn(&self, lane: Lane) -> MutexGuard<'_, ()> {
+        self.reading[lane as usize].lock().await
     }
 
     pub(super) fn led_to_the_end(&self, cursor: &str) {

@@ -25,123 +25,108 @@ pub struct LoginBody {
     bind_ticket: Option<String>,
 }
 
-/// Why the fields do not ask for a login. The message says what to change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RefusedLogin {
-    #[error("{0}{example}", example = example(.0))]
-    Body(#[from] RefusedBody),
-    #[error("The field `code` is missing. Send the code that wx.login gives.")]
-    NoCode,
-    /// JSON that a client labels as a form, as curl does.
-    #[error(
-        "The body was read as a form, because Content-Type is application/x-www-form-urlencoded, and this form has no field \
-         `code`. If the body is JSON, send the header `Content-Type: application/json`."
-    )]
-    NoCodeInForm,
-    #[error("The field `{0}` is missing. A user name and its password go together.")]
-    Missing(&'static str),
-    #[error("The fields `{0}` and `{1}` exclude each other.")]
-    Both(&'static str, &'static str),
-    #[error("A user name or password must not be in the URL, where logs and histories keep it. {0}")]
-    CredentialsInQuery(&'static str),
-}
+const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
 
+const NO_CODE: &str = "The field `code` is missing. Send the code that wx.login gives.";
+/// To JSON that a client labels as a form, as curl does.
+const NO_CODE_IN_FORM: &str = "\
+    The body was read as a form, because Content-Type is application/x-www-form-urlencoded, and this form has no field \
+    `code`. If the body is JSON, send the header `Content-Type: application/json`.";
 const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` goes into the body.";
 /// To a POST, whose body has room for them.
 const SEND_IN_BODY: &str = "Put it beside `code` in the `data` of wx.request, which a POST sends in the body.";
 
-/// Shows a body that is right, unless the refusal is about one field.
-fn example(refused: &RefusedBody) -> &'static str {
-    match refused {
-        RefusedBody::Missing(_) | RefusedBody::Malformed { .. } => "",
-        _ => " Send {\"code\": \"…\"}.",
-    }
-}
-
-impl From<RefusedLogin> for Problem {
-    fn from(refused: RefusedLogin) -> Self {
-        let code = match refused {
-            RefusedLogin::CredentialsInQuery(_) => ProblemCode::CredentialsInQuery,
-            _ => ProblemCode::InvalidRequest,
-        };
-        Self::new(code, refused.to_string())
-    }
-}
-
-const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
-
 impl LoginBody {
-    pub fn from_json(body: &[u8]) -> Result<LoginRequest, RefusedLogin> {
-        asked_by(&Fields::from_json(body, NAMES)?)
+    pub fn from_json(body: &[u8]) -> Result<LoginRequest, Problem> {
+        asked_by(&Fields::from_json(body, NAMES).map_err(no_fields)?, NO_CODE)
     }
 
     /// A login that may have one text more, by this name.
-    pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), RefusedLogin> {
-        let fields = Fields::from_json(body, &[NAMES, &[name]].concat())?;
+    pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), Problem> {
+        let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
         let further = fields.text(name)?.map(|text| text.into_owned());
-        Ok((asked_by(&fields)?, further))
+        Ok((asked_by(&fields, NO_CODE)?, further))
     }
 
-    pub fn from_form(body: &[u8]) -> Result<LoginRequest, RefusedLogin> {
-        asked_by(&Fields::from_form(body, NAMES)?)
+    pub fn from_form(body: &[u8]) -> Result<LoginRequest, Problem> {
+        asked_by(&Fields::from_form(body, NAMES).map_err(no_fields)?, NO_CODE_IN_FORM)
     }
 
-    /// From a query string. Credentials in it are refused.
-    pub fn from_query(query: &str) -> Result<LoginRequest, RefusedLogin> {
-        asked_by(&without_credentials(query, SEND_BY_POST)?)
-    }
-
-    /// From a query string that may hold credentials (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`), for pages that were
-    /// published so.
-    pub fn from_query_with_dangerous_password(query: &str) -> Result<LoginRequest, RefusedLogin> {
-        Self::from_form(query.as_bytes())
+    /// From a query string. Credentials in it are refused, unless it may hold them, for pages that were published so
+    /// (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
+    pub fn from_query(query: &str, may_hold_password: bool) -> Result<LoginRequest, Problem> {
+        let fields = match may_hold_password {
+            true => Fields::from_form(query.as_bytes(), NAMES).map_err(no_fields)?,
+            false => without_credentials(query, SEND_BY_POST)?,
+        };
+        asked_by(&fields, NO_CODE)
     }
 
     /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the
     /// page has a body for them.
-    pub fn refuse_password_beside_body(query: &str) -> Result<(), RefusedLogin> {
+    pub fn refuse_password_beside_body(query: &str) -> Result<(), Problem> {
         without_credentials(query, SEND_IN_BODY).map(drop)
     }
 }
 
-fn without_credentials(query: &str, advice: &'static str) -> Result<Fields<'static>, RefusedLogin> {
-    let fields = Fields::from_form(query.as_bytes(), NAMES)?;
+/// Shows a body that is right.
+fn no_fields(refused: RefusedBody) -> Problem {
+    Problem::invalid(format!("{refused} Send {{\"code\": \"…\"}}."))
+}
+
+fn without_credentials(query: &str, advice: &str) -> Result<Fields<'static>, Problem> {
+    let fields = Fields::from_form(query.as_bytes(), NAMES).map_err(no_fields)?;
     if fields.text("username")?.is_some() || fields.text("password")?.is_some() {
-        return Err(RefusedLogin::CredentialsInQuery(advice));
+        let detail =
+            format!("A user name or password must not be in the URL, where logs and histories keep it. {advice}");
+        return Err(Problem::new(ProblemCode::CredentialsInQuery, detail));
     }
     Ok(fields)
 }
 
-fn asked_by(fields: &Fields<'_>) -> Result<LoginRequest, RefusedLogin> {
+fn asked_by(fields: &Fields<'_>, no_code: &str) -> Result<LoginRequest, Problem> {
     let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
         (Some(code), None) => LoginProof::Code(code),
         (None, Some(ticket)) => LoginProof::Ticket(ticket),
-        (None, None) => return Err(RefusedLogin::NoCode),
-        (Some(_), Some(_)) => return Err(RefusedLogin::Both("code", "bind_ticket")),
+        (None, None) => return Err(Problem::invalid(no_code)),
+        (Some(_), Some(_)) => return Err(both("code", "bind_ticket")),
     };
     let app = fields.parse("appid")?;
     let identity = match (fields.parse("username")?, fields.parse("password")?, fields.parse("phone_code")?) {
         (None, None, None) => Identity::Nothing,
         (Some(username), Some(password), None) => Identity::Password(username, password),
         (None, None, Some(phone_code)) => Identity::Phone(phone_code),
-        (Some(_), None, _) => return Err(RefusedLogin::Missing("password")),
-        (None, Some(_), _) => return Err(RefusedLogin::Missing("username")),
-        (Some(_), Some(_), Some(_)) => return Err(RefusedLogin::Both("password", "phone_code")),
+        (Some(_), None, _) => return Err(alone("password")),
+        (None, Some(_), _) => return Err(alone("username")),
+        (Some(_), Some(_), Some(_)) => return Err(both("password", "phone_code")),
     };
     Ok(LoginRequest { app, app_hint: None, proof, identity })
+}
+
+fn both(one: &str, other: &str) -> Problem {
+    Problem::invalid(format!("The fields `{one}` and `{other}` exclude each other."))
+}
+
+fn alone(missing: &str) -> Problem {
+    Problem::invalid(format!("The field `{missing}` is missing. A user name and its password go together."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn json(body: &str) -> Result<LoginRequest, RefusedLogin> {
+    fn json(body: &str) -> Result<LoginRequest, Problem> {
         LoginBody::from_json(body.as_bytes())
+    }
+
+    #[track_caller]
+    fn refusal<T: std::fmt::Debug>(asked: Result<T, Problem>) -> String {
+        asked.expect_err("refused").detail().to_owned()
     }
 
     #[test]
     fn one_login_in_three_forms() {
-        let query = LoginBody::from_query("code=0a1&appid=wx1");
+        let query = LoginBody::from_query("code=0a1&appid=wx1", false);
         let form = LoginBody::from_form(b"appid=wx1&code=0a1&extra=%FF");
         let body = LoginBody::from_json(br#"{"code":"0a1","appid":"wx1","extra":{"deep":[1]},"password":null}"#);
         for request in [query, form, body] {
@@ -171,7 +156,7 @@ mod tests {
             ("{\"code\":\"a\",\"appid\":\"hunter2 \"}", "`appid` must consist of letters"),
             ("{\"code\":\"a\",\"password\":\"hunter2\"}", "`username` is missing"),
         ] {
-            let refused = json(body).expect_err(body).to_string();
+            let refused = refusal(json(body));
             assert!(refused.contains(said), "{body}: {refused}");
             assert!(!refused.contains("hunter2"), "{refused}");
         }
@@ -195,13 +180,12 @@ mod tests {
         ] {
             assert_eq!(shown(&format!("{{{members}}}")).as_deref(), Ok(expected), "{members}");
         }
-        let both = RefusedLogin::Both;
         for (members, refused) in [
-            (r#""username":"lin","password":"p""#.to_owned(), RefusedLogin::NoCode),
+            (r#""username":"lin","password":"p""#.to_owned(), Problem::invalid(NO_CODE)),
             (format!(r#""code":"a","bind_ticket":"{ticket}""#), both("code", "bind_ticket")),
-            (r#""code":"a","username":"lin""#.to_owned(), RefusedLogin::Missing("password")),
-            (r#""code":"a","password":"p""#.to_owned(), RefusedLogin::Missing("username")),
-            (r#""code":"a","password":"p","phone_code":"b""#.to_owned(), RefusedLogin::Missing("username")),
+            (r#""code":"a","username":"lin""#.to_owned(), alone("password")),
+            (r#""code":"a","password":"p""#.to_owned(), alone("username")),
+            (r#""code":"a","password":"p","phone_code":"b""#.to_owned(), alone("username")),
             (
                 r#""code":"a","username":"lin","password":"p","phone_code":"b""#.to_owned(),
                 both("password", "phone_code"),
@@ -223,8 +207,7 @@ mod tests {
             ("bind_ticket", "hunter2}{".to_owned(), "must "),
         ] {
             let other = if name == "username" { "password" } else { "username" };
-            let refused = json(&format!(r#"{{"code":"a","{name}":"{text}","{other}":"x"}}"#)).expect_err(name);
-            let said_now = refused.to_string();
+            let said_now = refusal(json(&format!(r#"{{"code":"a","{name}":"{text}","{other}":"x"}}"#)));
             assert!(said_now.contains(&format!("`{name}` {said}")), "{said_now}");
             assert!(!said_now.contains("hunter2") && !said_now.contains("Send {"), "{said_now}");
         }
@@ -233,7 +216,7 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_refused_also_where_nobody_reads_it() {
         for body in [b"{\"code\":\"\xff\"}".as_slice(), b"{\"code\":\"a\",\"extra\":\"\xff\"}"] {
-            assert_eq!(LoginBody::from_json(body).err(), Some(RefusedLogin::Body(RefusedBody::NotUtf8)));
+            assert_eq!(refusal(LoginBody::from_json(body)), "The body is not UTF-8. Send {\"code\": \"…\"}.");
         }
     }
 
@@ -242,22 +225,22 @@ mod tests {
         let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
         let refused = wxmint_http::malformed("appid", "must be a string, not an array");
-        assert_eq!(json(&deep("appid")).expect_err("refused"), RefusedLogin::Body(refused));
+        assert_eq!(json(&deep("appid")).expect_err("refused"), refused.into());
     }
 
     #[test]
     fn a_password_in_a_query_is_refused_with_the_line_to_add() {
         for query in ["code=a&password=hunter2", "username=b&code=a", "password="] {
-            let refused = LoginBody::from_query(query).expect_err(query);
-            assert_eq!(refused, RefusedLogin::CredentialsInQuery(SEND_BY_POST));
-            assert!(refused.to_string().contains("method: 'POST'"));
+            let refused = LoginBody::from_query(query, false).expect_err(query);
+            assert_eq!(refused.code(), ProblemCode::CredentialsInQuery);
+            assert!(refused.detail().contains("method: 'POST'"));
         }
     }
 
     #[test]
     fn a_password_in_a_query_passes_only_by_the_dangerous_way() {
         let query = "code=a&username=lin&password=p%20p";
-        let asked = LoginBody::from_query_with_dangerous_password(query);
+        let asked = LoginBody::from_query(query, true);
         let Ok(LoginRequest { identity: Identity::Password(name, password), .. }) = asked else { panic!("{asked:?}") };
         assert_eq!((name.as_str(), password.expose()), ("lin", "p p"));
     }
@@ -266,15 +249,15 @@ mod tests {
     fn a_password_in_the_query_of_a_post_is_refused_with_where_it_belongs() {
         for query in ["password=hunter2", "username=lin&password=hunter2", "a=b&username"] {
             let refused = LoginBody::refuse_password_beside_body(query).expect_err(query);
-            assert_eq!(refused, RefusedLogin::CredentialsInQuery(SEND_IN_BODY));
-            assert!(refused.to_string().contains("`data`") && !refused.to_string().contains("method"), "{refused}");
+            assert_eq!(refused.code(), ProblemCode::CredentialsInQuery);
+            assert!(refused.detail().contains("`data`") && !refused.detail().contains("method"), "{refused:?}");
         }
         assert_eq!(LoginBody::refuse_password_beside_body("code=a&utm_source=hunter2"), Ok(()));
     }
 
     #[test]
     fn a_field_twice_in_a_form_is_refused() {
-        let refused = LoginBody::from_form(b"code=a&code=b").err();
-        assert_eq!(refused, Some(RefusedLogin::Body(RefusedBody::Twice("code"))));
+        let refused = refusal(LoginBody::from_form(b"code=a&code=b"));
+        assert_eq!(refused, "The field `code` appears twice. Send {\"code\": \"…\"}.");
     }
 }

@@ -13,9 +13,8 @@ use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::token::SignedToken;
 use wxmint_telemetry::LoginInFlight;
 use wxmint_telemetry::audit::{self, Activity, Event, Origin};
-use wxmint_wechat::AppKind;
 
-use super::{LoginBody, RefusedLogin, cross_origin, state::IssuerWorker};
+use super::{LoginBody, cross_origin, state::IssuerWorker};
 use crate::login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME};
 use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
 
@@ -75,11 +74,9 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
             and the Referer that WeChat sends does not tell.")),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
 pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let read = match worker.issuer.settings.dangerous_password_in_query {
-        true => LoginBody::from_query_with_dangerous_password,
-        false => LoginBody::from_query,
-    };
-    answer(&request, worker, read(request.query_string()).map_err(Problem::from)).await
+    let may_hold_password = worker.issuer.settings.dangerous_password_in_query;
+    let asked = LoginBody::from_query(request.query_string(), may_hold_password);
+    answer(&request, worker, asked).await
 }
 
 async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginRequest, Problem> {
@@ -95,12 +92,7 @@ async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginReque
         let detail = "Send the header `Content-Type: application/json` (or application/x-www-form-urlencoded).";
         return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     };
-    let body = read_body(payload, SMALL_BODY).await?;
-    let is_form = is("application/x-www-form-urlencoded");
-    Ok(read(&body).map_err(|refused| match refused {
-        RefusedLogin::NoCode if is_form => RefusedLogin::NoCodeInForm,
-        refused => refused,
-    })?)
+    read(&read_body(payload, SMALL_BODY).await?)
 }
 
 async fn answer(
@@ -182,7 +174,7 @@ impl<'w> LoginAttempt<'w> {
         if let Err(refusal) = &outcome {
             refusal.log(took);
         }
-        let app_kind = app.map(|app| app.kind).filter(|kind| *kind != AppKind::MiniProgram).map(AppKind::name);
+        let app_kind = app.and_then(|app| apps.kind_told(&app.id));
         let LoginTrail { app, person, client, user, bound } = trail;
         let login = Event { app, app_kind, client, user, ..event };
         let recent = worker.issuer.metrics.recent();

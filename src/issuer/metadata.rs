@@ -1,5 +1,7 @@
 //! The documents that verifiers fetch: the public keys, and the metadata that says where the keys are.
 
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
 use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::web::{self, Header};
 use actix_web::{HttpRequest, HttpResponse};
@@ -8,10 +10,15 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use wxmint_identities::OWN;
 use wxmint_store::short_digest;
-use wxmint_verify::Algorithm;
+use wxmint_upstream::Upstream;
+use wxmint_verify::{Algorithm, PublicKey, PublicKeySet};
 
-use super::state::IssuerWorker;
+use super::{Issuer, state::IssuerWorker};
 use crate::clock::now;
+
+/// Less than any lead of keys that is of use, so that a new key is here before it signs there.
+const PEERS_INTERVAL: Duration = Duration::from_secs(30);
+const PEERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The public keys (RFC 7517)
 ///
@@ -80,16 +87,13 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
     let now = now();
     let ring = worker.issuer.keys.at(now);
-    let published = |algorithm: &Algorithm| ring.set.visible(now).any(|key| key.algorithm() == *algorithm);
+    let is_published = |algorithm: &&Algorithm| ring.set.visible(now).any(|key| key.algorithm() == **algorithm);
+    let algorithms = Algorithm::ALL.iter().filter(is_published).map(|algorithm| algorithm.name());
     let further: Map<_, _> = worker.issuer.doors.iter().flat_map(|open| open.door.metadata(&worker.issuer)).collect();
     let metadata = Metadata {
         issuer: issuer.to_owned(),
         jwks_uri: format!("{issuer}/.well-known/jwks.json"),
-        id_token_signing_alg_values_supported: Algorithm::ALL
-            .iter()
-            .filter(|algorithm| published(algorithm))
-            .map(|algorithm| algorithm.name())
-            .collect(),
+        id_token_signing_alg_values_supported: algorithms.collect(),
         subject_types_supported: ["public"],
         response_types_supported: (!further.contains_key("response_types_supported")).then_some(["id_token"]),
         service_documentation: format!("{issuer}/docs"),
@@ -99,4 +103,36 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .json(metadata)
+}
+
+/// The public keys of issuers in other regions are published beside this one's, so that a verifier accepts the tokens
+/// of all of them. Nothing is signed or accepted here because of them.
+impl Issuer {
+    /// The JWKS with the keys of peers behind `own`. A key id that is taken keeps its key.
+    pub(super) fn with_peers<'a>(&self, own: impl Iterator<Item = &'a PublicKey>) -> Vec<u8> {
+        let peers: Vec<_> = self.peers.iter().filter_map(|peer| peer.keys()).collect();
+        let (mut keys, mut kids): (Vec<&PublicKey>, _) = (own.collect(), HashSet::new());
+        keys.extend(peers.iter().flat_map(|keys| keys.iter()));
+        keys.retain(|key| kids.insert(key.kid()));
+        serde_json::to_vec(&keys.into_iter().collect::<PublicKeySet<'_>>()).expect("strings serialize")
+    }
+
+    /// Reads the sets again and again. One that cannot be read stays as it was.
+    pub(super) async fn follow_peers(self: Arc<Self>) {
+        let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else { return };
+        let mut interval = actix_web::rt::time::interval(PEERS_INTERVAL);
+        loop {
+            interval.tick().await;
+            let mut faults = Vec::new();
+            for peer in &self.peers {
+                let fault = peer.fetch(&http).await.err();
+                faults.extend(fault.map(|reason| format!("{}: {reason}", peer.host())));
+            }
+            let warning = format!("WXMINT_JWKS_PEERS: keys are not published, or as they were: {}", faults.join("; "));
+            let warning = (!faults.is_empty()).then_some(warning);
+            if self.readiness.warns("jwks_peers", warning.as_deref()) {
+                tracing::warn!(warning, "keys of peers");
+            }
+        }
+    }
 }

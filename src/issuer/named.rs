@@ -8,8 +8,8 @@ use wxmint_keys::{KeySet, vault::Vault};
 use wxmint_store::RedisAccess;
 
 use super::door::{self, Doors, OpenDoor};
-use super::examine::{unusable_file, unusable_keys, unusable_vault};
-use super::{IssuerStartError, loaded::load, routes::check_login_paths};
+use super::examine::{load, unusable_file, unusable_keys, unusable_vault};
+use super::{IssuerStartError, routes::check_login_paths};
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};

@@ -14,9 +14,8 @@ use wxmint_telemetry::audit::{Activity, Event};
 use super::Issuer;
 use super::ended_keys::{NotedEnds, check_replacement};
 use crate::accounts::{FileAccounts, UsersFile};
-use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
-use crate::{apps::Apps, clock::now, settings::StoreSettings};
+use crate::{admin::AdminTokens, apps::Apps, clock::now, settings::StoreSettings};
 
 /// Two looks must find the same, so that a change counts within 4 s.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -38,8 +37,12 @@ pub(super) fn watch_files(issuer: &Issuer) {
     }
     if let Some((mut file, tokens)) = issuer.admin_tokens.clone() {
         tokens.hold_keys();
-        let reload = async move || reload_admin_tokens(&tokens, &mut file);
-        watch(issuer, "admin_tokens", "file of admin tokens", reload);
+        watch(issuer, "admin_tokens", "file of admin tokens", async move || {
+            reload(&mut file, None, AdminTokens::parse, |read| {
+                tracing::info!(tokens = read.count(), "the admin tokens were read again");
+                tokens.swap(read);
+            })
+        });
     }
     if let Some((mut file, users)) = issuer.users.clone() {
         watch(issuer, "users", "users file", async move || reload_users(&users, &mut file));
@@ -189,13 +192,6 @@ fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<
     tracing::info!(line, next, "the vault keys were read again");
     current.store(Arc::new(vault));
     Ok(Some(true))
-}
-
-fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> Result<Option<bool>, String> {
-    reload(file, None, AdminTokens::parse, |tokens| {
-        tracing::info!(tokens = tokens.count(), "the admin tokens were read again");
-        current.swap(tokens);
-    })
 }
 
 fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<Option<bool>, String> {

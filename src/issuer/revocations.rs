@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use tokio::time::timeout;
 use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
-use wxmint_store::{ReadEnds, StoreError};
+use wxmint_store::StoreError;
 use wxmint_telemetry::bounded;
 use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
@@ -66,35 +66,28 @@ async fn make(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
 }
 
 async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
-    let pages = &worker.issuer.pages;
+    let (pages, vault) = (&worker.issuer.pages, worker.issuer.vault.load_full());
     // While Redis is slow, pages that nobody waits for any more must not queue up.
     let turn = timeout(PAUSE, pages.turn(lane)).await;
     let _one_at_a_time = turn.map_err(|_| "other pages are still being read")?;
     let of_store = |error: StoreError| error.to_string();
     worker.login.note_life().await.map_err(of_store)?;
-    let place = cursor::place(&cursor, &worker.issuer.vault.load_full());
-    let read = worker.login.store.ends_after(place.unwrap_or_default(), PAGE_ENDS).await.map_err(of_store)?;
-    let Some(read) = read else { return Ok(None) };
-    let page = worker.issuer.page_of(read, cursor);
+    let place = cursor::place(&cursor, &vault).unwrap_or_default();
+    let Some(read) = worker.login.store.ends_after(place, PAGE_ENDS).await.map_err(of_store)? else { return Ok(None) };
+    let (iss, at) = (worker.issuer.settings.issuer.as_str(), read.at.timestamp());
+    let page = EndsPage {
+        iss: iss.to_owned(),
+        iat: at,
+        exp: at + PAGE_LIFE.as_secs() as i64,
+        cursor: cursor::for_place(&read.cursor, &vault),
+        after: cursor,
+        more: read.more,
+        keep: read.keep.as_secs(),
+        ended: read.ends.iter().map(|ended| ended.published(iss)).collect(),
+    };
     if !page.more {
         pages.led_to_the_end(&page.cursor);
     }
     let signed = worker.login.minter.sign_page(&page, now());
     Ok(Some(signed.map_err(|error| format!("the page could not be signed: {error}"))?.into()))
-}
-
-impl super::Issuer {
-    fn page_of(&self, read: ReadEnds, after: String) -> EndsPage {
-        let (iss, at) = (self.settings.issuer.as_str(), read.at.timestamp());
-        EndsPage {
-            iss: iss.to_owned(),
-            iat: at,
-            exp: at + PAGE_LIFE.as_secs() as i64,
-            after,
-            cursor: cursor::for_place(&read.cursor, &self.vault.load_full()),
-            more: read.more,
-            keep: read.keep.as_secs(),
-            ended: read.ends.iter().map(|ended| ended.published(iss)).collect(),
-        }
-    }
 }

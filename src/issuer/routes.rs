@@ -1,6 +1,6 @@
 //! All routes on one screen.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::header::LOCATION, web::ServiceConfig};
 use utoipa::OpenApi;
@@ -56,21 +56,12 @@ routes! {
 
 /// Describes the routes of an issuer.
 pub(super) fn description(issuer: &Issuer) -> Description {
-    let rows = issuer.doors.iter().map(|open| open.row).collect();
-    describe(issuer.settings.issuer.as_str(), rows)
+    let (server, rows): (_, Vec<_>) =
+        (issuer.settings.issuer.clone(), issuer.doors.iter().map(|open| open.row).collect());
+    Description::new("issuer", PLACE, move || viewer::json(described(rows), server.as_str()))
 }
 
-fn describe(server: &str, doors: Vec<&'static DoorRow>) -> Description {
-    Description {
-        api: Box::new(move || described(&doors)),
-        server: server.to_owned(),
-        place: "issuer",
-        paths: PLACE,
-        document: OnceLock::new(),
-    }
-}
-
-fn described(doors: &[&DoorRow]) -> openapi::OpenApi {
+fn described(doors: impl IntoIterator<Item = &'static DoorRow>) -> openapi::OpenApi {
     let mut api = Described::openapi();
     for row in doors {
         api.merge((row.public.described)());
@@ -87,7 +78,7 @@ fn described(doors: &[&DoorRow]) -> openapi::OpenApi {
 
 /// With all `doors`.
 pub fn openapi_json(doors: Doors) -> String {
-    describe("https://login.example.com", doors.iter().collect()).json()
+    viewer::json(described(doors), "https://login.example.com")
 }
 
 /// The routes for mini programs and peers, with those of the open doors.
@@ -107,10 +98,10 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
         if let Some(folder) = settings.verify_files_dir.clone() {
             config.configure(check_files(folder));
         }
-        issuer.configure(config);
+        issuer.doors.iter().for_each(|open| Arc::clone(&open.door).configure(config));
         for OpenDoor { row, .. } in &issuer.doors {
-            for path in row.public.routes.paths() {
-                config.service(service(row.public.routes, path, path));
+            for path in row.public.paths() {
+                config.service(service(row.public, path, path));
             }
         }
         let oauth_server = readable(OAUTH_SERVER, metadata::metadata);
@@ -140,7 +131,7 @@ fn is_free(path: &str, doors: Doors) -> bool {
         Some((folder, _)) => is_below(folder),
         None => path.trim_end_matches('/').eq_ignore_ascii_case(taken.trim_end_matches('/')),
     };
-    let of_doors = doors.iter().flat_map(|row| row.public.routes.paths());
+    let of_doors = doors.iter().flat_map(|row| row.public.paths());
     let taken = ROUTES.paths().chain(of_doors).chain(viewer::PATHS).chain([ROOT]);
     !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
 }
@@ -148,7 +139,7 @@ fn is_free(path: &str, doors: Doors) -> bool {
 /// The counter of a resource's answers. Those that wait for other services are timed; the login has a histogram of its
 /// own, and one label on all its paths.
 fn counter(metrics: &Metrics, path: &'static str) -> RouteMetrics {
-    let is_document = path == OAUTH_SERVER || ROUTES.0.iter().any(|row| row.path == path && row.methods == READ);
+    let is_document = path == OAUTH_SERVER || ROWS.iter().any(|row| row.path == path && row.methods == READ);
     let route = metrics.route(path);
     if path == LOGIN || is_document { route } else { route.timed() }
 }

@@ -8,7 +8,9 @@ use actix_web::{App, dev::ServerHandle, middleware::from_fn};
 use futures_util::{FutureExt, future::join};
 use tracing_actix_web::TracingLogger;
 use wxmint_findings::{Doctor, Finding, Status};
-use wxmint_http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id};
+use wxmint_http::{
+    Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, serve_admin, with_request_id,
+};
 use wxmint_redis_link::State;
 use wxmint_store::{Redis, StoreError};
 use wxmint_telemetry::audit;
@@ -17,8 +19,8 @@ use super::declared::PLACE;
 use super::reload::watch_files;
 use super::routes::{self, public_routes};
 use super::state::IssuerWorker;
-use super::{Issuer, IssuerStartError, held_ends, old_ends, redis_health, user_ids};
-use crate::admin::{self, AtDoors};
+use super::{Issuer, IssuerStartError, ends, health};
+use crate::admin::{self, act::Operating};
 use crate::{clock::now, redis_checks};
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
@@ -50,10 +52,10 @@ pub async fn run(
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
     actix_web::rt::spawn(Arc::clone(&issuer).follow_ended_keys());
-    actix_web::rt::spawn(old_ends::forget(Arc::clone(&issuer)));
-    actix_web::rt::spawn(redis_health::follow(Arc::clone(&issuer)));
-    actix_web::rt::spawn(held_ends::follow(Arc::clone(&issuer)));
-    actix_web::rt::spawn(join(user_ids::follow(Arc::clone(&issuer)), Arc::clone(&issuer).follow_peers()));
+    actix_web::rt::spawn(ends::forget_old(Arc::clone(&issuer)));
+    actix_web::rt::spawn(health::follow_redis(Arc::clone(&issuer)));
+    actix_web::rt::spawn(ends::restore_lost(Arc::clone(&issuer)));
+    actix_web::rt::spawn(join(health::follow_user_ids(Arc::clone(&issuer)), Arc::clone(&issuer).follow_peers()));
     actix_web::rt::spawn(audit::run());
     watch_files(&issuer);
     issuer.doors.iter().for_each(|open| Arc::clone(&open.door).follow(&issuer));
@@ -98,21 +100,24 @@ fn limits(issuer: &Issuer, loopback_names: bool) -> ServerLimits {
 }
 
 fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> Result<ServerHandle, IssuerStartError> {
-    let (readiness, tokens) =
-        (issuer.readiness.clone(), issuer.admin_tokens.as_ref().map(|(_, tokens)| tokens.clone()));
-    let (metrics_of, worker_of) = (Arc::clone(issuer), Arc::clone(issuer));
+    let (readiness, measured, operated) = (issuer.readiness.clone(), Arc::clone(issuer), Arc::clone(issuer));
     let metrics = move || {
         let now = now();
-        let (keys, ended) = (metrics_of.keys.at(now), metrics_of.keys.ended());
-        metrics_of.metrics.keys_are(keys.set.lives(), &ended, now);
-        metrics_of.metrics.exposition(metrics_of.doors.iter().filter_map(|open| open.door.metrics()))
+        let (keys, ended) = (measured.keys.at(now), measured.keys.ended());
+        measured.metrics.keys_are(keys.set.lives(), &ended, now);
+        measured.metrics.exposition(measured.doors.iter().filter_map(|open| open.door.metrics()))
     };
-    let worker = move || worker_of.login_worker().expect(MADE_ONCE);
-    let (of_doors, tables) = (Arc::clone(issuer), issuer.rows.iter().filter_map(|row| row.admin).collect());
-    let configure = move |config: &mut ServiceConfig| of_doors.configure(config);
-    let panels = issuer.rows.iter().filter_map(|row| row.panel).collect();
-    let doors = AtDoors { tables, panels, configure: Arc::new(configure) };
-    Ok(admin::start(listener, readiness, metrics, tokens, worker, doctor, doors)?)
+    let routes: Vec<_> = issuer.rows.iter().filter_map(|row| row.admin).collect();
+    let panels: Vec<_> = issuer.rows.iter().filter_map(|row| row.panel).collect();
+    let description = web::Data::new(admin::routes::description(routes.clone()));
+    // Without operators there are no paths about users.
+    let configure = move |config: &mut ServiceConfig| {
+        let Some((_, tokens)) = &operated.admin_tokens else { return };
+        let operating = Operating { tokens: tokens.clone(), worker: operated.login_worker().expect(MADE_ONCE) };
+        operated.doors.iter().for_each(|open| Arc::clone(&open.door).configure(config));
+        admin::configure(config, operating, Arc::clone(&doctor), description.clone(), &routes, &panels);
+    };
+    Ok(serve_admin(listener, readiness, metrics, configure, admin::PATHS)?)
 }
 
 fn announce(issuer: &Issuer, listeners: &Listeners) {
@@ -147,7 +152,7 @@ async fn fitness(issuer: &Issuer, store: &Redis) -> Result<Vec<Finding>, StoreEr
     let mut found = Vec::new();
     if issuer.redis.is_some() {
         found = redis_checks::fitness(store.link(), now().timestamp(), Status::Warning).await?;
-        redis_health::takes_logins(store).await?;
+        health::takes_logins(store).await?;
     }
     found.extend(issuer.learn_ended_keys(store, now()).await?);
     found.extend(issuer.ids.compare(store, false).await?);

@@ -5,17 +5,13 @@ use serde_json::Value;
 use wxmint_verify::Claims;
 
 /// The claims that are handed on, each with its header.
-pub(super) struct ClaimHeaders(Vec<(String, HeaderName)>);
+pub(super) struct ClaimHeaders(pub(super) Vec<(String, HeaderName)>);
 
 impl ClaimHeaders {
     pub(super) fn from_settings(settings: &[(String, String)]) -> Self {
         let header =
             |name: &String| HeaderName::from_bytes(name.as_bytes()).expect("settings allow letters and hyphens");
         Self(settings.iter().map(|(claim, name)| (claim.clone(), header(name))).collect())
-    }
-
-    pub(super) fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.0.iter().map(|(_, name)| name)
     }
 
     /// A value for each header. It is empty if the token has no such claim, or one that a header cannot say.

@@ -1,6 +1,6 @@
 //! The sidecar's metrics. The values of labels are known when compiling, or are the issuers of the settings.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info};
@@ -26,11 +26,9 @@ const OUTCOMES: [&str; 7] = ["verified", "remembered", "anonymous", "no_token", 
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
+/// Clones share the counts.
 #[derive(Clone, Default)]
-pub(super) struct SidecarMetrics(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
+pub(super) struct SidecarMetrics {
     verifications: [Counter; OUTCOMES.len()],
     fetches: Family<Labels<2>, Counter>,
     refused_pages: Family<Labels<2>, Counter>,
@@ -38,21 +36,21 @@ struct Inner {
 
 impl SidecarMetrics {
     pub(super) fn answered(&self, outcome: VerifyOutcome) {
-        self.0.verifications[outcome as usize].inc();
+        self.verifications[outcome as usize].inc();
     }
 
     pub(super) fn exposition(&self, peer: &Peer, remembered: usize) -> String {
         let mut registry = Registry::with_prefix("wxmint");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let verifications: Family<Labels<1>, Counter> = Family::default();
-        for (outcome, count) in OUTCOMES.into_iter().zip(&self.0.verifications) {
+        for (outcome, count) in OUTCOMES.into_iter().zip(&self.verifications) {
             verifications.get_or_create(&[("outcome", outcome.to_owned())]).inc_by(count.get());
         }
         registry.register("sidecar_verifications", "Requests on /verify, by how they were answered", verifications);
         let tokens: Gauge = Gauge::default();
         tokens.set(remembered as i64);
         registry.register("sidecar_remembered_tokens", "Tokens that need no signature check the next time", tokens);
-        registry.register("jwks_fetches", "Fetches of an issuer's keys, by outcome", self.0.fetches.clone());
+        registry.register("jwks_fetches", "Fetches of an issuer's keys, by outcome", self.fetches.clone());
         let (keys, age) = gauges(peer.known().map(|known| (known.issuer, known.keys, known.keys_age)));
         registry.register("jwks_keys", "Keys of an issuer that are in use", keys);
         let help = "Time since an issuer's keys were last fetched; absent before they were";
@@ -62,7 +60,7 @@ impl SidecarMetrics {
             // Printed before it happens, so that the first time is an increase.
             self.refused_pages(known.issuer, "no_answer");
         }
-        registry.register("revocations_refused_pages", help, self.0.refused_pages.clone());
+        registry.register("revocations_refused_pages", help, self.refused_pages.clone());
         let (held, age) = gauges(peer.known().filter_map(|known| Some((known.issuer, known.ends?, known.ends_age))));
         registry.register("revocations_held", "Ends of an issuer's tokens that are held", held);
         let help = "Age of what is known of an issuer's ends; absent before the feed was read to its end";
@@ -75,7 +73,7 @@ impl SidecarMetrics {
 
     fn refused_pages(&self, issuer: &str, reason: &str) -> Counter {
         let labels = [("issuer", issuer.to_owned()), ("reason", reason.to_owned())];
-        self.0.refused_pages.get_or_create(&labels).clone()
+        self.refused_pages.get_or_create(&labels).clone()
     }
 }
 
@@ -101,7 +99,7 @@ impl Watcher for SidecarMetrics {
             FetchOutcome::Unchanged => "unchanged",
             FetchOutcome::Failed => "failed",
         };
-        self.0.fetches.get_or_create(&[("issuer", issuer.to_owned()), ("outcome", outcome.to_owned())]).inc();
+        self.fetches.get_or_create(&[("issuer", issuer.to_owned()), ("outcome", outcome.to_owned())]).inc();
     }
 
     fn page_refused(&self, issuer: &str, reason: &'static str) {

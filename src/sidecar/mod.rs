@@ -7,22 +7,27 @@
 mod claims;
 mod metrics;
 mod remembered;
-mod run;
 mod verify;
 
-pub use self::run::{routes, run};
-pub use wxmint_http::path_rules::{Demand, PathSource, Prefix, Rules};
-
-use std::sync::Arc;
+use std::{error::Error, io, net::TcpListener, num::NonZero, sync::Arc, thread, time::Duration};
 
 use actix_web::http::header::HeaderValue;
-use wxmint_verify::peer::Peer;
+use actix_web::web::{Data, ServiceConfig, resource, scope, to};
+use actix_web::{App, dev::ServerHandle};
+pub use wxmint_http::path_rules::{Demand, PathSource, Prefix, Rules};
+use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
+use wxmint_verify::{KeyError, peer::Peer};
 
+use self::verify::{PATH, verify};
 use self::{claims::ClaimHeaders, metrics::SidecarMetrics, remembered::Remembered};
 use crate::settings::SidecarSettings;
 
 /// The value of a header if there is no user, or no such claim.
 const EMPTY: HeaderValue = HeaderValue::from_static("");
+/// An answer takes at most 2 s, if keys must be fetched for it.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How often `/readyz` learns whether the revocations are known.
+const LOOK: Duration = Duration::from_secs(1);
 
 struct Sidecar {
     settings: SidecarSettings,
@@ -30,4 +35,94 @@ struct Sidecar {
     peer: Arc<Peer>,
     remembered: Remembered,
     metrics: SidecarMetrics,
+}
+
+impl Sidecar {
+    fn new(settings: SidecarSettings, peer: Arc<Peer>, metrics: SidecarMetrics) -> Result<Self, KeyError> {
+        let claims = ClaimHeaders::from_settings(&settings.claims);
+        Ok(Self { settings, claims, peer, remembered: Remembered::nothing()?, metrics })
+    }
+}
+
+/// Serves until `shutdown` resolves, then answers what is in flight and returns.
+pub async fn run(
+    settings: SidecarSettings,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Box<dyn Error>> {
+    let metrics = SidecarMetrics::default();
+    let peer = Arc::new(Peer::watched(settings.trusted.clone(), Arc::new(metrics.clone()))?);
+    announce(&settings, &listeners);
+    let limits = ServerLimits {
+        workers: thread::available_parallelism().map_or(1, NonZero::get),
+        connections: settings.max_connections,
+        drain: DRAIN,
+        // Proxies copy the heads of their clients, with all cookies. Envoy lets 60 KiB pass.
+        head: 64 * 1024,
+        ..ServerLimits::default()
+    };
+    let sidecar = Data::new(Sidecar::new(settings, peer, metrics)?);
+    let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
+    let admin = start_admin(sidecar.clone(), readiness.clone(), listeners.admin)?;
+    actix_web::rt::spawn(await_readiness(sidecar.clone(), readiness.clone()));
+
+    let stop = async move {
+        shutdown.await;
+        tracing::info!("stopping: requests in flight are answered");
+        readiness.stopping();
+    };
+    let app = move || {
+        App::new()
+            .configure(answering(sidecar.clone()))
+            .default_service(nothing_else("The sidecar answers at /verify."))
+    };
+    serve(listeners.service, limits, app, stop)?.await?;
+    admin.stop(true).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// `/verify` for a listener of somebody else's, which is the demo's. `peer` trusts the issuers of `settings`.
+pub fn routes(settings: SidecarSettings, peer: Arc<Peer>) -> Result<impl FnOnce(&mut ServiceConfig) + Clone, KeyError> {
+    Ok(answering(Data::new(Sidecar::new(settings, peer, SidecarMetrics::default())?)))
+}
+
+fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    move |config| {
+        let below = scope(PATH).app_data(sidecar.clone()).default_service(to(verify));
+        config.service(resource(PATH).app_data(sidecar).to(verify)).service(below);
+    }
+}
+
+fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListener) -> io::Result<ServerHandle> {
+    let metrics = move || sidecar.metrics.exposition(&sidecar.peer, sidecar.remembered.cache.len());
+    serve_admin(listener, readiness, metrics, |_| {}, "This listener has /livez, /readyz and /metrics.")
+}
+
+/// Ready once there are keys of every issuer, even from disk, and the feeds of ends have been read or may be missing.
+async fn await_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
+    sidecar.peer.has_keys().await;
+    readiness.waits_for("the issuers' revocation feeds have not been read yet");
+    sidecar.peer.is_ready().await;
+    readiness.warns("revocations", lacking(&sidecar.peer).as_deref());
+    readiness.ready();
+    tracing::info!("ready");
+    let mut interval = actix_web::rt::time::interval(LOOK);
+    loop {
+        interval.tick().await;
+        readiness.warns("revocations", lacking(&sidecar.peer).as_deref());
+    }
+}
+
+/// Why a token that was revoked may be accepted, or under `closed` why tokens are answered with 503.
+fn lacking(peer: &Peer) -> Option<String> {
+    let issuers: Vec<_> = peer.known().filter(|known| known.lacks_ends).map(|known| known.issuer).collect();
+    let lacks = || format!("the revocations of {} are not known, or too old: the log says why", issuers.join(" and "));
+    (!issuers.is_empty()).then(lacks)
+}
+
+fn announce(settings: &SidecarSettings, listeners: &Listeners) {
+    let [verify, admin] = listeners.addresses();
+    let issuers: Vec<_> = settings.trusted.iter().map(|issuer| issuer.policy.issuer.as_str()).collect();
+    tracing::info!(verify, admin, issuers = issuers.join(" "), "listening");
 }

@@ -57,7 +57,7 @@ impl RememberedUser {
 }
 
 #[derive(Clone)]
-struct Bytes;
+pub(super) struct Bytes;
 
 impl Weighter<TokenHash, Arc<RememberedUser>> for Bytes {
     fn weight(&self, _: &TokenHash, identity: &Arc<RememberedUser>) -> u64 {
@@ -68,13 +68,12 @@ impl Weighter<TokenHash, Arc<RememberedUser>> for Bytes {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TokenHash([u8; 32]);
+type TokenHash = [u8; 32];
 
 pub(super) struct Remembered {
     /// Each process has its own, so that nobody outside can construct tokens whose hashes collide.
     hash_key: hmac::Key,
-    cache: Cache<TokenHash, Arc<RememberedUser>, Bytes>,
+    pub(super) cache: Cache<TokenHash, Arc<RememberedUser>, Bytes>,
 }
 
 impl Remembered {
@@ -87,7 +86,7 @@ impl Remembered {
     pub(super) fn hash(&self, token: &str) -> TokenHash {
         let mut hash = [0; 32];
         hash.copy_from_slice(hmac::sign(&self.hash_key, token.as_bytes()).as_ref());
-        TokenHash(hash)
+        hash
     }
 
     /// The identity of a token that was verified before, unless it has expired at `now` or its proof no longer
@@ -104,14 +103,6 @@ impl Remembered {
             return None;
         }
         Some(identity)
-    }
-
-    pub(super) fn remember(&self, hash: TokenHash, identity: Arc<RememberedUser>) {
-        self.cache.insert(hash, identity);
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.cache.len()
     }
 }
 
@@ -151,20 +142,20 @@ mod tests {
     fn a_million_tokens_weigh_no_more_than_is_allowed_and_those_asked_for_again_stay() {
         let (remembered, identity) = (nothing(), identity(&["https://api.example.com"]));
         let regular = remembered.hash("regular");
-        remembered.remember(regular, Arc::clone(&identity));
+        remembered.cache.insert(regular, Arc::clone(&identity));
         let mut most = 0;
         for number in 0..1_000_000_u32 {
             let hash = remembered.hash(&number.to_string());
-            remembered.remember(hash, Arc::clone(&identity));
+            remembered.cache.insert(hash, Arc::clone(&identity));
             if number.is_multiple_of(1000) {
                 assert!(remembered.recall(&regular, at(NOW), |_| true).is_some(), "pushed out by {number}");
-                most = most.max(remembered.count());
+                most = most.max(remembered.cache.len());
                 assert!(remembered.cache.weight() <= CAPACITY, "{number}");
             }
         }
         // The bound was met, and not by remembering next to nothing.
         assert!((60_000..90_000).contains(&most), "{most}");
-        assert!(remembered.count() <= most);
+        assert!(remembered.cache.len() <= most);
     }
 
     #[test]
@@ -173,9 +164,9 @@ mod tests {
         let names: Vec<_> = (0..500).map(|number| format!("https://{number}.example")).collect();
         let identity = identity(&names.iter().map(String::as_str).collect::<Vec<_>>());
         for number in 0..5000 {
-            remembered.remember(remembered.hash(&number.to_string()), Arc::clone(&identity));
+            remembered.cache.insert(remembered.hash(&number.to_string()), Arc::clone(&identity));
         }
-        assert!(remembered.cache.weight() <= CAPACITY && remembered.count() < 2000, "{}", remembered.count());
+        assert!(remembered.cache.weight() <= CAPACITY && remembered.cache.len() < 2000, "{}", remembered.cache.len());
     }
 
     #[test]
@@ -201,9 +192,9 @@ mod tests {
         let (remembered, expires) = (nothing(), NOW + 3600);
         let recalled = |now, holds| {
             let hash = remembered.hash("token");
-            remembered.remember(hash, identity(&["https://api.example.com"]));
+            remembered.cache.insert(hash, identity(&["https://api.example.com"]));
             let recalled = remembered.recall(&hash, at(now), |_| holds).is_some();
-            (recalled, remembered.count())
+            (recalled, remembered.cache.len())
         };
         for now in [NOW, expires, expires + 59] {
             assert_eq!(recalled(now, true), (true, 1), "at {now}");

@@ -63,7 +63,7 @@ impl Sidecar {
         let (claims, proof) = self.peer.prove(token, now).await.map_err(refusal)?;
         let identity = RememberedUser::of(&claims, self.claims.values(&claims), proof);
         let identity = identity.map(Arc::new).ok_or((no_valid_token(), VerifyOutcome::Refused))?;
-        self.remembered.remember(hash, Arc::clone(&identity));
+        self.remembered.cache.insert(hash, Arc::clone(&identity));
         Ok((identity, VerifyOutcome::Verified))
     }
 
@@ -87,7 +87,7 @@ impl Sidecar {
         let mut answer = HttpResponse::Ok();
         answer.insert_header((USER, user)).insert_header((CLIENT, client)).insert_header((TOKEN, token));
         let mut values = identity.map(|identity| identity.claims.iter()).into_iter().flatten().cloned();
-        for name in self.claims.names() {
+        for (_, name) in &self.claims.0 {
             answer.insert_header((name.clone(), values.next().unwrap_or(EMPTY)));
         }
         answer.finish()

@@ -14,7 +14,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
-use super::{ClientConnection, Problem};
+use super::{Problem, connection::ClientConnection, connection::Phase};
 
 /// The limit for routes whose requests have a few hundred bytes.
 pub const SMALL_BODY: usize = 16 * 1024;
@@ -23,24 +23,16 @@ pub const SMALL_BODY: usize = 16 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
-    let mut body = Bytes::new();
+    let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| incomplete(&error))?;
         if body.len() + chunk.len() > limit {
             let detail = format!("The body is larger than {} KiB, the most that is read here.", limit / 1024);
             return Err(Problem::invalid(detail).with_status(StatusCode::PAYLOAD_TOO_LARGE));
         }
-        // A short body comes as one chunk, which needs no copy.
-        body = if body.is_empty() { chunk } else { appended(body, &chunk) };
+        body.extend_from_slice(&chunk);
     }
-    Ok(body)
-}
-
-/// Copies `body` only if the connection's buffer shares it.
-fn appended(body: Bytes, chunk: &[u8]) -> Bytes {
-    let mut body = BytesMut::from(body);
-    body.extend_from_slice(chunk);
-    body.freeze()
+    Ok(body.freeze())
 }
 
 fn incomplete(error: &PayloadError) -> Problem {
@@ -121,7 +113,7 @@ impl Stream for RequestBody {
         let polled = Pin::new(payload).poll_next(cx);
         *is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
         if polled.is_ready() {
-            connection.iter().for_each(|connection| connection.works());
+            connection.iter().for_each(|connection| connection.is_in(Phase::Works));
             return match polled {
                 Poll::Ready(None) if mem::take(is_compressed) => {
                     Poll::Ready(Some(Err(PayloadError::EncodingCorrupted)))
@@ -133,7 +125,7 @@ impl Stream for RequestBody {
         if deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
         }
-        connection.iter().for_each(|connection| connection.waits_for_body(*begun));
+        connection.iter().for_each(|connection| connection.is_in(Phase::Body(*begun)));
         Poll::Pending
     }
 }
@@ -143,14 +135,6 @@ impl Stream for RequestBody {
 pub(super) const PIECE: usize = 4 * 1024;
 
 /// While it lives, not all of an answer is in the connection's buffer.
-struct OnTheWay(Arc<ClientConnection>);
-
-impl Drop for OnTheWay {
-    fn drop(&mut self) {
-        self.0.has_buffered_answer();
-    }
-}
-
 pub(super) struct AnswerBody {
     unsent: Bytes,
     /// The rest of a stream, whose bytes come one after another.
@@ -158,7 +142,13 @@ pub(super) struct AnswerBody {
     size: BodySize,
     /// Dropped with the answer and not before: see [`RequestBody`].
     _request_body: Option<RequestBody>,
-    _on_the_way: Option<OnTheWay>,
+    connection: Option<Arc<ClientConnection>>,
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.connection.iter().for_each(|connection| connection.has_buffered_answer());
+    }
 }
 
 impl AnswerBody {
@@ -173,11 +163,9 @@ impl AnswerBody {
                 Ok(bytes) => (bytes, None),
                 Err(stream) => (Bytes::new(), Some(stream)),
             };
-            let on_the_way = connection.map(OnTheWay);
-            on_the_way
-                .iter()
-                .for_each(|OnTheWay(connection)| connection.answers(Some(&unsent).filter(|all| all.len() > PIECE)));
-            Self { unsent, rest, size, _request_body: request_body, _on_the_way: on_the_way }
+            let long = Some(&unsent).filter(|all| all.len() > PIECE);
+            connection.iter().for_each(|connection| connection.answers(long));
+            Self { unsent, rest, size, _request_body: request_body, connection }
         })
     }
 }

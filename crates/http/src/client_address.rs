@@ -19,7 +19,7 @@ const SUBSCRIBER: u8 = 64;
 
 /// The networks of `WXMINT_TRUSTED_PROXIES`.
 #[derive(Debug, Clone, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies(pub Vec<IpNet>);
 
 /// The network that counts as one client: an IPv4 address, or for IPv6 the network of a subscriber.
 pub(super) fn subscriber(client: IpAddr) -> IpNet {
@@ -39,10 +39,6 @@ pub fn limit_key(client: IpAddr) -> String {
 }
 
 impl TrustedProxies {
-    pub fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
-    }
-
     pub fn sent(&self, request: &HttpRequest) -> bool {
         request.peer_addr().is_some_and(|peer| self.trusts(peer.ip().to_canonical()))
     }

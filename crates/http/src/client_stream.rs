@@ -62,16 +62,13 @@ impl ClientStream {
             let mut memory = Zeroizing::new([0; READ_AHEAD]);
             let mut ahead = ReadBuf::new(&mut *memory);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut ahead))?;
-            let (now, later) = ahead.filled().split_at(share(ahead.filled()).min(buffer.remaining()));
-            buffer.put_slice(now);
-            self.held.extend_from_slice(later);
-        } else {
-            let share = share(&self.held).min(buffer.remaining());
-            buffer.put_slice(&self.held.split_to(share));
-            if self.held.is_empty() {
-                // Its memory is given back and wiped, because it may hold a password.
-                self.held = BytesMut::new();
-            }
+            self.held.extend_from_slice(ahead.filled());
+        }
+        let share = share(&self.held).min(buffer.remaining());
+        buffer.put_slice(&self.held.split_to(share));
+        if self.held.is_empty() {
+            // Its memory is given back and wiped, because it may hold a password.
+            self.held = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -81,7 +78,7 @@ impl ClientStream {
             None if self.connection.waits_for_head() => self.of_a_head + share.len(),
             _ => 0,
         };
-        if self.of_a_head > self.connection.longest_head() {
+        if self.of_a_head > self.connection.connections.limits.head {
             // It need not arrive.
             let _ = self.stream.try_write(TOO_LONG);
             return false;
@@ -92,14 +89,14 @@ impl ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        self.connection.leave();
+        self.connection.connections.leave(&self.connection);
     }
 }
 
 impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.connection.is_busy() {
+        if this.connection.phase().is_busy() {
             this.pauses = false;
             return this.poll_gone(cx);
         }

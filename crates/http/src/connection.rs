@@ -22,16 +22,17 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The phase of a connection, and since when it waits for its client.
 #[derive(Debug, Clone, Copy)]
-enum Phase {
+pub(super) enum Phase {
     /// For a request, or for the rest of its head.
     Idle(Instant),
     /// A handler works, and the client has to wait.
     Works,
-    /// For the rest of a body.
+    /// For the rest of a body that began to arrive then.
     Body(Instant),
     /// For the client to read an answer, of which wxmint still has a part.
     Answers(Instant),
-    /// As before, but the rest of the answer lies in the connection's own buffer.
+    /// As before, but the rest of the answer lies in the connection's own buffer, as does all of one that actix-web
+    /// itself has made of an error.
     Flushes(Instant),
 }
 
@@ -42,7 +43,7 @@ pub struct ClientConnection {
     client: IpNet,
     /// The worker's thread changes it, and whoever looks for a connection to close reads it.
     state: Mutex<State>,
-    connections: Arc<Connections>,
+    pub(super) connections: Arc<Connections>,
 }
 
 struct State {
@@ -57,7 +58,8 @@ struct State {
 }
 
 impl Phase {
-    fn is_busy(self) -> bool {
+    /// Whether a handler works, or not all of its answer has been handed to the system.
+    pub(super) fn is_busy(self) -> bool {
         !matches!(self, Self::Idle(_) | Self::Body(_))
     }
 
@@ -70,13 +72,8 @@ impl Phase {
 }
 
 impl ClientConnection {
-    fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> Phase {
         self.state.lock().phase
-    }
-
-    /// Whether a handler works, or not all of its answer has been handed to the system.
-    pub(super) fn is_busy(&self) -> bool {
-        self.phase().is_busy()
     }
 
     pub(super) fn waits_for_head(&self) -> bool {
@@ -99,29 +96,16 @@ impl ClientConnection {
         }
     }
 
-    pub(super) fn longest_head(&self) -> usize {
-        self.connections.limits.head
-    }
-
     pub(super) fn wake_when_answered(&self, next: &Waker) {
         self.state.lock().next = Some(next.clone());
     }
 
-    fn is_in(&self, phase: Phase) {
+    pub(super) fn is_in(&self, phase: Phase) {
         let mut state = self.state.lock();
         state.phase = phase;
         let next = if phase.is_busy() { None } else { state.next.take() };
         drop(state);
         next.into_iter().for_each(Waker::wake);
-    }
-
-    pub(super) fn works(&self) {
-        self.is_in(Phase::Works);
-    }
-
-    /// A handler waits for the rest of a body that began to arrive then.
-    pub(super) fn waits_for_body(&self, since: Instant) {
-        self.is_in(Phase::Body(since));
     }
 
     /// The client is to read an answer, which is `long` if it is more than the connection's buffer has room for.
@@ -134,17 +118,8 @@ impl ClientConnection {
         }
     }
 
-    /// The connection's buffer has all of an answer that actix-web itself has made of an error.
-    pub(super) fn answers_an_error(&self) {
-        self.is_in(Phase::Flushes(Instant::now()));
-    }
-
     pub(super) fn answers_last(&self, is_last: bool) {
         self.state.lock().is_last = is_last;
-    }
-
-    pub(super) fn are_places_taken(&self) -> bool {
-        self.connections.are_taken()
     }
 
     /// The connection's buffer has the rest of the answer.
@@ -176,10 +151,6 @@ impl ClientConnection {
 
     pub fn reset_on_close(&self) -> io::Result<()> {
         Ok(set_socket_linger(&self.socket, Some(Duration::ZERO))?)
-    }
-
-    pub(super) fn leave(&self) {
-        self.connections.leave(self);
     }
 }
 

@@ -29,13 +29,9 @@ pub const POST: &[Method] = &[Method::POST];
 pub const PUT: &[Method] = &[Method::PUT];
 pub const DELETE: &[Method] = &[Method::DELETE];
 
-/// The routes of a listener that its description names. `routes!` declares them.
-pub struct Routes(pub &'static [DescribedRoute]);
-
-/// The routes with their description.
-#[derive(Clone, Copy)]
-pub struct RouteTable {
-    pub routes: &'static Routes,
+/// The routes of a listener with their description. `routes!` declares them.
+pub struct Routes {
+    pub rows: &'static [DescribedRoute],
     pub described: fn() -> OpenApi,
 }
 
@@ -43,13 +39,14 @@ pub struct RouteTable {
 #[macro_export]
 macro_rules! routes {
     ($(#[$about:meta])+ $($methods:ident $path:literal $module:ident::$handler:ident $codes:expr, $statuses:ident;)+) => {
-        pub(super) const ROUTES: Routes = Routes(&[$(DescribedRoute {
+        const ROWS: &[DescribedRoute] = &[$(DescribedRoute {
             methods: $methods,
             path: $path,
             route: || actix_web::web::to($module::$handler),
             codes: &$codes,
             statuses: $statuses,
-        }),+]);
+        }),+];
+        pub(super) const ROUTES: Routes = Routes { rows: ROWS, described: Described::openapi };
 
         #[derive(OpenApi)]
         #[openapi(paths($($module::$handler),+), components(schemas(ProblemDocument)), modifiers(&SECURITY, &ROUTES))]
@@ -62,15 +59,15 @@ pub use routes;
 impl Routes {
     /// Each path once.
     pub fn paths(&self) -> impl Iterator<Item = &'static str> {
-        let is_first = |number: usize| self.0[..number].iter().all(|before| before.path != self.0[number].path);
-        (0..self.0.len()).filter(move |number| is_first(*number)).map(|number| self.0[number].path)
+        let is_first = |number: usize| self.rows[..number].iter().all(|before| before.path != self.rows[number].path);
+        (0..self.rows.len()).filter(move |number| is_first(*number)).map(|number| self.rows[number].path)
     }
 
     /// The routes of the path `of`, at the path `at`. Other methods get 405.
     pub fn resource(&self, of: &str, at: &str) -> Resource {
         let mut resource = web::resource(at);
         let mut allowed = Vec::new();
-        for row in self.0.iter().filter(|row| row.path == of) {
+        for row in self.rows.iter().filter(|row| row.path == of) {
             for method in row.methods {
                 resource = resource.route((row.route)().method(method.clone()));
                 allowed.push(method.as_str());
@@ -83,7 +80,7 @@ impl Routes {
 
 impl Modify for Routes {
     fn modify(&self, api: &mut OpenApi) {
-        for row in self.0 {
+        for row in self.rows {
             let item = api.paths.paths.get_mut(row.path);
             let operation = item.and_then(|item| operation(item, &row.methods[0]));
             let operation = operation.unwrap_or_else(|| panic!("{} {}: not in utoipa::path", row.methods[0], row.path));

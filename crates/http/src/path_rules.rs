@@ -60,10 +60,6 @@ impl Prefix {
         let mut segments = path.split('/');
         self.0.split('/').all(|wanted| segments.next().is_some_and(|segment| may_mean(segment, wanted)))
     }
-
-    fn length(&self) -> usize {
-        self.0.len()
-    }
 }
 
 impl fmt::Display for Prefix {
@@ -117,7 +113,7 @@ impl Rules {
 
     /// The longer of two prefixes was meant for this path. Of two equally long ones the stricter one holds.
     fn of_plain(&self, path: &str) -> Demand<'_> {
-        let open = self.anonymous.iter().filter(|prefix| prefix.covers(path)).map(Prefix::length).max();
+        let open = self.anonymous.iter().filter(|prefix| prefix.covers(path)).map(|prefix| prefix.0.len()).max();
         let (written, its_audiences) = self.longest(|prefix| prefix.covers(path));
         let (possible, other_audiences) = self.longest(|prefix| prefix.may_cover(path));
         if open > possible {
@@ -131,8 +127,8 @@ impl Rules {
     /// The length of the longest prefix that is met, and the audiences of all prefixes of that length.
     fn longest(&self, is_met: impl Fn(&Prefix) -> bool) -> (Option<usize>, Vec<&str>) {
         let met = || self.audiences.iter().filter(|(prefix, _)| is_met(prefix));
-        let longest = met().map(|(prefix, _)| prefix.length()).max();
-        let audiences = met().filter(|(prefix, _)| Some(prefix.length()) == longest);
+        let longest = met().map(|(prefix, _)| prefix.0.len()).max();
+        let audiences = met().filter(|(prefix, _)| Some(prefix.0.len()) == longest);
         (longest, audiences.map(|(_, audience)| audience.as_str()).collect())
     }
 }

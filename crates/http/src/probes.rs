@@ -82,12 +82,6 @@ fn replace(texts: &mut BTreeMap<&'static str, String>, about: &'static str, text
     true
 }
 
-/// `GET /livez`: the process runs its event loop. It depends on nothing else, so that no other outage gets the process
-/// killed.
-async fn livez() -> HttpResponse {
-    HttpResponse::Ok().body("ok\n")
-}
-
 /// `GET /readyz`: 200, perhaps with warnings, or 503 and the reason.
 async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     match readiness.check() {
@@ -123,7 +117,8 @@ pub fn serve_admin(
         let metrics = move || ready(HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics()));
         App::new()
             .app_data(web::Data::new(readiness.clone()))
-            .service(readable("/livez", livez))
+            // The process runs its event loop. It depends on nothing else, so that no other outage gets it killed.
+            .service(readable("/livez", async || HttpResponse::Ok().body("ok\n")))
             .service(readable("/readyz", readyz))
             .service(readable("/metrics", metrics))
             .configure(|config| others(config))

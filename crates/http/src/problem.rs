@@ -105,17 +105,12 @@ pub struct Problem {
     detail: String,
     retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
-    oauth: Option<OAuthError>,
+    /// An error code of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
+    oauth: Option<&'static str>,
+    /// A further member of such an error, which is true.
+    oauth_member: Option<&'static str>,
     /// A header that the status demands.
     header: Option<Box<(HeaderName, HeaderValue)>>,
-}
-
-/// An error code of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct OAuthError {
-    code: &'static str,
-    /// A further member, which is true.
-    member: Option<&'static str>,
 }
 
 /// An error: the members of RFC 9457, and some of wxmint's own.
@@ -157,7 +152,16 @@ impl Problem {
     /// With the code's own status.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         let (status, detail) = (code.row().1, detail.into());
-        Self { code, status, detail, retry_after: None, bind_ticket: None, oauth: None, header: None }
+        Self {
+            code,
+            status,
+            detail,
+            retry_after: None,
+            bind_ticket: None,
+            oauth: None,
+            oauth_member: None,
+            header: None,
+        }
     }
 
     pub fn invalid(detail: impl Into<String>) -> Self {
@@ -166,7 +170,7 @@ impl Problem {
 
     /// An error of OAuth, in its own form; as a problem with its code where the client has to wait.
     pub fn oauth(self, code: &'static str) -> Self {
-        Self { oauth: Some(OAuthError { code, member: None }), ..self }
+        Self { oauth: Some(code), ..self }
     }
 
     pub fn is_oauth(&self) -> bool {
@@ -174,14 +178,13 @@ impl Problem {
     }
 
     /// Adds a member to an error of OAuth: `"NAME": true`.
-    pub fn with_true(mut self, name: &'static str) -> Self {
-        self.oauth = self.oauth.map(|error| OAuthError { member: Some(name), ..error });
-        self
+    pub fn with_true(self, name: &'static str) -> Self {
+        Self { oauth_member: Some(name), ..self }
     }
 
     /// The name of it in metrics.
     pub fn label(&self) -> &'static str {
-        self.oauth.map_or(self.code.as_str(), |error| error.code)
+        self.oauth.unwrap_or(self.code.as_str())
     }
 
     /// Replaces the status, if HTTP has a more exact one.
@@ -246,7 +249,7 @@ impl Problem {
             request_id,
             retry_after: self.retry_after,
             bind_ticket: self.bind_ticket.as_ref().map(|BindTicket(ticket)| &**ticket),
-            error: self.oauth.map(|error| error.code),
+            error: self.oauth,
         }
     }
 
@@ -273,12 +276,10 @@ impl Problem {
             response.insert_header(header.clone());
         }
         let body = match self.oauth {
-            Some(OAuthError { code, member })
-                if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) =>
-            {
+            Some(code) if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) => {
                 response.content_type("application/json");
                 let mut document = json!({"error": code, "error_description": self.detail});
-                member.into_iter().for_each(|name| document[name] = true.into());
+                self.oauth_member.into_iter().for_each(|name| document[name] = true.into());
                 serde_json::to_vec(&document)
             }
             _ => {

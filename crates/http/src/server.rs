@@ -1,6 +1,7 @@
 //! The one way to run a server: its deadlines, its number of connections, and its host names.
 
-use std::{future::ready, io, net::TcpListener, sync::Arc, time::Duration};
+use std::time::{Duration, Instant};
+use std::{future::ready, io, net::TcpListener, sync::Arc};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt, map_config};
@@ -9,7 +10,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, Error, body::MessageBody, http::ConnectionType, rt::net::TcpStream};
 
 use super::body::{AnswerBody, PIECE, RequestBody};
-use super::connection::{ClientConnection, Connections, HEAD_TIMEOUT};
+use super::connection::{ClientConnection, Connections, HEAD_TIMEOUT, Phase};
 use super::{Problem, client_stream::ClientStream, cors, head::check_host};
 
 /// How long a client may go on sending after it was answered before its body was read. A connection that is closed
@@ -115,14 +116,14 @@ async fn outermost<B: MessageBody + 'static>(
     only_loopback_names: bool,
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
     let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
-    connection.iter().for_each(|connection| connection.works());
+    connection.iter().for_each(|connection| connection.is_in(Phase::Works));
     let request_body = RequestBody::take_from(&mut request, connection.as_ref());
     let response = match check_host(&request, only_loopback_names) {
         Ok(()) => match next.call(request).await {
             Ok(response) => response.map_into_boxed_body(),
             Err(error) => {
                 // actix-web makes an answer of it.
-                connection.iter().for_each(|connection| connection.answers_an_error());
+                connection.iter().for_each(|connection| connection.is_in(Phase::Flushes(Instant::now())));
                 return Err(error);
             }
         },
@@ -139,7 +140,7 @@ async fn outermost<B: MessageBody + 'static>(
     }
     let Some(connection) = connection else { return Ok(AnswerBody::send(response, request_body, None)) };
     connection.answers_last(request_body.as_ref().is_some_and(|body| !body.is_over()));
-    let are_taken = connection.are_places_taken();
+    let are_taken = connection.connections.are_taken();
     let mut response = AnswerBody::send(response, request_body, Some(connection));
     if are_taken {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);

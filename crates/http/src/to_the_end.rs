@@ -2,7 +2,7 @@
 
 use std::{future::pending, panic::resume_unwind};
 
-use actix_web::rt::{spawn, task::JoinError};
+use actix_web::rt::spawn;
 use tracing::Instrument;
 use wxmint_telemetry::Trace;
 
@@ -19,18 +19,13 @@ pub fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl 
         Some(trace) => spawn(trace.around(steps)),
         None => spawn(steps),
     };
-    async move { result(task.await).await }
-}
-
-async fn result<T>(ended: Result<T, JoinError>) -> T {
-    let failed = match ended {
-        Ok(done) => return done,
-        Err(failed) => failed,
-    };
-    match failed.try_into_panic() {
-        Ok(panic) => resume_unwind(panic),
-        // The task was cancelled because its worker is ending, and this task ends with it.
-        Err(_) => pending().await,
+    async move {
+        match task.await.map_err(|failed| failed.try_into_panic()) {
+            Ok(done) => done,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The task was cancelled because its worker is ending, and this task ends with it.
+            Err(Err(_)) => pending().await,
+        }
     }
 }
 

@@ -122,12 +122,9 @@ pub async fn with_request_id<B: MessageBody + 'static>(
         Some(trace) => trace.around(answering).await,
         None => answering.await,
     };
-    answer.map(|response| add_request_id(response.map_into_left_body()))
-}
-
-fn add_request_id<B>(mut response: ServiceResponse<B>) -> ServiceResponse<B> {
+    let mut response = answer?.map_into_left_body();
     if let Ok(id) = with_id_of(response.request(), HeaderValue::from_str) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    response
+    Ok(response)
 }

@@ -2,7 +2,7 @@
 //! shows the document that lies beside its folder.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use actix_web::web::{Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, http::header};
@@ -23,28 +23,24 @@ const FILES: [(&str, &str, &str); 5] = [
 ];
 
 pub struct Description {
-    pub api: Box<dyn Fn() -> OpenApi + Send + Sync>,
-    /// The URL below which the paths are.
-    pub server: String,
     /// The place whose viewer it is: `issuer`, or `admin`.
-    pub place: &'static str,
+    place: &'static str,
     /// The words about a path that is not here.
-    pub paths: &'static str,
-    /// The JSON, once somebody has asked.
-    pub document: OnceLock<Bytes>,
+    paths: &'static str,
+    /// The JSON, which is made once somebody asks.
+    document: LazyLock<Bytes, Box<dyn FnOnce() -> Bytes + Send>>,
 }
 
 impl Description {
-    pub fn json(&self) -> String {
-        let mut api = (self.api)();
-        api.servers = Some(vec![Server::new(&self.server)]);
-        api.to_json().expect("a description that is known when compiling serializes")
+    pub fn new(place: &'static str, paths: &'static str, json: impl FnOnce() -> String + Send + 'static) -> Self {
+        Self { place, paths, document: LazyLock::new(Box::new(move || json().into())) }
     }
+}
 
-    fn answer(&self) -> HttpResponse {
-        let document = self.document.get_or_init(|| self.json().into());
-        HttpResponse::Ok().content_type("application/json").body(document.clone())
-    }
+/// The description as JSON; `server` is the URL below which the paths are.
+pub fn json(mut api: OpenApi, server: &str) -> String {
+    api.servers = Some(vec![Server::new(server)]);
+    api.to_json().expect("a description that is known when compiling serializes")
 }
 
 /// Marks the demo, in whose viewer one can get codes that work. It is data of the app.
@@ -57,7 +53,9 @@ pub const PATHS: [&str; 3] = [DOCUMENT, FOLDER, FILE];
 
 /// The routes of an app whose data has a [`Description`].
 pub fn routes(config: &mut ServiceConfig) {
-    let document = async |description: Data<Description>| description.answer();
+    let document = async |description: Data<Description>| {
+        HttpResponse::Ok().content_type("application/json").body(description.document.clone())
+    };
     config.service(readable(DOCUMENT, document)).service(readable(FOLDER, folder)).service(readable(FILE, file));
 }
 

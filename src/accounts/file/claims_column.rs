@@ -4,7 +4,7 @@
 //! roles=admin,editor;tenant=north
 //! ```
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use serde_json::{Map, Value};
 use wxmint_keys::token::{ExtraClaims, InvalidClaims};
@@ -18,18 +18,12 @@ const ROLES: &str = "roles";
 /// The claims of one user, as they were written. `Default` is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClaimsColumn {
-    text: String,
-    claims: ExtraClaims,
+    pub text: String,
+    pub claims: ExtraClaims,
 }
 
 const FORM: &str =
     "must have claims of the form name=value, with `;` between them and without spaces: roles=a,b;tenant=x";
-
-impl ClaimsColumn {
-    pub fn claims(&self) -> &ExtraClaims {
-        &self.claims
-    }
-}
 
 impl FromStr for ClaimsColumn {
     type Err = String;
@@ -66,12 +60,6 @@ fn claim(name: &str, value: &str) -> Result<Value, &'static str> {
     }
 }
 
-impl fmt::Display for ClaimsColumn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -92,8 +80,8 @@ mod tests {
             ("", json!({})),
         ] {
             let column: ClaimsColumn = text.parse().expect(text);
-            assert_eq!(serde_json::to_value(column.claims()).expect("JSON"), claims, "{text}");
-            assert_eq!(column.to_string(), text);
+            assert_eq!(serde_json::to_value(column.claims).expect("JSON"), claims, "{text}");
+            assert_eq!(column.text, text);
         }
     }
 

@@ -53,28 +53,22 @@ impl Hashing {
         password: &Password,
     ) -> Result<Option<UserId>, AccountsError> {
         let _place = self.places.try_acquire().map_err(|_| busy("too many passwords wait to be checked"))?;
-        let answer = timeout(self.patience, self.in_turn(candidate, password.clone())).await;
+        let (hashing, password) = (Arc::clone(self), password.clone());
+        let in_turn = async {
+            let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
+            let hashed = spawn_blocking(move || {
+                // Held until the hash is there, also if the caller has given up.
+                let _turn = turn;
+                lower_priority();
+                let mut workspace = hashing.workspaces.lock().pop().unwrap_or_default();
+                let matches = candidate.user.hash.matches(&password, &mut workspace);
+                hashing.workspaces.lock().push(workspace);
+                matches.map(|matches| (matches & candidate.counts).then(|| candidate.user.id.clone()))
+            });
+            hashed.await.map_err(|error| busy(&error.to_string()))?.map_err(busy)
+        };
+        let answer = timeout(self.patience, in_turn).await;
         answer.unwrap_or_else(|_| Err(busy("a password waited too long to be checked")))
-    }
-
-    async fn in_turn(
-        self: &Arc<Self>,
-        candidate: Candidate,
-        password: Password,
-    ) -> Result<Option<UserId>, AccountsError> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
-        let hashing = Arc::clone(self);
-        let hashed = spawn_blocking(move || {
-            // Held until the hash is there, also if the caller has given up.
-            let _turn = turn;
-            lower_priority();
-            let mut workspace = hashing.workspaces.lock().pop().unwrap_or_default();
-            let matches = candidate.user.hash.matches(&password, &mut workspace);
-            hashing.workspaces.lock().push(workspace);
-            matches.map(|matches| (matches & candidate.counts).then(|| candidate.user.id.clone()))
-        });
-        let answer = hashed.await.map_err(|error| busy(&error.to_string()))?;
-        answer.map_err(busy)
     }
 }
 

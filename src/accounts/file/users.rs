@@ -6,7 +6,6 @@ use aws_lc_rs::hmac;
 use wxmint_ids::UserId;
 
 use super::lines::{User, UsersFile};
-use super::{claims_column::ClaimsColumn, hash::StoredHash};
 use crate::accounts::{LoginCheck, Username};
 
 /// The hash that is computed for a name, and whether a match counts.
@@ -18,9 +17,10 @@ pub(super) struct Candidate {
 }
 
 pub(super) struct Users {
-    by_name: HashMap<Username, Arc<User>>,
-    /// A user may log in if at least one of their names is enabled; two names may have the same user id.
-    admissions: HashMap<UserId, LoginCheck>,
+    pub(super) by_name: HashMap<Username, Arc<User>>,
+    /// Whether a user may log in, and with which claims. At least one of their names must be enabled; two names may
+    /// have the same user id.
+    pub(super) admissions: HashMap<UserId, LoginCheck>,
     /// The hashes for unknown names: those of all users, or one that no password matches. They are ordered by cost, so
     /// that few names get a hash of another cost when the file changes.
     stand_ins: Vec<Arc<User>>,
@@ -34,7 +34,7 @@ impl Users {
         for user in &users {
             let admission = admissions.entry(user.id.clone()).or_insert(LoginCheck::Refused);
             if !user.disabled {
-                *admission = LoginCheck::Admitted(user.claims.claims().clone());
+                *admission = LoginCheck::Admitted(user.claims.claims.clone());
             }
         }
         let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };
@@ -50,18 +50,9 @@ impl Users {
         }
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.by_name.len()
-    }
-
     /// The memory of the most expensive hash, in MiB.
     pub(super) fn dearest(&self) -> u32 {
         self.stand_ins.iter().map(|user| user.hash.mebibytes()).max().unwrap_or_default()
-    }
-
-    /// Whether the user may log in, and with which claims; `None` if the user is not in the file.
-    pub(super) fn admission(&self, user: &UserId) -> Option<LoginCheck> {
-        self.admissions.get(user).cloned()
     }
 
     pub(super) fn candidate(&self, name: &Username) -> Candidate {
@@ -82,15 +73,11 @@ impl Users {
     }
 }
 
-/// The stand-in of an empty file.
-fn nobody() -> User {
-    User {
-        name: "nobody".parse().expect("a name"),
-        hash: StoredHash::nobodys(),
-        id: "nobody".parse().expect("a user id"),
-        disabled: true,
-        claims: ClaimsColumn::default(),
-    }
+/// The stand-in of an empty file: no password matches its hash, whose cost is that of a new one.
+pub(super) fn nobody() -> User {
+    const HASH: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    User::parse(&format!("nobody !{HASH} nobody")).expect("a line of a users file")
 }
 
 #[cfg(test)]
@@ -132,8 +119,8 @@ mod tests {
     #[test]
     fn a_hash_is_computed_for_every_name_even_with_an_empty_file() {
         let empty = users(&["# nobody yet".into()]);
-        assert_eq!(empty.count(), 0);
-        assert!(empty.candidate(&name("alice")).user.hash.cost() == StoredHash::nobodys().cost());
+        assert!(empty.by_name.is_empty());
+        assert!(empty.candidate(&name("alice")).user.hash.cost() == nobody().hash.cost());
     }
 
     #[test]

@@ -14,8 +14,8 @@ pub(super) fn run(path: &Path, as_json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     for user in file.users() {
-        let tab = if user.claims.claims().is_empty() { "" } else { "\t" };
-        print(format_args!("{}\t{}\t{}{tab}{}", user.name.as_str(), user.id, state(user), user.claims));
+        let tab = if user.claims.claims.is_empty() { "" } else { "\t" };
+        print(format_args!("{}\t{}\t{}{tab}{}", user.name.as_str(), user.id, state(user), user.claims.text));
     }
     Ok(())
 }
@@ -26,8 +26,8 @@ fn state(user: &User) -> &'static str {
 
 fn machine_readable(user: &User) -> serde_json::Value {
     let mut shown = json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user) });
-    if !user.claims.claims().is_empty() {
-        shown["claims"] = json!(user.claims.claims());
+    if !user.claims.claims.is_empty() {
+        shown["claims"] = json!(user.claims.claims);
     }
     shown
 }

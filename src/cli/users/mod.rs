@@ -226,7 +226,7 @@ fn set_claims(path: &Path, name: &Username, claims: &ClaimsColumn) -> Result<(),
         file.set_claims(&id, claims);
         Ok(())
     })?;
-    tell(path, name, if claims.claims().is_empty() { "has no claims" } else { "has other claims" });
+    tell(path, name, if claims.text.is_empty() { "has no claims" } else { "has other claims" });
     say("note: wxmint serve reads the file within 5 s. Tokens that the user already has keep their claims.");
     Ok(())
 }

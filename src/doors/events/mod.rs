@@ -13,7 +13,7 @@ use actix_web::web::{Data, ServiceConfig};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::OpenApi;
-use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
+use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::{Problem, ProblemCode, ProblemDocument, bearer_token, no_valid_token, origin};
 use wxmint_telemetry::audit::{Activity, Event};
 
@@ -39,7 +39,7 @@ routes! {
 }
 
 pub(super) const DOOR: DoorRow = DoorRow {
-    public: RouteTable { routes: &ROUTES, described: Described::openapi },
+    public: &ROUTES,
     readable: &[],
     admin: None,
     panel: None,

@@ -39,7 +39,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_findings::{Finding, Words};
-use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
+use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::page::{CSS, JS, answer};
 use wxmint_http::{Problem, ProblemDocument, not_found, readable};
 use wxmint_store::Redis;
@@ -73,7 +73,7 @@ routes! {
 const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
-    public: RouteTable { routes: &ROUTES, described: Described::openapi },
+    public: &ROUTES,
     readable: &["/userinfo", "/revoke"],
     admin: None,
     panel: None,

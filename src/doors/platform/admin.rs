@@ -1,10 +1,10 @@
 //! The route of the admin listener that finds a merchant.
 
 use actix_web::HttpRequest;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
-use wxmint_http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
+use wxmint_http::described::{DescribedRoute, POST, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemCode, ProblemDocument, SMALL_BODY, read_body};
 use wxmint_ids::AppId;
 
@@ -40,12 +40,11 @@ struct FoundMerchant {
     responses((status = 200, description = "The merchant's app", body = FoundMerchant)))]
 async fn merchant(
     request: HttpRequest,
-    path: Path<String>,
     payload: Payload,
     operating: OperatingData,
     platform: Option<Data<Platform>>,
 ) -> Answer {
-    let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, path, operating).await?;
+    let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, operating).await?;
     let code = act.may_go_on(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "auth_code")))?;
     act.show(async move |_, component| {
         let unknown = |why: &str| Problem::new(ProblemCode::UnknownApp, why.to_owned());
@@ -61,5 +60,3 @@ routes! {
     #[openapi()]
     POST "/wechat/{appid}/merchant" self::merchant [SECRET, APP], BODY;
 }
-
-pub(super) const TABLE: RouteTable = RouteTable { routes: &ROUTES, described: Described::openapi };

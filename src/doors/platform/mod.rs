@@ -25,7 +25,7 @@ use utoipa::OpenApi;
 use wxmint_findings::json_places::{Step::Member, line_of};
 use wxmint_findings::{Finding, Said, Words};
 use wxmint_http::ProblemDocument;
-use wxmint_http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
+use wxmint_http::described::{DescribedRoute, POST, Routes, routes};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 use wxmint_wechat::{App, AppSecret, PushKey, WrongPushKey};
@@ -37,7 +37,7 @@ use self::{exchange::MerchantExchange, follower::follow};
 use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::{
-    admin::CurrentAdminTokens, clock::now, issuer::Issuer, issuer::examine::unusable_file, issuer::loaded::load,
+    admin::CurrentAdminTokens, clock::now, issuer::Issuer, issuer::examine::load, issuer::examine::unusable_file,
     login::Exchange, settings::Settings,
 };
 
@@ -50,9 +50,9 @@ const VARIABLE: &str = "WXMINT_PLATFORM_FILE";
 const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
-    public: RouteTable { routes: &ROUTES, described: Described::openapi },
+    public: &ROUTES,
     readable: &[],
-    admin: Some(admin::TABLE),
+    admin: Some(&admin::ROUTES),
     panel: None,
     open,
     check: Some((examine::CHECK, VARIABLE)),

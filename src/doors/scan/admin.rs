@@ -1,9 +1,8 @@
 //! `GET /scans` of the admin listener, for the person on duty.
 
-use actix_web::HttpRequest;
-use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, web::Data};
 use utoipa::OpenApi;
-use wxmint_http::described::{DescribedRoute, READ, RouteTable, Routes, routes};
+use wxmint_http::described::{DescribedRoute, READ, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemDocument, private};
 
 use super::Scan;
@@ -19,7 +18,7 @@ use crate::{admin::tokens::Right, clock::now};
 #[utoipa::path(get, path = "/scans", operation_id = "scans", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "The scans", body = LastScans)))]
 async fn scans(request: HttpRequest, operating: OperatingData, scan: Option<Data<Scan>>) -> Answer {
-    let act = Act::<()>::begin("scans", Right::Read, &request, Path::from(()), operating).await?;
+    let act = Act::<()>::begin("scans", Right::Read, &request, operating).await?;
     let counted = scan.map_or_else(|| Scans::default().of_last_hour(now()), |scan| scan.scans.of_last_hour(now()));
     Ok(private(act.done(Ok::<_, Problem>(counted))?))
 }
@@ -28,5 +27,3 @@ routes! {
     #[openapi()]
     READ "/scans" self::scans [SECRET], HEAD;
 }
-
-pub(super) const TABLE: RouteTable = RouteTable { routes: &ROUTES, described: Described::openapi };

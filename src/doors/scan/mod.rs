@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_findings::{Finding, Words};
 use wxmint_http::ProblemCode::{self, *};
-use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
+use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemDocument};
 use wxmint_identities::Issuers;
 use wxmint_ids::AppId;
@@ -39,7 +39,7 @@ use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, 
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::issuer::reload::{reload, watch};
 use crate::{
-    admin::tokens::examine, issuer::Issuer, issuer::examine::unusable_file, issuer::loaded::load,
+    admin::tokens::examine, issuer::Issuer, issuer::examine::load, issuer::examine::unusable_file,
     issuer::state::IssuerWorker, secret_files::WatchedFile, settings::Settings,
 };
 
@@ -77,10 +77,10 @@ const AUTHORIZATION: &str = "/device_authorization";
 const TOKEN_PATH: &str = "/token";
 
 pub(super) const DOOR: DoorRow = DoorRow {
-    public: RouteTable { routes: &ROUTES, described: Described::openapi },
+    public: &ROUTES,
     readable: &[LOGOUT, AUTHORIZATION, TOKEN_PATH],
     metadata: Some(ScanMetadata::schema),
-    admin: Some(admin::TABLE),
+    admin: Some(&admin::ROUTES),
     panel: Some(("scans", include_str!("console.js"))),
     open: |settings, _| open(settings),
     check: Some((CHECK, VARIABLE)),

@@ -146,7 +146,7 @@ pub(super) async fn approve(
     let shown =
         if request.headers().contains_key(AUTHORIZATION) { Some(asking(&request, &worker).await?) } else { None };
     let body = read_body(payload, SMALL_BODY).await?;
-    let (login, number) = LoginBody::with_field(&body, "match").map_err(Problem::from)?;
+    let (login, number) = LoginBody::with_field(&body, "match")?;
     let login = LoginRequest { app_hint: app_hint(&request), ..login };
     let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let event = Event::new(APPROVED, origin(&request));

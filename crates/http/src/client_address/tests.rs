@@ -11,7 +11,7 @@ fn ten() -> TrustedProxies {
 }
 
 fn trusting(networks: &[&str]) -> TrustedProxies {
-    TrustedProxies::new(networks.iter().map(|network| network.parse().expect("a network")).collect())
+    TrustedProxies(networks.iter().map(|network| network.parse().expect("a network")).collect())
 }
 
 /// The address that `trusted` take for the client of a request from `peer`.

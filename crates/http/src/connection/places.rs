@@ -23,7 +23,7 @@ pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 
 /// The connections of one listener, of all its workers.
 pub(crate) struct Connections {
-    pub(super) limits: ServerLimits,
+    pub(crate) limits: ServerLimits,
     open: Mutex<Open>,
     taken: AtomicUsize,
     /// The bytes of all long answers; those that several answers share are counted for each.
@@ -98,11 +98,11 @@ impl Connections {
         self.unread.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn are_taken(&self) -> bool {
+    pub(crate) fn are_taken(&self) -> bool {
         self.taken.load(Ordering::Relaxed) >= self.limits.connections
     }
 
-    pub(super) fn leave(&self, connection: &ClientConnection) {
+    pub(crate) fn leave(&self, connection: &ClientConnection) {
         self.forget(&mut self.open.lock(), connection);
     }
 

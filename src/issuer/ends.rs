@@ -1,9 +1,11 @@
 //! Holds the ends that the store has, and makes those again that it has lost: in a failover, or when it was emptied.
+//! Forgets the ends of which no token can be left.
 
 use std::collections::{HashSet, VecDeque};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_store::{ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
 
 use super::Issuer;
@@ -17,8 +19,17 @@ const PAGE: usize = 1_000;
 const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(2) };
 /// A key that has not signed for so long is that of a new installation, whose store has nothing to lose.
 const IN_USE: TimeDelta = TimeDelta::hours(1);
+/// Ends are forgotten this often, if the clock has gone evenly since the last time.
+const FORGOTTEN_EVERY: Duration = Duration::from_secs(60);
+/// By how much this machine's clock may be corrected in between.
+const CORRECTED: TimeDelta = TimeDelta::seconds(5);
+/// One page takes Redis a few milliseconds.
+const FORGOTTEN_PAGE: usize = 500;
+/// In a minute: more than a day of ten million logouts has.
+const FORGOTTEN_PAGES: usize = 20;
 
-pub(super) async fn follow(issuer: Arc<Issuer>) {
+/// Makes lost ends again, for as long as the process runs.
+pub(super) async fn restore_lost(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
     let mut held = HeldEnds::default();
@@ -103,11 +114,56 @@ impl HeldEnds {
     }
 }
 
+/// Forgets the ends of which no token can be left, for as long as the process runs.
+pub(super) async fn forget_old(issuer: Arc<Issuer>) {
+    let store = issuer.store();
+    let mut interval = actix_web::rt::time::interval(INTERVAL);
+    let mut clock = EvenClock::begin(now());
+    loop {
+        interval.tick().await;
+        if clock.has_run_for(FORGOTTEN_EVERY, now()) {
+            forget_pages(&store).await;
+        }
+    }
+}
+
+async fn forget_pages(store: &Redis) {
+    for _ in 0..FORGOTTEN_PAGES {
+        match store.forget_ends(FORGOTTEN_PAGE).await {
+            Ok(FORGOTTEN_PAGE) => {}
+            Ok(_) => return,
+            Err(error) => {
+                return tracing::warn!(%error, "old revocations could not be deleted; tried again in a minute");
+            }
+        }
+    }
+}
+
+/// Tells whether this machine's clock has gone as fast as time passes. A clock that was set ahead must not make ends
+/// look old.
+struct EvenClock {
+    since: (Instant, DateTime<Utc>),
+}
+
+impl EvenClock {
+    fn begin(now: DateTime<Utc>) -> Self {
+        Self { since: (Instant::now(), now) }
+    }
+
+    /// True once in such a period; a clock that was set begins a new one.
+    fn has_run_for(&mut self, period: Duration, now: DateTime<Utc>) -> bool {
+        let (at, then) = self.since;
+        let passed = at.elapsed();
+        let was_set = (now - then - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED;
+        if was_set || passed >= period {
+            *self = Self::begin(now);
+        }
+        passed >= period && !was_set
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-    use wxmint_store::Redis;
-
     use super::*;
 
     fn ends(store: &HeldEnds) -> Vec<&str> {
@@ -150,5 +206,18 @@ mod tests {
         assert_eq!(held.look(&after).await, Ok(2), "the one of two months ago names no token that is left");
         assert_eq!(held.look(&after).await, Ok(0));
         assert_eq!(ends(&held), ["kid other", &needed[0], &needed[1]]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_begins_a_new_period() {
+        let begun = DateTime::UNIX_EPOCH;
+        let mut clock = EvenClock::begin(begun);
+        assert!(!clock.has_run_for(Duration::from_secs(3600), begun));
+        assert!(clock.has_run_for(Duration::ZERO, begun), "the period is over");
+        for moved in [TimeDelta::hours(8), TimeDelta::hours(-8)] {
+            let mut clock = EvenClock::begin(begun);
+            assert!(!clock.has_run_for(Duration::ZERO, begun + moved));
+            assert!(clock.has_run_for(Duration::ZERO, begun + moved), "and from then on it goes evenly");
+        }
     }
 }

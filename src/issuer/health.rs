@@ -1,6 +1,8 @@
-//! Whether Redis takes logins: by its clock, and by a write like a login's at the start and after each connection.
+//! Whether logins can be taken: Redis has the right clock, takes a write like a login's at the start and after each
+//! connection, and knows the id key.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wxmint_findings::Status;
 use wxmint_http::Readiness;
@@ -11,9 +13,13 @@ use super::Issuer;
 use crate::redis_checks::own_clock;
 
 const INTERVAL: Duration = Duration::from_secs(2);
+/// A store that was emptied is told the key again within this time by who had agreed before.
+const IDS_INTERVAL: Duration = Duration::from_secs(1);
+/// So long an empty store must have answered before a process tells it its own key, because others may have agreed.
+const OTHERS_FIRST: Duration = Duration::from_secs(3);
 
 /// A Redis that is gone leaves the process ready, because all replicas would leave at once.
-pub(super) async fn follow(issuer: Arc<Issuer>) {
+pub(super) async fn follow_redis(issuer: Arc<Issuer>) {
     let Some(redis) = issuer.redis() else { return };
     let mut interval = actix_web::rt::time::interval(INTERVAL);
     let mut tried = None;
@@ -56,10 +62,15 @@ async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Op
         Err(reason) if is_gone(reason.cause) => return,
         Err(reason) => Some(reason.to_string()),
     };
-    if readiness.unfit("redis", refused.as_deref()) {
-        match refused {
+    tell(readiness, "redis", refused, "Redis takes logins again");
+}
+
+/// Not ready while there is a reason, which is logged once, as is its end.
+fn tell(readiness: &Readiness, about: &'static str, unfit: Option<String>, mended: &str) {
+    if readiness.unfit(about, unfit.as_deref()) {
+        match unfit {
             Some(reason) => tracing::error!(reason, "nobody can log in"),
-            None => tracing::info!("Redis takes logins again"),
+            None => tracing::info!("{mended}"),
         }
     }
 }
@@ -72,4 +83,24 @@ pub(super) async fn takes_logins(redis: &Redis) -> Result<(), Reason> {
 fn is_gone(cause: Cause) -> bool {
     use Cause::{Closed, Loading, NoAddress, NoAnswer, NoAnswerByTls, NoPrimaryNamed, NobodyListens};
     matches!(cause, Closed | Loading | NoAddress | NoAnswer | NoAnswerByTls | NoPrimaryNamed | NobodyListens)
+}
+
+/// Compares the id key with that of the other processes. A process whose key is another one than the store's is not
+/// ready, and logs nobody in.
+pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
+    let (store, mut begun) = (issuer.store(), None);
+    let wait = if issuer.redis.is_some() { OTHERS_FIRST } else { Duration::ZERO };
+    // A process that draws user ids only has to notice that others compute them.
+    let mut interval = actix_web::rt::time::interval(IDS_INTERVAL * if issuer.ids.are_computed() { 1 } else { 10 });
+    loop {
+        interval.tick().await;
+        let has_waited = begun.get_or_insert_with(Instant::now).elapsed() >= wait;
+        let Ok(found) = issuer.ids.compare(&store, has_waited).await else {
+            // The call has said why. The store may have been emptied meanwhile.
+            begun = None;
+            continue;
+        };
+        let found = found.map(|finding| finding.to_string());
+        tell(&issuer.readiness, "user_ids", found, "user ids are computed as everywhere");
+    }
 }
