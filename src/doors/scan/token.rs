@@ -14,7 +14,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 use super::page::OAuthError;
 use super::store::{Grant, Poll};
 use super::{AtDoor, client_auth::authenticate, clients::Client, codes::DeviceCode, to_oauth};
-use crate::{clock::now, issuer::state::IssuerWorker};
+use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
 
 pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
