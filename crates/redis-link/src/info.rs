@@ -1,4 +1,4 @@
-//! What primaries say of themselves, above all of their replicas: answers to `INFO`.
+//! Answers to `INFO`: a primary says there what it is, and above all which replicas it has.
 
 use futures_util::future::join_all;
 use tokio::time::Instant;

@@ -32,6 +32,8 @@ pub struct Link {
     /// Where it leads.
     pub access: RedisAccess,
     primaries: RefCell<Rc<Primaries>>,
+    /// See [`Self::later`].
+    later: RefCell<Option<Call>>,
     observer: Box<dyn Observer>,
 }
 
@@ -39,7 +41,7 @@ impl Link {
     /// A link that tells `observer` of its calls; `()` where nobody wants to know.
     pub fn new(access: &RedisAccess, observer: impl Observer + 'static) -> Self {
         let primaries = RefCell::new(Primaries::new(access.connector()));
-        Self { access: access.clone(), primaries, observer: Box::new(observer) }
+        Self { access: access.clone(), primaries, later: RefCell::default(), observer: Box::new(observer) }
     }
 
     /// Makes a call. Of one command `T` is the answer, and of several a tuple of their answers.
@@ -62,11 +64,31 @@ impl Link {
             }
             let count = first.commands.len();
             first.and(second);
+            let both = first.commands.len();
+            if let Some(later) = self.later.take() {
+                first.and(later);
+            }
             let Reply { mut values, from } = answer(&primaries, first, deadline).await?;
+            values.truncate(both);
             let rest = Reply { values: values.split_off(count), from: Rc::clone(&from) };
             Ok((Reply { values, from }.read()?, rest.read()?))
         })
         .await
+    }
+
+    /// Makes a call with the next [`Self::run_both`], or at once on a Cluster, where other primaries may have its keys.
+    /// Nobody learns what becomes of it. Scripts are sent as text, so that nobody waits for one to be sent again.
+    pub fn later(self: &Rc<Self>, mut call: Call) {
+        for (place, script) in call.scripts.drain(..) {
+            call.commands[place] = script.by_text(&call.commands[place]);
+        }
+        if self.primaries().is_cluster() {
+            return self.unawaited("later", call);
+        }
+        match &mut *self.later.borrow_mut() {
+            Some(waiting) => waiting.and(call),
+            none => *none = Some(call),
+        }
     }
 
     /// Makes a call at once. Nobody learns what becomes of it.

@@ -56,8 +56,8 @@ impl<T> Page<T> {
 }
 
 impl Link {
-    /// Reads the page of names of keys like `pattern` that begins at `from`. `None` if that is a place in another Redis:
-    /// only the beginning is everywhere; or if slots are moving and should not.
+    /// Reads the page of names of keys like `pattern` that begins at `from`. `None` if that is a place in another
+    /// Redis, because only the beginning is everywhere; or if slots are moving and should not.
     pub async fn keys_like(&self, pattern: &str, from: &Place, slots: Slots) -> Result<Option<Page<String>>> {
         let primaries = self.all_primaries().await?;
         let Some((_, server)) = primaries.get(from.primary) else { return Ok(None) };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use redis::Value;
 use wxmint_redis_link::{Call, Confirm, Link, Observer, Script};
 
 use super::support::{
@@ -30,8 +31,13 @@ async fn what_goes_together_is_answered_in_its_order_and_a_script_that_the_serve
     let both: Result<(u8, u8), _> = proxied.run_both("count", Call::of("INCR", "n"), Call::of("INCR", "n")).await;
     assert_eq!((both, proxy.round_trips() - before), (Ok((3, 4)), 1));
 
-    link.unawaited("set", set("unawaited"));
-    until("written", PATIENCE, async || is_there(&link, "unawaited").await == Ok(true)).await;
+    // A call that may wait goes with the next pair.
+    link.later(TWICE.on(&["key"]).arg(21));
+    link.later(set("later"));
+    let both: Result<(Value, u8), _> = link.run_both("count", set("a"), Call::of("INCR", "n")).await;
+    assert_eq!((both, is_there(&link, "later").await), (Ok((Value::Okay, 5)), Ok(true)));
+    let calls = server.calls();
+    assert_eq!(calls.get("eval"), Some(&1), "{calls:?}");
     for _ in 0..2 {
         server.command::<()>(&["SCRIPT", "FLUSH"]);
         assert_eq!(link.run("twice", TWICE.on(&["key"]).arg(21).cmd("GET").arg("key")).await, Ok((42, None::<String>)));

@@ -50,7 +50,7 @@ impl Redis {
         let script = change_ends(&token.user, "date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
         let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
         if date == token.issued_at {
-            self.link.unawaited("date_token", script::NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
+            self.link.later(script::NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
         }
         self.confirm_date(token, date, latest).await.map(Some)
     }

@@ -109,7 +109,7 @@ impl Redis {
     /// login a wait.
     pub(super) fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
-            self.link.unawaited("binding_state", Call::of("HDEL", name::binding(person)).arg("w"));
+            self.link.later(Call::of("HDEL", name::binding(person)).arg("w"));
         }
         stored.state()
     }

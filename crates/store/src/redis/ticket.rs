@@ -55,8 +55,8 @@ impl FromStr for Ticket {
 
 unprintable!(Ticket);
 
-/// A ticket as it is stored, behind the second in which it is redeemed: the person, the unionid or nothing, the order of
-/// the exchange, and the sealed session key.
+/// A ticket as it is stored, behind the second in which it is redeemed: the person, the unionid or nothing, the order
+/// of the exchange, and the sealed session key.
 type Held = (i64, Vec<u8>, Vec<u8>, u64, u32, Vec<u8>);
 
 impl Redis {
