@@ -106,8 +106,8 @@ fn known_names() -> impl Iterator<Item = String> {
     ENTRIES.iter().flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()]).flatten()
 }
 
-/// The known name that is most similar to a `WXMINT_…` variable that wxmint does not know; `None` if the name is known, or
-/// is not ours.
+/// The known name that is most similar to a `WXMINT_…` variable that wxmint does not know; `None` if the name is
+/// known, or is not ours.
 ///
 /// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself,
 /// so these are not reported.

@@ -15,7 +15,7 @@ const NAME: &str = "public";
 const JWKS: &str = "/.well-known/jwks.json";
 const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
-/// What fetches documents, or why nothing can.
+/// A client that fetches documents, or the reason why there is none.
 pub(super) type Web = Result<Upstream, Said>;
 
 pub(super) fn web() -> Web {

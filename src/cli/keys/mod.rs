@@ -139,7 +139,7 @@ pub(super) struct PolicyArgs {
 }
 
 impl PolicyArgs {
-    /// What the options leave out comes from the variables, or is their default.
+    /// The policy of the options; the variables or their defaults decide where an option is missing.
     fn policy(&self, keys: &StoredKeys) -> Result<rotation::RotationPolicy, Failure> {
         let set = keys.check()?;
         let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
