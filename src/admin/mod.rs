@@ -19,11 +19,12 @@ pub use self::console::Panel;
 pub use self::tokens::{AdminTokens, CurrentAdminTokens};
 use self::{act::Operating, doctor::LatestDiagnosis};
 
-pub(crate) const PATHS: &str = "This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the \
-                     console at /console and what /docs describes.";
+pub(crate) const PATHS: &str = "\
+    This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the console at /console and \
+    what /docs describes.";
 
-/// Adds what the holders of a secret may ask for, with the routes of the doors and their panels of the console. `doctor`
-/// examines the configuration.
+/// Adds what the holders of a secret may ask for, with the routes of the doors and their panels of the console.
+/// `doctor` examines the configuration.
 pub(crate) fn configure(
     config: &mut ServiceConfig,
     operating: Operating,

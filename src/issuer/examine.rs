@@ -16,8 +16,8 @@ use crate::secret_files::{FileError, MAKE_KEYS, WatchedFile};
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);
 
-/// Reads the file that a variable names for the first time, and what it contains. `unusable` says what is wrong with the
-/// content.
+/// Reads the file that a variable names for the first time, and what it contains. `unusable` says what is wrong with
+/// the content.
 pub(crate) fn load<T, E>(
     variable: &str,
     path: &Path,

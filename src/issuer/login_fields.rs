@@ -52,8 +52,8 @@ impl LoginBody {
         asked_by(&Fields::from_form(body, NAMES).map_err(no_fields)?, NO_CODE_IN_FORM)
     }
 
-    /// From a query string. Credentials in it are refused, unless it may hold them (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`),
-    /// for pages that were published so.
+    /// From a query string. Credentials in it are refused, unless it may hold them, for pages that were published so
+    /// (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
     pub fn from_query(query: &str, may_hold_password: bool) -> Result<LoginRequest, Problem> {
         let fields = match may_hold_password {
             true => Fields::from_form(query.as_bytes(), NAMES).map_err(no_fields)?,

@@ -108,8 +108,8 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
         .json(metadata)
 }
 
-/// The public keys of issuers in other regions are published beside this one's, so that a verifier accepts the tokens of
-/// all of them. Nothing is signed or accepted here because of them.
+/// The public keys of issuers in other regions are published beside this one's, so that a verifier accepts the tokens
+/// of all of them. Nothing is signed or accepted here because of them.
 impl Issuer {
     /// The JWKS with the keys of peers behind `own`. A key id that is taken keeps its key.
     pub(super) fn with_peers<'a>(&self, own: impl Iterator<Item = &'a PublicKey>) -> Vec<u8> {

@@ -43,8 +43,8 @@ pub struct Issuer {
     pub(super) peers: Vec<PeerKeys>,
     /// `None` if the settings ask for the store in memory.
     pub(super) redis: Option<RedisAccess>,
-    /// The store of all workers, if the settings ask for the store in memory, whose content the demo shows. Otherwise it
-    /// stays empty.
+    /// The store of all workers, if the settings ask for the store in memory, whose content the demo shows. Otherwise
+    /// it stays empty.
     pub(crate) memory: RedisAccess,
     pub(super) proxies: TrustedProxies,
     pub(super) pages: FeedPages,

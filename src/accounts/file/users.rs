@@ -18,8 +18,8 @@ pub(super) struct Candidate {
 
 pub(super) struct Users {
     pub(super) by_name: HashMap<Username, Arc<User>>,
-    /// Whether a user may log in, and with which claims. At least one of their names must be enabled; two names may have
-    /// the same user id.
+    /// Whether a user may log in, and with which claims. At least one of their names must be enabled; two names may
+    /// have the same user id.
     pub(super) admissions: HashMap<UserId, LoginCheck>,
     /// The hashes for unknown names: those of all users, or one that no password matches. They are ordered by cost, so
     /// that few names get a hash of another cost when the file changes.
