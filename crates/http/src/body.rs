@@ -23,16 +23,24 @@ pub const SMALL_BODY: usize = 16 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
-    let mut body = BytesMut::new();
+    let mut body = Bytes::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| incomplete(&error))?;
         if body.len() + chunk.len() > limit {
             let detail = format!("The body is larger than {} KiB, the most that is read here.", limit / 1024);
             return Err(Problem::invalid(detail).with_status(StatusCode::PAYLOAD_TOO_LARGE));
         }
-        body.extend_from_slice(&chunk);
+        // A short body comes as one chunk, which needs no copy.
+        body = if body.is_empty() { chunk } else { appended(body, &chunk) };
     }
-    Ok(body.freeze())
+    Ok(body)
+}
+
+/// Copies `body` only if the connection's buffer shares it.
+fn appended(body: Bytes, chunk: &[u8]) -> Bytes {
+    let mut body = BytesMut::from(body);
+    body.extend_from_slice(chunk);
+    body.freeze()
 }
 
 fn incomplete(error: &PayloadError) -> Problem {
@@ -134,7 +142,7 @@ impl Stream for RequestBody {
 /// client that does not read holds two pieces there, and not a copy of the whole answer.
 pub(super) const PIECE: usize = 4 * 1024;
 
-/// While it lives, not all of an answer is in the connection's buffer.
+/// The rest of an answer: while it lives, not all of the answer is in the connection's buffer.
 pub(super) struct AnswerBody {
     unsent: Bytes,
     /// The rest of a stream, whose bytes come one after another.

@@ -62,13 +62,16 @@ impl ClientStream {
             let mut memory = Zeroizing::new([0; READ_AHEAD]);
             let mut ahead = ReadBuf::new(&mut *memory);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut ahead))?;
-            self.held.extend_from_slice(ahead.filled());
-        }
-        let share = share(&self.held).min(buffer.remaining());
-        buffer.put_slice(&self.held.split_to(share));
-        if self.held.is_empty() {
-            // Its memory is given back and wiped, because it may hold a password.
-            self.held = BytesMut::new();
+            let (now, later) = ahead.filled().split_at(share(ahead.filled()).min(buffer.remaining()));
+            buffer.put_slice(now);
+            self.held.extend_from_slice(later);
+        } else {
+            let share = share(&self.held).min(buffer.remaining());
+            buffer.put_slice(&self.held.split_to(share));
+            if self.held.is_empty() {
+                // Its memory is given back and wiped, because it may hold a password.
+                self.held = BytesMut::new();
+            }
         }
         Poll::Ready(Ok(()))
     }
