@@ -1,10 +1,10 @@
 //! An act on the admin listener: whose secret asks, whether the secret has the right, and the audit event, whatever
 //! becomes of it.
 
-use std::{collections::HashMap, str::FromStr};
+use std::str::FromStr;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use wxmint_http::{Answer, Problem, origin, private, to_the_end};
 use wxmint_ids::{AppId, InvalidId, Person, UserId};
@@ -116,8 +116,14 @@ impl<T: Target> Act<T> {
     }
 }
 
-/// The parts of a path by their names, percent-decoded.
-type Parts = HashMap<String, String>;
+/// The parts of a path, percent-decoded. Those that it does not have are empty.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Parts {
+    user_id: String,
+    appid: String,
+    openid: String,
+}
 
 /// The thing that an act is about, as the path of its request names it.
 pub(crate) trait Target: Sized + 'static {
@@ -130,8 +136,7 @@ pub(crate) trait Target: Sized + 'static {
     }
 }
 
-fn part<T: FromStr<Err = InvalidId>>(path: &Parts, part: &str, name: &str) -> Result<T, Problem> {
-    let text = path.get(part).map(String::as_str).unwrap_or_default();
+fn part<T: FromStr<Err = InvalidId>>(text: &str, name: &str) -> Result<T, Problem> {
     text.parse().map_err(|error| Problem::invalid(format!("The {name} {error}.")))
 }
 
@@ -144,26 +149,28 @@ impl Target for () {
 
 impl Target for UserId {
     fn named_by(path: &Parts, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
-        part(path, "user_id", "user id").inspect(|user| event.user = Some(Self::clone(user)))
+        part(&path.user_id, "user id").inspect(|user| event.user = Some(Self::clone(user)))
     }
 }
 
 impl Target for AppId {
     fn named_by(path: &Parts, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
-        part(path, "appid", "AppID").inspect(|app| event.app = Some(Self::clone(app)))
+        part(&path.appid, "AppID").inspect(|app| event.app = Some(Self::clone(app)))
     }
 }
 
 impl Target for (UserId, AppId) {
-    fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
-        Ok((UserId::named_by(path, event, vault)?, AppId::named_by(path, event, vault)?))
+    fn named_by(path: &Parts, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
+        let (user, app) = (part::<UserId>(&path.user_id, "user id")?, part::<AppId>(&path.appid, "AppID")?);
+        (event.user, event.app) = (Some(user.clone()), Some(app.clone()));
+        Ok((user, app))
     }
 }
 
 impl Target for Person {
     fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
-        let person = Self { app: AppId::named_by(path, event, vault)?, openid: part(path, "openid", "openid")? };
-        event.person = Some(vault.audit_name(&person));
+        let person = Self { app: part(&path.appid, "AppID")?, openid: part(&path.openid, "openid")? };
+        (event.app, event.person) = (Some(person.app.clone()), Some(vault.audit_name(&person)));
         Ok(person)
     }
 

@@ -145,8 +145,9 @@ fn pair(line: &str) -> Option<(String, String)> {
 
 /// A value without its quotation marks, as a shell reads it; `None` if one is open, or more follows than a comment.
 fn unquoted(text: &str) -> Option<String> {
-    let mut words = shlex::split(text)?;
-    (words.len() < 2).then(|| words.pop().unwrap_or_default())
+    // With the `=` in front of it, because a `#` at the beginning of a word begins a comment.
+    let mut words = shlex::split(&format!("={text}"))?;
+    (words.len() == 1).then(|| words.remove(0).split_off(1))
 }
 
 /// An example file with these values in place of its own.
@@ -227,6 +228,6 @@ mod tests {
         assert_eq!(line("NOT OURS\nA=b c\n\u{feff}\n"), "[]", "another program's lines");
         assert_eq!(line("A='a$b\\$'\nB=\"$A\"c${A}$$"), r#"[("A", "a$b\\$"), ("B", "$Ac${A}$$")]"#);
         assert_eq!(line("A=\"x\\$B\\$\"\\$\\\\$B"), r#"[("A", "x$B$$\\$B")]"#);
-        assert_eq!(line("\u{feff}A=1 # it's\nB= \nC=x#y"), r#"[("A", "1"), ("B", ""), ("C", "x#y")]"#);
+        assert_eq!(line("\u{feff}A=1 # it's\nB= \nC=x#y\nD=#y"), r#"[("A", "1"), ("B", ""), ("C", "x#y"), ("D", "#y")]"#);
     }
 }
