@@ -228,6 +228,7 @@ mod tests {
         assert_eq!(line("NOT OURS\nA=b c\n\u{feff}\n"), "[]", "another program's lines");
         assert_eq!(line("A='a$b\\$'\nB=\"$A\"c${A}$$"), r#"[("A", "a$b\\$"), ("B", "$Ac${A}$$")]"#);
         assert_eq!(line("A=\"x\\$B\\$\"\\$\\\\$B"), r#"[("A", "x$B$$\\$B")]"#);
-        assert_eq!(line("\u{feff}A=1 # it's\nB= \nC=x#y\nD=#y"), r#"[("A", "1"), ("B", ""), ("C", "x#y"), ("D", "#y")]"#);
+        assert_eq!(line("\u{feff}A=1 # it's\nB= \nC=x#y"), r#"[("A", "1"), ("B", ""), ("C", "x#y")]"#);
+        assert_eq!(line("A=#y"), "[(\"A\", \"#y\")]");
     }
 }

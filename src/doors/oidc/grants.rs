@@ -138,7 +138,7 @@ impl LoginWorker {
             id_token: self.minter.sign_id(about, &access_token, now)?,
             access_token,
             token_type: "Bearer",
-            expires_in: (issued.expires_at - now.timestamp()).max(0),
+            expires_in: (issued.expires_at - self.store.now().timestamp()).max(0),
             refresh_token,
             scope: family.scope.clone(),
             user: issued.user,

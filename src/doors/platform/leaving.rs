@@ -79,35 +79,60 @@ impl LeavingMerchants {
     /// Revokes the tokens of all people of these merchants, unless another replica does, and notes that nothing is left
     /// to do. The second walk finds who was logging in during the first.
     async fn end_all(self: &Rc<Self>, new: Left) {
-        let mine = self.taken_on(new).await;
+        let (mut left, mut failed) = (self.taken_on(new).await, Vec::new());
         // An app whose AppSecret is here as well logs in by that.
-        let is_due = |app: &AppId| self.login.apps.all().choose(Some(app), None).is_err();
-        let due: BTreeSet<AppId> = mine.keys().filter(|app| is_due(app)).cloned().collect();
+        let is_due = |app: &&AppId| self.login.apps.all().choose(Some(app), None).is_err();
+        let due: BTreeSet<AppId> = left.keys().filter(is_due).cloned().collect();
         if !due.is_empty() {
             let began = now() - CLOCKS_DIFFER;
-            let mut failed = self.walk(&due, self.oldest_token().await).await;
-            sleep(LOGINS_END).await;
-            // A ticket binds a person by a code of up to five minutes before.
-            failed.extend(self.walk(&due, began - TICKET_TTL).await);
-            loop {
+            failed = self.walk(&due, self.oldest_token().await).await;
+            for _ in 0..LOGINS_END.as_secs() {
                 failed = self.end_each(failed).await;
-                let Some((_, person)) = failed.first() else { break };
-                let (app, people) = (&person.app, failed.len());
+                sleep(PAUSE).await;
+            }
+            let still_leave: BTreeSet<AppId> = due.into_iter().filter(|app| self.leaves(app, &left[app])).collect();
+            if !still_leave.is_empty() {
+                // A ticket binds a person by a code of up to five minutes before.
+                failed.extend(self.walk(&still_leave, began - TICKET_TTL).await);
+            }
+        }
+        while !left.is_empty() {
+            failed = self.end_each(failed).await;
+            self.note_gone(&mut left, &failed).await;
+            if let Some((_, Person { app, .. })) = failed.first() {
+                let people = failed.len();
                 bounded!(error, "people of leaving", %app, people, "merchants have left: some people's tokens could not be revoked yet");
+            }
+            if !left.is_empty() {
                 sleep(PAUSE).await;
             }
         }
+    }
+
+    fn leaves(&self, app: &AppId, entry: &PlatformEntry) -> bool {
+        let known = self.platform.known();
+        known.merchants.get(app).is_some_and(|it| it.state == MerchantState::Leaving && it.entry == *entry)
+    }
+
+    /// Notes that nothing is left to do for those none of whose people has failed, and takes them out.
+    async fn note_gone(self: &Rc<Self>, left: &mut Left, failed: &[Due]) {
         let merchants = Merchants { login: &self.login, platform: &self.platform };
-        for (app, entry) in mine {
+        let is_done = |app: &AppId| !failed.iter().any(|(_, person)| person.app == *app);
+        for (app, entry) in left.extract_if(.., |app, _| is_done(app)).collect::<Left>() {
             match merchants.note_state(&app, &entry, MerchantState::Gone).await {
-                Ok(Noted::Kept) => {
-                    tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked")
+                Ok(noted) => {
+                    // Otherwise it has come back, or another replica has noted it.
+                    if matches!(noted, Noted::Kept) {
+                        tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked");
+                    }
+                    // Until what was noted is read, the merchant still is one that leaves.
+                    self.look_again(app, entry, TRIED.period);
                 }
-                Ok(_) => {} // it has come back
-                Err(error) => tracing::warn!(app = %app, %error, "a merchant has left: that is not noted yet"),
+                Err(error) => {
+                    tracing::warn!(app = %app, %error, "a merchant has left: that is not noted yet");
+                    left.insert(app, entry);
+                }
             }
-            // Until what was noted is read, the merchant still is one that leaves.
-            self.look_again(app, entry, TRIED.period);
         }
     }
 

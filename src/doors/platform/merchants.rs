@@ -46,7 +46,7 @@ impl Merchants<'_> {
         Ok(note_entry(&self.login.store, platform, &entry, &new, Expected::NotLater, Some(digest)).await?)
     }
 
-    /// Notes something that no push has said.
+    /// Notes something that no push says just now.
     pub(super) async fn note(
         &self,
         entry: &str,

@@ -11,7 +11,7 @@ use super::{Call, Redis, name};
 use crate::{AttemptId, ExchangeOrder, LimitKey, LoginRecord, Meter, Newcomer, limits::Rate};
 
 /// Always within the limit. What is written is gone after so many seconds, and an eighth of them.
-const RATE: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(4) };
+const RATE: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(5) };
 
 impl Redis {
     /// Writes at each primary what a login of a stranger writes, with the same commands and script. Nobody is the
