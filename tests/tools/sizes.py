@@ -192,6 +192,12 @@ def measure(root: Path) -> dict[str, int]:
     }
 
 
+def missed(name: str, value: int, bounds: dict[str, int]) -> str:
+    """By how much a bound was missed. One that was never reached fails only where it grows."""
+    may_be = f", and may be {NOT_REACHED[name]}" if name in NOT_REACHED else ""
+    return f"  MISSED by {value - bounds[name]}{may_be}"
+
+
 def main() -> int:
     """Prints all, and which bounds are broken."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--check"]
@@ -202,7 +208,7 @@ def main() -> int:
     grown = {name for name in broken if measured[name] > NOT_REACHED.get(name, bounds[name])}
     for name, value in measured.items():
         bound = f"  (at most {bounds[name]})" if name in bounds else ""
-        print(f"{name:17} {value:6}{bound}{f'  MISSED by {value - bounds[name]}' if name in broken else ''}")
+        print(f"{name:17} {value:6}{bound}{missed(name, value, bounds) if name in broken else ''}")
     for name in sorted(grown):
         most = NOT_REACHED.get(name, bounds[name])
         print(f"{name} is {measured[name]}, and may be {most}: take out {measured[name] - most} ({COUNTED.get(name, DOOR_OR_CRATE)})", file=sys.stderr)

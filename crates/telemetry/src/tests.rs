@@ -15,8 +15,8 @@ use super::{Audit, LogFormat, Metrics};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
-/// `wxmint sidecar` prints these (tests/it/alerts.rs), and doors the last three.
-const OF_OTHERS: [&str; 6] = [
+/// `wxmint sidecar` prints the first three (tests/it/alerts.rs), and doors the others.
+const OF_OTHERS: &[&str] = &[
     "wxmint_sidecar_",
     "wxmint_jwks_",
     "wxmint_revocations_",
