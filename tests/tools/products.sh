@@ -12,9 +12,14 @@ export GOCACHE=$made.cache
 
 mkdir -p "$to"
 [ -e "$made" ] || case $1 in
-  oauth2-proxy) GOBIN=$to go install -ldflags "-s -w" github.com/oauth2-proxy/oauth2-proxy/v7@"$version" && mv "$to/oauth2-proxy" "$made" ;;
+  oauth2-proxy) # no `&&`, with which `set -e` would not end this where Go fails
+    GOBIN=$to go install -ldflags "-s -w" github.com/oauth2-proxy/oauth2-proxy/v7@"$version"
+    mv "$to/oauth2-proxy" "$made"
+    ;;
   collector) # a module that is made here, because only a module of one's own can leave out what nobody needs
-    rm -rf "$made.module" && cp -r "$from" "$made.module" && cd "$made.module"
+    rm -rf "$made.module"
+    cp -r "$from" "$made.module"
+    cd "$made.module"
     go mod init collector
     go get $parts/{otelcol,service,receiver/otlpreceiver,exporter/otlphttpexporter}@"$version"
     go mod tidy
