@@ -1,4 +1,4 @@
-//! What is known of a platform and its merchants. Every replica follows what the store keeps.
+//! A platform and its merchants, as far as they are known. Every replica follows what the store keeps.
 
 use std::{collections::BTreeMap, fmt};
 
