@@ -109,7 +109,8 @@ async fn answer(
             cross_origin::readable_by_pages_of(request, &worker, &app.id);
         }
     }
-    let login = log_in_and_tell(worker.clone(), asked, origin(request), is_of_page);
+    // On the heap, because it is large, and is handed on from layer to layer.
+    let login = Box::pin(log_in_and_tell(worker.clone(), asked, origin(request), is_of_page));
     // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
     let (answer, app) = if is_refused { login.await } else { to_the_end(login).await };
     if let Some(app) = app {
