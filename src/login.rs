@@ -114,10 +114,10 @@ impl LoginWorker {
             return Err(LoginError::UnionIdMissing);
         }
         let candidate = self.identify(&arrival, request.identity, attempt).await?;
-        // A person who is bound costs no call.
+        // A person who is bound costs no call, and no room for those calls.
         let bound = match arrival.settled().filter(|_| candidate.is_none()) {
             Some(bound) => bound.clone(),
-            None => self.bind(&arrival, candidate, attempt, trail, now).await?,
+            None => Box::pin(self.bind(&arrival, candidate, attempt, trail, now)).await?,
         };
         let extra = self.allow(&bound).await?;
 

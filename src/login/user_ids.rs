@@ -187,7 +187,7 @@ impl LoginWorker {
     /// The user to whom the unionid stands, where the same unionid computes users.
     async fn holder(&self, unionid: Option<&UnionId>) -> Result<Option<UserId>, StoreError> {
         match unionid.filter(|_| self.ids.are_computed() && !self.ids.are_of_openids()) {
-            Some(unionid) => self.store.claim_unionid(unionid, None).await,
+            Some(unionid) => Box::pin(self.store.claim_unionid(unionid, None)).await,
             None => Ok(None),
         }
     }
