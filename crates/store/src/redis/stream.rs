@@ -82,8 +82,7 @@ impl Redis {
         let (second, keep, mut entries) = self.read_stream("forget_ends", "-", "+", most).await?;
         // The first second that is still needed.
         let horizon = second - (keep + CLOCKS_DIFFER).as_secs() as i64;
-        let is_old = |millis: u64| i64::try_from(millis).is_ok_and(|millis| millis < horizon * 1_000);
-        let is_needless = |id: &str| stream_id(id).is_some_and(|(millis, _)| is_old(millis));
+        let is_needless = |id: &str| stream_id(id).is_some_and(|(millis, _)| millis < (horizon * 1_000).max(0) as u64);
         entries.truncate(entries.iter().take_while(|(id, _)| is_needless(id)).count());
         let Some((last, _)) = entries.last() else { return Ok(0) };
         if (second - (self.clock)().timestamp()).abs() > APART.num_seconds() {
