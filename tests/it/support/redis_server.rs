@@ -283,8 +283,8 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Below the range from which the system takes ports for outgoing connections, so that no client sits on the port of a
-/// server that is down for a moment.
-const FIRST: u16 = 10_000;
+/// server that is down for a moment. Browsers and Node refuse to fetch from port 10080.
+const FIRST: u16 = 10_081;
 const COUNT: u16 = 20_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
