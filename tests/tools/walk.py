@@ -90,21 +90,23 @@ def run(times: int, story, folder: Path) -> Path:
     limits = "".join(f"WXMINT_LIMIT_{name}=100000/1m\n" for name in ("IP", "OPENID"))
     (folder / ".env").write_text(f"{settings}\nWXMINT_CLIENTS_FILE=clients.json\n{limits}")
     with ExitStack() as ended:
+        processes = []
         for command in (["redis-server", "--port", str(REDIS), "--save", ""], [PROGRAM, "simulator"], [PROGRAM, "serve"]):
             profile = {"LLVM_PROFILE_FILE": str(counters)} if command[-1] == "serve" else {}
             process = subprocess.Popen(command, cwd=folder, env=environment | profile, **quiet)
+            processes.append(process)
             ended.callback(lambda process=process: (process.send_signal(signal.SIGTERM), process.wait()))
-        wait_until_ready(process)
+        wait_until_ready(processes)
         for _ in range(times):
             story(appid)
     return counters
 
 
-def wait_until_ready(process: subprocess.Popen) -> None:
+def wait_until_ready(processes: list[subprocess.Popen]) -> None:
     """At most half a minute."""
     for _ in range(300):
-        if process.poll() is not None:
-            sys.exit("wxmint has ended: are its ports, or those of the simulator or of Redis, in use?")
+        if any(process.poll() is not None for process in processes):
+            sys.exit("wxmint, its simulator or its Redis has ended: are their ports (8080, 9090, 8090, 6377) in use?")
         try:
             for url in (f"{ADMIN}/readyz", f"{SIMULATOR}/_simulator/stats"):
                 urllib.request.urlopen(url, timeout=10).close()

@@ -143,9 +143,9 @@ impl Keys {
         let (begin, end) = (&pattern[..star], pattern.get(star + 1..).unwrap_or_default());
         let is_like = |name: &Bytes| {
             name.strip_prefix(begin).is_some_and(|rest| match end.strip_suffix(b"[bs]*") {
-                Some(end) => [b'b', b's']
-                    .iter()
-                    .any(|last| rest.windows(end.len() + 1).any(|part| part == [end, &[*last]].concat())),
+                Some(end) => {
+                    rest.windows(end.len() + 1).any(|part| part.starts_with(end) && b"bs".contains(&part[end.len()]))
+                }
                 None => rest.ends_with(end),
             })
         };
