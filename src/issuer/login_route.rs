@@ -109,10 +109,9 @@ async fn answer(
             cross_origin::readable_by_pages_of(request, &worker, &app.id);
         }
     }
-    // On the heap, because it is large, and is handed on from layer to layer.
-    let login = Box::pin(log_in_and_tell(worker.clone(), asked, origin(request), is_of_page));
+    let login = log_in_and_tell(worker.clone(), asked, origin(request), is_of_page);
     // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
-    let (answer, app) = if is_refused { login.await } else { to_the_end(login).await };
+    let (answer, app) = if is_refused { Box::pin(login).await } else { to_the_end(login).await };
     if let Some(app) = app {
         // A ticket tells of which app it is.
         cross_origin::readable_by_pages_of(request, &worker, &app);

@@ -14,7 +14,8 @@ use wxmint_telemetry::Trace;
 /// them. Whatever they wait for wakes their own task and not the connection's, which would go through all layers and
 /// look for another request each time.
 pub fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
-    let steps = steps.in_current_span();
+    // On the heap before it is handed on from layer to layer: the future of a login takes several kilobytes.
+    let steps = Box::pin(steps).in_current_span();
     let task = match Trace::current() {
         Some(trace) => spawn(trace.around(steps)),
         None => spawn(steps),

@@ -1,5 +1,7 @@
 //! Every store must do this for people whose user ids are computed.
 
+use std::collections::HashSet;
+
 use super::*;
 
 const USER: &str = "6c207736-427e-88dc-acfd-5b0f649038f3";
@@ -118,6 +120,29 @@ async fn the_first_id_key_stays(store: Rc<Redis>) {
     }
 }
 
+async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Redis>) {
+    let [first, second, _] = orders(&store, [0, 1, 2]).await;
+    logged_in(&store, &login("computed", &first, "k1")).await;
+    bind(&store, "bound", "user-1", 1).await;
+    let elsewhere = Person { app: "wxother".parse().expect("an app"), ..person("computed") };
+    logged_in(&store, &LoginRecord { person: elsewhere.clone(), ..login("computed", &second, "k1") }).await;
+    let of_app = HashSet::from([person("bound"), person("computed")]);
+    assert_eq!(walked(&store, Some(&app())).await, of_app);
+    assert_eq!(walked(&store, Some(&elsewhere.app)).await, HashSet::from([elsewhere.clone()]));
+    let everybody = of_app.into_iter().chain([elsewhere]).collect();
+    assert_eq!(walked(&store, None).await, everybody);
+}
+
+async fn walked(store: &Redis, app: Option<&AppId>) -> HashSet<Person> {
+    let (mut found, mut place) = (HashSet::new(), Some(walk::Place::default()));
+    while let Some(from) = place {
+        let page = store.walk_people(app, &from).await.expect("an answer").expect("a page");
+        found.extend(page.found);
+        place = page.next;
+    }
+    found
+}
+
 conformance! {
     a_computed_user_is_found_by_the_person_and_the_person_by_the_user
     a_binding_wins_over_a_computed_user_until_it_is_dissolved
@@ -125,4 +150,5 @@ conformance! {
     ends_and_blocks_reach_a_computed_user
     who_logs_out_or_leaves_gets_no_more_logins
     the_first_id_key_stays
+    a_walk_finds_who_is_bound_and_whose_user_is_computed
 }
