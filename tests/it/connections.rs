@@ -167,6 +167,19 @@ async fn fifteen_hundred_connections_take_a_bounded_amount_of_memory_whatever_th
     expect_bounded(1500, 64 * 1024, &gets("/revocations")).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_offers_http_2_is_told_that_its_connection_closes() {
+    let bed = TestBed::start().await;
+    let offer =
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA\r\n";
+    for (line, status) in [("GET /.well-known/jwks.json", 200), ("GET /nothing", 404)] {
+        let request = wire_request(line, "localhost", offer, "");
+        let answer = Received::after(bed.service().public, request.as_bytes(), Pace::AtOnce, PATIENCE).await;
+        assert_eq!(answer.status(), Some(status), "{line}: {}", answer.text());
+        assert_eq!(answer.header("connection"), "close", "{line}: {}", answer.text());
+    }
+}
+
 /// The whole answer, which is short enough to come at once.
 async fn ask(connection: &mut TcpStream, line: &str) -> String {
     connection.write_all(wire_request(line, "localhost", "", "").as_bytes()).await.expect("an open connection");

@@ -10,7 +10,7 @@ use std::{io, mem, pin::Pin, sync::Arc};
 use actix_web::{rt::net::TcpStream, web::BytesMut};
 use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 use super::connection::{ClientConnection, Connections};
 
@@ -58,13 +58,14 @@ impl ClientStream {
 
     fn poll_share(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.held.is_empty() {
-            // Wiped, because it may hold a password.
-            let mut memory = Zeroizing::new([0; READ_AHEAD]);
-            let mut ahead = ReadBuf::new(&mut *memory);
+            let mut memory = [0; READ_AHEAD];
+            let mut ahead = ReadBuf::new(&mut memory);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut ahead))?;
             let (now, later) = ahead.filled().split_at(share(ahead.filled()).min(buffer.remaining()));
             buffer.put_slice(now);
             self.held.extend_from_slice(later);
+            // It may hold a password.
+            ahead.filled_mut().zeroize();
         } else {
             let share = share(&self.held).min(buffer.remaining());
             buffer.put_slice(&self.held.split_to(share));

@@ -118,6 +118,9 @@ async fn outermost<B: MessageBody + 'static>(
     let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
     connection.iter().for_each(|connection| connection.is_in(Phase::Works));
     let request_body = RequestBody::take_from(&mut request, connection.as_ref());
+    // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as Java's do, and answers
+    // `connection: upgrade`. Unless told `close`, such a client would send its next request into the end of this one.
+    let offers_upgrade = request.head().upgrade();
     let response = match check_host(&request, only_loopback_names) {
         Ok(()) => match next.call(request).await {
             Ok(response) => response.map_into_boxed_body(),
@@ -142,7 +145,7 @@ async fn outermost<B: MessageBody + 'static>(
     connection.answers_last(request_body.as_ref().is_some_and(|body| !body.is_over()));
     let are_taken = connection.connections.are_taken();
     let mut response = AnswerBody::send(response, request_body, Some(connection));
-    if are_taken {
+    if are_taken || offers_upgrade {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)
