@@ -8,7 +8,7 @@ FROM ${REGISTRY}/library/rust:1.95-slim-bookworm AS build
 ARG CRATES=
 WORKDIR /src
 COPY . .
-# gcc, for aws-lc, is in the image. The caches are left out of layers: the program is laid out before they go.
+# gcc, for aws-lc and mimalloc, is in the image. The caches are left out of layers: the program is laid out before they go.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     if [ -n "$CRATES" ]; then \

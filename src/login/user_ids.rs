@@ -171,7 +171,7 @@ impl LoginWorker {
                 if bound.generation == COMPUTED
                     && self.store.people_of(&user).await?.is_some_and(|people| !people.is_empty()) =>
             {
-                match self.store.leave(&record.person, bound).await? {
+                match Box::pin(self.store.leave(&record.person, bound)).await? {
                     BindingState::Free { dissolved: false, .. } => {
                         Newcomer::Intended(Intent { user, made: true, by_unionid: true })
                     }
