@@ -121,7 +121,7 @@ async fn outermost<B: MessageBody + 'static>(
     // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as Java's do, and answers
     // `connection: upgrade`. Unless told `close`, such a client would send its next request into the end of this one.
     let offers_upgrade = request.head().upgrade();
-    let response = match check_host(&request, only_loopback_names) {
+    let mut response = match check_host(&request, only_loopback_names) {
         Ok(()) => match next.call(request).await {
             Ok(response) => response.map_into_boxed_body(),
             Err(error) => {
@@ -132,11 +132,10 @@ async fn outermost<B: MessageBody + 'static>(
         },
         Err(problem) => request.error_response(problem),
     };
-    let problem = Problem::of(response.response()).map(|problem| problem.respond(response.request()));
-    let mut response = match problem {
-        Some(answer) => response.into_response(answer),
-        None => response,
-    };
+    if let Some(problem) = Problem::of(response.response()) {
+        let answer = problem.respond(response.request());
+        response = response.into_response(answer);
+    }
     cors::write(&mut response);
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;

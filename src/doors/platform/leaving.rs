@@ -90,18 +90,18 @@ impl LeavingMerchants {
                 failed = self.end_each(failed).await;
                 sleep(PAUSE).await;
             }
-            let still_leave: BTreeSet<AppId> = due.into_iter().filter(|app| self.leaves(app, &left[app])).collect();
-            if !still_leave.is_empty() {
+            let still: BTreeSet<_> =
+                due.into_iter().filter(|app| self.leaves(app).as_ref() == Some(&left[app])).collect();
+            if !still.is_empty() {
                 // A ticket binds a person by a code of up to five minutes before.
-                failed.extend(self.walk(&still_leave, began - TICKET_TTL).await);
+                failed.extend(self.walk(&still, began - TICKET_TTL).await);
             }
         }
         while !left.is_empty() {
             failed = self.end_each(failed).await;
             self.note_gone(&mut left, &failed).await;
             if let Some((_, Person { app, .. })) = failed.first() {
-                let people = failed.len();
-                bounded!(error, "people of leaving", %app, people, "merchants have left: some people's tokens could not be revoked yet");
+                bounded!(error, "people of leaving", %app, people = failed.len(), "merchants have left: some people's tokens could not be revoked yet");
             }
             if !left.is_empty() {
                 sleep(PAUSE).await;
@@ -109,9 +109,10 @@ impl LeavingMerchants {
         }
     }
 
-    fn leaves(&self, app: &AppId, entry: &PlatformEntry) -> bool {
+    /// The entry of a merchant that leaves.
+    fn leaves(&self, app: &AppId) -> Option<PlatformEntry> {
         let known = self.platform.known();
-        known.merchants.get(app).is_some_and(|it| it.state == MerchantState::Leaving && it.entry == *entry)
+        known.merchants.get(app).filter(|it| it.state == MerchantState::Leaving).map(|it| it.entry.clone())
     }
 
     /// Notes that nothing is left to do for those none of whose people has failed, and takes them out.
@@ -203,13 +204,8 @@ impl LeavingMerchants {
 
     /// Those whose tokens are still to be revoked. Who belongs to a merchant that has come back is left alone.
     async fn end_each(&self, due: Vec<Due>) -> Vec<Due> {
-        let known = self.platform.known();
-        let has_left = |person: &Person| {
-            known.merchants.get(&person.app).is_some_and(|merchant| merchant.state == MerchantState::Leaving)
-        };
-        let ends = due
-            .into_iter()
-            .filter(|(_, person)| has_left(person))
+        let still_due = due.into_iter().filter(|(_, person)| self.leaves(&person.app).is_some());
+        let ends = still_due
             .map(async |(since, person)| self.end_person(&person, since).await.is_err().then_some((since, person)));
         stream::iter(ends).buffer_unordered(AT_ONCE).filter_map(async |failed| failed).collect().await
     }
