@@ -36,7 +36,8 @@ case ${1:-} in
     for folder in $folders; do
       RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$folder" CFLAGS="${CFLAGS:-} -ffile-prefix-map=$folder"
     done
-    export RUSTFLAGS CFLAGS CARGO_INCREMENTAL=0
+    # mimalloc names the second of its build.
+    export RUSTFLAGS CFLAGS CARGO_INCREMENTAL=0 SOURCE_DATE_EPOCH=0
     libc=target/tools/libc/usr/lib/$machine-linux-gnu # setup.sh unpacks that of aarch64 here
     # shellcheck disable=SC2086 # two words
     cargo rustc --locked --quiet --release --target "$machine-unknown-linux-gnu" --bin wxmint --features kubernetes -- $link \
@@ -49,7 +50,8 @@ case ${1:-} in
     rlib() { echo "$built" | sed -n "s|.*\"filenames\":\[\"\([^\"]*/lib$1[^\"/]*\.rlib\)\".*|\1|p"; }
     # shellcheck disable=SC2086 # two words
     rustc --edition 2024 --crate-name wxmint src/main.rs $link -Cstrip=symbols -L "dependency=$target/debug/deps" \
-      --extern "wxmint=$(rlib wxmint[.-])" --extern "zeroizing_alloc=$(rlib zeroizing_alloc)" -o "$target/static/wxmint"
+      --extern "wxmint=$(rlib wxmint[.-])" --extern "zeroizing_alloc=$(rlib zeroizing_alloc)" \
+      --extern "mimalloc=$(rlib mimalloc-)" -o "$target/static/wxmint"
     echo "$target/static/wxmint"
     ;;
   *) sed -n '2,8s/^# *//p' "$0" >&2 && exit 64 ;;

@@ -118,8 +118,8 @@ async fn outermost<B: MessageBody + 'static>(
     let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
     connection.iter().for_each(|connection| connection.is_in(Phase::Works));
     let request_body = RequestBody::take_from(&mut request, connection.as_ref());
-    // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as Java's do, and answers
-    // `connection: upgrade`. Unless told `close`, such a client would send its next request into the end of this one.
+    // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as Java's does, and
+    // answers `connection: upgrade`. Unless told `close`, the client sends its next request into the end of this one.
     let offers_upgrade = request.head().upgrade();
     let mut response = match check_host(&request, only_loopback_names) {
         Ok(()) => match next.call(request).await {
