@@ -271,11 +271,10 @@ async fn no_ticket_comes(watch: &Watch) {
 
 /// The clock of the machine is set 50 s back: no key signs yet, and Redis has another time.
 async fn the_clock_jumps(watch: &Watch) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let clock = folder.path().join("clock");
-    let bed = watch.bed("clock", TestBed::builder().on_the_clock_of(&clock, folder.path())).await;
+    let (clock, builder) = Clock::of(TestBed::builder());
+    let bed = watch.bed("clock", builder).await;
     bed.log_in("lin").await.expect_login();
-    fs::write(clock, "-50").expect("written");
+    clock.is_off_but_for_redis(-50);
     watch.fire("clock", &["WxmintInternalError", "WxmintDistantClock"], async || bed.log_in("lin").await).await;
 }
 

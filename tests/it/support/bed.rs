@@ -378,8 +378,13 @@ impl Builder {
 pub(crate) struct Clock(TempDir);
 
 impl Clock {
+    pub(crate) async fn around(builder: Builder) -> (Self, TestBed) {
+        let (clock, builder) = Self::of(builder);
+        (clock, builder.start().await)
+    }
+
     /// Services and WeChat have the one that a file says (libfaketime), Redis its own.
-    pub(crate) async fn around(mut builder: Builder) -> (Self, TestBed) {
+    pub(crate) fn of(mut builder: Builder) -> (Self, Builder) {
         let clock = Self(tempfile::tempdir().expect("a folder"));
         let file = clock.0.path().join("now");
         fs::write(&file, "+0\n").expect("written");
@@ -387,14 +392,18 @@ impl Clock {
             builder = builder.env(name, &value);
             builder.simulator_variables.push((name.to_owned(), value));
         }
-        let bed = builder.redis_options(&[&movable_clock(clock.0.path())]).start().await;
-        (clock, bed)
+        let builder = builder.redis_options(&[&movable_clock(clock.0.path())]);
+        (clock, builder)
     }
 
     /// Seconds later than in truth.
     pub(crate) fn is_later(&self, bed: &TestBed, seconds: i64) {
-        replace(&self.0.path().join("now"), &format!("+{seconds}\n"));
+        self.is_off_but_for_redis(seconds);
         bed.redis.move_clock(seconds);
+    }
+
+    pub(crate) fn is_off_but_for_redis(&self, seconds: i64) {
+        replace(&self.0.path().join("now"), &format!("{seconds:+}\n"));
     }
 }
 
