@@ -28,7 +28,10 @@ async fn poll_at(bed: &TestBed, service: usize, secret: &str, body: Value) -> An
 async fn events(bed: &TestBed, secret: &str, body: Value) -> (BTreeMap<String, Value>, bool) {
     let mut asked = json!({"returnImmediately": true});
     asked.as_object_mut().expect("an object").extend(body.as_object().expect("an object").clone());
-    let answer = poll_at(bed, 0, secret, asked).await;
+    read_events(bed, &poll_at(bed, 0, secret, asked).await).await
+}
+
+async fn read_events(bed: &TestBed, answer: &Answer) -> (BTreeMap<String, Value>, bool) {
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
     let jwks = bed.http.get(&bed.service().url("/.well-known/jwks.json")).await;
     let keys = PublishedKeys::read(jwks.body.as_bytes()).expect("keys").keys;

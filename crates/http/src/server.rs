@@ -118,9 +118,6 @@ async fn outermost<B: MessageBody + 'static>(
     let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
     connection.iter().for_each(|connection| connection.is_in(Phase::Works));
     let request_body = RequestBody::take_from(&mut request, connection.as_ref());
-    // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as Java's does, and
-    // answers `connection: upgrade`. Unless told `close`, the client sends its next request into the end of this one.
-    let offers_upgrade = request.head().upgrade();
     let mut response = match check_host(&request, only_loopback_names) {
         Ok(()) => match next.call(request).await {
             Ok(response) => response.map_into_boxed_body(),
@@ -144,7 +141,9 @@ async fn outermost<B: MessageBody + 'static>(
     connection.answers_last(request_body.as_ref().is_some_and(|body| !body.is_over()));
     let are_taken = connection.connections.are_taken();
     let mut response = AnswerBody::send(response, request_body, Some(connection));
-    if are_taken || offers_upgrade {
+    // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as Java's does, and
+    // answers `connection: upgrade`. Unless told `close`, the client sends its next request into the end of this one.
+    if are_taken || response.request().head().upgrade() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)

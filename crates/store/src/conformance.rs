@@ -122,6 +122,21 @@ async fn orders(store: &Redis, micros: [u64; 3]) -> [ExchangeOrder; 3] {
     })
 }
 
+/// Everything that a walk from `place` on finds, and how many pages it took.
+async fn walked<T>(
+    mut place: walk::Place,
+    read: impl AsyncFn(&walk::Place) -> Result<Option<walk::Page<T>>>,
+) -> (Vec<T>, usize) {
+    let (mut found, mut pages) = (Vec::new(), 0);
+    loop {
+        let Ok(Some(page)) = read(&place).await else { panic!("a page") };
+        found.extend(page.found);
+        pages += 1;
+        let Some(next) = page.next else { return (found, pages) };
+        place = next;
+    }
+}
+
 async fn a_code_is_claimed_once(store: Rc<Redis>) {
     let claim = |byte| {
         let store = Rc::clone(&store);
@@ -1941,22 +1956,11 @@ mod redis_only {
         assert_eq!(server.cli(&["HLEN", key]), "2");
     }
 
-    /// Everybody whom a walk from `place` on finds, and how many pages it took.
-    async fn walked(store: &Redis, mut place: walk::Place) -> (Vec<walk::Found>, usize) {
-        let (mut found, mut pages) = (Vec::new(), 0);
-        loop {
-            let Ok(Some(page)) = store.walk(&place).await else { panic!("a page") };
-            (found, pages) = ([found, page.found].into_iter().flatten().collect(), pages + 1);
-            let Some(next) = page.next else { return (found, pages) };
-            place = next;
-        }
-    }
-
     #[tokio::test(flavor = "local")]
     async fn a_walk_finds_everybody_and_tells_what_is_half_done() {
         let server = RedisServer::start().await;
         let store = server.store();
-        assert_eq!(walked(&store, walk::Place::default()).await.0, []);
+        assert_eq!(walked(walk::Place::default(), async |place| store.walk(place).await).await.0, []);
         for number in 0..1500 {
             let name = format!("user-{number}");
             bind(&store, &format!("o{number}"), &name, 1).await;
@@ -1970,7 +1974,7 @@ mod redis_only {
         let gone = store.binding_state(&person("gone")).await;
         assert_eq!(gone, Ok(BindingState::Free { generation: 0, dissolved: true }));
 
-        let (found, pages) = walked(&store, walk::Place::default()).await;
+        let (found, pages) = walked(walk::Place::default(), async |place| store.walk(place).await).await;
         assert!(pages > 1);
         let bound: std::collections::HashMap<Person, Binding> = found
             .iter()

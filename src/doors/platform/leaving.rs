@@ -90,8 +90,7 @@ impl LeavingMerchants {
                 failed = self.end_each(failed).await;
                 sleep(PAUSE).await;
             }
-            let still: BTreeSet<_> =
-                due.into_iter().filter(|app| self.leaves(app).as_ref() == Some(&left[app])).collect();
+            let still: BTreeSet<_> = due.into_iter().filter(|app| self.leaves(app, Some(&left[app]))).collect();
             if !still.is_empty() {
                 // A ticket binds a person by a code of up to five minutes before.
                 failed.extend(self.walk(&still, began - TICKET_TTL).await);
@@ -109,10 +108,11 @@ impl LeavingMerchants {
         }
     }
 
-    /// The entry of a merchant that leaves.
-    fn leaves(&self, app: &AppId) -> Option<PlatformEntry> {
+    /// Whether the merchant leaves, by this entry if one is given.
+    fn leaves(&self, app: &AppId, by: Option<&PlatformEntry>) -> bool {
         let known = self.platform.known();
-        known.merchants.get(app).filter(|it| it.state == MerchantState::Leaving).map(|it| it.entry.clone())
+        let is_it = |entry: &PlatformEntry| by.is_none_or(|by| by == entry);
+        known.merchants.get(app).is_some_and(|it| it.state == MerchantState::Leaving && is_it(&it.entry))
     }
 
     /// Notes that nothing is left to do for those none of whose people has failed, and takes them out.
@@ -204,7 +204,7 @@ impl LeavingMerchants {
 
     /// Those whose tokens are still to be revoked. Who belongs to a merchant that has come back is left alone.
     async fn end_each(&self, due: Vec<Due>) -> Vec<Due> {
-        let still_due = due.into_iter().filter(|(_, person)| self.leaves(&person.app).is_some());
+        let still_due = due.into_iter().filter(|(_, person)| self.leaves(&person.app, None));
         let ends = still_due
             .map(async |(since, person)| self.end_person(&person, since).await.is_err().then_some((since, person)));
         stream::iter(ends).buffer_unordered(AT_ONCE).filter_map(async |failed| failed).collect().await
