@@ -34,7 +34,7 @@ impl Week {
     }
 
     /// Without the bed's search for secrets, which takes longer with each answer.
-    async fn log_in(&self, service: &Service, merchant: &str, person: usize) -> u16 {
+    async fn log_in(&self, service: &Service, merchant: &str, person: usize) -> (u16, Value) {
         let post = async |url: String, body: Value| {
             let answer = self.bed.http.0.post(url).json(&body).send().await.expect("an answer");
             (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
@@ -44,13 +44,13 @@ impl Week {
             true => "0".repeat(32).into(),
             false => post(format!("{}/_simulator/codes", self.bed.wechat.url()), wanted).await.1["codes"][0].take(),
         };
-        post(service.url("/login"), json!({"code": code, "appid": merchant})).await.0
+        post(service.url("/login"), json!({"code": code, "appid": merchant})).await
     }
 
     /// Until both replicas know, which look every quarter of a second, in which hours of the clock can pass.
     async fn both_answer(&self, merchant: &str, status: u16) {
         for service in &self.bed.services {
-            let answers = async || self.log_in(service, merchant, 0).await == status;
+            let answers = async || self.log_in(service, merchant, 0).await.0 == status;
             until("both replicas know what a merchant has done", PATIENCE * 4, answers).await;
         }
     }
@@ -79,8 +79,8 @@ impl Week {
                 self.bed.faults(json!([{"kind": "reset"}])).await;
             }
             if NO_WECHAT.contains(&step) {
-                let status = self.log_in(&self.bed.services[0], &self.ids[0], 1).await;
-                assert!([400, 503].contains(&status), "{status}");
+                let (status, answer) = self.log_in(&self.bed.services[0], &self.ids[0], 1).await;
+                assert!([400, 503].contains(&status), "{status}: {answer}");
                 continue;
             }
             if step == NO_WECHAT.end {
@@ -116,8 +116,8 @@ impl Week {
                     self.merchants[merchant].1 = 0;
                 }
                 if step >= unsure_until {
-                    let found = self.log_in(&self.bed.services[service], &self.ids[merchant], person).await;
-                    assert_eq!(found, status, "{} at {step}", self.ids[merchant]);
+                    let (found, answer) = self.log_in(&self.bed.services[service], &self.ids[merchant], person).await;
+                    assert_eq!(found, status, "{} at {step}: {answer}", self.ids[merchant]);
                 }
             }
         }
