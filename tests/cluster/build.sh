@@ -92,23 +92,23 @@ for part in "$@"; do
       rm -rf "$made/go" # gigabytes that only building needs
       ;;
     images)
-      rm -rf "$made/root" && mkdir -p "$made"/{images,root}
+      rm -rf "$made/rootfs" && mkdir -p "$made"/{images,rootfs}
       [ -e "$made/images/parts.tar" ] || {
-        cc -static -O2 -x c -o "$made/root/pause" - <<<'int pause(void); int main(void) { for (;;) pause(); }'
-        take "$made/root" "$(command -v redis-server)" /usr/sbin/nginx target/tools/python/bin/traefik "$made"/bin/{coredns,peer,oauth2-proxy}
-        image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["/pause"]\n') "$made/root" parts
-        rm -r "$made/root"
+        cc -static -O2 -x c -o "$made/rootfs/pause" - <<<'int pause(void); int main(void) { for (;;) pause(); }'
+        take "$made/rootfs" "$(command -v redis-server)" /usr/sbin/nginx target/tools/python/bin/traefik "$made"/bin/{coredns,peer,oauth2-proxy}
+        image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["/pause"]\n') "$made/rootfs" parts
+        rm -r "$made/rootfs"
       }
-      take "$made/root" /usr/sbin/nginx
-      cp tests/cluster/orders.conf "$made/root"
-      image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/orders.conf", "-g", "daemon off;"]\n') "$made/root" orders
-      rm -r "$made/root"
+      take "$made/rootfs" /usr/sbin/nginx
+      cp tests/cluster/orders.conf "$made/rootfs"
+      image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/orders.conf", "-g", "daemon off;"]\n') "$made/rootfs" orders
+      rm -r "$made/rootfs"
       program=${PROGRAM:-target/quick/wxmint} # not static, because a test gives it another clock
       cp "$program" "$made/bin/wxmint"
-      tests/tools/image_root.sh "$program" "$made/root"
-      libraries "$made/root" "$program"
-      image Dockerfile "$made/root" 0.1.0
-      rm -r "$made/root"
+      tests/tools/image_root.sh "$program" "$made/rootfs"
+      libraries "$made/rootfs" "$program"
+      image Dockerfile "$made/rootfs" 0.1.0
+      rm -r "$made/rootfs"
       ;;
     *) echo "cluster: it has no part $part" >&2 && exit 64 ;;
   esac
