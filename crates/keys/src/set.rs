@@ -23,6 +23,7 @@ pub struct KeySet {
     lives: Vec<KeyLife>,
     /// Not published with the keys.
     ended: Vec<EndedKey>,
+    pub(super) all_ended_at: Option<i64>,
 }
 
 impl KeySet {
@@ -31,7 +32,11 @@ impl KeySet {
         StoredKeys::parse(json)?.check()
     }
 
-    pub(super) fn new(mut keys: Vec<SigningKey>, ended: Vec<EndedKey>) -> Result<Self, KeyError> {
+    pub(super) fn new(
+        mut keys: Vec<SigningKey>,
+        ended: Vec<EndedKey>,
+        all_ended_at: Option<i64>,
+    ) -> Result<Self, KeyError> {
         if keys.is_empty() {
             return Err(KeyError::Empty);
         }
@@ -47,7 +52,7 @@ impl KeySet {
                 }
             }
         }
-        Ok(Self { keys, lives, ended })
+        Ok(Self { keys, lives, ended, all_ended_at })
     }
 
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {

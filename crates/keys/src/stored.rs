@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use wxmint_verify::KeyError;
 use zeroize::Zeroizing;
@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 use super::rotation::{Retirement, RotationPolicy, RotationStep, Successor, is_thumbprint};
 use super::{KeySet, PrivateJwk, SigningKey, set::KeyLife};
 
+/// Within this time every replica signs with the keys of a changed file.
+const SPREADS_WITHIN: TimeDelta = TimeDelta::seconds(5);
 /// The characters of a `kid`.
 const KID_CHARS: usize = 43;
 
@@ -19,6 +21,9 @@ pub struct StoredKeys {
     keys: Vec<PrivateJwk>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ended: Vec<EndedKey>,
+    /// Logins up to this second have ended, also those whose tokens a site can renew. In seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    all_ended_at: Option<i64>,
 }
 
 /// A key that was retired before its time. Every replica tells verifiers so, also one that starts later.
@@ -46,7 +51,7 @@ impl StoredKeys {
         for (index, key) in stored.keys.iter_mut().enumerate() {
             key.name_itself(index)?;
         }
-        let Self { keys, ended } = &mut stored;
+        let Self { keys, ended, .. } = &mut stored;
         // Half of a kid would end nothing, and a long text would make the feed's pages longer than verifiers read.
         if let Some(EndedKey { kid, .. }) = ended.iter().find(|ended| !is_thumbprint(&ended.kid)) {
             let key = format!("{} in `ended`", kid.chars().take(KID_CHARS).collect::<String>());
@@ -60,13 +65,13 @@ impl StoredKeys {
     }
 
     pub fn of(keys: impl Into<Vec<PrivateJwk>>) -> Self {
-        Self { keys: keys.into(), ended: Vec::new() }
+        Self { keys: keys.into(), ..Self::default() }
     }
 
     /// Checks the keys against each other and makes a [`KeySet`] of them.
     pub fn check(&self) -> Result<KeySet, KeyError> {
         let keys = self.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index));
-        KeySet::new(keys.collect::<Result<_, _>>()?, self.ended.clone())
+        KeySet::new(keys.collect::<Result<_, _>>()?, self.ended.clone(), self.all_ended_at)
     }
 
     /// The times of the keys, ordered by `nbf`; none if `ended` names each key.
@@ -126,8 +131,9 @@ impl StoredKeys {
         Ok(())
     }
 
-    /// Ends all keys at `now`, and puts another one in their place.
+    /// Ends all keys and all logins at `now`, and puts another key in their place.
     pub fn replace(&mut self, key: PrivateJwk, now: DateTime<Utc>) {
+        self.all_ended_at = Some((now + SPREADS_WITHIN).timestamp());
         let old = mem::replace(&mut self.keys, vec![key]);
         old.iter().for_each(|key| self.end(key.kid(), now));
     }
@@ -161,6 +167,20 @@ mod tests {
                 format!("key {shown} in `ended`: `kid` must be the whole id, as `keys list` prints it")
             );
         }
+    }
+
+    #[test]
+    fn whoever_replaces_all_keys_ends_all_logins_and_this_is_never_forgotten() {
+        let [old, new] = [0, 1]
+            .map(|second| PrivateJwk::generate(Algorithm::EdDsa, DateTime::UNIX_EPOCH + TimeDelta::seconds(second)));
+        let mut stored = StoredKeys::of([old.expect("a key")]);
+        assert_eq!(stored.check().expect("a set").all_ended_at, None);
+        stored.replace(new.expect("a key"), DateTime::UNIX_EPOCH + TimeDelta::seconds(100));
+        let [every, lead, token_ttl] = [86_400, 10, 3600].map(TimeDelta::seconds);
+        let policy = RotationPolicy { every, lead, token_ttl, algorithm: Algorithm::EdDsa };
+        stored.forget_ended(&policy, DateTime::UNIX_EPOCH + TimeDelta::days(365));
+        let read = KeySet::parse(&stored.content()).expect("a set");
+        assert_eq!((read.all_ended_at, read.ended()), (Some(105), &[][..]));
     }
 
     #[test]

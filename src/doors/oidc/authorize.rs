@@ -25,6 +25,9 @@ use crate::doors::scan::{Scan, to_oauth};
 use crate::issuer::state::IssuerWorker;
 use crate::login::LoginError;
 
+/// Apart from the client's own pages: what is for one of the two must not be fetched at the other.
+const DOOR: &str = " authorize";
+
 /// Log in at a site (OpenID Connect Core section 3.1.2)
 ///
 /// A page with a mini-program code and a number. A `client_id` or `redirect_uri` that is not registered gets a page
@@ -87,7 +90,7 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
     let shown = async {
         let clients = scan.clients();
         let asked = own_page(&request, &worker, &clients)?;
-        let (code, device) = open_request(&request, &worker, &scan, asked.client, visitor(&request)).await?;
+        let (code, device) = open_request(&request, &worker, &scan, (asked.client, DOOR), visitor(&request)).await?;
         Ok(private(json!({
             "device_code": code.expose(),
             "picture": format!("/device/{}/code.jpg", code.user_code().shown()),
@@ -119,7 +122,7 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
     let code: Option<DeviceCode> = code.parse().ok();
     let (address, _) = visitor(request);
     let polled = match &code {
-        Some(code) => worker.login.fetch_grant(code, asked.client, &address, now()).await?,
+        Some(code) => worker.login.fetch_grant(code, (asked.client, DOOR), &address, now()).await?,
         None => Poll::Unknown,
     };
     let state = match polled {

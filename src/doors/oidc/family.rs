@@ -57,8 +57,6 @@ pub(super) struct Family {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rotation {
     pub(super) salt: String,
-    /// Milliseconds since 1970.
-    pub(super) at: i64,
     pub(super) token: Issued,
     /// The hash of the next refresh token.
     pub(super) next: String,

@@ -110,7 +110,7 @@ impl LoginWorker {
             let longest = Issued { expires_at: until.max(first.expires_at), ..first.clone() };
             store.note_client_token(&longest, &family.app).await?;
         }
-        let given = Rotation { salt: String::new(), at: at.timestamp_millis(), token: first.clone(), next };
+        let given = Rotation { salt: String::new(), token: first.clone(), next };
         store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
         store.keep(&family::last_key(sid), "0", life).await?;
         Ok(store.keep(&family::family_key(sid), &written_json(family), life).await?)

@@ -9,7 +9,7 @@ use wxmint_ids::AppId;
 use wxmint_keys::token::Issued;
 use wxmint_redis_link::Call;
 use wxmint_store::{Redis, Result as StoreResult};
-use wxmint_verify::LONGEST_LIFE;
+use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::family::{
     CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, family_key, hashed_key, last_key, random, read,
@@ -117,9 +117,13 @@ impl LoginWorker {
         Ok(numbers)
     }
 
-    pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<(), LoginError> {
-        let is_alive = token.expires_at > self.store.now().timestamp();
-        if is_alive { Ok(self.store.end_token(token).await?) } else { Ok(()) }
+    /// Verifiers may accept a token for a minute after it has expired.
+    pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool, LoginError> {
+        let is_alive = token.expires_at + MAX_LEEWAY.as_secs() as i64 > self.store.now().timestamp();
+        if is_alive {
+            self.store.end_token(token).await?;
+        }
+        Ok(is_alive)
     }
 }
 

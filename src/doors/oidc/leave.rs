@@ -105,8 +105,8 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
     let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(None) };
     match login.find_family(issued.id.as_str()).await? {
         Some(family) => login.end_family(&family).await?,
-        None if issued.expires_at <= now().timestamp() => return Ok(None),
-        None => login.end_if_alive(&issued).await?,
+        None if !login.end_if_alive(&issued).await? => return Ok(None),
+        None => {}
     }
     Ok(Some(issued.user))
 }

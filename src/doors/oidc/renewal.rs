@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::{LimitKey, Meter, TokenState};
 
@@ -32,11 +31,13 @@ impl LoginWorker {
             return self.theft(&family).await;
         };
         self.count_renewal(&family, shown_token.number).await?;
+        // Before the ends are asked for: each later one names the token.
+        let at = self.store.date_renewal(&family.first).await?;
         let Some(claims) = self.allowed(&family, &before).await? else {
             self.end_family(&family).await?;
             return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         };
-        let Some(given) = self.rotate(&family, &shown_token, client, now).await? else {
+        let Some(given) = self.rotate(&family, &shown_token, client, at).await? else {
             return self.theft(&family).await;
         };
         // It may have been ended meanwhile, by somebody who has not seen this token.
@@ -91,16 +92,13 @@ impl LoginWorker {
         family: &Family,
         token: &RefreshToken<'_>,
         client: &Client,
-        now: DateTime<Utc>,
+        issued_at: i64,
     ) -> Result<Option<Rotation>, LoginError> {
-        let (store, sid, number) = (&self.store, family.sid(), token.number);
-        // Dated before the ends were asked for, so that each later one names the token.
-        let minter = self.minter.with(&[], client.token_ttl);
-        let (issued_at, salt) = (now.timestamp(), family::random()?);
+        let (store, sid, number, now) = (&self.store, family.sid(), token.number, self.store.now());
+        let (minter, salt) = (self.minter.with(&[], client.token_ttl), family::random()?);
         let own = Rotation {
             next: hash(&token.next(&salt)),
             salt,
-            at: now.timestamp_millis(),
             token: Issued {
                 id: minter.token_id(&mark_of_client(&client.id.0), now)?,
                 issued_at,
@@ -115,7 +113,7 @@ impl LoginWorker {
             return Ok(None);
         }
         let given: Rotation = family::read(&found)?;
-        if now.timestamp_millis() - given.at > ANSWERED_AGAIN.as_millis() as i64 {
+        if issued_at - given.token.issued_at > ANSWERED_AGAIN.as_secs() as i64 {
             return Ok(None);
         }
         if store.kept(&family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {

@@ -17,6 +17,7 @@ use super::wechat::{STATE_TTL, Sent, cookie, cookie_name, failed, set_cookie};
 use super::{AtDoor, no_sites, root};
 use crate::apps::UnknownApp;
 use crate::clock::now;
+use crate::doors::scan::store::Devices;
 use crate::issuer::login_route::LoginAttempt;
 use crate::issuer::state::IssuerWorker;
 use crate::login::{Identity, LoginError, LoginProof, LoginRequest, new_attempt};
@@ -73,6 +74,7 @@ async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Resu
     let own = random()?;
     let is_first = store.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await? == own;
     store.discard(&key).await?;
+    _ = Devices(store).uncount_open(&sent.address, &hash(state)).await;
     Ok(is_first.then_some(sent))
 }
 

@@ -18,7 +18,8 @@ use super::page::{Page, page};
 use super::request::{AuthorizeRequest, Refused, read};
 use super::texts::Why;
 use super::{AtDoor, no_sites, root};
-use crate::doors::scan::{clients::Client, store::json};
+use crate::doors::scan::store::{Devices, json};
+use crate::doors::scan::{clients::Client, requests::OPEN_REQUESTS};
 use crate::issuer::state::IssuerWorker;
 use crate::login::{LoginError, new_attempt};
 use crate::refusals::Refusal;
@@ -36,6 +37,8 @@ pub(super) struct Sent {
     /// The site has asked for this.
     pub(super) query: String,
     pub(super) app: String,
+    /// For which it counts as open.
+    pub(super) address: String,
     /// The hash of the browser's cookie.
     pub(super) browser: String,
 }
@@ -70,9 +73,13 @@ pub(super) async fn send(
 ) -> Answer {
     let begun = async {
         let Some(app) = app_of(worker, asked.client, kind) else { return Ok(None) };
-        worker.login.count_by(SENT, &origin(request).address.unwrap_or_default()).await?;
+        let address = origin(request).address.unwrap_or_default();
+        worker.login.count_by(SENT, &address).await?;
         let (state, secret) = (new_attempt()?.to_string(), random()?);
-        let sent = Sent { query: request.query_string().to_owned(), app: app.to_string(), browser: hash(&secret) };
+        let refused = Devices(&worker.login.store).count_open(&address, &hash(&state)).await?;
+        refused.map_or(Ok(()), |refused| Err(LoginError::too_many(OPEN_REQUESTS)(refused)))?;
+        let query = request.query_string().to_owned();
+        let sent = Sent { query, app: app.to_string(), address, browser: hash(&secret) };
         worker.login.store.keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;
         Ok::<_, LoginError>(Some((app, state, secret)))
     };

@@ -14,7 +14,7 @@ use wxmint_telemetry::audit::{Event, Origin};
 use wxmint_telemetry::bounded;
 
 use super::codes::{DeviceCode, UserCode};
-use super::store::{DEVICE_TTL, DeviceRequest, POLL_INTERVAL};
+use super::store::{DEVICE_TTL, DeviceRequest, OWN, POLL_INTERVAL};
 use super::{ASKED, AtDoor, Scan, client_auth::authenticate, clients::Client, in_own_words, requests::gone, to_oauth};
 use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
@@ -109,7 +109,7 @@ async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
         Refusal::from(problem).tell(event, &who)
     })?;
     refuse_strangers(request, worker, client)?;
-    let (code, asked) = open_request(request, worker, scan, client, browser(request, &fields, client)?).await?;
+    let (code, asked) = open_request(request, worker, scan, (client, OWN), browser(request, &fields, client)?).await?;
     let (issuer, user_code) = (worker.issuer.settings.issuer.as_str(), code.user_code().shown());
     let shown = DeviceAuthorization {
         device_code: code.expose().to_owned(),
@@ -129,13 +129,13 @@ pub(in crate::doors) async fn open_request(
     request: &HttpRequest,
     worker: &IssuerWorker,
     scan: &Scan,
-    client: &Client,
+    (client, door): (&Client, &'static str),
     (address, user_agent): (String, String),
 ) -> Result<(DeviceCode, DeviceRequest), Problem> {
     let origin = Origin { address: Some(address.clone()), ..origin(request) };
     let who = format!("{} {address}", client.id);
     let event = Event { app: Some(client.app.clone()), client: Some(client.id.clone()), ..Event::new(ASKED, origin) };
-    let opened = worker.login.ask_phone(client, &address, &user_agent).await;
+    let opened = worker.login.ask_phone((client, door), &address, &user_agent).await;
     scan.scans.count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
     match opened {
         Ok(opened) => {

@@ -26,7 +26,7 @@ use crate::login::{IP, LoginError, LoginWorker, new_attempt};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// The limit of open requests of an address. No variable sets it.
-const OPEN_REQUESTS: &str = "open_requests";
+pub(in crate::doors) const OPEN_REQUESTS: &str = "open_requests";
 /// Requests of pages are counted by address.
 const REQUESTS: &str = "device";
 /// Requests of strangers who may have guessed a code, by address: pictures, approvals without a token, and device codes
@@ -56,7 +56,7 @@ impl LoginWorker {
     /// from everybody else, because a back end can name any address.
     pub(in crate::doors) async fn ask_phone(
         &self,
-        client: &Client,
+        (client, door): (&Client, &'static str),
         address: &str,
         user_agent: &str,
     ) -> Result<(DeviceCode, DeviceRequest), LoginError> {
@@ -72,6 +72,7 @@ impl LoginWorker {
         self.count_by(REQUESTS, &counted_by).await?;
         let request = DeviceRequest {
             client: client.id.clone(),
+            door,
             app: client.app.clone(),
             address: address.to_owned(),
             counted_by,
@@ -127,13 +128,13 @@ impl LoginWorker {
     pub(in crate::doors) async fn fetch_grant(
         &self,
         code: &DeviceCode,
-        client: &Client,
+        (client, door): (&Client, &str),
         address: &str,
         now: DateTime<Utc>,
     ) -> Result<Poll, LoginError> {
         self.apps.all().choose(Some(&client.app), None)?;
         let attempt = new_attempt()?;
-        let poll = async || Devices(&self.store).poll_device(code, &client.id, &client.app, &attempt).await;
+        let poll = async || Devices(&self.store).poll_device(code, (&client.id, door), &client.app, &attempt).await;
         // An answer that was lost must not cost the page its token.
         let polled = match poll().await {
             Ok(polled) => polled,
@@ -143,7 +144,8 @@ impl LoginWorker {
             Poll::Granted(grant) if grant.token.expires_at <= now.timestamp() => return Ok(Poll::Expired),
             Poll::Granted(grant) => {
                 // An end of the user since the approval has ended this token too.
-                if !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
+                let is_over = self.minter.has_ended_all(grant.token.issued_at);
+                if is_over || !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
                     return Ok(Poll::Denied);
                 }
             }

@@ -12,7 +12,7 @@ use wxmint_keys::token::{Issued, SignedToken};
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::page::OAuthError;
-use super::store::{Grant, Poll};
+use super::store::{Grant, OWN, Poll};
 use super::{AtDoor, client_auth::authenticate, clients::Client, codes::DeviceCode, to_oauth};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
 
@@ -97,7 +97,7 @@ async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTi
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
     let address = origin(request).address.unwrap_or_default();
-    match worker.login.fetch_grant(&code, client, &address, now).await? {
+    match worker.login.fetch_grant(&code, (client, OWN), &address, now).await? {
         Poll::Granted(Grant { token: issued, claims, .. }) => {
             let minter = worker.login.minter.with(&client.audience, client.token_ttl);
             let token = minter.mint(&issued, &claims, now).map_err(LoginError::from)?;

@@ -54,6 +54,37 @@ async fn a_code_is_of_one_client_one_address_and_one_verifier_and_for_one_use() 
     }
 }
 
+/// A page of `/authorize` fetches nothing that a page of the client's own has asked for: it would make a code of it
+/// without the client's secret. Nor is it the other way round.
+#[tokio::test]
+async fn a_device_code_is_of_the_door_that_gave_it() {
+    let bed = builder().start().await;
+    for (client, back, proof) in [("grafana", BACK, &GRAFANA[..]), ("spa", ORIGIN, &[("client_id", "spa")])] {
+        let asked = asks(client, back);
+        let own = bed.form("/device_authorization", proof).await;
+        let of_page = bed.step("scan", &asked, &[]).await;
+        let of_page_code = of_page.member("picture").split('/').nth(2).expect("a user code").to_owned();
+        for (shown, user_code) in [(&own, own.member("user_code")), (&of_page, of_page_code)] {
+            bed.approve(None, "lin", &user_code, shown.json()["match"].as_str()).await;
+        }
+        let polled = bed.step("poll", &asked, &[("device_code", &*own.member("device_code"))]).await;
+        assert_eq!(polled.json(), json!({"state": "expired"}), "{client}");
+        let by_device = |code: &Answer| {
+            let code = ("device_code", code.member("device_code"));
+            [("grant_type", "urn:ietf:params:oauth:grant-type:device_code".to_owned()), code]
+        };
+        let fetch = async |code: &Answer| {
+            let grant = by_device(code);
+            let grant = grant.iter().map(|(name, value)| (*name, value.as_str()));
+            bed.form("/token", &proof.iter().copied().chain(grant).collect::<Vec<_>>()).await
+        };
+        invalid_grant(&fetch(&of_page).await, client);
+        fetch(&own).await.expect_login();
+        let polled = bed.step("poll", &asked, &[("device_code", &*of_page.member("device_code"))]).await;
+        assert!(polled.member("location").contains("code="), "{client}: {polled:?}");
+    }
+}
+
 /// Used first by the thief, second, and once more after the successor was used: somebody has two, and nobody keeps one.
 #[tokio::test]
 async fn a_stolen_refresh_token_ends_the_login_whoever_uses_it_first() {

@@ -44,6 +44,70 @@ async fn end_by(builder: Builder, acts: &[&str]) {
     }
 }
 
+/// Behind this machine when the site renews, and further behind when the login ends, as after a failover: the end names
+/// what was renewed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_names_what_was_renewed_whatever_the_clock_of_redis_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let builder = builder().operators(ADMIN).redis_options(&[&movable_clock(folder.path())]);
+    let mut bed = builder.start().await;
+    for (renewed_at, ended_at, person) in [(-30, -30, "lin"), (0, -300, "mei")] {
+        bed.redis.move_clock(-30);
+        restart(&mut bed).await;
+        let tokens = bed.log_in_site(person).await;
+        bed.redis.move_clock(renewed_at);
+        let renewed = bed.renew(&tokens).await.expect_login();
+        bed.redis.move_clock(ended_at);
+        restart(&mut bed).await;
+        let user = renewed.claims()["sub"].as_str().expect("a user").to_owned();
+        let ended = bed.service().operate("POST", &format!("/users/{user}/end"), OPERATOR, &Value::Null).await;
+        assert_eq!(ended.status, 204);
+        bed.expect_ended(&renewed, person).await;
+    }
+}
+
+/// A process that has not seen the clock of Redis from before.
+async fn restart(bed: &mut TestBed) {
+    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
+    bed.service().ready().await;
+}
+
+/// `users end --everyone` ends what has no token yet, too: a login that a site can renew, a code, and an approval.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_of_everyone_leaves_nothing_that_can_become_a_token() {
+    let (clock, bed) = Clock::around(builder()).await;
+    let (tokens, waiting) = (bed.log_in_site("lin").await, bed.code("mei").await);
+    let asked = asks("grafana", BACK);
+    let approved = bed.step("scan", &asked, &[]).await;
+    let user_code = approved.member("picture").split('/').nth(2).expect("a user code").to_owned();
+    bed.approve(None, "bao", &user_code, approved.json()["match"].as_str()).await;
+    let keys = bed.configuration.value("WXMINT_KEYS").to_owned();
+    let command = ["users", "end", "--everyone", "--yes", "--keys", &keys];
+    Ended::of(&mut bed.configuration.command_of(&command), "").expect_success();
+    until("the keys are read again", PATIENCE, async || bed.userinfo(&tokens).await.status == 401).await;
+    bed.expect_ended(&tokens, "everyone").await;
+    assert_eq!(bed.redeem(&waiting).await.member("error"), "invalid_grant");
+    let polled = bed.step("poll", &asked, &[("device_code", &*approved.member("device_code"))]).await;
+    assert_eq!(polled.json(), json!({"state": "denied"}));
+    clock.is_later(&bed, 10);
+    let later = bed.log_in_site("chen").await;
+    bed.renew(&later).await.expect_login();
+}
+
+/// Verifiers that allow for differences of clocks accept a token for a while after it has expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_has_just_expired_is_ended_too() {
+    let (clock, bed) = Clock::around(builder().env("WXMINT_TOKEN_TTL", "5m")).await;
+    for by in ["access_token", "refresh_token"] {
+        let tokens = bed.log_in_site(by).await;
+        clock.is_later(&bed, 305);
+        assert_eq!(bed.userinfo(&tokens).await.status, 200, "{by}");
+        bed.revoke(&tokens.member(by)).await;
+        assert_eq!(bed.userinfo(&tokens).await.status, 401, "{by}");
+        clock.is_later(&bed, 0);
+    }
+}
+
 /// An end is kept as long as the login can be renewed, and not only as long as its access token lives. A logout by the
 /// access token ends the login too, although that token has expired long since when the site renews.
 #[tokio::test(flavor = "multi_thread")]

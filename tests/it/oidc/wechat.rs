@@ -92,6 +92,23 @@ async fn a_browser_comes_back_from_wechat_once_and_alone_and_the_person_is_the_s
     bed.service().expect_no_faults().await;
 }
 
+/// Each way keeps a query of up to 8 KB until the browser is back.
+#[tokio::test]
+async fn an_address_has_so_many_ways_to_wechat_open_at_most() {
+    let (builder, _folder) = with_apps();
+    let bed = builder.start().await;
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(sent(&bed, "/authorize/web", "Firefox").await);
+    }
+    let one_more = format!("/authorize/web?{}", asks("grafana", BACK));
+    let refused = bed.service().get(&one_more).await;
+    assert!(refused.status == 429 && refused.header("set-cookie").is_empty(), "{refused:?}");
+    let Sent { cookie, state, .. } = &open[0];
+    assert_eq!(back(&bed, SITE, "lin", state, Some(cookie)).await.status, 303);
+    assert_eq!(bed.service().get(&one_more).await.status, 303, "one has come back");
+}
+
 /// The page says what to do, and the site gets nothing.
 #[tokio::test]
 async fn who_may_not_log_in_is_told_what_to_do() {

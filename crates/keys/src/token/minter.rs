@@ -123,6 +123,11 @@ impl Minter {
         Issued { user, app, id, issued_at, expires_at: issued_at + self.ttl.as_secs() as i64 }
     }
 
+    /// Whether all logins of that time were ended together with the keys. `issued_at`: in seconds since 1970.
+    pub fn has_ended_all(&self, issued_at: i64) -> bool {
+        self.keys.current().set.all_ended_at.is_some_and(|second| issued_at <= second)
+    }
+
     /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text that no other has.
     ///
     /// A token names its user and app, but not the openid. The mark lets this service find the binding among those of

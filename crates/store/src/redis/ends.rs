@@ -55,6 +55,15 @@ impl Redis {
         self.confirm_date(token, date, latest).await.map(Some)
     }
 
+    /// The second of a token that is given now without a login: whatever ends the tokens of the user from here on names
+    /// it, also if the store's clock steps back. `first`: the token that came with the login.
+    pub async fn date_renewal(&self, first: &Issued) -> Result<i64> {
+        let script = change_ends(&first.user, "renew").arg(first.issued_at);
+        let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
+        let second = unless_ahead(self.link.run_confirmed("date_renewal", script).await?)?;
+        second.parse().map_err(|_| unreadable("a user's ends"))
+    }
+
     /// Ends one token until its `exp` and the leeway of verifiers have passed.
     pub async fn end_token(&self, token: &Issued) -> Result<()> {
         self.end_one(token, true).await

@@ -18,6 +18,7 @@ fn page() -> ClientId {
 
 fn request(address: &str) -> DeviceRequest {
     DeviceRequest {
+        door: OWN,
         client: page(),
         app: app(),
         address: "192.0.2.77".into(),
@@ -52,7 +53,7 @@ fn grant(id: &str) -> Grant {
 
 /// Each by an attempt of its own.
 async fn poll_by(store: Devices<'_>, code: &DeviceCode, attempt: u8) -> Poll {
-    store.poll_device(code, &page(), &app(), &AttemptId::new([attempt; 16])).await.expect("an answer")
+    store.poll_device(code, (&page(), OWN), &app(), &AttemptId::new([attempt; 16])).await.expect("an answer")
 }
 
 async fn poll(store: Devices<'_>, code: &DeviceCode) -> Poll {
@@ -141,8 +142,8 @@ async fn a_device_code_is_of_one_client_and_whole(store: Rc<Redis>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     let another: ClientId = "another".parse().expect("a client");
-    for (client, app) in [(&another, &app()), (&page(), &another.0)] {
-        assert_eq!(store.poll_device(&code, client, app, &AttemptId::new([1; 16])).await, Ok(Poll::Unknown));
+    for (asks, app) in [((&another, OWN), &app()), ((&page(), OWN), &another.0), ((&page(), " other"), &app())] {
+        assert_eq!(store.poll_device(&code, asks, app, &AttemptId::new([1; 16])).await, Ok(Poll::Unknown));
     }
     assert_eq!(poll(store, &device_code()).await, Poll::Unknown);
     let mut bytes = URL_SAFE_NO_PAD.decode(code.expose()).expect("base64url");

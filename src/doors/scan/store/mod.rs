@@ -11,7 +11,7 @@ use wxmint_ids::{AppId, ClientId, Person, parsed, unprintable};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::{AttemptId, Result, limits::TooMany, short_digest};
 
-pub(super) use self::redis::Devices;
+pub(in crate::doors) use self::redis::Devices;
 use super::codes::{DeviceCode, UserCode};
 
 /// How long a page waits for the phone.
@@ -27,6 +27,9 @@ const POLL_SLOWER: Duration = Duration::from_secs(5);
 /// An ask may be so much too soon, because timers and networks are not exact.
 const POLL_TOLERANCE: Duration = Duration::from_millis(200);
 
+/// The door of the client's own pages, which poll at `/token`.
+pub(super) const OWN: &str = "";
+
 /// How many requests of one address may be open.
 pub(super) const MOST_OPEN: usize = 20;
 
@@ -36,6 +39,9 @@ pub(super) const MOST_PICTURES: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::doors) struct DeviceRequest {
     pub(super) client: ClientId,
+    /// The door whose page this is: no other may fetch what it is granted.
+    #[serde(skip)]
+    pub(super) door: &'static str,
     /// The app whose users may say yes.
     #[serde(deserialize_with = "parsed")]
     pub(super) app: AppId,
@@ -106,7 +112,7 @@ pub(in crate::doors) struct Grant {
 /// The answer to a page that asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::doors) enum Poll {
-    /// No request has this device code, or another client's has.
+    /// No request has this device code, or another client's has, or one of this client at another door.
     Unknown,
     Pending {
         scanned: bool,

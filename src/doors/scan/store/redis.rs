@@ -12,27 +12,51 @@ use super::*;
 static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("device.lua")));
 
 #[derive(Clone, Copy)]
-pub(in super::super) struct Devices<'a>(pub(in super::super) &'a Redis);
+pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Redis);
 
 impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
     pub(in super::super) async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
         let digest = digest_of(code);
-        if let Some(wait) = count_open(self.0, &request.counted_by, &digest).await? {
-            return Ok(Opened::TooMany(TooMany { retry_after: wait }));
+        if let Some(refused) = self.count_open(&request.counted_by, &digest).await? {
+            return Ok(Opened::TooMany(refused));
         }
         let script = device(code.user_code(), "open");
         let script = script.arg(digest.as_str()).arg(DEVICE_TTL.as_secs()).arg(DEVICE_END_KEPT.as_secs());
         let script = script.arg(POLL_INTERVAL.as_millis() as u64);
         let right = request.numbers.as_ref().map_or("", |(_, right)| right.as_str());
-        let script = script.arg("client").arg(request.client.as_str()).arg("app").arg(request.app.as_str());
+        let client = format!("{}{}", request.client, request.door);
+        let script = script.arg("client").arg(client).arg("app").arg(request.app.as_str());
         let script = script.arg("counted").arg(&request.counted_by).arg("right").arg(right);
         let script = script.arg("request").arg(json(request));
         if self.0.link().run::<bool>("open_device", script).await? {
             return Ok(Opened::Open);
         }
-        uncount_open(self.0, &request.counted_by, &digest).await?;
+        self.uncount_open(&request.counted_by, &digest).await?;
         Ok(Opened::Collides)
+    }
+
+    /// Counts what an address has open, such as a request. If it is one too many, it is not counted, and the answer is
+    /// when the oldest expires. Counted first, so that the bound holds however many come at the same time.
+    pub(in crate::doors) async fn count_open(&self, address: &str, name: &str) -> Result<Option<TooMany>> {
+        let (key, now) = (open_devices(address), self.0.now().timestamp());
+        let until = now + DEVICE_TTL.as_secs() as i64;
+        let call = Call::at(&key).cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
+        let call = call.cmd("ZADD").arg(&key).arg(until).arg(name);
+        let call = call.cmd("EXPIRE").arg(&key).arg(DEVICE_TTL.as_secs()).cmd("ZCARD").arg(&key);
+        let call = call.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
+        type Counted = (Value, Value, Value, usize, (String, f64));
+        let (_, _, _, open, (_, oldest)): Counted = self.0.link().run("open_device", call).await?;
+        if open <= MOST_OPEN {
+            return Ok(None);
+        }
+        self.uncount_open(address, name).await?;
+        Ok(Some(TooMany { retry_after: Duration::from_secs((oldest as i64 - now).max(1) as u64) }))
+    }
+
+    /// A count that stays expires with what was counted.
+    pub(in crate::doors) async fn uncount_open(&self, address: &str, name: &str) -> Result<()> {
+        Ok(self.0.link().run("close_device", Call::of("ZREM", open_devices(address)).arg(name)).await?)
     }
 
     /// Finds a request that a phone of this app may approve, or that one has approved. With `scanned` it is noted that
@@ -99,17 +123,17 @@ impl Devices<'_> {
         Ok(denied)
     }
 
-    /// Tells a page of `client`, which logs in users of `app`, what became of its request. A repetition by the same
-    /// `attempt` is granted the token again.
+    /// Tells a page of `client` at this door, which logs in users of `app`, what became of its request. A repetition by
+    /// the same `attempt` is granted the token again.
     pub(in super::super) async fn poll_device(
         &self,
         code: &DeviceCode,
-        client: &ClientId,
+        (client, door): (&ClientId, &str),
         app: &AppId,
         attempt: &AttemptId,
     ) -> Result<Poll> {
-        let script = device(code.user_code(), "poll");
-        let script = script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).arg(attempt.to_string());
+        let script = device(code.user_code(), "poll").arg(digest_of(code)).arg(format!("{client}{door}"));
+        let script = script.arg(app.as_str()).arg(attempt.to_string());
         let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
         let told: Vec<String> = self.0.link().run("poll_device", script).await?;
         let Some((state, grant)) = told.split_first() else { return Ok(Poll::Unknown) };
@@ -129,35 +153,12 @@ impl Devices<'_> {
     }
 }
 
-/// Counts an open request of an address. If it is one too many, it is not counted, and the answer is when the oldest
-/// expires. Counted first, so that the bound holds however many come at the same time.
-async fn count_open(redis: &Redis, address: &str, digest: &str) -> Result<Option<Duration>> {
-    let (key, now) = (open_devices(address), redis.now().timestamp());
-    let until = now + DEVICE_TTL.as_secs() as i64;
-    let call = Call::at(&key).cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
-    let call = call.cmd("ZADD").arg(&key).arg(until).arg(digest);
-    let call = call.cmd("EXPIRE").arg(&key).arg(DEVICE_TTL.as_secs()).cmd("ZCARD").arg(&key);
-    let call = call.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
-    type Counted = (Value, Value, Value, usize, (String, f64));
-    let (_, _, _, open, (_, oldest)): Counted = redis.link().run("open_device", call).await?;
-    if open <= MOST_OPEN {
-        return Ok(None);
-    }
-    uncount_open(redis, address, digest).await?;
-    Ok(Some(Duration::from_secs((oldest as i64 - now).max(1) as u64)))
-}
-
-/// A count that stays expires with its request.
-async fn uncount_open(redis: &Redis, address: &str, digest: &str) -> Result<()> {
-    Ok(redis.link().run("close_device", Call::of("ZREM", open_devices(address)).arg(digest)).await?)
-}
-
 /// Counts a request as open no more. What has ended it stands, so a failure is not told: the count expires by itself.
 async fn close(redis: &Redis, code: &UserCode) {
     let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest");
     type Counted = (Option<String>, Option<String>);
     if let Ok((Some(counted), Some(digest))) = redis.link().run::<Counted>("close_device", asked).await {
-        _ = uncount_open(redis, &counted, &digest).await;
+        _ = Devices(redis).uncount_open(&counted, &digest).await;
     }
 }
 

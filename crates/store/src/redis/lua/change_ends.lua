@@ -5,6 +5,8 @@
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already.
 --     The second up to which tokens may be dated besides, the second of the caller's clock and by how many seconds it
 --     may differ, iat of the token that asks ('' for none).
+--   'renew': dates a token that is given without a login. The second of its login, and two seconds as before. Answers
+--     the present second, or a later one that tokens have been dated with, and notes it: later ends name it too.
 --   'app': ends all tokens that were issued in one app up to now, in this very second too. Three seconds as before,
 --     appid; or with a last second up to that one.
 --   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
@@ -54,6 +56,9 @@ end
 now = math.max(now, tonumber(ARGV[2]), latest_dated())
 if step == 'app' then
   return end_app_and_tell(ARGV[5], now)
+elseif step == 'renew' then
+  redis.call('HSET', KEYS[1], 'dated', now)
+  return tostring(now)
 end
 local before, asked_at = tonumber(redis.call('HGET', KEYS[1], 'before') or '-1'), tonumber(ARGV[5])
 if not asked_at or before < asked_at then
