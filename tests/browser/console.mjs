@@ -146,17 +146,17 @@ async function counts(page) {
 
 async function scans(page) {
   const client = page.locator("[data-client=shop-web]");
-  const expectCounts = async (counts, open) => {
-    await seen(page, `[data-client=shop-web] .pill >> text=${open} open now`);
+  const expectCounts = async (counts, asked) => {
+    await seen(page, `[data-client=shop-web] [data-outcome=asked] dd >> text="${asked}"`);
     expect((await client.locator("dd").allTextContents()).join(), counts, "what became of the requests");
   };
-  await expectCounts("2,1,1,1,0,0,0", 1);
+  await expectCounts("2,1,1,1,0,0,0", 2);
   expect(await page.locator("[data-client=tv] h3").textContent(), "<b>TV</b>", "a name, which stays text");
   expect((await page.locator("#scans").textContent()).includes("Of this process alone, since"), true, "whose scans");
   const asked = await fetch(scan, { method: "POST", body: new URLSearchParams({ client_id: "shop-web" }) });
   expect(asked.status, 200, "the page's answer");
   await page.clock.runFor(LOGINS_EVERY + EVERY);
-  await expectCounts("3,1,1,1,0,0,0", 2);
+  await expectCounts("3,1,1,1,0,0,0", 3);
 }
 
 async function finds(page) {

@@ -6,14 +6,14 @@ import { clock, el, words } from "./words.js";
 export const METRIC = "device_requests_total";
 
 const en = {
-  heading: "Scan to log in, last hour", open: (count) => `${count} open now`,
+  heading: "Scan to log in, last hour",
   outcomes: { asked: "Asked", scanned: "Scanned", approved: "Approved", fetched: "Logged in", denied: "Denied", refused: "Refused", repeated: "Code used twice" },
-  counted: (at) => `Of this process alone, since ${at}; another process has counted others. Open: asked in the last 3 minutes, and as far as this process knows neither denied nor logged in. Refused: wxmint opened no request, because of a limit for example.`,
+  counted: (at) => `Of this process alone, since ${at}; another process has counted others. Refused: wxmint opened no request, because of a limit for example.`,
 };
 const zh = {
-  heading: "最近一小时的扫码登录", open: (count) => `进行中 ${count}`,
+  heading: "最近一小时的扫码登录",
   outcomes: { asked: "发起", scanned: "已扫码", approved: "已确认", fetched: "已登录", denied: "用户拒绝", refused: "未受理", repeated: "device_code 重复使用" },
-  counted: (at) => `仅含本进程自 ${at} 以来的扫码；其他进程各自统计。进行中：最近 3 分钟内发起，在本进程里既没有被拒绝、也没有登录。未受理：wxmint 没有受理请求，例如超过限额。`,
+  counted: (at) => `仅含本进程自 ${at} 以来的扫码；其他进程各自统计。未受理：wxmint 没有受理请求，例如超过限额。`,
 };
 
 export function panel(ask) {
@@ -24,9 +24,7 @@ export function panel(ask) {
 
   /** `total`: the metric by now. `every`: ms between two looks. */
   async function look(total, every) {
-    // What is open becomes less with time alone.
-    const isOpen = scans?.clients.some(({ open }) => open);
-    if ((scans && total === seen && !isOpen) || Date.now() - lookedAt < every) return;
+    if ((scans && total === seen) || Date.now() - lookedAt < every) return;
     [seen, lookedAt] = [total, Date.now()];
     scans = (await ask("GET", "/scans").catch(() => null)) ?? scans;
   }
@@ -36,7 +34,7 @@ export function panel(ask) {
     if (!scans) return;
     const [all, text] = [words(), words().inChinese ? zh : en];
     const row = (client) => el("li", { "data-client": client.client_id },
-      el("div", { className: "row" }, el("h3", {}, client.name), el("code", {}, client.client_id), el("span", { className: `pill ${client.open ? "published" : ""}` }, text.open(all.number(client.open)))),
+      el("div", { className: "row" }, el("h3", {}, client.name), el("code", {}, client.client_id)),
       el("dl", { className: "facts" }, Object.entries(text.outcomes).map(([name, said]) => el("div", { "data-outcome": name }, el("dt", {}, said), el("dd", {}, all.number(client[name]))))));
     heading.textContent = text.heading;
     clients.replaceChildren(...scans.clients.map(row));

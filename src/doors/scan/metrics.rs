@@ -1,7 +1,7 @@
 //! The outcomes of the requests of pages for a login by a phone, by client: since the start for the metrics, and of the
 //! last hour for the console. Who is not in the file of clients is not counted, so that nobody else adds a label.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,8 +13,6 @@ use utoipa::ToSchema;
 use wxmint_ids::ClientId;
 use wxmint_telemetry::recent::{Hour, first};
 
-use super::store::DEVICE_TTL;
-
 pub(in crate::doors) struct Scans {
     begun: Instant,
     pub(super) registry: Registry,
@@ -24,19 +22,9 @@ pub(in crate::doors) struct Scans {
 
 #[derive(Default)]
 struct Known {
-    clients: BTreeMap<ClientId, Client>,
+    clients: BTreeMap<ClientId, String>,
     hour: Hour,
 }
-
-#[derive(Default)]
-struct Client {
-    name: String,
-    open: Open,
-}
-
-/// How many requests each second has opened that have neither expired nor ended; the newest second is last.
-#[derive(Default)]
-struct Open(VecDeque<(u64, u32)>);
 
 /// The scans of the last hour, as far as this process has answered them.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,8 +42,6 @@ pub(super) struct ScansOfClient {
     /// The phone shows this name.
     #[schema(example = "晨光商城 网页版")]
     name: String,
-    /// Requests of the last three minutes that were neither denied nor fetched here.
-    open: u32,
     asked: u32,
     /// Looks of phones; one request may have several.
     scanned: u32,
@@ -82,11 +68,8 @@ impl Scans {
     /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
     pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (ClientId, String)>) {
         let mut known = self.known.lock();
-        let mut before = std::mem::take(&mut known.clients);
-        for (id, name) in clients {
-            let open = before.remove(&id).unwrap_or_default().open;
-            known.clients.insert(id, Client { name, open });
-        }
+        let mut before = std::mem::replace(&mut known.clients, clients.into_iter().collect());
+        before.retain(|id, _| !known.clients.contains_key(id));
         if !before.is_empty() {
             self.count.clear();
             known.hour.forget(|client| before.keys().any(|known| known.0 == *client));
@@ -97,15 +80,10 @@ impl Scans {
     /// `repeated`. A client that is not in the file is not counted.
     pub(in crate::doors) fn count(&self, client: &ClientId, outcome: &'static str) {
         let mut known = self.known.lock();
-        let Known { clients, hour } = &mut *known;
-        let Some(Client { open, .. }) = clients.get_mut(client) else { return };
-        let second = self.begun.elapsed().as_secs();
-        match outcome {
-            "asked" => open.begin(second),
-            "denied" | "fetched" => open.end(second),
-            _ => {}
+        if !known.clients.contains_key(client) {
+            return;
         }
-        hour.count(second / 60, Some(client.0.clone()), outcome);
+        known.hour.count(self.begun.elapsed().as_secs() / 60, Some(client.0.clone()), outcome);
         // Under the lock, so that a client that has just left is not counted after it.
         self.count.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
@@ -113,22 +91,21 @@ impl Scans {
     pub(super) fn of_last_hour(&self, now: DateTime<Utc>) -> LastScans {
         let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
         let mut known = self.known.lock();
-        // Read now, so that no thread counts in a later second than this one.
-        let second = self.begun.elapsed().as_secs();
-        let first = i64::try_from(60 * first(second / 60)).unwrap_or(i64::MAX);
-        LastScans { since: begun.timestamp() + first, clients: known.until(second) }
+        // Read now, so that no thread counts in a later minute than this one.
+        let minute = self.begun.elapsed().as_secs() / 60;
+        let first = i64::try_from(60 * first(minute)).unwrap_or(i64::MAX);
+        LastScans { since: begun.timestamp() + first, clients: known.until(minute) }
     }
 }
 
 impl Known {
-    fn until(&mut self, second: u64) -> Vec<ScansOfClient> {
-        let mut counts = self.hour.sums(second / 60);
-        let of_client = |(id, Client { name, open }): (&ClientId, &mut Client)| {
+    fn until(&mut self, minute: u64) -> Vec<ScansOfClient> {
+        let mut counts = self.hour.sums(minute);
+        let of_client = |(id, name): (&ClientId, &String)| {
             let mut count = |outcome| counts.remove(&(Some(id.0.clone()), outcome)).unwrap_or_default();
             ScansOfClient {
                 client_id: id.clone(),
                 name: name.clone(),
-                open: open.until(second),
                 asked: count("asked"),
                 scanned: count("scanned"),
                 approved: count("approved"),
@@ -138,31 +115,7 @@ impl Known {
                 repeated: count("repeated"),
             }
         };
-        self.clients.iter_mut().map(of_client).collect()
-    }
-}
-
-impl Open {
-    fn begin(&mut self, second: u64) {
-        self.until(second);
-        match self.0.back_mut() {
-            Some((newest, count)) if *newest == second => *count += 1,
-            _ => self.0.push_back((second, 1)),
-        }
-    }
-
-    /// One has ended. Which one is not known, and the oldest is the likeliest.
-    fn end(&mut self, second: u64) {
-        self.until(second);
-        match self.0.front_mut() {
-            Some((_, count)) if *count > 1 => *count -= 1,
-            _ => drop(self.0.pop_front()),
-        }
-    }
-
-    fn until(&mut self, second: u64) -> u32 {
-        self.0.retain(|(opened, _)| second - opened < DEVICE_TTL.as_secs());
-        self.0.iter().map(|(_, count)| count).sum()
+        self.clients.iter().map(of_client).collect()
     }
 }
 
@@ -189,22 +142,6 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_open_until_its_time_is_over_or_it_has_ended() {
-        let mut open = Open::default();
-        let ttl = DEVICE_TTL.as_secs();
-        [0, 0, 10].into_iter().for_each(|second| open.begin(second));
-        assert_eq!([open.until(10), open.until(ttl - 1)], [3, 3]);
-        assert_eq!([open.until(ttl), open.until(ttl + 9), open.until(ttl + 10)], [1, 1, 0]);
-        [500, 500, 501].into_iter().for_each(|second| open.begin(second));
-        open.end(502);
-        assert_eq!(open.until(502), 2);
-        open.end(503);
-        open.end(503);
-        open.end(504);
-        assert_eq!(open.until(504), 0, "that of another process has ended");
-    }
-
-    #[test]
     fn each_client_of_the_file_has_its_own_counts_and_nobody_else_has_any() {
         let scans = scans(&["shop-web", "tv"]);
         for outcome in ["asked", "asked", "asked", "scanned", "approved", "fetched", "denied", "refused", "repeated"] {
@@ -214,10 +151,9 @@ mod tests {
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a date");
         let LastScans { since, clients } = scans.of_last_hour(now);
         assert!((now.timestamp() - 1..=now.timestamp()).contains(&since));
-        let one = |client: &str, [open, asked, once]: [u32; 3]| ScansOfClient {
+        let one = |client: &str, [asked, once]: [u32; 2]| ScansOfClient {
             client_id: id(client),
             name: format!("the {client}"),
-            open,
             asked,
             scanned: once,
             approved: once,
@@ -226,8 +162,8 @@ mod tests {
             refused: once,
             repeated: once,
         };
-        assert_eq!(clients, [one("shop-web", [1, 3, 1]), one("tv", [0; 3])]);
-        assert!(scans.known.lock().until(3600).iter().all(|client| client.asked == 0), "an hour later");
+        assert_eq!(clients, [one("shop-web", [3, 1]), one("tv", [0; 2])]);
+        assert!(scans.known.lock().until(60).iter().all(|client| client.asked == 0), "an hour later");
     }
 
     #[test]
@@ -259,6 +195,6 @@ mod tests {
         assert_eq!(["shop-web", "tv"].map(asked), [Some(1), None]);
         are(&scans, &["shop-web", "tv"]);
         let shown = scans.known.lock().until(0);
-        assert_eq!(shown.iter().map(|client| (client.asked, client.open)).collect::<Vec<_>>(), [(2, 2), (0, 0)]);
+        assert_eq!(shown.iter().map(|client| client.asked).collect::<Vec<_>>(), [2, 0]);
     }
 }
