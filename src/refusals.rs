@@ -83,11 +83,6 @@ impl From<SessionError> for Refusal {
                 "This token was issued to a page by a scan. Of wxmint's own paths it opens POST /logout alone.",
             )
             .into(),
-            SessionError::NotListed => Problem::new(
-                ProblemCode::Forbidden,
-                "This service cannot tell which person a token is of, because its operator has set WXMINT_USER_INDEX=false.",
-            )
-            .into(),
             SessionError::Undecryptable => Problem::new(
                 ProblemCode::DataUndecryptable,
                 "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \
@@ -133,6 +128,9 @@ impl From<LoginError> for Problem {
 fn by_token(error: &LoginError) -> Option<&'static str> {
     Some(match error {
         LoginError::UnknownApp(_) => "The token's app is not configured here any more.",
+        LoginError::NotListed => {
+            "This service cannot tell which person a token is of, because its operator has set WXMINT_USER_INDEX=false."
+        }
         LoginError::PhoneCodeInvalid => {
             "WeChat does not accept this `code`: it is wrong, expired, another person's, or a code of wx.login. Let the \
              user press the button getPhoneNumber again, and send the new code."
@@ -163,6 +161,9 @@ const WHO_IS_THIS: &str = "\
 const BOUND_ELSEWHERE: &str = "\
     Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first \
     (DELETE /binding).";
+const NOT_LISTED: &str = "\
+    This service cannot tell who of the user's people is meant, because its operator has set WXMINT_USER_INDEX=false. If \
+    this was to dissolve a binding, the user's tokens of the app are revoked, and the session key stays until it expires.";
 const NO_SESSION_KEY: &str = "\
     wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
     again, then ask again.";
@@ -211,6 +212,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
         Error::AlreadyBound => (Code::AlreadyBound, BOUND_ELSEWHERE),
         Error::UnknownPerson => (Code::UnknownPerson, NO_SUCH_PERSON),
+        Error::NotListed => (Code::Forbidden, NOT_LISTED),
         Error::SessionKeyMissing => (Code::SessionKeyMissing, NO_SESSION_KEY),
         Error::NoSessionKeys => (Code::SessionKeyMissing, NO_SESSION_KEYS),
         Error::NoAccessToken => (Code::InvalidRequest, NO_ACCESS_TOKEN),

@@ -98,12 +98,11 @@ impl<T: Target> Act<T> {
     /// Writes the outcome to the audit log.
     pub(crate) fn done<Done, E: Into<Problem>>(&self, outcome: Result<Done, E>) -> Result<Done, Problem> {
         let outcome = outcome.map_err(E::into);
-        let refused = outcome.as_ref().err().map(|problem| problem.code().as_str().into());
-        let event = Event { refused, ..self.event.clone() };
+        let code = outcome.as_ref().err().map(|problem| problem.code().as_str());
+        let event = Event { refused: code.map(Into::into), ..self.event.clone() };
         if let Some(activity) = Activity::changing_account(self.action) {
-            let (event, outcome) = (Event { activity, ..event.clone() }, outcome.as_ref());
-            let outcome = outcome.map_or_else(|problem| problem.code().as_str(), |_| "ok");
-            self.operating.worker.metrics.recent().note(&event, self.target.person().cloned(), outcome);
+            let event = Event { activity, ..event.clone() };
+            self.operating.worker.metrics.recent().note(&event, self.target.person().cloned(), code.unwrap_or("ok"));
             event.tell();
         }
         event.tell();
@@ -160,10 +159,8 @@ impl Target for AppId {
 }
 
 impl Target for (UserId, AppId) {
-    fn named_by(path: &Parts, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
-        let (user, app) = (part::<UserId>(&path.user_id, "user id")?, part::<AppId>(&path.appid, "AppID")?);
-        (event.user, event.app) = (Some(user.clone()), Some(app.clone()));
-        Ok((user, app))
+    fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
+        Ok((UserId::named_by(path, event, vault)?, AppId::named_by(path, event, vault)?))
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct WeChatOfUser {
 pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::begin("look_up", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| {
-        let wechat = operating.operator().bindings_of(user).await?;
+        let wechat = operating.operator().bindings_of(user).await?.into_iter().map(ShownBinding::from).collect();
         Ok::<_, LoginError>(WeChatOfUser { user_id: user.clone(), wechat })
     })
     .await
@@ -51,8 +51,9 @@ pub(super) async fn show(request: HttpRequest, operating: OperatingData) -> Answ
 pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::begin("dissolve", Right::Operate, &request, operating).await?;
     act.change(async |operating, (user, app): &(UserId, AppId)| {
-        let dissolved = operating.operator().dissolve(user, app).await?;
-        operating.worker.check_app(app, dissolved > 0)
+        let is_known = operating.operator().dissolve(user, app).await?;
+        operating.worker.check_app(app, is_known)?;
+        operating.worker.check_listed(is_known)
     })
     .await
 }

@@ -7,7 +7,7 @@ use wxmint_http::{Answer, Fields, Problem, RefusedBody, malformed, private, read
 use wxmint_ids::{AppId, UserId};
 use wxmint_wechat::{AppAccessToken, EncryptKey};
 
-use super::act::{Act, Operating, OperatingData};
+use super::act::{Act, OperatingData};
 use super::tokens::Right;
 use crate::login::{Usable, UserSignature};
 
@@ -42,7 +42,7 @@ pub(super) struct SignatureBody {
 
 /// The body of `POST …/access-token`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; `invalid_token` reads it")]
+#[expect(dead_code, reason = "describes the body; `replace_access_token` reads it")]
 pub(super) struct RenewalBody {
     /// The access token that WeChat refused with 40001, 40014 or 42001.
     invalid: String,
@@ -88,10 +88,9 @@ pub(super) async fn access_token(request: HttpRequest, operating: OperatingData)
     responses((status = 200, description = "The token in use now", body = SharedAccessToken)))]
 pub(super) async fn replace_access_token(request: HttpRequest, payload: Payload, operating: OperatingData) -> Answer {
     let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, operating).await?;
-    let refused = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| invalid_token(&body)))?;
-    let replacing =
-        async move |operating: &Operating, app: &_| operating.worker.access_token(app, Some(&refused)).await;
-    Ok(shared(&act.find(replacing).await?))
+    let refused = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| text(&body, "invalid")))?;
+    let refused = AppAccessToken::new(refused);
+    Ok(shared(&act.find(async move |operating, app| operating.worker.access_token(app, Some(&refused)).await).await?))
 }
 
 fn shared(usable: &Usable) -> HttpResponse {
@@ -107,10 +106,6 @@ fn data_to_sign(body: &[u8]) -> Result<String, Problem> {
         return Err(malformed("data", "must be at most 16 KiB of UTF-8").into());
     }
     Ok(data)
-}
-
-fn invalid_token(body: &[u8]) -> Result<AppAccessToken, Problem> {
-    text(body, "invalid").map(AppAccessToken::new)
 }
 
 /// The text of the one member that a body must have.

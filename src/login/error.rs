@@ -58,6 +58,9 @@ pub enum LoginError {
     BindingRequired(Ticket),
     #[error("nobody in this app is bound to this user, or this openid is bound to nobody")]
     UnknownPerson,
+    /// It would be known by a list, and users have none.
+    #[error("no list names the people of this user, because WXMINT_USER_INDEX=false")]
+    NotListed,
     /// None of the user's people in the app has one, or WeChat has refused it.
     #[error("no session key of this user is kept that WeChat accepts")]
     SessionKeyMissing,
@@ -196,9 +199,6 @@ pub enum SessionError {
     /// It is a page's, which may log out and nothing else.
     #[error("a page's token is not good for this")]
     OfPage,
-    /// People are not noted on their users' lists.
-    #[error("the person of a token is not noted")]
-    NotListed,
     /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because
     /// the difference would help an attacker.
     #[error("the data cannot be decrypted")]

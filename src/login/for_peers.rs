@@ -22,24 +22,20 @@ pub struct UserSignature {
     session_key_at: i64,
 }
 
-/// The session key that one of a user's people has now.
-struct PersonSession {
-    person: Person,
-    sealed: Sealed,
-    at: DateTime<Utc>,
-}
+/// A session key that is kept, behind the time of the login that brought it.
+type KeptKey = (DateTime<Utc>, Sealed);
 
 impl LoginWorker {
     /// Signs `data`, byte for byte, with the session key of the user's latest login in the app. WeChat is not asked.
     pub async fn sign(&self, user: &UserId, app: &AppId, data: &str) -> Result<UserSignature, LoginError> {
-        let (PersonSession { at, .. }, key) = self.latest_session(user, app).await?;
+        let (_, (at, _), key) = self.latest_session(user, app).await?;
         let signature = user_signature(&key, data.as_bytes());
         Ok(UserSignature { signature, session_key_at: at.timestamp() })
     }
 
     /// The keys for the messages of whoever of the user's people has logged in last in the app, newest first.
     pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>, LoginError> {
-        let (PersonSession { person, sealed, .. }, key) = self.latest_session(user, app).await?;
+        let (person, (_, sealed), key) = self.latest_session(user, app).await?;
         self.count_call(&person, ENCRYPT_KEYS).await?;
         let ask = async |app: &_, token: &_| self.wechat.encrypt_keys(app, token, &person.openid, &key).await;
         match self.by_access_token(app, &new_attempt()?, ask).await {
@@ -54,10 +50,8 @@ impl LoginWorker {
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
-        let app = match self.exchange.as_ref().and_then(|exchange| exchange.own_app(app)) {
-            Some(own) => own,
-            None => apps.choose(Some(app), None)?,
-        };
+        let own = self.exchange.as_ref().and_then(|exchange| exchange.own_app(app));
+        let app = if let Some(own) = own { own } else { apps.choose(Some(app), None)? };
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }
@@ -72,35 +66,38 @@ impl LoginWorker {
         if is_kept { Ok(()) } else { Ok(is_configured?) }
     }
 
+    /// Refuses a user of whom nobody `is_known`, if a list would have to name the people and users have none.
+    pub fn check_listed(&self, is_known: bool) -> Result<(), LoginError> {
+        if is_known || !self.ids.are_unlisted() { Ok(()) } else { Err(LoginError::NotListed) }
+    }
+
     /// Remembers that WeChat has refused a session key, as long as the key itself is kept.
     pub(super) async fn note_stale(&self, person: &Person, sealed: &Sealed) -> Result<(), StoreError> {
         if sealed.is_stale() { Ok(()) } else { self.store.reseal(person, sealed, &sealed.stale()).await }
     }
 
-    async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(PersonSession, SessionKey), LoginError> {
+    async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(Person, KeptKey, SessionKey), LoginError> {
         self.check_app(app, false)?;
         self.check_has_session_keys(app)?;
         let people = self.store.people_of(user).await?.unwrap_or_default();
         let of_app = people.into_iter().filter(|person| person.app == *app);
         let sessions = try_join_all(of_app.map(|person| self.session_of(person, user))).await?;
-        let mut of_bound = sessions.into_iter().flatten().peekable();
-        of_bound.peek().ok_or(LoginError::UnknownPerson)?;
-        let latest = of_bound.flatten().max_by_key(|session| session.at);
-        let PersonSession { person, sealed, at } =
-            latest.filter(|session| !session.sealed.is_stale()).ok_or(LoginError::SessionKeyMissing)?;
+        let latest = sessions.into_iter().flatten().max_by_key(|(_, kept)| kept.as_ref().map(|(at, _)| *at));
+        self.check_listed(latest.is_some())?;
+        let (person, kept) = latest.ok_or(LoginError::UnknownPerson)?;
+        let (at, sealed) = kept.filter(|(_, sealed)| !sealed.is_stale()).ok_or(LoginError::SessionKeyMissing)?;
         let unsealed = self.unseal(&self.vault.load_full(), &sealed, &person).await;
         let (key, sealed) = unsealed.ok_or(LoginError::SessionKeyMissing)?;
-        Ok((PersonSession { person, sealed, at }, key))
+        Ok((person, (at, sealed), key))
     }
 
-    /// `None` for a person who is not bound to the user, and in it `None` for one without a session key.
-    async fn session_of(&self, person: Person, user: &UserId) -> Result<Option<Option<PersonSession>>, StoreError> {
+    /// The person, with the session key if there is one. `None` for a person who is not bound to the user.
+    async fn session_of(&self, person: Person, user: &UserId) -> Result<Option<(Person, Option<KeptKey>)>, StoreError> {
         let at = self.store.last_login(&person).await?;
         let kept = self.store.session_keys(&person).await?;
         // Read last, because the person may have left the user and logged in as another one meanwhile.
         let bound = self.store.binding(&person).await?;
         let is_bound = bound.is_some_and(|bound| bound.user == *user);
-        let session = kept.into_iter().next().zip(at).map(|(sealed, at)| PersonSession { person, sealed, at });
-        Ok(is_bound.then_some(session))
+        Ok(is_bound.then_some((person, at.zip(kept.into_iter().next()))))
     }
 }

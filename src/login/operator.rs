@@ -23,16 +23,16 @@ pub struct Operator<'a> {
 const APPS_AT_A_TIME: usize = 50;
 
 /// The result of [`Operator::forget`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erased {
     /// Bindings that were dissolved first.
     pub dissolved: usize,
     /// The sums over the user's people.
     pub of_people: ErasedPerson,
     /// Links from a unionid to the user.
-    pub unionids: u64,
+    pub unionids: usize,
     /// People who belong to another user by now, or have logged in again meanwhile. What is stored of them stays.
-    pub elsewhere: u64,
+    pub elsewhere: usize,
     /// False if somebody was bound to the user meanwhile: then the user's list stays.
     pub complete: bool,
 }
@@ -55,29 +55,27 @@ impl Operator<'_> {
     }
 
     async fn end_one(&self, user: &UserId) -> Result<(), StoreError> {
-        self.forget_keys(user).await?;
+        self.forget_keys(user, None).await?;
         self.store.end_user(user, None).await
     }
 
-    /// Forgets the session keys of the user's people.
-    pub(super) async fn forget_keys(&self, user: &UserId) -> Result<(), StoreError> {
-        for person in self.people_of(user).await? {
-            self.store.forget(&person).await?;
+    /// Forgets the session keys of the user's people, in one app or in all.
+    pub(super) async fn forget_keys(&self, user: &UserId, app: Option<&AppId>) -> Result<(), StoreError> {
+        for person in self.people_of(user).await?.iter().filter(|person| app.is_none_or(|app| person.app == *app)) {
+            self.store.forget(person).await?;
         }
         Ok(())
     }
 
     /// Ends the user's tokens in one app, and forgets the session keys of the user's people there.
     pub(super) async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
-        for person in self.people_of(user).await?.iter().filter(|person| person.app == *app) {
-            self.store.forget(person).await?;
-        }
+        self.forget_keys(user, Some(app)).await?;
         self.store.end_in_app(user, app).await
     }
 
     /// The bindings to other users of people who have a unionid that one of the user's people has, or had when leaving.
     async fn elsewhere(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
-        let (own, ever) = (self.read_bindings(user).await?, self.store.ever_of(user).await?);
+        let (own, ever) = (self.bindings_of(user).await?, self.store.ever_of(user).await?);
         let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
         let left = left.into_iter().flatten().filter(|(of, _)| of == user).flat_map(|(_, unionids)| unionids);
         let unionids: BTreeSet<_> =
@@ -85,7 +83,7 @@ impl Operator<'_> {
         let mut found = Vec::new();
         for unionid in &unionids {
             for other in self.store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
-                let bindings = self.read_bindings(other).await?;
+                let bindings = self.bindings_of(other).await?;
                 found.extend(bindings.into_iter().filter(|binding| has_unionid(binding, unionid)));
             }
         }
@@ -115,10 +113,15 @@ impl Operator<'_> {
         Ok(())
     }
 
-    /// Dissolves the user's bindings in one app, as their owner can. Returns how many there were.
-    pub async fn dissolve(&self, user: &UserId, app: &AppId) -> Result<usize, LoginError> {
+    /// Dissolves the user's bindings in one app, as their owner can. Ends the user's tokens there also if no list names
+    /// anybody who has them. Returns whether there was a binding.
+    pub async fn dissolve(&self, user: &UserId, app: &AppId) -> Result<bool, LoginError> {
         let people = self.people_of(user).await?;
-        self.dissolve_all(user, people.iter().filter(|person| person.app == *app)).await
+        let dissolved = self.dissolve_all(user, people.iter().filter(|person| person.app == *app)).await?;
+        if dissolved == 0 {
+            self.store.end_in_app(user, app).await?;
+        }
+        Ok(dissolved > 0)
     }
 
     async fn dissolve_all(&self, user: &UserId, people: impl Iterator<Item = &Person>) -> Result<usize, LoginError> {
@@ -138,13 +141,12 @@ impl Operator<'_> {
         }
         // A binding that is half made is made without regard to the user's other ones, because it is dissolved at once.
         let binder = Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: u32::MAX };
-        match binder.settle(state).await? {
-            SettledState::Bound(bound) if of.is_none_or(|of| bound.user == *of) => {
-                binder.dissolve(&bound.user, bound.generation, async || Ok(())).await?;
-                Ok(true)
-            }
-            _ => Ok(false),
+        let SettledState::Bound(bound) = binder.settle(state).await? else { return Ok(false) };
+        let is_meant = of.is_none_or(|of| bound.user == *of);
+        if is_meant {
+            binder.dissolve(&bound.user, bound.generation, async || Ok(())).await?;
         }
+        Ok(is_meant)
     }
 
     /// Erases what is stored of the user's people, so that they are strangers at their next login: ends the tokens,
@@ -155,23 +157,22 @@ impl Operator<'_> {
     /// binding, which stays.
     pub async fn forget(&self, user: &UserId) -> Result<Erased, LoginError> {
         self.end_one(user).await?;
-        let people = self.store.ever_of(user).await?;
-        let mut erased = Erased { dissolved: self.dissolve_all(user, people.iter()).await?, ..Erased::default() };
-        for unionid in self.store.unionids_of(user).await? {
-            erased.unionids += u64::from(self.store.erase_unionid(&unionid, user).await?);
-        }
+        let (mut people, unionids) = self.store.named_elsewhere(user).await?;
+        people.extend(self.store.ever_of(user).await?);
+        let dissolved = self.dissolve_all(user, people.iter()).await?;
+        let links = unionids.iter().map(|unionid| self.store.erase_unionid(unionid, user));
+        let unionids = try_join_all(links).await?.into_iter().filter(|was_linked| *was_linked).count();
+        let mut gone = Vec::new();
         for person in &people {
-            match self.erase_stranger(person).await? {
-                Some(ErasedPerson { bindings, session_keys, counters }) => {
-                    erased.of_people.bindings += bindings;
-                    erased.of_people.session_keys += session_keys;
-                    erased.of_people.counters += counters;
-                }
-                None => erased.elsewhere += 1,
-            }
+            gone.extend(self.erase_stranger(person).await?);
         }
-        erased.complete = self.people_of(user).await?.is_empty();
-        Ok(erased)
+        let sum = |count: fn(&ErasedPerson) -> u64| gone.iter().map(count).sum();
+        let (bindings, session_keys) = (sum(|person| person.bindings), sum(|person| person.session_keys));
+        let of_people = ErasedPerson { bindings, session_keys, counters: sum(|person| person.counters) };
+        let states = try_join_all(people.iter().map(|person| self.store.binding_state(person))).await?;
+        let complete =
+            self.people_of(user).await?.is_empty() && !states.iter().any(|state| user_of(state) == Some(user));
+        Ok(Erased { dissolved, of_people, unionids, elsewhere: people.len() - gone.len(), complete })
     }
 
     /// Erases what is kept of a person who is bound to nobody, also in the lists of the users whom the person has left.
@@ -243,20 +244,15 @@ impl Operator<'_> {
 
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
         let UserState { blocked, ended_before } = self.store.user_state(user).await?;
-        let bindings = self.read_bindings(user).await?;
+        let bindings = self.bindings_of(user).await?;
         let logins = try_join_all(bindings.iter().map(|binding| self.store.last_login(&binding.person))).await?;
         let last_login = logins.into_iter().max().flatten().map(|at| at.timestamp());
         let wechat = bindings.into_iter().map(ShownBinding::from).collect();
         Ok(ShownUser { user_id: user.clone(), blocked, ended_before, last_login, wechat })
     }
 
-    /// The user's bindings, oldest first.
-    pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<ShownBinding>, StoreError> {
-        Ok(self.read_bindings(user).await?.into_iter().map(ShownBinding::from).collect())
-    }
-
-    /// The user's list may also name people whose binding has not been made yet, or has just been dissolved.
-    async fn read_bindings(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
+    /// The user's bindings, oldest first. The user's list may also name people whose binding has not been made yet, or has just been dissolved.
+    pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
         let people = self.people_of(user).await?;
         let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
         let mut bindings: Vec<_> = bindings.into_iter().flatten().filter(|binding| binding.user == *user).collect();
@@ -294,7 +290,7 @@ pub(super) async fn release_unionid(store: &Redis, unionid: &UnionId, user: &Use
 /// Looks again after that, because one of the user's people may have come meanwhile, and has found the link there.
 async fn release_from(store: &Redis, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     let is_needed = async || {
-        let bindings = Operator { store }.read_bindings(user).await?;
+        let bindings = Operator { store }.bindings_of(user).await?;
         Ok::<_, StoreError>(bindings.iter().any(|binding| has_unionid(binding, unionid)))
     };
     if !is_needed().await? && store.erase_unionid(unionid, user).await? && is_needed().await? {

@@ -35,7 +35,7 @@ impl LoginWorker {
             TokenState::People(people) if people.is_empty() && is_of_client(&self.minter, token) => {
                 return Err(SessionError::OfPage);
             }
-            TokenState::People(_) if self.ids.are_unlisted() => return Err(SessionError::NotListed),
+            TokenState::People(_) if self.ids.are_unlisted() => return Err(LoginError::NotListed.into()),
             TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
             TokenState::Ended { .. } => Err("it was logged out, or its binding was dissolved"),
             TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
@@ -61,10 +61,8 @@ impl LoginWorker {
     /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
     /// unbinding writes to Redis and to all verifiers, so that one person must not choose how often that happens.
     pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<(), LoginError> {
-        let (rate, limit) = match kind {
-            UNBINDINGS => (UNBINDING_RATE, UNBINDINGS),
-            _ => (self.policy.limits.openid, OPENID),
-        };
+        let of_logins = (self.policy.limits.openid, OPENID);
+        let (rate, limit) = if kind == UNBINDINGS { (UNBINDING_RATE, UNBINDINGS) } else { of_logins };
         let meter = Meter { key: LimitKey::of_person(person, kind, ""), rate };
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(limit))
     }
@@ -151,28 +149,23 @@ impl LoginWorker {
             TokenState::Ended { .. } | TokenState::EndedWithUser { .. } => {}
             TokenState::People(people) => {
                 *person = self.own(token, people).map(|own| own.person);
-                match person {
-                    Some(own) => {
-                        self.count_call(own, LOGOUTS).await?;
-                        if !everywhere {
-                            self.store.forget(own).await?;
-                        }
-                    }
-                    None if everywhere && !self.ids.are_computed() && !is_of_client(&self.minter, token) => {
-                        return Err(SessionError::NotYours);
-                    }
-                    None => {}
+                let is_theirs = person.is_some() || self.ids.are_computed() || is_of_client(&self.minter, token);
+                if everywhere && !is_theirs {
+                    return Err(SessionError::NotYours);
+                }
+                if let Some(own) = person {
+                    self.count_call(own, LOGOUTS).await?;
+                    self.store.forget(own).await?;
                 }
                 if everywhere {
-                    Operator { store: &self.store }.forget_keys(&token.user).await?;
+                    Operator { store: &self.store }.forget_keys(&token.user, None).await?;
                 }
             }
         }
         match everywhere {
-            true => self.store.end_user(&issued.user, Some(issued.issued_at)).await?,
-            false => self.store.end_token(&issued).await?,
+            true => Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?),
+            false => Ok(self.store.end_token(&issued).await?),
         }
-        Ok(())
     }
 
     /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of

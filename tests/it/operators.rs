@@ -170,7 +170,7 @@ async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password_a
 }
 
 /// The keys that name one of these ids in their name or value: as text, in base64, or as what the text is base64url of.
-fn keys_that_name(office: &TestBed, ids: &[&str]) -> Vec<String> {
+pub(crate) fn keys_that_name(office: &TestBed, ids: &[&str]) -> Vec<String> {
     let forms = |id: &&str| {
         [
             (*id).into(),

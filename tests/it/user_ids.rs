@@ -4,6 +4,7 @@ mod keys;
 mod lost_ends;
 mod regions;
 
+use crate::operators::keys_that_name;
 use crate::support::prelude::*;
 
 /// base64 of 32 bytes.
@@ -136,6 +137,65 @@ async fn whoever_leaves_is_the_same_user_again(bed: &TestBed, kind: &str) {
     let keys: Vec<String> = bed.redis.command(&["KEYS", &format!("*{openid}*")]);
     assert!(keys.iter().all(|key| key.contains(":limit:")), "{keys:?}");
     assert_eq!(log_in().await.member("user_id"), user);
+}
+
+/// Without the index, or after a loss of Redis, no list names them. Where Redis was lost, no session key is left either.
+#[tokio::test]
+async fn an_operator_dissolves_for_people_whom_no_list_names_and_the_answer_says_what_stays() {
+    for index in ["false", "true"] {
+        let bed = computed("openid").env("WXMINT_USER_INDEX", index).start().await;
+        let sidecar = bed.sidecar().ready().await;
+        let login = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+        let [token, user] = ["access_token", "user_id"].map(|name| login.member(name));
+        assert_eq!(sidecar.verify(&token).await.status, 200);
+        let of_user = format!("/users/{user}/wechat/{APPID}");
+        if index == "true" {
+            bed.redis.command::<()>(&["FLUSHALL"]);
+            assert_eq!(ask(&bed, "DELETE", &of_user).await.status, 204);
+        } else {
+            let dissolved = ask(&bed, "DELETE", &of_user).await;
+            assert!(dissolved.body.contains("tokens of the app are revoked"), "{dissolved:?}");
+            dissolved.expect_problem(403, "forbidden");
+            ask(&bed, "GET", &format!("{of_user}/encrypt-keys")).await.expect_problem(403, "forbidden");
+            let (sign, data) = (format!("{of_user}/signature"), json!({"data": "x"}));
+            bed.service().operate("POST", &sign, SECRET, &data).await.expect_problem(403, "forbidden");
+            ask(&bed, "DELETE", &format!("/users/{user}/wechat/wx00")).await.expect_problem(400, "unknown_app");
+        }
+        until("verifiers refuse it", PATIENCE, async || sidecar.verify(&token).await.status == 401).await;
+        assert_eq!(bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn nothing_names_the_people_of_a_forgotten_user_whether_a_list_names_them_or_not() {
+    for (kind, index) in KINDS.into_iter().flat_map(|kind| [(kind, "true"), (kind, "false")]) {
+        let bed = computed(kind).env("WXMINT_USER_INDEX", index).start().await;
+        let login = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+        let users_of_lin = BTreeSet::from([login.member("user_id"), user_of(&bed, OTHER_APPID, "lin").await]);
+        let mei = user_of(&bed, APPID, "mei").await;
+        let traces = async |person| {
+            let mut keys = Vec::new();
+            for app in [APPID, OTHER_APPID] {
+                let account = bed.wechat.account_in(app, person).await;
+                keys.extend(account["openid"].as_str().into_iter().flat_map(|openid| keys_that_name(&bed, &[openid])));
+            }
+            keys
+        };
+        let mut dissolved = 0;
+        for user in &users_of_lin {
+            if index == "true" {
+                people(&bed, user, if kind == "openid" { 1 } else { 2 }).await;
+            }
+            let told = users(&bed, &["forget", user, "--yes"]).expect_success().said();
+            dissolved += told.matches("dissolved: 1 ").count() + 2 * told.matches("dissolved: 2 ").count();
+            assert!(index == "false" || !told.contains("nothing was known"), "{told}");
+        }
+        assert_eq!((dissolved, traces("lin").await), (2, vec![]), "{kind}, index {index}");
+        let refused = bed.service().ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await;
+        assert_eq!(refused.status, 401);
+        assert!(!traces("mei").await.is_empty(), "somebody else's stay");
+        assert_eq!(user_of(&bed, APPID, "mei").await, mei);
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,12 @@ mod computed;
 mod servers;
 mod texts;
 
-use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
+use std::{
+    cell,
+    collections::{BTreeSet, HashSet},
+    rc::Rc,
+    time::Duration,
+};
 
 use chrono::{DateTime, SubsecRound, TimeDelta};
 use wxmint_ids::{LoginCode, UnionId, UserId};
@@ -1032,7 +1037,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     assert_eq!((found.bindings, found.session_keys, found.counters), (1, 0, 2), "logins and failed passwords");
     assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(Some(ErasedPerson::default())), "a repetition");
     assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
-    assert_eq!(store.unionids_of(&user).await, Ok(vec![unionid.clone()]));
+    assert_eq!(store.named_elsewhere(&user).await, Ok((HashSet::new(), HashSet::from([unionid.clone()]))));
     assert_eq!(store.erase_unionid(&unionid, &super::conformance::user("another")).await, Ok(false));
     for erased in [true, false] {
         assert_eq!(store.erase_unionid(&unionid, &user).await, Ok(erased));

@@ -102,7 +102,7 @@ fn act<T>(
     let (known, done) = outcome?;
     if !known {
         let block = if action == "block" { " The block holds for whoever logs in as this user." } else { "" };
-        say(format_args!("note: nothing was known of {user}: no login, no block, no end of tokens.{block}"));
+        say(format_args!("note: nothing was known of {user}: no list of people, no block, no end of tokens.{block}"));
     }
     Ok(done)
 }

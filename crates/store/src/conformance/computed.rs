@@ -132,6 +132,12 @@ async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Redis>) 
     };
     assert_eq!(people(Some(&app())).await, of_app);
     assert_eq!(people(Some(&elsewhere.app)).await, HashSet::from([elsewhere.clone()]));
+
+    let people_of = async || store.named_elsewhere(&user(USER)).await.expect("an answer").0;
+    assert_eq!(people_of().await, HashSet::new(), "no ids are computed");
+    store.id_key(Some("openid 1")).await.expect("noted");
+    assert_eq!(people_of().await, HashSet::from([person("computed"), elsewhere.clone()]));
+    assert_eq!(store.erase_person(&elsewhere, &[], &[]).await, Ok(None), "whose user is computed");
     let everybody = of_app.into_iter().chain([elsewhere]).collect();
     assert_eq!(people(None).await, everybody);
 }

@@ -8,7 +8,7 @@ use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 use wxmint_redis_link::scan::{Place, Slots};
 
-use super::{Call, Redis, binding::NO_PEOPLE, name, packed, replace, script, unreadable};
+use super::{Call, Redis, binding::NO_PEOPLE, name, packed, replace, script, stored, walk};
 use crate::{Person, Result, StoreError};
 
 /// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
@@ -59,14 +59,14 @@ impl Redis {
 
     /// Erases what is stored of a person who is bound to nobody, but for those whom [`Self::left_by`] names and who are
     /// not `struck`; and what is counted of the person by these kinds of `LimitKey`. `None` if the person is bound, or
-    /// is being bound or freed.
+    /// is being bound or freed, or has a computed user.
     pub async fn erase_person(
         &self,
         person: &Person,
         struck: &[&UserId],
         limits: &[&str],
     ) -> Result<Option<ErasedPerson>> {
-        let names = [name::binding, name::left, name::session, name::tries, name::logins];
+        let names = [name::binding, name::session, name::logins, name::left, name::tries];
         let script = script::ERASE_PERSON.on(&name::all(person, names));
         let struck: Vec<_> = struck.iter().map(|user| packed::user(user)).collect();
         let script = script.arg(NUMBERS_KEPT.as_secs()).arg(struck);
@@ -78,24 +78,32 @@ impl Redis {
         Ok(Some(ErasedPerson { bindings, session_keys, counters: counters + others }))
     }
 
-    /// The unionids that are linked to the user. Looks at all keys.
-    pub async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
-        let (mut found, mut place) = (HashSet::new(), Some(Place::default()));
+    /// The people whose sessions name the user, as those of computed users do, and the unionids that are linked to the
+    /// user: all whom the user's list need not name. Looks at all keys.
+    pub async fn named_elsewhere(&self, user: &UserId) -> Result<(HashSet<Person>, HashSet<UnionId>)> {
+        let (mut people, mut unionids, mut place) = (HashSet::new(), HashSet::new(), Some(Place::default()));
+        // No session has an owner where user ids are drawn. Otherwise one walk finds keys of both kinds.
+        let pattern = if self.id_key(None).await?.is_some() { "wxmint:*" } else { "wxmint:union:{*}" };
+        let unionid = |key: &String| key.strip_prefix("wxmint:union:{")?.strip_suffix('}')?.parse::<UnionId>().ok();
+        let person = |key: &String| walk::owner(key, "session").ok();
         while let Some(from) = place {
             // A key may have moved from a primary that was still to be read to one that had been.
-            let Some(page) = self.link.keys_like("wxmint:union:{*}", &from, Slots::AtRest).await? else {
+            let Some(page) = self.link.keys_like(pattern, &from, Slots::AtRest).await? else {
                 let reason = "its servers or slots changed while all keys were read, so some may have been missed: run the \
                               same command again when the Cluster is at rest";
                 return Err(StoreError { reason: reason.into() });
             };
-            let asked = page.found.iter().map(|key| self.link.run("unionids_of", Call::of("GET", key)));
-            let users: Vec<Option<Vec<u8>>> = try_join_all(asked).await?;
-            let (linked, wanted) = (page.found.into_iter().zip(users), Some(packed::user(user)));
-            found.extend(linked.filter(|(_, linked)| *linked == wanted).map(|(key, _)| key));
+            let keys: Vec<_> =
+                page.found.iter().filter(|key| unionid(key).is_some() || person(key).is_some()).collect();
+            let asked = keys.iter().map(|key| self.link.run("named_elsewhere", Call::of("GET", key)));
+            let values: Vec<Option<Vec<u8>>> = try_join_all(asked).await?;
+            for (key, value) in keys.into_iter().zip(values.into_iter().map(Option::unwrap_or_default)) {
+                people.extend(person(key).filter(|_| stored::owner(&value).as_ref() == Some(user)));
+                unionids.extend(unionid(key).filter(|_| value == packed::user(user)));
+            }
             place = page.next;
         }
-        let unionid = |key: &String| key.strip_prefix("wxmint:union:{")?.strip_suffix('}')?.parse().ok();
-        found.iter().map(|key| unionid(key).ok_or_else(|| unreadable("a unionid's key"))).collect()
+        Ok((people, unionids))
     }
 
     /// Erases the link of a unionid, if it is linked to this user, and that it may be this user's. Returns whether it

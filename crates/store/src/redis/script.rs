@@ -28,7 +28,7 @@ scripts! {
     CHANGE_ENDS = "ends" "change_ends";
     END_EARLIER = "ends" "end_earlier";
     SET_BLOCKED = "set_blocked";
-    ERASE_PERSON = "erase_person";
+    ERASE_PERSON = "session" "erase_person";
     CHANGE_LIST = "change_list";
     UNCOUNT = "uncount";
     RECORD_LOGIN = "silent_login" "session" "record_login";

@@ -44,8 +44,9 @@ impl Redis {
 
     /// The blocked users of the page that begins at `from`.
     pub async fn walk_blocked(&self, from: &Place) -> Result<Option<Page<UserId>>> {
-        let page = self.link.keys_like("wxmint:user:{*}", from, Slots::MayBeMoving).await?;
-        let Some(page) = page else { return Ok(None) };
+        let Some(page) = self.link.keys_like("wxmint:user:{*}", from, Slots::MayBeMoving).await? else {
+            return Ok(None);
+        };
         let users: Vec<_> = page.found.iter().filter_map(|key| name::user_of(key)).collect();
         let states = try_join_all(users.iter().map(|user| self.user_state(user))).await?;
         let blocked = users.into_iter().zip(states).filter(|(_, state)| state.blocked).map(|(user, _)| user);
@@ -76,7 +77,7 @@ impl Redis {
 }
 
 /// Reads the person from the key's name.
-fn owner(key: &str, what: &str) -> Result<Person> {
+pub(super) fn owner(key: &str, what: &str) -> Result<Person> {
     let rest = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what));
     let entry = rest.and_then(|rest| rest.strip_suffix("}:"));
     Ok(packed::read_person(entry.ok_or_else(|| unreadable("the name of a key"))?.as_bytes())?)
