@@ -251,7 +251,8 @@ impl Operator<'_> {
         Ok(ShownUser { user_id: user.clone(), blocked, ended_before, last_login, wechat })
     }
 
-    /// The user's bindings, oldest first. The user's list may also name people whose binding has not been made yet, or has just been dissolved.
+    /// The user's bindings, oldest first. The user's list may also name people whose binding has not been made yet, or
+    /// has just been dissolved.
     pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
         let people = self.people_of(user).await?;
         let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;

@@ -139,7 +139,8 @@ async fn whoever_leaves_is_the_same_user_again(bed: &TestBed, kind: &str) {
     assert_eq!(log_in().await.member("user_id"), user);
 }
 
-/// Without the index, or after a loss of Redis, no list names them. Where Redis was lost, no session key is left either.
+/// Without the index, or after a loss of Redis, no list names them. Where Redis was lost, no session key is left
+/// either.
 #[tokio::test]
 async fn an_operator_dissolves_for_people_whom_no_list_names_and_the_answer_says_what_stays() {
     for index in ["false", "true"] {

@@ -1,8 +1,8 @@
 -- Erases what is stored of a person who is bound to nobody. KEYS: binding, session, the cell of logins, users left, and
 -- tries (one hash slot). ARGV: seconds for which the number of the last binding stays, so that late commands for it
--- change nothing; then the users whose lists do not name the person any more. Needs session.lua. Answers {} for somebody
--- who is bound or half bound, or has logged in as a computed user, or how many records, session keys and counts there
--- were.
+-- change nothing; then the users whose lists do not name the person any more. Needs session.lua. Answers {} for
+-- somebody who is bound or half bound, or has logged in as a computed user, or how many records, session keys and
+-- counts there were.
 if #ARGV > 1 then
   redis.call('HDEL', KEYS[4], unpack(ARGV, 2))
 end
