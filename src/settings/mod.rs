@@ -94,7 +94,7 @@ settings! {
         keys: PathBuf = reader.read(&KEYS),
         vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
         listen: SocketAddr = reader.read(&LISTEN),
-        admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
+        admin_listen: SocketAddr = read_admin_listen(reader, listen.map(|address| (LISTEN.name, address))),
         admin_tokens_file: Option<PathBuf> = reader.read(&ADMIN_TOKENS_FILE),
         verify_files_dir: Option<PathBuf> = reader.read(&VERIFY_FILES_DIR),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
@@ -173,6 +173,15 @@ fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<Apps
     let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
     let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
     Some(AppsSource::One { app: App::mini_program(id?, secret?), secret_file })
+}
+
+/// The address of the admin listener, which the other listener cannot have too.
+fn read_admin_listen(reader: &mut Reader, other: Option<(&str, SocketAddr)>) -> Option<SocketAddr> {
+    reader.read_beside(&ADMIN_LISTEN, |admin| {
+        let (name, other) = other.filter(|(_, other)| other.port() == admin.port() && other.port() != 0)?;
+        let is_all = |address: &SocketAddr| address.ip().is_unspecified() && other.is_ipv4() == admin.is_ipv4();
+        (other == *admin || is_all(&other) || is_all(admin)).then(|| said!(takes_address_of, name))
+    })
 }
 
 fn read_limits(reader: &mut Reader) -> Option<LoginLimits> {

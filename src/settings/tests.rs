@@ -167,6 +167,30 @@ fn a_session_key_is_not_kept_shorter_than_the_logins_of_its_person_count() {
 }
 
 #[test]
+fn the_two_listeners_have_an_address_each() {
+    for (public, admin, is_good) in [
+        ("127.0.0.1:9090", "", false),
+        ("10.0.0.1:8080", "10.0.0.1:8080", false),
+        ("0.0.0.0:8080", "127.0.0.1:8080", false),
+        ("[::1]:8080", "[::]:8080", false),
+        ("127.0.0.1:8080", "127.0.0.2:8080", true),
+        ("127.0.0.1:8080", "127.0.0.1:8081", true),
+        ("127.0.0.1:0", "127.0.0.1:0", true),
+    ] {
+        let vars = [("WXMINT_LISTEN", public), ("WXMINT_SIDECAR_LISTEN", public), ("WXMINT_ADMIN_LISTEN", admin)];
+        let vars = vars.into_iter().chain([("WXMINT_JWKS_URL", "https://a.example/jwks"), ("WXMINT_AUDIENCE", "a")]);
+        let vars: HashMap<_, _> =
+            valid().into_iter().chain(vars.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect();
+        let serve = Settings::from_vars(vars.clone()).map_or_else(|faults| faults.to_string(), |_| String::new());
+        let sidecar = SidecarSettings::from_vars(vars).map_or_else(|faults| faults.to_string(), |_| String::new());
+        for (text, other) in [(serve, "WXMINT_LISTEN"), (sidecar, "WXMINT_SIDECAR_LISTEN")] {
+            let said = format!("WXMINT_ADMIN_LISTEN takes the address of {other}: give it another port\n    wanted: ");
+            assert!(text.starts_with(&said) != is_good && text.is_empty() == is_good, "{public} {admin}: {text}");
+        }
+    }
+}
+
+#[test]
 fn one_app_or_a_folder_of_them_and_not_both() {
     let mut vars = valid();
     vars.insert("WXMINT_APPS_DIR".into(), "apps".into());
