@@ -63,16 +63,13 @@ fn said(step: &RotationStep, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<St
         lines.push(format!("{kid} {} the set; it has been out of sight", verb("left", "would leave")));
     }
     if lines.is_empty() {
-        lines.push(format!("nothing to do{}", waiting.map(reason).unwrap_or_default()));
+        let reason = waiting.map(|KeyLife { kid, algorithm, nbf, .. }| {
+            format!(": {kid} ({algorithm}) is published already, and signs from {}", date(*nbf))
+        });
+        lines.push(format!("nothing to do{}", reason.unwrap_or_default()));
     }
     if let Some(next) = step.next_look {
         lines.push(format!("nothing changes before {}", date(next)));
     }
     lines
-}
-
-/// Why there is nothing to do, if the reason is a key that is published already.
-fn reason(waiting: &KeyLife) -> String {
-    let KeyLife { kid, algorithm, nbf, .. } = waiting;
-    format!(": {kid} ({algorithm}) is published already, and signs from {}", date(*nbf))
 }
