@@ -16,7 +16,7 @@ use wxmint_keys::{KeyRing, KeySet, PrivateJwk, Ring, SIGNED_WITH, StoredKeys};
 use wxmint_telemetry::{Step, Trace, TraceSettings, Traces};
 use wxmint_verify::ends::{End, EndHash, Endable, Ends, EndsPage, Feed};
 use wxmint_verify::{Algorithm, TokenTyp, Verifier, VerifierPolicy};
-use wxmint_wechat::{DataCheck, EncryptedData, SessionKey, read_answer};
+use wxmint_wechat::{Api, DataCheck, EncryptedData, SessionKey, read_session};
 
 fn main() {
     // With a collector that is not there: nothing is sampled, so that nothing is sent.
@@ -274,6 +274,6 @@ mod read {
     #[divan::bench]
     fn wechat_answer(bencher: Bencher<'_, '_>) {
         let body = br#"{"session_key":"O\/YVQPHxQY18DrsFq+\/bjQ==","openid":"o6_bmjrPTlm6_2sgVt7hMZOPfL2M","unionid":"o6_bmasdasdsad6_2sgVt7hMZOPfL"}"#;
-        bencher.bench(|| read_answer(black_box(body)).expect("a session"));
+        bencher.bench(|| read_session(Api::Code2Session, black_box(body)).expect("a session"));
     }
 }

@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use wxmint_wechat::{
-    CallError, read_access_token, read_answer, read_grant, read_new_session_key, read_phone_number, read_session_check,
+    Api, CallError, read_access_token, read_grant, read_new_session_key, read_phone_number, read_session,
+    read_session_check,
 };
 
 /// Seeds contain these in place of secrets: a session_key, an access token, a phone number.
@@ -12,7 +13,7 @@ const MARKED: &str = "hunter2";
 const PHONE_MARKED: &str = "13580006666";
 
 fuzz_target!(|body: &[u8]| {
-    let session = read_answer(body);
+    let session = read_session(Api::Code2Session, body);
     prints_nothing(&format!("{session:?}"));
     match session {
         Ok(session) => {
@@ -23,7 +24,7 @@ fuzz_target!(|body: &[u8]| {
         Err(error) => is_fit_to_log(error),
     }
 
-    let fetched = read_access_token(body);
+    let fetched = read_access_token(Api::StableToken, body);
     prints_nothing(&format!("{fetched:?}"));
     match fetched {
         Ok(fetched) => {
@@ -32,7 +33,7 @@ fuzz_target!(|body: &[u8]| {
         Err(error) => is_fit_to_log(error),
     }
 
-    let grant = read_grant(body);
+    let grant = read_grant(Api::Oauth2, body);
     prints_nothing(&format!("{grant:?}"));
     match grant {
         Ok(_) | Err(CallError::SnapshotUser) => {}

@@ -25,7 +25,12 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
         Some(url) => url
             .parse()
             .map_err(|_| Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz"))?,
-        None => own_url()?,
+        // That of the process with the settings of this one.
+        None => {
+            let listen = with_env_file(|| Ok(read_one(&ADMIN_LISTEN, variables())?))?;
+            let url = format!("http://{}/readyz", reachable(listen)).parse();
+            url.map_err(|_| Failure::unfinished("WXMINT_ADMIN_LISTEN makes no URL"))?
+        }
     };
     match run_to_end(ask(url)) {
         Ok(answer) if answer.status.as_u16() == 200 => Ok(()),
@@ -36,13 +41,6 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
         }
         Err(why) => Err(Failure::unfinished(format_args!("not ready: {why}"))),
     }
-}
-
-/// That of the process with the settings of this one.
-fn own_url() -> Result<Url, Failure> {
-    let listen = with_env_file(|| Ok(read_one(&ADMIN_LISTEN, variables())?))?;
-    let url = format!("http://{}/readyz", reachable(listen)).parse();
-    url.map_err(|_| Failure::unfinished("WXMINT_ADMIN_LISTEN makes no URL"))
 }
 
 /// The address at which a process of this machine reaches a listener.

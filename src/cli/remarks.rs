@@ -56,28 +56,19 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
         said!(use_https_unless_network_encrypts),
     );
     add(settings.dangerous_password_in_query, said!(passwords_in_urls_are_kept), said!(switch_it_off_once_pages_post));
-    remarks.extend(
-        unread_proxy(settings).map(|name| remark(said!(proxy_is_not_read, name), said!(set_wechat_proxy, name))),
-    );
+    // By these variables other programs are told of a proxy to WeChat, while wxmint has been told of none.
+    let is_direct = settings.wechat_proxy.is_none() && settings.wechat_url.scheme() == "https";
+    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let unread = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(is_set);
+    let unread = unread.filter(|_| is_direct);
+    remarks.extend(unread.map(|name| remark(said!(proxy_is_not_read, name), said!(set_wechat_proxy, name))));
     let lead = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
     let named = |remark: Finding| Finding { found: said!("WXMINT_KEYS_LEAD: {}", remark.found), ..remark };
     remarks.extend(lead.map(named));
     remarks
 }
 
-/// The variable by which other programs are told of a proxy to WeChat, while wxmint has been told of none.
-fn unread_proxy(settings: &Settings) -> Option<&'static str> {
-    let is_direct = settings.wechat_proxy.is_none() && settings.wechat_url.scheme() == "https";
-    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(is_set).filter(|_| is_direct)
-}
-
 pub(super) fn of_sidecar(settings: &SidecarSettings) -> Vec<Finding> {
-    let mut remarks = unusual();
-    remarks.extend(
-        settings
-            .dangerous_jwks_over_http
-            .then(|| remark(said!(jwks_over_http_are_changed), said!(use_https_unless_you_trust_network))),
-    );
-    remarks
+    let over_http = || remark(said!(jwks_over_http_are_changed), said!(use_https_unless_you_trust_network));
+    unusual().into_iter().chain(settings.dangerous_jwks_over_http.then(over_http)).collect()
 }

@@ -34,8 +34,10 @@ async fn check_file(name: Path<String>, folder: Data<Folder>) -> Answer {
         if !fs::metadata(&path)?.is_file() {
             return Err(std::io::Error::other("it is not a file"));
         }
-        File::open(path)?.take(MOST_BYTES).read_to_end(&mut content)?;
-        Ok(content)
+        match File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut content)? {
+            length if length as u64 > MOST_BYTES => Err(std::io::ErrorKind::FileTooLarge.into()),
+            _ => Ok(content),
+        }
     });
     let Ok(Ok(content)) = read.await else { return Err(not_found(PLACE)) };
     let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8");

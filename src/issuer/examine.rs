@@ -3,9 +3,11 @@
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_findings::{Finding, Said, count, cure_of_vault};
+use wxmint_keys::rotation::{CLOCK_SKEW, KeyLife, LEEWAY};
 use wxmint_keys::{KeySet, vault::VaultError};
 use wxmint_store::Redis;
 use wxmint_verify::KeyError;
@@ -92,7 +94,8 @@ impl Issuer {
     }
 
     async fn examine_keys(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Finding {
-        let found = keys(&self.keys.at(now).set, &self.settings.keys, now);
+        let (set, path) = (&self.keys.at(now).set, &self.settings.keys);
+        let found = leaves_early(set, path, self.settings.token_ttl, now).unwrap_or_else(|| keys(set, path, now));
         let Some(redis) = redis else { return found };
         match self.learn_ended_keys(redis, now).await {
             Ok(ended) => ended.unwrap_or(found),
@@ -140,6 +143,21 @@ impl Issuer {
             None => Finding::ok("user_ids", found),
         }
     }
+}
+
+/// The first key that leaves the JWKS too soon, because a rotation was told a shorter life of tokens than serve.
+fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: DateTime<Utc>) -> Option<Finding> {
+    let retention = TimeDelta::from_std(token_ttl).ok()? + LEEWAY + CLOCK_SKEW;
+    // A key that was retired at once may have signed between these two.
+    let follows = |next: &KeyLife| set.ended().iter().all(|ended| ended.at() < next.nbf);
+    let early = set.lives().windows(2).find_map(|pair| {
+        let (exp, owed) = (pair[0].exp?, pair[1].nbf + retention);
+        (exp < owed && now < owed && follows(&pair[1])).then_some((&pair[0].kid, exp))
+    });
+    let ((kid, exp), seconds) = (early?, token_ttl.as_secs());
+    let exp = exp.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let advice = said!(run_keys_rotate_with_token_ttl, seconds, path.display());
+    Some(Finding::warning("keys", said!(key_leaves_early, kid, exp, seconds), advice))
 }
 
 fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {

@@ -94,7 +94,7 @@ settings! {
         keys: PathBuf = reader.read(&KEYS),
         vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
         listen: SocketAddr = reader.read(&LISTEN),
-        admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
+        admin_listen: SocketAddr = read_admin_listen(reader, listen.map(|address| (LISTEN.name, address))),
         admin_tokens_file: Option<PathBuf> = reader.read(&ADMIN_TOKENS_FILE),
         verify_files_dir: Option<PathBuf> = reader.read(&VERIFY_FILES_DIR),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
@@ -102,7 +102,6 @@ settings! {
         token_ttl: Duration = reader.read(&TOKEN_TTL),
         token_typ: TokenTyp = reader.read(&TOKEN_TYP),
         keys_lead: Duration = reader.read(&KEYS_LEAD),
-        session_key_ttl: Duration = reader.read(&SESSION_KEY_TTL),
         dangerous_accounts_over_http: bool = reader.read(&DANGEROUS_ACCOUNTS_OVER_HTTP),
         // Passwords are sent to the account service.
         accounts: AccountsSource = reader.read_beside(&ACCOUNTS, |source| {
@@ -132,6 +131,11 @@ settings! {
         dangerous_password_in_query: bool = reader.read(&DANGEROUS_PASSWORD_IN_QUERY),
         trusted_proxies: Vec<IpNet> = reader.read(&TRUSTED_PROXIES),
         limits: LoginLimits = read_limits(reader),
+        // The logins that count for the limit of a person are kept beside the session key.
+        session_key_ttl: Duration = reader.read_beside(&SESSION_KEY_TTL, |ttl| {
+            let is_shorter = limits.is_some_and(|limits| *ttl < limits.openid.period);
+            is_shorter.then(|| said!(is_shorter_than_limit_of_person))
+        }),
         watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
         wechat_url: Url = reader.read(&WECHAT_URL),
         // A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.
@@ -169,6 +173,15 @@ fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<Apps
     let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
     let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
     Some(AppsSource::One { app: App::mini_program(id?, secret?), secret_file })
+}
+
+/// The address of the admin listener, which the other listener cannot have too.
+fn read_admin_listen(reader: &mut Reader, other: Option<(&str, SocketAddr)>) -> Option<SocketAddr> {
+    reader.read_beside(&ADMIN_LISTEN, |admin| {
+        let (name, other) = other.filter(|(_, other)| other.port() == admin.port() && other.port() != 0)?;
+        let is_all = |address: &SocketAddr| address.ip().is_unspecified() && other.is_ipv4() == admin.is_ipv4();
+        (other == *admin || is_all(&other) || is_all(admin)).then(|| said!(takes_address_of, name))
+    })
 }
 
 fn read_limits(reader: &mut Reader) -> Option<LoginLimits> {

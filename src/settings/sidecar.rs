@@ -8,7 +8,7 @@ use wxmint_telemetry::LogFormat;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
-use super::{Faults, IssuerUrl, Reader, forms, is_secure, settings, variables::*};
+use super::{Faults, IssuerUrl, Reader, forms, is_secure, read_admin_listen, settings, variables::*};
 
 settings! {
     SidecarSettings, |reader| {
@@ -17,7 +17,7 @@ settings! {
         rules: Rules = read_rules(reader),
         claims: Vec<(String, String)> = reader.read(&SIDECAR_CLAIMS),
         listen: SocketAddr = reader.read(&SIDECAR_LISTEN),
-        admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
+        admin_listen: SocketAddr = read_admin_listen(reader, listen.map(|address| (SIDECAR_LISTEN.name, address))),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
     }

@@ -146,6 +146,50 @@ fn a_value_out_of_range_or_in_another_form_is_answered_with_both() {
     assert!(with("WXMINT_KEYS_LEAD", "7d").is_ok() && with("WXMINT_LIMIT_IP", "1000000/30d").is_ok());
 }
 
+/// The logins that are counted stand beside the session key.
+#[test]
+fn a_session_key_is_not_kept_shorter_than_the_logins_of_its_person_count() {
+    for (kept, limit, is_good) in [
+        ("10s", "30/5m", false),
+        ("299s", "", false),
+        ("5m", "", true),
+        ("1h", "3/2h", false),
+        ("2h", "3/120m", true),
+        ("30d", "1/30d", true),
+    ] {
+        let pair = [("WXMINT_SESSION_KEY_TTL", kept), ("WXMINT_LIMIT_OPENID", limit)];
+        let vars = valid().into_iter().chain(pair.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let text = Settings::from_vars(vars).map_or_else(|faults| faults.to_string(), |_| String::new());
+        let said = "WXMINT_SESSION_KEY_TTL is shorter than the time in WXMINT_LIMIT_OPENID, whose logins are forgotten \
+                    with it\n    wanted:  one number and one unit";
+        assert!(text.starts_with(said) != is_good && text.is_empty() == is_good, "{pair:?}: {text}");
+    }
+}
+
+#[test]
+fn the_two_listeners_have_an_address_each() {
+    for (public, admin, is_good) in [
+        ("127.0.0.1:9090", "", false),
+        ("10.0.0.1:8080", "10.0.0.1:8080", false),
+        ("0.0.0.0:8080", "127.0.0.1:8080", false),
+        ("[::1]:8080", "[::]:8080", false),
+        ("127.0.0.1:8080", "127.0.0.2:8080", true),
+        ("127.0.0.1:8080", "127.0.0.1:8081", true),
+        ("127.0.0.1:0", "127.0.0.1:0", true),
+    ] {
+        let vars = [("WXMINT_LISTEN", public), ("WXMINT_SIDECAR_LISTEN", public), ("WXMINT_ADMIN_LISTEN", admin)];
+        let vars = vars.into_iter().chain([("WXMINT_JWKS_URL", "https://a.example/jwks"), ("WXMINT_AUDIENCE", "a")]);
+        let vars: HashMap<_, _> =
+            valid().into_iter().chain(vars.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect();
+        let serve = Settings::from_vars(vars.clone()).map_or_else(|faults| faults.to_string(), |_| String::new());
+        let sidecar = SidecarSettings::from_vars(vars).map_or_else(|faults| faults.to_string(), |_| String::new());
+        for (text, other) in [(serve, "WXMINT_LISTEN"), (sidecar, "WXMINT_SIDECAR_LISTEN")] {
+            let said = format!("WXMINT_ADMIN_LISTEN takes the address of {other}: give it another port\n    wanted: ");
+            assert!(text.starts_with(&said) != is_good && text.is_empty() == is_good, "{public} {admin}: {text}");
+        }
+    }
+}
+
 #[test]
 fn one_app_or_a_folder_of_them_and_not_both() {
     let mut vars = valid();

@@ -19,6 +19,18 @@ fn kids(path: &Path) -> Vec<String> {
     kids_of(&json!({"keys": listed}))
 }
 
+#[test]
+fn a_rotation_says_when_the_next_one_has_something_to_do() {
+    let (_folder, path) = key_file();
+    let planned = keys(&path, &[&DUE[..], &["--dry-run"]].concat());
+    let [done, again] = [keys(&path, &DUE), keys(&path, &DUE)];
+    assert!(again.contains("nothing to do: "), "{again}");
+    let [planned, done, again] =
+        [&planned, &done, &again].map(|said| said.lines().last().and_then(|line| line.split_once("nothing changes ")));
+    assert!(done.is_some() && done == again, "{done:?} {again:?}");
+    assert!(planned.is_some_and(|(_, next)| next.len() == "before 2026-11-21T11:54:35Z".len()), "{planned:?}");
+}
+
 /// Docker, Compose and Podman mount a secret so. Nobody in the container can run `chmod` there.
 #[test]
 fn a_file_that_is_mounted_read_only_by_itself_is_taken_although_all_may_read_it() {

@@ -23,11 +23,12 @@ async fn what_is_accepted_and_unlikely_to_be_meant_is_warned_about() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_and_a_file_that_is_missing_hide_no_other_fault() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("its address").to_string();
+    let taken = ["WXMINT_LISTEN", "WXMINT_ADMIN_LISTEN"].map(|name| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        (name, listener.local_addr().expect("its address").to_string(), listener)
+    });
     let mut configuration = Configuration::new("ES256");
-    configuration.set("WXMINT_LISTEN", &address);
-    configuration.set("WXMINT_ADMIN_LISTEN", &address);
+    taken.iter().for_each(|(name, address, _)| configuration.set(name, address));
     let busy = configuration.run().await;
     assert!(busy.code == Some(1) && !busy.stderr.contains("panicked"), "{busy:?}");
     let missing = ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"];
@@ -36,7 +37,7 @@ async fn a_port_that_is_taken_and_a_file_that_is_missing_hide_no_other_fault() {
     others.iter().for_each(|(name, value)| configuration.set(name, value));
     configuration.set("WXMINT_ACCOUNTS", "file:/nowhere/users");
     let outcome = configuration.refused().await;
-    for name in ["WXMINT_LISTEN", "WXMINT_ADMIN_LISTEN"] {
+    for (name, address, _) in &taken {
         assert!(busy.stderr.contains(&format!("{name}: cannot listen on {address}")), "{busy:?}");
         assert!(outcome.contains(&format!("{name}: cannot listen on {address}")), "{outcome}");
     }

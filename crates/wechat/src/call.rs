@@ -251,7 +251,9 @@ mod tests {
     #[test]
     fn errcode_minus_one_is_the_apps_outage_and_a_body_that_is_not_wechats_is_everybodys() {
         use CallOutcome::{AppFailed, Succeeded, Unanswered};
-        let read = |body: &str| crate::read_answer(body.as_bytes()).map_err(|error| error.of_reading(body.as_bytes()));
+        let read = |body: &str| {
+            crate::read_session(Api::Code2Session, body.as_bytes()).map_err(|error| error.of_reading(body.as_bytes()))
+        };
         for (body, outcome) in [
             (r#"{"errcode":-1,"errmsg":"system error"}"#, AppFailed),
             (r#"{"errcode":45009,"errmsg":"reach max api daily quota limit"}"#, Succeeded),

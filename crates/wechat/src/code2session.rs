@@ -32,7 +32,8 @@ impl WeChat {
             ("js_code", code.as_str()),
             ("grant_type", "authorization_code"),
         ];
-        self.call(Api::Code2Session, app, |endpoint| endpoint.get(query), read_answer).await
+        let read = |body: &[u8]| read_session(Api::Code2Session, body);
+        self.call(Api::Code2Session, app, |endpoint| endpoint.get(query), read).await
     }
 }
 
@@ -44,11 +45,8 @@ pub(super) struct Answer {
     pub(super) session_key: Option<String>,
 }
 
-pub fn read_answer(body: &[u8]) -> Result<Session, CallError> {
-    read_session(Api::Code2Session, body)
-}
-
-pub(super) fn read_session(api: Api, body: &[u8]) -> Result<Session, CallError> {
+/// Reads the answer to a call that exchanges the code of a mini program.
+pub fn read_session(api: Api, body: &[u8]) -> Result<Session, CallError> {
     let answer: Answer = read(api, body)?;
     // Made first, so that the key is wiped even if the response is refused.
     let session_key = believed(answer.session_key).map(SessionKey::new);
@@ -75,11 +73,11 @@ mod tests {
     #[test]
     fn the_responses_that_were_observed_are_read() {
         let escaped = br#"{"session_key":"O\/YVQPHxQY18DrsFq+\/bjQ==","openid":"o000000000000000000000000000","unionid":"o111111111111111111111111111"}"#;
-        let session = read_answer(escaped).expect("a session");
+        let session = read_session(Api::Code2Session, escaped).expect("a session");
         assert_eq!(session.session_key.expect("a key").expose(), "O/YVQPHxQY18DrsFq+/bjQ==");
         assert_eq!(session.unionid.expect("a unionid").as_str(), "o111111111111111111111111111");
         let legacy = br#"{"session_key":"D1ZWEygStjuLCnZ9IN2l4Q==","expires_in":7200,"openid":"o16wA0b4AZKzgVJR3MBwoUdTfU_E","errcode":0,"unionid":""}"#;
-        assert!(read_answer(legacy).expect("a session").unionid.is_none());
+        assert!(read_session(Api::Code2Session, legacy).expect("a session").unionid.is_none());
     }
 
     #[test]
@@ -96,11 +94,14 @@ mod tests {
             "",
             r#"{"openid":"o1","session_key":"secret-key"#,
         ] {
-            let error = read_answer(body.as_bytes()).expect_err(body);
+            let error = read_session(Api::Code2Session, body.as_bytes()).expect_err(body);
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
             assert!(!format!("{error} {error:?}").contains("secret-key"));
         }
         let long = |length| format!(r#"{{"openid":"o1","session_key":"{}"}}"#, "k".repeat(length));
-        assert!(read_answer(long(1024).as_bytes()).is_ok() && read_answer(long(1025).as_bytes()).is_err());
+        assert!(
+            read_session(Api::Code2Session, long(1024).as_bytes()).is_ok()
+                && read_session(Api::Code2Session, long(1025).as_bytes()).is_err()
+        );
     }
 }

@@ -34,15 +34,19 @@ impl WeChat {
             ("grant_type", "authorization_code"),
         ];
         let until = call_ends();
-        let grant = self.call_until(until, Api::Oauth2, app, |endpoint| endpoint.get(query), read_grant).await?;
+        let read = |body: &[u8]| read_grant(Api::Oauth2, body);
+        let grant = self.call_until(until, Api::Oauth2, app, |endpoint| endpoint.get(query), read).await?;
         self.session_of(app, grant, until).await
     }
 
-    /// Asks for the unionid if it is in the scope and not in the grant. Both calls together may take as long as one.
+    /// Asks for the unionid (`GET /sns/userinfo`) if it is in the scope and not in the grant. Both calls together may
+    /// take as long as one. There is none if the app is bound to no account of the Open Platform.
     pub(super) async fn session_of(&self, app: &App, grant: Grant, until: Instant) -> Result<Session, CallError> {
         let Grant { openid, mut unionid, asks } = grant;
         if let Some(token) = asks {
-            let told = self.user_info(app, &openid, &token, until).await;
+            let query = [("access_token", token.expose()), ("openid", openid.as_str())];
+            let read = |body: &[u8]| read_user_info(body, &openid);
+            let told = self.call_until(until, Api::UserInfo, app, |endpoint| endpoint.get(query), read).await;
             // Whatever has gone wrong, the code is used up, and it is not the code that is to blame.
             unionid = told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
         }
@@ -51,20 +55,6 @@ impl WeChat {
             return Err(CallError::unanswered("no unionid, which every website and mobile app has"));
         }
         Ok(Session { openid, unionid, session_key: None })
-    }
-
-    /// The unionid of whoever has granted `token` (`GET /sns/userinfo`). `None` if the app is bound to no Open Platform
-    /// account.
-    async fn user_info(
-        &self,
-        app: &App,
-        openid: &OpenId,
-        token: &PersonAccessToken,
-        until: Instant,
-    ) -> Result<Option<UnionId>, CallError> {
-        let query = [("access_token", token.expose()), ("openid", openid.as_str())];
-        let read = |body: &[u8]| read_user_info(body, openid);
-        self.call_until(until, Api::UserInfo, app, |endpoint| endpoint.get(query), read).await
     }
 }
 
@@ -79,19 +69,13 @@ struct Answer {
     is_snapshotuser: Value,
 }
 
-fn is_off(flag: &Value) -> bool {
-    matches!(flag, Value::Null | Value::Bool(false)) || *flag == 0 || *flag == "0"
-}
-
-pub fn read_grant(body: &[u8]) -> Result<Grant, CallError> {
-    read_grant_of(Api::Oauth2, body)
-}
-
-pub(super) fn read_grant_of(api: Api, body: &[u8]) -> Result<Grant, CallError> {
+/// Reads the answer to a call that exchanges a code of OAuth2.
+pub fn read_grant(api: Api, body: &[u8]) -> Result<Grant, CallError> {
     let answer: Answer = read(api, body)?;
     // Made first, so that the token is wiped even if the response is refused.
     let token = believed(answer.access_token).map(PersonAccessToken::new);
-    if !is_off(&answer.is_snapshotuser) {
+    let flag = answer.is_snapshotuser;
+    if !(matches!(flag, Value::Null | Value::Bool(false)) || flag == 0 || flag == "0") {
         return Err(CallError::SnapshotUser);
     }
     let (Some(openid), Some(scope)) = (believed(answer.openid), believed(answer.scope)) else {
@@ -118,7 +102,7 @@ mod tests {
     use super::*;
 
     fn told(body: &str) -> (String, Option<String>, bool) {
-        let grant = read_grant(body.as_bytes()).expect(body);
+        let grant = read_grant(Api::Oauth2, body.as_bytes()).expect(body);
         (grant.openid.as_str().into(), grant.unionid.map(|unionid| unionid.as_str().into()), grant.asks.is_some())
     }
 
@@ -150,9 +134,9 @@ mod tests {
             r#"{"access_token":"80_a","openid":"o1","scope":"snsapi_base","is_snapshotuser":{}}"#,
             r#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":"perhaps"}"#,
         ] {
-            assert_eq!(read_grant(body.as_bytes()).expect_err(body), CallError::SnapshotUser);
+            assert_eq!(read_grant(Api::Oauth2, body.as_bytes()).expect_err(body), CallError::SnapshotUser);
         }
-        assert!(read_grant(br#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":0}"#).is_ok());
+        assert!(read_grant(Api::Oauth2, br#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":0}"#).is_ok());
     }
 
     #[test]
@@ -164,7 +148,7 @@ mod tests {
             r#"{"openid":"two words","scope":"snsapi_base"}"#,
             r#"{"openid":"o1","scope":"snsapi_userinfo","access_token":""}"#,
         ] {
-            let error = read_grant(body.as_bytes()).expect_err(body);
+            let error = read_grant(Api::Oauth2, body.as_bytes()).expect_err(body);
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
         }
         let openid = "o1".parse().expect("an openid");

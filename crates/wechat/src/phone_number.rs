@@ -1,7 +1,7 @@
 //! getuserphonenumber: exchanges a phone code for the phone number that WeChat has verified.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 
 use super::call::{believed, read};
@@ -38,16 +38,9 @@ struct Answer {
 struct PhoneInfo {
     phone_number: Option<String>,
     pure_phone_number: Option<String>,
-    country_code: Option<CountryCode>,
+    /// The documentation says string, but its own example has a number.
+    country_code: Option<Value>,
     watermark: Watermark,
-}
-
-/// The documentation says string, but its own example has a number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum CountryCode {
-    Number(u32),
-    Text(String),
 }
 
 #[derive(Deserialize)]
@@ -62,10 +55,8 @@ pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone, CallError> {
     if info.watermark.appid != app.as_str() {
         return Err(CallError::unanswered("a phone_info with another app's watermark"));
     }
-    let country_code = info.country_code.map(|code| match code {
-        CountryCode::Number(number) => number.to_string(),
-        CountryCode::Text(text) => text,
-    });
+    let text = |code: Value| code.as_u64().map(|number| number.to_string()).or_else(|| Some(code.as_str()?.to_owned()));
+    let country_code = info.country_code.and_then(text);
     Ok(Phone {
         number: dialled(info.phone_number, LONGEST_NUMBER)?,
         pure_number: dialled(info.pure_phone_number, LONGEST_NUMBER)?,

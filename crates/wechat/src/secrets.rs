@@ -5,8 +5,8 @@ use std::str::FromStr;
 use wxmint_ids::unprintable;
 use zeroize::Zeroizing;
 
-macro_rules! secret {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! secrets {
+    ($($(#[$doc:meta])* $name:ident;)+) => { $(
         $(#[$doc])*
         #[derive(Clone)]
         pub struct $name(Zeroizing<String>);
@@ -29,43 +29,25 @@ macro_rules! secret {
         }
 
         unprintable!($name);
-    };
+    )+ };
 }
 
-secret! {
+secrets! {
     /// The AppSecret, which authenticates an app to WeChat: in practice 32 hexadecimal digits.
-    AppSecret
-}
-
-secret! {
+    AppSecret;
     /// WeChat's `session_key`, base64 of 16 bytes. Signatures use this text as their key, ciphers the bytes.
-    SessionKey
-}
-
-secret! {
+    SessionKey;
     /// WeChat's `access_token`, which authenticates the app in most of the server API for at most two hours. It has
     /// nothing to do with the tokens that wxmint signs.
-    AppAccessToken
-}
-
-secret! {
+    AppAccessToken;
     /// The `access_token` of OAuth2, with which WeChat tells about one person. It is dropped at once.
-    PersonAccessToken
-}
-
-secret! {
+    PersonAccessToken;
     /// `component_verify_ticket`, which WeChat pushes every ten minutes: with it a platform gets its token.
-    ComponentTicket
-}
-
-secret! {
+    ComponentTicket;
     /// With which a platform asks who has authorised it. Good for one use.
-    AuthorizationCode
-}
-
-secret! {
+    AuthorizationCode;
     /// `authorizer_refresh_token`, with which a platform gets a merchant's access token, while the merchant stays.
-    RefreshToken
+    RefreshToken;
 }
 
 impl FromStr for AppSecret {

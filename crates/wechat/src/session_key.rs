@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 use reqwest::Request;
-use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Map, Value};
 use wxmint_ids::OpenId;
 
 use super::call::{believed, read};
@@ -66,14 +66,9 @@ pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
 }
 
 pub fn read_session_check(body: &[u8]) -> Result<(), CallError> {
-    let checked: Checked = read(Api::CheckSession, body)?;
+    let checked: Map<String, Value> = read(Api::CheckSession, body)?;
     // Required, because otherwise `{}` would mean a valid session.
-    checked.errcode.map(drop).ok_or_else(|| CallError::unanswered("no errcode"))
-}
-
-#[derive(Deserialize)]
-struct Checked {
-    errcode: Option<IgnoredAny>,
+    checked.get("errcode").map(drop).ok_or_else(|| CallError::unanswered("no errcode"))
 }
 
 /// Reads the body of a resetusersessionkey response for this person.

@@ -32,7 +32,8 @@ impl WeChat {
             "secret": app.own_secret()?.expose(),
             "force_refresh": force,
         });
-        self.call(Api::StableToken, app, |endpoint| endpoint.post([], &wanted), read_access_token).await
+        let read = |body: &[u8]| read_access_token(Api::StableToken, body);
+        self.call(Api::StableToken, app, |endpoint| endpoint.post([], &wanted), read).await
     }
 }
 
@@ -44,12 +45,8 @@ struct Answer {
     expires_in: i64,
 }
 
-pub fn read_access_token(body: &[u8]) -> Result<FetchedAccessToken, CallError> {
-    access_token(Api::StableToken, body)
-}
-
-/// The same of the answer to another call, under its own name.
-pub(super) fn access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken, CallError> {
+/// Reads the answer to a call that fetches an access token, of which some have names of their own for it.
+pub fn read_access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken, CallError> {
     let answer: Answer = read(api, body)?;
     let token = believed(answer.access_token)
         .map(AppAccessToken::new)
@@ -73,7 +70,7 @@ mod tests {
             (r#"{"access_token":"80_abc-DEF","expires_in":"345","errcode":0,"errmsg":"ok"}"#, 345),
             (r#"{"access_token":"80_abc-DEF","expires_in":99999999999}"#, 7200),
         ] {
-            let fetched = read_access_token(body.as_bytes()).expect(body);
+            let fetched = read_access_token(Api::StableToken, body.as_bytes()).expect(body);
             assert_eq!((fetched.token.expose(), fetched.expires_in.as_secs()), ("80_abc-DEF", seconds));
             assert!(!format!("{fetched:?}").contains("80_abc"));
         }
@@ -94,7 +91,7 @@ mod tests {
             "<html>secret</html>",
             &long,
         ] {
-            let error = read_access_token(body.as_bytes()).expect_err(body);
+            let error = read_access_token(Api::StableToken, body.as_bytes()).expect_err(body);
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
             assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
         }

@@ -19,7 +19,15 @@ const COLUMNS: [&str; 5] = ["appid", "openid", "user_id", "unionid", "unionid_st
 type Conflict = [String; COLUMNS.len()];
 
 pub(super) async fn run(redis: &Redis, as_json: bool) -> Result<(), Failure> {
-    let conflicts = find(redis).await?;
+    // By app and openid.
+    let mut conflicts = BTreeSet::new();
+    let add = async |found| {
+        if let Found::Bound(binding) = found {
+            conflicts.extend(conflict_of(redis, binding).await?);
+        }
+        Ok(())
+    };
+    walk_all(async |from| redis.walk(from).await, add).await?;
     if conflicts.is_empty() {
         say("no conflicts");
     } else if as_json {
@@ -30,19 +38,6 @@ pub(super) async fn run(redis: &Redis, as_json: bool) -> Result<(), Failure> {
         say(ADVICE);
     }
     Ok(())
-}
-
-/// By app and openid.
-async fn find(redis: &Redis) -> Result<BTreeSet<Conflict>, Failure> {
-    let mut conflicts = BTreeSet::new();
-    let add = async |found| {
-        if let Found::Bound(binding) = found {
-            conflicts.extend(conflict_of(redis, binding).await?);
-        }
-        Ok(())
-    };
-    walk_all(async |from| redis.walk(from).await, add).await?;
-    Ok(conflicts)
 }
 
 /// Reads again whose the unionid is, because the conflict may have been resolved since the person's last login.

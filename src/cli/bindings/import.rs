@@ -21,7 +21,7 @@ const IN_FLIGHT: usize = 64;
 pub(in crate::cli) struct ImportArgs {
     /// NDJSON: an export, or the table of another system
     file: PathBuf,
-    /// The file is the table of another system, and does not end with the number and digest of its lines
+    /// The file is the table of another system, and does not end with the number of its lines
     #[arg(long)]
     no_trailer: bool,
     /// The app of lines that name none

@@ -44,11 +44,15 @@ impl From<Binding> for Record {
 impl Record {
     /// Reads a line. `app` is the app of a line that names none. Errors do not repeat the content.
     pub(super) fn parse(line: &[u8], app: Option<&AppId>) -> Result<Self, String> {
-        let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
+        let Ok(Value::Object(mut members)) = serde_json::from_slice(line) else {
             return Err("is not a JSON object".into());
         };
-        let mut members = RecordMembers(members);
-        members.check_names()?;
+        members.retain(|_, value| !value.is_null());
+        // The value of a misspelt member would be lost.
+        if !members.keys().all(|name| MEMBERS.contains(&name.as_str())) {
+            return Err(format!("has a member that is none of {}", MEMBERS.join(", ")));
+        }
+        let members = RecordMembers(members);
         let named = members.id::<AppId>("appid")?.or_else(|| app.cloned());
         let app = named.ok_or("has no `appid`; where all lines are of one app, name it by --appid")?;
         if app.as_str().bytes().any(|letter| letter.is_ascii_uppercase()) {
@@ -88,15 +92,6 @@ impl Serialize for Record {
 struct RecordMembers(Map<String, Value>);
 
 impl RecordMembers {
-    /// Rejects unknown names, because the value of a misspelt member would be lost.
-    fn check_names(&mut self) -> Result<(), String> {
-        self.0.retain(|_, value| !value.is_null());
-        match self.0.keys().all(|name| MEMBERS.contains(&name.as_str())) {
-            true => Ok(()),
-            false => Err(format!("has a member that is none of {}", MEMBERS.join(", "))),
-        }
-    }
-
     /// Accepts numbers too, because many systems number their users.
     fn id<T: FromStr<Err = InvalidId>>(&self, name: &str) -> Result<Option<T>, String> {
         let text = match self.0.get(name) {

@@ -1,6 +1,6 @@
 //! The needs of `wxmint serve`.
 
-use std::path::PathBuf;
+use std::{fs::FileType, os::unix::fs::FileTypeExt, path::PathBuf};
 
 use ipnet::IpNet;
 use wxmint_findings::{Finding, Said, count, with_unchecked};
@@ -128,7 +128,12 @@ fn audit(audit: &Audit) -> Option<Finding> {
             said!(replace_link),
         ));
     }
-    let place = if path.exists() { path } else { folder_of(path) };
+    let place = path.read_link().map_or_else(|_| path.clone(), |target| folder_of(path).join(target));
+    let is_no_file = |kind: FileType| kind.is_dir() || kind.is_socket() || kind.is_block_device();
+    if place.metadata().is_ok_and(|place| is_no_file(place.file_type())) {
+        return Some(Finding::fault("files", said!(audit_is_no_file, path.display()), said!(name_file)));
+    }
+    let place = if place.exists() { &place } else { folder_of(&place) };
     let writable = rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?;
     Some(Finding::fault(
         "files",
@@ -154,6 +159,28 @@ mod tests {
         // Only root can give files away.
         if lchown(&link, Some(65534), None).is_ok() {
             assert!(found().contains(&format!("{}: is a link", link.display())), "{}", found());
+        }
+    }
+
+    #[test]
+    fn what_no_line_can_be_written_to_is_found_in_place_of_the_file_of_audit_events() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [socket, dangling, chained, there] =
+            ["socket", "dangling", "chained", "there"].map(|name| folder.path().join(name));
+        let _socket = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        symlink(folder.path().join("nowhere/file"), &dangling).expect("a link");
+        symlink("./there", &chained).expect("a link");
+        for (path, words) in [
+            (folder.path(), "is a folder, a socket or a disk"),
+            (&socket, "is a folder, a socket or a disk"),
+            (&dangling, "nowhere: No such file"),
+            (&chained, ""),
+            (&there, ""),
+            (std::path::Path::new("/dev/null"), ""),
+        ] {
+            let found = audit(&Audit::File(path.into()));
+            assert!(found.is_none() == words.is_empty(), "{found:?}");
+            assert!(found.is_none_or(|found| found.found.contains(words) && !found.advice.is_empty()), "{words}");
         }
     }
 

@@ -71,7 +71,8 @@ fn revocations(
     now: DateTime<Utc>,
 ) -> Finding {
     let text = page.and_then(|page| String::from_utf8(page).map_err(|_| said!(no_page_of_feed)));
-    let accepted = text.and_then(|text| Feed::of(issuer).accept(&text, keys, now).map_err(|error| refused(&error)));
+    let refused = |error: PageRefused| said!(page_is_refused, error.reason(), Said::from(&error));
+    let accepted = text.and_then(|text| Feed::of(issuer).accept(&text, keys, now).map_err(refused));
     let Err(reason) = accepted else {
         return Finding::ok("revocations", said!(feed_is_signed, issuer));
     };
@@ -81,9 +82,4 @@ fn revocations(
         WhenStale::Open => Finding::warning("revocations", said!(revoked_tokens_are_accepted, found), advice),
         WhenStale::Closed => Finding::fault("revocations", said!(all_tokens_are_refused, found), advice),
     }
-}
-
-fn refused(error: &PageRefused) -> Said {
-    let (reason, error) = (error.reason(), Said::from(error));
-    said!(page_is_refused, reason, error)
 }

@@ -88,17 +88,13 @@ pub(crate) fn address_in(errmsg: &str) -> Option<&str> {
     errmsg.split([' ', ',']).find(|word| word.parse::<IpAddr>().is_ok())
 }
 
-/// Where WeChat shows the app to its owner.
-fn console(kind: AppKind) -> &'static str {
-    match kind {
-        AppKind::MiniProgram | AppKind::OfficialAccount => "mp.weixin.qq.com",
-        AppKind::Website | AppKind::MobileApp => "open.weixin.qq.com",
-    }
-}
-
 /// The advice about an errcode for which WeChat refuses logins too.
 fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Said> {
-    let console = console(kind);
+    // Where WeChat shows the app to its owner.
+    let console = match kind {
+        AppKind::MiniProgram | AppKind::OfficialAccount => "mp.weixin.qq.com",
+        AppKind::Website | AppKind::MobileApp => "open.weixin.qq.com",
+    };
     Some(match errcode {
         40013 => said!(put_appid_of_console, console),
         40001 | 40125 => said!(put_its_appsecret),
@@ -134,7 +130,7 @@ mod tests {
 
     use super::*;
     use wxmint_findings::Status;
-    use wxmint_wechat::read_access_token;
+    use wxmint_wechat::{Api, read_access_token};
 
     #[test]
     fn an_errcode_is_a_fault_where_logins_are_refused_too() {
@@ -142,7 +138,7 @@ mod tests {
             "wx0123456789abcdef".parse().expect("an AppID"),
             "0123456789abcdef".parse().expect("a secret"),
         );
-        let found = |body: &str| credentials(&app, read_access_token(body.as_bytes()).map(drop));
+        let found = |body: &str| credentials(&app, read_access_token(Api::StableToken, body.as_bytes()).map(drop));
         for (body, status, advice) in [
             (r#"{"access_token":"80_a","expires_in":7200}"#, Status::Ok, ""),
             (r#"{"errcode":40013,"errmsg":"invalid appid"}"#, Status::Fault, "WXMINT_APPID"),
@@ -175,7 +171,7 @@ mod tests {
             let app = App { kind, ..app.clone() };
             for errcode in [40013, 40164, 40243] {
                 let answer = format!(r#"{{"errcode":{errcode},"errmsg":"no"}}"#);
-                let found = credentials(&app, read_access_token(answer.as_bytes()).map(drop));
+                let found = credentials(&app, read_access_token(Api::StableToken, answer.as_bytes()).map(drop));
                 assert!(found.advice.contains(&format!(" {console}weixin.qq.com")), "{found:?}");
             }
         }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use wxmint_findings::Finding;
 use wxmint_keys::StoredKeys;
-use wxmint_keys::rotation::{self, KeyLife, RotationPolicy, RotationStep};
+use wxmint_keys::rotation::{self, KeyLife, RotationStep};
 
 use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
 use crate::clock::now;
@@ -23,10 +23,11 @@ pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run
     let rotate = |keys: &mut StoredKeys| {
         let (policy, now) = (policy.policy(keys)?, now());
         let set = keys.check()?;
-        let step = rotation::plan(set.lives(), &policy, now, at_once)?;
+        let mut step = rotation::plan(set.lives(), &policy, now, at_once)?;
         let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
         let forgotten = keys.forget_ended(&policy, now);
         keys.apply(&step)?;
+        step.next_look = rotation::plan(keys.check()?.lives(), &policy, now, false)?.next_look;
         Ok::<_, Failure>((step, policy, waiting, forgotten))
     };
     let (step, policy, waiting, forgotten) =
@@ -38,13 +39,13 @@ pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run
         let verb = if dry_run { "would leave" } else { "left" };
         print(format_args!("{place}: {kid}, which was retired at once, {verb} the file; its last token has expired"));
     }
-    for line in said(&step, &policy, waiting.as_ref(), dry_run) {
+    for line in said(&step, waiting.as_ref(), dry_run) {
         print(format_args!("{place}: {line}"));
     }
     Ok(())
 }
 
-fn said(step: &RotationStep, policy: &RotationPolicy, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<String> {
+fn said(step: &RotationStep, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<String> {
     let verb = |done: &str, planned: &str| if dry_run { planned.to_owned() } else { done.to_owned() };
     let mut lines = Vec::new();
     if let Some(new) = step.publish {
@@ -62,18 +63,13 @@ fn said(step: &RotationStep, policy: &RotationPolicy, waiting: Option<&KeyLife>,
         lines.push(format!("{kid} {} the set; it has been out of sight", verb("left", "would leave")));
     }
     if lines.is_empty() {
-        lines.push(format!("nothing to do{}", waiting.map(reason).unwrap_or_default()));
+        let reason = waiting.map(|KeyLife { kid, algorithm, nbf, .. }| {
+            format!(": {kid} ({algorithm}) is published already, and signs from {}", date(*nbf))
+        });
+        lines.push(format!("nothing to do{}", reason.unwrap_or_default()));
     }
-    // If a key was published, the next step follows from the policy.
-    let next = step.publish.map(|new| new.nbf + policy.every - policy.lead).or(step.next_look);
-    if let Some(next) = next {
+    if let Some(next) = step.next_look {
         lines.push(format!("nothing changes before {}", date(next)));
     }
     lines
-}
-
-/// Why there is nothing to do, if the reason is a key that is published already.
-fn reason(waiting: &KeyLife) -> String {
-    let KeyLife { kid, algorithm, nbf, .. } = waiting;
-    format!(": {kid} ({algorithm}) is published already, and signs from {}", date(*nbf))
 }

@@ -28,6 +28,7 @@ pub(super) fn export() -> Result<(), Failure> {
 pub(super) fn import(path: &Path) -> Result<(), Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::usage(error).at(path.display()))?;
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let read = |line: &str| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse::<UserId>().ok();
     let users = lines.map(|(line, number)| read(line).ok_or(number)).collect::<Result<Vec<_>, i32>>();
     let users = users.map_err(|number| {
         let form = r#"must be {"user_id":"…"}; nobody was blocked"#;
@@ -42,8 +43,4 @@ pub(super) fn import(path: &Path) -> Result<(), Failure> {
     })?;
     print(format_args!("blocked {} users", users.len()));
     Ok(())
-}
-
-fn read(line: &str) -> Option<UserId> {
-    serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse().ok()
 }

@@ -72,6 +72,21 @@ async fn keys_that_cannot_sign_or_have_signed_for_a_year_are_mended_by_the_comma
 }
 
 #[tokio::test]
+async fn a_key_that_leaves_the_jwks_before_its_last_token_is_kept_by_the_command_of_the_advice() {
+    let mut bed = healthy().await;
+    let path = PathBuf::from(bed.configuration.value("WXMINT_KEYS"));
+    let kid = kids_of(&serde_json::from_str(&keys(&path, &["jwks"])).expect("JSON")).remove(0);
+    keys(&path, &["rotate", "--alg", "EdDSA", "--token-ttl", "1m"]);
+    let early = format!("{kid} leaves the JWKS at 20");
+    follow(&Report::of(&bed.configuration).await.advice("keys", "warning", &early));
+    Report::of(&bed.configuration).await.expect_healthy();
+    bed.configuration.set("WXMINT_TOKEN_TTL", "25h");
+    Report::of(&bed.configuration).await.advice("keys", "warning", "before its last token of 90000 s expires");
+    bed.configuration.set("WXMINT_TOKEN_TTL", "23h");
+    Report::of(&bed.configuration).await.expect_healthy();
+}
+
+#[tokio::test]
 async fn files_of_wechats_secrets_and_of_urls_that_everybody_can_read_are_named() {
     let mut bed = TestBed::builder().services(0).two_apps().start().await;
     let apps = Path::new(bed.configuration.value("WXMINT_APPS_DIR")).to_owned();

@@ -13,8 +13,8 @@ pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
 use super::call::{believed, number_or_quoted, parsed, read};
 use super::{
     Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
-    RefreshToken, Session, WeChat, client::call_ends, code2session::read_session, oauth2::read_grant_of,
-    stable_token::access_token,
+    RefreshToken, Session, WeChat, client::call_ends, code2session::read_session, oauth2::read_grant,
+    stable_token::read_access_token,
 };
 
 /// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.
@@ -60,7 +60,7 @@ impl WeChat {
             "component_appsecret": secret.expose(),
             "component_verify_ticket": ticket.expose(),
         });
-        let read = |body: &[u8]| access_token(Api::ComponentToken, body);
+        let read = |body: &[u8]| read_access_token(Api::ComponentToken, body);
         self.call(Api::ComponentToken, component, |endpoint| endpoint.post([], &wanted), read).await
     }
 
@@ -96,7 +96,7 @@ impl WeChat {
         if is_mini_program {
             return self.call(api, merchant, |endpoint| endpoint.get(query), |body| read_session(api, body)).await;
         }
-        let (until, read) = (call_ends(), |body: &[u8]| read_grant_of(api, body));
+        let (until, read) = (call_ends(), |body: &[u8]| read_grant(api, body));
         let grant = self.call_until(until, api, merchant, |endpoint| endpoint.get(query), read).await?;
         self.session_of(merchant, grant, until).await
     }
@@ -203,7 +203,7 @@ impl WeChat {
             "authorizer_refresh_token": refresh.expose(),
         });
         let read = |body: &[u8]| {
-            let access = access_token(Api::AuthorizerToken, body)?;
+            let access = read_access_token(Api::AuthorizerToken, body)?;
             let Answer { authorizer_refresh_token: renewed } = read(Api::AuthorizerToken, body)?;
             let renewed = believed(renewed).map(RefreshToken::new);
             Ok(MerchantTokens { access, refresh: renewed.unwrap_or_else(|| refresh.clone()) })

@@ -19,14 +19,11 @@ pub(super) fn may_be_an_object(text: &[u8]) -> bool {
     for &byte in text {
         let wanted = (first >= 0xc0) | (second >= 0xe0) | (third >= 0xf0);
         let continues = byte & 0xc0 == 0x80;
-        wrong |= (wanted != continues) | is_never_in_text(byte);
+        let is_never_in_text = (byte == 0xc0) | (byte == 0xc1) | (byte >= 0xf5);
+        wrong |= (wanted != continues) | is_never_in_text;
         (first, second, third) = (byte, first, second);
     }
     !wrong
-}
-
-fn is_never_in_text(byte: u8) -> bool {
-    (byte == 0xc0) | (byte == 0xc1) | (byte >= 0xf5)
 }
 
 #[cfg(test)]
