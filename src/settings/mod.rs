@@ -102,6 +102,7 @@ settings! {
         token_ttl: Duration = reader.read(&TOKEN_TTL),
         token_typ: TokenTyp = reader.read(&TOKEN_TYP),
         keys_lead: Duration = reader.read(&KEYS_LEAD),
+        session_key_ttl: Duration = reader.read(&SESSION_KEY_TTL),
         dangerous_accounts_over_http: bool = reader.read(&DANGEROUS_ACCOUNTS_OVER_HTTP),
         // Passwords are sent to the account service.
         accounts: AccountsSource = reader.read_beside(&ACCOUNTS, |source| {
@@ -131,11 +132,6 @@ settings! {
         dangerous_password_in_query: bool = reader.read(&DANGEROUS_PASSWORD_IN_QUERY),
         trusted_proxies: Vec<IpNet> = reader.read(&TRUSTED_PROXIES),
         limits: LoginLimits = read_limits(reader),
-        // The logins that count for the limit of a person are kept beside the session key.
-        session_key_ttl: Duration = reader.read_beside(&SESSION_KEY_TTL, |ttl| {
-            let is_shorter = limits.is_some_and(|limits| *ttl < limits.openid.period);
-            is_shorter.then(|| said!(is_shorter_than_limit_of_person))
-        }),
         watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
         wechat_url: Url = reader.read(&WECHAT_URL),
         // A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.

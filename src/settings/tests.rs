@@ -146,26 +146,6 @@ fn a_value_out_of_range_or_in_another_form_is_answered_with_both() {
     assert!(with("WXMINT_KEYS_LEAD", "7d").is_ok() && with("WXMINT_LIMIT_IP", "1000000/30d").is_ok());
 }
 
-/// The logins that are counted stand beside the session key.
-#[test]
-fn a_session_key_is_not_kept_shorter_than_the_logins_of_its_person_count() {
-    for (kept, limit, is_good) in [
-        ("10s", "30/5m", false),
-        ("299s", "", false),
-        ("5m", "", true),
-        ("1h", "3/2h", false),
-        ("2h", "3/120m", true),
-        ("30d", "1/30d", true),
-    ] {
-        let pair = [("WXMINT_SESSION_KEY_TTL", kept), ("WXMINT_LIMIT_OPENID", limit)];
-        let vars = valid().into_iter().chain(pair.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let text = Settings::from_vars(vars).map_or_else(|faults| faults.to_string(), |_| String::new());
-        let said = "WXMINT_SESSION_KEY_TTL is shorter than the time in WXMINT_LIMIT_OPENID, whose logins are forgotten \
-                    with it\n    wanted:  one number and one unit";
-        assert!(text.starts_with(said) != is_good && text.is_empty() == is_good, "{pair:?}: {text}");
-    }
-}
-
 #[test]
 fn the_two_listeners_have_an_address_each() {
     for (public, admin, is_good) in [
