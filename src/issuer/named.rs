@@ -1,6 +1,6 @@
 //! Reads and checks what the settings name, before the issuer is built.
 
-use std::{num::NonZero, thread};
+use std::{convert::Infallible, num::NonZero, thread};
 
 use wxmint_findings::{Finding, Said};
 use wxmint_ids::IdKey;
@@ -95,6 +95,10 @@ fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
 
 /// `None` if the settings ask for the store in memory.
 pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
+    if let Some((_, key)) = &settings.store.tls.client {
+        // For what mends it, which the link does not know.
+        load("WXMINT_REDIS_KEY_FILE", key, None, |_| Ok(()), |never: Infallible| match never {})?;
+    }
     let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, said!(correct_path)));
     Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
 }

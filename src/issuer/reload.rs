@@ -141,14 +141,14 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> 
     if file.is_in_use(&content) {
         return Ok(Some(false));
     }
-    let stored = StoredKeys::parse(&content).map_err(text)?;
+    let stored = StoredKeys::parse(&content).map_err(|error| error.to_string())?;
     // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
     ends.publish(stored.ended());
-    let set = stored.check().map_err(text)?;
+    let set = stored.check().map_err(|error| error.to_string())?;
     check_replacement(&keys.at(now()).set, &set, &keys.ended(), file.path(), now())?;
     let kids = || keys.at(now()).set.lives().iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
     let before = kids();
-    keys.swap(set, now()).map_err(text)?;
+    keys.swap(set, now()).map_err(|error| error.to_string())?;
     file.put_in_use(&content);
     let after = kids();
     let (added, removed) = (without(&after, &before), without(&before, &after));
@@ -156,10 +156,6 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> 
     let note = Some(format!("added: {added}; removed: {removed}"));
     Event { activity: Activity::KeyChange, note, ..Event::default() }.tell();
     Ok(Some(true))
-}
-
-fn text(error: impl Display) -> String {
-    error.to_string()
 }
 
 fn without(these: &[String], those: &[String]) -> String {
@@ -171,7 +167,10 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
     let now = now();
     let signs = keys.at(now).set.signing(now).map(|key| key.public().kid().to_owned()).ok();
     if *told != signs {
-        tracing::info!(kid = signs, "this key signs");
+        match &signs {
+            Some(kid) => tracing::info!(kid, "this key signs"),
+            None => tracing::error!("no key signs by the clock of this machine; see: wxmint keys list"),
+        }
         let note = Some(format!("this key signs: {}", signs.as_deref().unwrap_or("none")));
         Event { activity: Activity::KeyChange, note, ..Event::default() }.tell();
         *told = signs;
@@ -195,7 +194,12 @@ fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<
 }
 
 fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<Option<bool>, String> {
-    reload(file, Some(MAKE_USERS), UsersFile::parse, |users| {
+    // Whoever writes in place empties the file first. No user of it could log in until the whole of it is there.
+    let parse = |content: &[u8]| match content.is_empty() && accounts.count() > 0 {
+        true => Err(said!(is_empty_comment_alone_takes_all_users)),
+        false => UsersFile::parse(content),
+    };
+    reload(file, Some(MAKE_USERS), parse, |users| {
         accounts.swap(&users);
         let (users, hashing_mebibytes) = (accounts.count(), accounts.hashing_mebibytes());
         tracing::info!(users, hashing_mebibytes, "the users file was read again");
@@ -272,6 +276,10 @@ mod tests {
         assert_eq!(reload().0, Ok(None), "half of it may be there");
         let said = reload().0.expect_err("of u-1023, cut");
         assert!(said.contains("users: does not end with a line break"), "{said}");
+        write("");
+        assert_eq!(reload(), (Ok(None), 2));
+        let said = reload().0.expect_err("somebody may be writing it");
+        assert!(said.contains("users: is empty; a comment alone (`# nobody`) takes all users away"), "{said}");
         write(&format!("alice {HASH} u-1\nhunter2\n"));
         assert_eq!(reload(), (Ok(None), 2));
         let said = reload().0.expect_err("broken");
@@ -281,6 +289,10 @@ mod tests {
         fs::remove_file(&path).expect("our file");
         assert!(reload().0.expect_err("gone").contains("make it with: wxmint users add NAME --users"));
         assert_eq!(reload().1, 2, "the last good ones");
+        for (content, read_again) in [("# nobody\n", true), ("", true), ("", false)] {
+            write(content);
+            assert_eq!([reload(), reload()].last(), Some(&(Ok(Some(read_again)), 0)), "{content:?}");
+        }
     }
 
     #[test]

@@ -56,17 +56,15 @@ fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Findin
     let number = |name| member(info, name).and_then(|value| value.parse::<i64>().ok()).unwrap_or_default();
     let overdue =
         || number("rdb_changes_since_last_save") > 0 && now - number("rdb_last_save_time") > SNAPSHOT_IS_OVERDUE;
-    let forgets = match save {
-        Some(save) => save.trim().is_empty(),
-        None => member(info, "rdb_last_save_time").is_some() && overdue(),
+    let (forgets, found) = match save {
+        _ if number("aof_enabled") == 1 => (false, "appendonly yes".into()),
+        Some(save) => (save.trim().is_empty(), said!(snapshots_are_made)),
+        None => (member(info, "rdb_last_save_time").is_some() && overdue(), said!(snapshots_are_unknown)),
     };
-    let name = "redis.persistence";
-    match number("aof_enabled") == 1 {
-        true => Finding::ok(name, "appendonly yes"),
-        false if !forgets => Finding::ok(name, said!(snapshots_are_made)),
-        false => {
-            Finding::warning(name, said!(redis_writes_nothing_to_disk, server), said!(run_config_set_appendonly_yes))
-        }
+    let advice = said!(run_config_set_appendonly_yes);
+    match forgets {
+        true => Finding::warning("redis.persistence", said!(redis_writes_nothing_to_disk, server), advice),
+        false => Finding::ok("redis.persistence", found),
     }
 }
 
@@ -104,18 +102,21 @@ mod tests {
                 now - saved_ago
             )
         };
-        for (info, save, forgets) in [
-            (info(0, 0, 5), Some(""), true),
-            (info(0, 9, 5), Some("3600 1 300 100"), false),
-            (info(1, 9, 5), Some(""), false),
-            (info(1, 9, 90_000), None, false),
-            (info(0, 9, 5), None, false),
-            (info(0, 0, 90_000), None, false),
-            (info(0, 9, 90_000), None, true),
-            ("# Another server".into(), None, false),
+        let (aof, snapshots, forgets) = ("appendonly yes", "snapshots; ", "writes nothing to disk");
+        let unknown = "this Redis does not say whether it makes snapshots";
+        for (info, save, words) in [
+            (info(0, 0, 5), Some(""), forgets),
+            (info(0, 9, 5), Some("3600 1 300 100"), snapshots),
+            (info(1, 9, 5), Some(""), aof),
+            (info(1, 9, 90_000), None, aof),
+            (info(0, 9, 5), None, unknown),
+            (info(0, 0, 90_000), None, unknown),
+            (info(0, 9, 90_000), None, forgets),
+            ("# Another server".into(), None, unknown),
         ] {
             let found = persistence("10.0.0.1:6379", &info, save, now);
-            assert_eq!(found.status == Status::Warning, forgets, "{save:?} {info}: {found:?}");
+            assert_eq!(found.status == Status::Warning, words == forgets, "{save:?} {info}: {found:?}");
+            assert!(found.found.contains(words), "{save:?} {info}: {found:?}");
         }
     }
 }

@@ -70,8 +70,8 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     let (fitness, state, rights) =
         join3(fitness(link, now.timestamp(), Status::Fault), state, rights_at_all(link)).await;
     let state = state.map(|state| {
-        let clock = own_clock(state.own_clock_ahead.unwrap_or_default());
-        [vec![clock], lacks(&state), alone(&state).into_iter().collect()].concat()
+        let clock = state.own_clock_ahead.map(own_clock);
+        lacks(&state).into_iter().chain(clock).chain(alone(&state)).collect()
     });
     let reached = link.all_primaries().await.map(|primaries| {
         let names: Vec<_> = primaries.iter().map(|(_, server)| server.name.as_str()).collect();

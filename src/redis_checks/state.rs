@@ -40,7 +40,8 @@ pub fn lacks(state: &State) -> Vec<Finding> {
         found.push(Finding::warning("redis.clock", said!(clocks_of_primaries_differ), said!(set_them_by_ntp)));
     }
     let online: u32 = state.primaries.iter().map(|(_, replicas)| replicas).sum();
-    if !found.iter().any(|finding| finding.name == "redis.replicas") {
+    // A primary that does not answer may have none.
+    if state.all_answer && !found.iter().any(|finding| finding.name == "redis.replicas") {
         found.push(Finding::ok("redis.replicas", said!(replicas_are_online, online, wanted)));
     }
     found
@@ -88,6 +89,18 @@ mod tests {
             assert_eq!(found.is_empty(), warned.is_none(), "{state:?} {found:?}");
             let told = found.iter().any(|finding| finding.to_string().contains(warned.unwrap_or_default()));
             assert!(told || warned.is_none(), "{state:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn replicas_are_ok_only_if_every_primary_has_answered() {
+        let primaries = vec![("a:1".to_owned(), 1)];
+        for (state, is_ok) in [
+            (State { primaries: primaries.clone(), all_answer: true, ..State::default() }, true),
+            (State { primaries, ..State::default() }, false),
+            (State::default(), false),
+        ] {
+            assert_eq!(lacks(&state).iter().any(|finding| finding.name == "redis.replicas"), is_ok, "{state:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::doctor::Report;
 use crate::support::prelude::*;
+use std::os::unix::fs::PermissionsExt;
 
 /// It does not become ready, and says why.
 async fn is_not_ready(configuration: &Configuration, bed: &TestBed, reason: &str) {
@@ -77,6 +78,15 @@ async fn files_that_cannot_be_used_are_faults_and_another_machine_without_tls_is
         let outcome = configuration.refused().await;
         assert!(outcome.contains(fault), "{fault}: {outcome}");
     }
+    let mut configuration = Configuration::new("ES256");
+    configuration.set("WXMINT_REDIS_URL", "rediss://127.0.0.1:1");
+    for (name, file) in [("CERT", "client.crt"), ("KEY", "client.key")] {
+        configuration.set(&format!("WXMINT_REDIS_{name}_FILE"), &path(&ours, file));
+    }
+    fs::set_permissions(ours.path("client.key"), fs::Permissions::from_mode(0o644)).expect("our file");
+    let advice = Report::of(&configuration).await.advice("files", "fault", "client.key can be read by others");
+    crate::doctor::follow(&advice);
+    assert_eq!(fs::metadata(ours.path("client.key")).expect("there").permissions().mode() & 0o777, 0o600, "{advice}");
     let mut configuration = Configuration::new("ES256");
     configuration.set("WXMINT_REDIS_URL", "redis://192.0.2.1");
     let service = Service::start(&configuration, Http::new()).await;

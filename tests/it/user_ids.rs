@@ -215,9 +215,18 @@ async fn a_block_holds_also_for_who_is_not_known_and_outlives_redis_in_a_file() 
     let file = folder.path().join("blocks.ndjson");
     fs::write(&file, exported).expect("written");
     bed.redis.command::<()>(&["FLUSHALL"]);
-    let file = file.to_string_lossy();
-    users(&bed, &["import-blocks", &file]).expect_success();
+    let (file, audit) = (file.to_string_lossy(), folder.path().join("audit.jsonl"));
+    let import = |audit: &Path| {
+        let mut command = command_on(&bed.redis.url(), &["users", "import-blocks", &file]);
+        Ended::of(command.env("WXMINT_AUDIT", format!("file:{}", audit.display())), "")
+    };
+    import(&folder.path().join("nowhere/audit.jsonl")).expect_end(1, &["WXMINT_AUDIT"]);
+    import(&audit).expect_success();
     refused().await;
+    // Redis is restored by these events, as by those of `block`.
+    let event: Value = serde_json::from_str(&fs::read_to_string(&audit).expect("readable")).expect("one event");
+    let noted = [&event["class_uid"], &event["metadata"]["event_code"], &event["user"]["uid"], &event["status_id"]];
+    assert_eq!(noted, [&json!(3001), &json!("block"), &json!(user), &json!(1)], "{event}");
     assert_eq!(bed.redis.command::<i64>(&["TTL", &format!("wxmint:user:{{{user}}}")]), -1);
     users(&bed, &["unblock", &user]).expect_success();
     assert_eq!(user_of(&bed, APPID, "lin").await, user);

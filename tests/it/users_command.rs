@@ -77,6 +77,11 @@ fn a_user_is_added_listed_given_another_password_disabled_enabled_and_removed() 
 
     assert!(users(&path, &["remove", "alice"]).ends_with("alice removed\n"));
     assert_eq!(users(&path, &["list"]), format!("Li Lei\t{id}\tenabled\n"));
+
+    let of_li_lei = format!("{}\n", lines(&path).remove(1));
+    fs::write(&path, of_li_lei).expect("written");
+    users(&path, &["remove", "Li Lei"]);
+    assert!(lines(&path)[0].starts_with("# "), "wxmint serve takes an empty file for one that is being written");
 }
 
 #[test]

@@ -81,6 +81,8 @@ fn replica(line: &str) -> Option<(bool, Replica)> {
 pub struct State {
     /// The primaries that answer, and how many replicas of each are online.
     pub primaries: Vec<(String, u32)>,
+    /// Whether every primary answers.
+    pub all_answer: bool,
     /// How many slots of the Cluster these have; `None` where there is no Cluster.
     pub slots: Option<usize>,
     /// How many replicas each should have.
@@ -114,6 +116,7 @@ impl Link {
         }
         let confirm = self.access.confirm;
         Ok(State {
+            all_answer: primaries.len() == found.len(),
             primaries,
             slots: known.is_cluster().then_some(slots),
             wanted: match confirm {

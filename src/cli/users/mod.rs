@@ -1,6 +1,5 @@
 //! `wxmint users`
 
-mod blocks;
 mod list;
 mod operate;
 mod password;
@@ -155,8 +154,8 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
         UsersCommand::End { user: None, place, yes, .. } => keys::end_everyone(place, yes),
         UsersCommand::Block(OneId { user }) => operate::block(&user),
         UsersCommand::Unblock(OneId { user }) => operate::unblock(&user),
-        UsersCommand::ExportBlocks => blocks::export(),
-        UsersCommand::ImportBlocks { file } => blocks::import(&file),
+        UsersCommand::ExportBlocks => operate::export_blocks(),
+        UsersCommand::ImportBlocks { file } => operate::import_blocks(&file),
         UsersCommand::Show(OneId { user }) => operate::show(&user),
         UsersCommand::Forget { user: OneId { user }, yes } => operate::forget(&user, yes),
     }
@@ -297,6 +296,8 @@ fn change<T>(
     if UsersFile::parse(&content).as_ref() != Ok(&file) {
         return Err(Failure::usage("nothing was changed: a user id in the file must not look like a hash"));
     }
-    held.replace(&content).map_err(Failure::of_file(MAKE_USERS))?;
+    // `wxmint serve` takes an empty file for one that is being written.
+    let content = if content.is_empty() { HEADING } else { &content };
+    held.replace(content).map_err(Failure::of_file(MAKE_USERS))?;
     Ok(outcome)
 }

@@ -1,13 +1,16 @@
-//! `wxmint users end|block|unblock|show|forget USER_ID`: what an operator can do to a user, in the Redis of `wxmint
-//! serve`.
+//! `wxmint users end|block|unblock|show|forget USER_ID`, `export-blocks` and `import-blocks`: what an operator can do to
+//! users, in the Redis of `wxmint serve`.
 
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::{Value, json};
 use wxmint_http::run_to_end;
 use wxmint_ids::UserId;
 use wxmint_store::{ErasedPerson, NUMBERS_KEPT, StoreError, TICKET_TTL};
 use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
 use super::{Failure, print, say, variables};
-use crate::cli::at_redis::{at_first, by, open, patiently};
+use crate::cli::at_redis::{at_first, by, open, patiently, walk_all};
 use crate::login::{Erased, LoginError, Operator};
 use crate::settings::variables::{AUDIT, LOG_FORMAT};
 use crate::{cli::output::confirm, cli::serve::init_log, settings::read_one};
@@ -78,6 +81,42 @@ fn report(user: &UserId, erased: &Erased) {
     }
 }
 
+/// Who is blocked, as NDJSON.
+pub(super) fn export_blocks() -> Result<(), Failure> {
+    let (redis, mut blocked) = (open()?, BTreeSet::new());
+    let add = async |user| {
+        blocked.insert(user);
+        Ok(())
+    };
+    run_to_end(walk_all(async |from| redis.walk_blocked(from).await, add))?;
+    for user in &blocked {
+        print(json!({"user_id": user}));
+    }
+    say(format_args!("exported {} blocked users", blocked.len()));
+    Ok(())
+}
+
+/// Whoever is blocked already stays so, and nobody is unblocked. May be run again.
+pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::usage(error).at(path.display()))?;
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let user = |line| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse::<UserId>().ok();
+    let users = lines.map(|(line, number)| user(line).ok_or(number)).collect::<Result<Vec<_>, i32>>();
+    let users = users.map_err(|number| {
+        let form = r#"must be {"user_id":"…"}; nobody was blocked"#;
+        Failure::usage(format_args!("{}: line {number} {form}", path.display()))
+    })?;
+    audited(async |operator| {
+        for user in &users {
+            let blocked = patiently(async || operator.block(user).await).await;
+            noted("block", user, blocked.map_err(Failure::from))?;
+        }
+        Ok(())
+    })?;
+    print(format_args!("blocked {} users", users.len()));
+    Ok(())
+}
+
 /// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering
 /// in the middle, it is asked again for some seconds.
 fn act<T>(
@@ -85,21 +124,18 @@ fn act<T>(
     user: &UserId,
     step: impl AsyncFn(&Operator<'_>) -> Result<T, LoginError>,
 ) -> Result<T, Failure> {
-    let redis = open()?;
-    init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
-
-    let operator = Operator { store: &redis };
-    let outcome = run_to_end(async {
-        let known = at_first(async || operator.knows(user).await).await.map_err(unreachable)?;
-        let done = patiently(async || step(&operator).await).await?;
-        Ok::<_, Failure>((known, done))
-    });
-    let refused = outcome.as_ref().err().map(|_| "failed".into());
-    let activity = Activity::changing_account(action).unwrap_or(Activity::Request(action));
-    let event = Event::new(activity, Origin::default());
-    Event { by: Some(by()), user: Some(user.clone()), refused, ..event }.tell();
-    audit::close();
-    let (known, done) = outcome?;
+    let unreachable = |StoreError { reason, .. }| {
+        Failure::unfinished(format_args!(
+            "WXMINT_REDIS_URL: Redis did not answer, and nothing was done: {reason}. Run the same command again."
+        ))
+    };
+    let (known, done) = audited(async |operator| {
+        let steps = async {
+            let known = at_first(async || operator.knows(user).await).await.map_err(unreachable)?;
+            Ok((known, patiently(async || step(operator).await).await?))
+        };
+        noted(action, user, steps.await)
+    })?;
     if !known {
         let block = if action == "block" { " The block holds for whoever logs in as this user." } else { "" };
         say(format_args!("note: nothing was known of {user}: no list of people, no block, no end of tokens.{block}"));
@@ -107,9 +143,20 @@ fn act<T>(
     Ok(done)
 }
 
-fn unreachable(error: StoreError) -> Failure {
-    let reason = error.reason;
-    Failure::unfinished(format_args!(
-        "WXMINT_REDIS_URL: Redis did not answer, and nothing was done: {reason}. Run the same command again."
-    ))
+/// Runs acts at the Redis of the settings: none if the audit file cannot be opened, so that each has its event.
+fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let redis = open()?;
+    init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
+    let outcome = run_to_end(acts(&Operator { store: &redis }));
+    audit::close();
+    outcome
+}
+
+/// Notes an act for the audit, be it done or failed.
+fn noted<T>(action: &'static str, user: &UserId, outcome: Result<T, Failure>) -> Result<T, Failure> {
+    let refused = outcome.as_ref().err().map(|_| "failed".into());
+    let activity = Activity::changing_account(action).unwrap_or(Activity::Request(action));
+    let event = Event::new(activity, Origin::default());
+    Event { by: Some(by()), user: Some(user.clone()), refused, ..event }.tell();
+    outcome
 }

@@ -69,6 +69,18 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice_and_cloc
         bed.redis.command::<()>(&[&["ACL", "SETUSER", "wxmint"], lacks].concat());
         follow(&found(&bed, "redis.rights", status, "the user wxmint lacks rights").await, &bed.redis);
     }
+    for lacks in ["-time", "-info"] {
+        bed.redis.command::<()>(&["ACL", "SETUSER", "wxmint", lacks]);
+        let report = Report::of(&bed.configuration).await;
+        for name in ["redis.clock", "redis.replicas"] {
+            report.advice(name, "warning", "not checked: ");
+        }
+        follow(&report.advice("redis.rights", "fault", lacks.trim_start_matches('-')), &bed.redis);
+    }
+    bed.redis.command::<()>(&["CONFIG", "SET", "save", ""]);
+    let report = Report::of(&bed.configuration).await;
+    let [status, found, _] = report.worst("redis.persistence");
+    assert!(status == "ok" && found.contains("does not say whether it makes snapshots"), "{found}");
     Report::of(&bed.configuration).await.expect_healthy();
 
     clock_off_by("-100s").iter().for_each(|(name, value)| bed.configuration.set(name, value));
