@@ -1,5 +1,5 @@
-//! `wxmint users end|block|unblock|show|forget USER_ID`, `export-blocks` and `import-blocks`: what an operator can do to
-//! users, in the Redis of `wxmint serve`.
+//! `wxmint users end|block|unblock|show|forget USER_ID`, `export-blocks` and `import-blocks`: what an operator can do
+//! to users, in the Redis of `wxmint serve`.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -81,7 +81,7 @@ fn report(user: &UserId, erased: &Erased) {
     }
 }
 
-/// Who is blocked, as NDJSON.
+/// Prints who is blocked, as NDJSON.
 pub(super) fn export_blocks() -> Result<(), Failure> {
     let (redis, mut blocked) = (open()?, BTreeSet::new());
     let add = async |user| {
