@@ -19,12 +19,13 @@ pub const EXAMPLE: &str = include_str!("../../.env.example");
 pub const EXAMPLE_IN_CHINESE: &str = include_str!("../../.env.example.zh-CN");
 /// In bytes: many times as long as `.env.example`.
 const LARGEST: u64 = 256 * 1024;
-/// The words of the Chinese example about a variable: the comments above it, but for examples and pages.
+/// The form of a variable in Chinese: its line in the example, or else the comments that explain the variable.
 pub fn explained_in_chinese(variable: &str) -> Option<String> {
     let names = |line: &str| line.trim_start_matches("# ").split_once('=').is_some_and(|(name, _)| name == variable);
     let paragraph = EXAMPLE_IN_CHINESE.split("\n\n").find(|text| text.lines().any(names))?;
-    let comments = paragraph.lines().take_while(|line| !names(line)).filter_map(|line| line.strip_prefix("# "));
-    Some(comments.filter(|text| !text.starts_with("例如：") && !text.starts_with("详见 ")).collect())
+    let comments = || paragraph.lines().take_while(|line| !names(line)).filter_map(|line| line.strip_prefix("# "));
+    let meaning = || comments().filter(|text| !text.starts_with("例如：") && !text.starts_with("详见 ")).collect();
+    Some(comments().find_map(|text| text.strip_prefix("格式：")).map_or_else(meaning, str::to_owned))
 }
 
 static NOTE: OnceLock<Finding> = OnceLock::new();

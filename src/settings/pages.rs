@@ -142,6 +142,42 @@ fn comments(row: &str, is_set: bool) -> String {
     text.collect::<String>().split_inclusive('。').flat_map(|sentence| ["# ", sentence, "\n"]).collect()
 }
 
+/// Forms that the Chinese tables do not say with the meaning.
+const FORMS: [(&str, &str); 17] = [
+    (
+        "one number and one unit, s, m, h or d (90m, not 1h30m), from",
+        "一个数字加一个单位 s、m、h 或 d（写 90m，不写 1h30m），",
+    ),
+    ("true or false", "true 或 false"),
+    ("an address and a port that the public cannot reach", "地址:端口，公网不能访问"),
+    ("an address and a port that only the proxy can reach", "地址:端口，只有代理能访问"),
+    ("an address and a port", "地址:端口，例如 0.0.0.0:8080"),
+    ("an https URL (http only on loopback)", "https URL（只有本机地址可以用 http）"),
+    ("https URLs (http only on loopback), separated by commas", "https URL（只有本机地址可以用 http），用逗号分隔"),
+    (
+        "a number from 1 to 1000000, a slash and a time",
+        "次数/时长，例如 600/5m：次数 1 到 1000000，时长 1s 到 30d；最多连续这么多次，每段时长内也最多这么多次",
+    ),
+    ("a number from 1 to 1000000;", "1 到 1000000 的整数；每个连接最多占 64 KiB"),
+    ("a number from 1 to 1000", "1 到 1000 的整数"),
+    ("auto, or a number from 0 to 5", "auto，或 0 到 5 的整数"),
+    ("random, openid or unionid", "random、openid 或 unionid"),
+    ("open or closed", "open 或 closed"),
+    ("at+jwt, or JWT", "at+jwt 或 JWT"),
+    ("names of letters, digits and _ that", "名称由字母、数字和 _ 组成，响应里还没有，用逗号分隔"),
+    ("paths that wxmint does not use itself", "wxmint 自己没有使用的路径，用逗号分隔"),
+    ("log, off, or file:PATH", "log、off，或 file:路径（以 JSON 行追加写入）"),
+];
+
+/// As a comment, with the bounds of a time.
+fn chinese_form(form: &str) -> String {
+    let Some((start, chinese)) = FORMS.iter().find(|(start, _)| form.starts_with(start)) else { return String::new() };
+    let bounds =
+        form[start.len()..].split([' ', ',']).filter(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+    let bounds: Vec<_> = bounds.take(if chinese.ends_with('，') { 2 } else { 0 }).collect();
+    format!("# 格式：{chinese}{}\n", bounds.join(" 到 "))
+}
+
 /// `WXMINT_TEST_WRITE=1` writes the file again. Only its paragraphs without a variable are written by hand.
 #[test]
 fn the_chinese_example_file_has_the_settings_of_the_other_one_and_the_texts_of_the_chinese_tables() {
@@ -153,14 +189,14 @@ fn the_chinese_example_file_has_the_settings_of_the_other_one_and_the_texts_of_t
     let is_setting = |text: &str| text.lines().any(|line| ENTRIES.iter().any(|entry| is_value(line, entry.name)));
     let mut by_hand = chinese.trim_end().split("\n\n").filter(|text| !is_setting(text));
     let paragraph = |english: &'static str| {
-        let Some(VariableEntry { name, default, .. }) = VariableEntry::read(english) else {
+        let Some(VariableEntry { name, default, form, .. }) = VariableEntry::read(english) else {
             return by_hand.next().expect("a paragraph by hand").to_owned();
         };
         let row = rows.lines().find(|row| row.starts_with(&format!("| `{name}` |"))).expect(name);
         let values = english.lines().skip_while(|line| !line.starts_with(EXAMPLE) && !is_value(line, name));
         let values = values
             .map(|line| line.replace(EXAMPLE, "# 例如：").replace(IN_FILE, "# 也可以写进文件，这里写文件的路径："));
-        comments(row, default.is_none()) + &values.collect::<Vec<_>>().join("\n")
+        comments(row, default.is_none()) + &chinese_form(&form) + &values.collect::<Vec<_>>().join("\n")
     };
     let paragraphs = include_str!("../../.env.example").trim_end().split("\n\n").map(paragraph);
     let expected = paragraphs.collect::<Vec<_>>().join("\n\n") + "\n";

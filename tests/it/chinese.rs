@@ -67,6 +67,8 @@ async fn in_a_chinese_locale_the_doctor_and_wrong_settings_have_no_english_sente
     let english: Vec<_> =
         told.filter(|line| is_english(&line.replace("No such file or directory", "(of the system)"))).collect();
     assert!(all.len() > 30 && english.is_empty(), "{english:#?}");
+    let form = "格式：一个数字加一个单位 s、m、h 或 d（写 90m，不写 1h30m），1m 到 30d";
+    assert!(all.iter().any(|line| line.trim() == form), "the form, and not what it is for: {all:#?}");
     // English is what programs read everywhere, and what a locale that names no language says.
     bed.configuration.unset("WXMINT_ISSUER");
     let json = said(&mut bed.configuration.command_of(&["doctor", "--json"])).await.concat();
