@@ -103,12 +103,11 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
     }
     let own = OwnJwt::read(&worker.issuer, token).and_then(|own| own.access_token());
     let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(None) };
-    match login.find_family(issued.id.as_str()).await? {
-        Some(family) => login.end_family(&family).await?,
-        None if !login.end_if_alive(&issued).await? => return Ok(None),
-        None => {}
-    }
-    Ok(Some(issued.user))
+    let was_alive = match login.find_family(issued.id.as_str()).await? {
+        Some(family) => login.end_family(&family).await.map(|()| true)?,
+        None => login.end_if_alive(&issued).await?,
+    };
+    Ok(was_alive.then_some(issued.user))
 }
 
 /// Log out of a site (OpenID Connect RP-Initiated Logout 1.0)

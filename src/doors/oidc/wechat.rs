@@ -71,13 +71,15 @@ pub(super) async fn send(
     asked: &AuthorizeRequest<'_>,
     kind: AppKind,
 ) -> Answer {
+    // A stranger's page could use up what its visitor's address has by pictures, which a browser tells apart.
+    let is_part_of_page = request.headers().get("sec-fetch-dest").is_some_and(|kind| kind != "document");
     let begun = async {
-        let Some(app) = app_of(worker, asked.client, kind) else { return Ok(None) };
+        let Some(app) = app_of(worker, asked.client, kind).filter(|_| !is_part_of_page) else { return Ok(None) };
         let address = origin(request).address.unwrap_or_default();
         worker.login.count_by(SENT, &address).await?;
         let (state, secret) = (new_attempt()?.to_string(), random()?);
-        let refused = Devices(&worker.login.store).count_open(&address, &hash(&state)).await?;
-        refused.map_or(Ok(()), |refused| Err(LoginError::too_many(OPEN_REQUESTS)(refused)))?;
+        let counted = Devices(&worker.login.store).count_open(&address, &hash(&state)).await?;
+        counted.map_err(LoginError::too_many(OPEN_REQUESTS))?;
         let query = request.query_string().to_owned();
         let sent = Sent { query, app: app.to_string(), address, browser: hash(&secret) };
         worker.login.store.keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;

@@ -1,8 +1,7 @@
 //! The outcomes of the requests of pages for a login by a phone, by client: since the start for the metrics, and of the
 //! last hour for the console. Who is not in the file of clients is not counted, so that nobody else adds a label.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;

@@ -97,6 +97,12 @@ async fn a_browser_comes_back_from_wechat_once_and_alone_and_the_person_is_the_s
 async fn an_address_has_so_many_ways_to_wechat_open_at_most() {
     let (builder, _folder) = with_apps();
     let bed = builder.start().await;
+    // Pictures of a stranger's page use up nothing of what its visitor's address has.
+    for _ in 0..30 {
+        let picture = bed.http.0.get(bed.service().url(&format!("/authorize/web?{}", asks("grafana", BACK))));
+        let refused = bed.http.send(picture.header("sec-fetch-dest", "image")).await;
+        assert!(refused.status == 400 && refused.header("set-cookie").is_empty(), "{refused:?}");
+    }
     let mut open = Vec::new();
     for _ in 0..20 {
         open.push(sent(&bed, "/authorize/web", "Firefox").await);

@@ -18,7 +18,7 @@ impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
     pub(in super::super) async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
         let digest = digest_of(code);
-        if let Some(refused) = self.count_open(&request.counted_by, &digest).await? {
+        if let Err(refused) = self.count_open(&request.counted_by, &digest).await? {
             return Ok(Opened::TooMany(refused));
         }
         let script = device(code.user_code(), "open");
@@ -38,7 +38,7 @@ impl Devices<'_> {
 
     /// Counts what an address has open, such as a request. If it is one too many, it is not counted, and the answer is
     /// when the oldest expires. Counted first, so that the bound holds however many come at the same time.
-    pub(in crate::doors) async fn count_open(&self, address: &str, name: &str) -> Result<Option<TooMany>> {
+    pub(in crate::doors) async fn count_open(&self, address: &str, name: &str) -> Result<Result<(), TooMany>> {
         let (key, now) = (open_devices(address), self.0.now().timestamp());
         let until = now + DEVICE_TTL.as_secs() as i64;
         let call = Call::at(&key).cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
@@ -48,10 +48,10 @@ impl Devices<'_> {
         type Counted = (Value, Value, Value, usize, (String, f64));
         let (_, _, _, open, (_, oldest)): Counted = self.0.link().run("open_device", call).await?;
         if open <= MOST_OPEN {
-            return Ok(None);
+            return Ok(Ok(()));
         }
         self.uncount_open(address, name).await?;
-        Ok(Some(TooMany { retry_after: Duration::from_secs((oldest as i64 - now).max(1) as u64) }))
+        Ok(Err(TooMany { retry_after: Duration::from_secs((oldest as i64 - now).max(1) as u64) }))
     }
 
     /// A count that stays expires with what was counted.
