@@ -14,7 +14,7 @@ use wxmint_wechat::{App, AppKind, AppSecret};
 use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
-use crate::secret_files::PLACEHOLDER;
+use crate::secret_files::{PLACEHOLDER, one_value};
 
 /// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not
 /// read to its end.
@@ -109,7 +109,7 @@ fn whole(path: &Path, configured: Configured, known: Option<&Configured>) -> Res
 
 fn read(id: AppId, path: &Path) -> Result<Configured, Said> {
     let content = read_file(path).map_err(|error| unreadable(path, &error))?;
-    let text = str::from_utf8(&content).unwrap_or_default().trim_end_matches(['\n', '\r']);
+    let text = one_value(str::from_utf8(&content).unwrap_or_default());
     if text.contains(PLACEHOLDER) {
         return Err(fault(path, said!(still_holds_its_placeholder)));
     }

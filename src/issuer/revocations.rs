@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
 use wxmint_store::StoreError;
 use wxmint_telemetry::bounded;
+use wxmint_verify::MAX_LEEWAY;
 use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
 use super::feed_pages::{CACHED, Lane, Made, cursor};
@@ -71,9 +72,11 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     let turn = timeout(PAUSE, pages.turn(lane)).await;
     let _one_at_a_time = turn.map_err(|_| "other pages are still being read")?;
     let of_store = |error: StoreError| error.to_string();
-    worker.login.note_life().await.map_err(of_store)?;
     let place = cursor::place(&cursor, &vault).unwrap_or_default();
+    // Redis may take no writes. Verifiers need the ends all the same, and the page names the life of own tokens.
+    let _ = worker.login.note_life().await;
     let Some(read) = worker.login.store.ends_after(place, PAGE_ENDS).await.map_err(of_store)? else { return Ok(None) };
+    let own_keep = worker.login.minter.ttl() + MAX_LEEWAY;
     let (iss, at) = (worker.issuer.settings.issuer.as_str(), read.at.timestamp());
     let page = EndsPage {
         iss: iss.to_owned(),
@@ -82,7 +85,7 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
         cursor: cursor::for_place(&read.cursor, &vault),
         after: cursor,
         more: read.more,
-        keep: read.keep.as_secs(),
+        keep: read.keep.max(own_keep).as_secs(),
         ended: read.ends.iter().map(|ended| ended.published(iss)).collect(),
     };
     if !page.more {

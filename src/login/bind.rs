@@ -24,10 +24,14 @@ impl LoginWorker {
         let settled = binder.settle(state.clone()).await?;
         let bound = match candidate {
             Some(candidate) => binder.bind(&candidate, settled).await?,
-            None if self.ids.are_computed() => match settled {
-                SettledState::Bound(bound) => bound,
-                SettledState::Free { .. } => return Err(self.ids.refusal(unionid.as_ref())),
-            },
+            None if self.ids.are_computed() => {
+                let bound = match settled {
+                    SettledState::Free { .. } if self.ids.are_of_openids() => None,
+                    // A user from before is the human's in each app.
+                    settled => binder.bind_unasked(settled, async |_| Ok(None)).await?,
+                };
+                bound.ok_or_else(|| self.ids.refusal(unionid.as_ref()))?
+            }
             None => {
                 let make = async |place: FreePlace<'_>| self.make_user(person, &place, now).await;
                 match binder.bind_unasked(settled, make).await? {

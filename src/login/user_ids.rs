@@ -63,7 +63,7 @@ impl UserIds {
         self.are_computed() && !self.listed
     }
 
-    fn are_of_openids(&self) -> bool {
+    pub(super) fn are_of_openids(&self) -> bool {
         matches!(self.key, Some((IdKind::OpenId, _)))
     }
 
@@ -171,6 +171,11 @@ impl LoginWorker {
                 if bound.generation == COMPUTED
                     && self.store.people_of(&user).await?.is_some_and(|people| !people.is_empty()) =>
             {
+                if self.store.user_state(&user).await?.blocked {
+                    // The login has kept a session key.
+                    self.store.forget(&record.person).await?;
+                    return Err(LoginError::Blocked);
+                }
                 match Box::pin(self.store.leave(&record.person, bound)).await? {
                     BindingState::Free { dissolved: false, .. } => {
                         Newcomer::Intended(Intent { user, made: true, by_unionid: true })

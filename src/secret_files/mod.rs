@@ -66,10 +66,21 @@ pub const MAKE_USERS: &str = "wxmint users add NAME --users";
 pub const MAKE_ID_KEY: &str = "wxmint keys id-key";
 pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
 
+/// An invisible character that editors on Windows put before a text in UTF-8.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The value that is all a file has, without what editors put around it.
+pub fn one_value(text: &str) -> &str {
+    text.trim_start_matches(BYTE_ORDER_MARK).trim_end_matches(['\n', '\r'])
+}
+
 /// Reads a secret file, unless others can read or change it.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
-    let content = Zeroizing::new(fs::read(path).map_err(failed)?);
+    let mut content = Zeroizing::new(fs::read(path).map_err(failed)?);
+    if str::from_utf8(&content).is_ok_and(|text| text.starts_with(BYTE_ORDER_MARK)) {
+        content.drain(..BYTE_ORDER_MARK.len_utf8());
+    }
     exposed(path, 0o077).map_err(failed)?.map_or(Ok(content), Err)
 }
 
@@ -173,6 +184,18 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("wxmint-file-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         folder
+    }
+
+    #[test]
+    fn the_mark_that_windows_puts_before_a_text_is_no_part_of_it() {
+        let path = folder("mark").join("clients.json");
+        for (content, read) in [("\u{feff}{}", "{}"), ("{}\u{feff}", "{}\u{feff}"), ("\u{feff}", ""), ("", "")] {
+            let _ = fs::remove_file(&path);
+            create_private(&path, content.as_bytes()).expect("written");
+            assert_eq!(read_private(&path).expect("ours")[..], *read.as_bytes(), "{content:?}");
+        }
+        let values = ["\u{feff}a secret\r\n", "a secret\n", "a secret"].map(one_value);
+        assert_eq!(values, ["a secret"; 3]);
     }
 
     #[test]

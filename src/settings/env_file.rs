@@ -12,6 +12,7 @@ use rustix::{fs::OFlags, process::geteuid};
 use wxmint_findings::{Finding, Said};
 
 use super::variable::ENTRIES;
+use crate::secret_files::BYTE_ORDER_MARK;
 
 pub const NAME: &str = ".env";
 /// `wxmint init` writes this, with values of its own.
@@ -120,7 +121,7 @@ fn is_decided(name: &str) -> bool {
 /// of `$NAME`: a password would change.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Said>> {
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
-    for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+    for (number, line) in (1..).zip(text.trim_start_matches(BYTE_ORDER_MARK).lines()) {
         match pair(line) {
             Some((name, _)) if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) => {
                 faults.push(said!(line_sets_it_a_second_time, NAME, number, name));

@@ -6,7 +6,7 @@ use wxmint_findings::Said;
 
 use super::env_file::explained_in_chinese;
 use super::variable::{Variable, nearest_to_unknown};
-use crate::secret_files::PLACEHOLDER;
+use crate::secret_files::{PLACEHOLDER, one_value};
 
 /// One variable that is missing or wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +168,7 @@ impl Reader {
     }
 }
 
-/// The content of the file, without the line break that editors add.
+/// The content of the file, without what editors add around it.
 pub(super) fn read_secret_file(path: impl AsRef<Path>) -> Result<String, std::io::Error> {
-    fs::read_to_string(path).map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
+    fs::read_to_string(path).map(|text| one_value(&text).to_owned())
 }

@@ -18,6 +18,8 @@ async fn a_redis_that_takes_no_writes_or_evicts_bindings_leaves_no_process_ready
         tell(fault);
         let service = Service::start(&bed.configuration, bed.http.clone()).await;
         service.readyz_says(503, words).await;
+        let feed = bed.http.get(&service.url("/revocations")).await;
+        assert_eq!(feed.status, 200, "verifiers need the ends all the same: {feed:?}");
         tell(mend);
         service.ready().await;
         service.login(&bed.mint_code("lin").await).await.expect_login();

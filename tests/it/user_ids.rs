@@ -12,6 +12,15 @@ const ID_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
 const KINDS: [&str; 2] = ["openid", "unionid"];
 
+/// Goes on with another way of user ids.
+async fn change_to(bed: &mut TestBed, kind: &str) {
+    bed.services.clear();
+    bed.configuration.set("WXMINT_USER_IDS", kind);
+    let service = Service::start(&bed.configuration, bed.http.clone()).await;
+    service.ready().await;
+    bed.services.push(service);
+}
+
 /// A service in two mini programs of one owner, which computes user ids.
 fn computed(kind: &str) -> Builder {
     TestBed::builder().two_apps().user_ids(kind, ID_KEY).operators(&format!("on-call {SECRET} read,operate,wechat\n"))
@@ -240,11 +249,7 @@ async fn bindings_from_before_win_until_they_are_dissolved() {
     for kind in KINDS {
         let mut bed = TestBed::builder().two_apps().user_ids("random", ID_KEY).start().await;
         let lin = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
-        bed.services.clear();
-        bed.configuration.set("WXMINT_USER_IDS", kind);
-        let service = Service::start(&bed.configuration, bed.http.clone()).await;
-        service.ready().await;
-        bed.services.push(service);
+        change_to(&mut bed, kind).await;
         assert_eq!(bed.redis.command::<String>(&["GET", "wxmint:id-key"]), format!("{kind} 7121e63a"));
 
         let again = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
@@ -258,6 +263,29 @@ async fn bindings_from_before_win_until_they_are_dissolved() {
         assert!(is_computed(&computed) || kind == "unionid", "{kind}: {computed}");
         assert_eq!(user_of(&bed, APPID, "lin").await, computed);
     }
+}
+
+#[tokio::test]
+async fn whoever_was_erased_or_blocked_is_the_user_of_their_other_app_again() {
+    let operators = format!("on-call {SECRET} read,operate,wechat\n");
+    let mut bed = TestBed::builder().two_apps().user_ids("random", ID_KEY).operators(&operators).start().await;
+    let [lin, mei] = [user_of(&bed, APPID, "lin").await, user_of(&bed, APPID, "mei").await];
+    assert_eq!(user_of(&bed, OTHER_APPID, "lin").await, lin);
+    change_to(&mut bed, "unionid").await;
+    let account = bed.wechat.account_in(OTHER_APPID, "lin").await;
+    let openid = account["openid"].as_str().expect("an openid");
+    assert_eq!(ask(&bed, "DELETE", &format!("/wechat/{OTHER_APPID}/people/{openid}")).await.status, 204);
+    assert_eq!(user_of(&bed, OTHER_APPID, "lin").await, lin);
+
+    users(&bed, &["block", &mei]).expect_success();
+    let stream = || bed.redis.command::<u64>(&["XLEN", "wxmint:ended"]);
+    let ends = stream();
+    for _ in 0..2 {
+        bed.log_in_at(OTHER_APPID, "mei", json!({})).await.expect_problem(403, "user_blocked");
+    }
+    assert_eq!(stream(), ends, "a refused login ends nothing");
+    users(&bed, &["unblock", &mei]).expect_success();
+    assert_eq!(user_of(&bed, OTHER_APPID, "mei").await, mei);
 }
 
 #[tokio::test]
