@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn each_issuer_has_a_feed_of_its_own_unless_it_is_off() {
         let two = [
-            ("WXMINT_ISSUER", "https://a.example,https://b.example"),
-            ("WXMINT_JWKS_URL", "https://a.example/keys?x=1,http://127.0.0.1:1/jwks"),
+            ("WXMINT_ISSUER", "https://a.example,https://b.example/auth"),
+            ("WXMINT_JWKS_URL", "https://a.example/keys?x=1,http://127.0.0.1:1/auth/.well-known/jwks.json"),
         ];
         let feeds = |urls| {
             let settings = read(&[&two[..], &[("WXMINT_REVOCATIONS_URL", urls)]].concat())?;
@@ -149,7 +149,7 @@ mod tests {
                 |issuer: &TrustedIssuer| issuer.revocations.as_ref().map_or("-".into(), |feed| feed.url.to_string());
             Ok::<_, String>(settings.trusted.iter().map(feed).collect::<Vec<_>>().join(" "))
         };
-        assert_eq!(feeds("").expect("settings"), "https://a.example/revocations http://127.0.0.1:1/revocations");
+        assert_eq!(feeds("").expect("settings"), "https://a.example/revocations http://127.0.0.1:1/auth/revocations");
         assert_eq!(feeds("off").expect("settings"), "- -");
         assert_eq!(feeds("off,http://ends.example/b").expect("settings"), "- http://ends.example/b");
         let one = feeds("https://a.example/revocations").expect_err("one of two");

@@ -116,11 +116,10 @@ func (e *revocations) look() error {
 
 // fetch gets the next page, and checks that the issuer's key of this kid has signed it as a page.
 func (e *revocations) fetch() (kid string, page jwt.MapClaims, err error) {
-	where, err := url.Parse(e.issuer)
+	where, err := url.Parse(e.issuer + "/revocations")
 	if err != nil {
 		return "", nil, err
 	}
-	where = &url.URL{Scheme: where.Scheme, Host: where.Host, Path: "/revocations"}
 	if e.cursor != "" {
 		where.RawQuery = url.Values{"after": {e.cursor}}.Encode()
 	}

@@ -86,7 +86,7 @@ export class Revocations {
   }
 
   async #fetch() {
-    const url = new URL("/revocations", this.issuer);
+    const url = new URL(`${this.issuer}/revocations`);
     if (this.#cursor) url.searchParams.set("after", this.#cursor);
     // Not AbortSignal.timeout, which Node may collect, and forget, while a body is being read.
     const late = new AbortController();

@@ -146,7 +146,7 @@ class Revocations:
     def page(self):
         """The kid of the next page's key and its claims, verified as a page. Blocks."""
         query = f"?after={urllib.parse.quote(self.cursor, safe='')}" if self.cursor else ""
-        text = fetch(urllib.parse.urljoin(self.issuer, "/revocations") + query, LONGEST_PAGE)
+        text = fetch(f"{self.issuer}/revocations{query}", LONGEST_PAGE)
         header = jwt.get_unverified_header(text)
         # An access token is no page. The algorithm is the key's.
         if header.get("typ") != "revocations+jwt" or "crit" in header:

@@ -54,11 +54,13 @@ pub enum WhenStale {
 }
 
 impl Revocations {
-    /// The feed of the issuer whose JWKS is at this URL: `/revocations` of the same origin, every 5 s, stale after a
-    /// minute, and then open.
+    /// The feed of the issuer whose JWKS is at this URL: `/revocations` in the place of `/.well-known/jwks.json`, or of
+    /// the same origin if the JWKS is elsewhere; every 5 s, stale after a minute, and then open.
     pub fn beside(jwks_url: &Url) -> Self {
+        // An issuer may have a path, at which a proxy serves all of wxmint.
+        let issuer_path = jwks_url.path().strip_suffix(JWKS_PATH).unwrap_or_default();
         let mut url = jwks_url.clone();
-        url.set_path(REVOCATIONS_PATH);
+        url.set_path(&format!("{issuer_path}{REVOCATIONS_PATH}"));
         url.set_query(None);
         Self::at(url)
     }
@@ -84,8 +86,7 @@ impl TrustedIssuer {
         Ok(Self::at(jwks_url, VerifierPolicy::new(issuer, audiences)))
     }
 
-    /// Trusts an issuer that publishes its keys at another path. Its feed of ends is at `/revocations` of the same
-    /// origin.
+    /// Trusts an issuer that publishes its keys at another path. Its feed of ends is [`Revocations::beside`] them.
     pub fn at(jwks_url: Url, policy: VerifierPolicy) -> Self {
         let revocations = Some(Revocations::beside(&jwks_url));
         Self { policy, jwks_url, kept_in: None, keys_max_age: KEYS_MAX_AGE, revocations }

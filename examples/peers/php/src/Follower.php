@@ -101,8 +101,7 @@ final class Follower
         for ($page = 0; State::keys($this->known) && $page < self::MOST_PAGES; $page++) {
             $cursor = $this->known['cursor'] ?? '';
             $query = $cursor === '' ? '' : '?after=' . rawurlencode($cursor);
-            $origin = preg_replace('~^(https?://[^/]+).*~', '$1', Settings::ISSUER);
-            $text = self::fetch("$origin/revocations$query", self::LONGEST_PAGE);
+            $text = self::fetch(Settings::ISSUER . "/revocations$query", self::LONGEST_PAGE);
             try {
                 $signed = Token::signed($text, State::keys($this->known), ['revocations+jwt']);
             } catch (UnknownKey) { // After `wxmint keys retire --now` a key signs at once. No stranger can make us fetch it.

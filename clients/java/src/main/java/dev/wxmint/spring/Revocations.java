@@ -155,7 +155,7 @@ final class Revocations implements Runnable {
 	private void follow() throws Exception {
 		for (int page = 0; page < MOST_PAGES; page++) {
 			String query = cursor.isEmpty() ? "" : "?after=" + URLEncoder.encode(cursor, StandardCharsets.UTF_8);
-			String text = Keys.fetch(URI.create(issuer).resolve("/revocations" + query), LONGEST_PAGE);
+			String text = Keys.fetch(URI.create(issuer + "/revocations" + query), LONGEST_PAGE);
 			Page verified;
 			try {
 				verified = pages.verified(text);
