@@ -131,13 +131,16 @@ impl Issuer {
 
     /// Tells the fingerprint of the id key, which replicas compare, and how many people have computed user ids.
     async fn examine_user_ids(&self, redis: Option<&Redis>) -> Finding {
-        let (mut fault, mut people) = (None, (0, 0));
+        let (mut fault, mut people) = (None, None);
         if let Some(redis) = redis {
             fault = self.ids.compare(redis, false).await.unwrap_or_default();
-            people = redis.some_people().await.unwrap_or_default();
+            people = redis.some_people().await.ok();
         }
         let own = self.ids.word().unwrap_or_else(|| "random".to_owned());
-        let found = said!(user_ids_are, own, people.0, people.1);
+        let found = match people {
+            Some((computed, bound)) => said!(user_ids_are, own, computed, bound),
+            None => said!(user_ids_are_not_counted, own),
+        };
         match fault.filter(|fault| fault.advice != said!(wait_for_id_key)) {
             Some(fault) => Finding { found: said!("{}; {}", fault.found, found), ..fault },
             None => Finding::ok("user_ids", found),

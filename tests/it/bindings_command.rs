@@ -170,6 +170,23 @@ async fn whoever_is_bound_stays_bound_and_a_user_has_as_many_people_as_the_setti
     assert!(again.contains("imported 0 people; 3 were unchanged"), "{again}");
     let bound_to = |openid: &str| redis.command::<String>(&["HGET", &redis_keys::binding(APPID, openid), "u"]);
     assert_eq!((bound_to("o1"), bound_to("o3")), ("user-1".into(), "user-3".into()));
+    // As after a restore of a Cluster whose primaries were saved at different times.
+    let list = || redis.command::<Vec<Vec<u8>>>(&["HGETALL", "wxmint:user:{user-1}"]);
+    let before = list();
+    redis.command::<()>(&["DEL", "wxmint:user:{user-1}"]);
+    done(&redis, &["import", &folder.path("first.ndjson"), "--no-trailer"]);
+    assert_eq!((list(), before.len()), (before, 2), "blocks go by this list");
+    let users = |words: &[&str]| Ended::of(&mut command_on(&redis.url(), words), "").expect_success();
+    users(&["users", "block", "user-9"]);
+    let ninth = folder.write("ninth.ndjson", r#"{"openid":"o9","user_id":"user-9"}"#);
+    assert_refused(
+        &redis,
+        &["import", &ninth, "--no-trailer", "--appid", APPID],
+        1,
+        "unblock, import, and block again",
+    );
+    users(&["users", "unblock", "user-9"]);
+    done(&redis, &["import", &ninth, "--no-trailer", "--appid", APPID]);
 
     redis.command::<()>(&["FLUSHALL"]);
     let line = |number| format!("{}\n", json!({"appid": APPID, "openid": format!("o{number}"), "user_id": "one"}));

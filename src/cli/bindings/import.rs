@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person, UnionId, UserId};
-use wxmint_store::{AttemptId, Bound, Redis, StoreError};
+use wxmint_store::{AttemptId, Bound, Intent, Redis, StoreError};
 
 use super::record::{Record, RecordState};
 use super::{Failure, Progress, file::BindingsFile, patiently, print, say};
@@ -90,6 +90,11 @@ impl Import<'_> {
         };
         let refused = match binding.await {
             Ok(bound) => {
+                if !news && !store.people_of(user).await?.is_some_and(|people| people.contains(person)) {
+                    // Blocks and ends go by the user's list, which may be older than the binding after a restore.
+                    let intent = Intent { user: user.clone(), made: false, by_unionid: false };
+                    store.admit(person, bound.generation, &intent, self.per_user).await?;
+                }
                 let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
                 return Ok(Imported::Done { news, conflict });
             }
@@ -97,7 +102,9 @@ impl Import<'_> {
                 "the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows"
             }
             Err(LoginError::AlreadyBound) => "the person is bound to another user",
-            Err(LoginError::Blocked) => "the user is blocked",
+            Err(LoginError::Blocked) => {
+                "the user is blocked, so that the person would become another user: unblock, import, and block again"
+            }
             Err(LoginError::StoreUnavailable(cause)) => return Err(cause),
             Err(other) => return Err(StoreError { reason: other.to_string() }),
         };
