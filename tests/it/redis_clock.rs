@@ -71,6 +71,24 @@ async fn a_clock_hours_ahead_brings_no_ended_token_back_and_locks_nobody_out_lat
     assert!(!bed.accepts(&ended).await, "{}", ended.claims());
 }
 
+/// No list tells when these people have logged in.
+#[tokio::test]
+async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {
+    for (before, after) in [(50, 0), (0, -50)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let builder = TestBed::builder().user_ids("openid", crate::user_ids::ID_KEY).env("WXMINT_USER_INDEX", "false");
+        let bed = builder.redis_options(&[&movable_clock(folder.path())]).start().await;
+        bed.redis.move_clock(before);
+        let ended = bed.log_in("lin").await.expect_login();
+        bed.redis.move_clock(after);
+        let user = ended.member("user_id");
+        Ended::of(&mut command_on(&bed.redis.url(), &["users", "end", &user]), "").expect_success();
+        until_refused(&bed.sidecar().ready().await, &ended).await;
+        let again = bed.log_in("lin").await.expect_login();
+        is_accepted_by_followers(&bed, &again, &ended).await;
+    }
+}
+
 /// A frozen replica keeps nobody out: what a failover would take back leaves an older token alive.
 #[tokio::test]
 async fn with_one_login_a_login_waits_for_no_replica() {

@@ -8,7 +8,7 @@ use crate::operators::keys_that_name;
 use crate::support::prelude::*;
 
 /// base64 of 32 bytes.
-const ID_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+pub(crate) const ID_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
 const KINDS: [&str; 2] = ["openid", "unionid"];
 

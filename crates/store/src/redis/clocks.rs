@@ -158,13 +158,16 @@ impl Redis {
     }
 
     /// The second that an end must cover: the latest of all primaries, because each of them may have dated tokens, and
-    /// the one that Redis told before its clock stepped back. Fails if a clock is far ahead of this machine's.
+    /// the one that Redis told before its clock stepped back. Where no process has seen that, this machine's second,
+    /// unless it is further ahead than tokens may be dated. Fails if a clock is far ahead of this machine's.
     pub(super) async fn latest_second(&self, key: &str) -> Result<i64> {
         let (seconds, now) = (self.present_seconds(key).await?, (self.clock)());
         let seconds = seconds.into_iter().map(|second| not_ahead(second, now)).collect::<Result<Vec<_>>>()?;
         let before = self.clocks.time_before_step().map(|micros| (micros / 1_000_000) as i64);
         let before = before.filter(|before| not_ahead(*before, now).is_ok());
-        Ok(seconds.into_iter().chain(before).max().unwrap_or(now.timestamp()))
+        let latest = seconds.into_iter().chain(before).max().unwrap_or(now.timestamp());
+        let is_behind = (FAR.num_seconds()..=APART.num_seconds()).contains(&(now.timestamp() - latest));
+        Ok(if is_behind { now.timestamp() } else { latest })
     }
 
     /// The second up to which tokens of a user may be dated: the present one, and those of the exchanges of the user's
