@@ -50,6 +50,7 @@ $helm lint --strict --quiet k8s/chart --values k8s/chart/ci/everything-values.ya
 for value in image.repository issuer appid; do refused "$value: set it to" "${needed[@]}" --set "$value=null"; done
 refused 'gateway.className: set it to' "${needed[@]}" --set gateway.enabled=true
 refused 'peer.audience: set it to' "${needed[@]}" --set peer.enabled=true
+refused 'settings.WXMINT_AUDIENCE: of a peer' "${needed[@]}" --set peer.enabled=true,peer.audience=a,settings.WXMINT_AUDIENCE=b
 refused 'Additional property replcas is not allowed' "${needed[@]}" --set replcas=3
 refused 'Expected: integer, given: string' "${needed[@]}" --set replicas=many
 refused 'issuer: Does not match pattern' "${needed[@]}" --set issuer=http://login.example.com
