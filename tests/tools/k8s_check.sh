@@ -46,6 +46,11 @@ for release in one:shop other:$(printf 'y%.0s' {1..53}); do
   $helm template "${release#*:}" k8s/chart --namespace wxmint --values k8s/chart/ci/everything-values.yaml \
     --set fullnameOverride=null >"$all/${release%:*}-values.yaml"
 done
+# A test of several mini programs logs in at the one that test.appid names.
+several=(--set 'image.repository=r/w,issuer=https://login.example.com,appsSecret=apps,test.simulator=http://simulator:8090')
+refused 'test.appid: set it to' "${several[@]}"
+$helm template wxmint k8s/chart "${several[@]}" --set test.appid=wx0123456789abcdef >$all/several-values.yaml
+grep -q -- '--appid, "wx0123456789abcdef"' $all/several-values.yaml || die "helm test has no AppID"
 $helm lint --strict --quiet k8s/chart --values k8s/chart/ci/everything-values.yaml
 for value in image.repository issuer appid; do refused "$value: set it to" "${needed[@]}" --set "$value=null"; done
 refused 'gateway.className: set it to' "${needed[@]}" --set gateway.enabled=true
