@@ -103,7 +103,8 @@ const PLATFORM: [(&str, &str); 4] = [
 /// Each block finds this, in their order, behind the four of the platforms.
 const FOUND: [&[&str]; 18] = [
     &["fault", "\"level\":\"ERROR\"", "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"}"],
-    &["redis.reach"],
+    // Without WeChat's rid, which no other line has.
+    &["WeChat answered errcode 41030 \n", "redis.reach"],
     &["\"limit\":\"openid\""],
     &["wxmint_wechat_request_duration_seconds{api=\"code2session\"}", "redis.latency"],
     &["errcode=\"40125\",app=\"wx0123456789abcdef\"", "wechat.credentials"],
