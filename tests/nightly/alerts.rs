@@ -359,15 +359,17 @@ async fn redis_evicts(watch: &Watch) {
     watch.fire("evicts", &["WxmintRedisEvicts"], act).await;
 }
 
-/// The memory of Redis is full: people log in no more, and nobody is logged out.
+/// The memory of Redis is full: people log in no more, and an operator can cut nobody off.
 async fn redis_is_full(watch: &Watch) {
-    let bed = watch.bed("full", TestBed::builder()).await;
-    let token = bed.log_in("lin").await.expect_login().member("access_token");
+    let secret = "planted-secret-of-an-operator-5d02";
+    let bed = watch.bed("full", TestBed::builder().operators(&format!("on-call {secret} operate\n"))).await;
+    bed.log_in("lin").await.expect_login();
+    let path = format!("/wechat/{APPID}/people/{}/end", bed.wechat.openid("lin").await);
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-    let log_out = async || bed.service().ask("POST", "/logout", &token, &Value::Null).await;
-    watch.fire("full", &["WxmintRevocationsNotPublished"], log_out).await;
+    let end = async || bed.service().operate("POST", &path, secret, &Value::Null).await;
+    watch.fire("full", &["WxmintRevocationsNotPublished"], end).await;
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
-    assert_eq!(log_out().await.status, 204);
+    assert_eq!(end().await.status, 204);
 }
 
 /// One person binds to two users in two mini programs, before both belong to one owner.

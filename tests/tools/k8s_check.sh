@@ -46,14 +46,29 @@ for release in one:shop other:$(printf 'y%.0s' {1..53}); do
   $helm template "${release#*:}" k8s/chart --namespace wxmint --values k8s/chart/ci/everything-values.yaml \
     --set fullnameOverride=null >"$all/${release%:*}-values.yaml"
 done
+# A peer's pods with a label and an annotation that the chart has too.
+$helm template orders k8s/chart --values k8s/chart/ci/sidecar-in-cluster-values.yaml --set-string 'podLabels.wxmint/fetches-keys=true' \
+  --set 'podAnnotations.kubectl\.kubernetes\.io/default-container=nginx' >$all/labels-values.yaml
+for kept in 'default-container: nginx' 'prometheus.io/scrape: "false"'; do
+  grep -qF "$kept" $all/{labels,everything}-values.yaml || die "an annotation is not the user's: $kept"
+done
+# A name without a value is none.
+$helm template wxmint k8s/chart "${needed[@]}" --set settings=null,podLabels=null,podAnnotations=null >$all/null-values.yaml
+# A test of several mini programs logs in at the one that test.appid names.
+several=(--set 'image.repository=r/w,issuer=https://login.example.com,appsSecret=apps,test.simulator=http://simulator:8090')
+refused 'test.appid: set it to' "${several[@]}"
+$helm template wxmint k8s/chart "${several[@]}" --set test.appid=wx0123456789abcdef >$all/several-values.yaml
+grep -q -- '--appid, "wx0123456789abcdef"' $all/several-values.yaml || die "helm test has no AppID"
 $helm lint --strict --quiet k8s/chart --values k8s/chart/ci/everything-values.yaml
 for value in image.repository issuer appid; do refused "$value: set it to" "${needed[@]}" --set "$value=null"; done
 refused 'gateway.className: set it to' "${needed[@]}" --set gateway.enabled=true
 refused 'peer.audience: set it to' "${needed[@]}" --set peer.enabled=true
+refused 'settings.WXMINT_AUDIENCE: of a peer' "${needed[@]}" --set peer.enabled=true,peer.audience=a,settings.WXMINT_AUDIENCE=b
 refused 'Additional property replcas is not allowed' "${needed[@]}" --set replcas=3
 refused 'Expected: integer, given: string' "${needed[@]}" --set replicas=many
 refused 'issuer: Does not match pattern' "${needed[@]}" --set issuer=http://login.example.com
 refused 'WXMINT_APP_SECRET' "${needed[@]}" --set settings.WXMINT_APP_SECRET=x
+refused 'podLabels: Property name of "app.kubernetes.io/name"' "${needed[@]}" --set 'podLabels.app\.kubernetes\.io/name=shop'
 refused 'accountsInCluster.url: Does not match pattern' "${needed[@]}" --set accountsInCluster.url=http://accounts.example.com
 
 for version in "${versions[@]}"; do

@@ -83,6 +83,8 @@ one, other = ({(kind, name) for file, kind, name in asked if file == f"{release}
 held.append((f"two releases share {one & other}", one and other and not one & other))
 mounted, noted = (set(re.findall(r'"wxmint.secret" \(list . "(\w+)"', (CHART / file).read_text())) for file in ("deployment.yaml", "NOTES.txt"))
 held += [(f"NOTES.txt makes {noted} and not {mounted}", noted == mounted), *check_monitoring()]
+named = set(re.findall(r"WXMINT_[A-Z_]+", "".join(path.read_text() for path in CHART.parent.glob("values.*"))))
+held.append((f"values.* name no settings: {named - KNOWN}", named <= KNOWN))
 faults = [what for what, holds in held if not holds]
 print(*faults or [f"k8s: {len(held)} rules of our own hold"], sep="\n")
 sys.exit(bool(faults))

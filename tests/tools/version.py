@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CARGO = r'^(version = "|wxmint-\w+ = \{ version = ")([^"]+)'
 LOCK = r'(name = "wxmint(?:-simulator|-verify)?"\nversion = ")([^"]+)'
 IMAGE = r"(image: wxmint:|IMAGE \?= wxmint:)(\S+)"
-RENDERED = r'(image: registry\.example\.com/wxmint:|app\.kubernetes\.io/version: ")([^"\s]+)'
+RENDERED = r'(image: registry\.example\.com/wxmint:|app\.kubernetes\.io/version: "?)([^"\s]+)'
 PAGE = r"((?:wxmint(?:-(?:image|miniprogram|simulator|spring|verify|web))?|CHANGELOG)[:-])(\d+\.\d+\.\d+(?:-rc\.\d+)?)"
 MAVEN = r"(<artifactId>wxmint-spring</artifactId>\n\t*<version>)([^<]+)"
 # Where: what stands before it, and the version.
