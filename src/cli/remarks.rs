@@ -60,6 +60,11 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
         said!(session_key_ttl_forgets_logins),
         said!(keep_session_keys_as_long),
     );
+    add(
+        settings.user_ids.is_some() && settings.session_key_ttl < settings.token_ttl,
+        said!(session_key_ttl_forgets_computed),
+        said!(keep_session_keys_as_long),
+    );
     add(settings.dangerous_password_in_query, said!(passwords_in_urls_are_kept), said!(switch_it_off_once_pages_post));
     // By these variables other programs are told of a proxy to WeChat, while wxmint has been told of none.
     let is_direct = settings.wechat_proxy.is_none() && settings.wechat_url.scheme() == "https";
