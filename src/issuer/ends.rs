@@ -36,7 +36,7 @@ pub(super) async fn restore_lost(issuer: Arc<Issuer>) {
     loop {
         interval.tick().await;
         // A call that fails has said why. The next look goes on.
-        let lost = held.look(&store).await.unwrap_or_default();
+        let lost = held.look(&store).await.unwrap_or_default() + held.look_at_one(&store).await.unwrap_or_default();
         if lost > 0 {
             tracing::error!(lost, "Redis has lost revocations, and they were made again from this process' memory");
         }
@@ -50,6 +50,8 @@ struct HeldEnds {
     ends: VecDeque<Box<str>>,
     cursor: String,
     keep: Duration,
+    /// The end whose record was looked at last.
+    looked_at: usize,
     /// Whether the stream was empty at the first look, and Redis did not know of any tokens either. It is that until
     /// somebody puts an end there.
     may_lack: bool,
@@ -88,6 +90,28 @@ impl HeldEnds {
         self.ends.drain(..self.ends.len().saturating_sub(MOST));
     }
 
+    /// Looks whether the record of one end is there, of another one each time. One primary of a Cluster may have lost
+    /// its records while the stream is whole: then all are written again. Returns how many.
+    async fn look_at_one(&mut self, store: &Redis) -> Result<usize, StoreError> {
+        self.looked_at = (self.looked_at + 1) % self.ends.len().max(1);
+        let one = self.ends.get(self.looked_at).and_then(|end| self.needed(end));
+        let Some(one) = one else { return Ok(0) };
+        if !store.lacks_end(&one).await? {
+            return Ok(0);
+        }
+        let needed: Vec<_> = self.ends.iter().filter_map(|end| self.needed(end)).collect();
+        for ended in &needed {
+            store.record_end(ended).await?;
+        }
+        Ok(needed.len())
+    }
+
+    /// The end, if a token can be left that it names.
+    fn needed(&self, end: &str) -> Option<Ended> {
+        let ended: Ended = end.parse().ok()?;
+        ended.needed_until(self.keep).is_none_or(|until| now().timestamp() <= until).then_some(ended)
+    }
+
     async fn restore(&mut self, store: &Redis) -> Result<usize, StoreError> {
         let turn = Meter { key: LimitKey::new("restore", ""), rate: TURN };
         let Ok(counted) = store.count(&turn).await? else { return Ok(0) };
@@ -97,20 +121,17 @@ impl HeldEnds {
     }
 
     async fn make_again(&mut self, store: &Redis) -> Result<usize, StoreError> {
-        let (mut there, now) = (Self::default(), now().timestamp());
+        let mut there = Self::default();
         // From the beginning, which every stream has.
         Box::pin(there.look(store)).await?;
         let known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
-        let lost: Vec<Ended> =
-            self.ends.iter().filter(|end| !known.contains(&***end)).filter_map(|end| end.parse().ok()).collect();
-        let is_needed = |end: &&Ended| end.needed_until(self.keep).is_none_or(|until| now <= until);
-        let mut restored = 0;
-        for ended in lost.iter().filter(is_needed) {
+        let lost = self.ends.iter().filter(|end| !known.contains(&***end));
+        let lost: Vec<_> = lost.filter_map(|end| self.needed(end)).collect();
+        for ended in &lost {
             store.restore_end(ended).await?;
-            restored += 1;
         }
         *self = there;
-        Ok(restored)
+        Ok(lost.len())
     }
 }
 

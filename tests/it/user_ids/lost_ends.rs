@@ -32,4 +32,11 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     assert_eq!(entries(), before, "each once");
     assert!(bed.services.iter().any(|service| service.log().contains("Redis has lost revocations")));
     assert!(!bed.service().readyz().await.body.contains("revocations"));
+
+    // As if another primary of a Cluster had lost what it had, and the stream were whole.
+    let record = format!("wxmint:user:{{{}}}:ends", ended[1].member("user_id"));
+    assert_eq!(bed.redis.command::<u64>(&["DEL", &record]), 1);
+    let is_there = async || bed.redis.command::<bool>(&["HEXISTS", &record, "before"]);
+    until("the record is there again", BUSY, is_there).await;
+    assert_eq!(entries(), before, "the stream has it already");
 }

@@ -158,6 +158,23 @@ impl Redis {
 
     /// Makes an end again that the stream has lost.
     pub async fn restore_end(&self, ended: &Ended) -> Result<()> {
+        self.record_end(ended).await?;
+        self.put_into_stream(ended, None, true).await.map(drop)
+    }
+
+    /// Whether the record of an end has been lost that the stream still has.
+    pub async fn lacks_end(&self, ended: &Ended) -> Result<bool> {
+        let (user, field) = match ended {
+            Ended::User { user, .. } => (user, "before".to_owned()),
+            Ended::UserInApp { user, app, .. } => (user, format!("app:{app}")),
+            Ended::Token { .. } | Ended::Key { .. } => return Ok(false),
+        };
+        let asked = Call::of("HEXISTS", name::ends(user)).arg(field);
+        Ok(!self.link.run::<bool>("lacks_end", asked).await?)
+    }
+
+    /// Writes the record of an end, which the stream does not need.
+    pub async fn record_end(&self, ended: &Ended) -> Result<()> {
         let restored = |user: &UserId, field: String, second: i64| change_ends(user, "restore").arg(field).arg(second);
         let record = match ended {
             Ended::User { user, before } => restored(user, "before".into(), *before),
@@ -165,8 +182,7 @@ impl Redis {
             Ended::Token { id, user, .. } => script::CHANGE_ENDS.on(&[&name::ended(user, id)]).arg("token"),
             Ended::Key { kid } => Call::of("SET", name::ended_key(kid)).arg(""),
         };
-        self.link.run_confirmed::<Value>("restore_end", record).await?;
-        self.put_into_stream(ended, None, true).await.map(drop)
+        Ok(self.link.run_confirmed::<Value>("restore_end", record).await.map(drop)?)
     }
 
     /// Notes a token of a client that was approved through this app, so that an end in either of the two ends it.
