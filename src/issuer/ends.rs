@@ -17,6 +17,8 @@ const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
 /// One process at a time makes ends again, so that each is made once; another one goes on if that process dies.
 const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(2) };
+/// Names the second since which ends may be missing, for processes that start later.
+const DOUBT: &str = "wxmint:{wxmint:ended}:doubt";
 /// A key that has not signed for so long is that of a new installation, whose store has nothing to lose.
 const IN_USE: TimeDelta = TimeDelta::hours(1);
 /// Ends are forgotten this often, if the clock has gone evenly since the last time.
@@ -32,7 +34,7 @@ const FORGOTTEN_PAGES: usize = 20;
 pub(super) async fn restore_lost(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let mut held = HeldEnds::default();
+    let (mut held, mut is_judged) = (HeldEnds::default(), false);
     loop {
         interval.tick().await;
         // A call that fails has said why. The next look goes on.
@@ -40,7 +42,11 @@ pub(super) async fn restore_lost(issuer: Arc<Issuer>) {
         if lost > 0 {
             tracing::error!(lost, "Redis has lost revocations, and they were made again from this process' memory");
         }
-        issuer.judge_loss(held.may_lack && issuer.redis.is_some());
+        if !is_judged && !held.keep.is_zero() {
+            is_judged = held.doubt(&store).await.is_ok();
+        }
+        let is_in_doubt = |since: &i64| now().timestamp() <= since + held.keep.as_secs() as i64;
+        issuer.judge_loss(held.lacks_since.filter(|since| issuer.redis.is_some() && is_in_doubt(since)));
     }
 }
 
@@ -52,16 +58,17 @@ struct HeldEnds {
     keep: Duration,
     /// The end whose record was looked at last.
     looked_at: usize,
-    /// Whether the stream was empty at the first look, and Redis did not know of any tokens either. It is that until
-    /// somebody puts an end there.
-    may_lack: bool,
+    /// The second at which this process, or an earlier one, began and found an empty stream in a Redis that knew of no
+    /// tokens either. It is forgotten once somebody puts an end there.
+    lacks_since: Option<i64>,
 }
 
 impl Issuer {
     /// Warns while ends may be lost that no process holds. Keys that have signed before tell that there were tokens.
-    fn judge_loss(&self, may_lack: bool) {
-        let (ring, before) = (self.keys.at(now()), now() - IN_USE);
-        let is_lost = may_lack && ring.set.lives().iter().any(|life| life.nbf < before);
+    fn judge_loss(&self, lacks_since: Option<i64>) {
+        let (ring, in_use) = (self.keys.at(now()), IN_USE.num_seconds());
+        let is_older = |since| ring.set.lives().iter().any(|life| life.nbf.timestamp() < since - in_use);
+        let is_lost = lacks_since.is_some_and(is_older);
         let reason = "Redis holds no revocations and knows of no tokens: if it was emptied, tokens that were revoked are valid \
                       again. Run: wxmint users end --everyone";
         self.metrics.revocations_may_be_lost(is_lost);
@@ -75,14 +82,28 @@ impl HeldEnds {
     /// Reads what is new in the stream. If the stream does not know the cursor, the ends that it lacks are made again.
     /// Returns how many.
     async fn look(&mut self, store: &Redis) -> Result<usize, StoreError> {
-        let (mut more, is_first) = (true, self.keep.is_zero());
+        let mut more = true;
         while more {
             let Some(read) = store.ends_after(&self.cursor, PAGE).await? else { return self.restore(store).await };
             (self.cursor, self.keep, more) = (read.cursor, read.keep, read.more);
             self.hold(read.ends);
         }
-        self.may_lack = self.ends.is_empty() && (self.may_lack || is_first && self.keep == ENDS_KEPT);
+        if self.lacks_since.is_some() && !self.ends.is_empty() {
+            store.discard(DOUBT).await?;
+            self.lacks_since = None;
+        }
         Ok(0)
+    }
+
+    /// Judges after the first look whether ends may be missing. It is noted for processes that start later, because the
+    /// next login notes the life of its token.
+    async fn doubt(&mut self, store: &Redis) -> Result<(), StoreError> {
+        let noted = store.kept(DOUBT).await?.and_then(|second| second.parse().ok());
+        self.lacks_since = noted.or_else(|| (self.keep == ENDS_KEPT).then_some(now().timestamp()));
+        match self.lacks_since {
+            Some(since) => store.keep(DOUBT, &since.to_string(), ENDS_KEPT).await,
+            None => Ok(()),
+        }
     }
 
     fn hold(&mut self, ends: Vec<Ended>) {
@@ -194,18 +215,24 @@ mod tests {
     #[actix_web::test]
     async fn a_store_that_was_empty_at_the_first_look_may_lack_ends_until_it_has_one() {
         let (store, mut held) = (Redis::in_memory(now, Duration::from_secs(60)), HeldEnds::default());
-        for _ in 0..2 {
-            assert_eq!(held.look(&store).await, Ok(0));
-            assert!(held.may_lack);
-        }
-        store.restore_end(&Ended::Key { kid: "one".into() }).await.expect("made");
+        assert_eq!((held.look(&store).await, held.doubt(&store).await), (Ok(0), Ok(())));
         assert_eq!(held.look(&store).await, Ok(0));
-        assert!(!held.may_lack);
+        assert!(held.lacks_since.is_some());
+        store.note_life(Duration::from_secs(60)).await.expect("noted");
+        let mut later = HeldEnds::default();
+        assert_eq!((later.look(&store).await, later.doubt(&store).await), (Ok(0), Ok(())));
+        assert_eq!(later.lacks_since, held.lacks_since, "a login and a restart put no end there");
+        store.restore_end(&Ended::Key { kid: "one".into() }).await.expect("made");
+        for held in [&mut held, &mut later] {
+            assert_eq!(held.look(&store).await, Ok(0));
+            assert_eq!(held.lacks_since, None);
+        }
+        assert_eq!(store.kept(DOUBT).await, Ok(None));
         let used = Redis::in_memory(now, Duration::from_secs(60));
         used.note_life(Duration::from_secs(60)).await.expect("noted");
         let mut held = HeldEnds::default();
-        assert_eq!(held.look(&used).await, Ok(0));
-        assert!(!held.may_lack, "it knows of tokens");
+        assert_eq!((held.look(&used).await, held.doubt(&used).await), (Ok(0), Ok(())));
+        assert_eq!(held.lacks_since, None, "it knows of tokens");
     }
 
     #[actix_web::test]
