@@ -219,7 +219,7 @@ impl AccessTokens<'_> {
             let state = MerchantState::In(*kind, sealed);
             let new = state.entry(merchant.entry.at);
             match self.note(platform, &entry_of(&app.id), &new, Expected::This(&merchant.entry)).await {
-                true => platform.learn_merchant(&app.id, &state, &new),
+                true => platform.learn_merchant(&app.id, &merchant.entry, &state, &new),
                 false => platform.compare_soon.notify_one(),
             }
         }

@@ -148,11 +148,12 @@ impl Platform {
         self.known.load_full()
     }
 
-    /// Takes over what this process has just told the store of a merchant, without waiting until it reads that again.
-    fn learn_merchant(&self, app: &AppId, state: &MerchantState, entry: &PlatformEntry) {
+    /// Takes over what this process has just told the store of a merchant that `was` so, without waiting until it reads
+    /// that again. What was read meanwhile is newer, and stays: the merchant may be leaving.
+    fn learn_merchant(&self, app: &AppId, was: &PlatformEntry, state: &MerchantState, entry: &PlatformEntry) {
         self.known.rcu(|known| {
             let mut known = Known::clone(known);
-            if let Some(merchant) = known.merchants.get_mut(app) {
+            if let Some(merchant) = known.merchants.get_mut(app).filter(|merchant| merchant.entry == *was) {
                 (merchant.state, merchant.entry) = (state.clone(), entry.clone());
             }
             known
@@ -169,10 +170,13 @@ impl Platform {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{collections::BTreeMap, fs};
 
+    use wxmint_keys::vault::Sealed;
     use wxmint_telemetry::Metrics;
+    use wxmint_wechat::AppKind;
 
+    use super::known::entry_of;
     use super::*;
 
     const ID: &str = "wx0123456789abcdef";
@@ -197,6 +201,21 @@ mod tests {
         ] {
             let wrong = wrong.map(drop).expect_err(said);
             assert!(wrong.starts_with(said) && !wrong.contains("hunter2"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_was_told_of_a_merchant_is_not_learned_over_what_was_read_since() {
+        let platform = file(ID, SECRET, "token1", KEY).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let app: AppId = ID.parse().expect("an AppID");
+        let of = |token: &[u8]| MerchantState::In(AppKind::MiniProgram, Sealed::from_stored(token.to_vec()));
+        let (old, new) = (of(b"old"), of(b"new"));
+        let state = || platform.known().merchants[&app].state.clone();
+        for (read, known) in [(&old, &new), (&MerchantState::Leaving, &MerchantState::Leaving)] {
+            let entries = BTreeMap::from([(entry_of(&app), read.entry(1))]);
+            platform.learn(PlatformState { version: 1, entries });
+            platform.learn_merchant(&app, &old.entry(1), &new, &new.entry(1));
+            assert_eq!(state(), *known);
         }
     }
 
