@@ -27,6 +27,9 @@ use crate::issuer::state::IssuerWorker;
 const KEYS: &[ProblemCode] = &[ProblemCode::KeysUnavailable];
 const NO_STREAM: &[u16] = &[404, 431];
 const ONE_STREAM: &[u16] = &[409, 431];
+/// So many polls of a receiver are worked on, or have answers that nobody has read. A receiver sends one after another.
+const MOST_POLLS: usize = 4;
+const BUSY: Duration = Duration::from_secs(1);
 const POLL_PATH: &str = "/ssf/poll";
 const STREAM_PATH: &str = "/ssf/stream";
 
@@ -43,7 +46,7 @@ pub(super) const DOOR: DoorRow = DoorRow {
     readable: &[],
     admin: None,
     panel: None,
-    open: |_, tokens| Ok(tokens.map(|tokens| Arc::new(Events { tokens: tokens.clone(), polls: Polls::default() }) as _)),
+    open: |_, tokens| Ok(tokens.map(|it| Arc::new(Events { tokens: it.clone(), polls: Mutex::default() }) as _)),
     check: None,
     alone: None,
     metadata: None,
@@ -57,7 +60,8 @@ type AtDoor = (Data<IssuerWorker>, Data<Events>);
 struct Events {
     /// The secrets of receivers.
     tokens: CurrentAdminTokens,
-    polls: Polls,
+    /// The places of each receiver, by its name, for all workers.
+    polls: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl Door for Events {
@@ -86,20 +90,10 @@ impl Events {
         event.tell_bounded(&who);
         Err(problem.with_detail("Send the secret of a receiver of events, as `Authorization: Bearer …`."))
     }
-}
 
-/// So many polls of a receiver are worked on, or have answers that nobody has read. A receiver sends one after another.
-const MOST_POLLS: usize = 4;
-const BUSY: Duration = Duration::from_secs(1);
-
-/// The places of each receiver, by its name, for all workers.
-#[derive(Default)]
-struct Polls(Mutex<HashMap<String, Arc<Semaphore>>>);
-
-impl Polls {
     /// A place for one poll and its answer, until it is dropped.
     fn place(&self, receiver: &str) -> Result<OwnedSemaphorePermit, Problem> {
-        let mut places = self.0.lock();
+        let mut places = self.polls.lock();
         let of_one = places.entry(receiver.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MOST_POLLS)));
         Arc::clone(of_one).try_acquire_owned().map_err(|_| {
             let detail = format!(

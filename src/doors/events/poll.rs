@@ -68,7 +68,7 @@ struct Events {
     responses((status = 200, description = "Events", body = Events)))]
 pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door): AtDoor) -> Answer {
     let receiver = door.receiver(&request).await?;
-    let (name, place) = (&*receiver.name, door.polls.place(&receiver.name)?);
+    let (name, place) = (&*receiver.name, door.place(&receiver.name)?);
     let meter = Meter { key: LimitKey::new("polls", name), rate: RATE };
     worker.login.store.count(&meter).await.map_err(LoginError::from)?.map_err(|TooMany { retry_after }| {
         Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)

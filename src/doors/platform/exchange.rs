@@ -174,12 +174,6 @@ impl Exchange for MerchantExchange {
 }
 
 impl AccessTokens<'_> {
-    /// A token that is fetched now, whatever is there: if WeChat gives it, it gives others again.
-    pub(super) async fn renewed(&self) -> Result<(), AccessTokenError> {
-        let held = self.obtain(Wanted::Any).await?;
-        self.obtain(Wanted::OtherByForce(held.fingerprint)).await.map(drop)
-    }
-
     async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
         let component = &platform.component;
         let known = platform.known();

@@ -196,8 +196,10 @@ impl Follower {
         let mut interval = actix_web::rt::time::interval(REFUSED_ASKS_AGAIN);
         loop {
             interval.tick().await;
-            if self.platform.known().refusal.is_some() {
-                self.merchants().ask_for_component_token().await;
+            if self.platform.known().refusal.is_some()
+                && let Err(error) = self.merchants().ask_for_component_token().await
+            {
+                tracing::debug!(%error, "WeChat gives the platform no token yet");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A platform and its merchants, as far as they are known. Every replica follows what the store keeps.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
@@ -77,18 +77,13 @@ impl Merchant {
 }
 
 /// WeChat's refusal to give the platform a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("errcode {errcode} ({errmsg})")]
 pub(super) struct Refusal {
     pub(super) errcode: i64,
     pub(super) errmsg: String,
     /// The ticket that was refused: the second in which WeChat made it.
     pub(super) of_ticket: i64,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "errcode {} ({})", self.errcode, self.errmsg)
-    }
 }
 
 impl Refusal {

@@ -15,7 +15,7 @@ use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use super::store::{Expected, Noted, PlatformEntry, note_entry};
-use crate::login::{AccessTokenError, LoginError, LoginWorker, new_attempt};
+use crate::login::{AccessTokenError, LoginError, LoginWorker, Wanted, new_attempt};
 
 /// How many merchants of the list WeChat is asked about at the same time.
 const COMPARED_AT_ONCE: usize = 8;
@@ -56,15 +56,11 @@ impl Merchants<'_> {
         Ok(note_entry(&self.login.store, &self.platform.component.id, entry, new, expected, None).await?)
     }
 
-    /// Notes anew whether WeChat gives the platform a token.
-    pub(super) async fn ask_for_component_token(&self) {
-        let attempt = match new_attempt() {
-            Ok(attempt) => attempt,
-            Err(error) => return tracing::error!(%error, "no random bits"),
-        };
-        if let Err(error) = self.login.access_tokens(&self.platform.component, attempt).renewed().await {
-            tracing::debug!(%error, "WeChat gives the platform no token yet");
-        }
+    /// Notes anew whether WeChat gives the platform a token: one that is fetched now, whatever is there.
+    pub(super) async fn ask_for_component_token(&self) -> Result<(), LoginError> {
+        let tokens = self.login.access_tokens(&self.platform.component, new_attempt()?);
+        let held = tokens.obtain(Wanted::Any).await?;
+        Ok(tokens.obtain(Wanted::OtherByForce(held.fingerprint)).await.map(drop)?)
     }
 
     /// Makes a call with the platform's own token.
