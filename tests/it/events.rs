@@ -214,8 +214,12 @@ async fn a_stream_has_no_keys_nor_what_this_version_cannot_read_a_lost_place_cos
     texts(&["kid k-1", "new 1 x", "new 2 x", "kid k-2", "sub 1 lin", "kid k-3"]);
     let (first, _) = events(&bed, SECRET, one.clone()).await;
     assert_eq!(first.values().next().expect("an event")["sub_id"]["sub"], "lin");
+    let page = bed.http.get(&bed.service().url("/revocations")).await;
+    let keep = decoded(&page.body).1["keep"].as_u64().expect("seconds");
     let (none, more) = events(&bed, SECRET, json!({"ack": ids(&first)})).await;
     assert!(none.is_empty() && !more, "{none:?}");
+    let ttl: u64 = bed.redis.command(&["TTL", "wxmint:receiver:sso"]);
+    assert!(ttl > keep + 600, "{ttl} s are no longer than the stream has what was acknowledged, {keep} s and more");
     // As after a trimming, or a failover that has lost the end of the stream.
     bed.redis.command::<()>(&["XTRIM", redis_keys::ENDS, "MAXLEN", "0"]);
     texts(&["sub 2 mei"]);

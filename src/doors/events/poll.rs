@@ -121,7 +121,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// Takes note of what is done with, and returns the events after it.
     async fn events(&self) -> Result<Events, LoginError> {
-        // The cursor up to which the receiver has acknowledged the stream, for as long as the stream can have it.
+        // The cursor up to which the receiver has acknowledged the stream.
         let (store, key) = (&self.worker.login.store, ["wxmint:receiver:", self.receiver].concat());
         let (mut place, mut unseen) = (store.kept(&key).await?.unwrap_or_default(), self.done.len());
         loop {
@@ -132,7 +132,8 @@ impl Asked<'_> {
                 return self.signed(&read).await;
             }
             let noted = if first == read.ends.len() { read } else { self.read(&place, first).await? };
-            store.keep(&key, &noted.cursor, noted.keep).await?;
+            // The stream has its ends some minutes longer than `keep`; without a cursor they would be sent again.
+            store.keep(&key, &noted.cursor, noted.keep.saturating_mul(3)).await?;
             (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
         }
     }
