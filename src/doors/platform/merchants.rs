@@ -19,7 +19,7 @@ use crate::login::{AccessTokenError, LoginError, LoginWorker, Wanted, new_attemp
 
 /// How many merchants of the list WeChat is asked about at the same time.
 const COMPARED_AT_ONCE: usize = 8;
-/// So many merchants' questions may stay without an answer; if more do, it is WeChat that does not answer.
+/// So many merchants' questions may stay without an answer of use; if more do, it is WeChat that does not answer.
 const MOST_UNANSWERED: usize = 3;
 
 /// A worker acts for the merchants of a platform.
@@ -144,10 +144,9 @@ impl Merchants<'_> {
             let asked = self.ask_whether_left(app, merchant).await;
             outcomes.push(unless_of_merchant(app, asked));
         }
-        let is_unanswered = |outcome: &Result<_, _>| matches!(outcome, Err(LoginError::WeChatUnavailable(_)));
-        let unanswered = outcomes.iter().filter(|outcome| is_unanswered(outcome)).count();
-        if known.is_compared && unanswered <= MOST_UNANSWERED {
-            outcomes.retain(|outcome| !is_unanswered(outcome));
+        let may_stay = |outcome: &Result<_, _>| outcome.as_ref().is_err_and(|error| may_stay(error, known.is_compared));
+        if outcomes.iter().filter(|outcome| may_stay(outcome)).count() <= MOST_UNANSWERED {
+            outcomes.retain(|outcome| !may_stay(outcome));
         }
         outcomes.into_iter().collect::<Result<(), _>>()?;
         if !known.is_compared {
@@ -209,6 +208,17 @@ fn unless_of_merchant(app: &AppId, outcome: Result<(), LoginError>) -> Result<()
             | LoginError::WeChatUnavailable(CallError::Unusable { .. })
     );
     if is_of_merchant { Ok(()) } else { Err(error) }
+}
+
+/// Whether the question about a merchant may stay open until the next comparison. An errcode about this merchant alone
+/// may at the first one too, because others must not wait until it has passed.
+fn may_stay(error: &LoginError, is_compared: bool) -> bool {
+    match error {
+        LoginError::WeChatUnavailable(CallError::Refused { verdict: Verdict::Unknown, .. })
+        | LoginError::Misconfigured { error: CallError::Refused { errcode: 40013 | 48001, .. }, .. } => true,
+        LoginError::WeChatUnavailable(_) => is_compared,
+        _ => false,
+    }
 }
 
 /// Without taking a code for one of a phone number.

@@ -38,6 +38,21 @@ async fn a_change_of_rights_brings_the_new_refresh_token_and_what_was_missed_is_
     until("who has left is out", PATIENCE, gone).await;
 }
 
+/// As a merchant whose account WeChat has frozen. Too many of them would be no trouble of theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_of_whom_wechat_says_something_odd_keeps_no_other_out() {
+    let bed = push_to_first(TestBed::builder().app(OTHER_APPID, OTHER_SECRET).platform().start().await).await;
+    for appid in [APPID, OTHER_APPID] {
+        bed.wechat.control("platform/merchants", "POST", &json!({"appid": appid, "push": false})).await;
+    }
+    let path = "/cgi-bin/component/api_get_authorizer_info";
+    bed.faults(json!([{"path": path, "appid": OTHER_APPID, "kind": "errcode", "errcode": 61016}])).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    let_in(&bed, bed.service(), APPID, "lin").await;
+    let compared = async || log_in(&bed, bed.service(), STRANGER, "lin").await.status == 400;
+    until("an app of nobody's is unknown", PATIENCE, compared).await;
+}
+
 /// The lines that `wxmint platform apps` prints.
 async fn apps_listed(bed: &TestBed) -> String {
     Ended::of(&mut bed.configuration.command_of(&["platform", "apps"]), "").expect_success().stdout
