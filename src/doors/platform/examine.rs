@@ -24,7 +24,9 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
     issuer.apps.from_elsewhere_are(known.apps());
     let in_use = known.apps().count();
     let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
+    let opens = known.ticket_opens(&issuer.vault.load(), &platform.component.id);
     let came = match age {
+        Some(_) if !opens => said!(WORDS: ticket_does_not_open),
         Some(age) => said!(WORDS: last_ticket_came_minutes_ago, age),
         None => said!(WORDS: no_ticket_has_come),
     };
@@ -32,9 +34,9 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
         return Finding::fault(CHECK, said!(WORDS: platform_has_no_token, came, refusal), cure(refusal));
     }
     match age {
-        None => Finding::fault(CHECK, said!(WORDS: no_merchant_can_log_in, came), start_push),
+        _ if !opens => Finding::fault(CHECK, said!(WORDS: no_merchant_can_log_in, came), start_push),
         Some(age) if age > 30 => Finding::warning(CHECK, said!(WORDS: wechat_sends_one_every_ten, came), start_push),
-        Some(_) => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
+        _ => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
             let merchants = count(in_use, ["merchant", "个商家"]);
             Finding::ok(CHECK, said!(WORDS: acts_for_merchants, came, merchants))
         }),

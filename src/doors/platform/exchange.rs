@@ -200,7 +200,8 @@ impl AccessTokens<'_> {
         let (known, app) = (platform.known(), self.app);
         let merchant = known.merchants.get(&app.id).ok_or_else(|| not_yet("the merchant has left"))?;
         let MerchantState::In(kind, sealed) = &merchant.state else { return Err(not_yet("the merchant has left")) };
-        let refresh: RefreshToken = self.opened(sealed, &app.id, "a merchant's refresh token")?;
+        let opened = self.opened(sealed, &app.id, "a merchant's refresh token");
+        let refresh: RefreshToken = opened.inspect_err(|_| platform.compare_soon.notify_one())?;
         let component = &platform.component;
         let ask = async |token: &_| self.wechat.authorizer_token(app, &component.id, token, &refresh).await;
         if refresh.expose().is_empty() {

@@ -114,13 +114,14 @@ impl Follower {
         self.platform.ticket_age.set(ticket.map_or(f64::INFINITY, |age| age as f64));
         let warning = match ticket {
             _ if known.refusal.is_some() => Some("WeChat gives the platform no token: `wxmint doctor` says why"),
-            None => Some(
-                "no ticket of the platform has come, so that merchants cannot log in: run wxmint platform start-push",
+            _ if !known.ticket_opens(&self.login.vault.load(), &self.platform.component.id) => Some(
+                "no ticket of the platform has come, or no vault key opens it, so that merchants cannot log in: run \
+                 wxmint platform start-push",
             ),
             Some(age) if age > TICKET_IS_LATE => {
                 Some("the platform's last ticket is more than 30 minutes old: run wxmint platform start-push")
             }
-            Some(_) => None,
+            _ => None,
         };
         if self.issuer.readiness.warns("platform", warning) {
             match warning {

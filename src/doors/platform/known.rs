@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
-use wxmint_keys::vault::Sealed;
+use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::short_digest;
 use wxmint_wechat::{App, AppKind, CallError, Verdict};
 
@@ -231,6 +231,11 @@ impl Known {
             !known.value.is_empty() && state.entries.get(*name).is_none_or(|held| held.at < known.at)
         };
         self.entries.iter().filter(is_lost).map(|(name, known)| (name.clone(), known.clone())).collect()
+    }
+
+    /// Whether there is a ticket, and a vault key that opens it.
+    pub(super) fn ticket_opens(&self, vault: &Vault, component: &AppId) -> bool {
+        self.ticket.as_ref().is_some_and(|ticket| vault.open(&ticket.sealed, component).is_ok())
     }
 
     /// The merchants for which the platform acts.

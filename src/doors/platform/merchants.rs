@@ -172,9 +172,13 @@ impl Merchants<'_> {
         let app = &listed.app;
         let kind = match known.map(|merchant| &merchant.state) {
             Some(MerchantState::In(kind, sealed)) => {
-                let Some(refresh) = &listed.refresh_token else { return Ok(()) };
-                let kept = self.login.vault.load_full().open(sealed, app);
-                if kept.is_ok_and(|kept| kept.as_str() == refresh.expose()) {
+                let vault = self.login.vault.load_full();
+                let is_kept = match &listed.refresh_token {
+                    // One that an earlier vault key has sealed is sealed anew, because that key will be taken away.
+                    Some(refresh) => vault.seal(refresh.expose(), app)? == *sealed,
+                    None => vault.open(sealed, app).is_ok(),
+                };
+                if is_kept {
                     return Ok(());
                 }
                 *kind

@@ -1,6 +1,7 @@
 //! Refusals of WeChat to the platform or to one of its merchants, and by what name those on duty find it.
 
 use super::*;
+use crate::user_data::vault_keys::{new_vault_key, use_vault_keys};
 
 const CHECK: &str = "wechat.platform";
 
@@ -42,6 +43,44 @@ async fn why_wechat_gives_no_token_is_in_the_log_readyz_and_the_doctor_and_a_sta
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     let mended = async || session(&bed, &login).await.status == 200;
     until("the refresh token is replaced", TEN_SECONDS * 4, mended).await;
+}
+
+/// After a planned change the list brings what is sealed by the new key, before the old one is gone. After a leak the
+/// next ticket is needed too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_key_that_is_replaced_costs_no_merchants_token_and_one_that_leaked_does_until_wechat_is_asked() {
+    const VENDOR: &str = "planted-secret-of-a-vendor-of-ours-3b8d";
+    let mut bed = ticketed(TestBed::builder().operators(&format!("vendor {VENDOR} wechat\n"))).await;
+    joined(&bed, APPID).await;
+    let path = format!("/wechat/{APPID}/access-token");
+    let lent = async |bed: &TestBed| bed.service().operate("GET", &path, VENDOR, &Value::Null).await.status;
+    let file = fs::read_to_string(bed.configuration.value("WXMINT_VAULT_KEY_FILE")).expect("a key");
+    let (old, new, other) = (file.trim(), new_vault_key(), new_vault_key());
+    let (key, entry) = (format!("wxmint:{{platform:{PLATFORM}}}"), format!("merchant:{APPID}"));
+    let sealed = |bed: &TestBed| bed.redis.command::<Vec<u8>>(&["HGET", &key, &entry]);
+    // Otherwise half a minute must pass.
+    let list = format!("wxmint:{{{PLATFORM}}}:limit:eighths:merchant:list");
+    let may_list = |bed: &TestBed| assert_eq!(bed.redis.command::<u64>(&["DEL", &list]), 1);
+
+    use_vault_keys(&bed, &[&new, old]).await;
+    let by_old = sealed(&bed);
+    may_list(&bed);
+    // It compares WeChat's list, as it does each hour.
+    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
+    let bed = push_to_first(bed).await;
+    until("it is sealed anew", TEN_SECONDS * 4, async || sealed(&bed) != by_old).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    use_vault_keys(&bed, &[&new]).await;
+    assert_eq!(lent(&bed).await, 200);
+
+    use_vault_keys(&bed, &[&other]).await;
+    may_list(&bed);
+    assert_eq!(lent(&bed).await, 503);
+    bed.service().readyz_says(200, "no vault key opens it").await;
+    let advised = Report::of(&bed.configuration).await.advice(CHECK, "fault", "no vault key opens");
+    assert!(advised.contains("wxmint platform start-push"), "{advised}");
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    until("a merchant's token is there again", TEN_SECONDS * 4, async || lent(&bed).await == 200).await;
 }
 
 /// By the doctor, which names the merchant.

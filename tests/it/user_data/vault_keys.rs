@@ -11,7 +11,7 @@ const TOLD: &str = "the vault keys were read again";
 /// Longer than a replica takes to read the file, so that all know a key before one of them seals with it.
 const LEAD: &str = "7s";
 
-fn new_vault_key() -> String {
+pub(crate) fn new_vault_key() -> String {
     STANDARD.encode([(); 32].map(|()| fastrand::u8(..)))
 }
 
