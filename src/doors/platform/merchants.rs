@@ -32,18 +32,24 @@ impl Merchants<'_> {
     /// Keeps what a push has said, and answers whether it was news. `digest` is of the push.
     pub(super) async fn note_push(&self, push: Push, digest: &str) -> Result<Noted, LoginError> {
         let (vault, platform) = (self.login.vault.load_full(), &self.platform.component.id);
+        let used;
+        let mut expected = Expected::NotLater;
         let (entry, new) = match &push.news {
             News::Ticket(ticket) => {
                 let sealed = vault.seal(ticket.expose(), platform)?;
                 (TICKET.to_owned(), PlatformEntry { at: push.created, value: sealed.as_bytes().to_vec() })
             }
             News::Authorized { app, code } => {
-                (code_of(app), pending_code(&vault.seal(code.expose(), app)?, push.created))
+                let pending = pending_code(&vault.seal(code.expose(), app)?, push.created);
+                used = done_code(&pending, Some(code.expose()));
+                // WeChat may push it again in another envelope when it was used.
+                expected = Expected::Other(&used);
+                (code_of(app), pending)
             }
             News::Unauthorized(app) => (entry_of(app), MerchantState::Leaving.entry(push.created)),
             News::Other => return Ok(Noted::Seen),
         };
-        Ok(note_entry(&self.login.store, platform, &entry, &new, Expected::NotLater, Some(digest)).await?)
+        Ok(note_entry(&self.login.store, platform, &entry, &new, expected, Some(digest)).await?)
     }
 
     /// Notes something that no push says just now.

@@ -26,6 +26,8 @@ pub(super) enum Expected<'a> {
     NotLater,
     Nothing,
     This(&'a PlatformEntry),
+    /// Nothing that is later, and not this.
+    Other(&'a PlatformEntry),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,7 @@ pub(super) async fn note_entry(
         Expected::NotLater => Vec::new(),
         Expected::Nothing => b"nothing".to_vec(),
         Expected::This(known) => written(known),
+        Expected::Other(known) => [b"not ", &*written(known)].concat(),
     };
     let script = script.arg(entry).arg(new.at).arg(&new.value).arg(expected);
     let script = script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));

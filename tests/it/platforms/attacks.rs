@@ -87,6 +87,20 @@ async fn a_push_that_comes_again_or_late_or_with_a_code_that_is_not_wechats_chan
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     assert_eq!(bed.wechat.asked(COMPONENT_TOKEN).await, asked + 1, "by the newest ticket");
 
+    // A code that was used stays so when WeChat pushes it again in another envelope.
+    let authorised = json!({"appid": APPID, "push": false});
+    let authorised = bed.wechat.control("platform/merchants", "POST", &authorised).await.json();
+    let (at, code) = (now(), authorised["authorization_code"].as_str().expect("a code"));
+    let members = [("AuthorizerAppid", APPID), ("AuthorizationCode", code)];
+    let changed = push_xml(PLATFORM, at, "updateauthorized", &members);
+    let (key, entry) = (format!("wxmint:{{platform:{PLATFORM}}}"), format!("code:{APPID}"));
+    let held = || bed.redis.command::<Vec<u8>>(&["HGET", &key, &entry]);
+    let is_used = || held().starts_with(format!("{at} =").as_bytes());
+    assert_eq!(send(&bed, seal_push(&us, &changed, at, "5")).await.body, "success");
+    until("the code was used", BUSY, async || is_used()).await;
+    assert_eq!(send(&bed, seal_push(&us, &changed, at, "6")).await.body, "success");
+    assert!(is_used());
+
     // A code that is made up leads to no merchant, and leaves the one that is there as it is.
     let (query_auth, at) = ("/cgi-bin/component/api_query_auth", now() + 2);
     let asked = bed.wechat.asked(query_auth).await;

@@ -40,7 +40,10 @@ async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<Re
     assert_eq!(note("merchant:wx1", &later, this(&early)).await, Noted::Late);
     assert_eq!(note("merchant:wx1", &later, this(&first)).await, Noted::Kept);
     assert_eq!(note("merchant:wx3", &later, this(&first)).await, Noted::Late);
-    assert_eq!(note("merchant:wx2", &early, Expected::Nothing).await, Noted::Kept);
+    assert_eq!(note("merchant:wx1", &later, Expected::Other(&later)).await, Noted::Late);
+    assert_eq!(note("merchant:wx1", &first, Expected::Other(&early)).await, Noted::Late, "something later is known");
+    assert_eq!(note("merchant:wx1", &later, Expected::Other(&first)).await, Noted::Kept);
+    assert_eq!(note("merchant:wx2", &early, Expected::Other(&first)).await, Noted::Kept);
     let known = state(version).await.expect("changes").entries;
     let expected = [("merchant:wx1", later), ("merchant:wx2", early), ("ticket", said(100, "same second"))];
     assert!(known.into_iter().eq(expected.map(|(entry, held)| (entry.to_owned(), held))));
