@@ -13,8 +13,8 @@ use crate::admin::act::{Act, OperatingData};
 use crate::admin::routes::{APP, BODY, SECRET, SECURITY};
 use crate::{admin::tokens::Right, admin::wechat::text, apps::UnknownApp, clock::now};
 
-const NO_MERCHANT: &str = "No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds. If it is still \
-     so after a minute, WeChat's answer was lost: have the merchant authorise again.";
+const NO_MERCHANT: &str = "No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds. \
+     If it is still so after a minute, WeChat's answer was lost: have the merchant authorise again.";
 
 /// The body of `POST …/merchant`.
 #[derive(ToSchema)]

@@ -213,7 +213,7 @@ impl AccessTokens<'_> {
                 self.vault.seal(tokens.refresh.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
             let state = MerchantState::In(*kind, sealed);
             let new = state.entry(merchant.entry.at);
-            match self.note(platform, &entry_of(&app.id), &new, Expected::This(&merchant.entry)).await {
+            match self.note(platform, &entry_of(&app.id), &new, Expected::This(Some(&merchant.entry))).await {
                 true => platform.learn_merchant(&app.id, &merchant.entry, &state, &new),
                 false => platform.compare_soon.notify_one(),
             }

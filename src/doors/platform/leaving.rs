@@ -15,7 +15,7 @@ use wxmint_telemetry::bounded;
 use super::Platform;
 use super::known::{COUNTED, MerchantState, digest_of};
 use super::merchants::Merchants;
-use super::store::{Noted, PlatformEntry};
+use super::store::PlatformEntry;
 use crate::clock::now;
 use crate::login::{LoginError, LoginWorker, Operator};
 
@@ -121,9 +121,9 @@ impl LeavingMerchants {
         let is_done = |app: &AppId| !failed.iter().any(|(_, person)| person.app == *app);
         for (app, entry) in left.extract_if(.., |app, _| is_done(app)).collect::<Left>() {
             match merchants.note_state(&app, &entry, MerchantState::Gone).await {
-                Ok(noted) => {
+                Ok(is_noted) => {
                     // Otherwise it has come back, or another replica has noted it.
-                    if matches!(noted, Noted::Kept) {
+                    if is_noted {
                         tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked");
                     }
                     // Until what was noted is read, the merchant still is one that leaves.

@@ -14,7 +14,7 @@ use super::Platform;
 use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
-use super::store::{Expected, Noted, PlatformEntry, note_entry};
+use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{AccessTokenError, LoginError, LoginWorker, Wanted, new_attempt};
 
 /// How many merchants of the list WeChat is asked about at the same time.
@@ -29,8 +29,8 @@ pub(super) struct Merchants<'a> {
 }
 
 impl Merchants<'_> {
-    /// Keeps what a push has said, and answers whether it was news. `digest` is of the push.
-    pub(super) async fn note_push(&self, push: Push, digest: &str) -> Result<Noted, LoginError> {
+    /// Keeps what a push has said. `digest` is of the push.
+    pub(super) async fn note_push(&self, push: Push, digest: &str) -> Result<(), LoginError> {
         let (vault, platform) = (self.login.vault.load_full(), &self.platform.component.id);
         let used;
         let mut expected = Expected::NotLater;
@@ -47,18 +47,18 @@ impl Merchants<'_> {
                 (code_of(app), pending)
             }
             News::Unauthorized(app) => (entry_of(app), MerchantState::Leaving.entry(push.created)),
-            News::Other => return Ok(Noted::Seen),
+            News::Other => return Ok(()),
         };
-        Ok(note_entry(&self.login.store, platform, &entry, &new, expected, Some(digest)).await?)
+        Ok(note_entry(&self.login.store, platform, &entry, &new, expected, Some(digest)).await.map(drop)?)
     }
 
-    /// Notes something that no push says just now.
+    /// Notes something that no push says just now, and answers whether it is kept.
     pub(super) async fn note(
         &self,
         entry: &str,
         new: &PlatformEntry,
         expected: Expected<'_>,
-    ) -> Result<Noted, LoginError> {
+    ) -> Result<bool, LoginError> {
         Ok(note_entry(&self.login.store, &self.platform.component.id, entry, new, expected, None).await?)
     }
 
@@ -105,7 +105,7 @@ impl Merchants<'_> {
         pending: &PlatformEntry,
         used: Option<&str>,
     ) -> Result<(), LoginError> {
-        self.note(&code_of(app), &done_code(pending, used), Expected::This(pending)).await.map(drop)
+        self.note(&code_of(app), &done_code(pending, used), Expected::This(Some(pending))).await.map(drop)
     }
 
     async fn note_merchant(
@@ -118,7 +118,7 @@ impl Merchants<'_> {
         let refresh_token = refresh_token.as_ref().map_or("", RefreshToken::expose);
         let sealed = self.login.vault.load_full().seal(refresh_token, app)?;
         let new = MerchantState::In(kind, sealed).entry(at);
-        if self.note(&entry_of(app), &new, expected).await? == Noted::Kept {
+        if self.note(&entry_of(app), &new, expected).await? {
             tracing::info!(app = %app, kind = kind.name(), "the platform acts for this merchant");
         }
         Ok(())
@@ -157,7 +157,7 @@ impl Merchants<'_> {
         outcomes.into_iter().collect::<Result<(), _>>()?;
         if !known.is_compared {
             let compared = PlatformEntry { at: 0, value: b"1".to_vec() };
-            self.note(COMPARED, &compared, Expected::Nothing).await?;
+            self.note(COMPARED, &compared, Expected::This(None)).await?;
         }
         Ok(())
     }
@@ -193,7 +193,7 @@ impl Merchants<'_> {
         };
         let entry = known.map(|merchant| &merchant.entry);
         let at = entry.map_or(0, |entry| entry.at).max(listed.since);
-        self.note_merchant(listed, kind, at, entry.map_or(Expected::Nothing, Expected::This)).await
+        self.note_merchant(listed, kind, at, Expected::This(entry)).await
     }
 
     /// Notes that a merchant has left, or that nothing is left to do about it, unless it has changed since it `was` so.
@@ -202,8 +202,8 @@ impl Merchants<'_> {
         app: &AppId,
         was: &PlatformEntry,
         state: MerchantState,
-    ) -> Result<Noted, LoginError> {
-        self.note(&entry_of(app), &state.entry(was.at), Expected::This(was)).await
+    ) -> Result<bool, LoginError> {
+        self.note(&entry_of(app), &state.entry(was.at), Expected::This(Some(was))).await
     }
 }
 

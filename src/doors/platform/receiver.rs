@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use wxmint_http::{Answer, Problem, read_body};
 use wxmint_store::short_digest;
 use wxmint_telemetry::bounded;
-use wxmint_wechat::{BadPush, News, PushQuery};
+use wxmint_wechat::{News, PushQuery};
 
 use super::{Platform, merchants::Merchants, store::PUSH_BELIEVED};
 use crate::{clock::now, issuer::state::IssuerWorker, refusals::Refusal};
@@ -42,7 +42,10 @@ pub(super) async fn push(
         .map_err(|_| Problem::invalid("WeChat sends `msg_signature`, `timestamp` and `nonce`."))?
         .into_inner();
     let body = read_body(payload, LARGEST).await?;
-    let push = platform.push_key.open(&platform.component.id, &query, &body).map_err(|bad| refused(&bad))?;
+    let push = platform.push_key.open(&platform.component.id, &query, &body).map_err(|bad| {
+        bounded!(warn, "push", reason = %bad, "a push was refused");
+        Problem::invalid(format!("The push cannot be taken: {bad}."))
+    })?;
     let sent = query.timestamp.parse().unwrap_or(0_i64);
     if [sent, push.created].iter().any(|at| (now().timestamp() - at).unsigned_abs() > PUSH_BELIEVED.as_secs()) {
         platform.compare_soon.notify_one(); // what it says may be news all the same
@@ -55,12 +58,7 @@ pub(super) async fn push(
         News::Ticket(_) | News::Other => {}
     }
     let merchants = Merchants { login: &worker.login, platform: &platform };
-    let noted = merchants.note_push(push, &short_digest(&query.msg_signature).to_string()).await;
-    noted.map_err(|error| Refusal::from(error).problem)?;
+    let kept = merchants.note_push(push, &short_digest(&query.msg_signature).to_string()).await;
+    kept.map_err(|error| Refusal::from(error).problem)?;
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("success"))
-}
-
-fn refused(bad: &BadPush) -> Problem {
-    bounded!(warn, "push", reason = %bad, "a push was refused");
-    Problem::invalid(format!("The push cannot be taken: {bad}."))
 }

@@ -19,24 +19,15 @@ pub(super) struct PlatformEntry {
     pub(super) value: Vec<u8>,
 }
 
-/// The state of an entry that must be known, or the note is late.
+/// The state of an entry that must be known, or nothing is noted.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Expected<'a> {
     /// Nothing that is later.
     NotLater,
-    Nothing,
-    This(&'a PlatformEntry),
+    /// This, or nothing at all.
+    This(Option<&'a PlatformEntry>),
     /// Nothing that is later, and not this.
     Other(&'a PlatformEntry),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Noted {
-    Kept,
-    /// The push was noted before.
-    Seen,
-    /// Something later is known, or it is not what was expected.
-    Late,
 }
 
 /// All that is known, by entry, and a number that each change raises.
@@ -56,8 +47,9 @@ fn key(platform: &AppId) -> String {
     format!("wxmint:{{platform:{platform}}}")
 }
 
-/// Notes an entry, whose name has letters, digits and colons, once every replica that could take over has it. `push`:
-/// the digest of the push that has said it.
+/// Notes an entry, whose name has letters, digits and colons, once every replica that could take over has it. Answers
+/// whether it is kept now: something later may be known, or it is not what was expected, or `push`, the digest of the
+/// push that has said it, was noted before.
 pub(super) async fn note_entry(
     store: &Redis,
     platform: &AppId,
@@ -65,24 +57,18 @@ pub(super) async fn note_entry(
     new: &PlatformEntry,
     expected: Expected<'_>,
     push: Option<&str>,
-) -> Result<Noted> {
+) -> Result<bool> {
     let key = key(platform);
     // A push that was noted has a key by its digest.
     let script = NOTE.on(&[&key, &format!("{key}:push:{}", push.unwrap_or_default())]);
     let expected = match expected {
         Expected::NotLater => Vec::new(),
-        Expected::Nothing => b"nothing".to_vec(),
-        Expected::This(known) => written(known),
+        Expected::This(known) => known.map_or_else(|| b"nothing".to_vec(), written),
         Expected::Other(known) => [b"not ", &*written(known)].concat(),
     };
     let script = script.arg(entry).arg(new.at).arg(&new.value).arg(expected);
     let script = script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));
-    let noted: String = store.link().run_confirmed("note_entry", script).await?;
-    match noted.as_str() {
-        "kept" => Ok(Noted::Kept),
-        "seen" => Ok(Noted::Seen),
-        _ => Ok(Noted::Late),
-    }
+    Ok(store.link().run_confirmed("note_entry", script).await?)
 }
 
 /// `None` if the version is this one.
