@@ -12,7 +12,7 @@ use wxmint_keys::vault::Vault;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
-use crate::login::{LoginWorker, Operator};
+use crate::login::{LoginError, LoginWorker, Operator};
 
 /// The acts need this: the secrets, and a worker with its own connections to the store and to WeChat.
 pub(crate) struct Operating {
@@ -102,7 +102,9 @@ impl<T: Target> Act<T> {
         let event = Event { refused: code.map(Into::into), ..self.event.clone() };
         if let Some(activity) = Activity::changing_account(self.action) {
             let event = Event { activity, ..event.clone() };
-            self.operating.worker.metrics.recent().note(&event, self.target.person().cloned(), code.unwrap_or("ok"));
+            // Only a refusal belongs to whoever the person's user is later.
+            let person = code.and(self.target.person()).cloned();
+            self.operating.worker.metrics.recent().note(&event, person, code.unwrap_or("ok"));
             event.tell();
         }
         event.tell();
@@ -112,6 +114,26 @@ impl<T: Target> Act<T> {
     /// Names in the audit log whom the act has turned out to be about.
     pub(crate) fn names(&mut self, user: Option<&UserId>) {
         self.event.user = user.cloned();
+    }
+}
+
+impl Act<Person> {
+    /// Does what was asked for, and names the user whom the person had: the person may be another's soon. `work` returns
+    /// that user, and whether anything else was known of the person.
+    pub(crate) async fn change_person(
+        mut self,
+        work: impl AsyncFnOnce(&Operator<'_>, &Person) -> Result<(Option<UserId>, bool), LoginError> + 'static,
+    ) -> Answer {
+        let changing = async move {
+            let changed = work(&self.operating.operator(), &self.target).await;
+            self.names(changed.as_ref().ok().and_then(|(user, _)| user.as_ref()));
+            let check = |(user, more): (Option<UserId>, bool)| {
+                self.operating.worker.check_app(&self.target.app, user.is_some() || more)
+            };
+            self.done(changed.and_then(check))
+        };
+        to_the_end(changing).await?;
+        Ok(HttpResponse::NoContent().finish())
     }
 }
 

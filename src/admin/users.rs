@@ -110,11 +110,7 @@ pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingDat
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::begin("end_person", Right::Operate, &request, operating).await?;
-    act.change(async |operating, person: &Person| {
-        let is_known = operating.operator().end_person(person).await?;
-        operating.worker.check_app(&person.app, is_known)
-    })
-    .await
+    act.change_person(async |operator, person| Ok((operator.end_person(person).await?, false))).await
 }
 
 /// Dissolve a person's binding, and erase what is kept of the person
@@ -125,9 +121,5 @@ pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
 pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::begin("erase_person", Right::Operate, &request, operating).await?;
-    act.change(async |operating, person: &Person| {
-        let is_known = operating.operator().erase(person).await?;
-        operating.worker.check_app(&person.app, is_known)
-    })
-    .await
+    act.change_person(async |operator, person| operator.erase(person).await).await
 }

@@ -127,26 +127,26 @@ impl Operator<'_> {
     async fn dissolve_all(&self, user: &UserId, people: impl Iterator<Item = &Person>) -> Result<usize, LoginError> {
         let mut dissolved = 0;
         for person in people {
-            dissolved += usize::from(self.dissolve_one(person, Some(user)).await?);
+            dissolved += usize::from(self.dissolve_one(person, Some(user)).await?.is_some());
         }
         Ok(dissolved)
     }
 
-    /// Dissolves the person's binding, if it is one to `of`. Returns whether there was any.
-    async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<bool, LoginError> {
+    /// Dissolves the person's binding, if it is one to `of`. Returns whom it was to.
+    async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<Option<UserId>, LoginError> {
         let attempt = new_attempt()?;
         let state = self.store.binding_state(person).await?;
         if user_of(&state).is_none_or(|user| of.is_some_and(|of| of != user)) {
-            return Ok(false);
+            return Ok(None);
         }
         // A binding that is half made is made without regard to the user's other ones, because it is dissolved at once.
         let binder = Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: u32::MAX };
-        let SettledState::Bound(bound) = binder.settle(state).await? else { return Ok(false) };
-        let is_meant = of.is_none_or(|of| bound.user == *of);
-        if is_meant {
-            binder.dissolve(&bound.user, bound.generation, async || Ok(())).await?;
+        let SettledState::Bound(bound) = binder.settle(state).await? else { return Ok(None) };
+        if of.is_some_and(|of| bound.user != *of) {
+            return Ok(None);
         }
-        Ok(is_meant)
+        binder.dissolve(&bound.user, bound.generation, async || Ok(())).await?;
+        Ok(Some(bound.user))
     }
 
     /// Erases what is stored of the user's people, so that they are strangers at their next login: ends the tokens,
@@ -200,12 +200,12 @@ impl Operator<'_> {
     }
 
     /// Ends all tokens in the app of the user whom the person is bound to, or is being bound to, and forgets the
-    /// session keys of the user's people there. Returns whether there is such a user.
-    pub async fn end_person(&self, person: &Person) -> Result<bool, LoginError> {
+    /// session keys of the user's people there. Returns the user.
+    pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>, LoginError> {
         let state = self.store.binding_state(person).await?;
-        let Some(user) = user_of(&state) else { return Ok(false) };
+        let Some(user) = user_of(&state) else { return Ok(None) };
         self.end_in_app(user, &person.app).await?;
-        Ok(true)
+        Ok(Some(user.clone()))
     }
 
     /// Dissolves the person's binding, which ends the tokens, and erases what is kept of the person. The user stays,
@@ -213,11 +213,11 @@ impl Operator<'_> {
     /// tell all others, are erased last.
     ///
     /// A login of the person at the same time either comes too early, and its token is ended; or it makes a new
-    /// binding, which stays. Returns whether there was anything to erase.
-    pub async fn erase(&self, person: &Person) -> Result<bool, LoginError> {
-        let was_bound = self.dissolve_one(person, None).await?;
+    /// binding, which stays. Returns the user whom the person was bound to, and whether there was more to erase.
+    pub async fn erase(&self, person: &Person) -> Result<(Option<UserId>, bool), LoginError> {
+        let user = self.dissolve_one(person, None).await?;
         let erased = self.erase_stranger(person).await?;
-        Ok(was_bound || erased.is_some_and(|erased| erased != ErasedPerson::default()))
+        Ok((user, erased.is_some_and(|erased| erased != ErasedPerson::default())))
     }
 
     /// The user who has this id or this unionid, and those whose people have this openid in one of these apps.

@@ -41,8 +41,21 @@ async fn a_users_last_events_are_told_with_the_refusals_and_acts_but_no_look_ups
     assert_eq!(events(&office, &user).await, expected);
     assert_eq!(events(&office, "nobody").await, [json!(null); 0]);
     let openid = office.wechat.openid("lin").await;
-    office.done("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await;
-    assert_eq!(events(&office, &user).await[0], act("end", APPID.into()), "by openid");
+    let by_openid = format!("/wechat/{APPID}/people/{openid}");
+    office.done("POST", &format!("{by_openid}/end")).await;
+    // The erased person is another user when somebody looks.
+    office.done("DELETE", &by_openid).await;
+    office.done("DELETE", &by_openid).await;
+    let later = office.log_in_for_good("lin").await.member("user_id");
+    let acts = ["forget", "end"].map(|name| act(name, APPID.into()));
+    assert_eq!(events(&office, &user).await[..2], acts, "by openid");
+    assert_eq!(events(&office, &later).await, ["login", "bind"].map(|name| event(name, "ok", None)));
+    let told = office.service().events();
+    for code in ["end", "forget", "end_person", "erase_person"] {
+        let event = told.iter().find(|event| event["metadata"]["event_code"] == code).expect(code);
+        let uid = if event["user"].is_null() { &event["resources"][0]["uid"] } else { &event["user"]["uid"] };
+        assert_eq!(uid, &user, "{event}");
+    }
     let elsewhere = format!("/users/{user}/events");
     office.service().get(&elsewhere).await.expect_problem(404, "invalid_request");
 }
