@@ -9,9 +9,9 @@ export async function scan({ url, clientId, start, poll, headers, onState, signa
   if (signal?.aborted) return;
   const key = `wxmint.scan ${clientId ?? start}`;
   const now = Date.now;
-  let current; // the code that is shown
+  let current = {}; // the code that is shown
 
-  // Stored only during a reload: a duplicated tab copies the storage, and two that poll would end the token.
+  // Stored only from page to page: a duplicated tab copies the storage, and two that poll would end the token.
   const stored = (value = null) => {
     try {
       const found = sessionStorage[key];
@@ -39,20 +39,20 @@ export async function scan({ url, clientId, start, poll, headers, onState, signa
 
   // `again`: whether it is worth asking again, and `wait` how many ms later.
   const ask = async (path, fields) => {
-    const late = new AbortController();
-    const stop = () => late.abort();
-    reached(now() + LATEST).then(stop, stop);
+    const over = new AbortController();
+    const end = () => over.abort();
+    reached(now() + LATEST).then(end, end);
     let answer, said;
     try {
-      answer = await fetch(path, { method: "POST", headers, body: new URLSearchParams(fields), signal: late.signal });
+      answer = await fetch(path, { method: "POST", headers, body: new URLSearchParams(fields), signal: over.signal });
       said = Object(await answer.json());
-    } catch {} // as good as no answer
+    } catch {} // no answer
     if (signal?.aborted) throw 0;
     const again = !said || answer.status === 429 || answer.status > 499;
     return { ok: said && answer.ok, said: said ?? {}, again, wait: answer?.headers.get("retry-after") * 1000 || 0 };
   };
-  const failed = ({ said, wait }) => {
-    throw { status: "failed", error: said.error ?? "unavailable", answer: said, retryAfter: wait / 1000 };
+  const failed = ({ said: answer, wait }) => {
+    throw { status: "failed", error: answer.error ?? "unavailable", answer, retryAfter: wait / 1000 };
   };
 
   const begin = async () => {
@@ -60,7 +60,8 @@ export async function scan({ url, clientId, start, poll, headers, onState, signa
       const answer = await ask(start ?? `${url}/device_authorization`, start ? {} : { client_id: clientId });
       const { ok, said, again, wait } = answer;
       const { interval = 5, expires_in } = said;
-      const [next, until] = [interval, expires_in].map((seconds) => now() + seconds * 1000);
+      const next = now() + interval * 1000;
+      const until = now() + expires_in * 1000;
       if (ok && expires_in > 0) return { ...said, interval, next, until };
       if (!again || tried === TRIES || wait > LONGEST_WAIT) failed(answer);
       await reached(now() + Math.max(1000 * 2 ** tried, wait));
@@ -73,16 +74,16 @@ export async function scan({ url, clientId, start, poll, headers, onState, signa
     const grant_type = "urn:ietf:params:oauth:grant-type:device_code";
     const fields = poll ? { user_code } : { grant_type, device_code, client_id: clientId };
     for (let lost = 0; ; ) {
-      const end = current.until - (current.scanned ? 0 : LEAD);
-      await reached(Math.min(current.next, end));
-      if (now() >= end) return;
+      const end = () => current.until - (current.scanned ? 0 : LEAD);
+      await reached(Math.min(current.next, end()));
+      if (now() >= end()) return;
       current.next = now() + current.interval * 1000; // also after a reload
       const answer = await ask(poll ?? `${url}/token`, fields);
-      const { said, again, wait } = answer;
+      const { ok, said, again, wait } = answer;
       const { error } = said;
-      if (answer.ok) return { status: "approved", answer: said };
+      if (ok) return { status: "approved", answer: said };
       if (error === "access_denied") return { status: "denied" };
-      if (["expired_token", "invalid_grant"].includes(error)) return;
+      if (error === "expired_token" || error === "invalid_grant") return;
       if (error === "slow_down") current.interval += 5;
       else if (error === "authorization_pending") lost = 0;
       else if (again) lost++;
@@ -96,14 +97,19 @@ export async function scan({ url, clientId, start, poll, headers, onState, signa
   };
 
   const over = new AbortController();
-  addEventListener("pagehide", () => stored(current), over);
-  addEventListener("pageshow", () => stored(), over);
+  const take = () => Object.assign(current, stored());
+  addEventListener("pagehide", () => {
+    stored(current);
+    current.until = 0; // until taken back
+    codes++;
+  }, over);
+  addEventListener("pageshow", take, over);
   try {
-    for (current = stored(); codes-- > 0; ) {
-      if (!(current?.until > now())) current = await begin();
+    while (codes-- > 0) {
+      if (!(take().until > now())) current = await begin();
       show();
       const end = await follow();
-      current = undefined;
+      current.until = 0;
       if (end) return tell(end);
       while (document.hidden) await reached(now() + 1000);
     }

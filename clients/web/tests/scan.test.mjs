@@ -200,6 +200,32 @@ test("storage holds the code only while the page is loaded again: a duplicated t
   assert.ok(!JSON.stringify(storage).includes("device-T"));
 });
 
+for (const [what, taken, shown, polled] of [
+  ["that another page has taken is not polled with again, and a new one is shown", true, ["waiting WDJB-MJHT", "waiting WDJB-MJHV"], ["V"]],
+  ["that nobody has taken is gone on with", false, ["waiting WDJB-MJHT"], ["T"]],
+]) {
+  for (const order of [["visibilitychange", "pageshow"], ["pageshow", "visibilitychange"]]) {
+    test(`back from the browser's cache, ${order}: a code ${what}`, async () => {
+      load();
+      script(code("T"), PENDING);
+      const told = begin({ codes: taken ? 2 : 1 });
+      await pass(3);
+      unload();
+      if (taken) storage["wxmint.scan shop-web"] = "null";
+      sleep(60); // as in the cache
+      asked.length = 0;
+      script(...(taken ? [code("V")] : []), PENDING);
+      for (const event of order) {
+        (event === "pageshow" ? globalThis : document).dispatchEvent(new Event(event));
+        await settled();
+      }
+      await pass(9);
+      assert.deepEqual([...new Set(told.states)], shown);
+      assert.deepEqual([...new Set(asked.map(({ fields }) => fields.device_code).filter(Boolean))], polled.map((name) => `device-${name}`));
+    });
+  }
+}
+
 test("an ended scan leaves nothing behind", async () => {
   load();
   script(code("T"), [200, TOKEN]);
