@@ -21,7 +21,7 @@ const DESK = { viewport: { width: 1280, height: 860 }, locale: "zh-CN", colorSch
 const HAND = { viewport: HAND_SIZE, locale: "en-US", colorScheme: "dark" };
 const TYPES = { html: "text/html", css: "text/css", mjs: "text/javascript", svg: "image/svg+xml" };
 
-const STORIES = { website, alone, foreign };
+const STORIES = { website, alone, undrawn, foreign };
 
 try {
   await STORIES[only]();
@@ -249,6 +249,50 @@ async function forgets(page) {
   expect(/eyJ|device_code/.test(kept), false, `a secret in ${kept}`);
   await page.reload();
   await status(page, "waiting");
+}
+
+/** wxmint's own page for sites, on which WeChat draws no picture, with codes of 10 s. */
+async function undrawn() {
+  const page = await (await browser.newContext(DESK)).newPage();
+  let [asked, isDown] = [0, true];
+  await page.clock.install();
+  const scan = { device_code: "d", interval: 2, expires_in: 15, picture: "/device/d/code.jpg" };
+  await page.route("**/authorize/scan?*", (route) => route.fulfill({ json: scan }));
+  await page.route("**/authorize/poll?*", (route) => route.fulfill({ json: { state: "wait" } }));
+  await page.route("**/code.jpg*", (route) => {
+    asked += 1;
+    return isDown ? route.fulfill({ status: 503 }) : route.fulfill({ contentType: "image/svg+xml", body: '<svg xmlns="http://www.w3.org/2000/svg"/>' });
+  });
+  const says = (state) => page.waitForFunction((state) => document.querySelector(`#status[data-${state}]`)?.dataset[state] === document.getElementById("status").textContent, state);
+  const pass = async (seconds) => {
+    for (let step = 0; step < 2 * seconds; step++) await page.clock.runFor(500).then(() => new Promise((done) => setTimeout(done, 20)));
+  };
+  const challenge = { code_challenge: "a".repeat(43), code_challenge_method: "S256" };
+  const query = { client_id: "shop-site", redirect_uri: "http://127.0.0.1/cb", response_type: "code", scope: "openid", ...challenge };
+  const begin = async () => {
+    await page.goto(`${world.service}/authorize?${new URLSearchParams(query)}`);
+    asked = 0;
+  };
+  await check("a picture that does not come is waited for, and not a phone, until it is there", async () => {
+    await begin();
+    await says("busy");
+    await pass(3);
+    await says("busy");
+    isDown = false;
+    await pass(7);
+    await says("wait");
+  });
+  await check("it is asked for every 5 s, and by nobody once the code has expired", async () => {
+    isDown = true;
+    await begin();
+    await pass(60);
+    expect(asked > 6 && asked <= 24, true, `at most 4 for each of 6 codes: ${asked}`);
+    await pass(90);
+    await says("paused");
+    asked = 0;
+    await pass(20);
+    expect(asked, 0, "requests on an abandoned tab");
+  });
 }
 
 /** A library that knows nothing of wxmint, with what RFC 8628 and RFC 8414 say. */

@@ -29,7 +29,8 @@ impl Site {
         let clients = tempfile::tempdir().expect("a folder");
         let (file, origin) = (clients.path().join("clients.json"), format!("http://127.0.0.1:{}", free_port()));
         let page = format!("shop-page --origin {origin}");
-        let secrets = ["shop-web", "shop-post", "shop-cli --public", &page].map(|words| {
+        let oidc = "shop-site --public --redirect-uri http://127.0.0.1/cb";
+        let secrets = ["shop-web", "shop-post", "shop-cli --public", &page, oidc].map(|words| {
             let client = words.split(' ').next().expect("a name").to_owned();
             (client, add_client(&file, words).into())
         });
@@ -146,6 +147,11 @@ async fn a_page_without_a_back_end_logs_its_user_in_across_origins_and_keeps_the
 async fn a_client_library_that_knows_nothing_of_wxmint_logs_in_as_rfc_8628_has_it() {
     let site = Site::start().await;
     site.tell("foreign", ISSUER, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_sites_says_that_wechat_draws_no_picture_and_leaves_off_when_nobody_waits() {
+    Site::start().await.tell("undrawn", ISSUER, "");
 }
 
 /// The text of a QR code, read by a decoder that shares no code with what draws them; "" if there is none.

@@ -4,6 +4,8 @@ const [scan, code, match, number, status, again] = ["scan", "code", "match", "nu
 const MOST_ROUNDS = 10;
 // So many polls after a scan, the person may want another code: the phone's page was closed, or somebody else's has scanned.
 const PATIENCE = 15;
+// Until when the code is good, whether its picture is there or may still come, and what asks for it once more.
+let [until, drawn, retry] = [0, true];
 if (scan.dataset.color) document.documentElement.style.setProperty("--site", scan.dataset.color);
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 const show = (state) => {
@@ -11,6 +13,7 @@ const show = (state) => {
   again.hidden = state !== "denied" && state !== "paused";
   if (!again.hidden) scan.hidden = true;
 };
+const waits = () => show(drawn ? "wait" : "busy");
 const seen = () => document.hidden && new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
 
 /** The answer to a step; `null` if there is none, after a pause. */
@@ -24,22 +27,24 @@ async function ask(step, form = {}) {
 
 /** How a code ends: "expired" or "denied". A browser that goes on never comes back here. */
 async function round() {
+  clearTimeout(retry);
+  until = 0;
   await seen();
   const shown = await ask("scan");
   if (!shown) return "expired";
-  const until = performance.now() + 1000 * (shown.expires_in - 5);
+  until = performance.now() + 1000 * (shown.expires_in - 5);
   let { interval } = shown, scanned = 0;
   code.src = `${scan.dataset.root}${shown.picture}`;
   number.textContent = shown.match ?? "";
   match.hidden = !shown.match;
   scan.hidden = false;
   scan.classList.remove("scanned");
-  show("wait");
+  waits();
   while (scanned || performance.now() < until) {
     await pause(interval);
     const told = await ask("poll", { device_code: shown.device_code });
     if (told?.state === "slow") interval += 5;
-    else if (told?.state === "wait") show("wait");
+    else if (told?.state === "wait") waits();
     else if (told?.state === "scanned") {
       show("scanned");
       scan.classList.add("scanned");
@@ -55,7 +60,13 @@ async function round() {
   return "expired";
 }
 
-code.addEventListener("error", () => pause(5).then(() => { code.src = code.src.replace(/(\?.*)?$/, `?${Math.random()}`); }));
+code.addEventListener("load", () => (drawn = true));
+code.addEventListener("error", () => {
+  if (scan.hidden || performance.now() > until) return;
+  drawn = false;
+  show("busy");
+  retry = setTimeout(() => (code.src = code.src.replace(/(\?.*)?$/, `?${Math.random()}`)), 5000);
+});
 again.addEventListener("click", () => location.reload());
 show("loading");
 let ended = "expired";
