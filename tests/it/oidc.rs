@@ -225,6 +225,16 @@ async fn the_metadata_name_what_is_there_a_page_alone_fetches_its_tokens_and_not
         }
     }
 
+    let own = ["authorization_code or refresh_token or ", "authorization_code or ", ""];
+    for (client, own) in ["grafana", "spa", "tv"].into_iter().zip(own) {
+        let secret = [("client_secret", SECRET)];
+        let secret = if client == "grafana" { &secret[..] } else { &[] };
+        let form = [&[("grant_type", "password"), ("client_id", client)], secret].concat();
+        let refused = bed.form("/token", &form).await;
+        let told = format!("`grant_type` must be {own}urn:ietf:params:oauth:grant-type:device_code.");
+        assert_eq!([refused.member("error"), refused.member("error_description")], ["unsupported_grant_type", &told]);
+    }
+
     let mut fewer = clients();
     fewer.as_array_mut().expect("clients").drain(..2);
     let bed = TestBed::builder().clients(&fewer).start().await;

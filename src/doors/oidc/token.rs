@@ -48,6 +48,14 @@ impl FurtherGrants for Oidc {
         FIELDS
     }
 
+    fn types(&self, client: &Client) -> &'static [&'static str] {
+        match client.site.refresh {
+            _ if !is_site(client) => &[],
+            Some(_) => &[CODE, REFRESH],
+            None => &[CODE],
+        }
+    }
+
     async fn grant(
         &self,
         (request, fields, client): (&HttpRequest, &Fields<'_>, &Client),

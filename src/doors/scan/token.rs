@@ -70,6 +70,8 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
 #[async_trait(?Send)]
 pub(in crate::doors) trait FurtherGrants {
     fn fields(&self) -> &'static [&'static str];
+    /// The grant types that this client may use here.
+    fn types(&self, client: &Client) -> &'static [&'static str];
     /// `None` if it has no such grant for this client.
     async fn grant(
         &self,
@@ -91,7 +93,8 @@ async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTi
             Some(further) => further.grant((request, &fields, client), &grant_type, worker).await,
             None => None,
         };
-        let detail = || Problem::invalid(format!("`grant_type` must be {GRANT}.")).oauth("unsupported_grant_type");
+        let types = [further.map_or(&[][..], |further| further.types(client)), &[GRANT]].concat().join(" or ");
+        let detail = || Problem::invalid(format!("`grant_type` must be {types}.")).oauth("unsupported_grant_type");
         return granted.unwrap_or_else(|| Err(detail()));
     }
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
