@@ -128,6 +128,37 @@ async fn the_console_is_there_where_secrets_are_and_tells_browsers_what_they_may
     assert_eq!(holder, json!({"name": "on-call", "rights": ["read", "operate"]}));
 }
 
+#[tokio::test]
+async fn the_console_has_words_in_both_languages_for_each_event_and_each_outcome() {
+    let duty = Duty::start().await;
+    let service = duty.bed.service();
+    let phone = duty.bed.log_in_with("lin", password_of("lin")).await.expect_login();
+    duty.bed.approves(&phone, "lin", &Scan::begin(&duty.bed, "shop-web").await).await;
+    let seen = duty.ask(&format!("/users/{}/events", phone.member("user_id")), WATCHER).await.json();
+    let mut events: Vec<_> = seen["events"].as_array().expect("a list").iter().map(|it| &it["event"]).collect();
+    assert!(events.contains(&&json!("device_approval")), "{events:?}");
+    let [public, admin] = [service.get("/openapi.json").await.json(), service.admin("/openapi.json").await.json()];
+    let told = &admin["components"]["schemas"]["UserEvent"]["properties"]["event"]["description"];
+    let told: Vec<_> = told.as_str().expect("a text").split('`').skip(1).step_by(2).map(Value::from).collect();
+    assert!(events.iter().all(|event| told.contains(event)), "{events:?} {told:?}");
+    events.extend(&told);
+    let answers = ["/login", "/device/{user_code}/approve", "/logout", "/binding"]
+        .into_iter()
+        .flat_map(|path| public["paths"][path].as_object().expect("a path").values())
+        .flat_map(|operation| operation["responses"].as_object().expect("answers").values());
+    let of_answer = |it: &Value| it["content"]["application/problem+json"]["examples"].as_object().cloned();
+    let outcomes: Vec<_> = answers.filter_map(of_answer).flatten().map(|(code, _)| json!(code)).collect();
+    assert!(outcomes.len() > 40, "{outcomes:?}");
+    let scripts =
+        [service.admin("/console/words.js").await.body, service.admin("/console/scans.js").await.body].concat();
+    for (kind, names) in [(" events: {", events), (" outcomes: {", outcomes.iter().collect())] {
+        let words = scripts.split(kind).skip(1).map(|rest| rest.split('}').next()).collect::<Option<String>>();
+        let words = words.unwrap_or_default();
+        let missing = |name: &&&Value| words.matches(&format!(" {}: \"", name.as_str().expect("a name"))).count() != 2;
+        assert_eq!(names.iter().filter(missing).collect::<Vec<_>>(), [&&json!(null); 0]);
+    }
+}
+
 /// WeChat gives access tokens slowly; logins need none.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_examines_once_for_all_who_ask_and_holds_up_neither_logins_nor_acts() {

@@ -55,7 +55,8 @@ pub struct UserEvent {
     #[serde(serialize_with = "seconds")]
     #[schema(value_type = i64)]
     pub at: DateTime<Utc>,
-    /// `login`, `bind`, `logout`, `unbind`, or what an operator did: `end`, `block`, `unblock`, `unbind`, `forget`.
+    /// `login`, `bind`, `logout`, `unbind`; `device_approval`, the login of a page; or what an operator did: `end`,
+    /// `block`, `unblock`, `unbind`, `forget`.
     #[schema(value_type = String, example = "login")]
     pub event: &'static str,
     #[schema(required, value_type = Option<String>)]

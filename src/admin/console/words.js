@@ -33,7 +33,7 @@ const en = {
   counted: (at) => `Of this process alone, since ${at}; another process has counted others. Each bar is a minute.`, chart: (ok, refused) => `${ok} logins and ${refused} refusals`,
   outcomes: {
     ok: "logged in", rate_limited: "a limit was reached", binding_required: "asked for a password", invalid_credentials: "wrong name or password", user_blocked: "blocked or disabled",
-    already_bound: "bound to another", code_invalid: "WeChat knows no such code", code_used: "the code came twice", unknown_app: "AppID not configured", app_required: "several apps, none named", snapshot_user: "the virtual person of a snapshot page", unionid_missing: "new, and WeChat names no unionid", permission_missing: "the merchant has not given the permission", invalid_request: "malformed", credentials_in_query: "password in the URL",
+    already_bound: "bound to another", code_invalid: "WeChat knows no such code", code_used: "the code came twice", unknown_app: "AppID not configured", app_required: "several apps, none named", snapshot_user: "the virtual person of a snapshot page", unionid_missing: "new, and WeChat names no unionid", permission_missing: "the merchant has not given the permission", phone_numbers_spent: "WeChat verifies no more phone numbers", session_key_missing: "no session key that WeChat accepts", invalid_token: "the token is not valid", forbidden: "no right to this", invalid_request: "malformed", credentials_in_query: "password in the URL",
     wechat_misconfigured: "WeChat refuses AppID or AppSecret: see the doctor", wechat_unavailable: "WeChat does not answer", store_unavailable: "Redis does not answer", accounts_unavailable: "the account service does not answer", internal_error: "a defect: see the log",
   },
   keysHeading: "Signing keys", nextHeading: "What comes next", begins: "begins to sign:", leaves: "leaves the JWKS:", within: (wait) => `In ${wait}`,
@@ -77,7 +77,7 @@ const zh = {
   counted: (at) => `仅含本进程自 ${at} 以来的登录；其他进程各自统计。每根柱表示一分钟。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
   outcomes: {
     ok: "登录成功", rate_limited: "超过限额", binding_required: "要求输入密码", invalid_credentials: "用户名或密码错误", user_blocked: "已封禁或停用",
-    already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", app_required: "有多个应用，未指明", snapshot_user: "快照页的虚拟用户", unionid_missing: "新用户，且微信没有返回 unionid", permission_missing: "商家未授予该权限", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
+    already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", app_required: "有多个应用，未指明", snapshot_user: "快照页的虚拟用户", unionid_missing: "新用户，且微信没有返回 unionid", permission_missing: "商家未授予该权限", phone_numbers_spent: "微信验证手机号的额度不足", session_key_missing: "没有微信认可的 session_key", invalid_token: "token 无效", forbidden: "没有权限", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
     wechat_misconfigured: "微信拒绝 AppID 或 AppSecret，见体检", wechat_unavailable: "微信没有响应", store_unavailable: "Redis 没有响应", accounts_unavailable: "账号服务没有响应", internal_error: "程序缺陷，见日志",
   },
   keysHeading: "签名密钥", nextHeading: "接下来", begins: "开始签名：", leaves: "移出 JWKS：", within: (wait) => `${wait}后`,
@@ -87,6 +87,14 @@ const zh = {
   examined: (at, bad) => `体检时间 ${at}。${bad ? `有 ${bad} 项需要处理。` : "没有需要处理的问题。"}`, allOk: (count) => `${count} 项正常`, inChinese: true,
   number: (value) => value.toLocaleString("zh-CN"), units: [" 天", " 小时", " 分钟", " 秒"],
 };
+
+/** Takes a door's `events` and `outcomes`, in both languages. */
+export function learn(english, chinese) {
+  for (const kind of ["events", "outcomes"]) {
+    Object.assign(en[kind], english[kind]);
+    Object.assign(zh[kind], chinese[kind]);
+  }
+}
 
 export const words = () => (document.documentElement.lang.startsWith("zh") ? zh : en);
 

@@ -1,6 +1,6 @@
 // The panel of the console for scans: what became of those of the last hour, by client, as far as this process knows.
 
-import { clock, el, words } from "./words.js";
+import { clock, el, learn, words } from "./words.js";
 
 /** It grows with each scan. */
 export const METRIC = "device_requests_total";
@@ -15,6 +15,14 @@ const zh = {
   outcomes: { asked: "发起", scanned: "已扫码", approved: "已确认", fetched: "已登录", denied: "用户拒绝", refused: "未受理", repeated: "device_code 重复使用" },
   counted: (at) => `仅含本进程自 ${at} 以来的扫码；其他进程各自统计。未受理：wxmint 没有受理请求，例如超过限额。`,
 };
+
+learn({
+  events: { device_approval: "page let in" },
+  outcomes: { match_wrong: "another number was tapped", unknown_device_code: "no such code of a page, or not any more" },
+}, {
+  events: { device_approval: "允许网页登录" },
+  outcomes: { match_wrong: "点了另一个数字", unknown_device_code: "扫码请求不存在或已失效" },
+});
 
 export function panel(ask) {
   let scans = null; // as GET /scans has them
