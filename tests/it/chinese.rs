@@ -67,6 +67,11 @@ async fn in_a_chinese_locale_the_doctor_and_wrong_settings_have_no_english_sente
     let english: Vec<_> =
         told.filter(|line| is_english(&line.replace("No such file or directory", "(of the system)"))).collect();
     assert!(all.len() > 30 && english.is_empty(), "{english:#?}");
+    let is_han = |letter: char| ('\u{4e00}'..='\u{9fff}').contains(&letter);
+    let parts = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let is_apart = |two: &[String]| two[0].ends_with(is_han) && two[1].starts_with(is_han);
+    let apart: Vec<_> = all.iter().filter(|line| parts(line).windows(2).any(is_apart)).collect();
+    assert!(apart.is_empty(), "a blank within Chinese: {apart:#?}");
     let form = "格式：一个数字加一个单位 s、m、h 或 d（写 90m，不写 1h30m），1m 到 30d";
     assert!(all.iter().any(|line| line.trim() == form), "the form, and not what it is for: {all:#?}");
     // English is what programs read everywhere, and what a locale that names no language says.

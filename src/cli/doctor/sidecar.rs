@@ -38,7 +38,7 @@ async fn of_issuer(web: &Web, trusted: &TrustedIssuer) -> Vec<Finding> {
         (Some(_), Err(_)) => Finding::unchecked("revocations", said!(there_are_no_keys_of_issuer, issuer)),
         (None, _) => Finding::ok("revocations", said!(revocations_are_off, issuer)),
     };
-    vec![jwks(issuer, &trusted.jwks_url, keys), ends, clock("clock", issuer, date, now())]
+    vec![jwks(issuer, &trusted.jwks_url, keys), ends, clock("clock", said!(latin_before_words, issuer), date, now())]
 }
 
 /// A URL without its query, which may hold a secret.
