@@ -32,7 +32,7 @@ pub(crate) type OperatingData = web::Data<Operating>;
 pub(crate) struct Act<T> {
     action: &'static str,
     pub(crate) by: Holder,
-    event: Event,
+    pub(super) event: Event,
     target: T,
     _room: OwnedSemaphorePermit,
     pub(crate) operating: OperatingData,
@@ -110,27 +110,20 @@ impl<T: Target> Act<T> {
         event.tell();
         outcome
     }
-
-    /// Names in the audit log whom the act has turned out to be about.
-    pub(crate) fn names(&mut self, user: Option<&UserId>) {
-        self.event.user = user.cloned();
-    }
 }
 
 impl Act<Person> {
-    /// Does what was asked for, and names the user whom the person had: the person may be another's soon. `work` returns
+    /// Does what was asked for, and names the user whom the person had: soon it may be another one. `work` returns
     /// that user, and whether anything else was known of the person.
     pub(crate) async fn change_person(
         mut self,
         work: impl AsyncFnOnce(&Operator<'_>, &Person) -> Result<(Option<UserId>, bool), LoginError> + 'static,
     ) -> Answer {
         let changing = async move {
+            let (worker, app) = (&self.operating.worker, &self.target.app);
             let changed = work(&self.operating.operator(), &self.target).await;
-            self.names(changed.as_ref().ok().and_then(|(user, _)| user.as_ref()));
-            let check = |(user, more): (Option<UserId>, bool)| {
-                self.operating.worker.check_app(&self.target.app, user.is_some() || more)
-            };
-            self.done(changed.and_then(check))
+            self.event.user = changed.as_ref().ok().and_then(|(user, _)| user.clone());
+            self.done(changed.and_then(|(user, more)| worker.check_app(app, user.is_some() || more)))
         };
         to_the_end(changing).await?;
         Ok(HttpResponse::NoContent().finish())

@@ -67,7 +67,6 @@ pub(super) struct SecretHolder {
     responses((status = 200, description = "The holder", body = SecretHolder)))]
 pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::<()>::begin("whoami", Right::Read, &request, operating).await?;
-    let holder =
-        SecretHolder { name: act.by.name.clone(), rights: act.by.rights.iter().map(|right| right.word()).collect() };
-    Ok(private(act.done(Ok::<_, Problem>(holder))?))
+    let (name, rights) = (act.by.name.clone(), act.by.rights.iter().map(|right| right.word()).collect());
+    Ok(private(act.done(Ok::<_, Problem>(SecretHolder { name, rights }))?))
 }

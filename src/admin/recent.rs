@@ -80,7 +80,7 @@ pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answ
     let finding = async move {
         let searched = search(&act.operating, &id).await;
         let found = searched.as_ref().ok().and_then(|it| it.found.first());
-        act.names(found.map(|found| &found.user_id));
+        act.event.user = found.map(|found| found.user_id.clone());
         act.done(searched)
     };
     Ok(private(to_the_end(finding).await?))

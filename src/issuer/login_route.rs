@@ -128,9 +128,9 @@ async fn log_in_and_tell(
 ) -> (Answer, Option<AppId>) {
     let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();
     let mut attempt = LoginAttempt::begin(&worker, named);
-    let outcome = match (asked, attempt.is_one_too_many()) {
-        (Ok(_), Some(problem)) | (Err(problem), _) => Err(problem.into()),
-        (Ok(asked), None) => {
+    let outcome = match asked.and_then(|asked| attempt.has_room().map(|()| asked)) {
+        Err(problem) => Err(problem.into()),
+        Ok(asked) => {
             let address = origin.address.as_deref().unwrap_or_default();
             worker.login.log_in(asked, address, &mut attempt.trail, now()).await.map_err(Refusal::from)
         }
@@ -158,8 +158,8 @@ impl<'w> LoginAttempt<'w> {
         Self { worker, started, in_flight, named, trail: LoginTrail::default() }
     }
 
-    pub(crate) fn is_one_too_many(&self) -> Option<Problem> {
-        (self.in_flight.others >= self.worker.issuer.settings.max_connections).then(crowded)
+    pub(crate) fn has_room(&self) -> Result<(), Problem> {
+        if self.in_flight.others < self.worker.issuer.settings.max_connections { Ok(()) } else { Err(crowded()) }
     }
 
     /// Tells of the login as an `event`: whether it made the user, or why it was refused. Returns how long it took.

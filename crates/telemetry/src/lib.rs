@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 pub use self::audit::Audit;
 pub use self::log::LogFormat;
 pub use self::metrics::{LoginInFlight, Metrics, RouteMetrics};
-pub use self::per_minute::{NotWritten, admit_line};
+pub use self::per_minute::admit_line;
 pub use self::recent::Recent;
 pub use self::traces::{Step, Trace, TraceSettings, Traces};
 

@@ -13,21 +13,18 @@ static LINES: LazyLock<PerMinute> = LazyLock::new(PerMinute::default);
 /// More texts than this are forgotten, all at once. They take about 1 MB.
 const MOST_TEXTS: usize = 10_000;
 
-/// The number of lines that were not written, where there are any.
-pub type NotWritten = Option<u32>;
-
-/// If a line of this kind may be written: how many were not written since the last one, if any. Causes of which the
+/// If a line of this kind may be written: how many were not written since the last one. Causes of which the
 /// operator must know each are different kinds, so that strangers who bring about one cannot hide another.
-pub fn admit_line(kind: &str) -> Option<NotWritten> {
-    LINES.admits(kind, now()).map(|silent| (silent > 0).then_some(silent))
+pub fn admit_line(kind: &str) -> Option<u32> {
+    LINES.admits(kind, now())
 }
 
 /// Writes a line to the log, if [`admit_line`] admits its kind, with the number of those that were not written.
 #[macro_export]
 macro_rules! bounded {
     ($level:ident, $kind:expr, $($line:tt)+) => {
-        if let Some(not_logged) = $crate::admit_line($kind) {
-            tracing::$level!(not_logged, $($line)+);
+        if let Some(silent) = $crate::admit_line($kind) {
+            tracing::$level!(not_logged = (silent > 0).then_some(silent), $($line)+);
         }
     };
 }

@@ -75,10 +75,7 @@ impl Events {
     /// secret is an operator's, and refusals are audited as counts.
     async fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let shown = bearer_token(request);
-        let holder = match &shown {
-            Ok(token) => self.tokens.of(token).await?,
-            Err(_) => None,
-        };
+        let holder = if let Ok(token) = &shown { self.tokens.of(token).await? } else { None };
         let by = holder.as_ref().map(|holder| holder.name.clone());
         if let Some(receiver) = holder.filter(|holder| holder.has(Right::Events)) {
             return Ok(receiver);

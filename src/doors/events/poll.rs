@@ -91,7 +91,8 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
         door.receiver(&request).await?;
         let events = asked.events().await?;
         if !events.sets.is_empty() || is_urgent || begun.elapsed() + LOOKS > PATIENCE {
-            return Ok(private(events).map_body(|_, body| until_it_is_read(body, place)));
+            let unread = |body: BoxBody| Unread(body.try_into_bytes().unwrap_or_default(), place);
+            return Ok(private(events).map_body(|_, body| BoxBody::new(Bytes::from_owner(unread(body)))));
         }
         sleep(LOOKS).await;
     }
@@ -104,10 +105,6 @@ impl AsRef<[u8]> for Unread {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
-}
-
-fn until_it_is_read(body: BoxBody, place: OwnedSemaphorePermit) -> BoxBody {
-    BoxBody::new(Bytes::from_owner(Unread(body.try_into_bytes().unwrap_or_default(), place)))
 }
 
 /// A receiver's wishes, and the `jti` of what it has done with.

@@ -72,16 +72,10 @@ pub(super) struct RefreshToken<'a> {
 
 impl<'a> RefreshToken<'a> {
     pub(super) fn read(text: &'a str) -> Option<Self> {
-        let mut parts = text.split('~');
-        let (sid, number, key, secret) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let [sid, number, key, secret] = text.splitn(5, '~').collect::<Vec<_>>().try_into().ok()?;
         let number = number.parse().ok().filter(|number| *number > 0 && *number < u32::MAX)?;
         let is_one = |part: &str| !part.is_empty() && part.bytes().all(is_base64url);
-        (parts.next().is_none() && [sid, key, secret].into_iter().all(is_one)).then_some(Self {
-            sid,
-            number,
-            key,
-            secret,
-        })
+        [sid, key, secret].into_iter().all(is_one).then_some(Self { sid, number, key, secret })
     }
 
     /// The one that follows it.

@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use wxmint_ids::UserId;
 use wxmint_keys::token::{ExtraClaims, Issued, SignedToken};
 use wxmint_store::Bound;
@@ -72,7 +72,7 @@ pub(super) fn refresh_life(client: &Client) -> Option<i64> {
 impl LoginWorker {
     /// A code is used up by whoever shows it as its own client, also without the verifier.
     pub(super) async fn redeem_code(&self, shown: &ShownCode, client: &Client) -> Outcome {
-        let found = self.find_code(&shown.code).await?;
+        let found: Option<CodeGrant> = self.find(&family::hashed_key("code", &shown.code)).await?;
         let Some(kept) = found.filter(|kept| kept.family.first.app == client.id.0) else {
             return Ok(Err(NotGiven::Unknown));
         };
@@ -133,7 +133,18 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Outcome {
         let access_token = self.minter.with(&client.audience, client.token_ttl).mint(&issued, claims, now)?;
-        let about = id_claims(client, family, &issued, nonce, now);
+        // OpenID Connect Core section 2.
+        let claims = [
+            ("sub", json!(issued.user.as_str())),
+            ("aud", json!(client.id.as_str())),
+            ("iat", json!(now.timestamp())),
+            ("exp", json!(now.timestamp() + ID_TOKEN_TTL)),
+            ("auth_time", json!(family.first.issued_at)),
+            ("sid", json!(family.sid())),
+            ("amr", json!(["wechat"])),
+        ];
+        let claims = claims.into_iter().chain(nonce.map(|nonce| ("nonce", json!(nonce))));
+        let about: Map<_, _> = claims.map(|(name, value)| (name.to_owned(), value)).collect();
         Ok(Ok(Given {
             id_token: self.minter.sign_id(about, &access_token, now)?,
             access_token,
@@ -144,25 +155,4 @@ impl LoginWorker {
             user: issued.user,
         }))
     }
-}
-
-/// OpenID Connect Core section 2.
-fn id_claims(
-    client: &Client,
-    family: &Family,
-    issued: &Issued,
-    nonce: Option<&str>,
-    now: DateTime<Utc>,
-) -> Map<String, Value> {
-    let claims = [
-        ("sub", json!(issued.user.as_str())),
-        ("aud", json!(client.id.as_str())),
-        ("iat", json!(now.timestamp())),
-        ("exp", json!(now.timestamp() + ID_TOKEN_TTL)),
-        ("auth_time", json!(family.first.issued_at)),
-        ("sid", json!(family.sid())),
-        ("amr", json!(["wechat"])),
-    ];
-    let claims = claims.into_iter().chain(nonce.map(|nonce| ("nonce", json!(nonce))));
-    claims.map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -48,12 +48,8 @@ impl LoginWorker {
         Ok(code)
     }
 
-    async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LoginError> {
+    pub(super) async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LoginError> {
         Ok(self.store.kept(key).await?.map(|text| read(&text)).transpose()?)
-    }
-
-    pub(super) async fn find_code(&self, code: &str) -> Result<Option<CodeGrant>, LoginError> {
-        self.find(&hashed_key("code", code)).await
     }
 
     /// Whether this is the first use of a code.
@@ -61,10 +57,7 @@ impl LoginWorker {
         let (key, own) = (hashed_key("used", code), random()?);
         let first = async || self.store.keep_first(&key, &own, 2 * CODE_KNOWN).await;
         // An answer that was lost must not look like a second use.
-        let found = match first().await {
-            Ok(found) => found,
-            Err(_) => first().await?,
-        };
+        let found = if let Ok(found) = first().await { found } else { first().await? };
         Ok(found == own)
     }
 

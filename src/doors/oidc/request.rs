@@ -52,8 +52,7 @@ impl Query {
     }
 
     fn has_twins(&self) -> bool {
-        let mut names = self.0.iter().map(|(name, _)| name);
-        (0..self.0.len()).any(|_| names.next().is_some_and(|name| names.clone().any(|other| other == name)))
+        self.0.iter().any(|(name, _)| self.one(name).is_err())
     }
 }
 
@@ -86,7 +85,7 @@ fn check(query: &Query, client: &Client) -> Result<(String, String), (&'static s
     let has = |name: &str| one(name).is_some();
     let is_long = |name: &str| one(name).is_some_and(|text| text.len() > LONGEST);
     let scopes: Vec<_> = one("scope").unwrap_or_default().split(' ').collect();
-    let challenge = one("code_challenge").filter(|text| is_challenge(text));
+    let challenge = one("code_challenge").filter(|text| text.len() == 43 && text.bytes().all(is_base64url));
     let prompts: Vec<_> = one("prompt").unwrap_or_default().split(' ').collect();
     Err(match (one("response_type"), challenge) {
         _ if query.has_twins() => ("invalid_request", "A parameter comes twice."),
@@ -117,10 +116,6 @@ fn check(query: &Query, client: &Client) -> Result<(String, String), (&'static s
             return Ok((challenge.to_owned(), scope));
         }
     })
-}
-
-fn is_challenge(text: &str) -> bool {
-    text.len() == 43 && text.bytes().all(is_base64url)
 }
 
 /// Byte for byte. For an address of this machine's own by number, any port will do (RFC 8252 section 7.3).

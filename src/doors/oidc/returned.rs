@@ -91,20 +91,16 @@ async fn log_in(
     let app = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?.clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
     attempt.trail.client = Some(asked.client.id.clone());
-    let outcome = match attempt.is_one_too_many() {
-        Some(problem) => Err(problem.into()),
-        None => {
-            let admitted = async {
-                let (proof, identity) = (LoginProof::Code(code), Identity::Nothing);
-                let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity };
-                let address = origin(request).address.unwrap_or_default();
-                let admitted = worker.login.admit(login, &new_attempt()?, &address, &mut attempt.trail, now()).await?;
-                let grant = worker.login.grant(asked.client, &admitted, now()).await?;
-                let_in(worker, asked, grant, &app).await
-            };
-            admitted.await.map_err(Refusal::from)
-        }
+    let admitted = async {
+        attempt.has_room()?;
+        let (proof, identity) = (LoginProof::Code(code), Identity::Nothing);
+        let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity };
+        let address = origin(request).address.unwrap_or_default();
+        let admitted = worker.login.admit(login, &new_attempt()?, &address, &mut attempt.trail, now()).await?;
+        let grant = worker.login.grant(asked.client, &admitted, now()).await?;
+        Ok::<_, Refusal>(let_in(worker, asked, grant, &app).await?)
     };
+    let outcome = admitted.await;
     attempt.end(Event::new(Activity::Login, origin(request)), outcome.as_ref().map(|_| false));
     outcome
 }

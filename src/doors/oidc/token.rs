@@ -48,30 +48,22 @@ impl FurtherGrants for Oidc {
         FIELDS
     }
 
-    fn types(&self, client: &Client) -> &'static [&'static str] {
-        match client.site.refresh {
-            _ if !is_site(client) => &[],
-            Some(_) => &[CODE, REFRESH],
-            None => &[CODE],
-        }
-    }
-
     async fn grant(
         &self,
         (request, fields, client): (&HttpRequest, &Fields<'_>, &Client),
         grant_type: &str,
         worker: &Data<IssuerWorker>,
-    ) -> Option<Answer> {
-        if !is_site(client) {
-            return None;
-        }
+    ) -> Result<Answer, &'static [&'static str]> {
         let shown = match Shown::read(grant_type, fields) {
-            Ok(shown) => shown?,
-            Err(problem) => return Some(Err(problem)),
+            _ if !is_site(client) => return Err(&[]),
+            Ok(None) if client.site.refresh.is_none() => return Err(&[CODE]),
+            Ok(None) => return Err(&[CODE, REFRESH]),
+            Ok(Some(shown)) => shown,
+            Err(problem) => return Ok(Err(problem)),
         };
         let (request, client, worker, told) = (request.clone(), client.clone(), Data::clone(worker), self.told.clone());
         // Whatever was stolen ends, and is told, although the client may hang up.
-        Some(to_the_end(async move { give(&request, &client, &shown, &worker, &told).await }).await)
+        Ok(to_the_end(async move { give(&request, &client, &shown, &worker, &told).await }).await)
     }
 }
 

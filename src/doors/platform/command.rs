@@ -57,13 +57,11 @@ fn list(platform: &Platform) -> Result<(), Failure> {
     let date = |at| DateTime::from_timestamp(at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
     let merchants = known.merchants.iter().map(|(app, merchant)| {
         let (kind, state) = match &merchant.state {
-            MerchantState::In(kind, _) if merchant.trouble == Some(61007) => {
-                (kind.name(), "logs in; lacks a permission (61007)")
-            }
-            MerchantState::In(kind, _) if merchant.trouble.is_some() => {
-                (kind.name(), "logs in; its refresh token is stale (61023)")
-            }
-            MerchantState::In(kind, _) => (kind.name(), "logs in"),
+            MerchantState::In(kind, _) => match merchant.trouble {
+                Some(61007) => (kind.name(), "logs in; lacks a permission (61007)"),
+                Some(_) => (kind.name(), "logs in; its refresh token is stale (61023)"),
+                None => (kind.name(), "logs in"),
+            },
             MerchantState::Leaving => ("", "has left; its tokens are being revoked"),
             MerchantState::Gone => ("", "has left"),
         };

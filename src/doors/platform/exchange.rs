@@ -11,7 +11,7 @@ use wxmint_store::{AttemptId, Claim, Fingerprint, LimitKey, Meter, limits::Rate}
 use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
 use super::Platform;
-use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, Ticket, entry_of, trouble_of};
+use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, trouble_of};
 use super::merchants::plainly;
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{
@@ -177,20 +177,20 @@ impl AccessTokens<'_> {
     async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
         let component = &platform.component;
         let known = platform.known();
-        let Ticket { at, sealed } =
-            known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
-        if let Some(refusal) = known.refusal.as_ref().filter(|refusal| refusal.of_ticket == *at) {
+        let ticket = known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
+        let (at, sealed) = (ticket.at, Sealed::from_stored(ticket.value.clone()));
+        if let Some(refusal) = known.refusal.as_ref().filter(|refusal| refusal.of_ticket == at) {
             let meter = Meter { key: LimitKey::of_app(&component.id, COUNTED, REFUSAL), rate: ASKED_AGAIN };
             if self.store.count(&meter).await?.is_err() {
                 return Err(refusal.error().into());
             }
         }
-        let ticket = self.opened(sealed, &component.id, "the platform's ticket")?;
+        let ticket = self.opened(&sealed, &component.id, "the platform's ticket")?;
         let secret = component.secret.as_ref().ok_or_else(|| not_yet("the platform has no secret"))?;
         let fetched = self.wechat.component_token(component, secret, &ticket).await;
-        let refusal = fetched.as_ref().err().and_then(|error| Refusal::of(error, *at));
+        let refusal = fetched.as_ref().err().and_then(|error| Refusal::of(error, at));
         if (refusal.is_some() || fetched.is_ok()) && refusal != known.refusal {
-            let new = refusal.map_or(PlatformEntry { at: *at, value: Vec::new() }, |refusal| refusal.entry());
+            let new = refusal.map_or(PlatformEntry { at, value: Vec::new() }, |refusal| refusal.entry());
             self.note(platform, REFUSAL, &new, Expected::NotLater).await;
         }
         Ok(fetched?)

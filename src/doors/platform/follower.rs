@@ -11,7 +11,7 @@ use wxmint_telemetry::bounded;
 use wxmint_wechat::CallError;
 
 use super::Platform;
-use super::known::{COUNTED, Known, digest_of};
+use super::known::{COUNTED, digest_of};
 use super::store::{Expected, PlatformEntry, PlatformState, entries};
 use super::{leaving::LeavingMerchants, merchants::Merchants};
 use crate::login::{LoginError, LoginWorker};
@@ -89,7 +89,9 @@ impl Follower {
         if !lost.is_empty() {
             state.version = known.version; // it is read again until nothing is lost
         }
-        self.learn(&self.platform.learn(state));
+        self.issuer.apps.from_elsewhere_are(self.platform.learn(state).apps());
+        let apps = self.issuer.apps.all();
+        self.issuer.metrics.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())));
         if !lost.is_empty() {
             let entries = lost.len();
             bounded!(warn, "entries lost", entries, "the store had lost something of the platform: it is told again");
@@ -100,12 +102,6 @@ impl Follower {
             told.into_iter().collect::<Result<(), _>>()?;
         }
         Ok(())
-    }
-
-    fn learn(&self, known: &Known) {
-        self.issuer.apps.from_elsewhere_are(known.apps());
-        let apps = self.issuer.apps.all();
-        self.issuer.metrics.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())));
     }
 
     fn warn(&self) {

@@ -27,20 +27,14 @@ const TROUBLE: &str = "trouble:";
 const PENDING: u8 = b'?';
 const USED: u8 = b'=';
 
-/// The errcode of a trouble, unless the merchant has changed since.
-fn current_trouble(trouble: &PlatformEntry, merchant: &PlatformEntry) -> Option<i64> {
-    let (errcode, digest) = str::from_utf8(&trouble.value).ok()?.split_once(' ')?;
-    errcode.parse().ok().filter(|_| digest == digest_of(merchant))
-}
-
 /// The store keeps this of the platform.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     pub(super) version: u64,
     /// Whether the store was read; before, nothing is known of any merchant.
     pub(super) is_read: bool,
-    /// The newest ticket.
-    pub(super) ticket: Option<Ticket>,
+    /// The newest ticket, sealed, and when WeChat made it.
+    pub(super) ticket: Option<PlatformEntry>,
     /// Why WeChat gives the platform no token.
     pub(super) refusal: Option<Refusal>,
     /// Whether all merchants of WeChat's list are known, so that others are unknown.
@@ -51,13 +45,6 @@ pub(super) struct Known {
     pub(super) codes: BTreeMap<AppId, PlatformEntry>,
     /// All of it as the store keeps it.
     entries: BTreeMap<String, PlatformEntry>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Ticket {
-    /// When WeChat made it, in seconds since 1970.
-    pub(super) at: i64,
-    pub(super) sealed: Sealed,
 }
 
 /// The state of a merchant.
@@ -192,7 +179,7 @@ impl Known {
         let app = |name: &str, prefix| name.strip_prefix(prefix).and_then(|id| id.parse::<AppId>().ok());
         for (name, entry) in &kept.entries {
             if name == TICKET {
-                known.ticket = Some(Ticket { at: entry.at, sealed: Sealed::from_stored(entry.value.clone()) });
+                known.ticket = Some(entry.clone());
             } else if name == REFUSAL {
                 known.refusal = Refusal::read(entry);
             } else if name == COMPARED {
@@ -202,8 +189,12 @@ impl Known {
             } else if let Some(app) = app(name, MERCHANT)
                 && let Some(state) = MerchantState::read(&entry.value)
             {
-                let trouble = kept.entries.get(&[TROUBLE, app.as_str()].concat());
-                let trouble = trouble.and_then(|trouble| current_trouble(trouble, entry));
+                // Unless the merchant has changed since.
+                let current = |trouble: &PlatformEntry| {
+                    let (errcode, digest) = str::from_utf8(&trouble.value).ok()?.split_once(' ')?;
+                    errcode.parse().ok().filter(|_| digest == digest_of(entry))
+                };
+                let trouble = kept.entries.get(&[TROUBLE, app.as_str()].concat()).and_then(current);
                 known.merchants.insert(app, Merchant { state, trouble, entry: entry.clone() });
             }
         }
@@ -235,7 +226,8 @@ impl Known {
 
     /// Whether there is a ticket, and a vault key that opens it.
     pub(super) fn ticket_opens(&self, vault: &Vault, component: &AppId) -> bool {
-        self.ticket.as_ref().is_some_and(|ticket| vault.open(&ticket.sealed, component).is_ok())
+        let opens = |ticket: &PlatformEntry| vault.open(&Sealed::from_stored(ticket.value.clone()), component).is_ok();
+        self.ticket.as_ref().is_some_and(opens)
     }
 
     /// The merchants for which the platform acts.

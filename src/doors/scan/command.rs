@@ -113,7 +113,10 @@ fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile<Form>, Clients), Fai
 
 fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
     let secret = if public || !form.origins.is_empty() { None } else { Some(URL_SAFE_NO_PAD.encode(*random::<32>()?)) };
-    let secret_sha256 = secret.as_ref().map(|secret| hexadecimal(digest(&SHA256, secret.as_bytes()).as_ref()));
+    let hash = |secret: &String| {
+        digest(&SHA256, secret.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let secret_sha256 = secret.as_ref().map(hash);
     let id = form.client_id.clone();
     let client = Form { secret_sha256, ..form };
     client.client().map_err(Failure::usage)?;
@@ -130,10 +133,6 @@ fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
         say("note: the secret is shown this once, and the file has its hash alone.");
     }
     Ok(())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn list(path: &Path) -> Result<(), Failure> {

@@ -153,13 +153,12 @@ pub(super) async fn approve(
     let approving = async move {
         let (clients, address) = (scan.clients(), event.address().to_owned());
         let mut attempt = LoginAttempt::begin(&worker, [login.app.clone(), login.app_hint.clone()]);
-        let outcome = match attempt.is_one_too_many() {
-            Some(problem) => Err(problem.into()),
-            None => {
-                let approval = Approval { code: &code, login, number, asking: shown.as_ref(), address: &address };
-                worker.login.approve(approval, &clients, &mut attempt.trail, now()).await
-            }
+        let approved = async {
+            attempt.has_room()?;
+            let approval = Approval { code: &code, login, number, asking: shown.as_ref(), address: &address };
+            worker.login.approve(approval, &clients, &mut attempt.trail, now()).await
         };
+        let outcome = approved.await;
         let became = match &outcome {
             Ok(()) => Some("approved"),
             Err(refusal) if refusal.problem.code() == MATCH_WRONG => Some("denied"),

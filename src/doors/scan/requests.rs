@@ -136,10 +136,7 @@ impl LoginWorker {
         let attempt = new_attempt()?;
         let poll = async || Devices(&self.store).poll_device(code, (&client.id, door), &client.app, &attempt).await;
         // An answer that was lost must not cost the page its token.
-        let polled = match poll().await {
-            Ok(polled) => polled,
-            Err(_) => poll().await?,
-        };
+        let polled = if let Ok(polled) = poll().await { polled } else { poll().await? };
         match &polled {
             Poll::Granted(grant) if grant.token.expires_at <= now.timestamp() => return Ok(Poll::Expired),
             Poll::Granted(grant) => {

@@ -70,15 +70,13 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
 #[async_trait(?Send)]
 pub(in crate::doors) trait FurtherGrants {
     fn fields(&self) -> &'static [&'static str];
-    /// The grant types that this client may use here.
-    fn types(&self, client: &Client) -> &'static [&'static str];
-    /// `None` if it has no such grant for this client.
+    /// `Err` has the grant types that there are for this client, if this is none of them.
     async fn grant(
         &self,
         asked: (&HttpRequest, &Fields<'_>, &Client),
         grant_type: &str,
         worker: &Data<IssuerWorker>,
-    ) -> Option<Answer>;
+    ) -> Result<Answer, &'static [&'static str]>;
 }
 
 async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTime<Utc>) -> Answer {
@@ -91,11 +89,12 @@ async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTi
     if grant_type != GRANT {
         let granted = match further {
             Some(further) => further.grant((request, &fields, client), &grant_type, worker).await,
-            None => None,
+            None => Err(&[][..]),
         };
-        let types = [further.map_or(&[][..], |further| further.types(client)), &[GRANT]].concat().join(" or ");
-        let detail = || Problem::invalid(format!("`grant_type` must be {types}.")).oauth("unsupported_grant_type");
-        return granted.unwrap_or_else(|| Err(detail()));
+        return granted.unwrap_or_else(|types| {
+            let types = [types, &[GRANT]].concat().join(" or ");
+            Err(Problem::invalid(format!("`grant_type` must be {types}.")).oauth("unsupported_grant_type"))
+        });
     }
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;

@@ -11,7 +11,7 @@ use std::{cmp::Reverse, io, sync::Arc};
 use actix_web::rt::net::TcpStream;
 use ipnet::IpNet;
 use parking_lot::Mutex;
-use wxmint_telemetry::admit_line;
+use wxmint_telemetry::bounded;
 
 use super::{ClientConnection, Phase, State};
 use crate::{ServerLimits, client_address::subscriber};
@@ -84,12 +84,9 @@ impl Connections {
         let mut open = self.open.lock();
         while let Some(longest) = one_too_many(&open) {
             self.close(&mut open, &longest);
-            if let Some(silent) = admit_line("unread answers") {
-                tracing::warn!(
-                    silent,
-                    "answers that clients do not read fill their room: closed a connection that has not read for longest"
-                );
-            }
+            let line =
+                "answers that clients do not read fill their room: closed a connection that has not read for longest";
+            bounded!(warn, "unread answers", "{line}");
         }
     }
 

@@ -130,8 +130,3 @@ pub(in crate::doors) enum Poll {
 pub(in crate::doors) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers are JSON")
 }
-
-/// The digest that is stored of a device code.
-fn digest_of(code: &DeviceCode) -> String {
-    short_digest(code.expose()).to_string()
-}

@@ -17,7 +17,7 @@ pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Redis);
 impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
     pub(in super::super) async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
-        let digest = digest_of(code);
+        let digest = short_digest(code.expose()).to_string();
         if let Err(refused) = self.count_open(&request.counted_by, &digest).await? {
             return Ok(Opened::TooMany(refused));
         }
@@ -132,8 +132,8 @@ impl Devices<'_> {
         app: &AppId,
         attempt: &AttemptId,
     ) -> Result<Poll> {
-        let script = device(code.user_code(), "poll").arg(digest_of(code)).arg(format!("{client}{door}"));
-        let script = script.arg(app.as_str()).arg(attempt.to_string());
+        let script = device(code.user_code(), "poll").arg(short_digest(code.expose()).to_string());
+        let script = script.arg(format!("{client}{door}")).arg(app.as_str()).arg(attempt.to_string());
         let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
         let told: Vec<String> = self.0.link().run("poll_device", script).await?;
         let Some((state, grant)) = told.split_first() else { return Ok(Poll::Unknown) };
