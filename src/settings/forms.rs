@@ -3,9 +3,10 @@
 use std::io::{self, IsTerminal};
 use std::{fmt, net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
+use actix_web::http::header::HeaderName;
 use ipnet::IpNet;
 use opentelemetry_sdk::trace::Sampler;
-use reqwest::{Url, header::HeaderName};
+use reqwest::Url;
 use wxmint_findings::Said;
 use wxmint_http::path_rules::Prefix;
 use wxmint_ids::{AppId, IdKind};
@@ -155,7 +156,7 @@ pub(super) fn when_stale(text: &str) -> Option<WhenStale> {
 }
 
 /// `roles=X-User-Roles`, each claim and each header once. The header's name is in lower case afterwards.
-pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, String)>> {
+pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
     const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
     let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let is_free = |name: &str| {
@@ -166,7 +167,7 @@ pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, String)>> {
         let (claim, header) =
             part.split_once('=').map(|(claim, header)| (claim.trim(), header.trim().to_lowercase()))?;
         let is_good = !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && is_free(&header);
-        is_good.then(|| (claim.to_owned(), header))
+        Some((claim.to_owned(), HeaderName::try_from(header).ok().filter(|_| is_good)?))
     })?;
     let (claims, headers): (Vec<_>, Vec<_>) = pairs.iter().map(|(claim, header)| (claim, header)).unzip();
     (are_different(&claims) && are_different(&headers)).then_some(pairs)

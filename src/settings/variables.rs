@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use actix_web::http::header::HeaderName;
 use ipnet::IpNet;
 use reqwest::Url;
 use wxmint_findings::Said;
@@ -113,6 +114,6 @@ variables! {
     SIDECAR_AUDIENCES: Vec<(Prefix, String)> = |text| list(text, forms::audience_rule);
     SIDECAR_ANONYMOUS: Vec<Prefix> = |text| list(text, Prefix::parse);
     SIDECAR_PATH_HEADER: Option<PathSource> = |text| optional(text, PathSource::parse);
-    SIDECAR_CLAIMS: Vec<(String, String)> = forms::claim_headers;
+    SIDECAR_CLAIMS: Vec<(String, HeaderName)> = forms::claim_headers;
     DANGEROUS_JWKS_OVER_HTTP: bool = parsed;
 }
