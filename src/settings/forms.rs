@@ -1,9 +1,10 @@
 //! The parsers of values. What the values look like, in words, stands in `.env.example`.
 
 use std::io::{self, IsTerminal};
-use std::{fmt, net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use actix_web::http::header::HeaderName;
+use derive_more::Display;
 use ipnet::IpNet;
 use opentelemetry_sdk::trace::Sampler;
 use reqwest::Url;
@@ -74,7 +75,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// The token's `iss`, byte for byte as it was given (RFC 8414 section 3.3 compares it so).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Display, Clone, PartialEq, Eq)]
 pub struct IssuerUrl(String);
 
 impl IssuerUrl {
@@ -103,12 +104,6 @@ impl IssuerUrl {
     /// As browsers write it.
     pub fn origin(&self) -> String {
         self.0.parse().map(|url: Url| url.origin().ascii_serialization()).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for IssuerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
