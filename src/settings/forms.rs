@@ -1,7 +1,7 @@
 //! The parsers of values. What the values look like, in words, stands in `.env.example`.
 
 use std::io::{self, IsTerminal};
-use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use actix_web::http::header::HeaderName;
 use derive_more::Display;
@@ -25,10 +25,6 @@ pub(super) fn rate(text: &str) -> Option<Rate> {
 
 pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
-}
-
-pub(super) fn path(text: &str) -> Option<PathBuf> {
-    Some(PathBuf::from(text))
 }
 
 /// `Some(None)` if the text is empty.
