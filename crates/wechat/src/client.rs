@@ -88,8 +88,6 @@ pub enum AppKind {
 }
 
 impl AppKind {
-    pub const ALL: [Self; 4] = [Self::MiniProgram, Self::OfficialAccount, Self::Website, Self::MobileApp];
-
     /// As its file has it.
     pub fn name(self) -> &'static str {
         match self {
