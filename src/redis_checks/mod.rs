@@ -123,7 +123,7 @@ async fn rights_at_all(link: &Link) -> Result<Vec<Finding>, Reason> {
 }
 
 async fn answers(needed: &[&str], primary: &Primary, server: &Server) -> Result<Vec<Value>, Reason> {
-    let has = |key: &String| primary.slots.iter().any(|range| range.contains(&slot_of(key.as_bytes())));
+    let has = |key: &String| primary.has(slot_of(key.as_bytes()));
     // Each in another slot, so that one server of a Cluster, taken for a server by itself, answers MOVED.
     let mut keys = (0..).map(|number| format!("wxmint:{{doctor{number}}}")).filter(has);
     let mut asked = redis::pipe();

@@ -1,11 +1,13 @@
 //! The parsers of values. What the values look like, in words, stands in `.env.example`.
 
 use std::io::{self, IsTerminal};
-use std::{fmt, net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
+use actix_web::http::header::HeaderName;
+use derive_more::Display;
 use ipnet::IpNet;
 use opentelemetry_sdk::trace::Sampler;
-use reqwest::{Url, header::HeaderName};
+use reqwest::Url;
 use wxmint_findings::Said;
 use wxmint_http::path_rules::Prefix;
 use wxmint_ids::{AppId, IdKind};
@@ -23,10 +25,6 @@ pub(super) fn rate(text: &str) -> Option<Rate> {
 
 pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
-}
-
-pub(super) fn path(text: &str) -> Option<PathBuf> {
-    Some(PathBuf::from(text))
 }
 
 /// `Some(None)` if the text is empty.
@@ -73,7 +71,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// The token's `iss`, byte for byte as it was given (RFC 8414 section 3.3 compares it so).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Display, Clone, PartialEq, Eq)]
 pub struct IssuerUrl(String);
 
 impl IssuerUrl {
@@ -102,12 +100,6 @@ impl IssuerUrl {
     /// As browsers write it.
     pub fn origin(&self) -> String {
         self.0.parse().map(|url: Url| url.origin().ascii_serialization()).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for IssuerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -155,7 +147,7 @@ pub(super) fn when_stale(text: &str) -> Option<WhenStale> {
 }
 
 /// `roles=X-User-Roles`, each claim and each header once. The header's name is in lower case afterwards.
-pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, String)>> {
+pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
     const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
     let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let is_free = |name: &str| {
@@ -166,7 +158,7 @@ pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, String)>> {
         let (claim, header) =
             part.split_once('=').map(|(claim, header)| (claim.trim(), header.trim().to_lowercase()))?;
         let is_good = !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && is_free(&header);
-        is_good.then(|| (claim.to_owned(), header))
+        Some((claim.to_owned(), HeaderName::try_from(header).ok().filter(|_| is_good)?))
     })?;
     let (claims, headers): (Vec<_>, Vec<_>) = pairs.iter().map(|(claim, header)| (claim, header)).unzip();
     (are_different(&claims) && are_different(&headers)).then_some(pairs)

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use actix_web::http::header::HeaderName;
 use reqwest::Url;
 use wxmint_http::path_rules::Rules;
 use wxmint_telemetry::LogFormat;
@@ -15,7 +16,7 @@ settings! {
         dangerous_jwks_over_http: bool = reader.read(&DANGEROUS_JWKS_OVER_HTTP),
         trusted: Vec<TrustedIssuer> = read_trusted(reader, dangerous_jwks_over_http == Some(true)),
         rules: Rules = read_rules(reader),
-        claims: Vec<(String, String)> = reader.read(&SIDECAR_CLAIMS),
+        claims: Vec<(String, HeaderName)> = reader.read(&SIDECAR_CLAIMS),
         listen: SocketAddr = reader.read(&SIDECAR_LISTEN),
         admin_listen: SocketAddr = read_admin_listen(reader, listen.map(|address| (SIDECAR_LISTEN.name, address))),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn claims_are_handed_on_in_headers_that_are_free() {
         let claims = |value| read(&[("WXMINT_SIDECAR_CLAIMS", value)]).map(|settings| settings.claims);
-        let pair = |claim: &str, header: &str| (claim.to_owned(), header.to_owned());
+        let pair = |claim: &str, header| (claim.to_owned(), HeaderName::from_static(header));
         let two = vec![pair("roles", "x-user-roles"), pair("tenant", "x-tenant")];
         assert_eq!(claims("roles=X-User-Roles, tenant = X-Tenant"), Ok(two));
         assert_eq!(claims(""), Ok(Vec::new()));

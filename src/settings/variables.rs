@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use actix_web::http::header::HeaderName;
 use ipnet::IpNet;
 use reqwest::Url;
 use wxmint_findings::Said;
@@ -15,7 +16,7 @@ use wxmint_upstream::ProxyUrl;
 use wxmint_verify::{TokenTyp, peer::WhenStale};
 use wxmint_wechat::AppSecret;
 
-use super::forms::{self, IssuerUrl, list, optional, parsed, path, time_within, within};
+use super::forms::{self, IssuerUrl, list, optional, parsed, time_within, within};
 use super::{AccountsSource, StoreUrl, redis, variable::Variable};
 
 /// OpenTelemetry's variables have its names.
@@ -38,7 +39,7 @@ macro_rules! variables {
 
 /// The file by which a door is opened.
 pub const fn door_file(name: &'static str) -> Variable<Option<PathBuf>> {
-    Variable::named(name, |text| optional(text, path))
+    Variable::named(name, |text| optional(text, parsed))
 }
 
 variables! {
@@ -46,18 +47,18 @@ variables! {
     AUDIENCE: Vec<String> = forms::audiences;
     APPID: AppId = forms::appid;
     APP_SECRET: AppSecret = parsed;
-    APPS_DIR: Option<PathBuf> = |text| optional(text, path);
+    APPS_DIR: Option<PathBuf> = |text| optional(text, parsed);
     REDIS_URL: Result<StoreUrl, &'static str> = |text| Some(redis::parse(text));
-    REDIS_CA_FILE: Option<PathBuf> = |text| optional(text, path);
-    REDIS_CERT_FILE: Option<PathBuf> = |text| optional(text, path);
-    REDIS_KEY_FILE: Option<PathBuf> = |text| optional(text, path);
+    REDIS_CA_FILE: Option<PathBuf> = |text| optional(text, parsed);
+    REDIS_CERT_FILE: Option<PathBuf> = |text| optional(text, parsed);
+    REDIS_KEY_FILE: Option<PathBuf> = |text| optional(text, parsed);
     REDIS_CONFIRM: Confirm = parsed;
-    KEYS: PathBuf = path;
-    VAULT_KEY_FILE: PathBuf = path;
+    KEYS: PathBuf = parsed;
+    VAULT_KEY_FILE: PathBuf = parsed;
     LISTEN: SocketAddr = parsed;
     ADMIN_LISTEN: SocketAddr = parsed;
-    ADMIN_TOKENS_FILE: Option<PathBuf> = |text| optional(text, path);
-    VERIFY_FILES_DIR: Option<PathBuf> = |text| optional(text, path);
+    ADMIN_TOKENS_FILE: Option<PathBuf> = |text| optional(text, parsed);
+    VERIFY_FILES_DIR: Option<PathBuf> = |text| optional(text, parsed);
     // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers (tests/it/connections.rs),
     // though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most 63 of the chart's 128 MiB.
     // The process of `wxmint serve` takes 25 and two passwords that are being hashed take 38; the tokens that `wxmint
@@ -76,7 +77,7 @@ variables! {
     AUTO_PROVISION: bool = parsed;
     ACCOUNTS_CHECK: bool = parsed;
     USER_IDS: Option<IdKind> = forms::user_ids;
-    ID_KEY_FILE: Option<PathBuf> = |text| optional(text, path);
+    ID_KEY_FILE: Option<PathBuf> = |text| optional(text, parsed);
     USER_INDEX: bool = parsed;
     BINDINGS_PER_USER: u32 = |text| within(text, 1..=1000);
     ONE_LOGIN: bool = parsed;
@@ -103,7 +104,7 @@ variables! {
 
     // For `wxmint sidecar`.
     JWKS_URL: Vec<Url> = |text| list(text, forms::web_url);
-    JWKS_CACHE: Option<PathBuf> = |text| optional(text, path);
+    JWKS_CACHE: Option<PathBuf> = |text| optional(text, parsed);
     // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL tokens last a day.
     JWKS_MAX_AGE: Duration = |text| time_within(text, "15m", "30d");
     REVOCATIONS_URL: Vec<Option<Url>> = |text| list(text, forms::feed_url);
@@ -113,6 +114,6 @@ variables! {
     SIDECAR_AUDIENCES: Vec<(Prefix, String)> = |text| list(text, forms::audience_rule);
     SIDECAR_ANONYMOUS: Vec<Prefix> = |text| list(text, Prefix::parse);
     SIDECAR_PATH_HEADER: Option<PathSource> = |text| optional(text, PathSource::parse);
-    SIDECAR_CLAIMS: Vec<(String, String)> = forms::claim_headers;
+    SIDECAR_CLAIMS: Vec<(String, HeaderName)> = forms::claim_headers;
     DANGEROUS_JWKS_OVER_HTTP: bool = parsed;
 }

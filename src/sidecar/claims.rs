@@ -4,27 +4,17 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 use wxmint_verify::Claims;
 
-/// The claims that are handed on, each with its header.
-pub(super) struct ClaimHeaders(pub(super) Vec<(String, HeaderName)>);
-
-impl ClaimHeaders {
-    pub(super) fn from_settings(settings: &[(String, String)]) -> Self {
-        let header =
-            |name: &String| HeaderName::from_bytes(name.as_bytes()).expect("settings allow letters and hyphens");
-        Self(settings.iter().map(|(claim, name)| (claim.clone(), header(name))).collect())
-    }
-
-    /// A value for each header. It is empty if the token has no such claim, or one that a header cannot say.
-    pub(super) fn values(&self, claims: &Claims) -> Box<[HeaderValue]> {
-        let value = |name: &String| match claims.others.get(name) {
-            None | Some(Value::Null) => super::EMPTY,
-            Some(claim) => value_of(claim).unwrap_or_else(|| {
-                tracing::debug!(claim = name, "a header cannot say this claim, so its header is empty");
-                super::EMPTY
-            }),
-        };
-        self.0.iter().map(|(name, _)| value(name)).collect()
-    }
+/// A value for each header of those claims that are handed on. It is empty if the token has no such claim, or one that a
+/// header cannot say.
+pub(super) fn values(handed_on: &[(String, HeaderName)], claims: &Claims) -> Box<[HeaderValue]> {
+    let value = |name: &String| match claims.others.get(name) {
+        None | Some(Value::Null) => super::EMPTY,
+        Some(claim) => value_of(claim).unwrap_or_else(|| {
+            tracing::debug!(claim = name, "a header cannot say this claim, so its header is empty");
+            super::EMPTY
+        }),
+    };
+    handed_on.iter().map(|(name, _)| value(name)).collect()
 }
 
 /// Visible ASCII without a blank at either end, which the next server would cut off.

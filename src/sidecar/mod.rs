@@ -19,7 +19,7 @@ use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve
 use wxmint_verify::{KeyError, peer::Peer};
 
 use self::verify::{PATH, verify};
-use self::{claims::ClaimHeaders, metrics::SidecarMetrics, remembered::Remembered};
+use self::{metrics::SidecarMetrics, remembered::Remembered};
 use crate::settings::SidecarSettings;
 
 /// The value of a header if there is no user, or no such claim.
@@ -31,7 +31,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 struct Sidecar {
     settings: SidecarSettings,
-    claims: ClaimHeaders,
     peer: Arc<Peer>,
     remembered: Remembered,
     metrics: SidecarMetrics,
@@ -39,8 +38,7 @@ struct Sidecar {
 
 impl Sidecar {
     fn new(settings: SidecarSettings, peer: Arc<Peer>, metrics: SidecarMetrics) -> Result<Self, KeyError> {
-        let claims = ClaimHeaders::from_settings(&settings.claims);
-        Ok(Self { settings, claims, peer, remembered: Remembered::nothing()?, metrics })
+        Ok(Self { settings, peer, remembered: Remembered::nothing()?, metrics })
     }
 }
 

@@ -11,7 +11,7 @@ use wxmint_http::path_rules::{Demand, PathSource};
 use wxmint_http::{Answer, Problem, ProblemCode, no_token, no_valid_token, unreadable_token};
 use wxmint_verify::{NoBearer, bearer, peer::NotVerified};
 
-use super::{EMPTY, Sidecar, metrics::VerifyOutcome, remembered::RememberedUser};
+use super::{EMPTY, Sidecar, claims::values, metrics::VerifyOutcome, remembered::RememberedUser};
 use crate::clock::now;
 
 const USER: HeaderName = HeaderName::from_static("x-user-id");
@@ -61,7 +61,7 @@ impl Sidecar {
             return Ok((identity, VerifyOutcome::Remembered));
         }
         let (claims, proof) = self.peer.prove(token, now).await.map_err(refusal)?;
-        let identity = RememberedUser::of(&claims, self.claims.values(&claims), proof);
+        let identity = RememberedUser::of(&claims, values(&self.settings.claims, &claims), proof);
         let identity = identity.map(Arc::new).ok_or((no_valid_token(), VerifyOutcome::Refused))?;
         self.remembered.cache.insert(hash, Arc::clone(&identity));
         Ok((identity, VerifyOutcome::Verified))
@@ -87,7 +87,7 @@ impl Sidecar {
         let mut answer = HttpResponse::Ok();
         answer.insert_header((USER, user)).insert_header((CLIENT, client)).insert_header((TOKEN, token));
         let mut values = identity.map(|identity| identity.claims.iter()).into_iter().flatten().cloned();
-        for (_, name) in &self.claims.0 {
+        for (_, name) in &self.settings.claims {
             answer.insert_header((name.clone(), values.next().unwrap_or(EMPTY)));
         }
         answer.finish()

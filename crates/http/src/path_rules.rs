@@ -6,8 +6,6 @@
 //! for an audience also applies if a back end could take the path for one below the rule's path: `/PAY`, `/pay.json`
 //! and `/pay:1` for `/pay`.
 
-use std::fmt;
-
 /// The rules of one sidecar. The default has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -59,12 +57,6 @@ impl Prefix {
     fn may_cover(&self, path: &str) -> bool {
         let mut segments = path.split('/');
         self.0.split('/').all(|wanted| segments.next().is_some_and(|segment| may_mean(segment, wanted)))
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "/" } else { &self.0 })
     }
 }
 

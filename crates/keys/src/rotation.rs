@@ -95,12 +95,6 @@ pub struct Publication {
     pub nbf: DateTime<Utc>,
 }
 
-impl RotationStep {
-    pub fn is_nothing(&self) -> bool {
-        self.drop.is_empty() && self.expire.is_empty() && self.publish.is_none()
-    }
-}
-
 /// Plans the changes to `lives` (ordered by `nbf`) at `now`. It is idempotent: once the step has been carried out, the
 /// next plan is empty. With `at_once` the next key is due now, however long the signing key has signed.
 pub fn plan(

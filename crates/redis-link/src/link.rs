@@ -16,11 +16,6 @@ use super::{call::Call, confirm::until_confirmed, outage, route::Reply, url::Red
 
 /// It is told of each call, for metrics and traces. `()` makes nothing of it.
 pub trait Observer {
-    /// A call begins. What this returns is told whether it was answered; `None` where nobody wants to know.
-    fn call_begins(&self, _call: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
-        None
-    }
-
     /// A call has ended after this time.
     fn call_ended(&self, _call: &'static str, _answered: bool, _took: Duration) {}
 }
@@ -167,12 +162,9 @@ impl Link {
         step: &'static str,
         call: impl AsyncFnOnce(Rc<Primaries>, Instant) -> Result<T, Failure>,
     ) -> Result<T> {
-        let (began, started) = (self.observer.call_begins(step), Instant::now());
+        let started = Instant::now();
         let outcome = call(self.primaries(), started + DEADLINE).await;
         self.observer.call_ended(step, outcome.is_ok(), started.elapsed());
-        if let Some(ended) = began {
-            ended(outcome.is_ok());
-        }
         outcome.map_err(|failure| {
             // An error that concerns one command is told by whoever asked: Redis is there.
             if !matches!(failure.problem, Problem::Refused | Problem::Split) {

@@ -32,7 +32,7 @@ pub(crate) enum Layout {
 pub struct Primary {
     pub(crate) address: Address,
     /// All, where there is no Cluster.
-    pub slots: Vec<RangeInclusive<u16>>,
+    pub(crate) slots: Vec<RangeInclusive<u16>>,
     pub(crate) successors: Successors,
 }
 
@@ -64,7 +64,8 @@ impl Primary {
         Self { address: address.clone(), slots, successors: Successors::Unknown }
     }
 
-    pub(crate) fn has(&self, slot: u16) -> bool {
+    /// Whether it has this slot.
+    pub fn has(&self, slot: u16) -> bool {
         self.slots.iter().any(|range| range.contains(&slot))
     }
 }

@@ -77,7 +77,8 @@ impl From<Reason> for StoreError {
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// Identifies an attempt to log in, or another request: 128 random bits. A step repeated with the same id is done once.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, derive_more::Display, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[display("{_0:032x}")]
 pub struct AttemptId(u128);
 
 impl AttemptId {
@@ -100,12 +101,6 @@ impl AttemptId {
 /// bytes more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AttemptMark(u32);
-
-impl Display for AttemptId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
 
 /// Orders the exchanges of codes, so that the session key of a later exchange never loses to an earlier one that
 /// arrives late. It is taken when the code is claimed, before WeChat is asked.

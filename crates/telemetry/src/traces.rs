@@ -7,6 +7,7 @@
 
 mod sending;
 
+use std::time::{Duration, SystemTime};
 use std::{collections::HashMap, sync::OnceLock};
 
 use opentelemetry::trace::{
@@ -18,6 +19,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 pub use self::sending::{TraceSettings, Traces};
+use crate::now;
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
@@ -79,26 +81,28 @@ pub struct Step(Option<Box<Span>>);
 impl Step {
     /// A request to `service`.
     pub fn call(service: &'static str, operation: &'static str) -> Self {
-        Self::begin(SpanKind::Client, || format!("{service} {operation}"))
+        Self::begin(SpanKind::Client, Duration::ZERO, || format!("{service} {operation}"))
+    }
+
+    /// Tells of a request to `service` that has ended now, after this time.
+    pub fn ended(service: &'static str, operation: &'static str, took: Duration, error: Option<&str>) {
+        Self::begin(SpanKind::Client, took, || format!("{service} {operation}")).end(error);
     }
 
     /// Work of this process.
     pub fn work(name: &'static str) -> Self {
-        Self::begin(SpanKind::Internal, || name.to_owned())
+        Self::begin(SpanKind::Internal, Duration::ZERO, || name.to_owned())
     }
 
-    fn begin(kind: SpanKind, name: impl FnOnce() -> String) -> Self {
+    /// It began so long ago.
+    fn begin(kind: SpanKind, ago: Duration, name: impl FnOnce() -> String) -> Self {
         let Some(tracer) = TRACER.get() else { return Self(None) };
         Context::map_current(|request| {
             let is_sampled = request.has_active_span() && request.span().span_context().is_sampled();
-            let begin = || tracer.build_with_context(SpanBuilder::from_name(name()).with_kind(kind), request);
-            Self(is_sampled.then(begin).map(Box::new))
+            let began = || SystemTime::from(now()) - ago;
+            let span = || SpanBuilder::from_name(name()).with_kind(kind).with_start_time(began());
+            Self(is_sampled.then(|| Box::new(tracer.build_with_context(span(), request))))
         })
-    }
-
-    /// `None` of a request that is not sampled.
-    pub fn sampled(self) -> Option<Self> {
-        self.0.is_some().then_some(self)
     }
 
     /// `error` is of a bounded set.

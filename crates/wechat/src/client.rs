@@ -33,19 +33,11 @@ pub(super) fn call_ends() -> Deadline {
 
 /// It is told of each call that is sent, for metrics and traces. `()` makes nothing of it.
 pub trait Observer {
-    /// A call begins. What this returns is told how it has ended; `None` where nobody wants to know.
-    fn call_begins(&self, _api: &'static str) -> Option<OnEnd> {
-        None
-    }
-
     /// A call for an app has ended after this time.
     fn call_ended(&self, _api: &'static str, _app: &AppId, _outcome: Outcome, _took: Duration) {}
 }
 
 impl Observer for () {}
-
-/// Is told how a call has ended.
-pub type OnEnd = Box<dyn FnOnce(&Outcome)>;
 
 /// How a call has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,8 +88,6 @@ pub enum AppKind {
 }
 
 impl AppKind {
-    pub const ALL: [Self; 4] = [Self::MiniProgram, Self::OfficialAccount, Self::Website, Self::MobileApp];
-
     /// As its file has it.
     pub fn name(self) -> &'static str {
         match self {
@@ -224,7 +214,7 @@ impl WeChat {
         request: Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let (began, started) = (self.observer.call_begins(api.name()), Instant::now());
+        let started = Instant::now();
         // The status is ignored because it says nothing.
         let http = if api == Api::MiniProgramCode { &self.pictures } else { &self.http };
         let answer = match timeout_at(until, http.fetch(request)).await {
@@ -233,11 +223,7 @@ impl WeChat {
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(CallError::unanswered("no answer within 5 s")),
         };
-        let outcome = counted(&answer);
-        if let Some(ended) = began {
-            ended(&outcome);
-        }
-        self.observer.call_ended(api.name(), &app.id, outcome, started.elapsed());
+        self.observer.call_ended(api.name(), &app.id, counted(&answer), started.elapsed());
         answer
     }
 }

@@ -1,11 +1,12 @@
-//! code2Session: exchanges a login code for an openid and a session key. The parser is lenient about the form and
+//! Exchanges a login code, for an openid and (code2Session) a session key. The parser is lenient about the form and
 //! strict about the values.
 
 use serde::Deserialize;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
 use super::call::{believed, parsed, read};
-use super::{Api, App, CallError, SessionKey, WeChat};
+use super::client::{Endpoint, call_ends};
+use super::{Api, App, CallError, SessionKey, WeChat, oauth2::read_grant};
 
 /// The result of exchanging a login code.
 #[derive(Debug, Clone)]
@@ -18,22 +19,36 @@ pub struct Session {
 }
 
 impl WeChat {
-    /// Exchanges a login code, in the way of the app's kind.
+    /// Exchanges a login code, in the way of the app's kind: that of wx.login (`GET /sns/jscode2session`), or one of
+    /// OAuth2 (`GET /sns/oauth2/access_token`). The code is sent once. It is sent a second time only if no byte of the
+    /// first request was sent, or if WeChat answered -1.
     pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
-        if app.kind.has_session_keys() { self.code2session(app, code).await } else { self.oauth2(app, code).await }
-    }
-
-    /// Exchanges the code of wx.login (`GET /sns/jscode2session`). The code is sent once. It is sent a second time only
-    /// if no byte of the first request was sent, or if WeChat answered -1.
-    async fn code2session(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
+        let (api, name) = match app.kind.has_session_keys() {
+            true => (Api::Code2Session, "js_code"),
+            false => (Api::Oauth2, "code"),
+        };
         let query = [
             ("appid", app.id.as_str()),
             ("secret", app.own_secret()?.expose()),
-            ("js_code", code.as_str()),
+            (name, code.as_str()),
             ("grant_type", "authorization_code"),
         ];
-        let read = |body: &[u8]| read_session(Api::Code2Session, body);
-        self.call(Api::Code2Session, app, |endpoint| endpoint.get(query), read).await
+        self.exchange_by(api, app, query).await
+    }
+
+    /// Exchanges the code that is in this query.
+    pub(super) async fn exchange_by<const N: usize>(
+        &self,
+        api: Api,
+        app: &App,
+        query: [(&str, &str); N],
+    ) -> Result<Session, CallError> {
+        let (until, request) = (call_ends(), |endpoint: &Endpoint| endpoint.get(query));
+        if app.kind.has_session_keys() {
+            return self.call_until(until, api, app, request, |body| read_session(api, body)).await;
+        }
+        let grant = self.call_until(until, api, app, request, |body| read_grant(api, body)).await?;
+        self.session_of(app, grant, until).await
     }
 }
 

@@ -5,11 +5,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
-use wxmint_ids::{LoginCode, OpenId, UnionId};
+use wxmint_ids::{OpenId, UnionId};
 
 use super::call::{believed, parsed, read};
 use super::code2session::{self, Session, unionid};
-use super::{Api, App, AppKind, CallError, WeChat, client::call_ends, secrets::PersonAccessToken};
+use super::{Api, App, AppKind, CallError, WeChat, secrets::PersonAccessToken};
 
 /// The one scope with which WeChat does not tell the unionid.
 const WITHOUT_UNIONID: &str = "snsapi_base";
@@ -24,23 +24,10 @@ pub struct Grant {
 }
 
 impl WeChat {
-    /// Exchanges a code of OAuth2 (`GET /sns/oauth2/access_token`). A person let in without the unionid might become
-    /// another user for good, so that the exchange fails where the unionid is in the scope and cannot be had.
-    pub(super) async fn oauth2(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
-        let query = [
-            ("appid", app.id.as_str()),
-            ("secret", app.own_secret()?.expose()),
-            ("code", code.as_str()),
-            ("grant_type", "authorization_code"),
-        ];
-        let until = call_ends();
-        let read = |body: &[u8]| read_grant(Api::Oauth2, body);
-        let grant = self.call_until(until, Api::Oauth2, app, |endpoint| endpoint.get(query), read).await?;
-        self.session_of(app, grant, until).await
-    }
-
     /// Asks for the unionid (`GET /sns/userinfo`) if it is in the scope and not in the grant. Both calls together may
-    /// take as long as one. There is none if the app is bound to no account of the Open Platform.
+    /// take as long as one. There is none if the app is bound to no account of the Open Platform. A person let in
+    /// without the unionid might become another user for good, so that the exchange fails where the unionid is in the
+    /// scope and cannot be had.
     pub(super) async fn session_of(&self, app: &App, grant: Grant, until: Instant) -> Result<Session, CallError> {
         let Grant { openid, mut unionid, asks } = grant;
         if let Some(token) = asks {

@@ -82,11 +82,6 @@ impl StoredHash {
         (self.params.m_cost(), self.params.t_cost(), self.params.p_cost())
     }
 
-    /// The memory that computing it takes.
-    pub(super) fn mebibytes(&self) -> u32 {
-        self.params.m_cost().div_ceil(1024)
-    }
-
     /// A secret that is the same on every replica that reads the same file.
     pub(super) fn secret(&self) -> &[u8] {
         self.phc.hash.as_ref().map(Output::as_bytes).expect("checked by `parse`")

@@ -85,23 +85,21 @@ impl UsersFile {
         self.users().find(|user| user.name == *name)
     }
 
-    /// The user with this name, to change anything but the name.
-    pub fn user_mut(&mut self, name: &Username) -> Option<&mut User> {
-        self.lines.iter_mut().find_map(|line| match line {
-            Line::User(user) if user.name == *name => Some(user),
-            _ => None,
+    /// The users, to change anything but their names.
+    fn users_mut(&mut self) -> impl Iterator<Item = &mut User> {
+        self.lines.iter_mut().filter_map(|line| match line {
+            Line::User(user) => Some(user),
+            Line::Remark(_) => None,
         })
+    }
+
+    pub fn user_mut(&mut self, name: &Username) -> Option<&mut User> {
+        self.users_mut().find(|user| user.name == *name)
     }
 
     /// Gives a user other claims, under all names with this id.
     pub fn set_claims(&mut self, id: &UserId, claims: &ClaimsColumn) {
-        for line in &mut self.lines {
-            if let Line::User(user) = line
-                && user.id == *id
-            {
-                user.claims = claims.clone();
-            }
-        }
+        self.users_mut().filter(|user| user.id == *id).for_each(|user| user.claims = claims.clone());
     }
 
     /// Adds a user at the end. Replaces the user with the same name.
@@ -110,10 +108,8 @@ impl UsersFile {
         self.lines.push(Line::User(user));
     }
 
-    pub fn remove(&mut self, name: &Username) -> bool {
-        let before = self.lines.len();
+    pub fn remove(&mut self, name: &Username) {
         self.lines.retain(|line| !matches!(line, Line::User(user) if user.name == *name));
-        self.lines.len() != before
     }
 }
 
@@ -291,7 +287,8 @@ mod tests {
         file.user_mut(&name("alice")).expect("alice").disabled = true;
         assert_eq!(file.users().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["alice", "bob"]);
         assert_eq!(parse(&String::from_utf8_lossy(&file.content())), file, "what is written reads the same");
-        assert!(file.remove(&name("alice")) && !file.remove(&name("alice")) && file.user_mut(&name("alice")).is_none());
+        file.remove(&name("alice"));
+        assert!(file.user_mut(&name("alice")).is_none());
         assert!(file.content().starts_with(b"# end\nbob\t$argon2id$"));
     }
 }

@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use wxmint_ids::UserId;
 use wxmint_keys::token::ExtraClaims;
 
@@ -28,14 +27,15 @@ pub use self::claims_column::ClaimsColumn;
 pub use self::hash::StoredHash;
 pub use self::lines::{User, UsersFile};
 use self::{hashing::Hashing, users::Users};
-use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username, fresh_user};
+use super::{Accepts, Accounts, AccountsError, LoginCheck, Password, Username};
 
 /// The users of a file. One value serves all workers of a process; clones share it.
 #[derive(Clone)]
 pub struct FileAccounts {
     users: Arc<ArcSwap<Users>>,
     hashing: Arc<Hashing>,
-    /// Whether users who are not in the file may log in, because wxmint makes such users (`WXMINT_AUTO_PROVISION`).
+    /// Whether users who are not in the file may log in, because wxmint makes such users (`WXMINT_AUTO_PROVISION`), who
+    /// have no password.
     admits_strangers: bool,
 }
 
@@ -78,16 +78,14 @@ impl Accounts for FileAccounts {
         };
         Ok(self.users.load().admissions.get(user).cloned().unwrap_or_else(of_a_stranger))
     }
-
-    /// For `WXMINT_AUTO_PROVISION`: the new user is not in the file and has no password.
-    async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError> {
-        Ok(Named { user: fresh_user(now), made: true })
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
+    use crate::accounts::NewUserKey;
 
     const HASH: &str =
         "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";

@@ -52,7 +52,7 @@ impl Users {
 
     /// The memory of the most expensive hash, in MiB.
     pub(super) fn dearest(&self) -> u32 {
-        self.stand_ins.iter().map(|user| user.hash.mebibytes()).max().unwrap_or_default()
+        self.stand_ins.iter().map(|user| user.hash.cost().0.div_ceil(1024)).max().unwrap_or_default()
     }
 
     pub(super) fn candidate(&self, name: &Username) -> Candidate {
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn unknown_names_have_the_same_distribution_of_costs_as_users() {
         let strangers: Vec<_> = (0..1000).map(|index| name(&format!("stranger{index}"))).collect();
-        let dear = |users: &Users, name| users.candidate(name).user.hash.mebibytes() == 64;
+        let dear = |users: &Users, name| users.candidate(name).user.hash.cost().0 == 64 * 1024;
         let (before, again) = (users(&mixed(30)), users(&mixed(30)));
         let found = strangers.iter().filter(|name| dear(&before, name)).count();
         assert!((250..350).contains(&found), "{found} of 1000, where 30 % of the users have it");

@@ -121,25 +121,18 @@ fn exposed_apps(files: Vec<PathBuf>) -> Option<Finding> {
 /// Whether the file of audit events could be written. It is not made here.
 fn audit(audit: &Audit) -> Option<Finding> {
     let Audit::File(path) = audit else { return None };
+    let fault = |found, advice| Some(Finding::fault("files", found, advice));
     if path.is_symlink() && !is_ours(path).unwrap_or_default() {
-        return Some(Finding::fault(
-            "files",
-            said!(audit_is_foreign_link, path.display(), FOREIGN_LINK),
-            said!(replace_link),
-        ));
+        return fault(said!(audit_is_foreign_link, path.display(), FOREIGN_LINK), said!(replace_link));
     }
     let place = path.read_link().map_or_else(|_| path.clone(), |target| folder_of(path).join(target));
     let is_no_file = |kind: FileType| kind.is_dir() || kind.is_socket() || kind.is_block_device();
     if place.metadata().is_ok_and(|place| is_no_file(place.file_type())) {
-        return Some(Finding::fault("files", said!(audit_is_no_file, path.display()), said!(name_file)));
+        return fault(said!(audit_is_no_file, path.display()), said!(name_file));
     }
     let place = if place.exists() { &place } else { folder_of(&place) };
     let writable = rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?;
-    Some(Finding::fault(
-        "files",
-        format!("WXMINT_AUDIT: {}: {writable}", place.display()),
-        said!(make_it, place.display()),
-    ))
+    fault(format!("WXMINT_AUDIT: {}: {writable}", place.display()).into(), said!(make_it, place.display()))
 }
 
 #[cfg(test)]

@@ -167,7 +167,12 @@ mod tests {
             "wx0123456789abcdef".parse().expect("an AppID"),
             "0123456789abcdef".parse().expect("a secret"),
         );
-        for (kind, console) in AppKind::ALL.into_iter().zip(["mp.", "mp.", "open.", "open."]) {
+        for (kind, console) in [
+            (AppKind::MiniProgram, "mp."),
+            (AppKind::OfficialAccount, "mp."),
+            (AppKind::Website, "open."),
+            (AppKind::MobileApp, "open."),
+        ] {
             let app = App { kind, ..app.clone() };
             for errcode in [40013, 40164, 40243] {
                 let answer = format!(r#"{{"errcode":{errcode},"errmsg":"no"}}"#);

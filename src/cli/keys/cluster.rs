@@ -2,6 +2,7 @@
 
 use std::{fmt, thread, time::Duration};
 
+use derive_more::Display;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::entry::{CommitError, Entry};
 use kube::{Api, Client, Config, Error, Resource, api::PostParams};
@@ -23,7 +24,9 @@ const PAUSE_MILLIS: u64 = 100;
 const LONGEST_MESSAGE: usize = 300;
 
 /// One object, which need not exist.
-pub(super) struct Remote<K> {
+#[derive(Display)]
+#[display("{} {name}", K::KIND)]
+pub(super) struct Remote<K: ClusterObject> {
     pub(super) name: ObjectName,
     api: Api<K>,
     runtime: Runtime,
@@ -111,12 +114,6 @@ impl<K: ClusterObject> Remote<K> {
             ),
         };
         Failure::unfinished(format_args!("{self}: {reason}"))
-    }
-}
-
-impl<K: ClusterObject> fmt::Display for Remote<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", K::KIND, self.name)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Where keys are kept, and how they are changed there: read, decide and write, while nobody else can write.
 
 use std::path::{Path, PathBuf};
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use clap::Args;
+use derive_more::Display;
 
 #[cfg(feature = "kubernetes")]
 use k8s_openapi::api::core::v1::Secret;
@@ -23,7 +24,9 @@ pub(in crate::cli) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
     Ok(set)
 }
 
+#[derive(Display)]
 pub(super) enum KeysPlace {
+    #[display("{}", _0.display())]
     File(PathBuf),
     #[cfg(feature = "kubernetes")]
     Secret(Box<Remote<Secret>>),
@@ -51,16 +54,6 @@ impl KeysPlaceArgs {
         }
         let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok()).map(KeysPlace::File);
         named.ok_or_else(|| Failure::usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json"))
-    }
-}
-
-impl fmt::Display for KeysPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.fmt(f),
-        }
     }
 }
 
@@ -129,7 +122,8 @@ fn read_file(path: &Path) -> Result<StoredKeys, Failure> {
 }
 
 /// The name of an object of Kubernetes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Display, Clone, PartialEq, Eq)]
+#[display("{namespace}/{name}")]
 pub(super) struct ObjectName {
     pub(super) namespace: String,
     pub(super) name: String,
@@ -145,12 +139,6 @@ impl FromStr for ObjectName {
             }
             _ => Err("must be NAMESPACE/NAME, such as wxmint/wxmint-keys"),
         }
-    }
-}
-
-impl fmt::Display for ObjectName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
     }
 }
 

@@ -172,7 +172,8 @@ impl World {
             }
         }
         let step = rotation::plan(&lives, &policy, now, false).expect("a policy that fits");
-        if step.is_nothing() && matches!(run.task, Task::Rotate) {
+        let is_nothing = step.drop.is_empty() && step.expire.is_empty() && step.publish.is_none();
+        if is_nothing && matches!(run.task, Task::Rotate) {
             return None;
         }
         self.act(&mut lives, &step, when);

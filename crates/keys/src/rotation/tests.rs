@@ -45,6 +45,10 @@ fn after(lives: &[KeyLife], step: &RotationStep) -> Vec<KeyLife> {
     lives
 }
 
+fn is_nothing(step: &RotationStep) -> bool {
+    step.drop.is_empty() && step.expire.is_empty() && step.publish.is_none()
+}
+
 #[test]
 fn the_next_key_is_published_one_lead_before_the_old_keys_term_ends_and_not_sooner() {
     let lives = [key("a", 0, None)];
@@ -76,7 +80,7 @@ fn running_a_rotation_twice_changes_nothing_more() {
     for now in (0..200 * DAY).step_by(40_000).map(at) {
         let step = plan(&lives, &policy(), now).expect("a plan");
         lives = after(&lives, &step);
-        assert!(plan(&lives, &policy(), now).expect("a plan").is_nothing(), "at {now}");
+        assert!(is_nothing(&plan(&lives, &policy(), now).expect("a plan")), "at {now}");
         let signing = states(&lives, now).iter().filter(|state| **state == KeyState::Signing).count();
         assert_eq!(signing, 1, "at {now}: {lives:?}");
     }
@@ -91,7 +95,7 @@ fn a_rotation_at_once_publishes_a_key_that_signs_after_the_lead_and_then_nothing
     assert_eq!(step.expire, [("a".into(), at(2 * DAY + LEAD + 120))]);
     let lives = after(&[key("a", 0, None)], &step);
     for now in [DAY, DAY + LEAD - 1] {
-        assert!(due_at_once(&lives, &policy(), at(now)).expect("a plan").is_nothing(), "at {now}");
+        assert!(is_nothing(&due_at_once(&lives, &policy(), at(now)).expect("a plan")), "at {now}");
     }
     assert!(due_at_once(&lives, &policy(), at(DAY + LEAD)).expect("a plan").publish.is_some(), "it signs");
     let short = RotationPolicy { every: TimeDelta::minutes(20), ..policy() };
@@ -118,7 +122,7 @@ fn another_algorithm_waits_until_the_published_key_signs() {
 fn a_clock_that_jumps_back_changes_nothing() {
     let lives = [key("a", 0, Some(40 * DAY)), key("b", 30 * DAY, None)];
     let step = plan(&lives, &policy(), at(29 * DAY)).expect("a plan");
-    assert!(step.is_nothing(), "{step:?}");
+    assert!(is_nothing(&step), "{step:?}");
     assert_eq!(states(&lives, at(29 * DAY)), [KeyState::Signing, KeyState::Published]);
 }
 
@@ -130,14 +134,14 @@ fn an_exp_that_is_too_early_is_postponed_and_a_later_one_stays() {
         assert_eq!((step.expire, step.drop), (vec![("a".into(), at(31 * DAY + 120))], vec![]), "at {now}");
     }
     let late = [key("a", 0, Some(50 * DAY)), key("b", 30 * DAY, None)];
-    assert!(plan(&late, &policy(), at(31 * DAY)).expect("a plan").is_nothing());
+    assert!(is_nothing(&plan(&late, &policy(), at(31 * DAY)).expect("a plan")));
 }
 
 #[test]
 fn a_key_leaves_the_file_one_lead_after_it_has_left_the_jwks() {
     let lives = [key("a", 0, Some(31 * DAY + 120)), key("b", 30 * DAY, None)];
     let gone = 31 * DAY + 120 + LEAD;
-    assert!(plan(&lives, &policy(), at(gone - 1)).expect("a plan").is_nothing());
+    assert!(is_nothing(&plan(&lives, &policy(), at(gone - 1)).expect("a plan")));
     assert_eq!(plan(&lives, &policy(), at(gone)).expect("a plan").drop, ["a"]);
 }
 

@@ -55,10 +55,6 @@ pub enum InvalidClaims {
 }
 
 impl ExtraClaims {
-    pub fn as_map(&self) -> &Map<String, Value> {
-        &self.0
-    }
-
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

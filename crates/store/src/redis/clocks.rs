@@ -233,13 +233,7 @@ mod tests {
     #[derive(Clone, Default)]
     struct Distant(Rc<Cell<u32>>);
 
-    impl wxmint_redis_link::Observer for Distant {
-        fn call_begins(&self, _: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
-            None
-        }
-
-        fn call_ended(&self, _: &'static str, _: bool, _: Duration) {}
-    }
+    impl wxmint_redis_link::Observer for Distant {}
 
     impl Observer for Distant {
         fn clock_is_distant(&self) {

@@ -38,13 +38,10 @@ impl Redis {
 /// A person whose keys lie at this primary. An openid of WeChat's is longer.
 fn stranger_of(primary: &Primary) -> Option<Person> {
     let app: AppId = "wxmint-readiness".parse().ok()?;
-    let has = |person: &Person| {
-        let slot = slot_of(name::session(person).as_bytes());
-        primary.slots.iter().any(|slots| slots.contains(&slot))
-    };
-    let people = (0..100_000).filter_map(|number| {
+    let has = |person: &Person| primary.has(slot_of(name::session(person).as_bytes()));
+    let mut people = (0..100_000).filter_map(|number| {
         let openid: OpenId = number.to_string().parse().ok()?;
         Some(Person { app: app.clone(), openid })
     });
-    people.into_iter().find(has)
+    people.find(has)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wxmint_ids::AppId;
-use wxmint_wechat::{OnEnd, Outcome};
+use wxmint_wechat::Outcome;
 
 use super::Metrics;
 use crate::Step;
@@ -13,14 +13,10 @@ use crate::Step;
 const BILLED: [&str; 1] = ["getuserphonenumber"];
 
 impl wxmint_redis_link::Observer for Metrics {
-    fn call_begins(&self, call: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
-        let step = Step::call("redis", call).sampled()?;
-        Some(Box::new(|answered| step.end((!answered).then_some("unanswered"))))
-    }
-
     fn call_ended(&self, call: &'static str, answered: bool, took: Duration) {
         let labels = [("operation", call), ("outcome", if answered { "ok" } else { "failed" })];
         self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        Step::ended("redis", call, took, (!answered).then_some("unanswered"));
     }
 }
 
@@ -31,20 +27,14 @@ impl wxmint_store::Observer for Metrics {
 }
 
 impl wxmint_wechat::Observer for Metrics {
-    fn call_begins(&self, api: &'static str) -> Option<OnEnd> {
-        let end = |step: Step, outcome: &Outcome| {
-            step.end(match outcome {
-                Outcome::Succeeded => None,
-                Outcome::Errcode(errcode) => Some(errcode),
-                Outcome::Failed(kind) => Some(kind),
-            });
-        };
-        let step = Step::call("wechat", api).sampled()?;
-        Some(Box::new(move |outcome| end(step, outcome)))
-    }
-
     fn call_ended(&self, api: &'static str, app: &AppId, outcome: Outcome, took: Duration) {
         self.0.wechat_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
+        let error = match &outcome {
+            Outcome::Succeeded => None,
+            Outcome::Errcode(errcode) => Some(errcode.as_str()),
+            Outcome::Failed(kind) => Some(*kind),
+        };
+        Step::ended("wechat", api, took, error);
         match outcome {
             Outcome::Succeeded if BILLED.contains(&api) => {
                 self.0.wechat_billed.get_or_create(&[("api", api.to_owned()), ("app", self.label_of(app))]).inc()

@@ -13,8 +13,7 @@ pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
 use super::call::{believed, number_or_quoted, parsed, read};
 use super::{
     Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
-    RefreshToken, Session, WeChat, client::call_ends, code2session::read_session, oauth2::read_grant,
-    stable_token::read_access_token,
+    RefreshToken, Session, WeChat, stable_token::read_access_token,
 };
 
 /// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.
@@ -81,8 +80,7 @@ impl WeChat {
         component: &AppId,
         token: &AppAccessToken,
     ) -> Result<Session, CallError> {
-        let is_mini_program = merchant.kind.has_session_keys();
-        let (api, name) = match is_mini_program {
+        let (api, name) = match merchant.kind.has_session_keys() {
             true => (Api::ComponentCode2Session, "js_code"),
             false => (Api::ComponentOauth2, "code"),
         };
@@ -93,12 +91,7 @@ impl WeChat {
             ("component_appid", component.as_str()),
             ("component_access_token", token.expose()),
         ];
-        if is_mini_program {
-            return self.call(api, merchant, |endpoint| endpoint.get(query), |body| read_session(api, body)).await;
-        }
-        let (until, read) = (call_ends(), |body: &[u8]| read_grant(api, body));
-        let grant = self.call_until(until, api, merchant, |endpoint| endpoint.get(query), read).await?;
-        self.session_of(merchant, grant, until).await
+        self.exchange_by(api, merchant, query).await
     }
 
     /// Asks what a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).
