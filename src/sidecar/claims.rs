@@ -4,8 +4,8 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 use wxmint_verify::Claims;
 
-/// A value for each header of those claims that are handed on. It is empty if the token has no such claim, or one that a
-/// header cannot say.
+/// A value for each header of those claims that are handed on. It is empty if the token has no such claim, or one that
+/// a header cannot say.
 pub(super) fn values(handed_on: &[(String, HeaderName)], claims: &Claims) -> Box<[HeaderValue]> {
     let value = |name: &String| match claims.others.get(name) {
         None | Some(Value::Null) => super::EMPTY,
