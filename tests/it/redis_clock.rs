@@ -86,6 +86,8 @@ async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {
         until_refused(&bed.sidecar().ready().await, &ended).await;
         let again = bed.log_in("lin").await.expect_login();
         is_accepted_by_followers(&bed, &again, &ended).await;
+        bed.redis.move_clock(EIGHT_HOURS);
+        bed.log_in("lin").await.expect_problem(503, "store_unavailable");
     }
 }
 

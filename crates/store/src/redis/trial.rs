@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::Value;
-use wxmint_ids::{AppId, OpenId, Person};
+use wxmint_ids::{AppId, Person};
 use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Primary, Reason, slot_of};
 
@@ -39,9 +39,6 @@ impl Redis {
 fn stranger_of(primary: &Primary) -> Option<Person> {
     let app: AppId = "wxmint-readiness".parse().ok()?;
     let has = |person: &Person| primary.has(slot_of(name::session(person).as_bytes()));
-    let mut people = (0..100_000).filter_map(|number| {
-        let openid: OpenId = number.to_string().parse().ok()?;
-        Some(Person { app: app.clone(), openid })
-    });
-    people.find(has)
+    let person = |number: u32| Some(Person { app: app.clone(), openid: number.to_string().parse().ok()? });
+    (0..100_000).filter_map(person).find(has)
 }
