@@ -25,10 +25,8 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Issued, LoginError> {
         let Arrival { person, at, may_be_ended, .. } = arrival;
-        // Where no list tells of a login, no end knows whether Redis was ahead then: this machine's clock counts, unless
-        // Redis is so far ahead that the login is refused below.
-        let is_noted = !self.ids.are_unlisted() || self.policy.one_login || *at > now + MAX_LEEWAY;
-        let at = if is_noted { *at } else { now.min(*at) };
+        // Where no list tells of a login, no end knows whether Redis was ahead then: this machine's clock counts.
+        let at = if self.ids.are_unlisted() && !self.policy.one_login { now.min(*at) } else { *at };
         let token = self.minter.issued(user, person.app.clone(), id, at);
         let latest = latest(now, token.expires_at);
         if token.issued_at > latest {
