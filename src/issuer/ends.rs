@@ -2,8 +2,8 @@
 //! Forgets the ends of which no token can be left.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{mem, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_store::{ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
@@ -30,13 +30,17 @@ const FORGOTTEN_PAGE: usize = 500;
 /// In a minute: more than a day of ten million logouts has.
 const FORGOTTEN_PAGES: usize = 20;
 
-/// Makes lost ends again, for as long as the process runs.
-pub(super) async fn restore_lost(issuer: Arc<Issuer>) {
+/// Makes lost ends again, and forgets old ones, for as long as the process runs.
+pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let (mut held, mut is_judged) = (HeldEnds::default(), false);
+    let (mut held, mut is_judged, mut clock) = (HeldEnds::default(), false, EvenClock::begin(now()));
     loop {
         interval.tick().await;
+        if clock.has_run_for(FORGOTTEN_EVERY, now()) {
+            forget_pages(&store).await;
+            held.forget_old();
+        }
         // A call that fails has said why. The next look goes on.
         let lost = held.look(&store).await.unwrap_or_default() + held.look_at_one(&store).await.unwrap_or_default();
         if lost > 0 {
@@ -127,6 +131,12 @@ impl HeldEnds {
         Ok(needed.len())
     }
 
+    /// Lets go of the ends of which no token can be left. Later tokens may live longer; these ends name none of them.
+    fn forget_old(&mut self) {
+        let ends = mem::take(&mut self.ends);
+        self.ends = ends.into_iter().filter(|end| self.needed(end).is_some()).collect();
+    }
+
     /// The end, if a token can be left that it names.
     fn needed(&self, end: &str) -> Option<Ended> {
         let ended: Ended = end.parse().ok()?;
@@ -153,19 +163,6 @@ impl HeldEnds {
         }
         *self = there;
         Ok(lost.len())
-    }
-}
-
-/// Forgets the ends of which no token can be left, for as long as the process runs.
-pub(super) async fn forget_old(issuer: Arc<Issuer>) {
-    let store = issuer.store();
-    let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let mut clock = EvenClock::begin(now());
-    loop {
-        interval.tick().await;
-        if clock.has_run_for(FORGOTTEN_EVERY, now()) {
-            forget_pages(&store).await;
-        }
     }
 }
 
@@ -249,6 +246,9 @@ mod tests {
         assert_eq!(held.look(&before).await, Ok(0));
         let needed = [String::from("kid one"), format!("sub {second} lin")];
         assert_eq!(ends(&held)[..2], needed);
+        held.forget_old();
+        held.keep += Duration::from_secs(90 * 86_400);
+        assert_eq!(ends(&held), needed, "a longer life of later tokens does not bring the old one back");
 
         after.restore_end(&Ended::Key { kid: "other".into() }).await.expect("made");
         assert_eq!(held.look(&after).await, Ok(2), "the one of two months ago names no token that is left");

@@ -1,8 +1,9 @@
-//! Says which sites may read an answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>). Never with
-//! credentials.
+//! Says who may read an answer: which sites (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>), never with
+//! credentials, and that no cache may keep it.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, dev::ServiceResponse};
+use serde::Serialize;
 
 /// The site that may read the answer to a request.
 struct Reader(HeaderValue);
@@ -22,6 +23,11 @@ pub(super) fn write<B>(answer: &mut ServiceResponse<B>) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+}
+
+/// An answer for one person, which no cache may keep.
+pub fn private(answer: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(answer)
 }
 
 /// The answer to a preflight of what every site may read, whatever headers a page adds, as those of tracing.

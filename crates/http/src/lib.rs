@@ -21,15 +21,13 @@ mod to_the_end;
 mod trace;
 pub mod viewer;
 
-use actix_web::{HttpResponse, http::header};
-use serde::Serialize;
-
 pub use bearer::{bearer_token, identify, no_token, no_valid_token, unreadable_token};
 pub use body::{SMALL_BODY, read_body};
 pub use body_fields::{Fields, RefusedBody, malformed};
 pub use client_address::{TrustedProxies, limit_key};
 pub use client_credentials::{ClientCredentials, read_form, unknown_client};
 pub use connection::ClientConnection;
+pub use cors::private;
 pub use head::pairs;
 pub use probes::{Readiness, readable, serve_admin};
 pub use problem::{Answer, Problem, ProblemCode, ProblemDocument, not_allowed, not_found, nothing_else};
@@ -37,8 +35,3 @@ pub use process::{Listeners, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ServerLimits, serve};
 pub use to_the_end::to_the_end;
 pub use trace::{LogAddresses, RequestSpan, origin, request_id, with_request_id};
-
-/// An answer for one person, which no cache may keep.
-pub fn private(answer: impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"))).json(answer)
-}

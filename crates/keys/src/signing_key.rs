@@ -3,9 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents,
 };
-use aws_lc_rs::{hmac, rand::SystemRandom, rsa::KeyPairComponents};
+use aws_lc_rs::{hmac, rsa::KeyPairComponents};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::EncodingKey;
@@ -13,7 +13,8 @@ use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
 
 use super::private_jwk::{Material, Member, PrivateJwk};
-use super::{provider::encoding_key, set::KeyLife};
+use super::provider::{KeyPair, encoding_key};
+use super::set::KeyLife;
 
 /// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and `kid`.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ pub struct SigningKey {
     pub(super) marking: hmac::Key,
     /// The key's name in error messages.
     pub(super) label: String,
-    pub(super) life: KeyLife,
+    pub(crate) life: KeyLife,
 }
 
 impl SigningKey {
@@ -62,31 +63,6 @@ impl SigningKey {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({} {})", self.public.algorithm(), self.public.kid())
-    }
-}
-
-/// A parsed key pair. It is parsed only once, because parsing takes as long as signing, and longer for RSA.
-pub(super) enum KeyPair {
-    P256(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-    Rsa(RsaKeyPair),
-}
-
-impl KeyPair {
-    /// The raw signature of a JWS (RFC 7515); for ES256 the concatenation of r and s.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ()> {
-        let random = SystemRandom::new();
-        match self {
-            Self::P256(pair) => {
-                pair.sign(&random, message).map(|signature| signature.as_ref().to_vec()).map_err(|_| ())
-            }
-            Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Self::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(|_| ())?;
-                Ok(signature)
-            }
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{connector::Connector, failure::Result, url::RedisUrl};
 /// All connections of the process share this.
 #[derive(Clone)]
 pub struct RedisAccess {
-    current: Arc<ArcSwap<RedisUrl>>,
+    pub(crate) current: Arc<ArcSwap<RedisUrl>>,
     pub(crate) tls: Arc<Tls>,
     pub(crate) confirm: Confirm,
     pub(crate) program: Program,

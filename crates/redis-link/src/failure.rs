@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use redis::{ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, ServerErrorKind, Value, from_redis_value};
+use redis::{ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind};
 
 use super::primaries::Address;
 
@@ -143,29 +143,9 @@ impl From<Failure> for Reason {
 }
 
 impl Failure {
-    /// The first error among answers that concerns more than its command.
-    pub(crate) fn among(answers: &[Value], asked: &Address) -> Option<Self> {
-        answers.iter().find_map(|answer| {
-            let Value::ServerError(error) = answer else { return None };
-            let failure = Self::from_error(&error.clone().into(), asked);
-            (failure.problem != Problem::Refused).then_some(failure)
-        })
-    }
-
     pub(crate) fn from_error(error: &RedisError, asked: &Address) -> Self {
         Self { server: asked.to_string(), problem: Problem::of(error, asked), reason: describe(error) }
     }
-}
-
-/// The answers as `T`. One that says that a key holds another type is left to `T`: another version has written it.
-pub(crate) fn read<T: FromRedisValue>(values: Vec<Value>, from: &Address) -> Result<T, Failure> {
-    let is_other_type = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
-    let checked = |value: Value| if is_other_type(&value) { Ok(value) } else { value.extract_error() };
-    let read = values.into_iter().map(checked).collect::<Result<Vec<_>, _>>().and_then(|mut values| {
-        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
-        Ok(from_redis_value(value)?)
-    });
-    read.map_err(|error| Failure::from_error(&error, from))
 }
 
 /// `MOVED 3999 host:port`; without a host it is the one that was asked.
@@ -236,6 +216,8 @@ fn meaning(code: &str) -> (Cause, &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use redis::Value;
+
     use super::*;
 
     fn address(host: &str, port: u16) -> Address {

@@ -9,9 +9,9 @@ use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value};
 use tokio::{task::spawn_local, time::Instant};
 
 use super::access::{Confirm, RedisAccess};
-use super::failure::{Failure, Problem, Result, read};
+use super::failure::{Failure, Problem, Result};
 use super::primaries::{Primaries, Primary};
-use super::server::{DEADLINE, Server};
+use super::server::{DEADLINE, Server, read};
 use super::{call::Call, confirm::until_confirmed, outage, route::Reply, url::RedisUrl};
 
 /// It is told of each call, for metrics and traces. `()` makes nothing of it.
@@ -150,7 +150,7 @@ impl Link {
     /// Everything that is known of the primaries of the present URL.
     pub(crate) fn primaries(&self) -> Rc<Primaries> {
         let mut primaries = self.primaries.borrow_mut();
-        if !Arc::ptr_eq(&primaries.connector.url, &self.access.url()) {
+        if !Arc::ptr_eq(&primaries.connector.url, &self.access.current.load()) {
             *primaries = Primaries::new(self.access.connector());
         }
         primaries.ask_sentinels_again();

@@ -17,7 +17,7 @@ type Outages = BTreeMap<String, Outage>;
 /// By the address of the server, for all connections of the process.
 static OUTAGES: Mutex<Outages> = Mutex::new(BTreeMap::new());
 /// Whether there are any: most calls succeed, and need not lock the map.
-static ARE_ANY: AtomicBool = AtomicBool::new(false);
+pub(crate) static ARE_ANY: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Clone, Copy)]
 struct Outage {
@@ -39,13 +39,11 @@ pub(crate) fn failed(redis: &str, reason: &str) {
     }
 }
 
-/// A call was answered.
+/// A call was answered while there were any.
 pub(crate) fn answered(redis: &str) {
-    if ARE_ANY.load(Ordering::Relaxed) {
-        let (mut outages, now) = (OUTAGES.lock(), Instant::now());
-        if let Some(Outage { since, last, failed, .. }) = forget(&mut outages, redis, |outage| outage.is_over(now)) {
-            tracing::info!(redis, lasted_s = (last - since).as_secs(), failed, "Redis can be used again");
-        }
+    let (mut outages, now) = (OUTAGES.lock(), Instant::now());
+    if let Some(Outage { since, last, failed, .. }) = forget(&mut outages, redis, |outage| outage.is_over(now)) {
+        tracing::info!(redis, lasted_s = (last - since).as_secs(), failed, "Redis can be used again");
     }
 }
 

@@ -5,8 +5,9 @@ use std::{rc::Rc, time::Duration};
 use redis::{FromRedisValue, Pipeline, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::failure::{Cause, Failure, Problem, Reason, read};
-use super::{primaries::Primaries, server::Server};
+use super::failure::{Cause, Failure, Problem, Reason};
+use super::primaries::Primaries;
+use super::server::{Server, read};
 
 /// Between two tries of a call whose keys lie on two servers, because their slot is moving.
 const SLOT_MOVES: Duration = Duration::from_millis(50);

@@ -4,15 +4,16 @@
 //! replica (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::atomic::Ordering;
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
-use redis::{FromRedisValue, Pipeline, RedisResult, Value, aio::MultiplexedConnection};
+use redis::{FromRedisValue, Pipeline, RedisResult, Value, aio::MultiplexedConnection, from_redis_value};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, timeout_at};
 
-use super::failure::{Cause, Failure, Problem, Reason, read};
+use super::failure::{Cause, Failure, Problem, Reason};
 use super::{connector::Connector, info::Replication, outage, primaries::Address};
 
 /// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is
@@ -145,14 +146,14 @@ impl Server {
             let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
             let answers = timeout_at(until, connection.send(commands)).await.map_err(late)?;
             let values = answers.map_err(|error| Failure::from_error(&error, &self.address))?;
-            Failure::among(&values, &self.address).map_or(Ok(values), Err)
+            failure_among(&values, &self.address).map_or(Ok(values), Err)
         };
         let answers = answers.await;
         self.fails.set(answers.is_err());
         match answers.as_ref().map_err(|failure| &failure.problem) {
-            Ok(_) => outage::answered(&self.name),
+            Ok(_) if outage::ARE_ANY.load(Ordering::Relaxed) => outage::answered(&self.name),
             Err(Problem::BadConnection | Problem::Silent) => self.drop_connection(&attempt),
-            Err(_) => {}
+            _ => {}
         }
         answers
     }
@@ -199,6 +200,26 @@ impl Server {
             server.attempt.take();
         });
     }
+}
+
+/// The first error among answers that concerns more than its command.
+fn failure_among(answers: &[Value], asked: &Address) -> Option<Failure> {
+    answers.iter().find_map(|answer| {
+        let Value::ServerError(error) = answer else { return None };
+        let failure = Failure::from_error(&error.clone().into(), asked);
+        (failure.problem != Problem::Refused).then_some(failure)
+    })
+}
+
+/// The answers as `T`. One that says that a key holds another type is left to `T`: another version has written it.
+pub(crate) fn read<T: FromRedisValue>(values: Vec<Value>, from: &Address) -> Result<T, Failure> {
+    let is_other_type = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
+    let checked = |value: Value| if is_other_type(&value) { Ok(value) } else { value.extract_error() };
+    let read = values.into_iter().map(checked).collect::<Result<Vec<_>, _>>().and_then(|mut values| {
+        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+        Ok(from_redis_value(value)?)
+    });
+    read.map_err(|error| Failure::from_error(&error, from))
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ const MARK_LEN: usize = 5;
 pub struct Minter {
     issuer: String,
     audience: Vec<String>,
-    typ: TokenTyp,
+    typ: &'static str,
     ttl: Duration,
     keys: Arc<KeyRing>,
 }
@@ -99,7 +99,7 @@ pub struct Minter {
 impl Minter {
     /// `ttl` is the life of every token, from `iat` to `exp`.
     pub fn new(issuer: String, audience: Vec<String>, typ: TokenTyp, ttl: Duration, keys: Arc<KeyRing>) -> Self {
-        Self { issuer, audience, typ, ttl, keys }
+        Self { issuer, audience, typ: typ.as_str(), ttl, keys }
     }
 
     /// The same, for tokens with another audience, unless it is empty, or another life.
@@ -166,7 +166,7 @@ impl Minter {
             jti: id,
             extra,
         };
-        sign(&self.keys, self.typ.as_str(), &claims, now).map(SignedToken)
+        sign(&self.keys, self.typ, &claims, now).map(SignedToken)
     }
 
     /// Signs a security event token (RFC 8417). Its `typ` keeps it apart from access tokens.
@@ -182,7 +182,7 @@ impl Minter {
         access: &SignedToken,
         now: DateTime<Utc>,
     ) -> Result<SignedToken, MintError> {
-        let hash = match self.keys.at(now).set.signing(now)?.public().algorithm() {
+        let hash = match self.keys.at(now).set.signing(now)?.life.algorithm {
             Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
             Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
         };
@@ -224,8 +224,8 @@ pub(super) fn sign(
     let key = ring.set.signing(now)?;
     let header = Header {
         typ: Some(typ.to_owned()),
-        kid: Some(key.public().kid().to_owned()),
-        ..Header::new(for_jsonwebtoken(key.public().algorithm()))
+        kid: Some(key.life.kid.clone()),
+        ..Header::new(for_jsonwebtoken(key.life.algorithm))
     };
     Ok(jsonwebtoken::encode(&header, claims, &key.encoding)?)
 }
