@@ -188,13 +188,12 @@ impl LoginWorker {
             rate: self.policy.limits.openid,
         };
         let recorded = self.record_login(&mut record, session.unionid.as_ref(), attempt, now).await?;
-        let (state, at, may_be_ended, keeps_key) = match recorded {
-            Recorded::Counted { state, at, may_be_ended, keeps_key } => (state, at, may_be_ended, keeps_key),
+        let (state, at, may_be_ended, kept_for) = match recorded {
+            Recorded::Counted { state, at, may_be_ended, kept_for } => (state, at, may_be_ended, kept_for),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Newcomer => return Err(LoginError::Contended),
         };
         trail.find(&state);
-        let kept_for = keeps_key.then(|| state.generation());
         let LoginRecord { person, order, session_key, .. } = record;
         let (unionid, key) = (session.unionid, (order, session_key));
         Ok(Arrival { person, unionid, state, key, kept_for, at, may_be_ended })

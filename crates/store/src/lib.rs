@@ -214,10 +214,10 @@ pub enum Recorded {
         at: DateTime<Utc>,
         /// Whether an end may name a token that is dated `at`: [`Redis::date_token`] tells.
         may_be_ended: bool,
-        /// Whether the session key is stored: beside a binding, or beside the one that this record has begun. It is not
-        /// stored for anybody else, so the erasure of a person is final, whatever logins are under way or come later,
-        /// until one of them binds the person again.
-        keeps_key: bool,
+        /// The generation of the binding beside which the session key is stored, also of one that this record has begun.
+        /// It is stored for nobody else, so the erasure of a person is final, whatever logins are under way or come
+        /// later, until one of them binds the person again.
+        kept_for: Option<u64>,
     },
     Limited(TooMany),
     /// Nothing is recorded: see [`Newcomer::Told`].

@@ -10,7 +10,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer};
 use tracing_subscriber::{field::RecordFields, registry::LookupSpan};
 
-use super::now;
+use super::audit::now;
 
 /// The format of lines, and of the fields in them: each as `,"name":value`.
 pub(super) struct JsonLines;

@@ -12,19 +12,12 @@ mod traces;
 
 use std::io;
 
-use chrono::{DateTime, Utc};
-
 pub use self::audit::Audit;
 pub use self::log::LogFormat;
 pub use self::metrics::{LoginInFlight, Metrics, RouteMetrics};
 pub use self::per_minute::admit_line;
 pub use self::recent::Recent;
 pub use self::traces::{Step, Trace, TraceSettings, Traces};
-
-#[expect(clippy::disallowed_methods, reason = "a line, an event and a minute of lines begin when they are written")]
-fn now() -> DateTime<Utc> {
-    Utc::now()
-}
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {

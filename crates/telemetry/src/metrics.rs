@@ -15,7 +15,7 @@ use wxmint_ids::AppId;
 use wxmint_keys::rotation::{KeyLife, states};
 
 use self::redis::RedisMetrics;
-pub use self::requests::RouteMetrics;
+pub use self::requests::{LoginInFlight, RouteMetrics};
 use self::requests::{Logins, Requests};
 use super::{Recent, audit};
 
@@ -98,23 +98,6 @@ impl Metrics {
         RouteMetrics::new(route, self.0.requests.clone())
     }
 
-    /// Counts a login from here until it is dropped.
-    pub fn login_begins(&self) -> LoginInFlight {
-        let others = self.0.logins_in_flight.inc().max(0) as usize;
-        LoginInFlight { others, metrics: self.clone() }
-    }
-
-    /// `app` is one that is configured, and `outcome` is `ok` or a problem's code.
-    pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
-        let app = app.filter(|_| !self.has_many_apps());
-        self.0.recent.count(app.clone(), outcome);
-        self.0.logins.ended(app, outcome, took);
-    }
-
-    pub fn recent(&self) -> &Recent {
-        &self.0.recent
-    }
-
     pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
         self.0.apps.clear();
         let apps: Vec<_> = apps.into_iter().collect();
@@ -127,10 +110,6 @@ impl Metrics {
     /// Empty where there are many.
     fn label_of(&self, app: &AppId) -> String {
         if self.has_many_apps() { String::new() } else { app.to_string() }
-    }
-
-    fn has_many_apps(&self) -> bool {
-        self.0.has_many_apps.load(Ordering::Relaxed)
     }
 
     /// All counters of apps begin at 0, as after a restart, so that apps that come and go leave no series behind.
@@ -190,19 +169,6 @@ impl Metrics {
         let complete = complete.and_then(|()| encode_eof(&mut text));
         debug_assert!(complete.is_ok(), "writing to a String does not fail");
         text
-    }
-}
-
-/// Counts a login in `wxmint_logins_in_flight` until it is dropped.
-pub struct LoginInFlight {
-    /// How many others were under way when it began.
-    pub others: usize,
-    metrics: Metrics,
-}
-
-impl Drop for LoginInFlight {
-    fn drop(&mut self) {
-        self.metrics.0.logins_in_flight.dec();
     }
 }
 

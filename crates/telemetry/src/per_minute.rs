@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use super::now;
+use super::audit::now;
 
 /// An outage fails thousands of logins a second, and strangers send what is refused. Metrics count all of it.
 const MOST_LINES: u32 = 100;

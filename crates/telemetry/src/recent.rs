@@ -15,8 +15,7 @@ use utoipa::ToSchema;
 use wxmint_ids::{AppId, Person, UserId};
 
 pub use self::hour::{Counts, Hour, LoginsOfApp, OutcomeByMinute, first};
-use super::audit::Event;
-use crate::now;
+use super::audit::{Event, now};
 
 const OK: &str = "ok";
 /// The events of one room, in about 2.5 MB.

@@ -19,7 +19,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 pub use self::sending::{TraceSettings, Traces};
-use crate::now;
+use crate::audit::now;
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 

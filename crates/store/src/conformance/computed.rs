@@ -15,7 +15,7 @@ fn login(openid: &str, order: &ExchangeOrder, key: &str) -> LoginRecord {
 
 async fn logged_in(store: &Redis, login: &LoginRecord) -> (Bound, bool) {
     match store.record_login(login).await.expect("recorded") {
-        Recorded::Counted { state: BindingState::Bound(bound), may_be_ended, keeps_key: true, .. } => {
+        Recorded::Counted { state: BindingState::Bound(bound), may_be_ended, kept_for: Some(_), .. } => {
             (bound, may_be_ended)
         }
         other => panic!("{other:?}"),

@@ -51,12 +51,13 @@ impl Redis {
         }
         let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
         let mut may_be_ended = sign != "=" || has_stepped_back || stored.may_be_ended();
+        let kept_for = if sign == "-" { None } else { Some(stored.generation()?) };
         let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
             may_be_ended = has_stepped_back || seen.1.is_some_and(|ended| at.timestamp() <= ended);
             state = BindingState::Bound(self.see(record, computed, seen, sign == "+"));
         }
-        Ok(Recorded::Counted { state, at, may_be_ended, keeps_key: sign != "-" })
+        Ok(Recorded::Counted { state, at, may_be_ended, kept_for })
     }
 
     pub(super) fn recording(&self, record: &LoginRecord, computed: Option<&Computed>) -> Call {

@@ -57,14 +57,17 @@ impl StoredBinding {
         self.field(b'd').is_some()
     }
 
-    /// Where the person stands.
-    pub(super) fn state(self) -> Result<BindingState> {
-        let is_set = |name| self.field(name) == Some(b"1");
+    pub(super) fn generation(&self) -> Result<u64> {
         let generation = match self.field(b'g') {
             None => Some(0),
             Some(_) => self.number(b'g').and_then(|number| number.try_into().ok()),
         };
-        let generation = generation.ok_or_else(|| unreadable("a binding's generation"))?;
+        generation.ok_or_else(|| unreadable("a binding's generation"))
+    }
+
+    /// Where the person stands.
+    pub(super) fn state(self) -> Result<BindingState> {
+        let (is_set, generation) = (|name| self.field(name) == Some(b"1"), self.generation()?);
         if let Some(user) = self.field(b'u') {
             let is_on = self.field(b's').is_some_and(|block| block.ends_with(b"on"));
             return Ok(BindingState::Bound(Bound {

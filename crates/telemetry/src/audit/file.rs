@@ -12,8 +12,7 @@ use rustix::fs::{Mode, OFlags, fcntl_setfl, open, openat};
 use rustix::{io::Errno, process::geteuid};
 
 use super::output::{UNTOLD, WAITING, file_line, lost};
-use super::{Activity, Event, Several};
-use crate::now;
+use super::{Activity, Event, Several, now};
 
 /// Lines that wait are written together, about so many bytes at once.
 const BATCH: usize = 64 * 1024;

@@ -11,8 +11,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use prometheus_client::metrics::counter::Counter;
 
 use super::file::{AuditFile, Message};
-use super::{super::LogFormat, Audit, Event, folded::FOLDED};
-use crate::now;
+use super::{super::LogFormat, Audit, Event, folded::FOLDED, now};
 
 /// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.
 const QUEUE: usize = 8192;

@@ -1,13 +1,13 @@
 //! The requests of the public listener, by route, and logins, by app.
 
-use std::fmt;
 use std::time::{Duration, Instant};
+use std::{fmt, sync::atomic::Ordering};
 
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
 use wxmint_ids::AppId;
 
-use super::{Durations, Labels, Registering};
+use super::{Durations, Labels, Metrics, Recent, Registering};
 
 const OK: &str = "ok";
 /// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
@@ -94,11 +94,47 @@ impl Logins {
         Self { count: new.metric("logins", "Logins, by app and outcome"), duration, of_ok }
     }
 
-    pub(super) fn ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
+    fn ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
         self.count.get_or_create(&LoginLabels { app, outcome }).inc();
         match outcome {
             OK => self.of_ok.observe(took.as_secs_f64()),
             _ => self.duration.get_or_create(&[("outcome", outcome)]).observe(took.as_secs_f64()),
         }
+    }
+}
+
+impl Metrics {
+    /// Counts a login from here until it is dropped.
+    pub fn login_begins(&self) -> LoginInFlight {
+        let others = self.0.logins_in_flight.inc().max(0) as usize;
+        LoginInFlight { others, metrics: self.clone() }
+    }
+
+    /// `app` is one that is configured, and `outcome` is `ok` or a problem's code.
+    pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
+        let app = app.filter(|_| !self.has_many_apps());
+        self.0.recent.count(app.clone(), outcome);
+        self.0.logins.ended(app, outcome, took);
+    }
+
+    pub fn recent(&self) -> &Recent {
+        &self.0.recent
+    }
+
+    pub(super) fn has_many_apps(&self) -> bool {
+        self.0.has_many_apps.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts a login in `wxmint_logins_in_flight` until it is dropped.
+pub struct LoginInFlight {
+    /// How many others were under way when it began.
+    pub others: usize,
+    metrics: Metrics,
+}
+
+impl Drop for LoginInFlight {
+    fn drop(&mut self) {
+        self.metrics.0.logins_in_flight.dec();
     }
 }
