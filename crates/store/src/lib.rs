@@ -214,7 +214,7 @@ pub enum Recorded {
         at: DateTime<Utc>,
         /// Whether an end may name a token that is dated `at`: [`Redis::date_token`] tells.
         may_be_ended: bool,
-        /// The generation of the binding beside which the session key is stored, also of one that this record has begun.
+        /// The generation of the binding beside which the session key is stored, also of one that this record begins.
         /// It is stored for nobody else, so the erasure of a person is final, whatever logins are under way or come
         /// later, until one of them binds the person again.
         kept_for: Option<u64>,
