@@ -28,8 +28,16 @@ pub(super) struct ClientStream {
     held: BytesMut,
     /// actix-http has got bytes, and must decode them before it gets more.
     pauses: bool,
-    /// How many bytes of an unfinished head actix-http has.
-    of_a_head: usize,
+    head: UnfinishedHead,
+}
+
+/// What actix-http has of a head, from its first line or the empty ones before it.
+#[derive(Default)]
+struct UnfinishedHead {
+    bytes: usize,
+    /// Whether a line has begun that is not empty, and whether the last line has.
+    has_line: bool,
+    is_in_line: bool,
 }
 
 impl ClientStream {
@@ -37,7 +45,7 @@ impl ClientStream {
     pub(super) fn new(stream: TcpStream, connections: &Arc<Connections>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let connection = connections.accept(&stream)?;
-        Ok(Self { stream, connection, held: BytesMut::new(), pauses: false, of_a_head: 0 })
+        Ok(Self { stream, connection, held: BytesMut::new(), pauses: false, head: UnfinishedHead::default() })
     }
 
     /// While a request is worked on or answered: reads no byte, but tells if the client is gone.
@@ -78,16 +86,30 @@ impl ClientStream {
     }
 
     fn may_go_on(&mut self, share: &[u8]) -> bool {
-        self.of_a_head = match after_empty_line(share) {
-            None if self.connection.waits_for_head() => self.of_a_head + share.len(),
-            _ => 0,
-        };
-        if self.of_a_head > self.connection.connections.limits.head {
+        match self.connection.waits_for_head() {
+            true => self.head.add(share),
+            false => self.head = UnfinishedHead::default(),
+        }
+        if self.head.bytes > self.connection.connections.limits.head {
             // It need not arrive.
             let _ = self.stream.try_write(TOO_LONG);
             return false;
         }
         true
+    }
+}
+
+impl UnfinishedHead {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.bytes += 1;
+            match byte {
+                b'\n' if self.has_line && !self.is_in_line => *self = Self::default(),
+                b'\n' => self.is_in_line = false,
+                b'\r' => {}
+                _ => (self.has_line, self.is_in_line) = (true, true),
+            }
+        }
     }
 }
 
@@ -148,6 +170,7 @@ fn share(bytes: &[u8]) -> usize {
     let first = after_empty_line(bytes).filter(|end| after_empty_line(&bytes[*end..]).is_some());
     first.unwrap_or(bytes.len())
 }
+
 /// Where the first empty line and those that follow it end. A head ends with one, and may have them before it. As for
 /// actix-http, a line may end without a carriage return.
 fn after_empty_line(bytes: &[u8]) -> Option<usize> {

@@ -247,14 +247,28 @@ async fn when_all_places_are_taken_a_newcomer_takes_the_oldest_of_who_holds_most
 
 #[actix_web::test]
 async fn a_head_that_does_not_end_is_refused_when_it_is_longer_than_any_that_is_read() {
-    let mut stream = TcpStream::connect(server()).await.expect("a listener");
-    let mut head = b"GET /small HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
-    head.resize(40 * 1024, b'x');
-    // The server may close before it has all of it.
-    let _ = stream.write_all(&head).await;
-    let mut answer = Vec::new();
-    let _ = timeout(LATEST, stream.read_to_end(&mut answer)).await.expect("closed by the server");
-    assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&answer));
+    const MOST: usize = 40 * 1024;
+    // Each is a packet of its own. In the others, no packet and every packet begins with what may be an empty line.
+    let pieces = ["x".repeat(MOST), "X: x\r\n".repeat(50), "\r\nX: x".repeat(50), "\r\n".repeat(100)];
+    for (begin, piece) in
+        ["GET /small HTTP/1.1\r\nHost: a\r\nX: ", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1", ""].iter().zip(pieces)
+    {
+        let mut stream = TcpStream::connect(server()).await.expect("a listener");
+        stream.set_nodelay(true).expect("a socket");
+        stream.write_all(begin.as_bytes()).await.expect("sent");
+        let sent = async {
+            for _ in 0..MOST / piece.len() {
+                actix_web::rt::time::sleep(Duration::from_millis(2)).await;
+                // The server may close before it has all of it.
+                stream.write_all(piece.as_bytes()).await.ok()?;
+            }
+            Some(())
+        };
+        let _ = sent.await;
+        let mut answer = Vec::new();
+        let _ = timeout(LATEST, stream.read_to_end(&mut answer)).await.expect("closed by the server");
+        assert!(answer.starts_with(b"HTTP/1.1 431 "), "{piece:.9?}: {}", String::from_utf8_lossy(&answer));
+    }
 }
 
 /// Also if lines end without a carriage return. (Of requests with bodies, actix-http answers one and closes.)
