@@ -42,12 +42,8 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
 }
 
 /// Verifies the token of a request to leave.
-fn begin(
-    activity: Activity,
-    request: &HttpRequest,
-    worker: &IssuerWorker,
-) -> Result<(Event, Verified<Claims>), Problem> {
-    let event = Event::new(activity, origin(request));
+fn begin(act: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Event, Verified<Claims>), Problem> {
+    let event = Event::new(act, origin(request));
     let token = worker.issuer.verify(request, now()).map_err(|problem| refused(worker, &event, problem))?;
     cross_origin::readable_by_pages_of(request, worker, &token.app);
     let (user, of) = (Some(token.user.clone()), token.app.clone());

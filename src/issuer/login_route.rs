@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{self, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -60,7 +60,7 @@ pub(super) struct LoginAnswer<'a> {
             value = json!({"bind_ticket": "3q2-7wAAAAAAAAAAAAAAAA", "username": "lin", "password": "jasmine"}))),
     )),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
-pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: Data<IssuerWorker>) -> Answer {
     let asked = read_post(&request, payload).await;
     answer(&request, worker, asked).await
 }
@@ -73,7 +73,7 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
         ("appid" = Option<String>, Query, description = "Which mini program; needed only where several are configured, \
             and the Referer that WeChat sends does not tell.")),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
-pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn login_by_query(request: HttpRequest, worker: Data<IssuerWorker>) -> Answer {
     let may_hold_password = worker.issuer.settings.dangerous_password_in_query;
     let asked = LoginBody::from_query(request.query_string(), may_hold_password);
     answer(&request, worker, asked).await
@@ -95,11 +95,7 @@ async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginReque
     read(&read_body(payload, SMALL_BODY).await?)
 }
 
-async fn answer(
-    request: &HttpRequest,
-    worker: web::Data<IssuerWorker>,
-    asked: Result<LoginRequest, Problem>,
-) -> Answer {
+async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Result<LoginRequest, Problem>) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
     let (is_refused, is_of_page) = (asked.is_err(), request.headers().contains_key(header::ORIGIN));
     if is_of_page {
@@ -121,7 +117,7 @@ async fn answer(
 
 /// Counts, logs and audits also a login whose client has disconnected. Answers with the app of a page's login.
 async fn log_in_and_tell(
-    worker: web::Data<IssuerWorker>,
+    worker: Data<IssuerWorker>,
     asked: Result<LoginRequest, Problem>,
     origin: Origin,
     is_of_page: bool,

@@ -55,9 +55,7 @@ pub(super) async fn jwks(
 fn already_known(held: &IfNoneMatch, etag: &str) -> bool {
     match held {
         IfNoneMatch::Any => true,
-        IfNoneMatch::Items(held) => {
-            etag.parse::<EntityTag>().is_ok_and(|ours| held.iter().any(|tag| tag.weak_eq(&ours)))
-        }
+        IfNoneMatch::Items(held) => etag.parse::<EntityTag>().is_ok_and(|own| held.iter().any(|tag| tag.weak_eq(&own))),
     }
 }
 

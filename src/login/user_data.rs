@@ -65,16 +65,11 @@ impl LoginWorker {
         }
     }
 
-    async fn try_keys(
-        &self,
-        kept: &KeptSession,
-        request: &UserDataRequest,
-        check: &DataCheck<'_>,
-    ) -> Option<OpenedData> {
+    async fn try_keys(&self, kept: &KeptSession, data: &UserDataRequest, check: &DataCheck<'_>) -> Option<OpenedData> {
         let vault = self.vault.load_full();
         for sealed in &kept.keys {
             let Some((key, _)) = self.unseal(&vault, sealed, check.person).await else { continue };
-            let opened = request.open(&key, check);
+            let opened = data.open(&key, check);
             if opened.is_some() {
                 return opened;
             }

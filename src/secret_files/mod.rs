@@ -13,7 +13,7 @@ use wxmint_findings::Said;
 use zeroize::Zeroizing;
 
 pub use self::exposure::exposed;
-pub use self::watched::{Settled, WatchedFile};
+pub use self::watched::{Settled, WatchedFile, refuse_pipe};
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {

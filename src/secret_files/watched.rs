@@ -46,17 +46,9 @@ impl WatchedFile {
 
     /// Looks at the file. `None` if its content is another one than at the last look: the next one decides.
     pub fn look(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
-        let found = self.read();
+        let io = |source| FileError::Io { path: self.path.clone(), source };
+        let found = refuse_pipe(&self.path).map_err(io).and_then(|()| read_private(&self.path));
         self.seen.of(found)
-    }
-
-    fn read(&self) -> Result<Zeroizing<Vec<u8>>, FileError> {
-        // Opening a pipe waits for a writer, and this thread serves requests.
-        if fs::metadata(&self.path).is_ok_and(|found| found.file_type().is_fifo()) {
-            let source = io::Error::other("it is a pipe, which cannot be read again");
-            return Err(FileError::Io { path: self.path.clone(), source });
-        }
-        read_private(&self.path)
     }
 
     pub fn is_in_use(&self, content: &[u8]) -> bool {
@@ -65,6 +57,14 @@ impl WatchedFile {
 
     pub fn put_in_use(&mut self, content: &[u8]) {
         self.in_use = hash(content);
+    }
+}
+
+/// Opening a pipe waits for a writer, and the thread that reads files again serves requests.
+pub fn refuse_pipe(path: &Path) -> io::Result<()> {
+    match fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        true => Err(io::Error::other("it is a pipe, which cannot be read again")),
+        false => Ok(()),
     }
 }
 

@@ -85,7 +85,7 @@ impl IssuerUrl {
             () if !is_secure(&url) => said!(is_http_url_elsewhere),
             () if !url.username().is_empty() || url.password().is_some() => said!(has_user_name_or_password),
             () if text.contains(['?', '#']) => said!(has_query_or_fragment),
-            () if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) => {
+            () if text.contains(|it: char| it.is_whitespace() || it.is_control()) => {
                 said!(has_invisible_character)
             }
             () if text.ends_with('/') => said!(has_slash_at_its_end),

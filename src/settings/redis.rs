@@ -6,7 +6,7 @@ use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles};
 
 use super::variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_CONFIRM, REDIS_KEY_FILE, REDIS_URL};
 use super::{Faults, Reader, reader::read_secret_file, settings};
-use crate::secret_files::{Settled, read_private};
+use crate::secret_files::{Settled, read_private, refuse_pipe};
 
 #[derive(Debug, Clone)]
 pub enum StoreUrl {
@@ -36,7 +36,8 @@ impl StoreSettings {
     /// The content of the URL's file, which may have changed, once two looks have found the same. What is wrong with it
     /// never quotes it. It is one value, and need not end with a line break: mounted secrets often have none.
     pub fn read_again(&self, file: &Path, seen: &mut Settled) -> Result<Option<RedisUrl>, String> {
-        let found = seen.of(read_secret_file(file)).map_err(|error| format!("{}: {error}", file.display()))?;
+        let read = refuse_pipe(file).and_then(|()| read_secret_file(file));
+        let found = seen.of(read).map_err(|error| format!("{}: {error}", file.display()))?;
         let Some(text) = found else { return Ok(None) };
         let url = parse(&text).map_err(|problem| format!("the URL in {} {problem}", file.display()))?;
         match url {

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, fs};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use super::*;
 use crate::secret_files::Settled;
 
@@ -438,4 +440,13 @@ fn a_url_of_redis_that_is_read_again_is_one_that_a_start_would_accept() {
     assert_eq!((read(&plain, "redis://two\n"), read(&tls, "rediss://two")), (Ok(()), Ok(())));
     assert!(read(&tls, "redis://two").is_err_and(|refused| refused.contains("does not begin with rediss")));
     assert!(read(&plain, "memory:").is_err_and(|refused| refused.contains("only a new start")));
+    let pipe = file.path().with_added_extension("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    // Whoever opens it waits for ever.
+    let (sender, answer) = std::sync::mpsc::channel();
+    let read_pipe = pipe.clone();
+    std::thread::spawn(move || sender.send(plain.read_again(&read_pipe, &mut Settled::default()).map(drop)));
+    let refused = answer.recv_timeout(Duration::from_secs(10)).expect("an answer at once").expect_err("a pipe");
+    assert!(refused.contains("it is a pipe, which cannot be read again"), "{refused}");
+    std::fs::remove_file(pipe).expect("removed");
 }

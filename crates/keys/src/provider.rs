@@ -67,9 +67,7 @@ impl KeyPair {
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ()> {
         let random = SystemRandom::new();
         match self {
-            Self::P256(pair) => {
-                pair.sign(&random, message).map(|signature| signature.as_ref().to_vec()).map_err(|_| ())
-            }
+            Self::P256(pair) => pair.sign(&random, message).map(|signed| signed.as_ref().to_vec()).map_err(|_| ()),
             Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];

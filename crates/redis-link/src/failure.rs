@@ -170,7 +170,10 @@ pub fn describe(error: &RedisError) -> Reason {
     match error.code() {
         Some(code) => {
             let (cause, meaning) = meaning(code);
-            cause.because(format!("it answered {code}{meaning}"))
+            let reason = cause.because(format!("it answered {code}{meaning}"));
+            // `… has no permissions to run the 'scan' command`
+            let lacks = error.detail().and_then(|words| words.split_once(" to run the '")?.1.split_once('\''));
+            lacks.map_or(reason.clone(), |(command, _)| reason.with_cure(format!("run: ACL SETUSER NAME +{command}")))
         }
         None if error.is_io_error() => error.to_string().into(),
         None => error.category().into(),
@@ -224,11 +227,24 @@ mod tests {
         Address { host: host.into(), port }
     }
 
-    fn problem(answer: &str) -> Problem {
-        let Ok(Value::ServerError(error)) = redis::parse_redis_value(format!("-{answer}\r\n").as_bytes()) else {
-            panic!("{answer} is no error")
-        };
-        Problem::of(&error.into(), &address("10.0.0.9", 6379))
+    fn error(answer: &str) -> RedisError {
+        match redis::parse_redis_value(format!("-{answer}\r\n").as_bytes()) {
+            Ok(Value::ServerError(error)) => error.into(),
+            other => panic!("{answer} is no error: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_right_that_the_user_lacks_is_named_and_nothing_else_of_the_servers_words() {
+        let told = |answer: &str| describe(&error(answer)).to_string();
+        let lacks = told("NOPERM User wxmint has no permissions to run the 'config|get' command");
+        assert!(lacks.ends_with("; run: ACL SETUSER NAME +config|get"), "{lacks}");
+        assert_eq!(
+            lacks,
+            told("NOPERM this user has no permissions to run the 'config|get' command or its subcommand")
+        );
+        let of_key = told("NOPERM User wxmint has no permissions to access the 'wxmint:user:1' key");
+        assert_eq!(of_key, "it answered NOPERM: the user may not run a command that is needed");
     }
 
     #[test]
@@ -252,7 +268,7 @@ mod tests {
             ("OOM command not allowed when used memory > 'maxmemory'.", Problem::Refused),
             ("ERR unknown command 'WAIT'", Problem::Refused),
         ] {
-            assert_eq!(problem(answer), expected, "{answer}");
+            assert_eq!(Problem::of(&error(answer), &address("10.0.0.9", 6379)), expected, "{answer}");
         }
     }
 }

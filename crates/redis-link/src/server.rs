@@ -116,9 +116,7 @@ impl Server {
     /// an error that does not concern its command alone, like MOVED or READONLY.
     pub(crate) async fn send(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
         match self.send_once(commands, deadline).await {
-            Err(failure) if failure.problem == Problem::BadConnection => {
-                Box::pin(self.send_once(commands, deadline)).await
-            }
+            Err(Failure { problem: Problem::BadConnection, .. }) => Box::pin(self.send_once(commands, deadline)).await,
             outcome => outcome,
         }
     }

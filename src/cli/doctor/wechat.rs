@@ -68,18 +68,13 @@ fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str, proxy: Opt
 }
 
 /// How far another clock is from this machine's.
-pub(super) fn clock(
-    name: &'static str,
-    whose: impl Display,
-    date: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Finding {
+pub(super) fn clock(name: &'static str, of: impl Display, date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
     match date {
         Some(date) => {
-            let other = said!(clock_of, whose);
+            let other = said!(clock_of, of);
             Finding::clock(name, (now - date).as_seconds_f64(), FAR, other)
         }
-        None => Finding::unchecked(name, said!(does_not_say_its_time, whose)),
+        None => Finding::unchecked(name, said!(does_not_say_its_time, of)),
     }
 }
 

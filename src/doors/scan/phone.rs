@@ -132,12 +132,7 @@ fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, R
     params(("user_code" = String, Path, description = "What was scanned")),
     request_body(content = ApprovalBody, example = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "match": "47"})),
     responses((status = 204, description = "The page may fetch its token")))]
-pub(super) async fn approve(
-    request: HttpRequest,
-    code: Path<String>,
-    payload: Payload,
-    (worker, scan): AtDoor,
-) -> Answer {
+pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payload, (worker, scan): AtDoor) -> Answer {
     // A page of another site can send all other types without being asked for a preflight.
     if !request.content_type().eq_ignore_ascii_case("application/json") {
         let detail = "Send the header `Content-Type: application/json`.";
@@ -145,7 +140,7 @@ pub(super) async fn approve(
     }
     let shown =
         if request.headers().contains_key(AUTHORIZATION) { Some(asking(&request, &worker).await?) } else { None };
-    let body = read_body(payload, SMALL_BODY).await?;
+    let body = read_body(body, SMALL_BODY).await?;
     let (login, number) = LoginBody::with_field(&body, "match")?;
     let login = LoginRequest { app_hint: app_hint(&request), ..login };
     let code: UserCode = code.parse().map_err(|()| gone().problem)?;

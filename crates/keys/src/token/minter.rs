@@ -14,7 +14,7 @@ use wxmint_verify::ends::{EndsPage, PAGE_TYP};
 use wxmint_verify::{Algorithm, KeyError, TokenTyp};
 
 use super::ExtraClaims;
-use crate::{KeyRing, provider::for_jsonwebtoken};
+use crate::{KeyRing, SigningKey, provider::for_jsonwebtoken};
 
 /// Why a token could not be signed. The client is never the cause.
 #[derive(Debug, thiserror::Error)]
@@ -192,9 +192,14 @@ impl Minter {
         sign(&self.keys, "JWT", &claims, now).map(SignedToken)
     }
 
-    /// Signs a page of the feed of ends.
+    /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
+    /// verifiers which ask no other process believe it.
     pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, MintError> {
-        sign(&self.keys, PAGE_TYP, page, now)
+        let (ring, ended) = (self.keys.at(now), self.keys.ended());
+        let mut visible = ring.set.iter().filter(|key| key.life.exp.is_none_or(|exp| exp > now));
+        let signing = ring.set.signing(now)?;
+        let other = ended.contains(&signing.life.kid).then(|| visible.find(|key| !ended.contains(&key.life.kid)));
+        sign_with(other.flatten().unwrap_or(signing), PAGE_TYP, page)
     }
 }
 
@@ -214,14 +219,11 @@ fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
 }
 
 /// Signs a JWT with these claims, with the key that signs at `now`.
-pub(super) fn sign(
-    keys: &KeyRing,
-    typ: &str,
-    claims: &impl Serialize,
-    now: DateTime<Utc>,
-) -> Result<String, MintError> {
-    let ring = keys.at(now);
-    let key = ring.set.signing(now)?;
+pub(super) fn sign(keys: &KeyRing, typ: &str, claims: &impl Serialize, at: DateTime<Utc>) -> Result<String, MintError> {
+    sign_with(keys.at(at).set.signing(at)?, typ, claims)
+}
+
+fn sign_with(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Result<String, MintError> {
     let header = Header {
         typ: Some(typ.to_owned()),
         kid: Some(key.life.kid.clone()),
@@ -362,6 +364,21 @@ mod tests {
         for later in [999, 1000] {
             let id = both.token_id("wx1:o1:1", now() + TimeDelta::seconds(later)).expect("an id");
             assert!(both.is_marked(&id, "wx1:o1:1") && !both.is_marked(&id, "wx1:o1:2"), "{later}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_feed_is_signed_by_a_key_that_is_not_ended_if_there_is_one() {
+        let [old, new] = [0, 1000]
+            .map(|later| PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later)).expect("a key"));
+        let minter = minter(KeySet::parse(&StoredKeys::of(&[old, new]).content()).expect("a set"));
+        let kids: Vec<_> = minter.keys.at(now()).set.lives().iter().map(|life| life.kid.clone()).collect();
+        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":1,"ended":[]}"#;
+        let page: EndsPage = serde_json::from_str(text).expect("a page");
+        for (ended, signs) in [(&kids[..0], &kids[0]), (&kids[..1], &kids[1]), (&kids[..], &kids[0])] {
+            minter.keys.note_ended(ended.to_vec(), now());
+            let [header, ..] = parts(&minter.sign_page(&page, now()).expect("signed"));
+            assert_eq!(serde_json::from_slice::<Value>(&header).expect("JSON")["kid"], **signs, "{ended:?}");
         }
     }
 

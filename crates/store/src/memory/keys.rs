@@ -168,9 +168,7 @@ impl Keys {
             (b"HMGET", fields) => {
                 Value::Array(fields.iter().map(|field| hash.get(*field).map_or(Value::Nil, bulk)).collect())
             }
-            (b"HGETALL", []) => {
-                Value::Array(hash.iter().flat_map(|(field, value)| [bulk(field), bulk(value)]).collect())
-            }
+            (b"HGETALL", []) => Value::Array(hash.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]).collect()),
             (b"HLEN", []) => count(hash.len()),
             (b"HEXISTS", [field]) => count(hash.contains_key(*field).into()),
             (b"HSET", pairs) => {

@@ -251,20 +251,14 @@ impl Redis {
         self.publish(user, &format!("app:{app}"), unpublished, ended).await
     }
 
-    /// Puts an end into the stream, unless `unpublished` is empty. The user's ends call it `name`.
-    async fn publish(
-        &self,
-        user: &UserId,
-        name: &str,
-        unpublished: &str,
-        ended: impl FnOnce(i64) -> Ended,
-    ) -> Result<()> {
-        if unpublished.is_empty() {
+    /// Puts an end into the stream, unless `unsent` is empty. The user's ends call it `name`.
+    async fn publish(&self, user: &UserId, name: &str, unsent: &str, ended: impl FnOnce(i64) -> Ended) -> Result<()> {
+        if unsent.is_empty() {
             return Ok(());
         }
-        let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
+        let second = unsent.parse().map_err(|_| unreadable("the end of a token"))?;
         self.put_into_stream(&ended(second), None, true).await?;
-        let script = change_ends(user, "published").arg(format!("untold:{name}")).arg(unpublished);
+        let script = change_ends(user, "published").arg(format!("untold:{name}")).arg(unsent);
         Ok(self.link.run("note_published", script).await?)
     }
 }
@@ -297,9 +291,7 @@ fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<Admis
     let is_of_app = person.starts_with(&packed::app(app));
     let generation = match (decision.split_last(), is_of_app) {
         (Some((b'c', _)), true) => Some(COMPUTED),
-        (Some((b'+' | b'*', generation)), true) => {
-            str::from_utf8(generation).ok().and_then(|number| number.parse().ok())
-        }
+        (Some((b'+' | b'*', generation)), true) => str::from_utf8(generation).ok().and_then(|text| text.parse().ok()),
         _ => return Ok(None),
     };
     let generation = generation.ok_or_else(|| unreadable("a user's list"))?;

@@ -8,9 +8,9 @@ use wxmint_ids::{AppId, UserId};
 use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{PAGE, Page, Place};
 
-use super::stored::{StoredBinding, stored_binding};
+use super::stored::{self, StoredBinding, stored_binding};
 use super::{Redis, name, packed, unreadable};
-use crate::{Binding, BindingState, COMPUTED, Person, Result, Sealed};
+use crate::{Binding, Person, Result, Sealed};
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
@@ -56,10 +56,12 @@ impl Redis {
     /// How many people there are on the first page of all: with computed user ids, and bound.
     pub async fn some_people(&self) -> Result<(usize, usize)> {
         let Some(page) = self.walk_people(None, &Place::default()).await? else { return Ok((0, 0)) };
-        let states = try_join_all(page.found.iter().map(|person| self.binding_state(person))).await?;
-        let users = states.iter().filter(|state| matches!(state, BindingState::Bound(_)));
-        let (computed, bound): (Vec<_>, Vec<_>) = users.partition(|state| state.generation() == COMPUTED);
-        Ok((computed.len(), bound.len()))
+        let of =
+            async |person| self.link.run("walk", stored_binding(person).cmd("GET").arg(name::session(person))).await;
+        let rows: Vec<(StoredBinding, Option<Vec<u8>>)> = try_join_all(page.found.iter().map(of)).await?;
+        let (bound, others): (Vec<_>, Vec<_>) = rows.iter().partition(|(stored, _)| stored.field(b'u').is_some());
+        let computed = others.iter().filter(|(_, session)| session.as_deref().and_then(stored::owner).is_some());
+        Ok((computed.count(), bound.len()))
     }
 
     /// Some sealed session keys, and whose they are. Needs the right to `SCAN`.
