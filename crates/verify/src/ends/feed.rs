@@ -114,12 +114,7 @@ impl Feed {
     }
 
     /// The claims of a page whose signature and `typ` are right.
-    fn verify(
-        &self,
-        page: &str,
-        keys: &(impl KeySource + ?Sized),
-        now: DateTime<Utc>,
-    ) -> Result<EndsPage, PageRefused> {
+    fn verify(&self, page: &str, keys: &(impl KeySource + ?Sized), at: DateTime<Utc>) -> Result<EndsPage, PageRefused> {
         if page.len() > MAX_PAGE {
             return Err(PageRefused::TooLong);
         }
@@ -128,7 +123,7 @@ impl Feed {
         if header.typ.as_deref() != Some(PAGE_TYP) {
             return Err(Refused::Typ.into());
         }
-        jws.check(&header, &jws.signature()?, keys, now)?;
+        jws.check(&header, &jws.signature()?, keys, at)?;
         let page: EndsPage = serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
         let ends_its_key = |end: &End| matches!(end, End::Key { kid } if *kid == *header.kid);
         if self.ends.has_ended_key(&header.kid) || page.ended.iter().any(ends_its_key) {

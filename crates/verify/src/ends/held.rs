@@ -74,8 +74,7 @@ impl Ends {
 
     /// Whether an end names the token. A token whose `iat` is one second after BEFORE is valid again.
     pub fn has_ended(&self, token: &Endable) -> bool {
-        let is_before =
-            |table: &Table, hash| table.time(hash).is_some_and(|before| i64::from(before) >= token.issued_at);
+        let is_before = |table: &Table, hash| table.time(hash).is_some_and(|end| i64::from(end) >= token.issued_at);
         is_before(&self.users, &token.user)
             || is_before(&self.users_in_apps, &token.user_in_app)
             || self.tokens.time(&token.token).is_some()

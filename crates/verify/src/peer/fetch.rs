@@ -74,8 +74,7 @@ impl Fetcher {
 
 /// The `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1); `None` if it cannot be parsed.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
-    let directives =
-        headers.get_all(CACHE_CONTROL).into_iter().filter_map(|value| str::from_utf8(value.as_bytes()).ok());
+    let directives = headers.get_all(CACHE_CONTROL).into_iter().filter_map(|it| str::from_utf8(it.as_bytes()).ok());
     let seconds = directives.flat_map(|value| value.split(',')).find_map(|directive| {
         let (name, seconds) = directive.trim().split_once('=')?;
         name.eq_ignore_ascii_case("max-age").then(|| seconds.trim_matches('"').parse().ok())?

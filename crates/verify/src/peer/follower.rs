@@ -24,6 +24,8 @@ const NEXT_PAGE: Duration = Duration::from_secs(10);
 /// How far the feed has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
+    /// It was not asked for yet, since the start.
+    Unasked(Instant),
     /// The last page came then, or none did since the start, and there are more.
     Until(Instant),
     /// To its end, once.
@@ -49,7 +51,7 @@ impl RemoteEnds {
         watcher: Arc<dyn Watcher>,
     ) -> Self {
         let feed = Feed::of(issuer);
-        let (read, reading) = watch::channel(Reading::Until(Instant::now()));
+        let (read, reading) = watch::channel(Reading::Unasked(Instant::now()));
         let (ends, when_stale) = (feed.ends(), settings.when_stale);
         let max_age = TimeDelta::from_std(settings.max_age).unwrap_or(TimeDelta::MAX);
         let follower = Follower {
@@ -73,9 +75,11 @@ impl RemoteEnds {
         &self.ends
     }
 
-    /// Whether tokens must be refused because ends may be missing.
+    /// Whether tokens must be refused because ends may be missing. At the start no token is judged before the feed was
+    /// asked for once.
     pub(super) fn must_refuse(&self, now: DateTime<Utc>) -> bool {
-        self.when_stale == WhenStale::Closed && self.is_stale(now)
+        let is_unasked = matches!(*self.reading.borrow(), Reading::Unasked(_));
+        is_unasked || self.when_stale == WhenStale::Closed && self.is_stale(now)
     }
 
     /// Whether ends may be missing.
@@ -88,7 +92,7 @@ impl RemoteEnds {
     pub(super) async fn found(&self, begun: Instant) {
         let mut reading = self.reading.clone();
         loop {
-            let Reading::Until(page) = *reading.borrow_and_update() else { return };
+            let (Reading::Unasked(page) | Reading::Until(page)) = *reading.borrow_and_update() else { return };
             let latest = (page.max(begun) + NEXT_PAGE).min(begun + self.max_age.to_std().unwrap_or_default());
             let waited = match self.when_stale {
                 WhenStale::Closed => Ok(reading.changed().await),
@@ -161,6 +165,10 @@ impl Follower {
         self.keys.found().await;
         loop {
             let fault = self.catch_up().await.err();
+            let reading = *self.read.borrow();
+            if let Reading::Unasked(since) = reading {
+                self.read.send_replace(Reading::Until(since));
+            }
             self.tell(fault);
             self.tell_staleness();
             // Replicas that started together do not ask together.
@@ -248,6 +256,17 @@ mod tests {
     use std::future::pending;
 
     use super::*;
+
+    #[tokio::test]
+    async fn an_open_peer_refuses_tokens_until_the_feed_was_asked_for_once() {
+        let (read, reading) = watch::channel(Reading::Unasked(Instant::now()));
+        let ends = Feed::of("https://login.example.com").ends();
+        let (max_age, when_stale, task) = (TimeDelta::seconds(60), WhenStale::Open, tokio::spawn(pending()));
+        let ends = RemoteEnds { ends, reading, max_age, when_stale, task };
+        assert!(ends.must_refuse(now()));
+        read.send_replace(Reading::Until(Instant::now()));
+        assert!(!ends.must_refuse(now()));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_open_peer_waits_while_pages_come_and_not_longer_than_its_knowledge_may_grow_old() {

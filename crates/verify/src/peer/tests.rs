@@ -107,6 +107,13 @@ async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and
                 timeout(PATIENCE, peer.is_ready()).await.expect("ready");
             }
             let token = issuer.token();
+            let unasked = async || peer.verify(&token, now()).await.err() == Some(NotVerified::StaleEnds);
+            let asked = async {
+                while when_stale == WhenStale::Open && unasked().await {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(PATIENCE, asked).await.expect("asked for once");
             for (at, refused) in [(now(), at_once), (now() + MAX_AGE + TimeDelta::seconds(1), later)] {
                 assert_eq!(peer.verify(&token, at).await.err(), refused, "{feed:?} {when_stale:?} {at}");
             }
