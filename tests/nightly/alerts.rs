@@ -15,9 +15,10 @@ const LONGEST: Duration = Duration::from_secs(150);
 /// Between two acts of those who suffer from a fault.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The times of the rules, and what they are here. A time that is not here fails the test.
-const TIMES: [(&str, &str); 9] = [
+const TIMES: [(&str, &str); 10] = [
     ("[5m]", "[10s]"),
     ("[10m]", "[20s]"),
+    ("offset 5m", "offset 10s"),
     ("offset 10m", "offset 20s"),
     ("[1h]", "[120s]"),
     ("for: 1m", "for: 2s"),
