@@ -60,6 +60,22 @@ fn every_route_says_whether_it_needs_a_token_and_then_that_it_is_limited() {
         let costs_nothing = name.ends_with("/ssf/stream");
         let is_limited = !operation["responses"]["429"].is_null();
         assert!(security.is_empty() || costs_nothing || is_limited, "{name} answers rate_limited");
+        let opens = ["/logout", "/userinfo", "/ssf/stream", "/ssf/poll"].iter().any(|path| name.ends_with(path));
+        let is_forbidden = !operation["responses"]["403"].is_null();
+        assert!(security.is_empty() || opens || is_forbidden, "{name} answers forbidden to a token of a page");
+    }
+}
+
+#[test]
+fn where_clients_show_a_secret_a_wrong_one_is_described_and_pages_that_fail_are() {
+    for (name, operation) in operations(&document()) {
+        let responses = &operation["responses"];
+        let form = &operation["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]["$ref"];
+        let is_of_client = ["/device_authorization", "/token", "/revoke"].iter().any(|path| name.ends_with(path));
+        assert!(!is_of_client || form.is_string() && responses["401"].is_object(), "{name}");
+        let is_page = ["get /authorize", "get /authorize/web", "get /authorize/wechat"].contains(&name.as_str());
+        let fails = ["400", "429"].map(|status| responses[status]["content"]["text/html"].is_object());
+        assert!(!is_page || fails == [true; 2], "{name} fails by a page");
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) const IDENTITY: &[ProblemCode] = &[
     AccountsUnavailable,
 ];
 pub(crate) const TOKEN: &[ProblemCode] = &[InvalidToken];
+/// Those of a token where one that was issued to a page does not count.
+pub(crate) const OWN_TOKEN: &[ProblemCode] = &[InvalidToken, Forbidden];
 pub(crate) const LIMIT: &[ProblemCode] = &[RateLimited];
 /// A phone number costs the app something.
 pub(crate) const BILLED: &[ProblemCode] = &[PhoneNumbersSpent];

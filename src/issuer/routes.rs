@@ -13,7 +13,7 @@ use wxmint_http::{ProblemDocument, readable};
 use wxmint_telemetry::{Metrics, RouteMetrics};
 
 use super::declared::{
-    ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, PLACE, SECURITY, STORE, TOKEN, WECHAT,
+    ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, OWN_TOKEN, PLACE, SECURITY, STORE, TOKEN, WECHAT,
 };
 use super::door::{DoorRow, Doors, OpenDoor};
 use super::{
@@ -43,15 +43,15 @@ routes! {
     )]
     POST "/login" login_route::login_by_post [ANY, IDENTITY, CODE, LIMIT, BILLED, WECHAT], BODY;
     GET "/login" login_route::login_by_query [ANY, IDENTITY, CODE, LIMIT, WECHAT], HEAD;
-    POST "/wechat/userdata" session_key::user_data [ANY, TOKEN, SESSION_KEY, LIMIT], BODY;
-    POST "/wechat/phone" session_key::phone [ANY, TOKEN, CODE, NO_KEYS, LIMIT, BILLED, WECHAT], BODY;
-    GET "/wechat/session" session_key::session [ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
-    POST "/wechat/session/reset" session_key::reset [ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
+    POST "/wechat/userdata" session_key::user_data [ANY, OWN_TOKEN, SESSION_KEY, LIMIT], BODY;
+    POST "/wechat/phone" session_key::phone [ANY, OWN_TOKEN, CODE, NO_KEYS, LIMIT, BILLED, WECHAT], BODY;
+    GET "/wechat/session" session_key::session [ANY, OWN_TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
+    POST "/wechat/session/reset" session_key::reset [ANY, OWN_TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     READ "/.well-known/jwks.json" metadata::jwks [], HEAD;
     READ "/revocations" revocations::revocations [STORE], HEAD;
     READ "/.well-known/openid-configuration" metadata::metadata [], HEAD;
     POST "/logout" leave::logout [ANY, TOKEN, LIMIT], BODY;
-    DELETE "/binding" leave::dissolve [ANY, TOKEN, LIMIT], HEAD;
+    DELETE "/binding" leave::dissolve [ANY, OWN_TOKEN, LIMIT], HEAD;
 }
 
 /// Describes the routes of an issuer.

@@ -44,6 +44,8 @@ const DOOR: &str = " authorize";
         ("prompt" = Option<String>, Query, description = "`none` is always `login_required`"),
         ("ui_locales" = Option<String>, Query, description = "`en` or `zh-CN`")),
     responses((status = 200, description = "A page", content_type = "text/html"),
+        (status = 400, description = "A page: it is no site's", content_type = "text/html"),
+        (status = 429, description = "A page: too many at WeChat", content_type = "text/html"),
         (status = 303, description = "Back to the site with an error, or on to WeChat")))]
 pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
     let clients = scan.clients();

@@ -23,7 +23,7 @@ use super::{AtDoor, no_sites, root};
 use crate::clock::now;
 use crate::doors::scan::client_auth::authenticate;
 use crate::doors::scan::clients::Client;
-use crate::doors::scan::to_oauth;
+use crate::doors::scan::{page::OAuthError, to_oauth};
 use crate::issuer::state::IssuerWorker;
 use crate::login::{LoginError, is_of_client};
 
@@ -35,9 +35,8 @@ use crate::login::{LoginError, is_of_client};
 pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
     let token = worker.issuer.verify(&request, now())?;
     let client = scan.clients().get(&ClientId(token.app.clone())).cloned();
-    let Some(client) = client.filter(is_site).filter(|_| is_of_client(&worker.issuer.minter, &token)) else {
-        return Err(no_valid_token());
-    };
+    let client = client.filter(|client| is_site(client) && is_of_client(&worker.issuer.minter, &token));
+    let client = client.ok_or_else(no_valid_token)?;
     cors::allow(&request, |origin| client.origins.iter().any(|own| own == origin));
     let own = OwnJwt::read(&worker.issuer, bearer_token(&request)?).ok_or_else(no_valid_token)?;
     let issued = own.access_token().ok_or_else(no_valid_token)?;
@@ -74,7 +73,8 @@ pub(super) struct RevokeForm {
 /// too.
 #[utoipa::path(post, path = "/revoke", tag = "sites",
     request_body(content = RevokeForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "It is valid no more")))]
+    responses((status = 200, description = "It is valid no more"),
+        (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
 pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
     let ended = match read_form(&request, payload, &["token", "token_type_hint"]).await {
         Ok(fields) => to_the_end(async move { ended(&request, &fields, at).await }).await,

@@ -28,7 +28,8 @@ use crate::refusals::Refusal;
 /// WeChat sends the browser here, with `code` and `state`.
 #[utoipa::path(get, path = "/authorize/wechat", tag = "sites",
     params(("code" = Option<String>, Query, description = "WeChat's"), ("state" = String, Query, description = "Ours")),
-    responses((status = 303, description = "To the site"), (status = 400, description = "A page", content_type = "text/html")))]
+    responses((status = 303, description = "To the site"), (status = 400, description = "A page", content_type = "text/html"),
+        (status = 429, description = "A page: too many logins", content_type = "text/html")))]
 pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
     to_the_end(async move {
         let (worker, scan, _) = &at;

@@ -53,7 +53,9 @@ pub(super) fn app_of(worker: &IssuerWorker, client: &Client, kind: AppKind) -> O
 ///
 /// With the query of `/authorize`, for a client that has an app of the kind among its `web_apps`.
 #[utoipa::path(get, path = "/authorize/web", tag = "sites",
-    responses((status = 303, description = "To WeChat, or back to the site with an error")))]
+    responses((status = 303, description = "To WeChat, or back to the site with an error"),
+        (status = 400, description = "A page: it is no site's", content_type = "text/html"),
+        (status = 429, description = "A page: too many at WeChat", content_type = "text/html")))]
 pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
     let clients = scan.clients();
     no_sites(&clients)?;

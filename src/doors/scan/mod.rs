@@ -28,14 +28,14 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_findings::{Finding, Words};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
-use wxmint_http::{Answer, Problem, ProblemDocument};
+use wxmint_http::{Answer, ProblemDocument};
 use wxmint_identities::Issuers;
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
 
 use self::{clients::Clients, metrics::Scans};
-use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
+use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, OWN_TOKEN, SECURITY, STORE, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::issuer::reload::{reload, watch};
 use crate::{
@@ -50,18 +50,17 @@ const UNKNOWN_DEVICE_CODE: ProblemCode =
 const MATCH_WRONG: ProblemCode =
     OfDoor(&("match_wrong", StatusCode::FORBIDDEN, "The number is not the one that the page shows"));
 const GONE: &[ProblemCode] = &[UNKNOWN_DEVICE_CODE];
-const PHONE: &[ProblemCode] = &[Forbidden, UNKNOWN_DEVICE_CODE];
 const APPROVAL: &[ProblemCode] = &[MATCH_WRONG, CodeInvalid, CodeUsed];
 
 routes! {
     #[openapi(tags((name = "scan", description = "To log a page in by the mini program")))]
     POST "/device_authorization" page::device_authorization [STORE, KEYS, LIMIT], BODY;
-    POST "/token" token::token [STORE, KEYS], BODY;
+    POST "/token" token::token [STORE, KEYS, LIMIT], BODY;
     READ "/device" page::show [], HEAD;
     GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, UNAVAILABLE], HEAD;
-    GET "/device/{user_code}" phone::look [ANY, TOKEN, PHONE, LIMIT], HEAD;
-    POST "/device/{user_code}/approve" phone::approve [ANY, TOKEN, PHONE, APPROVAL, IDENTITY, LIMIT, BILLED, WECHAT], BODY;
-    POST "/device/{user_code}/deny" phone::deny [ANY, TOKEN, PHONE, LIMIT], HEAD;
+    GET "/device/{user_code}" phone::look [ANY, OWN_TOKEN, GONE, LIMIT], HEAD;
+    POST "/device/{user_code}/approve" phone::approve [ANY, OWN_TOKEN, GONE, APPROVAL, IDENTITY, LIMIT, BILLED, WECHAT], BODY;
+    POST "/device/{user_code}/deny" phone::deny [ANY, OWN_TOKEN, GONE, LIMIT], HEAD;
 }
 
 const UNAVAILABLE: &[ProblemCode] = &[WechatUnavailable];
@@ -71,6 +70,8 @@ const KEYS: &[ProblemCode] = &[KeysUnavailable];
 /// The command that makes the file; its path follows.
 const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
 const CHECK: &str = "clients";
+/// What these endpoints count.
+const TOO_MANY: &str = "Too many requests or open ones of an address, or renewals of a user. Wait, then try again.";
 pub(super) const VARIABLE: &str = "WXMINT_CLIENTS_FILE";
 const WORDS: Words = &include!("texts.json");
 const AUTHORIZATION: &str = "/device_authorization";
@@ -196,22 +197,11 @@ impl Scan {
 
 /// The answer of an endpoint of OAuth: a problem has the code that RFC 6749 has for it, if it has none yet.
 pub(super) fn to_oauth(answer: Answer) -> Answer {
-    answer.map_err(|problem| {
-        let code = match problem.status().as_u16() {
-            _ if problem.is_oauth() => return problem,
-            429 => "slow_down",
-            503 => "temporarily_unavailable",
-            400..=499 => "invalid_request",
-            _ => "server_error",
-        };
-        in_own_words(problem).oauth(code)
+    answer.map_err(|problem| match problem.status().as_u16() {
+        _ if problem.is_oauth() => problem,
+        429 => problem.with_detail(TOO_MANY).oauth("slow_down"),
+        503 => problem.oauth("temporarily_unavailable"),
+        400..=499 => problem.oauth("invalid_request"),
+        _ => problem.oauth("server_error"),
     })
-}
-
-/// Not in those of a login.
-fn in_own_words(problem: Problem) -> Problem {
-    match problem.code() {
-        RateLimited => problem.with_detail("Too many requests of pages, or too many open ones. Wait, then try again."),
-        _ => problem,
-    }
 }

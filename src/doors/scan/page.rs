@@ -15,7 +15,7 @@ use wxmint_telemetry::bounded;
 
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DEVICE_TTL, DeviceRequest, OWN, POLL_INTERVAL};
-use super::{ASKED, AtDoor, Scan, client_auth::authenticate, clients::Client, in_own_words, requests::gone, to_oauth};
+use super::{ASKED, AtDoor, Scan, TOO_MANY, client_auth::authenticate, clients::Client, requests::gone, to_oauth};
 use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 /// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
@@ -48,7 +48,7 @@ pub(super) struct DeviceAuthorizationForm {
 /// An error of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body, which a `Problem` becomes")]
-pub(super) struct OAuthError {
+pub(in crate::doors) struct OAuthError {
     #[schema(example = "authorization_pending")]
     error: String,
     /// Says what was wrong here, and what to do.
@@ -215,7 +215,8 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, s
 /// Where WeChat draws none, a page can but wait, or show the ordinary code. The log has the reason.
 fn no_picture(error: LoginError) -> Problem {
     let wait = match &error {
-        LoginError::TooMany { .. } | LoginError::StoreUnavailable(_) => return in_own_words(error.into()),
+        LoginError::TooMany { .. } => return Problem::from(error).with_detail(TOO_MANY),
+        LoginError::StoreUnavailable(_) => return error.into(),
         LoginError::Misconfigured { .. } | LoginError::SlowDown => REFUSED_PAUSE,
         _ => POLL_INTERVAL,
     };

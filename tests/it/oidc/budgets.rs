@@ -41,6 +41,9 @@ async fn a_person_renews_as_often_as_one_may_log_in() {
     }
     let refused = bed.renew(&last).await;
     assert_eq!((refused.status, refused.member("error").as_str()), (429, "slow_down"), "{refused:?}");
+    assert!(refused.member("detail").contains("renewals of a user"), "{refused:?}");
+    let described = bed.service().get("/openapi.json").await.json();
+    assert!(described["paths"]["/token"]["post"]["responses"]["429"].is_object(), "in /openapi.json");
     assert!(!refused.header("retry-after").is_empty() && bed.userinfo(&last).await.status == 200, "nothing has ended");
     bed.renew(&bed.log_in_site("mei").await).await.expect_login();
 }

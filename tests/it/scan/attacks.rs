@@ -80,9 +80,11 @@ async fn only_a_person_of_the_mini_program_looks_approves_and_denies() {
     bed.form(&format!("/device/{code}/deny"), &[]).await.expect_problem(401, "invalid_token");
     assert_eq!(bed.approve(Some(&phone), "lin", &code, number.as_deref()).await.status, 204, "nothing was spoiled");
     // A page's token opens `/logout` alone of wxmint's own paths.
+    let described = &bed.service().get("/openapi.json").await.json()["paths"];
     for (method, path) in [("DELETE", "/binding"), ("GET", "/wechat/session"), ("POST", "/wechat/session/reset")] {
         let refused = bed.service().ask(method, path, &page.member("access_token"), &Value::Null).await;
         refused.expect_problem(403, "forbidden");
+        assert!(described[path][method.to_lowercase()]["responses"]["403"].is_object(), "{path} in /openapi.json");
     }
 }
 
