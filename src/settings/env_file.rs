@@ -25,7 +25,8 @@ pub fn explained_in_chinese(variable: &str) -> Option<String> {
     let names = |line: &str| line.trim_start_matches("# ").split_once('=').is_some_and(|(name, _)| name == variable);
     let paragraph = EXAMPLE_IN_CHINESE.split("\n\n").find(|text| text.lines().any(names))?;
     let comments = || paragraph.lines().take_while(|line| !names(line)).filter_map(|line| line.strip_prefix("# "));
-    let meaning = || comments().filter(|text| !text.starts_with("例如：") && !text.starts_with("详见 ")).collect();
+    let is_beside = |text: &&str| ["例如：", "详见 ", "默认值：", "必填。"].iter().any(|start| text.starts_with(start));
+    let meaning = || comments().filter(|text| !is_beside(text)).collect();
     Some(comments().find_map(|text| text.strip_prefix("格式：")).map_or_else(meaning, str::to_owned))
 }
 

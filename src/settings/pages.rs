@@ -143,7 +143,11 @@ fn comments(row: &str, is_set: bool) -> String {
 }
 
 /// Forms that the Chinese tables do not say with the meaning.
-const FORMS: [(&str, &str); 17] = [
+const FORMS: [(&str, &str); 18] = [
+    (
+        "the https URL at which clients reach this service",
+        "https URL（本机地址可用 http），不含 query、fragment 和末尾的斜杠；sidecar 照抄签发方的值，多个用逗号分隔",
+    ),
     (
         "one number and one unit, s, m, h or d (90m, not 1h30m), from",
         "一个数字加一个单位 s、m、h 或 d（写 90m，不写 1h30m），",

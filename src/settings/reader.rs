@@ -39,10 +39,7 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for fault in &self.0 {
-            fault.fmt(f)?;
-            f.write_str("\n")?;
-        }
+        self.0.iter().try_for_each(|fault| fault.fmt(f).and_then(|()| f.write_str("\n")))?;
         said!(variables_are_explained).fmt(f)
     }
 }
@@ -77,17 +74,13 @@ impl Reader {
 
     /// The variable's value, or its default. `None` if it is missing or wrong: then there is a fault.
     pub fn read<T>(&mut self, variable: &Variable<T>) -> Option<T> {
-        let text = self.text(variable)?;
-        if text.is_empty() && self.is_in_file(variable) {
-            return self.fault(variable, said!(is_empty));
-        }
-        if text.contains(PLACEHOLDER) {
-            return self.fault(variable, said!(still_holds_its_placeholder));
-        }
-        if is_quoted(&text) {
-            return self.fault(variable, said!(stands_in_quotation_marks));
-        }
-        (variable.parse)(&text).or_else(|| self.fault(variable, said!(is_not_valid)))
+        let problem = match self.text(variable)?.as_str() {
+            "" if self.is_in_file(variable) => said!(is_empty),
+            text if text.contains(PLACEHOLDER) => said!(still_holds_its_placeholder),
+            text if is_quoted(text) => said!(stands_in_quotation_marks),
+            text => return (variable.parse)(text).or_else(|| self.fault(variable, said!(is_not_valid))),
+        };
+        self.fault(variable, problem)
     }
 
     /// The value of a variable whose form says itself what is wrong.

@@ -74,6 +74,8 @@ async fn in_a_chinese_locale_the_doctor_and_wrong_settings_have_no_english_sente
     assert!(apart.is_empty(), "a blank within Chinese: {apart:#?}");
     let form = "格式：一个数字加一个单位 s、m、h 或 d（写 90m，不写 1h30m），1m 到 30d";
     assert!(all.iter().any(|line| line.trim() == form), "the form, and not what it is for: {all:#?}");
+    let are_forms = |line: &String| !["格式：默认值", "格式：必填", "格式：小程序"].iter().any(|it| line.contains(it));
+    assert!(all.iter().all(are_forms), "a form that holds for the sidecar too: {all:#?}");
     // English is what programs read everywhere, and what a locale that names no language says.
     bed.configuration.unset("WXMINT_ISSUER");
     let json = said(&mut bed.configuration.command_of(&["doctor", "--json"])).await.concat();
