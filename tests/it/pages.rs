@@ -210,6 +210,51 @@ fn number(page: &str, before: &str, after: &str) -> f64 {
     number.replace(',', "").parse().unwrap_or_else(|_| panic!("{number} after {before:?}"))
 }
 
+/// The longest times of the faults in a row of the page, and how many requests there were.
+#[test]
+fn how_long_faults_last_is_what_the_last_campaign_has_measured() {
+    let pages = pages();
+    let run = pages[&repository("benches/README.md")].split("<!-- campaign: ").nth(1).expect("the last run");
+    let worst = |(names, column): (&str, usize)| {
+        let of = |name| run.lines().find_map(|line| line.split_once(&format!("| {name} |"))).expect(name).1;
+        let seconds = |name| of(name).split('|').nth(column).and_then(|cell| cell.trim().strip_suffix(" s"));
+        let each = names.split("; ").map(|name| seconds(name).expect(name).parse::<f64>().expect("a number"));
+        each.fold(0.0, f64::max)
+    };
+    const FROM_ITS_BEGINNING: usize = 4;
+    const FROM_ITS_END: usize = 5;
+    let expected = [
+        ("primary killed; primary frozen for 3 s", FROM_ITS_BEGINNING),
+        ("primary killed, then its successor", FROM_ITS_BEGINNING),
+        ("failover on request; slots move, and back", FROM_ITS_BEGINNING),
+        (
+            "connections to Redis cut again and again; Redis has no memory left; password of Redis changed",
+            FROM_ITS_BEGINNING,
+        ),
+        (
+            "WeChat does not answer; WeChat answers -1; WeChat answers garbage; WeChat's answers are cut off",
+            FROM_ITS_END,
+        ),
+        ("account service answers 503", FROM_ITS_END),
+        ("replica of wxmint killed; replicas of wxmint rolled; vault key rotated", FROM_ITS_BEGINNING),
+    ];
+    let expected = expected.map(worst);
+    let requests = run.split_once(" requests and verifications").and_then(|(before, _)| before.rsplit(' ').next());
+    let millions = requests.and_then(|count| count.parse::<f64>().ok()).expect("a number") / 1e6;
+    for (name, title, said) in [
+        ("performance.md", "longest time without", format!("{millions:.1} million requests")),
+        ("performance.zh-CN.md", "没有正常响应的最长时间", format!("{:.0} 万个请求", (millions * 10.0).round() * 10.0)),
+    ] {
+        let page = &pages[&repository("docs").join(name)];
+        let rows = page.lines().skip_while(|line| !line.contains(title)).skip(2).take(expected.len());
+        let cells = rows.map(|row| row.trim_end_matches(" |").rsplit(" | ").next().expect("a cell"));
+        let is_no_digit = |letter: char| !letter.is_ascii_digit() && letter != '.';
+        let shown = cells.map(|cell| cell.split(is_no_digit).find_map(|word| word.parse::<f64>().ok()));
+        assert_eq!(shown.collect::<Vec<_>>(), expected.map(Some), "{name}");
+        assert!(page.contains(&said), "{said} in {name}");
+    }
+}
+
 #[test]
 fn how_much_to_buy_follows_from_what_was_measured() {
     let pages = pages();
