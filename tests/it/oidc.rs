@@ -172,9 +172,8 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
         let counted = format!("wxmint_oidc_logins_total{{client=\"grafana\",outcome=\"{outcome}\"}} {count}\n");
         assert!(metrics.contains(&counted) && dashboard.contains("wxmint_oidc_logins_total"), "{counted}: {metrics}");
     }
-    for (code, refused) in
-        [("site_login", None), ("site_renewal", None), ("logout", None), ("site_renewal", Some("unknown"))]
-    {
+    let told = [("site_login", None), ("site_renewal", None), ("logout", None), ("site_renewal", Some("unknown"))];
+    for (code, refused) in told {
         let is_it =
             |event: &Value| event["metadata"]["event_code"] == code && event["status_detail"].as_str() == refused;
         let event = eventually(code, BUSY, async || bed.service().events().into_iter().find(is_it)).await;

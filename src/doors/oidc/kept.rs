@@ -27,23 +27,10 @@ impl LoginWorker {
         grant: Grant,
         app: &AppId,
     ) -> Result<String, LoginError> {
-        let (code, Grant { token, claims, mark }) = (random()?, grant);
-        let family = Family {
-            first: token,
-            app: app.clone(),
-            mark,
-            scope: request.scope.clone(),
-            until: None,
-            key: String::new(),
-        };
-        let kept = CodeGrant {
-            family,
-            redirect_uri: request.redirect_uri.clone(),
-            challenge: request.challenge.clone(),
-            nonce: request.nonce.clone(),
-            claims,
-            made_at: self.store.now().timestamp(),
-        };
+        let AuthorizeRequest { redirect_uri, challenge, nonce, scope, .. } = request.clone();
+        let (code, made_at, Grant { token: first, claims, mark }) = (random()?, self.store.now().timestamp(), grant);
+        let family = Family { first, app: app.clone(), mark, scope, until: None, key: String::new() };
+        let kept = CodeGrant { family, redirect_uri, challenge, nonce, claims, made_at };
         self.store.keep(&hashed_key("code", &code), &json(&kept), CODE_TTL + CODE_KNOWN).await?;
         Ok(code)
     }
@@ -70,13 +57,16 @@ impl LoginWorker {
     }
 
     /// Counts a login before it is kept, and ends the user's oldest ones at this client that are too many. It is the
-    /// newest, whatever the clock says.
+    /// newest, whatever the clock says. With `WXMINT_ONE_LOGIN` it has ended the others, but not what they renewed.
     pub(super) async fn make_room(&self, family: &Family) -> Result<(), LoginError> {
         let (list, sid) = (family.list(), family.sid());
         let mut listed = enlist(&self.store, &list, sid, family.first.issued_at, LONGEST_LIFE).await?;
         listed.retain(|other| other != sid);
-        for sid in listed.iter().take((listed.len() + 1).saturating_sub(MOST_LOGINS)) {
+        let most = if self.policy.one_login { 1 } else { MOST_LOGINS };
+        for sid in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
             match self.find_family(sid).await? {
+                // The code of the earlier of two logins may come last.
+                Some(later) if most == 1 && self.bound_of(&later).await?.is_some() => {}
                 Some(oldest) => self.end_family(&oldest).await?,
                 None => strike(&self.store, &list, sid).await?,
             }

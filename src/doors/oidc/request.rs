@@ -14,7 +14,7 @@ const LONGEST: usize = 2048;
 pub(super) const OFFLINE: &str = "offline_access";
 pub(super) const SCOPES: [&str; 3] = ["openid", "profile", OFFLINE];
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct AuthorizeRequest<'c> {
     pub(super) client: &'c Client,
     pub(super) redirect_uri: String,

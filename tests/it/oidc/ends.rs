@@ -59,11 +59,23 @@ async fn an_end_names_what_was_renewed_whatever_the_clock_of_redis_does() {
         let renewed = bed.renew(&tokens).await.expect_login();
         bed.redis.move_clock(ended_at);
         restart(&mut bed).await;
-        let user = renewed.claims()["sub"].as_str().expect("a user").to_owned();
-        let ended = bed.service().operate("POST", &format!("/users/{user}/end"), OPERATOR, &Value::Null).await;
-        assert_eq!(ended.status, 204);
+        bed.ends_user("end", person, &renewed, OPERATOR).await;
         bed.expect_ended(&renewed, person).await;
     }
+}
+
+/// The date of what was renewed may be after that of the next login. A code that comes late ends nothing of that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_one_login_the_next_one_ends_what_a_site_has_renewed() {
+    let (clock, bed) = Clock::around(builder().env("WXMINT_ONE_LOGIN", "true")).await;
+    let tokens = bed.log_in_site("lin").await;
+    clock.is_later(&bed, 5);
+    let renewed = bed.renew(&tokens).await.expect_login();
+    clock.is_later(&bed, 0);
+    let (waiting, next) = (bed.code("lin").await, bed.log_in_site("lin").await);
+    bed.expect_ended(&renewed, "the next login").await;
+    assert_eq!(bed.redeem(&waiting).await.member("error"), "invalid_grant");
+    bed.renew(&next).await.expect_login();
 }
 
 /// A process that has not seen the clock of Redis from before.
@@ -113,17 +125,13 @@ async fn a_token_that_has_just_expired_is_ended_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     let (clock, bed) = Clock::around(builder().operators(ADMIN).env("WXMINT_TOKEN_TTL", "5m")).await;
-    let mut logins = Vec::new();
-    for person in ["lin", "mei", "chen", "kept"] {
-        logins.push(bed.renew(&bed.log_in_site(person).await).await.expect_login());
-    }
+    let log_in = async |person| bed.renew(&bed.log_in_site(person).await).await.expect_login();
+    let logins = join_all(["lin", "mei", "chen", "kept"].map(log_in)).await;
     let [by_operator, logged_out, revoked, kept] = &logins[..] else { panic!("four") };
     // Nobody deletes an end before, at any replica.
     let lives: BTreeMap<String, String> = bed.redis.command(&["HGETALL", "wxmint:{wxmint:ended}:lives"]);
     assert!(lives.contains_key("2592000"), "{lives:?}");
-    let user = by_operator.claims()["sub"].as_str().expect("a user").to_owned();
-    let ended = bed.service().operate("POST", &format!("/users/{user}/end"), OPERATOR, &Value::Null).await;
-    assert_eq!(ended.status, 204);
+    bed.ends_user("end", "lin", by_operator, OPERATOR).await;
     bed.log_out(logged_out, false).await;
     bed.revoke(&revoked.member("access_token")).await;
     clock.is_later(&bed, 86_400);

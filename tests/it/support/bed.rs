@@ -168,7 +168,8 @@ impl<R> TestBed<R> {
 
     /// The user or the binding of a person is ended, by an act of the person's own or of an operator with this secret.
     pub(crate) async fn ends_user(&self, act: &str, person: &str, phone: &Answer, operator: &str) {
-        let (user, openid) = (phone.member("user_id"), self.wechat.openid(person).await);
+        let (claims, openid) = (phone.claims(), self.wechat.openid(person).await);
+        let user = claims["sub"].as_str().expect("a user");
         let (method, path) = match act {
             "everywhere" => return self.log_out(phone, true).await,
             "unbind" => return assert_eq!(self.service().unbind(&phone.member("access_token")).await.status, 204),
