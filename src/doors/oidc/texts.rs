@@ -36,7 +36,7 @@ impl Why {
             Self::State => "no_state",
             Self::NoWay => "no_way",
             Self::Login(ProblemCode::BindingRequired) => "not_linked",
-            Self::Login(ProblemCode::UserBlocked) => "not_let_in",
+            Self::Login(ProblemCode::UserBlocked | ProblemCode::UnionidMissing) => "not_let_in",
             Self::Login(ProblemCode::SnapshotUser) => "snapshot",
             Self::Login(ProblemCode::RateLimited) => "too_many",
             Self::Login(_) => "no_answer",
@@ -66,6 +66,9 @@ mod tests {
         let said: Vec<_> = pages.chain(STATES).chain(whys.chain(logins).map(Why::code)).collect();
         for code in &said {
             assert!(text(code).iter().all(|text| !text.is_empty()), "{code}");
+        }
+        for code in [ProblemCode::UserBlocked, ProblemCode::UnionidMissing] {
+            assert_eq!(login(code).code(), "not_let_in", "no later try can help");
         }
         let idle: Vec<_> = TEXTS.iter().map(|[code, ..]| code).filter(|code| !said.contains(code)).collect();
         assert!(idle.is_empty() && said.len() > TEXTS.len(), "{idle:?}");
