@@ -56,12 +56,13 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
         Err(Refused::ToPage(why)) => return Ok(page(&request, &root, &Page::Failed { why, again: None })),
         Err(Refused::ToSite(to)) => return Ok(see_other(&to)),
     };
-    if is_in_wechat(&request) && wechat::app_of(&worker, asked.client, AppKind::OfficialAccount).is_some() {
-        return wechat::send(&request, &worker, &asked, AppKind::OfficialAccount).await;
+    let app = wechat::app_for(&request, &worker, asked.client);
+    if app.as_ref().is_some_and(|app| app.kind == AppKind::OfficialAccount) {
+        return wechat::send(&request, &worker, &asked).await;
     }
     let denied = [("error", "access_denied"), ("error_description", "The person has gone back.")];
     let cancel = back(&asked.redirect_uri, asked.state.as_deref(), issuer, &denied);
-    let web = wechat::app_of(&worker, asked.client, AppKind::Website).map(|_| request.query_string());
+    let web = app.map(|_| request.query_string());
     Ok(page(&request, &root, &Page::Scan { client: asked.client, cancel, web }))
 }
 
@@ -76,11 +77,6 @@ pub(super) async fn authorize_by_post(payload: Payload, (worker, scan, _): AtDoo
     let query = Url::parse_with_params("http://q", pairs(&String::from_utf8_lossy(&body)));
     let query = query.ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default();
     Ok(see_other(&format!("{}/authorize?{query}", root(&worker))))
-}
-
-pub(super) fn is_in_wechat(request: &HttpRequest) -> bool {
-    let agent = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
-    agent.is_some_and(|agent| agent.contains("MicroMessenger") && !agent.contains("WindowsWechat"))
 }
 
 /// The page's script asks for a code

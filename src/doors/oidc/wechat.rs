@@ -3,15 +3,13 @@
 
 use std::time::Duration;
 
-use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
+use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use wxmint_http::{Answer, origin};
-use wxmint_ids::AppId;
-use wxmint_wechat::AppKind;
+use wxmint_wechat::{App, AppKind};
 
-use super::authorize::is_in_wechat;
 use super::family::{hash, hashed_key, random};
 use super::leave::see_other;
 use super::page::{Page, page};
@@ -43,10 +41,14 @@ pub(super) struct Sent {
     pub(super) browser: String,
 }
 
-/// The client's app of this kind, if it is configured.
-pub(super) fn app_of(worker: &IssuerWorker, client: &Client, kind: AppKind) -> Option<AppId> {
-    let (apps, mut ids) = (worker.issuer.apps.all(), client.site.web_apps.iter());
-    ids.find(|id| apps.choose(Some(*id), None).is_ok_and(|app| app.kind == kind)).cloned()
+/// The client's app by which this browser can go to WeChat's page, if one is configured.
+pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Client) -> Option<App> {
+    let agent = request.headers().get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    let is_wechat = agent.is_some_and(|agent| agent.contains("MicroMessenger") && !agent.contains("WindowsWechat"));
+    let kind = if is_wechat { AppKind::OfficialAccount } else { AppKind::Website };
+    let apps = worker.issuer.apps.all();
+    let mut own = client.site.web_apps.iter().filter_map(|id| apps.choose(Some(id), None).ok());
+    own.find(|app| app.kind == kind).cloned()
 }
 
 /// On to WeChat's page
@@ -59,31 +61,25 @@ pub(super) fn app_of(worker: &IssuerWorker, client: &Client, kind: AppKind) -> O
 pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
     let clients = scan.clients();
     no_sites(&clients)?;
-    let kind = if is_in_wechat(&request) { AppKind::OfficialAccount } else { AppKind::Website };
     match read(request.query_string(), &clients, worker.issuer.settings.issuer.as_str()) {
-        Ok(asked) => send(&request, &worker, &asked, kind).await,
+        Ok(asked) => send(&request, &worker, &asked).await,
         Err(Refused::ToPage(why)) => Ok(page(&request, &root(&worker), &Page::Failed { why, again: None })),
         Err(Refused::ToSite(to)) => Ok(see_other(&to)),
     }
 }
 
-pub(super) async fn send(
-    request: &HttpRequest,
-    worker: &IssuerWorker,
-    asked: &AuthorizeRequest<'_>,
-    kind: AppKind,
-) -> Answer {
+pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &AuthorizeRequest<'_>) -> Answer {
     // A stranger's page could use up what its visitor's address has by pictures, which a browser tells apart.
     let is_part_of_page = request.headers().get("sec-fetch-dest").is_some_and(|kind| kind != "document");
     let begun = async {
-        let Some(app) = app_of(worker, asked.client, kind).filter(|_| !is_part_of_page) else { return Ok(None) };
+        let Some(app) = app_for(request, worker, asked.client).filter(|_| !is_part_of_page) else { return Ok(None) };
         let address = origin(request).address.unwrap_or_default();
         worker.login.count_by(SENT, &address).await?;
         let (state, secret) = (new_attempt()?.to_string(), random()?);
         let counted = Devices(&worker.login.store).count_open(&address, &hash(&state)).await?;
         counted.map_err(LoginError::too_many(OPEN_REQUESTS))?;
         let query = request.query_string().to_owned();
-        let sent = Sent { query, app: app.to_string(), address, browser: hash(&secret) };
+        let sent = Sent { query, app: app.id.to_string(), address, browser: hash(&secret) };
         worker.login.store.keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;
         Ok::<_, LoginError>(Some((app, state, secret)))
     };
@@ -92,23 +88,23 @@ pub(super) async fn send(
         Ok(None) => return Ok(page(request, &root(worker), &Page::Failed { why: Why::NoWay, again: None })),
         Err(error) => return Ok(failed(request, worker, request.query_string(), error)),
     };
-    let mut answer = see_other(&on_wechat(worker, &app, &state, kind));
+    let mut answer = see_other(&on_wechat(worker, &app, &state));
     set_cookie(&mut answer, &state, &secret, STATE_TTL);
     Ok(answer)
 }
 
 /// WeChat's page, or the simulator's in its place.
-fn on_wechat(worker: &IssuerWorker, app: &AppId, state: &str, kind: AppKind) -> String {
+fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
     let settings = &worker.issuer.settings;
     let api = settings.wechat_url.as_str().trim_end_matches('/');
     let host = if api == WECHAT[0] { WECHAT[1] } else { api };
-    let (path, scope) = match kind {
+    let (path, scope) = match app.kind {
         AppKind::OfficialAccount => ("connect/oauth2/authorize", "snsapi_userinfo"),
         _ => ("connect/qrconnect", "snsapi_login"),
     };
     let callback = format!("{}/authorize/wechat", settings.issuer);
     let members = [
-        ("appid", app.as_str()),
+        ("appid", app.id.as_str()),
         ("redirect_uri", &callback),
         ("response_type", "code"),
         ("scope", scope),
