@@ -12,7 +12,7 @@ use wxmint_wechat::AppKind;
 
 use super::leave::see_other;
 use super::own_jwt::OwnJwt;
-use super::page::{Page, page};
+use super::page::{Page, page, refused};
 use super::request::{AuthorizeRequest, Refused, back, read};
 use super::{AtDoor, Oidc, no_sites, root, wechat};
 use crate::clock::now;
@@ -50,10 +50,10 @@ const DOOR: &str = " authorize";
 pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
     let clients = scan.clients();
     no_sites(&clients)?;
-    let (issuer, root) = (worker.issuer.settings.issuer.as_str(), root(&worker));
-    let asked = match read(request.query_string(), &clients, issuer) {
+    let (issuer, query) = (worker.issuer.settings.issuer.as_str(), request.query_string());
+    let asked = match read(query, &clients, issuer) {
         Ok(asked) => asked,
-        Err(Refused::ToPage(why)) => return Ok(page(&request, &root, &Page::Failed { why, again: None })),
+        Err(Refused::ToPage(why)) => return refused(&request, query, &worker, why),
         Err(Refused::ToSite(to)) => return Ok(see_other(&to)),
     };
     let app = wechat::app_for(&request, &worker, asked.client);
@@ -62,8 +62,8 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
     }
     let denied = [("error", "access_denied"), ("error_description", "The person has gone back.")];
     let cancel = back(&asked.redirect_uri, asked.state.as_deref(), issuer, &denied);
-    let web = app.map(|_| request.query_string());
-    Ok(page(&request, &root, &Page::Scan { client: asked.client, cancel, web }))
+    let web = app.map(|_| query);
+    Ok(page(&request, query, &worker, &Page::Scan { client: asked.client, cancel, web }))
 }
 
 /// The same, for sites that post a form
@@ -106,11 +106,11 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
 #[utoipa::path(post, path = "/authorize/poll", tag = "sites",
     responses((status = 200, description = "`state`, or `location`", body = Object)))]
 pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, scan, oidc): AtDoor) -> Answer {
-    let told = match read_form(&request, payload, &["device_code"]).await {
-        Ok(fields) => to_the_end(async move { polled(&request, &fields, &worker, &scan, &oidc).await }).await,
-        Err(problem) => Err(problem),
+    let told = async {
+        let fields = read_form(&request, payload, &["device_code"]).await?;
+        to_the_end(async move { polled(&request, &fields, &worker, &scan, &oidc).await }).await
     };
-    to_oauth(told)
+    to_oauth(told.await)
 }
 
 async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorker, scan: &Scan, oidc: &Oidc) -> Answer {

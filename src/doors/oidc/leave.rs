@@ -15,11 +15,11 @@ use wxmint_store::TokenState;
 
 use super::family::RefreshToken;
 use super::own_jwt::OwnJwt;
-use super::page::{Page, page};
+use super::page::{Page, page, refused};
 use super::request::{Query, is_registered, is_site};
 use super::texts::Why;
 use super::told::LOGGED_OUT;
-use super::{AtDoor, no_sites, root};
+use super::{AtDoor, no_sites};
 use crate::clock::now;
 use crate::doors::scan::client_auth::authenticate;
 use crate::doors::scan::clients::Client;
@@ -76,11 +76,11 @@ pub(super) struct RevokeForm {
     responses((status = 200, description = "It is valid no more"),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
 pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
-    let ended = match read_form(&request, payload, &["token", "token_type_hint"]).await {
-        Ok(fields) => to_the_end(async move { ended(&request, &fields, at).await }).await,
-        Err(problem) => Err(problem),
+    let ended = async {
+        let fields = read_form(&request, payload, &["token", "token_type_hint"]).await?;
+        to_the_end(async move { ended(&request, &fields, at).await }).await
     };
-    to_oauth(ended)
+    to_oauth(ended.await)
 }
 
 async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc): AtDoor) -> Answer {
@@ -143,8 +143,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     // Two clients, or a hint that cannot be read: nobody is logged out, and a page says so.
     let is_torn = query.one("id_token_hint") != Ok(None) && hint.is_none()
         || hint.as_ref().zip(named.as_ref()).is_some_and(|((_, of), named)| of != named);
-    let root = root(&worker);
-    let refused = |why| Ok(page(request, &root, &Page::Failed { why, again: None }));
+    let refused = |why| refused(request, form, &worker, why);
     if is_torn {
         return refused(Why::Logout);
     }
@@ -163,7 +162,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
         }
         _ if hint.is_none() => refused(Why::Logout),
         (_, Some(_)) => refused(Why::LogoutAddress),
-        (client, None) => Ok(page(request, &root, &Page::Left(client))),
+        (client, None) => Ok(page(request, form, &worker, &Page::Left(client))),
     }
 }
 

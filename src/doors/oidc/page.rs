@@ -1,12 +1,14 @@
 //! The pages that people see, rendered here: no script, style or picture from elsewhere, and none in the page itself.
 
-use actix_web::http::header;
+use actix_web::http::header::{self, AcceptLanguage, Header};
 use actix_web::{HttpRequest, HttpResponse};
 use wxmint_http::page::{HTML, answer};
-use wxmint_http::{Problem, pairs};
+use wxmint_http::{Answer, Problem, pairs};
 
+use super::root;
 use super::texts::*;
 use crate::doors::scan::clients::Client;
+use crate::issuer::state::IssuerWorker;
 
 pub(super) enum Page<'a> {
     /// Shows a code, with the way back to the site. `query` leads on to WeChat's own page, where there is one.
@@ -30,22 +32,17 @@ fn escaped(text: &str) -> String {
 }
 
 /// Whether the browser, or the site, wants Chinese: `ui_locales` first, then what the browser likes best of the two.
-fn is_chinese(request: &HttpRequest) -> bool {
-    let of_site = pairs(request.query_string()).into_iter().find(|(name, _)| name == "ui_locales");
-    let liked = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    let liked = liked.unwrap_or_default().split(',').map(|tag| tag.trim().to_owned());
-    let tags = of_site.iter().flat_map(|(_, tags)| tags.split(' ').map(str::to_owned)).chain(liked);
-    let known = |tag: String| match tag.get(..2)?.to_ascii_lowercase().as_str() {
-        "zh" => Some(true),
-        "en" => Some(false),
-        _ => None,
-    };
-    tags.into_iter().find_map(known).unwrap_or(false)
+fn is_chinese(request: &HttpRequest, query: &str) -> bool {
+    let of_site = pairs(query).into_iter().find(|(name, _)| name == "ui_locales");
+    let liked = AcceptLanguage::parse(request).map(|liked| liked.ranked()).unwrap_or_default();
+    let tags = of_site.iter().flat_map(|(_, tags)| tags.split(' ').map(str::to_owned));
+    let mut tags = tags.chain(liked.iter().map(ToString::to_string)).map(|tag| tag.to_ascii_lowercase());
+    tags.find(|tag| tag.starts_with("zh") || tag.starts_with("en")).is_some_and(|tag| tag.starts_with("zh"))
 }
 
-/// `root` is the path of the issuer, below which the files of the page are.
-pub(super) fn page(request: &HttpRequest, root: &str, page: &Page<'_>) -> HttpResponse {
-    let language = usize::from(is_chinese(request));
+/// `query` is that of the site's request, or the site's form.
+pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, page: &Page<'_>) -> HttpResponse {
+    let (language, root) = (usize::from(is_chinese(request, query)), &root(worker));
     let t = |code: &str| text(code)[language];
     let (title, body, problem) = match page {
         Page::Scan { client, cancel, web } => {
@@ -83,6 +80,10 @@ pub(super) fn page(request: &HttpRequest, root: &str, page: &Page<'_>) -> HttpRe
     page.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     page.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Accept-Language, User-Agent"));
     page
+}
+
+pub(super) fn refused(request: &HttpRequest, query: &str, worker: &IssuerWorker, why: Why) -> Answer {
+    Ok(page(request, query, worker, &Page::Failed { why, again: None }))
 }
 
 fn scan(client: &Client, cancel: &str, web: Option<&str>, root: &str, t: impl Fn(&str) -> &'static str) -> String {
@@ -126,10 +127,12 @@ mod tests {
             ("de,en-US;q=0.7,zh;q=0.3", "", "en"),
             ("zh-CN", "en", "en"),
             ("en", "fr+zh-CN", "zh-CN"),
+            ("en;q=0,zh", "", "zh-CN"),
+            ("*, en-US;q=0.2, xx_1, zh-Hant-TW;q=0.25", "", "zh-CN"),
         ] {
-            let request = TestRequest::get().uri(&format!("/authorize?ui_locales={locales}"));
-            let request = request.insert_header((header::ACCEPT_LANGUAGE, liked)).to_http_request();
-            assert_eq!(is_chinese(&request), language == "zh-CN", "{liked} {locales}");
+            let request = TestRequest::get().insert_header((header::ACCEPT_LANGUAGE, liked)).to_http_request();
+            let query = format!("ui_locales={locales}");
+            assert_eq!(is_chinese(&request, &query), language == "zh-CN", "{liked} {locales}");
         }
     }
 

@@ -10,11 +10,11 @@ use wxmint_telemetry::audit::{Activity, Event};
 use super::authorize::let_in;
 use super::family::{hash, hashed_key, random, read as read_kept};
 use super::leave::see_other;
-use super::page::{Page, page};
+use super::page::refused;
 use super::request::{AuthorizeRequest, Query, back, read};
 use super::texts::Why;
 use super::wechat::{STATE_TTL, Sent, cookie, cookie_name, failed, set_cookie};
-use super::{AtDoor, no_sites, root};
+use super::{AtDoor, no_sites};
 use crate::apps::UnknownApp;
 use crate::clock::now;
 use crate::doors::scan::store::Devices;
@@ -40,12 +40,12 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let state = one("state").unwrap_or_default();
         let sent = match sent(&request, worker, state).await {
             Ok(Some(sent)) => sent,
-            Ok(None) => return Ok(page(&request, &root(worker), &Page::Failed { why: Why::State, again: None })),
+            Ok(None) => return refused(&request, "", worker, Why::State),
             Err(error) => return Ok(failed(&request, worker, "", error)),
         };
         let issuer = worker.issuer.settings.issuer.as_str();
         let Ok(asked) = read(&sent.query, &clients, issuer) else {
-            return Ok(page(&request, &root(worker), &Page::Failed { why: Why::Client, again: None }));
+            return refused(&request, &sent.query, worker, Why::Client);
         };
         let mut answer = match one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
             Some(code) => match log_in(&request, worker, &asked, &sent.app, code).await {

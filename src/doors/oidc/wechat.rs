@@ -12,7 +12,7 @@ use wxmint_wechat::{App, AppKind};
 
 use super::family::{hash, hashed_key, random};
 use super::leave::see_other;
-use super::page::{Page, page};
+use super::page::{Page, page, refused};
 use super::request::{AuthorizeRequest, Refused, read};
 use super::texts::Why;
 use super::{AtDoor, no_sites, root};
@@ -61,9 +61,10 @@ pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Cli
 pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
     let clients = scan.clients();
     no_sites(&clients)?;
-    match read(request.query_string(), &clients, worker.issuer.settings.issuer.as_str()) {
+    let query = request.query_string();
+    match read(query, &clients, worker.issuer.settings.issuer.as_str()) {
         Ok(asked) => send(&request, &worker, &asked).await,
-        Err(Refused::ToPage(why)) => Ok(page(&request, &root(&worker), &Page::Failed { why, again: None })),
+        Err(Refused::ToPage(why)) => refused(&request, query, &worker, why),
         Err(Refused::ToSite(to)) => Ok(see_other(&to)),
     }
 }
@@ -71,6 +72,7 @@ pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answ
 pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &AuthorizeRequest<'_>) -> Answer {
     // A stranger's page could use up what its visitor's address has by pictures, which a browser tells apart.
     let is_part_of_page = request.headers().get("sec-fetch-dest").is_some_and(|kind| kind != "document");
+    let query = request.query_string();
     let begun = async {
         let Some(app) = app_for(request, worker, asked.client).filter(|_| !is_part_of_page) else { return Ok(None) };
         let address = origin(request).address.unwrap_or_default();
@@ -78,15 +80,14 @@ pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &A
         let (state, secret) = (new_attempt()?.to_string(), random()?);
         let counted = Devices(&worker.login.store).count_open(&address, &hash(&state)).await?;
         counted.map_err(LoginError::too_many(OPEN_REQUESTS))?;
-        let query = request.query_string().to_owned();
-        let sent = Sent { query, app: app.id.to_string(), address, browser: hash(&secret) };
+        let sent = Sent { query: query.to_owned(), app: app.id.to_string(), address, browser: hash(&secret) };
         worker.login.store.keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;
         Ok::<_, LoginError>(Some((app, state, secret)))
     };
     let (app, state, secret) = match begun.await {
         Ok(Some(begun)) => begun,
-        Ok(None) => return Ok(page(request, &root(worker), &Page::Failed { why: Why::NoWay, again: None })),
-        Err(error) => return Ok(failed(request, worker, request.query_string(), error)),
+        Ok(None) => return refused(request, query, worker, Why::NoWay),
+        Err(error) => return Ok(failed(request, worker, query, error)),
     };
     let mut answer = see_other(&on_wechat(worker, &app, &state));
     set_cookie(&mut answer, &state, &secret, STATE_TTL);
@@ -140,7 +141,7 @@ pub(super) fn failed(
     query: &str,
     error: impl Into<Refusal>,
 ) -> HttpResponse {
-    let (root, problem) = (root(worker), error.into().problem);
-    let again = (!query.is_empty()).then(|| format!("{root}/authorize?{query}"));
-    page(request, &root, &Page::Failed { why: Why::Login(problem.code()), again })
+    let problem = error.into().problem;
+    let again = (!query.is_empty()).then(|| format!("{}/authorize?{query}", root(worker)));
+    page(request, query, worker, &Page::Failed { why: Why::Login(problem.code()), again })
 }

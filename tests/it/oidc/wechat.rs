@@ -26,7 +26,7 @@ struct Sent {
 }
 
 async fn sent<R>(bed: &TestBed<R>, path: &str, agent: &str) -> Sent {
-    let get = bed.http.0.get(bed.service().url(&format!("{path}?{}", asks("grafana", BACK))));
+    let get = bed.http.0.get(bed.service().url(&format!("{path}?{}&ui_locales=zh", asks("grafana", BACK))));
     let answer = bed.http.send(get.header("user-agent", agent)).await;
     assert_eq!(answer.status, 303, "{answer:?}");
     let (to, cookie) = (answer.header("location").to_owned(), answer.header("set-cookie").to_owned());
@@ -126,8 +126,9 @@ async fn who_may_not_log_in_is_told_what_to_do() {
     let bed = builder.users(&["lin"]).start().await;
     let Sent { cookie, state, .. } = sent(&bed, "/authorize", IN_WECHAT).await;
     let page = back(&bed, ACCOUNT, "lin", &state, Some(&cookie)).await;
-    assert!(page.status == 403 && page.body.contains("mini program and log in there once"), "{page:?}");
+    assert!(page.status == 403 && page.body.contains("请先打开小程序登录一次"), "{page:?}");
     assert!(page.body.contains(&format!("/authorize?{}", asks("grafana", BACK).replace('&', "&amp;"))), "{page:?}");
+    assert!(bed.form("/end_session", &[("ui_locales", "zh")]).await.body.contains("lang=\"zh-CN\""));
     bed.service().expect_no_faults().await;
     let refused = "wxmint_requests_total{route=\"/authorize/wechat\",outcome=\"binding_required\"}";
     assert_eq!(bed.service().metric(refused).await, 1.0);
