@@ -103,7 +103,7 @@ pub struct Problem {
     code: ProblemCode,
     status: StatusCode,
     detail: String,
-    retry_after: Option<u64>,
+    pub retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
     /// An error code of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
     oauth: Option<&'static str>,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE, USER_AGENT};
+use actix_web::http::header::{COOKIE, HeaderValue, RETRY_AFTER, SET_COOKIE, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -143,5 +143,7 @@ pub(super) fn failed(
 ) -> HttpResponse {
     let problem = error.into().problem;
     let again = (!query.is_empty()).then(|| format!("{}/authorize?{query}", root(worker)));
-    page(request, query, worker, &Page::Failed { why: Why::Login(problem.code()), again })
+    let mut page = page(request, query, worker, &Page::Failed { why: Why::Login(problem.code()), again });
+    problem.retry_after.into_iter().for_each(|wait| _ = page.headers_mut().insert(RETRY_AFTER, wait.into()));
+    page
 }
