@@ -33,6 +33,9 @@ pub trait Exchange {
 
     async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged;
 
+    /// WeChat's pages for people must be told this, too: a parameter and its value.
+    fn member_of_links(&self) -> (&'static str, &str);
+
     /// The app by which this acts, whose access token peers may have too.
     fn own_app(&self, id: &AppId) -> Option<&App>;
 

@@ -217,7 +217,7 @@ impl LoginWorker {
     }
 
     /// `None` for an app that has an AppSecret.
-    pub(super) fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
+    pub fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
         self.exchange.as_deref().filter(|_| app.secret.is_none())
     }
 

@@ -47,6 +47,9 @@ fn page(request: &HttpRequest, world: &World, kind: Kind) -> HttpResponse {
     let Some(person) = params.first("person") else { return who(request, world) };
     let scope = if given("snapshot") == "1" { Scope::Snapshot } else { scope };
     let code = world.mint_codes(Purpose::Oauth2(scope), &[person.to_owned()], app, now()).remove(0);
+    if params.first("component_appid").is_none() {
+        world.people.lock().of_no_component.insert(code.clone());
+    }
     let (joint, state) =
         (if back.contains('?') { '&' } else { '?' }, utf8_percent_encode(given("state"), NON_ALPHANUMERIC));
     let to = format!("{back}{joint}code={code}&state={state}");

@@ -1,6 +1,6 @@
 //! The people of the simulator, and the codes that their phones were given.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -30,6 +30,8 @@ pub(super) struct People {
     by_openid: HashMap<String, (usize, usize)>,
     codes: HashMap<String, Code>,
     forget_codes_at: usize,
+    /// Codes of pages that were asked for without a component: none can exchange them.
+    pub(super) of_no_component: HashSet<String>,
     /// Codes that arrived without having been minted here, and how often.
     strangers: HashMap<String, u32>,
 }
@@ -128,7 +130,7 @@ impl People {
     }
 
     pub(super) fn forget_codes(&mut self) {
-        (self.codes, self.strangers) = Default::default();
+        (self.codes, self.strangers, self.of_no_component) = Default::default();
     }
 
     /// Spends a code, and returns the person whom it was minted for. An `openid` must be that person's.

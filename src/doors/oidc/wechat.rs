@@ -104,13 +104,9 @@ fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
         _ => ("connect/qrconnect", "snsapi_login"),
     };
     let callback = format!("{}/authorize/wechat", settings.issuer);
-    let members = [
-        ("appid", app.id.as_str()),
-        ("redirect_uri", &callback),
-        ("response_type", "code"),
-        ("scope", scope),
-        ("state", state),
-    ];
+    let members = [("appid", app.id.as_str()), ("redirect_uri", &callback), ("response_type", "code")];
+    let of_other = worker.login.exchange_of(app).map(|other| other.member_of_links());
+    let members = members.into_iter().chain([("scope", scope), ("state", state)]).chain(of_other);
     let url = Url::parse_with_params(&format!("{host}/{path}"), members).map(String::from);
     url.unwrap_or_default() + "#wechat_redirect"
 }

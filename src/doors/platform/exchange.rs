@@ -106,6 +106,10 @@ impl Exchange for MerchantExchange {
         Exchanged { session: exchanged.map_err(|error| plainly(error).of(&component.id)), is_unsent }
     }
 
+    fn member_of_links(&self) -> (&'static str, &str) {
+        ("component_appid", self.platform.component.id.as_str())
+    }
+
     fn own_app(&self, id: &AppId) -> Option<&App> {
         Some(&self.platform.component).filter(|component| component.id == *id)
     }

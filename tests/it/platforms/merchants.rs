@@ -148,7 +148,9 @@ async fn a_unionid_in_the_data_of_a_merchants_app_links_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merchants_people_use_phone_numbers_scan_to_log_in_and_come_by_its_official_account() {
     let builder = TestBed::builder().app(ACCOUNT, &format!("{OTHER_SECRET}:official_account"));
-    let bed = ticketed(builder.clients(&two_pages())).await;
+    let mut clients = two_pages();
+    (clients[1]["redirect_uris"], clients[1]["web_apps"]) = (json!(["https://s.example"]), json!([ACCOUNT]));
+    let bed = ticketed(builder.clients(&clients)).await;
     let lin = joined(&bed, APPID).await;
     bed.wechat.phone_of("lin", "13800000001").await;
     let code = json!({"code": bed.wechat.mint_phone_code("lin").await});
@@ -167,6 +169,15 @@ async fn a_merchants_people_use_phone_numbers_scan_to_log_in_and_come_by_its_off
     assert_eq!(page.member("user_id"), lin.member("user_id"), "by the unionid");
     assert_eq!(bed.wechat.asked("/sns/oauth2/component/access_token").await, 1);
     session(&bed, &page).await.expect_problem(409, "session_key_missing");
+
+    bed.wechat.change_app(json!({"appid": ACCOUNT, "domains": ["login.example.com"]})).await;
+    let site = "client_id=tv&redirect_uri=https%3A%2F%2Fs.example&response_type=code&scope=openid&code_challenge_method=S256&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let get = |url: String| bed.http.0.get(url).header("user-agent", "MicroMessenger");
+    let sent = bed.http.send(get(bed.service().url(&format!("/authorize?{site}")))).await;
+    let agreed = bed.http.send(get(sent.header("location").replace('#', "&person=lin#"))).await;
+    let back = agreed.header("location").replace(ISSUER, &bed.service().url(""));
+    let left = bed.http.send(get(back).header("cookie", sent.header("set-cookie"))).await;
+    assert!(left.status == 303 && left.header("location").contains("?code="), "{left:?}");
 }
 
 /// A token that a peer reports to be refused, again and again, is not taken from what wxmint itself may replace.

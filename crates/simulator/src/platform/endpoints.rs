@@ -106,6 +106,9 @@ impl World {
 
     pub(in super::super) fn component_oauth2(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (app, code) = self.code_of_merchant(call, "code")?;
+        if self.people.lock().of_no_component.contains(code) {
+            return Err(Refusal(40029));
+        }
         self.grant_of(code, app, call.now)
     }
 
