@@ -66,7 +66,7 @@ impl LoginWorker {
         for sid in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
             match self.find_family(sid).await? {
                 // The code of the earlier of two logins may come last.
-                Some(later) if most == 1 && self.bound_of(&later).await?.is_some() => {}
+                Some(new) if most == 1 && self.still_bound(&new.app, &new.mark, &new.first).await?.is_some() => {}
                 Some(oldest) => self.end_family(&oldest).await?,
                 None => strike(&self.store, &list, sid).await?,
             }
