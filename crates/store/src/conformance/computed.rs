@@ -140,7 +140,7 @@ async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Redis>) 
     assert_eq!(store.erase_person(&elsewhere, &[], &[]).await, Ok(None), "whose user is computed");
     let everybody = of_app.into_iter().chain([elsewhere]).collect();
     assert_eq!(people(None).await, everybody);
-    // Of a Cluster it looks at one primary.
+    // A Cluster is looked at in one primary.
     let counted = store.some_people().await.expect("counted");
     assert!(store.link().is_cluster() || counted == (2, 1), "{counted:?}");
 }
