@@ -249,7 +249,7 @@ async fn when_all_places_are_taken_a_newcomer_takes_the_oldest_of_who_holds_most
 async fn a_head_that_does_not_end_is_refused_when_it_is_longer_than_any_that_is_read() {
     const MOST: usize = 40 * 1024;
     // Each is a packet of its own. In the others, no packet and every packet begins with what may be an empty line.
-    let pieces = ["x".repeat(MOST), "X: x\r\n".repeat(50), "\r\nX: x".repeat(50), "\r\n".repeat(100)];
+    let pieces = ["x".repeat(MOST), "X: x\r\n".repeat(50), format!("\r\nX: {}", "x".repeat(4000)), "\r\n".repeat(100)];
     for (begin, piece) in
         ["GET /small HTTP/1.1\r\nHost: a\r\nX: ", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1", ""].iter().zip(pieces)
     {
