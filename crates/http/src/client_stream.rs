@@ -184,3 +184,46 @@ impl AsyncWrite for ClientStream {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_given_up_to_the_end_of_a_head_if_another_may_end_in_them() {
+        for (given, held) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", ""),
+            ("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", ""),
+            ("GET / HTTP/1.1\r\nHos", ""),
+            ("GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"),
+            ("GET / HTTP/1.1\n\n", "GET / HTTP/1.1\n\nGET /"),
+            ("GET / HTTP/1.1\n\r\n", "GET / HTTP/1.1\r\n\n"),
+            ("\r\n\n\r\nGET / HTTP/1.1\r\n\r\n", "\nGET / HTTP/1.1\r\n\r\n"),
+            ("x\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"),
+            ("\n\n\n", ""),
+            ("", ""),
+        ] {
+            let share = UnfinishedHead::default().share(format!("{given}{held}").as_bytes());
+            assert_eq!(share, given.len(), "{given:?} {held:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_grows_until_an_empty_line_ends_it_wherever_packets_begin() {
+        let after = |packets: &[&str]| {
+            let mut head = UnfinishedHead::default();
+            let bytes = packets.iter().map(|packet| packet.as_bytes());
+            bytes.for_each(|packet| lines(packet).for_each(|line| _ = head.ends_with(line)));
+            head.bytes
+        };
+        for (packets, bytes) in [
+            (&["GET / HTTP/1.1", "\r\nX: x", "\r\nX: x"][..], 26),
+            (&["\r\n", "\n", "\r\n"], 5),
+            (&["GET / HTTP/1.1\r", "\nX: x\r\n", "\r\n"], 0),
+            (&["GET / HTTP/1.1\r\n\r", "\n"], 0),
+            (&["GET / HTTP/1.1\n\nGET"], 3),
+        ] {
+            assert_eq!(after(packets), bytes, "{packets:?}");
+        }
+    }
+}

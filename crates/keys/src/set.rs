@@ -151,7 +151,7 @@ pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<KeyState> {
     lives.iter().enumerate().map(state).collect()
 }
 
-fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
+pub(super) fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
     life.exp.is_some_and(|exp| exp <= now)
 }
 

@@ -34,17 +34,6 @@ pub enum BindingState {
     },
 }
 
-impl BindingState {
-    pub fn generation(&self) -> u64 {
-        match self {
-            Self::Free { generation, .. } | Self::Intended { generation, .. } | Self::Leaving { generation, .. } => {
-                *generation
-            }
-            Self::Bound(bound) => bound.generation,
-        }
-    }
-}
-
 /// The user to whom a person is to be bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {

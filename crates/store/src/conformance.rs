@@ -749,7 +749,8 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Redis>) {
     let store = &store;
     let owner = person("o1");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
-    let (now, generation) = (servers::now(), state.generation());
+    let BindingState::Bound(Bound { generation, .. }) = state else { panic!("{state:?}") };
+    let now = servers::now();
     let key = (ExchangeOrder::new(9, &attempt_id(9)), sealed("k9"));
     let at = now + TimeDelta::seconds(100);
     store.keep_session_key(&owner, generation, &key, KeyOf::Login(at)).await.expect("kept");

@@ -71,7 +71,7 @@ const KEYS: &[ProblemCode] = &[KeysUnavailable];
 const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
 const CHECK: &str = "clients";
 /// Says what these endpoints count.
-const TOO_MANY: &str = "Too many requests or open ones of an address, or renewals of a user. Wait, then try again.";
+const TOO_MANY: &str = "Too many requests or open requests of an address, or renewals of a user. Wait, then try again.";
 pub(super) const VARIABLE: &str = "WXMINT_CLIENTS_FILE";
 const WORDS: Words = &include!("texts.json");
 const AUTHORIZATION: &str = "/device_authorization";

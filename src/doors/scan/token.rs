@@ -137,7 +137,7 @@ pub(in crate::doors) fn tell_of_theft(request: &HttpRequest, token: &Issued, fou
 fn not_granted(poll: &Poll) -> Problem {
     let (code, detail) = match poll {
         Poll::Pending { scanned: false } => ("authorization_pending", "Nobody has scanned the code yet."),
-        Poll::Pending { scanned: true } => ("authorization_pending", "A phone has scanned it and not confirmed yet."),
+        Poll::Pending { scanned: true } => ("authorization_pending", "The code is scanned and not confirmed yet."),
         Poll::TooSoon => ("slow_down", "Wait for 5 more seconds between two requests from now on."),
         Poll::Denied => (
             "access_denied",

@@ -14,7 +14,7 @@ use wxmint_verify::ends::{EndsPage, PAGE_TYP};
 use wxmint_verify::{Algorithm, KeyError, TokenTyp};
 
 use super::ExtraClaims;
-use crate::{KeyRing, SigningKey, provider::for_jsonwebtoken};
+use crate::{KeyRing, SigningKey, provider::for_jsonwebtoken, set::is_gone};
 
 /// Why a token could not be signed. The client is never the cause.
 #[derive(Debug, thiserror::Error)]
@@ -196,7 +196,7 @@ impl Minter {
     /// verifiers which ask no other process believe it.
     pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, MintError> {
         let (ring, ended) = (self.keys.at(now), self.keys.ended());
-        let mut visible = ring.set.iter().filter(|key| key.life.exp.is_none_or(|exp| exp > now));
+        let mut visible = ring.set.iter().filter(|key| !is_gone(&key.life, now));
         let signing = ring.set.signing(now)?;
         let other = ended.contains(&signing.life.kid).then(|| visible.find(|key| !ended.contains(&key.life.kid)));
         sign_with(other.flatten().unwrap_or(signing), PAGE_TYP, page)

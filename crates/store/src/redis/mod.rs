@@ -120,7 +120,7 @@ impl Redis {
     /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
     /// noted lately.
     pub async fn note_life(&self, life: Duration) -> Result<()> {
-        let (now, (_, url)) = ((self.clock)(), self.link.connections_made());
+        let (now, url) = ((self.clock)(), self.link.access.url());
         let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
         let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted == life && is_fresh(*at);
         if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
