@@ -68,7 +68,7 @@ impl LoginWorker {
         let new_user = bound.new_for == Some(attempt.mark());
         // A computed user may have been here before, and ends may name the token.
         let was_made = new_user && bound.generation != COMPUTED;
-        let issued = self.date(&arrival, bound.user, id, was_made, now).await?;
+        let issued = self.date(&arrival, (bound.user, bound.generation), id, was_made, now).await?;
         if self.exchange.is_some() {
             // Whoever has ended the tokens of an app that has left meanwhile has not found this login.
             self.apps.all().choose(Some(&arrival.person.app), None)?;

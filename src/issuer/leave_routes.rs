@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end};
 use wxmint_ids::{ClientId, Person};
 use wxmint_telemetry::audit::{Activity, Event};
+use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
 
 use super::{cross_origin, state::IssuerWorker};
@@ -83,7 +84,7 @@ async fn leave(
         let (user, app) = (token.user.as_str(), token.app.as_str());
         match event.activity {
             Activity::Unbind => tracing::info!(user, app, "binding dissolved"),
-            _ => tracing::info!(user, app, everywhere = event.note.is_some(), "logged out"),
+            _ => bounded!(info, user, user, app, everywhere = event.note.is_some(), "logged out"),
         }
         event.tell_bounded(&format!("{} {address}", token.id.as_str()));
         Ok(HttpResponse::NoContent().finish())

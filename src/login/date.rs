@@ -8,7 +8,7 @@ use wxmint_keys::token::Issued;
 use wxmint_store::StoreError;
 use wxmint_verify::MAX_LEEWAY;
 
-use super::{Arrival, LoginError, LoginWorker};
+use super::{Arrival, LoginError, LoginWorker, recipient::mark_told};
 
 impl LoginWorker {
     /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With
@@ -16,10 +16,11 @@ impl LoginWorker {
     ///
     /// Verifiers accept a token that is dated a minute ahead of their clocks at most, and this machine's stands for
     /// them. It expires as if it were dated with the login, because ends are kept no longer than such a token lives.
+    /// A later date follows an end, which may be that of the binding itself.
     pub(super) async fn date(
         &self,
         arrival: &Arrival,
-        user: UserId,
+        (user, generation): (UserId, u64),
         id: TokenId,
         new_user: bool,
         now: DateTime<Utc>,
@@ -42,7 +43,12 @@ impl LoginWorker {
             }
             false => token.issued_at,
         };
-        dated(token, date, latest)
+        let token = dated(token, date, latest)?;
+        if date > at.timestamp() {
+            let mark = mark_told(person, generation);
+            Box::pin(self.still_bound(&person.app, &mark, &token)).await?.ok_or(LoginError::Contended)?;
+        }
+        Ok(token)
     }
 }
 

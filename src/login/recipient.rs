@@ -91,7 +91,7 @@ pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
 }
 
 /// The mark of a binding for whoever keeps it: it does not tell the openid.
-fn mark_told(person: &Person, generation: u64) -> String {
+pub(super) fn mark_told(person: &Person, generation: u64) -> String {
     if generation == COMPUTED { OF_COMPUTED.into() } else { short_digest(&mark_of(person, generation)).to_string() }
 }
 

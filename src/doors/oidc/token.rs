@@ -16,7 +16,7 @@ use crate::issuer::state::IssuerWorker;
 
 pub(super) const CODE: &str = "authorization_code";
 pub(super) const REFRESH: &str = "refresh_token";
-/// Codes and refresh tokens that are nobody's, by address: they may be guesses.
+/// Codes and refresh tokens that are nobody's or were used, by address: they may be guesses.
 const TRIES: &str = "oidc-tries";
 
 const FIELDS: &[&str] = &["grant_type", "device_code", "code", "redirect_uri", "code_verifier", "refresh_token"];
@@ -73,6 +73,7 @@ async fn give(request: &HttpRequest, client: &Client, shown: &Shown, worker: &Is
         Shown::Refresh(token) => (RENEWAL, "renewed", worker.login.refresh(token, client).await),
     };
     let tell = |user: Option<&UserId>, outcome| told.tell(request, (activity, outcome), &client.id, user);
+    let count = async || worker.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await;
     let detail = match outcome? {
         Ok(given) => {
             tell(Some(&given.user), done);
@@ -80,13 +81,13 @@ async fn give(request: &HttpRequest, client: &Client, shown: &Shown, worker: &Is
         }
         Err(NotGiven::Unknown) => {
             tell(None, "unknown");
-            let address = origin(request).address.unwrap_or_default();
-            worker.login.count_by(TRIES, &address).await?;
+            count().await?;
             "It is no code or refresh token of this client, has expired, or goes with another redirect_uri or verifier."
         }
         Err(NotGiven::Theft(first)) => {
             tell(Some(&first.user), "repeated");
             tell_of_theft(request, &first, "a code or refresh token was used twice");
+            count().await?;
             "It was used before, so the login has ended. Log in anew."
         }
         Err(NotGiven::Ended(first)) => {

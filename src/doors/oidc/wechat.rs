@@ -78,7 +78,7 @@ pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &A
         let address = origin(request).address.unwrap_or_default();
         worker.login.count_by(SENT, &address).await?;
         let (state, secret) = (new_attempt()?.to_string(), random()?);
-        let counted = Devices(&worker.login.store).count_open(&address, &hash(&state)).await?;
+        let counted = Devices(&worker.login.store).count_open(&address, &hash(&state), STATE_TTL).await?;
         counted.map_err(LoginError::too_many(OPEN_REQUESTS))?;
         let sent = Sent { query: query.to_owned(), app: app.id.to_string(), address, browser: hash(&secret) };
         worker.login.store.keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;

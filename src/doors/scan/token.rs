@@ -10,6 +10,7 @@ use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin, private, read_fo
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::{Issued, SignedToken};
 use wxmint_telemetry::audit::{Activity, Event};
+use wxmint_telemetry::bounded;
 
 use super::page::OAuthError;
 use super::store::{Grant, OWN, Poll};
@@ -128,7 +129,7 @@ pub(in crate::doors) fn uncached(answer: impl Serialize) -> HttpResponse {
 
 /// Tells that something for one use came again, so that a client's token was ended.
 pub(in crate::doors) fn tell_of_theft(request: &HttpRequest, token: &Issued, found: &'static str) {
-    tracing::warn!(client = token.app.as_str(), "{found}, so its token was revoked");
+    bounded!(warn, token.id.as_str(), client = token.app.as_str(), "{found}, so its token was revoked");
     let (client, user) = (Some(ClientId(token.app.clone())), Some(token.user.clone()));
     let ended = Event { client, user, note: Some(found.into()), ..Event::new(Activity::End, origin(request)) };
     ended.tell_bounded(token.id.as_str());

@@ -58,6 +58,10 @@ impl Week {
     /// A merchant comes or goes, and its push is lost now and then: then WeChat's list tells within the hour.
     async fn change_a_merchant(&mut self, step: i64) {
         let (merchant, is_pushed) = (self.draw.usize(..MERCHANTS), self.draw.usize(..12) > 0);
+        // Of whom the replicas know nothing yet, the answer would tell nothing.
+        if self.merchants[merchant].1 > 0 {
+            return;
+        }
         let id = &self.ids[merchant];
         let status = if self.merchants[merchant].0 == 200 { 400 } else { 200 };
         let (path, method) = match status {

@@ -18,7 +18,7 @@ impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
     pub(in super::super) async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
         let digest = short_digest(code.expose()).to_string();
-        if let Err(refused) = self.count_open(&request.counted_by, &digest).await? {
+        if let Err(refused) = self.count_open(&request.counted_by, &digest, DEVICE_TTL).await? {
             return Ok(Opened::TooMany(refused));
         }
         let script = device(code.user_code(), "open");
@@ -36,21 +36,21 @@ impl Devices<'_> {
         Ok(Opened::Collides)
     }
 
-    /// Counts what an address has open, such as a request. If it is one too many, it is not counted, and the answer is
-    /// when the oldest expires. Counted first, so that the bound holds however many come at the same time.
-    pub(in crate::doors) async fn count_open(&self, address: &str, name: &str) -> Result<Result<(), TooMany>> {
-        let (key, now) = (open_devices(address), self.0.now().timestamp());
-        let until = now + DEVICE_TTL.as_secs() as i64;
+    /// Counts what an address has open for this time, at most [`DEVICE_END_KEPT`]. If it is one too many, it is not
+    /// counted, and the answer is when the oldest expires. Counted first: however many come at a time, the bound holds.
+    pub(in crate::doors) async fn count_open(&self, by: &str, id: &str, life: Duration) -> Result<Result<(), TooMany>> {
+        let (key, now) = (open_devices(by), self.0.now().timestamp());
+        let until = now + life.as_secs() as i64;
         let call = Call::at(&key).cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
-        let call = call.cmd("ZADD").arg(&key).arg(until).arg(name);
-        let call = call.cmd("EXPIRE").arg(&key).arg(DEVICE_TTL.as_secs()).cmd("ZCARD").arg(&key);
+        let call = call.cmd("ZADD").arg(&key).arg(until).arg(id);
+        let call = call.cmd("EXPIRE").arg(&key).arg(DEVICE_END_KEPT.as_secs()).cmd("ZCARD").arg(&key);
         let call = call.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
         type Counted = (Value, Value, Value, usize, (String, f64));
         let (_, _, _, open, (_, oldest)): Counted = self.0.link().run("open_device", call).await?;
         if open <= MOST_OPEN {
             return Ok(Ok(()));
         }
-        self.uncount_open(address, name).await?;
+        self.uncount_open(by, id).await?;
         Ok(Err(TooMany { retry_after: Duration::from_secs((oldest as i64 - now).max(1) as u64) }))
     }
 
