@@ -138,7 +138,6 @@ fn by_token(error: &LoginError) -> Option<&'static str> {
         LoginError::PhoneCodeUsed => {
             "This `code` has been used before. Let the user press the button getPhoneNumber again, and send the new code."
         }
-        LoginError::SlowDown => "WeChat limits how often it is asked about one user. Wait, then try again.",
         LoginError::TooMany { .. } => "Too many requests. Wait, then try again.",
         _ => return None,
     })
@@ -167,7 +166,8 @@ const NOT_LISTED: &str = "\
 const NO_SESSION_KEY: &str = "\
     wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
     again, then ask again.";
-const SLOW_DOWN: &str = "WeChat limits how often one user logs in. Wait, then call wx.login again.";
+const SLOW_DOWN: &str =
+    "WeChat limits how often it is asked about one user. Wait, then try again, a login with a new code (wx.login).";
 const NO_SESSION_KEYS: &str = "\
     This app has no session keys and no phone codes, because it is no mini program but an official account, a website or a \
     mobile app.";

@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::web::{self, Header};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -115,22 +116,25 @@ impl Issuer {
         serde_json::to_vec(&keys.into_iter().collect::<PublicKeySet<'_>>()).expect("strings serialize")
     }
 
-    /// Reads the sets again and again. One that cannot be read stays as it was.
     pub(super) async fn follow_peers(self: Arc<Self>) {
-        let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else { return };
-        let mut interval = actix_web::rt::time::interval(PEERS_INTERVAL);
         loop {
-            interval.tick().await;
-            let mut faults = Vec::new();
-            for peer in &self.peers {
-                let fault = peer.fetch(&http).await.err();
-                faults.extend(fault.map(|reason| format!("{}: {reason}", peer.host())));
-            }
-            let warning = format!("WXMINT_JWKS_PEERS: keys are not published, or as they were: {}", faults.join("; "));
-            let warning = (!faults.is_empty()).then_some(warning);
-            if self.readiness.warns("jwks_peers", warning.as_deref()) {
-                tracing::warn!(warning, "keys of peers");
-            }
+            actix_web::rt::time::sleep(PEERS_INTERVAL).await;
+            self.read_peers().await;
+        }
+    }
+
+    /// Reads the sets, all at the same time. One that cannot be read stays as it was.
+    pub(super) async fn read_peers(&self) {
+        let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else { return };
+        let read = self
+            .peers
+            .iter()
+            .map(async |peer| peer.fetch(&http).await.err().map(|reason| format!("{}: {reason}", peer.host())));
+        let faults: Vec<_> = join_all(read).await.into_iter().flatten().collect();
+        let warning = format!("WXMINT_JWKS_PEERS: keys are not published, or as they were: {}", faults.join("; "));
+        let warning = (!faults.is_empty()).then_some(warning);
+        if self.readiness.warns("jwks_peers", warning.as_deref()) {
+            tracing::warn!(warning, "keys of peers");
         }
     }
 }

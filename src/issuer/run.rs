@@ -128,6 +128,8 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
 /// Waits until the store answers and can be trusted with bindings, and no key in use is ended; then it is ready.
 async fn await_fitness(issuer: Arc<Issuer>) {
     let store = issuer.store();
+    // Before anybody may fetch the JWKS, in which their keys must be.
+    issuer.read_peers().await;
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
     let mut told: Option<(String, Instant)> = None;
     loop {

@@ -30,10 +30,9 @@ impl LoginWorker {
         let at = if self.ids.are_unlisted() && !self.policy.one_login { now.min(*at) } else { *at };
         let token = self.minter.issued(user, person.app.clone(), id, at);
         let latest = latest(now, token.expires_at);
-        if token.issued_at > latest {
-            return Err(
-                StoreError { reason: "the clock of Redis is more than a minute ahead: set it by NTP".into() }.into()
-            );
+        if token.issued_at > latest || token.expires_at <= now.timestamp() {
+            let wrong = if token.issued_at > latest { "more than a minute ahead" } else { "behind by a token's life" };
+            return Err(StoreError { reason: format!("the clock of Redis is {wrong}: set it by NTP") }.into());
         }
         let date = match self.policy.one_login {
             true => self.store.end_earlier(&token, latest).await?.ok_or(LoginError::Blocked)?,

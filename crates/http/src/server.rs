@@ -55,7 +55,7 @@ impl Default for ServerLimits {
             keep_alive: Duration::from_secs(75),
             // The longest answer, the viewer of `/docs`, takes that long at 30 KB a second.
             answer: Duration::from_secs(60),
-            drain: Duration::from_secs(1),
+            drain: Duration::from_secs(5),
             half_closed: true,
             loopback_names: false,
         }
@@ -81,7 +81,7 @@ where
         .workers(limits.workers)
         .max_concurrent_connections(per_worker + LEAVING)
         .shutdown_timeout(limits.drain.as_secs())
-        .shutdown_signal(shutdown);
+        .disable_signals();
     let stopped = server.graceful_shutdown_signal();
     // As actix-web's `HttpServer`, which takes no stream but its own.
     let service = move || {
@@ -107,7 +107,17 @@ where
         });
         connect.and_then(http.h1(map_config(app, |()| AppConfig::default())))
     };
-    Ok(server.listen("http", listener, service)?.run())
+    Ok(stopped_by(shutdown, server.listen("http", listener, service)?.run()))
+}
+
+/// A signal of the server's own would stop the process' other servers, too, 0.3 s after this one.
+fn stopped_by(shutdown: impl Future<Output = ()> + 'static, server: Server) -> Server {
+    let handle = server.handle();
+    actix_web::rt::spawn(async move {
+        shutdown.await;
+        handle.stop(true).await;
+    });
+    server
 }
 
 async fn outermost<B: MessageBody + 'static>(

@@ -1,7 +1,7 @@
 //! The issuers whose keys are held, where their keys are, and the service that a token is of.
 
 use std::path::{Path, PathBuf};
-use std::{fs::File, io::Read, pin::Pin, sync::Arc, time::Duration};
+use std::{fs, fs::File, io, io::Read, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -11,7 +11,7 @@ use reqwest::{Method, Request, Url};
 use serde::Deserialize;
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
-use wxmint_verify::{Identity, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy};
+use wxmint_verify::{Identity, KeyError, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy};
 
 use super::{ServiceIdentity, secure};
 
@@ -116,7 +116,7 @@ impl Trust {
             issuer: String,
             jwks_uri: String,
         }
-        usable(&match &self.keys {
+        let set = match &self.keys {
             Place::Given(set) => set.clone().into_bytes(),
             Place::File(path) => read(path)?,
             Place::Url(url) => self.get(url.clone()).await?,
@@ -125,7 +125,8 @@ impl Trust {
                 let url = found.filter(|found| found.issuer == self.issuer).and_then(|found| secure(&found.jwks_uri));
                 self.get(url.ok_or("its metadata name another issuer, or no https URL as `jwks_uri`")?).await?
             }
-        })
+        };
+        usable(PublishedKeys::read_of_others(&set))
     }
 
     /// Reads the files each time, because Kubernetes replaces them.
@@ -165,8 +166,8 @@ pub(super) async fn fetch(http: &Upstream, request: Request) -> Result<Vec<u8>, 
     if fetched.status == 200 { Ok(fetched.body) } else { Err(format!("the answer is {}", fetched.status.as_u16())) }
 }
 
-pub(super) fn usable(set: &[u8]) -> Result<PublishedKeys, String> {
-    let keys = PublishedKeys::read_of_others(set).map_err(|error| error.to_string())?;
+pub(super) fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, String> {
+    let keys = set.map_err(|error| error.to_string())?;
     match keys.refused.first() {
         _ if !keys.keys.is_empty() => Ok(keys),
         Some(error) => Err(error.to_string()),
@@ -176,6 +177,11 @@ pub(super) fn usable(set: &[u8]) -> Result<PublishedKeys, String> {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
+    // Checked first, because opening a pipe waits for a writer.
+    let file = match fs::metadata(path) {
+        Ok(other) if !other.is_file() => Err(io::Error::other("it is not a file")),
+        _ => File::open(path),
+    };
+    let read = file.and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
     read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use reqwest::Url;
 use wxmint_findings::{Said, said};
 use wxmint_upstream::is_secure;
+use wxmint_verify::PublishedKeys;
 
 pub use self::issuers::{Issuers, examine};
 use self::issuers::{Place, Trust, usable};
@@ -70,7 +71,8 @@ impl ServiceIdentity {
             None => Place::Metadata(secure(&metadata).ok_or_else(wrong("issuer", no_keys()))?),
             Some(path) if path.starts_with('/') => Place::File(path.into()),
             Some(set) if set.starts_with('{') => {
-                usable(set.as_bytes()).map_err(|reason| wrong("jwks", said!(has_no_usable_key, reason))())?;
+                usable(PublishedKeys::read_of_others(set.as_bytes()))
+                    .map_err(|reason| wrong("jwks", said!(has_no_usable_key, reason))())?;
                 Place::Given(set.to_owned())
             }
             Some(url) => Place::Url(secure(url).ok_or_else(wrong("jwks", said!(must_be_https_url_or_path)))?),

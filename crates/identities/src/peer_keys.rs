@@ -7,7 +7,7 @@ use reqwest::{Method, Request, Url};
 use wxmint_upstream::Upstream;
 use wxmint_verify::{PublicKey, PublishedKeys};
 
-use super::issuers::fetch;
+use super::issuers::{fetch, usable};
 
 /// Asks a peer for its own keys alone: a key that it has retired must not come back from whoever it publishes.
 pub const OWN: &str = "own";
@@ -39,7 +39,7 @@ impl PeerKeys {
     /// Reads the keys. Those that cannot be read stay as they were, and the error says why.
     pub async fn fetch(&self, http: &Upstream) -> Result<(), String> {
         let set = fetch(http, Request::new(Method::GET, self.url.clone())).await?;
-        let PublishedKeys { keys, refused } = PublishedKeys::read(&set).map_err(|error| error.to_string())?;
+        let PublishedKeys { keys, refused } = usable(PublishedKeys::read(&set))?;
         self.keys.store(Some(Arc::new(keys)));
         refused.first().map_or(Ok(()), |error| Err(error.to_string()))
     }

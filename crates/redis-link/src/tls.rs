@@ -131,8 +131,12 @@ impl Tls {
 
 impl Content {
     fn read(files: &TlsFiles, program: &Program) -> Result<Self, String> {
-        let open =
-            |setting, path: &PathBuf| fs::read(path).map_err(|error| format!("{setting}: {}: {error}", path.display()));
+        let open = |setting, path: &PathBuf| {
+            // Reading a pipe would wait for a writer.
+            let is_other = fs::metadata(path).is_ok_and(|it| !it.is_file());
+            let read = if is_other { Err(io::Error::other("it is not a file")) } else { fs::read(path) };
+            read.map_err(|error| format!("{setting}: {}: {error}", path.display()))
+        };
         let ca = files.ca.as_ref().map(|path| open(program.ca_file, path)).transpose()?;
         let Some((certificate, key)) = &files.client else { return Ok(Self { ca, client: None }) };
         let certificate = open(program.cert_file, certificate)?;

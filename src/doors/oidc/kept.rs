@@ -48,8 +48,13 @@ impl LoginWorker {
         Ok(found == own)
     }
 
+    /// One that is gone is so at replicas too: the answer to whoever has ended it may be lost.
     pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>, LoginError> {
-        self.find(&family_key(sid)).await
+        let found = self.find(&family_key(sid)).await?;
+        if found.is_none() {
+            self.store.discard(&family_key(sid)).await?;
+        }
+        Ok(found)
     }
 
     pub(super) async fn find_rotation(&self, sid: &str, number: u32) -> Result<Option<Rotation>, LoginError> {
@@ -64,7 +69,7 @@ impl LoginWorker {
         listed.retain(|other| other != sid);
         let most = if self.policy.one_login { 1 } else { MOST_LOGINS };
         for sid in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
-            match self.find_family(sid).await? {
+            match self.find::<Family>(&family_key(sid)).await? {
                 // The code of the earlier of two logins may come last.
                 Some(new) if most == 1 && self.still_bound(&new.app, &new.mark, &new.first).await?.is_some() => {}
                 Some(oldest) => self.end_family(&oldest).await?,

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, private, read_body, read_form,
+    Answer, Fields, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, origin, private, read_body, read_form,
     to_the_end,
 };
 use wxmint_ids::{ClientId, UserId};
@@ -18,6 +18,7 @@ use super::own_jwt::OwnJwt;
 use super::page::{Page, page, refused};
 use super::request::{Query, is_registered, is_site};
 use super::texts::Why;
+use super::token::TRIES;
 use super::told::LOGGED_OUT;
 use super::{AtDoor, no_sites};
 use crate::clock::now;
@@ -88,8 +89,9 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
     let client = authenticate(request, fields, &clients, &at).await?;
     let token = fields.text("token")?.ok_or(RefusedBody::Missing("token"))?;
     let user = end(&at.0, client, &token).await?;
-    if user.is_some() {
-        oidc.told.tell(request, LOGGED_OUT, &client.id, user.as_ref());
+    match user {
+        Some(user) => oidc.told.tell(request, LOGGED_OUT, &client.id, Some(&user)),
+        None => at.0.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await?,
     }
     Ok(private(Map::new()))
 }

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::web::Data;
 use async_trait::async_trait;
-use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin, to_the_end};
+use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin};
 use wxmint_ids::UserId;
 
 use super::Oidc;
@@ -17,7 +17,7 @@ use crate::issuer::state::IssuerWorker;
 pub(super) const CODE: &str = "authorization_code";
 pub(super) const REFRESH: &str = "refresh_token";
 /// Codes and refresh tokens that are nobody's or were used, by address: they may be guesses.
-const TRIES: &str = "oidc-tries";
+pub(super) const TRIES: &str = "oidc-tries";
 
 const FIELDS: &[&str] = &["grant_type", "device_code", "code", "redirect_uri", "code_verifier", "refresh_token"];
 
@@ -61,9 +61,7 @@ impl FurtherGrants for Oidc {
             Ok(Some(shown)) => shown,
             Err(problem) => return Ok(Err(problem)),
         };
-        let (request, client, worker, told) = (request.clone(), client.clone(), Data::clone(worker), self.told.clone());
-        // Whatever was stolen ends, and is told, although the client may hang up.
-        Ok(to_the_end(async move { give(&request, &client, &shown, &worker, &told).await }).await)
+        Ok(give(request, client, &shown, worker, &self.told).await)
     }
 }
 

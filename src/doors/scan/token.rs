@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin, private, read_form};
+use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin, private, read_form, to_the_end};
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::{Issued, SignedToken};
 use wxmint_telemetry::audit::{Activity, Event};
@@ -64,7 +64,14 @@ pub(super) struct TokenAnswer {
         (status = 400, description = "Not yet, not any more, or another form of request", body = OAuthError),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
 pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
-    to_oauth(fetch(&request, payload, &at, now()).await)
+    let granted = async {
+        let further = request.app_data::<Data<dyn FurtherGrants>>();
+        let names = further.map_or(&["grant_type", "device_code"][..], |further| further.fields());
+        let fields = read_form(&request, payload, names).await?;
+        // Whatever was stolen ends, and is told, although the client may hang up.
+        to_the_end(async move { grant(&request, &fields, &at, now()).await }).await
+    };
+    to_oauth(granted.await)
 }
 
 /// The grants of another door that has the same endpoint.
@@ -80,16 +87,13 @@ pub(in crate::doors) trait FurtherGrants {
     ) -> Result<Answer, &'static [&'static str]>;
 }
 
-async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTime<Utc>) -> Answer {
-    let (worker, scan) = at;
-    let further = request.app_data::<Data<dyn FurtherGrants>>();
-    let names = further.map_or(&["grant_type", "device_code"][..], |further| further.fields());
-    let (fields, clients) = (read_form(request, payload, names).await?, scan.clients());
-    let client = authenticate(request, &fields, &clients, at).await?;
+async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor, now: DateTime<Utc>) -> Answer {
+    let ((worker, scan), clients) = (at, at.1.clients());
+    let client = authenticate(request, fields, &clients, at).await?;
     let grant_type = fields.text("grant_type")?.ok_or(RefusedBody::Missing("grant_type"))?;
     if grant_type != GRANT {
-        let granted = match further {
-            Some(further) => further.grant((request, &fields, client), &grant_type, worker).await,
+        let granted = match request.app_data::<Data<dyn FurtherGrants>>() {
+            Some(further) => further.grant((request, fields, client), &grant_type, worker).await,
             None => Err(&[][..]),
         };
         return granted.unwrap_or_else(|types| {

@@ -125,8 +125,8 @@ impl Redis {
         Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
     }
 
-    /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a
-    /// repetition returns it again. Answered once a replica has it.
+    /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change. Answered
+    /// once a replica has it.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let script = script::SET_BLOCKED.on(&[&name::user(user)]).arg(on_or_off(blocked));
         Ok(self.link.run_confirmed("set_blocked", script).await?)
@@ -162,15 +162,16 @@ impl Redis {
         self.put_into_stream(ended, None, true).await.map(drop)
     }
 
-    /// Whether the record of an end has been lost that the stream still has.
+    /// Whether the record of an end has been lost, or is an older one, that the stream still has.
     pub async fn lacks_end(&self, ended: &Ended) -> Result<bool> {
-        let (user, field) = match ended {
-            Ended::User { user, .. } => (user, "before".to_owned()),
-            Ended::UserInApp { user, app, .. } => (user, format!("app:{app}")),
-            Ended::Token { .. } | Ended::Key { .. } => return Ok(false),
+        let held = |user| Call::of("HGET", name::ends(user));
+        let (asked, least) = match ended {
+            Ended::User { user, before } => (held(user).arg("before"), *before),
+            Ended::UserInApp { user, app, before } => (held(user).arg(format!("app:{app}")), *before + 1),
+            Ended::Token { id, user, .. } => (Call::of("EXISTS", name::ended(user, id)), 1),
+            Ended::Key { .. } => return Ok(false),
         };
-        let asked = Call::of("HEXISTS", name::ends(user)).arg(field);
-        Ok(!self.link.run::<bool>("lacks_end", asked).await?)
+        Ok(self.link.run::<Option<i64>>("lacks_end", asked).await?.is_none_or(|held| held < least))
     }
 
     /// Writes the record of an end, which the stream does not need.

@@ -44,7 +44,8 @@ if step == 'find' then
   table.insert(told, not waits and held.approver or '')
   return told
 elseif step == 'picture' then
-  return waits and redis.call('HINCRBY', KEYS[1], 'pictures', 1) <= tonumber(ARGV[2]) and 1 or 0
+  local drawn = tonumber(redis.call('HGET', KEYS[1], 'pictures') or '0')
+  return waits and drawn < tonumber(ARGV[2]) and redis.call('HINCRBY', KEYS[1], 'pictures', 1) or 0
 elseif step == 'unpicture' then
   return held.state and redis.call('HINCRBY', KEYS[1], 'pictures', -1) or 0
 elseif step == 'claim' then

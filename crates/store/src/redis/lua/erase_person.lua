@@ -3,8 +3,8 @@
 -- change nothing; then the users whose lists do not name the person any more. Needs session.lua. Answers {} for
 -- somebody who is bound or half bound, or has logged in as a computed user, or how many records, session keys and
 -- counts there were.
-if #ARGV > 1 then
-  redis.call('HDEL', KEYS[4], unpack(ARGV, 2))
+for index = 2, #ARGV do
+  redis.call('HDEL', KEYS[4], ARGV[index])
 end
 local held = redis.call('HMGET', KEYS[1], 'g', 'u', 'i', 'q')
 session()

@@ -1,10 +1,8 @@
 -- Blocks a user's list, or lifts the block. KEYS: the user's list. ARGV: 'on' or 'off'.
--- Answers the number of this change, which orders it before later ones where it is noted beside the user's people.
-local number, state = string.match(redis.call('HGET', KEYS[1], 'block') or '0 off', '^(%d+) (%a+)$')
-if state ~= ARGV[1] then
-  number = tostring(tonumber(number) + 1)
-end
--- Always a write, so that a repetition also waits until a replica has it.
-redis.call('HSET', KEYS[1], 'block', number .. ' ' .. ARGV[1])
+-- Answers the number of this change, which orders it before later ones where it is noted beside the user's people. It
+-- is not below the second, because a list that was lost may have had later changes than the one that is there now.
+local number = tonumber(string.match(redis.call('HGET', KEYS[1], 'block') or '0', '^%d+')) + 1
+number = math.max(number, tonumber(redis.call('TIME')[1]))
+redis.call('HSET', KEYS[1], 'block', string.format('%.0f', number) .. ' ' .. ARGV[1])
 redis.call('PERSIST', KEYS[1])
-return tonumber(number)
+return number
