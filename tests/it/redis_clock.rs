@@ -71,6 +71,18 @@ async fn a_clock_hours_ahead_brings_no_ended_token_back_and_locks_nobody_out_lat
     assert!(!bed.accepts(&ended).await, "{}", ended.claims());
 }
 
+/// A token that has expired is no login.
+#[tokio::test]
+async fn a_clock_that_is_behind_by_a_tokens_life_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let builder = TestBed::builder().env("WXMINT_TOKEN_TTL", "5m");
+    let bed = builder.redis_options(&[&movable_clock(folder.path())]).start().await;
+    bed.redis.move_clock(-600);
+    bed.log_in("lin").await.expect_problem(503, "store_unavailable");
+    bed.redis.move_clock(-240);
+    bed.log_in("lin").await.expect_login();
+}
+
 /// No list tells when these people have logged in.
 #[tokio::test]
 async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {

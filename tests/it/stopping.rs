@@ -42,6 +42,25 @@ async fn a_service_that_is_told_to_stop_answers_every_login_in_flight() {
     assert_eq!(bed.services[0].end(STOPPED_WITHIN).await.code(), Some(0));
 }
 
+/// Of the admin listener, after the public one has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_waits_for_the_doctor_is_answered() {
+    let secret = "planted-secret-of-an-operator-5d11";
+    let mut bed = TestBed::builder().breakable_wechat().operators(&format!("on-call {secret}\n")).start().await;
+    bed.wechat_link().withhold_answers().await;
+    let asking = bed.service().operate("GET", "/doctor", secret, &Value::Null);
+    let stopping = async {
+        until("the doctor is at WeChat", PATIENCE, async || bed.wechat.asked("/cgi-bin/stable_token").await > 0).await;
+        bed.service().signal(Signal::TERM);
+        let is_closed = async || TcpStream::connect(bed.service().admin).await.is_err();
+        until("the listeners are closed", PATIENCE, is_closed).await;
+        bed.wechat_link().restore().await;
+    };
+    let (answer, ()) = tokio::join!(asking, stopping);
+    assert!(answer.status == 200 && answer.body.contains("wechat.credentials"), "{answer:?}");
+    assert_eq!(bed.services[0].end(STOPPED_WITHIN).await.code(), Some(0));
+}
+
 #[tokio::test]
 async fn idle_connections_do_not_hold_up_the_end_by_either_signal() {
     for signal in [Signal::TERM, Signal::INT] {

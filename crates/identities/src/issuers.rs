@@ -185,3 +185,22 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let read = file.and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
     read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env::temp_dir, fs::remove_file, process, sync::mpsc::channel, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+        let path = temp_dir().join(format!("wxmint-pipe-{}", process::id()));
+        let made = process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+        let (sender, read) = channel();
+        let of_pipe = path.clone();
+        thread::spawn(move || sender.send(super::read(&of_pipe)));
+        let said = read.recv_timeout(Duration::from_secs(10));
+        remove_file(&path).expect("our pipe");
+        assert!(made.success() && said.expect("an answer at once").expect_err("no file").contains("it is not a file"));
+    }
+}

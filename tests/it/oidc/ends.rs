@@ -116,6 +116,13 @@ async fn a_token_that_has_just_expired_is_ended_too() {
         assert_eq!(bed.userinfo(&tokens).await.status, 200, "{by}");
         bed.revoke(&tokens.member(by)).await;
         assert_eq!(bed.userinfo(&tokens).await.status, 401, "{by}");
+        let before = bed.redis.calls();
+        bed.revoke(&tokens.member(by)).await;
+        assert_eq!(
+            bed.redis.calls_since(&before).get("del"),
+            Some(&1),
+            "{by}: written again, so that replicas have it"
+        );
         clock.is_later(&bed, 0);
     }
 }

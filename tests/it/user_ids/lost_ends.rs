@@ -2,7 +2,7 @@
 
 use super::computed;
 use crate::support::prelude::*;
-use crate::support::redis_keys::ENDS;
+use crate::support::redis_keys::{self, ENDS};
 
 #[tokio::test]
 async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
@@ -33,10 +33,22 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     assert!(bed.services.iter().any(|service| service.log().contains("Redis has lost revocations")));
     assert!(!bed.service().readyz().await.body.contains("revocations"));
 
-    // As if another primary of a Cluster had lost what it had, and the stream were whole.
-    let record = format!("wxmint:user:{{{}}}:ends", ended[1].member("user_id"));
-    assert_eq!(bed.redis.command::<u64>(&["DEL", &record]), 1);
-    let is_there = async || bed.redis.command::<bool>(&["HEXISTS", &record, "before"]);
-    until("the record is there again", BUSY, is_there).await;
+    // As if another primary of a Cluster had lost what it had, or come back with an older value, and the stream were whole.
+    let record = redis_keys::ends_of(&ended[1].member("user_id"));
+    let jti = ended[0].claims()["jti"].as_str().expect("an id").to_owned();
+    let of_token = format!("wxmint:user:{{{}}}:ended:{jti}", ended[0].member("user_id"));
+    assert_eq!(bed.redis.command::<u64>(&["DEL", &record, &of_token]), 2);
+    assert_eq!(bed.redis.command::<u64>(&["HSET", &record, "before", "1"]), 1);
+    for login in &ended[..2] {
+        until("the record is there again", BUSY, async || !bed.accepts(login).await).await;
+    }
     assert_eq!(entries(), before, "the stream has it already");
+
+    // Tokens of a longer life than today's may be left.
+    let lives = || bed.redis.command::<Vec<u64>>(&["HKEYS", "wxmint:{wxmint:ended}:lives"]);
+    bed.redis.command::<()>(&["HSET", "wxmint:{wxmint:ended}:lives", "90000", "9999999999"]);
+    all_have_looked().await;
+    bed.redis.command::<()>(&["FLUSHALL"]);
+    until("the revocations", BUSY, async || entries() >= before).await;
+    assert!(lives().contains(&90_000), "{:?}", lives());
 }

@@ -27,6 +27,7 @@ async fn one_person_is_one_user_in_two_regions_and_one_verifier_accepts_both() {
     abroad.ready().await;
 
     let kids = async |url: &str| kids_of(&bed.http.get(url).await.json());
+    assert_eq!(kids(&jwks(there)).await.len(), 2, "before anybody is sent to it");
     let [one, two] = [here, there].map(|port| format!("{}?own", jwks(port)));
     let (one, two) = (kids(&one).await, kids(&two).await);
     assert!(one.len() == 1 && two.len() == 1 && one != two, "{one:?} {two:?}");
