@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use wxmint_upstream::{CallOutcome, Closed, FetchError};
 
-use super::{Api, Verdict};
+use super::{Api, Verdict, errcode};
 
 /// A `rid` has 26 characters; an openid has 28, codes and AppSecrets have 32, and tokens more.
 const LONGEST_WORD: usize = 27;
@@ -57,6 +57,18 @@ impl CallError {
             Self::Refused { verdict, .. } => Some(*verdict),
             Self::NotSent { .. } | Self::Unanswered { .. } | Self::Unusable { .. } | Self::SnapshotUser => None,
         }
+    }
+
+    /// The error in metrics and traces, from a bounded set.
+    pub fn label(&self) -> String {
+        let label = match self {
+            Self::Refused { errcode, .. } => return errcode::label(*errcode),
+            Self::NotSent { .. } => "not_sent",
+            Self::Unanswered { .. } => "unanswered",
+            Self::Unusable { .. } => "unusable",
+            Self::SnapshotUser => "snapshot_user",
+        };
+        label.to_owned()
     }
 
     /// The outcome as which the breaker counts it. Most errcodes may be caused by what one client has sent, so they
