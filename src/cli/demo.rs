@@ -19,7 +19,7 @@ use wxmint_store::{Redis, RedisAccess};
 use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
-use super::{Failure, key_line, output::announce, random, serve::init_log, simulator};
+use super::{Failure, key_line, output::print, random, serve::init_log, simulator};
 use crate::issuer::door::{Doors, OpenDoor};
 use crate::issuer::{self, InDemo, Issuer, Routes};
 use crate::settings::{AppsSource, Settings, SidecarSettings};
@@ -215,9 +215,7 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Setti
 fn introduce(address: &str) {
     let url = format!("{address}/");
     let edge = "─".repeat(url.len() + 4);
-    announce(format_args!("┌{edge}┐\n│  {url}  │\n└{edge}┘"));
-    announce(format_args!("Open it in a browser. 请在浏览器里打开。"));
-    announce(format_args!(
-        "Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。"
-    ));
+    print(format_args!("┌{edge}┐\n│  {url}  │\n└{edge}┘"));
+    print("Open it in a browser. 请在浏览器里打开。");
+    print("Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。");
 }

@@ -18,7 +18,7 @@ use super::Failure;
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints a line on standard output. If that fails, the command goes on, because it may have more to do than print
-/// (`keys rotate --publish-configmap`); [`complete`] turns the error into a failure.
+/// (`keys rotate --publish-configmap`, and what serves); [`complete`] turns the error into a failure.
 pub(crate) fn print(line: impl fmt::Display) {
     if UNWRITTEN.get().is_none()
         && let Err(error) = writeln!(stdout(), "{line}")
@@ -26,12 +26,6 @@ pub(crate) fn print(line: impl fmt::Display) {
         // Cannot be set already, because commands print from one thread.
         let _ = UNWRITTEN.set(error);
     }
-}
-
-/// Prints a line for a server, which goes on serving even if nobody reads the line.
-#[cfg(feature = "simulator")]
-pub(crate) fn announce(line: fmt::Arguments<'_>) {
-    let _ = writeln!(stdout(), "{line}");
 }
 
 /// Prints a line on standard error. An error is ignored, because there is no place left to report it.

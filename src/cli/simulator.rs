@@ -11,8 +11,7 @@ use wxmint_http::{ClientConnection, ServerLimits, raise_file_limit, run_to_end, 
 use wxmint_simulator::{SimulatorArgs, World};
 use wxmint_upstream::{Tls, Upstream};
 
-use super::Failure;
-use super::output::{announce, complete, print};
+use super::{Failure, output::print};
 
 /// More than a load test opens, and less than would exhaust the machine's memory.
 const CONNECTIONS: usize = 20_000;
@@ -65,7 +64,7 @@ async fn log_in(args: &LogInArgs) -> Result<(), String> {
     let codes = post(&http, &args.simulator, "/_simulator/codes", &with_app(json!({"person": args.person}))).await?;
     let login = post(&http, &args.wxmint, "/login", &with_app(json!({"code": codes["codes"][0]}))).await?;
     print(login["user_id"].as_str().unwrap_or_default());
-    complete().map_err(|_| "standard output cannot be written".to_owned())
+    Ok(())
 }
 
 pub(super) fn client<const N: usize>(urls: [&Url; N]) -> Result<Upstream, String> {
@@ -98,7 +97,7 @@ fn serve(args: SimulatorArgs) -> io::Result<()> {
     let address = listener.local_addr()?;
     run_to_end(async {
         let shutdown = stop_signal()?;
-        args.introduction(address).iter().for_each(|line| announce(format_args!("{line}")));
+        args.introduction(address).into_iter().for_each(print);
         let workers = args.workers;
         run_on(listener, args.into_world(), workers, shutdown).await
     })

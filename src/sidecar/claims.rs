@@ -39,17 +39,11 @@ fn text_of(claim: &Value) -> Option<String> {
 
 /// The same JSON with `\u` escapes in place of other characters than ASCII, which it has in strings alone.
 fn ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character.is_ascii() {
-            true => text.push(character),
-            false => {
-                let units = &mut [0; 2];
-                character.encode_utf16(units).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
-            }
-        }
-    }
-    text
+    let written = |unit| match u8::try_from(unit) {
+        Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+        _ => format!("\\u{unit:04x}"),
+    };
+    json.encode_utf16().map(written).collect()
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ struct Inner {
     logins_in_flight: Gauge<i64, AtomicI64>,
     wechat_errcodes: Family<Labels<3, String>, Counter>,
     wechat_billed: Family<Labels<2, String>, Counter>,
-    wechat_failures: Family<Labels<2>, Counter>,
+    wechat_failures: Family<Labels<2, String>, Counter>,
     wechat_duration: Durations<1>,
     redis_duration: Durations<2>,
     unionid_conflicts: Counter,

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta};
 use wxmint_ids::AppId;
 use wxmint_keys::{SIGNED_WITH, rotation::KeyLife};
 use wxmint_redis_link::State;
-use wxmint_wechat::{Observer, Outcome};
+use wxmint_wechat::{CallError, Observer, Verdict};
 
 use super::{Audit, LogFormat, Metrics};
 
@@ -47,6 +47,10 @@ fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
     found
 }
 
+fn refused(errcode: i64) -> CallError {
+    CallError::Refused { errcode, errmsg: String::new(), verdict: Verdict::Unknown }
+}
+
 /// The text that serve prints when everything that it counts has happened.
 fn printed() -> String {
     let (metrics, app) = (Metrics::default(), "wx0123456789abcdef".parse::<AppId>().expect("an AppID"));
@@ -54,9 +58,9 @@ fn printed() -> String {
     metrics.route("/logout").timed().answered("ok", Instant::now());
     drop(metrics.login_begins());
     metrics.login_ended(Some(app.clone()), "ok", took);
-    metrics.call_ended("code2session", &app, Outcome::Errcode("-1".into()), took);
-    metrics.call_ended("getuserphonenumber", &app, Outcome::Succeeded, took);
-    metrics.call_ended("code2session", &app, Outcome::Failed("timeout"), took);
+    metrics.call_ended("code2session", &app, Some(&refused(-1)), took);
+    metrics.call_ended("getuserphonenumber", &app, None, took);
+    metrics.call_ended("code2session", &app, Some(&CallError::SnapshotUser), took);
     wxmint_redis_link::Observer::call_ended(&metrics, "begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
     let state = State { primaries, slots: Some(16384), wanted: 1, ..State::default() };
@@ -153,7 +157,7 @@ fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
         for outcome in ["ok", "code_invalid", "code_used", "rate_limited", "wechat_unavailable"] {
             metrics.login_ended(Some(app.clone()), outcome, took);
         }
-        metrics.call_ended("code2session", &app, Outcome::Errcode("40029".into()), took);
+        metrics.call_ended("code2session", &app, Some(&refused(40029)), took);
     }
     let started = Instant::now();
     let text = metrics.exposition([]);

@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, fmt::Display, str::FromStr, time::Duration};
 
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::Value;
 use wxmint_upstream::{CallOutcome, Closed, FetchError};
 
-use super::{Api, Verdict};
+use super::{Api, Verdict, errcode};
 
 /// A `rid` has 26 characters; an openid has 28, codes and AppSecrets have 32, and tokens more.
 const LONGEST_WORD: usize = 27;
@@ -57,6 +57,18 @@ impl CallError {
             Self::Refused { verdict, .. } => Some(*verdict),
             Self::NotSent { .. } | Self::Unanswered { .. } | Self::Unusable { .. } | Self::SnapshotUser => None,
         }
+    }
+
+    /// The error in metrics and traces, from a bounded set.
+    pub fn label(&self) -> String {
+        let label = match self {
+            Self::Refused { errcode, .. } => return errcode::label(*errcode),
+            Self::NotSent { .. } => "not_sent",
+            Self::Unanswered { .. } => "unanswered",
+            Self::Unusable { .. } => "unusable",
+            Self::SnapshotUser => "snapshot_user",
+        };
+        label.to_owned()
     }
 
     /// The outcome as which the breaker counts it. Most errcodes may be caused by what one client has sent, so they
@@ -116,31 +128,18 @@ pub(super) fn without_control_characters(body: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The members by which WeChat's own answers are known.
-const OF_WECHAT: [&[u8]; 4] = [b"\"errcode\"", b"\"openid\"", b"\"authorizer_info\"", b"\"authorization_info\""];
+const OF_WECHAT: [&str; 4] = ["errcode", "openid", "authorizer_info", "authorization_info"];
 
 /// Whether WeChat itself has written the body: it has an `errcode`, the `openid` of a person, or what a merchant is.
 /// The error page of a gateway has none of them, even if it is JSON. An answer that a person's own text has spoiled is
 /// no outage.
 fn is_of_wechat(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Form {
-        #[serde(default, deserialize_with = "is_number")]
-        errcode: bool,
-        openid: Option<IgnoredAny>,
-        authorizer_info: Option<IgnoredAny>,
-    }
-    fn is_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-        number_or_quoted(deserializer).map(|_| true)
-    }
-    match from_json::<Form>(body) {
-        Ok(form) => form.errcode || form.openid.is_some() || form.authorizer_info.is_some(),
-        Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => false,
-        Err(_) => body.trim_ascii_start().starts_with(b"{") && OF_WECHAT.iter().any(|name| contains(body, name)),
-    }
-}
-
-fn contains(body: &[u8], name: &[u8]) -> bool {
-    body.windows(name.len()).any(|part| part == name)
+    let (text, answer) = (String::from_utf8_lossy(body), serde_json::from_slice::<Value>(body));
+    OF_WECHAT.into_iter().any(|name| match &answer {
+        Ok(answer) if name == "errcode" => number_or_quoted(&answer[name]).is_ok(),
+        Ok(answer) => !answer[name].is_null(),
+        Err(_) => text.trim_start().starts_with('{') && text.contains(&format!("\"{name}\"")),
+    })
 }
 
 /// Reads the body of a response: the result, or WeChat's refusal. Status and content type say nothing.
@@ -190,6 +189,8 @@ fn loggable(errmsg: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::IgnoredAny;
+
     use super::*;
 
     fn refusal(api: Api, body: &str) -> (i64, String, Verdict) {

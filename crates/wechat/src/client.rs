@@ -11,7 +11,7 @@ use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use wxmint_ids::AppId;
 use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream};
 
-use super::{Api, AppSecret, CallError, Verdict, call::without_control_characters, errcode};
+use super::{Api, AppSecret, CallError, Verdict, call::without_control_characters};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
@@ -34,21 +34,10 @@ pub(super) fn call_ends() -> Deadline {
 /// It is told of each call that is sent, for metrics and traces. `()` makes nothing of it.
 pub trait Observer {
     /// A call for an app has ended after this time.
-    fn call_ended(&self, _api: &'static str, _app: &AppId, _outcome: Outcome, _took: Duration) {}
+    fn call_ended(&self, _api: &'static str, _app: &AppId, _error: Option<&CallError>, _took: Duration) {}
 }
 
 impl Observer for () {}
-
-/// How a call has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// WeChat did what it was asked.
-    Succeeded,
-    /// WeChat answered with this `errcode`, or `other`: from a bounded set.
-    Errcode(String),
-    /// No usable answer came; the reason is from a bounded set.
-    Failed(&'static str),
-}
 
 /// An app of the business's at WeChat.
 #[derive(Debug, Clone)]
@@ -223,7 +212,7 @@ impl WeChat {
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(CallError::unanswered("no answer within 5 s")),
         };
-        self.observer.call_ended(api.name(), &app.id, counted(&answer), started.elapsed());
+        self.observer.call_ended(api.name(), &app.id, answer.as_ref().err(), started.elapsed());
         answer
     }
 }
@@ -239,16 +228,5 @@ fn pause_before_another(api: Api, error: &CallError) -> Option<Duration> {
         CallError::Refused { verdict: Verdict::Busy, .. } => Some(BUSY_PAUSE),
         CallError::Unanswered { .. } if !api.spends_a_code() => Some(Duration::ZERO),
         _ => None,
-    }
-}
-
-fn counted<T>(answer: &Result<T, CallError>) -> Outcome {
-    match answer {
-        Ok(_) => Outcome::Succeeded,
-        Err(CallError::Refused { errcode, .. }) => Outcome::Errcode(errcode::label(*errcode)),
-        Err(CallError::NotSent { .. }) => Outcome::Failed("not_sent"),
-        Err(CallError::Unanswered { .. }) => Outcome::Failed("unanswered"),
-        Err(CallError::Unusable { .. }) => Outcome::Failed("unusable"),
-        Err(CallError::SnapshotUser) => Outcome::Failed("snapshot_user"),
     }
 }

@@ -57,31 +57,21 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::Misconfigured, &[61004, 61005, 61006, 61009, 61010, 61011]),
 ];
 
-/// The meanings for calls that are authenticated by the AppSecret.
-const OF_SECRETS: &[(Verdict, &[i64])] = &[(Verdict::Misconfigured, &[40001])];
-
-/// The meanings for codes of OAuth2, of which WeChat's older pages also say 42003 when one has expired.
-const OF_OAUTH2: &[(Verdict, &[i64])] = &[(Verdict::Misconfigured, &[40001]), (Verdict::CodeInvalid, &[42003])];
-
-/// The same where a token authenticates, which 40001 is about.
-const OF_MERCHANTS_OAUTH2: &[(Verdict, &[i64])] = &[(Verdict::CodeInvalid, &[42003])];
-
-/// The meanings for phone codes. The access token was just accepted and the openid is WeChat's own, so it is the code
-/// that belongs to another app or another person.
-const OF_PHONE_CODES: &[(Verdict, &[i64])] = &[(Verdict::CodeInvalid, &[40003, 40013])];
-
 impl Verdict {
     /// The meaning of an `errcode` other than 0 in a response of `api`.
     pub fn of(api: Api, errcode: i64) -> Self {
-        let of_its_own = match api {
-            Api::Code2Session | Api::StableToken | Api::ComponentToken | Api::StartPushTicket => OF_SECRETS,
-            Api::Oauth2 => OF_OAUTH2,
-            Api::PhoneNumber => OF_PHONE_CODES,
-            Api::ComponentOauth2 => OF_MERCHANTS_OAUTH2,
-            _ => &[],
+        use Api::{Code2Session, ComponentOauth2, ComponentToken, Oauth2, PhoneNumber, StableToken, StartPushTicket};
+        let known = TABLE.iter().find(|(_, errcodes)| errcodes.contains(&errcode));
+        let verdict = match (api, errcode) {
+            // It is about the AppSecret, which authenticates these calls.
+            (Code2Session | StableToken | ComponentToken | StartPushTicket | Oauth2, 40001) => Self::Misconfigured,
+            // WeChat's older pages say so of a code of OAuth2 that has expired.
+            (Oauth2 | ComponentOauth2, 42003) => Self::CodeInvalid,
+            // The access token was just accepted and the openid is WeChat's own, so it is the code that belongs to
+            // another app or another person.
+            (PhoneNumber, 40003 | 40013) => Self::CodeInvalid,
+            _ => known.map_or(Self::Unknown, |&(verdict, _)| verdict),
         };
-        let known = of_its_own.iter().chain(TABLE).find(|(_, errcodes)| errcodes.contains(&errcode));
-        let verdict = known.map_or(Self::Unknown, |&(verdict, _)| verdict);
         match verdict {
             // The errcode is about a code, but the call sends none.
             Self::CodeInvalid | Self::CodeUsed if !api.sends_a_persons_code() => Self::Unknown,

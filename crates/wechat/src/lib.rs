@@ -26,7 +26,7 @@ mod user_data;
 
 pub use api::Api;
 pub use call::CallError;
-pub use client::{App, AppKind, Observer, Outcome, WeChat};
+pub use client::{App, AppKind, Observer, WeChat};
 pub use code2session::{Session, read_session};
 pub use encrypt_keys::{EncryptKey, read_encrypt_keys};
 pub use errcode::Verdict;

@@ -1,6 +1,6 @@
 //! The users file line by line: one user per line. Comments and blank lines stay where they are.
 
-use std::{collections::HashMap, fmt::Write, str};
+use std::{collections::HashMap, io::Write, str};
 
 use wxmint_findings::Said;
 use wxmint_ids::{UserId, foreign_id};
@@ -32,12 +32,8 @@ pub struct UsersFile {
     lines: Vec<Line>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Line {
-    /// A comment or a blank line.
-    Remark(String),
-    User(User),
-}
+/// A line without a user is a comment, or blank.
+type Line = Result<User, String>;
 
 impl UsersFile {
     /// Parses all lines. The error says what is wrong with the first broken line, and does not repeat it.
@@ -47,10 +43,9 @@ impl UsersFile {
         }
         let content = content.strip_suffix(b"\n").ok_or_else(|| said!(does_not_end_with_line_break))?;
         let (mut lines, mut named, mut claimed) = (Vec::new(), HashMap::new(), HashMap::new());
-        for (index, bytes) in content.split(|&byte| byte == b'\n').enumerate() {
-            let number = index + 1;
-            let line = Line::parse(bytes).map_err(|fault| said!(on_line, number, fault))?;
-            if let Line::User(User { name, id, claims, .. }) = &line {
+        for (bytes, number) in content.split(|&byte| byte == b'\n').zip(1..) {
+            let line = read_line(bytes).map_err(|fault| said!(on_line, number, fault))?;
+            if let Ok(User { name, id, claims, .. }) = &line {
                 if let Some(earlier) = named.insert(name.clone(), number) {
                     return Err(said!(line_repeats_user_name_of_line, number, earlier));
                 }
@@ -67,18 +62,23 @@ impl UsersFile {
 
     /// The text of the file: a tab between two fields, a line break after each line.
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
-        let mut text = Zeroizing::new(String::new());
+        let mut text = Zeroizing::new(Vec::new());
         for line in &self.lines {
-            line.write_to(&mut text);
+            let written = match line {
+                Err(remark) => writeln!(text, "{remark}"),
+                Ok(User { name, hash, id, disabled, claims }) => {
+                    let disabled = if *disabled { DISABLED.to_string() } else { String::new() };
+                    let tab = if claims.text.is_empty() { "" } else { "\t" };
+                    writeln!(text, "{}\t{disabled}{}\t{id}{tab}{}", name.as_str(), hash.phc, claims.text)
+                }
+            };
+            debug_assert!(written.is_ok(), "writing to a Vec does not fail");
         }
-        Zeroizing::new(text.as_bytes().to_vec())
+        text
     }
 
     pub fn users(&self) -> impl Iterator<Item = &User> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::User(user) => Some(user),
-            Line::Remark(_) => None,
-        })
+        self.lines.iter().flatten()
     }
 
     pub fn user(&self, name: &Username) -> Option<&User> {
@@ -87,10 +87,7 @@ impl UsersFile {
 
     /// The users, to change anything but their names.
     fn users_mut(&mut self) -> impl Iterator<Item = &mut User> {
-        self.lines.iter_mut().filter_map(|line| match line {
-            Line::User(user) => Some(user),
-            Line::Remark(_) => None,
-        })
+        self.lines.iter_mut().flatten()
     }
 
     pub fn user_mut(&mut self, name: &Username) -> Option<&mut User> {
@@ -105,35 +102,21 @@ impl UsersFile {
     /// Adds a user at the end. Replaces the user with the same name.
     pub fn add(&mut self, user: User) {
         self.remove(&user.name);
-        self.lines.push(Line::User(user));
+        self.lines.push(Ok(user));
     }
 
     pub fn remove(&mut self, name: &Username) {
-        self.lines.retain(|line| !matches!(line, Line::User(user) if user.name == *name));
+        self.lines.retain(|line| !matches!(line, Ok(user) if user.name == *name));
     }
 }
 
-impl Line {
-    fn parse(bytes: &[u8]) -> Result<Self, Said> {
-        let text = str::from_utf8(bytes).map_err(|_| said!(is_not_utf_8))?;
-        let text = text.trim_matches(|around: char| around.is_whitespace() || around == BYTE_ORDER_MARK);
-        if text.is_empty() || text.starts_with('#') {
-            return Ok(Self::Remark(text.to_owned()));
-        }
-        User::parse(text).map(Self::User)
+fn read_line(bytes: &[u8]) -> Result<Line, Said> {
+    let text = str::from_utf8(bytes).map_err(|_| said!(is_not_utf_8))?;
+    let text = text.trim_matches(|around: char| around.is_whitespace() || around == BYTE_ORDER_MARK);
+    if text.is_empty() || text.starts_with('#') {
+        return Ok(Err(text.to_owned()));
     }
-
-    fn write_to(&self, text: &mut String) {
-        let written = match self {
-            Self::Remark(remark) => writeln!(text, "{remark}"),
-            Self::User(User { name, hash, id, disabled, claims }) => {
-                let disabled = if *disabled { DISABLED.to_string() } else { String::new() };
-                let tab = if claims.text.is_empty() { "" } else { "\t" };
-                writeln!(text, "{}\t{disabled}{}\t{id}{tab}{}", name.as_str(), hash.phc, claims.text)
-            }
-        };
-        debug_assert!(written.is_ok(), "writing to a String does not fail");
-    }
+    User::parse(text).map(Ok)
 }
 
 impl User {

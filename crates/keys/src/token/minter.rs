@@ -88,6 +88,7 @@ const RANDOM_LEN: usize = 16;
 const MARK_LEN: usize = 5;
 
 /// Signs the tokens of one issuer with the current signing key. All workers share it.
+#[derive(Clone)]
 pub struct Minter {
     issuer: String,
     audience: Vec<String>,
@@ -104,13 +105,8 @@ impl Minter {
 
     /// The same, for tokens with another audience, unless it is empty, or another life.
     pub fn with(&self, audience: &[String], ttl: Option<Duration>) -> Self {
-        Self {
-            issuer: self.issuer.clone(),
-            audience: if audience.is_empty() { self.audience.clone() } else { audience.to_vec() },
-            typ: self.typ,
-            ttl: ttl.unwrap_or(self.ttl),
-            keys: Arc::clone(&self.keys),
-        }
+        let audience = if audience.is_empty() { &self.audience } else { audience }.to_vec();
+        Self { audience, ttl: ttl.unwrap_or(self.ttl), ..self.clone() }
     }
 
     pub fn ttl(&self) -> Duration {

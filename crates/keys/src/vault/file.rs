@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use zeroize::Zeroizing;
 
-use super::{KeyId, MacKey, Vault, VaultError, VaultKey};
+use super::{MacKey, Vault, VaultError, VaultKey, sealed::key_id};
 
 /// The keys of a file; blank lines do not count.
 pub(super) fn keys(file: &[u8]) -> impl Iterator<Item = Result<VaultKey, VaultError>> {
@@ -30,7 +30,7 @@ fn read((text, line): (&[u8], usize)) -> Result<VaultKey, VaultError> {
     };
     let [mac, names, nonces] = ["wxmint vault MAC key", "wxmint audit person key", "wxmint vault nonce key"]
         .map(|label| MacKey::derived_from(&bytes, label));
-    Ok(VaultKey { id: KeyId::of(&bytes), key: LessSafeKey::new(key), mac, names, nonces, line, seals_from })
+    Ok(VaultKey { id: key_id(&bytes), key: LessSafeKey::new(key), mac, names, nonces, line, seals_from })
 }
 
 fn instant(text: &[u8]) -> Option<DateTime<Utc>> {
@@ -56,14 +56,14 @@ mod tests {
     type Row = (usize, [u8; 4], Option<DateTime<Utc>>);
 
     fn read_all(file: &str) -> Result<Vec<Row>, VaultError> {
-        keys(file.as_bytes()).map(|key| key.map(|key| (key.line, key.id.0, key.seals_from))).collect()
+        keys(file.as_bytes()).map(|key| key.map(|key| (key.line, key.id, key.seals_from))).collect()
     }
 
     #[test]
     fn a_line_is_a_key_and_perhaps_a_time() {
         let [one, two] = [1, 2].map(|byte| STANDARD.encode([byte; 32]));
         let read = read_all(&format!("{two}\t 2026-10-03T20:00:00+08:00 \r\n\n  {one}\n")).expect("lines");
-        let [one_id, two_id] = [1, 2].map(|byte| KeyId::of(&[byte; 32]).0);
+        let [one_id, two_id] = [1, 2].map(|byte| key_id(&[byte; 32]));
         assert_eq!(read, [(1, two_id, Some(at("2026-10-03T12:00:00Z"))), (3, one_id, None)]);
         for time in ["tomorrow", "2026-10-03", "2026-10-03 12:00:00", "2026-10-03T12:00:00", "\u{ff}"] {
             assert_eq!(read_all(&format!("\n{one} {time}")), Err(VaultError::BadTime { line: 2 }), "{time}");

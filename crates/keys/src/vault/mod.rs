@@ -112,7 +112,7 @@ impl Vault {
         let nonce = self.nonce(secret, owner);
         // It has its final size, because a buffer that grows would leave the text behind.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + AES_256_GCM.tag_len());
-        for part in [&[BASE64][..], id.mark(), &nonce, secret.as_bytes()] {
+        for part in [&[BASE64][..], &id[..MARK_LEN], &nonce, secret.as_bytes()] {
             sealed.extend_from_slice(part);
         }
         match STANDARD.decode_slice(secret, &mut sealed[HEADER_LEN..]) {

@@ -14,7 +14,6 @@ pub(super) const BASE64: u8 = 2;
 /// Added to the form of a session key that WeChat no longer accepts. Only what the person's phone encrypted before is
 /// decrypted with it.
 const STALE: u8 = 0x80;
-const KEY_ID_LEN: usize = 4;
 /// So much of the id is in a sealed value. It finds the key at once, unless two of 65,536 are alike.
 pub(super) const MARK_LEN: usize = 2;
 pub(super) const HEADER_LEN: usize = 1 + MARK_LEN + NONCE_LEN;
@@ -56,7 +55,7 @@ impl Sealed {
 
     /// Whether the vault key of this id may have sealed it.
     pub(super) fn is_under(&self, id: KeyId) -> bool {
-        self.0.get(1..=MARK_LEN) == Some(id.mark())
+        self.0.get(1..=MARK_LEN) == id.get(..MARK_LEN)
     }
 
     /// Whether WeChat has refused this session key.
@@ -73,16 +72,9 @@ impl Sealed {
 }
 
 /// Identifies a vault key without revealing it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct KeyId(pub(super) [u8; KEY_ID_LEN]);
+pub(super) type KeyId = [u8; 4];
 
-impl KeyId {
-    pub(super) fn of(key: &[u8]) -> Self {
-        let hash = digest::digest(&digest::SHA256, &Zeroizing::new([b"wxmint vault key id", key].concat()));
-        Self(array::from_fn(|index| hash.as_ref()[index]))
-    }
-
-    pub(super) fn mark(&self) -> &[u8] {
-        &self.0[..MARK_LEN]
-    }
+pub(super) fn key_id(key: &[u8]) -> KeyId {
+    let hash = digest::digest(&digest::SHA256, &Zeroizing::new([b"wxmint vault key id", key].concat()));
+    array::from_fn(|index| hash.as_ref()[index])
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wxmint_ids::AppId;
-use wxmint_wechat::Outcome;
+use wxmint_wechat::CallError;
 
 use super::Metrics;
 use crate::Step;
@@ -27,24 +27,22 @@ impl wxmint_store::Observer for Metrics {
 }
 
 impl wxmint_wechat::Observer for Metrics {
-    fn call_ended(&self, api: &'static str, app: &AppId, outcome: Outcome, took: Duration) {
+    fn call_ended(&self, api: &'static str, app: &AppId, error: Option<&CallError>, took: Duration) {
         self.0.wechat_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
-        let error = match &outcome {
-            Outcome::Succeeded => None,
-            Outcome::Errcode(errcode) => Some(errcode.as_str()),
-            Outcome::Failed(kind) => Some(*kind),
+        let label = error.map(CallError::label);
+        Step::ended("wechat", api, took, label.as_deref());
+        let Some(label) = label else {
+            if BILLED.contains(&api) {
+                self.0.wechat_billed.get_or_create(&[("api", api.to_owned()), ("app", self.label_of(app))]).inc();
+            }
+            return;
         };
-        Step::ended("wechat", api, took, error);
-        match outcome {
-            Outcome::Succeeded if BILLED.contains(&api) => {
-                self.0.wechat_billed.get_or_create(&[("api", api.to_owned()), ("app", self.label_of(app))]).inc()
+        let api = ("api", api.to_owned());
+        match error.and_then(CallError::verdict) {
+            Some(_) => {
+                self.0.wechat_errcodes.get_or_create(&[api, ("errcode", label), ("app", self.label_of(app))]).inc()
             }
-            Outcome::Succeeded => return,
-            Outcome::Errcode(errcode) => {
-                let labels = [("api", api.to_owned()), ("errcode", errcode), ("app", self.label_of(app))];
-                self.0.wechat_errcodes.get_or_create(&labels).inc()
-            }
-            Outcome::Failed(kind) => self.0.wechat_failures.get_or_create(&[("api", api), ("kind", kind)]).inc(),
+            None => self.0.wechat_failures.get_or_create(&[api, ("kind", label)]).inc(),
         };
     }
 }

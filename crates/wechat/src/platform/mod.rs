@@ -103,18 +103,11 @@ impl WeChat {
     ) -> Result<Authorizer, CallError> {
         #[derive(Deserialize)]
         struct Answer {
-            authorization_info: Info,
-        }
-        #[derive(Deserialize)]
-        struct Info {
-            authorizer_appid: String,
-            authorizer_refresh_token: Option<String>,
+            authorization_info: Named,
         }
         let wanted = json!({"component_appid": component.id.as_str(), "authorization_code": code.expose()});
-        let read = |body: &[u8]| {
-            let Answer { authorization_info: info } = read(Api::QueryAuth, body)?;
-            authorizer(&info.authorizer_appid, info.authorizer_refresh_token, 0)
-        };
+        let read =
+            |body: &[u8]| read(Api::QueryAuth, body).and_then(|answer: Answer| authorizer(answer.authorization_info));
         self.call(Api::QueryAuth, component, |endpoint| endpoint.post(with(token), &wanted), read).await
     }
 
@@ -130,24 +123,14 @@ impl WeChat {
             #[serde(deserialize_with = "number_or_quoted")]
             total_count: i64,
             #[serde(default)]
-            list: Vec<Listed>,
-        }
-        #[derive(Deserialize)]
-        struct Listed {
-            authorizer_appid: String,
-            refresh_token: Option<String>,
-            #[serde(deserialize_with = "number_or_quoted", default)]
-            auth_time: i64,
+            list: Vec<Named>,
         }
         let wanted = json!({"component_appid": component.id.as_str(), "offset": offset, "count": PAGE});
         let read = |body: &[u8]| {
             let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
             let length = list.len();
-            let page = list
-                .into_iter()
-                .map(|listed| authorizer(&listed.authorizer_appid, listed.refresh_token, listed.auth_time));
             // One that cannot be read is left out, so that it does not hide the others.
-            let page = page.filter_map(Result::ok).collect();
+            let page = list.into_iter().filter_map(|named| authorizer(named).ok()).collect();
             Ok(Authorizers { total: usize::try_from(total_count).unwrap_or(0), length, page })
         };
         self.call(Api::AuthorizerList, component, |endpoint| endpoint.post(with(token), &wanted), read).await
@@ -209,7 +192,17 @@ fn with(token: &AppAccessToken) -> [(&'static str, &str); 1] {
     [("component_access_token", token.expose())]
 }
 
-fn authorizer(app: &str, refresh: Option<String>, since: i64) -> Result<Authorizer, CallError> {
-    let refresh_token = believed(refresh).map(RefreshToken::new);
-    Ok(Authorizer { app: parsed("authorizer_appid", app)?, refresh_token, since })
+/// WeChat's words of a merchant.
+#[derive(Deserialize)]
+struct Named {
+    authorizer_appid: String,
+    #[serde(alias = "authorizer_refresh_token")]
+    refresh_token: Option<String>,
+    #[serde(deserialize_with = "number_or_quoted", default)]
+    auth_time: i64,
+}
+
+fn authorizer(named: Named) -> Result<Authorizer, CallError> {
+    let refresh_token = believed(named.refresh_token).map(RefreshToken::new);
+    Ok(Authorizer { app: parsed("authorizer_appid", &named.authorizer_appid)?, refresh_token, since: named.auth_time })
 }
