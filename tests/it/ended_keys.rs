@@ -72,8 +72,7 @@ async fn replica_without(bed: &mut TestBed, kid: &str) -> Service {
     fs::copy(&right, &other).expect("a copy");
     keys(&other, &["retire", kid, "--now", "--yes"]);
     bed.configuration.set("WXMINT_KEYS", &other.to_string_lossy());
-    let replica = Service::start(&bed.configuration, bed.http.clone()).await;
-    replica.ready().await;
+    let replica = bed.another().await;
     bed.configuration.set("WXMINT_KEYS", &right.to_string_lossy());
     replica
 }

@@ -70,8 +70,7 @@ async fn a_person_whose_unionid_changes_stays_the_same_user_and_both_unionids_na
     is_users(&business.silent("lin").await, "alice");
     assert_eq!(business.logged(CHANGED).len(), 1, "said once");
 
-    let mut export = command_on(&business.bed.redis.url(), &["bindings", "export"]);
-    let lines = Ended::of(&mut export, "").expect_success().stdout;
+    let lines = business.bed.run(&["bindings", "export"]).expect_success().stdout;
     assert!(lines.contains(&after) && !lines.contains(&before), "the unionid of today: {lines}");
 
     // The other app has not been moved yet, and knows the person by the unionid of before.

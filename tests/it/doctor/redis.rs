@@ -55,8 +55,7 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice_and_cloc
     Report::of(&bed.configuration).await.expect_healthy();
     assert_eq!(bed.redis.everything(), [], "it has tried nothing");
     // On a Redis that does not know the scripts.
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
+    let service = bed.another().await;
     let token = service.login(&bed.mint_code("lin").await).await.expect_login().member("access_token");
     assert_eq!(service.unbind(&token).await.status, 204);
     service.login(&bed.mint_code("lin").await).await.expect_login();
@@ -147,8 +146,7 @@ async fn a_redis_that_is_stopped_hangs_refuses_or_is_not_there_is_said_by_the_do
     // It evicts no binding, so that wxmint becomes ready all the same.
     bed.configuration.set("WXMINT_REDIS_URL", &right);
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
+    let service = bed.another().await;
     let readyz = service.readyz().await;
     assert!(readyz.status == 200 && readyz.body.contains("maxmemory-policy volatile-lru"), "{readyz:?}");
 }

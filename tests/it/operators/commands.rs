@@ -9,7 +9,7 @@ async fn an_id_of_which_nothing_is_known_is_told_the_act_is_done_and_noted_where
     let office = office(TestBed::builder()).await;
     let user = office.log_in("lin").await.expect_login().member("user_id");
     let told = |words: &[&str]| {
-        let told = office.command(words).expect_success().stderr;
+        let told = office.run(&[&["users"], words].concat()).expect_success().stderr;
         (told.contains("nothing was known of"), told.contains("The block holds"))
     };
     for word in ["show", "unblock", "end", "block", "forget"] {

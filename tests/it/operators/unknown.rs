@@ -1,6 +1,6 @@
 //! Unknown users, people and mini programs: one answer each, on all routes of the admin listener.
 
-use super::{SECRET, office};
+use super::office;
 use crate::support::prelude::*;
 
 const UNCONFIGURED: &str = "wx0000000000000000";
@@ -39,7 +39,7 @@ async fn ask(office: &TestBed, method: &str, path: &str) -> Answer {
         _ => json!({"invalid": "x"}),
     };
     let body = if method == "POST" { body } else { Value::Null };
-    office.service().operate(method, path, SECRET, &body).await
+    office.service().operate(method, path, OPERATOR, &body).await
 }
 
 #[track_caller]

@@ -3,7 +3,6 @@
 
 use crate::support::prelude::*;
 
-const SECRET: &str = "planted-secret-of-an-operator-19c3";
 /// The stream of ends lies at node 0. So a step that is confirmed for its sake is not one of those here.
 const USERS_AT: usize = 1;
 const PEOPLE_AT: usize = 2;
@@ -52,7 +51,7 @@ impl Scene {
         let is_there = |name: &String| lies_at(&cluster, &format!("id-of-{name}")) == Some(USERS_AT);
         let names: Vec<_> = (0..).map(|n| format!("user-{n}")).filter(is_there).take(ASKED.len()).collect();
         let users: Vec<_> = names.iter().map(String::as_str).collect();
-        let builder = TestBed::builder().users(&users).operators(&format!("on-call {SECRET} read,operate,wechat\n"));
+        let builder = TestBed::builder().users(&users).operator();
         Self { bed: builder.start_on(cluster).await, names }
     }
 
@@ -90,7 +89,7 @@ impl Scene {
     async fn ask(&self, what: &str, pair: &Pair) -> Answer {
         let (service, Pair { person, openid, name, token }) = (self.bed.service(), pair);
         let log_out = async |body: Value| service.ask("POST", "/logout", token, &body).await;
-        let operate = async |method, path: String| service.operate(method, &path, SECRET, &Value::Null).await;
+        let operate = async |method, path: String| self.bed.operate(method, &path).await;
         match what {
             "first login" => self.log_in(pair).await,
             "logout" => log_out(Value::Null).await,

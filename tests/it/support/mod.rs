@@ -52,7 +52,7 @@ pub(crate) use self::account_service::{AccountService, Reply};
 pub(crate) use self::answer::{Answer, Http};
 pub(crate) use self::answering::{Answering, Call, Manner, Step, answer};
 pub(crate) use self::bed::{Builder, Clock, Reachable, TestBed};
-pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
+pub(crate) use self::bed::{OPERATOR, PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
 pub(crate) use self::collector::Collector;
 pub(crate) use self::configuration::{
     APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, replace, set_mode, write_private,
