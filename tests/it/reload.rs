@@ -52,15 +52,12 @@ async fn gauge(bed: &TestBed, line: &str) -> bool {
 #[tokio::test]
 async fn a_clock_that_steps_back_before_the_only_key_is_an_error_in_the_log_and_one_that_is_mended_is_told_too() {
     let (clock, bed) = Clock::around(TestBed::builder()).await;
-    let told = |words: &str| -> Vec<Value> {
-        bed.service().events().into_iter().filter(|event| event["message"] == words).collect()
-    };
-    let signs = || told("this key signs");
+    let signs = || bed.service().told("this key signs");
     assert_eq!(signs().len(), 1);
     clock.is_off_but_for_redis(-30 * 24 * 3600);
     let none = "no key signs by the clock of this machine; see: wxmint keys list";
-    until("told", READ_AGAIN_WITHIN, async || !told(none).is_empty()).await;
-    let [event] = &told(none)[..] else { panic!("once: {}", bed.service().log()) };
+    until("told", READ_AGAIN_WITHIN, async || !bed.service().told(none).is_empty()).await;
+    let [event] = &bed.service().told(none)[..] else { panic!("once: {}", bed.service().log()) };
     assert_eq!(event["level"], "ERROR", "{event}");
     clock.is_off_but_for_redis(0);
     until("a key signs again", READ_AGAIN_WITHIN, async || signs().len() == 2).await;
