@@ -173,7 +173,3 @@ pub(crate) fn keys_that_name(office: &TestBed, ids: &[&str]) -> Vec<String> {
     let all = office.redis.everything().into_iter();
     all.filter(|(key, value)| names(key.as_bytes()) || names(value)).map(|(key, _)| key).collect()
 }
-
-fn written(path: &std::path::Path) -> String {
-    fs::read_to_string(path).expect("readable")
-}

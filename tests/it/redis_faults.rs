@@ -28,8 +28,7 @@ async fn a_service_that_starts_before_redis_publishes_its_keys_and_becomes_ready
     assert_eq!(check(), (Some(0), String::new()));
     // Without a URL it asks where the settings say that the process listens, also those of `.env`.
     let place = tempfile::tempdir().expect("a folder");
-    let mut command = wxmint();
-    command.arg("ready").env_clear().current_dir(place.path());
+    let mut command = wxmint_in(&place, &["ready"]);
     let mut own = command.env("WXMINT_ADMIN_LISTEN", early.admin.to_string()).output().expect("wxmint starts");
     assert_eq!(own.status.code(), Some(0), "{own:?}");
     write_private(&place.path().join(".env"), &format!("WXMINT_ADMIN_LISTEN={}\n", early.admin));

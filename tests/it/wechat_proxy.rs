@@ -58,7 +58,7 @@ async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
     let mut world = World::start().await;
     let (accounts, collector, other) = (AccountService::start(), Collector::start(), Answering::start());
     world.bed.configuration.set("WXMINT_ACCOUNTS", &accounts.url());
-    collector.environment().iter().for_each(|(name, value)| world.bed.configuration.set(name, value));
+    world.bed.configuration.set_all(collector.environment());
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         world.bed.configuration.set(name, &format!("http://{}", other.address));
     }

@@ -82,7 +82,7 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice_and_cloc
     assert!(status == "ok" && found.contains("does not say whether it makes snapshots"), "{found}");
     Report::of(&bed.configuration).await.expect_healthy();
 
-    clock_off_by("-100s").iter().for_each(|(name, value)| bed.configuration.set(name, value));
+    bed.configuration.set_all(clock_off_by("-100s"));
     // The key was made an hour ago, so that it signs by the slow clock too.
     super::files::date_keys(&bed.configuration, -3600);
     let report = Report::of(&bed.configuration).await;

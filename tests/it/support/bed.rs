@@ -376,9 +376,7 @@ impl Builder {
         let mut configuration = Configuration::new(self.algorithm);
         configuration.set("WXMINT_REDIS_URL", redis_url);
         configuration.set("WXMINT_WECHAT_URL", &wechat_link.as_ref().map_or(wechat.url(), Breakable::url));
-        for (name, value) in &self.environment {
-            configuration.set(name, value);
-        }
+        configuration.set_all(self.environment);
         let mut services = Vec::new();
         for _ in 0..self.services {
             let service = Service::start(&configuration, http.clone()).await;

@@ -18,11 +18,8 @@ async fn one_person_is_one_user_in_two_regions_and_one_verifier_accepts_both() {
         other.set(name, bed.configuration.value(name));
     }
     other.set("WXMINT_APP_SECRET", "");
-    for (name, value) in
-        [("WXMINT_REDIS_URL", redis.url()), ("WXMINT_LISTEN", listen(there)), ("WXMINT_JWKS_PEERS", jwks(here))]
-    {
-        other.set(name, &value);
-    }
+    let own = [("WXMINT_REDIS_URL", redis.url()), ("WXMINT_LISTEN", listen(there)), ("WXMINT_JWKS_PEERS", jwks(here))];
+    other.set_all(own);
     let abroad = Service::start(&other, bed.http.clone()).await;
     abroad.ready().await;
 
