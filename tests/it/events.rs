@@ -13,7 +13,6 @@ use crate::support::prelude::*;
 
 const SECRET: &str = "events-0123456789abcdef0123456789abcdef";
 const OTHER: &str = "others-0123456789abcdef0123456789abcdef";
-const OPERATOR: &str = "operator-0123456789abcdef0123456789ab";
 const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
 fn receivers() -> Builder {

@@ -2,11 +2,7 @@
 
 use super::*;
 use crate::support::redis_keys;
-use crate::user_data::wechat::session_key;
-
-const PHONE: &str = "/wechat/phone";
-const SESSION: &str = "/wechat/session";
-const RESET: &str = "/wechat/session/reset";
+use crate::user_data::{PHONE, RESET, SESSION, endpoints, wechat::session_key};
 
 fn token_of(login: &Answer) -> String {
     login.clone().expect_login().member("access_token")
@@ -19,7 +15,7 @@ impl TestBed {
 
     /// The token may do nothing, on whosever behalf.
     async fn expect_refused_everywhere(&self, token: &str) {
-        for (method, path, body) in crate::user_data::endpoints() {
+        for (method, path, body) in endpoints() {
             self.call(method, path, token, &body).await.expect_problem(401, "invalid_token");
         }
     }

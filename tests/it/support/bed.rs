@@ -199,9 +199,8 @@ impl<R> TestBed<R> {
 
     /// A sidecar of the first service, which follows its feed.
     pub(crate) fn sidecar(&self) -> SidecarSettings {
-        let settings = SidecarSettings::new(&self.service().url("/.well-known/jwks.json"));
-        let settings = settings.with("WXMINT_ISSUER", self.configuration.value("WXMINT_ISSUER"));
-        settings.without("WXMINT_REVOCATIONS_URL")
+        let issuer = self.configuration.value("WXMINT_ISSUER");
+        SidecarSettings::following(&self.service().url("")).with("WXMINT_ISSUER", issuer)
     }
 
     /// The file of [`Builder::users`].

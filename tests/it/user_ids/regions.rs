@@ -39,9 +39,7 @@ async fn one_person_is_one_user_in_two_regions_and_one_verifier_accepts_both() {
         let foreign = abroad.log_in_with(&json!({"appid": app, "code": code})).await.expect_login();
         assert_eq!(foreign.member("user_id"), user_of(&bed, app, "lin").await);
         for port in [here, there] {
-            let sidecar =
-                SidecarSettings::new(&jwks(port)).with("WXMINT_ISSUER", ISSUER).without("WXMINT_REVOCATIONS_URL");
-            let sidecar = sidecar.ready().await;
+            let sidecar = SidecarSettings::following(&format!("http://127.0.0.1:{port}")).ready().await;
             let own = bed.log_in_at(app, "lin", json!({})).await.expect_login();
             for login in [&own, &foreign] {
                 let verified = sidecar.verify(&login.member("access_token")).await;
