@@ -30,11 +30,6 @@ impl TestBed {
         assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
     }
 
-    /// Whether an app's exchanges give unionids.
-    async fn unionids(&self, app: &str, given: bool) {
-        self.wechat.change_app(json!({"appid": app, "unionid": given})).await;
-    }
-
     /// The backend does not take what is beside the code: that is refused by name, before WeChat is asked.
     async fn takes_no(&self, field: &str, more: Value) {
         let refused = self.enter("lin", more).await.expect_problem(400, "invalid_request");
@@ -99,7 +94,7 @@ async fn a_first_login_takes_three_round_trips_more_and_six_with_a_unionid() {
     bed.takes_no("password", password_of("alice")).await;
     bed.takes_no("phone_code", json!({"phone_code": "of the button"})).await;
     for (given, round_trips) in [(false, 5), (true, 8)] {
-        bed.unionids(APPID, given).await;
+        bed.wechat.names_unionids(APPID, given).await;
         // Scripts are loaded.
         bed.silent(&format!("earlier-{given}")).await.expect_login();
         let mut people = 0..;

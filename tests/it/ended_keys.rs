@@ -62,7 +62,7 @@ fn obey(text: &str) {
 }
 
 /// The kid of a new login's token.
-async fn signs(bed: &TestBed) -> String {
+pub(crate) async fn signs(bed: &TestBed) -> String {
     kid_of(&bed.log_in("lin").await.expect_login().member("access_token"))
 }
 

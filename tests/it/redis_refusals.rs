@@ -32,15 +32,11 @@ impl Refusing {
         format!("person-{}", self.people.get())
     }
 
-    async fn log_in(&self, person: &str, members: Value) -> Answer {
-        self.bed.log_in_at(APPID, person, members).await
-    }
-
     /// Somebody who has logged in, in both apps.
     async fn somebody(&self) -> (String, Answer) {
         let person = self.person();
         self.bed.log_in_at(OTHER_APPID, &person, json!({})).await.expect_login();
-        let login = self.log_in(&person, json!({})).await.expect_login();
+        let login = self.bed.log_in_at(APPID, &person, json!({})).await.expect_login();
         (person, login)
     }
 
@@ -92,7 +88,7 @@ impl Refusing {
 async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
     let refusing = Refusing::start(TestBed::builder()).await;
     let bed = &refusing.bed;
-    let log_in = async |person: String| refusing.log_in(&person, json!({})).await;
+    let log_in = async |person: String| refusing.bed.log_in_at(APPID, &person, json!({})).await;
     refusing.expect_refused("a first login", &[], async || refusing.person(), &log_in).await;
     let known = async || refusing.somebody().await.0;
     refusing.expect_refused("a login", &[NOTED_AS_NOT_ENDED], known, &log_in).await;
@@ -125,10 +121,10 @@ async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
 async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_answered_as_done() {
     let builder = TestBed::builder().users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "1000");
     let refusing = Refusing::start(builder).await;
-    let log_in = async |person: String| refusing.log_in(&person, password_of("alice")).await;
+    let log_in = async |person: String| refusing.bed.log_in_at(APPID, &person, password_of("alice")).await;
     refusing.expect_refused("a password", &[NOTED_AS_NOT_ENDED], async || refusing.person(), log_in).await;
     let ticket = async || {
-        let asked = refusing.log_in(&refusing.person(), json!({})).await;
+        let asked = refusing.bed.log_in_at(APPID, &refusing.person(), json!({})).await;
         asked.expect_problem(403, "binding_required").member("bind_ticket")
     };
     let redeem = async |ticket: String| {
@@ -139,7 +135,7 @@ async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_a
     refusing.expect_refused("a ticket", &[NOTED_AS_NOT_ENDED], ticket, redeem).await;
 
     let refusing = Refusing::start(TestBed::builder().env("WXMINT_ONE_LOGIN", "true")).await;
-    let log_in = async |person: String| refusing.log_in(&person, json!({})).await;
+    let log_in = async |person: String| refusing.bed.log_in_at(APPID, &person, json!({})).await;
     // That what is kept of the ends expires sooner; and as after a logout, of a token of the same second.
     let needless = ["EXPIRE", "SET", NOTED_AS_NOT_ENDED];
     refusing.expect_refused("one login", &needless, async || refusing.somebody().await.0, log_in).await;

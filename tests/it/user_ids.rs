@@ -99,7 +99,7 @@ async fn a_lost_redis_a_logout_and_an_erasure_change_nobodys_user_id_and_a_missi
         assert_eq!(bed.service().readyz().await.status, 200);
 
         whoever_leaves_is_the_same_user_again(&bed, kind).await;
-        bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+        bed.wechat.names_unionids(APPID, false).await;
         for (person, user) in [("lin", &before[0]), ("mei", &before[2])] {
             let without = bed.log_in_at(APPID, person, json!({})).await;
             match kind {
@@ -107,7 +107,7 @@ async fn a_lost_redis_a_logout_and_an_erasure_change_nobodys_user_id_and_a_missi
                 _ => assert_eq!(without.expect_problem(403, "unionid_missing").status, 403),
             }
         }
-        bed.wechat.change_app(json!({"appid": APPID, "unionid": true})).await;
+        bed.wechat.names_unionids(APPID, true).await;
         assert_eq!(user_of(&bed, APPID, "lin").await, before[0]);
     }
 }

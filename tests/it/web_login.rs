@@ -141,7 +141,7 @@ async fn a_snapshots_virtual_person_a_code_of_another_kind_and_whom_wechat_refus
     log_in(&bed, SITE, &code).await.expect_problem(400, "code_used");
     // Every website and mobile app is of an Open Platform account; an official account need not be.
     for (appid, status) in [(SITE, 503), (MOBILE, 503), (ACCOUNT, 200)] {
-        bed.wechat.change_app(json!({"appid": appid, "unionid": false})).await;
+        bed.wechat.names_unionids(appid, false).await;
         assert_eq!(bed.log_in_at(appid, "lin", json!({})).await.status, status, "{appid}");
     }
 

@@ -375,13 +375,12 @@ async fn redis_is_full(watch: &Watch) {
 /// One person binds to two users in two mini programs, before both belong to one owner.
 async fn one_person_is_two_users(watch: &Watch) {
     let bed = watch.bed("unionid", TestBed::builder().two_apps().users(&["alice", "bob"])).await;
-    let unionids = async |app: &str, given: bool| bed.wechat.change_app(json!({"appid": app, "unionid": given})).await;
     for (app, name) in [(APPID, "alice"), (OTHER_APPID, "bob")] {
-        unionids(app, false).await;
+        bed.wechat.names_unionids(app, false).await;
         bed.log_in_at(app, "lin", password_of(name)).await.expect_login();
     }
     for app in [APPID, OTHER_APPID] {
-        unionids(app, true).await;
+        bed.wechat.names_unionids(app, true).await;
         bed.log_in_at(app, "lin", json!({})).await.expect_login();
     }
     watch.fire("unionid", &["WxmintUnionidConflict"], nothing).await;

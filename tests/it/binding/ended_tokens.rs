@@ -9,14 +9,10 @@ fn token_of(login: &Answer) -> String {
 }
 
 impl TestBed {
-    async fn call(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
-        self.service().ask(method, path, token, body).await
-    }
-
     /// The token may do nothing, on whosever behalf.
     async fn expect_refused_everywhere(&self, token: &str) {
         for (method, path, body) in endpoints() {
-            self.call(method, path, token, &body).await.expect_problem(401, "invalid_token");
+            self.service().ask(method, path, token, &body).await.expect_problem(401, "invalid_token");
         }
     }
 }
@@ -33,7 +29,7 @@ async fn a_token_from_before_an_unbinding_is_ended_for_its_persons_next_user_und
         // Also if a failover has taken back the end: the token names the binding that it was issued under.
         bed.redis.command::<()>(&["DEL", &redis_keys::ends_of(&user_of(&old).0)]);
         bed.expect_refused_everywhere(&token_of(&old)).await;
-        let valid = bed.call("GET", SESSION, &token_of(&new), &Value::Null).await;
+        let valid = bed.service().ask("GET", SESSION, &token_of(&new), &Value::Null).await;
         assert_eq!((valid.status, valid.json()), (200, json!({"valid": true})), "{valid:?}");
     }
 }
@@ -48,7 +44,7 @@ async fn each_of_a_users_people_has_tokens_that_act_on_this_person_alone() {
         let token = token_of(&bed.silent(person).await);
         let keys = async || (session_key(&bed, person).await, session_key(&bed, other).await);
         let before = keys().await;
-        assert_eq!(bed.call("POST", RESET, &token, &Value::Null).await.status, 204);
+        assert_eq!(bed.service().ask("POST", RESET, &token, &Value::Null).await.status, 204);
         let after = keys().await;
         assert!(before.0 != after.0 && before.1 == after.1, "{person}'s own alone");
     }
@@ -71,13 +67,13 @@ async fn calls_of_wechat_by_token_keep_to_the_persons_limit_each_kind_by_itself(
     ] {
         let mut refused = 0;
         for _ in 0..10 {
-            let answer = bed.call(method, path, &lin, body).await;
+            let answer = bed.service().ask(method, path, &lin, body).await;
             if answer.status == 429 {
                 answer.expect_problem(429, "rate_limited");
                 refused += 1;
             }
         }
         assert_eq!((refused, bed.wechat.asked(asked).await), (7, 3), "{path}");
-        assert_ne!(bed.call(method, path, &mei, body).await.status, 429, "{path}: nobody else is held up");
+        assert_ne!(bed.service().ask(method, path, &mei, body).await.status, 429, "{path}: nobody else is held up");
     }
 }

@@ -31,11 +31,11 @@ async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once
     let bed = business(&[]).await;
     let users = [(APPID, "alice"), (OTHER_APPID, "bob")];
     for (app, name) in users {
-        bed.unionids(app, false).await;
+        bed.wechat.names_unionids(app, false).await;
         is_users(&bed.log_in_at(app, "lin", password_of(name)).await, name);
     }
     for (app, _) in users {
-        bed.unionids(app, true).await;
+        bed.wechat.names_unionids(app, true).await;
     }
     is_users(&bed.log_in_at(APPID, "lin", json!({})).await, "alice");
     assert_eq!(bed.conflicts().await, 0.0);

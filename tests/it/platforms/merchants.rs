@@ -134,7 +134,7 @@ async fn an_app_with_an_app_secret_of_its_own_is_not_ended_with_the_platforms_ri
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unionid_in_the_data_of_a_merchants_app_links_nobody() {
     let bed = with_ticket(1).await;
-    bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+    bed.wechat.names_unionids(APPID, false).await;
     let here = joined(&bed, APPID).await;
     let data = bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info", "unionid": true})).await;
     let told = json!({"encryptedData": data["encryptedData"], "iv": data["iv"]});

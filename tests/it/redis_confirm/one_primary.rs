@@ -55,15 +55,10 @@ impl Scene {
         Self { bed: builder.start_on(cluster).await, names }
     }
 
-    /// Whether WeChat names unionids.
-    async fn unionids(&self, given: bool) {
-        self.bed.wechat.change_app(json!({"appid": APPID, "unionid": given})).await;
-    }
-
     /// They are bound, unless the binding is what is asked for.
     async fn pair(&self, number: usize, what: &str) -> Pair {
         let mut pair = Pair { name: self.names[number].clone(), ..Pair::default() };
-        self.unionids(true).await;
+        self.bed.wechat.names_unionids(APPID, true).await;
         for attempt in 0.. {
             pair.person = format!("person-{number}-{attempt}");
             self.bed.mint_code(&pair.person).await;
@@ -75,15 +70,12 @@ impl Scene {
                 break;
             }
         }
-        self.unionids(false).await;
+        self.bed.wechat.names_unionids(APPID, false).await;
         if !["first login", "unblock of a user without people"].contains(&what) {
-            pair.token = self.log_in(&pair).await.expect_login().member("access_token");
+            let login = self.bed.log_in_with(&pair.person, password_of(&pair.name)).await;
+            pair.token = login.expect_login().member("access_token");
         }
         pair
-    }
-
-    async fn log_in(&self, Pair { person, name, .. }: &Pair) -> Answer {
-        self.bed.log_in_with(person, password_of(name)).await
     }
 
     async fn ask(&self, what: &str, pair: &Pair) -> Answer {
@@ -91,7 +83,7 @@ impl Scene {
         let log_out = async |body: Value| service.ask("POST", "/logout", token, &body).await;
         let operate = async |method, path: String| self.bed.operate(method, &path).await;
         match what {
-            "first login" => self.log_in(pair).await,
+            "first login" => self.bed.log_in_with(person, password_of(name)).await,
             "logout" => log_out(Value::Null).await,
             "logout everywhere" => log_out(json!({"everywhere": true})).await,
             "unbinding" => service.unbind(token).await,
@@ -109,7 +101,7 @@ async fn each_step_is_answered_once_the_replicas_of_its_own_primary_have_it() {
     let scene = Scene::start().await;
     for (number, (what, node, step)) in ASKED.into_iter().enumerate() {
         let pair = scene.pair(number, what).await;
-        scene.unionids(step == "note_unionid").await;
+        scene.bed.wechat.names_unionids(APPID, step == "note_unionid").await;
         if step == "erase_person" {
             assert_eq!(scene.ask("unbinding", &pair).await.status, 204);
         }
