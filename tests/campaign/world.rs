@@ -145,7 +145,7 @@ fn configuration(redis_url: &str, wechat: &Simulator, apps: &TempDir, folder: &T
     let [admins, redis] = ["admins", "redis.url"].map(|file| folder.path().join(file));
     write_private(&admins, &format!("campaign {ADMIN_TOKEN} read,operate,wechat\n"));
     write_private(&redis, redis_url);
-    for (name, value) in [
+    configuration.set_all([
         ("WXMINT_REDIS_URL_FILE", redis.to_str().expect("UTF-8")),
         ("WXMINT_WECHAT_URL", &wechat.url()),
         ("WXMINT_APPS_DIR", apps.path().to_str().expect("UTF-8")),
@@ -155,9 +155,7 @@ fn configuration(redis_url: &str, wechat: &Simulator, apps: &TempDir, folder: &T
         ("WXMINT_ADMIN_TOKENS_FILE", admins.to_str().expect("UTF-8")),
         ("WXMINT_LIMIT_USERNAME", "1000000/1s"),
         ("WXMINT_REDIS_CONFIRM", &env::var("CAMPAIGN_CONFIRM").unwrap_or_else(|_| "auto".into())),
-    ] {
-        configuration.set(name, value);
-    }
+    ]);
     ["WXMINT_REDIS_URL", "WXMINT_APPID", "WXMINT_APP_SECRET"].iter().for_each(|name| configuration.unset(name));
     configuration
 }

@@ -26,8 +26,7 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 #[tokio::test]
 async fn every_metric_that_monitoring_asks_of_a_sidecar_is_one_that_is_printed() {
     let bed = TestBed::start().await;
-    let settings = SidecarSettings::new(&bed.service().url("/.well-known/jwks.json"));
-    let printed = settings.without("WXMINT_REVOCATIONS_URL").ready().await.admin("/metrics").await.body;
+    let printed = bed.sidecar().ready().await.metrics().await;
     for text in [bed.service().metrics().await, printed.clone()] {
         assert!(text.contains(BUILD), "{text}");
     }

@@ -34,8 +34,7 @@ impl Page {
 /// From then on the test bed's service is one on the Redis at this port.
 async fn restore(bed: &mut TestBed, port: u16) {
     bed.configuration.set("WXMINT_REDIS_URL", &format!("redis://127.0.0.1:{port}"));
-    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
-    bed.service().ready().await;
+    bed.services[0] = bed.another().await;
 }
 
 fn block(user: &str, port: u16) {
@@ -55,7 +54,7 @@ async fn a_backup_brings_back_what_the_page_says_and_no_more() {
     let (mut python, person) = (Command::new("python3"), format!("{APPID}:{}", bed.wechat.openid("lin").await));
     python.args(["-c", &blocks(&page.text)["read"], &person]).env("WXMINT_REDIS_URL", bed.redis.url());
     let read = Ended::of(&mut python, "").stdout;
-    let shown = Ended::of(&mut command_on(&bed.redis.url(), &["users", "show", &lin]), "").stdout;
+    let shown = bed.run(&["users", "show", &lin]).stdout;
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
     let [unionid, bound_at] = ["unionid", "bound_at"].map(|name| shown["wechat"][0][name].to_string());
     assert_eq!(read, format!("user {lin}\nunionid {}\nbound at {bound_at}\n", unionid.trim_matches('"')));

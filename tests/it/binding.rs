@@ -9,59 +9,38 @@ mod tickets;
 use crate::support::prelude::*;
 
 /// A service with two mini programs of one owner, and the users alice and bob.
-struct Business {
-    bed: TestBed,
+async fn business(environment: &[(&str, &str)]) -> TestBed {
+    let builder = TestBed::builder().two_apps().users(&["alice", "bob"]).breakable_redis().breakable_wechat();
+    builder.envs(environment).start().await
 }
 
-impl Business {
-    async fn start() -> Self {
-        Self::with(&[]).await
-    }
-
-    async fn with(environment: &[(&str, &str)]) -> Self {
-        let builder = TestBed::builder().two_apps().users(&["alice", "bob"]).breakable_redis().breakable_wechat();
-        Self { bed: builder.envs(environment).start().await }
-    }
-
-    /// A login in an app by a fresh code, with `more` beside it.
-    async fn log_in_at(&self, app: &str, person: &str, more: &Value) -> Answer {
-        self.bed.log_in_at(app, person, more.clone()).await
-    }
-
-    async fn log_in(&self, person: &str, more: &Value) -> Answer {
-        self.log_in_at(APPID, person, more).await
+impl TestBed {
+    /// A login in the first app, with `members` beside a fresh code.
+    async fn enter(&self, person: &str, members: Value) -> Answer {
+        self.log_in_at(APPID, person, members).await
     }
 
     async fn silent(&self, person: &str) -> Answer {
-        self.log_in(person, &json!({})).await
+        self.enter(person, json!({})).await
     }
 
     /// Dissolves the binding that the token of `login` is of.
     async fn dissolve(&self, login: &Answer) {
-        let answer = self.bed.service().unbind(&login.member("access_token")).await;
+        let answer = self.service().unbind(&login.member("access_token")).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
     }
 
-    /// Whether an app's exchanges give unionids.
-    async fn unionids(&self, app: &str, given: bool) {
-        self.bed.wechat.change_app(json!({"appid": app, "unionid": given})).await;
-    }
-
     /// The backend does not take what is beside the code: that is refused by name, before WeChat is asked.
-    async fn takes_no(&self, field: &str, more: &Value) {
-        let refused = self.log_in("lin", more).await.expect_problem(400, "invalid_request");
+    async fn takes_no(&self, field: &str, more: Value) {
+        let refused = self.enter("lin", more).await.expect_problem(400, "invalid_request");
         assert!(refused.member("detail").contains(&format!("`{field}`")), "{refused:?}");
-        assert_eq!(self.bed.wechat.exchanges().await, 0);
-    }
-
-    fn logged(&self, message: &str) -> Vec<Value> {
-        self.bed.service().events().into_iter().filter(|event| event["message"] == message).collect()
+        assert_eq!(self.wechat.exchanges().await, 0);
     }
 
     /// The log line with this message, of the request that `answer` answers.
     async fn logged_of(&self, answer: &Answer, message: &str) -> Value {
         let id = answer.header("x-request-id");
-        let line = async || self.logged(message).into_iter().find(|line| line["request_id"] == id);
+        let line = async || self.service().told(message).into_iter().find(|line| line["request_id"] == id);
         eventually(message, PATIENCE, line).await
     }
 }
@@ -80,50 +59,50 @@ fn is_users(answer: &Answer, name: &str) {
 
 #[tokio::test]
 async fn name_and_password_beside_a_code_bind_a_person_to_a_user_and_then_the_code_is_enough_and_costs_redis_little() {
-    let business = Business::start().await;
-    business.takes_no("phone_code", &json!({"phone_code": "of the button"})).await;
-    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
+    let bed = business(&[]).await;
+    bed.takes_no("phone_code", json!({"phone_code": "of the button"})).await;
+    is_users(&bed.enter("lin", password_of("alice")).await, "alice");
     for again in [json!({}), password_of("alice"), json!({})] {
-        is_users(&business.log_in("lin", &again).await, "alice");
+        is_users(&bed.enter("lin", again).await, "alice");
     }
     let fifty = async || {
         for _ in 0..50 {
-            is_users(&business.silent("lin").await, "alice");
+            is_users(&bed.silent("lin").await, "alice");
         }
     };
-    business.bed.redis_link().expect_round_trips(2 * 50, fifty).await;
+    bed.redis_link().expect_round_trips(2 * 50, fifty).await;
     // Redis is one thread for everybody. Commands within scripts count too.
-    let before = business.bed.redis.calls();
+    let before = bed.redis.calls();
     fifty().await;
-    let calls = business.bed.redis.calls_since(&before);
+    let calls = bed.redis.calls_since(&before);
     assert!(calls.values().sum::<u64>() <= 12 * 50, "{calls:?}");
 
     // Nobody else is bound to either.
-    business.log_in("lin", &password_of("bob")).await.expect_problem(409, "already_bound");
-    business.log_in("mei", &password_of("alice")).await.expect_problem(409, "already_bound");
-    business.log_in("lin", &wrong_password_of("bob")).await.expect_problem(403, "invalid_credentials");
-    is_users(&business.silent("lin").await, "alice");
-    business.silent("mei").await.expect_problem(403, "binding_required");
-    is_users(&business.log_in("mei", &password_of("bob")).await, "bob");
+    bed.enter("lin", password_of("bob")).await.expect_problem(409, "already_bound");
+    bed.enter("mei", password_of("alice")).await.expect_problem(409, "already_bound");
+    bed.enter("lin", wrong_password_of("bob")).await.expect_problem(403, "invalid_credentials");
+    is_users(&bed.silent("lin").await, "alice");
+    bed.silent("mei").await.expect_problem(403, "binding_required");
+    is_users(&bed.enter("mei", password_of("bob")).await, "bob");
 }
 
 /// benches/README.md says so.
 #[tokio::test]
 async fn a_first_login_takes_three_round_trips_more_and_six_with_a_unionid() {
     // If replicas may confirm, a last command says that they have, and nobody waits for its answer.
-    let business = Business::with(&[("WXMINT_ACCOUNTS", "auto"), ("WXMINT_REDIS_CONFIRM", "0")]).await;
-    business.takes_no("password", &password_of("alice")).await;
-    business.takes_no("phone_code", &json!({"phone_code": "of the button"})).await;
+    let bed = business(&[("WXMINT_ACCOUNTS", "auto"), ("WXMINT_REDIS_CONFIRM", "0")]).await;
+    bed.takes_no("password", password_of("alice")).await;
+    bed.takes_no("phone_code", json!({"phone_code": "of the button"})).await;
     for (given, round_trips) in [(false, 5), (true, 8)] {
-        business.unionids(APPID, given).await;
+        bed.wechat.names_unionids(APPID, given).await;
         // Scripts are loaded.
-        business.silent(&format!("earlier-{given}")).await.expect_login();
+        bed.silent(&format!("earlier-{given}")).await.expect_login();
         let mut people = 0..;
         let ten = async || {
             for number in people.by_ref().take(10) {
-                assert!(user_of(&business.silent(&format!("person-{given}-{number}")).await).1);
+                assert!(user_of(&bed.silent(&format!("person-{given}-{number}")).await).1);
             }
         };
-        business.bed.redis_link().expect_round_trips(10 * round_trips, ten).await;
+        bed.redis_link().expect_round_trips(10 * round_trips, ten).await;
     }
 }

@@ -87,8 +87,7 @@ fn sum_of(redis: &RedisServer) -> (u64, Vec<String>) {
 #[tokio::test]
 async fn bindings_move_to_another_redis_and_logins_find_their_users() {
     let (folder, other) = (Folder::new(), RedisServer::start(&[], "").await);
-    let secret = "secret-of-the-payment-service-0001";
-    let mut bed = TestBed::builder().operators(&format!("payment {secret} read,operate,wechat\n")).start().await;
+    let mut bed = TestBed::builder().operator().start().await;
     let table = folder.write("table.ndjson", &table(496));
     done(&bed.redis, &["import", &table, "--no-trailer"]);
     let people = ["lin", "mei", "wei"];
@@ -97,7 +96,7 @@ async fn bindings_move_to_another_redis_and_logins_find_their_users() {
         logins.push(bed.log_in(person).await.expect_login());
     }
     let path = format!("/users/{}/wechat", logins[0].member("user_id"));
-    let look_up = async |service: &Service| service.operate("GET", &path, secret, &Value::Null).await.json();
+    let look_up = async |service: &Service| service.operate("GET", &path, OPERATOR, &Value::Null).await.json();
     let known = look_up(bed.service()).await;
     let gone = bed.log_in("gone").await.expect_login();
     assert_eq!(bed.service().unbind(&gone.member("access_token")).await.status, 204);
@@ -112,8 +111,7 @@ async fn bindings_move_to_another_redis_and_logins_find_their_users() {
     assert_eq!(sum_of(&other), exported);
 
     bed.configuration.set("WXMINT_REDIS_URL", &other.url());
-    let moved = Service::start(&bed.configuration, bed.http.clone()).await;
-    moved.ready().await;
+    let moved = bed.another().await;
     for (person, before) in people.iter().zip(&logins) {
         let after = moved.login(&bed.mint_code(person).await).await.expect_login();
         assert_eq!((after.member("user_id"), &after.json()["new_user"]), (before.member("user_id"), &json!(false)));

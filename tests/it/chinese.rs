@@ -60,7 +60,7 @@ async fn in_a_chinese_locale_the_doctor_and_wrong_settings_have_no_english_sente
     }
     let folder = tempfile::tempdir().expect("a folder");
     for words in [&["doctor", "sidecar"][..], &["keys", "list", "--keys", "none"], &["doctor", "sidecar", "--public"]] {
-        all.extend(said(wxmint().args(words).env_clear().current_dir(folder.path())).await);
+        all.extend(said(&mut wxmint_in(&folder, words)).await);
     }
     // A fault of a setting is told in English too, because people search for its words.
     let told = all.iter().map(|line| line.split('（').next().unwrap_or_default());

@@ -44,8 +44,7 @@ async fn where_wait_is_refused_wxmint_lives_all_the_same_and_log_and_doctor_say_
     let is_known = |error: &String| error.contains("`WAIT`") || error.contains("`CLIENT`");
     assert!(refused.iter().all(is_known), "{refused:?}");
     life.bed.service().says("refuses the command WAIT").await;
-    let told = |event: &Value| event["message"].as_str().is_some_and(|text| text.contains("refuses the command WAIT"));
-    let warnings: Vec<_> = life.bed.service().events().into_iter().filter(told).collect();
+    let warnings = life.bed.service().told("refuses the command WAIT");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert_eq!((&warnings[0]["level"], &warnings[0]["code"]), (&json!("WARN"), &json!("ERR")));
     let report = Report::of(&life.bed.configuration).await;

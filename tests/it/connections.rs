@@ -110,7 +110,7 @@ async fn while_all_places_are_taken_newcomers_are_served_and_no_request_that_is_
 async fn expect_bounded(clients: usize, at_most: u64, bytes: &str) {
     raise_open_files();
     let bed = TestBed::builder().env("WXMINT_MAX_CONNECTIONS", &clients.to_string()).start().await;
-    revocations::fill(&bed, 1000);
+    revocations::fill(&bed, revocations::kids(1000));
     let (before, listener) = (bed.service().memory(), bed.service().public);
     let _connections = join_all((0..clients).map(|_| fill(listener, bytes.as_bytes()))).await;
     let (grown, queued) = (bed.service().peak_memory() - before, queued(listener) / 1024);

@@ -172,8 +172,7 @@ fn the_pages_explain_each_check() {
 #[tokio::test]
 async fn where_settings_are_missing_a_missing_env_file_and_a_misspelt_variable_are_told_too() {
     let place = tempfile::tempdir().expect("a folder");
-    let mut doctor = wxmint();
-    doctor.args(["doctor", "--json"]).env_clear().current_dir(place.path());
+    let mut doctor = wxmint_in(&place, &["doctor", "--json"]);
     let report = Report::run(doctor.env("WXMINT_TOKEN_TLL", "1h").env("WXMINT_KEY", "k")).await;
     let said = |words: &str| report.output.matches(words).count();
     assert_eq!(said(&format!("no .env here, in {}", place.path().display())), 1, "{}", report.output);
@@ -184,5 +183,5 @@ async fn where_settings_are_missing_a_missing_env_file_and_a_misspelt_variable_a
     let report = Report::run(&mut doctor).await;
     assert!(!report.output.contains("no .env here"), "{}", report.output);
     fs::remove_file(place.path().join(".env")).expect("removed");
-    Ended::of(wxmint().arg("serve").env_clear().current_dir(place.path()), "").expect_end(64, &["no .env here"]);
+    Ended::of(&mut wxmint_in(&place, &["serve"]), "").expect_end(64, &["no .env here"]);
 }

@@ -62,7 +62,7 @@ fn obey(text: &str) {
 }
 
 /// The kid of a new login's token.
-async fn signs(bed: &TestBed) -> String {
+pub(crate) async fn signs(bed: &TestBed) -> String {
     kid_of(&bed.log_in("lin").await.expect_login().member("access_token"))
 }
 
@@ -72,8 +72,7 @@ async fn replica_without(bed: &mut TestBed, kid: &str) -> Service {
     fs::copy(&right, &other).expect("a copy");
     keys(&other, &["retire", kid, "--now", "--yes"]);
     bed.configuration.set("WXMINT_KEYS", &other.to_string_lossy());
-    let replica = Service::start(&bed.configuration, bed.http.clone()).await;
-    replica.ready().await;
+    let replica = bed.another().await;
     bed.configuration.set("WXMINT_KEYS", &right.to_string_lossy());
     replica
 }

@@ -11,13 +11,7 @@ use crate::support::prelude::*;
 /// A configuration whose settings are in `.env`, and the command in its folder.
 fn in_file(configuration: &Configuration, further: &str, words: &[&str]) -> Command {
     write_private(&configuration.path(".env"), &(configuration.lines() + further));
-    of(&configuration.path(""), words)
-}
-
-fn of(folder: &Path, words: &[&str]) -> Command {
-    let mut command = wxmint();
-    command.args(words).env_clear().current_dir(folder);
-    command
+    wxmint_in(&configuration.path(""), words)
 }
 
 /// The warnings of a `wxmint serve` before it listens.
@@ -44,7 +38,7 @@ async fn the_environment_wins_over_the_file_and_an_empty_variable_too() {
     // The level of the log is the file's.
     let mut service = Process::spawn("wxmint serve", command.env_remove("RUST_LOG").env("WXMINT_TOKEN_TTL", "never"));
     service.end(PATIENCE).await;
-    let mut sidecar = of(&configuration.path(""), &["sidecar"]);
+    let mut sidecar = wxmint_in(&configuration.path(""), &["sidecar"]);
     let sidecar = said(&sidecar.output().expect("wxmint runs"));
     assert!(sidecar.contains("WXMINT_JWKS_URL is not set") && !sidecar.contains("WXMINT_ISSUER is"), "{sidecar}");
 }
@@ -89,12 +83,12 @@ fn every_command_that_reads_settings_reads_the_file() {
         (&["doctor"], "redis.reach"),
         (&["ready"], "not ready"),
     ] {
-        let all = said(&of(&folder, words).output().expect("wxmint runs"));
+        let all = said(&wxmint_in(&folder, words).output().expect("wxmint runs"));
         assert!(all.contains(sentence), "{words:?}: {all}");
     }
     let below = folder.join("below");
     fs::create_dir(&below).expect("a folder");
-    Ended::of(&mut of(&below, &["keys", "list"]), "").expect_end(64, &["WXMINT_KEYS"]);
+    Ended::of(&mut wxmint_in(&below, &["keys", "list"]), "").expect_end(64, &["WXMINT_KEYS"]);
 }
 
 #[tokio::test]
@@ -116,7 +110,7 @@ async fn a_file_that_cannot_be_used_is_told_with_the_line_and_without_a_value() 
         }
         // These commands read no settings.
         for words in [&["man"][..], &["init", "--demo", "--dir", "new"], &["--help"]] {
-            Ended::of(&mut of(&configuration.path(""), words), "").expect_success();
+            Ended::of(&mut wxmint_in(&configuration.path(""), words), "").expect_success();
         }
     }
 }

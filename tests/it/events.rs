@@ -7,12 +7,12 @@ use std::cell::Cell;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use wxmint_verify::PublishedKeys;
 
+use crate::revocations::fill;
 use crate::support::audit::is_audit;
 use crate::support::prelude::*;
 
 const SECRET: &str = "events-0123456789abcdef0123456789abcdef";
 const OTHER: &str = "others-0123456789abcdef0123456789abcdef";
-const OPERATOR: &str = "operator-0123456789abcdef0123456789ab";
 const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
 fn receivers() -> Builder {
@@ -48,14 +48,6 @@ async fn read_events(bed: &TestBed, answer: &Answer) -> (BTreeMap<String, Value>
     let told = answer.json();
     let more = told["moreAvailable"].as_bool().expect("a bool");
     (told["sets"].as_object().expect("an object").iter().map(read).collect(), more)
-}
-
-/// Puts ends into the stream as they stand there.
-fn fill(bed: &TestBed, ends: impl IntoIterator<Item = String>) {
-    let script = "for _, text in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'end', text) end";
-    let ends: Vec<_> = ends.into_iter().collect();
-    let words = ["EVAL", script, "1", redis_keys::ENDS].into_iter().chain(ends.iter().map(String::as_str));
-    bed.redis.command::<()>(&words.collect::<Vec<_>>());
 }
 
 fn users(numbers: std::ops::Range<u32>) -> impl Iterator<Item = String> {

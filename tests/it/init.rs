@@ -18,9 +18,7 @@ fn folder() -> TempDir {
 
 /// In this folder, with all that must be known but the AppSecret.
 fn init(folder: &Path) -> Command {
-    let mut command = wxmint();
-    command.args(["init", "--app-id", APPID, "--issuer", ISSUER, "--redis", REDIS]).env_clear().current_dir(folder);
-    command
+    wxmint_in(folder, &["init", "--app-id", APPID, "--issuer", ISSUER, "--redis", REDIS])
 }
 
 fn init_with_secret(folder: &Path) -> Command {
@@ -69,15 +67,14 @@ async fn serve_starts_with_what_init_has_written_signs_with_its_key_and_takes_a_
     let content = fs::read_to_string(&secret).expect("a file");
     assert_eq!((mode(&secret), content), (0o600, format!("{APP_SECRET}\n")));
     assert!(!fs::read_to_string(place.join(".env")).expect("a file").contains(APP_SECRET));
-    let mut serve = wxmint();
-    serve.arg("serve").env_clear().current_dir(&place);
+    let mut serve = wxmint_in(&place, &["serve"]);
     serve.env("WXMINT_LISTEN", "127.0.0.1:0").env("WXMINT_ADMIN_LISTEN", "127.0.0.1:0");
     let mut service = Process::spawn("wxmint serve", &mut serve);
     service.listens(["public"]).await;
     let listening = service.events().into_iter().find(|event| event["message"] == "listening").expect("listening");
     assert_eq!((&listening["issuer"], &listening["apps"]), (&ISSUER.into(), &APPID.into()));
     let key = service.says("this key signs").await;
-    let jwks = Ended::of(wxmint().args(["keys", "jwks"]).env_clear().current_dir(&place), "").stdout;
+    let jwks = Ended::of(&mut wxmint_in(&place, &["keys", "jwks"]), "").stdout;
     let kid = &jwks.split("\"kid\":\"").nth(1).expect("a kid")[..43];
     assert!(key.contains(kid), "{key}: {kid}");
     // Written before it listens.
@@ -129,9 +126,8 @@ async fn a_value_that_serve_refuses_is_refused_in_the_same_words() {
         ("", "WXMINT_APP_SECRET", "hunter2"),
     ] {
         let place = folder();
-        let mut command = wxmint();
-        command.args(["init", "--demo"]).args([option, value].iter().filter(|_| !option.is_empty()));
-        command.env_clear().current_dir(place.path());
+        let mut command = wxmint_in(&place, &["init", "--demo"]);
+        command.args([option, value].iter().filter(|_| !option.is_empty()));
         if option.is_empty() {
             fs::write(place.path().join("secret"), value).expect("written");
             command.args(["--app-secret-file", "secret"]);
@@ -151,8 +147,7 @@ async fn a_value_that_serve_refuses_is_refused_in_the_same_words() {
 #[test]
 fn without_a_terminal_what_is_missing_is_named_with_the_options() {
     let place = folder();
-    let mut bare = wxmint();
-    let told = refused(bare.arg("init").env_clear().current_dir(&place), 64, "Give --appid, --app-secret-file");
+    let told = refused(&mut wxmint_in(&place, &["init"]), 64, "Give --appid, --app-secret-file");
     for name in ["WXMINT_ISSUER", "WXMINT_APPID", "WXMINT_APP_SECRET", "WXMINT_REDIS_URL"] {
         assert!(told.contains(&format!("{name} is not set")), "{told}");
     }
@@ -169,11 +164,9 @@ async fn a_password_of_odd_characters_is_read_as_it_was_written_by_wxmint_and_by
         let redis = RedisServer::start(&[], password).await;
         let url = format!("redis://:{password}@127.0.0.1:{}", redis.port());
         let place = folder();
-        let mut init = wxmint();
-        init.args(["init", "--appid", APPID, "--issuer", ISSUER]).env_clear().current_dir(place.path());
+        let mut init = wxmint_in(&place, &["init", "--appid", APPID, "--issuer", ISSUER]);
         made(init.env("WXMINT_APP_SECRET", APP_SECRET).env("WXMINT_REDIS_URL", &url), "");
-        Ended::of(wxmint().args(["users", "show", "nobody"]).env_clear().current_dir(place.path()), "")
-            .expect_success();
+        Ended::of(&mut wxmint_in(&place, &["users", "show", "nobody"]), "").expect_success();
         let mut shell = Command::new("bash");
         shell.args(["-c", "set -a; . ./.env; printf %s \"$WXMINT_REDIS_URL\""]).env_clear().current_dir(place.path());
         assert_eq!(String::from_utf8(shell.output().expect("bash").stdout).expect("UTF-8"), url);

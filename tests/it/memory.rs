@@ -79,8 +79,7 @@ impl World {
         fs::write(&roots, &tls.certificate).expect("written");
         bed.configuration.set("SSL_CERT_FILE", &roots.to_string_lossy());
         bed.configuration.set("WXMINT_WECHAT_URL", &format!("https://{}", tls.address));
-        let service = Service::start(&bed.configuration, bed.http.clone()).await;
-        service.ready().await;
+        let service = bed.another().await;
         Self { bed, service, keys: Vec::new(), _tls: tls }
     }
 

@@ -11,19 +11,14 @@ use base64::{Engine, engine::general_purpose};
 use wxmint_verify::ends::EndHash;
 
 const NAME: &str = "on-call";
-const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
 
 /// A service that operators can ask.
 async fn office(builder: Builder) -> TestBed {
-    let lines = format!("# operators\n\n{NAME} {SECRET} read,operate,wechat\n");
+    let lines = format!("# operators\n\n{NAME} {OPERATOR} read,operate,wechat\n");
     builder.breakable_redis().operators(&lines).start().await
 }
 
 impl TestBed {
-    async fn operate(&self, method: &str, path: &str) -> Answer {
-        self.service().operate(method, path, SECRET, &Value::Null).await
-    }
-
     async fn done(&self, method: &str, path: &str) {
         let answer = self.operate(method, path).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{method} {path}: {answer:?}");
@@ -39,15 +34,10 @@ impl TestBed {
         self.for_good(async || self.log_in(person).await).await
     }
 
-    /// The output of a command that must succeed.
+    /// The output of `wxmint users`, which must succeed.
     #[track_caller]
     fn must(&self, words: &[&str]) -> String {
-        self.command(words).expect_success().stdout
-    }
-
-    /// `wxmint users`.
-    fn command(&self, words: &[&str]) -> Ended {
-        Ended::of(&mut command_on(&self.redis.url(), &[&["users"], words].concat()), "")
+        self.run(&[&["users"], words].concat()).expect_success().stdout
     }
 
     /// The audit events of requests in the log, without what differs each time.
@@ -182,8 +172,4 @@ pub(crate) fn keys_that_name(office: &TestBed, ids: &[&str]) -> Vec<String> {
     let names = |text: &[u8]| forms.iter().any(|form| text.windows(form.len()).any(|some| some == form));
     let all = office.redis.everything().into_iter();
     all.filter(|(key, value)| names(key.as_bytes()) || names(value)).map(|(key, _)| key).collect()
-}
-
-fn written(path: &std::path::Path) -> String {
-    fs::read_to_string(path).expect("readable")
 }

@@ -25,8 +25,7 @@ const HASH: u64 = 25 * 1024;
 /// The commands of Redis that a refusal costs, if the machine lets it have an answer. Each is the first of a service of
 /// its own, so that the memory of its hash is seen.
 async fn cost(bed: &TestBed, refused: &(String, &str)) -> Option<BTreeMap<String, u64>> {
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
+    let service = bed.another().await;
     let silent = service.login(&bed.mint_code("lin").await).await;
     let (memory, before) = (service.peak_memory(), bed.redis.calls());
     let answer = attempt(bed, &service, refused).await;

@@ -35,8 +35,7 @@ async fn a_user_who_was_logged_out_everywhere_logs_in_again() {
         bed.log_in("mei").await.expect_login();
         bed.log_out(&last, true).await;
         // A process that has not seen the clock from before.
-        let other = Service::start(&bed.configuration, bed.http.clone()).await;
-        other.ready().await;
+        let other = bed.another().await;
         for later in [0, 5, 10] {
             bed.redis.move_clock(behind + later);
             last = other.login(&bed.mint_code("lin").await).await.expect_login();
@@ -94,7 +93,7 @@ async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {
         let ended = bed.log_in("lin").await.expect_login();
         bed.redis.move_clock(after);
         let user = ended.member("user_id");
-        Ended::of(&mut command_on(&bed.redis.url(), &["users", "end", &user]), "").expect_success();
+        bed.run(&["users", "end", &user]).expect_success();
         until_refused(&bed.sidecar().ready().await, &ended).await;
         let again = bed.log_in("lin").await.expect_login();
         is_accepted_by_followers(&bed, &again, &ended).await;

@@ -28,8 +28,7 @@ async fn a_service_that_starts_before_redis_publishes_its_keys_and_becomes_ready
     assert_eq!(check(), (Some(0), String::new()));
     // Without a URL it asks where the settings say that the process listens, also those of `.env`.
     let place = tempfile::tempdir().expect("a folder");
-    let mut command = wxmint();
-    command.arg("ready").env_clear().current_dir(place.path());
+    let mut command = wxmint_in(&place, &["ready"]);
     let mut own = command.env("WXMINT_ADMIN_LISTEN", early.admin.to_string()).output().expect("wxmint starts");
     assert_eq!(own.status.code(), Some(0), "{own:?}");
     write_private(&place.path().join(".env"), &format!("WXMINT_ADMIN_LISTEN={}\n", early.admin));
@@ -55,11 +54,6 @@ fn whoever_answers_a_health_check_cannot_steer_the_terminal_and_http_needs_no_ce
     assert!(told.len() < 1200, "{}", told.len());
 }
 
-/// The lines of its log so far that hold `sentence`.
-fn told(service: &Service, sentence: &str) -> Vec<Value> {
-    service.events().into_iter().filter(|event| event.to_string().contains(sentence)).collect()
-}
-
 #[tokio::test]
 async fn the_log_says_where_redis_was_away_and_why_without_a_line_for_each_login_and_when_it_is_back() {
     let bed = TestBed::builder().redis_password("hunter2-of-redis").breakable_redis().start().await;
@@ -67,20 +61,20 @@ async fn the_log_says_where_redis_was_away_and_why_without_a_line_for_each_login
     for _ in 0..300 {
         bed.log_in("lin").await.expect_problem(503, "store_unavailable");
     }
-    assert!(told(bed.service(), "Redis can be used again").is_empty());
+    assert!(bed.service().told("Redis can be used again").is_empty());
     bed.redis_link().restore().await;
     let back = eventually("it says so", PATIENCE, async || {
         bed.log_in("lin").await;
-        told(bed.service(), "Redis can be used again").pop()
+        bed.service().told("Redis can be used again").pop()
     })
     .await;
 
     let address = bed.redis_link().address().to_string();
-    let away = told(bed.service(), "Redis cannot be used");
+    let away = bed.service().told("Redis cannot be used");
     assert!((1..=3).contains(&away.len()), "said again every 30 s: {away:?}");
     assert_eq!((&away[0]["redis"], &back["redis"]), (&json!(address), &json!(address)));
     assert!(away[0]["reason"].as_str().is_some_and(|why| why.contains("Connection refused")), "{away:?}");
-    let failed = told(bed.service(), "a request failed");
+    let failed = bed.service().told("a request failed");
     assert!((1..200).contains(&failed.len()), "{} lines for 300 logins", failed.len());
     assert!(failed[0]["cause"].as_str().is_some_and(|cause| cause.contains(&address)), "{failed:?}");
 }

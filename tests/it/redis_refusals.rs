@@ -11,7 +11,6 @@ const MOST: u64 = 40;
 const TIMES: u32 = 6;
 /// Notes that no end names a login's token, so that the next ones need not ask. A slow first login does so too.
 const NOTED_AS_NOT_ENDED: &str = "EVAL 1 binding";
-const SECRET: &str = "planted-secret-of-an-operator-2f7d80";
 
 struct Refusing {
     bed: TestBed<Proxy>,
@@ -20,7 +19,7 @@ struct Refusing {
 
 impl Refusing {
     async fn start(builder: Builder) -> Self {
-        let builder = builder.two_apps().operators(&format!("desk {SECRET} read,operate,wechat\n"));
+        let builder = builder.two_apps().operator();
         // Whether replicas confirm is another matter.
         let builder = builder.env("WXMINT_REDIS_CONFIRM", "0");
         let bed = builder.start_on(Proxy::before(Product::Redis).await).await;
@@ -33,15 +32,11 @@ impl Refusing {
         format!("person-{}", self.people.get())
     }
 
-    async fn log_in(&self, person: &str, members: Value) -> Answer {
-        self.bed.log_in_at(APPID, person, members).await
-    }
-
     /// Somebody who has logged in, in both apps.
     async fn somebody(&self) -> (String, Answer) {
         let person = self.person();
         self.bed.log_in_at(OTHER_APPID, &person, json!({})).await.expect_login();
-        let login = self.log_in(&person, json!({})).await.expect_login();
+        let login = self.bed.log_in_at(APPID, &person, json!({})).await.expect_login();
         (person, login)
     }
 
@@ -93,7 +88,7 @@ impl Refusing {
 async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
     let refusing = Refusing::start(TestBed::builder()).await;
     let bed = &refusing.bed;
-    let log_in = async |person: String| refusing.log_in(&person, json!({})).await;
+    let log_in = async |person: String| refusing.bed.log_in_at(APPID, &person, json!({})).await;
     refusing.expect_refused("a first login", &[], async || refusing.person(), &log_in).await;
     let known = async || refusing.somebody().await.0;
     refusing.expect_refused("a login", &[NOTED_AS_NOT_ENDED], known, &log_in).await;
@@ -126,10 +121,10 @@ async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
 async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_answered_as_done() {
     let builder = TestBed::builder().users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "1000");
     let refusing = Refusing::start(builder).await;
-    let log_in = async |person: String| refusing.log_in(&person, password_of("alice")).await;
+    let log_in = async |person: String| refusing.bed.log_in_at(APPID, &person, password_of("alice")).await;
     refusing.expect_refused("a password", &[NOTED_AS_NOT_ENDED], async || refusing.person(), log_in).await;
     let ticket = async || {
-        let asked = refusing.log_in(&refusing.person(), json!({})).await;
+        let asked = refusing.bed.log_in_at(APPID, &refusing.person(), json!({})).await;
         asked.expect_problem(403, "binding_required").member("bind_ticket")
     };
     let redeem = async |ticket: String| {
@@ -140,7 +135,7 @@ async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_a
     refusing.expect_refused("a ticket", &[NOTED_AS_NOT_ENDED], ticket, redeem).await;
 
     let refusing = Refusing::start(TestBed::builder().env("WXMINT_ONE_LOGIN", "true")).await;
-    let log_in = async |person: String| refusing.log_in(&person, json!({})).await;
+    let log_in = async |person: String| refusing.bed.log_in_at(APPID, &person, json!({})).await;
     // That what is kept of the ends expires sooner; and as after a logout, of a token of the same second.
     let needless = ["EXPIRE", "SET", NOTED_AS_NOT_ENDED];
     refusing.expect_refused("one login", &needless, async || refusing.somebody().await.0, log_in).await;
@@ -150,8 +145,6 @@ async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_a
 #[tokio::test(flavor = "multi_thread")]
 async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
     let refusing = Refusing::start(TestBed::builder()).await;
-    let operate =
-        async |method: &str, path: &str| refusing.bed.service().operate(method, path, SECRET, &Value::Null).await;
     let erasures = RefCell::new(Vec::new());
     for (method, path) in [
         ("POST", "/users/USER/end"),
@@ -171,14 +164,14 @@ async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
             erasures.borrow_mut().push((path.clone(), openid));
             path
         };
-        let act = async |path: String| operate(method, &path).await;
+        let act = async |path: String| refusing.bed.operate(method, &path).await;
         refusing.expect_refused(&format!("{method} {path}"), &[], prepare, act).await;
     }
     let client = redis::Client::open(refusing.bed.redis.url()).expect("a URL");
     let mut redis = client.get_connection().expect("Redis");
     for (path, openid) in erasures.take() {
-        assert_eq!(operate("DELETE", &path).await.status, 204);
-        operate("GET", &path).await.expect_problem(404, "unknown_person");
+        assert_eq!(refusing.bed.operate("DELETE", &path).await.status, 204);
+        refusing.bed.operate("GET", &path).await.expect_problem(404, "unknown_person");
         let keys: Vec<String> = redis::cmd("KEYS").arg(format!("*{openid}*")).query(&mut redis).expect("keys");
         for key in keys {
             let ttl: i64 = redis::cmd("TTL").arg(&key).query(&mut redis).expect("seconds");

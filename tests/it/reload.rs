@@ -1,10 +1,10 @@
 //! A key file that changes while `wxmint serve` runs: read again within 5 s where it is fit, refused where it is not.
 //! The tests of src/apps hold that a Secret is read that Kubernetes swaps; tests/cluster/secret_keys.py has a real one.
 
+use crate::ended_keys::signs;
 use crate::support::prelude::*;
 
-const REFUSED: &str = "wxmint_reload_refused{what=\"keys\"} 1";
-const IN_USE: &str = "wxmint_reload_refused{what=\"keys\"} 0";
+const REFUSED: &str = "wxmint_reload_refused{what=\"keys\"}";
 
 /// An editor, a copy or a deployment can leave half of a file, or keys each of which is sound, and none may sign.
 #[tokio::test]
@@ -20,10 +20,9 @@ async fn a_file_that_is_not_fit_is_refused_and_told_and_one_that_is_mended_is_in
         replace(&path, content);
         until(reason, READ_AGAIN_WITHIN, async || service.reasons("ERROR").len() > number).await;
         assert!(service.reasons("ERROR")[number].contains(reason), "{reason}: {:?}", service.reasons("ERROR"));
-        until("it is told", READ_AGAIN_WITHIN, async || gauge(&bed, REFUSED).await).await;
+        until("it is told", READ_AGAIN_WITHIN, async || service.metric(REFUSED).await == 1.0).await;
         assert_eq!(jwks_kids(&bed).await, [old.as_str()], "{reason}: the keys of before stay");
-        let login = bed.log_in("lin").await.expect_login();
-        assert_eq!(kid_of(&login.member("access_token")), old, "{reason}: the key of before signs");
+        assert_eq!(signs(&bed).await, old, "{reason}: the key of before signs");
     }
 
     let mended = path.with_extension("mended");
@@ -36,31 +35,23 @@ async fn a_file_that_is_not_fit_is_refused_and_told_and_one_that_is_mended_is_in
     fs::rename(&mended, &path).expect("renamed");
     until("mended", READ_AGAIN_WITHIN, async || jwks_kids(&bed).await == [new.as_str()]).await;
     // The keys are in use a moment before the gauge says so.
-    until("said to be mended", READ_AGAIN_WITHIN, async || gauge(&bed, IN_USE).await).await;
-    let login = bed.log_in("lin").await.expect_login();
-    assert_eq!(kid_of(&login.member("access_token")), new, "mended");
+    until("said to be mended", READ_AGAIN_WITHIN, async || service.metric(REFUSED).await == 0.0).await;
+    assert_eq!(signs(&bed).await, new, "mended");
     assert_eq!(service.reasons("ERROR").len(), 2, "a fault is told once: {:?}", service.reasons("ERROR"));
-    assert!(gauge(&bed, "wxmint_reloads_total{what=\"keys\",outcome=\"refused\"} 2").await);
+    assert_eq!(service.metric("wxmint_reloads_total{what=\"keys\",outcome=\"refused\"}").await, 2.0);
     let log = service.log();
     assert!(secrets.iter().all(|secret| !log.contains(secret)), "a private part is in the log");
-}
-
-async fn gauge(bed: &TestBed, line: &str) -> bool {
-    bed.service().metrics().await.lines().any(|found| found == line)
 }
 
 #[tokio::test]
 async fn a_clock_that_steps_back_before_the_only_key_is_an_error_in_the_log_and_one_that_is_mended_is_told_too() {
     let (clock, bed) = Clock::around(TestBed::builder()).await;
-    let told = |words: &str| -> Vec<Value> {
-        bed.service().events().into_iter().filter(|event| event["message"] == words).collect()
-    };
-    let signs = || told("this key signs");
+    let signs = || bed.service().told("this key signs");
     assert_eq!(signs().len(), 1);
     clock.is_off_but_for_redis(-30 * 24 * 3600);
     let none = "no key signs by the clock of this machine; see: wxmint keys list";
-    until("told", READ_AGAIN_WITHIN, async || !told(none).is_empty()).await;
-    let [event] = &told(none)[..] else { panic!("once: {}", bed.service().log()) };
+    until("told", READ_AGAIN_WITHIN, async || !bed.service().told(none).is_empty()).await;
+    let [event] = &bed.service().told(none)[..] else { panic!("once: {}", bed.service().log()) };
     assert_eq!(event["level"], "ERROR", "{event}");
     clock.is_off_but_for_redis(0);
     until("a key signs again", READ_AGAIN_WITHIN, async || signs().len() == 2).await;

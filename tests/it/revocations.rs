@@ -100,11 +100,17 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     broken.await.expect_problem(503, "store_unavailable");
 }
 
-/// Puts ends into the stream.
-pub(crate) fn fill(bed: &TestBed, count: usize) {
-    let script = "for number = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'end', \
-                  string.format('kid %043d', number)) end";
-    bed.redis.command::<()>(&["EVAL", script, "1", redis_keys::ENDS, &count.to_string()]);
+/// Puts ends into the stream as they stand there.
+pub(crate) fn fill(bed: &TestBed, ends: impl IntoIterator<Item = String>) {
+    let script = "for _, text in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'end', text) end";
+    let ends: Vec<_> = ends.into_iter().collect();
+    let words = ["EVAL", script, "1", redis_keys::ENDS].into_iter().chain(ends.iter().map(String::as_str));
+    bed.redis.command::<()>(&words.collect::<Vec<_>>());
+}
+
+/// So many keys that were ended.
+pub(crate) fn kids(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|number| format!("kid {number:043}"))
 }
 
 /// A client that sends `request` and reads no more than the status. The kernel keeps as little as it can for it.
@@ -124,7 +130,7 @@ pub(crate) fn who_does_not_read(service: &Service, request: &str) -> (TcpStream,
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_has_at_most_a_thousand_ends_and_nobody_who_does_not_read_keeps_others_from_the_feed() {
     let bed = TestBed::start().await;
-    fill(&bed, 1001);
+    fill(&bed, kids(1001));
     let page = ends_after(&bed, "", 1).await;
     assert_eq!((page.ended().len(), &page.0["more"]), (1000, &true.into()));
     let next = page_after(&bed, page.text("cursor")).await;

@@ -38,7 +38,7 @@ async fn a_port_that_is_taken_and_a_file_that_is_missing_hide_no_other_fault() {
     let missing = ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"];
     missing.iter().for_each(|name| configuration.set(name, "/nowhere"));
     let others = [("WXMINT_APPID", ""), ("WXMINT_APP_SECRET", ""), ("WXMINT_APPS_DIR", "/nowhere/apps")];
-    others.iter().for_each(|(name, value)| configuration.set(name, value));
+    configuration.set_all(others);
     configuration.set("WXMINT_ACCOUNTS", "file:/nowhere/users");
     let outcome = configuration.refused().await;
     for (name, address, _) in &taken {

@@ -14,15 +14,15 @@ use crate::support::prelude::*;
 
 const NUMBER: &str = "13800138000";
 
-const USER_DATA: &str = "/wechat/userdata";
-const PHONE: &str = "/wechat/phone";
-const SESSION: &str = "/wechat/session";
-const RESET: &str = "/wechat/session/reset";
+pub(crate) const USER_DATA: &str = "/wechat/userdata";
+pub(crate) const PHONE: &str = "/wechat/phone";
+pub(crate) const SESSION: &str = "/wechat/session";
+pub(crate) const RESET: &str = "/wechat/session/reset";
 const LOGIN: &str = "/login";
-const LOGOUT: &str = "/logout";
+pub(crate) const LOGOUT: &str = "/logout";
 const BINDING: &str = "/binding";
 
-/// Every endpoint that wants a token, with its method and a body that is well-formed.
+/// Every endpoint that wants a token, with its only method and a body that is well-formed.
 pub(crate) fn endpoints() -> [(&'static str, &'static str, Value); 6] {
     let data = sealing::seal("AAECAwQFBgcICQoLDA0ODw==", "{}");
     [

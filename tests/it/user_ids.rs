@@ -9,21 +9,18 @@ use crate::support::prelude::*;
 
 /// base64 of 32 bytes.
 pub(crate) const ID_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
-const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
 const KINDS: [&str; 2] = ["openid", "unionid"];
 
 /// Goes on with another way of user ids.
 async fn change_to(bed: &mut TestBed, kind: &str) {
     bed.services.clear();
     bed.configuration.set("WXMINT_USER_IDS", kind);
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
-    bed.services.push(service);
+    bed.services.push(bed.another().await);
 }
 
 /// A service in two mini programs of one owner, which computes user ids.
 fn computed(kind: &str) -> Builder {
-    TestBed::builder().two_apps().user_ids(kind, ID_KEY).operators(&format!("on-call {SECRET} read,operate,wechat\n"))
+    TestBed::builder().two_apps().user_ids(kind, ID_KEY).operator()
 }
 
 async fn user_of(bed: &TestBed, app: &str, person: &str) -> String {
@@ -39,21 +36,13 @@ async fn users_of(bed: &TestBed) -> Vec<String> {
     users
 }
 
-async fn ask(bed: &TestBed, method: &str, path: &str) -> Answer {
-    bed.service().operate(method, path, SECRET, &Value::Null).await
-}
-
 /// Noted without keeping the login waiting.
 async fn people(bed: &TestBed, user: &str, many: usize) -> Value {
     eventually("people on a list", BUSY, async || {
-        let found = ask(bed, "GET", &format!("/users/{user}/wechat")).await.json();
+        let found = bed.operate("GET", &format!("/users/{user}/wechat")).await.json();
         (found["wechat"].as_array().expect("people").len() == many).then_some(found["wechat"].clone())
     })
     .await
-}
-
-fn users(bed: &TestBed, words: &[&str]) -> Ended {
-    Ended::of(&mut command_on(&bed.redis.url(), &[&["users"], words].concat()), "")
 }
 
 /// As a business computes it.
@@ -110,7 +99,7 @@ async fn a_lost_redis_a_logout_and_an_erasure_change_nobodys_user_id_and_a_missi
         assert_eq!(bed.service().readyz().await.status, 200);
 
         whoever_leaves_is_the_same_user_again(&bed, kind).await;
-        bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+        bed.wechat.names_unionids(APPID, false).await;
         for (person, user) in [("lin", &before[0]), ("mei", &before[2])] {
             let without = bed.log_in_at(APPID, person, json!({})).await;
             match kind {
@@ -118,7 +107,7 @@ async fn a_lost_redis_a_logout_and_an_erasure_change_nobodys_user_id_and_a_missi
                 _ => assert_eq!(without.expect_problem(403, "unionid_missing").status, 403),
             }
         }
-        bed.wechat.change_app(json!({"appid": APPID, "unionid": true})).await;
+        bed.wechat.names_unionids(APPID, true).await;
         assert_eq!(user_of(&bed, APPID, "lin").await, before[0]);
     }
 }
@@ -132,11 +121,11 @@ async fn whoever_leaves_is_the_same_user_again(bed: &TestBed, kind: &str) {
     for act in ["logout", "unbind", "everywhere", "erase"] {
         let login = bed.for_good(log_in).await;
         assert_eq!(login.member("user_id"), user, "{kind}, before {act}");
-        assert_eq!(ask(bed, "GET", &person).await.member("user_id"), user);
+        assert_eq!(bed.operate("GET", &person).await.member("user_id"), user);
         match act {
             "logout" => bed.log_out(&login, false).await,
-            "erase" => assert_eq!(ask(bed, "DELETE", &person).await.status, 204),
-            _ => bed.ends_user(act, "wen", &login, SECRET).await,
+            "erase" => assert_eq!(bed.operate("DELETE", &person).await.status, 204),
+            _ => bed.ends_user(act, "wen", &login, OPERATOR).await,
         }
         assert!(!bed.accepts(&login).await, "{kind}, {act}");
         if act == "unbind" {
@@ -161,18 +150,18 @@ async fn an_operator_dissolves_for_people_whom_no_list_names_and_the_answer_says
         let of_user = format!("/users/{user}/wechat/{APPID}");
         if index == "true" {
             bed.redis.command::<()>(&["FLUSHALL"]);
-            assert_eq!(ask(&bed, "DELETE", &of_user).await.status, 204);
+            assert_eq!(bed.operate("DELETE", &of_user).await.status, 204);
         } else {
-            let dissolved = ask(&bed, "DELETE", &of_user).await;
+            let dissolved = bed.operate("DELETE", &of_user).await;
             assert!(dissolved.body.contains("tokens of the app are revoked"), "{dissolved:?}");
             dissolved.expect_problem(403, "forbidden");
-            ask(&bed, "GET", &format!("{of_user}/encrypt-keys")).await.expect_problem(403, "forbidden");
+            bed.operate("GET", &format!("{of_user}/encrypt-keys")).await.expect_problem(403, "forbidden");
             let (sign, data) = (format!("{of_user}/signature"), json!({"data": "x"}));
-            bed.service().operate("POST", &sign, SECRET, &data).await.expect_problem(403, "forbidden");
-            ask(&bed, "DELETE", &format!("/users/{user}/wechat/wx00")).await.expect_problem(400, "unknown_app");
+            bed.service().operate("POST", &sign, OPERATOR, &data).await.expect_problem(403, "forbidden");
+            bed.operate("DELETE", &format!("/users/{user}/wechat/wx00")).await.expect_problem(400, "unknown_app");
         }
         until("verifiers refuse it", PATIENCE, async || sidecar.verify(&token).await.status == 401).await;
-        assert_eq!(bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await.status, 401);
+        assert!(!bed.accepts(&login).await);
     }
 }
 
@@ -196,13 +185,12 @@ async fn nothing_names_the_people_of_a_forgotten_user_whether_a_list_names_them_
             if index == "true" {
                 people(&bed, user, if kind == "openid" { 1 } else { 2 }).await;
             }
-            let told = users(&bed, &["forget", user, "--yes"]).expect_success().said();
+            let told = bed.run(&["users", "forget", user, "--yes"]).expect_success().said();
             dissolved += told.matches("dissolved: 1 ").count() + 2 * told.matches("dissolved: 2 ").count();
             assert!(index == "false" || !told.contains("nothing was known"), "{told}");
         }
         assert_eq!((dissolved, traces("lin").await), (2, vec![]), "{kind}, index {index}");
-        let refused = bed.service().ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await;
-        assert_eq!(refused.status, 401);
+        assert!(!bed.accepts(&login).await);
         assert!(!traces("mei").await.is_empty(), "somebody else's stay");
         assert_eq!(user_of(&bed, APPID, "mei").await, mei);
     }
@@ -213,23 +201,22 @@ async fn a_block_holds_also_for_who_is_not_known_and_outlives_redis_in_a_file() 
     let bed = computed("openid").start().await;
     let login = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
     let user = login.member("user_id");
-    users(&bed, &["block", &user]).expect_success();
+    bed.run(&["users", "block", &user]).expect_success();
     assert!(!bed.accepts(&login).await);
     let refused = async || bed.log_in_at(APPID, "lin", json!({})).await.expect_problem(403, "user_blocked");
     refused().await;
 
-    let exported = users(&bed, &["export-blocks"]).expect_success().stdout;
+    let exported = bed.run(&["users", "export-blocks"]).expect_success().stdout;
     assert_eq!(exported.lines().next(), Some(&*format!("{{\"user_id\":\"{user}\"}}")));
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("blocks.ndjson");
+    let [file, audit] = ["blocks.ndjson", "audit.jsonl"].map(|name| bed.configuration.path(name));
     fs::write(&file, exported).expect("written");
     bed.redis.command::<()>(&["FLUSHALL"]);
-    let (file, audit) = (file.to_string_lossy(), folder.path().join("audit.jsonl"));
+    let file = file.to_string_lossy();
     let import = |audit: &Path| {
         let mut command = command_on(&bed.redis.url(), &["users", "import-blocks", &file]);
         Ended::of(command.env("WXMINT_AUDIT", format!("file:{}", audit.display())), "")
     };
-    import(&folder.path().join("nowhere/audit.jsonl")).expect_end(1, &["WXMINT_AUDIT"]);
+    import(&bed.configuration.path("nowhere/audit.jsonl")).expect_end(1, &["WXMINT_AUDIT"]);
     import(&audit).expect_success();
     refused().await;
     // Redis is restored by these events, as by those of `block`.
@@ -237,11 +224,11 @@ async fn a_block_holds_also_for_who_is_not_known_and_outlives_redis_in_a_file() 
     let noted = [&event["class_uid"], &event["metadata"]["event_code"], &event["user"]["uid"], &event["status_id"]];
     assert_eq!(noted, [&json!(3001), &json!("block"), &json!(user), &json!(1)], "{event}");
     assert_eq!(bed.redis.command::<i64>(&["TTL", &format!("wxmint:user:{{{user}}}")]), -1);
-    users(&bed, &["unblock", &user]).expect_success();
+    bed.run(&["users", "unblock", &user]).expect_success();
     assert_eq!(user_of(&bed, APPID, "lin").await, user);
 
     fs::write(&*file, "{\"user_id\":\"a b\"}\n").expect("written");
-    users(&bed, &["import-blocks", &file]).expect_end(64, &["line 1"]);
+    bed.run(&["users", "import-blocks", &file]).expect_end(64, &["line 1"]);
 }
 
 #[tokio::test]
@@ -267,24 +254,23 @@ async fn bindings_from_before_win_until_they_are_dissolved() {
 
 #[tokio::test]
 async fn whoever_was_erased_or_blocked_is_the_user_of_their_other_app_again() {
-    let operators = format!("on-call {SECRET} read,operate,wechat\n");
-    let mut bed = TestBed::builder().two_apps().user_ids("random", ID_KEY).operators(&operators).start().await;
+    let mut bed = TestBed::builder().two_apps().user_ids("random", ID_KEY).operator().start().await;
     let [lin, mei] = [user_of(&bed, APPID, "lin").await, user_of(&bed, APPID, "mei").await];
     assert_eq!(user_of(&bed, OTHER_APPID, "lin").await, lin);
     change_to(&mut bed, "unionid").await;
     let account = bed.wechat.account_in(OTHER_APPID, "lin").await;
     let openid = account["openid"].as_str().expect("an openid");
-    assert_eq!(ask(&bed, "DELETE", &format!("/wechat/{OTHER_APPID}/people/{openid}")).await.status, 204);
+    assert_eq!(bed.operate("DELETE", &format!("/wechat/{OTHER_APPID}/people/{openid}")).await.status, 204);
     assert_eq!(user_of(&bed, OTHER_APPID, "lin").await, lin);
 
-    users(&bed, &["block", &mei]).expect_success();
+    bed.run(&["users", "block", &mei]).expect_success();
     let stream = || bed.redis.command::<u64>(&["XLEN", "wxmint:ended"]);
     let ends = stream();
     for _ in 0..2 {
         bed.log_in_at(OTHER_APPID, "mei", json!({})).await.expect_problem(403, "user_blocked");
     }
     assert_eq!(stream(), ends, "a refused login ends nothing");
-    users(&bed, &["unblock", &mei]).expect_success();
+    bed.run(&["users", "unblock", &mei]).expect_success();
     assert_eq!(user_of(&bed, OTHER_APPID, "mei").await, mei);
 }
 

@@ -12,12 +12,6 @@ fn folder() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-fn command(file: &Path, words: &[&str]) -> Command {
-    let mut command = wxmint();
-    command.arg("users").args(words).arg("--users").arg(file).env_clear();
-    command
-}
-
 /// No output ever shows a password or a hash.
 #[track_caller]
 fn run(mut command: Command, input: &str) -> Ended {
@@ -28,7 +22,7 @@ fn run(mut command: Command, input: &str) -> Ended {
 
 #[track_caller]
 fn users(file: &Path, words: &[&str]) -> String {
-    run(command(file, words), &format!("{PASSWORD}\n")).expect_success().stdout
+    run(users_command(file, words), &format!("{PASSWORD}\n")).expect_success().stdout
 }
 
 /// It ends with `code` and says `sentence`, and the file is as it was.
@@ -63,16 +57,16 @@ fn a_user_is_added_listed_given_another_password_disabled_enabled_and_removed() 
     assert_eq!((id.len(), &id[14..15]), (36, "7"), "a UUIDv7");
     assert_eq!(users(&path, &["list"]), format!("alice\tu-1\tenabled\nLi Lei\t{id}\tenabled\n"));
 
-    let disabled = run(command(&path, &["disable", "alice"]), "").said();
+    let disabled = run(users_command(&path, &["disable", "alice"]), "").said();
     assert!(disabled.contains("refuses the user's logins within 5 s"), "{disabled}");
-    assert_refused(command(&path, &["add", "alice"]), PASSWORD, &path, 64, "add --replace");
+    assert_refused(users_command(&path, &["add", "alice"]), PASSWORD, &path, 64, "add --replace");
     let replaced = users(&path, &["add", "alice", "--replace"]);
     assert!(replaced.contains("is disabled still"), "a new password does not let somebody in: {replaced}");
     assert_eq!(users(&path, &["list"]), format!("alice\tu-1\tdisabled\nLi Lei\t{id}\tenabled\n"));
     users(&path, &["enable", "alice"]);
     let second = lines(&path).remove(1);
     assert!(second != first && second.ends_with("\tu-1"), "another hash, the same user");
-    let other_id = command(&path, &["add", "alice", "--replace", "--user-id", "u-9"]);
+    let other_id = users_command(&path, &["add", "alice", "--replace", "--user-id", "u-9"]);
     assert_refused(other_id, PASSWORD, &path, 64, "alice has the user id u-1, which stays");
 
     assert!(users(&path, &["remove", "alice"]).ends_with("alice removed\n"));
@@ -101,14 +95,14 @@ fn a_user_has_claims_which_other_changes_leave_alone() {
     assert!(users(&path, &["claims", "alice", "roles=c"]).ends_with("alice has other claims\n"));
     users(&path, &["add", "al", "--replace", "--claims", "roles=d"]);
     for word in ["disable", "enable"] {
-        let said = run(command(&path, &[word, "alice"]), "").said();
+        let said = run(users_command(&path, &[word, "alice"]), "").said();
         let logs_in_still = "can still log in, because these names have the same user id: al\n";
         assert_eq!(said.contains(logs_in_still), word == "disable", "{said}");
     }
     assert_eq!(users(&path, &["list"]), "alice\tu-1\tenabled\troles=d\nal\tu-1\tenabled\troles=d\n");
     let sentence = "must have claims of the form name=value";
-    assert_refused(command(&path, &["claims", "alice", "admin"]), "", &path, 64, sentence);
-    assert_refused(command(&path, &["add", "carol", "--claims", "admin"]), PASSWORD, &path, 64, sentence);
+    assert_refused(users_command(&path, &["claims", "alice", "admin"]), "", &path, 64, sentence);
+    assert_refused(users_command(&path, &["add", "carol", "--claims", "admin"]), PASSWORD, &path, 64, sentence);
     assert!(users(&path, &["claims", "alice", ""]).ends_with("alice has no claims\n"));
     assert_eq!(users(&path, &["list"]), "alice\tu-1\tenabled\nal\tu-1\tenabled\n");
 }
@@ -116,10 +110,10 @@ fn a_user_has_claims_which_other_changes_leave_alone() {
 #[test]
 fn what_cannot_be_done_is_said_and_changes_nothing() {
     let (folder, path) = folder();
-    assert_refused(command(&path, &["list"]), "", &path, 64, "users: No such file");
-    assert_refused(command(&path, &["remove", "alice"]), "", &path, 64, "users: No such file");
+    assert_refused(users_command(&path, &["list"]), "", &path, 64, "users: No such file");
+    assert_refused(users_command(&path, &["remove", "alice"]), "", &path, 64, "users: No such file");
     let unlistable = folder.path().join("nowhere/users");
-    assert_refused(command(&unlistable, &["add", "alice"]), PASSWORD, &unlistable, 64, "No such file");
+    assert_refused(users_command(&unlistable, &["add", "alice"]), PASSWORD, &unlistable, 64, "No such file");
     users(&path, &["add", "alice", "--user-id", "u-1"]);
     for (words, input, sentence) in [
         (&["add", "bob"][..], "\n", "the password must not be empty"),
@@ -128,15 +122,15 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
         (&["add", "bob", "--password", "x"], PASSWORD, "unexpected argument"),
         (&["remove", "bob"], "", "there is no user bob"),
     ] {
-        assert_refused(command(&path, words), input, &path, 64, sentence);
+        assert_refused(users_command(&path, words), input, &path, 64, sentence);
     }
     for accounts in ["", "auto", "file:", "https://accounts.example.com"] {
         let mut unnamed = wxmint();
         unnamed.args(["users", "add", "alice"]).env_clear().env("WXMINT_ACCOUNTS", accounts);
         assert_refused(unnamed, PASSWORD, &path, 64, "Add --users users, or set WXMINT_ACCOUNTS=file:users");
     }
-    assert_refused(on_a_full_disk(&command(&path, &["add", "bob"])), PASSWORD, &path, 1, "users: File too large");
-    assert_refused(on_a_full_disk(&command(&path, &["remove", "alice"])), "", &path, 1, "users: File too large");
+    assert_refused(on_a_full_disk(&users_command(&path, &["add", "bob"])), PASSWORD, &path, 1, "users: File too large");
+    assert_refused(on_a_full_disk(&users_command(&path, &["remove", "alice"])), "", &path, 1, "users: File too large");
 }
 
 #[tokio::test]

@@ -10,7 +10,6 @@ const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";
 const SITE: &str = "wxbbbbbbbbbbbbbbbb";
 const MOBILE: &str = "wxcccccccccccccccc";
 const KINDS: [(&str, &str); 3] = [(ACCOUNT, "official_account"), (SITE, "website"), (MOBILE, "mobile_app")];
-const OPERATOR: &str = "planted-secret-of-an-operator-5c3a9e";
 const ORIGIN: &str = "https://m.example.com";
 
 /// A mini program, and an app of each other kind.
@@ -46,7 +45,7 @@ async fn an_app_without_session_keys_says_so_before_a_code_is_spent_and_its_logi
     let accounts = AccountService::start();
     let variables =
         [("WXMINT_ACCOUNTS", &*accounts.url()), ("WXMINT_AUTO_PROVISION", "true"), ("WXMINT_LIMIT_OPENID", "3/1h")];
-    let bed = builder.envs(&variables).operators(&format!("on-call {OPERATOR} read,operate,wechat\n")).start().await;
+    let bed = builder.envs(&variables).operator().start().await;
     let login = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
     let (token, user) = (login.member("access_token"), login.member("user_id"));
     let userdata = json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="});
@@ -60,14 +59,13 @@ async fn an_app_without_session_keys_says_so_before_a_code_is_spent_and_its_logi
         let refused = bed.service().ask(method, path, &token, &body).await.expect_problem(409, "session_key_missing");
         assert!(refused.member("detail").contains("no mini program"), "{path}: {refused:?}");
     }
-    let operate =
-        async |method: &str, path: &str, body: Value| bed.service().operate(method, path, OPERATOR, &body).await;
     let path = format!("/users/{user}/wechat/{ACCOUNT}/signature");
-    let refused = operate("POST", &path, json!({"data": "a"})).await.expect_problem(409, "session_key_missing");
+    let refused = bed.service().operate("POST", &path, OPERATOR, &json!({"data": "a"})).await;
+    let refused = refused.expect_problem(409, "session_key_missing");
     assert!(refused.member("detail").contains("no mini program"), "{refused:?}");
     for appid in [SITE, MOBILE] {
         let path = format!("/wechat/{appid}/access-token");
-        operate("GET", &path, Value::Null).await.expect_problem(400, "invalid_request");
+        bed.operate("GET", &path).await.expect_problem(400, "invalid_request");
     }
     let code = code(&bed, ACCOUNT, json!({})).await;
     let phone = json!({"code": code, "appid": ACCOUNT, "phone_code": phone_code});
@@ -83,7 +81,7 @@ async fn an_app_without_session_keys_says_so_before_a_code_is_spent_and_its_logi
 #[tokio::test]
 async fn operators_are_told_what_kind_of_app_it_is() {
     let (builder, folder) = builder();
-    let bed = builder.operators(&format!("on-call {OPERATOR} read,operate\n")).start().await;
+    let bed = builder.operator().start().await;
     let infos = async || {
         let metrics = bed.service().metrics().await;
         let infos = metrics.lines().filter(|line| line.starts_with("wxmint_app_info{"));
@@ -104,7 +102,7 @@ async fn operators_are_told_what_kind_of_app_it_is() {
         let login = bed.log_in_at(appid, "lin", json!({})).await.expect_login();
         assert_eq!(bed.service().unbind(&login.member("access_token")).await.status, 204);
         let path = format!("/users/{}/wechat/{appid}", login.member("user_id"));
-        assert_eq!(bed.service().operate("DELETE", &path, OPERATOR, &Value::Null).await.status, 204);
+        assert_eq!(bed.operate("DELETE", &path).await.status, 204);
         let told = eventually("each event of the app", BUSY, async || {
             let told = bed.service().events().into_iter().filter(|event| event["unmapped"]["app"] == appid);
             let told: Vec<_> = told.collect();
@@ -143,7 +141,7 @@ async fn a_snapshots_virtual_person_a_code_of_another_kind_and_whom_wechat_refus
     log_in(&bed, SITE, &code).await.expect_problem(400, "code_used");
     // Every website and mobile app is of an Open Platform account; an official account need not be.
     for (appid, status) in [(SITE, 503), (MOBILE, 503), (ACCOUNT, 200)] {
-        bed.wechat.change_app(json!({"appid": appid, "unionid": false})).await;
+        bed.wechat.names_unionids(appid, false).await;
         assert_eq!(bed.log_in_at(appid, "lin", json!({})).await.status, status, "{appid}");
     }
 
@@ -205,10 +203,9 @@ async fn one_person_is_one_user_in_apps_of_every_kind_and_a_unionid_is_asked_for
 #[tokio::test]
 async fn a_ban_holds_once_wechat_names_the_unionid_and_of_a_persons_two_users_it_lets_neither_in() {
     let (builder, _folder) = builder();
-    let bed = builder.operators(&format!("on-call {OPERATOR} read,operate\n")).start().await;
+    let bed = builder.operator().start().await;
     let operate = async |method: &str, user: &str, act: &str| {
-        let path = format!("/users/{user}/{act}");
-        assert_eq!(bed.service().operate(method, &path, OPERATOR, &Value::Null).await.status, 204);
+        assert_eq!(bed.operate(method, &format!("/users/{user}/{act}")).await.status, 204);
     };
     let conflicts = async || bed.service().metric("wxmint_unionid_conflicts_total").await;
     let first = bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");

@@ -28,12 +28,6 @@ impl World {
         Self { bed, wechat, proxy }
     }
 
-    async fn serve(&self) -> Service {
-        let service = Service::start(&self.bed.configuration, self.bed.http.clone()).await;
-        service.ready().await;
-        service
-    }
-
     async fn examined(&self) -> Report {
         let report = Report::of(&self.bed.configuration).await;
         assert!(!holds_secret(&report.output), "{}", report.output);
@@ -64,11 +58,11 @@ async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
     let mut world = World::start().await;
     let (accounts, collector, other) = (AccountService::start(), Collector::start(), Answering::start());
     world.bed.configuration.set("WXMINT_ACCOUNTS", &accounts.url());
-    collector.environment().iter().for_each(|(name, value)| world.bed.configuration.set(name, value));
+    world.bed.configuration.set_all(collector.environment());
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         world.bed.configuration.set(name, &format!("http://{}", other.address));
     }
-    let service = world.serve().await;
+    let service = world.bed.another().await;
     let code = world.bed.mint_code("lin").await;
     let login = json!({"code": code, "username": "alice", "password": "wonderland"});
     let token = service.log_in_with(&login).await.expect_login().member("access_token");
@@ -90,7 +84,7 @@ async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
     let roots = format!("{}{}", world.wechat.certificate, tls.certificate);
     fs::write(world.bed.configuration.value("SSL_CERT_FILE"), roots).expect("written");
     world.bed.configuration.set("WXMINT_WECHAT_PROXY", &format!("https://{}", tls.address));
-    let service = world.serve().await;
+    let service = world.bed.another().await;
     let login = json!({"code": world.bed.mint_code("lin").await});
     service.log_in_with(&login).await.expect_login();
     let tunnels = world.proxy.calls();
@@ -114,7 +108,7 @@ async fn a_proxy_that_opens_no_tunnel_is_named_and_has_taken_no_code() {
         (vec![Step::Stall], "timed out"),
     ]) {
         // Each with a process of its own, which has no tunnel from before.
-        let (service, code) = (world.serve().await, world.bed.mint_code("lin").await);
+        let (service, code) = (world.bed.another().await, world.bed.mint_code("lin").await);
         world.proxy.otherwise(Manner::does(steps));
         service.login(&code).await.expect_problem(503, "wechat_unavailable");
         let is_told =

@@ -37,12 +37,6 @@ impl<R: Reachable> Life<R> {
         self.bed.for_good(async || self.bed.log_in_at(APPID, "lin", alice()).await).await
     }
 
-    /// The output of a command that must succeed.
-    #[track_caller]
-    fn must(&self, words: &[&str]) -> String {
-        Ended::of(&mut command_on(&self.bed.redis.url(), words), "").expect_success().said()
-    }
-
     async fn logs_in(&self) {
         self.bed.log_in_at(APPID, "lin", json!({})).await.expect_problem(403, "binding_required");
         assert_eq!(self.user(APPID, "lin", alice()).await, "user-alice");
@@ -76,23 +70,21 @@ impl<R: Reachable> Life<R> {
 
     async fn is_operated(&self) {
         let login = self.alice_for_good().await;
-        self.must(&["users", "end", "user-alice"]);
+        self.bed.run(&["users", "end", "user-alice"]).expect_success();
         assert!(!self.bed.accepts(&login).await);
-        self.must(&["users", "block", "user-alice"]);
+        self.bed.run(&["users", "block", "user-alice"]).expect_success();
         self.bed.log_in_at(APPID, "lin", alice()).await.expect_problem(403, "user_blocked");
-        assert!(self.must(&["users", "show", "user-alice"]).contains("\"blocked\":true"));
-        self.must(&["users", "unblock", "user-alice"]);
-        self.must(&["users", "forget", "user-alice", "--yes"]);
+        assert!(self.bed.run(&["users", "show", "user-alice"]).expect_success().stdout.contains("\"blocked\":true"));
+        self.bed.run(&["users", "unblock", "user-alice"]).expect_success();
+        self.bed.run(&["users", "forget", "user-alice", "--yes"]).expect_success();
         self.alice_for_good().await;
     }
 
     fn moves(&self) {
         let file = self.bed.configuration.path("bindings.ndjson");
         let file = file.to_str().expect("UTF-8");
-        let exported = self.must(&["bindings", "export", "--out", file]);
-        assert!(exported.contains("exported 2 people"), "{exported}");
-        let imported = self.must(&["bindings", "import", file]);
-        assert!(imported.contains("2 were unchanged"), "{imported}");
+        self.bed.run(&["bindings", "export", "--out", file]).expect_end(0, &["exported 2 people"]);
+        self.bed.run(&["bindings", "import", file]).expect_end(0, &["2 were unchanged"]);
     }
 }
 

@@ -362,12 +362,11 @@ async fn redis_evicts(watch: &Watch) {
 
 /// The memory of Redis is full: people log in no more, and an operator can cut nobody off.
 async fn redis_is_full(watch: &Watch) {
-    let secret = "planted-secret-of-an-operator-5d02";
-    let bed = watch.bed("full", TestBed::builder().operators(&format!("on-call {secret} operate\n"))).await;
+    let bed = watch.bed("full", TestBed::builder().operator()).await;
     bed.log_in("lin").await.expect_login();
     let path = format!("/wechat/{APPID}/people/{}/end", bed.wechat.openid("lin").await);
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-    let end = async || bed.service().operate("POST", &path, secret, &Value::Null).await;
+    let end = async || bed.operate("POST", &path).await;
     watch.fire("full", &["WxmintRevocationsNotPublished"], end).await;
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(end().await.status, 204);
@@ -376,13 +375,12 @@ async fn redis_is_full(watch: &Watch) {
 /// One person binds to two users in two mini programs, before both belong to one owner.
 async fn one_person_is_two_users(watch: &Watch) {
     let bed = watch.bed("unionid", TestBed::builder().two_apps().users(&["alice", "bob"])).await;
-    let unionids = async |app: &str, given: bool| bed.wechat.change_app(json!({"appid": app, "unionid": given})).await;
     for (app, name) in [(APPID, "alice"), (OTHER_APPID, "bob")] {
-        unionids(app, false).await;
+        bed.wechat.names_unionids(app, false).await;
         bed.log_in_at(app, "lin", password_of(name)).await.expect_login();
     }
     for app in [APPID, OTHER_APPID] {
-        unionids(app, true).await;
+        bed.wechat.names_unionids(app, true).await;
         bed.log_in_at(app, "lin", json!({})).await.expect_login();
     }
     watch.fire("unionid", &["WxmintUnionidConflict"], nothing).await;
@@ -406,8 +404,7 @@ async fn nobody_rotates_the_key(watch: &Watch) {
 async fn the_issuer_is_out_of_reach(watch: &Watch) {
     let bed = TestBed::start().await;
     let (link, folder) = (Breakable::before(bed.service().public).await, tempfile::tempdir().expect("a folder"));
-    let settings =
-        SidecarSettings::new(&format!("{}/.well-known/jwks.json", link.url())).without("WXMINT_REVOCATIONS_URL");
+    let settings = SidecarSettings::following(&link.url());
     let cached = settings.clone().with("WXMINT_JWKS_CACHE", &folder.path().to_string_lossy());
     drop(cached.ready().await);
     link.cut().await;

@@ -51,6 +51,7 @@ impl Scheduled for World<'_> {
             _ => self.lose(),
         }
         // Whoever had agreed is gone: nobody can tell which key was the right one.
+        let has_agreed = |ids: &UserIds| ids.newcomer(&person(0), unionid(0).as_ref(), false).is_ok();
         if !self.processes.iter().any(has_agreed) {
             self.books.clear();
         }
@@ -62,10 +63,6 @@ impl Scheduled for World<'_> {
         self.log_in()?;
         Ok(self.logins)
     }
-}
-
-fn has_agreed(ids: &UserIds) -> bool {
-    ids.newcomer(&person(0), unionid(0).as_ref(), false).is_ok()
 }
 
 fn person(human: usize) -> Person {

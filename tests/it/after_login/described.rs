@@ -140,8 +140,7 @@ async fn the_description_names_every_route_each_answer_is_as_it_says_and_times_h
     for operation in all.filter(|operation| operation != "post /wechat/{appid}/merchant") {
         assert!(done.contains(&operation), "{operation}: {done:?}");
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("openapi.json");
+    let file = business.bed.configuration.path("openapi.json");
     fs::write(&file, &document).expect("a file");
     for (line, message) in openapi_check(&[file.as_os_str(), "--closed".as_ref()], &messages).iter().zip(&messages) {
         assert_eq!(line, "ok", "{message}");

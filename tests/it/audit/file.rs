@@ -102,9 +102,8 @@ async fn what_a_hung_disk_has_not_taken_at_the_end_is_counted() {
     }
     bed.services[0].signal(Signal::TERM);
     assert!(bed.services[0].end(PATIENCE).await.success());
-    let told =
-        |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("until the end of the process"));
-    let lost = bed.service().events().into_iter().find(told).expect("a warning")["events"].as_u64().expect("a number");
+    let warning = bed.service().told("until the end of the process").remove(0);
+    let lost = warning["events"].as_u64().expect("a number");
     let mut taken = [0; 8192];
     let taken = (&reader).read(&mut taken).map(|length| taken[..length].to_vec()).expect("lines");
     let whole = taken.iter().filter(|byte| **byte == b'\n').count() as u64;

@@ -3,22 +3,11 @@
 use super::Expected::Problem;
 use super::{CODE_INVALID, Case, Expected, INVALID, JSON, LONG_HEAD, MARKED, NOT_FOUND, SLOW_BODY, TOO_LARGE};
 use super::{head_of, other_methods};
+use crate::user_data::{LOGOUT, PHONE, USER_DATA, endpoints};
 
 const NO_TOKEN: Expected = Problem(401, "invalid_token");
 const UNDECRYPTABLE: Expected = Problem(422, "data_undecryptable");
 
-const USER_DATA: &str = "/wechat/userdata";
-const PHONE: &str = "/wechat/phone";
-const LOGOUT: &str = "/logout";
-/// Each with its only method.
-const ENDPOINTS: [(&str, &str); 6] = [
-    ("POST", USER_DATA),
-    ("POST", PHONE),
-    ("GET", "/wechat/session"),
-    ("POST", "/wechat/session/reset"),
-    ("POST", LOGOUT),
-    ("DELETE", "/binding"),
-];
 /// base64 of one block.
 const BLOCK: &str = "AAECAwQFBgcICQoLDA0ODw==";
 
@@ -46,7 +35,7 @@ fn headers(token: &str) -> String {
 
 fn methods() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (own, path) in ENDPOINTS {
+    for (own, path, _) in endpoints() {
         cases.extend(other_methods(path, own));
         cases.push(Case::asked(own, &format!("{path}/"), NOT_FOUND));
     }
@@ -56,7 +45,7 @@ fn methods() -> Vec<Case> {
 /// Nothing that is wrong with a token lets its body be read. crates/http/src/bearer.rs has each form of the header.
 fn tokens(token: &str) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (method, path) in ENDPOINTS {
+    for (method, path, _) in endpoints() {
         for (headers, expected) in [
             (String::new(), NO_TOKEN),
             (format!("Authorization: Basic {MARKED}\r\n"), NO_TOKEN),

@@ -2,25 +2,17 @@
 
 use super::*;
 use crate::support::redis_keys;
-use crate::user_data::wechat::session_key;
-
-const PHONE: &str = "/wechat/phone";
-const SESSION: &str = "/wechat/session";
-const RESET: &str = "/wechat/session/reset";
+use crate::user_data::{PHONE, RESET, SESSION, endpoints, wechat::session_key};
 
 fn token_of(login: &Answer) -> String {
     login.clone().expect_login().member("access_token")
 }
 
-impl Business {
-    async fn call(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
-        self.bed.service().ask(method, path, token, body).await
-    }
-
+impl TestBed {
     /// The token may do nothing, on whosever behalf.
-    async fn expect_ended(&self, token: &str) {
-        for (method, path, body) in crate::user_data::endpoints() {
-            self.call(method, path, token, &body).await.expect_problem(401, "invalid_token");
+    async fn expect_refused_everywhere(&self, token: &str) {
+        for (method, path, body) in endpoints() {
+            self.service().ask(method, path, token, &body).await.expect_problem(401, "invalid_token");
         }
     }
 }
@@ -28,45 +20,45 @@ impl Business {
 #[tokio::test]
 async fn a_token_from_before_an_unbinding_is_ended_for_its_persons_next_user_under_auto_and_for_the_same_one_again() {
     for (environment, proof) in [(&[("WXMINT_ACCOUNTS", "auto")][..], json!({})), (&[], password_of("alice"))] {
-        let business = Business::with(environment).await;
-        let old = business.log_in("lin", &proof).await;
-        business.dissolve(&old).await;
-        let new = business.log_in("lin", &proof).await;
+        let bed = business(environment).await;
+        let old = bed.enter("lin", proof.clone()).await;
+        bed.dissolve(&old).await;
+        let new = bed.enter("lin", proof).await;
         assert_eq!(user_of(&new).0 == user_of(&old).0, environment.is_empty());
-        business.expect_ended(&token_of(&old)).await;
+        bed.expect_refused_everywhere(&token_of(&old)).await;
         // Also if a failover has taken back the end: the token names the binding that it was issued under.
-        business.bed.redis.command::<()>(&["DEL", &redis_keys::ends_of(&user_of(&old).0)]);
-        business.expect_ended(&token_of(&old)).await;
-        let valid = business.call("GET", SESSION, &token_of(&new), &Value::Null).await;
+        bed.redis.command::<()>(&["DEL", &redis_keys::ends_of(&user_of(&old).0)]);
+        bed.expect_refused_everywhere(&token_of(&old)).await;
+        let valid = bed.service().ask("GET", SESSION, &token_of(&new), &Value::Null).await;
         assert_eq!((valid.status, valid.json()), (200, json!({"valid": true})), "{valid:?}");
     }
 }
 
 #[tokio::test]
 async fn each_of_a_users_people_has_tokens_that_act_on_this_person_alone() {
-    let business = Business::with(&[("WXMINT_BINDINGS_PER_USER", "2")]).await;
+    let bed = business(&[("WXMINT_BINDINGS_PER_USER", "2")]).await;
     for person in ["lin", "mei"] {
-        is_users(&business.log_in(person, &password_of("alice")).await, "alice");
+        is_users(&bed.enter(person, password_of("alice")).await, "alice");
     }
     for (person, other) in [("lin", "mei"), ("mei", "lin")] {
-        let token = token_of(&business.silent(person).await);
-        let keys = async || (session_key(&business.bed, person).await, session_key(&business.bed, other).await);
+        let token = token_of(&bed.silent(person).await);
+        let keys = async || (session_key(&bed, person).await, session_key(&bed, other).await);
         let before = keys().await;
-        assert_eq!(business.call("POST", RESET, &token, &Value::Null).await.status, 204);
+        assert_eq!(bed.service().ask("POST", RESET, &token, &Value::Null).await.status, 204);
         let after = keys().await;
         assert!(before.0 != after.0 && before.1 == after.1, "{person}'s own alone");
     }
-    let leaving = business.silent("mei").await;
-    business.dissolve(&leaving).await;
-    business.silent("mei").await.expect_problem(403, "binding_required");
-    is_users(&business.silent("lin").await, "alice");
+    let leaving = bed.silent("mei").await;
+    bed.dissolve(&leaving).await;
+    bed.silent("mei").await.expect_problem(403, "binding_required");
+    is_users(&bed.silent("lin").await, "alice");
 }
 
 #[tokio::test]
 async fn calls_of_wechat_by_token_keep_to_the_persons_limit_each_kind_by_itself() {
-    let business = Business::with(&[("WXMINT_LIMIT_OPENID", "3/1h")]).await;
-    let lin = token_of(&business.log_in("lin", &password_of("alice")).await);
-    let mei = token_of(&business.log_in("mei", &password_of("bob")).await);
+    let bed = business(&[("WXMINT_LIMIT_OPENID", "3/1h")]).await;
+    let lin = token_of(&bed.enter("lin", password_of("alice")).await);
+    let mei = token_of(&bed.enter("mei", password_of("bob")).await);
     let code = json!({"code": "no-code-of-the-button"});
     for (method, path, body, asked) in [
         ("POST", PHONE, &code, "/wxa/business/getuserphonenumber"),
@@ -75,13 +67,13 @@ async fn calls_of_wechat_by_token_keep_to_the_persons_limit_each_kind_by_itself(
     ] {
         let mut refused = 0;
         for _ in 0..10 {
-            let answer = business.call(method, path, &lin, body).await;
+            let answer = bed.service().ask(method, path, &lin, body).await;
             if answer.status == 429 {
                 answer.expect_problem(429, "rate_limited");
                 refused += 1;
             }
         }
-        assert_eq!((refused, business.bed.wechat.asked(asked).await), (7, 3), "{path}");
-        assert_ne!(business.call(method, path, &mei, body).await.status, 429, "{path}: nobody else is held up");
+        assert_eq!((refused, bed.wechat.asked(asked).await), (7, 3), "{path}");
+        assert_ne!(bed.service().ask(method, path, &mei, body).await.status, 429, "{path}: nobody else is held up");
     }
 }

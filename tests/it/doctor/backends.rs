@@ -83,8 +83,7 @@ async fn an_account_service_that_is_away_or_answers_wrongly_is_named_and_the_iss
     assert_eq!(report.code, 1, "the tokens that are issued can be verified by nobody, but they are issued");
     let advice = report.advice("public", "warning", "/.well-known/");
     assert!(advice.contains("pass this path"), "{advice}");
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
+    let _service = bed.another().await;
     public().await.expect_healthy();
     // Another wxmint, with other keys, behind the same URL.
     std::fs::remove_file(bed.configuration.value("WXMINT_KEYS")).expect("it was there");

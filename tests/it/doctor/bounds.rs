@@ -16,14 +16,12 @@ async fn it_takes_at_most_15_s_where_everything_hangs() {
     // The system accepts connections for it.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
-    for (name, value) in [
+    bed.configuration.set_all([
         ("WXMINT_ISSUER", format!("http://{address}")),
         ("WXMINT_REDIS_URL", format!("redis+sentinel://{address}/mymaster")),
         ("WXMINT_WECHAT_URL", format!("http://{address}")),
         ("WXMINT_ACCOUNTS", format!("http://{address}")),
-    ] {
-        bed.configuration.set(name, &value);
-    }
+    ]);
     let pipe = bed.configuration.path("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     let of_service = || bed.configuration.command_of(&["doctor", "--public", "--json"]);

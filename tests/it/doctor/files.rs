@@ -125,8 +125,7 @@ async fn files_of_wechats_secrets_and_of_urls_that_everybody_can_read_are_named(
 #[tokio::test]
 async fn a_vault_key_that_is_spoilt_or_another_is_mended_as_the_advice_says() {
     let bed = healthy().await;
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
+    let service = bed.another().await;
     service.login(&bed.mint_code("lin").await).await.expect_login();
     let session_key = bed.wechat.account("lin").await["session_key"].as_str().expect("a key").to_owned();
     drop(service);

@@ -55,8 +55,7 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice_and_cloc
     Report::of(&bed.configuration).await.expect_healthy();
     assert_eq!(bed.redis.everything(), [], "it has tried nothing");
     // On a Redis that does not know the scripts.
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
+    let service = bed.another().await;
     let token = service.login(&bed.mint_code("lin").await).await.expect_login().member("access_token");
     assert_eq!(service.unbind(&token).await.status, 204);
     service.login(&bed.mint_code("lin").await).await.expect_login();
@@ -83,7 +82,7 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice_and_cloc
     assert!(status == "ok" && found.contains("does not say whether it makes snapshots"), "{found}");
     Report::of(&bed.configuration).await.expect_healthy();
 
-    clock_off_by("-100s").iter().for_each(|(name, value)| bed.configuration.set(name, value));
+    bed.configuration.set_all(clock_off_by("-100s"));
     // The key was made an hour ago, so that it signs by the slow clock too.
     super::files::date_keys(&bed.configuration, -3600);
     let report = Report::of(&bed.configuration).await;
@@ -147,8 +146,7 @@ async fn a_redis_that_is_stopped_hangs_refuses_or_is_not_there_is_said_by_the_do
     // It evicts no binding, so that wxmint becomes ready all the same.
     bed.configuration.set("WXMINT_REDIS_URL", &right);
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
+    let service = bed.another().await;
     let readyz = service.readyz().await;
     assert!(readyz.status == 200 && readyz.body.contains("maxmemory-policy volatile-lru"), "{readyz:?}");
 }

@@ -6,9 +6,7 @@ use crate::support::{Answering, Configuration, ISSUER, Manner, TestBed, clock_of
 /// The environment of a sidecar whose issuer is at this address.
 fn configuration(jwks: &str) -> Configuration {
     let mut configuration = Configuration::new("ES256");
-    for (name, value) in [("WXMINT_ISSUER", ISSUER), ("WXMINT_AUDIENCE", ISSUER), ("WXMINT_JWKS_URL", jwks)] {
-        configuration.set(name, value);
-    }
+    configuration.set_all([("WXMINT_ISSUER", ISSUER), ("WXMINT_AUDIENCE", ISSUER), ("WXMINT_JWKS_URL", jwks)]);
     configuration
 }
 
@@ -47,7 +45,7 @@ async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
     configuration.set("WXMINT_REVOCATIONS_URL", "off");
     examined(&configuration).await.expect_healthy();
 
-    clock_off_by("+100s").iter().for_each(|(name, value)| configuration.set(name, value));
+    configuration.set_all(clock_off_by("+100s"));
     let report = examined(&configuration).await;
     assert_eq!(report.advice("clock", "warning", "s ahead of that of https://"), "set both by NTP");
     configuration.unset("WXMINT_ISSUER");

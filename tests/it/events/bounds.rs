@@ -1,7 +1,7 @@
 //! The bounds of what a receiver of events may take, and the end of polls when something fails.
 
-use super::{OTHER, SECRET, events, fill, ids, poll_at, read_events, receivers, users};
-use crate::revocations::who_does_not_read;
+use super::{OTHER, SECRET, events, ids, poll_at, read_events, receivers, users};
+use crate::revocations::{fill, who_does_not_read};
 use crate::support::prelude::*;
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `wxmint users end|block|unblock|show|forget`: the same acts through Redis alone.
 
-use super::{office, written};
+use super::office;
 use crate::support::audit::{in_short, is_audit};
 use crate::support::prelude::*;
 
@@ -9,7 +9,7 @@ async fn an_id_of_which_nothing_is_known_is_told_the_act_is_done_and_noted_where
     let office = office(TestBed::builder()).await;
     let user = office.log_in("lin").await.expect_login().member("user_id");
     let told = |words: &[&str]| {
-        let told = office.command(words).expect_success().stderr;
+        let told = office.run(&[&["users"], words].concat()).expect_success().stderr;
         (told.contains("nothing was known of"), told.contains("The block holds"))
     };
     for word in ["show", "unblock", "end", "block", "forget"] {
@@ -24,7 +24,7 @@ async fn an_id_of_which_nothing_is_known_is_told_the_act_is_done_and_noted_where
 
     // The rights that the pages name are enough.
     let user = office.log_in("mei").await.expect_login().member("user_id");
-    let page = written(&repository("docs/operators.md"));
+    let page = fs::read_to_string(repository("docs/operators.md")).expect("a page");
     let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
     let url = url_of_documented_user(&office.redis, "hunter2", more);
     for words in [&["show"][..], &["end"], &["block"], &["unblock"], &["forget", "--yes"]] {
@@ -47,9 +47,9 @@ async fn an_id_of_which_nothing_is_known_is_told_the_act_is_done_and_noted_where
     assert_eq!(run("block", "off"), "");
     let file = format!("file:{}", path.display());
     assert_eq!(run("block", &file) + &run("unblock", &file), "");
-    let lines: Vec<Value> =
-        written(&path).lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
-    let acts: Vec<_> = lines.iter().map(|line| in_short(line)["action"].clone()).collect();
+    let lines = fs::read_to_string(&path).expect("readable");
+    let act = |line| in_short(&serde_json::from_str(line).expect("JSON"))["action"].take();
+    let acts: Vec<_> = lines.lines().map(act).collect();
     assert_eq!(acts, ["block", "unblock"]);
 }
 

@@ -1,6 +1,6 @@
 //! The process' memory of late, the search for a user, and the doctor: what the console shows.
 
-use super::{NAME, SECRET, office};
+use super::{NAME, office};
 use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
 
@@ -144,7 +144,7 @@ async fn few_wait_for_the_doctor_and_the_others_are_told_to_come_again() {
     office.wechat_link().stall().await;
     let (http, url) = (office.http.clone(), format!("http://{}/doctor", office.service().admin));
     let asked = (0..40).map(|_| {
-        let (http, request) = (http.clone(), http.0.get(&url).bearer_auth(SECRET));
+        let (http, request) = (http.clone(), http.0.get(&url).bearer_auth(OPERATOR));
         tokio::spawn(async move { http.send(request).await })
     });
     let answers: Vec<_> = join_all(asked).await.into_iter().map(|answer| answer.expect("an answer")).collect();

@@ -1,6 +1,6 @@
 //! Unknown users, people and mini programs: one answer each, on all routes of the admin listener.
 
-use super::{SECRET, office};
+use super::office;
 use crate::support::prelude::*;
 
 const UNCONFIGURED: &str = "wx0000000000000000";
@@ -39,7 +39,7 @@ async fn ask(office: &TestBed, method: &str, path: &str) -> Answer {
         _ => json!({"invalid": "x"}),
     };
     let body = if method == "POST" { body } else { Value::Null };
-    office.service().operate(method, path, SECRET, &body).await
+    office.service().operate(method, path, OPERATOR, &body).await
 }
 
 #[track_caller]
@@ -83,7 +83,7 @@ async fn unknown_users_people_and_mini_programs_get_one_answer_each_on_all_route
     tried.insert("GET /whoami".to_owned());
     assert_eq!(described.collect::<BTreeSet<_>>(), tried);
 
-    office.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+    office.wechat.names_unionids(APPID, false).await;
     let user = office.log_in_at(APPID, "mei", json!({})).await.expect_login().member("user_id");
     let openid = office.wechat.openid("mei").await;
     for (path, place) in [

@@ -3,14 +3,11 @@
 use wxmint_simulator::{Envelope, Platform, push_xml, seal_push};
 
 use super::{COMPONENT_TOKEN, NO_TICKET, joined, log_in, platform, with_ticket};
+use crate::services::now;
 use crate::support::prelude::*;
 
 const OTHER: &str = "wxc0ffee00000000fe";
 const NONCE: &str = "1372623149";
-
-fn now() -> i64 {
-    wxmint::clock::now().timestamp()
-}
 
 fn sender(id: &str, token: &str) -> Platform {
     [id, PLATFORM_SECRET, token, PLATFORM_KEY].join(":").parse().expect("a platform")

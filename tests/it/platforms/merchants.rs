@@ -29,8 +29,7 @@ async fn a_change_of_rights_brings_the_new_refresh_token_and_what_was_missed_is_
     // Both pushes are lost. Only who has left is taken away.
     bed.wechat.control("platform/merchants", "POST", &json!({"appid": OTHER_APPID, "push": false})).await;
     bed.wechat.control(&format!("platform/merchants/{APPID}?push=false"), "DELETE", &Value::Null).await;
-    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
-    bed.service().ready().await;
+    bed.services[0] = bed.another().await;
     let at_other = async || log_in(&bed, bed.service(), OTHER_APPID, "lin").await.status == 200;
     // WeChat is asked at most twice a minute, however often a replica starts.
     until("who was missed is in", TEN_SECONDS * 4, at_other).await;
@@ -135,7 +134,7 @@ async fn an_app_with_an_app_secret_of_its_own_is_not_ended_with_the_platforms_ri
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unionid_in_the_data_of_a_merchants_app_links_nobody() {
     let bed = with_ticket(1).await;
-    bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+    bed.wechat.names_unionids(APPID, false).await;
     let here = joined(&bed, APPID).await;
     let data = bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info", "unionid": true})).await;
     let told = json!({"encryptedData": data["encryptedData"], "iv": data["iv"]});
@@ -183,14 +182,13 @@ async fn a_merchants_people_use_phone_numbers_scan_to_log_in_and_come_by_its_off
 /// A token that a peer reports to be refused, again and again, is not taken from what wxmint itself may replace.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_reports_every_token_costs_no_login() {
-    const PEER: &str = "planted-secret-of-a-peer-of-ours-c9f3d1";
-    let bed = ticketed(TestBed::builder().operators(&format!("peer {PEER} read,operate,wechat\n"))).await;
+    let bed = ticketed(TestBed::builder().operator()).await;
     joined(&bed, APPID).await;
     let path = format!("/wechat/{PLATFORM}/access-token");
     let mut statuses = Vec::new();
     for _ in 0..8 {
-        let used = bed.service().operate("GET", &path, PEER, &Value::Null).await.member("access_token");
-        statuses.push(bed.service().operate("POST", &path, PEER, &json!({"invalid": used})).await.status);
+        let used = bed.operate("GET", &path).await.member("access_token");
+        statuses.push(bed.service().operate("POST", &path, OPERATOR, &json!({"invalid": used})).await.status);
     }
     assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
     bed.wechat.control("platform/end_tokens", "POST", &json!({"what": "component", "how": "unknown"})).await;

@@ -3,7 +3,6 @@
 
 use crate::support::prelude::*;
 
-const SECRET: &str = "planted-secret-of-an-operator-19c3";
 /// The stream of ends lies at node 0. So a step that is confirmed for its sake is not one of those here.
 const USERS_AT: usize = 1;
 const PEOPLE_AT: usize = 2;
@@ -52,19 +51,14 @@ impl Scene {
         let is_there = |name: &String| lies_at(&cluster, &format!("id-of-{name}")) == Some(USERS_AT);
         let names: Vec<_> = (0..).map(|n| format!("user-{n}")).filter(is_there).take(ASKED.len()).collect();
         let users: Vec<_> = names.iter().map(String::as_str).collect();
-        let builder = TestBed::builder().users(&users).operators(&format!("on-call {SECRET} read,operate,wechat\n"));
+        let builder = TestBed::builder().users(&users).operator();
         Self { bed: builder.start_on(cluster).await, names }
-    }
-
-    /// Whether WeChat names unionids.
-    async fn unionids(&self, given: bool) {
-        self.bed.wechat.change_app(json!({"appid": APPID, "unionid": given})).await;
     }
 
     /// They are bound, unless the binding is what is asked for.
     async fn pair(&self, number: usize, what: &str) -> Pair {
         let mut pair = Pair { name: self.names[number].clone(), ..Pair::default() };
-        self.unionids(true).await;
+        self.bed.wechat.names_unionids(APPID, true).await;
         for attempt in 0.. {
             pair.person = format!("person-{number}-{attempt}");
             self.bed.mint_code(&pair.person).await;
@@ -76,23 +70,20 @@ impl Scene {
                 break;
             }
         }
-        self.unionids(false).await;
+        self.bed.wechat.names_unionids(APPID, false).await;
         if !["first login", "unblock of a user without people"].contains(&what) {
-            pair.token = self.log_in(&pair).await.expect_login().member("access_token");
+            let login = self.bed.log_in_with(&pair.person, password_of(&pair.name)).await;
+            pair.token = login.expect_login().member("access_token");
         }
         pair
-    }
-
-    async fn log_in(&self, Pair { person, name, .. }: &Pair) -> Answer {
-        self.bed.log_in_with(person, password_of(name)).await
     }
 
     async fn ask(&self, what: &str, pair: &Pair) -> Answer {
         let (service, Pair { person, openid, name, token }) = (self.bed.service(), pair);
         let log_out = async |body: Value| service.ask("POST", "/logout", token, &body).await;
-        let operate = async |method, path: String| service.operate(method, &path, SECRET, &Value::Null).await;
+        let operate = async |method, path: String| self.bed.operate(method, &path).await;
         match what {
-            "first login" => self.log_in(pair).await,
+            "first login" => self.bed.log_in_with(person, password_of(name)).await,
             "logout" => log_out(Value::Null).await,
             "logout everywhere" => log_out(json!({"everywhere": true})).await,
             "unbinding" => service.unbind(token).await,
@@ -110,7 +101,7 @@ async fn each_step_is_answered_once_the_replicas_of_its_own_primary_have_it() {
     let scene = Scene::start().await;
     for (number, (what, node, step)) in ASKED.into_iter().enumerate() {
         let pair = scene.pair(number, what).await;
-        scene.unionids(step == "note_unionid").await;
+        scene.bed.wechat.names_unionids(APPID, step == "note_unionid").await;
         if step == "erase_person" {
             assert_eq!(scene.ask("unbinding", &pair).await.status, 204);
         }

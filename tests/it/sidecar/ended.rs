@@ -22,8 +22,7 @@ async fn issuer() -> Issuer {
 /// A sidecar that follows it.
 fn follower(issuer: &Issuer) -> SidecarSettings {
     let url = format!("http://{}", issuer.address);
-    let settings = SidecarSettings::new(&format!("{url}/.well-known/jwks.json")).without("WXMINT_REVOCATIONS_URL");
-    settings.with("WXMINT_ISSUER", &url).with("WXMINT_AUDIENCE", &url)
+    SidecarSettings::following(&url).with("WXMINT_ISSUER", &url).with("WXMINT_AUDIENCE", &url)
 }
 
 fn token_of(issuer: &Issuer, user: &str) -> String {

@@ -34,10 +34,6 @@ impl Villain {
         Self { name, path: format!("/{number}"), old, new, manner, issuer }
     }
 
-    fn both_keys(&self) -> Value {
-        json!({"keys": [self.old.key.jwk, self.new.key.jwk]})
-    }
-
     fn keys(&self, metrics: &str) -> f64 {
         sample(metrics, &format!("wxmint_jwks_keys{{issuer=\"{}\"}}", self.issuer))
     }
@@ -110,7 +106,7 @@ async fn whatever_a_jwks_server_does_good_keys_go_on_memory_is_bounded_and_new_k
     let grown = sidecar.peak_memory().saturating_sub(before);
     assert!(grown < GROWTH, "{grown} KiB");
 
-    serve(Villain::both_keys);
+    serve(|villain| json!({"keys": [villain.old.key.jwk, villain.new.key.jwk]}));
     // By the metrics: a token by the new key would have them fetched.
     until("all new keys", RECOVERY, async || {
         all_good().await;

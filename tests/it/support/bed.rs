@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use super::secrets::Place;
 use super::{
-    APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
-    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, clock_of, eventually,
-    free_port, movable_clock, replace, write_private,
+    APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Ended, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
+    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, clock_of, command_on,
+    eventually, free_port, movable_clock, replace, write_private,
 };
 
 /// The store to which `WXMINT_REDIS_URL` leads.
@@ -74,6 +74,9 @@ impl<R> Drop for TestBed<R> {
         secrets.expect_none_in(Place::Redis, (self.held)(&self.redis));
     }
 }
+
+/// The secret of the operator of [`Builder::operator`].
+pub(crate) const OPERATOR: &str = "planted-secret-of-an-operator-4b1d9a";
 
 /// The platform of [`Builder::platform`].
 pub(crate) const PLATFORM: &str = "wxc0ffee00000000ff";
@@ -182,11 +185,22 @@ impl<R> TestBed<R> {
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
+    /// The operator of [`Builder::operator`] asks the first service.
+    pub(crate) async fn operate(&self, method: &str, path: &str) -> Answer {
+        self.service().operate(method, path, OPERATOR, &Value::Null).await
+    }
+
+    /// One more service, of the configuration as it is now, once it is ready.
+    pub(crate) async fn another(&self) -> Service {
+        let service = Service::start(&self.configuration, self.http.clone()).await;
+        service.ready().await;
+        service
+    }
+
     /// A sidecar of the first service, which follows its feed.
     pub(crate) fn sidecar(&self) -> SidecarSettings {
-        let settings = SidecarSettings::new(&self.service().url("/.well-known/jwks.json"));
-        let settings = settings.with("WXMINT_ISSUER", self.configuration.value("WXMINT_ISSUER"));
-        settings.without("WXMINT_REVOCATIONS_URL")
+        let issuer = self.configuration.value("WXMINT_ISSUER");
+        SidecarSettings::following(&self.service().url("")).with("WXMINT_ISSUER", issuer)
     }
 
     /// The file of [`Builder::users`].
@@ -206,6 +220,14 @@ impl<R> TestBed<R> {
     /// Between the services and Redis, where the builder was asked for it.
     pub(crate) fn redis_link(&self) -> &Breakable {
         self.redis_link.as_ref().expect("Builder::breakable_redis")
+    }
+}
+
+impl<R: Reachable> TestBed<R> {
+    /// A command of wxmint on the Redis of the bed.
+    #[track_caller]
+    pub(crate) fn run(&self, words: &[&str]) -> Ended {
+        Ended::of(&mut command_on(&self.redis.url(), words), "")
     }
 }
 
@@ -269,6 +291,11 @@ impl Builder {
     /// The holders of secrets of the admin listener: lines `NAME SECRET [WHAT]`.
     pub(crate) fn operators(self, lines: &str) -> Self {
         self.file("WXMINT_ADMIN_TOKENS_FILE", lines)
+    }
+
+    /// One who has all rights, and [`OPERATOR`].
+    pub(crate) fn operator(self) -> Self {
+        self.operators(&format!("on-call {OPERATOR} read,operate,wechat\n"))
     }
 
     /// The clients to which users may log in by scanning, as `WXMINT_CLIENTS_FILE` has it.
@@ -348,9 +375,7 @@ impl Builder {
         let mut configuration = Configuration::new(self.algorithm);
         configuration.set("WXMINT_REDIS_URL", redis_url);
         configuration.set("WXMINT_WECHAT_URL", &wechat_link.as_ref().map_or(wechat.url(), Breakable::url));
-        for (name, value) in &self.environment {
-            configuration.set(name, value);
-        }
+        configuration.set_all(self.environment);
         let mut services = Vec::new();
         for _ in 0..self.services {
             let service = Service::start(&configuration, http.clone()).await;

@@ -34,7 +34,7 @@ impl Configuration {
         generate_keys(&keys, algorithm);
         write_private(&vault, VAULT_KEY);
         let mut configuration = Self { environment: BTreeMap::new(), folder };
-        for (name, value) in [
+        configuration.set_all([
             ("WXMINT_ISSUER", ISSUER),
             ("WXMINT_APPID", APPID),
             ("WXMINT_APP_SECRET", APP_SECRET),
@@ -47,14 +47,16 @@ impl Configuration {
             // All tests come from one address, and many ask for one person again and again.
             ("WXMINT_LIMIT_IP", "1000000/1s"),
             ("WXMINT_LIMIT_OPENID", "1000000/1s"),
-        ] {
-            configuration.set(name, value);
-        }
+        ]);
         configuration
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn set_all<N: AsRef<str>, V: AsRef<str>>(&mut self, variables: impl IntoIterator<Item = (N, V)>) {
+        variables.into_iter().for_each(|(name, value)| self.set(name.as_ref(), value.as_ref()));
     }
 
     pub(crate) fn unset(&mut self, name: &str) {

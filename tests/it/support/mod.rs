@@ -52,7 +52,7 @@ pub(crate) use self::account_service::{AccountService, Reply};
 pub(crate) use self::answer::{Answer, Http};
 pub(crate) use self::answering::{Answering, Call, Manner, Step, answer};
 pub(crate) use self::bed::{Builder, Clock, Reachable, TestBed};
-pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
+pub(crate) use self::bed::{OPERATOR, PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
 pub(crate) use self::collector::Collector;
 pub(crate) use self::configuration::{
     APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, replace, set_mode, write_private,
@@ -74,7 +74,7 @@ pub(crate) use self::sidecar::{Sidecar, SidecarSettings};
 pub(crate) use self::simulator::Simulator;
 pub(crate) use self::terminal::Terminal;
 pub(crate) use self::tls::{Authority, Terminator};
-pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of, wrong_password_of};
+pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of, users_command, wrong_password_of};
 pub(crate) use self::wait::{eventually, until};
 pub(crate) use self::wire::{Impatient, Pace, Received, wire_request};
 
@@ -148,6 +148,13 @@ pub(crate) fn wxmint() -> Command {
     limit::at_most(LIMIT);
     let mut command = Command::new(WXMINT);
     command.current_dir("/");
+    command
+}
+
+/// A command of wxmint in this folder, with nothing of our environment.
+pub(crate) fn wxmint_in(folder: impl AsRef<Path>, words: &[&str]) -> Command {
+    let mut command = wxmint();
+    command.args(words).env_clear().current_dir(folder);
     command
 }
 

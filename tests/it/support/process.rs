@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub(crate) use rustix::process::Signal;
 
-use super::{LIMIT, PATIENCE, eventually, limit, locked};
+use super::{LIMIT, PATIENCE, audit::is_audit, eventually, limit, locked};
 
 /// Shown of each process when its test fails.
 const LINES_SHOWN: usize = 40;
@@ -99,6 +99,13 @@ impl Process {
     /// The lines of JSON that it has written to standard error.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.stderr().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Those whose message has these words, without audit events.
+    pub(crate) fn told(&self, words: &str) -> Vec<Value> {
+        let mut lines = self.events();
+        lines.retain(|line| line["message"].as_str().is_some_and(|text| text.contains(words)) && !is_audit(line));
+        lines
     }
 
     /// The first line with this text, once it has been read: the service writes it after it has answered, or counted.

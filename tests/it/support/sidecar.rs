@@ -26,6 +26,11 @@ impl SidecarSettings {
             .with("WXMINT_ADMIN_LISTEN", "127.0.0.1:0")
     }
 
+    /// The same, and it follows the feed of the issuer at this URL.
+    pub(crate) fn following(url: &str) -> Self {
+        Self::new(&format!("{url}/.well-known/jwks.json")).without("WXMINT_REVOCATIONS_URL")
+    }
+
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.0.insert(name.to_owned(), value.to_owned());
         self

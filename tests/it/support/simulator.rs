@@ -114,6 +114,11 @@ impl Simulator {
         self.control("apps", "POST", &change).await;
     }
 
+    /// Whether it names unionids to an app.
+    pub(crate) async fn names_unionids(&self, app: &str, named: bool) {
+        self.change_app(json!({"appid": app, "unionid": named})).await;
+    }
+
     pub(crate) async fn stats(&self) -> Value {
         self.http.get(&format!("{}/_simulator/stats", self.url())).await.json()
     }

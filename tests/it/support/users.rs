@@ -1,6 +1,6 @@
 //! A users file, as `wxmint users` writes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -25,12 +25,13 @@ impl UsersFile {
     }
 
     pub(crate) fn add(&self, name: &str, user_id: &str) {
-        Ended::of(&mut self.command(&["add", name, "--user-id", user_id]), &format!("{PASSWORD}\n")).expect_success();
+        Ended::of(&mut users_command(&self.path(), &["add", name, "--user-id", user_id]), &format!("{PASSWORD}\n"))
+            .expect_success();
     }
 
     /// `wxmint users WORDS`.
     pub(crate) fn change(&self, words: &[&str]) {
-        Ended::of(&mut self.command(words), "").expect_success();
+        Ended::of(&mut users_command(&self.path(), words), "").expect_success();
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -40,12 +41,13 @@ impl UsersFile {
     pub(crate) fn setting(&self) -> String {
         format!("file:{}", self.path().display())
     }
+}
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = wxmint();
-        command.arg("users").args(words).arg("--users").arg(self.path()).env_clear();
-        command
-    }
+/// `wxmint users WORDS --users FILE`, with nothing of our environment.
+pub(crate) fn users_command(file: &Path, words: &[&str]) -> Command {
+    let mut command = wxmint();
+    command.arg("users").args(words).arg("--users").arg(file).env_clear();
+    command
 }
 
 /// The fields of a login beside its code, for somebody who knows the password of `name`.

@@ -21,10 +21,10 @@ type Request<'a> = (&'a str, &'a str, &'a Value);
 impl Replicas {
     async fn begin(&self, session: &Session, (method, path, body): Request<'_>) -> Impatient {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let (token, length) = (&session.token, body.len());
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: wxmint\r\nAuthorization: Bearer {token}\r\n");
-        let entity = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
-        Impatient::asks(self.0.service().public, (head + &entity).as_bytes()).await
+        let (token, json, length) = (&session.token, "Content-Type: application/json", body.len());
+        let headers = format!("Authorization: Bearer {token}\r\n{json}\r\nContent-Length: {length}\r\n");
+        let request = wire_request(&format!("{method} {path}"), "wxmint", &headers, &body);
+        Impatient::asks(self.0.service().public, request.as_bytes()).await
     }
 
     /// From when this returns, the service knows.

@@ -19,8 +19,7 @@ fn user_info(session: &Session, unionid: &str) -> Value {
 async fn a_unionid_found_in_a_persons_data_makes_the_next_app_know_them_and_changes_none_that_is_known() {
     let apps = Replicas(TestBed::builder().services(2).two_apps().start().await);
     let (wechat, redis) = (&apps.0.wechat, &apps.0.redis);
-    let gives = async |given: bool| wechat.change_app(json!({"appid": APPID, "unionid": given})).await;
-    gives(false).await;
+    wechat.names_unionids(APPID, false).await;
     let here = apps.log_in_in(APPID, "lin").await;
     let known = wechat.account_in(OTHER_APPID, "lin").await["unionid"].as_str().expect("a unionid").to_owned();
     let data = data_of(&apps.decrypt(1, &here, &user_info(&here, &known)).await);
@@ -32,7 +31,7 @@ async fn a_unionid_found_in_a_persons_data_makes_the_next_app_know_them_and_chan
     }
 
     for given in [false, true] {
-        gives(given).await;
+        wechat.names_unionids(APPID, given).await;
         let here = apps.log_in_in(APPID, "lin").await;
         for other in ["oAnotherUnionid0123456789abc", &known] {
             data_of(&apps.decrypt(0, &here, &user_info(&here, other)).await);

@@ -26,8 +26,7 @@ async fn expect_shut(bed: &TestBed, service: &Service, says: &str) {
 async fn a_process_with_another_key_or_kind_logs_nobody_in_also_after_redis_was_emptied() {
     let mut bed = computed("openid").start().await;
     let lin = user_of(&bed, APPID, "lin").await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("other.key");
+    let file = bed.configuration.path("other.key");
     write_private(&file, OTHER_KEY);
     let wrong = beside(&mut bed, "WXMINT_ID_KEY_FILE", &file.to_string_lossy()).await;
     expect_shut(&bed, &wrong, "put the id key that has been used back").await;
