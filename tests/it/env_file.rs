@@ -11,7 +11,7 @@ use crate::support::prelude::*;
 /// A configuration whose settings are in `.env`, and the command in its folder.
 fn in_file(configuration: &Configuration, further: &str, words: &[&str]) -> Command {
     write_private(&configuration.path(".env"), &(configuration.lines() + further));
-    wxmint_in(&configuration.path(""), words)
+    wxmint_in(configuration.path(""), words)
 }
 
 /// The warnings of a `wxmint serve` before it listens.
@@ -38,7 +38,7 @@ async fn the_environment_wins_over_the_file_and_an_empty_variable_too() {
     // The level of the log is the file's.
     let mut service = Process::spawn("wxmint serve", command.env_remove("RUST_LOG").env("WXMINT_TOKEN_TTL", "never"));
     service.end(PATIENCE).await;
-    let mut sidecar = wxmint_in(&configuration.path(""), &["sidecar"]);
+    let mut sidecar = wxmint_in(configuration.path(""), &["sidecar"]);
     let sidecar = said(&sidecar.output().expect("wxmint runs"));
     assert!(sidecar.contains("WXMINT_JWKS_URL is not set") && !sidecar.contains("WXMINT_ISSUER is"), "{sidecar}");
 }
@@ -110,7 +110,7 @@ async fn a_file_that_cannot_be_used_is_told_with_the_line_and_without_a_value() 
         }
         // These commands read no settings.
         for words in [&["man"][..], &["init", "--demo", "--dir", "new"], &["--help"]] {
-            Ended::of(&mut wxmint_in(&configuration.path(""), words), "").expect_success();
+            Ended::of(&mut wxmint_in(configuration.path(""), words), "").expect_success();
         }
     }
 }
