@@ -7,7 +7,7 @@ use std::{mem, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_store::{ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
-use wxmint_verify::MAX_LEEWAY;
+use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::Issuer;
 use crate::clock::now;
@@ -156,7 +156,7 @@ impl HeldEnds {
         let lost = self.ends.iter().filter(|end| !known.contains(&***end));
         let lost: Vec<_> = lost.filter_map(|end| self.needed(end)).collect();
         // They are kept as long as before, although tokens of today may live shorter.
-        store.note_life(self.keep.saturating_sub(MAX_LEEWAY)).await?;
+        store.note_life(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
         for ended in &lost {
             store.restore_end(ended).await?;
         }
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!((last.look(&store).await, last.doubt(&store).await), (Ok(0), Ok(())));
         assert_eq!((last.ends.len(), last.lacks_since), (1, held.lacks_since), "an end of somebody else's");
         let used = Redis::in_memory(now, Duration::from_secs(60));
-        used.note_life(Duration::from_secs(60)).await.expect("noted");
+        used.note_life(LONGEST_LIFE).await.expect("noted");
         let mut held = HeldEnds::default();
         assert_eq!((held.look(&used).await, held.doubt(&used).await), (Ok(0), Ok(())));
         assert_eq!(held.lacks_since, None, "it knows of tokens");

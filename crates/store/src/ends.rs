@@ -10,8 +10,8 @@ use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 use super::{Person, Result};
 
 /// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens
-/// have. It is forgotten sooner if the lives that [`super::Redis::note_life`] has noted are shorter.
-pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
+/// have. It is forgotten sooner once [`super::Redis::note_life`] has noted a life: the longest one is a second shorter.
+pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY).saturating_add(Duration::from_secs(1));
 
 /// How much longer an end stays in the store than verifiers keep it: by as much as clocks may differ, because a
 /// verifier that starts with nothing and whose clock is behind the store's still accepts tokens then.
