@@ -118,7 +118,7 @@ impl Cluster {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), up).await.expect("the cluster is ok within 10 s");
+        tokio::time::timeout(Duration::from_secs(60), up).await.expect("the cluster is ok within a minute");
         cluster
     }
 
