@@ -57,7 +57,7 @@ fn page(kind: &'static str, content: impl MessageBody + 'static) -> HttpResponse
 #[derive(Serialize, ToSchema)]
 pub(super) struct SecretHolder {
     name: String,
-    rights: Vec<&'static str>,
+    rights: Vec<String>,
 }
 
 /// Say whose secret this is
@@ -67,6 +67,6 @@ pub(super) struct SecretHolder {
     responses((status = 200, description = "The holder", body = SecretHolder)))]
 pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::<()>::begin("whoami", Right::Read, &request, operating).await?;
-    let (name, rights) = (act.by.name.clone(), act.by.rights.iter().map(|right| right.word()).collect());
+    let (name, rights) = (act.by.name.clone(), act.by.rights.iter().map(Right::to_string).collect());
     Ok(private(act.done(Ok::<_, Problem>(SecretHolder { name, rights }))?))
 }

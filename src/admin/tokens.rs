@@ -7,6 +7,7 @@ use actix_web::HttpRequest;
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
+use derive_more::{Display, FromStr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_findings::{Finding, Said, count};
 use wxmint_http::{Problem, ProblemCode, bearer_token, identify, no_valid_token};
@@ -22,7 +23,9 @@ const SHORTEST: usize = 32;
 const BUSY: Duration = Duration::from_secs(1);
 
 /// A right of a secret, by its word in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Display, FromStr, Clone, Copy, PartialEq, Eq)]
+#[display(rename_all = "lowercase")]
+#[from_str(rename_all = "lowercase")]
 pub(crate) enum Right {
     /// To look users up.
     Read,
@@ -33,15 +36,6 @@ pub(crate) enum Right {
     /// To receive what has been revoked as security event tokens, on the public listener. Only a line that names it has
     /// it.
     Events,
-}
-
-impl Right {
-    const WORDS: [(Self, &'static str); 4] =
-        [(Self::Read, "read"), (Self::Operate, "operate"), (Self::WeChat, "wechat"), (Self::Events, "events")];
-
-    pub(super) fn word(self) -> &'static str {
-        Self::WORDS.into_iter().find(|(right, _)| *right == self).map_or("", |(_, word)| word)
-    }
 }
 
 /// The holder of the secret or of the identity that a request has shown.
@@ -62,7 +56,7 @@ impl Holder {
         if self.has(right) {
             return Ok(());
         }
-        let detail = format!("The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{}`.", self.name, right.word());
+        let detail = format!("The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{right}`.", self.name);
         Err(Problem::new(ProblemCode::Forbidden, detail))
     }
 
@@ -140,13 +134,11 @@ fn read_line(line: &str) -> Result<Holder, Said> {
         ([name, rights @ ..], false) => (*name, None, rights),
         _ => return Err(no_words()),
     };
-    let right = |word: &str| Right::WORDS.into_iter().find(|(_, known)| *known == word).map(|(right, _)| right);
-    let rights: Option<Vec<_>> = match rights {
-        [] => Some(vec![Right::Read]),
-        [words] => words.split(',').map(right).collect(),
+    let rights = match rights {
+        [] => vec![Right::Read],
+        [words] => words.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| said!(rights_are_wrong))?,
         _ => return Err(no_words()),
     };
-    let rights = rights.ok_or_else(|| said!(rights_are_wrong))?;
     if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
         return Err(said!(name_must_be_at_most_64));
     }
@@ -243,7 +235,7 @@ mod tests {
         let tokens = AdminTokens::parse(content.as_bytes()).expect("tokens");
         let rights = |shown: &str| {
             let holder = tokens.holder(shown).expect("a holder");
-            Right::WORDS.map(|(right, _)| holder.must_have(right).is_ok())
+            [Right::Read, Right::Operate, Right::WeChat, Right::Events].map(|right| holder.must_have(right).is_ok())
         };
         assert_eq!(rights(SECRET), [true, false, false, false]);
         assert_eq!(rights(OTHER), [true, false, true, false]);

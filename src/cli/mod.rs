@@ -9,7 +9,6 @@ pub(crate) mod failure;
 mod init;
 mod keys;
 mod language;
-mod manual;
 pub(crate) mod output;
 mod ready;
 mod remarks;
@@ -25,6 +24,8 @@ use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
+use clap_complete::{Shell, generate};
+use clap_mangen::Man;
 use wxmint_findings::Said;
 use zeroize::Zeroizing;
 
@@ -84,7 +85,7 @@ enum Command {
     Simulator(Box<simulator::SimulatorCommand>),
     /// Print what completes wxmint's commands and options in a shell
     #[command(display_order = 100)]
-    Completions { shell: clap_complete::Shell },
+    Completions { shell: Shell },
     /// Print a page for man(1): that of wxmint, or of one of its commands
     #[command(display_order = 101)]
     Man {
@@ -151,9 +152,31 @@ fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
         Command::Vault(command) => with_env_file(|| vault::run(command)),
         #[cfg(feature = "simulator")]
         Command::Simulator(command) => simulator::run(*command),
-        Command::Completions { shell } => manual::print_completions(shell, command_line(doors)),
-        Command::Man { command } => manual::print_page(&command, command_line(doors)),
+        Command::Completions { shell } => print_completions(shell, command_line(doors)),
+        Command::Man { command } => print_page(&command, command_line(doors)),
     }
+}
+
+/// Prints what the help says, as a script of a shell.
+fn print_completions(shell: Shell, mut wxmint: clap::Command) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    generate(shell, &mut wxmint, "wxmint", &mut script);
+    output::print(String::from_utf8_lossy(&script).trim_end());
+    Ok(())
+}
+
+/// Prints what the help says of a command, as a page for man(1).
+fn print_page(words: &[String], wxmint: clap::Command) -> Result<(), Failure> {
+    let mut command = wxmint.disable_help_subcommand(true);
+    command.build();
+    for word in words {
+        let known = command.find_subcommand(word).cloned();
+        command = known.ok_or_else(|| Failure::usage(format_args!("{} has no command {word}", command.get_name())))?;
+    }
+    let mut page = Vec::new();
+    Man::new(command).source(concat!("wxmint ", env!("CARGO_PKG_VERSION"))).render(&mut page)?;
+    output::print(String::from_utf8_lossy(&page).trim_end());
+    Ok(())
 }
 
 /// The environment, with what `.env` has added to it, without variables that are not UTF-8, which cannot be ours.

@@ -84,9 +84,7 @@ impl Remembered {
     }
 
     pub(super) fn hash(&self, token: &str) -> TokenHash {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(hmac::sign(&self.hash_key, token.as_bytes()).as_ref());
-        hash
+        hmac::sign(&self.hash_key, token.as_bytes()).as_ref().try_into().expect("a SHA-256 has 32 bytes")
     }
 
     /// The identity of a token that was verified before, unless it has expired at `now` or its proof no longer

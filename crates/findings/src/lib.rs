@@ -17,7 +17,8 @@ pub use self::said::{Said, Words};
 #[doc(hidden)]
 pub use self::said::{WORDS, texts_of};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[derive(Debug, derive_more::Display, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[display(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Ok,

@@ -1,15 +1,17 @@
 //! A text for people, in English and in Chinese. Both stand in `texts.json` behind a code, with `{0}` for the first of
 //! their arguments. A door has a file of its own.
 
+use std::error::Error;
 use std::fmt::{self, Display};
-use std::{error::Error, ops::Deref};
 
+use derive_more::Deref;
 use serde::Serialize;
 
 /// English, as the log and JSON have it; `{:#}` is the Chinese.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deref)]
 #[serde(into = "String")]
 pub struct Said {
+    #[deref(forward)]
     english: String,
     chinese: String,
 }
@@ -136,14 +138,6 @@ impl Display for Said {
 }
 
 impl Error for Said {}
-
-impl Deref for Said {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.english
-    }
-}
 
 impl From<Said> for String {
     fn from(said: Said) -> Self {

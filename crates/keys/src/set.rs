@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
+use derive_more::Display;
 use wxmint_verify::{Algorithm, KeyError, KeySource, PublicKey, PublicKeySet, PublishedKeys};
 
 use super::{EndedKey, SigningKey, StoredKeys};
@@ -110,7 +111,9 @@ pub struct KeyLife {
     pub exp: Option<DateTime<Utc>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Listings and metrics name it so.
+#[derive(Debug, Display, Clone, Copy, PartialEq, Eq)]
+#[display(rename_all = "lowercase")]
 pub enum KeyState {
     /// In the JWKS, and does not sign yet.
     Published,
@@ -119,18 +122,6 @@ pub enum KeyState {
     Retired,
     /// No longer in the JWKS.
     Gone,
-}
-
-impl KeyState {
-    /// The state's name in listings and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Published => "published",
-            Self::Signing => "signing",
-            Self::Retired => "retired",
-            Self::Gone => "gone",
-        }
-    }
 }
 
 /// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp` has not, the one with

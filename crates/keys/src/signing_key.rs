@@ -1,6 +1,6 @@
 //! A private key that signs.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents,
@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{
 use aws_lc_rs::{hmac, rsa::KeyPairComponents};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use derive_more::Debug;
 use jsonwebtoken::EncodingKey;
 use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
@@ -17,7 +18,8 @@ use super::provider::{KeyPair, encoding_key};
 use super::set::KeyLife;
 
 /// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and `kid`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
+#[debug("SigningKey({} {})", public.algorithm(), public.kid())]
 pub struct SigningKey {
     public: PublicKey,
     pub(super) pair: Arc<KeyPair>,
@@ -57,12 +59,6 @@ impl SigningKey {
         }
         let reason = "it does not verify what it signs".into();
         Err(KeyError::Unusable { key: self.label.clone(), reason })
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({} {})", self.public.algorithm(), self.public.kid())
     }
 }
 

@@ -155,8 +155,8 @@ impl Metrics {
             if let Some(exp) = exp {
                 self.0.key_leaves.get_or_create(&[("kid", kid.clone())]).set(until(*exp));
             }
-            let state = if ended.contains(kid) { "ended" } else { state.name() };
-            let labels = [("kid", kid.clone()), ("alg", algorithm.name().to_owned()), ("state", state.to_owned())];
+            let state = if ended.contains(kid) { "ended".to_owned() } else { state.to_string() };
+            let labels = [("kid", kid.clone()), ("alg", algorithm.name().to_owned()), ("state", state)];
             self.0.key_age.get_or_create(&labels).set(-until(*nbf));
         }
     }

@@ -6,12 +6,10 @@
 //! the same work.
 //!
 //! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all; `members`: reads the plaintext
-//!   and checks whom it is for;
-//! - `raw_data`: the form that is signed but not encrypted.
+//!   and checks whom it is for.
 
 mod cbc;
 mod members;
-mod raw_data;
 #[cfg(test)]
 mod residue;
 #[cfg(test)]
@@ -20,17 +18,21 @@ mod text;
 
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId, unprintable};
 
-pub use self::raw_data::RawData;
 use self::{cbc::BLOCK, members::Members};
-use super::SessionKey;
+use super::{SessionKey, session_key::hex};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;
+
+/// The number of hexadecimal digits of a SHA-1.
+const SIGNATURE_LENGTH: usize = 40;
 
 /// Parsed in place of a plaintext that cannot be JSON, so that such a failure takes as long as any other. The parser
 /// stops within the first 16 bytes, as it does if an attacker has changed the iv. Anywhere else an attacker can only
@@ -101,5 +103,40 @@ fn from_base64(field: &'static str, text: &str, longest: usize) -> Result<Vec<u8
     STANDARD.decode(text).map_err(|_| Malformed(field))
 }
 
+/// `rawData`, which is signed and not encrypted, and its `signature`, as a mini program forwards them.
+pub struct RawData {
+    text: String,
+    /// In lower case.
+    signature: String,
+}
+
+impl RawData {
+    /// Refuses fields whose length or form is wrong.
+    pub fn parse(raw_data: &str, signature: &str) -> Result<Self, Malformed> {
+        if raw_data.len() > LONGEST {
+            return Err(Malformed("rawData"));
+        }
+        if signature.len() != SIGNATURE_LENGTH || !signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Malformed("signature"));
+        }
+        Ok(Self { text: raw_data.to_owned(), signature: signature.to_ascii_lowercase() })
+    }
+
+    /// The data, if it was signed with this key. The data does not say for which person it is or from when, so a
+    /// unionid in it is ignored.
+    pub fn open(&self, key: &SessionKey) -> Result<OpenedData, Undecryptable> {
+        let mut signed = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+        signed.update(self.text.as_bytes());
+        // The base64 text is signed, not the decoded bytes.
+        signed.update(key.expose().as_bytes());
+        verify_slices_are_equal(hex(signed.finish()).as_bytes(), self.signature.as_bytes())
+            .map_err(|_| Undecryptable)?;
+        let mut text = self.text.clone().into_bytes();
+        text::blank_control_characters(&mut text);
+        Ok(Members::read(&text)?.anonymous())
+    }
+}
+
 unprintable!(EncryptedData);
+unprintable!(RawData);
 unprintable!(OpenedData);

@@ -52,16 +52,15 @@ impl Record {
         if !members.keys().all(|name| MEMBERS.contains(&name.as_str())) {
             return Err(format!("has a member that is none of {}", MEMBERS.join(", ")));
         }
-        let members = RecordMembers(members);
-        let named = members.id::<AppId>("appid")?.or_else(|| app.cloned());
+        let named = id::<AppId>(&members, "appid")?.or_else(|| app.cloned());
         let app = named.ok_or("has no `appid`; where all lines are of one app, name it by --appid")?;
         if app.as_str().bytes().any(|letter| letter.is_ascii_uppercase()) {
             return Err(
                 "has an AppID with capital letters, and WeChat's have none: write it as the console shows it".into()
             );
         }
-        let openid = members.id("openid")?.ok_or("has no `openid`")?;
-        Ok(Self { person: Person { app, openid }, state: members.state()? })
+        let openid = id(&members, "openid")?.ok_or("has no `openid`")?;
+        Ok(Self { person: Person { app, openid }, state: state(&members)? })
     }
 
     pub(super) fn line(&self) -> String {
@@ -89,41 +88,37 @@ impl Serialize for Record {
     }
 }
 
-struct RecordMembers(Map<String, Value>);
+/// Accepts numbers too, because many systems number their users.
+fn id<T: FromStr<Err = InvalidId>>(members: &Map<String, Value>, name: &str) -> Result<Option<T>, String> {
+    let text = match members.get(name) {
+        None => return Ok(None),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) if !number.is_f64() => number.to_string(),
+        Some(_) => return Err(format!("`{name}` must be a text")),
+    };
+    foreign_id(&text).map(Some).map_err(|error| format!("`{name}` {error}"))
+}
 
-impl RecordMembers {
-    /// Accepts numbers too, because many systems number their users.
-    fn id<T: FromStr<Err = InvalidId>>(&self, name: &str) -> Result<Option<T>, String> {
-        let text = match self.0.get(name) {
-            None => return Ok(None),
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) if !number.is_f64() => number.to_string(),
-            Some(_) => return Err(format!("`{name}` must be a text")),
-        };
-        foreign_id(&text).map(Some).map_err(|error| format!("`{name}` {error}"))
-    }
-
-    fn state(&self) -> Result<RecordState, String> {
-        let (user, dissolved) = (self.id("user_id")?, self.0.get("dissolved"));
-        let (unionid, conflict) = (self.id("unionid")?, self.id("unionid_conflict")?);
-        match (user, dissolved) {
-            (Some(_), None) if conflict.is_some() && unionid.is_none() => {
-                Err("has `unionid_conflict` without `unionid`".into())
-            }
-            (Some(user), None) => Ok(RecordState::Bound { user, unionid, conflict, bound_at: self.bound_at()? }),
-            (None, Some(Value::Bool(true))) => Ok(RecordState::Dissolved),
-            (None, None) => Err("has no `user_id`".into()),
-            _ => Err("`dissolved` must be true, and stand without `user_id`".into()),
+fn state(members: &Map<String, Value>) -> Result<RecordState, String> {
+    let (user, dissolved) = (id(members, "user_id")?, members.get("dissolved"));
+    let (unionid, conflict) = (id(members, "unionid")?, id(members, "unionid_conflict")?);
+    match (user, dissolved) {
+        (Some(_), None) if conflict.is_some() && unionid.is_none() => {
+            Err("has `unionid_conflict` without `unionid`".into())
         }
+        (Some(user), None) => Ok(RecordState::Bound { user, unionid, conflict, bound_at: bound_at(members)? }),
+        (None, Some(Value::Bool(true))) => Ok(RecordState::Dissolved),
+        (None, None) => Err("has no `user_id`".into()),
+        _ => Err("`dissolved` must be true, and stand without `user_id`".into()),
     }
+}
 
-    fn bound_at(&self) -> Result<Option<DateTime<Utc>>, String> {
-        let Some(value) = self.0.get("bound_at") else { return Ok(None) };
-        let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-        // Redis keeps milliseconds.
-        let at = at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
-        at.map(Some).ok_or_else(|| "`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)".into())
-    }
+fn bound_at(members: &Map<String, Value>) -> Result<Option<DateTime<Utc>>, String> {
+    let Some(value) = members.get("bound_at") else { return Ok(None) };
+    let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    // Redis keeps milliseconds.
+    let at = at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
+    at.map(Some).ok_or_else(|| "`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)".into())
 }
 
 /// The last line of an export, by which one that was cut off is told.

@@ -104,12 +104,7 @@ fn lines(found: &[Finding], language: Language) -> Vec<String> {
 }
 
 fn line(finding: &Finding, names: &str, language: Language) -> String {
-    let status = match finding.status {
-        Status::Ok => "ok",
-        Status::Warning => "warning",
-        Status::Fault => "fault",
-    };
-    format!("{status:7}  {names:18}  {}", language.tell(finding))
+    format!("{:7}  {names:18}  {}", finding.status.to_string(), language.tell(finding))
 }
 
 /// Held while checks run, which may hang longer than anybody waits for them: their number must not grow.

@@ -62,15 +62,15 @@ impl<K: ClusterObject> Remote<K> {
     /// Lets `decide` see the field, and writes what `decide` returns beside its outcome, if anything. If somebody else
     /// has changed the object since it was read (`metadata.resourceVersion`), nothing is written, and `decide` sees the
     /// field anew.
-    pub(super) fn change<T>(
+    pub(super) fn change<T, C: AsRef<[u8]>>(
         &self,
-        mut decide: impl FnMut(Option<&[u8]>) -> Result<(T, Option<Vec<u8>>), Failure>,
+        mut decide: impl FnMut(Option<&[u8]>) -> Result<(T, Option<C>), Failure>,
     ) -> Result<T, Failure> {
         for losses in 1..=TRIES {
             let entry = self.entry()?;
             let (outcome, content) = decide(entry.get().and_then(K::field))?;
             let Some(content) = content else { return Ok(outcome) };
-            if self.write(entry, &content)? {
+            if self.write(entry, content.as_ref())? {
                 return Ok(outcome);
             }
             thread::sleep(pause(losses));

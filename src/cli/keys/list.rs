@@ -17,7 +17,7 @@ pub(super) fn run(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     for (index, (life, state)) in lives.iter().zip(rotation::states(&lives, now)).enumerate() {
-        print(format_args!("{}  {}  {}", life.kid, life.algorithm, state.name()));
+        print(format_args!("{}  {}  {state}", life.kid, life.algorithm));
         print(format_args!("    {}", in_words(&lives, index, state)));
     }
     for key in keys.ended() {
@@ -37,7 +37,7 @@ fn machine_readable(lives: &[KeyLife], ended: &[EndedKey], now: DateTime<Utc>) -
         json!({
             "kid": life.kid,
             "alg": life.algorithm.name(),
-            "state": state.name(),
+            "state": state.to_string(),
             "nbf": date(life.nbf),
             "signs_until": signs_until(lives, index).map(date),
             "exp": life.exp.map(date),

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use wxmint_keys::StoredKeys;
 
 use super::cluster::{ClusterObject, Remote};
-use super::place::{KeysPlace, ObjectName, change_keys};
+use super::place::{KeysPlace, ObjectName};
 use super::{Failure, print, public_set};
 
 impl ClusterObject for Secret {
@@ -28,30 +28,7 @@ impl ClusterObject for Secret {
 }
 
 impl Remote<Secret> {
-    /// Creates the Secret, or adds the field to an existing one.
-    pub(super) fn create_keys(&self, keys: &StoredKeys) -> Result<(), Failure> {
-        let field = Secret::FIELD;
-        self.change(|found| match found {
-            Some(_) => Err(Failure::usage(format_args!("{self} has a field {field} already; it was left as it is"))),
-            None => Ok(((), Some(keys.content().to_vec()))),
-        })
-    }
-
-    pub(super) fn change_keys<T>(
-        &self,
-        mut decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        self.change(|content| {
-            let (outcome, changed) = change_keys(self.keys_of(content)?, &mut decide)?;
-            Ok((outcome, changed.map(|keys| keys.content().to_vec())))
-        })
-    }
-
-    pub(super) fn read_keys(&self) -> Result<StoredKeys, Failure> {
-        self.keys_of(self.read()?.as_deref())
-    }
-
-    fn keys_of(&self, content: Option<&[u8]>) -> Result<StoredKeys, Failure> {
+    pub(super) fn keys_of(&self, content: Option<&[u8]>) -> Result<StoredKeys, Failure> {
         let (name, field) = (&self.name, Secret::FIELD);
         let content = content.ok_or_else(|| {
             let make = format!("make it with: wxmint keys generate --secret {name}");

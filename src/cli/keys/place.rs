@@ -1,7 +1,6 @@
 //! Where keys are kept, and how they are changed there: read, decide and write, while nobody else can write.
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
 use derive_more::Display;
@@ -10,12 +9,13 @@ use derive_more::Display;
 use k8s_openapi::api::core::v1::Secret;
 
 #[cfg(feature = "kubernetes")]
-use super::cluster::Remote;
+use super::cluster::{ClusterObject, Remote};
 use super::{Failure, variables};
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
 use crate::settings::{read_one, variables::KEYS};
 use wxmint_findings::Said;
 use wxmint_keys::{KeySet, StoredKeys};
+use zeroize::Zeroizing;
 
 /// Only a set that could be used is written.
 pub(in crate::cli) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
@@ -74,51 +74,61 @@ impl KeysPlace {
                 FileError::Exists(_) => Failure::usage(said!(to_change_its_keys, Said::from(&error))),
                 error => Failure::of_file(MAKE_KEYS)(error),
             }),
+            // Creates the Secret, or adds the field to an existing one.
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.create_keys(keys),
+            Self::Secret(secret) => secret.change(|found| match (found, Secret::FIELD) {
+                (None, _) => Ok(((), Some(keys.content()))),
+                (_, field) => {
+                    Err(Failure::usage(format_args!("{self} has a field {field} already; it was left as it is")))
+                }
+            }),
         }
     }
 
     pub(super) fn read(&self) -> Result<StoredKeys, Failure> {
         match self {
-            Self::File(path) => read_file(path),
+            Self::File(path) => {
+                let content = read_private(path).map_err(Failure::of_file(MAKE_KEYS))?;
+                StoredKeys::parse(&content).map_err(|error| Failure::from(error).at(self))
+            }
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.read_keys(),
+            Self::Secret(secret) => secret.keys_of(secret.read()?.as_deref()),
         }
     }
 
     /// Lets `decide` change the set. If somebody else changed it meanwhile, `decide` is called again with the new set.
-    pub(super) fn change<T>(&self, decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) fn change<T>(
+        &self,
+        mut decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         match self {
             Self::File(path) => {
                 let held = Held::wait(path).map_err(Failure::of_file(MAKE_KEYS))?;
-                let (outcome, changed) = change_keys(read_file(path)?, decide)?;
-                changed.map_or(Ok(()), |keys| held.replace(&keys.content())).map_err(Failure::of_file(MAKE_KEYS))?;
+                let (outcome, changed) = change_keys(self.read()?, &mut decide)?;
+                changed.map_or(Ok(()), |content| held.replace(&content)).map_err(Failure::of_file(MAKE_KEYS))?;
                 Ok(outcome)
             }
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.change_keys(decide),
+            Self::Secret(secret) => secret.change(|content| change_keys(secret.keys_of(content)?, &mut decide)),
         }
     }
 }
 
-/// Returns what to write, or `None` if `decide` has changed nothing.
-pub(super) fn change_keys<T>(
+/// The outcome of a decision, and what to write, or `None` if it has changed nothing.
+type Decided<T> = (T, Option<Zeroizing<Vec<u8>>>);
+
+fn change_keys<T>(
     mut keys: StoredKeys,
-    mut decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
-) -> Result<(T, Option<StoredKeys>), Failure> {
+    decide: &mut impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
+) -> Result<Decided<T>, Failure> {
     let before = keys.content();
     let outcome = decide(&mut keys)?;
-    if keys.content() == before {
+    let after = keys.content();
+    if after == before {
         return Ok((outcome, None));
     }
     checked(&keys)?;
-    Ok((outcome, Some(keys)))
-}
-
-fn read_file(path: &Path) -> Result<StoredKeys, Failure> {
-    let content = read_private(path).map_err(Failure::of_file(MAKE_KEYS))?;
-    StoredKeys::parse(&content).map_err(|error| Failure::from(error).at(path.display()))
+    Ok((outcome, Some(after)))
 }
 
 /// The name of an object of Kubernetes.
