@@ -24,12 +24,6 @@ impl TestBed {
         self.enter(person, json!({})).await
     }
 
-    /// Dissolves the binding that the token of `login` is of.
-    async fn dissolve(&self, login: &Answer) {
-        let answer = self.service().unbind(&login.member("access_token")).await;
-        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
-    }
-
     /// The backend does not take what is beside the code: that is refused by name, before WeChat is asked.
     async fn takes_no(&self, field: &str, more: Value) {
         let refused = self.enter("lin", more).await.expect_problem(400, "invalid_request");

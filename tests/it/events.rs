@@ -66,7 +66,7 @@ async fn a_receiver_gets_each_revocation_until_it_acknowledges_it() {
     bed.log_out(&one, false).await;
     bed.log_out(&other, true).await;
     let mei = bed.log_in("mei").await;
-    assert_eq!(bed.service().unbind(&mei.member("access_token")).await.status, 204);
+    bed.dissolve(&mei).await;
 
     let (first, more) = events(&bed, SECRET, json!({})).await;
     assert_eq!((first.len(), more), (3, false));

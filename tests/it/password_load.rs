@@ -22,8 +22,7 @@ async fn passwords_that_may_not_wait_are_told_to_come_again_and_logins_without_o
     while !answers.iter().any(|answer: &Answer| answer.json()["code"] == "accounts_unavailable") {
         answers.push(asked.join_next().await.expect("all may wait").expect("no panic"));
     }
-    let silent = async || (bed.log_in("silent").await.status == 200).then_some(());
-    eventually("a login without a password", PATIENCE, silent).await;
+    until("a login without a password", PATIENCE, async || bed.log_in("silent").await.status == 200).await;
     assert!(waiting.iter().any(|password| !password.is_finished()), "it was answered after all passwords");
     answers.extend(asked.join_all().await);
     let (looked_at, told): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 403);
@@ -36,6 +35,6 @@ async fn passwords_that_may_not_wait_are_told_to_come_again_and_logins_without_o
         let busy = answer.expect_problem(503, "accounts_unavailable");
         assert!(busy.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds >= 1), "{busy:?}");
     }
-    let back = async || (bed.log_in_with("lin", password_of("alice")).await.status == 200).then_some(());
-    eventually("passwords are checked again", PATIENCE, back).await;
+    let is_back = async || bed.log_in_with("lin", password_of("alice")).await.status == 200;
+    until("passwords are checked again", PATIENCE, is_back).await;
 }

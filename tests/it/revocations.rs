@@ -68,7 +68,7 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     bed.log_out(&one, false).await;
     bed.log_out(&other, true).await;
     let unbound = bed.log_in("mei").await;
-    assert_eq!(bed.service().unbind(&unbound.member("access_token")).await.status, 204);
+    bed.dissolve(&unbound).await;
 
     let cursor = page.text("cursor");
     let page = ends_after(&bed, cursor, 2).await;

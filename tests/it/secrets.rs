@@ -96,7 +96,7 @@ impl Run {
     }
 
     async fn until_served(&mut self) {
-        eventually("logins succeed again", PATIENCE, async || (self.log_in().await.status == 200).then_some(())).await;
+        until("logins succeed again", PATIENCE, async || self.log_in().await.status == 200).await;
     }
 }
 

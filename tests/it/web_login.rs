@@ -100,7 +100,7 @@ async fn operators_are_told_what_kind_of_app_it_is() {
     }
     for (appid, kind) in [(APPID, Value::Null), (SITE, "website".into())] {
         let login = bed.log_in_at(appid, "lin", json!({})).await.expect_login();
-        assert_eq!(bed.service().unbind(&login.member("access_token")).await.status, 204);
+        bed.dissolve(&login).await;
         let path = format!("/users/{}/wechat/{appid}", login.member("user_id"));
         assert_eq!(bed.operate("DELETE", &path).await.status, 204);
         let told = eventually("each event of the app", BUSY, async || {

@@ -123,18 +123,14 @@ async fn an_end_by_openid_is_of_this_app_and_who_is_erased_there_stays_who_they_
 /// Somebody with a past: two users left, one who did not take them, wrong passwords, limits of days, a ticket, and a
 /// unionid from before the app was moved to another Open Platform account, and the one of now.
 async fn with_a_past(bed: &TestBed) -> ([Somebody; 2], String) {
-    let leave = async |login: &Answer| {
-        let left = bed.service().unbind(&login.member("access_token")).await;
-        assert_eq!(left.status, 204, "{left:?}");
-    };
     bed.log_in_with("mei", password_of("carol")).await.expect_login();
     let first = bed.log_in_with("lin", password_of("alice")).await.expect_login();
-    leave(&first).await;
+    bed.dissolve(&first).await;
     let second = bed.for_good(async || bed.log_in_with("lin", password_of("bob")).await).await;
     for name in ["alice", "nobody"] {
         bed.log_in_with("lin", wrong_password_of(name)).await.expect_problem(403, "invalid_credentials");
     }
-    leave(&second).await;
+    bed.dissolve(&second).await;
     bed.log_in_with("lin", password_of("carol")).await.expect_problem(409, "already_bound");
     let ticket = bed.log_in("lin").await.expect_problem(403, "binding_required").member("bind_ticket");
     bed.for_good(async || bed.log_in_with("lin", password_of("alice")).await).await;

@@ -169,13 +169,19 @@ impl<R> TestBed<R> {
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
+    /// Dissolves the binding that the token of `login` is of.
+    pub(crate) async fn dissolve(&self, login: &Answer) {
+        let answer = self.service().unbind(&login.member("access_token")).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
+    }
+
     /// The user or the binding of a person is ended, by an act of the person's own or of an operator with this secret.
     pub(crate) async fn ends_user(&self, act: &str, person: &str, phone: &Answer, operator: &str) {
         let (claims, openid) = (phone.claims(), self.wechat.openid(person).await);
         let user = claims["sub"].as_str().expect("a user");
         let (method, path) = match act {
             "everywhere" => return self.log_out(phone, true).await,
-            "unbind" => return assert_eq!(self.service().unbind(&phone.member("access_token")).await.status, 204),
+            "unbind" => return self.dissolve(phone).await,
             "end" => ("POST", format!("/users/{user}/end")),
             "block" => ("PUT", format!("/users/{user}/block")),
             "end_person" => ("POST", format!("/wechat/{APPID}/people/{openid}/end")),

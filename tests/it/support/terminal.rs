@@ -11,7 +11,7 @@ use rustix::process::{Pid, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
-use super::{PATIENCE, Signal, WXMINT, eventually};
+use super::{PATIENCE, Signal, WXMINT, eventually, until};
 
 pub(crate) struct Terminal {
     keyboard: File,
@@ -51,10 +51,7 @@ impl Terminal {
 
     /// Types when asked, and not before what is typed is shown, or no longer shown.
     pub(crate) async fn answer(&mut self, question: &str, is_shown: bool, typed: &str) {
-        eventually(question, PATIENCE, async || {
-            (self.screen().contains(question) && self.shows() == is_shown).then_some(())
-        })
-        .await;
+        until(question, PATIENCE, async || self.screen().contains(question) && self.shows() == is_shown).await;
         self.keyboard.write_all(typed.as_bytes()).expect("a terminal");
     }
 
@@ -65,7 +62,7 @@ impl Terminal {
     /// Its exit code once it has ended, and all that was shown, to these words.
     pub(crate) async fn end(&mut self, last: &str) -> (Option<i32>, String) {
         let status = eventually("the end", PATIENCE, async || self.child.try_wait().expect("our child")).await;
-        eventually(last, PATIENCE, async || self.screen().contains(last).then_some(())).await;
+        until(last, PATIENCE, async || self.screen().contains(last)).await;
         (status.code(), self.screen())
     }
 }
