@@ -210,6 +210,8 @@ fn pages_follow_one_another_and_only_the_last_says_how_new_the_knowledge_is() {
     assert_eq!((scene.feed.cursor(), scene.feed.ends().age(now())), ("5-0", None));
     let circle = scene.sign(&with(&with(&page(), "after", "5-0"), "more", true));
     assert_eq!(scene.refused(&circle), PageRefused::Circle);
+    let of_a_cache = scene.sign(&first);
+    assert_eq!(scene.refused(&of_a_cache), PageRefused::Circle, "the first page in answer to each cursor");
     let second = with(&with(&page_of(json!([["jti", hash("b"), NOW + 60]])), "after", "5-0"), "cursor", "7-0");
     assert!(!scene.accept(&second));
     assert_eq!((scene.feed.cursor(), scene.feed.ends().count()), ("7-0", 2));
