@@ -170,11 +170,11 @@ class Revocations:
             raise ValueError("a malformed end")
         if ("kid", kid) in self.held or any(end[:2] == ["kid", kid] for end in page["ended"]):
             raise ValueError("the page's key is ended")
-        for kind, value, *rest in page["ended"]:
+        for kind, *rest in page["ended"]:
             if kind == "kid":
-                self.held.setdefault((kind, value), iat)
+                self.held.setdefault((kind, rest[0]), iat)
             elif kind in ("sub", "app", "jti"):  # others are of a newer issuer
-                self.held[kind, value] = max(rest[0], self.held.get((kind, value), 0))
+                self.held[kind, rest[0]] = max(rest[1], self.held.get((kind, rest[0]), 0))
         moved = cursor != self.cursor
         self.newest, self.cursor = max(iat, self.newest), cursor
         # A smaller `keep` says nothing of tokens that were issued before it. A clock that is behind accepts them for longer.

@@ -113,6 +113,7 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
 
     issuer.end_user("lin", iat - 1);
     issuer.end(json!(["of a newer issuer", {"what": "ever"}]));
+    issuer.end(json!(["of one element"]));
     issuer.end_in_app("wang", PERSON_APP, iat);
     issuer.end_token("jti-one", iat + 3600);
     issuer.end_second_key();
