@@ -124,6 +124,9 @@ class Revocations:
                 self.refreshed = time.monotonic()
                 await self.refresh()
                 return await self.look()
+        ahead = (self.complete or 0) - time.time()
+        if ahead > LEEWAY:  # This machine's clock has stepped back, and refuses new pages: what is known is as old as that.
+            self.complete -= 2 * ahead
         if time.time() < self.lacking_until:
             trouble = trouble or "too many revocations; the oldest were dropped"
         if (trouble or self.age > MAX_AGE) and time.monotonic() - self.warned > 60:
