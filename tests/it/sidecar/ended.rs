@@ -174,11 +174,14 @@ async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_t
     stands_still_at(now() - 600);
     assert!(open.metric(&of_feed(&issuer, "age_seconds", "")).await > 60.0);
     closed.verify(&token).await.expect_problem(503, "revocations_unavailable");
-    // A day later the keys are no longer believed, by neither: their URL answers, but is not asked yet.
+    // A day later the keys are no longer believed, by neither, until a token asks for them, every 10 s at most.
+    issuer.publishes(false);
     stands_still_at(now() + DAY + 100);
     for sidecar in [&open, &closed] {
         sidecar.verify(&token).await.expect_problem(503, "keys_unavailable");
     }
+    issuer.publishes(true);
+    until("the keys are there again", NEXT_PAGE, async || open.verify(&token).await.status == 200).await;
     replace(&clock, "+0");
     issuer.says(Manner::Good);
     until("back again", NEXT_PAGE, async || closed.verify(&token).await.status == 200).await;
