@@ -184,7 +184,8 @@ async fn refuses_what_was_ended(service: Service) {
 
 async fn obeys_no_clock_that_is_wrong(service: Service) {
     let keys = service.looks.iter().filter(|(name, _)| service.often.iter().all(|(other, _)| other != name));
-    let settings: Vec<_> = service.often.iter().chain(service.clock).chain(keys).copied().collect();
+    let closed = [service.closed];
+    let settings: Vec<_> = service.often.iter().chain(service.clock).chain(keys).chain(&closed).copied().collect();
     obeys_no_wrong_clock(|issuer| (service.start)(issuer.address, &settings)).await;
 }
 

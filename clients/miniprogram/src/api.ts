@@ -150,7 +150,7 @@ export interface Client {
   login(account?: Account | { username?: undefined; phoneCode?: undefined }): Promise<LoggedIn>
   /** Says who the user is, after `binding_required`. */
   bind(account: Account): Promise<LoggedIn>
-  /** Forgets the token before it returns, and tells wxmint. `everywhere` ends all tokens of the user. */
+  /** Forgets the token before it returns, and tells wxmint. `everywhere` ends all tokens of the user, unless this one was ended before. */
   logout(options?: { everywhere?: boolean }): Promise<void>
   /** Dissolves the binding of this WeChat user. */
   unbind(): Promise<void>

@@ -277,10 +277,11 @@ export function createLogins(options: ClientOptions, platform: Platform) {
   }
 
   /** Tells wxmint that a token is to end. */
-  async function tell(token: string, body: object): Promise<void> {
+  async function tell(token: string, body: { everywhere?: boolean }): Promise<void> {
     const answer = await post('/logout', body, [token], token)
     const { statusCode } = Object(answer)
-    if (statusCode !== 204 && statusCode !== 401) throw refusal(answer, [token])
+    // A 401 says that this token was ended before, and that no other was ended now.
+    if (statusCode !== 204 && (statusCode !== 401 || body.everywhere)) throw refusal(answer, [token])
   }
 
   function post(path: string, data: object, secrets: Secrets, token?: string): Promise<any> {

@@ -75,6 +75,14 @@ test("a 401 means that it was done already", async () => {
   assert.deepEqual([phone.paths(), phone.events.map(({ type }) => type)], [["/logout"], ["logout"]]);
 });
 
+test("a 401 to logout({ everywhere: true }) rejects, because the other phones stay logged in", async () => {
+  const phone = new Phone();
+  const client = await phone.loggedIn();
+  phone.refused.add("Bearer token-0001");
+  const { code, status } = await rejected(client.logout({ everywhere: true }));
+  assert.deepEqual([code, status, client.state().status], ["invalid_token", 401, "logged_out"]);
+});
+
 test("the phone stays logged out, also after a restart, until login() or bind() succeeds", async () => {
   for (const comeBack of [
     (client) => client.login(),

@@ -227,7 +227,7 @@ impl Peer {
     }
 
     /// Verifies `token` (its compact form) at the time `now` and returns its claims. Waits only if the token names an
-    /// unknown key, which may be a new one, and then for at most 2 s.
+    /// unknown key, which may be a new one, or if the keys are too old, and then for at most 2 s.
     pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Verified<Claims>, NotVerified> {
         self.prove(token, now).await.map(|(claims, _)| claims)
     }
@@ -235,8 +235,9 @@ impl Peer {
     /// As [`Peer::verify`], and also returns which keys verified the token.
     pub async fn prove(&self, token: &str, now: DateTime<Utc>) -> Result<(Verified<Claims>, Proof), NotVerified> {
         let issuer = self.issuer_of(token)?;
+        let keys = &self.trusted[issuer].keys;
         match self.judge(issuer, token, now) {
-            Err(NotVerified::Refused(Refused::UnknownKey)) if self.trusted[issuer].keys.look_again().await => {
+            Err(NotVerified::Refused(Refused::UnknownKey) | NotVerified::StaleKeys) if keys.look_again().await => {
                 self.judge(issuer, token, now)
             }
             judged => judged,

@@ -91,6 +91,12 @@ func (e *revocations) follow() {
 			e.keys.refresh()
 			err = e.look()
 		}
+		// If this machine's clock has stepped back, it refuses new pages: what is known is as old as that.
+		if ahead := e.complete.Sub(now); ahead > leeway {
+			e.lock.Lock()
+			e.complete = now.Add(-ahead)
+			e.lock.Unlock()
+		}
 		if err == nil && now.Before(e.lacking) {
 			err = errors.New("too many revocations; the oldest were dropped")
 		}

@@ -78,6 +78,8 @@ export class Revocations {
         return this.#look();
       }
     }
+    // If this machine's clock has stepped back, it refuses new pages: what is known is as old as that.
+    if (this.#complete > now() + LEEWAY) this.#complete = 2 * now() - this.#complete;
     if (now() < this.#lackingUntil) trouble ??= "too many revocations; the oldest were dropped";
     if ((trouble || this.age > MAX_AGE) && uptime() - this.#warned > 60) {
       console.warn(`revocations are ${this.age} s old: ${trouble ?? "the issuer's newest page is old"}`);

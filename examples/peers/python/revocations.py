@@ -124,6 +124,9 @@ class Revocations:
                 self.refreshed = time.monotonic()
                 await self.refresh()
                 return await self.look()
+        ahead = (self.complete or 0) - time.time()
+        if ahead > LEEWAY:  # This machine's clock has stepped back, and refuses new pages: what is known is as old as that.
+            self.complete -= 2 * ahead
         if time.time() < self.lacking_until:
             trouble = trouble or "too many revocations; the oldest were dropped"
         if (trouble or self.age > MAX_AGE) and time.monotonic() - self.warned > 60:
@@ -170,11 +173,11 @@ class Revocations:
             raise ValueError("a malformed end")
         if ("kid", kid) in self.held or any(end[:2] == ["kid", kid] for end in page["ended"]):
             raise ValueError("the page's key is ended")
-        for kind, value, *rest in page["ended"]:
+        for kind, *rest in page["ended"]:
             if kind == "kid":
-                self.held.setdefault((kind, value), iat)
+                self.held.setdefault((kind, rest[0]), iat)
             elif kind in ("sub", "app", "jti"):  # others are of a newer issuer
-                self.held[kind, value] = max(rest[0], self.held.get((kind, value), 0))
+                self.held[kind, rest[0]] = max(rest[1], self.held.get((kind, rest[0]), 0))
         moved = cursor != self.cursor
         self.newest, self.cursor = max(iat, self.newest), cursor
         # A smaller `keep` says nothing of tokens that were issued before it. A clock that is behind accepts them for longer.

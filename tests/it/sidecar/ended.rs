@@ -142,7 +142,7 @@ async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_t
         replace(&clock, &time.to_string());
     };
     replace(&clock, "+0");
-    let token = issuer.token(By::First, json!({"sub": "lin", "exp": now() + 10 * DAY}));
+    let token = issuer.token(By::First, json!({"sub": "lin", "iat": now() - 1000, "exp": now() + 10 * DAY}));
     let short = issuer.token(By::First, json!({"sub": "lin", "exp": now() + 30}));
     let settings =
         clock_of(&clock).into_iter().fold(follower(&issuer), |settings, (name, value)| settings.with(name, &value));
@@ -169,11 +169,18 @@ async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_t
         let warned = readyz.body.contains("warning: the revocations");
         assert!(readyz.status == 200 && warned, "ready is a latch: {readyz:?}");
     }
-    // A day later the keys are no longer believed, by neither: their URL answers, but is not asked yet.
+    // A clock that has stepped back makes no younger what is known.
+    stands_still_at(now() - 600);
+    assert!(open.metric(&of_feed(&issuer, "age_seconds", "")).await > 60.0);
+    closed.verify(&token).await.expect_problem(503, "revocations_unavailable");
+    // A day later the keys are no longer believed, by neither, until a token asks for them, every 10 s at most.
+    issuer.publishes(false);
     stands_still_at(now() + DAY + 100);
     for sidecar in [&open, &closed] {
         sidecar.verify(&token).await.expect_problem(503, "keys_unavailable");
     }
+    issuer.publishes(true);
+    until("the keys are there again", NEXT_PAGE, async || open.verify(&token).await.status == 200).await;
     replace(&clock, "+0");
     issuer.says(Manner::Good);
     until("back again", NEXT_PAGE, async || closed.verify(&token).await.status == 200).await;

@@ -10,8 +10,9 @@ use super::issuer::{By, Issuer, Manner, PERSON_APP};
 use crate::example::Started;
 use crate::support::{PATIENCE, until};
 
-/// A clock that is two days ahead for a while makes it forget nothing, and afterwards it follows as before. `start`
-/// lets the clock be ahead while the folder has a file of the name `ahead`, and looks for keys often.
+/// A clock that is two days ahead for a while makes it forget nothing, and afterwards it follows as before. One that
+/// steps back by ten minutes makes what it knows no younger. `start` closes it without news, lets the clock be so while
+/// the folder has a file of the name `ahead` or `behind`, and looks for keys often.
 pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
@@ -44,4 +45,13 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     }
     issuer.end_user("zhao", iat);
     example.becomes(&zhao, 401, "an end after that").await;
+    let early = issuer.token(By::First, json!({"sub": "mei", "iat": iat - 1000}));
+    example.becomes(&early, 200, "a token of long ago").await;
+    let file = folder.path().join("behind");
+    fs::write(&file, "").expect("written");
+    example.becomes(&early, 503, "by a clock that refuses pages of now").await;
+    issuer.answers(Manner::Good).await;
+    assert_eq!(example.status(&early).await, Some(503), "{}: believes such a clock", example.name);
+    fs::remove_file(&file).expect("removed");
+    example.becomes(&early, 200, "the clock is right once more").await;
 }

@@ -161,9 +161,9 @@ impl Issuer {
         self.shared.feed().retired = true;
     }
 
-    /// Confirms its keys no more.
-    pub(super) fn publishes_nothing(&self) {
-        self.shared.feed().publishes = false;
+    /// Confirms its keys, or does so no more.
+    pub(super) fn publishes(&self, publishes: bool) {
+        self.shared.feed().publishes = publishes;
     }
 
     pub(super) fn end_second_key(&self) {

@@ -82,7 +82,7 @@ pub(super) async fn believes_no_old_keys<T>(start: impl Fn(&Issuer) -> T, exampl
     let example = example(&running);
     let mei = issuer.token(By::First, json!({"sub": "mei"}));
     example.becomes(&mei, 200, "with keys").await;
-    issuer.publishes_nothing();
+    issuer.publishes(false);
     assert_eq!(example.status(&mei).await, Some(200), "{}: at once", example.name);
     example.becomes(&mei, 503, "with keys that are too old").await;
 }
@@ -113,6 +113,7 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
 
     issuer.end_user("lin", iat - 1);
     issuer.end(json!(["of a newer issuer", {"what": "ever"}]));
+    issuer.end(json!(["of one element"]));
     issuer.end_in_app("wang", PERSON_APP, iat);
     issuer.end_token("jti-one", iat + 3600);
     issuer.end_second_key();

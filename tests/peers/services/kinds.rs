@@ -22,7 +22,8 @@ pub(super) struct Service {
     /// How it writes the address of its keys, and another one in the place of URL.
     pub(super) jwks: Setting,
     pub(super) algorithms: &'static [&'static str],
-    /// Puts its clock two days ahead while the folder has a file of the name `ahead`.
+    /// Puts its clock two days ahead while the folder has a file of the name `ahead`, and ten minutes back while it has
+    /// one of the name `behind`.
     pub(super) clock: &'static [Setting],
     /// Follows the feed by the time of a test.
     pub(super) often: &'static [Setting],
@@ -39,6 +40,10 @@ const GO_CLOCK: &str = r#"func clock() time.Time {
 	if file, err := http.Dir(".").Open("ahead"); err == nil {
 		file.Close()
 		return time.Now ().Add(48 * time.Hour)
+	}
+	if file, err := http.Dir(".").Open("behind"); err == nil {
+		file.Close()
+		return time.Now ().Add(-10 * time.Minute)
 	}
 	return time.Now ()
 }
@@ -75,7 +80,7 @@ pub(super) const NODE: Service = Service {
     jwks: ("${this.issuer}/.well-known/jwks.json", "URL"),
     algorithms: &[],
     clock: &[
-        ("Date.now()", "(Date.now () + 172_800_000 * existsSync(\"ahead\"))"),
+        ("Date.now()", "(Date.now () + 172_800_000 * existsSync(\"ahead\") - 600_000 * existsSync(\"behind\"))"),
         ("import { createHash } from", "import { existsSync } from \"node:fs\";\nimport { createHash  } from"),
         ("import { Revocations } from", "import { existsSync } from \"node:fs\";\nimport { Revocations  } from"),
     ],
@@ -102,7 +107,10 @@ pub(super) const PYTHON: Service = Service {
     looks: &[("EVERY = 300 ", "EVERY = 1 ")],
     jwks: ("{ISSUER}/.well-known/jwks.json", "URL"),
     algorithms: &[],
-    clock: &[("time.time()", "(time.time () + 172_800 * __import__(\"os\").path.exists(\"ahead\"))")],
+    clock: &[(
+        "time.time()",
+        "(time.time () + sum(s * __import__(\"os\").path.exists(f) for f, s in ((\"ahead\", 172_800), (\"behind\", -600))))",
+    )],
     often: &[
         ("EVERY = 5 ", "EVERY = 0.05 "),
         ("DEADLINE = 4 ", "DEADLINE = 1 "),
@@ -125,7 +133,8 @@ pub(super) const JAVA: Service = Service {
     algorithms: &["RS256"],
     clock: &[(
         "System.currentTimeMillis()",
-        "(System.currentTimeMillis () + (new java.io.File(\"ahead\").exists() ? 172_800_000 : 0))",
+        "(System.currentTimeMillis () + (new java.io.File(\"ahead\").exists() ? 172_800_000 : 0)
+            - (new java.io.File(\"behind\").exists() ? 600_000 : 0))",
     )],
     often: &[
         ("EVERY = 5_000;", "EVERY = 50;"),
@@ -155,7 +164,11 @@ pub(super) const PHP: Service = Service {
     jwks: ("self::fetch(Settings::ISSUER . '/.well-known/jwks.json'", "self::fetch('URL'"),
     algorithms: &["EdDSA", "RS256"],
     // PHP remembers that a file was there.
-    clock: &[("time()", "(time () + (clearstatcache() ?? file_exists(__DIR__ . '/../ahead') ? 172_800 : 0))")],
+    clock: &[(
+        "time()",
+        "(time () + (clearstatcache() ?? file_exists(__DIR__ . '/../ahead') ? 172_800 : 0)
+            - (file_exists(__DIR__ . '/../behind') ? 600 : 0))",
+    )],
     often: &[
         ("EVERY = 5;", "EVERY = 0.1;"),
         ("DEADLINE = 4;", "DEADLINE = 1;"),

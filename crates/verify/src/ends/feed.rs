@@ -39,7 +39,7 @@ pub enum PageRefused {
     /// The page continues after another cursor than the one that was sent.
     #[error("it is the answer to another cursor")]
     OtherCursor,
-    /// The page says that there is more, and that it is where this page began.
+    /// The page says that there is more, and that it is after the cursor that was sent.
     #[error("it leads to itself")]
     Circle,
 }
@@ -142,7 +142,7 @@ impl Feed {
             () if page.iat < self.newest.saturating_sub(leeway) => Err(PageRefused::Older),
             () if !page.after.is_empty() && page.after != self.cursor => Err(PageRefused::OtherCursor),
             () if page.cursor.len() > MAX_CURSOR => Err(PageRefused::Claims),
-            () if page.more && page.cursor == page.after => Err(PageRefused::Circle),
+            () if page.more && page.cursor == self.cursor => Err(PageRefused::Circle),
             () => Ok(()),
         }
     }

@@ -83,15 +83,22 @@ impl Ends {
 
     /// The number of ends that are held.
     pub fn count(&self) -> usize {
-        self.tables().into_iter().map(Table::len).sum()
+        [&self.users, &self.users_in_apps, &self.tokens, &self.keys].into_iter().map(Table::len).sum()
     }
 
     /// The time since the newest page after which there were no more ends, by the issuer's clock; `None` before the
-    /// first.
+    /// first. If that page is further ahead than clocks differ, this machine's clock has stepped back, and the next
+    /// pages are refused. What is known counts as that old then, and ever older until a page is accepted.
     pub fn age(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
         let known_until = self.known_until.load(Ordering::Acquire);
-        let known_until = DateTime::from_timestamp(known_until, 0).filter(|_| known_until != i64::MIN)?;
-        Some((now - known_until).max(TimeDelta::zero()))
+        let age = now - DateTime::from_timestamp(known_until, 0)?;
+        if age < -TimeDelta::seconds(CLOCKS_DIFFER.into()) {
+            let so_far_behind = known_until + 2 * age.num_seconds();
+            // Fails if a page was accepted meanwhile.
+            let _ = self.known_until.compare_exchange(known_until, so_far_behind, Ordering::AcqRel, Ordering::Relaxed);
+            return Some(-age);
+        }
+        Some(age.max(TimeDelta::zero()))
     }
 
     /// Whether an end was dropped for lack of room although it may still name a valid token.
@@ -146,10 +153,6 @@ impl Ends {
     /// A page that is played again never makes the knowledge look younger, nor older.
     pub(super) fn known_until(&self, iat: i64) {
         self.known_until.fetch_max(iat, Ordering::AcqRel);
-    }
-
-    fn tables(&self) -> [&Table; 4] {
-        [&self.users, &self.users_in_apps, &self.tokens, &self.keys]
     }
 }
 

@@ -203,6 +203,18 @@ fn a_replayed_page_makes_the_knowledge_neither_younger_nor_older_and_one_of_long
 }
 
 #[test]
+fn a_clock_that_has_stepped_back_makes_the_knowledge_older_until_a_page_is_accepted_again() {
+    let mut scene = Scene::new();
+    scene.accept(&page());
+    let ages = [(-60, 0), (-600, 600), (-599, 601), (-60, 1140), (0, 1200)];
+    for (seconds, age) in ages {
+        assert_eq!(scene.feed.ends().age(at(NOW + seconds)), Some(TimeDelta::seconds(age)), "{seconds} s");
+    }
+    scene.accept(&page());
+    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
+}
+
+#[test]
 fn pages_follow_one_another_and_only_the_last_says_how_new_the_knowledge_is() {
     let mut scene = Scene::new();
     let first = with(&with(&page_of(json!([["jti", hash("a"), NOW + 60]])), "more", true), "iat", NOW - 20);
@@ -210,6 +222,8 @@ fn pages_follow_one_another_and_only_the_last_says_how_new_the_knowledge_is() {
     assert_eq!((scene.feed.cursor(), scene.feed.ends().age(now())), ("5-0", None));
     let circle = scene.sign(&with(&with(&page(), "after", "5-0"), "more", true));
     assert_eq!(scene.refused(&circle), PageRefused::Circle);
+    let of_a_cache = scene.sign(&first);
+    assert_eq!(scene.refused(&of_a_cache), PageRefused::Circle, "the first page in answer to each cursor");
     let second = with(&with(&page_of(json!([["jti", hash("b"), NOW + 60]])), "after", "5-0"), "cursor", "7-0");
     assert!(!scene.accept(&second));
     assert_eq!((scene.feed.cursor(), scene.feed.ends().count()), ("7-0", 2));

@@ -13,7 +13,7 @@ const IDLE: Duration = Duration::from_secs(20);
 
 /// Why an HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be made: {0}")]
+#[error("the HTTP client cannot be made: {0}; https needs root certificates: ca-certificates, or SSL_CERT_FILE")]
 pub struct StartError(String);
 
 /// Clones share their connections.
@@ -45,12 +45,7 @@ impl Http {
             .tcp_nodelay(true)
             .build()
             .map(Self)
-            .map_err(|error| {
-                StartError(format!(
-                    "{}; https needs root certificates: ca-certificates, or SSL_CERT_FILE",
-                    describe(error)
-                ))
-            })
+            .map_err(|error| StartError(describe(error)))
     }
 
     /// Sends the request once and reads a body of at most `most` bytes. The error says what happened, for the log.

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use super::NotVerified;
+use super::NotVerified::{self, StaleKeys};
 use super::fetch::Place;
 use super::remote::RemoteKeys;
 use super::trusted_issuer::KEYS_MAX_AGE;
@@ -27,7 +27,7 @@ impl OtherIssuer {
         Ok(Self { verifier: Verifier::new(policy)?, keys })
     }
 
-    /// As [`Verifier::identify`]. Waits only if the token names an unknown key, and then for at most 2 s.
+    /// As [`Verifier::identify`]. Waits only if its key is unknown or the keys are too old, at most 2 s.
     pub async fn identify(
         &self,
         token: &str,
@@ -36,7 +36,7 @@ impl OtherIssuer {
     ) -> Result<Verified<Identity>, NotVerified> {
         let judge = || Ok(self.verifier.identify(token, subject, &self.keys.believed(KEYS_MAX_AGE, now)?.keys, now)?);
         match judge() {
-            Err(NotVerified::Refused(Refused::UnknownKey)) if self.keys.look_again().await => judge(),
+            Err(NotVerified::Refused(Refused::UnknownKey) | StaleKeys) if self.keys.look_again().await => judge(),
             judged => judged,
         }
     }

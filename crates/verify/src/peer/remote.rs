@@ -102,8 +102,8 @@ impl RemoteKeys {
         self.edition().filter(|edition| edition.is_fetched).map(|edition| edition.age(now))
     }
 
-    /// Call this when a token names an unknown key. Requests a fetch if the schedule allows one and waits for its end;
-    /// returns whether looking again is worthwhile.
+    /// Call this when a token names an unknown key or the keys are too old. Requests a fetch if the schedule allows one
+    /// and waits for its end; returns whether looking again is worthwhile.
     pub(crate) async fn look_again(&self) -> bool {
         let mut ended = self.shared.ended.subscribe();
         match self.shared.schedule().stranger(Instant::now()) {

@@ -44,6 +44,10 @@ final class Follower
         }
         $known = $this->state->known();
         $complete = (int) ($known['complete'] ?? 0);
+        // If this machine's clock has stepped back, it refuses new pages: what is known is as old as that.
+        if ($complete > time() + Settings::LEEWAY) {
+            $this->state->learn('complete', $complete = 2 * time() - $complete);
+        }
         if (time() < (int) ($known['lacking_until'] ?? 0)) {
             $trouble ??= 'too many revocations; the oldest were dropped';
         }

@@ -107,6 +107,8 @@ final class Revocations implements Runnable {
 		catch (Throwable e) {
 			trouble = e.toString();
 		}
+		// If this machine's clock has stepped back, it refuses new pages: what is known is as old as that.
+		complete = complete > now() + LEEWAY ? 2 * now() - complete : complete;
 		try {
 			warn(trouble);
 		}
