@@ -42,7 +42,7 @@ async fn a_service_that_is_told_to_stop_answers_every_login_in_flight() {
     assert_eq!(bed.services[0].end(STOPPED_WITHIN).await.code(), Some(0));
 }
 
-/// Of the admin listener, after the public one has ended.
+/// The admin listener ends after the public one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_who_waits_for_the_doctor_is_answered() {
     let secret = "planted-secret-of-an-operator-5d11";

@@ -58,7 +58,7 @@ impl Week {
     /// A merchant comes or goes, and its push is lost now and then: then WeChat's list tells within the hour.
     async fn change_a_merchant(&mut self, step: i64) {
         let (merchant, is_pushed) = (self.draw.usize(..MERCHANTS), self.draw.usize(..12) > 0);
-        // Of whom the replicas know nothing yet, the answer would tell nothing.
+        // The replicas do not know yet what this one has done, so their answers would tell nothing.
         if self.merchants[merchant].1 > 0 {
             return;
         }

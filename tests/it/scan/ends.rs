@@ -127,7 +127,7 @@ async fn a_client_that_is_taken_out_or_moved_gets_no_more_tokens_and_its_old_one
 }
 
 /// The account service is slow, and an operator ends the user or the binding meanwhile: after the login, before the
-/// token has its date. The mini program's own token would be dated after the end, because the user has logged out before.
+/// token has its date. The mini program's own token would be dated after the end, because the user has logged out.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_between_the_login_and_the_token_ends_it_too() {
     let accounts = AccountService::start();

@@ -33,7 +33,7 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     assert!(bed.services.iter().any(|service| service.log().contains("Redis has lost revocations")));
     assert!(!bed.service().readyz().await.body.contains("revocations"));
 
-    // As if another primary of a Cluster had lost what it had, or come back with an older value, and the stream were whole.
+    // As if another primary of a Cluster had lost what it had, or had an older value, and the stream were whole.
     let record = redis_keys::ends_of(&ended[1].member("user_id"));
     let jti = ended[0].claims()["jti"].as_str().expect("an id").to_owned();
     let of_token = format!("wxmint:user:{{{}}}:ended:{jti}", ended[0].member("user_id"));
