@@ -61,11 +61,6 @@ fn obey(text: &str) {
     follow(&format!("run: {} --yes", command_of(text)));
 }
 
-/// The kid of a new login's token.
-pub(crate) async fn signs(bed: &TestBed) -> String {
-    kid_of(&bed.log_in("lin").await.expect_login().member("access_token"))
-}
-
 /// Another replica, with a key file in which this key was ended.
 async fn replica_without(bed: &mut TestBed, kid: &str) -> Service {
     let (right, other) = (key_file(bed), bed.configuration.path("other.json"));

@@ -48,6 +48,11 @@ pub(crate) fn kid_of(token: &str) -> String {
     decoded(token).0["kid"].as_str().expect("a kid").to_owned()
 }
 
+/// The kid of a new login's token.
+pub(crate) async fn signs(bed: &TestBed) -> String {
+    kid_of(&bed.log_in("lin").await.expect_login().member("access_token"))
+}
+
 /// docs/keys.md, and the pages of users and of apps: "reads the file again within 5 s of a change".
 pub(crate) const READ_AGAIN_WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 

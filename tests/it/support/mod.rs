@@ -61,7 +61,7 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::demo::Demo;
 pub(crate) use self::ended::Ended;
 pub(crate) use self::keys::{
-    READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said,
+    READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said, signs,
 };
 pub(crate) use self::load::Load;
 pub(crate) use self::process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files};
