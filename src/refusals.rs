@@ -166,8 +166,7 @@ const NOT_LISTED: &str = "\
 const NO_SESSION_KEY: &str = "\
     wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
     again, then ask again.";
-const SLOW_DOWN: &str =
-    "WeChat limits how often it is asked about one user. Wait, then try again, a login with a new code (wx.login).";
+const SLOW_DOWN: &str = "WeChat limits how often it is asked about one user. Wait, then try again.";
 const NO_SESSION_KEYS: &str = "\
     This app has no session keys and no phone codes, because it is no mini program but an official account, a website or a \
     mobile app.";
