@@ -111,9 +111,9 @@ where
 }
 
 /// A signal of the server's own would stop the process' other servers, too, 0.3 s after this one.
-fn stopped_by(shutdown: impl Future<Output = ()> + 'static, server: Server) -> Server {
+fn stopped_by(shutdown: impl Future<Output = ()> + Send + 'static, server: Server) -> Server {
     let handle = server.handle();
-    actix_web::rt::spawn(async move {
+    tokio::spawn(async move {
         shutdown.await;
         handle.stop(true).await;
     });
