@@ -12,8 +12,7 @@ use wxmint_ids::{AppId, InvalidId, LoginCode, OpenId, UnionId, UserId};
 const MARKED: &str = "hunter2";
 
 fuzz_target!(|text: &str| {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    check(text, text.parse::<AppId>(), AppId::as_str, AppId::MAX_LEN, word);
+    check(text, text.parse::<AppId>(), AppId::as_str, AppId::MAX_LEN, |byte| word(byte) || byte == b'.');
     check(text, text.parse::<OpenId>(), OpenId::as_str, OpenId::MAX_LEN, word);
     check(text, text.parse::<UnionId>(), UnionId::as_str, UnionId::MAX_LEN, word);
     check(text, text.parse::<UserId>(), UserId::as_str, UserId::MAX_LEN, |byte| (b'!'..=b'~').contains(&byte));
@@ -25,6 +24,10 @@ fuzz_target!(|text: &str| {
         assert!(!printed.contains(MARKED), "an identifier that must not print: {printed}");
     }
 });
+
+fn word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-".contains(&byte)
+}
 
 /// An identifier is accepted if and only if it has the type's length and alphabet, and then unchanged.
 fn check<T: Debug>(

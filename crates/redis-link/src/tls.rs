@@ -182,3 +182,24 @@ fn certificates(setting: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>
         false => Ok(found),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, sync::mpsc::channel, thread, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ca.pem");
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+        let (sender, read) = channel();
+        thread::spawn(move || {
+            let files = TlsFiles { ca: Some(path), client: None };
+            sender.send(Content::read(&files, &Program::default()).map(drop))
+        });
+        let said = read.recv_timeout(Duration::from_secs(10)).expect("an answer at once");
+        assert!(said.expect_err("no file").contains("it is not a file"));
+    }
+}
