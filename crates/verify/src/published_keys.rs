@@ -21,8 +21,7 @@ pub struct PublishedKeys {
 
 #[derive(Deserialize)]
 struct Set<'a> {
-    /// Each key is parsed by itself, so that a value that is no object or is nested too deeply does not affect the
-    /// others.
+    /// Each key is parsed by itself, so that one that is no object or is nested too deeply affects no other.
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }
@@ -41,6 +40,8 @@ impl PublishedKeys {
     }
 
     fn read_as(json: &[u8], of_others: bool) -> Result<Self, KeyError> {
+        // A list would be read as the values of the set's members.
+        let json = if json.trim_ascii_start().starts_with(b"[") { b"[" } else { json };
         let set: Set<'_> = serde_json::from_slice(json)
             .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
         let mut read = Self { keys: Vec::new(), refused: Vec::new() };
