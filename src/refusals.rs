@@ -166,7 +166,6 @@ const NOT_LISTED: &str = "\
 const NO_SESSION_KEY: &str = "\
     wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
     again, then ask again.";
-const SLOW_DOWN: &str = "WeChat limits how often it is asked about one user. Wait, then try again.";
 const NO_SESSION_KEYS: &str = "\
     This app has no session keys and no phone codes, because it is no mini program but an official account, a website or a \
     mobile app.";
@@ -205,7 +204,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::PhoneRefused => {
             (Code::UserBlocked, "The business does not let the owner of this phone number in. Do not try again.")
         }
-        Error::SlowDown => (Code::RateLimited, SLOW_DOWN),
+        Error::SlowDown => (Code::RateLimited, "WeChat limits the calls for one user. Wait, then try again."),
         Error::TooMany { .. } => (Code::RateLimited, "Too many logins or wrong passwords. Wait, then try again."),
         Error::BindingRequired(_) => (Code::BindingRequired, WHO_IS_THIS),
         Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
