@@ -24,7 +24,7 @@ pub fn check_login(asked: &Result<LoginRequest, Problem>) {
                 Identity::Phone(code) => assert!(is_visible(code.as_str())),
             }
             let app = asked.app.as_ref().map_or("-", |app| app.as_str());
-            assert!(!app.is_empty() && app.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
+            assert!(!app.is_empty() && app.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)));
         }
         Err(refused) => {
             let said = refused.detail();
