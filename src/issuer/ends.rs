@@ -64,7 +64,7 @@ struct HeldEnds {
     /// The end whose record was looked at last.
     looked_at: usize,
     /// The second at which this process, or an earlier one, began and found an empty stream in a Redis that knew of no
-    /// tokens either. One more end there makes up for none that was lost; keys that have signed nothing before do.
+    /// tokens either. A later end there does not take the doubt away; keys that have not signed before do.
     lacks_since: Option<i64>,
 }
 

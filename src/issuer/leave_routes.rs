@@ -84,7 +84,7 @@ async fn leave(
         let (user, app) = (token.user.as_str(), token.app.as_str());
         match event.activity {
             Activity::Unbind => tracing::info!(user, app, "binding dissolved"),
-            _ => bounded!(info, user, user, app, everywhere = event.note.is_some(), "logged out"),
+            _ => bounded!(info, &format!("logout {user}"), user, app, everywhere = event.note.is_some(), "logged out"),
         }
         event.tell_bounded(&format!("{} {address}", token.id.as_str()));
         Ok(HttpResponse::NoContent().finish())

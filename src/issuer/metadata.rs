@@ -125,12 +125,11 @@ impl Issuer {
 
     /// Reads the sets, all at the same time. One that cannot be read stays as it was.
     pub(super) async fn read_peers(&self) {
+        let Some(_) = self.peers.first() else { return };
         let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else { return };
-        let read = self
-            .peers
-            .iter()
-            .map(async |peer| peer.fetch(&http).await.err().map(|reason| format!("{}: {reason}", peer.host())));
-        let faults: Vec<_> = join_all(read).await.into_iter().flatten().collect();
+        let read = join_all(self.peers.iter().map(async |peer| (peer, peer.fetch(&http).await))).await;
+        let faults = read.into_iter().filter_map(|(peer, read)| Some(format!("{}: {}", peer.host(), read.err()?)));
+        let faults: Vec<_> = faults.collect();
         let warning = format!("WXMINT_JWKS_PEERS: keys are not published, or as they were: {}", faults.join("; "));
         let warning = (!faults.is_empty()).then_some(warning);
         if self.readiness.warns("jwks_peers", warning.as_deref()) {

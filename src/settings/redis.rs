@@ -62,7 +62,10 @@ const PROGRAM: Program = Program {
     cert_file: "WXMINT_REDIS_CERT_FILE",
     key_file: "WXMINT_REDIS_KEY_FILE",
     confirm: "WXMINT_REDIS_CONFIRM",
-    read_secret: |path| read_private(path).map_err(|error| error.to_string()),
+    read_secret: |path| {
+        refuse_pipe(path).map_err(|pipe| pipe.to_string())?;
+        read_private(path).map_err(|error| error.to_string())
+    },
 };
 
 /// The files would be ignored without TLS, and nobody would see that the connection is not encrypted.

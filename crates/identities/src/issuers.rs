@@ -178,10 +178,8 @@ pub(super) fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKe
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     // Checked first, because opening a pipe waits for a writer.
-    let file = match fs::metadata(path) {
-        Ok(other) if !other.is_file() => Err(io::Error::other("it is not a file")),
-        _ => File::open(path),
-    };
+    let is_other = fs::metadata(path).is_ok_and(|it| !it.is_file());
+    let file = if is_other { Err(io::Error::other("it is not a file")) } else { File::open(path) };
     let read = file.and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
     read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
 }
