@@ -105,7 +105,7 @@ async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {
 /// A frozen replica keeps nobody out: what a failover would take back leaves an older token alive.
 #[tokio::test]
 async fn with_one_login_a_login_waits_for_no_replica() {
-    let bed = TestBed::builder().env("WXMINT_ONE_LOGIN", "true").start().await;
+    let bed = TestBed::builder().envs(&[("WXMINT_ONE_LOGIN", "true"), ONE_THREAD]).start().await;
     bed.log_in("lin").await.expect_login();
     let replica = RedisServer::replica_of(&bed.redis).await;
     replica.freeze();

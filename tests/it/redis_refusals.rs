@@ -21,7 +21,7 @@ impl Refusing {
     async fn start(builder: Builder) -> Self {
         let builder = builder.two_apps().operator();
         // Whether replicas confirm is another matter.
-        let builder = builder.env("WXMINT_REDIS_CONFIRM", "0");
+        let builder = builder.envs(&[("WXMINT_REDIS_CONFIRM", "0"), ONE_THREAD]);
         let bed = builder.start_on(Proxy::before(Product::Redis).await).await;
         Self { bed, people: Cell::default() }
     }

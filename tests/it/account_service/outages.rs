@@ -17,7 +17,8 @@ impl Shop {
     async fn open() -> Self {
         let accounts = AccountService::start();
         let link = Breakable::before(accounts.address).await;
-        let builder = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &format!("{}/wxmint", link.url()));
+        let builder = TestBed::builder().services(2).envs(&[ONE_THREAD]);
+        let builder = builder.env("WXMINT_ACCOUNTS", &format!("{}/wxmint", link.url()));
         Self { bed: builder.env("WXMINT_LIMIT_USERNAME", "1/1h").start().await, accounts, link }
     }
 

@@ -100,7 +100,7 @@ async fn a_unionid_that_changes_to_one_of_another_user_merges_nobody_and_is_repo
 /// A process dies before it has noted that the new unionid is linked.
 #[tokio::test]
 async fn a_change_that_was_interrupted_is_finished_by_the_next_login() {
-    let bed = business(&[("WXMINT_ACCOUNTS", "auto")]).await;
+    let bed = business(&[("WXMINT_ACCOUNTS", "auto"), ONE_THREAD]).await;
     let link = bed.redis_link();
     let mut moves = 0;
     let first = bed.silent("lin").await.expect_login().member("user_id");

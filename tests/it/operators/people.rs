@@ -39,7 +39,7 @@ impl Somebody {
 
 #[tokio::test]
 async fn a_person_is_looked_up_by_openid_and_can_be_erased_after_a_first_login_that_is_cut_off_at_any_step() {
-    let office = office(TestBed::builder()).await;
+    let office = office(TestBed::builder().envs(&[ONE_THREAD])).await;
     let login = office.log_in("lin").await.expect_login();
     let lin = Somebody::named(&office, "lin").await;
     let user = login.member("user_id");

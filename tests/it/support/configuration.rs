@@ -10,7 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use wxmint_keys::{PrivateJwk, StoredKeys};
 
-use super::{Ended, wxmint};
+use super::{Ended, WXMINT, wxmint};
 
 pub(crate) const ISSUER: &str = "https://login.example.com";
 pub(crate) const APPID: &str = "wx0123456789abcdef";
@@ -18,6 +18,8 @@ pub(crate) const APP_SECRET: &str = "00112233445566778899aabbccddeeff";
 /// A second mini program, of the same owner.
 pub(crate) const OTHER_APPID: &str = "wxfedcba9876543210";
 pub(crate) const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
+/// For a test of what a thread knows by itself. Connections take turns at the threads of a service.
+pub(crate) const ONE_THREAD: (&str, &str) = ("THREADS", "1");
 /// base64 of 32 bytes.
 const VAULT_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
@@ -88,6 +90,14 @@ impl Configuration {
     /// Another command of wxmint, in the same way.
     pub(crate) fn command_of(&self, words: &[&str]) -> Command {
         let mut command = wxmint();
+        if self.get(ONE_THREAD.0).is_some() {
+            // It has as many as there are cores.
+            let status = fs::read_to_string("/proc/self/status").expect("Linux");
+            let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("cores");
+            let first = cores.trim().split(['-', ',']).next().expect("a core");
+            command = Command::new("taskset");
+            command.args(["--cpu-list", first, WXMINT]).current_dir("/");
+        }
         command.args(words).env_clear().envs(&self.environment);
         command
     }

@@ -55,7 +55,8 @@ pub(crate) use self::bed::{Builder, Clock, Reachable, TestBed};
 pub(crate) use self::bed::{OPERATOR, PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
 pub(crate) use self::collector::Collector;
 pub(crate) use self::configuration::{
-    APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, replace, set_mode, write_private,
+    APP_SECRET, APPID, Configuration, ISSUER, ONE_THREAD, OTHER_APPID, OTHER_SECRET, apps_folder, replace, set_mode,
+    write_private,
 };
 pub(crate) use self::connection::Connection;
 pub(crate) use self::demo::Demo;
