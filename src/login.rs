@@ -100,6 +100,7 @@ impl LoginWorker {
                 if matches!(request.identity, Identity::Phone(_)) && !app.kind.has_session_keys() {
                     return Err(LoginError::NoSessionKeys);
                 }
+                let _place = self.wechat.place_for(address)?;
                 let order = self.claim(app, code, attempt, address).await?;
                 let session = self.exchange(app, code, attempt).await?;
                 self.record(app, session, order, attempt, trail, now).await?

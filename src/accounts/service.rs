@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
 use serde_json::{Value, json};
 use wxmint_findings::Said;
@@ -25,14 +25,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause before the second attempt, in which a restarting service may return and a closing connection is closed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// The most calls in flight in one process, divided among its workers, with a minimum per worker for machines with many
-/// cores. Seven eighths of it are used, because the breaker keeps the rest free for other apps. If checking a password
-/// takes 100 ms, this allows 2,200 per second.
+/// The most calls in flight in one process. Seven eighths of it are used, because the breaker keeps the rest free for
+/// other apps. If checking a password takes 100 ms, this allows 2,200 per second.
 const MAX_IN_FLIGHT: u32 = 256;
-const MIN_IN_FLIGHT_PER_WORKER: u32 = 32;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The client of the account service for one worker thread.
 pub struct ServiceAccounts {
@@ -73,7 +69,7 @@ impl ServiceAccounts {
         Ok(Self {
             http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
             signer,
-            breaker: Breaker::new(in_flight_per_worker(workers)),
+            breaker: Breaker::new(MAX_IN_FLIGHT, workers),
             metrics,
             clock,
             base: base.clone(),
@@ -87,7 +83,7 @@ impl ServiceAccounts {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // The key in the body is signed and counts. The header is for gateways that support it.
         if let Some(key) = body["idempotency_key"].as_str().and_then(|key| HeaderValue::from_str(key).ok()) {
-            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+            request.headers_mut().insert("idempotency-key", key);
         }
         *request.body_mut() = Some(body.to_string().into());
         request
@@ -122,8 +118,7 @@ impl ServiceAccounts {
             request.headers_mut().insert("traceparent", traceparent.try_into().expect("digits and hyphens"));
         }
         let started = Instant::now();
-        let fetched = tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await;
-        let answer = match fetched {
+        let answer = match tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await {
             Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::Unusable),
             Ok(Err(error)) => Err(CallFailure::Fetch(error)),
             Err(_) => Err(CallFailure::Late),
@@ -210,10 +205,6 @@ impl CallFailure {
     }
 }
 
-fn in_flight_per_worker(workers: u32) -> u32 {
-    (MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER)
-}
-
 impl From<CallFailure> for AccountsError {
     fn from(failure: CallFailure) -> Self {
         let reason = match &failure {
@@ -226,7 +217,7 @@ impl From<CallFailure> for AccountsError {
             CallFailure::Unusable(unusable) => unusable.cure(),
             _ => said!(start_service_or_set_accounts),
         };
-        Self { reason, cure, retry_after: RETRY_AFTER }
+        Self { reason, cure, retry_after: Duration::from_secs(2) }
     }
 }
 
@@ -237,16 +228,5 @@ impl From<Closed> for AccountsError {
             cure: said!(start_service_or_set_accounts),
             retry_after: Closed::RETRY_AFTER,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// docs/accounts.md says so.
-    #[test]
-    fn a_process_has_256_calls_in_flight_and_from_eight_workers_on_each_has_32() {
-        assert_eq!([0, 1, 3, 8, 9, 300].map(in_flight_per_worker), [256, 256, 85, 32, 32, 32]);
     }
 }

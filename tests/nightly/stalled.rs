@@ -27,3 +27,24 @@ async fn a_thousand_logins_at_a_stalled_wechat_are_answered_503_in_bounded_memor
     until("logins succeed again", PATIENCE, async || bed.log_in("lin").await.status == 200).await;
     assert!(at_wechat > 512, "only {at_wechat}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_that_fills_its_places_at_a_slow_wechat_leaves_others_theirs() {
+    raise_open_files();
+    let bed = TestBed::builder().env("WXMINT_TRUSTED_PROXIES", "127.0.0.1/32").start().await;
+    let codes = bed.wechat.mint_codes(json!({"person": "crowd", "count": 600, "distinct_people": true})).await;
+    let by = async |address: &str, code: &str| {
+        let request = bed.http.0.post(bed.service().url("/login")).header("x-forwarded-for", address);
+        bed.http.send(request.json(&json!({"code": code}))).await
+    };
+    by("192.0.2.2", &bed.mint_code("lin").await).await.expect_login();
+    bed.faults(json!([{"kind": "latency", "ms": 4000}])).await;
+    let (crowd, lin) = tokio::join!(join_all(codes.iter().map(|code| by("192.0.2.1", code))), async {
+        let some_wait = async || bed.service().metric("wxmint_logins_in_flight").await >= 300.0;
+        until("the crowd waits for WeChat", PATIENCE, some_wait).await;
+        by("192.0.2.2", &bed.mint_code("lin").await).await
+    });
+    lin.expect_login();
+    let answered = crowd.iter().filter(|answer| answer.status == 200).count();
+    assert!((200..400).contains(&answered), "{answered} of the crowd");
+}

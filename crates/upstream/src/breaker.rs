@@ -60,8 +60,10 @@ impl Closed {
 }
 
 impl<App: Eq + Hash + Clone> Breaker<App> {
-    /// At most `max_in_flight` calls at a time, and seven eighths of them for one app.
-    pub fn new(max_in_flight: u32) -> Rc<Self> {
+    /// One of `workers` threads has its part of `most` calls at a time, or an eighth on a machine with many cores. Seven
+    /// eighths of that are for one app.
+    pub fn new(most: u32, workers: u32) -> Rc<Self> {
+        let max_in_flight = (most / workers.max(1)).max(most / 8);
         Rc::new(Self { max_in_flight, all: RefCell::default(), each: RefCell::default() })
     }
 
@@ -176,13 +178,20 @@ mod tests {
 
     /// With app 1 in its pause.
     fn broken(now: Instant, outcome: CallOutcome) -> Rc<Breaker<u32>> {
-        let breaker = Breaker::new(FEW);
+        let breaker = Breaker::new(FEW, 1);
         (0..FAILURES_TO_OPEN).for_each(|_| called(&breaker, 1, outcome, now));
         breaker
     }
 
     fn refusal(breaker: &Rc<Breaker<u32>>, app: u32, now: Instant) -> Option<Closed> {
         breaker.admit(&app, now).err()
+    }
+
+    /// docs/accounts.md says so.
+    #[test]
+    fn each_worker_has_its_part_of_256_calls_in_flight_and_from_eight_workers_on_32() {
+        let of_one = |workers| Breaker::<()>::new(256, workers).max_in_flight;
+        assert_eq!([0, 1, 3, 8, 9, 300].map(of_one), [256, 256, 85, 32, 32, 32]);
     }
 
     #[test]
@@ -210,7 +219,7 @@ mod tests {
     #[test]
     fn a_success_between_failures_prevents_the_pause() {
         let now = Instant::now();
-        let breaker = Breaker::new(FEW);
+        let breaker = Breaker::new(FEW, 1);
         for _ in 0..3 {
             (1..FAILURES_TO_OPEN).for_each(|_| called(&breaker, 1, CallOutcome::Unanswered, now));
             called(&breaker, 1, CallOutcome::Succeeded, now);
@@ -220,7 +229,7 @@ mod tests {
     #[test]
     fn calls_that_began_before_the_service_came_back_neither_prolong_a_pause_nor_begin_one() {
         let now = Instant::now();
-        let breaker = Breaker::new(FEW);
+        let breaker = Breaker::new(FEW, 1);
         let mut waiting: Vec<_> = (0..OF_ONE).map(|_| breaker.admit(&1, now).expect("room")).collect();
         let mut fail =
             |at| waiting.drain(..FAILURES_TO_OPEN as usize).for_each(|it| it.ended(CallOutcome::Unanswered, at));
@@ -251,7 +260,7 @@ mod tests {
     #[test]
     fn an_answer_to_one_app_lets_the_others_be_counted_anew() {
         let now = Instant::now();
-        let breaker = Breaker::new(FEW);
+        let breaker = Breaker::new(FEW, 1);
         for _ in 0..3 {
             (1..FAILURES_TO_OPEN).for_each(|app| called(&breaker, app, CallOutcome::Unanswered, now));
             called(&breaker, 99, CallOutcome::Succeeded, now);
@@ -263,7 +272,7 @@ mod tests {
     #[test]
     fn calls_in_flight_are_limited_and_an_app_whose_calls_hang_leaves_room_for_another() {
         let now = Instant::now();
-        let breaker = Breaker::new(FEW);
+        let breaker = Breaker::new(FEW, 1);
         let mut hanging: Vec<_> = (0..OF_ONE).map(|_| breaker.admit(&1, now).expect("room")).collect();
         assert_eq!(refusal(&breaker, 1, now), Some(Closed::Full));
         let others: Vec<_> = (2..12).map(|app| breaker.admit(&app, now).expect("room for each")).collect();
@@ -276,7 +285,7 @@ mod tests {
     #[test]
     fn only_apps_that_fail_or_wait_are_remembered_and_not_too_many() {
         let now = Instant::now();
-        let breaker = Breaker::new(FEW);
+        let breaker = Breaker::new(FEW, 1);
         (0..100).for_each(|app| called(&breaker, app, CallOutcome::Succeeded, now));
         assert_eq!(breaker.each.borrow().len(), 0);
         let waiting = breaker.admit(&1, now).expect("room");

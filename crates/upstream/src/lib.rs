@@ -17,7 +17,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::ConfigVerifierExt;
 
-pub use self::breaker::{Breaker, CallOutcome, Closed};
+pub use self::breaker::{Breaker, CallOutcome, Closed, Permit};
 pub use self::proxy::ProxyUrl;
 
 /// A connection that was idle for longer is not reused. Services close idle connections at any time, and a request that

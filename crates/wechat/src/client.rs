@@ -9,18 +9,16 @@ use reqwest::{Method, Request, Url};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use wxmint_ids::AppId;
-use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream};
+use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, Permit, ProxyUrl, Tls, Upstream};
 
 use super::{Api, AppSecret, CallError, Verdict, call::without_control_characters};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most calls of one API in flight in one process, divided among its workers, with a minimum per worker for
-/// machines with many cores. Each call has a connection of about 25 KiB. One app gets seven eighths of it: if a call
-/// takes 50 ms, that allows 9,000 logins per second. It also limits how many calls pile up when WeChat stalls.
+/// The most calls of one API in flight in one process. Each has a connection of about 25 KiB. One app gets seven
+/// eighths of it: if a call takes 50 ms, that allows 9,000 logins per second.
 const MAX_IN_FLIGHT: u32 = 512;
-const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
 /// The largest picture that is read, in bytes. One of 430 pixels has 30 to 100 KiB.
 const MAX_PICTURE: usize = 512 * 1024;
 /// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
@@ -99,6 +97,8 @@ pub struct WeChat {
     /// The same client, for larger answers.
     pictures: Upstream,
     endpoints: [Endpoint; Api::ALL.len()],
+    /// By the address that logs in.
+    logins: Rc<Breaker<String>>,
     observer: Box<dyn Observer>,
 }
 
@@ -113,8 +113,7 @@ impl Endpoint {
     fn new(api: Api, base: &Url, workers: u32) -> Self {
         let mut url = base.clone();
         url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), api.path()));
-        let breaker = Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER));
-        Self { url, breaker }
+        Self { url, breaker: Breaker::new(MAX_IN_FLIGHT, workers) }
     }
 
     pub(super) fn get<const N: usize>(&self, query: [(&str, &str); N]) -> Request {
@@ -148,7 +147,14 @@ impl WeChat {
     ) -> Result<Self, HttpClientError> {
         let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
         let http = Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?;
-        Ok(Self { pictures: http.clone().reading(MAX_PICTURE), http, endpoints, observer: Box::new(observer) })
+        let logins = Breaker::new(MAX_IN_FLIGHT * 3 / 4, workers);
+        Ok(Self { pictures: http.clone().reading(MAX_PICTURE), http, endpoints, logins, observer: Box::new(observer) })
+    }
+
+    /// A login holds this place to its end. One address gets two thirds of an app's places, so that it keeps no other
+    /// out of a WeChat that is slow.
+    pub fn place_for(&self, address: &str) -> Result<Permit<String>, CallError> {
+        Ok(self.logins.admit(&address.to_owned(), Instant::now())?)
     }
 
     /// The time by WeChat's clock, if WeChat answers and says it. Sends neither a secret nor a code.
@@ -228,5 +234,23 @@ fn pause_before_another(api: Api, error: &CallError) -> Option<Duration> {
         CallError::Refused { verdict: Verdict::Busy, .. } => Some(BUSY_PAUSE),
         CallError::Unanswered { .. } if !api.spends_a_code() => Some(Duration::ZERO),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_leaves_another_one_a_place_at_the_same_app() {
+        let base = "https://api.example".parse().expect("a URL");
+        let wechat = WeChat::new(&base, None, &Tls::reaching([&base]).expect("roots"), 2, ()).expect("a client");
+        let breaker = &wechat.endpoints[Api::Code2Session as usize].breaker;
+        let app: AppId = "wx0123456789abcdef".parse().expect("an AppID");
+        let call =
+            |address: &str| Ok::<_, CallError>((wechat.place_for(address)?, breaker.admit(&app, Instant::now())?));
+        let in_flight: Vec<_> = (0..MAX_IN_FLIGHT).map_while(|_| call("192.0.2.1").ok()).collect();
+        assert_eq!(in_flight.len(), 168, "two thirds of 256");
+        assert!((0..20).map(|_| call("192.0.2.2")).collect::<Result<Vec<_>, _>>().is_ok());
     }
 }
