@@ -143,7 +143,7 @@ fn comments(row: &str, is_set: bool) -> String {
 }
 
 /// Forms that the Chinese tables do not say with the meaning.
-const FORMS: [(&str, &str); 18] = [
+const FORMS: [(&str, &str); 27] = [
     (
         "the https URL at which clients reach this service",
         "https URL（本机地址可用 http），不含 query、fragment 和末尾的斜杠；sidecar 照抄签发方的值，多个用逗号分隔",
@@ -171,6 +171,33 @@ const FORMS: [(&str, &str); 18] = [
     ("names of letters, digits and _ that", "名称由字母、数字和 _ 组成，响应里还没有，用逗号分隔"),
     ("paths that wxmint does not use itself", "wxmint 自己没有使用的路径，用逗号分隔"),
     ("log, off, or file:PATH", "log、off，或 file:路径（以 JSON 行追加写入）"),
+    (
+        "auto, file:PATH, or the https URL of your own",
+        "auto、file:路径，或账号服务的 https URL（http 只能用于本机，或者设置 WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP=true）",
+    ),
+    (
+        "addresses or networks of your proxies",
+        "代理的地址或网段（192.0.2.0/28,2001:db8::/64）以及 private，用逗号分隔；none 只能单独写",
+    ),
+    (
+        "paths of ASCII letters, digits and signs such as - . _ ~ below",
+        "由 ASCII 字母、数字和 - . _ ~ 等符号组成的路径，它和它的下级都不需要 token，用逗号分隔",
+    ),
+    (
+        "paths of ASCII letters, digits and signs such as - . _ ~, each",
+        "路径=audience，用逗号分隔；路径由 ASCII 字母、数字和 - . _ ~ 等符号组成",
+    ),
+    (
+        "http://[user:password@]host",
+        "http://[用户名:密码@]主机[:端口] 或 https://…；用户名和密码里的 @ 写成 %40，: 写成 %3A，/ 写成 %2F，% 写成 %25",
+    ),
+    ("http/protobuf", "http/protobuf，wxmint 只支持这一种；收集器对应的端口一般是 4318"),
+    ("a file with one or more certificates in PEM", "PEM 文件，里面有一个或多个证书"),
+    ("the https or http URL to which spans are posted", "接收 span 的完整 URL（https 或 http），不带查询参数"),
+    (
+        "the header in which your proxy itself",
+        "代理自己用来传递路径的请求头（Traefik 和 Caddy 是 X-Forwarded-Uri，示例里的 nginx 是 X-Original-URI）；或者 path，即 /verify 之后的部分（Envoy）",
+    ),
 ];
 
 /// As a comment, with the bounds of a time.
