@@ -201,11 +201,6 @@ fn publishing(
     Ok(())
 }
 
-/// Ends all tokens by ending all keys.
-pub(super) fn end_everyone(place: KeysPlaceArgs, yes: bool) -> Result<(), Failure> {
-    retire::all(&place.open()?, None, yes)
-}
-
 fn make_id_key(path: &Path) -> Result<(), Failure> {
     let content = key_line()?;
     create_private(path, &content)?;

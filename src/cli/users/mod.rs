@@ -1,15 +1,15 @@
 //! `wxmint users`
 
-mod list;
 mod operate;
 mod password;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use wxmint_ids::{UserId, foreign_id};
 
-use super::keys::{self, KeysPlaceArgs};
+use super::keys::{self, KeysCommand, KeysPlaceArgs};
 use super::output::{ask_hidden, print, say};
 use super::{Failure, variables};
 use crate::accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user};
@@ -147,11 +147,13 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
         }
         UsersCommand::Claims { user: OneUser { place, name }, claims } => set_claims(&place.path()?, &name, &claims),
         UsersCommand::Remove(OneUser { place, name }) => remove(&place.path()?, &name),
-        UsersCommand::List { place, json } => list::run(&place.path()?, json),
+        UsersCommand::List { place, json } => list(&place.path()?, json),
         UsersCommand::Disable(OneUser { place, name }) => set_disabled(&place.path()?, &name, true),
         UsersCommand::Enable(OneUser { place, name }) => set_disabled(&place.path()?, &name, false),
         UsersCommand::End { user: Some(user), .. } => operate::end(&user),
-        UsersCommand::End { user: None, place, yes, .. } => keys::end_everyone(place, yes),
+        UsersCommand::End { user: None, place, yes, .. } => {
+            keys::run(KeysCommand::Generate { place, alg: None, if_missing: false, replace: true, yes })
+        }
         UsersCommand::Block(OneId { user }) => operate::block(&user),
         UsersCommand::Unblock(OneId { user }) => operate::unblock(&user),
         UsersCommand::ExportBlocks => operate::export_blocks(),
@@ -164,6 +166,27 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
 fn read(path: &Path) -> Result<UsersFile, Failure> {
     let content = read_private(path).map_err(Failure::of_file(MAKE_USERS))?;
     UsersFile::parse(&content).map_err(|fault| Failure::usage(fault).at(path.display()))
+}
+
+fn list(path: &Path, as_json: bool) -> Result<(), Failure> {
+    let file = read(path)?;
+    let state = |user: &User| if user.disabled { "disabled" } else { "enabled" };
+    let machine_readable = |user: &User| {
+        let mut shown = json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user) });
+        if !user.claims.claims.is_empty() {
+            shown["claims"] = json!(user.claims.claims);
+        }
+        shown
+    };
+    if as_json {
+        print(file.users().map(machine_readable).collect::<Value>());
+        return Ok(());
+    }
+    for user in file.users() {
+        let tab = if user.claims.claims.is_empty() { "" } else { "\t" };
+        print(format_args!("{}\t{}\t{}{tab}{}", user.name.as_str(), user.id, state(user), user.claims.text));
+    }
+    Ok(())
 }
 
 /// Claims that are not given stay as they are.
