@@ -1,25 +1,31 @@
-//! Objects of a Kubernetes cluster. A write is refused if somebody else has written since the read.
+//! Keys in a Kubernetes Secret, and the public set in a ConfigMap, for verifiers that mount it instead of fetching it.
+//!
+//! An object cannot be locked. A write names the version that was read (`resourceVersion`), and the API server refuses
+//! it (409) if the object has changed since; then the command reads and decides again.
+//!
+//! The client's own copies of the keys are not wiped, because the process ends right after.
 
-use std::{fmt, thread, time::Duration};
+use std::{fmt, time::Duration};
 
 use derive_more::Display;
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::{ByteString, NamespaceResourceScope};
 use kube::api::entry::{CommitError, Entry};
 use kube::{Api, Client, Config, Error, Resource, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
+use wxmint_keys::StoredKeys;
 use wxmint_upstream::describe;
 
-use super::{Failure, place::ObjectName};
-use crate::cli::random;
+use super::place::{KeysPlace, ObjectName};
+use super::{Failure, print, public_set};
 
 /// An API server that takes longer is out of order, because commands ask it a few times a minute at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Each lost race means that another change was made, so many losses in a row are no accident.
+/// Each lost race means that another change was made: of several that race, one wins each time, without a pause too. So
+/// many losses in a row are no accident.
 const TRIES: u32 = 5;
-/// The longest pause after a lost race, for each loss so far. It is random, so that two losers do not meet again.
-const PAUSE_MILLIS: u64 = 100;
 /// Bounds an answer that is not the API server's own, for example a proxy's page.
 const LONGEST_MESSAGE: usize = 300;
 
@@ -66,14 +72,13 @@ impl<K: ClusterObject> Remote<K> {
         &self,
         mut decide: impl FnMut(Option<&[u8]>) -> Result<(T, Option<C>), Failure>,
     ) -> Result<T, Failure> {
-        for losses in 1..=TRIES {
+        for _ in 0..TRIES {
             let entry = self.entry()?;
             let (outcome, content) = decide(entry.get().and_then(K::field))?;
             let Some(content) = content else { return Ok(outcome) };
             if self.write(entry, content.as_ref())? {
                 return Ok(outcome);
             }
-            thread::sleep(pause(losses));
         }
         Err(Failure::unfinished(format_args!(
             "{self}: somebody else changed it {TRIES} times while this command was deciding; nothing was written"
@@ -132,8 +137,66 @@ async fn client() -> Result<Client, Failure> {
     })
 }
 
-fn pause(losses: u32) -> Duration {
-    // Without random bits there is no pause, which is good enough.
-    let byte = random::<1>().map_or(0, |byte| byte[0]);
-    Duration::from_millis(u64::from(losses) * PAUSE_MILLIS * u64::from(byte) / 255)
+impl ClusterObject for Secret {
+    const KIND: &'static str = "secret";
+    /// The file that a mounted Secret shows (`WXMINT_KEYS=…/keys.json`).
+    const FIELD: &'static str = "keys.json";
+
+    fn field(&self) -> Option<&[u8]> {
+        Some(&self.data.as_ref()?.get(Self::FIELD)?.0)
+    }
+
+    fn set_field(&mut self, content: &[u8]) {
+        self.data.get_or_insert_default().insert(Self::FIELD.into(), ByteString(content.to_vec()));
+    }
+}
+
+impl Remote<Secret> {
+    pub(super) fn keys_of(&self, content: Option<&[u8]>) -> Result<StoredKeys, Failure> {
+        let (name, field) = (&self.name, Secret::FIELD);
+        let content = content.ok_or_else(|| {
+            let make = format!("make it with: wxmint keys generate --secret {name}");
+            Failure::usage(format_args!("{self} is not there, or has no field {field}; {make}"))
+        })?;
+        StoredKeys::parse(content).map_err(|error| Failure::from(error).at(format_args!("{self}: {field}")))
+    }
+}
+
+impl ClusterObject for ConfigMap {
+    const KIND: &'static str = "configmap";
+    /// The file that peers see.
+    const FIELD: &'static str = "jwks.json";
+
+    fn field(&self) -> Option<&[u8]> {
+        Some(self.data.as_ref()?.get(Self::FIELD)?.as_bytes())
+    }
+
+    fn set_field(&mut self, content: &[u8]) {
+        let text = String::from_utf8_lossy(content).into_owned();
+        self.data.get_or_insert_default().insert(Self::FIELD.into(), text);
+    }
+}
+
+impl Remote<ConfigMap> {
+    /// Reads the ConfigMap as well, so that a missing permission is told before any key changes. It need not exist yet.
+    pub(super) fn open_copy(name: ObjectName) -> Result<Self, Failure> {
+        let copy = Self::open(name)?;
+        copy.read()?;
+        Ok(copy)
+    }
+
+    /// Writes the current public keys to the ConfigMap.
+    pub(super) fn follow(&self, place: &KeysPlace) -> Result<(), Failure> {
+        // The ConfigMap is read before the keys: if another process publishes newer keys in between, the ConfigMap has
+        // changed and this write is refused, so that old keys never replace new ones.
+        let said = self.change(|found| {
+            let jwks = public_set(place)?.into_bytes();
+            Ok(match found == Some(&jwks[..]) {
+                true => ("is up to date", None),
+                false => ("was written", Some(jwks)),
+            })
+        })?;
+        print(format_args!("{self}: {} {said}", ConfigMap::FIELD));
+        Ok(())
+    }
 }

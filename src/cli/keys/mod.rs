@@ -3,8 +3,6 @@
 #[cfg(feature = "kubernetes")]
 mod cluster;
 mod list;
-#[cfg(feature = "kubernetes")]
-mod objects;
 mod place;
 mod retire;
 mod rotate;
