@@ -162,11 +162,9 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
                 false => begin(&place, PrivateJwk::generate(alg.unwrap_or(Algorithm::Es256), now())?),
             }
         }
-        KeysCommand::Rotate { place, policy, now, dry_run: true, .. } => {
-            rotate::run(&place.open()?, &policy, now, true)
-        }
-        KeysCommand::Rotate { place, policy, publish, now, dry_run: false } => {
-            publishing(place, publish, |place| rotate::run(place, &policy, now, false))
+        KeysCommand::Rotate { place, policy, mut publish, now, dry_run } => {
+            publish.publish_configmap = publish.publish_configmap.filter(|_| !dry_run);
+            publishing(place, publish, |place| rotate::run(place, &policy, now, dry_run))
         }
         KeysCommand::List { place, json } => list::run(&place.open()?, json),
         KeysCommand::Retire { place, publish, kid, now, yes } => {
