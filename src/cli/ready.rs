@@ -1,6 +1,5 @@
 //! `wxmint ready`: asks a running process whether it is ready, for health checks of containers, which have no shell.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
@@ -21,17 +20,13 @@ pub(super) struct ReadyArgs {
 }
 
 pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
-    let url: Url = match &args.url {
-        Some(url) => url
-            .parse()
-            .map_err(|_| Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz"))?,
-        // That of the process with the settings of this one.
-        None => {
-            let listen = with_env_file(|| Ok(read_one(&ADMIN_LISTEN, variables())?))?;
-            let url = format!("http://{}/readyz", reachable(listen)).parse();
-            url.map_err(|_| Failure::unfinished("WXMINT_ADMIN_LISTEN makes no URL"))?
-        }
+    let url = match &args.url {
+        Some(url) => url.clone(),
+        // That of the process with the settings of this one. A connection to 0.0.0.0 or [::] goes to this machine.
+        None => format!("http://{}/readyz", with_env_file(|| Ok(read_one(&ADMIN_LISTEN, variables())?))?),
     };
+    let unreadable = |_| Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
+    let url = url.parse().map_err(unreadable)?;
     match run_to_end(ask(url)) {
         Ok(answer) if answer.status.as_u16() == 200 => Ok(()),
         Ok(Fetched { status, body, .. }) => {
@@ -43,35 +38,8 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
     }
 }
 
-/// The address at which a process of this machine reaches a listener.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
 async fn ask(url: Url) -> Result<Fetched, String> {
     let tls = Tls::reaching([&url]).map_err(|error| error.to_string())?;
     let client = Upstream::new(&tls, PATIENCE, PATIENCE).map_err(|error| error.to_string())?;
     client.fetch(Request::new(Method::GET, url)).await.map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listener_on_all_addresses_is_asked_at_loopback() {
-        for (listen, asked) in [
-            ("0.0.0.0:9091", "127.0.0.1:9091"),
-            ("[::]:9091", "[::1]:9091"),
-            ("127.0.0.1:9090", "127.0.0.1:9090"),
-            ("192.0.2.1:9090", "192.0.2.1:9090"),
-        ] {
-            assert_eq!(reachable(listen.parse().expect("an address")).to_string(), asked);
-        }
-    }
 }
