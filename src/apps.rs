@@ -5,16 +5,14 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use wxmint_ids::AppId;
 use wxmint_wechat::{App, AppKind, AppSecret};
 use zeroize::Zeroizing;
 
-use self::source::LastKnown;
-pub use self::source::{AppsSource, IGNORED};
+pub use self::files::is_copy;
+pub use self::source::{AppsSource, CurrentApps, IGNORED};
 
 /// An app, and the sites whose pages may read the answers to it.
 #[derive(Debug, Clone)]
@@ -119,18 +117,4 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
     let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_frame = parts.next() == Some("page-frame.html") && parts.next().is_none();
     if is_version && is_frame { id.parse().ok() } else { None }
-}
-
-/// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it has taken.
-pub struct CurrentApps {
-    source: AppsSource,
-    in_use: ArcSwap<Apps>,
-    /// Whoever changes the apps waits here, because files and apps from elsewhere change at the same time.
-    known: Mutex<LastKnown>,
-}
-
-impl CurrentApps {
-    pub fn all(&self) -> Arc<Apps> {
-        self.in_use.load_full()
-    }
 }

@@ -84,8 +84,8 @@ pub(super) fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// A copy that an editor has left, or a file that it has locked.
-pub(super) fn is_copy(name: &OsStr) -> bool {
+/// A copy that an editor has left, or a file that it has locked: no app.
+pub fn is_copy(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with('#') || ENDINGS_OF_COPIES.iter().any(|ending| name.ends_with(ending))
 }

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use wxmint_findings::Said;
 use wxmint_wechat::App;
 
-use super::files::{Found, is_copy, names_in};
-use super::{Apps, Configured, CurrentApps, names};
+use super::files::{Found, names_in};
+use super::{Apps, Configured, names};
 use crate::secret_files::Settled;
 
 #[derive(Debug, Clone)]
@@ -21,8 +21,16 @@ pub enum AppsSource {
     Given(Vec<App>),
 }
 
+/// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it has taken.
+pub struct CurrentApps {
+    source: AppsSource,
+    in_use: ArcSwap<Apps>,
+    /// Whoever changes the apps waits here, because files and apps from elsewhere change at the same time.
+    known: Mutex<LastKnown>,
+}
+
 #[derive(Default)]
-pub(super) struct LastKnown {
+struct LastKnown {
     /// Those for which somebody acts, without an AppSecret.
     from_elsewhere: Vec<App>,
     /// The result of the last look at the files.
@@ -41,6 +49,10 @@ impl CurrentApps {
         let apps = Apps::new(apps);
         warn_of_unusual(apps.iter());
         Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
+    }
+
+    pub fn all(&self) -> Arc<Apps> {
+        self.in_use.load_full()
     }
 
     /// Puts apps without an AppSecret in use, in place of those before. An app that has a secret stays as it is.
@@ -109,12 +121,6 @@ impl AppsSource {
         let Self::Folder(folder) = self else { return Vec::new() };
         let names = names_in(folder).unwrap_or_default();
         names.into_iter().map(|name| folder.join(name)).collect()
-    }
-
-    /// Those of the folder that are no apps, but copies which an editor has left.
-    pub fn copies_in_folder(&self) -> Vec<PathBuf> {
-        let is_named_so = |path: &PathBuf| path.file_name().is_some_and(is_copy);
-        self.files_in_folder().into_iter().filter(is_named_so).collect()
     }
 
     /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there

@@ -10,7 +10,7 @@ use wxmint_telemetry::{Audit, Metrics};
 
 use super::published::{self, web};
 use super::{Tells, accounts, faulty, remarked, wechat};
-use crate::apps::{AppsSource, IGNORED};
+use crate::apps::{AppsSource, IGNORED, is_copy};
 use crate::cli::{remarks, variables};
 use crate::issuer::{Issuer, door::Doors, open_redis};
 use crate::redis_checks::{self, REDIS_CHECKS};
@@ -103,14 +103,15 @@ fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
 
 /// Finds what is unusual about the folder of apps.
 fn apps(source: &AppsSource) -> Vec<Finding> {
-    let copies = source.copies_in_folder().into_iter().map(|path| {
+    let files = source.files_in_folder();
+    let copies = files.iter().filter(|path| path.file_name().is_some_and(is_copy)).map(|path| {
         let found = said!(copy_of_editor_is_ignored, path.display(), IGNORED);
         Finding::warning("files", found, said!(remove_it_because_it_may_hold))
     });
-    exposed_apps(source.files_in_folder()).into_iter().chain(copies).collect()
+    exposed_apps(&files).into_iter().chain(copies).collect()
 }
 
-fn exposed_apps(files: Vec<PathBuf>) -> Option<Finding> {
+fn exposed_apps(files: &[PathBuf]) -> Option<Finding> {
     let is_exposed = |path: &&PathBuf| secret_files::exposed(path, OF_ALL).is_ok_and(|exposed| exposed.is_some());
     let exposed: Vec<_> = files.iter().filter(is_exposed).collect();
     let folder = exposed.first()?.parent()?.display();
