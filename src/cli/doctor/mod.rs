@@ -50,14 +50,12 @@ type Tells = Sender<Vec<Finding>>;
 /// Prints what is found, and fails with an exit code that says how bad it is.
 pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
     let (public, loaded) = (args.public, env_file::load());
-    let names = args
-        .of
-        .as_ref()
-        .map_or_else(|| issuer::checks(public, doors), |DoctorCommand::Sidecar| sidecar::CHECKS.to_vec());
+    let names = match args.of {
+        None => issuer::checks(public, doors),
+        Some(DoctorCommand::Sidecar) if public => return Err(Failure::usage(said!(public_is_for_issuer_doctor))),
+        Some(DoctorCommand::Sidecar) => sidecar::CHECKS.to_vec(),
+    };
     let found = match (&args.of, loaded) {
-        (Some(DoctorCommand::Sidecar), _) if public => {
-            return Err(Failure::usage(said!(public_is_for_issuer_doctor)));
-        }
         (_, Err(faults)) => {
             let faults = faults.into_iter().map(|fault| Finding::fault("settings", fault, said!(mend_file)));
             with_unchecked(faults.collect(), &names, said!(settings_cannot_be_used))
@@ -132,14 +130,13 @@ fn gather<F: Future<Output = ()>>(
     in_order(names, all)
 }
 
-fn in_order(names: &[&'static str], all: Vec<Finding>) -> Vec<Finding> {
-    let place = |finding: &Finding| names.iter().position(|name| *name == finding.name);
-    let missing = names
-        .iter()
-        .filter(|name| !all.iter().any(|finding| finding.name == **name))
-        .map(|name| Finding::fault(name, said!(no_answer_within, LONGEST.as_secs()), said!(look_what_hangs)));
-    let mut all: Vec<_> = missing.collect::<Vec<_>>().into_iter().chain(all).collect();
-    all.sort_by_key(place);
+fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
+    let has_none = |name: &&&str| !all.iter().any(|finding| finding.name == **name);
+    let late =
+        |name: &&'static str| Finding::fault(name, said!(no_answer_within, LONGEST.as_secs()), said!(look_what_hangs));
+    let missing: Vec<_> = names.iter().filter(has_none).map(late).collect();
+    all.extend(missing);
+    all.sort_by_key(|finding| names.iter().position(|name| *name == finding.name));
     all
 }
 

@@ -55,27 +55,19 @@ async fn taken(wechat: &WeChat, app: &App) -> Result<(), CallError> {
 
 fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str, proxy: Option<&ProxyUrl>) -> Finding {
     let name = "wechat.reach";
-    let error = match (date, proxy) {
-        (Ok(_), None) => return Finding::ok(name, said!(host_answers, host)),
-        (Ok(_), Some(proxy)) => return Finding::ok(name, said!(host_answers_through_proxy, host, proxy)),
-        (Err(error), _) => Said::from(error),
-    };
-    let advice = match proxy {
-        None => said!(let_machine_reach_wechat),
-        Some(proxy) => said!(see_that_it_is_the_proxy, proxy, host),
-    };
-    Finding::fault(name, said!("{}: {}", host, error), advice)
+    let fault = |error, advice| Finding::fault(name, said!("{}: {}", host, Said::from(error)), advice);
+    match (date, proxy) {
+        (Ok(_), None) => Finding::ok(name, said!(host_answers, host)),
+        (Ok(_), Some(proxy)) => Finding::ok(name, said!(host_answers_through_proxy, host, proxy)),
+        (Err(error), None) => fault(error, said!(let_machine_reach_wechat)),
+        (Err(error), Some(proxy)) => fault(error, said!(see_that_it_is_the_proxy, proxy, host)),
+    }
 }
 
 /// How far another clock is from this machine's.
 pub(super) fn clock(name: &'static str, of: impl Display, date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
-    match date {
-        Some(date) => {
-            let other = said!(clock_of, of);
-            Finding::clock(name, (now - date).as_seconds_f64(), FAR, other)
-        }
-        None => Finding::unchecked(name, said!(does_not_say_its_time, of)),
-    }
+    let Some(date) = date else { return Finding::unchecked(name, said!(does_not_say_its_time, of)) };
+    Finding::clock(name, (now - date).as_seconds_f64(), FAR, said!(clock_of, of))
 }
 
 /// The address that WeChat has seen.
@@ -94,8 +86,7 @@ fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Said> {
         40013 => said!(put_appid_of_console, console),
         40001 | 40125 => said!(put_its_appsecret),
         40164 => {
-            let own = || said!(address_of_this_machine);
-            let address = address_in(errmsg).map_or_else(own, Said::from);
+            let address = address_in(errmsg).map_or_else(|| said!(address_of_this_machine), Said::from);
             said!(put_on_whitelist_of_app, address, console)
         }
         40243 => said!(unfreeze_appsecret, console),
