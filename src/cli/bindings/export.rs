@@ -9,6 +9,7 @@ use wxmint_store::{Redis, walk::Found};
 
 use super::record::{People, Record, RecordState, trailer};
 use super::{Failure, say, walk_all};
+use crate::cli::output::json;
 
 pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
     let (people, half_done) = match out {
@@ -45,7 +46,7 @@ async fn write_all(
                 return Ok(());
             }
         };
-        if people.add(&record.person) { writeln!(lines, "{}", record.line()).map_err(&unwritten) } else { Ok(()) }
+        if people.add(&record.person) { writeln!(lines, "{}", json(&record)).map_err(&unwritten) } else { Ok(()) }
     };
     walk_all(async |from| redis.walk(from).await, write).await?;
     let trailer = trailer(people.count());
