@@ -157,13 +157,6 @@ const APPID: &str = "WXMINT_APPID";
 const SECRET: &str = "WXMINT_APP_SECRET";
 const REDIS: &str = "WXMINT_REDIS_URL";
 
-/// The variables that are asked for. What is not shown comes last, because Ctrl-C no longer ends a question after it
-/// ([`ask_hidden`]).
-fn questions() -> [(&'static str, Said); 4] {
-    let [appid, issuer] = [(APPID, said!(init_asks_for_appid)), (ISSUER, said!(init_asks_for_issuer))];
-    [appid, issuer, (REDIS, said!(init_asks_for_redis)), (SECRET, said!(init_asks_for_secret))]
-}
-
 /// The form of an AppID for WeChat itself. That of a simulator may have any form.
 const USUAL_FORM: &str =
     "the AppID that WeChat's console shows: wx and 16 hexadecimal digits; another one is taken with --demo";
@@ -195,7 +188,10 @@ fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
             return Ok(values);
         }
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
-        let asked = questions().into_iter().find_map(|(name, question)| Some((name, question, fault_of(name)?)));
+        // What is not shown comes last, because Ctrl-C no longer ends a question after it ([`ask_hidden`]).
+        let [appid, issuer] = [(APPID, said!(init_asks_for_appid)), (ISSUER, said!(init_asks_for_issuer))];
+        let questions = [appid, issuer, (REDIS, said!(init_asks_for_redis)), (SECRET, said!(init_asks_for_secret))];
+        let asked = questions.into_iter().find_map(|(name, question)| Some((name, question, fault_of(name)?)));
         let Some((name, question, fault)) = asked.filter(|_| stdin().is_terminal()) else {
             let (faults, how) = (language.tell(&faults), language.tell(said!(init_wants_options)));
             return Err(Failure::usage(format_args!("{nothing}\n\n{faults}\n{how}")));
