@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
+use wxmint_findings::{Said, said};
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
 use wxmint_verify::{Identity, KeyError, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy};
@@ -126,7 +127,7 @@ impl Trust {
                 self.get(url.ok_or("its metadata name another issuer, or no https URL as `jwks_uri`")?).await?
             }
         };
-        usable(PublishedKeys::read_of_others(&set))
+        Ok(usable(PublishedKeys::read_of_others(&set))?)
     }
 
     /// Reads the files each time, because Kubernetes replaces them.
@@ -166,12 +167,13 @@ pub(super) async fn fetch(http: &Upstream, request: Request) -> Result<Vec<u8>, 
     if fetched.status == 200 { Ok(fetched.body) } else { Err(format!("the answer is {}", fetched.status.as_u16())) }
 }
 
-pub(super) fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, String> {
-    let keys = set.map_err(|error| error.to_string())?;
+/// A set with a key that can be used, or why it has none.
+pub fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, Said> {
+    let keys = set.map_err(|error| Said::from(&error))?;
     match keys.refused.first() {
         _ if !keys.keys.is_empty() => Ok(keys),
-        Some(error) => Err(error.to_string()),
-        None => Err("the set is empty".into()),
+        Some(error) => Err(error.into()),
+        None => Err(said!(set_has_no_key)),
     }
 }
 

@@ -11,8 +11,8 @@ use wxmint_findings::{Said, said};
 use wxmint_upstream::is_secure;
 use wxmint_verify::PublishedKeys;
 
-pub use self::issuers::{Issuers, examine};
-use self::issuers::{Place, Trust, usable};
+pub use self::issuers::{Issuers, examine, usable};
+use self::issuers::{Place, Trust};
 pub use self::peer_keys::{OWN, PeerKeys};
 
 /// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.

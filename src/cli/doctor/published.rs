@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
 use wxmint_findings::{Finding, Said};
+use wxmint_identities::usable;
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::{PublishedKeys, ends::MAX_PAGE};
 
@@ -65,12 +66,7 @@ fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), Said> {
 
 /// A set with a usable key.
 pub(super) fn read_keys(body: &[u8]) -> Result<PublishedKeys, Said> {
-    let keys = PublishedKeys::read(body).map_err(|error| Said::from(&error))?;
-    match (keys.keys.is_empty(), keys.refused.first()) {
-        (true, Some(error)) => Err(said!(no_key_of_set_can_be, Said::from(error))),
-        (true, None) => Err(said!(set_has_no_key)),
-        (false, _) => Ok(keys),
-    }
+    usable(PublishedKeys::read(body)).map_err(|reason| said!(no_key_of_set_can_be, reason))
 }
 
 fn right_metadata(body: &[u8], issuer: &str) -> Result<(), Said> {
