@@ -188,10 +188,7 @@ fn store(memory: &RedisAccess) -> Redis {
 
 fn app(id: &str) -> Result<App, Failure> {
     let secret = format!("{:032x}", u128::from_be_bytes(*random::<16>()?));
-    let (Ok(id), Ok(secret)) = (id.parse(), secret.parse()) else {
-        return Err(Failure::unfinished(format_args!("{id} is no AppID")));
-    };
-    Ok(App::mini_program(id, secret))
+    Ok(App::mini_program(id.parse().expect("an AppID"), secret.parse().expect("an AppSecret")))
 }
 
 fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, Failure> {

@@ -66,9 +66,8 @@ impl KeysPlace {
         }
     }
 
-    /// Writes a new set; refused if there is one.
+    /// Writes a new set, which was [`checked`]; refused if there is one.
     pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), Failure> {
-        checked(keys)?;
         match self {
             Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
                 FileError::Exists(_) => Failure::usage(said!(to_change_its_keys, Said::from(&error))),
@@ -115,12 +114,10 @@ impl KeysPlace {
 }
 
 /// The outcome of a decision, and what to write, or `None` if it has changed nothing.
-type Decided<T> = (T, Option<Zeroizing<Vec<u8>>>);
-
 fn change_keys<T>(
     mut keys: StoredKeys,
     decide: &mut impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
-) -> Result<Decided<T>, Failure> {
+) -> Result<(T, Option<Zeroizing<Vec<u8>>>), Failure> {
     let before = keys.content();
     let outcome = decide(&mut keys)?;
     let after = keys.content();
