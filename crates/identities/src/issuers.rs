@@ -1,9 +1,10 @@
-//! The issuers whose keys are held, where their keys are, and the service that a token is of.
+//! The issuers whose keys are held, where their keys are, and the service that a token is of; and the public keys of
+//! this issuer in another region.
 
 use std::path::{Path, PathBuf};
 use std::{fs, fs::File, io, io::Read, pin::Pin, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -12,7 +13,9 @@ use serde::Deserialize;
 use wxmint_findings::{Said, said};
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
-use wxmint_verify::{Identity, KeyError, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy};
+use wxmint_verify::{
+    Identity, KeyError, PublicKey, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy,
+};
 
 use super::{ServiceIdentity, secure};
 
@@ -20,6 +23,9 @@ use super::{ServiceIdentity, secure};
 const MAX_FILE: u64 = 64 << 10;
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
+
+/// Asks a peer for its own keys alone: a key that it has retired must not come back from whoever it publishes.
+pub const OWN: &str = "own";
 
 type Held = Vec<(Trust, Arc<OtherIssuer>)>;
 
@@ -161,8 +167,41 @@ impl Trust {
     }
 }
 
+/// One further set of keys, as it was last read.
+pub struct PeerKeys {
+    url: Url,
+    keys: ArcSwapOption<Vec<PublicKey>>,
+}
+
+impl PeerKeys {
+    /// Reads nothing yet.
+    pub fn at(url: &Url) -> Self {
+        let mut url = url.clone();
+        url.query_pairs_mut().append_key_only(OWN);
+        Self { url, keys: ArcSwapOption::empty() }
+    }
+
+    /// The host, for warnings.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// The keys, once they were read.
+    pub fn keys(&self) -> Option<Arc<Vec<PublicKey>>> {
+        self.keys.load_full()
+    }
+
+    /// Reads the keys. Those that cannot be read stay as they were, and the error says why.
+    pub async fn fetch(&self, http: &Upstream) -> Result<(), String> {
+        let set = fetch(http, Request::new(Method::GET, self.url.clone())).await?;
+        let PublishedKeys { keys, refused } = usable(PublishedKeys::read(&set))?;
+        self.keys.store(Some(Arc::new(keys)));
+        refused.first().map_or(Ok(()), |error| Err(error.to_string()))
+    }
+}
+
 /// The body of an answer, which is 200.
-pub(super) async fn fetch(http: &Upstream, request: Request) -> Result<Vec<u8>, String> {
+async fn fetch(http: &Upstream, request: Request) -> Result<Vec<u8>, String> {
     let fetched = http.fetch(request).await.map_err(|error| error.to_string())?;
     if fetched.status == 200 { Ok(fetched.body) } else { Err(format!("the answer is {}", fetched.status.as_u16())) }
 }

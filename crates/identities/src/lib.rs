@@ -2,7 +2,6 @@
 //! ServiceAccount, a SPIFFE JWT-SVID, or a client's own assertion (RFC 7523).
 
 mod issuers;
-mod peer_keys;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -11,9 +10,8 @@ use wxmint_findings::{Said, said};
 use wxmint_upstream::is_secure;
 use wxmint_verify::PublishedKeys;
 
-pub use self::issuers::{Issuers, examine, usable};
+pub use self::issuers::{Issuers, OWN, PeerKeys, examine, usable};
 use self::issuers::{Place, Trust};
-pub use self::peer_keys::{OWN, PeerKeys};
 
 /// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
