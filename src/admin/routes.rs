@@ -1,14 +1,15 @@
 //! All routes of the admin listener on one screen, but for the probes and the console. Each asks for a secret that has
 //! the right.
 
-use actix_web::web::ServiceConfig;
+use actix_web::web::{Data, ServiceConfig};
 use utoipa::OpenApi;
+use wxmint_findings::Doctor;
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::ProblemDocument;
 use wxmint_http::described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, Routes, routes};
 use wxmint_http::viewer::{self, Description};
 
-use super::{console, doctor, recent, users, wechat};
+use super::{Panel, act::Operating, console, doctor, doctor::LatestDiagnosis, recent, users, wechat};
 
 const ANY: &[ProblemCode] =
     &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable, KeysUnavailable];
@@ -68,13 +69,24 @@ pub(crate) const SECURITY: BearerSecurity = BearerSecurity {
                   until it is closed or loaded again.",
 };
 
-/// The routes, with those of the doors.
-pub(super) fn routes(config: &mut ServiceConfig, of_doors: &[&Routes]) {
+/// Adds what the holders of a secret may ask for, with the routes of the doors and their panels of the console.
+/// `doctor` examines the configuration.
+pub(crate) fn configure(
+    config: &mut ServiceConfig,
+    operating: Operating,
+    doctor: Doctor,
+    description: Data<Description>,
+    of_doors: &[&Routes],
+    panels: &[Panel],
+) {
+    config.app_data(Data::new(operating)).app_data(Data::new(LatestDiagnosis::of(doctor))).app_data(description);
     for routes in [&&ROUTES].into_iter().chain(of_doors) {
         for path in routes.paths() {
             config.service(routes.resource(path, path));
         }
     }
+    viewer::routes(config);
+    console::pages(config, panels);
 }
 
 /// The admin listener's description of itself. It needs no secret, because it says nothing of anybody.
