@@ -16,6 +16,8 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The newest ones, in about 15 MB.
 const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
+/// More than are made between two looks. If it were less, the whole stream would be read.
+const NEWEST: usize = 10_000;
 /// One process at a time makes ends again, so that each is made once; another one goes on if that process dies.
 const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(2) };
 /// Names the second since which ends may be missing, for processes that start later.
@@ -60,6 +62,8 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
 struct HeldEnds {
     ends: VecDeque<Box<str>>,
     cursor: String,
+    /// The ends that this process has put there, and has not read there yet: Redis may lose the youngest in a crash.
+    made: Vec<Box<str>>,
     keep: Duration,
     /// The end whose record was looked at last.
     looked_at: usize,
@@ -87,13 +91,19 @@ impl HeldEnds {
     /// Reads what is new in the stream. If the stream does not know the cursor, the ends that it lacks are made again.
     /// Returns how many.
     async fn look(&mut self, store: &Redis) -> Result<usize, StoreError> {
+        self.made.extend(store.take_made().iter().map(|ended| ended.to_string().into_boxed_str()));
         let mut more = true;
         while more {
             let Some(read) = store.ends_after(&self.cursor, PAGE).await? else { return self.restore(store).await };
             (self.cursor, self.keep, more) = (read.cursor, read.keep, read.more);
             self.hold(read.ends);
         }
-        Ok(0)
+        if self.made.is_empty() {
+            return Ok(0);
+        }
+        let newest: HashSet<&str> = self.ends.iter().rev().take(NEWEST).map(AsRef::as_ref).collect();
+        self.made.retain(|end| !newest.contains(&**end));
+        if self.made.is_empty() { Ok(0) } else { self.restore(store).await }
     }
 
     /// Judges after the first look whether ends may be missing. It is noted for processes that start later, because the
@@ -153,7 +163,7 @@ impl HeldEnds {
         // From the beginning, which every stream has.
         Box::pin(there.look(store)).await?;
         let known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
-        let lost = self.ends.iter().filter(|end| !known.contains(&***end));
+        let lost = self.ends.iter().chain(&self.made).filter(|end| !known.contains(&***end));
         let lost: Vec<_> = lost.filter_map(|end| self.needed(end)).collect();
         // They are kept as long as before, although tokens of today may live shorter.
         store.note_life(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
@@ -250,6 +260,16 @@ mod tests {
         assert_eq!(held.look(&after).await, Ok(2), "the one of two months ago names no token that is left");
         assert_eq!(held.look(&after).await, Ok(0));
         assert_eq!(ends(&held), ["kid other", &needed[0], &needed[1]]);
+    }
+
+    #[actix_web::test]
+    async fn what_a_store_loses_before_anybody_has_read_it_is_made_again() {
+        let (store, mut held) = (Redis::in_memory(now, Duration::from_secs(60)), HeldEnds::default());
+        store.end_key("one").await.expect("made");
+        assert_eq!((held.look(&store).await, held.made.len()), (Ok(0), 0), "it is there");
+        held.made.push("kid two".into());
+        assert_eq!(held.look(&store).await, Ok(1));
+        assert_eq!((held.look(&store).await, ends(&held)), (Ok(0), vec!["kid one", "kid two"]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
 use wxmint_store::{
-    Admission, AttemptId, Binding, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried,
+    Admission, AttemptId, Binding, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried, short_digest,
 };
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
@@ -65,6 +65,14 @@ impl LoginWorker {
         let (rate, limit) = if kind == UNBINDINGS { (UNBINDING_RATE, UNBINDINGS) } else { of_logins };
         let meter = Meter { key: LimitKey::of_person(person, kind, ""), rate };
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(limit))
+    }
+}
+
+impl LoginWorker {
+    async fn count_of_user(&self, user: &UserId) -> Result<(), LoginError> {
+        let key = LimitKey::new(LOGOUTS, short_digest(user.as_str()).to_string());
+        let meter = Meter { key, rate: self.policy.limits.openid };
+        self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(OPENID))
     }
 }
 
@@ -153,9 +161,13 @@ impl LoginWorker {
                 if everywhere && !is_theirs {
                     return Err(SessionError::NotYours);
                 }
-                if let Some(own) = person {
-                    self.count_call(own, LOGOUTS).await?;
-                    self.store.forget(own).await?;
+                match person {
+                    Some(own) => {
+                        self.count_call(own, LOGOUTS).await?;
+                        self.store.forget(own).await?;
+                    }
+                    // A client's token tells the user alone.
+                    None => self.count_of_user(&token.user).await?,
                 }
                 if everywhere {
                     Operator { store: &self.store }.forget_keys(&token.user, None).await?;

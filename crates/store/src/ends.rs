@@ -36,6 +36,13 @@ pub enum TokenState {
     Ended { told: bool },
 }
 
+impl TokenState {
+    /// Whether the token was ended, and a repetition has nothing left to do.
+    pub fn is_told(&self) -> bool {
+        matches!(self, Self::EndedWithUser { told: true } | Self::Ended { told: true })
+    }
+}
+
 /// A person on a user's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {

@@ -107,6 +107,7 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
     let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(None) };
     let was_alive = match login.find_family(issued.id.as_str()).await? {
         Some(family) => login.end_family(&family).await.map(|()| true)?,
+        None if login.store.token_state(&issued).await?.is_told() => true,
         None => login.end_if_alive(&issued).await?,
     };
     Ok(was_alive.then_some(issued.user))

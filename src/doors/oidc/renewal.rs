@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{LimitKey, Meter, TokenState};
+use wxmint_store::{LimitKey, Meter, TokenState, limits::Counted};
 
 use super::family::{self, Family, RefreshToken, Rotation, hash};
 use super::grants::{NotGiven, Outcome, refresh_life};
@@ -30,16 +30,19 @@ impl LoginWorker {
         let Some(before) = before.filter(|before| before.next == hash(shown)) else {
             return self.theft(&family).await;
         };
-        self.count_renewal(&family, shown_token.number).await?;
+        let counted = self.count_renewal(&family, shown_token.number).await?;
         // Before the ends are asked for: each later one names the token.
         let at = self.store.date_renewal(&family.first).await?;
         let Some(claims) = self.allowed(&family, &before).await? else {
             self.end_family(&family).await?;
             return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         };
-        let Some(given) = self.rotate(&family, &shown_token, client, at).await? else {
+        let Some((given, is_first)) = self.rotate(&family, &shown_token, client, at).await? else {
             return self.theft(&family).await;
         };
+        if let Some((meter, counted)) = counted.filter(|_| !is_first) {
+            self.store.uncount(&meter, counted).await?;
+        }
         // It may have been ended meanwhile, by somebody who has not seen this token.
         if self.find_family(family.sid()).await?.is_none() {
             self.end_if_alive(&given.token).await?;
@@ -50,10 +53,11 @@ impl LoginWorker {
 
     /// A renewal asks the account backend and ends a token for all verifiers, so that a person must not choose how
     /// often. A repetition is not counted.
-    async fn count_renewal(&self, family: &Family, number: u32) -> Result<(), LoginError> {
-        let None = self.find_rotation(family.sid(), number).await? else { return Ok(()) };
+    async fn count_renewal(&self, family: &Family, number: u32) -> Result<Option<(Meter, Counted)>, LoginError> {
+        let None = self.find_rotation(family.sid(), number).await? else { return Ok(None) };
         let meter = Meter { key: LimitKey::new(RENEWALS, family.list()), rate: self.policy.limits.openid };
-        self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(OPENID))
+        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
+        Ok(Some((meter, counted)))
     }
 
     /// The claims of the account backend, unless the login has ended, or the access token that came with the refresh
@@ -86,14 +90,14 @@ impl LoginWorker {
         Ok(Err(NotGiven::Theft(Box::new(family.first.clone()))))
     }
 
-    /// Uses a refresh token up, or finds what was given for it just before. `None` if that is longer ago.
+    /// Uses a refresh token up, or finds what was given for it just before, and says which. `None` if it is longer ago.
     async fn rotate(
         &self,
         family: &Family,
         token: &RefreshToken<'_>,
         client: &Client,
         issued_at: i64,
-    ) -> Result<Option<Rotation>, LoginError> {
+    ) -> Result<Option<(Rotation, bool)>, LoginError> {
         let (store, sid, number, now) = (&self.store, family.sid(), token.number, self.store.now());
         let (minter, salt) = (self.minter.with(&[], client.token_ttl), family::random()?);
         let own = Rotation {
@@ -122,7 +126,8 @@ impl LoginWorker {
         if let Some(old) = number.checked_sub(2) {
             self.end_old(family, old).await?;
         }
-        Ok(Some(given))
+        let is_first = given.salt == own.salt;
+        Ok(Some((given, is_first)))
     }
 
     /// The token before the last is the oldest one that anybody has honestly, but for the first, whose end would be

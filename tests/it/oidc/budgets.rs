@@ -47,6 +47,25 @@ async fn a_person_renews_as_often_as_one_may_log_in() {
     bed.renew(&bed.log_in_site("mei").await).await.expect_login();
 }
 
+/// Equal requests at the same time are one renewal, and one end.
+#[tokio::test]
+async fn what_a_site_asks_for_again_and_again_is_done_once() {
+    let bed = builder().env("WXMINT_LIMIT_OPENID", "12/5m").start().await;
+    let mut last = bed.log_in_site("lin").await;
+    for _ in 0..4 {
+        let all = join_all((0..8).map(|_| bed.renew(&last))).await;
+        last = all.into_iter().next().expect("eight").expect_login();
+    }
+    let entries = || bed.redis.command::<u64>(&["XLEN", redis_keys::ENDS]);
+    let before = entries();
+    let asked = json!({"everywhere": true});
+    let token = last.member("access_token");
+    let log_outs = join_all((0..40).map(|_| bed.service().ask("POST", "/logout", &token, &asked))).await;
+    let done = log_outs.iter().filter(|answer| answer.status == 204).count();
+    assert!((1..=12).contains(&done) && log_outs.iter().all(|answer| [204, 429].contains(&answer.status)), "{done}");
+    assert!(entries() <= before + 2, "{} more, in two seconds at most", entries() - before);
+}
+
 /// An open page costs nothing; of those that show a code, an address has 20. What a replica keeps for itself is no
 /// page's.
 #[tokio::test]

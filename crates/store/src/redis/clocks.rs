@@ -136,7 +136,7 @@ impl Redis {
     }
 
     /// About the time by the clock of Redis, in microseconds since 1970.
-    pub(super) fn now_micros(&self) -> u64 {
+    pub fn now_micros(&self) -> u64 {
         self.clocks.estimate((self.clock)())
     }
 

@@ -9,7 +9,7 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::clocks::{APART, too_far_ahead};
 use super::{Call, Redis, name, packed, script, session::change_session, unreadable};
-use crate::{Admission, COMPUTED, Ended, Issued, Result, TokenState, UserState};
+use crate::{Admission, COMPUTED, ENDS_KEPT, Ended, Issued, Result, TokenState, UserState};
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
@@ -47,11 +47,17 @@ impl Redis {
     /// nothing is noted. Once it is the second of the login, the next logins of the person need not ask. `None` if the
     /// user is blocked: the end that belongs to the block would not name the token.
     pub async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
-        let script = change_ends(&token.user, "date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
-        let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
-        if date == token.issued_at {
+        let date = self.date_of_client(token, latest).await?;
+        if date == Some(token.issued_at) {
             self.link.later(script::NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
         }
+        Ok(date)
+    }
+
+    /// The same for a token that the person's next logins say nothing of.
+    pub async fn date_of_client(&self, token: &Issued, latest: i64) -> Result<Option<i64>> {
+        let script = change_ends(&token.user, "date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
+        let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
         self.confirm_date(token, date, latest).await.map(Some)
     }
 
@@ -59,7 +65,7 @@ impl Redis {
     /// it, also if the store's clock steps back. `first`: the token that came with the login.
     pub async fn date_renewal(&self, first: &Issued) -> Result<i64> {
         let script = change_ends(&first.user, "renew").arg(first.issued_at);
-        let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
+        let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds()).arg(2 * ENDS_KEPT.as_secs());
         let second = unless_ahead(self.link.run_confirmed("date_renewal", script).await?)?;
         second.parse().map_err(|_| unreadable("a user's ends"))
     }
@@ -112,7 +118,7 @@ impl Redis {
 
     /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
     pub async fn end_key(&self, kid: &str) -> Result<bool> {
-        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }, Some(name::ended_key(kid)), true).await
+        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }, Some((name::ended_key(kid), &[])), true).await
     }
 
     /// Those of these keys that the stream calls ended.
@@ -239,12 +245,18 @@ impl Redis {
         let state: String = self.link.write("end_token", ending, confirmed).await?;
         if state != TOLD && (confirmed || state != ADDED) {
             let Issued { id, user, expires_at, .. } = token.clone();
-            self.put_into_stream(&Ended::Token { id, user, expires_at }, None, confirmed).await?;
+            self.put_once(&Ended::Token { id, user, expires_at }, confirmed).await?;
             // A mark that is lost costs a repetition another entry of the stream.
             let mark = Call::of("SET", &key).arg(if confirmed { TOLD } else { ADDED }).arg("XX");
             _ = self.link.run::<Value>("end_token", mark).await;
         }
         Ok(())
+    }
+
+    /// Requests at the same time make the same end, which verifiers need not read again and again.
+    async fn put_once(&self, ended: &Ended, confirmed: bool) -> Result<()> {
+        let note = (name::put(ended), &["EX", "60"][..]);
+        self.put_into_stream(ended, Some(note), confirmed).await.map(drop)
     }
 
     pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: &str) -> Result<()> {
@@ -258,7 +270,7 @@ impl Redis {
             return Ok(());
         }
         let second = unsent.parse().map_err(|_| unreadable("the end of a token"))?;
-        self.put_into_stream(&ended(second), None, true).await?;
+        self.put_once(&ended(second), true).await?;
         let script = change_ends(user, "published").arg(format!("untold:{name}")).arg(unsent);
         Ok(self.link.run("note_published", script).await?)
     }

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant as Moment};
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use redis::Value;
 use wxmint_ids::{AppId, LoginCode, packed};
 use wxmint_redis_link::{Call, Confirm, Link, RedisUrl};
@@ -34,18 +35,19 @@ use self::meter::EarlierParts;
 pub use self::script::unreadable;
 use self::script::{flag, replace};
 use crate::memory::Memory;
-use crate::{AttemptId, CLAIM_TTL, Claim, ExchangeOrder, LIFE_HOLDS, LIFE_NOTED_EVERY, Meter, Result};
+use crate::{AttemptId, CLAIM_TTL, Claim, Ended, ExchangeOrder, LIFE_HOLDS, LIFE_NOTED_EVERY, Meter, Result};
 
-/// Where Redis is, and what the process knows of its clock. A process makes one.
+/// Where Redis is, what the process knows of its clock, and the ends that it has put there. A process makes one.
 #[derive(Clone)]
 pub struct RedisAccess {
     pub link: wxmint_redis_link::RedisAccess,
     stepped_back: SteppedBack,
+    made: Arc<Mutex<Vec<Ended>>>,
 }
 
 impl RedisAccess {
     pub fn new(link: wxmint_redis_link::RedisAccess) -> Self {
-        Self { link, stepped_back: SteppedBack::default() }
+        Self { link, stepped_back: SteppedBack::default(), made: Arc::default() }
     }
 
     /// To a Redis in memory, which is empty and tells the time by `clock`.
@@ -70,6 +72,7 @@ pub struct Redis {
     earlier: EarlierParts,
     /// The life of tokens that was noted last, where, and when.
     noted_life: Rc<RefCell<Option<NotedLife>>>,
+    made: Arc<Mutex<Vec<Ended>>>,
 }
 
 type NotedLife = (Arc<RedisUrl>, Duration, DateTime<Utc>);
@@ -83,8 +86,9 @@ impl Redis {
         observer: impl Observer + Clone + 'static,
     ) -> Self {
         let clocks = Clocks::new(Arc::clone(&access.stepped_back), observer.clone());
-        let (link, clock) = (Rc::new(Link::new(&access.link, observer)), Rc::new(clock));
-        Self { link, session_ttl, clock, clocks, earlier: Rc::default(), noted_life: Rc::default() }
+        let (link, clock, made) =
+            (Rc::new(Link::new(&access.link, observer)), Rc::new(clock), Arc::clone(&access.made));
+        Self { link, session_ttl, clock, clocks, earlier: Rc::default(), noted_life: Rc::default(), made }
     }
 
     /// In a memory of its own.
@@ -122,7 +126,7 @@ impl Redis {
     pub async fn note_life(&self, life: Duration) -> Result<()> {
         let (now, url) = ((self.clock)(), self.link.access.url());
         let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
-        let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted == life && is_fresh(*at);
+        let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh(*at);
         if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
             return Ok(());
         }

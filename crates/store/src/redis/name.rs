@@ -3,7 +3,7 @@
 
 use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserId};
 
-use crate::{LimitKey, Person, Scope, Ticket, short_digest};
+use crate::{Ended, LimitKey, Person, Scope, Ticket, short_digest};
 
 /// Each name, what it is made of, and how.
 macro_rules! names {
@@ -37,6 +37,7 @@ names! {
     ended(user: &UserId, token: &TokenId) = format!("{}:ended:{token}", self::user(user));
     /// Notes that the end of a key is in the stream. In the slot of the stream.
     ended_key(kid: &str) = format!("wxmint:{{{STREAM}}}:{kid}");
+    put(ended: &Ended) = format!("wxmint:{{{STREAM}}}:put:{ended}");
     union(unionid: &UnionId) = ["wxmint:union:{", unionid.as_str(), "}"].concat();
     /// The users of a unionid who are in conflict.
     shared(unionid: &UnionId) = union(unionid) + ":users";

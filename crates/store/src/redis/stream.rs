@@ -1,7 +1,7 @@
 //! The stream of ends: verifiers read it page by page, and the ends that nobody needs any more are deleted.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -11,7 +11,7 @@ use redis::Value;
 use wxmint_ids::UserId;
 
 use super::ends::{change_ends, unless_ahead};
-use super::{Call, Redis, clocks::APART, flag, name, script, unreadable};
+use super::{Call, Redis, clocks::APART, name, script, unreadable};
 use crate::ends::{CLOCKS_DIFFER, kept};
 use crate::{Ended, ReadEnds, Result};
 
@@ -44,13 +44,29 @@ impl Redis {
         self.page((second, keep, entries), cursor, most).map(Some)
     }
 
-    /// With a `note`, an end is put there once. Returns whether it was put there now.
-    pub(super) async fn put_into_stream(&self, ended: &Ended, note: Option<String>, confirmed: bool) -> Result<bool> {
-        let keys: Vec<&str> = [name::STREAM].into_iter().chain(note.as_deref()).collect();
-        let script = script::PUBLISH_END.on(&keys).arg(ended.to_string()).arg((self.clock)().timestamp());
-        let script = script.arg(APART.num_seconds()).arg(flag(note.is_some()));
+    /// With a `note`, a key and the options of its SET, an end is put there once as long as that is kept. Returns
+    /// whether it was put there now.
+    pub(super) async fn put_into_stream(
+        &self,
+        ended: &Ended,
+        note: Option<(String, &[&str])>,
+        confirmed: bool,
+    ) -> Result<bool> {
+        let keys = [name::STREAM].into_iter().chain(note.as_ref().map(|(key, _)| &**key));
+        let script = script::PUBLISH_END.on(&keys.collect::<Vec<_>>()).arg(ended.to_string());
+        let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
+        let script = script.arg(note.as_ref().map(|(_, life)| *life).unwrap_or_default());
         let answer = self.link.write("publish_end", script, confirmed).await?;
-        Ok(unless_ahead(answer)? == "added")
+        let is_added = unless_ahead(answer)? == "added";
+        if is_added {
+            self.made.lock().push(ended.clone());
+        }
+        Ok(is_added)
+    }
+
+    /// The ends that all workers have put into the stream since the last call.
+    pub fn take_made(&self) -> Vec<Ended> {
+        mem::take(&mut self.made.lock())
     }
 
     async fn read_stream(&self, step: &'static str, from: &str, to: &str, count: usize) -> Result<Part> {

@@ -5,8 +5,9 @@
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already.
 --     The second up to which tokens may be dated besides, the second of the caller's clock and by how many seconds it
 --     may differ, iat of the token that asks ('' for none).
---   'renew': dates a token that is given without a login. The second of its login, and two seconds as before. Answers
---     the present second, or a later one that tokens have been dated with, and notes it: later ends name it too.
+--   'renew': dates a token that is given without a login. The second of its login, two seconds as before, and how long
+--     such a token may live. Answers the present second, or a later one that tokens have been dated with, and notes it:
+--     later ends name it too. The note of a user without ends expires, because nothing else would delete it.
 --   'app': ends all tokens that were issued in one app up to now, in this very second too. Three seconds as before,
 --     appid; or with a last second up to that one.
 --   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
@@ -28,6 +29,7 @@ elseif step == 'token' then
 elseif step == 'restore' then
   local held = tonumber(redis.call('HGET', KEYS[1], ARGV[2]) or '-1')
   note_on_list(tonumber(ARGV[3]))
+  redis.call('PERSIST', KEYS[1])
   return redis.call('HSET', KEYS[1], ARGV[2], math.max(held, tonumber(ARGV[3])))
 elseif step == 'published' then
   return redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[2]) or 0
@@ -45,7 +47,7 @@ elseif step == 'forget' then
   end
   return 0
 end
--- A version before 0.1.0 let it expire.
+-- A note of 'renew' alone may expire.
 redis.call('PERSIST', KEYS[1])
 local now, ahead = now_or_ahead(ARGV[3], ARGV[4])
 if step == 'app' and ARGV[6] then
@@ -58,6 +60,9 @@ if step == 'app' then
   return end_app_and_tell(ARGV[5], now)
 elseif step == 'renew' then
   redis.call('HSET', KEYS[1], 'dated', now)
+  if redis.call('HLEN', KEYS[1]) == 1 then
+    redis.call('EXPIRE', KEYS[1], ARGV[5])
+  end
   return tostring(now)
 end
 local before, asked_at = tonumber(redis.call('HGET', KEYS[1], 'before') or '-1'), tonumber(ARGV[5])
