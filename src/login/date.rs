@@ -52,11 +52,11 @@ impl LoginWorker {
 }
 
 /// The latest second that verifiers accept, and before the token's `exp`.
-fn latest(now: DateTime<Utc>, expires_at: i64) -> i64 {
+pub(super) fn latest(now: DateTime<Utc>, expires_at: i64) -> i64 {
     (now + MAX_LEEWAY).timestamp().min(expires_at - 1)
 }
 
-fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued, LoginError> {
+pub(super) fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued, LoginError> {
     let wait = Duration::from_secs(u64::try_from(date - latest).unwrap_or_default());
     if wait.is_zero() { Ok(Issued { issued_at: date, ..token }) } else { Err(LoginError::EndedAhead(wait)) }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
 use wxmint_ids::{AppId, ClientId, Person};
 use wxmint_keys::token::{Issued, Minter};
 use wxmint_store::{Admission, BindingState, Bound, COMPUTED, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
+use super::date::{dated, latest};
 use super::{Admitted, LoginError, LoginWorker, mark_of};
 
 /// The client that a token is issued to.
@@ -34,7 +36,7 @@ impl Admitted {
 }
 
 impl LoginWorker {
-    /// The token that the recipient may have signed, dated with this login.
+    /// The token that the recipient may have signed, dated as that of a login ([`Self::date`]).
     pub async fn issue(
         &self,
         recipient: &Recipient<'_>,
@@ -44,13 +46,23 @@ impl LoginWorker {
         let Admitted { arrival, bound, .. } = admitted;
         let minter = self.minter.with(recipient.audience, recipient.token_ttl);
         let id = minter.token_id(&mark_of_client(&recipient.client.0), now)?;
-        let token = minter.issued(bound.user.clone(), recipient.client.0.clone(), id, arrival.at);
+        let mut token = minter.issued(bound.user.clone(), recipient.client.0.clone(), id, arrival.at);
+        let latest = latest(now, token.expires_at);
+        let of_app = Issued { app: arrival.person.app.clone(), ..token.clone() };
+        let dates = [&of_app, &token].map(|token| self.store.date_of_client(token, latest));
+        let dates = try_join_all(dates).await?.into_iter().collect::<Option<Vec<_>>>().ok_or(LoginError::Blocked)?;
+        let date = dates.into_iter().max().unwrap_or(token.issued_at);
+        // An end since the login, or in its second, is meant for it. One that is ahead of the clock is of before.
+        if date > token.issued_at && date <= (self.store.now_micros() / 1_000_000) as i64 + 1 {
+            return Err(LoginError::Contended);
+        }
+        token = dated(token, date, latest)?;
         self.note(&arrival.person, bound.generation, &token).await?;
         Ok(token)
     }
 
     /// Notes the token where ends of the app find it, and then looks whether one has come since the login: it may have
-    /// come before the note. The token has the second of the login, so that every later end names it.
+    /// come before the note. Every later end names the token.
     ///
     /// An unbinding takes the binding away first and ends the noted tokens then, so one of the two is seen here or sees
     /// the note.

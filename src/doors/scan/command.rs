@@ -14,7 +14,7 @@ use super::clients::{Clients, ClientsFile, Form};
 use super::{MAKE_CLIENTS, VARIABLE};
 use crate::cli::at_redis::{at_first, by, open, patiently};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Progress, print, say, table};
+use crate::cli::output::{Progress, complete, print, say, table};
 use crate::cli::serve::init_log;
 use crate::cli::{exit, random, read as command_of, variables, with_env_file};
 use crate::issuer::door::DoorCommand;
@@ -126,12 +126,14 @@ fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
     let mut content = serde_json::to_vec_pretty(&file).expect("texts are JSON");
     content.push(b'\n');
     read(path, &content)?;
-    held.replace(&content).map_err(Failure::of_file(MAKE_CLIENTS))?;
-    print(format_args!("{}: {id} added", path.display()));
     if let Some(secret) = secret {
         print(format_args!("client_secret: {secret}"));
+        // A secret that nobody has seen is of no use in the file.
+        complete()?;
         say("note: the secret is shown this once, and the file has its hash alone.");
     }
+    held.replace(&content).map_err(Failure::of_file(MAKE_CLIENTS))?;
+    print(format_args!("{}: {id} added", path.display()));
     Ok(())
 }
 

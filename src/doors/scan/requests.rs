@@ -147,7 +147,8 @@ impl LoginWorker {
                 }
             }
             Poll::Repeated(token) => {
-                if matches!(self.store.token_state(token).await?, TokenState::People(_)) {
+                // An end that was begun, and answered 503, is finished.
+                if !self.store.token_state(token).await?.is_told() {
                     self.store.end_token(token).await?;
                 }
             }

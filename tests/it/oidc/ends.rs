@@ -106,6 +106,20 @@ async fn an_end_of_everyone_leaves_nothing_that_can_become_a_token() {
     bed.renew(&later).await.expect_login();
 }
 
+/// As the person logs in at the mini program: the token is dated after the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_logs_in_who_was_logged_out_before_the_clock_of_redis_stepped_back() {
+    for one_login in ["false", "true"] {
+        let (_clock, bed) = Clock::around(builder().env("WXMINT_ONE_LOGIN", one_login)).await;
+        let (phone, before) = (bed.log_in("lin").await.expect_login(), bed.log_in_site("lin").await);
+        bed.log_out(&phone, true).await;
+        bed.redis.move_clock(-300);
+        let tokens = bed.log_in_site("lin").await;
+        bed.renew(&tokens).await.expect_login();
+        bed.expect_ended(&before, one_login).await;
+    }
+}
+
 /// Verifiers that allow for differences of clocks accept a token for a while after it has expired.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_has_just_expired_is_ended_too() {

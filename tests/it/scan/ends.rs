@@ -52,6 +52,22 @@ async fn whatever_ends_the_user_the_binding_or_the_token_ends_the_page_too() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_stolen_code_that_no_replica_has_confirmed_is_finished_by_the_next_ask() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let request = bed.ask().await;
+    bed.approves(&phone, "lin", &request).await;
+    let page = bed.poll(&request).await.expect_login();
+    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
+    let replica = RedisServer::replica_of(&bed.redis).await;
+    replica.freeze();
+    until("the end is begun", PATIENCE, async || bed.poll(&request).await.status == 503).await;
+    replica.thaw();
+    until("it is finished", PATIENCE, async || bed.poll(&request).await.status == 400).await;
+    refuses(&sidecar, &page).await;
+}
+
+#[tokio::test]
 async fn a_person_who_may_not_log_in_lets_no_page_in() {
     let bed = builder().users(&["lin"]).start().await;
     let request = bed.ask().await;
@@ -155,7 +171,9 @@ async fn an_end_between_the_login_and_the_token_ends_it_too() {
             link.restore().await;
         };
         let (refused, ()) = tokio::join!(logging_in, ending);
-        refused.expect_problem(503, "store_unavailable");
+        let is_blocked = act == "block";
+        let (status, code) = if is_blocked { (403, "user_blocked") } else { (503, "store_unavailable") };
+        refused.expect_problem(status, code);
         bed.poll(&request).await.expect_oauth(400, "authorization_pending");
     }
 }

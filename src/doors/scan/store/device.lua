@@ -25,7 +25,7 @@ if step == 'open' then
   return 1
 end
 
-local names = {'state', 'until', 'digest', 'client', 'app', 'approver', 'right', 'looked', 'interval', 'next', 'taker'}
+local names = {'state', 'until', 'digest', 'client', 'app', 'approver', 'right', 'looked', 'interval', 'next', 'taker', 'asker'}
 local held = {}
 for at, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
   held[names[at]] = value
@@ -85,7 +85,8 @@ elseif held.state == 'taken' or left > 0 and held.state == 'approved' then
 elseif left <= 0 then
   return {'expired'}
 end
-local soon = now < tonumber(held.next)
+-- An ask that is repeated because its answer was lost is no further one.
+local soon = now < tonumber(held.next) and held.asker ~= ARGV[5]
 local interval = held.interval + (soon and ARGV[7] or 0)
-keep('interval', interval, 'next', now + interval - ARGV[6])
+keep('interval', interval, 'next', now + interval - ARGV[6], 'asker', ARGV[5])
 return {soon and 'soon' or held.looked and 'scanned' or 'pending'}

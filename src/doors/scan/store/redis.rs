@@ -29,11 +29,13 @@ impl Devices<'_> {
         let script = script.arg("client").arg(client).arg("app").arg(request.app.as_str());
         let script = script.arg("counted").arg(&request.counted_by).arg("right").arg(right);
         let script = script.arg("request").arg(json(request));
-        if self.0.link().run::<bool>("open_device", script).await? {
+        let opened = self.0.link().run::<bool>("open_device", script).await;
+        if matches!(opened, Ok(true)) {
             return Ok(Opened::Open);
         }
-        self.uncount_open(&request.counted_by, &digest).await?;
-        Ok(Opened::Collides)
+        let uncounted = self.uncount_open(&request.counted_by, &digest).await;
+        opened?;
+        uncounted.map(|()| Opened::Collides)
     }
 
     /// Counts what an address has open for this time, at most [`DEVICE_END_KEPT`]. If it is one too many, it is not
