@@ -32,9 +32,12 @@ impl FileError {
     /// signed.
     pub fn cure(&self, make: Option<&str>) -> Option<Said> {
         match self {
-            Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                make.map(|make| said!(restore_it_or_make_it, make, path.display()))
-            }
+            Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => match path.parent() {
+                Some(folder) if folder.parent().is_some() && !folder.exists() => {
+                    Some(said!(make_its_folder_first, folder.display()))
+                }
+                _ => make.map(|make| said!(restore_it_or_make_it, make, path.display())),
+            },
             Self::Exposed { path, is_ours: true, .. } => Some(said!(run_chmod_600, path.display())),
             Self::Exposed { path, .. } => {
                 let (user, path) = (geteuid().as_raw(), path.display());
@@ -275,7 +278,8 @@ mod tests {
             (0..16).for_each(|index| drop(scope.spawn(move || add(index))));
         });
         assert_eq!(fs::read_to_string(&path).expect("readable"), format!("begun;{}", "added;".repeat(16)));
-        assert!(Held::wait_or_create(&folder.join("nowhere/users"), b"").is_err());
+        let error = Held::wait_or_create(&folder.join("nowhere/users"), b"").map(drop).expect_err("no folder");
+        assert!(error.with_cure(Some(MAKE_USERS)).to_string().contains("make the folder"), "{error}");
         fs::remove_dir_all(folder).expect("removed");
     }
 

@@ -2,6 +2,7 @@
 // what the site asks for, and each step sends it again.
 const [scan, code, match, number, status, again] = ["scan", "code", "match", "number", "status", "again"].map((id) => document.getElementById(id));
 const MOST_ROUNDS = 10;
+const LATEST = 15000;
 // So many polls after a scan, the person may want another code: the phone's page was closed, or somebody else's has scanned.
 const PATIENCE = 15;
 // Until when the code is good, whether its picture is there or may still come, and what asks for it once more.
@@ -10,17 +11,19 @@ if (scan.dataset.color) document.documentElement.style.setProperty("--site", sca
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 const show = (state) => {
   if (status.textContent !== status.dataset[state]) status.textContent = status.dataset[state];
-  again.hidden = state !== "denied" && state !== "paused";
+  again.hidden = !["denied", "paused", "no_answer"].includes(state);
   if (!again.hidden) scan.hidden = true;
 };
 const waits = () => show(drawn ? "wait" : "busy");
 const seen = () => document.hidden && new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
 
-/** The answer to a step; `null` if there is none, after a pause. */
+/** The answer to a step; `null` if there is none, after a pause. What a later try cannot mend ends the page's rounds. */
 async function ask(step, form = {}) {
-  const request = { method: "POST", body: new URLSearchParams(form) };
+  const request = { method: "POST", body: new URLSearchParams(form), signal: AbortSignal.timeout?.(LATEST) };
   const answer = await fetch(`${scan.dataset.root}/authorize/${step}${location.search}`, request).catch(() => null);
-  if (answer?.ok) return answer.json();
+  const told = answer?.ok ? await answer.json().catch(() => null) : null;
+  if (told) return told;
+  if (answer?.status >= 400 && answer.status < 500 && answer.status !== 429) return { state: "no_answer" };
   show("busy");
   return pause(Number(answer?.headers.get("retry-after")) || 5).then(() => null);
 }
@@ -31,13 +34,14 @@ async function round() {
   until = 0;
   await seen();
   const shown = await ask("scan");
-  if (!shown) return "expired";
+  // An expired code is not left there.
+  scan.hidden = !shown?.device_code;
+  if (scan.hidden) return shown?.state ?? "expired";
   until = performance.now() + 1000 * (shown.expires_in - 5);
   let { interval } = shown, scanned = 0;
   code.src = `${scan.dataset.root}${shown.picture}`;
   number.textContent = shown.match ?? "";
   match.hidden = !shown.match;
-  scan.hidden = false;
   scan.classList.remove("scanned");
   waits();
   while (scanned || performance.now() < until) {
@@ -71,4 +75,4 @@ again.addEventListener("click", () => location.reload());
 show("loading");
 let ended = "expired";
 for (let rounds = 0; rounds < MOST_ROUNDS && ended === "expired"; rounds++) ended = await round();
-show(ended === "denied" ? "denied" : "paused");
+show(ended === "expired" ? "paused" : ended);

@@ -77,6 +77,8 @@ pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, pa
         *page.status_mut() = Problem::new(code, "").status();
         page.extensions_mut().insert(code);
     }
+    // A site may have opened this window, and waits for it.
+    page.headers_mut().remove("cross-origin-opener-policy");
     page.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     page.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Accept-Language, User-Agent"));
     page

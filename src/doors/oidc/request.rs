@@ -131,12 +131,12 @@ pub(super) fn is_registered(registered: &[String], wanted: &str) -> bool {
 /// The parts before and behind the port of an address of this machine's own.
 fn without_port(address: &str) -> Option<(&str, &str)> {
     let start = ["http://127.0.0.1", "http://[::1]"].into_iter().find(|start| address.starts_with(start))?;
-    let rest = &address[start.len()..];
-    let Some(port) = rest.strip_prefix(':') else { return rest.starts_with(['/', '?']).then_some((start, rest)) };
+    let (rest, is_end) = (&address[start.len()..], |rest: &str| rest.is_empty() || rest.starts_with(['/', '?']));
+    let Some(port) = rest.strip_prefix(':') else { return is_end(rest).then_some((start, rest)) };
     let digits = port.bytes().take_while(u8::is_ascii_digit).count();
     let behind = &port[digits..];
     let is_port = port[..digits].parse::<u16>().is_ok_and(|port| port > 0);
-    (is_port && (behind.is_empty() || behind.starts_with(['/', '?']))).then_some((start, behind))
+    (is_port && is_end(behind)).then_some((start, behind))
 }
 
 /// The site's address with these parameters, its `state`, and `iss`, so that a site of two issuers knows which one has

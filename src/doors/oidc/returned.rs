@@ -10,11 +10,11 @@ use wxmint_telemetry::audit::{Activity, Event};
 use super::authorize::let_in;
 use super::family::{hash, hashed_key, random, read as read_kept};
 use super::leave::see_other;
-use super::page::refused;
+use super::page::{Page, page, refused};
 use super::request::{AuthorizeRequest, Query, back, read};
 use super::texts::Why;
 use super::wechat::{STATE_TTL, Sent, cookie, cookie_name, failed, set_cookie};
-use super::{AtDoor, no_sites};
+use super::{AtDoor, no_sites, root};
 use crate::apps::UnknownApp;
 use crate::clock::now;
 use crate::doors::scan::store::Devices;
@@ -39,7 +39,12 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let one = |name: &str| query.one(name).ok().flatten();
         let state = one("state").unwrap_or_default();
         let sent = match sent(&request, worker, state).await {
-            Ok(Some(sent)) => sent,
+            Ok(Some((sent, true))) => sent,
+            // Also who comes a second time, or has no cookie: the link logs nobody in.
+            Ok(Some((Sent { query, .. }, false))) => {
+                let again = Some(format!("{}/authorize?{query}", root(worker)));
+                return Ok(page(&request, &query, worker, &Page::Failed { why: Why::State, again }));
+            }
             Ok(None) => return refused(&request, "", worker, Why::State),
             Err(error) => return Ok(failed(&request, worker, "", error)),
         };
@@ -63,20 +68,18 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
     .await
 }
 
-/// Finds with what this browser was sent, once.
-async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<Sent>, LoginError> {
-    let (store, key) = (&worker.login.store, hashed_key("state", state));
-    let Some(secret) = cookie(request, &cookie_name(state)) else { return Ok(None) };
-    let Some(found) = store.kept(&key).await? else { return Ok(None) };
+/// Finds with what a browser was sent, and whether it was this one, and comes for the first time.
+async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<(Sent, bool)>, LoginError> {
+    let store = &worker.login.store;
+    let Some(found) = store.kept(&hashed_key("state", state)).await? else { return Ok(None) };
     let sent: Sent = read_kept(&found)?;
-    if sent.browser != hash(secret) {
-        return Ok(None);
+    if cookie(request, &cookie_name(state)).is_none_or(|secret| sent.browser != hash(secret)) {
+        return Ok(Some((sent, false)));
     }
     let own = random()?;
     let is_first = store.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await? == own;
-    store.discard(&key).await?;
     _ = Devices(store).uncount_open(&sent.address, &hash(state)).await;
-    Ok(is_first.then_some(sent))
+    Ok(Some((sent, is_first)))
 }
 
 /// A login, whose token the site fetches with a code. The way back to the site.

@@ -5,7 +5,7 @@ use wxmint_http::ProblemCode;
 /// Each has a code, and is in English and Chinese.
 const TEXTS: &[[&str; 3]] = &include!("page.json");
 /// The states of the page's script.
-pub(super) const STATES: [&str; 7] = ["loading", "wait", "scanned", "going", "denied", "busy", "paused"];
+pub(super) const STATES: [&str; 8] = ["loading", "wait", "scanned", "going", "denied", "busy", "paused", "no_answer"];
 
 /// The text in English and Chinese.
 pub(super) fn text(code: &str) -> [&'static str; 2] {

@@ -84,6 +84,7 @@ async fn a_browser_comes_back_from_wechat_once_and_alone_and_the_person_is_the_s
     assert_eq!(back(&bed, SITE, "chen", &mine.state, Some(&mine.cookie)).await.status, 303, "nothing was spoiled");
     let again = back(&bed, SITE, "chen", &mine.state, Some(&mine.cookie)).await;
     assert_eq!((again.status, again.header("location")), (400, ""));
+    assert!(again.body.contains("/authorize?client_id=grafana&amp;"), "the way to begin anew: {}", again.body);
     let url = bed.service().url(&format!("/authorize/wechat?state={}", other.state));
     let denied = bed.http.send(bed.http.0.get(url).header("cookie", &other.cookie)).await;
     assert_eq!(told(denied.header("location"))["error"], "access_denied", "the person has said no at WeChat");
