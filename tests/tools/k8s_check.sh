@@ -24,6 +24,11 @@ refused() {
   grep -qF "$1" <<<"$said" || die "helm refuses ${*:2}, and says: $said"
 }
 
+# notes VALUE...: what `helm install` prints, which `helm template` leaves out.
+notes() {
+  $helm template wxmint $all/chart --show-only templates/notes.yaml "$@"
+}
+
 # The sample's nginx is the one that tests/peers runs, but for where it listens.
 sed 's/listen 127.0.0.1:8000;/listen 8080;/' examples/peers/nginx/wxmint.conf | diff - k8s/chart/files/wxmint.conf
 
@@ -37,6 +42,9 @@ readonly alerts=$!
 
 tests/tools/k8s_render.sh $all/rendered
 diff -r k8s/rendered $all/rendered || die "k8s/rendered is not what the chart renders: make rendered"
+
+cp -r k8s/chart $all/
+printf 'notes: |\n{{ include "wxmint/templates/NOTES.txt" . | indent 2 }}\n' >$all/chart/templates/notes.yaml
 
 for values in k8s/chart/ci/*-values.yaml; do
   $helm template wxmint k8s/chart --namespace wxmint --values "$values" >"$all/${values##*/}"
@@ -59,6 +67,9 @@ several=(--set 'image.repository=r/w,issuer=https://login.example.com,appsSecret
 refused 'test.appid: set it to' "${several[@]}"
 $helm template wxmint k8s/chart "${several[@]}" --set test.appid=wx0123456789abcdef >$all/several-values.yaml
 grep -q -- '--appid, "wx0123456789abcdef"' $all/several-values.yaml || die "helm test has no AppID"
+# A platform needs no app, and no AppSecret, of its own.
+notes --values k8s/chart/ci/platform-values.yaml >$all/platform-notes.yaml
+if grep -nE 'WXMINT_APP|app-secret|and AppSecret are right' $all/platform-{values,notes}.yaml; then die "a platform must have an app of its own"; fi
 $helm lint --strict --quiet k8s/chart --values k8s/chart/ci/everything-values.yaml
 for value in image.repository issuer appid; do refused "$value: set it to" "${needed[@]}" --set "$value=null"; done
 refused 'gateway.className: set it to' "${needed[@]}" --set gateway.enabled=true

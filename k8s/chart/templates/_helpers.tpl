@@ -78,6 +78,12 @@ app.kubernetes.io/part-of: wxmint
 {{- (index $root.Values.secrets (index . 1)).name | default (printf "%s-%s" (include "wxmint.fullname" $root) (index . 2)) -}}
 {{- end }}
 
+{{/* Whether there is the AppSecret of one app. A third-party platform logs its merchants' people in and needs no app of its own. */}}
+{{- define "wxmint.oneApp" -}}
+{{- $platform := index (.Values.settings | default dict) "WXMINT_PLATFORM_FILE" -}}
+{{- if not (or .Values.appsSecret (and $platform (not .Values.appid))) }}true{{ end -}}
+{{- end }}
+
 {{/* For all pods. */}}
 {{- define "wxmint.scheduling" -}}
 {{- with .Values.imagePullSecrets }}
