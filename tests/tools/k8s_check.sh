@@ -70,6 +70,13 @@ grep -q -- '--appid, "wx0123456789abcdef"' $all/several-values.yaml || die "helm
 # A platform needs no app, and no AppSecret, of its own.
 notes --values k8s/chart/ci/platform-values.yaml >$all/platform-notes.yaml
 if grep -nE 'WXMINT_APP|app-secret|and AppSecret are right' $all/platform-{values,notes}.yaml; then die "a platform must have an app of its own"; fi
+# wxmint serves at /, and a Gateway takes the issuer's path off. An Ingress cannot.
+below=("${needed[@]}" --set issuer=https://login.example.com/shop/wxmint)
+$helm template wxmint k8s/chart "${below[@]}" --set gateway.enabled=true,gateway.className=eg >$all/below-values.yaml
+for words in 'value: "/shop/wxmint"' 'replacePrefixMatch: /'; do
+  grep -qF "$words" $all/below-values.yaml || die "the Gateway does not take the issuer's path off: $words"
+done
+refused 'ingress.enabled: wxmint serves at /' "${below[@]}" --set ingress.enabled=true
 $helm lint --strict --quiet k8s/chart --values k8s/chart/ci/everything-values.yaml
 for value in image.repository issuer appid; do refused "$value: set it to" "${needed[@]}" --set "$value=null"; done
 refused 'gateway.className: set it to' "${needed[@]}" --set gateway.enabled=true
