@@ -70,6 +70,10 @@ grep -q -- '--appid, "wx0123456789abcdef"' $all/several-values.yaml || die "helm
 # A platform needs no app, and no AppSecret, of its own.
 notes --values k8s/chart/ci/platform-values.yaml >$all/platform-notes.yaml
 if grep -nE 'WXMINT_APP|app-secret|and AppSecret are right' $all/platform-{values,notes}.yaml; then die "a platform must have an app of its own"; fi
+# The request of several apps names one. A Secret of one name is made by one command.
+[[ $(notes --values k8s/chart/ci/gateway-api-values.yaml) == *'code=smoke -d appid=wx'* ]] || die "NOTES.txt: the smoke request names no app"
+made=$(notes --values k8s/chart/ci/everything-values.yaml | sed -n 's/.*create secret generic \([^ ]*\) .*/\1/p' | sort | xargs)
+[ "$made" = 'keys-of-ours of-ours redis-tls' ] || die "NOTES.txt: not one command for each Secret: $made"
 # wxmint serves at /, and a Gateway takes the issuer's path off. An Ingress cannot.
 below=("${needed[@]}" --set issuer=https://login.example.com/shop/wxmint)
 $helm template wxmint k8s/chart "${below[@]}" --set gateway.enabled=true,gateway.className=eg >$all/below-values.yaml
