@@ -74,6 +74,17 @@ if grep -nE 'WXMINT_APP|app-secret|and AppSecret are right' $all/platform-{value
 [[ $(notes --values k8s/chart/ci/gateway-api-values.yaml) == *'code=smoke -d appid=wx'* ]] || die "NOTES.txt: the smoke request names no app"
 made=$(notes --values k8s/chart/ci/everything-values.yaml | sed -n 's/.*create secret generic \([^ ]*\) .*/\1/p' | sort | xargs)
 [ "$made" = 'keys-of-ours of-ours redis-tls' ] || die "NOTES.txt: not one command for each Secret: $made"
+# Names that YAML would take for numbers and booleans. The schemas below want texts.
+$helm template 1234 k8s/chart --namespace 1234 --values k8s/chart/ci/everything-values.yaml --set-string "\
+fullnameOverride=true,priorityClassName=1000,networkPolicy.monitoringNamespace=123,appsSecret=12,redis.caSecret=13,\
+secrets.keys.name=14,secrets.vault.name=15,secrets.vault.key=1e5,secrets.redis.name=16,secrets.redis.key=0x1,secrets.adminTokens.name=17,\
+secrets.adminTokens.key=true,ingress.className=100,ingress.tlsSecret=18,gateway.className=19,gateway.tlsSecret=20" >$all/numbers-values.yaml
+$helm template 1234 k8s/chart "${needed[@]}" --set-string secrets.app.name=12,secrets.app.key=0 >$all/number-values.yaml
+for values in sidecar-in-cluster istio-sidecar; do
+  $helm template 1e5 k8s/chart --namespace 1234 --values k8s/chart/ci/$values-values.yaml --set fullnameOverride=null \
+    --set-string peer.issuerInCluster.namespace=123,peer.issuerInCluster.service=12,priorityClassName=1000,peer.audience=1 \
+    >$all/number-$values-values.yaml
+done
 # wxmint serves at /, and a Gateway takes the issuer's path off. An Ingress cannot.
 below=("${needed[@]}" --set issuer=https://login.example.com/shop/wxmint)
 $helm template wxmint k8s/chart "${below[@]}" --set gateway.enabled=true,gateway.className=eg >$all/below-values.yaml

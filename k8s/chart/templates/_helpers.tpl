@@ -6,11 +6,11 @@
 
 {{- define "wxmint.selector" -}}
 app.kubernetes.io/name: wxmint
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "wxmint.common" -}}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
@@ -24,7 +24,7 @@ app.kubernetes.io/name: wxmint
 {{/* Another name than that of wxmint's own pods: their Service and their network policy must not take these for them. */}}
 {{- define "wxmint.rotatorSelector" -}}
 app.kubernetes.io/name: wxmint-keys-rotate
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "wxmint.rotatorLabels" -}}
@@ -39,7 +39,7 @@ app.kubernetes.io/part-of: wxmint
 {{- end }}
 
 {{- define "wxmint.peerSelector" -}}
-app.kubernetes.io/name: {{ include "wxmint.peer" . }}
+app.kubernetes.io/name: {{ include "wxmint.peer" . | quote }}
 {{- end }}
 
 {{- define "wxmint.peerLabels" -}}
@@ -50,7 +50,7 @@ app.kubernetes.io/part-of: wxmint
 
 {{- define "wxmint.testSelector" -}}
 app.kubernetes.io/name: wxmint-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "wxmint.testLabels" -}}
@@ -96,7 +96,7 @@ nodeSelector: {{- toYaml . | nindent 2 }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -183,7 +183,7 @@ readinessProbe:
 - from:
     - namespaceSelector:
         matchLabels:
-          kubernetes.io/metadata.name: {{ (index . 0).Values.networkPolicy.monitoringNamespace }}
+          kubernetes.io/metadata.name: {{ (index . 0).Values.networkPolicy.monitoringNamespace | quote }}
   ports:
     - port: {{ index . 1 }}
 {{- end }}
