@@ -97,6 +97,8 @@ for value in image.repository issuer appid; do refused "$value: set it to" "${ne
 refused 'gateway.className: set it to' "${needed[@]}" --set gateway.enabled=true
 refused 'peer.audience: set it to' "${needed[@]}" --set peer.enabled=true
 refused 'settings.WXMINT_AUDIENCE: of a peer' "${needed[@]}" --set peer.enabled=true,peer.audience=a,settings.WXMINT_AUDIENCE=b
+refused 'redis.caSecret: set it to' "${needed[@]}" --set redis.clientCertificate=true
+refused 'autoscaling.maxReplicas: 12 is less than' "${needed[@]}" --set autoscaling.enabled=true,autoscaling.minReplicas=13
 refused 'Additional property replcas is not allowed' "${needed[@]}" --set replcas=3
 refused 'Expected: integer, given: string' "${needed[@]}" --set replicas=many
 refused 'issuer: Does not match pattern' "${needed[@]}" --set issuer=http://login.example.com
