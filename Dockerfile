@@ -1,5 +1,5 @@
 # An image of the program, which needs no library, and root certificates: no shell, no package manager.
-# Debug a running pod with: kubectl debug -it POD --image=busybox --target=wxmint
+# Debug a running pod with: kubectl debug -it POD --image=busybox --target=wxmint --profile=restricted
 
 # Where images and crates come from, if not from where they are published: README.md#mirrors.
 ARG REGISTRY=docker.io
