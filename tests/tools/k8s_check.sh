@@ -60,6 +60,8 @@ $helm template orders k8s/chart --values k8s/chart/ci/sidecar-in-cluster-values.
 for kept in 'default-container: nginx' 'prometheus.io/scrape: "false"'; do
   grep -qF "$kept" $all/{labels,everything}-values.yaml || die "an annotation is not the user's: $kept"
 done
+# What decides when keys rotate, the rotator has from where wxmint has it.
+[ "$(grep -c 'name: WXMINT_KEYS_LEAD' $all/everything-values.yaml)" = 2 ] || die "the CronJob does not have extraEnv's WXMINT_KEYS_LEAD"
 # A name without a value is none.
 $helm template wxmint k8s/chart "${needed[@]}" --set settings=null,podLabels=null,podAnnotations=null >$all/null-values.yaml
 # A test of several mini programs logs in at the one that test.appid names.
