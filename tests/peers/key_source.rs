@@ -1,6 +1,6 @@
 //! Keys that come and go, for programs that fetch them: an address whose answers a test chooses.
 
-use std::time::Duration;
+use std::{fs, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -95,20 +95,34 @@ async fn takes_no_bad_key(scene: &Scene, example: &Example) {
 }
 
 fn nonsense(scene: &Scene) -> Vec<(&'static str, Manner)> {
+    let begun = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"keys\":[".to_vec();
     let redirect = format!("Location: {}\r\n", scene.canary.jwks_url());
     let long = json!({"keys": [scene.canary.key.jwk], "padding": "x".repeat(10 << 20)}).to_string();
     let forged = json!({"keys": [scene.canary.key.jwk]}).to_string();
+    // Some libraries take a short key of RSA until they verify by it.
+    let mut unusable = forge::bad_keys(&scene.canary.key);
+    unusable.retain(|key| key["kid"] != "small");
     let ok = |body: &str| Manner::says("200 OK", "", body);
     vec![
         ("HTML", ok("<html>maintenance</html>")),
         ("an empty body", ok("")),
         ("an empty set", ok(r#"{"keys":[]}"#)),
+        ("a set without a usable key", ok(&json!({"keys": unusable}).to_string())),
         ("another document", ok(r#"{"issuer":"https://login.example.com"}"#)),
         ("half a set", ok(r#"{"keys":[{"kty":"EC","crv":"P-256","#)),
         ("10 MiB", ok(&long)),
+        ("10 MiB, packed", Manner::says("200 OK", "Content-Encoding: gzip\r\n", packed(&long))),
         ("500", Manner::says("500 Internal Server Error", "", forged)),
         ("a redirect", Manner::says("302 Found", &redirect, "")),
         ("silence", Manner::does(vec![Step::Stall])),
+        ("half a set, and then silence", Manner::does(vec![Step::Send(begun), Step::Stall])),
         ("a head without an end", Manner::does(vec![Step::Repeat(b"HTTP".to_vec(), Duration::from_millis(20))])),
     ]
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("text");
+    fs::write(&file, text).expect("written");
+    Command::new("gzip").arg("--stdout").arg(file).output().expect("gzip").stdout
 }

@@ -15,7 +15,10 @@ pub(crate) fn express(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started 
     let folder = TempDir::new_in(tools("node")).expect("a folder");
     let addresses = [("127.0.0.1:8080", &*issuer), ("listen(8000,", &*listen)];
     copy_example("node", &[&addresses, settings].concat(), folder.path());
-    let process = Process::spawn("node", Command::new("node").current_dir(&folder).arg("app.mjs"));
+    // A busy service collects its garbage at any time: also while a body is being read.
+    let garbage = ["--expose-gc", "--import", "data:text/javascript,setInterval(gc,100).unref()"];
+    let mut node = Command::new("node");
+    let process = Process::spawn("node", node.current_dir(&folder).args(garbage).arg("app.mjs"));
     Started { example: Example::new("node", port), _process: process, folder }
 }
 

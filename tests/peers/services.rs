@@ -88,7 +88,7 @@ services! {
     ];
     node: NODE, [
         takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
-        refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
+        follows_keys_and_nonsense_costs_it_nothing, refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
         believes_no_keys_that_are_too_old, keeps_the_newest_ends
     ];
     python: PYTHON, [

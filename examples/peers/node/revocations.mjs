@@ -90,22 +90,7 @@ export class Revocations {
   async #fetch() {
     const url = new URL(`${this.issuer}/revocations`);
     if (this.#cursor) url.searchParams.set("after", this.#cursor);
-    // Not AbortSignal.timeout, which Node may collect, and forget, while a body is being read.
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(new Error("no page in time")), DEADLINE);
-    const end = performance.now() + DEADLINE;
-    let text = "";
-    try {
-      const response = await fetch(url, { redirect: "error", signal: late.signal });
-      if (response.status !== 200) throw new Error(`the issuer answers ${response.status}`);
-      for await (const chunk of response.body) {
-        text += Buffer.from(chunk).toString("latin1");
-        if (text.length > LONGEST_PAGE || performance.now() > end) throw new Error("a page is too long");
-      }
-    } finally {
-      clearTimeout(timer);
-      late.abort();
-    }
+    const text = await read(url, LONGEST_PAGE, DEADLINE);
     const expected = { issuer: this.issuer, algorithms: ["ES256", "EdDSA", "RS256"], clockTolerance: LEEWAY };
     // The algorithm is the key's. An access token is no page: its typ is another.
     Object.assign(expected, { typ: "revocations+jwt", maxTokenAge: "5m", requiredClaims: ["iss", "iat", "exp"] });
@@ -165,4 +150,32 @@ export class Revocations {
 function isEnd(end) {
   if (!Array.isArray(end) || typeof end[0] !== "string") return false;
   return !Object.hasOwn(SHAPES, end[0]) || SHAPES[end[0]](...end.slice(1));
+}
+
+// The text of an answer with status 200, of at most so many bytes, also where gzip has packed them, within so many ms. Node may
+// collect a request while its body is being read, and then the signal does not end the body: the reader does.
+export async function read(url, longest, deadline) {
+  const late = new AbortController();
+  let reader;
+  const timer = setTimeout(() => {
+    late.abort(new Error("no answer in time"));
+    reader?.cancel().catch(() => {});
+  }, deadline);
+  try {
+    const response = await fetch(url, { redirect: "error", signal: late.signal });
+    reader = response.body?.getReader();
+    if (response.status !== 200) throw new Error(`the issuer answers ${response.status}`);
+    const chunks = [];
+    for (let length = 0; ; ) {
+      const { done, value } = await reader.read();
+      late.signal.throwIfAborted();
+      if (done) return Buffer.concat(chunks).toString();
+      chunks.push(value);
+      if ((length += value.length) > longest) throw new Error("the issuer's answer is too long");
+    }
+  } finally {
+    clearTimeout(timer);
+    late.abort();
+    reader?.cancel().catch(() => {});
+  }
 }

@@ -1,8 +1,10 @@
 // Verifies wxmint's tokens with jose: keeps the issuer's keys, and knows what was ended by revocations.mjs.
 import { createLocalJWKSet, jwtVerify } from "jose";
-import { Revocations } from "./revocations.mjs";
+import { Revocations, read } from "./revocations.mjs";
 
 const LONGEST_TOKEN = 8192;
+const LONGEST_SET = 65_536; // bytes
+const DEADLINE = 5_000; // ms for the keys
 const EXPECTED = {
   typ: "at+jwt", // not something else that the same key has signed
   algorithms: ["ES256", "EdDSA", "RS256"], // and of these, the key's own
@@ -52,16 +54,14 @@ export class Verifier {
   }
 
   async #refresh() {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(new Error("no keys in time")), 5_000);
     try {
-      const options = { redirect: "error", signal: late.signal };
-      const response = await fetch(`${this.issuer}/.well-known/jwks.json`, options);
-      const set = await response.json();
+      const { keys } = JSON.parse(await read(`${this.issuer}/.well-known/jwks.json`, LONGEST_SET, DEADLINE));
       // jose refuses a whole set for one member that is no object. It obeys `use` and `key_ops` itself.
-      const objects = set.keys?.filter((key) => key !== null && typeof key === "object" && !Array.isArray(key));
-      if (!response.ok || !objects?.length) throw new Error(`no keys, but ${response.status}`);
+      const objects = keys.filter((key) => key !== null && typeof key === "object" && !Array.isArray(key));
       const byName = createLocalJWKSet({ keys: objects });
+      const named = objects.filter(({ kid, alg }) => typeof kid === "string" && EXPECTED.algorithms.includes(alg));
+      const found = await Promise.allSettled(named.map(({ kid, alg }) => byName({ kid, alg })));
+      if (!found.some(({ value }) => value)) throw new Error("no usable key");
       this.#keys = (header, token) => {
         // jose would try a key that nobody has named, and revocations.mjs would not know which key was used.
         if (typeof header.kid !== "string") throw new Error("no kid");
@@ -71,8 +71,6 @@ export class Verifier {
     } catch (error) {
       console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
       if (Date.now() - this.#confirmed > KEYS_MAX_AGE) this.#keys = undefined;
-    } finally {
-      clearTimeout(timer);
     }
   }
 

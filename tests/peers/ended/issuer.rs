@@ -14,6 +14,7 @@ use crate::support::{Answering, Call, PATIENCE, Step, answer, locked, until};
 
 /// So that five ends are more than one page.
 const PAGE: usize = 2;
+const LONG: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
 /// Seconds.
 pub(super) const KEEP: i64 = 90_000;
 pub(super) const PERSON_APP: &str = "wx0000000000000001";
@@ -67,6 +68,8 @@ pub(super) enum Manner {
     Says(Arc<Spoil>),
     /// A byte of the body now and then, for ever.
     Drips,
+    /// The beginning of a body, and no more.
+    Stalls,
     /// A byte of the head now and then, for ever.
     DripsHead,
 }
@@ -278,7 +281,8 @@ impl Shared {
                 let signers = Signers { key: &self.keys[0], second: &self.keys[1], foreign: &self.foreign };
                 sends(spoil(&signers, header, claims))
             }
-            Manner::Drips => drips(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
+            Manner::Drips => drips(LONG),
+            Manner::Stalls => vec![Step::Send([LONG, b"eyJ"].concat()), Step::Stall],
             Manner::DripsHead => drips(b"HTTP/1.1 200 OK\r\nX-Head: "),
         }
     }

@@ -257,6 +257,7 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
         ("a redirect to a good page", Manner::says(|_, _, _| answer("302 Found", "Location: /elsewhere\r\n", b""))),
         ("50 MB", Manner::body("200 OK", &vec![b'e'; 50_000_000])),
         ("no end", Manner::Drips),
+        ("a beginning, and then silence", Manner::Stalls),
         ("a head without an end", Manner::DripsHead),
         ("no answer", Manner::Gone),
     ] {

@@ -76,13 +76,16 @@ pub(super) const NODE: Service = Service {
     exceptions: THE_LAST,
     eager: &[],
     fetches: LOOKS_AT_THE_FEED,
-    looks: &[("EVERY = 300_000;", "EVERY = 1_000;")],
+    looks: &[("EVERY = 300_000;", "EVERY = 1_000;"), ("DEADLINE = 5_000;", "DEADLINE = 1_000;")],
     jwks: ("${this.issuer}/.well-known/jwks.json", "URL"),
     algorithms: &[],
     clock: &[
         ("Date.now()", "(Date.now () + 172_800_000 * existsSync(\"ahead\") - 600_000 * existsSync(\"behind\"))"),
         ("import { createHash } from", "import { existsSync } from \"node:fs\";\nimport { createHash  } from"),
-        ("import { Revocations } from", "import { existsSync } from \"node:fs\";\nimport { Revocations  } from"),
+        (
+            "import { Revocations, read } from",
+            "import { existsSync } from \"node:fs\";\nimport { Revocations, read  } from",
+        ),
     ],
     often: &[
         ("EVERY = 5_000;", "EVERY = 50;"),
