@@ -14,6 +14,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from signature import RequestVerifier
 
 app = Flask(__name__)
+app.config["MAX_CONTENT_LENGTH"] = 64 << 10  # bytes; a body is read before it is known who sends it
 verifier = RequestVerifier(os.environ["WXMINT_ISSUER"], os.environ["WXMINT_ACCOUNTS"])
 
 # What identifies a user is UNIQUE: of two calls at once, the database lets one make the user.
@@ -44,7 +45,7 @@ def only_wxmint():
     except jwt.PyJWKClientConnectionError:
         abort(503, "wxmint's keys cannot be fetched")
     except jwt.PyJWTError as error:
-        app.logger.warning("refused: %s", error)
+        app.logger.warning("refused: %r", error)  # It may have a stranger's words.
         abort(401)
 
 

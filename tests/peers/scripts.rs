@@ -2,10 +2,12 @@
 
 use std::{net::SocketAddr, process::Command};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::example::{Example, Started, copy_example, example_folder, installs_what_is_tested};
-use crate::support::{Process, free_port, tools};
+use crate::scene::Scene;
+use crate::support::{PATIENCE, Process, eventually, free_port, tools};
 
 /// As its README.md starts it, of the issuer at this address, with settings in place of those that the file has.
 pub(crate) fn express(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
@@ -32,6 +34,25 @@ pub(crate) fn fastapi(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started 
     uvicorn.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("PYTHONDONTWRITEBYTECODE", "1")]);
     let process = Process::spawn("uvicorn", &mut uvicorn);
     Started { example: Example::new("python", port), _process: process, folder }
+}
+
+/// Libraries accept `crit` where it names nothing, or what they know. What it says is a stranger's words in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_crit_is_refused_and_no_stranger_begins_a_line_of_the_log() {
+    let scene = Scene::start().await;
+    for start in [express, fastapi, crate::go::start] {
+        let Started { example, _process: process, .. } = &start(scene.address(), &[]);
+        eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+        let forge = scene.forge();
+        for header in [json!({"crit": ["b64"], "b64": true}), json!({"crit": ["a\nplanted"], "a\nplanted": 1})] {
+            let token = forge.by_issuer(&forge.header_with(header.clone()), &forge.claims);
+            assert_eq!(example.status(&token).await, Some(401), "{}: {header}", example.name);
+        }
+        let token = forge.by_issuer(&forge.header, &forge.claims_with(json!({"jti": null})));
+        assert_eq!(example.status(&token).await, Some(401), "{}: a token that nothing can end", example.name);
+        let lines = [process.stdout(), process.stderr()].concat();
+        assert!(!lines.iter().any(|line| line.starts_with("planted")), "{}: {lines:#?}", example.name);
+    }
 }
 
 #[test]

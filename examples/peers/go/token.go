@@ -84,8 +84,8 @@ func (v *verifier) judge(claims jwt.MapClaims, now time.Time) (identity, error) 
 		return identity{}, errors.New("another issuer's")
 	case !isFor(claims["aud"], v.audience):
 		return identity{}, errors.New("for another audience")
-	case user == "" || client == "":
-		return identity{}, errors.New("without sub or client_id")
+	case user == "" || client == "" || text(claims, "jti") == "":
+		return identity{}, errors.New("without sub, client_id or jti")
 	case !hasIssued || !hasExpires || namesNotBefore != hasNotBefore:
 		return identity{}, errors.New("its times are missing or no whole numbers")
 	case !now.Before(expires.Add(leeway)):

@@ -18,7 +18,7 @@ async function currentUser(request, response, next) {
     const { sub, client_id } = await tokens.verify(token);
     request.user = { user_id: sub, client_id };
   } catch (error) {
-    console.info(`refused: ${error.message}`);
+    console.info(`refused: ${JSON.stringify(error.message)}`); // It may have a stranger's words.
     return response.set("WWW-Authenticate", 'Bearer error="invalid_token"').sendStatus(401);
   }
   next();

@@ -46,8 +46,9 @@ export class Verifier {
   // The claims of a good token. Whatever is wrong with it throws.
   async verify(token) {
     if (!token || token.length > LONGEST_TOKEN) throw new Error("not one token");
-    // Refuses every `crit`; obeys no jwk, jku, x5u.
+    // jose obeys no jwk, jku, x5u. Of what `crit` may name it takes b64.
     const { payload, protectedHeader } = await jwtVerify(token, this.#keys, this.#expected);
+    if (protectedHeader.crit) throw new Error("crit");
     if (typeof payload.sub !== "string" || typeof payload.client_id !== "string") throw new Error("not a user");
     if (this.#revocations.has(protectedHeader, payload)) throw new Error("ended");
     return payload;

@@ -126,7 +126,7 @@ async def current_user(request: Request) -> User:
             raise ValueError("another scheme")
         claims = verified(token)
     except (jwt.PyJWTError, ValueError) as error:
-        log.info("refused: %s", error)
+        log.info("refused: %r", error)  # It may have a stranger's words.
         raise HTTPException(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}) from None
     return User(claims["sub"], claims["client_id"])
 
