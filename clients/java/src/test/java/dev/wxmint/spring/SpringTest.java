@@ -30,6 +30,7 @@ import com.nimbusds.jose.jwk.Curve;
 import com.nimbusds.jose.jwk.ECKey;
 import com.nimbusds.jose.jwk.KeyUse;
 import com.nimbusds.jose.jwk.gen.ECKeyGenerator;
+import com.nimbusds.jose.util.Base64URL;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import org.junit.jupiter.api.AfterAll;
@@ -155,6 +156,14 @@ class SpringTest {
 	}
 
 	@Test
+	void refusesEveryCritAlsoOneThatNamesNothing() throws Exception {
+		for (String crit : List.of("[\"b64\"],\"b64\":true", "[]", "null")) {
+			String header = "{\"alg\":\"ES256\",\"typ\":\"at+jwt\",\"kid\":\"" + key.getKeyID() + "\",\"crit\":" + crit + "}";
+			ask(401, "Bearer " + signed(key, JWSHeader.parse(Base64URL.encode(header)), claims(Map.of())));
+		}
+	}
+
+	@Test
 	void noStrangerMakesItFetchKeys() throws Exception {
 		ask(200, "Bearer " + token(Map.of()));
 		int before = SETS_GIVEN.get();
@@ -239,6 +248,10 @@ class SpringTest {
 
 	private static String signed(ECKey by, String type, Map<String, Object> claims) throws JOSEException {
 		JWSHeader header = new JWSHeader.Builder(JWSAlgorithm.ES256).keyID(by.getKeyID()).type(new JOSEObjectType(type)).build();
+		return signed(by, header, claims);
+	}
+
+	private static String signed(ECKey by, JWSHeader header, Map<String, Object> claims) throws JOSEException {
 		JWSObject token = new JWSObject(header, new Payload(claims));
 		token.sign(new ECDSASigner(by));
 		return token.serialize();
