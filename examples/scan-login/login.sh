@@ -34,9 +34,11 @@ ask /device_authorization "client_id=$CLIENT_ID"
 device_code=$(of device_code)
 [ "$status" != 000 ] || fail "$ISSUER does not answer." "$ISSUER 没有响应。"
 [ -n "$device_code" ] || fail "wxmint gives no code: $status $(of error)$(of code) $(of detail)" "wxmint 没有返回码：$status $(of error)$(of code) $(of detail)"
-uri=$(of verification_uri_complete) match=$(of match) interval=$(of interval)
-end=$((SECONDS + $(of expires_in)))
-interval=${interval:-5} lost=0 scanned=
+uri=$(of verification_uri_complete) match=$(of match) interval=$(of interval) life=$(of expires_in) lost=0 scanned=
+: "${interval:=5}"
+# In arithmetic, the shell would run a command that it finds in a text.
+[[ $interval:$life =~ ^[0-9]+:[0-9]+$ ]] || fail "wxmint's answer has times that are no numbers." 'wxmint 返回的时间不是数字。'
+end=$((SECONDS + life))
 
 if command -v qrencode >/dev/null; then qrencode -t ANSIUTF8 "$uri" >&2; fi
 say "Scan with WeChat, or open $uri" "用微信扫码，或打开 $uri"

@@ -1,4 +1,5 @@
-//! examples/peers/node, with Express and jose, and examples/peers/python, with FastAPI and PyJWT.
+//! examples/peers/node, with Express and jose, examples/peers/python, with FastAPI and PyJWT, and the command line of
+//! examples/scan-login.
 
 use std::{net::SocketAddr, process::Command};
 
@@ -7,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::example::{Example, Started, copy_example, example_folder, installs_what_is_tested};
 use crate::scene::Scene;
-use crate::support::{PATIENCE, Process, eventually, free_port, tools};
+use crate::support::{Answering, Manner, PATIENCE, Process, eventually, free_port, repository, tools};
 
 /// As its README.md starts it, of the issuer at this address, with settings in place of those that the file has.
 pub(crate) fn express(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
@@ -52,6 +53,21 @@ async fn every_crit_is_refused_and_no_stranger_begins_a_line_of_the_log() {
         assert_eq!(example.status(&token).await, Some(401), "{}: a token that nothing can end", example.name);
         let lines = [process.stdout(), process.stderr()].concat();
         assert!(!lines.iter().any(|line| line.starts_with("planted")), "{}: {lines:#?}", example.name);
+    }
+}
+
+/// The shell's arithmetic runs what is no number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_at_a_command_line_runs_nothing_that_an_answer_says() {
+    let (issuer, folder) = (Answering::start(), TempDir::new().expect("a folder"));
+    for member in ["expires_in", "interval"] {
+        let mut code = json!({"device_code": "a", "verification_uri_complete": "b", "expires_in": 60});
+        code[member] = "SECONDS[$(touch planted)]".into();
+        issuer.at("/device_authorization", Manner::says("200 OK", "", code.to_string()));
+        let mut login = Command::new("bash");
+        login.arg(repository("examples/scan-login/login.sh")).current_dir(&folder);
+        let login = login.envs([("ISSUER", &*issuer.url("")), ("CLIENT_ID", "cli")]).output().expect("bash");
+        assert!(!folder.path().join("planted").exists() && !login.status.success(), "{member}: {login:?}");
     }
 }
 
