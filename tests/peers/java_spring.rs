@@ -11,7 +11,7 @@ use std::{env, fs};
 use tempfile::TempDir;
 
 use crate::example::{Example, Started, copy_folders};
-use crate::support::{Process, free_port, repository};
+use crate::support::{Answering, Http, Manner, Process, free_port, repository};
 
 /// For a JVM, Tomcat and Spring on a busy machine.
 const START: Duration = Duration::from_secs(180);
@@ -49,8 +49,12 @@ pub(crate) fn start_webflux(issuer: SocketAddr, settings: &[(&str, &str)]) -> St
 
 /// The example with the files of examples/move/spring and these properties.
 pub(crate) fn start_with(issuer: SocketAddr, settings: &[(&str, &str)], properties: &[String]) -> Started {
+    start_beside("examples/move/spring", issuer, settings, properties)
+}
+
+fn start_beside(more: &str, issuer: SocketAddr, settings: &[(&str, &str)], properties: &[String]) -> Started {
     let (folder, orders) = (copy("java-spring", settings), "src/main/java/com/example/orders");
-    for file in fs::read_dir(repository("examples/move/spring").join(orders)).expect("a folder") {
+    for file in fs::read_dir(repository(more).join(orders)).expect("a folder") {
         let file = file.expect("an entry");
         fs::copy(file.path(), folder.path().join("example").join(orders).join(file.file_name())).expect("a copy");
     }
@@ -88,4 +92,20 @@ fn build(folder: &Path) {
     let built = maven.current_dir(folder).output();
     let built = built.unwrap_or_else(|error| panic!("mvn: {error}; run: make setup"));
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "nightly, with each Spring Boot"]
+async fn a_site_says_that_wxmint_has_not_taken_a_logout_and_forgets_the_cookie() {
+    let wxmint = Answering::start();
+    let client = ["client-id=shop", "client-secret=x", "secure-cookies=false"].map(|set| format!("--scan.{set}"));
+    let Started { example, .. } = &start_beside("examples/scan-login/spring", wxmint.address, &[], &client);
+    let http = Http::new();
+    for (answer, status) in [("204 No Content", 204), ("401 Unauthorized", 204), ("503 Service Unavailable", 503)] {
+        wxmint.at("/logout", Manner::says(answer, "", ""));
+        let logout = http.0.post(format!("http://{}/logout", example.address)).header("cookie", "token=a");
+        let answered = http.send(logout).await;
+        assert_eq!(answered.status, status, "wxmint answers {answer}: {answered:?}");
+        assert!(answered.header("set-cookie").starts_with("token=;"), "{answered:?}");
+    }
 }

@@ -35,6 +35,7 @@ import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.PostMapping;
 import org.springframework.web.bind.annotation.RequestParam;
 import org.springframework.web.bind.annotation.RestController;
+import org.springframework.web.client.HttpClientErrorException;
 import org.springframework.web.client.RestClient;
 import org.springframework.web.client.RestClientException;
 import org.springframework.web.util.WebUtils;
@@ -143,18 +144,23 @@ class ScanController {
 		return Map.of("user_id", user.getSubject());
 	}
 
+	/** The browser forgets the token in any case. 503 if wxmint has not ended it: whoever has a copy of it is still logged in. */
 	@PostMapping("/logout")
 	ResponseEntity<Void> logOut(HttpServletRequest request) {
 		String token = cookie(request, "token");
+		HttpStatus status = HttpStatus.NO_CONTENT;
 		try {
 			if (token != null) {
 				wxmint.post().uri("/logout").headers((headers) -> headers.setBearerAuth(token)).retrieve().toBodilessEntity();
 			}
 		}
-		catch (RestClientException e) { // The cookie goes in any case.
-			System.getLogger("scan").log(System.Logger.Level.WARNING, "wxmint has not heard of a logout: " + e.getMessage());
+		catch (HttpClientErrorException.Unauthorized e) { // It had ended before.
 		}
-		return ResponseEntity.noContent().header(HttpHeaders.SET_COOKIE, cookie("token", "", Duration.ZERO)).build();
+		catch (RestClientException e) {
+			System.getLogger("scan").log(System.Logger.Level.WARNING, "wxmint has not taken a logout: " + e.getMessage());
+			status = HttpStatus.SERVICE_UNAVAILABLE;
+		}
+		return ResponseEntity.status(status).header(HttpHeaders.SET_COOKIE, cookie("token", "", Duration.ZERO)).build();
 	}
 
 	@ExceptionHandler
