@@ -60,8 +60,8 @@ async function authorize(request, response) {
 async function authorized(request, response) {
   const { auth_code, state } = request.query;
   const own = cookie(request, STATE);
-  response.clearCookie(STATE, COOKIE); // good for one authorisation
   if (!own || state !== own || typeof auth_code !== "string") return response.redirect("/?error=state");
+  response.clearCookie(STATE, COOKIE); // good for one authorisation; a stranger's link, or another tab's, does not end it
   for (const until = Date.now() + PATIENCE; Date.now() < until; await new Promise((resume) => setTimeout(resume, 500))) {
     const { status, told } = await askWxmint("merchant", { auth_code });
     if (status === 200) {
@@ -75,9 +75,15 @@ async function authorized(request, response) {
   response.redirect("/?error=unknown"); // no push has come: see docs/platforms.md
 }
 
+const NOTES = new Map([
+  ["state", "请从本页重新开始授权。"],
+  ["unknown", "还没有收到微信的授权通知，请稍后再试。"],
+  ["taken", "该小程序已由其他客户授权。"],
+]);
+
 function home(request, response) {
   const appid = merchants.get(customer(request));
-  const told = { state: "请从本页重新开始授权。", unknown: "还没有收到微信的授权通知，请稍后再试。", taken: "该小程序已由其他客户授权。" }[request.query.error] ?? "";
+  const told = NOTES.get(request.query.error) ?? "";
   response.send(`<!doctype html><html lang="zh-CN"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>授权小程序</title><h1>授权小程序</h1><p>${appid ? `已授权：${appid}` : "还没有授权。"}</p><p>${told}</p>
 <p><a href="/authorize">${appid ? "重新授权" : "授权给我们"}</a></p>`);

@@ -45,8 +45,8 @@ function goToWeChat(request, response) {
 async function comeBack(request, response) {
   const { code, state } = request.query;
   const own = cookie(request, STATE);
-  response.clearCookie(STATE, COOKIE); // good for one login
   if (!own || typeof code !== "string" || state !== own) return response.redirect("/?error=state");
+  response.clearCookie(STATE, COOKIE); // good for one login; a stranger's link, or another tab's, does not end it
   const body = JSON.stringify({ code, appid: door(request).appid });
   const answer = await ask("/login", request, { "Content-Type": "application/json" }, body);
   const told = await answer.json();
@@ -90,7 +90,7 @@ app.disable("x-powered-by");
 app.set("trust proxy", PROXIES.split(","));
 app.use(ownPages);
 app.use((request, response, next) => {
-  response.set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'");
+  response.set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'");
   response.set({ "Cache-Control": "no-store", "Referrer-Policy": "no-referrer" });
   next();
 });

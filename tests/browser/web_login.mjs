@@ -13,9 +13,11 @@ const ASKS_EVERY = 100; // ms
 const known = JSON.parse(process.argv[5]);
 const IN_WECHAT = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36 MicroMessenger/8.0.54";
 const site = new URL(address);
+const blocked = []; // of the pages' own
 
 try {
   await stories();
+  expect(blocked.join("\n"), "", "the pages' own parts are shown");
   console.log("all as expected");
 } catch (error) {
   console.log(`FAILED: ${error.stack}`);
@@ -30,6 +32,7 @@ async function open(options = {}) {
   const page = await context.newPage();
   page.sent = [];
   page.on("request", (request) => page.sent.push(request.url()));
+  page.on("console", (message) => message.text().includes("Content Security Policy") && blocked.push(message.text()));
   await page.goto(address);
   await seen(page, "#login:not([hidden])");
   return page;
@@ -65,6 +68,12 @@ async function isRefused(page, url) {
   await page.goto(url);
   await seen(page, "#note:not([hidden])");
   expect(await page.isHidden("#account"), true, "nobody is logged in");
+}
+
+async function isNoted(page, error, text) {
+  await page.goto(`${site.origin}/?error=${error}`);
+  await seen(page, "#note:not([hidden])");
+  expect(await page.textContent("#note"), text, error);
 }
 
 async function exchanges() {
@@ -125,9 +134,14 @@ async function stories() {
     await isRefused(victim, `${site.origin}/callback?code=${stolen}&state=guessed`);
     await victim.click("#login a"); // has a state of its own now
     await victim.waitForURL(/qrconnect/);
+    const underWay = victim.url();
     await isRefused(victim, `${site.origin}/callback?code=${stolen}&state=guessed`);
     await isRefused(victim, `${site.origin}/callback?code=${stolen}`);
     expect(await exchanges(), before, "exchanges");
+    await victim.goto(underWay); // which no such link has ended
+    await victim.getByRole("link", { name: "mei", exact: true }).click();
+    await seen(victim, "#account:not([hidden])");
+    await isNoted(victim, "toString", "暂时无法登录，请稍后再试。");
   });
   await check("a way back is good once, in the browser that began", async () => {
     const [one, other] = [await open(), await open()];

@@ -32,7 +32,7 @@ find("logout").addEventListener("click", async () => {
   if (!answer?.ok) note("退出登录没有得到确认，登录凭证可能仍然有效。");
 });
 const error = new URLSearchParams(location.search).get("error");
-if (error) note(NOTES[error] ?? "暂时无法登录，请稍后再试。");
+if (error) note(Object.hasOwn(NOTES, error) ? NOTES[error] : "暂时无法登录，请稍后再试。");
 history.replaceState(null, "", location.pathname);
 await show();
 setInterval(show, ASKS_EVERY);
