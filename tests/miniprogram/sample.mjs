@@ -101,6 +101,9 @@ async function opensAtOnce() {
 async function allows() {
   const asked = await scans();
   await shows("scan", "heading-title", `登录“${client.name}”`);
+  const long = "w".repeat(64);
+  await screen.find(".heading-title").evaluate((title, name) => (title.textContent = name), long);
+  await shows("scan", "heading-title", long, "scan-long");
   const told = await screen.find(".value").allTextContents();
   expect(told[0], "Windows · Edge", "the device");
   expect(told.length === 3 && told[1].startsWith("127.0.0.") && /^\d\d:\d\d$/.test(told[2]), true, `address and time in ${told}`);
