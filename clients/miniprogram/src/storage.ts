@@ -24,11 +24,17 @@ export function readSession(platform: Platform, key: string): Session | undefine
 
 /** If storage throws, what has been written does not outlive the mini program. */
 export function writeSession(platform: Platform, key: string, session: Session): void {
+  const write = () => platform.setStorageSync(key, JSON.stringify([session.token, session.until, session.userId]))
   try {
-    platform.setStorageSync(key, JSON.stringify([session.token, session.until, session.userId]))
+    write()
   } catch (full) {
-    // An older token must not come back after a restart.
+    // An older token must not come back after a restart, and what took its place has room now.
     removeSession(platform, key)
+    try {
+      write()
+    } catch (still) {
+      // Memory serves.
+    }
   }
 }
 

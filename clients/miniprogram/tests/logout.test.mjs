@@ -121,6 +121,18 @@ test("the phone stays logged out, also after a restart, until login() or bind() 
   }
 });
 
+test("a phone whose storage is full stays logged out after a restart, as long as what is there can be replaced", async () => {
+  const phone = new Phone();
+  const client = await phone.loggedIn();
+  const { setStorageSync } = phone.platform;
+  phone.platform.setStorageSync = (key, value) => {
+    if (phone.storage.size) throw new Error("exceed storage max size 10Mb");
+    setStorageSync(key, value);
+  };
+  await client.logout();
+  assert.equal(phone.client().state().status, "logged_out");
+});
+
 test("a request that comes during the login after a logout waits for it", async () => {
   const phone = new Phone();
   const client = await phone.loggedIn();
