@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::of_crates::cure_of_vault;
+pub use self::of_crates::{cure_of_vault, usable};
 pub use self::said::{Said, Words};
 #[doc(hidden)]
 pub use self::said::{WORDS, texts_of};

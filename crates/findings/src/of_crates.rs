@@ -3,8 +3,8 @@
 use wxmint_ids::{InvalidForeignId, InvalidId, InvalidIdKey};
 use wxmint_keys::vault::VaultError;
 use wxmint_upstream::FetchError;
-use wxmint_verify::KeyError;
 use wxmint_verify::ends::{MAX_PAGE, PageRefused};
+use wxmint_verify::{KeyError, PublishedKeys};
 use wxmint_wechat::CallError;
 
 use super::Said;
@@ -63,5 +63,15 @@ pub fn cure_of_vault(error: &VaultError) -> Said {
         VaultError::NoKey => said!(write_one_with_openssl_rand_base64),
         VaultError::Cut => said!(correct_file),
         _ => said!(restore_that_line_from_backup),
+    }
+}
+
+/// A set with a key that can be used, or why it has none.
+pub fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, Said> {
+    let keys = set.map_err(|error| Said::from(&error))?;
+    match keys.refused.first() {
+        _ if !keys.keys.is_empty() => Ok(keys),
+        Some(error) => Err(error.into()),
+        None => Err(said!(set_has_no_key)),
     }
 }

@@ -10,12 +10,10 @@ use futures_util::future::join_all;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
-use wxmint_findings::{Said, said};
+use wxmint_findings::usable;
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
-use wxmint_verify::{
-    Identity, KeyError, PublicKey, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy,
-};
+use wxmint_verify::{Identity, PublicKey, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy};
 
 use super::{ServiceIdentity, secure};
 
@@ -204,16 +202,6 @@ impl PeerKeys {
 async fn fetch(http: &Upstream, request: Request) -> Result<Vec<u8>, String> {
     let fetched = http.fetch(request).await.map_err(|error| error.to_string())?;
     if fetched.status == 200 { Ok(fetched.body) } else { Err(format!("the answer is {}", fetched.status.as_u16())) }
-}
-
-/// A set with a key that can be used, or why it has none.
-pub fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, Said> {
-    let keys = set.map_err(|error| Said::from(&error))?;
-    match keys.refused.first() {
-        _ if !keys.keys.is_empty() => Ok(keys),
-        Some(error) => Err(error.into()),
-        None => Err(said!(set_has_no_key)),
-    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

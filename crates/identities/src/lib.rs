@@ -6,11 +6,11 @@ mod issuers;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use reqwest::Url;
-use wxmint_findings::{Said, said};
+use wxmint_findings::{Said, said, usable};
 use wxmint_upstream::is_secure;
 use wxmint_verify::PublishedKeys;
 
-pub use self::issuers::{Issuers, OWN, PeerKeys, examine, usable};
+pub use self::issuers::{Issuers, OWN, PeerKeys, examine};
 use self::issuers::{Place, Trust};
 
 /// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.

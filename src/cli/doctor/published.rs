@@ -5,8 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
-use wxmint_findings::{Finding, Said};
-use wxmint_identities::usable;
+use wxmint_findings::{Finding, Said, usable};
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::{PublishedKeys, ends::MAX_PAGE};
 
