@@ -188,7 +188,7 @@ fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
             return Ok(values);
         }
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
-        // What is not shown comes last, because Ctrl-C no longer ends a question after it ([`ask_hidden`]).
+        // The secret, which is not shown, comes last, because Ctrl-C no longer ends a question then ([`ask_hidden`]).
         let [appid, issuer] = [(APPID, said!(init_asks_for_appid)), (ISSUER, said!(init_asks_for_issuer))];
         let questions = [appid, issuer, (REDIS, said!(init_asks_for_redis)), (SECRET, said!(init_asks_for_secret))];
         let asked = questions.into_iter().find_map(|(name, question)| Some((name, question, fault_of(name)?)));
