@@ -43,7 +43,7 @@ impl<T: Target> Act<T> {
     /// requests at once (429), and a path that names nothing (400). Each refusal is audited.
     pub(crate) async fn begin(
         action: &'static str,
-        right: Right,
+        right: impl Into<Option<Right>>,
         request: &HttpRequest,
         operating: OperatingData,
     ) -> Result<Self, Problem> {
@@ -58,8 +58,9 @@ impl<T: Target> Act<T> {
         })?;
         (event.by, event.subject) =
             (Some(by.name.clone()), by.identity.as_ref().map(|identity| identity.subject.clone()));
-        by.must_have(right).inspect_err(|problem| because(&event, problem).tell())?;
-        let target = target.inspect_err(|problem| because(&event, problem).tell())?;
+        let refused = |problem: &Problem| because(&event, problem).tell();
+        right.into().map_or(Ok(()), |right| by.must_have(right)).inspect_err(refused)?;
+        let target = target.inspect_err(refused)?;
         let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name));
         let room = by.place().inspect_err(busy)?;
         Ok(Self { action, by, event, target, _room: room, operating })

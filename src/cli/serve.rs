@@ -50,7 +50,7 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
 
 /// Begins to log. Fails if the file of audit events cannot be opened.
 pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> {
-    wxmint_telemetry::init(format, audit).map_err(|error| Failure::unfinished(format_args!("WXMINT_AUDIT: {error}")))
+    wxmint_telemetry::init(format, audit).map_err(|error| Failure::usage(format_args!("WXMINT_AUDIT: {error}")))
 }
 
 impl From<IssuerStartError> for Failure {

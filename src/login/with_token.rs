@@ -66,9 +66,7 @@ impl LoginWorker {
         let meter = Meter { key: LimitKey::of_person(person, kind, ""), rate };
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(limit))
     }
-}
 
-impl LoginWorker {
     async fn count_of_user(&self, user: &UserId) -> Result<(), LoginError> {
         let key = LimitKey::new(LOGOUTS, short_digest(user.as_str()).to_string());
         let meter = Meter { key, rate: self.policy.limits.openid };

@@ -27,18 +27,19 @@ pub async fn read_form(
     names: &[&'static str],
 ) -> Result<Fields<'static>, Problem> {
     if !request.content_type().eq_ignore_ascii_case(FORM) {
-        return Err(Problem::invalid(
-            "Send a form, with the header `Content-Type: application/x-www-form-urlencoded`.",
-        ));
+        return Err(Problem::invalid(format!("Send a form, with the header `Content-Type: {FORM}`.")));
     }
     let body = read_body(payload, SMALL_BODY).await?;
+    // One without a value counts as left out (RFC 6749 section 3.2).
+    let has_value = |pair: &&[u8]| pair.iter().position(|byte| *byte == b'=').is_none_or(|at| at + 1 < pair.len());
+    let body = body.split(|byte| *byte == b'&').filter(has_value).collect::<Vec<_>>().join(&b'&');
     Ok(Fields::from_form(&body, &[names, &FIELDS].concat())?)
 }
 
 impl ClientCredentials {
     pub fn of(request: &HttpRequest, fields: &Fields<'_>) -> Result<Self, Problem> {
         let id = fields.text("client_id")?;
-        let secret = fields.text("client_secret")?.filter(|secret| !secret.is_empty());
+        let secret = fields.text("client_secret")?;
         let (basic, assertion) = (basic(request)?, assertion(fields)?);
         if [basic.is_some(), secret.is_some(), assertion.is_some()].iter().filter(|is_shown| **is_shown).count() > 1 {
             return Err(Problem::invalid("Send the client's secret once: in the header, or in the form."));

@@ -45,6 +45,7 @@ async function enter(event) {
   event.submitter?.setAttribute("aria-disabled", "true");
   try {
     Object.assign(mine, await ask("GET", "/whoami"));
+    if (session === mine && !mine.rights.includes("read")) leave(() => told({ code: "forbidden", detail: "It lacks `read`." }));
     if (session === mine) sit();
   } catch (problem) {
     if (session === mine) leave(() => told(problem));

@@ -24,7 +24,7 @@ pub struct ShownUser {
 pub struct ShownPerson {
     #[schema(value_type = String)]
     pub(super) user_id: UserId,
-    /// Null if WeChat has named none.
+    /// Null if WeChat has named none, or user ids are computed.
     #[schema(required)]
     pub(super) unionid: Option<String>,
     pub(super) bound_at: i64,
@@ -52,7 +52,7 @@ pub struct ShownBinding {
     #[schema(value_type = String)]
     pub(super) appid: AppId,
     pub(super) openid: String,
-    /// Null if WeChat has named none.
+    /// Null if WeChat has named none, or user ids are computed.
     #[schema(required)]
     pub(super) unionid: Option<String>,
     /// Seconds since 1970.

@@ -29,7 +29,7 @@ async fn what_cannot_be_opened_at_once_is_refused_by_name_and_a_link_that_anothe
     };
     let refused = async |path: &Path, why: &str| {
         let ended = show(path).await;
-        assert!(ended.code != Some(0), "{ended:?}");
+        assert_eq!(ended.code, Some(64), "{ended:?}");
         assert!(ended.said().contains(&format!("WXMINT_AUDIT: {}: {why}", path.display())), "{ended:?}");
     };
     refused(Path::new("/none/audit.jsonl"), "No such file").await;

@@ -118,7 +118,7 @@ impl Redis {
 
     /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
     pub async fn end_key(&self, kid: &str) -> Result<bool> {
-        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }, Some((name::ended_key(kid), &[])), true).await
+        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }, Some((name::ended_key(kid), &["NX"])), true).await
     }
 
     /// Those of these keys that the stream calls ended.
@@ -255,7 +255,7 @@ impl Redis {
 
     /// Requests at the same time make the same end, which verifiers need not read again and again.
     async fn put_once(&self, ended: &Ended, confirmed: bool) -> Result<()> {
-        let note = (name::put(ended), &["EX", "60"][..]);
+        let note = (name::put(ended), &["NX", "EX", "60"][..]);
         self.put_into_stream(ended, Some(note), confirmed).await.map(drop)
     }
 

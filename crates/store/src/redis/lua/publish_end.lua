@@ -1,12 +1,11 @@
 -- Puts an end into the stream. KEYS: the stream, and of an end that must be there once its note (one hash slot).
--- ARGV: the end, the second of the caller's clock, by how many seconds Redis may be ahead, for how long it is noted as
--- options of SET (none: for good). Needs ends.lua. The entry's id says when it was put there: by the later of the two
--- clocks, because it is deleted by its age. Answers 'added', or 'there' if the note was there already; or as
--- now_or_ahead does.
+-- ARGV: the end, the second of the caller's clock, by how many seconds Redis may be ahead, and the options by which SET
+-- notes the end, if it does. Needs ends.lua. The entry's id says when it was put there: by the later of the two clocks,
+-- because it is deleted by its age. Answers 'added', or 'there' if the note was there already; or as now_or_ahead does.
 local now, ahead = now_or_ahead(ARGV[2], ARGV[3])
 if ahead then
   return ahead
-elseif KEYS[2] and not redis.call('SET', KEYS[2], '', 'NX', unpack(ARGV, 4)) then
+elseif ARGV[4] and not redis.call('SET', KEYS[2], '', unpack(ARGV, 4)) then
   return 'there'
 elseif now >= tonumber(ARGV[2]) or redis.pcall('XADD', KEYS[1], ARGV[2] .. '000-0', 'end', ARGV[1]).err then
   redis.call('XADD', KEYS[1], '*', 'end', ARGV[1])
