@@ -36,7 +36,7 @@ impl Admitted {
 }
 
 impl LoginWorker {
-    /// The token that the recipient may have signed, dated as that of a login ([`Self::date`]).
+    /// The token that the recipient may have signed, dated as that of a login is (`date.rs`).
     pub async fn issue(
         &self,
         recipient: &Recipient<'_>,
