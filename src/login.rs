@@ -100,9 +100,10 @@ impl LoginWorker {
                 if matches!(request.identity, Identity::Phone(_)) && !app.kind.has_session_keys() {
                     return Err(LoginError::NoSessionKeys);
                 }
-                let _place = self.wechat.place_for(address)?;
+                let place = self.wechat.place_for(address)?;
                 let order = self.claim(app, code, attempt, address).await?;
                 let session = self.exchange(app, code, attempt).await?;
+                drop(place);
                 self.record(app, session, order, attempt, trail, now).await?
             }
             LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt, address, trail).await?,

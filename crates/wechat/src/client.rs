@@ -147,12 +147,12 @@ impl WeChat {
     ) -> Result<Self, HttpClientError> {
         let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
         let http = Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?;
-        let logins = Breaker::new(MAX_IN_FLIGHT * 3 / 4, workers);
+        let logins = Breaker::new(MAX_IN_FLIGHT * 7 / 8, workers);
         Ok(Self { pictures: http.clone().reading(MAX_PICTURE), http, endpoints, logins, observer: Box::new(observer) })
     }
 
-    /// A login holds this place to its end. One address gets two thirds of an app's places, so that it keeps no other
-    /// out of a WeChat that is slow.
+    /// A login holds this place until WeChat has answered. One address gets seven eighths of an app's places, so that
+    /// it keeps no other out of a WeChat that is slow.
     pub fn place_for(&self, address: &str) -> Result<Permit<String>, CallError> {
         Ok(self.logins.admit(&address.to_owned(), Instant::now())?)
     }
@@ -250,7 +250,7 @@ mod tests {
         let call =
             |address: &str| Ok::<_, CallError>((wechat.place_for(address)?, breaker.admit(&app, Instant::now())?));
         let in_flight: Vec<_> = (0..MAX_IN_FLIGHT).map_while(|_| call("192.0.2.1").ok()).collect();
-        assert_eq!(in_flight.len(), 168, "two thirds of 256");
+        assert_eq!(in_flight.len(), 196, "of the app's 224");
         assert!((0..20).map(|_| call("192.0.2.2")).collect::<Result<Vec<_>, _>>().is_ok());
     }
 }
