@@ -16,8 +16,6 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The newest ones, in about 15 MB.
 const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
-/// More than are made between two looks. If it were less, the whole stream would be read.
-const NEWEST: usize = 10_000;
 /// One process at a time makes ends again, so that each is made once; another one goes on if that process dies.
 const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(2) };
 /// Names the second since which ends may be missing, for processes that start later.
@@ -92,16 +90,18 @@ impl HeldEnds {
     /// Returns how many.
     async fn look(&mut self, store: &Redis) -> Result<usize, StoreError> {
         self.made.extend(store.take_made().iter().map(|ended| ended.to_string().into_boxed_str()));
-        let mut more = true;
+        // Some more than this look reads: an end may be read just before its maker says so.
+        let (mut more, mut newest) = (true, PAGE);
         while more {
             let Some(read) = store.ends_after(&self.cursor, PAGE).await? else { return self.restore(store).await };
             (self.cursor, self.keep, more) = (read.cursor, read.keep, read.more);
+            newest += read.ends.len();
             self.hold(read.ends);
         }
         if self.made.is_empty() {
             return Ok(0);
         }
-        let newest: HashSet<&str> = self.ends.iter().rev().take(NEWEST).map(AsRef::as_ref).collect();
+        let newest: HashSet<&str> = self.ends.iter().rev().take(newest).map(AsRef::as_ref).collect();
         self.made.retain(|end| !newest.contains(&**end));
         if self.made.is_empty() { Ok(0) } else { self.restore(store).await }
     }
