@@ -104,16 +104,16 @@ impl LoginWorker {
     async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<(), LoginError> {
         let (store, first) = (&self.store, &family.first);
         let (sid, life) = (family.sid(), family.life(at));
-        if let Some(until) = family.until {
-            // The ends of the user are kept as long as the family can live, and find it at the client and at the app.
-            store.note_life(Duration::from_secs(u64::try_from(until - first.issued_at).unwrap_or_default())).await?;
-            let longest = Issued { expires_at: until.max(first.expires_at), ..first.clone() };
-            store.note_client_token(&longest, &family.app).await?;
-        }
         let given = Rotation { salt: String::new(), token: first.clone(), next };
         store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
         store.keep(&family::last_key(sid), "0", life).await?;
-        Ok(store.keep(&family::family_key(sid), &written_json(family), life).await?)
+        store.keep(&family::family_key(sid), &written_json(family), life).await?;
+        let Some(until) = family.until else { return Ok(()) };
+        // The ends of the user are kept as long as the family can live, and find it at the client and at the app. The
+        // note is confirmed, so replicas of the same primary have the family too.
+        store.note_life(Duration::from_secs(u64::try_from(until - first.issued_at).unwrap_or_default())).await?;
+        let longest = Issued { expires_at: until.max(first.expires_at), ..first.clone() };
+        Ok(store.note_client_token(&longest, &family.app).await?)
     }
 
     /// The binding by which the person has come, if nothing has ended the login since.
