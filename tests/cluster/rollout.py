@@ -42,14 +42,15 @@ class Audit:
     def read(self):
         """What is new, by whole lines. A log begins each with time, stream and `F`."""
         for path in set(RUN.glob(self.places)) - set(self.files):
-            self.files[path] = path.open()
+            self.files[path] = path.open("rb")
         for file in self.files.values():
-            while (line := file.readline()).endswith("\n"):
-                event = json.loads(line.split(" ", 3)[3])
+            while (line := file.readline()).endswith(b"\n"):
+                event = json.loads(line.split(b" ", 3)[3])
                 if event.get("metadata", {}).get("event_code") == "login" and event["status_id"] == 1:
                     self.logins[event["metadata"]["correlation_uid"]] += 1
                 elif event.get("level") in ("WARN", "ERROR"):
-                    self.warnings.append(f"{file.name.split('/')[-3][:30]} {line}")
+                    self.warnings.append(f"{file.name.split('/')[-3][:30]} {line.decode()}")
+            file.seek(-len(line), os.SEEK_CUR)  # A half-written line is read again.
 
 
 def process_of(pod):

@@ -171,8 +171,7 @@ async fn an_end_between_the_login_and_the_token_ends_it_too() {
             link.restore().await;
         };
         let (refused, ()) = tokio::join!(logging_in, ending);
-        let is_blocked = act == "block";
-        let (status, code) = if is_blocked { (403, "user_blocked") } else { (503, "store_unavailable") };
+        let (status, code) = if act == "block" { (403, "user_blocked") } else { (503, "store_unavailable") };
         refused.expect_problem(status, code);
         bed.poll(&request).await.expect_oauth(400, "authorization_pending");
     }
