@@ -63,14 +63,12 @@ impl LoginWorker {
     pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<(), LoginError> {
         let of_logins = (self.policy.limits.openid, OPENID);
         let (rate, limit) = if kind == UNBINDINGS { (UNBINDING_RATE, UNBINDINGS) } else { of_logins };
-        let meter = Meter { key: LimitKey::of_person(person, kind, ""), rate };
-        self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(limit))
+        self.count(LimitKey::of_person(person, kind, ""), rate, limit).await
     }
 
-    async fn count_of_user(&self, user: &UserId) -> Result<(), LoginError> {
-        let key = LimitKey::new(LOGOUTS, short_digest(user.as_str()).to_string());
-        let meter = Meter { key, rate: self.policy.limits.openid };
-        self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(OPENID))
+    /// Counts by `key`, for the limit by this name.
+    pub(crate) async fn count(&self, key: LimitKey, rate: Rate, limit: &'static str) -> Result<(), LoginError> {
+        self.store.count(&Meter { key, rate }).await?.map(drop).map_err(LoginError::too_many(limit))
     }
 }
 
@@ -164,8 +162,11 @@ impl LoginWorker {
                         self.count_call(own, LOGOUTS).await?;
                         self.store.forget(own).await?;
                     }
-                    // A client's token tells the user alone.
-                    None => self.count_of_user(&token.user).await?,
+                    // A client's token tells the user alone. No client uses up what the user has at another one.
+                    None => {
+                        let whose = short_digest(&format!("{} {}", token.app, token.user.as_str())).to_string();
+                        self.count(LimitKey::new(LOGOUTS, whose), self.policy.limits.openid, OPENID).await?;
+                    }
                 }
                 if everywhere {
                     Operator { store: &self.store }.forget_keys(&token.user, None).await?;

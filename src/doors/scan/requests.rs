@@ -15,7 +15,7 @@
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use wxmint_http::Problem;
-use wxmint_store::{LimitKey, Meter, StoreError, TokenState, limits::TooMany};
+use wxmint_store::{LimitKey, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::Scene;
 
 use super::UNKNOWN_DEVICE_CODE;
@@ -119,8 +119,7 @@ impl LoginWorker {
     }
 
     pub(in crate::doors) async fn count_by(&self, kind: &'static str, address: &str) -> Result<(), LoginError> {
-        let meter = Meter { key: LimitKey::new(kind, address), rate: self.policy.limits.ip };
-        self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(IP))
+        self.count(LimitKey::new(kind, address), self.policy.limits.ip, IP).await
     }
 
     /// Gives the page its grant, once. Whoever asks again with the same code may have stolen it, so the token is ended.
