@@ -47,6 +47,7 @@ pub use self::shared_access_token::{AccessTokenError, AccessTokens, Forcer, Held
 pub use self::user_data::UserDataRequest;
 pub use self::user_ids::UserIds;
 pub use self::with_token::Asking;
+pub(crate) use self::with_token::issued;
 pub use self::worker::{AT_DOORS, OPENID, USERNAME};
 pub use self::worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker};
 use self::worker::{Arrival, mark_of};

@@ -82,7 +82,7 @@ impl KeySource for NotEnded<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use actix_web::{http::StatusCode, test::TestRequest};
     use base64::{Engine, engine::general_purpose::STANDARD};
     use chrono::TimeDelta;
@@ -106,7 +106,7 @@ mod tests {
         Settings::from_vars(vars).expect("settings")
     }
 
-    fn issuer(key: &PrivateJwk, change: (&str, &str)) -> Issuer {
+    pub(crate) fn issuer(key: &PrivateJwk, change: (&str, &str)) -> Issuer {
         let keys = StoredKeys::of([key.clone()]).check().expect("a set");
         let vault = Vault::parse((STANDARD.encode([7; 32]) + "\n").as_bytes()).expect("a vault");
         Issuer::new(settings(change), keys, vault, &[]).expect("an issuer")

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wxmint_findings::Status;
+use wxmint_findings::{Finding, Status};
 use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Reason, RedisUrl};
 use wxmint_store::{CLOCKS_APART, Redis};
 
 use super::Issuer;
-use crate::redis_checks::own_clock;
+use crate::clock::now;
+use crate::redis_checks::{self, own_clock};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A store that was emptied is told the key again within this time by who had agreed before.
@@ -54,6 +55,8 @@ async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Op
     if tried.as_ref() == Some(&current) {
         return;
     }
+    // A URL that is put back counts its connections anew.
+    *tried = None;
     let refused = match takes_logins(redis).await {
         Ok(()) => {
             *tried = Some(current);
@@ -75,7 +78,13 @@ fn tell(readiness: &Readiness, about: &'static str, unfit: Option<String>, mende
     }
 }
 
-pub(super) async fn takes_logins(redis: &Redis) -> Result<(), Reason> {
+/// Whether Redis can be trusted with bindings and takes logins. Its faults must be mended first.
+pub(super) async fn fitness(redis: &Redis) -> Result<Vec<Finding>, Reason> {
+    let found = redis_checks::fitness(redis.link(), now().timestamp(), Status::Warning).await?;
+    takes_logins(redis).await.map(|()| found)
+}
+
+async fn takes_logins(redis: &Redis) -> Result<(), Reason> {
     let refused = |reason: Reason| reason.after(format_args!("Redis does not take the write of a login: "));
     redis.try_a_login().await.map_err(refused)
 }

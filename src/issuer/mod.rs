@@ -1,7 +1,7 @@
 //! `wxmint serve`: build, run, routes, and a thin handler for each.
 
 mod build;
-mod caller;
+pub(crate) mod caller;
 mod check_files;
 mod counted;
 mod cross_origin;

@@ -5,14 +5,17 @@ use std::{fmt::Display, path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use wxmint_findings::Status;
 use wxmint_http::Readiness;
 use wxmint_keys::{KeyRing, StoredKeys, vault::Vault};
 use wxmint_redis_link::RedisAccess;
+use wxmint_store::Redis;
 use wxmint_telemetry::Metrics;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::Issuer;
 use super::ended_keys::{NotedEnds, check_replacement};
+use super::health::fitness;
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
 use crate::{admin::AdminTokens, apps::Apps, clock::now, settings::StoreSettings};
@@ -50,7 +53,8 @@ pub(super) fn watch_files(issuer: &Issuer) {
     watch_apps(issuer);
     if let (Some(access), Some(file)) = (issuer.redis.clone(), issuer.settings.store.url_file.clone()) {
         let (settings, mut seen) = (issuer.settings.store.clone(), Settled::default());
-        let reload = async move || reload_redis_url(&access.link, &settings, &file, &mut seen).await;
+        let ttl = issuer.settings.session_key_ttl;
+        let reload = async move || reload_redis_url(&access.link, &settings, ttl, &file, &mut seen).await;
         watch(issuer, "redis_url", "URL of Redis", reload);
     }
 }
@@ -222,11 +226,12 @@ pub(crate) fn reload<T, E: Display>(
     Ok(Some(true))
 }
 
-/// A new URL is in use once Redis has let wxmint in with it. Until then the previous one may still be right, because an
+/// A new URL is in use once a Redis takes logins there that may keep bindings. Until then the previous one may still be right, because an
 /// operator cannot change the file and Redis at the same moment.
 async fn reload_redis_url(
     access: &RedisAccess,
     settings: &StoreSettings,
+    session_ttl: Duration,
     file: &Path,
     seen: &mut Settled,
 ) -> Result<Option<bool>, String> {
@@ -234,7 +239,11 @@ async fn reload_redis_url(
     if *access.url() == url {
         return Ok(Some(false));
     }
-    access.try_out(&url).await.map_err(|reason| format!("with the URL in {}: {reason}", file.display()))?;
+    let there = Redis::new(&wxmint_store::RedisAccess::new(access.by(url.clone())), session_ttl, now, ());
+    let found = fitness(&there).await.map_err(|reason| format!("with the URL in {}: {reason}", file.display()))?;
+    if let Some(fault) = found.iter().find(|finding| finding.status == Status::Fault) {
+        return Err(format!("with the URL in {}: {fault}", file.display()));
+    }
     access.replace(url);
     tracing::info!("the URL of Redis was read again");
     Ok(Some(true))

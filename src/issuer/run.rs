@@ -152,8 +152,7 @@ async fn await_fitness(issuer: Arc<Issuer>) {
 async fn fitness(issuer: &Issuer, store: &Redis) -> Result<Vec<Finding>, StoreError> {
     let mut found = Vec::new();
     if issuer.redis.is_some() {
-        found = redis_checks::fitness(store.link(), now().timestamp(), Status::Warning).await?;
-        health::takes_logins(store).await?;
+        found = health::fitness(store).await?;
     }
     found.extend(issuer.learn_ended_keys(store, now()).await?);
     found.extend(issuer.ids.compare(store, false).await?);

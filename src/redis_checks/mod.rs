@@ -60,7 +60,7 @@ pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> 
 /// Also says whether an answer did not come in time.
 async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
-    if let Err(reason) = link.access.try_out(&link.access.url()).await {
+    if let Err(reason) = link.access.try_out().await {
         let is_late = is_late(reason.cause);
         return (with_unchecked(vec![unreachable(reason)], &REDIS_CHECKS, said!(redis_is_not_reached)), is_late);
     }

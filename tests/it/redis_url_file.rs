@@ -34,6 +34,16 @@ async fn a_password_that_the_file_has_before_redis_costs_no_login_and_another_pa
     bed.redis.command::<i64>(&["CLIENT", "KILL", "USER", "wxmint"]);
     until("served", PATIENCE, async || bed.log_in("lin").await.status == 200).await;
 
+    // Reached with the right password, and nobody could log in there, or bindings would be evicted.
+    let replica = format!("--replicaof 127.0.0.1 {}", bed.redis.port());
+    for (options, says) in [(&*replica, "READONLY"), ("--maxmemory-policy allkeys-lru", "allkeys-lru")] {
+        let unfit = RedisServer::start(&Vec::from_iter(options.split(' ').map(str::to_owned)), "").await;
+        replace(&file, &unfit.url());
+        until(says, WITHIN, async || bed.service().reasons("ERROR").last().is_some_and(|it| it.contains(says))).await;
+        assert!(is_refused().await);
+        bed.log_in("lin").await.expect_login();
+    }
+
     let other = RedisServer::start(&[], "hunter3").await;
     replace(&file, &other.url());
     until("moved", WITHIN, async || {

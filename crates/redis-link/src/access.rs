@@ -81,9 +81,14 @@ impl RedisAccess {
         self.current.store(Arc::new(url));
     }
 
-    /// Connects to each primary that `url` leads to, and hangs up.
-    pub async fn try_out(&self, url: &RedisUrl) -> Result<()> {
-        let primaries = Primaries::new(Connector { url: Arc::new(url.clone()), ..self.connector() });
+    /// The same, by another URL.
+    pub fn by(&self, url: RedisUrl) -> Self {
+        Self { current: Arc::new(ArcSwap::from_pointee(url)), ..self.clone() }
+    }
+
+    /// Connects to each primary that the URL leads to, and hangs up.
+    pub async fn try_out(&self) -> Result<()> {
+        let primaries = Primaries::new(self.connector());
         for Primary { address, .. } in primaries.find().await? {
             let connected = primaries.connector.connect(&address).await;
             connected.map_err(|reason| reason.after(format_args!("Redis at {address}: ")))?;

@@ -41,18 +41,9 @@ routes! {
     POST "/ssf/poll" poll::poll [ANY, TOKEN, KEYS, LIMIT], BODY;
 }
 
-pub(super) const DOOR: DoorRow = DoorRow {
-    public: &ROUTES,
-    readable: &[],
-    admin: None,
-    panel: None,
-    open: |_, tokens| Ok(tokens.map(|it| Arc::new(Events { tokens: it.clone(), polls: Mutex::default() }) as _)),
-    check: None,
-    alone: None,
-    metadata: None,
-    command: None,
-    in_demo: None,
-};
+pub(super) const DOOR: DoorRow = DoorRow::new(&ROUTES, |_, tokens| {
+    Ok(tokens.map(|it| Arc::new(Events { tokens: it.clone(), polls: Mutex::default() }) as _))
+});
 
 /// The handlers need both.
 type AtDoor = (Data<IssuerWorker>, Data<Events>);

@@ -131,6 +131,11 @@ pub(super) fn family_key(sid: &str) -> String {
     ["wxmint:oidc:family:", sid].concat()
 }
 
+/// Tells the `sid` of the login by which an access token was renewed.
+pub(super) fn sid_key(token: &Issued) -> String {
+    ["wxmint:oidc:sid:", token.id.as_str()].concat()
+}
+
 pub(super) fn last_key(sid: &str) -> String {
     ["wxmint:oidc:last:", sid].concat()
 }

@@ -94,8 +94,7 @@ impl LoginWorker {
 
     /// Ends the tokens that can be alive, and returns their numbers.
     async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>, LoginError> {
-        let last = self.store.kept(&last_key(family.sid())).await?;
-        let last = last.and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
+        let last = self.last_number(family.sid()).await?;
         let numbers = last.saturating_sub(1)..=last.saturating_add(1);
         for number in numbers.clone() {
             if let Some(given) = self.find_rotation(family.sid(), number).await? {
@@ -103,6 +102,12 @@ impl LoginWorker {
             }
         }
         Ok(numbers)
+    }
+
+    /// The number of the last refresh token that was used.
+    pub(super) async fn last_number(&self, sid: &str) -> Result<u32, LoginError> {
+        let last = self.store.kept(&last_key(sid)).await?;
+        Ok(last.and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 
     /// Verifiers may accept a token for a minute after it has expired.

@@ -7,13 +7,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, origin, private, read_body, read_form,
-    to_the_end,
+    Answer, Fields, RefusedBody, SMALL_BODY, cors, no_valid_token, origin, private, read_body, read_form, to_the_end,
 };
 use wxmint_ids::{ClientId, UserId};
+use wxmint_keys::token::Issued;
 use wxmint_store::TokenState;
 
-use super::family::RefreshToken;
+use super::family::{RefreshToken, sid_key};
 use super::own_jwt::OwnJwt;
 use super::page::{Page, page, refused};
 use super::request::{Query, is_registered, is_site};
@@ -26,7 +26,7 @@ use crate::doors::scan::client_auth::authenticate;
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::{page::OAuthError, to_oauth};
 use crate::issuer::state::IssuerWorker;
-use crate::login::{LoginError, is_of_client};
+use crate::login::{LoginError, LoginWorker, is_of_client, issued};
 
 /// The claims of a user
 ///
@@ -39,15 +39,13 @@ pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) ->
     let client = client.filter(|client| is_site(client) && is_of_client(&worker.issuer.minter, &token));
     let client = client.ok_or_else(no_valid_token)?;
     cors::allow(&request, |origin| client.origins.iter().any(|own| own == origin));
-    let own = OwnJwt::read(&worker.issuer, bearer_token(&request)?).ok_or_else(no_valid_token)?;
-    let issued = own.access_token().ok_or_else(no_valid_token)?;
-    let state = worker.login.store.token_state(&issued).await.map_err(LoginError::from)?;
+    let state = worker.login.store.token_state(&issued(&token)).await.map_err(LoginError::from)?;
     if !matches!(state, TokenState::People(_)) {
         return Err(no_valid_token());
     }
-    let of_token = ["iss", "aud", "client_id", "iat", "exp", "jti"];
-    let members = own.claims.into_iter().filter(|(name, _)| !of_token.contains(&name.as_str()));
-    Ok(private(members.collect::<Map<_, _>>()))
+    let mut members = token.others.clone();
+    members.insert("sub".into(), token.user.to_string().into());
+    Ok(private(members))
 }
 
 /// The same, for clients that post
@@ -105,12 +103,18 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
     }
     let own = OwnJwt::read(&worker.issuer, token).and_then(|own| own.access_token());
     let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(None) };
-    let was_alive = match login.find_family(issued.id.as_str()).await? {
+    end_login(login, issued).await
+}
+
+/// Ends the login that began with this access token, or renewed it. If Redis has lost the login, ends the token alone.
+async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>, LoginError> {
+    let renewed_of = login.store.kept(&sid_key(&token)).await?;
+    let was_alive = match login.find_family(renewed_of.as_deref().unwrap_or(token.id.as_str())).await? {
         Some(family) => login.end_family(&family).await.map(|()| true)?,
-        None if login.store.token_state(&issued).await?.is_told() => true,
-        None => login.end_if_alive(&issued).await?,
+        None if login.store.token_state(&token).await?.is_told() => true,
+        None => login.end_if_alive(&token).await?,
     };
-    Ok(was_alive.then_some(issued.user))
+    Ok(was_alive.then_some(token.user))
 }
 
 /// Log out of a site (OpenID Connect RP-Initiated Logout 1.0)
@@ -139,29 +143,28 @@ pub(super) async fn end_session_by_post(request: HttpRequest, payload: Payload, 
 async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) -> Answer {
     let (query, clients) = (Query::of(form), scan.clients());
     no_sites(&clients)?;
-    let one = |name: &str| query.one(name).ok().flatten();
-    let hint = one("id_token_hint").and_then(|hint| OwnJwt::read(&worker.issuer, hint));
-    let hint = hint.as_ref().and_then(OwnJwt::id_token);
-    let named: Option<ClientId> = one("client_id").and_then(|id| id.parse().ok());
-    // Two clients, or a hint that cannot be read: nobody is logged out, and a page says so.
-    let is_torn = query.one("id_token_hint") != Ok(None) && hint.is_none()
+    let own = query.one("id_token_hint").and_then(|hint| OwnJwt::read(&worker.issuer, hint));
+    let hint = own.as_ref().and_then(OwnJwt::id_token);
+    let named: Option<ClientId> = query.one("client_id").and_then(|id| id.parse().ok());
+    // Two clients, or one or a hint that cannot be read: nobody is logged out, and a page says so.
+    let is_torn = query.has("id_token_hint") && hint.is_none()
+        || query.has("client_id") && named.is_none()
         || hint.as_ref().zip(named.as_ref()).is_some_and(|((_, of), named)| of != named);
     let refused = |why| refused(request, form, &worker, why);
     if is_torn {
         return refused(Why::Logout);
     }
     let client = hint.as_ref().map(|(_, of)| of).or(named.as_ref()).and_then(|id| clients.get(id));
-    if let Some((sid, of)) = &hint
-        && let Some(family) = worker.login.find_family(sid).await?
-        && family.first.app == of.0
+    let first = own.as_ref().and_then(|own| own.first_token(&worker.issuer.minter, client));
+    if let Some((first, (_, of))) = first.zip(hint.as_ref())
+        && let Some(user) = end_login(&worker.login, first).await?
     {
-        worker.login.end_family(&family).await?;
-        oidc.told.tell(request, LOGGED_OUT, of, Some(&family.first.user));
+        oidc.told.tell(request, LOGGED_OUT, of, Some(&user));
     }
-    let to = one("post_logout_redirect_uri");
+    let to = query.one("post_logout_redirect_uri");
     match (client, to) {
         (Some(client), Some(to)) if is_registered(&client.site.post_logout_redirect_uris, to) => {
-            Ok(see_other(&with_state(to, one("state"))))
+            Ok(see_other(&with_state(to, query.one("state"))))
         }
         _ if hint.is_none() => refused(Why::Logout),
         (_, Some(_)) => refused(Why::LogoutAddress),

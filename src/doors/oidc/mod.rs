@@ -73,16 +73,9 @@ routes! {
 const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
-    public: &ROUTES,
     readable: &["/userinfo", "/revoke"],
-    admin: None,
-    panel: None,
-    open: |settings, _| Ok(settings.door_files.get(VARIABLE).map(|_| Arc::new(Oidc::default()) as _)),
-    check: None,
-    alone: None,
     metadata: Some(Metadata::schema),
-    command: None,
-    in_demo: None,
+    ..DoorRow::new(&ROUTES, |settings, _| Ok(settings.door_files.get(VARIABLE).map(|_| Arc::new(Oidc::default()) as _)))
 };
 
 /// The handlers need all three.

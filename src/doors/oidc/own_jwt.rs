@@ -1,10 +1,12 @@
 //! The tokens that come back to us.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::DateTime;
 use serde_json::{Map, Value};
 use wxmint_ids::ClientId;
-use wxmint_keys::token::Issued;
+use wxmint_keys::token::{Issued, Minter};
 
+use crate::doors::scan::clients::Client;
 use crate::issuer::Issuer;
 
 /// A JWT that this issuer has signed, whether or not it has expired.
@@ -43,6 +45,14 @@ impl OwnJwt {
     /// The user of an id token.
     pub(super) fn subject(&self) -> Option<&str> {
         self.id_token().and_then(|_| self.text("sub"))
+    }
+
+    /// The first access token of an id token's login, if the client's tokens live as long as then.
+    pub(super) fn first_token(&self, minter: &Minter, client: Option<&Client>) -> Option<Issued> {
+        let ((sid, app), user) = (self.id_token()?, self.subject()?.parse().ok()?);
+        let at = DateTime::from_timestamp(self.claims.get("auth_time")?.as_i64()?, 0)?;
+        let minter = minter.with(&[], client.and_then(|client| client.token_ttl));
+        Some(minter.issued(user, app.0, sid.parse().ok()?, at))
     }
 
     /// An access token, by which it is ended.

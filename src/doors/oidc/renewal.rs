@@ -117,16 +117,19 @@ impl LoginWorker {
             return Ok(None);
         }
         let given: Rotation = family::read(&found)?;
-        if issued_at - given.token.issued_at > ANSWERED_AGAIN.as_secs() as i64 {
+        let is_first = given.salt == own.salt;
+        // The second renewal after this one has discarded what was given for it, so that a late repetition comes first.
+        let is_late = is_first && self.find_rotation(sid, number - 1).await?.is_none();
+        if is_late || issued_at - given.token.issued_at > ANSWERED_AGAIN.as_secs() as i64 {
             return Ok(None);
         }
-        if store.kept(&family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {
+        store.keep(&family::sid_key(&given.token), sid, minter.ttl()).await?;
+        if self.last_number(sid).await? < number {
             store.keep(&family::last_key(sid), &number.to_string(), family.life(now)).await?;
         }
         if let Some(old) = number.checked_sub(2) {
             self.end_old(family, old).await?;
         }
-        let is_first = given.salt == own.salt;
         Ok(Some((given, is_first)))
     }
 
@@ -138,5 +141,52 @@ impl LoginWorker {
             self.end_if_alive(&oldest.token).await?;
         }
         Ok(self.store.discard(&family::rotation_key(family.sid(), number)).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxmint_keys::PrivateJwk;
+    use wxmint_verify::Algorithm;
+
+    use super::*;
+    use crate::clock::now;
+    use crate::doors::scan::clients::Clients;
+    use crate::issuer::caller::tests::issuer;
+
+    /// The account service has answered the repetition so late. Its token would be one that no end of the login names,
+    /// and the ends would miss the newest token, too.
+    #[actix_web::test]
+    async fn a_repetition_that_two_renewals_have_overtaken_is_theft() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
+        let file = r#"{"clients":[{"client_id":"grafana","name":"Grafana","appid":"wx0123456789abcdef"}]}"#;
+        let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
+        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+        let id = login.minter.token_id("mark", now()).expect("random");
+        let first = login.minter.issued("user-1".parse().expect("a user"), client.id.0.clone(), id, now());
+        let at = first.issued_at;
+        let (app, until) = ("wx0123456789abcdef".parse().expect("an app"), Some(at + 86_400));
+        let (mark, scope, key) = ("mark".to_owned(), "openid".to_owned(), hash("key"));
+        let family = Family { first, app, mark, scope, until, key };
+        let mut shown = vec![family::written(family.sid(), 1, "key", "secret")];
+        let start = Rotation { salt: String::new(), token: family.first.clone(), next: hash(&shown[0]) };
+        login.store.keep(&family::rotation_key(family.sid(), 0), &json(&start), ANSWERED_AGAIN).await.expect("kept");
+
+        let rotate = async |shown: &str| {
+            let token = RefreshToken::read(shown).expect("a refresh token");
+            login.rotate(&family, &token, client, at).await.expect("an answer").map(|(given, is_first)| {
+                assert!(is_first || shown.contains("~2~"), "the second one is repeated");
+                token.next(&given.salt)
+            })
+        };
+        for _ in 0..2 {
+            let next = rotate(shown.last().expect("one")).await.expect("renewed");
+            shown.push(next);
+        }
+        assert_eq!(rotate(&shown[1]).await.as_ref(), Some(&shown[2]), "an answer that was lost");
+        rotate(&shown[2]).await.expect("renewed");
+        assert_eq!(rotate(&shown[0]).await, None, "too late");
+        assert_eq!(login.last_number(family.sid()).await.expect("an answer"), 3);
     }
 }

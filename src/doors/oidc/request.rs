@@ -46,11 +46,14 @@ impl Query {
         Self(pairs(text).into_iter().filter(|(_, value)| !value.is_empty()).collect())
     }
 
-    /// `Err` if it comes twice.
-    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, ()> {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(other, _)| other == name)
+    }
+
+    /// `None` also if it comes twice.
+    pub(super) fn one(&self, name: &str) -> Option<&str> {
         let mut values = self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
-        let first = values.next();
-        if values.next().is_some() { Err(()) } else { Ok(first) }
+        values.next().filter(|_| values.next().is_none())
     }
 
     fn has_twins(&self) -> bool {
@@ -62,19 +65,16 @@ impl Query {
 /// Reads the request. `issuer` stands in each answer to a site (RFC 9207).
 pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Result<AuthorizeRequest<'c>, Refused> {
     let query = Query::of(query);
-    let id = query.one("client_id").map_err(|()| Refused::ToPage(Why::Client))?;
-    let client = id.and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
+    let client = query.one("client_id").and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
     let client = client.ok_or(Refused::ToPage(Why::Client))?;
-    let redirect_uri = query.one("redirect_uri").ok().flatten();
-    let redirect_uri = redirect_uri.filter(|wanted| is_registered(&client.site.redirect_uris, wanted));
+    let redirect_uri = query.one("redirect_uri").filter(|wanted| is_registered(&client.site.redirect_uris, wanted));
     let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::Address))?.to_owned();
-    let state = query.one("state").ok().flatten().map(str::to_owned);
+    let state = query.one("state").map(str::to_owned);
     let (challenge, scope) = check(&query, client).map_err(|(error, description)| {
         let members = [("error", error), ("error_description", description)];
         Refused::ToSite(back(&redirect_uri, state.as_deref(), issuer, &members))
     })?;
-    let [nonce, id_token_hint] =
-        ["nonce", "id_token_hint"].map(|name| query.one(name).ok().flatten().map(str::to_owned));
+    let [nonce, id_token_hint] = ["nonce", "id_token_hint"].map(|name| query.one(name).map(str::to_owned));
     Ok(AuthorizeRequest { client, redirect_uri, state, nonce, challenge, scope, id_token_hint })
 }
 
@@ -84,29 +84,27 @@ pub(super) fn is_site(client: &Client) -> bool {
 
 /// The challenge, and the scope that the site may have. Or else the error, and its description.
 fn check(query: &Query, client: &Client) -> Result<(String, String), (&'static str, &'static str)> {
-    let one = |name: &str| query.one(name).ok().flatten();
-    let has = |name: &str| one(name).is_some();
-    let is_long = |name: &str| one(name).is_some_and(|text| text.len() > LONGEST);
-    let scopes: Vec<_> = one("scope").unwrap_or_default().split(' ').collect();
-    let challenge = one("code_challenge").filter(|text| text.len() == 43 && text.bytes().all(is_base64url));
-    let prompts: Vec<_> = one("prompt").unwrap_or_default().split(' ').collect();
-    Err(match (one("response_type"), challenge) {
+    let is_long = |name: &str| query.one(name).is_some_and(|text| text.len() > LONGEST);
+    let scopes: Vec<_> = query.one("scope").unwrap_or_default().split(' ').collect();
+    let challenge = query.one("code_challenge").filter(|text| text.len() == 43 && text.bytes().all(is_base64url));
+    let prompts: Vec<_> = query.one("prompt").unwrap_or_default().split(' ').collect();
+    Err(match (query.one("response_type"), challenge) {
         _ if query.has_twins() => ("invalid_request", "A parameter comes twice."),
-        _ if has("request") => ("request_not_supported", "Request objects are not supported."),
-        _ if has("request_uri") => ("request_uri_not_supported", "Request objects are not supported."),
-        _ if has("registration") => ("registration_not_supported", "The file of clients registers sites."),
+        _ if query.has("request") => ("request_not_supported", "Request objects are not supported."),
+        _ if query.has("request_uri") => ("request_uri_not_supported", "Request objects are not supported."),
+        _ if query.has("registration") => ("registration_not_supported", "The file of clients registers sites."),
         (None, _) => ("invalid_request", "response_type is missing: it must be code."),
         (Some(kind), _) if kind != "code" => ("unsupported_response_type", "response_type must be code."),
-        _ if one("response_mode").is_some_and(|mode| mode != "query") => {
+        _ if query.one("response_mode").is_some_and(|mode| mode != "query") => {
             ("invalid_request", "response_mode must be query.")
         }
         _ if is_long("state") || is_long("nonce") => ("invalid_request", "state and nonce have at most 2048 bytes."),
         _ if !scopes.contains(&"openid") => ("invalid_scope", "scope must hold openid."),
-        _ if one("code_challenge_method") != Some("S256") => {
+        _ if query.one("code_challenge_method") != Some("S256") => {
             ("invalid_request", "PKCE is required, with code_challenge_method=S256.")
         }
         (_, None) => ("invalid_request", "code_challenge must be 43 characters of base64url."),
-        _ if one("max_age").is_some_and(|age| age.parse::<u32>().is_err()) => {
+        _ if query.one("max_age").is_some_and(|age| age.parse::<u32>().is_err()) => {
             ("invalid_request", "max_age must be a number of seconds.")
         }
         _ if prompts.contains(&"none") && prompts.len() > 1 => {

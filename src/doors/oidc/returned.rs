@@ -36,8 +36,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let clients = scan.clients();
         no_sites(&clients)?;
         let query = Query::of(request.query_string());
-        let one = |name: &str| query.one(name).ok().flatten();
-        let state = one("state").unwrap_or_default();
+        let state = query.one("state").unwrap_or_default();
         let sent = match sent(&request, worker, state).await {
             Ok(Some((sent, true))) => sent,
             // Also who comes a second time, or has no cookie: the link logs nobody in.
@@ -52,7 +51,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let Ok(asked) = read(&sent.query, &clients, issuer) else {
             return refused(&request, &sent.query, worker, Why::Client);
         };
-        let mut answer = match one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
+        let mut answer = match query.one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
             Some(code) => match log_in(&request, worker, &asked, &sent.app, code).await {
                 Ok(to) => see_other(&to),
                 Err(error) => failed(&request, worker, &sent.query, error),

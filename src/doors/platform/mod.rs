@@ -50,16 +50,11 @@ const VARIABLE: &str = "WXMINT_PLATFORM_FILE";
 const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
-    public: &ROUTES,
-    readable: &[],
     admin: Some(&admin::ROUTES),
-    panel: None,
-    open,
     check: Some((examine::CHECK, VARIABLE)),
     alone: Some(|| said!(WORDS: only_merchants_log_in)),
-    metadata: None,
     command: Some(command::COMMAND),
-    in_demo: None,
+    ..DoorRow::new(&ROUTES, open)
 };
 
 /// The platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and what it knows

@@ -78,16 +78,14 @@ const AUTHORIZATION: &str = "/device_authorization";
 const TOKEN_PATH: &str = "/token";
 
 pub(super) const DOOR: DoorRow = DoorRow {
-    public: &ROUTES,
     readable: &[LOGOUT, AUTHORIZATION, TOKEN_PATH],
     metadata: Some(ScanMetadata::schema),
     admin: Some(&admin::ROUTES),
     panel: Some(("scans", include_str!("console.js"))),
-    open: |settings, _| open(settings),
     check: Some((CHECK, VARIABLE)),
-    alone: None,
     command: Some(command::COMMAND),
     in_demo: Some(in_demo),
+    ..DoorRow::new(&ROUTES, |settings, _| open(settings))
 };
 
 const ASKED: Activity = Activity::AtDoor("Device Request", "device_request");

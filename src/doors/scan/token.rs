@@ -25,7 +25,8 @@ pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:devic
 pub(super) struct TokenForm {
     #[schema(example = "urn:ietf:params:oauth:grant-type:device_code")]
     grant_type: String,
-    device_code: String,
+    /// Required with this `grant_type`. Others, of which the issuer's metadata tell, have the fields of their standard.
+    device_code: Option<String>,
     client_id: String,
     /// A back end sends it, unless it is in the header Authorization (Basic).
     #[schema(format = Password)]

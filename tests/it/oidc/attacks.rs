@@ -239,6 +239,7 @@ async fn a_logout_needs_the_sites_own_id_token() {
     let to = ("post_logout_redirect_uri", LEFT);
     for (torn, status) in [
         (vec![("id_token_hint", id.as_str()), ("client_id", "spa")], 400),
+        (vec![("id_token_hint", &id), ("client_id", "no client!")], 400),
         (vec![("id_token_hint", &id), ("id_token_hint", &id)], 400),
         (vec![], 400),
         (vec![("client_id", "grafana")], 400),

@@ -26,11 +26,14 @@ async fn end_by(builder: Builder, acts: &[&str]) {
         let person = &format!("person-of-{}", act.replace(['_', ' '], "-"));
         let phone = bed.log_in(person).await.expect_login();
         let waiting = bed.code(person).await;
-        let tokens = bed.log_in_site(person).await;
-        let tokens = bed.renew(&tokens).await.expect_login();
+        let first = bed.log_in_site(person).await;
+        let tokens = bed.renew(&first).await.expect_login();
         match act {
             "logout" => bed.log_out(&tokens, false).await,
-            "revoke" => bed.revoke(&tokens.member("refresh_token")).await,
+            "revoke" => {
+                bed.revoke(&tokens.member("access_token")).await;
+                assert_eq!(bed.userinfo(&first).await.status, 401, "it ends with the later one");
+            }
             "clients end" => {
                 Ended::of(&mut bed.configuration.command_of(&["clients", "end", "grafana"]), "").expect_success();
             }
@@ -172,7 +175,8 @@ async fn an_end_is_remembered_longer_than_the_access_token_lives() {
 async fn a_logout_is_done_although_the_browser_hangs_up() {
     let bed = builder().breakable_redis().start().await;
     let (tokens, link, service) = (bed.log_in_site("lin").await, bed.redis_link(), bed.service());
-    let path = format!("/end_session?{}", query(&[("id_token_hint", &tokens.member("id_token"))]));
+    let path_of = |tokens: &Answer| format!("/end_session?{}", query(&[("id_token_hint", &tokens.member("id_token"))]));
+    let path = path_of(&tokens);
     // More than once where another answer of Redis comes before that to this request.
     until("it is logged out", PATIENCE, async || {
         link.withhold_from(1);
@@ -187,6 +191,12 @@ async fn a_logout_is_done_although_the_browser_hangs_up() {
     })
     .await;
     bed.expect_ended(&tokens, "the browser has hung up").await;
+    // Redis has lost what it kept of the login. The token that came with the id token ends all the same.
+    let lost = bed.log_in_site("mei").await;
+    let family = format!("wxmint:oidc:family:{}", lost.claims()["jti"].as_str().expect("jti"));
+    assert_eq!(bed.redis.command::<u64>(&["DEL", &family]), 1);
+    assert_eq!(service.get(&path_of(&lost)).await.status, 200);
+    bed.expect_ended(&lost, "Redis has lost the login").await;
 }
 
 /// The file is read again after a while. The last tokens that were given until the answer to a renewal was this.

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use redis::Value;
-use wxmint_redis_link::{Call, Confirm, Link, Observer, Script};
+use wxmint_redis_link::{Call, Confirm, Link, Observer, RedisUrl, Script};
 
 use super::support::{
     Breakable, FAST, PATIENCE, RedisServer, access, eventually, is_there, link_with, set, until, write,
@@ -103,12 +103,12 @@ async fn another_url_is_in_use_at_the_next_call_and_one_that_fails_changes_nothi
         (format!("{}/99", second.url()), "it refuses database 99: DB index is out of range"),
         ("redis://127.0.0.1:1".to_owned(), "Connection refused"),
     ] {
-        let refused = access.try_out(&url.parse().expect("a URL")).await.expect_err(&url);
+        let refused = access.by(url.parse().expect("a URL")).try_out().await.expect_err(&url);
         assert!(refused.found.contains(reason) && !refused.found.contains("second"), "{refused}");
     }
     write(&link, "b").await.expect("answered by the first");
-    let url = second.url().parse().expect("a URL");
-    access.try_out(&url).await.expect("a URL that serves");
+    let url: RedisUrl = second.url().parse().expect("a URL");
+    access.by(url.clone()).try_out().await.expect("a URL that serves");
     access.replace(url);
     write(&link, "c").await.expect("answered by the second");
     let keys = |server: &RedisServer| server.command::<Vec<String>>(&["KEYS", "*"]).len();
