@@ -226,8 +226,8 @@ pub(crate) fn reload<T, E: Display>(
     Ok(Some(true))
 }
 
-/// A new URL is in use once a Redis takes logins there that may keep bindings. Until then the previous one may still be right, because an
-/// operator cannot change the file and Redis at the same moment.
+/// A new URL is in use once a Redis takes logins there that can be trusted with bindings. Until then the previous one
+/// may still be right, because an operator cannot change the file and Redis at the same moment.
 async fn reload_redis_url(
     access: &RedisAccess,
     settings: &StoreSettings,
