@@ -31,3 +31,12 @@ def an_upgrade_that_fails_stops_no_login_and_is_rolled_back():
     assert {pod["metadata"]["uid"] for pod in pods("wxmint")} == before
     assert get("configmap/wxmint")["data"]["WXMINT_LIMIT_IP"] != "1/1h"
     run(HELM, "test", "wxmint", "--namespace=wxmint")
+
+
+def autoscaling_that_is_switched_on_stops_no_replica():
+    """At the switch, at the next upgrade, and when it is switched off again."""
+    issuer()
+    for autoscaling in ({"enabled": True, "minReplicas": 2}, {"enabled": True, "minReplicas": 2, "cpu": 70}, {"enabled": False}):
+        install("wxmint", "wxmint", {"autoscaling": autoscaling})
+        assert get("deployment/wxmint")["spec"]["replicas"] == 2, autoscaling
+    rolled_out()

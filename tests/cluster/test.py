@@ -55,6 +55,7 @@ NODE = [
     oidc.a_site_behind_oauth2_proxy_logs_a_person_in,
     helm.helm_test_logs_a_person_in,
     helm.an_upgrade_that_fails_stops_no_login_and_is_rolled_back,
+    helm.autoscaling_that_is_switched_on_stops_no_replica,
     rollout.no_login_is_lost_while_replicas_come_and_go,
 ]
 
