@@ -1604,6 +1604,68 @@ mod redis_only {
         assert_eq!(store.token_state(&with_user).await, Ok(TokenState::EndedWithUser { told: true }));
     }
 
+    /// Redis takes back nothing of a script that fails. The stream is no stream for a while.
+    #[tokio::test(flavor = "local")]
+    async fn what_failed_midway_is_done_by_a_repetition() {
+        let server = RedisServer::start().await;
+        let (store, now) = (server.store(), second());
+        let (one, kid, restored) = (token("a", now), || "kid".to_owned(), Ended::Key { kid: "restored".into() });
+        server.cli(&["SET", "wxmint:ended", "no stream"]);
+        for _ in 0..2 {
+            store.end_token(&one).await.expect_err("not told");
+            store.end_key(&kid()).await.expect_err("not told");
+            store.restore_end(&restored).await.expect_err("not told");
+        }
+        server.cli(&["DEL", "wxmint:ended"]);
+        for is_new in [true, false] {
+            store.end_token(&one).await.expect("told");
+            assert_eq!(store.end_key(&kid()).await, Ok(is_new));
+            assert_eq!(store.end_key("restored").await, Ok(is_new));
+        }
+        store.restore_end(&restored).await.expect("told again");
+        let token = Ended::Token { id: one.id, user: one.user, expires_at: one.expires_at };
+        let told = [token, Ended::Key { kid: kid() }, restored.clone(), restored];
+        assert_eq!(read_after(&store, "").await.0, told);
+    }
+
+    /// The ends of a user, or a command, are refused for a while.
+    #[tokio::test(flavor = "local")]
+    async fn a_list_that_failed_midway_is_changed_by_a_repetition() {
+        let server = RedisServer::start().await;
+        let (store, user, ends) = (server.store(), user("user-1"), "wxmint:user:{user-1}:ends");
+        let may = |right: &str| _ = server.cli(&["ACL", "SETUSER", "default", right]);
+        let owner = with_session(&store, "o1").await;
+        let left = store.leave(&owner, &bound_to(1, "user-1")).await.expect("left");
+        let BindingState::Leaving { since, .. } = left else { panic!("{left:?}") };
+        server.cli(&["SET", ends, "no ends"]);
+        store.dismiss(&user, &owner, 1, since).await.expect_err("no ends");
+        server.cli(&["DEL", ends]);
+        store.dismiss(&user, &owner, 1, since).await.expect("dismissed");
+        let ended = Ended::UserInApp { user: user.clone(), app: app(), before: since };
+        assert_eq!(read_after(&store, "").await.0, [ended]);
+        may("-hset");
+        store.set_free(&owner, 1, &user).await.expect_err("no right");
+        may("+hset");
+        let free = BindingState::Free { generation: 1, dissolved: true };
+        assert_eq!(store.set_free(&owner, 1, &user).await, Ok(free));
+
+        store.set_blocked(&user, true).await.expect("blocked");
+        may("-hset");
+        store.strike_off(&user, &owner).await.expect_err("no right");
+        may("+hset");
+        store.strike_off(&user, &owner).await.expect("struck");
+        assert_eq!(server.cli(&["HGET", "wxmint:user:{user-1}", "floor"]), "1");
+        assert!(store.user_state(&user).await.expect("an answer").blocked);
+        store.set_blocked(&user, false).await.expect("lifted");
+        server.cli(&["EXPIRE", "wxmint:user:{user-1}", "600"]);
+        may("-persist");
+        let admitted = async || store.admit(&owner, 2, &wish(&user, false), 9).await;
+        admitted().await.expect_err("no right");
+        may("+persist");
+        assert_eq!(admitted().await, Ok(Decision::Admitted { first: true }));
+        assert_eq!(server.cli(&["TTL", "wxmint:user:{user-1}"]), "-1");
+    }
+
     #[tokio::test(flavor = "local")]
     async fn what_a_token_check_reads_does_not_grow_with_ended_tokens_and_people_who_left() {
         let server = RedisServer::start().await;

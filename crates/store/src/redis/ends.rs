@@ -164,6 +164,10 @@ impl Redis {
 
     /// Makes an end again that the stream has lost.
     pub async fn restore_end(&self, ended: &Ended) -> Result<()> {
+        if let Ended::Key { kid } = ended {
+            // Its record says that the stream has the end.
+            return self.put_into_stream(ended, Some((name::ended_key(kid), &["KEEPTTL"])), true).await.map(drop);
+        }
         self.record_end(ended).await?;
         self.put_into_stream(ended, None, true).await.map(drop)
     }

@@ -48,6 +48,12 @@ elseif of_app >= tonumber(ARGV[4]) then
 elseif ARGV[5] == '1' and (people > 0 or floor > 0) and not anybody then
   sign = 'd'
 end
+-- A list that was emptied expires. Before the decision, because Redis takes back nothing of a script that fails, and a
+-- repetition finds the decision.
+if #all > 0 or gone > 0 then
+  redis.call('PERSIST', KEYS[1])
+  redis.call('PERSIST', KEYS[2])
+end
 if sign == '*' or sign == '+' then
   redis.call('HSET', KEYS[1], person, ARGV[2] .. sign)
   if gone > 0 then
@@ -56,10 +62,5 @@ if sign == '*' or sign == '+' then
 else
   redis.call('HSET', KEYS[2], person, ARGV[2] .. sign)
   redis.call('HDEL', KEYS[1], person)
-end
--- A list that was emptied expires.
-if #all > 0 or gone > 0 then
-  redis.call('PERSIST', KEYS[1])
-  redis.call('PERSIST', KEYS[2])
 end
 return sign

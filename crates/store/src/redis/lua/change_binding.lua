@@ -49,8 +49,8 @@ elseif intended then
   end
 elseif leaving then
   if step == 'free' and leaving == ARGV[3] then
-    redis.call('HDEL', KEYS[1], 'q', 't')
     redis.call('HSET', KEYS[1], 'v', '1')
+    redis.call('HDEL', KEYS[1], 'q', 't')
   end
 elseif step == 'intend' then
   session()

@@ -6,7 +6,7 @@
 --   'strike': strikes a person off who is gone from it, or whose user id was computed. For so many seconds the number
 --     of who is gone stays, so that late commands change nothing. Where nobody else is on the list, the list itself
 --     keeps the greatest number, and a block stays. Person.
-local person, number, floor, block, others = ARGV[3], 0, 0, false, false
+local person, number, floor, is_blocked, others = ARGV[3], 0, 0, false, false
 if ARGV[1] == 'see' then
   redis.call('HSET', KEYS[1], person, ARGV[4])
 elseif person then
@@ -18,13 +18,12 @@ elseif person then
   if number == 0 then
     return 0
   end
-  redis.call('HDEL', KEYS[2], person)
 end
 local all = redis.call('HGETALL', KEYS[1])
 for index = 1, #all, 2 do
   local name, value = all[index], all[index + 1]
   if name == 'block' then
-    block = string.sub(value, -2) == 'on' and value
+    is_blocked = string.sub(value, -2) == 'on'
   elseif name == 'floor' then
     floor = tonumber(value)
   elseif name ~= 'ended' and (ARGV[1] ~= 'see' or string.sub(value, -1) ~= 'c') then
@@ -32,19 +31,19 @@ for index = 1, #all, 2 do
   end
 end
 if ARGV[1] ~= 'strike' then
-  if not others and not block then
+  if not others and not is_blocked then
     redis.call('EXPIRE', KEYS[1], ARGV[2])
     redis.call('EXPIRE', KEYS[2], ARGV[2])
   end
-elseif others or redis.call('HLEN', KEYS[2]) > 0 then
+  return 0
+elseif others or redis.call('HLEN', KEYS[2]) > 1 then
   redis.call('SET', KEYS[3], number, 'EX', ARGV[2])
 else
-  redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 'floor', math.max(number, floor))
-  if block then
-    redis.call('HSET', KEYS[1], 'block', block)
-  else
+  redis.call('HDEL', KEYS[1], 'ended')
+  if not is_blocked then
     redis.call('EXPIRE', KEYS[1], ARGV[2])
   end
 end
-return 0
+-- Last, because Redis takes back nothing of a script that fails, and a repetition finds the number.
+return redis.call('HDEL', KEYS[2], person)

@@ -9,10 +9,12 @@ if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
   return ''
 end
 if sign ~= '-' then
+  redis.call('PERSIST', KEYS[1])
+  local untold = end_app_and_tell(ARGV[3], math.max(tonumber(ARGV[4]), latest_dated()))
+  -- Last, because Redis takes back nothing of a script that fails, and a repetition finds the sign.
   redis.call('HDEL', KEYS[2], ARGV[1])
   redis.call('HSET', KEYS[3], ARGV[1], ARGV[2] .. '-')
-  redis.call('PERSIST', KEYS[1])
-  return end_app_and_tell(ARGV[3], math.max(tonumber(ARGV[4]), latest_dated()))
+  return untold
 end
 -- A write, so that a repetition also waits until a replica has the end.
 redis.call('HSET', KEYS[1], 'app:' .. ARGV[3], redis.call('HGET', KEYS[1], 'app:' .. ARGV[3]) or ARGV[4] + 1)
