@@ -2015,9 +2015,34 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
         let ahead = OFTEN.part_at(servers::now().timestamp_micros() as u64) + 8;
-        server.cli(&["HSET", key, &ahead.to_string(), "99999"]);
+        server.cli(&["HSET", key, &format!("300:{ahead}"), "99999"]);
         store.count(&often()).await.expect("an answer").expect("the first");
         assert_eq!(server.cli(&["HLEN", key]), "1");
+    }
+
+    /// As during a restart of one replica after the other with another setting.
+    #[tokio::test(flavor = "local")]
+    async fn the_limits_of_replicas_hold_while_their_periods_differ() {
+        let server = RedisServer::start().await;
+        let stores = [300, 600].map(|seconds| (server.store(), Duration::from_secs(seconds)));
+        for key in [often().key, LimitKey::of_person(&person("o1"), NAMES, "name")] {
+            let mut admitted = [0, 0];
+            for _ in 0..20 {
+                for ((store, period), admitted) in stores.iter().zip(&mut admitted) {
+                    let meter = Meter { key: key.clone(), rate: Rate { burst: 5, period: *period } };
+                    *admitted += u32::from(store.count(&meter).await.expect("an answer").is_ok());
+                }
+            }
+            assert_eq!(admitted, [5, 5], "{key:?}");
+        }
+        let (store, period) = &stores[0];
+        store
+            .count(&visit("192.0.2.1", Rate { burst: 5, period: *period }))
+            .await
+            .expect("an answer")
+            .expect_err("full");
+        let life: u64 = server.cli(&["TTL", "wxmint:limit:eighths:ip:192.0.2.1"]).parse().expect("seconds");
+        assert!(life >= 600, "{life} s: the counts of the longer period go on");
     }
 
     #[tokio::test(flavor = "local")]
@@ -2056,7 +2081,7 @@ mod redis_only {
             Meter { key, rate: Rate { burst: 1, period: Duration::from_secs(300) } }
         };
         let key = "wxmint:{wx0123456789abcdef:o1}:limit:eighths:names";
-        for (field, events) in [("old:1", "9"), ("lin:2", "9")] {
+        for (field, events) in [("old:1", "9"), ("lin:300:2", "9"), ("old:600:2", "9")] {
             server.cli(&["HSET", key, field, events]);
         }
         store.count(&meter("lin")).await.expect("an answer").expect("the first");

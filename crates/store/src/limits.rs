@@ -55,8 +55,7 @@ impl Rate {
     }
 
     /// Whether the events of `other` are counted in `part`. Another process may know the time a little better, and be
-    /// in the next part already. One that is further ahead was counted before the clock stepped back, or for a period
-    /// of another length.
+    /// in the next part already. One that is further ahead was counted before the clock stepped back.
     pub fn counts(part: u64, other: u64) -> bool {
         other <= part + 1 && part <= other + PARTS
     }

@@ -4,7 +4,7 @@
 //! An event is counted first, and taken back if it was one too many. So the limit is kept however many are counted at
 //! the same time: each event sees at least all that were admitted before it.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, num::NonZeroU32, rc::Rc, time::Duration};
 
 use redis::{Value, from_redis_value};
 
@@ -35,8 +35,9 @@ impl Counter {
         self.rate.part_at(self.now)
     }
 
+    /// It has the period in seconds, because for a while replicas may count with periods of different lengths.
     fn field(&self, part: u64) -> String {
-        format!("{}{part}", self.prefix)
+        format!("{}{}:{part}", self.prefix, self.rate.period.as_secs())
     }
 }
 
@@ -113,20 +114,29 @@ impl Redis {
     }
 
     /// The counter's own parts among the fields of its key. What counts no more is deleted: an event of one cell keeps
-    /// the whole key, and what was counted before the clock stepped back would count again.
+    /// the whole key, and what was counted before the clock stepped back would count again. So are fields without a
+    /// period, which the version before wrote.
     async fn own_parts(&self, counter: &Counter, fields: HashMap<String, u64>) -> Result<Counts> {
-        let (mut own, mut gone) = (Counts::new(), Vec::new());
+        let (mut own, mut gone, mut life) = (Counts::new(), Vec::new(), counter.rate.life());
         for (field, events) in fields {
-            let part = field.rsplit(':').next().and_then(|part| part.parse().ok());
-            let part = part.ok_or_else(|| unreadable("a limit"))?;
-            if !Rate::counts(counter.part(), part) {
+            let mut ends = field.rsplit(':');
+            let part = ends.next().and_then(|part| part.parse().ok()).ok_or_else(|| unreadable("a limit"))?;
+            let period = ends.next().and_then(|seconds| seconds.parse::<NonZeroU32>().ok());
+            let rate = period.map(|period| Rate { period: Duration::from_secs(period.get().into()), ..counter.rate });
+            let Some(rate) = rate.filter(|rate| Rate::counts(rate.part_at(counter.now), part)) else {
                 gone.push(field);
-            } else if field.starts_with(&counter.prefix) {
+                continue;
+            };
+            life = life.max(rate.life());
+            if rate == counter.rate && field.starts_with(&counter.prefix) {
                 own.insert(part, events);
             }
         }
         if !gone.is_empty() {
             self.link.run::<Value>("count", Call::of("HDEL", &counter.key).arg(gone)).await?;
+        }
+        if life > counter.rate.life() {
+            self.link.run::<Value>("count", Call::of("PEXPIRE", &counter.key).arg(life.as_millis() as u64)).await?;
         }
         Ok(own)
     }
