@@ -66,6 +66,20 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
 }
 
+async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Redis>) {
+    let [first, second, third] = orders(&store, [0, 1, 2]).await;
+    let new_for = async |openid: &str, order: &ExchangeOrder, listed| {
+        let newcomer = Newcomer::Computed(Computed { user: user(USER), listed });
+        logged_in(&store, &LoginRecord { newcomer, ..login(openid, order, "k1") }).await.0.new_for
+    };
+    assert_eq!(new_for("o1", &first, false).await, Some(first.mark));
+    assert_eq!(new_for("o1", &second, true).await, None);
+    assert_eq!(new_for("o2", &first, false).await, Some(first.mark));
+    assert_eq!(new_for("o2", &first, true).await, Some(first.mark), "a repetition, because the answer was lost");
+    store.leave(&person("o1"), &Bound::computed(user(USER))).await.expect("left");
+    assert_eq!(new_for("o1", &third, true).await, Some(third.mark), "who has left");
+}
+
 async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Redis>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let (_, state) = bind(&store, "o1", "user-1", 1).await;
@@ -147,6 +161,7 @@ async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Redis>) 
 
 conformance! {
     a_computed_user_is_found_by_the_person_and_the_person_by_the_user
+    who_has_a_session_from_before_lists_were_kept_is_not_new
     a_binding_wins_over_a_computed_user_until_it_is_dissolved
     a_login_that_computes_nobody_takes_nobody_away
     ends_and_blocks_reach_a_computed_user

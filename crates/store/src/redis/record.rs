@@ -55,7 +55,7 @@ impl Redis {
         let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
             may_be_ended = has_stepped_back || seen.1.is_some_and(|ended| at.timestamp() <= ended);
-            state = BindingState::Bound(self.see(record, computed, seen, sign == "+"));
+            state = BindingState::Bound(self.see(record, computed, seen, sign));
         }
         Ok(Recorded::Counted { state, at, may_be_ended, kept_for })
     }
@@ -81,7 +81,7 @@ impl Redis {
 
     /// Notes on the computed user's list that the person was seen today. Nobody waits for it: what is lost is noted at
     /// the next login.
-    fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, begins: bool) -> Bound {
+    fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, sign: &str) -> Bound {
         let (LoginRecord { person, order, .. }, (block, _, seen)) = (record, seen);
         let (blocked, user) = (block.is_some_and(|block| block.ends_with(b"on")), &computed.user);
         let today = format!("{}c", order.began_at().timestamp() as u64 / A_DAY).into_bytes();
@@ -91,7 +91,8 @@ impl Redis {
             let script = script.arg("see").arg(self.session_ttl.as_secs() + A_DAY).arg(packed::person(person));
             self.link.unawaited("see", script.arg(today));
         }
-        let is_new = if computed.listed { seen.is_none() } else { begins };
+        // Nobody is new who has a session from before lists were kept. A repetition may be that of a first login.
+        let is_new = if computed.listed { seen.is_none() && sign != "=" } else { sign == "+" };
         Bound { new_for: is_new.then_some(order.mark), blocked, ..Bound::computed(user.clone()) }
     }
 }

@@ -5,9 +5,9 @@
 -- whether wxmint makes the user, and whether a unionid names the user. Few arguments, because each costs Redis time.
 -- Needs session.lua. Answers what was recorded: 'newcomer' if nothing was, 'other' if the session has another owner, or
 -- one where user ids are drawn; otherwise whether the session key is kept, as '=' if there was a session, '+' if it
--- begins one or the clock has stepped back, '-' if it is not; behind it 'b' if a binding stands against the owner; and
--- until when no login is within the limit, if this one was not. Repeated with the same arguments it counts once more at
--- most, and otherwise changes nothing.
+-- begins one or the clock has stepped back, '*' if it is repeated and may have begun one, '-' if it is not; behind it
+-- 'b' if a binding stands against the owner; and until when no login is within the limit, if this one was not. Repeated
+-- with the same arguments it counts once more at most, and otherwise changes nothing.
 local own, limit, longest, told = string.sub(ARGV[1], 3), string.match(ARGV[3], '^(%d+) (%d+)(.*)$')
 longest = tonumber(longest)
 local all, held = redis.call('HGETALL', KEYS[1]), {}
@@ -65,5 +65,5 @@ elseif not keeps and not full then
   count_all(counts, {line})
   keep_counts(counts)
 end
-local sign = keeps and (latest and line == own and '=' or '+') or '-'
+local sign = not keeps and '-' or known and not lines[2] and '*' or latest and line == own and '=' or '+'
 return sign .. (has_binding and ARGV[4] ~= '' and 'b' or '') .. (full or '')
