@@ -8,7 +8,7 @@ use std::time::Duration;
 use wxmint_ids::AppId;
 
 use super::{Redis, name, script};
-use crate::{AttemptId, Result, Sealed, StoreError, short_digest};
+use crate::{AttemptId, Result, Sealed, short_digest};
 
 /// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
 pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
@@ -72,7 +72,17 @@ impl Redis {
     ) -> Result<Lent> {
         let script = script::LEND.on(&[&name::access_token(app)]);
         let script = script.arg(attempt.to_string()).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
-        read(self.link.run("lend_access_token", script).await?)
+        let answer: (String, Vec<u8>, String, u64) = self.link.run("lend_access_token", script).await?;
+        let (kind, sealed, fingerprint, life) = answer;
+        let kept = KeptToken { sealed: Sealed::from_stored(sealed), fingerprint: Fingerprint(fingerprint) };
+        let life = Duration::from_millis(life);
+        Ok(match kind.as_str() {
+            "token" => Lent::Token(kept, life),
+            "renew" => Lent::Renew(kept, life),
+            "fetch" => Lent::Fetch,
+            "wait" => Lent::Wait,
+            _ => Lent::Failed,
+        })
     }
 
     /// Stores the fetched token and ends the lease. Does nothing if `attempt` holds no lease any more.
@@ -100,22 +110,4 @@ impl Redis {
 
 fn millis(duration: Duration) -> u64 {
     duration.as_millis() as u64
-}
-
-fn read(answer: Vec<Vec<u8>>) -> Result<Lent> {
-    let mut answer = answer.into_iter();
-    let kind = answer.next();
-    let kept = answer.next().zip(answer.next()).zip(answer.next()).and_then(|((sealed, fingerprint), life)| {
-        let fingerprint = Fingerprint(String::from_utf8(fingerprint).ok()?);
-        let life = Duration::from_millis(str::from_utf8(&life).ok()?.parse().ok()?);
-        Some((KeptToken { sealed: Sealed::from_stored(sealed), fingerprint }, life))
-    });
-    match (kind.as_deref(), kept) {
-        (Some(b"token"), Some((kept, life))) => Ok(Lent::Token(kept, life)),
-        (Some(b"renew"), Some((kept, life))) => Ok(Lent::Renew(kept, life)),
-        (Some(b"fetch"), None) => Ok(Lent::Fetch),
-        (Some(b"wait"), None) => Ok(Lent::Wait),
-        (Some(b"failed"), None) => Ok(Lent::Failed),
-        _ => Err(StoreError { reason: "an access token's slot is not as it was written".into() }),
-    }
 }

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use redis::{Value, from_redis_value};
 use wxmint_ids::UserId;
 
 use super::stored::{keys, line, owner, owner_text, usable};
-use super::{Call, Redis, flag, name, packed, script, unreadable};
+use super::{Call, Redis, flag, name, packed, script};
 use crate::{AttemptId, ExchangeOrder, ExchangedKey, Person, Result, Sealed};
 
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no
@@ -69,12 +68,16 @@ impl Redis {
     /// Begins a try with the session keys of a person who is bound to `user`.
     pub async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let script = try_keys("open", person, attempt).arg(packed::user(user)).arg(owner_text(user));
-        let answer: Vec<Value> = self.link.run("open", script).await?;
-        let opening = opening(answer, attempt).map_err(|_| unreadable("a session"))?;
-        if let Opening::Keys(kept) = &opening {
-            self.usable(&kept.order)?;
+        let answer: (String, u64, u64, Vec<u8>) = self.link.run("open", script).await?;
+        let (word, seconds, micros, session) = answer;
+        let now = Duration::from_secs(seconds) + Duration::from_micros(micros);
+        let order = ExchangeOrder::new(now.as_micros() as u64, attempt);
+        match word.as_str() {
+            "not bound" => return Ok(Opening::NotBound),
+            "busy" => return Ok(Opening::Busy),
+            _ => self.usable(&order)?,
         }
-        Ok(opening)
+        Ok(Opening::Keys(KeptSession { keys: usable(&session, now), order }))
     }
 
     /// Ends the try of `attempt`. Returns true if this failure deleted the session key; a repetition returns false.
@@ -139,18 +142,4 @@ pub(super) fn change_session(person: &Person, step: &str) -> Call {
 fn try_keys(step: &str, person: &Person, attempt: &AttemptId) -> Call {
     let script = script::TRY.on(&name::all(person, [name::binding, name::session, name::logins, name::tries]));
     script.arg(step).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).arg(attempt.to_string())
-}
-
-fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::ParsingError> {
-    let mut members = answer.into_iter();
-    let word: String = from_redis_value(members.next().unwrap_or(Value::Nil))?;
-    match word.as_str() {
-        "not bound" => return Ok(Opening::NotBound),
-        "busy" => return Ok(Opening::Busy),
-        _ => {}
-    }
-    let (seconds, micros, session): (u64, u64, Vec<u8>) = from_redis_value(Value::Array(members.collect()))?;
-    let now = Duration::new(seconds, 0) + Duration::from_micros(micros);
-    let order = ExchangeOrder::new(now.as_micros() as u64, attempt);
-    Ok(Opening::Keys(KeptSession { keys: usable(&session, now), order }))
 }

@@ -1,7 +1,7 @@
 -- Lends an app's access token, or the lease to fetch one. KEYS: access token.
 -- ARGV: attempt id, fingerprint that counts as none ('' for no such), lease (ms).
--- Answers {'token' or 'renew', sealed, fingerprint, ms until it expires} or {'fetch'} or {'wait'} or {'failed'}.
--- Repeated by its attempt, a lease is given again.
+-- Answers {'token' or 'renew', sealed, fingerprint, ms until it expires}, or 'fetch', 'wait' or 'failed' before '', ''
+-- and 0. Repeated by its attempt, a lease is given again.
 local attempt, bad = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -15,25 +15,21 @@ if kept[7] and expires > now + kept[7] then
   redis.call('HSET', KEYS[1], 'expires', expires, 'renew_from', 0)
 end
 local good = kept[1] and kept[2] and expires > now and kept[2] ~= bad
-local life = string.format('%.0f', expires - now)
+local function lent(kind)
+  return {kind, good and kept[1] or '', good and kept[2] or '', good and expires - now or 0}
+end
 if good and tonumber(kept[3] or 0) > now then
-  return {'token', kept[1], kept[2], life}
+  return lent('token')
 end
 
 -- One that ends later than a lease can was given before the clock stepped back.
 local till = tonumber(kept[6] or 0)
 if till > now and till <= now + ARGV[3] and kept[5] ~= attempt then
-  if good then
-    return {'token', kept[1], kept[2], life}
-  end
   -- A fetch that failed leaves a lease that nobody holds.
-  return {kept[5] == '' and 'failed' or 'wait'}
+  return lent(good and 'token' or kept[5] == '' and 'failed' or 'wait')
 end
 
 till = now + ARGV[3]
 redis.call('HSET', KEYS[1], 'holder', attempt, 'until', till, 'renews', good and 1 or 0)
 redis.call('PEXPIREAT', KEYS[1], math.max(till, expires))
-if good then
-  return {'renew', kept[1], kept[2], life}
-end
-return {'fetch'}
+return lent(good and 'renew' or 'fetch')

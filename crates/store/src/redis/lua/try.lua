@@ -1,27 +1,26 @@
 -- A try of a person's session keys. KEYS: binding, session, cell of logins, tries (one hash slot). ARGV: step, failures
 -- that are too many, window (s), attempt, and what the step needs. Needs session.lua. Tries hold how many have failed,
 -- and a field for each attempt whose try is under way. Repeated by its attempt, a step is one.
---   'open': user, and the user as the owner of a session. Answers {'keys', seconds, microseconds, session}, {'not
---     bound'} or {'busy'}.
+--   'open': user, and the user as the owner of a session. Answers {'keys', seconds, microseconds, session}, or 'not
+--     bound' or 'busy' before the time and ''.
 --   'close': '1' for a failure. Answers 1 if the session key was dropped for it, else 0.
 if ARGV[1] == 'open' then
   if redis.call('HGET', KEYS[1], 'u') ~= ARGV[5] then
     session()
     if owner ~= ARGV[6] then
-      return {'not bound'}
+      return {'not bound', time[1], time[2], ''}
     end
   end
   local failed = redis.call('HGET', KEYS[4], 'failed')
   local under_way = redis.call('HLEN', KEYS[4]) - (failed and 1 or 0)
   if (failed or 0) + under_way >= tonumber(ARGV[2]) and redis.call('HEXISTS', KEYS[4], ARGV[4]) == 0 then
-    return {'busy'}
+    return {'busy', time[1], time[2], ''}
   end
   local kept = redis.call('GET', KEYS[2]) or ''
   redis.call('HSET', KEYS[4], ARGV[4], '')
   if not failed then
     redis.call('EXPIRE', KEYS[4], ARGV[3])
   end
-  local time = redis.call('TIME')
   return {'keys', time[1], time[2], kept}
 end
 if redis.call('HDEL', KEYS[4], ARGV[4]) == 0 or ARGV[5] ~= '1' then
