@@ -2046,6 +2046,26 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
+    async fn the_limits_of_a_persons_logins_hold_while_the_periods_of_replicas_differ() {
+        let server = RedisServer::start().await;
+        let (store, now) = (server.store(), servers::now().timestamp_micros() as u64);
+        let rates = [(5, 300), (10, 600)].map(|(burst, seconds)| Rate { burst, period: Duration::from_secs(seconds) });
+        let computed = Computed { user: user("6c207736-427e-88dc-acfd-5b0f649038f3"), listed: false };
+        let computed = Newcomer::Computed(computed);
+        for (openid, newcomer) in [("o1", computed), ("o2", Newcomer::Counted)] {
+            let mut admitted = [0, 0];
+            for number in 0..60_u8 {
+                let order = ExchangeOrder::new(now + u64::from(number), &attempt_id(number));
+                let (rate, newcomer) = (rates[usize::from(number % 2)], newcomer.clone());
+                let login = LoginRecord { rate, newcomer, ..record(openid, &order, &format!("k{number}"), "nobody") };
+                let recorded = store.record_login(&login).await.expect("recorded");
+                admitted[usize::from(number % 2)] += u32::from(matches!(recorded, Recorded::Counted { .. }));
+            }
+            assert_eq!(admitted, [5, 5], "{openid}: the longer period counts all logins");
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
     async fn what_is_left_of_a_person_who_was_struck_off_expires_and_the_list_of_the_others_does_not() {
         let server = RedisServer::start().await;
         let store = server.store();

@@ -34,7 +34,8 @@ if not latest then
   add_all(counts, redis.call('GET', KEYS[3]) or '')
 end
 local logins = {}
-forget_beyond(counts, longest)
+-- Another replica may count for longer while settings change: 30 days at most, and a quarter of them.
+forget_beyond(counts, 12960000)
 for till, several in pairs(counts) do
   logins[till] = several
 end
