@@ -36,8 +36,8 @@ impl LoginWorker {
         }
         let date = match self.policy.one_login {
             true => self.store.end_earlier(&token, latest).await?.ok_or(LoginError::Blocked)?,
-            // Nothing has ended the tokens of a user whom this login has made.
-            false if *may_be_ended && !new_user => {
+            // Nothing has ended the tokens of a user whom this login has made. `may_be_ended` is said of Redis' second.
+            false if (*may_be_ended || at.timestamp() < arrival.at.timestamp()) && !new_user => {
                 self.store.date_token(person, &token, latest).await?.ok_or(LoginError::Blocked)?
             }
             false => token.issued_at,
