@@ -182,13 +182,12 @@ impl LoginWorker {
                     self.store.forget(&record.person).await?;
                     return Err(LoginError::Blocked);
                 }
-                match Box::pin(self.store.leave(&record.person, bound)).await? {
-                    BindingState::Free { dissolved: false, .. } => {
-                        Newcomer::Intended(Intent { user, made: true, by_unionid: true })
-                    }
-                    // A person who has left the bound user stays apart.
-                    _ => record.newcomer.clone(),
+                // A person who has left the bound user stays apart.
+                if self.store.has_dissolved(&record.person).await? {
+                    return Ok(recorded);
                 }
+                Box::pin(self.store.leave(&record.person, bound)).await?;
+                Newcomer::Intended(Intent { user, made: true, by_unionid: true })
             }
             _ => return Ok(recorded),
         };

@@ -241,14 +241,14 @@ async fn bindings_from_before_win_until_they_are_dissolved() {
 
         let again = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
         assert_eq!(again.member("user_id"), lin.member("user_id"));
-        let elsewhere = user_of(&bed, OTHER_APPID, "lin").await;
-        assert_eq!(elsewhere == lin.member("user_id"), kind == "unionid", "{kind}");
+        assert_eq!(user_of(&bed, OTHER_APPID, "lin").await == lin.member("user_id"), kind == "unionid", "{kind}");
         let is_computed = |user: &str| &user[14..15] == "8";
         assert!(is_computed(&user_of(&bed, APPID, "mei").await));
         bed.dissolve(&again).await;
-        let computed = user_of(&bed, APPID, "lin").await;
-        assert!(is_computed(&computed) || kind == "unionid", "{kind}: {computed}");
-        assert_eq!(user_of(&bed, APPID, "lin").await, computed);
+        let [first, second] = [(); 2].map(|()| bed.log_in_at(APPID, "lin", json!({})));
+        let (first, second) = (first.await.expect_login(), second.await.expect_login());
+        assert_eq!((&first.json()["user_id"], &json!(false)), (&second.json()["user_id"], &second.json()["new_user"]));
+        assert!(is_computed(&first.member("user_id")) && bed.accepts(&first).await, "{kind}: {first:?}");
     }
 }
 

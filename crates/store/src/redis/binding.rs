@@ -44,6 +44,11 @@ impl Redis {
         }
     }
 
+    /// Whether the person has dissolved their last binding, and is bound to nobody since.
+    pub async fn has_dissolved(&self, person: &Person) -> Result<bool> {
+        Ok(self.link.run("has_dissolved", Call::of("HEXISTS", name::binding(person)).arg("v")).await?)
+    }
+
     /// Writes the intent to bind a person to a user, if the person is free and has this `generation`. The intent has
     /// the next generation.
     pub async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
