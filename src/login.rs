@@ -76,7 +76,10 @@ impl LoginWorker {
         }
         let _signing = Step::work("sign the token");
         let token = self.minter.mint(&issued, &extra, now)?;
-        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: issued.user, app: issued.app, new_user })
+        // The token is dated by the clock of Redis, which may be behind.
+        let left = u64::try_from(issued.expires_at - now.timestamp()).unwrap_or_default();
+        let expires_in = left.min(self.minter.ttl().as_secs());
+        Ok(LoggedIn { token, expires_in, user: issued.user, app: issued.app, new_user })
     }
 
     /// Finds out who has sent the code, and whether this user may log in.
@@ -198,8 +201,7 @@ impl LoginWorker {
         };
         trail.find(&state);
         let LoginRecord { person, order, session_key, .. } = record;
-        let (unionid, key) = (session.unionid, (order, session_key));
-        Ok(Arrival { person, unionid, state, key, kept_for, at, may_be_ended })
+        Ok(Arrival { person, unionid: session.unionid, state, key: (order, session_key), kept_for, at, may_be_ended })
     }
 
     /// Redeems a ticket instead of a code: an earlier login was refused because a password was missing. A ticket of
@@ -218,7 +220,7 @@ impl LoginWorker {
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
         let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
         (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
-        self.apps.all().choose(Some(&person.app), None)?;
+        self.apps.all().choose(Some(&person.app), None).map_err(|unknown| self.unknown(unknown))?;
         let state = self.store.binding_state(&person).await?;
         trail.find(&state);
         Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })

@@ -235,7 +235,7 @@ fn welcome(worker: &IssuerWorker, logged_in: LoggedIn, took: Duration) -> HttpRe
     private(LoginAnswer {
         access_token: &logged_in.token,
         token_type: "Bearer",
-        expires_in: logged_in.expires_in.as_secs(),
+        expires_in: logged_in.expires_in,
         user_id: &logged_in.user,
         new_user: logged_in.new_user,
         aliases: aliases.collect(),

@@ -8,10 +8,8 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
-use super::{
-    LoginError, LoginWorker, Usable,
-    worker::{ENCRYPT_KEYS, new_attempt},
-};
+use super::worker::{ENCRYPT_KEYS, new_attempt};
+use super::{LoginError, LoginWorker, Usable};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -51,7 +49,7 @@ impl LoginWorker {
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
         let own = self.exchange.as_ref().and_then(|exchange| exchange.own_app(app));
-        let app = if let Some(own) = own { own } else { apps.choose(Some(app), None)? };
+        let app = own.map_or_else(|| apps.choose(Some(app), None), Ok).map_err(|unknown| self.unknown(unknown))?;
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }
@@ -63,7 +61,7 @@ impl LoginWorker {
     /// still has people, who are looked up and erased as before.
     pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<(), LoginError> {
         let is_configured = self.apps.all().choose(Some(app), None).map(drop);
-        if is_kept { Ok(()) } else { Ok(is_configured?) }
+        if is_kept { Ok(()) } else { is_configured.map_err(|unknown| self.unknown(unknown)) }
     }
 
     /// Refuses a user of whom nobody `is_known`, if a list would have to name the people and users have none.

@@ -1,7 +1,7 @@
 //! The request and the answer of a login, and what the use cases of this room share: the context of one worker thread,
 //! and the names by which requests are counted, so that nobody has too many.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -48,7 +48,7 @@ pub enum Identity {
 #[derive(Debug)]
 pub struct LoggedIn {
     pub token: SignedToken,
-    pub expires_in: Duration,
+    pub expires_in: u64,
     /// The token's `sub`.
     pub user: UserId,
     pub app: AppId,
@@ -189,7 +189,7 @@ impl LoginWorker {
         call: impl AsyncFn(&App, &AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, LoginError> {
         let apps = self.apps.all();
-        let app = apps.choose(Some(app), None)?;
+        let app = apps.choose(Some(app), None).map_err(|unknown| self.unknown(unknown))?;
         if !app.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }

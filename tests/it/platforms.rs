@@ -153,7 +153,8 @@ async fn a_token_that_dies_early_is_renewed_once_for_all_logins_and_what_redis_h
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_ticket_the_service_is_ready_and_refuses_logins_until_operators_ask_for_it_and_an_old_one_is_found() {
-    let bed = platform(1).await;
+    let bed =
+        push_to_first(TestBed::builder().app(OTHER_APPID, OTHER_SECRET).operator().platform().start().await).await;
     bed.service().readyz_says(200, NO_TICKET).await;
     let advice = Report::of(&bed.configuration).await.advice("wechat.platform", "fault", "no ticket has come");
     assert!(advice.ends_with("wxmint platform start-push"), "{advice}");
@@ -161,6 +162,7 @@ async fn without_a_ticket_the_service_is_ready_and_refuses_logins_until_operator
     comes(&bed, APPID).await;
     for appid in [APPID, STRANGER] {
         log_in(&bed, bed.service(), appid, "lin").await.expect_problem(503, "wechat_unavailable");
+        bed.operate("GET", &format!("/wechat/{appid}/access-token")).await.expect_problem(503, "wechat_unavailable");
     }
     let run = |word| Ended::of(&mut bed.configuration.command_of(&["platform", word]), "").expect_success();
     run("start-push");
