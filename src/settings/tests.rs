@@ -309,7 +309,14 @@ fn durations_have_a_number_and_a_unit() {
 
 #[test]
 fn http_issuers_are_for_loopback() {
-    for good in ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:1", "https://a.example/wxmint"] {
+    for good in [
+        "http://127.0.0.1:8080",
+        "http://localhost:8080",
+        "http://[::1]:1",
+        "https://a.example/wxmint",
+        "HTTPS://A.Example:443/a@b,c",
+        "https://登录.example",
+    ] {
         assert!(IssuerUrl::parse(good).is_ok(), "{good}");
     }
     assert!(IssuerUrl::parse("http://127.0.0.1.example").is_err());
@@ -321,6 +328,13 @@ fn each_fault_of_an_issuer_has_a_sentence_of_its_own() {
         ("login.example.com", "WXMINT_ISSUER is not a URL; it must begin with https://"),
         ("//login.example.com", "is not a URL; it must begin with https://"),
         ("https://", "is not a URL; it must begin with https:// and a host"),
+        ("https:/login.example.com", "is not a URL; it must begin with https:// and a host"),
+        ("https:login.example.com", "is not a URL; it must begin with https:// and a host"),
+        ("https:///login.example.com", "is not a URL; it must begin with https:// and a host"),
+        ("https:\\\\login.example.com", "is not a URL; it must begin with https:// and a host"),
+        ("https://login.example.com\\auth", "has a backslash"),
+        ("https://a.example,https://b.example", "a second URL behind a comma"),
+        ("https://@login.example.com", "has a user name or a password"),
         ("ftp://login.example.com", "is not a URL that begins with https://"),
         ("localhost:8080", "is not a URL that begins with https://"),
         ("http://login.example.com", "is not an https URL; http is for loopback only"),
