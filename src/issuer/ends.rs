@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{mem, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint_store::{ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
+use wxmint_store::{DOUBTED_SINCE, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::Issuer;
@@ -18,8 +18,6 @@ const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
 /// One process at a time makes ends again, so that each is made once; another one goes on if that process dies.
 const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(2) };
-/// Names the second since which ends may be missing, for processes that start later.
-const DOUBT: &str = "wxmint:{wxmint:ended}:doubt";
 /// A key that has not signed for so long is that of a new installation, whose store has nothing to lose.
 const IN_USE: TimeDelta = TimeDelta::hours(1);
 /// Ends are forgotten this often, if the clock has gone evenly since the last time.
@@ -47,9 +45,7 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
         if lost > 0 {
             tracing::error!(lost, "Redis has lost revocations, and they were made again from this process' memory");
         }
-        if !is_judged && !held.keep.is_zero() {
-            is_judged = held.doubt(&store).await.is_ok();
-        }
+        is_judged = is_judged || held.doubt(&store, issuer.minter.ttl()).await.is_ok();
         let is_in_doubt = |since: &i64| now().timestamp() <= since + held.keep.as_secs() as i64;
         issuer.judge_loss(held.lacks_since.filter(|since| issuer.redis.is_some() && is_in_doubt(since)));
     }
@@ -65,8 +61,8 @@ struct HeldEnds {
     keep: Duration,
     /// The end whose record was looked at last.
     looked_at: usize,
-    /// The second at which this process, or an earlier one, began and found an empty stream in a Redis that knew of no
-    /// tokens either. A later end there does not take the doubt away; keys that have not signed before do.
+    /// The second at which this process, or an earlier one, began and found a Redis that had never known of a token.
+    /// An end there does not take the doubt away; keys that have not signed before do.
     lacks_since: Option<i64>,
 }
 
@@ -106,15 +102,11 @@ impl HeldEnds {
         if self.made.is_empty() { Ok(0) } else { self.restore(store).await }
     }
 
-    /// Judges after the first look whether ends may be missing. It is noted for processes that start later, because the
-    /// next login notes the life of its token.
-    async fn doubt(&mut self, store: &Redis) -> Result<(), StoreError> {
-        let noted = store.kept(DOUBT).await?.and_then(|second| second.parse().ok());
-        self.lacks_since = noted.or_else(|| (self.keep == ENDS_KEPT).then_some(now().timestamp()));
-        match self.lacks_since {
-            Some(since) => store.keep(DOUBT, &since.to_string(), ENDS_KEPT).await,
-            None => Ok(()),
-        }
+    /// Finds out since when ends may be missing, whoever has noted the life of a token first.
+    async fn doubt(&mut self, store: &Redis, life: Duration) -> Result<(), StoreError> {
+        store.note_life(life).await?;
+        self.lacks_since = store.kept(DOUBTED_SINCE).await?.and_then(|second| second.parse().ok());
+        Ok(())
     }
 
     fn hold(&mut self, ends: Vec<Ended>) {
@@ -166,11 +158,11 @@ impl HeldEnds {
         let lost = self.ends.iter().chain(&self.made).filter(|end| !known.contains(&***end));
         let lost: Vec<_> = lost.filter_map(|end| self.needed(end)).collect();
         // They are kept as long as before, although tokens of today may live shorter.
-        store.note_life(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
+        store.note_life_again(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
         for ended in &lost {
             store.restore_end(ended).await?;
         }
-        *self = there;
+        *self = Self { lacks_since: self.lacks_since, ..there };
         Ok(lost.len())
     }
 }
@@ -212,30 +204,73 @@ impl EvenClock {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use wxmint_store::RedisAccess;
+
     use super::*;
 
     fn ends(store: &HeldEnds) -> Vec<&str> {
         store.ends.iter().map(AsRef::as_ref).collect()
     }
 
+    /// The processes of a Redis that starts empty, by a clock that can be moved.
+    struct Bed(RedisAccess);
+
+    thread_local! {
+        static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) };
+    }
+
+    const LIFE: Duration = Duration::from_secs(60);
+
+    impl Bed {
+        fn new() -> Self {
+            Self(RedisAccess::in_memory(|| now() + AHEAD.get()))
+        }
+
+        fn process(&self) -> Redis {
+            Redis::new(&self.0, LIFE, || now() + AHEAD.get(), ())
+        }
+
+        async fn lacks_since(&self) -> Option<i64> {
+            let (store, mut held) = (self.process(), HeldEnds::default());
+            assert_eq!((held.look(&store).await, held.doubt(&store, LIFE).await), (Ok(0), Ok(())));
+            held.lacks_since
+        }
+    }
+
     #[actix_web::test]
-    async fn a_store_that_was_empty_at_the_first_look_may_lack_ends_whatever_comes_later() {
-        let (store, mut held) = (Redis::in_memory(now, Duration::from_secs(60)), HeldEnds::default());
-        assert_eq!((held.look(&store).await, held.doubt(&store).await), (Ok(0), Ok(())));
-        assert!(held.lacks_since.is_some());
-        store.note_life(Duration::from_secs(60)).await.expect("noted");
-        let mut later = HeldEnds::default();
-        assert_eq!((later.look(&store).await, later.doubt(&store).await), (Ok(0), Ok(())));
-        assert_eq!(later.lacks_since, held.lacks_since, "a login and a restart put no end there");
-        store.restore_end(&Ended::Key { kid: "one".into() }).await.expect("made");
-        let mut last = HeldEnds::default();
-        assert_eq!((last.look(&store).await, last.doubt(&store).await), (Ok(0), Ok(())));
-        assert_eq!((last.ends.len(), last.lacks_since), (1, held.lacks_since), "an end of somebody else's");
-        let used = Redis::in_memory(now, Duration::from_secs(60));
-        used.note_life(LONGEST_LIFE).await.expect("noted");
-        let mut held = HeldEnds::default();
-        assert_eq!((held.look(&used).await, held.doubt(&used).await), (Ok(0), Ok(())));
-        assert_eq!(held.lacks_since, None, "it knows of tokens");
+    async fn a_store_that_knew_of_no_token_may_lack_ends_whoever_notes_one_first_and_whatever_comes_later() {
+        let empty = Bed::new();
+        let since = empty.lacks_since().await;
+        assert!(since.is_some());
+        empty.process().restore_end(&Ended::Key { kid: "one".into() }).await.expect("made");
+        assert_eq!(empty.lacks_since().await, since, "a restart and somebody else's end put no end there");
+        let asked = Bed::new();
+        asked.process().note_life(LIFE).await.expect("a login, or a page of the feed, comes before the first look");
+        assert!(asked.lacks_since().await.is_some());
+    }
+
+    #[actix_web::test]
+    async fn a_store_that_knows_of_a_token_lacks_nothing_also_once_that_has_expired() {
+        let used = Bed::new();
+        used.process().note_life(LONGEST_LIFE).await.expect("noted");
+        used.process().discard(DOUBTED_SINCE).await.expect("it is long ago");
+        assert_eq!(used.lacks_since().await, None);
+        AHEAD.set(TimeDelta::days(90));
+        assert_eq!(used.lacks_since().await, None, "nobody has logged in for months");
+    }
+
+    #[actix_web::test]
+    async fn a_process_that_was_there_before_redis_was_emptied_lacks_nothing() {
+        let running = Bed::new().process();
+        running.note_life(LIFE).await.expect("noted");
+        for key in [DOUBTED_SINCE, "wxmint:{wxmint:ended}:lives"] {
+            running.discard(key).await.expect("emptied");
+        }
+        AHEAD.set(TimeDelta::hours(1));
+        running.note_life(LIFE).await.expect("noted again, as it is every five minutes");
+        assert_eq!(running.kept(DOUBTED_SINCE).await, Ok(None));
     }
 
     #[actix_web::test]

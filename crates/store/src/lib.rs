@@ -34,7 +34,7 @@ use wxmint_redis_link::Reason;
 pub use self::binding::{
     Binding, BindingState, Bound, COMPUTED, Computed, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT,
 };
-pub use self::ends::{Admission, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
+pub use self::ends::{Admission, DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
 use self::limits::{Rate, TooMany};
 pub use self::redis::access_token::{FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
