@@ -206,15 +206,14 @@ impl CallFailure {
 
 impl From<CallFailure> for AccountsError {
     fn from(failure: CallFailure) -> Self {
-        let reason = match &failure {
-            CallFailure::Fetch(error) => error.into(),
-            CallFailure::Late => said!(no_response_within_3),
-            CallFailure::Unusable(unusable) => unusable.into(),
-            CallFailure::Unsigned(error) => Said::of(format_args!("the request could not be signed: {error}")),
-        };
-        let cure = match failure {
-            CallFailure::Unusable(unusable) => unusable.cure(),
-            _ => said!(start_service_or_set_accounts),
+        let start = said!(start_service_or_set_accounts);
+        let (reason, cure) = match &failure {
+            CallFailure::Fetch(error) => (error.into(), start),
+            CallFailure::Late => (said!(no_response_within_3), start),
+            CallFailure::Unusable(unusable) => (unusable.into(), unusable.cure()),
+            CallFailure::Unsigned(error) => {
+                (Said::of(format_args!("the request could not be signed: {error}")), said!(see_docs_keys_md))
+            }
         };
         Self { reason, cure, retry_after: Duration::from_secs(2) }
     }
@@ -222,10 +221,20 @@ impl From<CallFailure> for AccountsError {
 
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
-        Self {
-            reason: closed.to_string().into(),
-            cure: said!(start_service_or_set_accounts),
-            retry_after: Closed::RETRY_AFTER,
-        }
+        let cure = said!(start_service_or_set_accounts);
+        Self { reason: closed.to_string().into(), cure, retry_after: Closed::RETRY_AFTER }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_could_not_be_signed_is_no_matter_of_the_service() {
+        let unsigned = MintError::Key(wxmint_keys::KeySet::parse(b"").map(drop).expect_err("no key"));
+        let cure = |failure| AccountsError::from(failure).cure;
+        assert_eq!(cure(CallFailure::Unsigned(unsigned)), said!(see_docs_keys_md));
+        assert_eq!(cure(CallFailure::Late), said!(start_service_or_set_accounts));
     }
 }

@@ -40,13 +40,16 @@ impl Found {
         content
     }
 
-    /// Reads the file of one app. If it is invalid, the app stays as it is among the `known` ones.
+    /// Reads the file of one app. If it is invalid, the app stays as it is among the `known` ones. So it does if the
+    /// secret is shorter than before: the file is only half written, because all AppSecrets have one length.
     pub(super) fn add(&mut self, id: AppId, path: &Path, known: Option<&Apps>) {
         let known = known.and_then(|apps| apps.0.get(&id));
-        match read(id, path).and_then(|configured| whole(path, configured, known)) {
-            Ok(configured) => self.apps.push(configured),
-            Err(fault) => {
-                self.faults.push(fault);
+        let length = |configured: &Configured| configured.app.secret.as_ref().map_or(0, |secret| secret.expose().len());
+        match read(id, path) {
+            Ok(found) if known.is_none_or(|known| length(&found) >= length(known)) => self.apps.push(found),
+            refused => {
+                let half = || fault(path, said!(is_shorter_than_appsecret_in_use));
+                self.faults.push(refused.err().unwrap_or_else(half));
                 self.apps.extend(known.cloned());
             }
         }
@@ -98,15 +101,6 @@ fn unreadable(path: &Path, error: &io::Error) -> Said {
     fault(path, said!(cannot_be_read, error))
 }
 
-/// Refuses a secret that is shorter than the previous one: the file is only half written, because all AppSecrets have
-/// one length.
-fn whole(path: &Path, configured: Configured, known: Option<&Configured>) -> Result<Configured, Said> {
-    let length = |configured: &Configured| configured.app.secret.as_ref().map_or(0, |secret| secret.expose().len());
-    let is_shorter = known.is_some_and(|known| length(&configured) < length(known));
-    let half = said!(is_shorter_than_appsecret_in_use);
-    if is_shorter { Err(fault(path, half)) } else { Ok(configured) }
-}
-
 fn read(id: AppId, path: &Path) -> Result<Configured, Said> {
     let content = read_file(path).map_err(|error| unreadable(path, &error))?;
     let text = one_value(str::from_utf8(&content).unwrap_or_default());
@@ -116,8 +110,7 @@ fn read(id: AppId, path: &Path) -> Result<Configured, Said> {
     if text.trim_start().starts_with('{') {
         return Written::read(text, id).map_err(|wrong| fault(path, wrong));
     }
-    let wanted = said!(must_hold_appsecret);
-    let secret = text.parse().map_err(|_| fault(path, wanted))?;
+    let secret = text.parse().map_err(|_| fault(path, said!(must_hold_appsecret)))?;
     Ok(App::mini_program(id, secret).into())
 }
 
@@ -136,10 +129,8 @@ struct Written {
 impl Written {
     /// The error does not repeat serde_json's message, which may quote the secret.
     fn read(text: &str, id: AppId) -> Result<Configured, Said> {
-        let Self { kind, secret, origins, unionid_required } = serde_json::from_str(text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            said!(is_no_object_of_app, line, column)
-        })?;
+        let Self { kind, secret, origins, unionid_required } =
+            serde_json::from_str(text).map_err(|error| said!(is_no_object_of_app, error.line(), error.column()))?;
         let at = |place: &[Step<'_>], wrong: Said| said!(see_line, wrong, line_of(text, place));
         let wrong = |wrong| at(&[Member("secret")], said!(has_wrong_secret, wrong));
         let secret: AppSecret = secret.parse().map_err(wrong)?;

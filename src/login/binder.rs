@@ -293,13 +293,12 @@ impl Binder<'_> {
     async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>), LoginError> {
         let state = self.store.intend(self.person, generation, &intent).await?;
         match self.settle_and_tell(state).await? {
-            (SettledState::Free { .. }, Some((user, Decision::Full))) if user == intent.user => {
-                Err(LoginError::AlreadyBound)
-            }
-            (SettledState::Free { .. }, Some((user, Decision::Blocked))) if user == intent.user => {
-                Err(LoginError::Blocked)
-            }
-            (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => Ok((free, Some(user))),
+            (free @ SettledState::Free { .. }, Some((user, decision))) => match decision {
+                Decision::Full if user == intent.user => Err(LoginError::AlreadyBound),
+                Decision::Blocked if user == intent.user => Err(LoginError::Blocked),
+                Decision::Deserted => Ok((free, Some(user))),
+                _ => Ok((free, None)),
+            },
             (settled, _) => Ok((settled, None)),
         }
     }

@@ -148,8 +148,7 @@ impl Reader {
             (None, Some(path)) => match read_secret_file(path) {
                 Ok(text) => Some(text),
                 Err(_) if is_quoted(path) => {
-                    let quoted = said!(stands_in_quotation_marks);
-                    self.fault(variable, said!(cannot_be_read_path, quoted))
+                    self.fault(variable, said!(cannot_be_read_path, said!(stands_in_quotation_marks)))
                 }
                 Err(error) => self.fault(variable, said!(cannot_be_read, error)),
             },
