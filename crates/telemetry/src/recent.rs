@@ -26,6 +26,7 @@ const MOST_TOLD: usize = 100;
 pub struct Recent {
     begun: Instant,
     hour: Mutex<Hour>,
+    /// The last has what is nobody's.
     rooms: [Mutex<Room>; 6],
 }
 
@@ -143,7 +144,7 @@ impl Recent {
         let whose: Vec<_> = people.iter().cloned().map(Whose::Person).chain([Whose::User(user.clone())]).collect();
         let mut known_since = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
         let mut events = Vec::new();
-        for room in self.rooms.iter().map(Mutex::lock) {
+        for room in self.rooms[..5].iter().map(Mutex::lock) {
             if let Some(oldest) = room.front().filter(|_| room.len() >= MOST) {
                 known_since = known_since.max(oldest.event.at);
             }

@@ -98,6 +98,10 @@ fn a_user_has_the_refusals_of_a_person_before_the_binding_and_is_told_from_when_
     let (events, known_since) = told(std::slice::from_ref(&lin));
     assert_eq!(events, [2, 1], "newest first");
     assert!(known_since <= at(60).timestamp());
+    for _ in 0..MOST {
+        recent.keep(Whose::Nobody, None, UserEvent { at: at(100), ..event("unbind", "invalid_token") });
+    }
+    assert!(told(&[]).1 < at(100).timestamp(), "what strangers without a name do pushes out nothing of a user");
     // The process began just now, and yet does not know all that it has seen.
     for _ in 0..MOST {
         recent.keep(Whose::User(user.clone()), None, UserEvent { at: at(100), ..event("login", OK) });
