@@ -94,10 +94,6 @@ impl Default for Inner {
 }
 
 impl Metrics {
-    pub fn route(&self, route: &'static str) -> RouteMetrics {
-        RouteMetrics::new(route, self.0.requests.clone())
-    }
-
     pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
         self.0.apps.clear();
         let apps: Vec<_> = apps.into_iter().collect();

@@ -39,14 +39,6 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    pub(super) fn new(route: &'static str, requests: Requests) -> Self {
-        for outcome in OF_ALERTS {
-            drop(requests.count.get_or_create(&labels(route, outcome)));
-        }
-        let ok = requests.count.get_or_create_owned(&labels(route, OK));
-        Self { route, requests, ok, duration: None }
-    }
-
     pub fn timed(self) -> Self {
         Self { duration: Some(self.requests.duration.get_or_create_owned(&[("route", self.route)])), ..self }
     }
@@ -93,17 +85,18 @@ impl Logins {
         let of_ok = duration.get_or_create_owned(&[("outcome", OK)]);
         Self { count: new.metric("logins", "Logins, by app and outcome"), duration, of_ok }
     }
-
-    fn ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
-        self.count.get_or_create(&LoginLabels { app, outcome }).inc();
-        match outcome {
-            OK => self.of_ok.observe(took.as_secs_f64()),
-            _ => self.duration.get_or_create(&[("outcome", outcome)]).observe(took.as_secs_f64()),
-        }
-    }
 }
 
 impl Metrics {
+    pub fn route(&self, route: &'static str) -> RouteMetrics {
+        let requests = self.0.requests.clone();
+        for outcome in OF_ALERTS {
+            drop(requests.count.get_or_create(&labels(route, outcome)));
+        }
+        let ok = requests.count.get_or_create_owned(&labels(route, OK));
+        RouteMetrics { route, requests, ok, duration: None }
+    }
+
     /// Counts a login from here until it is dropped.
     pub fn login_begins(&self) -> LoginInFlight {
         let others = self.0.logins_in_flight.inc().max(0) as usize;
@@ -114,7 +107,12 @@ impl Metrics {
     pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
         let app = app.filter(|_| !self.has_many_apps());
         self.0.recent.count(app.clone(), outcome);
-        self.0.logins.ended(app, outcome, took);
+        let logins = &self.0.logins;
+        logins.count.get_or_create(&LoginLabels { app, outcome }).inc();
+        match outcome {
+            OK => logins.of_ok.observe(took.as_secs_f64()),
+            _ => logins.duration.get_or_create(&[("outcome", outcome)]).observe(took.as_secs_f64()),
+        }
     }
 
     pub fn recent(&self) -> &Recent {
