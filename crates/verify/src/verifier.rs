@@ -15,7 +15,7 @@ use std::{ops::Deref, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use claims::{Claims, Identity, REGISTERED_CLAIMS};
-pub use header::{UnverifiedHeader, UnverifiedIssuer};
+pub use header::UnverifiedIssuer;
 
 use self::header::{parts, typ};
 use super::ends::{Endable, Ends};

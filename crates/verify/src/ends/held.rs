@@ -112,21 +112,14 @@ impl Ends {
 
     /// Ends that could be forgotten at once are not added, and those that are held merge by the later time.
     pub(super) fn add(&self, end: &End, forget: &Forget) {
-        match *end {
-            End::User { user, before } => {
-                let before = seconds(before);
-                forget.needs_user(before).then(|| self.users.put(user, before, Seconds::max));
-            }
-            End::UserInApp { user_in_app, before } => {
-                let before = seconds(before);
-                forget.needs_user(before).then(|| self.users_in_apps.put(user_in_app, before, Seconds::max));
-            }
-            End::Token { token, expires } => {
-                let expires = seconds(expires);
-                forget.needs_token(expires).then(|| self.tokens.put(token, expires, Seconds::max));
-            }
-            End::Key { ref kid } => self.keys.put(EndHash::of(&self.issuer, kid), forget.now, Seconds::min),
-        }
+        let (table, hash, time, is_needed): (_, _, _, fn(&Forget, Seconds) -> bool) = match *end {
+            End::User { user, before } => (&self.users, user, before, Forget::needs_user),
+            End::UserInApp { user_in_app, before } => (&self.users_in_apps, user_in_app, before, Forget::needs_user),
+            End::Token { token, expires } => (&self.tokens, token, expires, Forget::needs_token),
+            End::Key { ref kid } => return self.keys.put(EndHash::of(&self.issuer, kid), forget.now, Seconds::min),
+        };
+        let time = seconds(time);
+        is_needed(forget, time).then(|| table.put(hash, time, Seconds::max));
     }
 
     pub(super) fn forget(&self, forget: &Forget) {

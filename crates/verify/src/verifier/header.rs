@@ -16,24 +16,6 @@ pub(super) fn typ(header: &Header) -> Result<TokenTyp, Refused> {
     TokenTyp::of_header(header.typ.as_deref().ok_or(Refused::Missing("typ"))?).ok_or(Refused::Typ)
 }
 
-/// The header of a token that has not been verified. Use it only to find out which key the token claims to be signed
-/// with.
-#[derive(Debug)]
-pub struct UnverifiedHeader(Header);
-
-impl UnverifiedHeader {
-    /// Reads the header of a token in its compact form. Refuses a header that no token of wxmint can have.
-    pub fn of(token: &str) -> Result<Self, Refused> {
-        let header = parts(token)?.header()?;
-        typ(&header).map(|_| Self(header))
-    }
-
-    /// The `kid` that the sender of the token has written.
-    pub fn kid(&self) -> &str {
-        &self.0.kid
-    }
-}
-
 /// The `iss` of a token that has not been verified. Use it only to choose the issuer whose keys verify the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnverifiedIssuer(Box<str>);

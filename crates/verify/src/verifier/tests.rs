@@ -347,12 +347,12 @@ fn a_policy_without_issuer_or_audience_or_with_too_long_a_leeway_is_refused() {
 }
 
 #[test]
-fn an_unverified_header_names_the_key_and_is_checked_like_the_verifiers() {
+fn an_unverified_issuer_is_read_whatever_else_is_wrong_and_only_if_it_is_one_text() {
     let forge = Forge::of(Algorithm::EdDsa);
-    let header = UnverifiedHeader::of(&forge.with_claim("exp", "spoiled")).expect("a header");
-    assert_eq!(header.kid(), forge.header["kid"]);
-    let crit = UnverifiedHeader::of(&forge.with_header("crit", json!(["exp"])));
-    assert_eq!(crit.err(), Some(Refused::HeaderParameter("crit")));
+    let issuer = UnverifiedIssuer::of(&forge.with_claim("exp", "spoiled")).expect("an issuer");
+    assert_eq!(issuer.as_str(), ISSUER);
+    let several = UnverifiedIssuer::of(&forge.with_claim("iss", json!([ISSUER])));
+    assert_eq!(several.err(), Some(Refused::Malformed("iss")));
 }
 
 #[test]

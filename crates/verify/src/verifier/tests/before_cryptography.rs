@@ -91,7 +91,7 @@ fn a_mebibyte_of_anything_is_refused() {
     ] {
         assert!(token.len() >= MEBIBYTE, "{what}");
         assert_eq!(unasked(&token), Refused::TooLong, "{what}");
-        assert_eq!(UnverifiedHeader::of(&token).err(), Some(Refused::TooLong), "{what}");
+        assert_eq!(UnverifiedIssuer::of(&token).err(), Some(Refused::TooLong), "{what}");
     }
 }
 
