@@ -22,12 +22,10 @@ pub(super) const PATH: &str = "/verify";
 
 /// Any method, on `/verify` and below.
 pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> Answer {
-    let (answer, outcome) = match sidecar.judge(&request).await {
-        Ok((answer, outcome)) => (Ok(answer), outcome),
-        Err((problem, outcome)) => (Err(problem), outcome),
-    };
+    let judged = sidecar.judge(&request).await;
+    let (Ok((_, outcome)) | Err((_, outcome))) = judged;
     sidecar.metrics.answered(outcome);
-    answer
+    judged.map(|(answer, _)| answer).map_err(|(problem, _)| problem)
 }
 
 impl Sidecar {
@@ -43,11 +41,9 @@ impl Sidecar {
             }
         };
         let (identity, outcome) = self.identify(token).await?;
-        let is_wanted = match demand {
-            Demand::Nothing => true,
-            Demand::Token(lists) => lists.iter().all(|audiences| identity.is_for(audiences)),
-        };
-        if !is_wanted {
+        if let Demand::Token(lists) = demand
+            && !lists.iter().all(|audiences| identity.is_for(audiences))
+        {
             tracing::debug!("token refused: the path wants another audience");
             return Err((no_valid_token(), VerifyOutcome::Refused));
         }
@@ -95,20 +91,18 @@ impl Sidecar {
 }
 
 fn refusal(reason: NotVerified) -> (Problem, VerifyOutcome) {
+    let without_keys = |detail| (unavailable(ProblemCode::KeysUnavailable, detail), VerifyOutcome::NoKeys);
     match reason {
         NotVerified::Refused(reason) => {
             tracing::debug!(%reason, "token refused");
             (no_valid_token(), VerifyOutcome::Refused)
         }
         NotVerified::NoKeys => {
-            let detail = "The issuer's keys have not been fetched yet, so that no token can be verified. Try again.";
-            (unavailable(ProblemCode::KeysUnavailable, detail), VerifyOutcome::NoKeys)
+            without_keys("The issuer's keys have not been fetched yet, so that no token can be verified. Try again.")
         }
-        NotVerified::StaleKeys => {
-            let detail =
-                "The issuer has not confirmed its keys for too long, so that no token can be verified. Try again.";
-            (unavailable(ProblemCode::KeysUnavailable, detail), VerifyOutcome::NoKeys)
-        }
+        NotVerified::StaleKeys => without_keys(
+            "The issuer has not confirmed its keys for too long, so that no token can be verified. Try again.",
+        ),
         NotVerified::StaleEnds => {
             let detail = "It is not known at the moment whether the token has been revoked. Try again.";
             (unavailable(ProblemCode::RevocationsUnavailable, detail), VerifyOutcome::StaleEnds)
