@@ -206,10 +206,13 @@ impl Follower {
     }
 
     /// A page may be signed by a key that is new, for example because the previous key was retired in an emergency. The
-    /// keys are then fetched again, as for a token with an unknown key and no more often.
+    /// keys are then fetched again, even if a token has just caused a fetch, or one stranger could hold up the end of
+    /// that key. A page whose key stays unknown is the last until the next poll, so that it costs one fetch.
     async fn accept(&mut self, page: &str) -> Result<bool, PageRefused> {
         match self.judge(page) {
-            Err(PageRefused::Refused(Refused::UnknownKey)) if self.keys.look_again().await => self.judge(page),
+            Err(PageRefused::Refused(Refused::UnknownKey)) if self.keys.look_again_after(Duration::ZERO).await => {
+                self.judge(page)
+            }
             judged => judged,
         }
     }

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 
 use super::fetch::{Answer, Fetcher, Place};
-use super::schedule::{Schedule, Stranger};
+use super::schedule::{STRANGER_INTERVAL, Schedule, Stranger};
 use super::shelf::{Kept, Shelf};
 use super::{FetchOutcome, NotVerified, Watcher, now};
 use crate::{KeyError, PublicKey, PublishedKeys};
@@ -102,16 +102,21 @@ impl RemoteKeys {
         self.edition().filter(|edition| edition.is_fetched).map(|edition| edition.age(now))
     }
 
-    /// Call this when a token names an unknown key or the keys are too old. Requests a fetch if the schedule allows one
-    /// and waits for its end; returns whether looking again is worthwhile.
+    /// Call this when a token names an unknown key or the keys are too old. Returns whether looking again is worthwhile.
     pub(crate) async fn look_again(&self) -> bool {
+        let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
+        self.look_again_after(STRANGER_INTERVAL).await
+    }
+
+    /// The same without a place for those who wait. A fetch is requested if none has begun within `interval`; one that
+    /// is in flight is waited for.
+    pub(crate) async fn look_again_after(&self, interval: Duration) -> bool {
         let mut ended = self.shared.ended.subscribe();
-        match self.shared.schedule().stranger(Instant::now()) {
+        match self.shared.schedule().stranger(Instant::now(), interval) {
             Stranger::Refuse => return false,
             Stranger::Fetch => self.shared.wanted.notify_one(),
             Stranger::Wait => {}
         }
-        let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
         matches!(timeout(STRANGERS_PATIENCE, ended.changed()).await, Ok(Ok(())))
     }
 

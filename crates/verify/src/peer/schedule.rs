@@ -14,7 +14,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait after a failure. Together with the timeout of a fetch, it ensures that an issuer that is back is
 /// found within a minute.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// Unknown `kid`s cause at most one fetch in this time, however many requests name them.
+/// Unknown `kid`s of tokens cause at most one fetch in this time, however many requests name them.
 pub(crate) const STRANGER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The way to deal with an unknown `kid`.
@@ -76,9 +76,9 @@ impl Schedule {
         wait
     }
 
-    /// Decides about a token that names an unknown key. The interval counts from the last fetch of any cause.
-    pub(crate) fn stranger(&mut self, now: Instant) -> Stranger {
-        let recent = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) < STRANGER_INTERVAL);
+    /// Decides about a token or page that names an unknown key. `interval` counts from the last fetch of any cause.
+    pub(crate) fn stranger(&mut self, now: Instant, interval: Duration) -> Stranger {
+        let recent = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) < interval);
         match (self.in_flight, recent) {
             (true, _) => Stranger::Wait,
             (false, true) => Stranger::Refuse,
@@ -143,7 +143,7 @@ mod tests {
         let mut fetches = Vec::new();
         for step in 0..10_000 {
             let now = start + Duration::from_millis(step * 6);
-            if schedule.stranger(now) == Stranger::Fetch {
+            if schedule.stranger(now, STRANGER_INTERVAL) == Stranger::Fetch {
                 fetches.push(now);
                 schedule.failed(now, 0.0);
             }
@@ -157,13 +157,25 @@ mod tests {
     fn an_unknown_kid_waits_for_a_fetch_in_flight() {
         let now = Instant::now();
         let mut schedule = Schedule::starting(now);
-        assert_eq!(schedule.stranger(now), Stranger::Fetch);
-        assert_eq!(schedule.stranger(now), Stranger::Wait);
-        assert_eq!(schedule.stranger(now + seconds(60)), Stranger::Wait, "however long it takes");
+        assert_eq!(schedule.stranger(now, STRANGER_INTERVAL), Stranger::Fetch);
+        assert_eq!(schedule.stranger(now, STRANGER_INTERVAL), Stranger::Wait);
+        assert_eq!(schedule.stranger(now + seconds(60), STRANGER_INTERVAL), Stranger::Wait, "however long it takes");
         schedule.succeeded(now + seconds(60), None, 0.0);
-        assert_eq!(schedule.stranger(now + seconds(60)), Stranger::Fetch, "the last began a minute ago");
+        assert_eq!(
+            schedule.stranger(now + seconds(60), STRANGER_INTERVAL),
+            Stranger::Fetch,
+            "the last began a minute ago"
+        );
         schedule.succeeded(now + seconds(61), None, 0.0);
-        assert_eq!(schedule.stranger(now + seconds(69)), Stranger::Refuse);
-        assert_eq!(schedule.stranger(now + seconds(70)), Stranger::Fetch, "10 s after the last began");
+        assert_eq!(schedule.stranger(now + seconds(69), STRANGER_INTERVAL), Stranger::Refuse);
+        assert_eq!(
+            schedule.stranger(now + seconds(70), STRANGER_INTERVAL),
+            Stranger::Fetch,
+            "10 s after the last began"
+        );
+        assert_eq!(schedule.stranger(now + seconds(70), Duration::ZERO), Stranger::Wait, "a page waits too");
+        schedule.succeeded(now + seconds(71), None, 0.0);
+        assert_eq!(schedule.stranger(now + seconds(71), STRANGER_INTERVAL), Stranger::Refuse);
+        assert_eq!(schedule.stranger(now + seconds(71), Duration::ZERO), Stranger::Fetch, "a page is no stranger");
     }
 }

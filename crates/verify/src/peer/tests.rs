@@ -2,13 +2,15 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
 use chrono::TimeDelta;
 use reqwest::Url;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::schedule::STRANGER_INTERVAL;
 use super::*;
 use crate::ends::{EndHash, PAGE_TYP};
 use crate::verifier::tests::{Forge, ISSUER, policy, with};
@@ -21,29 +23,35 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Issuer {
     forge: Forge,
     jwks_url: Url,
+    published: Arc<Mutex<Published>>,
+}
+
+#[derive(Default)]
+struct Published {
+    jwks: String,
+    page: Option<String>,
+    /// How often each was asked for.
+    asked: [usize; 2],
 }
 
 impl Issuer {
     /// With a feed of one page that has these ends, or without a feed.
     fn start(ended: Option<Value>) -> Self {
         let forge = Forge::of(Algorithm::Es256);
-        let jwks = serde_json::to_string(&PublicKeySet::from_iter(forge.keys.keys.iter())).expect("JSON");
-        let iat = now().timestamp();
-        let page = ended.map(|ended| {
-            let page = json!({
-                "iss": ISSUER, "iat": iat, "exp": iat + 300, "after": "", "cursor": "", "more": false, "keep": 86_460,
-                "ended": ended,
-            });
-            forge.sign(&with(&forge.header, "typ", PAGE_TYP).to_string(), &page.to_string())
-        });
+        let published =
+            Published { jwks: jwks(&[&forge]), page: ended.map(|ended| page(&forge, ended)), asked: [0; 2] };
+        let published = Arc::new(Mutex::new(published));
+        let says = Arc::clone(&published);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let jwks_url = format!("http://{}/jwks", listener.local_addr().expect("its address"));
         thread::spawn(move || {
             for mut client in listener.incoming().flatten() {
                 let head = BufReader::new(&client).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
                 let is_for_keys = head.collect::<Vec<_>>().first().is_some_and(|line| line.starts_with("GET /jwks"));
-                let (status, body) = match &page {
-                    _ if is_for_keys => (200, &*jwks),
+                let mut says = says.lock().expect("no panic");
+                says.asked[usize::from(!is_for_keys)] += 1;
+                let (status, body) = match &says.page {
+                    _ if is_for_keys => (200, &*says.jwks),
                     Some(page) => (200, &**page),
                     None => (404, ""),
                 };
@@ -53,13 +61,22 @@ impl Issuer {
                 let _ = client.write_all((head + body).as_bytes());
             }
         });
-        Self { forge, jwks_url: jwks_url.parse().expect("a URL") }
+        Self { forge, jwks_url: jwks_url.parse().expect("a URL"), published }
     }
 
     fn token(&self) -> String {
-        let iat = now().timestamp();
-        let claims = with(&with(&self.forge.claims, "iat", iat), "exp", iat + 86_400);
-        self.forge.sign(&self.forge.header.to_string(), &claims.to_string())
+        token(&self.forge)
+    }
+
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().expect("no panic")
+    }
+
+    /// Asks for pages again and again.
+    async fn eager_peer(&self) -> Peer {
+        let every = Duration::from_millis(50);
+        let eager = Revocations { every, ..Revocations::beside(&self.jwks_url) };
+        self.peer(|trusted| trusted.revocations = Some(eager)).await
     }
 
     async fn peer(&self, change: impl FnOnce(&mut TrustedIssuer)) -> Peer {
@@ -69,6 +86,25 @@ impl Issuer {
         timeout(PATIENCE, peer.has_keys()).await.expect("keys");
         peer
     }
+}
+
+fn jwks(signers: &[&Forge]) -> String {
+    serde_json::to_string(&PublicKeySet::from_iter(signers.iter().flat_map(|signer| &signer.keys.keys))).expect("JSON")
+}
+
+fn page(signer: &Forge, ended: Value) -> String {
+    let iat = now().timestamp();
+    let page = json!({
+        "iss": ISSUER, "iat": iat, "exp": iat + 300, "after": "", "cursor": "", "more": false, "keep": 86_460,
+        "ended": ended,
+    });
+    signer.sign(&with(&signer.header, "typ", PAGE_TYP).to_string(), &page.to_string())
+}
+
+fn token(signer: &Forge) -> String {
+    let iat = now().timestamp();
+    let claims = with(&with(&signer.claims, "iat", iat), "exp", iat + 86_400);
+    signer.sign(&signer.header.to_string(), &claims.to_string())
 }
 
 #[tokio::test]
@@ -119,4 +155,42 @@ async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and
             }
         }
     }
+}
+
+/// The keys have just been fetched, so that a token with an unknown key causes no fetch for 10 s.
+#[tokio::test]
+async fn a_page_of_a_key_that_was_not_published_before_is_believed_though_a_stranger_had_keys_fetched_just_now() {
+    let (issuer, next) = (Issuer::start(Some(json!([]))), Forge::of(Algorithm::Es256));
+    let peer = issuer.eager_peer().await;
+    timeout(PATIENCE, peer.is_ready()).await.expect("ready");
+    let valid = issuer.token();
+    assert_eq!(peer.verify(&valid, now()).await.err(), None);
+    let unknown = Some(NotVerified::Refused(Refused::UnknownKey));
+    assert_eq!(peer.verify(&token(&next), now()).await.err(), unknown);
+    let end = page(&next, json!([["kid", issuer.forge.header["kid"]]]));
+    let both = jwks(&[&issuer.forge, &next]);
+    *issuer.published() = Published { jwks: both, page: Some(end), asked: [0; 2] };
+    let ended = async {
+        while peer.verify(&valid, now()).await.is_ok() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(STRANGER_INTERVAL / 2, ended).await.expect("ended soon");
+    assert_eq!(peer.verify(&valid, now()).await.err(), Some(NotVerified::Refused(Refused::Ended)));
+    assert_eq!(issuer.published().asked[0], 1, "one fetch of the keys");
+}
+
+#[tokio::test]
+async fn pages_of_a_key_that_stays_unknown_cost_one_fetch_of_keys_each() {
+    let (issuer, foreign) = (Issuer::start(Some(json!([]))), Forge::of(Algorithm::Es256));
+    let _peer = issuer.eager_peer().await;
+    issuer.published().page = Some(page(&foreign, json!([])));
+    let several = async {
+        while issuer.published().asked[0] < 5 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(STRANGER_INTERVAL / 2, several).await.expect("fetched again and again");
+    let [keys, pages] = issuer.published().asked;
+    assert!(keys <= pages + 1, "{keys} fetches of keys, the first among them, for {pages} pages");
 }
