@@ -9,14 +9,15 @@ mod metrics;
 mod remembered;
 mod verify;
 
-use std::{error::Error, io, net::TcpListener, num::NonZero, sync::Arc, thread, time::Duration};
+use std::{error::Error, num::NonZero, sync::Arc, thread, time::Duration};
 
+use actix_web::App;
 use actix_web::http::header::HeaderValue;
 use actix_web::web::{Data, ServiceConfig, resource, scope, to};
-use actix_web::{App, dev::ServerHandle};
 pub use wxmint_http::path_rules::{Demand, PathSource, Prefix, Rules};
 use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
-use wxmint_verify::{KeyError, peer::Peer};
+use wxmint_verify::KeyError;
+use wxmint_verify::peer::{KnownOf, Peer};
 
 use self::verify::{PATH, verify};
 use self::{metrics::SidecarMetrics, remembered::Remembered};
@@ -26,7 +27,7 @@ use crate::settings::SidecarSettings;
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 /// An answer takes at most 2 s, if keys must be fetched for it.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How often `/readyz` learns whether the revocations are known.
+/// How often `/readyz` learns whether the keys and the revocations are known.
 const LOOK: Duration = Duration::from_secs(1);
 
 struct Sidecar {
@@ -61,8 +62,11 @@ pub async fn run(
     };
     let sidecar = Data::new(Sidecar::new(settings, peer, metrics)?);
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
-    let admin = start_admin(sidecar.clone(), readiness.clone(), listeners.admin)?;
-    actix_web::rt::spawn(await_readiness(sidecar.clone(), readiness.clone()));
+    let of_metrics = sidecar.clone();
+    let metrics = move || of_metrics.metrics.exposition(&of_metrics.peer, of_metrics.remembered.cache.len());
+    let paths = "This listener has /livez, /readyz and /metrics.";
+    let admin = serve_admin(listeners.admin, readiness.clone(), metrics, |_| {}, paths)?;
+    actix_web::rt::spawn(tell_readiness(sidecar.clone(), readiness.clone()));
 
     let stop = async move {
         shutdown.await;
@@ -92,31 +96,27 @@ fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone 
     }
 }
 
-fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListener) -> io::Result<ServerHandle> {
-    let metrics = move || sidecar.metrics.exposition(&sidecar.peer, sidecar.remembered.cache.len());
-    serve_admin(listener, readiness, metrics, |_| {}, "This listener has /livez, /readyz and /metrics.")
-}
-
 /// Ready once there are keys of every issuer, even from disk, and the feeds of ends have been read or may be missing.
-async fn await_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
+/// From then on `/readyz` says why tokens are answered with 503, or why one that was revoked may be accepted.
+async fn tell_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
     readiness.waits_for("the issuers' revocation feeds have not been read yet");
     sidecar.peer.is_ready().await;
-    readiness.warns("revocations", lacking(&sidecar.peer).as_deref());
-    readiness.ready();
     tracing::info!("ready");
+    let lacks: [(_, fn(&KnownOf<'_>) -> bool); 2] =
+        [("keys", |known| known.lacks_keys), ("revocations", |known| known.lacks_ends)];
+    // The first tick is at once.
     let mut interval = actix_web::rt::time::interval(LOOK);
     loop {
         interval.tick().await;
-        readiness.warns("revocations", lacking(&sidecar.peer).as_deref());
+        for (what, lacks) in lacks {
+            let issuers: Vec<_> = sidecar.peer.known().filter(lacks).map(|known| known.issuer).collect();
+            let of = issuers.join(" and ");
+            let warning = || format!("the {what} of {of} are not known, or too old: the log says why");
+            readiness.warns(what, (!of.is_empty()).then(warning).as_deref());
+        }
+        readiness.ready();
     }
-}
-
-/// Why a token that was revoked may be accepted, or under `closed` why tokens are answered with 503.
-fn lacking(peer: &Peer) -> Option<String> {
-    let issuers: Vec<_> = peer.known().filter(|known| known.lacks_ends).map(|known| known.issuer).collect();
-    let lacks = || format!("the revocations of {} are not known, or too old: the log says why", issuers.join(" and "));
-    (!issuers.is_empty()).then(lacks)
 }
 
 fn announce(settings: &SidecarSettings, listeners: &Listeners) {

@@ -124,7 +124,6 @@ struct Trusted {
     issuer: String,
     verifier: Verifier,
     keys: Arc<RemoteKeys>,
-    keys_max_age: Duration,
     ends: Option<RemoteEnds>,
 }
 
@@ -138,7 +137,7 @@ impl Trusted {
             RemoteKeys::start(&issuer, Place::At(http.clone(), url.clone()), max_age, shelf, Arc::clone(watcher));
         let follow = |feed| RemoteEnds::start(&issuer, feed, Arc::clone(&keys), http.clone(), Arc::clone(watcher));
         let ends = trusted.revocations.as_ref().map(follow);
-        Ok(Self { issuer, verifier, keys, keys_max_age: max_age, ends })
+        Ok(Self { issuer, verifier, keys, ends })
     }
 
     /// Asks the ends about a token whose signature is good.
@@ -161,6 +160,8 @@ pub struct KnownOf<'a> {
     /// The time since the last successful fetch of keys, including one that was answered with 304; `None` before the
     /// first.
     pub keys_age: Option<Duration>,
+    /// Whether no token can be judged: there are no keys, or they are older than [`TrustedIssuer::keys_max_age`].
+    pub lacks_keys: bool,
     /// The number of ends that are held; `None` if the feed is not followed.
     pub ends: Option<usize>,
     /// The age of the newest page after which there were no more; `None` before the first.
@@ -248,7 +249,7 @@ impl Peer {
     /// [`Peer::prove`] says why.
     pub fn holds(&self, proof: &Proof, now: DateTime<Utc>) -> bool {
         self.trusted.get(proof.issuer).is_some_and(|trusted| {
-            trusted.keys.believed(trusted.keys_max_age, now).is_ok_and(|edition| edition.number == proof.edition)
+            trusted.keys.believed(now).is_ok_and(|edition| edition.number == proof.edition)
                 && trusted.ask_ends(&proof.token, now).is_ok()
         })
     }
@@ -261,6 +262,7 @@ impl Peer {
             let ends = ends.as_ref().map(RemoteEnds::ends);
             KnownOf {
                 lacks_ends,
+                lacks_keys: keys.believed(now).is_err(),
                 issuer,
                 keys: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
                 keys_age: keys.age(now),
@@ -282,7 +284,7 @@ impl Peer {
 
     fn judge(&self, issuer: usize, token: &str, now: DateTime<Utc>) -> Result<(Verified<Claims>, Proof), NotVerified> {
         let trusted = &self.trusted[issuer];
-        let edition = trusted.keys.believed(trusted.keys_max_age, now)?;
+        let edition = trusted.keys.believed(now)?;
         let (claims, token) = trusted.verifier.prove(token, &edition.keys, now)?;
         trusted.ask_ends(&token, now)?;
         Ok((claims, Proof { issuer, edition: edition.number, token }))

@@ -34,7 +34,7 @@ impl OtherIssuer {
         subject: &str,
         now: DateTime<Utc>,
     ) -> Result<Verified<Identity>, NotVerified> {
-        let judge = || Ok(self.verifier.identify(token, subject, &self.keys.believed(KEYS_MAX_AGE, now)?.keys, now)?);
+        let judge = || Ok(self.verifier.identify(token, subject, &self.keys.believed(now)?.keys, now)?);
         match judge() {
             Err(NotVerified::Refused(Refused::UnknownKey) | StaleKeys) if self.keys.look_again().await => judge(),
             judged => judged,

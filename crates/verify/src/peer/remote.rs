@@ -33,13 +33,16 @@ pub(crate) struct Edition {
     pub(crate) number: u64,
     /// When the issuer last said that these are its keys.
     confirmed: DateTime<Utc>,
+    /// Since when they are here, by a clock that nobody sets.
+    since: Instant,
     /// False for keys from disk.
     is_fetched: bool,
 }
 
 impl Edition {
+    /// If `confirmed` is ahead, a clock has stepped back, and they count as that old.
     pub(crate) fn age(&self, now: DateTime<Utc>) -> Duration {
-        (now - self.confirmed).to_std().unwrap_or_default()
+        (now - self.confirmed).abs().to_std().unwrap_or(Duration::MAX).max(self.since.elapsed())
     }
 }
 
@@ -51,6 +54,7 @@ pub(crate) struct RemoteKeys {
 
 struct Shared {
     edition: ArcSwapOption<Edition>,
+    max_age: Duration,
     schedule: Mutex<Schedule>,
     wanted: Notify,
     /// The number of fetches that have ended.
@@ -70,6 +74,7 @@ impl RemoteKeys {
         let kept = shelf.as_ref().and_then(|shelf| kept(shelf, issuer, max_age));
         let shared = Arc::new(Shared {
             edition: ArcSwapOption::from_pointee(kept),
+            max_age,
             schedule: Mutex::new(Schedule::starting(Instant::now())),
             wanted: Notify::new(),
             ended: watch::Sender::new(0),
@@ -92,9 +97,9 @@ impl RemoteKeys {
     }
 
     /// The keys, while they may be believed.
-    pub(crate) fn believed(&self, max_age: Duration, now: DateTime<Utc>) -> Result<Arc<Edition>, NotVerified> {
+    pub(crate) fn believed(&self, now: DateTime<Utc>) -> Result<Arc<Edition>, NotVerified> {
         let edition = self.edition().ok_or(NotVerified::NoKeys)?;
-        if edition.age(now) > max_age { Err(NotVerified::StaleKeys) } else { Ok(edition) }
+        if edition.age(now) > self.shared.max_age { Err(NotVerified::StaleKeys) } else { Ok(edition) }
     }
 
     /// The time since the last successful fetch; `None` before the first.
@@ -144,8 +149,8 @@ impl Shared {
         let number = before.as_ref().map_or(0, |before| before.number);
         let Some(keys) = keys.or_else(|| before.as_ref().map(|before| before.keys.clone())) else { return };
         let is_new = before.is_none_or(|before| before.keys.keys != keys.keys);
-        let next = Edition { keys, number: number + u64::from(is_new), confirmed, is_fetched: true };
-        self.edition.store(Some(Arc::new(next)));
+        let (number, since) = (number + u64::from(is_new), Instant::now());
+        self.edition.store(Some(Arc::new(Edition { keys, number, confirmed, since, is_fetched: true })));
     }
 }
 
@@ -210,9 +215,10 @@ impl Refresh {
     fn failed(&self, reason: &str) {
         let wait = self.shared.schedule().failed(Instant::now(), jitter());
         let again_ms = wait.as_millis() as u64;
-        let known = match self.shared.edition.load().is_some() {
-            true => "keeping the previous keys",
-            false => "there are no previous keys",
+        let known = match &*self.shared.edition.load() {
+            Some(edition) if edition.age(now()) > self.shared.max_age => "the previous keys are too old to be believed",
+            Some(_) => "keeping the previous keys",
+            None => "there are no previous keys",
         };
         tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; {known}");
         self.watcher.fetched(&self.issuer, FetchOutcome::Failed);
@@ -246,7 +252,7 @@ fn kept(shelf: &Shelf, issuer: &str, max_age: Duration) -> Option<Edition> {
         tracing::warn!(issuer, reason, "the keys on disk cannot be used");
         None
     })?;
-    let kept = Edition { keys, number: 0, confirmed, is_fetched: false };
+    let kept = Edition { keys, number: 0, confirmed, since: Instant::now(), is_fetched: false };
     if kept.age(now()) > max_age {
         tracing::warn!(issuer, %confirmed, "the keys on disk are too old to be used");
         return None;
@@ -270,13 +276,18 @@ pub(super) fn jitter() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
+    use chrono::TimeDelta;
+
     use super::*;
-    use crate::{Algorithm, verifier::tests::Forge};
+    use crate::{Algorithm, PublicKeySet, verifier::tests::Forge};
 
     #[test]
     fn an_edition_has_its_number_until_the_keys_change() {
         let shared = Shared {
             edition: ArcSwapOption::empty(),
+            max_age: Duration::MAX,
             schedule: Mutex::new(Schedule::starting(Instant::now())),
             wanted: Notify::new(),
             ended: watch::Sender::new(0),
@@ -296,6 +307,32 @@ mod tests {
             shared.publish(keys.cloned(), confirmed);
             let published = shared.edition.load().as_ref().map(|edition| (edition.number, edition.confirmed));
             assert_eq!(published, number.map(|number| (number, confirmed)), "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn keys_that_were_confirmed_in_the_future_are_as_old_as_they_are_ahead_and_never_younger_than_they_are_here() {
+        let (confirmed, keys) = (now(), Forge::of(Algorithm::EdDsa).keys);
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let since = Instant::now().checked_sub(Duration::from_secs(1)).expect("the machine runs for a second");
+        let edition = Edition { keys, number: 0, confirmed, since, is_fetched: true };
+        assert_eq!([edition.age(confirmed - days(5)), edition.age(confirmed + days(2))], [days(5), days(2)]);
+        assert!(edition.age(confirmed) >= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn keys_on_disk_are_not_used_if_their_files_time_is_too_far_from_now_on_either_side() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
+        let keys = Forge::of(Algorithm::EdDsa).keys;
+        let set = PublicKeySet::from_iter(keys.keys.iter());
+        shelf.write(serde_json::to_string(&set).expect("JSON").as_bytes()).expect("written");
+        let file = fs::read_dir(folder.path()).expect("a folder").next().expect("a file").expect("readable").path();
+        for (ahead, is_used) in [(0, true), (500, true), (-500, true), (700, false), (-700, false)] {
+            let time: DateTime<Utc> = now() + TimeDelta::seconds(ahead);
+            File::options().write(true).open(&file).and_then(|file| file.set_modified(time.into())).expect("a time");
+            let kept = kept(&shelf, "https://a.example", Duration::from_secs(600));
+            assert_eq!(kept.is_some(), is_used, "{ahead} s ahead");
         }
     }
 }

@@ -116,6 +116,8 @@ async fn keys_are_believed_as_long_as_the_setting_says_after_they_were_confirmed
     let too_late = now() + MAX_AGE + TimeDelta::milliseconds(1);
     assert_eq!(peer.verify(&token, too_late).await.err(), Some(NotVerified::StaleKeys));
     assert_eq!((peer.holds(&proof, before + MAX_AGE), peer.holds(&proof, too_late)), (true, false));
+    let long_before = before - MAX_AGE - TimeDelta::seconds(1);
+    assert!(!peer.holds(&proof, long_before), "the clock was ahead when they were confirmed");
 }
 
 #[tokio::test]
