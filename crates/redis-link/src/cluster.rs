@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use redis::{Value, from_redis_value};
 use tokio::time::Instant;
 
-use super::failure::{Cause, Failure, Reason, describe};
+use super::failure::{Cause, Reason, describe};
 use super::primaries::{Address, Primary, Successors};
 use super::{call::CLUSTER_SLOTS, server::Server};
 
@@ -60,10 +60,8 @@ async fn view_of(server: Rc<Server>) -> Result<View, Reason> {
 
 /// The replicas of a primary that only this primary knows. One that has just come back, has all the data and loses its
 /// link again could take over before the other primaries have heard that it has data.
-pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec<Address>, Failure> {
-    let mut asked = redis::pipe();
-    asked.cmd("CLUSTER").arg("NODES");
-    let said = primary.send(&asked, deadline).await?.pop();
+pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec<Address>, Reason> {
+    let said = primary.answers(redis::pipe().cmd("CLUSTER").arg("NODES"), deadline).await?.pop();
     // A user of Redis may lack the right to ask.
     let named = own_replicas(&said.and_then(|said| from_redis_value::<String>(said).ok()).unwrap_or_default());
     let mut newcomers = primary.newcomers.borrow_mut();
@@ -84,7 +82,11 @@ fn together(views: &[View]) -> Option<Vec<Primary>> {
         let same = |other: &&Primary| other.address == primary.address;
         let views = || views.iter().filter_map(|(by, view)| Some((by, view.iter().find(same)?)));
         let witnesses = views().filter(|(by, _)| **by != primary.address && is_voter(by)).count();
-        let named: BTreeSet<_> = views().flat_map(|(_, view)| view.successors.replicas()).collect();
+        let named = views().filter_map(|(_, view)| match &view.successors {
+            Successors::EveryReplica(replicas) => Some(replicas),
+            _ => None,
+        });
+        let named: BTreeSet<_> = named.flatten().collect();
         let successors = match named.is_empty() {
             false => Successors::EveryReplica(named.into_iter().cloned().collect()),
             true if witnesses >= primaries.len() / 2 => Successors::NoneBut(Vec::new()),

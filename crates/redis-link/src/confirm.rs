@@ -96,14 +96,14 @@ impl Write<'_> {
             let replicas: Vec<_> = self.said.online().cloned().collect();
             return Ok(Required { count: replicas.len(), replicas });
         }
-        let successors = self.successors(is_asked_anew).await?;
+        let mut successors = self.successors(is_asked_anew).await?;
         // The live replicas must confirm too, because the deciders learn later than the primary that a replica is back.
         let mut replicas: Vec<_> = self.said.live().cloned().collect();
         if self.primaries.is_cluster() {
-            // A Cluster may announce a replica by another address than its primary knows. One that is copying is not
-            // waited for.
-            let count = successors.len().saturating_sub(self.said.copying).max(replicas.len());
-            return Ok(Required { count, replicas });
+            // One that is copying is not waited for. A Cluster may announce it by another address than its primary
+            // knows: then it is, until the others have heard that it has nothing.
+            successors.retain(|one| self.said.copying.iter().all(|copying| copying.address != *one));
+            return Ok(Required { count: successors.len().max(replicas.len()), replicas });
         }
         replicas.extend(successors.into_iter().filter(|one| !self.said.live().any(|live| live == one)));
         Ok(Required { count: replicas.len(), replicas })
@@ -134,7 +134,7 @@ impl Write<'_> {
                 Ok(replicas)
             }
             Some(Successors::NoneBut(_)) if primaries.is_cluster() => {
-                newcomers(primary, Instant::now() + DEADLINE).await.map_err(|failure| failure.reason)
+                newcomers(primary, Instant::now() + DEADLINE).await
             }
             Some(Successors::NoneBut(replicas)) => Ok(replicas),
             Some(Successors::Unknown) => {
@@ -242,5 +242,30 @@ mod tests {
         };
         let confirmed = async { [is_confirmed_after(25).await, is_confirmed_after(31).await] };
         assert_eq!(LocalSet::new().run_until(confirmed).await, [true, false]);
+    }
+
+    /// A Cluster, whose other primaries name two replicas, b and c.
+    #[tokio::test]
+    async fn a_replica_that_copies_is_not_waited_for_and_takes_the_place_of_no_other() {
+        let mut access = RedisAccess::fixed("redis+cluster://127.0.0.1:1".parse().expect("a URL"));
+        access.confirm = Confirm::Auto;
+        let primaries = Primaries::new(access.connector());
+        let [address, b, c] = ["a", "b", "c"].map(|host| Address { host: host.into(), port: 1 });
+        let successors = Successors::EveryReplica(vec![b, c]);
+        primaries.put_in_use(vec![Primary { successors, ..Primary::alone(&address) }], Some(Instant::now()));
+        for (replicas, count) in [
+            (&[("b", 1, "online"), ("c", 1, "online")][..], 2),
+            (&[("b", 1, "online"), ("c", 1, "wait_bgsave")], 1),
+            (&[("b", 1, "online"), ("d", 1, "wait_bgsave")], 2),
+            (&[("b", 1, "online"), ("10.0.0.1", 0, "send_bulk")], 2),
+            (&[("d", 1, "send_bulk")], 2),
+        ] {
+            let line = |(ip, port, state): &_| format!("slave0:ip={ip},port={port},state={state},offset=1,lag=0\r\n");
+            let lines: String = replicas.iter().map(line).collect();
+            let said = Replication::parse(&format!("master_replid:x\r\nmaster_repl_offset:1\r\n{lines}"));
+            let primary = &primaries.server(&address);
+            let write = Write { primaries: &primaries, primary, said: said.expect("readable") };
+            assert_eq!(write.required(false).await.expect("known").count, count, "{lines}");
+        }
     }
 }

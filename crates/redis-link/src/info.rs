@@ -23,13 +23,14 @@ pub(crate) struct Replication {
     offset: u64,
     /// Those that have all the data. One that is still copying confirms nothing.
     replicas: Vec<Replica>,
-    /// How many are still copying the data.
-    pub(crate) copying: usize,
+    /// Those that are still copying the data.
+    pub(crate) copying: Vec<Replica>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Replica {
-    address: Address,
+pub(crate) struct Replica {
+    pub(crate) address: Address,
+    is_online: bool,
     /// How far it has confirmed.
     offset: u64,
     /// Seconds since it last reported; -1 where Redis compares two clocks of its own when a second begins.
@@ -41,9 +42,8 @@ impl Replication {
     pub(crate) fn parse(info: &str) -> Option<Self> {
         let id = member(info, "master_replid")?.to_owned();
         let offset = member(info, "master_repl_offset")?.parse().ok()?;
-        let (online, copying) = info.lines().filter_map(replica).partition::<Vec<_>, _>(|(is_online, _)| *is_online);
-        let replicas = online.into_iter().map(|(_, replica)| replica).collect();
-        Some(Self { id, offset, replicas, copying: copying.len() })
+        let (replicas, copying) = info.lines().filter_map(replica).partition(|replica| replica.is_online);
+        Some(Self { id, offset, replicas, copying })
     }
 
     /// The addresses of the replicas that have all the data.
@@ -63,17 +63,18 @@ impl Replication {
     }
 }
 
-/// Whether it is online, and what else `slave0:ip=10.0.0.1,port=6379,state=online,offset=14,lag=0` says.
-fn replica(line: &str) -> Option<(bool, Replica)> {
+/// Reads `slave0:ip=10.0.0.1,port=6379,state=online,offset=14,lag=0`. Port 0 is a backup, which cannot take over.
+fn replica(line: &str) -> Option<Replica> {
     let (name, members) = line.strip_prefix("slave")?.split_once(':')?;
     let member = |name| members.split(',').find_map(|member| member.trim().strip_prefix(name));
     name.parse::<u32>().ok()?;
-    let replica = Replica {
-        address: Address { host: member("ip=")?.to_owned(), port: member("port=")?.parse().ok()? },
+    let port = member("port=")?.parse().ok().filter(|port| *port > 0)?;
+    Some(Replica {
+        address: Address { host: member("ip=")?.to_owned(), port },
+        is_online: member("state=") == Some("online"),
         offset: member("offset=")?.parse().ok()?,
         lag: member("lag=")?.parse().ok()?,
-    };
-    Some((member("state=") == Some("online"), replica))
+    })
 }
 
 /// The primaries of Redis say this of themselves.
@@ -160,11 +161,12 @@ fn own_clock_ahead(now: f64, times: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    const INFO: &str = "role:master\r\nconnected_slaves:4\r\n\
+    const INFO: &str = "role:master\r\nconnected_slaves:5\r\n\
                         slave0:ip=10.0.0.1,port=1,state=online,offset=14,lag=0\r\n\
                         slave1:ip=10.0.0.1,port=2,state=wait_bgsave,offset=0,lag=0\r\n\
                         slave2:ip=10.0.0.1,port=3,state=online,offset=13,lag=-1,type=replica\r\n\
                         slave3:ip=10.0.0.1,port=4,state=online,offset=9,lag=2\r\n\
+                        slave4:ip=10.0.0.1,port=0,state=send_bulk,offset=0,lag=0\r\n\
                         master_replid:abc\r\nmaster_repl_offset:13\r\nslave_read_repl_offset:14\r\n";
 
     fn ports<'a>(found: impl Iterator<Item = &'a Address>) -> Vec<u16> {
@@ -174,7 +176,8 @@ mod tests {
     #[test]
     fn a_replica_confirms_if_it_is_online_and_as_far_as_its_primary_was() {
         let said = Replication::parse(INFO).expect("readable");
-        assert_eq!((ports(said.online()), said.copying), (vec![1, 3, 4], 1));
+        assert_eq!(ports(said.online()), [1, 3, 4]);
+        assert_eq!(ports(said.copying.iter().map(|replica| &replica.address)), [2], "a backup has port 0");
         assert_eq!(ports(said.live()), [1, 3]);
         assert_eq!(ports(said.confirmed(&said)), [1, 3]);
         let other = Replication { id: "another".into(), ..said.clone() };

@@ -3,7 +3,7 @@
 //! calls. All calls of a worker share a search.
 
 use std::cell::{Cell, RefCell};
-use std::{fmt, net::IpAddr, ops::RangeInclusive, rc::Rc, time::Duration};
+use std::{fmt, ops::RangeInclusive, rc::Rc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -48,15 +48,6 @@ pub(crate) enum Successors {
     Unknown,
 }
 
-impl Successors {
-    pub(crate) fn replicas(&self) -> &[Address] {
-        match self {
-            Self::EveryReplica(replicas) | Self::NoneBut(replicas) => replicas,
-            Self::Unknown => &[],
-        }
-    }
-}
-
 impl Primary {
     /// The primary of all slots.
     pub(crate) fn alone(address: &Address) -> Self {
@@ -67,12 +58,6 @@ impl Primary {
     /// Whether it has this slot.
     pub fn has(&self, slot: u16) -> bool {
         self.slots.iter().any(|range| range.contains(&slot))
-    }
-}
-
-impl Address {
-    pub(crate) fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
 }
 

@@ -9,7 +9,7 @@ use redis::{FromRedisValue, Value, from_redis_value};
 
 use super::failure::{Cause, Reason, describe};
 use super::primaries::{Address, Primary, Successors};
-use super::{connector::Connector, server::Server};
+use super::{connector::Connector, info::member, server::Server};
 
 /// A replica without a link to its primary for longer than this times `down-after-milliseconds` is not promoted.
 const LINK_DOWN_FACTOR: u64 = 10;
@@ -87,8 +87,7 @@ impl Sentinels {
 async fn is_primary(server: &Server) -> Result<(), Reason> {
     let read = |mut answers: Vec<Value>| {
         let info: String = read(answers.pop().unwrap_or(Value::Nil))?;
-        let is_primary = info.lines().any(|line| line.trim() == "role:master");
-        is_primary.then_some(()).ok_or_else(|| "it is a replica".into())
+        (member(&info, "role") == Some("master")).then_some(()).ok_or_else(|| "it is a replica".into())
     };
     server.ask(redis::pipe().cmd("INFO").arg("replication"), read).await
 }
@@ -103,14 +102,12 @@ fn successors(primary: &Address, words: &[Word], sentinels: usize) -> Successors
         *known.entry(replica).or_default() |= is_fit;
     }
     let is_majority_sure = of_it().filter(|word| word.is_sure).count() > sentinels / 2;
-    let all = || known.keys().map(|&replica| replica.clone()).collect();
-    let fit = || known.iter().filter(|(_, is_fit)| **is_fit).map(|(&replica, _)| replica.clone()).collect();
-    let are_all_fit = known.values().all(|is_fit| *is_fit);
-    match is_majority_sure {
-        true if are_all_fit && !known.is_empty() => Successors::EveryReplica(all()),
-        true => Successors::NoneBut(fit()),
-        false if known.is_empty() => Successors::Unknown,
-        false => Successors::EveryReplica(all()),
+    let could = known.iter().filter(|(_, is_fit)| **is_fit || !is_majority_sure);
+    let could: Vec<_> = could.map(|(&replica, _)| replica.clone()).collect();
+    match known.len() {
+        0 if !is_majority_sure => Successors::Unknown,
+        all if all > 0 && all == could.len() => Successors::EveryReplica(could),
+        _ => Successors::NoneBut(could),
     }
 }
 

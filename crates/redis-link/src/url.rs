@@ -1,7 +1,7 @@
 //! The URL of Redis: which servers, as whom, which database, with TLS or without. redis-rs reads the URL of one server;
 //! ours may name several.
 
-use std::{fmt, path::PathBuf, slice, str::FromStr};
+use std::{fmt, net::IpAddr, path::PathBuf, slice, str::FromStr};
 
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use zeroize::Zeroizing;
@@ -37,7 +37,8 @@ impl RedisUrl {
 
     /// Whether anything is sent to another machine without encryption.
     pub fn is_exposed(&self) -> bool {
-        !self.has_tls() && !self.named().iter().all(Address::is_loopback)
+        let is_loopback = |host: &str| host == "localhost" || host.parse().is_ok_and(|host: IpAddr| host.is_loopback());
+        !self.has_tls() && !self.named().iter().all(|server| is_loopback(&server.host))
     }
 
     /// As whom the program logs in, if the URL says it.

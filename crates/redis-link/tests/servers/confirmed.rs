@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tokio::time::Instant;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
 use wxmint_redis_link::{Confirm, Link};
 
 use super::support::{FAST, PATIENCE, RedisCluster, RedisServer, Sentinel, confirmed, link, link_with, until};
@@ -62,51 +62,19 @@ async fn a_replica_that_is_still_copying_is_not_waited_for_unless_it_is_asked_fo
 /// Longer than a test waits, in milliseconds.
 const A_MINUTE: &str = "60000";
 
-/// Those who decide who takes over, and what they know of one replica.
-trait Deciders {
-    /// Whether all of them, or some, hold the replica for dead.
-    fn hold_for_dead(&self) -> (bool, bool);
-    /// A replica may say nothing for so many milliseconds before they hold it for dead.
-    fn notice_after(&self, silence: &str);
-    fn replica(&self) -> &RedisServer;
-}
-
-impl Deciders for Sentinel {
-    fn hold_for_dead(&self) -> (bool, bool) {
-        self.hold_down(1)
-    }
-
-    fn notice_after(&self, silence: &str) {
-        let set = ["SENTINEL", "SET", "wxmint", "down-after-milliseconds", silence];
-        (0..3).for_each(|number| self.sentinel(number).command(&set));
-    }
-
-    fn replica(&self) -> &RedisServer {
-        self.server(1)
-    }
-}
-
-/// The replica of node 0.
-impl Deciders for RedisCluster {
-    fn hold_for_dead(&self) -> (bool, bool) {
-        self.hold_failed(3)
-    }
-
-    fn notice_after(&self, silence: &str) {
-        (0..3).for_each(|node| self.node(node).command(&["CONFIG", "SET", "cluster-node-timeout", silence]));
-    }
-
-    fn replica(&self) -> &RedisServer {
-        self.node(3)
-    }
-}
-
 /// Writes to `key` wait for a frozen replica until the deciders have noticed, and again when it is back. A write to
-/// `other`, which has another primary, does not.
-async fn is_waited_for_until_it_is_noticed(deciders: &impl Deciders, link: &Link, key: &str, other: Option<&str>) {
+/// `other`, which has another primary, does not. `hold_for_dead`: whether all of the `deciders`, who are `set` to notice
+/// it after so many milliseconds of silence, hold the replica for dead, and whether some do.
+async fn is_waited_for_until_it_is_noticed(
+    replica: &RedisServer,
+    hold_for_dead: impl Fn() -> (bool, bool),
+    (deciders, set): ([&RedisServer; 3], &[&str]),
+    (link, key, other): (&Link, &str, Option<&str>),
+) {
+    let notice_after = |silence| deciders.map(|decider| decider.command::<()>(&[set, &[silence]].concat()));
     until("confirmed", PATIENCE, async || confirmed(link, key).await.is_ok()).await;
-    deciders.notice_after(A_MINUTE);
-    deciders.replica().freeze();
+    notice_after(A_MINUTE);
+    replica.freeze();
     let began = Instant::now();
     confirmed(link, key).await.expect_err("who has not been noticed could take over");
     assert!(began.elapsed() < FAST, "{:?}", began.elapsed());
@@ -115,36 +83,41 @@ async fn is_waited_for_until_it_is_noticed(deciders: &impl Deciders, link: &Link
         confirmed(link, key).await.expect_err("the replica is still frozen");
         confirmed(link, other).await.expect("its own replica answers");
     }
-    deciders.notice_after("1000");
+    notice_after("1000");
     until("all have noticed", 3 * PATIENCE, async || {
-        let (noticed, _) = deciders.hold_for_dead();
+        let (noticed, _) = hold_for_dead();
         let outcome = confirmed(link, key).await;
-        let (_, some) = deciders.hold_for_dead();
+        let (_, some) = hold_for_dead();
         assert!(some || outcome.is_err(), "who has not been noticed could take over");
         // Its primary takes it for alive a second longer.
         noticed && outcome.is_ok()
     })
     .await;
-    deciders.replica().thaw();
-    until("it is not held for dead", PATIENCE, async || deciders.hold_for_dead() == (false, false)).await;
-    deciders.notice_after(A_MINUTE);
-    deciders.replica().freeze();
+    replica.thaw();
+    until("it is not held for dead", PATIENCE, async || hold_for_dead() == (false, false)).await;
+    notice_after(A_MINUTE);
+    replica.freeze();
     until("it is back, and is waited for", PATIENCE, async || confirmed(link, key).await.is_err()).await;
-    deciders.replica().thaw();
+    replica.thaw();
     until("confirmed again", PATIENCE, async || confirmed(link, key).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "local")]
 async fn a_frozen_replica_is_waited_for_until_the_sentinels_hold_it_for_dead() {
     let redis = Sentinel::of(1).await;
-    is_waited_for_until_it_is_noticed(&redis, &link(&redis.url()), "key", None).await;
+    let set = ["SENTINEL", "SET", "wxmint", "down-after-milliseconds"];
+    let (sentinels, writes) = ([0, 1, 2].map(|number| redis.sentinel(number)), (&*link(&redis.url()), "key", None));
+    is_waited_for_until_it_is_noticed(redis.server(1), || redis.hold_down(1), (sentinels, &set), writes).await;
 }
 
 #[tokio::test(flavor = "local")]
 async fn a_replica_that_is_frozen_or_just_back_is_waited_for_until_the_other_primaries_hold_it_for_dead() {
     let cluster = RedisCluster::start().await;
     let (link, [key, other]) = (link(&cluster.url()), [0, 1].map(|node| key_at(&cluster, node)));
-    is_waited_for_until_it_is_noticed(&cluster, &link, &key, Some(&other)).await;
+    let (set, primaries) = (["CONFIG", "SET", "cluster-node-timeout"], [0, 1, 2].map(|node| cluster.node(node)));
+    // The replica of node 0.
+    let (replica, writes) = (cluster.node(3), (&*link, &*key, Some(&*other)));
+    is_waited_for_until_it_is_noticed(replica, || cluster.hold_failed(3), (primaries, &set), writes).await;
     has_just_come_back(cluster, &link, &key).await;
 }
 
@@ -166,6 +139,10 @@ async fn has_just_come_back(mut cluster: RedisCluster, link: &Link, key: &str) {
     cluster.whole().await;
     cluster.node(0).freeze();
     cluster.node(successor).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
+    let mut backup = TcpStream::connect(("127.0.0.1", cluster.node(successor).port())).await.expect("a connection");
+    backup.write_all(b"SYNC\r\n").await.expect("sent");
+    let is_seen = async || cluster.node(successor).command::<String>(&["INFO", "replication"]).contains("port=0");
+    until("a backup runs", PATIENCE, is_seen).await;
     confirmed(link, key).await.expect_err("it could take over");
     cluster.node(0).thaw();
     until("confirmed", PATIENCE, async || confirmed(link, key).await.is_ok()).await;
