@@ -57,30 +57,34 @@ impl<T> Page<T> {
 
 impl Link {
     /// Reads the page of names of keys like `pattern` that begins at `from`. `None` if that is a place in another
-    /// Redis, because only the beginning is everywhere; or if slots are moving and should not.
+    /// Redis, because only the beginning is everywhere; if others are primaries now; or if slots move and should not.
     pub async fn keys_like(&self, pattern: &str, from: &Place, slots: Slots) -> Result<Option<Page<String>>> {
+        let is_cluster = self.is_cluster();
+        // A primary that was added is unknown until a call needs one of its slots.
+        if is_cluster && *from == Place::default() {
+            self.primaries().search().await?;
+        }
         let primaries = self.all_primaries().await?;
         let Some((_, server)) = primaries.get(from.primary) else { return Ok(None) };
         let mut asked = redis::pipe();
         asked.cmd("INFO").arg("server").cmd("DBSIZE");
         asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
-        let is_cluster = self.is_cluster();
-        if is_cluster {
-            asked.cmd("CLUSTER").arg("SLOTS");
-        }
         let asks_nodes = is_cluster && slots == Slots::AtRest;
-        if asks_nodes {
-            asked.cmd("CLUSTER").arg("NODES");
+        for (_, what) in [(is_cluster, "SLOTS"), (asks_nodes, "NODES")].into_iter().filter(|(is_asked, _)| *is_asked) {
+            asked.cmd("CLUSTER").arg(what);
         }
         let mut answers: Vec<Value> = self.query_at("walk", server, &asked).await?;
         if asks_nodes && slots_are_moving(answers.pop()) {
             return Ok(None);
         }
-        let layout = match is_cluster.then(|| answers.pop()).flatten() {
-            Some(slots) => cluster::parse(slots, &server.address)?,
-            None => Vec::new(),
-        };
-        let layout: Vec<_> = layout.into_iter().map(|primary| (primary.address, primary.slots)).collect();
+        let mut layout = Vec::new();
+        if is_cluster {
+            let said = cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address)?;
+            if said.iter().map(|primary| &primary.address).ne(primaries.iter().map(|(known, _)| &known.address)) {
+                return Ok(None);
+            }
+            layout = said.into_iter().map(|primary| (primary.address, primary.slots)).collect();
+        }
         let unreadable = |_| Reason::from(format!("Redis at {}: its answer to SCAN cannot be read", server.name));
         let scanned = from_redis_value(Value::Array(answers)).map_err(unreadable)?;
         let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;

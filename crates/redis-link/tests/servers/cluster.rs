@@ -7,7 +7,7 @@ use wxmint_redis_link::scan::{Place, Slots};
 use wxmint_redis_link::{Confirm, Link, Script};
 
 use super::confirmed::outcomes;
-use super::support::{FAST, PATIENCE, RedisCluster, Writer, is_there, link, link_with, until, write};
+use super::support::{FAST, PATIENCE, RedisCluster, RedisServer, Writer, is_there, link, link_with, until, write};
 
 /// The example of README.md.
 #[path = "../../examples/confirmed.rs"]
@@ -105,22 +105,15 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
     link: &Link,
 ) {
     let keys: Vec<_> = (0..30).map(|number| format!("key-{number}")).collect();
-    let lost = |key: &String| cluster.slot(key) <= 5460;
-    let (lost, others): (Vec<_>, Vec<_>) = keys.iter().partition(|&key| lost(key));
-    let slots: Vec<_> =
-        lost.iter().map(|key| cluster.slot(key).to_string()).collect::<BTreeSet<_>>().into_iter().collect();
-    let owned = |cluster: &RedisCluster, command: &str| {
-        let words: Vec<_> = ["CLUSTER", command].into_iter().chain(slots.iter().map(String::as_str)).collect();
-        let nodes = if command == "DELSLOTS" { cluster.nodes() } else { 1 };
-        (0..nodes).for_each(|node| cluster.node(node).command::<()>(&words));
-    };
+    let (lost, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| cluster.slot(key) <= 5460);
+    let slots = |node: &RedisServer, command| node.command::<()>(&["CLUSTER", command, "0", "5460"]);
     let all_are_answered = async || join_all(keys.iter().map(|key| write(link, key))).await.iter().all(Result::is_ok);
     for how in ["killed", "frozen", "without its slots"] {
         until("all are answered", PATIENCE, all_are_answered).await;
         match how {
             "killed" => cluster.kill(0),
             "frozen" => cluster.node(0).freeze(),
-            _ => owned(&cluster, "DELSLOTS"),
+            _ => (0..3).for_each(|node| slots(cluster.node(node), "DELSLOTSRANGE")),
         }
         for _ in 0..3 {
             let began = Instant::now();
@@ -135,7 +128,7 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
         match how {
             "killed" => cluster.start_again(0).await,
             "frozen" => cluster.node(0).thaw(),
-            _ => owned(&cluster, "ADDSLOTS"),
+            _ => slots(cluster.node(0), "ADDSLOTSRANGE"),
         }
     }
     until("all are answered", PATIENCE, all_are_answered).await;
@@ -155,12 +148,19 @@ async fn walk(link: &Link, slots: Slots, mut meanwhile: impl FnMut(usize)) -> Op
 }
 
 async fn a_walk_finds_each_key_of_three_primaries_and_ends_when_slots_move(cluster: &RedisCluster, link: &Link) {
+    let third = |command, node| cluster.node(node).command::<()>(&["CLUSTER", command, "10922", "16383"]);
+    // The node itself first, whose messages would undo it.
+    (0..3).rev().for_each(|node| third("DELSLOTSRANGE", node));
+    let stale = link_with(&cluster.url(), Confirm::Auto);
+    assert_eq!(stale.all_primaries().await.map(|two| two.len()), Ok(2));
+    third("ADDSLOTSRANGE", 2);
     let keys: BTreeSet<_> = (0..5000).map(|number| format!("key-{number}")).collect();
     for some in keys.iter().collect::<Vec<_>>().chunks(250) {
         assert!(join_all(some.iter().map(|key| write(link, key))).await.iter().all(Result::is_ok));
     }
     write(link, "another").await.expect("answered");
-    assert_eq!(walk(link, Slots::AtRest, |_| {}).await.as_ref(), Some(&keys));
+    let finds_all = async |link| walk(link, Slots::AtRest, |_| {}).await.as_ref() == Some(&keys);
+    until("all are found", PATIENCE, async || finds_all(link).await && finds_all(&stale).await).await;
     let slot = cluster.slot_at(0);
     let moves = |page| {
         if page == 1 {

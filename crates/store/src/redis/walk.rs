@@ -44,9 +44,8 @@ impl Redis {
 
     /// The blocked users of the page that begins at `from`.
     pub async fn walk_blocked(&self, from: &Place) -> Result<Option<Page<UserId>>> {
-        let Some(page) = self.link.keys_like("wxmint:user:{*}", from, Slots::MayBeMoving).await? else {
-            return Ok(None);
-        };
+        let page = self.link.keys_like("wxmint:user:{*}", from, Slots::MayBeMoving).await?;
+        let Some(page) = page else { return Ok(None) };
         let users: Vec<_> = page.found.iter().filter_map(|key| name::user_of(key)).collect();
         let states = try_join_all(users.iter().map(|user| self.user_state(user))).await?;
         let blocked = users.into_iter().zip(states).filter(|(_, state)| state.blocked).map(|(user, _)| user);
