@@ -61,6 +61,24 @@ async fn a_silent_login_waits_for_the_cluster_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_the_slot_of_a_user_is_moving_a_token_is_accepted_until_the_user_is_blocked_who_stays_out() {
+    let (cluster, builder) = bare().await;
+    let bed = builder.operator().start_on(cluster).await;
+    let log_in = async || bed.log_in("lin").await;
+    // Then the user's list and ends are at the old owner, and all other keys of the user count as missing.
+    bed.log_out(&log_in().await.expect_login(), true).await;
+    let login = bed.for_good(log_in).await;
+    let slot = bed.redis.slot(&redis_keys::ends_of(&login.member("user_id")));
+    let from = bed.redis.primary_of(slot).expect("an owner");
+    block_in_place(|| bed.redis.begin_move(slot, from, (from + 1) % 3));
+    assert!(bed.accepts(&login).await);
+    bed.ends_user("block", "lin", &login, OPERATOR).await;
+    assert!(!bed.accepts(&login).await);
+    block_in_place(|| bed.redis.move_slot(slot, (from + 1) % 3));
+    log_in().await.expect_problem(403, "user_blocked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow; make nightly runs it"]
 async fn a_user_is_not_called_forgotten_while_slots_are_moving() {
     let (cluster, builder) = bare().await;

@@ -1,8 +1,8 @@
 //! Why Redis is not reached, or has not done what it was asked, and what may help against it.
 
-use std::fmt;
+use std::{fmt, rc::Rc};
 
-use redis::{ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 
 use super::primaries::Address;
 
@@ -78,12 +78,12 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Problem {
     /// MOVED: another primary has the slot.
     Moved(Address),
-    /// ASK: the slot is moving to another primary, which has the key already.
-    Asked(Address),
+    /// ASK: the slot is moving to another primary, which has the key already. With the answers to all commands.
+    Asked(Address, Rc<Vec<Value>>),
     /// TRYAGAIN: the slot is moving to another primary, and each of the two has some of the keys.
     Split,
     /// The connection broke, or this server is not, or no longer, the one to ask, or refuses the login. A new
@@ -104,7 +104,9 @@ impl Problem {
         let to = || redirected(error, asked);
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::Moved) => to().map_or(Self::BadConnection, Self::Moved),
-            ErrorKind::Server(ServerErrorKind::Ask) => to().map_or(Self::BadConnection, Self::Asked),
+            ErrorKind::Server(ServerErrorKind::Ask) => {
+                to().map_or(Self::BadConnection, |to| Self::Asked(to, Rc::default()))
+            }
             ErrorKind::Server(ServerErrorKind::TryAgain) => Self::Split,
             _ if is_wrong_server(error) => Self::BadConnection,
             _ if error.is_io_error() || error.is_unrecoverable_error() => Self::BadConnection,
@@ -219,8 +221,6 @@ fn meaning(code: &str) -> (Cause, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use redis::Value;
-
     use super::*;
 
     fn address(host: &str, port: u16) -> Address {
@@ -253,7 +253,7 @@ mod tests {
             ("MOVED 3999 10.0.0.1:6381", Problem::Moved(address("10.0.0.1", 6381))),
             ("MOVED 3999 :6381", Problem::Moved(address("10.0.0.9", 6381))),
             ("MOVED 3999 2001:db8::1:6381", Problem::Moved(address("2001:db8::1", 6381))),
-            ("ASK 3999 one.example:6381", Problem::Asked(address("one.example", 6381))),
+            ("ASK 3999 one.example:6381", Problem::Asked(address("one.example", 6381), Rc::default())),
             ("TRYAGAIN Multiple keys request during rehashing of slot", Problem::Split),
             ("CLUSTERDOWN The cluster is down", Problem::BadConnection),
             ("READONLY You can't write against a read only replica.", Problem::BadConnection),

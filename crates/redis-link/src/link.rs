@@ -11,7 +11,7 @@ use tokio::{task::spawn_local, time::Instant};
 use super::access::{Confirm, RedisAccess};
 use super::failure::{Failure, Problem, Result};
 use super::primaries::{Primaries, Primary};
-use super::server::{DEADLINE, Server, read};
+use super::server::{DEADLINE, Server, is, read};
 use super::{call::Call, confirm::until_confirmed, outage, route::Reply, url::RedisUrl};
 
 /// It is told of each call, for metrics and traces. `()` makes nothing of it.
@@ -63,10 +63,10 @@ impl Link {
             if let Some(later) = self.later.take() {
                 first.and(later);
             }
-            let Reply { mut values, from } = answer(&primaries, first, deadline).await?;
+            let Reply { mut values, from, .. } = answer(&primaries, first, deadline).await?;
             values.truncate(both);
-            let rest = Reply { values: values.split_off(count), from: Rc::clone(&from) };
-            Ok((Reply { values, from }.read()?, rest.read()?))
+            let rest = values.split_off(count);
+            Ok((read(values, &from.address)?, read(rest, &from.address)?))
         })
         .await
     }
@@ -107,6 +107,11 @@ impl Link {
             let mut reply = answer(&primaries, call, deadline).await?;
             let info = reply.values.pop().unwrap_or(Value::Nil);
             Box::pin(until_confirmed(&primaries, &reply.from, &info, deadline)).await?;
+            // Also those of the first: what has been deleted there by an earlier call is asked of the other.
+            if let Some(other) = &reply.other {
+                let info = Box::pin(other.send(redis::pipe().cmd("INFO").arg("replication"), deadline)).await?.pop();
+                Box::pin(until_confirmed(&primaries, other, &info.unwrap_or(Value::Nil), deadline)).await?;
+            }
             reply.read()
         })
         .await
@@ -183,20 +188,15 @@ async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Res
     sent.into_iter().for_each(|command| _ = commands.add_command(command));
     let mut reply = primaries.send(slot, &commands, deadline).await?;
     for (place, script) in scripts {
-        if is_unknown_script(&reply.values[place]) {
+        if is(ServerErrorKind::NoScript, &reply.values[place]) {
             let mut rest = redis::pipe();
             for (at, command) in commands.cmd_iter().enumerate().skip(place) {
                 rest.add_command(if at == place { script.by_text(command) } else { command.clone() });
             }
             let again = Box::pin(primaries.send(slot, &rest, deadline)).await?;
-            reply.from = again.from;
-            reply.values.truncate(place);
-            reply.values.extend(again.values);
+            (reply.from, reply.other) = (again.from, again.other.or(reply.other));
+            drop(reply.values.splice(place.., again.values));
         }
     }
     Ok(reply)
-}
-
-fn is_unknown_script(answer: &Value) -> bool {
-    matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
 }

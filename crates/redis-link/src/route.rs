@@ -19,6 +19,8 @@ const FOLLOWED: u32 = 5;
 pub(crate) struct Reply {
     pub(crate) values: Vec<Value>,
     pub(crate) from: Rc<Server>,
+    /// The server that the slot is moving to, if some of the commands were done there.
+    pub(crate) other: Option<Rc<Server>>,
 }
 
 impl Reply {
@@ -38,7 +40,7 @@ impl Primaries {
             None => Box::pin(self.searched(slot, deadline)).await?,
         };
         match from.send(sent, deadline).await {
-            Ok(values) => Ok(Reply { values, from }),
+            Ok(values) => Ok(Reply { values, from, other: None }),
             Err(failure) => Box::pin(self.send_after(failure, from, slot, sent, deadline)).await,
         }
     }
@@ -55,16 +57,16 @@ impl Primaries {
     ) -> Result<Reply, Failure> {
         let mut has_searched = self.is_single();
         for _ in 0..FOLLOWED {
-            let mut is_asking = false;
+            let mut asked = None;
             match &failure.problem {
                 Problem::Moved(to) if self.is_cluster() => {
                     drop(self.search());
                     server = self.server(to);
                 }
-                Problem::Asked(to) if self.is_cluster() => (server, is_asking) = (self.server(to), true),
+                Problem::Asked(to, all) if self.is_cluster() => asked = Some((self.server(to), Rc::clone(all))),
                 Problem::Split => {
                     sleep_until(deadline.min(Instant::now() + SLOT_MOVES)).await;
-                    server = self.searched(slot, deadline).await?;
+                    server = self.of(slot).unwrap_or(server);
                 }
                 Problem::BadConnection | Problem::Silent if !has_searched => {
                     has_searched = true;
@@ -78,26 +80,26 @@ impl Primaries {
                 }
                 _ => break,
             }
-            let answers = match is_asking {
-                true => server.send_asking(sent, deadline).await,
-                false => server.send(sent, deadline).await,
+            let answers = match &asked {
+                Some((other, all)) => other.send_asking(sent, all.to_vec(), deadline).await,
+                None => server.send(sent, deadline).await,
             };
             match answers {
-                Ok(values) => return Ok(Reply { values, from: server }),
+                Ok(values) => return Ok(Reply { values, from: server, other: asked.map(|(other, _)| other) }),
                 Err(again) => failure = again,
+            }
+            // The slot has gone on from there.
+            if asked.is_some() && matches!(failure.problem, Problem::Asked(..)) {
+                failure.problem = Problem::Split;
             }
         }
         Err(failure)
     }
 
-    /// The primary of a slot, after a search if it is not known.
+    /// The primary of a slot that was not known.
     async fn searched(self: &Rc<Self>, slot: u16, deadline: Instant) -> Result<Rc<Server>, Failure> {
-        if let Some(server) = self.of(slot) {
-            return Ok(server);
-        }
-        let searched = timeout_at(deadline, self.search())
-            .await
-            .unwrap_or_else(|_| Err(Cause::NoAnswer.because("no answer within 1 s")));
+        let late = |_| Err(Cause::NoAnswer.because("no answer within 1 s"));
+        let searched = timeout_at(deadline, self.search()).await.unwrap_or_else(late);
         let unknown = || Reason::from(format!("the Cluster has no primary for slot {slot}"));
         let found = searched.and_then(|()| self.of(slot).ok_or_else(unknown));
         found.map_err(|reason| Failure { server: self.name(), problem: Problem::Silent, reason })

@@ -9,7 +9,7 @@ use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
-use redis::{FromRedisValue, Pipeline, RedisResult, Value, aio::MultiplexedConnection, from_redis_value};
+use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value, aio::MultiplexedConnection, from_redis_value};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, timeout_at};
 
@@ -42,10 +42,6 @@ impl Connection {
         task.spawn_local(driver);
         Self { shared, _driver: Rc::new(task) }
     }
-
-    pub(crate) async fn send(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
-        self.shared.send_packed_commands(commands, 0, commands.len()).await
-    }
 }
 
 /// One server of Redis.
@@ -64,6 +60,9 @@ pub struct Server {
     /// On a Cluster: the replicas that only this server knows, and since when.
     pub(crate) newcomers: RefCell<HashMap<Address, Instant>>,
 }
+
+/// An answer for each command that was sent. It may be an error that concerns its command alone.
+type Answers = Result<Vec<Value>, Failure>;
 
 /// An attempt to connect, which all callers share: the connection, or when and why there is none.
 type Attempt = InBackground<Result<Connection, (Instant, Reason)>>;
@@ -114,22 +113,28 @@ impl Server {
 
     /// Sends the commands, and once more on a new connection if the old one has become useless. Fails if an answer is
     /// an error that does not concern its command alone, like MOVED or READONLY.
-    pub(crate) async fn send(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
+    pub(crate) async fn send(&self, commands: &Pipeline, deadline: Instant) -> Answers {
         match self.send_once(commands, deadline).await {
             Err(Failure { problem: Problem::BadConnection, .. }) => Box::pin(self.send_once(commands, deadline)).await,
             outcome => outcome,
         }
     }
 
-    /// Sends the commands to a server that a slot is moving to: it has their keys, but not the slot yet.
-    pub(crate) async fn send_asking(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
+    /// Sends the commands that were answered with ASK to a server that their slot is moving to: it has their keys, but
+    /// not the slot yet. The other `answers` stay, because here their keys would count as missing.
+    pub(crate) async fn send_asking(&self, sent: &Pipeline, mut answers: Vec<Value>, deadline: Instant) -> Answers {
+        let is_ask = |answer: &Value| is(ServerErrorKind::Ask, answer);
         let mut asking = redis::pipe();
-        commands.cmd_iter().for_each(|command| _ = asking.cmd("ASKING").add_command(command.clone()));
-        Ok(self.send(&asking, deadline).await?.into_iter().skip(1).step_by(2).collect())
+        for (command, _) in sent.cmd_iter().zip(&answers).filter(|(_, answer)| is_ask(answer)) {
+            asking.cmd("ASKING").add_command(command.clone());
+        }
+        let told = self.send(&asking, deadline).await?.into_iter().skip(1).step_by(2);
+        answers.iter_mut().filter(|answer| is_ask(answer)).zip(told).for_each(|(answer, told)| *answer = told);
+        usable(answers, &self.address)
     }
 
     /// Sends the commands once. An answer that concerns more than its command is a failure of all.
-    async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
+    async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Answers {
         if let Some(stand_in) = &self.connector.access.stand_in {
             return stand_in.answer(commands).await.ok_or_else(|| self.late());
         }
@@ -142,9 +147,10 @@ impl Server {
             };
             let mut connection = made.map_err(|(_, reason)| self.silent(reason))?;
             let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
-            let answers = timeout_at(until, connection.send(commands)).await.map_err(late)?;
+            let sent = connection.shared.send_packed_commands(commands, 0, commands.len());
+            let answers = timeout_at(until, sent).await.map_err(late)?;
             let values = answers.map_err(|error| Failure::from_error(&error, &self.address))?;
-            failure_among(&values, &self.address).map_or(Ok(values), Err)
+            usable(values, &self.address)
         };
         let answers = answers.await;
         self.fails.set(answers.is_err());
@@ -170,7 +176,7 @@ impl Server {
         question: &Pipeline,
         read: impl FnOnce(Vec<Value>) -> Result<T, Reason>,
     ) -> Result<T, Reason> {
-        let answers = self.send(question, Instant::now() + ASKED_FOR).await.map_err(|failure| failure.reason);
+        let answers = self.answers(question, Instant::now() + ASKED_FOR).await;
         answers.and_then(read).map_err(|reason| reason.after(format_args!("Redis at {}: ", self.name)))
     }
 
@@ -194,19 +200,28 @@ impl Server {
 
     /// Makes new connections from now on, because the two led to different servers of the same name.
     pub(crate) fn reconnect(&self) {
-        [Some(self), self.second.get().map(|second| &**second)].into_iter().flatten().for_each(|server| {
-            server.attempt.take();
-        });
+        self.attempt.take();
+        self.for_waits().attempt.take();
     }
 }
 
-/// The first error among answers that concerns more than its command.
-fn failure_among(answers: &[Value], asked: &Address) -> Option<Failure> {
-    answers.iter().find_map(|answer| {
+/// The answers. Fails by the first error among them that does not concern its command alone.
+fn usable(answers: Vec<Value>, asked: &Address) -> Answers {
+    let failure = answers.iter().find_map(|answer| {
         let Value::ServerError(error) = answer else { return None };
         let failure = Failure::from_error(&error.clone().into(), asked);
         (failure.problem != Problem::Refused).then_some(failure)
-    })
+    });
+    let Some(mut failure) = failure else { return Ok(answers) };
+    if let Problem::Asked(_, all) = &mut failure.problem {
+        *all = Rc::new(answers);
+    }
+    Err(failure)
+}
+
+/// Whether the answer is an error of this kind.
+pub(crate) fn is(kind: ServerErrorKind, answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.kind() == Some(kind))
 }
 
 /// The answers as `T`. One that says that a key holds another type is left to `T`: another version has written it.

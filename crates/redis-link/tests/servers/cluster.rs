@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::LazyLock, time::Instant};
 
 use futures_util::future::join_all;
 use wxmint_redis_link::scan::{Place, Slots};
-use wxmint_redis_link::{Confirm, Link, Script};
+use wxmint_redis_link::{Call, Confirm, Link, Script};
 
 use super::confirmed::outcomes;
 use super::support::{FAST, PATIENCE, RedisCluster, RedisServer, Writer, is_there, link, link_with, until, write};
@@ -83,6 +83,9 @@ async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are(clust
     assert_eq!(is_there(link, "{tag}here").await, Ok(true));
     write(link, "{tag}new").await.expect("the new owner takes it");
     assert!(errors(from).contains("errorstat_ASK") && cluster.node(to).calls().contains_key("asking"));
+    let each = || Call::of("GET", "{tag}absent").cmd("GET").arg("{tag}here").cmd("GET").arg("{tag}new");
+    assert_eq!(link.run("read", each()).await, Ok((None::<u8>, Some(1), Some(1))), "each is read where it is");
+    assert_eq!(link.run_confirmed("read", each()).await, Ok((None::<u8>, Some(1), Some(1))), "both have no replicas");
     let count = link.run::<u8>("count", COUNT.on(&["{tag}here", "{tag}new"]));
     let move_on = async {
         until("TRYAGAIN", PATIENCE, async || errors(from).contains("errorstat_TRYAGAIN")).await;

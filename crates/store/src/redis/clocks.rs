@@ -9,7 +9,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{join, join_all, try_join, try_join_all};
 use tokio::time::Instant;
 use wxmint_ids::UserId;
-use wxmint_redis_link::{Primary, Server};
 
 use super::{Call, Redis, name};
 use crate::{Issued, Result, StoreError};
@@ -142,19 +141,12 @@ impl Redis {
 
     /// The present second by the clock of each primary that answers in time, and of the one with this key in any case.
     pub(super) async fn present_seconds(&self, key: &str) -> Result<Vec<i64>> {
-        let mut primaries = self.link.all_primaries().await?;
-        if primaries.len() < 2 {
-            primaries.clear();
-        }
-        let asked = Call::at(key).cmd("TIME");
-        let deadline = Instant::now() + TIME_WITHIN;
-        let of_primary = async |(_, server): &(Primary, Rc<Server>)| {
-            let ((second, _),): ((i64, u32),) = server.query(redis::pipe().cmd("TIME"), deadline).await.ok()?;
-            Some(second)
-        };
-        let others = join_all(primaries.iter().map(of_primary));
-        let (own, others) = join(self.link.run::<(i64, u32)>("time", asked), others).await;
-        Ok(others.into_iter().flatten().chain([own?.0]).collect())
+        let primaries = self.link.all_primaries().await?;
+        let (deadline, mut time) = (Instant::now() + TIME_WITHIN, redis::pipe());
+        time.cmd("TIME");
+        let others = primaries.iter().filter(|_| primaries.len() > 1).map(|(_, server)| server.query(&time, deadline));
+        let (own, others) = join(self.link.run("time", Call::at(key).cmd("TIME")), join_all(others)).await;
+        Ok(others.into_iter().flatten().chain([own?]).map(|(second, _): (i64, u32)| second).collect())
     }
 
     /// The second that an end must cover: the latest of all primaries, because each of them may have dated tokens, and
