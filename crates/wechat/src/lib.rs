@@ -33,7 +33,9 @@ pub use errcode::Verdict;
 pub use mini_program_code::Scene;
 pub use oauth2::read_grant;
 pub use phone_number::read_phone_number;
-pub use platform::{Authorizer, Authorizers, BadPush, MerchantTokens, News, Push, PushKey, PushQuery, WrongPushKey};
+pub use platform::{
+    Authorizer, Authorizers, BadPush, Component, MerchantTokens, News, Push, PushKey, PushQuery, WrongPushKey,
+};
 pub use secrets::{
     AppAccessToken, AppSecret, AuthorizationCode, ComponentTicket, PersonAccessToken, RefreshToken, SessionKey,
 };

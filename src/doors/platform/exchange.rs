@@ -8,7 +8,7 @@ use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, Claim, Fingerprint, LimitKey, Meter, limits::Rate};
-use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
+use wxmint_wechat::{App, CallError, Component, FetchedAccessToken, RefreshToken, Verdict};
 
 use super::Platform;
 use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, trouble_of};
@@ -94,7 +94,7 @@ impl Exchange for MerchantExchange {
         let component = &self.platform.component;
         let ask = async |token: &_| {
             sent.set(true);
-            login.wechat.exchange_for(app, code, &component.id, token).await
+            login.wechat.exchange_for(app, code, Component { app: component, token }).await
         };
         let exchanged = login.access_tokens(component, attempt.clone()).with(ask).await;
         if let Err(AccessTokenError::WeChat(error)) = &exchanged
@@ -207,7 +207,10 @@ impl AccessTokens<'_> {
         let opened = self.opened(sealed, &app.id, "a merchant's refresh token");
         let refresh: RefreshToken = opened.inspect_err(|_| platform.compare_soon.notify_one())?;
         let component = &platform.component;
-        let ask = async |token: &_| self.wechat.authorizer_token(app, &component.id, token, &refresh).await;
+        let ask = async |token: &_| {
+            let by = Component { app: component, token };
+            self.wechat.authorizer_token(app, by, &refresh).await
+        };
         if refresh.expose().is_empty() {
             return Err(not_yet("the merchant has given the platform no refresh token"));
         }

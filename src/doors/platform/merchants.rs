@@ -6,8 +6,7 @@ use futures_util::{StreamExt, stream};
 use wxmint_ids::AppId;
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{
-    App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken,
-    Verdict,
+    AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, Component, News, Push, RefreshToken, Verdict,
 };
 
 use super::Platform;
@@ -72,15 +71,15 @@ impl Merchants<'_> {
     /// Makes a call with the platform's own token.
     async fn by_component<T>(
         &self,
-        call: impl AsyncFn(&App, &AppAccessToken) -> Result<T, CallError>,
+        call: impl AsyncFn(Component<'_>) -> Result<T, CallError>,
     ) -> Result<T, LoginError> {
-        let component = &self.platform.component;
-        let call = async |token: &_| call(component, token).await;
-        self.login.access_tokens(component, new_attempt()?).with(call).await.map_err(plainly)
+        let app = &self.platform.component;
+        let call = async |token: &_| call(Component { app, token }).await;
+        self.login.access_tokens(app, new_attempt()?).with(call).await.map_err(plainly)
     }
 
     async fn kind_of(&self, app: &AppId) -> Result<AppKind, LoginError> {
-        self.by_component(async |component, token| self.login.wechat.authorizer_kind(component, token, app).await).await
+        self.by_component(async |by| self.login.wechat.authorizer_kind(by, app).await).await
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.
@@ -88,8 +87,7 @@ impl Merchants<'_> {
         let code = AuthorizationCode::from(self.login.vault.load_full().open(&sealed_code(sealed), app)?);
         // First, because the code is good for one use.
         let kind = self.kind_of(app).await?;
-        let ask = async |component: &_, token: &_| self.login.wechat.query_auth(component, token, &code).await;
-        let authorizer = self.by_component(ask).await?;
+        let authorizer = self.by_component(async |by| self.login.wechat.query_auth(by, &code).await).await?;
         if authorizer.app != *app {
             let reason = "WeChat names another merchant for the code than the push".into();
             return Err(CallError::Unusable { reason }.into());
@@ -131,7 +129,7 @@ impl Merchants<'_> {
         let known = self.platform.known();
         let (mut listed, mut offset) = (Vec::new(), 0);
         loop {
-            let ask = async |component: &_, token: &_| self.login.wechat.authorizers(component, token, offset).await;
+            let ask = async |by: Component<'_>| self.login.wechat.authorizers(by, offset).await;
             let Authorizers { total, length, page } = self.by_component(ask).await?;
             listed.extend(page);
             offset += length;

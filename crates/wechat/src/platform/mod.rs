@@ -19,6 +19,13 @@ use super::{
 /// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.
 const PAGE: usize = 100;
 
+/// A platform, as WeChat calls it, and its own token, by which it acts for merchants.
+#[derive(Clone, Copy)]
+pub struct Component<'a> {
+    pub app: &'a App,
+    pub token: &'a AppAccessToken,
+}
+
 /// A merchant that has let the platform act for it, as WeChat lists it.
 #[derive(Debug)]
 pub struct Authorizer {
@@ -77,8 +84,7 @@ impl WeChat {
         &self,
         merchant: &App,
         code: &LoginCode,
-        component: &AppId,
-        token: &AppAccessToken,
+        by: Component<'_>,
     ) -> Result<Session, CallError> {
         let (api, name) = match merchant.kind.has_session_keys() {
             true => (Api::ComponentCode2Session, "js_code"),
@@ -88,36 +94,26 @@ impl WeChat {
             ("appid", merchant.id.as_str()),
             (name, code.as_str()),
             ("grant_type", "authorization_code"),
-            ("component_appid", component.as_str()),
-            ("component_access_token", token.expose()),
+            ("component_appid", by.app.id.as_str()),
+            ("component_access_token", by.token.expose()),
         ];
         self.exchange_by(api, merchant, query).await
     }
 
     /// Asks what a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).
-    pub async fn query_auth(
-        &self,
-        component: &App,
-        token: &AppAccessToken,
-        code: &AuthorizationCode,
-    ) -> Result<Authorizer, CallError> {
+    pub async fn query_auth(&self, by: Component<'_>, code: &AuthorizationCode) -> Result<Authorizer, CallError> {
         #[derive(Deserialize)]
         struct Answer {
             authorization_info: Named,
         }
-        let wanted = json!({"component_appid": component.id.as_str(), "authorization_code": code.expose()});
+        let wanted = json!({"component_appid": by.app.id.as_str(), "authorization_code": code.expose()});
         let read =
             |body: &[u8]| read(Api::QueryAuth, body).and_then(|answer: Answer| authorizer(answer.authorization_info));
-        self.call(Api::QueryAuth, component, |endpoint| endpoint.post(with(token), &wanted), read).await
+        self.call(Api::QueryAuth, by.app, |endpoint| endpoint.post(by.query(), &wanted), read).await
     }
 
     /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at `offset`.
-    pub async fn authorizers(
-        &self,
-        component: &App,
-        token: &AppAccessToken,
-        offset: usize,
-    ) -> Result<Authorizers, CallError> {
+    pub async fn authorizers(&self, by: Component<'_>, offset: usize) -> Result<Authorizers, CallError> {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(deserialize_with = "number_or_quoted")]
@@ -125,7 +121,7 @@ impl WeChat {
             #[serde(default)]
             list: Vec<Named>,
         }
-        let wanted = json!({"component_appid": component.id.as_str(), "offset": offset, "count": PAGE});
+        let wanted = json!({"component_appid": by.app.id.as_str(), "offset": offset, "count": PAGE});
         let read = |body: &[u8]| {
             let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
             let length = list.len();
@@ -133,17 +129,12 @@ impl WeChat {
             let page = list.into_iter().filter_map(|named| authorizer(named).ok()).collect();
             Ok(Authorizers { total: usize::try_from(total_count).unwrap_or(0), length, page })
         };
-        self.call(Api::AuthorizerList, component, |endpoint| endpoint.post(with(token), &wanted), read).await
+        self.call(Api::AuthorizerList, by.app, |endpoint| endpoint.post(by.query(), &wanted), read).await
     }
 
     /// Asks what a merchant is (`POST /cgi-bin/component/api_get_authorizer_info`): a mini program, or an official
     /// account.
-    pub async fn authorizer_kind(
-        &self,
-        component: &App,
-        token: &AppAccessToken,
-        merchant: &AppId,
-    ) -> Result<AppKind, CallError> {
+    pub async fn authorizer_kind(&self, by: Component<'_>, merchant: &AppId) -> Result<AppKind, CallError> {
         #[derive(Deserialize)]
         struct Answer {
             authorizer_info: Info,
@@ -153,20 +144,19 @@ impl WeChat {
             #[serde(rename = "MiniProgramInfo")]
             mini_program: Option<serde::de::IgnoredAny>,
         }
-        let wanted = json!({"component_appid": component.id.as_str(), "authorizer_appid": merchant.as_str()});
+        let wanted = json!({"component_appid": by.app.id.as_str(), "authorizer_appid": merchant.as_str()});
         let read = |body: &[u8]| {
             let Answer { authorizer_info: info } = read(Api::AuthorizerInfo, body)?;
             Ok(info.mini_program.map_or(AppKind::OfficialAccount, |_| AppKind::MiniProgram))
         };
-        self.call(Api::AuthorizerInfo, component, |endpoint| endpoint.post(with(token), &wanted), read).await
+        self.call(Api::AuthorizerInfo, by.app, |endpoint| endpoint.post(by.query(), &wanted), read).await
     }
 
     /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`).
     pub async fn authorizer_token(
         &self,
         merchant: &App,
-        component: &AppId,
-        token: &AppAccessToken,
+        by: Component<'_>,
         refresh: &RefreshToken,
     ) -> Result<MerchantTokens, CallError> {
         #[derive(Deserialize)]
@@ -174,7 +164,7 @@ impl WeChat {
             authorizer_refresh_token: Option<String>,
         }
         let wanted = json!({
-            "component_appid": component.as_str(),
+            "component_appid": by.app.id.as_str(),
             "authorizer_appid": merchant.id.as_str(),
             "authorizer_refresh_token": refresh.expose(),
         });
@@ -184,12 +174,14 @@ impl WeChat {
             let renewed = believed(renewed).map(RefreshToken::new);
             Ok(MerchantTokens { access, refresh: renewed.unwrap_or_else(|| refresh.clone()) })
         };
-        self.call(Api::AuthorizerToken, merchant, |endpoint| endpoint.post(with(token), &wanted), read).await
+        self.call(Api::AuthorizerToken, merchant, |endpoint| endpoint.post(by.query(), &wanted), read).await
     }
 }
 
-fn with(token: &AppAccessToken) -> [(&'static str, &str); 1] {
-    [("component_access_token", token.expose())]
+impl<'a> Component<'a> {
+    fn query(self) -> [(&'static str, &'a str); 1] {
+        [("component_access_token", self.token.expose())]
+    }
 }
 
 /// WeChat's words of a merchant.
