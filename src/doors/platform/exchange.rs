@@ -69,22 +69,18 @@ impl Exchange for MerchantExchange {
         let all = Meter { key: LimitKey::new(IP, format!("{address} *")), rate };
         let claiming = login.store.claim_code(&app.id, code, attempt, &meter);
         let (counted, claimed) = join(login.store.count(&all), claiming).await;
-        match (counted, claimed?) {
-            (Ok(Ok(_)), claim @ Claim::Granted(_)) => Ok(claim),
-            (Ok(Err(refused)), Claim::Granted(_)) => {
+        let claim = claimed?;
+        match (counted, matches!(claim, Claim::Granted(_))) {
+            (counted @ (Ok(Err(_)) | Err(_)), true) => {
                 login.store.release_code(&app.id, code, attempt).await?;
-                Ok(Claim::Limited(refused))
+                Ok(counted?.map_or_else(Claim::Limited, |_| claim))
             }
-            (Err(error), Claim::Granted(_)) => {
-                login.store.release_code(&app.id, code, attempt).await?;
-                Err(error.into())
-            }
-            (Ok(Ok(counted)), claim) => {
+            (Ok(Ok(counted)), false) => {
                 // A login that one merchant's own limit refuses does not use up the others' room.
                 login.store.uncount(&all, counted).await?;
                 Ok(claim)
             }
-            (_, claim) => Ok(claim),
+            _ => Ok(claim),
         }
     }
 
