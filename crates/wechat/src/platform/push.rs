@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::cipher::{AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, STANDARD};
+use base64::{Engine, alphabet};
 use quick_xml::{Reader, events::Event};
 use serde::Deserialize;
 use wxmint_ids::AppId;
@@ -16,11 +17,14 @@ use crate::session_key::hex;
 
 /// The block to which the text is padded has so many bytes. The cipher's own is half of it.
 const PADDED_TO: usize = 32;
-/// In front of the text: random bytes, and the length of the message.
+/// So many random bytes are in front of the text, before the length of the message.
 const RANDOM: usize = 16;
-const LENGTH: usize = 4;
 /// More than any message has: a ticket is some hundred bytes.
 const MOST_MEMBERS: usize = 32;
+
+/// The bits behind the last whole byte may be anything, as in WeChat's own examples.
+pub(super) const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// The key by which pushes are encrypted, and the token by which they are signed: 消息加解密Key and 消息校验Token of the
 /// platform.
@@ -90,7 +94,7 @@ impl PushKey {
     /// Which of the two is wrong, without its value.
     pub fn new(token: &str, encoding_aes_key: &str) -> Result<Self, WrongPushKey> {
         let is_token = (3..=32).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let decoded = Zeroizing::new(lenient_base64(encoding_aes_key));
+        let decoded = Zeroizing::new(LENIENT.decode(encoding_aes_key).unwrap_or_default());
         let wrong = |member, must| WrongPushKey { member, must };
         match <[u8; 32]>::try_from(decoded.as_slice()) {
             _ if !is_token => Err(wrong("token", "3 to 32 letters and digits")),
@@ -105,11 +109,9 @@ impl PushKey {
         let encrypted = envelope.get("Encrypt").ok_or(BadPush::Xml)?;
         self.check_signature(query, encrypted)?;
         let text = self.decrypt(encrypted).ok_or(BadPush::Encrypted)?;
-        let length =
-            text.get(RANDOM..RANDOM + LENGTH).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes);
-        let rest = &text[(RANDOM + LENGTH).min(text.len())..];
-        let (message, id) =
-            length.and_then(|length| rest.split_at_checked(length as usize)).ok_or(BadPush::Encrypted)?;
+        let parts = text.get(RANDOM..).and_then(<[u8]>::split_first_chunk);
+        let parts = parts.and_then(|(length, rest)| rest.split_at_checked(u32::from_be_bytes(*length) as usize));
+        let (message, id) = parts.ok_or(BadPush::Encrypted)?;
         if id != component.as_str().as_bytes() {
             return Err(BadPush::OtherPlatform);
         }
@@ -135,19 +137,6 @@ impl PushKey {
         text[rest..].iter().all(|byte| usize::from(*byte) == padding).then(|| text.truncate(rest))?;
         Some(text)
     }
-}
-
-/// The bits behind the last whole byte may be anything, as in WeChat's own examples.
-pub(super) fn lenient_base64(text: &str) -> Vec<u8> {
-    use base64::alphabet;
-    use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new()
-            .with_decode_allow_trailing_bits(true)
-            .with_decode_padding_mode(DecodePaddingMode::RequireNone),
-    );
-    ENGINE.decode(text).unwrap_or_default()
 }
 
 fn read(component: &AppId, message: &[u8]) -> Result<Push, BadPush> {

@@ -39,7 +39,7 @@ fn opened(text: &[u8]) -> Result<Push, BadPush> {
 }
 
 fn sealed_and_opened(mut text: Vec<u8>) -> Result<Push, BadPush> {
-    let decoded = STANDARD.decode(format!("{KEY}=")).unwrap_or_else(|_| super::push::lenient_base64(KEY));
+    let decoded = super::push::LENIENT.decode(KEY).expect("a key");
     let iv: [u8; 16] = decoded[..16].try_into().expect("16 bytes");
     let cipher = UnboundCipherKey::new(&AES_256, &decoded).and_then(EncryptingKey::cbc).expect("a cipher");
     cipher.less_safe_encrypt(&mut text, EncryptionContext::Iv128(iv.into())).expect("whole blocks");
