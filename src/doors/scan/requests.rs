@@ -21,7 +21,7 @@ use wxmint_wechat::Scene;
 use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
-use super::store::{DeviceRequest, Devices, Opened, Poll};
+use super::store::{DeviceRequest, Devices, Poll};
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
@@ -81,10 +81,9 @@ impl LoginWorker {
         };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random().map_err(|_| LoginError::NoRandomness)?;
-            match Devices(&self.store).open_device(&code, &request).await? {
-                Opened::Open => return Ok((code, request)),
-                Opened::Collides => {}
-                Opened::TooMany(refused) => return Err(LoginError::too_many(OPEN_REQUESTS)(refused)),
+            let opened = Devices(&self.store).open_device(&code, &request).await?;
+            if opened.map_err(LoginError::too_many(OPEN_REQUESTS))? {
+                return Ok((code, request));
             }
         }
         Err(LoginError::Contended)

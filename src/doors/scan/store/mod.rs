@@ -55,16 +55,6 @@ pub(in crate::doors) struct DeviceRequest {
     pub(in crate::doors) numbers: Option<([String; 3], String)>,
 }
 
-/// The outcome of a request to open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Opened {
-    Open,
-    /// Another request has this user code.
-    Collides,
-    /// The address has [`MOST_OPEN`] open requests.
-    TooMany(TooMany),
-}
-
 /// A request that waits for a phone, or was approved by one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FoundDevice {

@@ -15,11 +15,16 @@ static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("dev
 pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Redis);
 
 impl Devices<'_> {
-    /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
-    pub(in super::super) async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
+    /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`]. False if another request has its user
+    /// code.
+    pub(in super::super) async fn open_device(
+        &self,
+        code: &DeviceCode,
+        request: &DeviceRequest,
+    ) -> Result<Result<bool, TooMany>> {
         let digest = short_digest(code.expose()).to_string();
         if let Err(refused) = self.count_open(&request.counted_by, &digest, DEVICE_TTL).await? {
-            return Ok(Opened::TooMany(refused));
+            return Ok(Err(refused));
         }
         let script = device(code.user_code(), "open");
         let script = script.arg(digest.as_str()).arg(DEVICE_TTL.as_secs()).arg(DEVICE_END_KEPT.as_secs());
@@ -31,11 +36,11 @@ impl Devices<'_> {
         let script = script.arg("request").arg(json(request));
         let opened = self.0.link().run::<bool>("open_device", script).await;
         if matches!(opened, Ok(true)) {
-            return Ok(Opened::Open);
+            return Ok(Ok(true));
         }
         let uncounted = self.uncount_open(&request.counted_by, &digest).await;
         opened?;
-        uncounted.map(|()| Opened::Collides)
+        uncounted.map(|()| Ok(false))
     }
 
     /// Counts what an address has open for this time, at most [`DEVICE_END_KEPT`]. If it is one too many, it is not
