@@ -40,31 +40,18 @@ pub(super) fn beside(faults: &Faults) -> Vec<Finding> {
 pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     let mut remarks = unusual();
     let mut add = |is_so: bool, found: Said, advice: Said| remarks.extend(is_so.then(|| remark(found, advice)));
-    add(
-        matches!(settings.store.url, StoreUrl::Memory),
-        said!(memory_loses_every_binding),
-        said!(name_redis_unless_this_is_trial),
-    );
-    add(
-        matches!(&settings.store.url, StoreUrl::Redis(url) if url.is_exposed()),
-        said!(redis_is_elsewhere_without_tls),
-        said!(with_tls_url_begins_with_rediss),
-    );
-    add(
-        settings.dangerous_accounts_over_http,
-        said!(accounts_over_http_are_read),
-        said!(use_https_unless_network_encrypts),
-    );
-    add(
-        settings.session_key_ttl < settings.limits.openid.period,
-        said!(session_key_ttl_forgets_logins),
-        said!(keep_session_keys_as_long),
-    );
-    add(
-        settings.user_ids.is_some() && settings.session_key_ttl < settings.token_ttl,
-        said!(session_key_ttl_forgets_computed),
-        said!(keep_session_keys_as_long),
-    );
+    let (is_in_memory, is_exposed) = match &settings.store.url {
+        StoreUrl::Memory => (true, false),
+        StoreUrl::Redis(url) => (false, url.is_exposed()),
+    };
+    add(is_in_memory, said!(memory_loses_every_binding), said!(name_redis_unless_this_is_trial));
+    add(is_exposed, said!(redis_is_elsewhere_without_tls), said!(with_tls_url_begins_with_rediss));
+    let over_http = settings.dangerous_accounts_over_http;
+    add(over_http, said!(accounts_over_http_are_read), said!(use_https_unless_network_encrypts));
+    let forgets_logins = settings.session_key_ttl < settings.limits.openid.period;
+    add(forgets_logins, said!(session_key_ttl_forgets_logins), said!(keep_session_keys_as_long));
+    let forgets_computed = settings.user_ids.is_some() && settings.session_key_ttl < settings.token_ttl;
+    add(forgets_computed, said!(session_key_ttl_forgets_computed), said!(keep_session_keys_as_long));
     add(settings.dangerous_password_in_query, said!(passwords_in_urls_are_kept), said!(switch_it_off_once_pages_post));
     // By these variables other programs are told of a proxy to WeChat, while wxmint has been told of none.
     let is_direct = settings.wechat_proxy.is_none() && settings.wechat_url.scheme() == "https";
