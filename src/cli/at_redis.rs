@@ -3,13 +3,16 @@
 use std::{fs, time::Duration};
 
 use wxmint_findings::Status;
+use wxmint_http::run_to_end;
 use wxmint_store::walk::{PAGE, Page, Place};
 use wxmint_store::{Redis, RedisAccess, StoreError};
-use wxmint_telemetry::Metrics;
+use wxmint_telemetry::{Metrics, audit};
 
 use super::output::{Progress, say};
-use super::{Failure, variables};
-use crate::{clock::now, redis_checks::fitness, settings::StoreSettings};
+use super::{Failure, serve::init_log, variables};
+use crate::settings::variables::{AUDIT, LOG_FORMAT};
+use crate::settings::{StoreSettings, read_one};
+use crate::{clock::now, login::Operator, redis_checks::fitness};
 
 /// Pauses before the repetitions of a step that Redis did not answer. A Redis that saves, or fails over to a replica,
 /// is away for a few seconds.
@@ -25,6 +28,15 @@ pub(crate) fn open() -> Result<Redis, Failure> {
     };
     // The life of session keys is of no importance here, because commands write none.
     Ok(Redis::new(&RedisAccess::new(access), Duration::ZERO, now, Metrics::default()))
+}
+
+/// Runs acts at the Redis of the settings: none if the audit file cannot be opened, so that each has its event.
+pub(crate) fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let redis = open()?;
+    init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
+    let outcome = run_to_end(acts(&Operator { store: &redis }));
+    audit::close();
+    outcome
 }
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.

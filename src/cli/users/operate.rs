@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 use wxmint_http::run_to_end;
 use wxmint_ids::UserId;
 use wxmint_store::{ErasedPerson, NUMBERS_KEPT, StoreError, TICKET_TTL};
-use wxmint_telemetry::audit::{self, Activity, Event, Origin};
+use wxmint_telemetry::audit::{Activity, Event, Origin};
 
-use super::{Failure, print, say, variables};
-use crate::cli::at_redis::{at_first, by, open, patiently, walk_all};
+use super::{Failure, print, say};
+use crate::cli::at_redis::{at_first, audited, by, open, patiently, walk_all};
+use crate::cli::output::confirm;
 use crate::login::{Erased, LoginError, Operator};
-use crate::settings::variables::{AUDIT, LOG_FORMAT};
-use crate::{cli::output::confirm, cli::serve::init_log, settings::read_one};
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
     act("end", user, async |operator| Ok(operator.end(user).await?))?;
@@ -141,15 +140,6 @@ fn act<T>(
         say(format_args!("note: nothing was known of {user}: no list of people, no block, no end of tokens.{block}"));
     }
     Ok(done)
-}
-
-/// Runs acts at the Redis of the settings: none if the audit file cannot be opened, so that each has its event.
-fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
-    let redis = open()?;
-    init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
-    let outcome = run_to_end(acts(&Operator { store: &redis }));
-    audit::close();
-    outcome
 }
 
 /// Notes an act for the audit, be it done or failed.

@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
-use wxmint_http::run_to_end;
-use wxmint_ids::ClientId;
-use wxmint_telemetry::audit::{self, Activity, Event, Origin};
+use wxmint_ids::{ClientId, UserId};
+use wxmint_store::Redis;
+use wxmint_telemetry::audit::{Activity, Event, Origin};
 
 use super::clients::{Clients, ClientsFile, Form};
 use super::{MAKE_CLIENTS, VARIABLE};
-use crate::cli::at_redis::{at_first, by, open, patiently};
+use crate::cli::at_redis::{at_first, audited, by, patiently};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Progress, complete, print, say, table};
-use crate::cli::serve::init_log;
 use crate::cli::{exit, random, read as command_of, variables, with_env_file};
 use crate::issuer::door::DoorCommand;
+use crate::login::Operator;
 use crate::secret_files::{Held, read_private};
 use crate::settings::read_one;
-use crate::settings::variables::{AUDIT, LOG_FORMAT, TOKEN_TTL, door_file};
+use crate::settings::variables::{TOKEN_TTL, door_file};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.
@@ -157,42 +157,37 @@ fn end(client: &ClientId) -> Result<(), Failure> {
     if client.0.is_usual() {
         return Err(Failure::usage("this is an AppID; to end tokens of a mini program: wxmint users end USER_ID"));
     }
-    let redis = open()?;
-    init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
-    let (mut ended, mut from, mut progress) = (HashSet::new(), 0, Progress::begin());
-    let done = run_to_end(async {
-        at_first(async || redis.users_of_client(client, from, 1).await).await?;
-        loop {
-            // Some of the last second again.
-            let most = AT_ONCE + ended.iter().filter(|(_, until)| *until == from).count();
-            let users = patiently(async || redis.users_of_client(client, from, most).await).await?;
-            let news: Vec<_> = users.into_iter().filter(|user| !ended.contains(user)).collect();
-            let Some((_, last)) = news.last() else { return Ok::<_, Failure>(()) };
-            from = *last;
-            for (user, until) in news {
-                patiently(async || redis.end_in_app(&user, &client.0).await).await?;
-                ended.insert((user, until));
-                progress.tell(format_args!("tokens of {} users are revoked", ended.len()));
-            }
-        }
-    });
-    let ended = ended.len();
-    let refused = done.as_ref().err().map(|_| "failed".into());
-    let note = Some(format!("tokens of {ended} users"));
-    Event {
-        by: Some(by()),
-        client: Some(client.clone()),
-        refused,
-        note,
-        ..Event::new(Activity::End, Origin::default())
-    }
-    .tell();
-    audit::close();
-    done?;
+    let ended = audited(async |Operator { store }| {
+        let mut ended = HashSet::new();
+        let done = end_all(client, store, &mut ended).await;
+        let refused = done.as_ref().err().map(|_| "failed".into());
+        let (by, client, note) = (Some(by()), Some(client.clone()), Some(format!("tokens of {} users", ended.len())));
+        Event { by, client, refused, note, ..Event::new(Activity::End, Origin::default()) }.tell();
+        done.map(|()| ended.len())
+    })?;
     print(format_args!("{client}: the tokens of {ended} users are revoked"));
     say(
         "note: wxmint serve gives out no more of them within 5 s after the client is out of its file, in Kubernetes within 2 min. \
          Then run the same command again.",
     );
     Ok(())
+}
+
+/// Adds each user whose tokens are ended, and until when they were valid, to `ended`.
+async fn end_all(client: &ClientId, redis: &Redis, ended: &mut HashSet<(UserId, i64)>) -> Result<(), Failure> {
+    let (mut from, mut progress) = (0, Progress::begin());
+    at_first(async || redis.users_of_client(client, from, 1).await).await?;
+    loop {
+        // Some of the last second again.
+        let most = AT_ONCE + ended.iter().filter(|(_, until)| *until == from).count();
+        let users = patiently(async || redis.users_of_client(client, from, most).await).await?;
+        let news: Vec<_> = users.into_iter().filter(|user| !ended.contains(user)).collect();
+        let Some((_, last)) = news.last() else { return Ok(()) };
+        from = *last;
+        for (user, until) in news {
+            patiently(async || redis.end_in_app(&user, &client.0).await).await?;
+            ended.insert((user, until));
+            progress.tell(format_args!("tokens of {} users are revoked", ended.len()));
+        }
+    }
 }
