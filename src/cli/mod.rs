@@ -99,7 +99,7 @@ fn command_line(doors: Doors) -> clap::Command {
     let wxmint = Command::augment_subcommands(wxmint.subcommand_required(true).arg_required_else_help(true));
     let mut of_doors: Vec<_> = doors.iter().filter_map(|row| row.command).collect();
     of_doors.sort_by_key(|command| command.name);
-    wxmint.subcommands(of_doors.iter().map(|command| (command.described)(clap::Command::new(command.name))))
+    wxmint.subcommands(of_doors.iter().map(|command| (command.described)()))
 }
 
 /// Runs the command that the arguments name, of a program that has these doors.

@@ -62,8 +62,8 @@ pub type OpensInDemo = fn(&str, &AppId, Duration) -> Result<Arc<dyn Door>, Strin
 #[derive(Clone, Copy)]
 pub struct DoorCommand {
     pub name: &'static str,
-    /// Adds the description, the options and the commands below it.
-    pub described: fn(Command) -> Command,
+    /// It has this name, a description, options, and the commands below it.
+    pub described: fn() -> Command,
     pub run: fn(&ArgMatches) -> ExitCode,
 }
 

@@ -1,7 +1,7 @@
 //! `wxmint platform`
 
 use chrono::DateTime;
-use clap::Subcommand;
+use clap::{CommandFactory, Parser};
 use wxmint_http::run_to_end;
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
@@ -19,15 +19,13 @@ use crate::settings::Settings;
 
 pub(super) const COMMAND: DoorCommand = DoorCommand {
     name: "platform",
-    described: |command| {
-        let about = "The merchants of a third-party platform (WXMINT_PLATFORM_FILE)";
-        let command = command.about(about).subcommand_required(true).arg_required_else_help(true);
-        PlatformCommand::augment_subcommands(command)
-    },
+    described: PlatformCommand::command,
     run: |matches| exit(command_of(matches).and_then(|command| with_env_file(|| run(&command)))),
 };
 
-#[derive(Subcommand)]
+/// The merchants of a third-party platform (WXMINT_PLATFORM_FILE)
+#[derive(Parser)]
+#[command(name = COMMAND.name)]
 enum PlatformCommand {
     /// List the merchants that have authorised the platform: AppID, what it is, how it stands, and since when
     Apps,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use clap::{Args, Subcommand};
+use clap::{Args, CommandFactory, Parser};
 use wxmint_ids::{ClientId, UserId};
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::{Activity, Event, Origin};
@@ -26,18 +26,15 @@ const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.
 const AT_ONCE: usize = 500;
 
-const ABOUT: &str = "The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)";
-
 pub(super) const COMMAND: DoorCommand = DoorCommand {
     name: "clients",
-    described: |command| {
-        let command = command.about(ABOUT).subcommand_required(true).arg_required_else_help(true);
-        ClientsCommand::augment_subcommands(command)
-    },
+    described: ClientsCommand::command,
     run: |matches| exit(command_of(matches).and_then(|command| with_env_file(|| run(command)))),
 };
 
-#[derive(Subcommand)]
+/// The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)
+#[derive(Parser)]
+#[command(name = COMMAND.name)]
 enum ClientsCommand {
     /// Add one that may ask for a scan; prints the secret of a back end, once
     Add {
