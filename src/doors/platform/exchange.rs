@@ -70,18 +70,16 @@ impl Exchange for MerchantExchange {
         let claiming = login.store.claim_code(&app.id, code, attempt, &meter);
         let (counted, claimed) = join(login.store.count(&all), claiming).await;
         let claim = claimed?;
-        match (counted, matches!(claim, Claim::Granted(_))) {
-            (counted @ (Ok(Err(_)) | Err(_)), true) => {
-                login.store.release_code(&app.id, code, attempt).await?;
-                Ok(counted?.map_or_else(Claim::Limited, |_| claim))
-            }
-            (Ok(Ok(counted)), false) => {
-                // A login that one merchant's own limit refuses does not use up the others' room.
-                login.store.uncount(&all, counted).await?;
-                Ok(claim)
-            }
-            _ => Ok(claim),
+        let is_granted = matches!(claim, Claim::Granted(_));
+        if is_granted && !matches!(counted, Ok(Ok(_))) {
+            login.store.release_code(&app.id, code, attempt).await?;
+            return Ok(counted?.err().map_or(claim, Claim::Limited));
         }
+        if let (false, Ok(Ok(counted))) = (is_granted, counted) {
+            // A login that one merchant's own limit refuses does not use up the others' room.
+            login.store.uncount(&all, counted).await?;
+        }
+        Ok(claim)
     }
 
     /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it.
