@@ -103,13 +103,12 @@ async fn tell_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     readiness.waits_for("the issuers' revocation feeds have not been read yet");
     sidecar.peer.is_ready().await;
     tracing::info!("ready");
-    let lacks: [(_, fn(&KnownOf<'_>) -> bool); 2] =
-        [("keys", |known| known.lacks_keys), ("revocations", |known| known.lacks_ends)];
     // The first tick is at once.
     let mut interval = actix_web::rt::time::interval(LOOK);
     loop {
         interval.tick().await;
-        for (what, lacks) in lacks {
+        for what in ["keys", "revocations"] {
+            let lacks = |known: &KnownOf<'_>| if what == "keys" { known.lacks_keys } else { known.lacks_ends };
             let issuers: Vec<_> = sidecar.peer.known().filter(lacks).map(|known| known.issuer).collect();
             let of = issuers.join(" and ");
             let warning = || format!("the {what} of {of} are not known, or too old: the log says why");
