@@ -40,7 +40,6 @@ async fn a_password_that_the_file_has_before_redis_costs_no_login_and_another_pa
         let unfit = RedisServer::start(&Vec::from_iter(options.split(' ').map(str::to_owned)), "").await;
         replace(&file, &unfit.url());
         until(says, WITHIN, async || bed.service().reasons("ERROR").last().is_some_and(|it| it.contains(says))).await;
-        assert!(is_refused().await);
         bed.log_in("lin").await.expect_login();
     }
 

@@ -30,16 +30,14 @@ async fn end_by(builder: Builder, acts: &[&str]) {
         let tokens = bed.renew(&first).await.expect_login();
         match act {
             "logout" => bed.log_out(&tokens, false).await,
-            "revoke" => {
-                bed.revoke(&tokens.member("access_token")).await;
-                assert_eq!(bed.userinfo(&first).await.status, 401, "it ends with the later one");
-            }
+            "revoke" => bed.revoke(&tokens.member("access_token")).await,
             "clients end" => {
                 Ended::of(&mut bed.configuration.command_of(&["clients", "end", "grafana"]), "").expect_success();
             }
             _ => bed.ends_user(act, person, &phone, OPERATOR).await,
         }
         bed.expect_ended(&tokens, act).await;
+        assert_eq!(bed.userinfo(&first).await.status == 401, act != "logout", "{act}: the first token");
         if !["logout", "revoke"].contains(&act) {
             let refused = bed.redeem(&waiting).await;
             assert_eq!((refused.status, refused.member("error").as_str()), (400, "invalid_grant"), "{act}");
