@@ -1,7 +1,5 @@
 //! A private key that signs.
 
-use std::sync::Arc;
-
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents,
 };
@@ -9,12 +7,12 @@ use aws_lc_rs::{hmac, rsa::KeyPairComponents};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use derive_more::Debug;
-use jsonwebtoken::EncodingKey;
+use jsonwebtoken::signature::Signer;
 use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
 
 use super::private_jwk::{Material, Member, PrivateJwk};
-use super::provider::{KeyPair, encoding_key};
+use super::provider::{KeyPair, install};
 use super::set::KeyLife;
 
 /// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and `kid`.
@@ -22,9 +20,7 @@ use super::set::KeyLife;
 #[debug("SigningKey({} {})", public.algorithm(), public.kid())]
 pub struct SigningKey {
     public: PublicKey,
-    pub(super) pair: Arc<KeyPair>,
-    /// The key as jsonwebtoken takes it.
-    pub(super) encoding: EncodingKey,
+    pub(super) pair: KeyPair,
     /// For marks that only the holders of this key can tell from others.
     pub(super) marking: hmac::Key,
     /// The key's name in error messages.
@@ -41,9 +37,8 @@ impl SigningKey {
         let unusable = |reason| KeyError::Unusable { key: label.clone(), reason };
         let (public, pair) = jwk.key_pair().map_err(unusable)?;
         let life = jwk.life(&public).map_err(unusable)?;
-        let pair = Arc::new(pair);
-        let encoding = encoding_key(&pair, life.algorithm)?;
-        Ok(Self { public, pair, encoding, marking: jwk.marking(), label, life })
+        install()?;
+        Ok(Self { public, pair, marking: jwk.marking(), label, life })
     }
 
     pub fn public(&self) -> &PublicKey {
@@ -53,7 +48,7 @@ impl SigningKey {
     /// Signs a message and verifies the signature with the public key, so that a key that cannot do both is never used.
     pub fn self_test(&self) -> Result<(), KeyError> {
         const MESSAGE: &[u8] = b"wxmint key self-test";
-        let signature = self.pair.sign(MESSAGE).map_err(|()| KeyError::Crypto("sign"))?;
+        let signature = self.pair.try_sign(MESSAGE).map_err(|_| KeyError::Crypto("sign"))?;
         if self.public.verifies(MESSAGE, &signature) && !self.public.verifies(b"another message", &signature) {
             return Ok(());
         }
@@ -99,7 +94,7 @@ impl PrivateJwk {
         let (x, y, d) = (fixed32("x", x)?, fixed32("y", y)?, fixed32("d", d)?);
         let point = [&[4][..], &x, &y].concat();
         let pair = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &d, &point).ok();
-        let both = PublicKey::p256(&x, &y).zip(pair.map(KeyPair::P256));
+        let both = PublicKey::p256(&x, &y).zip(pair.map(|pair| KeyPair::P256(pair.into())));
         both.ok_or_else(|| "`x` and `y` are not a point on P-256, or not the one of `d`".into())
     }
 
@@ -107,7 +102,7 @@ impl PrivateJwk {
         let Material { x, d, .. } = &self.material;
         let (x, d) = (fixed32("x", x)?, fixed32("d", d)?);
         let pair = Ed25519KeyPair::from_seed_and_public_key(&d, &x).ok();
-        let both = PublicKey::ed25519(&x).zip(pair.map(KeyPair::Ed25519));
+        let both = PublicKey::ed25519(&x).zip(pair.map(|pair| KeyPair::Ed25519(pair.into())));
         both.ok_or_else(|| "`x` is not the public key of `d`".into())
     }
 
@@ -124,7 +119,7 @@ impl PrivateJwk {
             qInv: bytes("qi", qi)?,
         };
         let pair = RsaKeyPair::from_components(&components).ok();
-        let both = PublicKey::rsa(&n, &e).zip(pair.map(KeyPair::Rsa));
+        let both = PublicKey::rsa(&n, &e).zip(pair.map(|pair| KeyPair::Rsa(pair.into())));
         both.ok_or_else(|| "the members are not an RSA key of 2048 to 8192 bits".into())
     }
 

@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
+use jsonwebtoken::signature::Signer;
 use serde_json::{Value, json};
 use wxmint_verify::{KeyError, PublicKey, PublicKeySet, PublishedKeys};
 
@@ -101,7 +102,7 @@ fn signatures_are_those_of_rfc_7515_and_rfc_8037() {
         let message = format!("{header}.{payload}");
         let mut raw = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
         assert!(key.public().verifies(message.as_bytes(), &raw), "{key:?}");
-        let signed = key.pair.sign(message.as_bytes()).expect("signs");
+        let signed = key.pair.try_sign(message.as_bytes()).expect("signs");
         assert_eq!(signed == raw, repeats, "{key:?}");
         raw[20] ^= 1;
         assert!(!key.public().verifies(message.as_bytes(), &raw), "{key:?}");

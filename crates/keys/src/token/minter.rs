@@ -6,7 +6,6 @@ use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use jsonwebtoken::Header;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use wxmint_ids::{AppId, TokenId, UserId, parsed, unprintable};
@@ -14,7 +13,7 @@ use wxmint_verify::ends::{EndsPage, PAGE_TYP};
 use wxmint_verify::{Algorithm, KeyError, TokenTyp};
 
 use super::ExtraClaims;
-use crate::{KeyRing, SigningKey, provider::for_jsonwebtoken, set::is_gone};
+use crate::{KeyRing, provider::encode, set::is_gone};
 
 /// Why a token could not be signed. The client is never the cause.
 #[derive(Debug, thiserror::Error)]
@@ -195,7 +194,7 @@ impl Minter {
         let mut visible = ring.set.iter().filter(|key| !is_gone(&key.life, now));
         let signing = ring.set.signing(now)?;
         let other = ended.contains(&signing.life.kid).then(|| visible.find(|key| !ended.contains(&key.life.kid)));
-        sign_with(other.flatten().unwrap_or(signing), PAGE_TYP, page)
+        Ok(encode(other.flatten().unwrap_or(signing), PAGE_TYP, page)?)
     }
 }
 
@@ -216,16 +215,7 @@ fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
 
 /// Signs a JWT with these claims, with the key that signs at `now`.
 pub(super) fn sign(keys: &KeyRing, typ: &str, claims: &impl Serialize, at: DateTime<Utc>) -> Result<String, MintError> {
-    sign_with(keys.at(at).set.signing(at)?, typ, claims)
-}
-
-fn sign_with(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Result<String, MintError> {
-    let header = Header {
-        typ: Some(typ.to_owned()),
-        kid: Some(key.life.kid.clone()),
-        ..Header::new(for_jsonwebtoken(key.life.algorithm))
-    };
-    Ok(jsonwebtoken::encode(&header, claims, &key.encoding)?)
+    Ok(encode(keys.at(at).set.signing(at)?, typ, claims)?)
 }
 
 #[cfg(test)]
