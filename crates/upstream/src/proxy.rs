@@ -1,12 +1,15 @@
 //! The HTTP proxy by which the calls of one client leave the company's network.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
+use derive_more::{Debug, Display};
 use reqwest::Url;
 use zeroize::Zeroizing;
 
 /// The URL of a proxy. Printed, it is host and port alone, because the URL may hold a password.
-#[derive(Clone)]
+#[derive(Clone, Debug, Display)]
+#[debug("ProxyUrl({host_and_port})")]
+#[display("{host_and_port}")]
 pub struct ProxyUrl {
     text: Zeroizing<String>,
     host_and_port: String,
@@ -31,17 +34,5 @@ impl FromStr for ProxyUrl {
             }
             _ => Err(()),
         }
-    }
-}
-
-impl fmt::Display for ProxyUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.host_and_port)
-    }
-}
-
-impl fmt::Debug for ProxyUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProxyUrl({self})")
     }
 }
