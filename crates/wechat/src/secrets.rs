@@ -2,13 +2,14 @@
 
 use std::str::FromStr;
 
+use derive_more::From;
 use wxmint_ids::unprintable;
 use zeroize::Zeroizing;
 
 macro_rules! secrets {
     ($($(#[$doc:meta])* $name:ident;)+) => { $(
         $(#[$doc])*
-        #[derive(Clone)]
+        #[derive(Clone, From)]
         pub struct $name(Zeroizing<String>);
 
         impl $name {
@@ -19,12 +20,6 @@ macro_rules! secrets {
             /// The secret itself, for the line that sends or seals it.
             pub fn expose(&self) -> &str {
                 &self.0
-            }
-        }
-
-        impl From<Zeroizing<String>> for $name {
-            fn from(text: Zeroizing<String>) -> Self {
-                Self(text)
             }
         }
 
