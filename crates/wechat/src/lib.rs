@@ -30,7 +30,6 @@ pub use client::{App, AppKind, Observer, WeChat};
 pub use code2session::{Session, read_session};
 pub use encrypt_keys::{EncryptKey, read_encrypt_keys};
 pub use errcode::Verdict;
-pub use mini_program_code::Scene;
 pub use oauth2::read_grant;
 pub use phone_number::read_phone_number;
 pub use platform::{

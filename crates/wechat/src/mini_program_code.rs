@@ -1,44 +1,36 @@
 //! Mini-program codes: pictures that open a page of a mini program when a phone scans them.
 
-use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Api, App, AppAccessToken, CallError, WeChat, call::read, client::Endpoint};
 
 /// Every JPEG begins with this.
 const JPEG: [u8; 3] = [0xff, 0xd8, 0xff];
 
-/// The page that a mini-program code opens.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Scene<'a> {
-    /// The page gets this as `options.scene`: at most 32 characters.
-    pub scene: &'a str,
-    /// The page, without a slash in front; the mini program's first page if there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub page: Option<&'a str>,
-    /// `release`, `trial` or `develop`.
-    pub env_version: &'a str,
-    /// Whether the page must be in the published version: other versions may have pages that are not there yet.
-    check_path: bool,
-}
-
-impl<'a> Scene<'a> {
-    pub fn new(scene: &'a str, page: Option<&'a str>, env_version: &'a str) -> Self {
-        Self { scene, page, env_version, check_path: env_version == "release" }
-    }
-}
-
 impl WeChat {
-    /// Draws a mini-program code (`POST /wxa/getwxacodeunlimit`), a JPEG of 430 pixels.
+    /// Draws a mini-program code (`POST /wxa/getwxacodeunlimit`), a JPEG of 430 pixels. It opens `page`, without a
+    /// slash in front, or the mini program's first page. The page gets `scene` as `options.scene`: at most 32
+    /// characters. `env_version` is `release`, `trial` or `develop`.
     pub async fn mini_program_code(
         &self,
         app: &App,
         token: &AppAccessToken,
-        scene: Scene<'_>,
+        scene: &str,
+        page: Option<&str>,
+        env_version: &str,
     ) -> Result<Vec<u8>, CallError> {
-        let request = |endpoint: &Endpoint| endpoint.post([("access_token", token.expose())], &scene);
+        let wanted = wanted(scene, page, env_version);
+        let request = |endpoint: &Endpoint| endpoint.post([("access_token", token.expose())], &wanted);
         self.call(Api::MiniProgramCode, app, request, picture).await
     }
+}
+
+fn wanted(scene: &str, page: Option<&str>, env_version: &str) -> Value {
+    // Other versions than the published one may have pages that are not there yet.
+    let is_published = env_version == "release";
+    let mut wanted = json!({"scene": scene, "env_version": env_version, "check_path": is_published});
+    page.into_iter().for_each(|page| wanted["page"] = page.into());
+    wanted
 }
 
 fn picture(body: &[u8]) -> Result<Vec<u8>, CallError> {
@@ -66,11 +58,10 @@ mod tests {
 
     #[test]
     fn only_a_published_page_is_checked_against_the_published_version() {
-        let json = |scene: Scene<'_>| serde_json::to_value(scene).expect("JSON");
-        let scene = json(Scene::new("WDJBMJHT", Some("pages/scan/index"), "release"));
+        let scene = wanted("WDJBMJHT", Some("pages/scan/index"), "release");
         assert_eq!(scene["page"], "pages/scan/index");
         assert_eq!((&scene["scene"], &scene["check_path"]), (&"WDJBMJHT".into(), &true.into()));
-        let trial = json(Scene::new("WDJBMJHT", None, "trial"));
+        let trial = wanted("WDJBMJHT", None, "trial");
         assert_eq!((&trial["check_path"], trial.get("page")), (&false.into(), None));
     }
 }

@@ -16,7 +16,6 @@ use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use wxmint_http::Problem;
 use wxmint_store::{LimitKey, StoreError, TokenState, limits::TooMany};
-use wxmint_wechat::Scene;
 
 use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
@@ -107,8 +106,7 @@ impl LoginWorker {
         }
         let scene = code.to_string();
         let draw = async |app: &_, token: &_| {
-            let scene = Scene::new(&scene, client.page.as_deref(), client.env_version);
-            self.wechat.mini_program_code(app, token, scene).await
+            self.wechat.mini_program_code(app, token, &scene, client.page.as_deref(), client.env_version).await
         };
         let drawn = self.by_access_token(&client.app, &new_attempt()?, draw).await;
         if drawn.is_err() {
