@@ -1,6 +1,10 @@
 //! The calls of WeChat's server API that wxmint makes.
 
-/// Declares the calls: each with its path, its name in metrics, and whether it uses up a code or a session key.
+/// The path of a call, its name in metrics, and whether it uses up a code or a session key: then it cannot be repeated
+/// once WeChat may have received it.
+pub(super) type Row = (&'static str, &'static str, bool);
+
+/// Declares the calls.
 macro_rules! apis {
     ($($(#[$doc:meta])* $name:ident, $path:literal, $metric:literal, $spends:literal;)+) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,13 +14,7 @@ macro_rules! apis {
 
         impl Api {
             /// In the order of their declaration.
-            pub(super) const ALL: [Self; [$($path),+].len()] = [$(Self::$name),+];
-
-            fn row(self) -> (&'static str, &'static str, bool) {
-                match self {
-                    $(Self::$name => ($path, $metric, $spends),)+
-                }
-            }
+            pub(super) const ROWS: [Row; [$($path),+].len()] = [$(($path, $metric, $spends)),+];
         }
     };
 }
@@ -59,22 +57,9 @@ apis! {
 }
 
 impl Api {
-    pub(super) fn path(self) -> &'static str {
-        self.row().0
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        self.row().1
-    }
-
     /// Whether an errcode may be about a code that a person's phone or page has sent.
     pub(super) fn sends_a_persons_code(self) -> bool {
         use Api::{Code2Session, ComponentCode2Session, ComponentOauth2, Oauth2, PhoneNumber};
         matches!(self, Code2Session | PhoneNumber | Oauth2 | ComponentCode2Session | ComponentOauth2)
-    }
-
-    /// If so, the call cannot be repeated once WeChat may have received it.
-    pub(super) fn spends_a_code(self) -> bool {
-        self.row().2
     }
 }

@@ -9,9 +9,9 @@ use reqwest::{Method, Request, Url};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use wxmint_ids::AppId;
-use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, Permit, ProxyUrl, Tls, Upstream};
+use wxmint_upstream::{Breaker, CallOutcome, Fetched, HttpClientError, Permit, ProxyUrl, Tls, Upstream};
 
-use super::{Api, AppSecret, CallError, Verdict, call::without_control_characters};
+use super::{Api, AppSecret, CallError, Verdict, api::Row, call::blank_control_characters};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
@@ -29,13 +29,11 @@ pub(super) fn call_ends() -> Deadline {
     Deadline::now() + TOTAL_TIMEOUT
 }
 
-/// It is told of each call that is sent, for metrics and traces. `()` makes nothing of it.
+/// It is told of each call that is sent, for metrics and traces.
 pub trait Observer {
     /// A call for an app has ended after this time.
-    fn call_ended(&self, _api: &'static str, _app: &AppId, _error: Option<&CallError>, _took: Duration) {}
+    fn call_ended(&self, api: &'static str, app: &AppId, error: Option<&CallError>, took: Duration);
 }
-
-impl Observer for () {}
 
 /// An app of the business's at WeChat.
 #[derive(Debug, Clone)]
@@ -96,24 +94,26 @@ pub struct WeChat {
     http: Upstream,
     /// The same client, for larger answers.
     pictures: Upstream,
-    endpoints: [Endpoint; Api::ALL.len()],
+    endpoints: [Endpoint; Api::ROWS.len()],
     /// By the address that logs in.
     logins: Rc<Breaker<String>>,
     observer: Box<dyn Observer>,
 }
 
-/// The URL of one API and its breaker. Each API has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never
-/// affects logins by code. Only configured apps get there, so no stranger's AppID makes the breaker remember anything.
+/// One API by its row of the table. Each has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never affects
+/// logins by code. Only configured apps get there, so no stranger's AppID makes the breaker remember anything.
 pub(super) struct Endpoint {
     url: Url,
+    name: &'static str,
+    spends_a_code: bool,
     breaker: Rc<Breaker<AppId>>,
 }
 
 impl Endpoint {
-    fn new(api: Api, base: &Url, workers: u32) -> Self {
+    fn new((path, name, spends_a_code): Row, base: &Url, workers: u32) -> Self {
         let mut url = base.clone();
-        url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), api.path()));
-        Self { url, breaker: Breaker::new(MAX_IN_FLIGHT, workers) }
+        url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+        Self { url, name, spends_a_code, breaker: Breaker::new(MAX_IN_FLIGHT, workers) }
     }
 
     pub(super) fn get<const N: usize>(&self, query: [(&str, &str); N]) -> Request {
@@ -133,6 +133,16 @@ impl Endpoint {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
     }
+
+    /// The pause before a second attempt; `None` if there must be no second attempt.
+    fn pause_before_another(&self, error: &CallError) -> Option<Duration> {
+        match error {
+            CallError::NotSent { .. } => Some(Duration::ZERO),
+            CallError::Refused { verdict: Verdict::Busy, .. } => Some(BUSY_PAUSE),
+            CallError::Unanswered { .. } if !self.spends_a_code => Some(Duration::ZERO),
+            _ => None,
+        }
+    }
 }
 
 impl WeChat {
@@ -145,7 +155,7 @@ impl WeChat {
         workers: u32,
         observer: impl Observer + 'static,
     ) -> Result<Self, HttpClientError> {
-        let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
+        let endpoints = Api::ROWS.map(|row| Endpoint::new(row, base, workers));
         let http = Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?;
         let logins = Breaker::new(MAX_IN_FLIGHT * 7 / 8, workers);
         Ok(Self { pictures: http.clone().reading(MAX_PICTURE), http, endpoints, logins, observer: Box::new(observer) })
@@ -191,7 +201,7 @@ impl WeChat {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let Some(pause) = pause_before_another(api, &error) else { return Err(error) };
+            let Some(pause) = endpoint.pause_before_another(&error) else { return Err(error) };
             sleep(pause).await;
             let second = self.call_once(until, api, app, request(endpoint), &read).await;
             if matches!(error, CallError::NotSent { .. }) { second } else { second.map_err(CallError::after_an_answer) }
@@ -213,33 +223,27 @@ impl WeChat {
         // The status is ignored because it says nothing.
         let http = if api == Api::MiniProgramCode { &self.pictures } else { &self.http };
         let answer = match timeout_at(until, http.fetch(request)).await {
-            Ok(Ok(answer)) if api == Api::MiniProgramCode => read_from(&answer.body, read),
-            Ok(Ok(answer)) => read_from(&without_control_characters(&answer.body), read),
+            Ok(Ok(Fetched { mut body, .. })) => {
+                if api != Api::MiniProgramCode {
+                    blank_control_characters(&mut body);
+                }
+                read(&body).map_err(|error| error.of_reading(&body))
+            }
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(CallError::unanswered("no answer within 5 s")),
         };
-        self.observer.call_ended(api.name(), &app.id, answer.as_ref().err(), started.elapsed());
+        self.observer.call_ended(self.endpoints[api as usize].name, &app.id, answer.as_ref().err(), started.elapsed());
         answer
-    }
-}
-
-fn read_from<T>(body: &[u8], read: impl Fn(&[u8]) -> Result<T, CallError>) -> Result<T, CallError> {
-    read(body).map_err(|error| error.of_reading(body))
-}
-
-/// The pause before a second attempt; `None` if there must be no second attempt.
-fn pause_before_another(api: Api, error: &CallError) -> Option<Duration> {
-    match error {
-        CallError::NotSent { .. } => Some(Duration::ZERO),
-        CallError::Refused { verdict: Verdict::Busy, .. } => Some(BUSY_PAUSE),
-        CallError::Unanswered { .. } if !api.spends_a_code() => Some(Duration::ZERO),
-        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Observer for () {
+        fn call_ended(&self, _: &'static str, _: &AppId, _: Option<&CallError>, _: Duration) {}
+    }
 
     #[test]
     fn one_address_leaves_another_one_a_place_at_the_same_app() {

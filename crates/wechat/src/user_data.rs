@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId, unprintable};
 
 use self::{cbc::BLOCK, members::Members};
-use super::{SessionKey, session_key::hex};
+use super::{SessionKey, call::blank_control_characters, session_key::hex};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;
@@ -91,7 +91,7 @@ impl EncryptedData {
         let padded_well = cbc::blank_padding(&mut text);
         // All of this always runs, and then something is always parsed as JSON.
         let readable = padded_well & text::may_be_an_object(&text);
-        text::blank_control_characters(&mut text);
+        blank_control_characters(&mut text);
         Members::read(if readable { &text } else { DECOY })?.believed(check)
     }
 }
@@ -132,8 +132,8 @@ impl RawData {
         verify_slices_are_equal(hex(signed.finish()).as_bytes(), self.signature.as_bytes())
             .map_err(|_| Undecryptable)?;
         let mut text = self.text.clone().into_bytes();
-        text::blank_control_characters(&mut text);
-        Ok(Members::read(&text)?.anonymous())
+        blank_control_characters(&mut text);
+        Ok(OpenedData { data: Members::read(&text)?.others, unionid: None })
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Members {
     /// Empty or `null` if there is no unionid.
     unionid: Option<Option<String>>,
     watermark: Option<Watermark>,
-    others: Map<String, Value>,
+    pub(super) others: Map<String, Value>,
 }
 
 /// For which app and when WeChat encrypted the data.
@@ -50,11 +50,6 @@ impl Members {
         let unionid =
             believed(self.unionid.flatten()).map(|unionid| unionid.parse()).transpose().map_err(|_| Undecryptable)?;
         Ok(OpenedData { data: self.others, unionid })
-    }
-
-    /// The data without its unionid, because signed data does not say whom it is for.
-    pub(super) fn anonymous(self) -> OpenedData {
-        OpenedData { data: self.others, unionid: None }
     }
 }
 

@@ -4,14 +4,6 @@
 //! in one of ten thousand cases. A JSON parser would stop there, and its time would show where. This check reads the
 //! whole plaintext. What it accepts is parsed strictly afterwards.
 
-/// Makes a space of each control character, which WeChat writes as it is into what a person has written. In constant
-/// time.
-pub(super) fn blank_control_characters(text: &mut [u8]) {
-    for byte in text {
-        *byte = (*byte).max(b' ');
-    }
-}
-
 /// Whether the text begins with `{`, and has UTF-8 continuation bytes (RFC 3629) exactly where they belong.
 pub(super) fn may_be_an_object(text: &[u8]) -> bool {
     let mut wrong = text.first() != Some(&b'{');
@@ -31,6 +23,7 @@ mod tests {
     use fastrand::Rng;
 
     use super::*;
+    use crate::call::blank_control_characters;
 
     /// The same check by the standard library, except for sequences that encode no character (RFC 3629 section 4).
     fn expected(text: &[u8]) -> Option<bool> {
