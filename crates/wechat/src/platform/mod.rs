@@ -6,7 +6,7 @@ mod push;
 mod tests;
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use wxmint_ids::{AppId, LoginCode};
 
 pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
@@ -137,13 +137,17 @@ impl WeChat {
     pub async fn authorizer_kind(&self, by: Component<'_>, merchant: &AppId) -> Result<AppKind, CallError> {
         #[derive(Deserialize)]
         struct Answer {
-            authorizer_info: Map<String, Value>,
+            authorizer_info: Info,
+        }
+        #[derive(Deserialize)]
+        struct Info {
+            #[serde(rename = "MiniProgramInfo")]
+            mini_program: Option<serde::de::IgnoredAny>,
         }
         let wanted = json!({"component_appid": by.app.id.as_str(), "authorizer_appid": merchant.as_str()});
         let read = |body: &[u8]| {
             let Answer { authorizer_info: info } = read(Api::AuthorizerInfo, body)?;
-            let is_account = info.get("MiniProgramInfo").is_none_or(Value::is_null);
-            Ok(if is_account { AppKind::OfficialAccount } else { AppKind::MiniProgram })
+            Ok(info.mini_program.map_or(AppKind::OfficialAccount, |_| AppKind::MiniProgram))
         };
         self.call(Api::AuthorizerInfo, by.app, |endpoint| endpoint.post(by.query(), &wanted), read).await
     }
