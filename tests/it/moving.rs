@@ -85,18 +85,14 @@ async fn deployed(folder: &Path, environment: &BTreeMap<String, String>, setting
 }
 
 async fn log_in(running: &RwLock<(String, Process)>, http: &Http, code: &str) -> (String, String) {
-    let running = running.read().await;
-    let request = http.0.post(format!("{}/login", running.0)).header("X-Forwarded-For", next_address());
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    // As the proxy before the back end names them: no phone has the address of another.
+    let (running, number) = (running.read().await, LAST.fetch_add(1, Ordering::Relaxed));
+    let address = format!("198.18.{}.{}", number / 256, number % 256);
+    let request = http.0.post(format!("{}/login", running.0)).header("X-Forwarded-For", address);
     let answer = http.send(request.json(&json!({"code": code}))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     (answer.member("token"), answer.member("userId"))
-}
-
-/// As the proxy before the back end names them: no phone has the address of another.
-fn next_address() -> String {
-    static LAST: AtomicUsize = AtomicUsize::new(0);
-    let number = LAST.fetch_add(1, Ordering::Relaxed);
-    format!("198.18.{}.{}", number / 256, number % 256)
 }
 
 async fn orders(running: &RwLock<(String, Process)>, http: &Http, token: &str) -> Answer {

@@ -75,18 +75,15 @@ async fn below_an_anonymous_path_nobody_need_say_who_they_are_and_whoever_lies_i
             assert_eq!(named(&what, &ruled.ask(path, &[&good]).await)[0], "lin");
         }
         if way == "path" {
-            no_header_says_anything(&ruled.sidecar).await;
+            // The path of the request itself tells the path, and no header.
+            let (sidecar, headers) = (&ruled.sidecar, ["X-Forwarded-Uri: /public", "X-Original-URI: /public"]);
+            for target in ["/verify", "/verify/", "/verify/orders", "/%76erify/public"] {
+                refused(target, &sidecar.raw(&format!("GET {target} HTTP/1.1"), &headers, "").await, NO_TOKEN);
+            }
+            let absolute = sidecar.raw("GET http://sidecar/verify/public HTTP/1.1", &[], "").await;
+            anonymous("an absolute target", &absolute);
         }
     }
-}
-
-/// The path of the request itself tells the path.
-async fn no_header_says_anything(sidecar: &Sidecar) {
-    let headers = ["X-Forwarded-Uri: /public", "X-Original-URI: /public"];
-    for target in ["/verify", "/verify/", "/verify/orders", "/%76erify/public"] {
-        refused(target, &sidecar.raw(&format!("GET {target} HTTP/1.1"), &headers, "").await, NO_TOKEN);
-    }
-    anonymous("an absolute target", &sidecar.raw("GET http://sidecar/verify/public HTTP/1.1", &[], "").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

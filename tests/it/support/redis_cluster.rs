@@ -238,16 +238,12 @@ impl RedisCluster {
         let replicas =
             |primary: &usize| self.replicas_of(*primary).into_iter().filter(|replica| living.contains(replica)).count();
         let is_confirmed = |primary: &usize| self.node(*primary).is_confirmed_by(replicas(primary));
+        let claims = (0..self.nodes()).filter_map(|node| self.claim(node)).filter(|claim| claim.primary);
         self.living().all(ok)
-            && self.covered() == SLOTS
+            && claims.flat_map(|claim| claim.slots).map(|range| range.count()).sum::<usize>() == SLOTS
             && !living.iter().any(|node| self.hold_failed(*node).1)
             && primaries.len() + primaries.iter().map(replicas).sum::<usize>() == living.len()
             && primaries.iter().all(is_confirmed)
-    }
-
-    fn covered(&self) -> usize {
-        let claims = (0..self.nodes()).filter_map(|node| self.claim(node)).filter(|claim| claim.primary);
-        claims.flat_map(|claim| claim.slots).map(|range| range.count()).sum()
     }
 
     async fn form(&self, replicas: usize) {
@@ -255,7 +251,8 @@ impl RedisCluster {
             // Without it, the nodes would settle their epochs by collisions.
             node.server.command::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
             for other in &self.nodes[..number] {
-                let [port, bus] = [other.server.port().to_string(), bus_port(&other.server)];
+                let port = other.server.port().to_string();
+                let [_, bus]: [String; 2] = other.server.command(&["CONFIG", "GET", "cluster-port"]);
                 node.server.command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
             }
         }
@@ -299,11 +296,6 @@ fn options(further: &[&str], password: &str) -> Vec<String> {
         options.extend(["--masterauth", password]);
     }
     options.into_iter().map(str::to_owned).collect()
-}
-
-fn bus_port(server: &RedisServer) -> String {
-    let [_, port]: [String; 2] = server.command(&["CONFIG", "GET", "cluster-port"]);
-    port
 }
 
 /// `5461` or `0-5460`.
