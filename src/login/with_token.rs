@@ -123,7 +123,7 @@ fn undecryptable(error: LoginError) -> SessionError {
 }
 
 /// The claims by which a token can be ended.
-pub(crate) fn issued(token: &Verified<Claims>) -> Issued {
+pub fn issued(token: &Verified<Claims>) -> Issued {
     Issued {
         user: token.user.clone(),
         app: token.app.clone(),

@@ -71,7 +71,8 @@ export class Verifier {
       this.#confirmed = Date.now();
     } catch (error) {
       console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
-      if (Date.now() - this.#confirmed > KEYS_MAX_AGE) this.#keys = undefined;
+      // Also if the clock was ahead then.
+      if (Math.abs(Date.now() - this.#confirmed) > KEYS_MAX_AGE) this.#keys = undefined;
     }
   }
 

@@ -36,8 +36,8 @@ async fn end_by(builder: Builder, acts: &[&str]) {
             }
             _ => bed.ends_user(act, person, &phone, OPERATOR).await,
         }
-        bed.expect_ended(&tokens, act).await;
         assert_eq!(bed.userinfo(&first).await.status == 401, act != "logout", "{act}: the first token");
+        bed.expect_ended(&tokens, act).await;
         if !["logout", "revoke"].contains(&act) {
             let refused = bed.redeem(&waiting).await;
             assert_eq!((refused.status, refused.member("error").as_str()), (400, "invalid_grant"), "{act}");

@@ -63,8 +63,8 @@ async fn a_replica_that_is_still_copying_is_not_waited_for_unless_it_is_asked_fo
 const A_MINUTE: &str = "60000";
 
 /// Writes to `key` wait for a frozen replica until the deciders have noticed, and again when it is back. A write to
-/// `other`, which has another primary, does not. `hold_for_dead`: whether all of the `deciders`, who are `set` to notice
-/// it after so many milliseconds of silence, hold the replica for dead, and whether some do.
+/// `other`, which has another primary, does not. `hold_for_dead`: whether all of the `deciders`, who are `set` to
+/// notice it after so many milliseconds of silence, hold the replica for dead, and whether some do.
 async fn is_waited_for_until_it_is_noticed(
     replica: &RedisServer,
     hold_for_dead: impl Fn() -> (bool, bool),

@@ -74,6 +74,10 @@ async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Redi
     };
     assert_eq!(new_for("o1", &first, false).await, Some(first.mark));
     assert_eq!(new_for("o1", &second, true).await, None);
+    assert_eq!(new_for("o3", &third, false).await, Some(third.mark));
+    for listed in [false, true] {
+        assert_eq!(new_for("o3", &first, listed).await, None, "the clock has stepped back");
+    }
     assert_eq!(new_for("o2", &first, false).await, Some(first.mark));
     assert_eq!(new_for("o2", &first, true).await, Some(first.mark), "a repetition, because the answer was lost");
     store.leave(&person("o1"), &Bound::computed(user(USER))).await.expect("left");

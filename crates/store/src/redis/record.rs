@@ -92,7 +92,7 @@ impl Redis {
             self.link.unawaited("see", script.arg(today));
         }
         // Nobody is new who has a session from before lists were kept. A repetition may be that of a first login.
-        let is_new = if computed.listed { seen.is_none() && sign != "=" } else { sign == "+" };
+        let is_new = if computed.listed { seen.is_none() && !["=", ">"].contains(&sign) } else { sign == "+" };
         Bound { new_for: is_new.then_some(order.mark), blocked, ..Bound::computed(user.clone()) }
     }
 }

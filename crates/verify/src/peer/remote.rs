@@ -107,7 +107,7 @@ impl RemoteKeys {
         self.edition().filter(|edition| edition.is_fetched).map(|edition| edition.age(now))
     }
 
-    /// Call this when a token names an unknown key or the keys are too old. Returns whether looking again is worthwhile.
+    /// Call this when a token names an unknown key or the keys are too old. Returns whether looking again can help.
     pub(crate) async fn look_again(&self) -> bool {
         let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
         self.look_again_after(STRANGER_INTERVAL).await

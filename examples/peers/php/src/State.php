@@ -40,7 +40,7 @@ final class State
     /** The usable keys of the JWKS by kid. @return array<string, array<string, mixed>> */
     public static function keys(array $known): array
     {
-        $fresh = time() - (int) ($known['confirmed'] ?? 0) <= Settings::KEYS_MAX_AGE;
+        $fresh = abs(time() - (int) ($known['confirmed'] ?? 0)) <= Settings::KEYS_MAX_AGE; // the clock may have been ahead
         return $fresh ? json_decode($known['keys'] ?? '[]', true) : [];
     }
 

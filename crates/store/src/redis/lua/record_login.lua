@@ -4,10 +4,10 @@
 -- each behind a blank; the owner of a session without a binding ('' for none), and if there is an intent its user,
 -- whether wxmint makes the user, and whether a unionid names the user. Few arguments, because each costs Redis time.
 -- Needs session.lua. Answers what was recorded: 'newcomer' if nothing was, 'other' if the session has another owner, or
--- one where user ids are drawn; otherwise whether the session key is kept, as '=' if there was a session, '+' if it
--- begins one or the clock has stepped back, '*' if it is repeated and may have begun one, '-' if it is not; behind it
--- 'b' if a binding stands against the owner; and until when no login is within the limit, if this one was not. Repeated
--- with the same arguments it counts once more at most, and otherwise changes nothing.
+-- one where user ids are drawn; otherwise whether the session key is kept, as '=' if there was a session, '>' if the
+-- clock has stepped back since, '+' if it begins one, '*' if it is repeated and may have begun one, '-' if it is not;
+-- behind it 'b' if a binding stands against the owner; and until when no login is within the limit, if this one was
+-- not. Repeated with the same arguments it counts once more at most, and otherwise changes nothing.
 local own, limit, longest, told = string.sub(ARGV[1], 3), string.match(ARGV[3], '^(%d+) (%d+)(.*)$')
 longest = tonumber(longest)
 local all, held = redis.call('HGETALL', KEYS[1]), {}
@@ -66,5 +66,5 @@ elseif not keeps and not full then
   count_all(counts, {line})
   keep_counts(counts)
 end
-local sign = not keeps and '-' or known and not lines[2] and '*' or latest and line == own and '=' or '+'
+local sign = not keeps and '-' or known and not lines[2] and '*' or not latest and '+' or line == own and '=' or '>'
 return sign .. (has_binding and ARGV[4] ~= '' and 'b' or '') .. (full or '')
