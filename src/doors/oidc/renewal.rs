@@ -85,9 +85,11 @@ impl LoginWorker {
         Ok(found.filter(|family| family.until.is_some() && is_own(family)))
     }
 
+    /// A login that ends meanwhile looks the same, because what is kept of it goes. Then nobody has stolen anything.
     async fn theft(&self, family: &Family) -> Outcome {
+        let (lives, first) = (self.find_family(family.sid()).await?.is_some(), Box::new(family.first.clone()));
         self.end_family(family).await?;
-        Ok(Err(NotGiven::Theft(Box::new(family.first.clone()))))
+        Ok(Err(if lives { NotGiven::Theft(first) } else { NotGiven::Ended(first) }))
     }
 
     /// Uses a refresh token up, or finds what was given for it just before, and says which. `None` if it is longer ago.
@@ -188,5 +190,8 @@ mod tests {
         rotate(&shown[2]).await.expect("renewed");
         assert_eq!(rotate(&shown[0]).await, None, "too late");
         assert_eq!(login.last_number(family.sid()).await.expect("an answer"), 3);
+        assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Ended(_)))), "a logout came between");
+        login.store.keep(&family::family_key(family.sid()), &json(&family), ANSWERED_AGAIN).await.expect("kept");
+        assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Theft(_)))));
     }
 }
