@@ -71,7 +71,7 @@ impl LoginWorker {
         let issued = self.date(&arrival, (bound.user, bound.generation), id, was_made, now).await?;
         if self.exchange.is_some() {
             // Whoever has ended the tokens of an app that has left meanwhile has not found this login.
-            self.apps.all().choose(Some(&arrival.person.app), None)?;
+            self.choose(&self.apps.all(), Some(&arrival.person.app), None)?;
         }
         let _signing = Step::work("sign the token");
         let token = self.minter.mint(&issued, &extra, now)?;
@@ -94,8 +94,7 @@ impl LoginWorker {
         let arrival = match &request.proof {
             LoginProof::Code(code) => {
                 let apps = self.apps.all();
-                let chosen = apps.choose(request.app.as_ref(), request.app_hint.as_ref());
-                let app = chosen.map_err(|unknown| self.unknown(unknown))?;
+                let app = self.choose(&apps, request.app.as_ref(), request.app_hint.as_ref())?;
                 trail.app = Some(app.id.clone());
                 if !is_code_of_wechat(code.as_str()) {
                     return Err(LoginError::CodeInvalid);
@@ -219,7 +218,7 @@ impl LoginWorker {
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
         let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
         (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
-        self.apps.all().choose(Some(&person.app), None).map_err(|unknown| self.unknown(unknown))?;
+        self.choose(&self.apps.all(), Some(&person.app), None)?;
         let state = self.store.binding_state(&person).await?;
         trail.find(&state);
         Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })

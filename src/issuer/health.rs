@@ -79,7 +79,7 @@ fn tell(readiness: &Readiness, about: &'static str, unfit: Option<String>, mende
 }
 
 /// Whether Redis can be trusted with bindings and takes logins. Its faults must be mended first.
-pub(super) async fn fitness(redis: &Redis) -> Result<Vec<Finding>, Reason> {
+pub(super) async fn check_redis(redis: &Redis) -> Result<Vec<Finding>, Reason> {
     let found = redis_checks::fitness(redis.link(), now().timestamp(), Status::Warning).await?;
     takes_logins(redis).await.map(|()| found)
 }

@@ -15,7 +15,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 
 use super::Issuer;
 use super::ended_keys::{NotedEnds, check_replacement};
-use super::health::fitness;
+use super::health::check_redis;
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
 use crate::{admin::AdminTokens, apps::Apps, clock::now, settings::StoreSettings};
@@ -240,7 +240,7 @@ async fn reload_redis_url(
         return Ok(Some(false));
     }
     let there = Redis::new(&wxmint_store::RedisAccess::new(access.by(url.clone())), session_ttl, now, ());
-    let found = fitness(&there).await.map_err(|reason| format!("with the URL in {}: {reason}", file.display()))?;
+    let found = check_redis(&there).await.map_err(|reason| format!("with the URL in {}: {reason}", file.display()))?;
     if let Some(fault) = found.iter().find(|finding| finding.status == Status::Fault) {
         return Err(format!("with the URL in {}: {fault}", file.display()));
     }

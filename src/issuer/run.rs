@@ -134,7 +134,7 @@ async fn await_fitness(issuer: Arc<Issuer>) {
     let mut told: Option<(String, Instant)> = None;
     loop {
         interval.tick().await;
-        let reason = match fitness(&issuer, &store).await {
+        let reason = match check_all(&issuer, &store).await {
             Ok(found) => match found.iter().find(|finding| finding.status == Status::Fault) {
                 Some(fault) => fault.to_string(),
                 None => return is_ready(&issuer, &found),
@@ -149,10 +149,10 @@ async fn await_fitness(issuer: Arc<Issuer>) {
     }
 }
 
-async fn fitness(issuer: &Issuer, store: &Redis) -> Result<Vec<Finding>, StoreError> {
+async fn check_all(issuer: &Issuer, store: &Redis) -> Result<Vec<Finding>, StoreError> {
     let mut found = Vec::new();
     if issuer.redis.is_some() {
-        found = health::fitness(store).await?;
+        found = health::check_redis(store).await?;
     }
     found.extend(issuer.learn_ended_keys(store, now()).await?);
     found.extend(issuer.ids.compare(store, false).await?);

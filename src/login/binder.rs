@@ -51,7 +51,6 @@ pub struct FreePlace<'a> {
     pub deserted: Option<&'a UserId>,
 }
 
-/// The outcome for a unionid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
     /// It is linked to the user, or is known to be linked to another one.
@@ -70,7 +69,6 @@ pub struct Binder<'a> {
     pub person: &'a Person,
     pub unionid: Option<&'a UnionId>,
     pub attempt: &'a AttemptId,
-    /// How many people of one app a user may have.
     pub per_user: u32,
 }
 

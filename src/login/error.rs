@@ -82,10 +82,8 @@ pub enum LoginError {
     /// The operator has something to mend: of this app, once it is known which.
     #[error("WeChat refuses {}: {error}", app.as_ref().map_or("this app", AppId::as_str))]
     Misconfigured { error: CallError, app: Option<AppId> },
-    /// WeChat is slow or gone.
     #[error(transparent)]
     WeChatUnavailable(CallError),
-    /// The store is slow or gone.
     #[error(transparent)]
     StoreUnavailable(#[from] StoreError),
     #[error("a binding is changed by others again and again")]
@@ -193,7 +191,6 @@ impl From<AccessTokenError> for LoginError {
 /// Why a request with a valid token was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The token has been ended, or its binding is gone.
     #[error("the token has been revoked")]
     NotYours,
     /// It is a page's, which may log out and nothing else.
@@ -206,7 +203,6 @@ pub enum SessionError {
     /// As many tries are in progress as may fail.
     #[error("too many tries at once")]
     Busy,
-    /// WeChat, the store or this service.
     #[error(transparent)]
     Failed(#[from] LoginError),
 }

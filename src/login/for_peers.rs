@@ -49,7 +49,7 @@ impl LoginWorker {
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
         let own = self.exchange.as_ref().and_then(|exchange| exchange.own_app(app));
-        let app = own.map_or_else(|| apps.choose(Some(app), None), Ok).map_err(|unknown| self.unknown(unknown))?;
+        let app = own.map_or_else(|| self.choose(&apps, Some(app), None), Ok)?;
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }
@@ -60,8 +60,7 @@ impl LoginWorker {
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration
     /// still has people, who are looked up and erased as before.
     pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<(), LoginError> {
-        let is_configured = self.apps.all().choose(Some(app), None).map(drop);
-        if is_kept { Ok(()) } else { is_configured.map_err(|unknown| self.unknown(unknown)) }
+        if is_kept { Ok(()) } else { self.choose(&self.apps.all(), Some(app), None).map(drop) }
     }
 
     /// Refuses a user of whom nobody `is_known`, if a list would have to name the people and users have none.

@@ -15,7 +15,7 @@ use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
 use super::{AccessTokens, Binder, Exchange, LoginError, UserIds};
 use crate::accounts::{Accounts, Password, Username};
-use crate::apps::{CurrentApps, UnknownApp};
+use crate::apps::{Apps, CurrentApps};
 
 #[derive(Debug)]
 pub struct LoginRequest {
@@ -137,9 +137,7 @@ pub struct LoginWorker {
 pub struct LoginPolicy {
     /// Whether an unbound person gets a new user, where one could be asked for a password.
     pub auto_provision: bool,
-    /// How many people of one app a user may have.
     pub bindings_per_user: u32,
-    /// Whether a login ends the user's earlier tokens of the same app.
     pub one_login: bool,
     pub limits: LoginLimits,
 }
@@ -189,7 +187,7 @@ impl LoginWorker {
         call: impl AsyncFn(&App, &AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, LoginError> {
         let apps = self.apps.all();
-        let app = apps.choose(Some(app), None).map_err(|unknown| self.unknown(unknown))?;
+        let app = self.choose(&apps, Some(app), None)?;
         if !app.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
@@ -221,10 +219,17 @@ impl LoginWorker {
         self.exchange.as_deref().filter(|_| app.secret.is_none())
     }
 
-    /// The error of a login that means no app which is known here.
-    pub(super) fn unknown(&self, unknown: UnknownApp) -> LoginError {
-        let not_read_yet = self.exchange.as_ref().and_then(|exchange| exchange.apps_are_unread());
-        not_read_yet.unwrap_or_else(|| unknown.into())
+    /// [`Apps::choose`]. An app is not called unknown before all apps have been read.
+    pub(crate) fn choose<'a>(
+        &self,
+        apps: &'a Apps,
+        wanted: Option<&AppId>,
+        hint: Option<&AppId>,
+    ) -> Result<&'a App, LoginError> {
+        apps.choose(wanted, hint).map_err(|unknown| {
+            let not_read_yet = self.exchange.as_ref().and_then(|exchange| exchange.apps_are_unread());
+            not_read_yet.unwrap_or_else(|| unknown.into())
+        })
     }
 
     /// Counts logins by address.

@@ -251,15 +251,25 @@ mod tests {
     }
 
     #[test]
-    fn each_command_of_a_script_is_needed() {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/store/src/redis/lua");
-        let text =
-            |entry: io::Result<fs::DirEntry>| fs::read_to_string(entry.expect("an entry").path()).expect("a script");
-        let texts: String = fs::read_dir(scripts).expect("the scripts").map(text).collect();
-        let called = texts.split("call('").skip(1).filter_map(|rest| rest.split('\'').next()).map(right);
+    fn each_command_that_is_sent_is_needed() {
+        let texts = ["crates/store/src/redis", "src/doors"]
+            .map(|folder| texts_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("the sources"));
+        let called = |before: &'static str, end: char| {
+            let rest = texts.iter().flat_map(move |text| text.split(before).skip(1));
+            rest.filter_map(move |rest| rest.split(end).next()).map(right)
+        };
+        let called = called("call('", '\'').chain(called("Call::of(\"", '"')).chain(called(".cmd(\"", '"'));
         let needed: BTreeSet<_> = [NEEDED, NEEDED_FOR_ENDS].iter().flat_map(|all| all.split(',')).map(right).collect();
         let more: BTreeSet<_> = called.filter(|command| !needed.contains(command)).collect();
         assert_eq!(more, BTreeSet::new(), "NEEDED and docs/redis.md lack commands");
+    }
+
+    fn texts_below(folder: &Path) -> io::Result<String> {
+        let texts = fs::read_dir(folder)?.map(|entry| match entry?.path() {
+            below if below.is_dir() => texts_below(&below),
+            path => fs::read_to_string(path),
+        });
+        texts.collect()
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl LoginWorker {
     /// The binding by which the person has come, if nothing has ended the login since.
     pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>, LoginError> {
         // An app that is missing at the moment ends nothing.
-        self.apps.all().choose(Some(&family.app), None)?;
+        self.choose(&self.apps.all(), Some(&family.app), None)?;
         self.still_bound(&family.app, &family.mark, &family.first).await
     }
 

@@ -60,7 +60,7 @@ impl LoginWorker {
         user_agent: &str,
     ) -> Result<(DeviceCode, DeviceRequest), LoginError> {
         let apps = self.apps.all();
-        if !apps.choose(Some(&client.app), None)?.kind.has_session_keys() {
+        if !self.choose(&apps, Some(&client.app), None)?.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
         if apps.choose(Some(&client.id.0), None).is_ok() {
@@ -128,7 +128,7 @@ impl LoginWorker {
         address: &str,
         now: DateTime<Utc>,
     ) -> Result<Poll, LoginError> {
-        self.apps.all().choose(Some(&client.app), None)?;
+        self.choose(&self.apps.all(), Some(&client.app), None)?;
         let attempt = new_attempt()?;
         let poll = async || Devices(&self.store).poll_device(code, (&client.id, door), &client.app, &attempt).await;
         // An answer that was lost must not cost the page its token.

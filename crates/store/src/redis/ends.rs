@@ -178,7 +178,10 @@ impl Redis {
         let (asked, least) = match ended {
             Ended::User { user, before } => (held(user).arg("before"), *before),
             Ended::UserInApp { user, app, before } => (held(user).arg(format!("app:{app}")), *before + 1),
-            Ended::Token { id, user, .. } => (Call::of("EXISTS", name::ended(user, id)), 1),
+            Ended::Token { id, user, .. } => {
+                let asked = Call::of("GET", name::ended(user, id));
+                return Ok(self.link.run::<Option<Vec<u8>>>("lacks_end", asked).await?.is_none());
+            }
             Ended::Key { .. } => return Ok(false),
         };
         Ok(self.link.run::<Option<i64>>("lacks_end", asked).await?.is_none_or(|held| held < least))
