@@ -4,8 +4,6 @@
 //! The limits are wider than the forms that WeChat uses today, because WeChat does not promise those forms. What the
 //! limits guarantee: a value can stand in a Redis key, a log line and a URL, and means one thing in each.
 
-#![warn(missing_docs)]
-
 pub mod packed;
 mod user_ids;
 
@@ -72,9 +70,7 @@ unprintable!(UnionId);
 /// One person in one app. All of a person's data is stored under this pair.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Person {
-    /// The app in which the person is known by `openid`.
     pub app: AppId,
-    /// The person's openid in that app.
     pub openid: OpenId,
 }
 
@@ -100,7 +96,6 @@ impl FromStr for ClientId {
 }
 
 impl ClientId {
-    /// The `client_id` as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -160,7 +155,6 @@ pub enum InvalidForeignId {
     /// It stands for a missing value. Whoever took it for an id would make one user of many people.
     #[error("must name somebody: a null, a 0 or the heading of a column does not")]
     Filler,
-    /// It is no id at all.
     #[error(transparent)]
     Form(#[from] InvalidId),
 }

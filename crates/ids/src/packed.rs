@@ -18,7 +18,6 @@ type Result<T> = std::result::Result<T, Unreadable>;
 
 const PACKED: u8 = 1;
 
-/// A user id, packed.
 pub fn user(user: &UserId) -> Vec<u8> {
     let text = user.as_str();
     match Uuid::try_parse(text) {
@@ -27,7 +26,6 @@ pub fn user(user: &UserId) -> Vec<u8> {
     }
 }
 
-/// Reads a packed user id.
 pub fn read_user(bytes: &[u8]) -> Result<UserId> {
     let text = match bytes {
         [PACKED, uuid @ ..] => Uuid::from_slice(uuid).map(|uuid| uuid.to_string()).unwrap_or_default(),
@@ -36,12 +34,10 @@ pub fn read_user(bytes: &[u8]) -> Result<UserId> {
     text.parse().map_err(|_| Unreadable("a user id"))
 }
 
-/// A unionid, packed.
 pub fn unionid(unionid: &UnionId) -> Vec<u8> {
     of_wechat(unionid.as_str())
 }
 
-/// Reads a packed unionid.
 pub fn read_unionid(bytes: &[u8]) -> Result<UnionId> {
     read_of_wechat(bytes).parse().map_err(|_| Unreadable("a unionid"))
 }
@@ -64,7 +60,6 @@ fn usual_app(number: u64) -> String {
     format!("wx{number:016x}")
 }
 
-/// Reads a packed person.
 pub fn read_person(bytes: &[u8]) -> Result<Person> {
     let read = || {
         let (app, openid) = match bytes.split_first()? {
@@ -91,7 +86,6 @@ pub fn unionids<'a>(all: impl IntoIterator<Item = &'a UnionId>) -> Vec<u8> {
     all.into_iter().flat_map(one).collect()
 }
 
-/// Reads a packed list of unionids.
 pub fn read_unionids(mut list: &[u8]) -> Result<Vec<UnionId>> {
     let mut found = Vec::new();
     while let Some((length, rest)) = list.split_first() {

@@ -12,7 +12,6 @@ use crate::{Person, UnionId, UserId, unprintable};
 pub enum IdKind {
     /// From AppID and openid.
     OpenId,
-    /// From the unionid.
     UnionId,
 }
 
@@ -26,16 +25,12 @@ impl IdKind {
     }
 }
 
-/// Why a file is no id key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidIdKey {
-    /// It holds nothing.
     #[error("the file holds no key")]
     NoKey,
-    /// It may hold two keys.
     #[error("must be one line, because an id key does not rotate: under another key everybody gets another id")]
     SeveralLines,
-    /// Its line is no key.
     #[error("must be base64 of 32 bytes, as `wxmint keys id-key` writes it")]
     Form,
 }

@@ -57,7 +57,6 @@ pub(super) type Member = Option<Zeroizing<String>>;
 pub const SIGNED_WITH: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
 
 impl PrivateJwk {
-    /// Generates a key that signs from `nbf` on.
     pub fn generate(algorithm: Algorithm, nbf: DateTime<Utc>) -> Result<Self, KeyError> {
         let (random, refused) = (SystemRandom::new(), |_| KeyError::Crypto("generate a key"));
         let mut jwk = match algorithm {

@@ -34,7 +34,6 @@ pub(super) fn install() -> Result<(), KeyError> {
     if *IS_INSTALLED { Ok(()) } else { Err(is_other) }
 }
 
-/// Signs a JWT with these claims.
 pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Result<String, Error> {
     let (algorithm, family) = (key.pair.algorithm(), key.pair.family());
     let header = Header { typ: Some(typ.to_owned()), kid: Some(key.life.kid.clone()), ..Header::new(algorithm) };

@@ -35,7 +35,6 @@ pub enum Refusal {
         "keys cannot be replaced every {every} s when each is published {lead} s before it signs: make --every longer than --lead"
     )]
     EveryWithinLead { every: i64, lead: i64 },
-    /// A duration of the policy is not positive.
     #[error("{0} must be longer than 0 s")]
     NoTime(&'static str),
     /// The key would sign before verifiers can know it.
@@ -91,7 +90,6 @@ pub struct RotationStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publication {
     pub algorithm: Algorithm,
-    /// When the key first signs.
     pub nbf: DateTime<Utc>,
 }
 

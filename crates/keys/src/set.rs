@@ -28,7 +28,6 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Parses the content of a key file.
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
         StoredKeys::parse(json)?.check()
     }
@@ -100,7 +99,6 @@ impl KeySource for KeySet {
     }
 }
 
-/// The times of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyLife {
     pub kid: String,

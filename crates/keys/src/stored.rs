@@ -35,7 +35,6 @@ pub struct EndedKey {
 }
 
 impl EndedKey {
-    /// When the key was retired.
     pub fn at(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.at, 0).unwrap_or_default()
     }

@@ -41,13 +41,9 @@ pub enum Confirm {
 /// The names of the program's settings in errors, and how it reads a file that holds a secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
-    /// The setting that names the file of authorities.
     pub ca_file: &'static str,
-    /// The setting that names the file of the client certificate.
     pub cert_file: &'static str,
-    /// The setting that names the file of the client's key.
     pub key_file: &'static str,
-    /// The setting that says how many replicas confirm.
     pub confirm: &'static str,
     /// Reads the client's key. It may refuse a file that others can read, in words for the log.
     pub read_secret: fn(&Path) -> Result<Zeroizing<Vec<u8>>, String>,

@@ -27,7 +27,6 @@ pub struct Call {
 }
 
 impl Script {
-    /// A script with this text.
     pub fn new(text: &str) -> Self {
         Self { text: text.to_owned(), sha: script_name(text.as_bytes()) }
     }
@@ -62,7 +61,6 @@ impl Call {
         Self::at(key.as_ref()).cmd(command).arg(key.as_ref())
     }
 
-    /// Begins another command.
     #[must_use]
     pub fn cmd(mut self, name: &str) -> Self {
         // Room for most commands, so that few buffers grow.
@@ -72,7 +70,6 @@ impl Call {
         self
     }
 
-    /// Adds an argument, or several, to the last command.
     #[must_use]
     pub fn arg(mut self, argument: impl ToRedisArgs) -> Self {
         self.commands.last_mut().expect("a command was begun").arg(argument);

@@ -34,7 +34,6 @@ struct Required {
     count: usize,
 }
 
-/// A write that is to be confirmed.
 struct Write<'a> {
     primaries: &'a Rc<Primaries>,
     primary: &'a Rc<Server>,

@@ -11,7 +11,6 @@ use super::primaries::Address;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found}{}", .cure.iter().map(|cure| format!("; {cure}")).collect::<String>())]
 pub struct Reason {
-    /// The finding.
     pub found: String,
     /// The advice, where it takes words of this very case.
     pub cure: Option<String>,
@@ -19,48 +18,32 @@ pub struct Reason {
     pub cause: Cause,
 }
 
-/// The cause of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The host's name has no address.
     NoAddress,
-    /// Nobody listens there.
     NobodyListens,
-    /// No answer in time.
     NoAnswer,
     /// No answer in time, where TLS is spoken: perhaps the port has none.
     NoAnswerByTls,
     /// The connection ends, where no TLS is spoken: perhaps the port has TLS.
     Closed,
-    /// The port has no TLS.
     NoTls,
     /// Its certificate has expired.
     Expired,
-    /// NOAUTH
     WantsPassword,
-    /// WRONGPASS
     WrongPassword,
-    /// The database cannot be chosen.
     NoDatabase,
-    /// The Sentinels watch no master of this name.
     NoMaster,
-    /// No Sentinel names a primary.
     NoPrimaryNamed,
     /// It was taken for a server of a Cluster.
     NoCluster,
     /// MOVED or ASK of a server that was taken for a single one.
     IsInCluster,
-    /// LOADING
     Loading,
-    /// NOREPLICAS
     TooFewReplicas,
-    /// READONLY
     IsReplica,
-    /// OOM
     MemoryFull,
-    /// MISCONF
     DiskFails,
-    /// It has as many clients as it may have.
     TooManyClients,
     /// It lets nobody in from elsewhere without a password.
     Protected,
@@ -72,7 +55,6 @@ pub(crate) type Result<T, E = Reason> = std::result::Result<T, E>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
-    /// Host and port of the server.
     pub(crate) server: String,
     pub(crate) problem: Problem,
     pub(crate) reason: Reason,

@@ -147,12 +147,10 @@ impl Link {
     }
 }
 
-/// Between the slowest clock and the fastest.
 fn spread(times: &[f64]) -> Option<f64> {
     Some(times.iter().copied().reduce(f64::max)? - times.iter().copied().reduce(f64::min)?)
 }
 
-/// By how much `now` is ahead of the clock that is farthest from it.
 fn own_clock_ahead(now: f64, times: &[f64]) -> Option<f64> {
     times.iter().map(|time| now - time).max_by(|one, other| one.abs().total_cmp(&other.abs()))
 }

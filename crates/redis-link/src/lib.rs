@@ -11,8 +11,6 @@
 //! and then to the socket (`connector`). `cluster` and `sentinel` say which servers are primaries, and who could take
 //! over from them.
 
-#![warn(missing_docs)]
-
 mod access;
 mod call;
 mod cluster;

@@ -16,7 +16,6 @@ use super::{call::Call, confirm::until_confirmed, outage, route::Reply, url::Red
 
 /// It is told of each call, for metrics and traces. `()` makes nothing of it.
 pub trait Observer {
-    /// A call has ended after this time.
     fn call_ended(&self, _call: &'static str, _answered: bool, _took: Duration) {}
 }
 
@@ -24,7 +23,6 @@ impl Observer for () {}
 
 /// A way to Redis, for one thread, which runs its tasks in a `LocalSet`. It connects at the first call.
 pub struct Link {
-    /// Where it leads.
     pub access: RedisAccess,
     primaries: RefCell<Rc<Primaries>>,
     /// See [`Self::later`].
@@ -138,7 +136,6 @@ impl Link {
         (primaries.connector.made.get(), Arc::clone(&primaries.connector.url))
     }
 
-    /// Whether it is a Cluster.
     pub fn is_cluster(&self) -> bool {
         self.primaries().is_cluster()
     }

@@ -13,7 +13,6 @@ use super::{call::CLUSTER_SLOTS, cluster, connector::Connector, failure::Reason,
 /// One server. It prints as `host:port`, and an IPv6 address in brackets.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct Address {
-    /// A name, or an address.
     pub(crate) host: String,
     /// Not 0.
     pub(crate) port: u16,
@@ -49,13 +48,11 @@ pub(crate) enum Successors {
 }
 
 impl Primary {
-    /// The primary of all slots.
     pub(crate) fn alone(address: &Address) -> Self {
         let slots = vec![0..=CLUSTER_SLOTS as u16 - 1];
         Self { address: address.clone(), slots, successors: Successors::Unknown }
     }
 
-    /// Whether it has this slot.
     pub fn has(&self, slot: u16) -> bool {
         self.slots.iter().any(|range| range.contains(&slot))
     }

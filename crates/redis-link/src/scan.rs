@@ -31,7 +31,6 @@ pub struct Place {
 /// Whether keys may be missed because their slot is on its way to another primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slots {
-    /// They may.
     MayBeMoving,
     /// They may not: the walk ends if a slot is moving.
     AtRest,

@@ -25,7 +25,6 @@ struct Word {
     replicas: Vec<(Address, bool)>,
 }
 
-/// The Sentinels of one URL.
 pub(crate) struct Sentinels {
     servers: Vec<Server>,
     master: String,

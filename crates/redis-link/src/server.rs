@@ -44,7 +44,6 @@ impl Connection {
     }
 }
 
-/// One server of Redis.
 pub struct Server {
     pub(crate) address: Address,
     /// The address as text, for the log.

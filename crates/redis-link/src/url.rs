@@ -46,7 +46,6 @@ impl RedisUrl {
         self.login.username()
     }
 
-    /// The servers that it names.
     pub(crate) fn named(&self) -> &[Address] {
         match &self.layout {
             Layout::Single(server) => slice::from_ref(server),

@@ -79,7 +79,6 @@ impl Trace {
 pub struct Step(Option<Box<Span>>);
 
 impl Step {
-    /// A request to `service`.
     pub fn call(service: &'static str, operation: &'static str) -> Self {
         Self::begin(SpanKind::Client, Duration::ZERO, || format!("{service} {operation}"))
     }
@@ -89,7 +88,6 @@ impl Step {
         Self::begin(SpanKind::Client, took, || format!("{service} {operation}")).end(error);
     }
 
-    /// Work of this process.
     pub fn work(name: &'static str) -> Self {
         Self::begin(SpanKind::Internal, Duration::ZERO, || name.to_owned())
     }

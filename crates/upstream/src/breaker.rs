@@ -40,16 +40,12 @@ struct Record {
     unanswered_at: Option<u64>,
 }
 
-/// Why the breaker rejects a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {
-    /// The calls for this app have failed too often in a row.
     #[error("the last calls all failed, so none is sent for a second")]
     Pausing,
-    /// Too many apps in a row got no answer.
     #[error("the last calls of all apps failed, so none is sent for a second")]
     AllPausing,
-    /// The limit of calls in flight is reached.
     #[error("too many calls are waiting for an answer")]
     Full,
 }
@@ -110,7 +106,6 @@ impl Record {
     }
 }
 
-/// How a call went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
     /// The service has done what it was asked, or has refused it by its own rules.

@@ -1,8 +1,6 @@
 //! The HTTP client of WeChat and of an account service, with a limit on the response, no redirects, no proxies
 //! from the environment, persistent connections, and errors without the URL. Only WeChat's may have a proxy.
 
-#![warn(missing_docs)]
-
 mod breaker;
 mod proxy;
 #[cfg(test)]
@@ -26,7 +24,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest response that is read of WeChat and of an account service, in bytes. Real ones have a few hundred.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Why an HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be made: {0}")]
 pub struct HttpClientError(String);
@@ -36,7 +33,6 @@ pub struct HttpClientError(String);
 pub struct Tls(rustls::ClientConfig);
 
 impl Tls {
-    /// Reads the system's root certificates.
     pub fn from_system() -> Result<Self, HttpClientError> {
         // Fails only if another part of the process has installed the same provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -106,11 +102,8 @@ pub struct Upstream {
 
 /// A response of any status.
 pub struct Fetched {
-    /// The response's status, whatever it is.
     pub status: StatusCode,
-    /// The response's headers.
     pub headers: HeaderMap,
-    /// The response's whole body.
     pub body: Vec<u8>,
 }
 

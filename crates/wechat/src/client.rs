@@ -89,7 +89,6 @@ impl AppKind {
     }
 }
 
-/// The client of WeChat's API for one worker thread.
 pub struct WeChat {
     http: Upstream,
     /// The same client, for larger answers.

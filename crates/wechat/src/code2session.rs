@@ -8,7 +8,6 @@ use super::call::{believed, parsed, read};
 use super::client::{Endpoint, call_ends};
 use super::{Api, App, CallError, SessionKey, WeChat, oauth2::read_grant};
 
-/// The result of exchanging a login code.
 #[derive(Debug, Clone)]
 pub struct Session {
     pub openid: OpenId,

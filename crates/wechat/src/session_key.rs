@@ -71,7 +71,6 @@ pub fn read_session_check(body: &[u8]) -> Result<(), CallError> {
     checked.get("errcode").map(drop).ok_or_else(|| CallError::unanswered("no errcode"))
 }
 
-/// Reads the body of a resetusersessionkey response for this person.
 pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey, CallError> {
     let reset: Answer = read(Api::ResetSessionKey, body)?;
     // Made first, so that the key is wiped even if the response is refused.

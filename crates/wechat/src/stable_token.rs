@@ -13,7 +13,6 @@ const LONGEST: usize = 2048;
 /// The longest life that is trusted, because WeChat's tokens live two hours.
 const LONGEST_LIFE: Duration = Duration::from_secs(7200);
 
-/// An access token fresh from WeChat.
 #[derive(Debug, Clone)]
 pub struct FetchedAccessToken {
     pub token: AppAccessToken,

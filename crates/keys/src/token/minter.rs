@@ -112,7 +112,6 @@ impl Minter {
         self.ttl
     }
 
-    /// A token that is issued at this time.
     pub fn issued(&self, user: UserId, app: AppId, id: TokenId, at: DateTime<Utc>) -> Issued {
         let issued_at = at.timestamp();
         Issued { user, app, id, issued_at, expires_at: issued_at + self.ttl.as_secs() as i64 }

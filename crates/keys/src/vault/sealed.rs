@@ -48,7 +48,6 @@ impl Sealed {
         nonce.is_some() && nonce == other.0.get(1 + MARK_LEN..HEADER_LEN)
     }
 
-    /// How the secret is written.
     pub(super) fn form(&self) -> Option<u8> {
         Some(self.0.first()? & !STALE)
     }

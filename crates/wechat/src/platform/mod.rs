@@ -36,7 +36,6 @@ pub struct Authorizer {
     pub since: i64,
 }
 
-/// One page of them.
 #[derive(Debug)]
 pub struct Authorizers {
     pub total: usize,
@@ -45,7 +44,6 @@ pub struct Authorizers {
     pub page: Vec<Authorizer>,
 }
 
-/// A merchant's access token, and what it is renewed with.
 #[derive(Debug)]
 pub struct MerchantTokens {
     pub access: FetchedAccessToken,

@@ -35,7 +35,6 @@ pub struct PushKey {
 
 wxmint_ids::unprintable!(PushKey);
 
-/// The fault of a part of a [`PushKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("`{member}` must be {must}")]
 pub struct WrongPushKey {
