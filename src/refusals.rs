@@ -27,7 +27,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn log(&self, took: Duration) {
         let Self { cause, limit, .. } = self;
-        let code = self.problem.code().as_str();
+        let code = self.problem.code.as_str();
         let kind = format!("login {code} {}", limit.unwrap_or_default());
         let (until, took_us) = (self.until.map(in_seconds), took.as_micros() as u64);
         bounded!(info, &kind, code, cause, limit, until, took_us, "login refused");
@@ -40,7 +40,7 @@ impl Refusal {
     }
 
     pub(crate) fn of(&self, event: Event) -> Event {
-        Event { refused: Some(self.problem.code().as_str().into()), limit: self.limit, until: self.until, ..event }
+        Event { refused: Some(self.problem.code.as_str().into()), limit: self.limit, until: self.until, ..event }
     }
 }
 
@@ -50,7 +50,7 @@ fn in_seconds(time: DateTime<Utc>) -> String {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { cause: problem.detail().to_owned(), problem, limit: None, until: None }
+        Self { cause: problem.detail.clone(), problem, limit: None, until: None }
     }
 }
 

@@ -27,7 +27,7 @@ pub fn check_login(asked: &Result<LoginRequest, Problem>) {
             assert!(!app.is_empty() && app.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)));
         }
         Err(refused) => {
-            let said = refused.detail();
+            let said = &refused.detail;
             assert!(said.len() > 10 && !said.contains(MARKED), "{said}");
         }
     }

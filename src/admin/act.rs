@@ -52,7 +52,7 @@ impl<T: Target> Act<T> {
         let target = T::named_by(&path, &mut event, &operating.worker.vault.load_full());
         event.app_kind = event.app.as_ref().and_then(|app| operating.worker.apps.all().kind_told(app));
         let because =
-            |event: &Event, problem: &Problem| Event { refused: Some(problem.code().as_str().into()), ..event.clone() };
+            |event: &Event, problem: &Problem| Event { refused: Some(problem.code.as_str().into()), ..event.clone() };
         let by = operating.tokens.holder(request).await.inspect_err(|problem| {
             because(&event, problem).tell_bounded(&format!("{action} {}", event.address()));
         })?;
@@ -99,7 +99,7 @@ impl<T: Target> Act<T> {
     /// Writes the outcome to the audit log.
     pub(crate) fn done<Done, E: Into<Problem>>(&self, outcome: Result<Done, E>) -> Result<Done, Problem> {
         let outcome = outcome.map_err(E::into);
-        let code = outcome.as_ref().err().map(|problem| problem.code().as_str());
+        let code = outcome.as_ref().err().map(|problem| problem.code.as_str());
         let event = Event { refused: code.map(Into::into), ..self.event.clone() };
         if let Some(activity) = Activity::changing_account(self.action) {
             let event = Event { activity, ..event.clone() };

@@ -247,7 +247,7 @@ mod tests {
         let tokens = AdminTokens::parse(format!("alice {SECRET}\nbob {OTHER}\n").as_bytes()).expect("tokens");
         let holder = |shown: &str| tokens.holder(shown).cloned().expect("a holder");
         let mut places: Vec<_> = (0..MOST_AT_ONCE).map(|_| holder(SECRET).place().expect("room")).collect();
-        assert_eq!(holder(SECRET).place().expect_err("full").code(), ProblemCode::RateLimited);
+        assert_eq!(holder(SECRET).place().expect_err("full").code, ProblemCode::RateLimited);
         assert!(holder(OTHER).place().is_ok());
         places.pop();
         assert!(holder(SECRET).place().is_ok());

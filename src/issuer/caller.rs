@@ -137,7 +137,7 @@ pub(crate) mod tests {
             assert_eq!(issuer.verify(&request, at).err(), Some(no_valid_token()));
         }
         let bare = TestRequest::default().to_http_request();
-        assert_eq!(ours.verify(&bare, now()).expect_err("no token").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(ours.verify(&bare, now()).expect_err("no token").status, StatusCode::UNAUTHORIZED);
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn begin(act: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<
 /// Tells of a request that a stranger may have sent.
 fn refused(worker: &IssuerWorker, event: &Event, refusal: impl Into<Refusal>) -> Problem {
     let refusal = refusal.into();
-    worker.issuer.metrics.recent().note(event, None, refusal.problem.code().as_str());
+    worker.issuer.metrics.recent().note(event, None, refusal.problem.code.as_str());
     refusal.tell(event.clone(), event.address())
 }
 
@@ -77,7 +77,7 @@ async fn leave(
         let (address, recent) = (event.address().to_owned(), worker.issuer.metrics.recent());
         if let Err(error) = done {
             let refusal = Refusal::from(error);
-            recent.note(&event, None, refusal.problem.code().as_str());
+            recent.note(&event, None, refusal.problem.code.as_str());
             return Err(refusal.tell(event, &format!("{} {address}", token.user)));
         }
         recent.note(&event, None, "ok");

@@ -162,7 +162,7 @@ impl<'w> LoginAttempt<'w> {
     pub(crate) fn end(self, event: Event, outcome: Result<bool, &Refusal>) -> Duration {
         let Self { worker, started, named: [named, hint], trail, .. } = self;
         let took = started.elapsed();
-        let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code().as_str(), |_| "ok");
+        let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code.as_str(), |_| "ok");
         // Looked up again: an app that was removed meanwhile is no label.
         let apps = worker.issuer.apps.all();
         let app = apps.choose(trail.app.as_ref().or(named.as_ref()), hint.as_ref()).ok();

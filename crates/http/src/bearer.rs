@@ -99,8 +99,8 @@ mod tests {
     fn who_shows_no_token_is_asked_for_one_without_an_error() {
         for headers in [&[][..], &[""], &["Bearer"], &["Bearer "], &["Basic YTpi"], &["BearerToken"], &["Bearer\ta"]] {
             let problem = bearer_token(&request("/", headers)).expect_err("no token");
-            assert_eq!(problem.status(), StatusCode::UNAUTHORIZED, "{headers:?}");
-            assert_eq!(problem.code(), ProblemCode::InvalidToken, "{headers:?}");
+            assert_eq!(problem.status, StatusCode::UNAUTHORIZED, "{headers:?}");
+            assert_eq!(problem.code, ProblemCode::InvalidToken, "{headers:?}");
             assert_eq!(challenge(&problem), "Bearer", "{headers:?}");
         }
     }
@@ -121,7 +121,7 @@ mod tests {
             ("/?x=1&access%5Ftoken=", &[]),
         ] {
             let problem = bearer_token(&request(path, headers)).expect_err("refused");
-            assert_eq!(problem.status(), StatusCode::BAD_REQUEST, "{path} {headers:?}");
+            assert_eq!(problem.status, StatusCode::BAD_REQUEST, "{path} {headers:?}");
             assert!(challenge(&problem).starts_with("Bearer error=\"invalid_request\", "), "{path} {headers:?}");
         }
     }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_refused_token_is_told_so_in_the_words_of_rfc_6750() {
         let problem = no_valid_token();
-        assert_eq!((problem.status(), problem.code().as_str()), (StatusCode::UNAUTHORIZED, "invalid_token"));
+        assert_eq!((problem.status, problem.code.as_str()), (StatusCode::UNAUTHORIZED, "invalid_token"));
         assert!(challenge(&problem).starts_with("Bearer error=\"invalid_token\", error_description=\""));
         // RFC 6750 section 3: what a description may consist of.
         let allowed = |byte: u8| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');

@@ -131,14 +131,14 @@ fn by_status(codes: &[&[ProblemCode]], further: &[u16]) -> BTreeMap<u16, Vec<Pro
     let of_doors = codes.iter().copied().flatten().filter(|code| matches!(code, OfDoor(_)));
     let all = ProblemCode::ALL.iter().filter(has).chain(of_doors);
     for problem in all.copied().map(problem).chain(further) {
-        found.entry(problem.status().as_u16()).or_default().push(problem);
+        found.entry(problem.status.as_u16()).or_default().push(problem);
     }
     found
 }
 
 fn problem(code: ProblemCode) -> Problem {
     let problem = Problem::new(code, "What was wrong, and what to do.");
-    match problem.status().as_u16() {
+    match problem.status.as_u16() {
         429 | 503 => problem.retry_after(std::time::Duration::from_secs(2)),
         _ if code == BindingRequired => problem.bind_ticket("3q2-7wAAAAAAAAAAAAAAAA"),
         _ => problem,
@@ -148,11 +148,11 @@ fn problem(code: ProblemCode) -> Problem {
 fn response(problems: &[Problem]) -> Response {
     let examples = problems.iter().map(|problem| {
         let example = ExampleBuilder::new().value(Some(problem.example()));
-        (problem.code().as_str(), example)
+        (problem.code.as_str(), example)
     });
     let content =
         ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples).build();
     let codes: Vec<_> =
-        problems.iter().map(|problem| format!("`{}`: {}", problem.code().as_str(), problem.title())).collect();
+        problems.iter().map(|problem| format!("`{}`: {}", problem.code.as_str(), problem.title())).collect();
     ResponseBuilder::new().description(codes.join("\n\n")).content("application/problem+json", content).build()
 }

@@ -100,9 +100,9 @@ unprintable!(BindTicket);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .code.as_str())]
 pub struct Problem {
-    code: ProblemCode,
-    status: StatusCode,
-    detail: String,
+    pub code: ProblemCode,
+    pub status: StatusCode,
+    pub detail: String,
     pub retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
     /// An error code of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
@@ -151,17 +151,9 @@ pub struct ProblemDocument<'a> {
 impl Problem {
     /// With the code's own status.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        let (retry_after, bind_ticket, oauth, oauth_member, header) = Default::default();
         let (status, detail) = (code.row().1, detail.into());
-        Self {
-            code,
-            status,
-            detail,
-            retry_after: None,
-            bind_ticket: None,
-            oauth: None,
-            oauth_member: None,
-            header: None,
-        }
+        Self { code, status, detail, retry_after, bind_ticket, oauth, oauth_member, header }
     }
 
     pub fn invalid(detail: impl Into<String>) -> Self {
@@ -188,9 +180,8 @@ impl Problem {
     }
 
     /// Replaces the status, if HTTP has a more exact one.
-    pub fn with_status(mut self, status: StatusCode) -> Self {
-        self.status = status;
-        self
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     /// How long to wait, in whole seconds. Rounded up, because a client that comes a moment too early is refused again.
@@ -200,37 +191,23 @@ impl Problem {
         self
     }
 
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = detail.into();
-        self
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..self }
     }
 
     /// The ticket that the next login sends in place of `code`.
-    pub fn bind_ticket(mut self, ticket: impl Into<Box<str>>) -> Self {
-        self.bind_ticket = Some(BindTicket(ticket.into()));
-        self
+    pub fn bind_ticket(self, ticket: impl Into<Box<str>>) -> Self {
+        Self { bind_ticket: Some(BindTicket(ticket.into())), ..self }
     }
 
     /// `WWW-Authenticate`: how the client can authenticate (RFC 9110 section 11.6.1).
-    pub fn challenge(mut self, challenge: &'static str) -> Self {
-        self.header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
-        self
-    }
-
-    pub fn code(&self) -> ProblemCode {
-        self.code
-    }
-
-    pub fn detail(&self) -> &str {
-        &self.detail
+    pub fn challenge(self, challenge: &'static str) -> Self {
+        let header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
+        Self { header, ..self }
     }
 
     pub fn title(&self) -> &'static str {
         self.code.row().2
-    }
-
-    pub fn status(&self) -> StatusCode {
-        self.status
     }
 
     /// The body, as the description of the API shows it.
@@ -260,7 +237,7 @@ impl Problem {
 
     /// The code of that, or the one that a page for people has among its extensions.
     pub fn code_of<B>(answer: &HttpResponse<B>) -> Option<ProblemCode> {
-        Self::of(answer).map(Self::code).or_else(|| answer.extensions().get().copied())
+        Self::of(answer).map(|problem| problem.code).or_else(|| answer.extensions().get().copied())
     }
 
     /// The answer to `request`. If the request has no id (the sidecar saves that time), the answer gets one of its own.

@@ -72,7 +72,7 @@ impl Events {
             return Ok(receiver);
         }
         let problem = shown.err().unwrap_or_else(no_valid_token);
-        let refused = Some(problem.code().as_str().into());
+        let refused = Some(problem.code.as_str().into());
         let event = Event { by, refused, ..Event::new(Activity::Request("poll"), origin(request)) };
         let who = format!("poll {}", event.by.as_deref().unwrap_or(event.address()));
         event.tell_bounded(&who);

@@ -74,7 +74,7 @@ pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, pa
     );
     let mut page = answer(HTML, html);
     if let Some(code) = problem {
-        *page.status_mut() = Problem::new(code, "").status();
+        *page.status_mut() = Problem::new(code, "").status;
         page.extensions_mut().insert(code);
     }
     // A site may have opened this window, and waits for it.

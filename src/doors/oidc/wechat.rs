@@ -139,7 +139,7 @@ pub(super) fn failed(
 ) -> HttpResponse {
     let problem = error.into().problem;
     let again = (!query.is_empty()).then(|| format!("{}/authorize?{query}", root(worker)));
-    let mut page = page(request, query, worker, &Page::Failed { why: Why::Login(problem.code()), again });
+    let mut page = page(request, query, worker, &Page::Failed { why: Why::Login(problem.code), again });
     problem.retry_after.into_iter().for_each(|wait| _ = page.headers_mut().insert(RETRY_AFTER, wait.into()));
     page
 }

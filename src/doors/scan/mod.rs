@@ -195,7 +195,7 @@ impl Scan {
 
 /// The answer of an endpoint of OAuth: a problem has the code that RFC 6749 has for it, if it has none yet.
 pub(super) fn to_oauth(answer: Answer) -> Answer {
-    answer.map_err(|problem| match problem.status().as_u16() {
+    answer.map_err(|problem| match problem.status.as_u16() {
         _ if problem.is_oauth() => problem,
         429 => problem.with_detail(TOO_MANY).oauth("slow_down"),
         503 => problem.oauth("temporarily_unavailable"),

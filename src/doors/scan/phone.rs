@@ -156,7 +156,7 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
         let outcome = approved.await;
         let became = match &outcome {
             Ok(()) => Some("approved"),
-            Err(refusal) if refusal.problem.code() == MATCH_WRONG => Some("denied"),
+            Err(refusal) if refusal.problem.code == MATCH_WRONG => Some("denied"),
             Err(_) => None,
         };
         if let (Some(became), Some(client)) = (became, &attempt.trail.client) {
