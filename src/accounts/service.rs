@@ -13,7 +13,7 @@ use reqwest::{Body, Method, Request, Url};
 use serde_json::{Value, json};
 use wxmint_findings::Said;
 use wxmint_ids::{Phone, UserId};
-use wxmint_keys::token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner, new_token_id};
+use wxmint_keys::token::{ExtraClaims, MintError, RequestSigner, new_token_id};
 use wxmint_telemetry::{Metrics, Step};
 use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, Tls, Upstream};
 
@@ -132,9 +132,9 @@ impl ServiceAccounts {
     fn signed(&self, request: &Request) -> Result<Request, MintError> {
         let mut signed = request.try_clone().expect("its body is bytes");
         let body = signed.body().and_then(Body::as_bytes).unwrap_or_default();
-        let outgoing = OutgoingRequest { method: signed.method().as_str(), url: signed.url().as_str(), body };
         let id = new_token_id().map_err(MintError::Key)?;
-        let token = self.signer.sign(outgoing, &id, (self.clock)())?;
+        let (method, url) = (signed.method().as_str(), signed.url().as_str());
+        let token = self.signer.sign(method, url, body, &id, (self.clock)())?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
         bearer.set_sensitive(true);
         signed.headers_mut().insert(AUTHORIZATION, bearer);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint::accounts::{LoginCheck, Named};
 use wxmint::clock::now;
-use wxmint_keys::token::{OutgoingRequest, RequestSigner, new_token_id};
+use wxmint_keys::token::{RequestSigner, new_token_id};
 use wxmint_keys::{KeyRing, KeySet};
 
 use super::Client;
@@ -81,9 +81,8 @@ impl Example {
         let ring = KeyRing::new(self.keys.clone(), TimeDelta::minutes(30), now()).expect("keys that sign");
         let signer = RequestSigner::new(issuer.to_owned(), audience.to_owned(), Arc::new(ring));
         let url = format!("{}{path}", self.base);
-        let request = OutgoingRequest { method, url: &url, body: BODY.as_bytes() };
         let id = new_token_id().expect("bits");
-        signer.sign(request, &id, at).expect("a token").expose().to_owned()
+        signer.sign(method, &url, BODY.as_bytes(), &id, at).expect("a token").expose().to_owned()
     }
 }
 

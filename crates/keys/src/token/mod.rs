@@ -12,4 +12,4 @@ mod tests;
 
 pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, unchecked_claims};
 pub use minter::{Issued, MintError, Minter, SignedToken, new_token_id};
-pub use request_signer::{OutgoingRequest, RequestSigner};
+pub use request_signer::RequestSigner;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde_json::json;
 use wxmint_verify::ids::TokenId;
 
 use super::{MintError, SignedToken, minter::sign};
@@ -15,30 +15,6 @@ use crate::KeyRing;
 const TYP: &str = "wxmint-request+jwt";
 /// The life of a request's token, from `iat` to `exp`: longer than a request takes, or honest clocks differ.
 const LIFE: Duration = Duration::from_secs(60);
-
-/// The parts of a request that are signed.
-#[derive(Clone, Copy)]
-pub struct OutgoingRequest<'a> {
-    /// In capital letters.
-    pub method: &'a str,
-    /// Without query and fragment.
-    pub url: &'a str,
-    pub body: &'a [u8],
-}
-
-/// The claims of a request's token. `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
-#[derive(Serialize)]
-struct RequestClaims<'a> {
-    iss: &'a str,
-    aud: &'a str,
-    iat: i64,
-    exp: i64,
-    jti: &'a TokenId,
-    htm: &'a str,
-    htu: &'a str,
-    /// SHA-256 of the body, base64url without padding.
-    body_sha256: String,
-}
 
 /// Signs the requests of one issuer to one service with the current signing key.
 pub struct RequestSigner {
@@ -53,25 +29,28 @@ impl RequestSigner {
         Self { issuer, audience, keys }
     }
 
-    /// Signs the token for one request, for `Authorization: Bearer`. If the request is sent again, it needs another
-    /// `id`.
+    /// Signs the token for one request, for `Authorization: Bearer`. The method is in capital letters, and the URL has
+    /// no query and no fragment. If the request is sent again, it needs another `id`.
     pub fn sign(
         &self,
-        request: OutgoingRequest<'_>,
+        method: &str,
+        url: &str,
+        body: &[u8],
         id: &TokenId,
         now: DateTime<Utc>,
     ) -> Result<SignedToken, MintError> {
         let iat = now.timestamp();
-        let claims = RequestClaims {
-            iss: &self.issuer,
-            aud: &self.audience,
-            iat,
-            exp: iat + LIFE.as_secs() as i64,
-            jti: id,
-            htm: request.method,
-            htu: request.url,
-            body_sha256: URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, request.body)),
-        };
+        // `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
+        let claims = json!({
+            "iss": self.issuer,
+            "aud": self.audience,
+            "iat": iat,
+            "exp": iat + LIFE.as_secs() as i64,
+            "jti": id,
+            "htm": method,
+            "htu": url,
+            "body_sha256": URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, body)),
+        });
         sign(&self.keys, TYP, &claims, now).map(SignedToken)
     }
 }
@@ -79,15 +58,14 @@ impl RequestSigner {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::{KeySet, PrivateJwk, StoredKeys};
     use wxmint_verify::Algorithm;
 
     const BASE: &str = "https://accounts.example.com/wxmint";
-    const REQUEST: OutgoingRequest<'_> =
-        OutgoingRequest { method: "POST", url: "https://accounts.example.com/wxmint/users", body: b"abc" };
+    const URL: &str = "https://accounts.example.com/wxmint/users";
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000, 0).expect("a date")
@@ -97,7 +75,8 @@ mod tests {
         let keys = StoredKeys::of([PrivateJwk::generate(algorithm, now()).expect("a key")]).check().expect("a set");
         let ring = KeyRing::new(keys.clone(), TimeDelta::minutes(30), now()).expect("a ring");
         let signer = RequestSigner::new("https://login.example.com".into(), BASE.into(), Arc::new(ring));
-        let token = signer.sign(REQUEST, &"jti-1".parse().expect("an id"), now()).expect("a token");
+        let id = "jti-1".parse().expect("an id");
+        let token = signer.sign("POST", URL, b"abc", &id, now()).expect("a token");
         (keys, token.expose().to_owned())
     }
 
@@ -114,7 +93,7 @@ mod tests {
         // The body's digest is FIPS 180-2's example B.1.
         let expected = json!({
             "iss": "https://login.example.com", "aud": BASE, "iat": 1_700_000_000, "exp": 1_700_000_060, "jti": "jti-1",
-            "htm": "POST", "htu": REQUEST.url, "body_sha256": "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0",
+            "htm": "POST", "htu": URL, "body_sha256": "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0",
         });
         assert_eq!(claims, expected);
     }
