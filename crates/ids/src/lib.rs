@@ -125,29 +125,9 @@ pub struct Phone {
 }
 unprintable!(Phone);
 
-/// Programs write these where a value is missing, and the headings of its column, in small letters.
-const FILLERS: [&str; 20] = [
-    "0",
-    "-1",
-    "null",
-    "(null)",
-    "<null>",
-    "\\n",
-    "none",
-    "nil",
-    "<nil>",
-    "undefined",
-    "nan",
-    "n/a",
-    "[object object]",
-    "00000000-0000-0000-0000-000000000000",
-    "user_id",
-    "userid",
-    "openid",
-    "unionid",
-    "uid",
-    "id",
-];
+/// Programs write these where a value is missing, and the headings of its column.
+const FILLERS: &str = "0,-1,null,(null),<null>,\\n,none,nil,<nil>,undefined,nan,n/a,[object object],\
+                       00000000-0000-0000-0000-000000000000,user_id,userid,openid,unionid,uid,id";
 
 /// Why a text that another program has written is no id. The error does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -161,7 +141,7 @@ pub enum InvalidForeignId {
 
 /// Reads an id that another program has written, or gives out.
 pub fn foreign_id<T: FromStr<Err = InvalidId>>(text: &str) -> Result<T, InvalidForeignId> {
-    let is_filler = FILLERS.contains(&text.to_ascii_lowercase().as_str());
+    let is_filler = FILLERS.split(',').any(|filler| filler.eq_ignore_ascii_case(text));
     if is_filler { Err(InvalidForeignId::Filler) } else { Ok(text.parse()?) }
 }
 
