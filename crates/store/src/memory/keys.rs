@@ -136,19 +136,11 @@ impl Keys {
         count(self.held.get_mut(key).map(|key| key.until = until).is_some().into())
     }
 
-    /// The names that begin and end as the pattern does, whose one `*` stands for anything. Behind `[bs]*` anything may
-    /// follow.
+    /// The names that begin and end as the pattern does, whose one `*` stands for anything.
     fn like(&self, pattern: &[u8]) -> Value {
         let star = pattern.iter().position(|byte| *byte == b'*').unwrap_or(pattern.len());
         let (begin, end) = (&pattern[..star], pattern.get(star + 1..).unwrap_or_default());
-        let is_like = |name: &Bytes| {
-            name.strip_prefix(begin).is_some_and(|rest| match end.strip_suffix(b"[bs]*") {
-                Some(end) => {
-                    rest.windows(end.len() + 1).any(|part| part.starts_with(end) && b"bs".contains(&part[end.len()]))
-                }
-                None => rest.ends_with(end),
-            })
-        };
+        let is_like = |name: &Bytes| name.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end));
         let now = (self.clock)();
         let like = self.held.iter().filter(|(name, key)| is_like(name) && key.is_there(now));
         Value::Array(like.map(|(name, _)| bulk(name)).collect())

@@ -24,8 +24,8 @@ pub enum Found {
 impl Redis {
     /// The people of the page, of one app or of all, who have a binding or once had one.
     pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Option<Page<Person>>> {
+        let pattern = app.map_or_else(|| "wxmint:{*".to_owned(), |app| format!("wxmint:{{{app}:*"));
         // People whose user ids are computed have the session alone.
-        let pattern = app.map_or_else(|| "wxmint:{*}:[bs]*".to_owned(), |app| format!("wxmint:{{{app}:*}}:[bs]*"));
         let person = |key: &String| owner(key, "binding").or_else(|_| owner(key, "session")).ok();
         let Some(page) = self.link.keys_like(&pattern, from, Slots::MayBeMoving).await? else { return Ok(None) };
         let people: HashSet<_> = page.found.iter().filter_map(person).collect();
