@@ -81,16 +81,9 @@ pub(crate) fn in_background<T: Clone + 'static>(work: impl Future<Output = T> + 
 
 impl Server {
     pub(crate) fn new(address: Address, connector: &Rc<Connector>) -> Self {
-        Self {
-            name: address.to_string(),
-            address,
-            connector: Rc::clone(connector),
-            attempt: RefCell::default(),
-            fails: Cell::default(),
-            second: OnceCell::new(),
-            last_wait: RefCell::default(),
-            newcomers: RefCell::default(),
-        }
+        let (name, connector) = (address.to_string(), Rc::clone(connector));
+        let (attempt, fails, second, last_wait, newcomers) = Default::default();
+        Self { name, address, connector, attempt, fails, second, last_wait, newcomers }
     }
 
     /// The same server by a connection of its own: while one waits for replicas, nothing else is answered on it.
