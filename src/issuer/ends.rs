@@ -275,7 +275,7 @@ mod tests {
 
     #[actix_web::test]
     async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
-        let store = || Redis::in_memory(now, Duration::from_secs(60));
+        let store = || Redis::new(&RedisAccess::in_memory(now), Duration::from_secs(60), now, ());
         let (before, after) = (store(), store());
         let (user, second) = ("lin".parse().expect("a user"), now().timestamp());
         let old = (now() - TimeDelta::days(60)).timestamp();
@@ -299,7 +299,8 @@ mod tests {
 
     #[actix_web::test]
     async fn what_a_store_loses_before_anybody_has_read_it_is_made_again() {
-        let (store, mut held) = (Redis::in_memory(now, Duration::from_secs(60)), HeldEnds::default());
+        let store = Redis::new(&RedisAccess::in_memory(now), Duration::from_secs(60), now, ());
+        let mut held = HeldEnds::default();
         store.end_key("one").await.expect("made");
         assert_eq!((held.look(&store).await, held.made.len()), (Ok(0), 0), "it is there");
         held.made.push("kid two".into());

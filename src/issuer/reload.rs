@@ -261,7 +261,6 @@ mod tests {
     use super::*;
     use crate::secret_files::create_private;
     use wxmint_keys::PrivateJwk;
-    use wxmint_store::Redis;
 
     #[test]
     fn a_changed_users_file_is_in_use_and_a_broken_one_leaves_the_last_good_one() {
@@ -314,7 +313,8 @@ mod tests {
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
         let set = StoredKeys::parse(&content).and_then(|stored| stored.check()).expect("a set");
         let keys = KeyRing::new(set, TimeDelta::minutes(30), now()).expect("a ring");
-        let mut ends = NotedEnds::of(Rc::new(Redis::in_memory(now, Duration::ZERO)));
+        let mut ends =
+            NotedEnds::of(Rc::new(Redis::new(&wxmint_store::RedisAccess::in_memory(now), Duration::ZERO, now, ())));
         fs::remove_file(&path).expect("our file");
         create_private(&path, &StoredKeys::of(&[signing, next]).content()).expect("written");
         let mut reload = || reload_keys(&keys, &mut file, &mut ends);

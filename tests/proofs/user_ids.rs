@@ -11,7 +11,7 @@ use wxmint::login::{Binder, LoginError, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, ExchangeOrder, LoginRecord, Recorded, Redis};
+use wxmint_store::{AttemptId, BindingState, ExchangeOrder, LoginRecord, Recorded, Redis, RedisAccess};
 
 use crate::draws::Draws;
 use crate::{DAY, Held, Scheduled, play, prove, runtime};
@@ -101,7 +101,7 @@ impl World<'_> {
 
     fn lose(&mut self) {
         self.draws.note("the store is lost".into());
-        self.store = Redis::in_memory(now, DAY);
+        self.store = Redis::new(&RedisAccess::in_memory(now), DAY, now, ());
         self.books.retain(|human, user| *user != bound(*human));
     }
 
@@ -165,7 +165,8 @@ fn nobody_has_two_user_ids_whatever_is_lost() {
     let runtime = runtime();
     for kind in [IdKind::OpenId, IdKind::UnionId] {
         prove(1_000, "logins", |draws| {
-            let (store, processes, books) = (Redis::in_memory(now, DAY), Vec::new(), BTreeMap::new());
+            let store = Redis::new(&RedisAccess::in_memory(now), DAY, now, ());
+            let (processes, books) = (Vec::new(), BTreeMap::new());
             play(World { draws, runtime: &runtime, kind, store, processes, books, logins: 0 })
         });
     }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use wxmint_ids::UnionId;
-use wxmint_store::Redis;
+use wxmint_store::{Redis, RedisAccess};
 
 use super::{super::Operator, super::worker::is_settled, *};
 
 fn store() -> Redis {
-    Redis::in_memory(crate::clock::now, Duration::from_secs(86_400))
+    use crate::clock::now;
+    Redis::new(&RedisAccess::in_memory(now), Duration::from_secs(86_400), now, ())
 }
 
 fn person(openid: &str) -> Person {

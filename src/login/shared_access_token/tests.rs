@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use wxmint_ids::{OpenId, Phone};
-use wxmint_store::Redis;
+use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::AppSecret;
@@ -82,7 +82,7 @@ impl Bed {
             thread: Some(thread::spawn(serve)),
             http: reqwest::Client::builder().no_proxy().build().expect("a client"),
             replicas: [(); 2].map(replica),
-            shelf: Redis::in_memory(clock, Duration::from_secs(60)),
+            shelf: Redis::new(&RedisAccess::in_memory(clock), Duration::from_secs(60), clock, ()),
             vault: Arc::new(vault(1)),
             app: App::mini_program(APPID.parse().expect("an AppID"), AppSecret::new(SECRET)),
         }

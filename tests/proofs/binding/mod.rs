@@ -16,13 +16,13 @@ use crate::{DAY, play, prove, runtime};
 use world::World;
 
 fn memory() -> Vec<Redis> {
-    vec![Redis::in_memory(now, DAY)]
+    vec![Redis::new(&RedisAccess::in_memory(now), DAY, now, ())]
 }
 
 /// Each step must answer as in memory.
 fn redis(server: &RedisServer) -> Vec<Redis> {
     server.command::<()>(&["FLUSHALL"]);
-    let access = RedisAccess::fixed(server.url().parse().expect("a URL"));
+    let access = RedisAccess::new(wxmint_redis_link::RedisAccess::fixed(server.url().parse().expect("a URL")));
     [vec![Redis::new(&access, DAY, now, ())], memory()].concat()
 }
 

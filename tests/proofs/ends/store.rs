@@ -66,7 +66,7 @@ pub(crate) struct Stores {
 impl Stores {
     /// Empty.
     pub(crate) fn memory() -> Self {
-        Self { directly: Redis::in_memory(clock, DAY), server: None }
+        Self { directly: Redis::new(&RedisAccess::in_memory(clock), DAY, clock, ()), server: None }
     }
 
     /// Begins a call; it waits before its first step.
@@ -146,7 +146,7 @@ impl Server {
     pub(crate) fn emptied(self: &Rc<Self>) -> Stores {
         self.copied.take();
         self.fail_over();
-        let access = RedisAccess::fixed(self.server.url().parse().expect("a URL"));
+        let access = RedisAccess::new(wxmint_redis_link::RedisAccess::fixed(self.server.url().parse().expect("a URL")));
         Stores { directly: Redis::new(&access, DAY, clock, ()), server: Some(Rc::clone(self)) }
     }
 

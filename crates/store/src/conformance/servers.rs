@@ -60,7 +60,7 @@ pub(crate) fn now() -> DateTime<Utc> {
 }
 
 pub(crate) fn memory() -> Redis {
-    Redis::in_memory(now, DAY)
+    Redis::new(&RedisAccess::in_memory(now), DAY, now, ())
 }
 
 /// A real redis-server of the test's own, ended with it.
@@ -93,7 +93,7 @@ impl RedisServer {
 }
 
 fn store(url: &str, clock: fn() -> DateTime<Utc>) -> Redis {
-    let access = RedisAccess::fixed(url.parse().expect("a URL"));
+    let access = RedisAccess::new(wxmint_redis_link::RedisAccess::fixed(url.parse().expect("a URL")));
     Redis::new(&access, DAY, clock, ())
 }
 

@@ -57,11 +57,6 @@ impl RedisAccess {
     pub fn in_memory(clock: fn() -> DateTime<Utc>) -> Self {
         Self::new(wxmint_redis_link::RedisAccess::to(Memory::new(clock), Confirm::Replicas(0)))
     }
-
-    /// For tests, in which no replica confirms.
-    pub fn fixed(url: RedisUrl) -> Self {
-        Self::new(wxmint_redis_link::RedisAccess::fixed(url))
-    }
 }
 
 /// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of
@@ -92,11 +87,6 @@ impl Redis {
         let (link, clock, made) =
             (Rc::new(Link::new(&access.link, observer)), Rc::new(clock), Arc::clone(&access.made));
         Self { link, session_ttl, clock, clocks, earlier: Rc::default(), noted_life: Rc::default(), made }
-    }
-
-    /// In a memory of its own.
-    pub fn in_memory(clock: fn() -> DateTime<Utc>, session_ttl: Duration) -> Self {
-        Self::new(&RedisAccess::in_memory(clock), session_ttl, clock, ())
     }
 
     /// The way to Redis, for checks of Redis itself, and for whoever keeps something of its own there.
