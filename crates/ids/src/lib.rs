@@ -7,8 +7,9 @@
 pub mod packed;
 mod user_ids;
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
+use derive_more::{Display, FromStr};
 use serde::{Deserialize, Deserializer, Serialize};
 pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;
@@ -80,30 +81,16 @@ pub fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidId>>(deserializ
 }
 
 /// A client to which tokens are issued in place of an app, such as a page. It is public.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Display, FromStr, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientId(
     /// The `client_id` of its tokens, which is an AppID in tokens of an app.
     #[serde(deserialize_with = "parsed")]
     pub AppId,
 );
 
-impl FromStr for ClientId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        text.parse().map(Self)
-    }
-}
-
 impl ClientId {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
