@@ -10,7 +10,6 @@ use super::{call::Refusal, state::alphanumeric};
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
 /// A forced refresh sooner than this after another has no effect.
 const FORCED_APART: TimeDelta = TimeDelta::seconds(30);
-/// Forced refreshes in a day.
 const FORCED_PER_DAY: usize = 20;
 /// A token that expired longer ago is forgotten, and is then invalid rather than expired.
 const REMEMBERED: TimeDelta = TimeDelta::hours(1);

@@ -27,7 +27,6 @@ const LOGIN_CHECKS: &str = "/login-checks";
 pub struct Account {
     /// The business's own name for the user.
     pub user_id: String,
-    /// Name and password, if the user has them.
     #[serde(flatten)]
     pub credentials: Option<Credentials>,
     /// In WeChat's form, if it is known.
@@ -38,7 +37,6 @@ pub struct Account {
     /// The user's tokens are to say this object; `null` is none.
     #[serde(skip)]
     claims: Value,
-    /// Whether the user may not log in.
     #[serde(skip)]
     shut_out: bool,
 }
@@ -96,7 +94,6 @@ impl AccountBook {
         self.change(user_id, |account| account.claims = claims);
     }
 
-    /// Lets the user log in no more.
     pub fn shut_out(&self, user_id: &str) {
         self.change(user_id, |account| account.shut_out = true);
     }
@@ -201,18 +198,14 @@ fn take(path: &'static str, body: Bytes, book: &AccountBook, world: &World) -> H
 /// A WeChat identity that is bound to a user.
 #[derive(Debug, Clone, Serialize)]
 pub struct Link {
-    /// The mini program.
     pub appid: String,
-    /// The person in it.
     pub openid: String,
 }
 
 /// wxmint knows this of a user, and the account service does not.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Known {
-    /// The people who are bound to the user.
     pub links: Vec<Link>,
-    /// Whether an operator has blocked the user.
     pub blocked: bool,
 }
 

@@ -11,14 +11,13 @@ use serde_json::{Value, json};
 
 use wxmint_verify::ids::AppId;
 
-/// The pages of a mini program when the simulator starts. The first one is its home page.
 const DOMAINS: [&str; 2] = ["localhost", "127.0.0.1"];
+/// The pages of a mini program when the simulator starts. The first one is its home page.
 const PAGES: [&str; 2] = ["pages/index/index", "pages/scan/index"];
 
 /// A mini program that the simulator knows.
 #[derive(Clone)]
 pub struct App {
-    /// Its AppID.
     pub id: AppId,
     /// Its AppSecret when the simulator starts.
     pub secret: String,
@@ -97,7 +96,6 @@ pub(super) struct AppChange {
     unionid: Option<bool>,
     /// Moves the app to this Open Platform account, so that its people have other unionids; `""` moves it back.
     platform: Option<String>,
-    /// Whether the exchange of an OAuth2 code leaves the unionid out.
     unionid_by_userinfo: Option<bool>,
     /// Whether an exchange gives the session_key that the person has, if there is any, as WeChat may do.
     repeats_session_keys: Option<bool>,
@@ -121,7 +119,6 @@ impl Terms {
         Self(Mutex::new(apps.iter().map(term).map(Arc::new).collect()))
     }
 
-    /// Those of one app.
     pub(super) fn of(&self, app: usize) -> Arc<Term> {
         Arc::clone(&self.0.lock()[app])
     }

@@ -39,7 +39,6 @@ impl Mistake {
     }
 }
 
-/// The answer of a call.
 type Shown = Result<Json<Value>, Mistake>;
 
 impl ResponseError for Mistake {
@@ -52,7 +51,6 @@ impl ResponseError for Mistake {
     }
 }
 
-/// The routes of the control API.
 pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
         let all_faults = [web::get().to(faults), web::put().to(put_faults), web::delete().to(delete_faults)];
@@ -91,7 +89,6 @@ fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N])
     routes.into_iter().fold(web::resource(path), Resource::route).default_service(web::to(refuse))
 }
 
-/// The answer of every unknown path.
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let said = format!(
         "{} is not a path of the simulator; the control API has /_simulator/codes, phone-codes, user-data, \

@@ -66,13 +66,11 @@ impl EncryptKeys {
 }
 
 impl World {
-    /// `key_info_list` of getuserencryptkey.
     pub(super) fn user_encrypt_keys(&self, openid: &str, now: DateTime<Utc>) -> Vec<Value> {
         let mut people = self.people.lock();
         people.account(openid).map_or_else(Vec::new, |(_, account)| account.encrypt_keys.for_server(now))
     }
 
-    /// `getLatestUserKey` gives this to the mini program.
     pub(super) fn latest_user_key(&self, name: &str, app: usize, renew: bool, now: DateTime<Utc>) -> Value {
         let mut people = self.people.lock();
         let person = people.named(name, &self.apps);

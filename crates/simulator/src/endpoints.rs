@@ -102,7 +102,6 @@ impl World {
         if self.terms.of(app).secrets.iter().any(|taken| taken == secret) { Ok(app) } else { Err(Refusal(40125)) }
     }
 
-    /// The AppID of the app that a request is for.
     pub(super) fn app_of(&self, call: &Call<'_>) -> Option<String> {
         let in_body = || {
             let members = json_object(call.body).ok()?;

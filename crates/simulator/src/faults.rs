@@ -140,7 +140,6 @@ pub(super) struct Plan {
     pub(super) acts: bool,
 }
 
-/// The faults in force.
 pub(super) struct Faults {
     seed: u64,
     standing_delay: Duration,

@@ -16,20 +16,9 @@ const KEPT: usize = 1000;
 /// Longer bodies are cut.
 const BODY_KEPT: usize = 4096;
 
-const SECRET_MEMBERS: [&str; 12] = [
-    "secret",
-    "access_token",
-    "refresh_token",
-    "session_key",
-    "encrypt_key",
-    "password",
-    "component_appsecret",
-    "component_secret",
-    "component_verify_ticket",
-    "component_access_token",
-    "authorizer_access_token",
-    "authorizer_refresh_token",
-];
+const SECRET_MEMBERS: &str = "secret,access_token,refresh_token,session_key,encrypt_key,password,component_appsecret,\
+                              component_secret,component_verify_ticket,component_access_token,authorizer_access_token,\
+                              authorizer_refresh_token";
 const MASK: &str = "••••••••";
 
 /// One request with its answer, unmasked.
@@ -45,7 +34,6 @@ pub(super) struct Exchange {
     pub(super) answer: Option<Answered>,
 }
 
-/// The answer of an [`Exchange`].
 pub(super) struct Answered {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
@@ -130,10 +118,14 @@ impl Kept {
     }
 }
 
+fn is_secret(name: &str) -> bool {
+    SECRET_MEMBERS.split(',').any(|secret| secret == name)
+}
+
 fn masked_query(query: &str) -> Map<String, Value> {
     let mut shown = Map::new();
     for (name, value) in Params::parse(query).into_pairs() {
-        let value = if SECRET_MEMBERS.contains(&name.as_str()) { MASK.to_owned() } else { value };
+        let value = if is_secret(&name) { MASK.to_owned() } else { value };
         shown.entry(name).or_insert(Value::String(value));
     }
     shown
@@ -148,7 +140,7 @@ fn masked_request_body(body: &[u8]) -> Option<String> {
         return Some(format!("({} bytes that are no JSON object)", body.len()));
     };
     for (name, value) in &mut members {
-        if SECRET_MEMBERS.contains(&name.as_str()) {
+        if is_secret(name) {
             *value = MASK.into();
         }
     }
@@ -159,7 +151,7 @@ fn masked_request_body(body: &[u8]) -> Option<String> {
 /// form of their members is known.
 fn masked_answer(body: &[u8], whole: usize) -> String {
     let mut text = String::from_utf8_lossy(body).into_owned();
-    for name in SECRET_MEMBERS {
+    for name in SECRET_MEMBERS.split(',') {
         let opening = format!("\"{name}\":\"");
         let mut masked = 0;
         while let Some(at) = text[masked..].find(&opening) {

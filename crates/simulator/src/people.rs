@@ -11,7 +11,6 @@ use super::call::Refusal;
 use super::encrypt_keys::EncryptKeys;
 use super::state::{alphanumeric, random};
 
-/// How long a code is valid.
 const CODE_LIFE: TimeDelta = TimeDelta::minutes(5);
 /// How long a code is remembered, so that it is answered as used or expired and not as unknown.
 const CODE_REMEMBERED: TimeDelta = TimeDelta::minutes(15);
@@ -69,7 +68,6 @@ struct Code {
 pub(super) enum Purpose {
     Login,
     Phone,
-    /// The login by OAuth2.
     Oauth2(Scope),
 }
 

@@ -29,7 +29,6 @@ const REGULARS: [Regular; 3] = [LIN, CHEN, ZHOU];
 /// Lin is bound, so that the first login that a visitor sees asks for nothing; Chen is not, and will be asked.
 const VISITS: [(Regular, usize); 3] = [(LIN, TEA_ROOM), (ZHOU, TEA_ROOM), (ZHOU, BAKERY)];
 
-/// Their accounts.
 pub fn regulars_book() -> Arc<AccountBook> {
     AccountBook::with(REGULARS.map(|Regular { name, password, phone }| (name, password, phone)))
 }

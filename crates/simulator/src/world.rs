@@ -48,7 +48,6 @@ impl World {
         Self::with_options(apps, Options { seed, ..Options::default() })
     }
 
-    /// A world with these apps and no people.
     pub fn with_options(apps: Vec<App>, options: Options) -> Arc<Self> {
         let life = TimeDelta::from_std(options.access_token_ttl).unwrap_or(TimeDelta::days(1));
         Arc::new(Self {
@@ -90,7 +89,6 @@ impl World {
         }
     }
 
-    /// Mints one code for each name.
     pub(super) fn mint_codes(
         &self,
         purpose: Purpose,

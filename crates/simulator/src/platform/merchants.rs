@@ -5,9 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Component, State, pushes::Push};
 use crate::{access_tokens::Bad, call::Refusal, state::alphanumeric};
 
-/// The life of an authorization code.
 pub(super) const CODE_LIFE: TimeDelta = TimeDelta::minutes(10);
-/// The life of a pre_auth_code.
 pub(super) const PRE_AUTH_CODE_LIFE: TimeDelta = TimeDelta::minutes(30);
 
 /// A merchant. `app` is the place in the list of apps.
