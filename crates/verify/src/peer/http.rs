@@ -1,7 +1,7 @@
 //! The HTTP client for keys and ends. Time and size are limited, redirects are not followed, no proxy is taken from the
 //! environment, and errors do not contain the URL.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, iter, mem, time::Duration};
 
 use reqwest::{Client, Request, StatusCode, header::HeaderMap, redirect};
 
@@ -51,7 +51,7 @@ impl Http {
     /// Sends the request once and reads a body of at most `most` bytes. The error says what happened, for the log.
     pub(super) async fn fetch(&self, most: usize, request: Request) -> Result<Fetched, String> {
         let mut response = self.0.execute(request).await.map_err(describe)?;
-        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let (status, headers) = (response.status(), mem::take(response.headers_mut()));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(describe)? {
             if body.len() + chunk.len() > most {
@@ -66,11 +66,6 @@ impl Http {
 /// The text of an error with its causes, without the URL.
 fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
