@@ -29,7 +29,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// other apps. If checking a password takes 100 ms, this allows 2,200 per second.
 const MAX_IN_FLIGHT: u32 = 256;
 
-/// The client of the account service for one worker thread.
 pub struct ServiceAccounts {
     http: Upstream,
     signer: RequestSigner,

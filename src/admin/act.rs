@@ -75,7 +75,6 @@ impl<T: Target> Act<T> {
         Ok(HttpResponse::NoContent().finish())
     }
 
-    /// The same, with an answer.
     pub(crate) async fn show<Found: Serialize + 'static, E: Into<Problem>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
@@ -83,7 +82,6 @@ impl<T: Target> Act<T> {
         Ok(private(self.find(work).await?))
     }
 
-    /// The same, with what was found.
     pub(crate) async fn find<Found: 'static, E: Into<Problem>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,

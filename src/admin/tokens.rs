@@ -124,7 +124,6 @@ impl AdminTokens {
     }
 }
 
-/// Reads the holder that a line names.
 fn read_line(line: &str) -> Result<Holder, Said> {
     let no_words = || said!(must_be_name_blank_and_secret);
     let mut words: Vec<_> = line.split_whitespace().collect();

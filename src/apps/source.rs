@@ -137,10 +137,8 @@ impl AppsSource {
     }
 }
 
-/// The warning while one app becomes several.
 const SEVERAL: &str = "several apps are configured now: a login that names none in `appid` is refused with app_required, unless its Referer \
                        is that of a mini program";
-/// The words about a copy that an editor has left.
 pub const IGNORED: &str = "is ignored, because its name is that of a copy which an editor has left";
 
 fn warn_of_unusual<'a>(apps: impl Iterator<Item = &'a App>) {

@@ -95,7 +95,6 @@ async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// The stand-ins for WeChat and the account service, and their data.
 struct StandIns {
     wechat: TcpListener,
     accounts: TcpListener,

@@ -52,7 +52,6 @@ impl Failure {
         }
     }
 
-    /// The same failure; the text says where it happened.
     pub(crate) fn at(self, place: impl Display) -> Self {
         Self { reason: self.reason.map(|reason| said!("{}: {}", place, reason)), ..self }
     }

@@ -25,7 +25,6 @@ impl Language {
         if locale.starts_with("zh") && ["utf8", "utf-8"].contains(&encoding) { Self::Zh } else { Self::En }
     }
 
-    /// The text in this language.
     pub(super) fn tell(self, text: impl Display) -> String {
         self.pick([format!("{text}"), format!("{text:#}")])
     }

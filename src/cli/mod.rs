@@ -116,7 +116,6 @@ pub fn run(doors: Doors) -> ExitCode {
     }
 }
 
-/// The command that clap has found among those of an enum.
 pub(crate) fn read<C: FromArgMatches>(matches: &ArgMatches) -> Result<C, Failure> {
     C::from_arg_matches(matches).map_err(Failure::usage)
 }
@@ -157,7 +156,6 @@ fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
     }
 }
 
-/// Prints what the help says, as a script of a shell.
 fn print_completions(shell: Shell, mut wxmint: clap::Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     generate(shell, &mut wxmint, "wxmint", &mut script);

@@ -81,7 +81,6 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Opens a new connection to the store.
     pub(super) fn store(&self) -> Redis {
         let in_memory = || Redis::new(&self.memory, self.settings.session_key_ttl, now, ());
         self.redis().unwrap_or_else(in_memory)

@@ -69,7 +69,6 @@ pub struct DoorCommand {
 
 pub type Opened = Result<Option<Arc<dyn Door>>, IssuerStartError>;
 
-/// All doors that this program has.
 pub type Doors = &'static [DoorRow];
 
 /// An open door. The trait says everything that the service asks of one.
@@ -86,7 +85,6 @@ pub trait Door: Any + Send + Sync {
         None
     }
 
-    /// The findings of its check.
     async fn examine(&self, _issuer: &Issuer, _redis: Option<&Redis>) -> Vec<Finding> {
         Vec::new()
     }

@@ -42,7 +42,6 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
     leave(worker, event, token, leaving).await
 }
 
-/// Verifies the token of a request to leave.
 fn begin(act: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Event, Verified<Claims>), Problem> {
     let event = Event::new(act, origin(request));
     let token = worker.issuer.verify(request, now()).map_err(|problem| refused(worker, &event, problem))?;

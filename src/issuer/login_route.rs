@@ -183,7 +183,6 @@ impl<'w> LoginAttempt<'w> {
     }
 }
 
-/// Tells of the login, and of the binding that it has made.
 fn audit_login(
     worker: &IssuerWorker,
     login: Event,

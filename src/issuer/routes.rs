@@ -54,7 +54,6 @@ routes! {
     DELETE "/binding" leave::dissolve [ANY, OWN_TOKEN, LIMIT], HEAD;
 }
 
-/// Describes the routes of an issuer.
 pub(super) fn description(issuer: &Issuer) -> Description {
     let (server, rows): (_, Vec<_>) =
         (issuer.settings.issuer.clone(), issuer.doors.iter().map(|open| open.row).collect());
@@ -76,7 +75,6 @@ fn described(doors: impl IntoIterator<Item = &'static DoorRow>) -> openapi::Open
     api
 }
 
-/// With all `doors`.
 pub fn openapi_json(doors: Doors) -> String {
     viewer::json(described(doors), "https://login.example.com")
 }

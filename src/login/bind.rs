@@ -10,7 +10,6 @@ use super::{Arrival, Binder, FreePlace, Link, LoginError, LoginTrail, LoginWorke
 use crate::accounts::{Named, NewUserKey};
 
 impl LoginWorker {
-    /// Finds or makes the binding.
     pub(super) async fn bind(
         &self,
         arrival: &Arrival,

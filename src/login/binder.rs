@@ -63,7 +63,6 @@ pub enum Link {
     Gone,
 }
 
-/// Takes the steps for one request.
 pub struct Binder<'a> {
     pub store: &'a Redis,
     pub person: &'a Person,

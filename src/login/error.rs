@@ -48,7 +48,6 @@ pub enum LoginError {
     Blocked,
     #[error("the account backend does not let this user log in")]
     ShutOut,
-    /// WeChat's limit for this person.
     #[error("WeChat wants this person to slow down")]
     SlowDown,
     /// One of our own limits, by the name of its variable: `WXMINT_LIMIT_…`.
@@ -94,7 +93,6 @@ pub enum LoginError {
          back"
     )]
     EndedAhead(Duration),
-    /// The account backend is slow or gone.
     #[error(transparent)]
     AccountsUnavailable(#[from] AccountsError),
     #[error("the session key could not be sealed: {0}")]
@@ -106,7 +104,6 @@ pub enum LoginError {
 }
 
 impl LoginError {
-    /// How long the client should wait before it tries again.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::SlowDown => Some(WECHAT_MINUTE),
@@ -130,7 +127,6 @@ impl LoginError {
         }
     }
 
-    /// Whether WeChat has refused a session key.
     pub(super) fn is_stale_session(&self) -> bool {
         matches!(self, Self::WeChatUnavailable(error) if error.verdict() == Some(Verdict::StaleSession))
     }
@@ -193,7 +189,6 @@ impl From<AccessTokenError> for LoginError {
 pub enum SessionError {
     #[error("the token has been revoked")]
     NotYours,
-    /// It is a page's, which may log out and nothing else.
     #[error("a page's token is not good for this")]
     OfPage,
     /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because

@@ -44,7 +44,6 @@ pub enum AccessTokenError {
     /// The error of the call, or of fetching the token for it.
     #[error(transparent)]
     WeChat(#[from] CallError),
-    /// The store is slow or gone.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -37,7 +37,6 @@ pub fn note() -> Option<&'static Finding> {
     NOTE.get()
 }
 
-/// Whether the working directory has no such file.
 pub fn is_missing() -> bool {
     matches!(fs::symlink_metadata(NAME), Err(error) if error.kind() == ErrorKind::NotFound)
 }

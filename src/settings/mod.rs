@@ -45,7 +45,6 @@ pub enum AccountsSource {
 }
 
 impl AccountsSource {
-    /// The URL of the business's own service.
     pub fn url(&self) -> Option<&Url> {
         if let Self::Service(url) = self { Some(url) } else { None }
     }
@@ -59,13 +58,11 @@ macro_rules! settings {
     ($(#[$attribute:meta])* $name:ident, |$reader:ident| { $($field:ident: $type:ty = $value:expr,)+ }) => {
         $(#[$attribute])*
         #[derive(Debug, Clone)]
-        #[allow(missing_docs, reason = "a field means what its variable means")]
         pub struct $name {
             $(pub $field: $type,)+
         }
 
         impl $name {
-            /// Reads settings from variables, such as [`std::env::vars`].
             pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
                 let mut reader = Reader::new(vars);
                 let settings = Self::read(&mut reader);

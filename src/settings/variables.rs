@@ -28,7 +28,6 @@ const fn full_name(name: &'static str, ours: &'static str) -> &'static str {
 macro_rules! variables {
     ($($name:ident: $type:ty = $parse:expr;)+) => {
         $(
-            #[allow(missing_docs, reason = "`.env.example` explains each")]
             pub const $name: Variable<$type> =
                 Variable::named(full_name(stringify!($name), concat!("WXMINT_", stringify!($name))), $parse);
         )+

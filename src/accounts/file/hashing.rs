@@ -22,7 +22,6 @@ const NICENESS: i32 = 10;
 const MOST: usize = 4;
 
 pub(super) struct Hashing {
-    /// How many passwords are hashed at once.
     pub(super) at_once: usize,
     /// A permit for each password that is hashed.
     turns: Arc<Semaphore>,

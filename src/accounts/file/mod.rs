@@ -40,7 +40,6 @@ pub struct FileAccounts {
 }
 
 impl FileAccounts {
-    /// `cores` is the number of the machine's cores.
     pub fn new(file: &UsersFile, cores: usize, admits_strangers: bool) -> Self {
         let users = Arc::new(ArcSwap::from_pointee(Users::of(file)));
         Self { users, hashing: Arc::new(Hashing::on(cores)), admits_strangers }

@@ -80,7 +80,6 @@ impl<'a> NewFile<'a> {
         Ok(Self { path, part, file })
     }
 
-    /// Writes the file to the disk, then gives it its name.
     fn finish(self) -> Result<(), Failure> {
         self.file.sync_all().map_err(unwritable(self.path))?;
         refuse_existing(self.path)?;

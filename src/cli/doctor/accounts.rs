@@ -9,7 +9,6 @@ use crate::issuer::Issuer;
 use crate::settings::{AccountsSource, Settings};
 
 const NAME: &str = "accounts";
-/// A name that no user has.
 const NOBODY: &str = "wxmint-doctor";
 
 pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Finding {

@@ -101,7 +101,6 @@ fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
     files.into_iter().filter_map(warning).collect()
 }
 
-/// Finds what is unusual about the folder of apps.
 fn apps(source: &AppsSource) -> Vec<Finding> {
     let files = source.files_in_folder();
     let copies = files.iter().filter(|path| path.file_name().is_some_and(is_copy)).map(|path| {

@@ -63,7 +63,6 @@ fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), Said> {
     }
 }
 
-/// A set with a usable key.
 pub(super) fn read_keys(body: &[u8]) -> Result<PublishedKeys, Said> {
     usable(PublishedKeys::read(body)).map_err(|reason| said!(no_key_of_set_can_be, reason))
 }

@@ -130,7 +130,6 @@ fn change_keys<T>(
     Ok((outcome, Some(after)))
 }
 
-/// The name of an object of Kubernetes.
 #[derive(Debug, Display, Clone, PartialEq, Eq)]
 #[display("{namespace}/{name}")]
 pub(super) struct ObjectName {

@@ -80,7 +80,6 @@ fn report(user: &UserId, erased: &Erased) {
     }
 }
 
-/// Prints who is blocked, as NDJSON.
 pub(super) fn export_blocks() -> Result<(), Failure> {
     let (redis, mut blocked) = (open()?, BTreeSet::new());
     let add = async |user| {
@@ -142,7 +141,6 @@ fn act<T>(
     Ok(done)
 }
 
-/// Notes an act for the audit, be it done or failed.
 fn noted<T>(action: &'static str, user: &UserId, outcome: Result<T, Failure>) -> Result<T, Failure> {
     let refused = outcome.as_ref().err().map(|_| "failed".into());
     let activity = Activity::changing_account(action).unwrap_or(Activity::Request(action));

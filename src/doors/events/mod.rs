@@ -45,11 +45,9 @@ pub(super) const DOOR: DoorRow = DoorRow::new(&ROUTES, |_, tokens| {
     Ok(tokens.map(|it| Arc::new(Events { tokens: it.clone(), polls: Mutex::default() }) as _))
 });
 
-/// The handlers need both.
 type AtDoor = (Data<IssuerWorker>, Data<Events>);
 
 struct Events {
-    /// The secrets of receivers.
     tokens: CurrentAdminTokens,
     /// The places of each receiver, by its name, for all workers.
     polls: Mutex<HashMap<String, Arc<Semaphore>>>,

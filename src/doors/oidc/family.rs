@@ -24,7 +24,6 @@ pub(super) const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
 /// oldest ends when there are more, so that nobody fills the store.
 pub(super) const MOST_LOGINS: usize = 100;
 
-/// A site may fetch this for a code.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct CodeGrant {
     pub(super) family: Family,
@@ -104,13 +103,11 @@ pub(super) fn hash(text: &str) -> String {
     short_digest(text).to_string()
 }
 
-/// Reads what was written here, unless somebody has changed it.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| unreadable("a login of a site"))
 }
 
 impl Family {
-    /// The name of it, in id tokens too.
     pub(super) fn sid(&self) -> &str {
         self.first.id.as_str()
     }

@@ -37,7 +37,6 @@ pub(super) struct Given {
     pub(super) user: UserId,
 }
 
-/// Why a site gets nothing.
 pub(super) enum NotGiven {
     /// It is nobody's, another client's, or is too old. It may have been guessed.
     Unknown,

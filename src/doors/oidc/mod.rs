@@ -69,7 +69,6 @@ routes! {
     POST "/revoke" leave::revoke [ANY], BODY;
 }
 
-/// The texts of its findings.
 const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
@@ -78,7 +77,6 @@ pub(super) const DOOR: DoorRow = DoorRow {
     ..DoorRow::new(&ROUTES, |settings, _| Ok(settings.door_files.get(VARIABLE).map(|_| Arc::new(Oidc::default()) as _)))
 };
 
-/// The handlers need all three.
 type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
 
 struct Oidc {
@@ -163,7 +161,6 @@ impl Door for Oidc {
     }
 }
 
-/// Those of the door for scans.
 fn clients(issuer: &Issuer) -> Arc<Clients> {
     let scan = issuer.doors.iter().find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>());
     scan.map(Scan::clients).unwrap_or_default()

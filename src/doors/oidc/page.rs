@@ -25,7 +25,6 @@ pub(super) enum Page<'a> {
     Left(Option<&'a Client>),
 }
 
-/// A text of anybody, in HTML.
 fn escaped(text: &str) -> String {
     let letters = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")];
     letters.into_iter().fold(text.to_owned(), |text, (letter, written)| text.replace(letter, written))

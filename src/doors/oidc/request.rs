@@ -29,7 +29,6 @@ pub(super) struct AuthorizeRequest<'c> {
     pub(super) id_token_hint: Option<String>,
 }
 
-/// Why a request is refused.
 #[derive(Debug)]
 pub(super) enum Refused {
     /// Nobody knows where the browser may be sent, so that a page says so.

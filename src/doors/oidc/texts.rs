@@ -7,7 +7,6 @@ const TEXTS: &[[&str; 3]] = &include!("page.json");
 /// The states of the page's script.
 pub(super) const STATES: [&str; 8] = ["loading", "wait", "scanned", "going", "denied", "busy", "paused", "no_answer"];
 
-/// The text in English and Chinese.
 pub(super) fn text(code: &str) -> [&'static str; 2] {
     TEXTS.iter().find(|[own, ..]| *own == code).map(|[_, english, chinese]| [*english, *chinese]).unwrap_or_default()
 }

@@ -7,7 +7,6 @@ use super::known::{Known, Refusal};
 use super::{Platform, WORDS, store::entries};
 use crate::{cli::doctor::wechat::address_in, clock::now, issuer::Issuer};
 
-/// How many AppIDs a finding names.
 const MOST_NAMED: usize = 5;
 
 pub(super) const CHECK: &str = "wechat.platform";

@@ -29,7 +29,6 @@ const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 /// How many times the limit of an address at one merchant it may have at all of them together.
 const AT_ALL_MERCHANTS: u32 = 10;
 
-/// The exchange of the platform's merchants, for one worker.
 pub(super) struct MerchantExchange {
     platform: Arc<Platform>,
     /// For a minute, so that a login makes no round trip for it.

@@ -36,7 +36,6 @@ const TICKET_IS_LATE: i64 = 30 * 60;
 const CODE_LIVES: i64 = 3600;
 /// One of the replicas does what is to be done about a code, and another one later if it fails.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
-/// How many notes are told again at the same time.
 const TOLD_AT_ONCE: usize = 32;
 
 /// Follows what the store keeps of the platform, and does what is to be done about merchants.

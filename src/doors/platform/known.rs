@@ -47,13 +47,11 @@ pub(super) struct Known {
     entries: BTreeMap<String, PlatformEntry>,
 }
 
-/// The state of a merchant.
 #[derive(Debug, Clone)]
 pub(super) struct Merchant {
     pub(super) state: MerchantState,
     /// The errcode by which WeChat refuses calls for the merchant until it changes what it has authorised.
     pub(super) trouble: Option<i64>,
-    /// As the store keeps it.
     pub(super) entry: PlatformEntry,
 }
 
@@ -63,7 +61,6 @@ impl Merchant {
     }
 }
 
-/// WeChat's refusal to give the platform a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("errcode {errcode} ({errmsg})")]
 pub(super) struct Refusal {
@@ -135,12 +132,10 @@ impl MerchantState {
     }
 }
 
-/// How the store names what is known of a merchant.
 pub(super) fn entry_of(merchant: &AppId) -> String {
     [MERCHANT, merchant.as_str()].concat()
 }
 
-/// How the store names a merchant's authorization code.
 pub(super) fn code_of(merchant: &AppId) -> String {
     [CODE, merchant.as_str()].concat()
 }
@@ -230,7 +225,6 @@ impl Known {
         self.ticket.as_ref().is_some_and(opens)
     }
 
-    /// The merchants for which the platform acts.
     pub(super) fn apps(&self) -> impl Iterator<Item = App> {
         self.merchants.iter().filter_map(|(id, merchant)| match merchant.state {
             MerchantState::In(kind, _) => Some(App { id: id.clone(), kind, secret: None }),

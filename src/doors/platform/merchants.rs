@@ -16,12 +16,10 @@ use super::known::{
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{AccessTokenError, LoginError, LoginWorker, Wanted, new_attempt};
 
-/// How many merchants of the list WeChat is asked about at the same time.
 const COMPARED_AT_ONCE: usize = 8;
 /// So many merchants' questions may stay without an answer of use; if more do, it is WeChat that does not answer.
 const MOST_UNANSWERED: usize = 3;
 
-/// A worker acts for the merchants of a platform.
 pub(super) struct Merchants<'a> {
     pub(super) login: &'a LoginWorker,
     pub(super) platform: &'a Platform,
@@ -68,7 +66,6 @@ impl Merchants<'_> {
         Ok(tokens.obtain(Wanted::OtherByForce(held.fingerprint)).await.map(drop)?)
     }
 
-    /// Makes a call with the platform's own token.
     async fn by_component<T>(
         &self,
         call: impl AsyncFn(Component<'_>) -> Result<T, CallError>,

@@ -155,7 +155,6 @@ impl Platform {
         });
     }
 
-    /// Takes over what the store keeps.
     fn learn(&self, state: PlatformState) -> Arc<Known> {
         let known = Arc::new(Known::of(state));
         self.known.store(Arc::clone(&known));

@@ -10,7 +10,6 @@ use wxmint_wechat::{News, PushQuery};
 use super::{Platform, merchants::Merchants, store::PUSH_BELIEVED};
 use crate::{clock::now, issuer::state::IssuerWorker, refusals::Refusal};
 
-/// The largest push that is read.
 const LARGEST: usize = 64 * 1024;
 
 /// Take a push

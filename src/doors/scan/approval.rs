@@ -20,10 +20,8 @@ fn not_yours() -> Refusal {
     Problem::new(ProblemCode::Forbidden, detail).into()
 }
 
-/// A phone sends this to approve a request.
 pub(super) struct Approval<'a> {
     pub(super) code: &'a UserCode,
-    /// As in a login.
     pub(super) login: LoginRequest,
     /// The number that the person has chosen.
     pub(super) number: Option<String>,
@@ -33,7 +31,6 @@ pub(super) struct Approval<'a> {
     pub(super) address: &'a str,
 }
 
-/// The phone's side.
 impl LoginWorker {
     /// Shows a request to the person whose phone has scanned its code.
     /// `client` becomes the page's, also if the person may not see the request.

@@ -177,7 +177,6 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-/// The fault of a client, and of which member.
 struct Mistake {
     member: &'static str,
     /// The number of the element in a list.
@@ -246,7 +245,6 @@ impl Form {
         })
     }
 
-    /// The members of a site.
     fn site(&self) -> Result<Site, Mistake> {
         let Self { redirect_uris, post_logout_redirect_uris, refresh, web_apps, color, .. } = self;
         let lists = [("redirect_uris", redirect_uris), ("post_logout_redirect_uris", post_logout_redirect_uris)];

@@ -59,7 +59,6 @@ impl UserCode {
 }
 
 impl DeviceCode {
-    /// A new one.
     pub(super) fn random() -> Result<Self, Unspecified> {
         let (mut bytes, mut drawn) = ([0; 32], [0; 8]);
         rand::fill(&mut bytes)?;
@@ -75,7 +74,6 @@ impl DeviceCode {
         &self.0
     }
 
-    /// As the page gets it.
     pub(in crate::doors) fn expose(&self) -> &str {
         &self.1
     }

@@ -93,7 +93,6 @@ const LOOKED: Activity = Activity::AtDoor("Device Look", "device_look");
 const APPROVED: Activity = Activity::AtDoor("Device Approval", "device_approval");
 const DENIED: Activity = Activity::AtDoor("Device Denial", "device_denial");
 
-/// The handlers need both.
 type AtDoor = (Data<IssuerWorker>, Data<Scan>);
 
 pub(super) struct Scan {

@@ -124,7 +124,6 @@ async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
     Ok(private(shown))
 }
 
-/// Opens a request for this browser, and tells of it.
 pub(in crate::doors) async fn open_request(
     request: &HttpRequest,
     worker: &IssuerWorker,

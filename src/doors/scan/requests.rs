@@ -49,7 +49,6 @@ pub(super) fn gone() -> Refusal {
     Problem::new(UNKNOWN_DEVICE_CODE, detail).into()
 }
 
-/// The page's side.
 impl LoginWorker {
     /// Opens a request of a page. `address` is the page's, as limits count it. A back end's visitors are counted apart
     /// from everybody else, because a back end can name any address.

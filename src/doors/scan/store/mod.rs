@@ -76,7 +76,6 @@ impl Approver {
     }
 }
 
-/// Whether a person may approve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decided {
     /// The request waits for [`Devices::approve_device`] of this person, and of nobody else.
@@ -99,7 +98,6 @@ pub(in crate::doors) struct Grant {
     pub(in crate::doors) mark: String,
 }
 
-/// The answer to a page that asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::doors) enum Poll {
     /// No request has this device code, or another client's has, or one of this client at another door.
@@ -116,7 +114,6 @@ pub(in crate::doors) enum Poll {
     Repeated(Issued),
 }
 
-/// As it is kept.
 pub(in crate::doors) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers are JSON")
 }
