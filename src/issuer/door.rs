@@ -6,8 +6,7 @@ use actix_web::web::ServiceConfig;
 use async_trait::async_trait;
 use clap::{ArgMatches, Command};
 use prometheus_client::registry::Registry;
-use serde_json::{Map, Value};
-use utoipa::openapi::{RefOr, schema::Schema};
+use serde_json::Value;
 use wxmint_findings::{Finding, Said};
 use wxmint_http::described::Routes;
 use wxmint_ids::AppId;
@@ -31,8 +30,6 @@ pub struct DoorRow {
     pub check: Option<(&'static str, &'static str)>,
     /// Says that people log in through the door alone, if it brings apps and no other is configured.
     pub alone: Option<fn() -> Said>,
-    /// Its members of the issuer's metadata.
-    pub metadata: Option<fn() -> RefOr<Schema>>,
     pub command: Option<DoorCommand>,
     /// Opens the door in the demo at this address, for the people of an app. No token lives longer than this.
     pub in_demo: Option<OpensInDemo>,
@@ -49,7 +46,6 @@ impl DoorRow {
             open,
             check: None,
             alone: None,
-            metadata: None,
             command: None,
             in_demo: None,
         }
@@ -90,8 +86,8 @@ pub trait Door: Any + Send + Sync {
     }
 
     /// Its members of the issuer's metadata.
-    fn metadata(&self, _issuer: &Issuer) -> Map<String, Value> {
-        Map::new()
+    fn metadata(&self, _issuer: &Issuer) -> Value {
+        Value::Null
     }
 
     /// Whether a page of this site may read what is answered to the client, or to any client.

@@ -1,14 +1,12 @@
 //! The documents that verifiers fetch: the public keys, and the metadata that says where the keys are.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, iter, sync::Arc, time::Duration};
 
 use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::web::{self, Header};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::future::join_all;
-use serde::Serialize;
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use serde_json::{Map, json};
 use wxmint_identities::OWN;
 use wxmint_store::short_digest;
 use wxmint_upstream::Upstream;
@@ -60,27 +58,10 @@ fn already_known(held: &IfNoneMatch, etag: &str) -> bool {
     }
 }
 
-/// The members that verifiers require. The Kubernetes API server's service-account issuer publishes the same ones.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Metadata {
-    /// Equals the token's `iss` byte for byte (RFC 8414 section 3.3).
-    issuer: String,
-    jwks_uri: String,
-    id_token_signing_alg_values_supported: Vec<&'static str>,
-    subject_types_supported: [&'static str; 1],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response_types_supported: Option<[&'static str; 1]>,
-    service_documentation: String,
-    /// The members of the doors.
-    #[serde(flatten)]
-    #[schema(ignore)]
-    further: Map<String, Value>,
-}
-
 /// The issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414)
 #[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "keys", responses(
     (status = 200, description = "The issuer's metadata; also at /.well-known/oauth-authorization-server",
-     body = Metadata),
+     body = serde_json::Value),
 ))]
 pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
@@ -88,20 +69,23 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let ring = worker.issuer.keys.at(now);
     let is_published = |algorithm: &&Algorithm| ring.set.visible(now).any(|key| key.algorithm() == **algorithm);
     let algorithms = Algorithm::ALL.iter().filter(is_published).map(|algorithm| algorithm.name());
-    let further: Map<_, _> = worker.issuer.doors.iter().flat_map(|open| open.door.metadata(&worker.issuer)).collect();
-    let metadata = Metadata {
-        issuer: issuer.to_owned(),
-        jwks_uri: format!("{issuer}/.well-known/jwks.json"),
-        id_token_signing_alg_values_supported: algorithms.collect(),
-        subject_types_supported: ["public"],
-        response_types_supported: (!further.contains_key("response_types_supported")).then_some(["id_token"]),
-        service_documentation: format!("{issuer}/docs"),
-        further,
-    };
+    // Verifiers require these. The Kubernetes API server's service-account issuer publishes the same ones.
+    let own = json!({
+        // Equals the token's `iss` byte for byte (RFC 8414 section 3.3).
+        "issuer": issuer,
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "id_token_signing_alg_values_supported": algorithms.collect::<Vec<_>>(),
+        "subject_types_supported": ["public"],
+        "response_types_supported": ["id_token"],
+        "service_documentation": format!("{issuer}/docs"),
+    });
+    let of_doors = worker.issuer.doors.iter().map(|open| open.door.metadata(&worker.issuer));
+    // A member of a door takes the place of one before it.
+    let metadata = iter::once(own).chain(of_doors).filter_map(|members| members.as_object().cloned()).flatten();
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-        .json(metadata)
+        .json(metadata.collect::<Map<_, _>>())
 }
 
 /// The public keys of issuers in other regions are published beside this one's, so that a verifier accepts the tokens

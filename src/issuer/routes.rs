@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::header::LOCATION, web::ServiceConfig};
-use utoipa::OpenApi;
-use utoipa::openapi::{self, RefOr, schema::Schema};
+use utoipa::{OpenApi, openapi};
 use wxmint_findings::Finding;
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes};
@@ -62,16 +61,7 @@ pub(super) fn description(issuer: &Issuer) -> Description {
 
 fn described(doors: impl IntoIterator<Item = &'static DoorRow>) -> openapi::OpenApi {
     let mut api = Described::openapi();
-    for row in doors {
-        api.merge((row.public.described)());
-        let schemas = api.components.as_mut().map(|components| &mut components.schemas);
-        let metadata = schemas.and_then(|schemas| schemas.get_mut("Metadata"));
-        if let (Some(RefOr::T(Schema::Object(metadata))), Some(RefOr::T(Schema::Object(further)))) =
-            (metadata, row.metadata.map(|schema| schema()))
-        {
-            metadata.properties.extend(further.properties);
-        }
-    }
+    doors.into_iter().for_each(|row| api.merge((row.public.described)()));
     api
 }
 

@@ -35,9 +35,8 @@ use std::sync::Arc;
 use actix_web::web::{Data, ServiceConfig};
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
-use serde_json::{Map, Value};
-use utoipa::{OpenApi, PartialSchema, ToSchema};
+use serde_json::{Value, json};
+use utoipa::OpenApi;
 use wxmint_findings::{Finding, Words};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::page::{CSS, JS, answer};
@@ -73,7 +72,6 @@ const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
     readable: &["/userinfo", "/revoke"],
-    metadata: Some(Metadata::schema),
     ..DoorRow::new(&ROUTES, |settings, _| Ok(settings.door_files.get(VARIABLE).map(|_| Arc::new(Oidc::default()) as _)))
 };
 
@@ -93,27 +91,6 @@ impl Default for Oidc {
     }
 }
 
-/// The members of the issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414).
-#[derive(Serialize, ToSchema)]
-struct Metadata {
-    authorization_endpoint: String,
-    userinfo_endpoint: String,
-    end_session_endpoint: String,
-    revocation_endpoint: String,
-    grant_types_supported: [&'static str; 3],
-    response_types_supported: [&'static str; 1],
-    response_modes_supported: [&'static str; 1],
-    scopes_supported: [&'static str; 3],
-    claims_supported: [&'static str; 10],
-    code_challenge_methods_supported: [&'static str; 1],
-    revocation_endpoint_auth_methods_supported: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revocation_endpoint_auth_signing_alg_values_supported: Option<[&'static str; 4]>,
-    ui_locales_supported: [&'static str; 2],
-    authorization_response_iss_parameter_supported: bool,
-    request_uri_parameter_supported: bool,
-}
-
 #[async_trait(?Send)]
 impl Door for Oidc {
     fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
@@ -129,31 +106,34 @@ impl Door for Oidc {
         examine::findings(issuer)
     }
 
-    fn metadata(&self, issuer: &Issuer) -> Map<String, Value> {
+    /// OpenID Connect Discovery 1.0, RFC 8414
+    fn metadata(&self, issuer: &Issuer) -> Value {
         let clients = clients(issuer);
         if !clients.iter().any(is_site) {
-            return Map::new();
+            return Value::Null;
         }
         let (methods, tokens) = clients.methods();
         let at = |path: &str| [issuer.settings.issuer.as_str(), path].concat();
-        let members = serde_json::to_value(Metadata {
-            authorization_endpoint: at("/authorize"),
-            userinfo_endpoint: at("/userinfo"),
-            end_session_endpoint: at("/end_session"),
-            revocation_endpoint: at("/revoke"),
-            grant_types_supported: [token::CODE, token::REFRESH, GRANT],
-            response_types_supported: ["code"],
-            response_modes_supported: ["query"],
-            scopes_supported: request::SCOPES,
-            claims_supported: ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "amr"],
-            code_challenge_methods_supported: ["S256"],
-            revocation_endpoint_auth_methods_supported: methods,
-            revocation_endpoint_auth_signing_alg_values_supported: tokens,
-            ui_locales_supported: ["en", "zh-CN"],
-            authorization_response_iss_parameter_supported: true,
-            request_uri_parameter_supported: false,
+        let mut members = json!({
+            "authorization_endpoint": at("/authorize"),
+            "userinfo_endpoint": at("/userinfo"),
+            "end_session_endpoint": at("/end_session"),
+            "revocation_endpoint": at("/revoke"),
+            "grant_types_supported": [token::CODE, token::REFRESH, GRANT],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "scopes_supported": request::SCOPES,
+            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "amr"],
+            "code_challenge_methods_supported": ["S256"],
+            "revocation_endpoint_auth_methods_supported": methods,
+            "ui_locales_supported": ["en", "zh-CN"],
+            "authorization_response_iss_parameter_supported": true,
+            "request_uri_parameter_supported": false,
         });
-        if let Ok(Value::Object(members)) = members { members } else { Map::new() }
+        if let Some(tokens) = tokens {
+            members["revocation_endpoint_auth_signing_alg_values_supported"] = json!(tokens);
+        }
+        members
     }
 
     fn metrics(&self) -> Option<&Registry> {

@@ -22,9 +22,8 @@ use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
-use utoipa::{OpenApi, PartialSchema, ToSchema};
+use serde_json::{Value, json};
+use utoipa::OpenApi;
 use wxmint_findings::{Finding, Words};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
@@ -79,7 +78,6 @@ const TOKEN_PATH: &str = "/token";
 
 pub(super) const DOOR: DoorRow = DoorRow {
     readable: &[LOGOUT, AUTHORIZATION, TOKEN_PATH],
-    metadata: Some(ScanMetadata::schema),
     admin: Some(&admin::ROUTES),
     panel: Some(("scans", include_str!("console.js"))),
     check: Some((CHECK, VARIABLE)),
@@ -123,18 +121,6 @@ fn in_demo(address: &str, app: &AppId, longest: Duration) -> Result<Arc<dyn Door
     Ok(Arc::new(Scan::new(clients, None, address)))
 }
 
-/// The members of the issuer's metadata: RFC 8628 section 4.
-#[derive(Serialize, ToSchema)]
-struct ScanMetadata {
-    device_authorization_endpoint: String,
-    token_endpoint: String,
-    grant_types_supported: [&'static str; 1],
-    token_endpoint_auth_methods_supported: Vec<&'static str>,
-    /// Where a client shows a token in place of a secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token_endpoint_auth_signing_alg_values_supported: Option<[&'static str; 4]>,
-}
-
 #[async_trait(?Send)]
 impl Door for Scan {
     fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
@@ -160,16 +146,19 @@ impl Door for Scan {
         [self.findings(issuer), examine(CHECK, self.clients().identities()).await].concat()
     }
 
-    fn metadata(&self, issuer: &Issuer) -> Map<String, Value> {
+    /// RFC 8628 section 4
+    fn metadata(&self, issuer: &Issuer) -> Value {
         let (issuer, (methods, tokens)) = (&issuer.settings.issuer, self.clients().methods());
-        let members = serde_json::to_value(ScanMetadata {
-            device_authorization_endpoint: format!("{issuer}{AUTHORIZATION}"),
-            token_endpoint: format!("{issuer}{TOKEN_PATH}"),
-            grant_types_supported: [token::GRANT],
-            token_endpoint_auth_methods_supported: methods,
-            token_endpoint_auth_signing_alg_values_supported: tokens,
+        let mut members = json!({
+            "device_authorization_endpoint": format!("{issuer}{AUTHORIZATION}"),
+            "token_endpoint": format!("{issuer}{TOKEN_PATH}"),
+            "grant_types_supported": [token::GRANT],
+            "token_endpoint_auth_methods_supported": methods,
         });
-        if let Ok(Value::Object(members)) = members { members } else { Map::new() }
+        if let Some(tokens) = tokens {
+            members["token_endpoint_auth_signing_alg_values_supported"] = json!(tokens);
+        }
+        members
     }
 
     fn has_origin(&self, client: Option<&AppId>, origin: &str) -> bool {
