@@ -152,7 +152,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
         || hint.as_ref().zip(named.as_ref()).is_some_and(|((_, of), named)| of != named);
     let refused = |why| refused(request, form, &worker, why);
     if is_torn {
-        return refused(Why::Logout);
+        return refused(Why::LOGOUT);
     }
     let client = hint.as_ref().map(|(_, of)| of).or(named.as_ref()).and_then(|id| clients.get(id));
     let first = own.as_ref().and_then(|own| own.first_token(&worker.issuer.minter, client));
@@ -166,8 +166,8 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
         (Some(client), Some(to)) if is_registered(&client.site.post_logout_redirect_uris, to) => {
             Ok(see_other(&with_state(to, query.one("state"))))
         }
-        _ if hint.is_none() => refused(Why::Logout),
-        (_, Some(_)) => refused(Why::LogoutAddress),
+        _ if hint.is_none() => refused(Why::LOGOUT),
+        (_, Some(_)) => refused(Why::LOGOUT_ADDRESS),
         (client, None) => Ok(page(request, form, &worker, &Page::Left(client))),
     }
 }

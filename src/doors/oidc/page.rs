@@ -50,12 +50,8 @@ pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, pa
         Page::Failed { why, again } => {
             let link = |to: &String| format!("<p><a class=\"go\" href=\"{}\">{}</a></p>", escaped(to), t("again"));
             let again = again.as_ref().map(link).unwrap_or_default();
-            let title = match why {
-                Why::LogoutAddress => t("left"),
-                Why::Logout => t("not_left"),
-                _ => t("not_possible"),
-            };
-            (title.to_owned(), format!("<h1>{title}</h1><p>{}</p>{again}", t(why.code())), why.problem())
+            let title = t(why.title);
+            (title.to_owned(), format!("<h1>{title}</h1><p>{}</p>{again}", t(why.code)), why.problem)
         }
         Page::Left(client) => {
             let name = |client: &Client| format!("<p class=\"site\">{}</p>", escaped(&client.name));

@@ -65,9 +65,9 @@ impl Query {
 pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Result<AuthorizeRequest<'c>, Refused> {
     let query = Query::of(query);
     let client = query.one("client_id").and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
-    let client = client.ok_or(Refused::ToPage(Why::Client))?;
+    let client = client.ok_or(Refused::ToPage(Why::CLIENT))?;
     let redirect_uri = query.one("redirect_uri").filter(|wanted| is_registered(&client.site.redirect_uris, wanted));
-    let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::Address))?.to_owned();
+    let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::ADDRESS))?.to_owned();
     let state = query.one("state").map(str::to_owned);
     let (challenge, scope) = check(&query, client).map_err(|(error, description)| {
         let members = [("error", error), ("error_description", description)];
@@ -270,11 +270,11 @@ mod tests {
         let states = format!("{}&state=other", query(&[]));
         assert!(matches!(read(&states), Err(Refused::ToSite(to)) if !to.contains("state=")), "of two states none");
         for (change, said) in [
-            (("client_id", "nobody"), Why::Client),
-            (("client_id", "shop-web"), Why::Client),
-            (("client_id", ""), Why::Client),
-            (("redirect_uri", "https://evil.example/"), Why::Address),
-            (("redirect_uri", ""), Why::Address),
+            (("client_id", "nobody"), Why::CLIENT),
+            (("client_id", "shop-web"), Why::CLIENT),
+            (("client_id", ""), Why::CLIENT),
+            (("redirect_uri", "https://evil.example/"), Why::ADDRESS),
+            (("redirect_uri", ""), Why::ADDRESS),
         ] {
             assert!(matches!(read(&query(&[change])), Err(Refused::ToPage(why)) if why == said), "{change:?}");
         }

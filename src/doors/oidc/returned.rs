@@ -42,14 +42,14 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
             // Also who comes a second time, or has no cookie: the link logs nobody in.
             Ok(Some((Sent { query, .. }, false))) => {
                 let again = Some(format!("{}/authorize?{query}", root(worker)));
-                return Ok(page(&request, &query, worker, &Page::Failed { why: Why::State, again }));
+                return Ok(page(&request, &query, worker, &Page::Failed { why: Why::STATE, again }));
             }
-            Ok(None) => return refused(&request, "", worker, Why::State),
+            Ok(None) => return refused(&request, "", worker, Why::STATE),
             Err(error) => return Ok(failed(&request, worker, "", error)),
         };
         let issuer = worker.issuer.settings.issuer.as_str();
         let Ok(asked) = read(&sent.query, &clients, issuer) else {
-            return refused(&request, &sent.query, worker, Why::Client);
+            return refused(&request, &sent.query, worker, Why::CLIENT);
         };
         let mut answer = match query.one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
             Some(code) => match log_in(&request, worker, &asked, &sent.app, code).await {

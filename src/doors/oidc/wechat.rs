@@ -86,7 +86,7 @@ pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &A
     };
     let (app, state, secret) = match begun.await {
         Ok(Some(begun)) => begun,
-        Ok(None) => return refused(request, query, worker, Why::NoWay),
+        Ok(None) => return refused(request, query, worker, Why::NO_WAY),
         Err(error) => return Ok(failed(request, worker, query, error)),
     };
     let mut answer = see_other(&on_wechat(worker, &app, &state));
@@ -139,7 +139,7 @@ pub(super) fn failed(
 ) -> HttpResponse {
     let problem = error.into().problem;
     let again = (!query.is_empty()).then(|| format!("{}/authorize?{query}", root(worker)));
-    let mut page = page(request, query, worker, &Page::Failed { why: Why::Login(problem.code), again });
+    let mut page = page(request, query, worker, &Page::Failed { why: Why::of_login(problem.code), again });
     problem.retry_after.into_iter().for_each(|wait| _ = page.headers_mut().insert(RETRY_AFTER, wait.into()));
     page
 }
