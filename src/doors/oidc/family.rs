@@ -4,7 +4,7 @@
 //! Only hashes of codes and refresh tokens are kept. A refresh token is followed by one that is derived from it and a
 //! salt, so that whoever repeats the request, because the answer was lost, gets the same answer.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -114,7 +114,7 @@ impl Family {
 
     /// The logins of one user at one client count together.
     pub(super) fn list(&self) -> String {
-        format!("wxmint:oidc:families:{}:{}", self.first.app, self.first.user)
+        key("families", format_args!("{}:{}", self.first.app, self.first.user))
     }
 
     /// For how long anything of it can be valid.
@@ -124,26 +124,19 @@ impl Family {
     }
 }
 
-pub(super) fn family_key(sid: &str) -> String {
-    ["wxmint:oidc:family:", sid].concat()
-}
-
-/// Tells the `sid` of the login by which an access token was renewed.
-pub(super) fn sid_key(token: &Issued) -> String {
-    ["wxmint:oidc:sid:", token.id.as_str()].concat()
-}
-
-pub(super) fn last_key(sid: &str) -> String {
-    ["wxmint:oidc:last:", sid].concat()
+/// The name of what Redis keeps of a login. `family`, `last` and `rotation` are by its `sid`; `sid` tells that of the
+/// login by which an access token was renewed, and is by the token's `jti`.
+pub(super) fn key(kind: &str, name: impl Display) -> String {
+    format!("wxmint:oidc:{kind}:{name}")
 }
 
 pub(super) fn rotation_key(sid: &str, number: u32) -> String {
-    format!("wxmint:oidc:rotation:{sid}:{number}")
+    key("rotation", format_args!("{sid}:{number}"))
 }
 
 /// For a code, or what else Redis must not tell.
 pub(super) fn hashed_key(kind: &str, secret: &str) -> String {
-    format!("wxmint:oidc:{kind}:{}", short_digest(secret))
+    key(kind, short_digest(secret))
 }
 
 #[cfg(test)]

@@ -105,8 +105,8 @@ impl LoginWorker {
         let (sid, life) = (family.sid(), family.life(at));
         let given = Rotation { salt: String::new(), token: first.clone(), next };
         store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
-        store.keep(&family::last_key(sid), "0", life).await?;
-        store.keep(&family::family_key(sid), &written_json(family), life).await?;
+        store.keep(&family::key("last", sid), "0", life).await?;
+        store.keep(&family::key("family", sid), &written_json(family), life).await?;
         let Some(until) = family.until else { return Ok(()) };
         // The ends of the user are kept as long as the family can live, and find it at the client and at the app. The
         // note is confirmed, so replicas of the same primary have the family too.

@@ -12,8 +12,7 @@ use wxmint_store::{Redis, Result as StoreResult};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::family::{
-    CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, family_key, hashed_key, last_key, random, read,
-    rotation_key,
+    CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, hashed_key, key, random, read, rotation_key,
 };
 use super::request::AuthorizeRequest;
 use crate::doors::scan::store::{Grant, json};
@@ -50,9 +49,9 @@ impl LoginWorker {
 
     /// One that is gone is so at replicas too: the answer to whoever has ended it may be lost.
     pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>, LoginError> {
-        let found = self.find(&family_key(sid)).await?;
+        let found = self.find(&key("family", sid)).await?;
         if found.is_none() {
-            self.store.discard(&family_key(sid)).await?;
+            self.store.discard(&key("family", sid)).await?;
         }
         Ok(found)
     }
@@ -69,7 +68,7 @@ impl LoginWorker {
         listed.retain(|other| other != sid);
         let most = if self.policy.one_login { 1 } else { MOST_LOGINS };
         for sid in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
-            match self.find::<Family>(&family_key(sid)).await? {
+            match self.find::<Family>(&key("family", sid)).await? {
                 // The code of the earlier of two logins may come last.
                 Some(new) if most == 1 && self.still_bound(&new.app, &new.mark, &new.first).await?.is_some() => {}
                 Some(oldest) => self.end_family(&oldest).await?,
@@ -84,11 +83,11 @@ impl LoginWorker {
         let (store, sid) = (&self.store, family.sid());
         self.end_if_alive(&family.first).await?;
         self.end_last(family).await?;
-        store.discard(&family_key(sid)).await?;
+        store.discard(&key("family", sid)).await?;
         let ended = self.end_last(family).await?;
         strike(store, &family.list(), sid).await?;
         // Nobody asks for these any more.
-        let left = ended.map(|number| rotation_key(sid, number)).chain([last_key(sid)]);
+        let left = ended.map(|number| rotation_key(sid, number)).chain([key("last", sid)]);
         Ok(try_join_all(left.map(async |key| store.discard(&key).await)).await.map(drop)?)
     }
 
@@ -106,7 +105,7 @@ impl LoginWorker {
 
     /// The number of the last refresh token that was used.
     pub(super) async fn last_number(&self, sid: &str) -> Result<u32, LoginError> {
-        let last = self.store.kept(&last_key(sid)).await?;
+        let last = self.store.kept(&key("last", sid)).await?;
         Ok(last.and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 

@@ -13,7 +13,7 @@ use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
 use wxmint_store::TokenState;
 
-use super::family::{RefreshToken, sid_key};
+use super::family::{RefreshToken, key};
 use super::own_jwt::OwnJwt;
 use super::page::{Page, page, refused};
 use super::request::{Query, is_registered, is_site};
@@ -108,7 +108,7 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
 
 /// Ends the login that began with this access token, or renewed it. If Redis has lost the login, ends the token alone.
 async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>, LoginError> {
-    let renewed_of = login.store.kept(&sid_key(&token)).await?;
+    let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;
     let was_alive = match login.find_family(renewed_of.as_deref().unwrap_or(token.id.as_str())).await? {
         Some(family) => login.end_family(&family).await.map(|()| true)?,
         None if login.store.token_state(&token).await?.is_told() => true,

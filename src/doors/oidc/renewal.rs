@@ -125,9 +125,9 @@ impl LoginWorker {
         if is_late || issued_at - given.token.issued_at > ANSWERED_AGAIN.as_secs() as i64 {
             return Ok(None);
         }
-        store.keep(&family::sid_key(&given.token), sid, minter.ttl()).await?;
+        store.keep(&family::key("sid", given.token.id.as_str()), sid, minter.ttl()).await?;
         if self.last_number(sid).await? < number {
-            store.keep(&family::last_key(sid), &number.to_string(), family.life(now)).await?;
+            store.keep(&family::key("last", sid), &number.to_string(), family.life(now)).await?;
         }
         if let Some(old) = number.checked_sub(2) {
             self.end_old(family, old).await?;
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(rotate(&shown[0]).await, None, "too late");
         assert_eq!(login.last_number(family.sid()).await.expect("an answer"), 3);
         assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Ended(_)))), "a logout came between");
-        login.store.keep(&family::family_key(family.sid()), &json(&family), ANSWERED_AGAIN).await.expect("kept");
+        login.store.keep(&family::key("family", family.sid()), &json(&family), ANSWERED_AGAIN).await.expect("kept");
         assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Theft(_)))));
     }
 }
