@@ -1,6 +1,6 @@
 //! A week of a platform in minutes: every process has a clock that the test moves, ten minutes at a time.
 
-use super::{COMPONENT_TOKEN, STRANGER, push_to_first};
+use super::{COMPONENT_TOKEN, EXCHANGE, STRANGER, push_to_first};
 use crate::support::prelude::*;
 
 const STEP: i64 = 600;
@@ -47,10 +47,15 @@ impl Week {
         post(service.url("/login"), json!({"code": code, "appid": merchant})).await
     }
 
-    /// Until both replicas know, which look every quarter of a second, in which hours of the clock can pass.
+    /// Until both replicas know, which look every quarter of a second, in which hours of the clock can pass. One that
+    /// does not know yet that a merchant has left asks WeChat, and refuses the login as well.
     async fn both_answer(&self, merchant: &str, status: u16) {
         for service in &self.bed.services {
-            let answers = async || self.log_in(service, merchant, 0).await.0 == status;
+            let answers = async || {
+                let asked = self.bed.wechat.asked(EXCHANGE).await;
+                let found = self.log_in(service, merchant, 0).await.0;
+                found == status && (status == 200 || self.bed.wechat.asked(EXCHANGE).await == asked)
+            };
             until("both replicas know what a merchant has done", PATIENCE * 4, answers).await;
         }
     }
