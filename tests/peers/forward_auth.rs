@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use crate::checks;
-use crate::example::{Example, Started, example_folder};
-use crate::raw::{LONGEST, Request};
+use crate::example::{Example, Started, copy_folders, example_folder};
+use crate::raw::{LONGEST, Request, listen};
 use crate::scene::Scene;
 use crate::support::{Breakable, Connection, PATIENCE, Process, Sidecar, free_port, tools, until};
 
@@ -168,4 +168,31 @@ async fn the_sidecar_is_shown_the_token_and_the_path_and_nothing_else_of_the_cli
         let told = (&*headers["authorization"], &*headers[proxy.path_header]);
         assert_eq!(told, ("Bearer a.b.c", "/orders?page=2"), "{}", proxy.name);
     }
+}
+
+/// Strangers could fill the disk of the chart's pod, and the kubelet would evict it.
+#[tokio::test]
+async fn nginx_of_the_chart_writes_nothing_to_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (sidecar, _asked) = listen(async |_| Some("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned())).await;
+    let (back_end, _served) = listen(async |_| {
+        let large = "x".repeat(16 << 20);
+        Some(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{large}", large.len()))
+    })
+    .await;
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let places = [
+        ("listen 8080;", format!("listen {address};")),
+        ("127.0.0.1:3000", back_end.to_string()),
+        ("127.0.0.1:8181", sidecar.to_string()),
+        ("/tmp/", "./".to_owned()),
+    ];
+    let places = places.each_ref().map(|(old, new)| (*old, &**new));
+    copy_folders(&[("k8s/chart/files", folder.path())], &places);
+    let nginx = Process::spawn("nginx", (NGINX.program)().current_dir(folder.path()));
+    until("nginx answers", PATIENCE, async || Request::get("/").send(address).await.is_ok()).await;
+    let (status, answer) = Connection::to(address).await.send("POST /orders", "", &"x".repeat(1 << 20)).await;
+    assert_eq!((status, answer.len()), (200, 16 << 20));
+    let log = nginx.stderr();
+    assert!(!log.iter().any(|line| line.contains("temporary file")), "{log:?}");
 }
