@@ -139,7 +139,7 @@ async fn outermost<B: MessageBody + 'static>(
         },
         Err(problem) => request.error_response(problem),
     };
-    if let Some(problem) = response.response().error().and_then(Error::as_error::<Problem>) {
+    if let Some(problem) = Problem::of(response.response()) {
         let answer = problem.respond(response.request());
         response = response.into_response(answer);
     }

@@ -34,7 +34,6 @@ pub struct Issuers {
 }
 
 impl Issuers {
-    /// Holds no keys yet.
     pub fn new(audience: String) -> Self {
         Self { audience, held: ArcSwap::default() }
     }
@@ -172,7 +171,6 @@ pub struct PeerKeys {
 }
 
 impl PeerKeys {
-    /// Reads nothing yet.
     pub fn at(url: &Url) -> Self {
         let mut url = url.clone();
         url.query_pairs_mut().append_key_only(OWN);
@@ -184,7 +182,6 @@ impl PeerKeys {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// The keys, once they were read.
     pub fn keys(&self) -> Option<Arc<Vec<PublicKey>>> {
         self.keys.load_full()
     }

@@ -101,7 +101,6 @@ impl StoredKeys {
         self.keys.push(key);
     }
 
-    /// Carries out a step of [`super::rotation::plan`].
     pub fn apply(&mut self, step: &RotationStep) -> Result<(), KeyError> {
         self.keys.retain(|key| !step.drop.iter().any(|kid| key.kid() == kid));
         for (kid, exp) in &step.expire {
@@ -113,7 +112,6 @@ impl StoredKeys {
         Ok(())
     }
 
-    /// Carries out an emergency retirement at `now`.
     pub fn retire(&mut self, kid: &str, retirement: &Retirement, now: DateTime<Utc>) -> Result<(), KeyError> {
         self.end(kid, now);
         if let Some(released) = &retirement.released {
