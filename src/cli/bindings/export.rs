@@ -1,5 +1,6 @@
 //! `wxmint bindings export`
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write, stdout};
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use wxmint_store::{Redis, walk::Found};
 
-use super::record::{People, Record, RecordState, trailer};
+use super::record::{Record, RecordState, mark, trailer};
 use super::{Failure, say, walk_all};
 use crate::cli::output::json;
 
@@ -36,7 +37,7 @@ async fn write_all(
     output: impl Write,
     unwritten: impl Fn(io::Error) -> Failure,
 ) -> Result<(usize, u64), Failure> {
-    let (mut lines, mut people, mut half_done) = (BufWriter::new(output), People::default(), 0);
+    let (mut lines, mut people, mut half_done) = (BufWriter::new(output), HashSet::new(), 0);
     let write = async |found| {
         let record = match found {
             Found::Bound(binding) => Record::from(binding),
@@ -46,12 +47,13 @@ async fn write_all(
                 return Ok(());
             }
         };
-        if people.add(&record.person) { writeln!(lines, "{}", json(&record)).map_err(&unwritten) } else { Ok(()) }
+        let is_news = people.insert(mark(&record.person));
+        if is_news { writeln!(lines, "{}", json(&record)).map_err(&unwritten) } else { Ok(()) }
     };
     walk_all(async |from| redis.walk(from).await, write).await?;
-    let trailer = trailer(people.count());
+    let trailer = trailer(people.len());
     writeln!(lines, "{trailer}").and_then(|()| lines.flush()).map_err(unwritten)?;
-    Ok((people.count(), half_done))
+    Ok((people.len(), half_done))
 }
 
 /// The file of an export. It has another name until it is complete, so that nobody takes half an export for a backup.

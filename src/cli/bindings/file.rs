@@ -1,12 +1,12 @@
 //! The file of an import. It is read twice: to check it, and to import it.
 
 use std::io::{self, BufRead, BufReader, Seek};
-use std::{fs::File, path::PathBuf};
+use std::{collections::HashSet, fs::File, path::PathBuf};
 
 use wxmint_ids::AppId;
 
 use super::Failure;
-use super::record::{People, Record, read_trailer};
+use super::record::{Record, mark, read_trailer};
 
 /// Broken lines that are listed; further ones are only counted.
 const NAMED: usize = 20;
@@ -30,7 +30,7 @@ impl BindingsFile {
 
     /// Reads the whole file, and returns the number of people in it or everything that is wrong with it.
     pub(super) fn check(&self) -> Result<usize, Failure> {
-        let (mut people, mut trailer, mut faults, mut unnamed) = (People::default(), None, Vec::new(), 0);
+        let (mut people, mut trailer, mut faults, mut unnamed) = (HashSet::new(), None, Vec::new(), 0);
         for (number, line) in self.lines()? {
             let line = line.map_err(|error| self.unusable(&error.to_string()))?;
             match self.check_line(&line, &mut people, &mut trailer) {
@@ -39,8 +39,8 @@ impl BindingsFile {
                 Err(_) => unnamed += 1,
             }
         }
-        if faults.is_empty() && self.trailer && trailer != Some(people.count()) {
-            let found = people.count();
+        if faults.is_empty() && self.trailer && trailer != Some(people.len()) {
+            let found = people.len();
             faults.push(trailer.map_or(UNTRAILED.to_owned(), |told| {
                 format!("it has {found} people, but had {told} when it was exported")
             }));
@@ -49,12 +49,12 @@ impl BindingsFile {
             faults.push(format!("and {unnamed} more lines"));
         }
         match faults.as_slice() {
-            [] => Ok(people.count()),
+            [] => Ok(people.len()),
             faults => Err(self.unusable(&format!("nothing was imported:\n    {}", faults.join("\n    ")))),
         }
     }
 
-    fn check_line(&self, line: &[u8], people: &mut People, trailer: &mut Option<usize>) -> Result<(), String> {
+    fn check_line(&self, line: &[u8], people: &mut HashSet<u128>, trailer: &mut Option<usize>) -> Result<(), String> {
         if trailer.is_some() {
             return Err("follows the trailer".into());
         }
@@ -66,7 +66,7 @@ impl BindingsFile {
             return Ok(());
         }
         let record = Record::parse(line, self.app.as_ref())?;
-        match people.add(&record.person) {
+        match people.insert(mark(&record.person)) {
             true => Ok(()),
             false => Err("is about a person who has a line already".into()),
         }
