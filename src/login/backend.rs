@@ -81,7 +81,11 @@ impl LoginWorker {
             return Err(LoginError::PhoneCodeInvalid);
         }
         let exchange = async |app: &_, token: &_| self.wechat.phone_number(app, token, code, &person.openid).await;
-        self.by_access_token(&person.app, attempt, exchange).await
+        self.by_access_token(&person.app, attempt, exchange).await.map_err(|error| match error {
+            LoginError::CodeInvalid => LoginError::PhoneCodeInvalid,
+            LoginError::CodeUsed => LoginError::PhoneCodeUsed,
+            error => error,
+        })
     }
 }
 

@@ -175,11 +175,7 @@ impl From<AccessTokenError> for LoginError {
     fn from(error: AccessTokenError) -> Self {
         match error {
             AccessTokenError::Store(error) => error.into(),
-            AccessTokenError::WeChat(error) => match error.verdict() {
-                Some(Verdict::CodeInvalid) => Self::PhoneCodeInvalid,
-                Some(Verdict::CodeUsed) => Self::PhoneCodeUsed,
-                _ => error.into(),
-            },
+            AccessTokenError::WeChat(error) => error.into(),
         }
     }
 }

@@ -12,7 +12,6 @@ use wxmint_wechat::{App, CallError, Component, FetchedAccessToken, RefreshToken,
 
 use super::Platform;
 use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, trouble_of};
-use super::merchants::plainly;
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{
     AccessTokenError, AccessTokens, Exchange, Exchanged, Forcer, HeldToken, IP, LoginError, LoginWorker, Wanted,
@@ -49,7 +48,7 @@ impl MerchantExchange {
 impl Exchange for MerchantExchange {
     fn apps_are_unread(&self) -> Option<LoginError> {
         let reason = "WeChat was not asked yet for the merchants of the platform";
-        (!self.platform.known().is_compared).then(|| plainly(not_yet(reason)))
+        (!self.platform.known().is_compared).then(|| not_yet(reason).into())
     }
 
     /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
@@ -96,7 +95,7 @@ impl Exchange for MerchantExchange {
             self.platform.compare_soon.notify_one(); // the push of its leaving may be lost
         }
         let is_unsent = matches!(exchanged, Err(AccessTokenError::WeChat(CallError::NotSent { .. }))) || !sent.get();
-        Exchanged { session: exchanged.map_err(|error| plainly(error).of(&component.id)), is_unsent }
+        Exchanged { session: exchanged.map_err(|error| LoginError::from(error).of(&component.id)), is_unsent }
     }
 
     fn member_of_links(&self) -> (&'static str, &str) {

@@ -14,7 +14,7 @@ use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use super::store::{Expected, PlatformEntry, note_entry};
-use crate::login::{AccessTokenError, LoginError, LoginWorker, Wanted, new_attempt};
+use crate::login::{LoginError, LoginWorker, Wanted, new_attempt};
 
 const COMPARED_AT_ONCE: usize = 8;
 /// So many merchants' questions may stay without an answer of use; if more do, it is WeChat that does not answer.
@@ -72,7 +72,7 @@ impl Merchants<'_> {
     ) -> Result<T, LoginError> {
         let app = &self.platform.component;
         let call = async |token: &_| call(Component { app, token }).await;
-        self.login.access_tokens(app, new_attempt()?).with(call).await.map_err(plainly)
+        self.login.access_tokens(app, new_attempt()?).with(call).await.map_err(LoginError::from)
     }
 
     async fn kind_of(&self, app: &AppId) -> Result<AppKind, LoginError> {
@@ -223,16 +223,5 @@ fn may_stay(error: &LoginError, is_compared: bool) -> bool {
         | LoginError::Misconfigured { error: CallError::Refused { errcode: 40013 | 48001, .. }, .. } => true,
         LoginError::WeChatUnavailable(_) => is_compared,
         _ => false,
-    }
-}
-
-/// Without taking a code for one of a phone number.
-pub(super) fn plainly(error: AccessTokenError) -> LoginError {
-    match error {
-        AccessTokenError::Store(error) => error.into(),
-        AccessTokenError::WeChat(error) if error.verdict() == Some(Verdict::BadAccessToken) => {
-            LoginError::WeChatUnavailable(error)
-        }
-        AccessTokenError::WeChat(error) => error.into(),
     }
 }
