@@ -15,7 +15,7 @@ use wxmint_store::{Ended, LimitKey, Meter, ReadEnds, StoreError};
 use wxmint_telemetry::bounded;
 
 use super::AtDoor;
-use super::set::{EventClaims, event_id};
+use super::set::{claims, event_id};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
 
 /// The most events in an answer, which then has 0.2 MB, and the most that are read at once.
@@ -158,9 +158,9 @@ impl Asked<'_> {
             if number % SIGNED_AT_ONCE == SIGNED_AT_ONCE - 1 {
                 yield_now().await;
             }
-            let claims = EventClaims::of(ended, issuer, self.receiver, now.timestamp());
+            let claims = claims(ended, issuer, self.receiver, now.timestamp());
             let signed = self.worker.login.minter.sign_event(&claims, now)?;
-            sets.insert(claims.jti, signed);
+            sets.insert(event_id(issuer, self.receiver, ended), signed);
         }
         Ok(Events { sets, more_available: read.more || events.len() > self.most })
     }
