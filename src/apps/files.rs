@@ -1,9 +1,8 @@
 //! The files that hold AppSecrets, and what else is to be known of an app. An error names the file and not its content.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::Deserialize;
 use wxmint_findings::json_places::Step::{self, Element, Member};
@@ -14,7 +13,7 @@ use wxmint_wechat::{App, AppKind, AppSecret};
 use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
-use crate::secret_files::{PLACEHOLDER, one_value};
+use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
 /// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not
 /// read to its end.
@@ -102,7 +101,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Said {
 }
 
 fn read(id: AppId, path: &Path) -> Result<Configured, Said> {
-    let content = read_file(path).map_err(|error| unreadable(path, &error))?;
+    let content = read_file(path, MOST_BYTES).map_err(|error| unreadable(path, &error))?;
     let text = one_value(str::from_utf8(&content).unwrap_or_default());
     if text.contains(PLACEHOLDER) {
         return Err(fault(path, said!(still_holds_its_placeholder)));
@@ -139,14 +138,4 @@ impl Written {
         let origins = origins.collect::<Result<_, _>>()?;
         Ok(Configured { app: App { id, kind, secret: Some(secret) }, origins, unionid_required })
     }
-}
-
-fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Checked first, because opening a pipe waits for a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut content = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize));
-    File::open(path)?.take(MOST_BYTES).read_to_end(&mut content)?;
-    Ok(content)
 }

@@ -1,13 +1,13 @@
 //! The check files by which WeChat's console sees that an address is the operator's (`WXMINT_VERIFY_FILES_DIR`).
 
-use std::fs::{self, File};
-use std::{io::Read, path::PathBuf};
+use std::path::PathBuf;
 
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpResponse, http::header};
 use wxmint_http::{Answer, not_found, readable};
 
 use super::declared::PLACE;
+use crate::secret_files::read_file;
 
 /// WeChat's have a few bytes.
 const MOST_BYTES: u64 = 4096;
@@ -28,18 +28,9 @@ pub(super) fn check_files(folder: PathBuf) -> impl FnOnce(&mut ServiceConfig) {
 /// Serves a file of one name without a slash, so that no path leads out of the folder.
 async fn check_file(name: Path<String>, folder: Data<Folder>) -> Answer {
     let path = folder.0.join(name.as_str());
-    let read = web::block(move || {
-        let mut content = Vec::new();
-        // Checked first, because opening a pipe waits for a writer.
-        if !fs::metadata(&path)?.is_file() {
-            return Err(std::io::Error::other("it is not a file"));
-        }
-        match File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut content)? {
-            length if length as u64 > MOST_BYTES => Err(std::io::ErrorKind::FileTooLarge.into()),
-            _ => Ok(content),
-        }
-    });
-    let Ok(Ok(content)) = read.await else { return Err(not_found(PLACE)) };
+    let read = web::block(move || read_file(&path, MOST_BYTES + 1)).await;
+    let content = read.ok().and_then(Result::ok).filter(|content| content.len() as u64 <= MOST_BYTES);
+    let content = content.ok_or_else(|| not_found(PLACE))?.to_vec();
     let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8");
     Ok(HttpResponse::Ok().insert_header(kind).insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff")).body(content))
 }

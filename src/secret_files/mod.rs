@@ -4,7 +4,7 @@ mod exposure;
 mod watched;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -85,6 +85,17 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
         content.drain(..BYTE_ORDER_MARK.len_utf8());
     }
     exposed(path, 0o077).map_err(failed)?.map_or(Ok(content), Err)
+}
+
+/// Reads no more than the first `most` bytes of a file.
+pub fn read_file(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Checked first, because opening a pipe waits for a writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut content = Zeroizing::new(Vec::with_capacity(most as usize));
+    File::open(path)?.take(most).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// Writes a new secret file with mode 0600 and returns once it is on the disk. It never overwrites a file, because a

@@ -15,21 +15,18 @@ use crate::cli::output::confirm;
 use crate::login::{Erased, LoginError, Operator};
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
-    act("end", user, async |operator| Ok(operator.end(user).await?))?;
-    print(format_args!("{user}: all tokens are revoked"));
-    Ok(())
+    let done = act("end", user, async |operator| Ok(operator.end(user).await?));
+    done.map(|()| print(format_args!("{user}: all tokens are revoked")))
 }
 
 pub(super) fn block(user: &UserId) -> Result<(), Failure> {
-    act("block", user, async |operator| Ok(operator.block(user).await?))?;
-    print(format_args!("{user}: blocked, and all tokens are revoked"));
-    Ok(())
+    let done = act("block", user, async |operator| Ok(operator.block(user).await?));
+    done.map(|()| print(format_args!("{user}: blocked, and all tokens are revoked")))
 }
 
 pub(super) fn unblock(user: &UserId) -> Result<(), Failure> {
-    act("unblock", user, async |operator| Ok(operator.unblock(user).await?))?;
-    print(format_args!("{user}: may log in again; tokens that were revoked stay so"));
-    Ok(())
+    let done = act("unblock", user, async |operator| Ok(operator.unblock(user).await?));
+    done.map(|()| print(format_args!("{user}: may log in again; tokens that were revoked stay so")))
 }
 
 pub(super) fn show(user: &UserId) -> Result<(), Failure> {
