@@ -127,7 +127,6 @@ fn reset_refused(error: SessionError) -> Problem {
     }
 }
 
-/// Checks that the app's people have session keys.
 async fn asking_with_key(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
     let asking = asking(request, worker).await?;
     worker.login.check_has_session_keys(&asking.person.app)?;

@@ -149,7 +149,6 @@ impl UserIds {
 }
 
 impl LoginWorker {
-    /// Whether logins in the app need a unionid.
     pub(super) fn need_unionid(&self, app: &AppId) -> bool {
         !self.ids.are_of_openids() && self.apps.all().need_unionid(app)
     }

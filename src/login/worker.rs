@@ -63,7 +63,6 @@ pub struct LoginTrail {
     pub person: Option<Person>,
     /// The client that gets the token in place of the app.
     pub client: Option<ClientId>,
-    /// The user to whom the person is bound.
     pub user: Option<UserId>,
     /// Says of a login that has bound the person whether the user was made.
     pub bound: Option<bool>,

@@ -23,7 +23,6 @@ const MOST: usize = 4;
 
 pub(super) struct Hashing {
     pub(super) at_once: usize,
-    /// A permit for each password that is hashed.
     turns: Arc<Semaphore>,
     /// A permit for each password that is hashed or waits for its turn.
     places: Semaphore,

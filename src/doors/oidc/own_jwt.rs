@@ -42,7 +42,6 @@ impl OwnJwt {
         is_id_token.then_some((self.text("sid")?, self.text("aud")?.parse().ok()?))
     }
 
-    /// The user of an id token.
     pub(super) fn subject(&self) -> Option<&str> {
         self.id_token().and_then(|_| self.text("sub"))
     }

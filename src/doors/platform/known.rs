@@ -10,7 +10,6 @@ use wxmint_wechat::{App, AppKind, CallError, Verdict};
 
 use super::store::{PlatformEntry, PlatformState};
 
-/// How the store names the ticket.
 pub(super) const TICKET: &str = "ticket";
 /// How the store names what WeChat has last refused the platform's token with; empty since it gave one.
 pub(super) const REFUSAL: &str = "refusal";
@@ -145,7 +144,6 @@ pub(super) fn pending_code(sealed: &Sealed, at: i64) -> PlatformEntry {
     PlatformEntry { at, value: [&[PENDING], sealed.as_bytes()].concat() }
 }
 
-/// The sealed code of one that is pending.
 pub(super) fn sealed_code(pending: &PlatformEntry) -> Sealed {
     Sealed::from_stored(pending.value.get(1..).unwrap_or_default().to_vec())
 }
