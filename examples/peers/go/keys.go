@@ -61,12 +61,12 @@ func (s *keySet) key(kid, alg string) (any, error) {
 }
 
 func (s *keySet) keepFresh() {
-	wait := refreshEvery
 	for {
-		time.Sleep(wait - time.Duration(rand.Int63n(int64(wait/5)))) // not all replicas at once
-		if wait = refreshEvery; !s.refresh() {
-			wait = retryAfter
+		wait := refreshEvery
+		if !s.refresh() {
+			wait = retryAfter // the issuer may still be down: then 503 until it is there
 		}
+		time.Sleep(wait - time.Duration(rand.Int63n(int64(wait/5)))) // not all replicas at once
 	}
 }
 

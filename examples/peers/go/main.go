@@ -19,7 +19,6 @@ const (
 
 func main() {
 	keys := &keySet{url: issuer + "/.well-known/jwks.json"}
-	keys.refresh() // the issuer may still be down: then 503 until it is there
 	go keys.keepFresh()
 	revocations := &revocations{issuer: issuer, keys: keys, held: map[string]int64{}}
 	go revocations.follow()

@@ -53,7 +53,7 @@ var ( errNoNews"#;
 pub(super) const GO: Service = Service {
     start: crate::go::start,
     exceptions: &[],
-    eager: &OFTEN,
+    eager: &[OFTEN[1]],
     fetches: LOOKS_AT_THE_FEED,
     looks: &[OFTEN[0], OFTEN[1], ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second")],
     jwks: ("issuer + \"/.well-known/jwks.json\"", "\"URL\""),
