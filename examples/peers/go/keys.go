@@ -45,7 +45,7 @@ type keySet struct {
 }
 
 func (s *keySet) believed(now time.Time) bool {
-	return now.Sub(time.Unix(s.confirmed.Load(), 0)) < keysMaxAge
+	return now.Sub(time.Unix(s.confirmed.Load(), 0)).Abs() < keysMaxAge // the clock may have been ahead
 }
 
 // key is the one of this name, for the one algorithm that it is published for.

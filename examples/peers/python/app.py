@@ -49,7 +49,7 @@ class Keys:
             self.confirmed = time.time()
         except Exception as error:  # The last good keys stay, whatever it is.
             log.warning("keys are not refreshed: %s", error)
-            if time.time() - self.confirmed > self.MAX_AGE:
+            if abs(time.time() - self.confirmed) > self.MAX_AGE:  # Also if the clock was ahead then.
                 self.by_kid = {}
 
     async def keep_fresh(self):

@@ -10,8 +10,9 @@ use super::issuer::{By, Issuer, Manner, PERSON_APP};
 use crate::example::Started;
 use crate::support::{PATIENCE, until};
 
-/// A clock that is two days ahead for a while makes it forget nothing, and afterwards it follows as before. One that
-/// steps back by ten minutes makes what it knows no younger. `start` closes it without news, lets the clock be so while
+/// A clock that is two days ahead for a while makes it forget nothing, and afterwards it follows as before, once it has
+/// keys anew: those of that while count as two days old. One that steps back by ten minutes makes what it knows no
+/// younger. `start` closes it without news, lets the clock be so while
 /// the folder has a file of the name `ahead` or `behind`, and looks for keys often.
 pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     let issuer = Issuer::start().await;
@@ -36,9 +37,13 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     let file = folder.path().join("ahead");
     fs::write(&file, "").expect("written");
     issuer.answers(Manner::Good).await;
+    asks_for_keys(&issuer).await;
+    issuer.publishes(false);
     fs::remove_file(&file).expect("removed");
-    issuer.answers(Manner::Good).await;
-    until("it asks for keys again", PATIENCE, async || issuer.requests_for("/.well-known/").len() >= 3).await;
+    issuer.says(Manner::Good);
+    asks_for_keys(&issuer).await;
+    assert_eq!(example.status(&mei).await, Some(503), "{}: believes keys of the future", example.name);
+    issuer.publishes(true);
     example.becomes(&mei, 200, "the clock is right again").await;
     for token in &ended {
         assert_eq!(example.status(token).await, Some(401), "{}: has forgotten an end", example.name);
@@ -54,4 +59,9 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     assert_eq!(example.status(&early).await, Some(503), "{}: believes such a clock", example.name);
     fs::remove_file(&file).expect("removed");
     example.becomes(&early, 200, "the clock is right once more").await;
+}
+
+/// Returns when it has dealt with an answer since the manner was set.
+async fn asks_for_keys(issuer: &Issuer) {
+    until("it asks for keys", PATIENCE, async || issuer.requests_for("/.well-known/").len() >= 3).await;
 }

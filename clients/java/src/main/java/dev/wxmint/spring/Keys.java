@@ -55,7 +55,8 @@ final class Keys<K> {
 
 	/** Whether no token can be judged: answer 503. */
 	boolean none() {
-		return known.isEmpty() || System.currentTimeMillis() - confirmed > MAX_AGE * 1_000;
+		// Keys that were confirmed in the future, by a clock that was ahead, are as old.
+		return known.isEmpty() || Math.abs(System.currentTimeMillis() - confirmed) > MAX_AGE * 1_000;
 	}
 
 	/** Asks the issuer where it is time to. By one thread. */
