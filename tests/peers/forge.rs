@@ -158,6 +158,7 @@ impl Forge<'_> {
             ("not yet valid", json!({"iat": now, "nbf": now + HOUR})),
             ("issued in the future", json!({"iat": now + HOUR, "exp": now + 2 * HOUR})),
             ("no exp", json!({"exp": null})),
+            ("exp in ten years", json!({"exp": now + 10 * 365 * 24 * HOUR})),
         ];
         bearers(spoiled.map(|(name, members)| (name, self.by_issuer(&self.header, &self.claims_with(members)))))
     }

@@ -5,11 +5,12 @@ import { Revocations, read } from "./revocations.mjs";
 const LONGEST_TOKEN = 8192;
 const LONGEST_SET = 65_536; // bytes
 const DEADLINE = 5_000; // ms for the keys
+const LONGEST_LIFE = 30 * 86_400; // seconds; no wxmint can be set to more
 const EXPECTED = {
   typ: "at+jwt", // not something else that the same key has signed
   algorithms: ["ES256", "EdDSA", "RS256"], // and of these, the key's own
   requiredClaims: ["sub", "client_id", "iat", "exp", "jti"], // jose checks of a time only what is there
-  maxTokenAge: "30d", // the longest that wxmint can be set to; without it jose takes an `iat` in the future
+  maxTokenAge: LONGEST_LIFE, // without it jose takes an `iat` in the future
   clockTolerance: 60, // seconds; wxmint keeps a key published for that much longer
 };
 
@@ -50,6 +51,7 @@ export class Verifier {
     const { payload, protectedHeader } = await jwtVerify(token, this.#keys, this.#expected);
     if (protectedHeader.crit) throw new Error("crit");
     if (typeof payload.sub !== "string" || typeof payload.client_id !== "string") throw new Error("not a user");
+    if (payload.exp - payload.iat > LONGEST_LIFE) throw new Error("lives too long");
     if (this.#revocations.has(protectedHeader, payload)) throw new Error("ended");
     return payload;
   }

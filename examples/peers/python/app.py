@@ -21,6 +21,7 @@ ALGORITHMS = ["ES256", "EdDSA", "RS256"]
 REQUIRED = ["iss", "sub", "aud", "client_id", "iat", "exp", "jti"]
 LONGEST_TOKEN = 8192
 LONGEST_SET = 65_536  # bytes
+LONGEST_LIFE = 30 * 86_400  # seconds; no wxmint can be set to more
 LEEWAY = 60  # seconds by which clocks may differ; wxmint keeps a key published for that much longer
 
 log = logging.getLogger("uvicorn.error")
@@ -106,6 +107,8 @@ def verified(token):
         raise jwt.InvalidTokenError("crit")
     if not isinstance(claims["client_id"], str):
         raise jwt.InvalidTokenError("client_id")
+    if int(claims["exp"]) - int(claims["iat"]) > LONGEST_LIFE:
+        raise jwt.InvalidTokenError("lives too long")
     if revocations.has(header, claims):
         raise jwt.InvalidTokenError("ended")
     return claims

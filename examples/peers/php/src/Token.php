@@ -11,6 +11,7 @@ use Firebase\JWT\JWT;
 final class Token
 {
     private const LONGEST = 8192;
+    private const LONGEST_LIFE = 30 * 86_400; // seconds; no wxmint can be set to more
 
     /**
      * The claims of a token that is one of ours.
@@ -29,6 +30,9 @@ final class Token
             if (!is_string($claims[$name] ?? null) || $claims[$name] === '') {
                 throw new \UnexpectedValueException($name);
             }
+        }
+        if ($claims['exp'] - $claims['iat'] > self::LONGEST_LIFE) {
+            throw new \UnexpectedValueException('lives too long');
         }
         $audiences = is_array($claims['aud'] ?? null) ? $claims['aud'] : [$claims['aud'] ?? null];
         if (!in_array(Settings::AUDIENCE, $audiences, true)) {
