@@ -27,6 +27,7 @@ final class Follower
 
     public function __construct(private State $state)
     {
+    private float $refreshedForPage = -INF;
     }
 
     /** Never throws. */
@@ -58,14 +59,17 @@ final class Follower
         }
     }
 
-    private function refresh(int $every): void
+    /** A page of an unknown key has keys fetched also if they just were. */
+    private function refresh(int $every, bool $forPage = false): void
     {
-        if (State::keys($this->known) && self::elapsed() - $this->refreshed < $every) {
+        $last = $forPage ? $this->refreshedForPage : $this->refreshed;
+        if (State::keys($this->known) && self::elapsed() - $last < $every) {
             return;
         }
         $set = json_decode(self::fetch(Settings::ISSUER . '/.well-known/jwks.json', self::LONGEST_SET), true);
         $usable = [];
         foreach ($set['keys'] ?? [] as $jwk) {
+        $this->refreshedForPage = $forPage ? self::elapsed() : $this->refreshedForPage;
             try {
                 if (self::isUsable($jwk)) {
                     $usable[$jwk['kid']] = $jwk;
@@ -109,7 +113,7 @@ final class Follower
             try {
                 $signed = Token::signed($text, State::keys($this->known), ['revocations+jwt']);
             } catch (UnknownKey) { // After `wxmint keys retire --now` a key signs at once. No stranger can make us fetch it.
-                $this->refresh(self::KEYS_EVERY_FOR_A_PAGE);
+                $this->refresh(self::KEYS_EVERY_FOR_A_PAGE, true);
                 $signed = Token::signed($text, State::keys($this->known), ['revocations+jwt']);
             }
             if (!$this->take(...$signed)) {

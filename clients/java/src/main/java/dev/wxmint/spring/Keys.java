@@ -42,6 +42,7 @@ final class Keys<K> {
 	private volatile Map<String, K> known = Map.of();
 	private volatile long confirmed; // ms since 1970
 	private Long asked; // ms of uptime: the clock may be set
+	private Long askedForPage;
 
 	Keys(String issuer, Reader<K> reader) {
 		this.url = URI.create(issuer + "/.well-known/jwks.json");
@@ -59,12 +60,14 @@ final class Keys<K> {
 		return known.isEmpty() || Math.abs(System.currentTimeMillis() - confirmed) > MAX_AGE * 1_000;
 	}
 
-	/** Asks the issuer where it is time to. By one thread. */
+	/** Asks the issuer where it is time to: for a page of an unknown key, also if it just did. By one thread. */
 	void look(boolean forPage) throws Exception {
 		long now = System.nanoTime() / 1_000_000;
-		if (!none() && asked != null && now - asked < (forPage ? EVERY_FOR_A_PAGE : EVERY)) {
+		Long last = forPage ? askedForPage : asked;
+		if (!none() && last != null && now - last < (forPage ? EVERY_FOR_A_PAGE : EVERY)) {
 			return;
 		}
+		askedForPage = forPage ? Long.valueOf(now) : askedForPage;
 		Map<String, K> read = new HashMap<>(reader.read(fetch(url, LONGEST_SET)));
 		read.remove(null); // A key without a kid can be asked for by nobody, and spoils itself only.
 		if (read.isEmpty()) {
