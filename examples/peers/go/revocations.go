@@ -25,6 +25,7 @@ const (
 	maxPages        = 1_000            // in one look
 	refreshKeys     = 10 * time.Second // at most, for a page of a key that is not known
 	maxRevocations  = 1_000_000        // held; of more, the oldest of the kind with most are dropped, but no key
+	forgetEvery     = 60 * time.Second // by the time of the pages: a look at so many takes long
 	maxAge          = 60 * time.Second // what to do when the knowledge is older:
 	failClosed      = false            // false goes on and warns; true answers 503
 	firstPageWithin = 10 * time.Second // unless failClosed, goes on without a first page after that
@@ -48,6 +49,7 @@ type revocations struct {
 
 	cursor    string
 	newest    time.Time // the greatest iat of a page
+	forgotAt  time.Time // newest, when it forgot last
 	keep      int64     // seconds; the greatest of the pages since keepSince
 	keepSince time.Time
 
@@ -203,7 +205,7 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 	if keep.Add(leeway).Unix() >= e.keep || e.newest.Unix()-e.keepSince.Unix() >= e.keep {
 		e.keep, e.keepSince = keep.Add(leeway).Unix(), e.newest
 	}
-	if !more || len(e.held) > maxRevocations {
+	if e.newest.Sub(e.forgotAt) >= forgetEvery || len(e.held) > maxRevocations {
 		e.forget()
 	}
 	if !more && issued.After(e.complete) {
@@ -242,6 +244,7 @@ func read(end any, issued int64, learnt map[string]int64) error {
 // forget drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
 // machine's clock may be wrong, and what is forgotten is never learnt again. The lock is held.
 func (e *revocations) forget() {
+	e.forgotAt = e.newest
 	for name := range e.held {
 		if e.needed(name) < e.newest.Unix() {
 			delete(e.held, name)

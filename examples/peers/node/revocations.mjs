@@ -7,6 +7,7 @@ const DEADLINE = 4_000; // ms for one page
 const LONGEST_PAGE = 2 << 20; // bytes
 const MOST_PAGES = 1_000; // in one look
 const MOST_REVOCATIONS = 1_000_000; // held in memory; of more, the oldest of the kind with most are dropped, but no key
+const FORGET_EVERY = 60; // seconds, by the time of the pages: a look at so many takes long
 const MAX_AGE = 60; // seconds; what to do when the knowledge is older:
 const FAIL = "open"; // "open" goes on and warns; "closed" answers 503
 const FIRST_PAGE_WITHIN = 10; // seconds; "open" goes on without a first page after that
@@ -30,6 +31,7 @@ export class Revocations {
   #keepSince = 0;
   #cursor = "";
   #newest = 0; // the greatest `iat` of a page
+  #forgotAt = 0; // #newest, when it forgot last
   #complete; // the greatest `iat` of a page after which there was no more
   #began; // when there were keys for the first time
   #warned = -Infinity;
@@ -120,7 +122,7 @@ export class Revocations {
     const isDue = this.#newest - this.#keepSince >= this.#keep;
     if (lasts >= this.#keep || isDue) [this.#keep, this.#keepSince] = [lasts, this.#newest];
     if (!more) this.#complete = Math.max(iat, this.#complete ?? 0);
-    if (!more || this.#held.size > MOST_REVOCATIONS) this.#forget();
+    if (this.#newest - this.#forgotAt >= FORGET_EVERY || this.#held.size > MOST_REVOCATIONS) this.#forget();
     const moved = cursor !== this.#cursor;
     this.#cursor = cursor;
     return more && moved;
@@ -129,6 +131,7 @@ export class Revocations {
   // Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
   // machine's clock may be wrong, and what is forgotten is never learnt again.
   #forget() {
+    this.#forgotAt = this.#newest;
     const needed = ([name, time]) => time + (name.startsWith("jti ") ? 2 * LEEWAY : this.#keep);
     for (const end of this.#held) if (needed(end) < this.#newest) this.#held.delete(end[0]);
     while (this.#held.size > MOST_REVOCATIONS) {

@@ -20,6 +20,7 @@ DEADLINE = 4  # seconds for one answer, from the connection to the last byte
 LONGEST_PAGE = 2 << 20  # bytes
 MOST_PAGES = 1_000  # in one look
 MOST_REVOCATIONS = 1_000_000  # held in memory; of more, the oldest of the kind with most are dropped, but no key
+FORGET_EVERY = 60  # seconds, by the time of the pages: a look at so many takes long
 MAX_AGE = 60  # seconds; what to do when the knowledge is older:
 FAIL = "open"  # "open" goes on and warns; "closed" answers 503
 FIRST_PAGE_WITHIN = 10  # seconds; "open" goes on without a first page after that
@@ -80,6 +81,7 @@ class Revocations:
         self.cursor = ""
         self.keep, self.keep_since = 0, 0  # seconds: the greatest of the pages since then
         self.newest = 0  # the greatest `iat` of a page
+        self.forgot_at = 0  # `newest`, when it forgot last
         self.complete = None  # the greatest `iat` of a page after which there was no more
         self.began = None  # when there were keys for the first time
         self.warned = self.refreshed = float("-inf")
@@ -136,6 +138,7 @@ class Revocations:
     def forget(self):
         """Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
         machine's clock may be wrong, and what is forgotten is never learnt again."""
+        self.forgot_at = self.newest
         lasts = {"jti": 2 * LEEWAY}
         self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[0], self.keep) >= self.newest}
         while len(self.held) > MOST_REVOCATIONS:
@@ -184,7 +187,7 @@ class Revocations:
         keep = page["keep"] + LEEWAY
         if keep >= self.keep or self.newest - self.keep_since >= self.keep:
             self.keep, self.keep_since = keep, self.newest
-        if not more or len(self.held) > MOST_REVOCATIONS:
+        if self.newest - self.forgot_at >= FORGET_EVERY or len(self.held) > MOST_REVOCATIONS:
             self.forget()
         if not more:
             self.complete = max(iat, self.complete or 0)

@@ -62,6 +62,7 @@ pub(super) const GO: Service = Service {
     often: &[
         OFTEN[1],
         ("lookEvery       = 5 * time.Second", "lookEvery       = 49 * time.Millisecond"),
+        ("forgetEvery     = 60 * time.Second", "forgetEvery     = 6 * time.Second"),
         ("maxAge          = 60 * time.Second", "maxAge          = 2 * time.Second"),
         ("firstPageWithin = 10 * time.Second", "firstPageWithin = 2 * time.Second"),
         ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second"),
@@ -90,6 +91,7 @@ pub(super) const NODE: Service = Service {
     often: &[
         ("EVERY = 5_000;", "EVERY = 50;"),
         ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
+        ("FORGET_EVERY = 60;", "FORGET_EVERY = 6;"),
         ("MAX_AGE = 60;", "MAX_AGE = 2;"),
         ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
     ],
@@ -117,6 +119,7 @@ pub(super) const PYTHON: Service = Service {
     often: &[
         ("EVERY = 5 ", "EVERY = 0.05 "),
         ("DEADLINE = 4 ", "DEADLINE = 1 "),
+        ("FORGET_EVERY = 60 ", "FORGET_EVERY = 6 "),
         ("MAX_AGE = 60 ", "MAX_AGE = 2 "),
         ("FIRST_PAGE_WITHIN = 10 ", "FIRST_PAGE_WITHIN = 2 "),
     ],
@@ -140,10 +143,11 @@ pub(super) const JAVA: Service = Service {
             - (new java.io.File(\"behind\").exists() ? 600_000 : 0))",
     )],
     often: &[
+        ("EVERY_FOR_A_PAGE = 10_000;", "EVERY_FOR_A_PAGE = 99_000;"),
         ("EVERY = 5_000;", "EVERY = 50;"),
         ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
+        ("FORGET_EVERY = 60;", "FORGET_EVERY = 6;"),
         ("MAX_AGE = 60;", "MAX_AGE = 2;"),
-        ("EVERY_FOR_A_PAGE = 10_000;", "EVERY_FOR_A_PAGE = 99_000;"),
         ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 3;"),
     ],
     closed: ("revocations: open", "revocations: closed"),
@@ -176,6 +180,7 @@ pub(super) const PHP: Service = Service {
     often: &[
         ("EVERY = 5;", "EVERY = 0.1;"),
         ("DEADLINE = 4;", "DEADLINE = 1;"),
+        ("FORGET_EVERY = 60;", "FORGET_EVERY = 6;"),
         ("const MAX_AGE = 60;", "const MAX_AGE = 2;"),
         ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
         ("KEYS_EVERY_FOR_A_PAGE = 10;", "KEYS_EVERY_FOR_A_PAGE = 99;"),

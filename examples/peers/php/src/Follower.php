@@ -21,13 +21,16 @@ final class Follower
     private const MOST_PAGES = 1_000; // in one look
     private const MOST_REVOCATIONS = 1_000_000; // on disk; of more, the oldest of the kind with most are dropped, but no key
 
+    private const FORGET_EVERY = 60; // seconds, by the time of the pages: a look at so many takes long
+
     private array $known;
+    private int $forgotAt = 0; // the newest page's `iat`, when it forgot last
     private float $warned = -INF;
     private float $refreshed = -INF;
+    private float $refreshedForPage = -INF;
 
     public function __construct(private State $state)
     {
-    private float $refreshedForPage = -INF;
     }
 
     /** Never throws. */
@@ -66,10 +69,10 @@ final class Follower
         if (State::keys($this->known) && self::elapsed() - $last < $every) {
             return;
         }
+        $this->refreshedForPage = $forPage ? self::elapsed() : $this->refreshedForPage;
         $set = json_decode(self::fetch(Settings::ISSUER . '/.well-known/jwks.json', self::LONGEST_SET), true);
         $usable = [];
         foreach ($set['keys'] ?? [] as $jwk) {
-        $this->refreshedForPage = $forPage ? self::elapsed() : $this->refreshedForPage;
             try {
                 if (self::isUsable($jwk)) {
                     $usable[$jwk['kid']] = $jwk;
@@ -196,7 +199,10 @@ final class Follower
     {
         $db = $this->state->db;
         [$keep, $leeway] = [(int) $this->known['keep'], 2 * Settings::LEEWAY];
-        $db->exec("DELETE FROM revocations WHERE kind = 'jti' AND at < $now - $leeway OR kind <> 'jti' AND at < $now - $keep");
+        if ($now - $this->forgotAt >= self::FORGET_EVERY) {
+            $this->forgotAt = $now;
+            $db->exec("DELETE FROM revocations WHERE kind = 'jti' AND at < $now - $leeway OR kind <> 'jti' AND at < $now - $keep");
+        }
         $counts = fn () => $db->query('SELECT kind, count(*) FROM revocations GROUP BY kind')->fetchAll(\PDO::FETCH_KEY_PAIR);
         while (array_sum($held = $counts()) > self::MOST_REVOCATIONS) {
             unset($held['kid']);

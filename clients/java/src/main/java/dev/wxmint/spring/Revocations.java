@@ -25,6 +25,7 @@ final class Revocations implements Runnable {
 	private static final int MOST_PAGES = 1_000; // in one look
 	// Held in memory; of more, the oldest of the kind with most are dropped, but no key.
 	private static final int MOST_REVOCATIONS = 1_000_000;
+	private static final long FORGET_EVERY = 60; // seconds, by the time of the pages: a look at so many takes long
 	private static final long MAX_AGE = 60; // seconds; what is older is old knowledge
 	private static final long FIRST_PAGE_WITHIN = 10; // seconds; unless `closed`, goes on without a first page then
 	private static final long LEEWAY = 60; // seconds by which clocks may differ
@@ -57,6 +58,7 @@ final class Revocations implements Runnable {
 	private volatile Long began; // uptime when there were keys for the first time
 	private String cursor = "";
 	private long newest; // the greatest iat of a page
+	private long forgotAt; // newest, when it forgot last
 	private long keep; // seconds; the greatest of the pages since keepSince
 	private long keepSince;
 	private Long warned; // uptime
@@ -133,6 +135,7 @@ final class Revocations implements Runnable {
 	 * machine's clock may be wrong, and what is forgotten is never learnt again.
 	 */
 	private void forget() {
+		forgotAt = newest;
 		held.entrySet().removeIf((end) -> needed(end) < newest);
 		while (held.size() > MOST_REVOCATIONS) {
 			Map<String, List<Map.Entry<String, Long>>> kinds = held.entrySet().stream()
@@ -197,7 +200,7 @@ final class Revocations implements Runnable {
 			keep = itsKeep;
 			keepSince = newest;
 		}
-		if (!more || held.size() > MOST_REVOCATIONS) {
+		if (newest - forgotAt >= FORGET_EVERY || held.size() > MOST_REVOCATIONS) {
 			forget();
 		}
 		boolean moved = !cursor.equals(next);
