@@ -11,6 +11,9 @@ const USED_FOR = 900
 /** In seconds. Whoever says more, a faulty proxy or a limit of hours, is asked again after this. */
 const LONGEST_WAIT = 300
 
+/** In ms. A `wx.login` without an answer is over then: for the platform, and if that stays silent, for whoever comes later. */
+const LOGIN_TIMEOUT = 10000
+
 /** A login in flight, or an approval: a login whose token another device gets. */
 export interface Login {
   account: any
@@ -21,6 +24,8 @@ export interface Login {
   match?: string
   /** Sent along last. */
   token?: string
+  /** When `wx.login` was asked, until it has answered. */
+  asked?: number
   /** How many wait for it. An abandoned login is not sent. */
   waiting: number
   result: Promise<Granted>
@@ -71,8 +76,19 @@ export function createLogins(options: ClientOptions, platform: Platform) {
 
   /** A login to wait for, by whoever has no valid token. */
   function needed(): Login {
-    if (!running && barred) throw barred
+    if (!inFlight() && barred) throw barred
     return running || begin({})
+  }
+
+  /** A login whose `wx.login` is silent is lost: nothing follows from a late answer. */
+  function inFlight(): Login | undefined {
+    const lost = running
+    if (lost && now() - lost.asked! > LOGIN_TIMEOUT) {
+      running = undefined
+      lost.era = {}
+      lost.reject(offline(undefined, []))
+    }
+    return running
   }
 
   /** What the login brings, unless the user has logged out since `began`. */
@@ -90,14 +106,14 @@ export function createLogins(options: ClientOptions, platform: Platform) {
   async function login(account?: any): Promise<LoggedIn> {
     const { username, phoneCode } = Object(account)
     if (username !== undefined || phoneCode !== undefined) return own(account)
-    return shown(await joined(running || begin({}), era))
+    return shown(await joined(inFlight() || begin({}), era))
   }
 
   /** A login for this account, after the one in flight. */
   async function own(account: any, byTicket?: boolean): Promise<LoggedIn> {
     const began = era
     let before
-    while ((before = running)) {
+    while ((before = inFlight())) {
       const granted = await joined(before, began).catch(() => check(began))
       // The second tap on a button: its code has done its work.
       if (granted && account.phoneCode && account.phoneCode === before.account.phoneCode) return shown(granted)
@@ -125,7 +141,8 @@ export function createLogins(options: ClientOptions, platform: Platform) {
   /** Nobody's token comes of it, so that those who need one do not wait for it. */
   async function approve(userCode: string, match?: string): Promise<void> {
     const began = era
-    while (running) await joined(running, began).catch(() => check(began))
+    let before
+    while ((before = inFlight())) await joined(before, began).catch(() => check(began))
     if (barred) throw barred
     obeyWait()
     const path = `${devicePath(userCode)}/approve`
@@ -190,7 +207,9 @@ export function createLogins(options: ClientOptions, platform: Platform) {
 
   /** Of `wx.login`. */
   async function newCode(login: Login, secrets: Secrets): Promise<string> {
-    const answer = await ask(platform, 'login', {}, secrets)
+    login.asked = now()
+    const answer = await ask(platform, 'login', { timeout: LOGIN_TIMEOUT }, secrets)
+    login.asked = undefined
     checkWanted(login)
     const { code } = Object(answer)
     if (typeof code !== 'string' || !code) throw offline(answer, secrets)

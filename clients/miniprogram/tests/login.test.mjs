@@ -75,6 +75,45 @@ test("the appid is sent with each login if given, and nothing that is not", asyn
   assert.equal(login.options.url, "https://login.example.com/login");
 });
 
+test("wx.login has ten seconds; if the platform is silent, whoever comes later logs in anew, and who waited is offline", async () => {
+  const phone = new Phone();
+  const client = phone.client();
+  const release = phone.hold("wx.login");
+  const waiting = [client.token(), client.request({ url: ORDERS }), client.login(LIN)];
+  const [token, order] = waiting.slice(0, 2).map(rejected);
+  await settled();
+  assert.equal(phone.asked[0].options.timeout, 10_000);
+  phone.later(10);
+  client.token().catch(() => {});
+  assert.equal(phone.count("wx.login"), 1, "not yet");
+  phone.later(1);
+  const again = client.token();
+  assert.equal(phone.count("wx.login"), 2);
+  for (const error of await Promise.all([token, order]))
+    assert.deepEqual([error.code, error.message, error.cause], ["offline", "There was no answer.", undefined]);
+  await release();
+  assert.equal(await again, "token-0001");
+  await waiting[2];
+  assert.deepEqual(
+    phone.logins().map(({ code }) => code),
+    ["code-0002", "code-0003"],
+    "a late code is not sent",
+  );
+});
+
+test("only wx.login has ten seconds: a login that is under way to wxmint is waited for", async () => {
+  const phone = new Phone();
+  const client = phone.client();
+  const release = phone.hold("/login");
+  const first = client.token();
+  await settled();
+  phone.later(30);
+  const second = client.token();
+  await release();
+  assert.deepEqual(await Promise.all([first, second]), ["token-0001", "token-0001"]);
+  assert.deepEqual(rest(phone), [1, 1]);
+});
+
 for (const code of ["code_invalid", "code_used"]) {
   test(`${code} is answered by one new wx.login`, async () => {
     const phone = new Phone();
