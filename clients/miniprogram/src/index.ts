@@ -40,12 +40,7 @@ export function createClient(options: ClientOptions): Client {
     login: (account) => logins.login(account),
     bind: (account) => logins.bind(account),
     logout: (how) => logins.logout(!!Object(how).everywhere),
-    unbind: async () => {
-      const began = logins.currentEra()
-      await ask('DELETE', '/binding', undefined, done)
-      // Unless another user has logged in meanwhile.
-      if (began === logins.currentEra()) logins.forget({})
-    },
+    unbind: () => logins.unbind(),
     userData: (sealed) =>
       ask(
         'POST',

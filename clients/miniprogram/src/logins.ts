@@ -52,6 +52,8 @@ export function createLogins(options: ClientOptions, platform: Platform) {
   /** Why calls that need a token fail without a login: `logged_out`, `binding_required` or `user_blocked`. */
   let barred: WxmintError | undefined
   let running: Login | undefined
+  /** An unbinding in flight. Who needs a login waits for its end: a login would bind anew who is being unbound. */
+  let leaving: Promise<unknown> | undefined
   let ticket: string | undefined
   /** wxmint has asked to wait. `seen`: the latest time at which somebody had to. */
   let wait: { error: WxmintError; until: number; seen: number } | undefined
@@ -71,6 +73,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
   }
 
   async function token(): Promise<string> {
+    if (leaving && !validToken()) await leaving
     return validToken() || (await joined(needed(), era)).token
   }
 
@@ -104,6 +107,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
   }
 
   async function login(account?: any): Promise<LoggedIn> {
+    while (leaving) await leaving
     const { username, phoneCode } = Object(account)
     if (username !== undefined || phoneCode !== undefined) return own(account)
     return shown(await joined(inFlight() || begin({}), era))
@@ -111,6 +115,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
 
   /** A login for this account, after the one in flight. */
   async function own(account: any, byTicket?: boolean): Promise<LoggedIn> {
+    while (leaving) await leaving
     const began = era
     let before
     while ((before = inFlight())) {
@@ -138,11 +143,16 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     return login
   }
 
+  /** Returns when no login and no unbinding is in flight. */
+  async function idle(began: object): Promise<void> {
+    let before: Promise<unknown> | undefined
+    while ((before = leaving || (inFlight() && joined(running!, began)))) await before.catch(() => check(began))
+    check(began)
+  }
+
   /** Nobody's token comes of it, so that those who need one do not wait for it. */
   async function approve(userCode: string, match?: string): Promise<void> {
-    const began = era
-    let before
-    while ((before = inFlight())) await joined(before, began).catch(() => check(began))
+    await idle(era)
     if (barred) throw barred
     obeyWait()
     const path = `${devicePath(userCode)}/approve`
@@ -271,6 +281,33 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     emit({ type: 'ended', userId })
   }
 
+  async function unbind(again = true): Promise<void> {
+    const began = era
+    await idle(began)
+    const used = validToken() || (await joined(needed(), began)).token
+    const over = () => {
+      if (began === era) leaving = undefined
+    }
+    const end = async (answer: any): Promise<void> => {
+      over()
+      const { statusCode } = Object(answer)
+      if (statusCode === 401) {
+        check(began)
+        refused(used)
+        if (again) return unbind(false)
+      }
+      if (statusCode !== 204) throw refusal(answer, [used])
+      // Unless another user has logged in meanwhile.
+      if (began === era) forget({})
+    }
+    const ended = post('/binding', undefined, [used], used, 'DELETE').then(end, (error) => {
+      over()
+      throw error
+    })
+    leaving = ended.catch(() => undefined)
+    return ended
+  }
+
   async function logout(everywhere: boolean): Promise<void> {
     const ended = session
     const body = everywhere ? { everywhere } : {}
@@ -286,7 +323,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     const lost = running
     era = {}
     barred = loggedOut()
-    running = session = ticket = undefined
+    running = session = ticket = leaving = undefined
     writeSession(platform, key, LOGGED_OUT)
     if (lost) {
       lost.lostTo = body
@@ -303,10 +340,10 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     if (statusCode !== 204 && (statusCode !== 401 || body.everywhere)) throw refusal(answer, [token])
   }
 
-  function post(path: string, data: object, secrets: Secrets, token?: string): Promise<any> {
+  function post(path: string, data: any, secrets: Secrets, token?: string, method = 'POST'): Promise<any> {
     const header: any = { 'content-type': 'application/json' }
     if (token) header.Authorization = `Bearer ${token}`
-    return ask(platform, 'request', { url: url + path, method: 'POST', data, header }, secrets)
+    return ask(platform, 'request', { url: url + path, method, data, header }, secrets)
   }
 
   function emit(event: ClientEvent): void {
@@ -331,7 +368,8 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     bind: (account: any) => own(Object(account), true),
     refused,
     logout,
-    forget,
+    unbind,
+    unbinding: () => leaving,
   }
 }
 

@@ -70,6 +70,11 @@ export function send(
   }
 
   async function tokenOfLogin(): Promise<string> {
+    const leaving = logins.unbinding()
+    if (leaving) {
+      await leaving
+      return findToken() as Promise<string>
+    }
     const login = logins.needed()
     leave = () => {
       login.waiting--

@@ -177,6 +177,79 @@ test("unbind() that wxmint has not answered with 204 changes nothing", async () 
   }
 });
 
+/** A client whose binding is being dissolved, and whose service knows of it already. */
+async function unbinding() {
+  const phone = new Phone();
+  const client = await phone.loggedIn();
+  const release = phone.hold("/binding");
+  const unbound = client.unbind();
+  await settled();
+  phone.answers("/orders", answer(401));
+  return { phone, client, unbound, answers: (given) => (phone.answers("/binding", given), release()) };
+}
+
+test("until wxmint has answered unbind(), nobody logs in: it would bind anew who is being unbound", async () => {
+  const { phone, client, unbound, answers } = await unbinding();
+  const order = rejected(client.request({ url: ORDERS }));
+  await settled();
+  const later = [client.token(), client.request({ url: ORDERS }), client.unbind()].map(rejected);
+  const approved = rejected(client.approve("BCDFGHJK"));
+  const own = [client.login(), client.bind({ phoneCode: "phone-0001" })];
+  await settled();
+  assert.equal(phone.count("wx.login"), 0);
+  await answers(answer(204));
+  assert.equal(await unbound, undefined);
+  for (const error of await Promise.all([order, ...later, approved])) assert.equal(error.code, "logged_out");
+  await Promise.all(own);
+  assert.deepEqual([phone.count("/login"), phone.count("/orders"), phone.count("/binding")], [2, 1, 1]);
+  assert.deepEqual(
+    phone.events.map(({ type }) => type),
+    ["ended", "logout", "login", "login"],
+    "who logs in or binds on purpose does so afterwards",
+  );
+});
+
+test("if wxmint has not dissolved the binding, those who waited log in", async () => {
+  for (const given of [new Fail(), answer(200, "<html>"), answer(401)]) {
+    const { phone, client, unbound, answers } = await unbinding();
+    const order = client.request({ url: ORDERS });
+    await settled();
+    phone.answers("/binding", given);
+    const outcome = unbound.catch((error) => error.code);
+    await answers(given);
+    assert.equal((await order).statusCode, 200);
+    assert.equal(await outcome, given instanceof Fail ? "offline" : "unavailable");
+    // After a 401, unbind() itself has logged in once more.
+    assert.deepEqual([phone.count("/login"), phone.count("/orders")], [given.statusCode === 401 ? 2 : 1, 2]);
+    assert.equal(client.state().status, "logged_in");
+  }
+});
+
+test("a request that is aborted while it waits for the end of unbind() logs nobody in", async () => {
+  const { phone, client, unbound, answers } = await unbinding();
+  let task;
+  const order = rejected(client.request({ url: ORDERS, onTask: (it) => (task = it) }));
+  await settled();
+  task.abort();
+  const outcome = rejected(unbound);
+  await answers(new Fail());
+  assert.deepEqual([(await order).code, (await outcome).code, phone.count("wx.login")], ["aborted", "offline", 0]);
+});
+
+test("unbind() waits for a login in flight, so that no token outlives it", async () => {
+  const phone = new Phone();
+  const client = await phone.loggedIn();
+  const release = phone.hold("/login");
+  const login = client.login();
+  const unbound = client.unbind();
+  await settled();
+  assert.equal(phone.count("/binding"), 0);
+  await release();
+  await Promise.all([login, unbound]);
+  assert.deepEqual(phone.tokensSent("/binding"), ["Bearer token-0002"]);
+  assert.equal(client.state().status, "logged_out");
+});
+
 test("an unbind() that was sent before a logout does not log out whoever has logged in since", async () => {
   const phone = new Phone();
   const client = await phone.loggedIn();
