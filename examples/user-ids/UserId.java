@@ -7,8 +7,10 @@ import javax.crypto.spec.SecretKeySpec;
 /** The user id of a person, as wxmint computes it: `java UserId.java id.key APPID OPENID`, or `id.key UNIONID`. */
 class UserId {
     static UUID of(String idKey, String... names) throws Exception {
+        var key = Base64.getDecoder().decode(idKey.strip());
+        if (key.length != 32) throw new IllegalArgumentException("the id key is not 32 bytes in base64");
         var mac = Mac.getInstance("HmacSHA256");
-        mac.init(new SecretKeySpec(Base64.getDecoder().decode(idKey.strip()), "HmacSHA256"));
+        mac.init(new SecretKeySpec(key, "HmacSHA256"));
         var parts = new ArrayList<>(List.of("wxmint user id of " + (names.length == 2 ? "openid" : "unionid")));
         parts.addAll(List.of(names));
         for (var part : parts) {

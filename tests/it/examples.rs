@@ -5,6 +5,7 @@ use std::process::Output;
 
 use crate::readme::pages;
 use crate::support::prelude::*;
+use crate::user_ids::{ID_KEY, by_example};
 
 /// The files that docs/simulator leads to.
 const FILES: [&str; 5] = ["test_login.py", "login.test.mjs", "LoginTest.java", "github.yml", "gitlab-ci.yml"];
@@ -12,6 +13,17 @@ const FILES: [&str; 5] = ["test_login.py", "login.test.mjs", "LoginTest.java", "
 const JARS: &str = "junit-jupiter-api junit-jupiter-engine junit-platform-commons junit-platform-console \
      junit-platform-engine junit-platform-launcher junit-platform-reporting apiguardian-api opentest4j picocli \
      univocity-parsers";
+
+/// They say so in place of a user id that is nobody's.
+#[test]
+fn programs_that_compute_user_ids_want_an_id_key_of_32_bytes() {
+    let programs = [&["python3", "user_id.py"][..], &["java", "UserId.java"], &["go", "run", "user_id.go"]];
+    for program in programs {
+        for key in ["", "AAECAwQFBgc=", &ID_KEY.replace('=', "=!"), &ID_KEY.repeat(2)] {
+            assert_eq!(by_example(program, key, &["a"]), None, "{program:?}: {key:?}");
+        }
+    }
+}
 
 #[test]
 fn every_folder_of_examples_has_a_readme_and_is_in_the_index_in_both_languages() {

@@ -45,8 +45,8 @@ async fn people(bed: &TestBed, user: &str, many: usize) -> Value {
     .await
 }
 
-/// As a business computes it.
-fn by_example(program: &[&str], key: &str, names: &[&str]) -> String {
+/// As a business computes it, unless the program refuses to.
+pub(crate) fn by_example(program: &[&str], key: &str, names: &[&str]) -> Option<String> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("id.key");
     write_private(&file, key);
@@ -54,8 +54,7 @@ fn by_example(program: &[&str], key: &str, names: &[&str]) -> String {
     command.args(&program[1..program.len() - 1]);
     command.arg(repository("examples/user-ids").join(program[program.len() - 1])).arg(&file).args(names);
     let run = command.env("GOCACHE", repository("target/go-cache")).output().expect("it runs");
-    assert!(run.status.success(), "{program:?}: {}", said(&run));
-    String::from_utf8_lossy(&run.stdout).trim().to_owned()
+    run.status.success().then(|| String::from_utf8_lossy(&run.stdout).trim().to_owned())
 }
 
 #[test]
@@ -71,7 +70,7 @@ fn programs_of_a_business_compute_the_vectors() {
         for vector in some {
             let names = ["appid", "openid", "unionid"].iter().filter_map(|name| vector[*name].as_str());
             let computed = by_example(program, vector["id_key"].as_str().expect("a key"), &names.collect::<Vec<_>>());
-            assert_eq!(vector["user_id"], computed.as_str(), "{program:?}");
+            assert_eq!(vector["user_id"].as_str(), computed.as_deref(), "{program:?}");
         }
     }
 }
@@ -85,7 +84,7 @@ async fn a_lost_redis_a_logout_and_an_erasure_change_nobodys_user_id_and_a_missi
         let lin = bed.wechat.account("lin").await;
         let [openid, unionid] = ["openid", "unionid"].map(|name| lin[name].as_str().expect("a name"));
         let names = if kind == "openid" { &[APPID, openid][..] } else { &[unionid] };
-        assert_eq!(before[0], by_example(&["python3", "user_id.py"], ID_KEY, names));
+        assert_eq!(Some(before[0].clone()), by_example(&["python3", "user_id.py"], ID_KEY, names));
         let different: BTreeSet<_> = before.iter().collect();
         assert_eq!(different.len(), if kind == "openid" { 4 } else { 2 }, "{kind}: {before:?}");
         for _ in 0..3 {
