@@ -220,6 +220,13 @@ async function bindsByPhone() {
   await screen.tap("button");
   await shows("phone", "problem", "");
   screen.declines = false;
+  await operator("PUT", "/users/user-1002/block");
+  await screen.tap("button");
+  await shows("blocked", "message-title", "账号已停用");
+  await operator("DELETE", "/users/user-1002/block");
+  await screen.tap("button >> nth=1");
+  await shows("bind", "heading-title", "绑定账号");
+  await screen.tap("navigator");
   await screen.tap("button");
   await shows("scan", "heading-title", `登录“${client.name}”`);
   await screen.tap("button >> nth=1");

@@ -17,8 +17,9 @@ const TEXTS = {
 const HOME = '/pages/home/home'
 let next = HOME // what opens after the login
 
-// Opens the page that the error leads to, and after that page's login `back`. Returns whether there is such a page.
-function leave({ code }, back = HOME) {
+// Opens the page that the error leads to, and after that page's login `back`, by default what the user wanted before.
+// Returns whether there is such a page.
+function leave({ code }, back = next) {
   const url = PAGES[code]
   if (!url) return false
   next = back
@@ -44,7 +45,7 @@ async function enter(page, logIn) {
     await logIn()
     proceed()
   } catch (error) {
-    page.setData({ busy: false, problem: leave(error, next) ? '' : textOf(error) })
+    page.setData({ busy: false, problem: leave(error) ? '' : textOf(error) })
   }
 }
 

@@ -12,7 +12,7 @@ Page({
       if (statusCode !== 200) return stop({ code: `http_${statusCode}` })
       this.setData({ userId: client.state().userId, orders: data.orders })
     } catch (error) {
-      if (!leave(error)) stop(error)
+      if (!leave(error, '/pages/home/home')) stop(error)
     }
   }
 })
