@@ -32,13 +32,16 @@ import org.springframework.web.server.WebFilter;
 		"org.springframework.boot.security.oauth2.server.resource.autoconfigure.reactive.ReactiveOAuth2ResourceServerAutoConfiguration" })
 public class WxmintAutoConfiguration {
 
+	// As WXMINT_ISSUER: who can change traffic over http could forge keys.
+	private static final String ISSUER = "(https://[^/?#\\s]+|http://(127(\\.\\d{1,3}){3}|localhost|\\[::1])(:\\d+)?)(/[^?#\\s]*[^/?#\\s])?";
+
 	@Bean
 	@ConditionalOnMissingBean
 	WxmintVerifier wxmintVerifier(Environment settings) {
 		String issuer = required(settings, "wxmint.issuer", "your wxmint's WXMINT_ISSUER, byte for byte, as https://login.example.com");
 		String audience = required(settings, "wxmint.audience", "one of your wxmint's WXMINT_AUDIENCE, or its WXMINT_ISSUER if it has none");
 		String revocations = settings.getProperty("wxmint.revocations", "open");
-		check(issuer.matches("https?://[^/?#\\s]+(/[^?#\\s]*[^/?#\\s])?"), "wxmint.issuer is an https URL without / at its end");
+		check(issuer.matches(ISSUER), "wxmint.issuer is an https URL (http only on loopback) without / at its end");
 		check(revocations.matches("open|closed"), "wxmint.revocations is open or closed");
 		return new WxmintVerifier(issuer, audience, revocations.equals("closed"));
 	}

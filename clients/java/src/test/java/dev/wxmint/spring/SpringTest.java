@@ -40,6 +40,8 @@ import org.junit.jupiter.api.Test;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.core.env.MapPropertySource;
+import org.springframework.core.env.StandardEnvironment;
 import org.springframework.security.core.annotation.AuthenticationPrincipal;
 import org.springframework.security.oauth2.jwt.BadJwtException;
 import org.springframework.security.oauth2.jwt.Jwt;
@@ -190,6 +192,27 @@ class SpringTest {
 		Exception e = assertThrows(Exception.class, () -> SpringApplication.run(Orders.class, "--server.port=0",
 				"--wxmint.issuer=" + issuer));
 		assertTrue(e.getMessage().contains("wxmint.audience is missing"), e.getMessage());
+	}
+
+	/** Keys over http could be anybody's. */
+	@Test
+	void wantsAnIssuerByHttpsUnlessItIsOnThisMachine() {
+		for (String there : List.of("https://127.0.0.1:1/wxmint", "http://127.0.0.2:1", "http://localhost:1/wxmint", "http://[::1]:1")) {
+			new WxmintAutoConfiguration().wxmintVerifier(issuedBy(there)).close();
+		}
+		for (String there : List.of("http://login.example.com", "http://wxmint:8080", "http://127.0.0.1.example.com",
+				"http://127.0.0.1:1@login.example.com", "http://localhost@login.example.com", "https://login.example.com/")) {
+			Exception e = assertThrows(IllegalStateException.class,
+					() -> new WxmintAutoConfiguration().wxmintVerifier(issuedBy(there)), there);
+			assertTrue(e.getMessage().contains("https URL (http only on loopback)"), e.getMessage());
+		}
+	}
+
+	private static StandardEnvironment issuedBy(String there) {
+		StandardEnvironment settings = new StandardEnvironment();
+		Map<String, Object> ours = Map.of("wxmint.issuer", there, "wxmint.audience", "https://api.example.com");
+		settings.getPropertySources().addFirst(new MapPropertySource("test", ours));
+		return settings;
 	}
 
 	private static ConfigurableApplicationContext start(String type) {
