@@ -116,7 +116,7 @@ for version in "${versions[@]}"; do
     $all/*-values.yaml k8s/rendered k8s/*.yaml k8s/monitoring/*.yaml
 done
 for rendered in "$all"/*-values.yaml; do
-  "${score[@]}" "$rendered" >$all/score || { grep -E '^.(CRITICAL|WARNING)' $all/score && die "kube-score refuses $rendered"; }
+  "${score[@]}" "$rendered" >$all/score || { grep -vE '^.(OK|SKIPPED)' $all/score || :; die "kube-score refuses $rendered, or does not run"; }
 done
 $python tests/tools/k8s_rules.py $all
 
