@@ -81,6 +81,9 @@ for file, service in ((file, document["spec"]) for (file, kind, _), document in 
     held.append((f"{file}: a Service leads to {picked}", picked == {"Deployment"}))
 one, other = ({(kind, name) for file, kind, name in asked if file == f"{release}-values.yaml"} for release in ("one", "other"))
 held.append((f"two releases share {one & other}", one and other and not one & other))
+policies = [document["spec"]["ingress"][0]["from"][0] for (_, kind, name), document in asked.items() if kind == "NetworkPolicy" and name.endswith("-redis")]
+held.append((f"Redis is shut for another release: {policies}", policies and all(
+    other["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "wxmint"} for other in policies)))
 mounted, noted = (set(re.findall(r'"wxmint.secret" \(list . "(\w+)"', (CHART / file).read_text())) for file in ("deployment.yaml", "NOTES.txt"))
 held += [(f"NOTES.txt makes {noted} and not {mounted}", noted == mounted), *check_monitoring()]
 named = set(re.findall(r"WXMINT_[A-Z_]+", "".join(path.read_text() for path in CHART.parent.glob("values.*"))))
