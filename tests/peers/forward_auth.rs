@@ -1,10 +1,12 @@
 //! The proxies that ask the sidecar about each request, run with the configurations of their examples.
 
+use std::future::ready;
+use std::sync::{Arc, atomic::AtomicU16, atomic::Ordering::Relaxed};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use crate::checks;
 use crate::example::{Example, Started, copy_folders, example_folder};
-use crate::raw::{LONGEST, Request, listen};
+use crate::raw::{Head, LONGEST, Request, listen};
 use crate::scene::Scene;
 use crate::support::{Breakable, Connection, PATIENCE, Process, Sidecar, free_port, tools, until};
 
@@ -170,29 +172,54 @@ async fn the_sidecar_is_shown_the_token_and_the_path_and_nothing_else_of_the_cli
     }
 }
 
-/// Strangers could fill the disk of the chart's pod, and the kubelet would evict it.
-#[tokio::test]
-async fn nginx_of_the_chart_writes_nothing_to_disk() {
+/// nginx as the chart has it, where the sidecar lets everybody pass and the service answers so; where it listens, and its
+/// port for the kubelet.
+async fn nginx_of_the_chart(
+    says: impl Fn(Head) -> String + Send + Sync + 'static,
+) -> (Process, [SocketAddr; 2], impl Drop) {
     let folder = tempfile::tempdir().expect("a folder");
-    let (sidecar, _asked) = listen(async |_| Some("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned())).await;
-    let (back_end, _served) = listen(async |_| {
-        let large = "x".repeat(16 << 20);
-        Some(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{large}", large.len()))
-    })
-    .await;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let (sidecar, _) = listen(async |_| Some("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned())).await;
+    let (service, _) = listen(move |head| ready(Some(says(head)))).await;
+    let [address, readiness] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     let places = [
         ("listen 8080;", format!("listen {address};")),
-        ("127.0.0.1:3000", back_end.to_string()),
+        ("listen 8081;", format!("listen {readiness};")),
+        ("127.0.0.1:3000", service.to_string()),
         ("127.0.0.1:8181", sidecar.to_string()),
         ("/tmp/", "./".to_owned()),
     ];
     let places = places.each_ref().map(|(old, new)| (*old, &**new));
     copy_folders(&[("k8s/chart/files", folder.path())], &places);
     let nginx = Process::spawn("nginx", (NGINX.program)().current_dir(folder.path()));
-    until("nginx answers", PATIENCE, async || Request::get("/").send(address).await.is_ok()).await;
+    until("nginx answers", PATIENCE, async || Request::get("/").send(readiness).await.is_ok()).await;
+    (nginx, [address, readiness], folder)
+}
+
+/// Strangers could fill the disk of the pod, and the kubelet would evict it.
+#[tokio::test]
+async fn nginx_of_the_chart_writes_nothing_to_disk() {
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 16 << 20, "x".repeat(16 << 20));
+    let (nginx, [address, _], _folder) = nginx_of_the_chart(move |_| large.clone()).await;
     let (status, answer) = Connection::to(address).await.send("POST /orders", "", &"x".repeat(1 << 20)).await;
     assert_eq!((status, answer.len()), (200, 16 << 20));
     let log = nginx.stderr();
     assert!(!log.iter().any(|line| line.contains("temporary file")), "{log:?}");
+}
+
+/// Whatever it makes of the path. Its own words decide where it has some, and nothing else of it is open to all.
+#[tokio::test]
+async fn a_service_behind_nginx_of_the_chart_is_ready_once_it_answers() {
+    let said = Arc::new(AtomicU16::new(0));
+    let says = Arc::clone(&said);
+    let answer = move |head: Head| {
+        assert!(head.first.starts_with("GET /public/healthz "), "{head:?}");
+        format!("HTTP/1.1 {} So\r\nContent-Length: 0\r\n\r\n", says.load(Relaxed))
+    };
+    let (_nginx, [_, readiness], _folder) = nginx_of_the_chart(answer).await;
+    let status = async |path| Request::get(path).send(readiness).await.expect("an answer").status;
+    for (answer, ready) in [(503, 503), (404, 200), (500, 500), (401, 200), (302, 200), (204, 204), (200, 200)] {
+        said.store(answer, Relaxed);
+        assert_eq!(status("/readyz").await, ready, "{answer}");
+    }
+    assert_eq!([status("/orders").await, status("/public/healthz").await, status("/readyz/").await], [404; 3]);
 }
