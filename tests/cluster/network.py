@@ -1,8 +1,8 @@
 """Who reaches whom where the network policies are enforced, by connections from pods' own networks."""
 
-from asked import address, connects, elsewhere, get, network_of, pods, service
+from asked import address, connects, elsewhere, get, network_of, pods, replicas, service
 from cluster import apply, until
-from world import container, front, issuer, log_in, namespace, pod, runs
+from world import container, front, issuer, log_in, namespace, orders, pod, runs
 
 # Namespace: its labels, and those of the pod in it. They reach what REACHED says, and nothing else of the three.
 NEIGHBOURS = {
@@ -14,7 +14,7 @@ NEIGHBOURS = {
     "looks-up-without-label": ({"looks_up_openids": "allowed"}, {}),
     "monitoring": ({}, {}),
 }
-REACHED = {"sends-logins": {"http"}, "fetches-keys": {"http"}, "looks-up": {"admin"}, "monitoring": {"admin"}}
+REACHED = {"sends-logins": {"http"}, "fetches-keys": {"http"}, "looks-up": {"admin"}, "monitoring": {"admin", "sidecar"}}
 
 
 def neighbours():
@@ -34,10 +34,12 @@ def reached(network, places):
 
 
 def only_those_whom_a_policy_names_reach_wxmint_and_redis():
-    """By address and port; Redis is open to wxmint alone, and nobody but the named reaches the admin listener."""
-    login = issuer()
-    replica, server = pods("wxmint")[0], get("pod/redis")
-    places = {"http": (address(replica), 8080), "admin": (address(replica), 9090), "redis": (address(server), 6379)}
+    """By address and port; Redis is open to wxmint alone, and nobody but the named reaches the admin listener, or a sidecar's. The port at which
+    the kubelet asks a service's nginx is nobody's."""
+    login, _ = issuer(), orders()
+    replica, server, peer = pods("wxmint")[0], get("pod/redis"), replicas("orders", "orders")[0]
+    places = {"http": (address(replica), 8080), "admin": (address(replica), 9090), "redis": (address(server), 6379), "sidecar": (peer, 9090),
+              "readiness": (peer, 8081)}
     assert all(connects(*place) for place in places.values())  # from the node, which no policy keeps out
     who = neighbours()
     for name, neighbour in who.items():
