@@ -60,6 +60,11 @@ $helm template orders k8s/chart --values k8s/chart/ci/sidecar-in-cluster-values.
 for kept in 'default-container: nginx' 'prometheus.io/scrape: "false"'; do
   grep -qF "$kept" $all/{labels,everything}-values.yaml || die "an annotation is not the user's: $kept"
 done
+# What a service needs of the network it has also where it has a Deployment of its own.
+$helm template orders k8s/chart --values k8s/chart/ci/sidecar-in-cluster-values.yaml --set peer.image= >$all/own-values.yaml
+for values in own sidecar-in-cluster; do
+  [ "$(grep -c 'port: 5432' $all/$values-values.yaml)" = 1 ] || die "networkPolicy.extraEgress does not hold for a peer: $values"
+done
 # What decides when keys rotate, the rotator has from where wxmint has it.
 [ "$(grep -c 'name: WXMINT_KEYS_LEAD' $all/everything-values.yaml)" = 2 ] || die "the CronJob does not have extraEnv's WXMINT_KEYS_LEAD"
 # A name without a value is none.
