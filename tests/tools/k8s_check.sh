@@ -104,6 +104,8 @@ for value in image.repository issuer appid; do refused "$value: set it to" "${ne
 refused 'gateway.className: set it to' "${needed[@]}" --set gateway.enabled=true
 refused 'peer.audience: set it to' "${needed[@]}" --set peer.enabled=true
 refused 'settings.WXMINT_AUDIENCE: of a peer' "${needed[@]}" --set peer.enabled=true,peer.audience=a,settings.WXMINT_AUDIENCE=b
+refused 'networkPolicy.defaultDeny: a release' "${needed[@]}" --set peer.enabled=true,peer.audience=a,networkPolicy.defaultDeny=true
+refused 'autoscaling.enabled: a release' "${needed[@]}" --set peer.enabled=true,peer.audience=a,autoscaling.enabled=true
 refused 'redis.caSecret: set it to' "${needed[@]}" --set redis.clientCertificate=true
 refused 'autoscaling.maxReplicas: 12 is less than' "${needed[@]}" --set autoscaling.enabled=true,autoscaling.minReplicas=13
 refused 'Additional property replcas is not allowed' "${needed[@]}" --set replcas=3
