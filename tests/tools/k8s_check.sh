@@ -79,6 +79,8 @@ notes --values k8s/chart/ci/platform-values.yaml >$all/platform-notes.yaml
 if grep -nE 'WXMINT_APP|app-secret|and AppSecret are right' $all/platform-{values,notes}.yaml; then die "a platform must have an app of its own"; fi
 # The request of several apps names one. A Secret of one name is made by one command.
 [[ $(notes --values k8s/chart/ci/gateway-api-values.yaml) == *'code=smoke -d appid=wx'* ]] || die "NOTES.txt: the smoke request names no app"
+# The mesh's proxy would want a token of Prometheus.
+[[ $(notes --values k8s/chart/ci/istio-sidecar-values.yaml) == *'excludeInboundPorts: "9090"'* ]] || die "NOTES.txt: the sidecar's metrics are shut"
 made=$(notes --values k8s/chart/ci/everything-values.yaml | sed -n 's/.*create secret generic \([^ ]*\) .*/\1/p' | sort | xargs)
 [ "$made" = 'keys-of-ours of-ours redis-tls' ] || die "NOTES.txt: not one command for each Secret: $made"
 # Names that YAML would take for numbers and booleans. The schemas below want texts.
