@@ -100,6 +100,10 @@ $helm template wxmint k8s/chart "${below[@]}" --set gateway.enabled=true,gateway
 for words in 'value: "/shop/wxmint"' 'replacePrefixMatch: /'; do
   grep -qF "$words" $all/below-values.yaml || die "the Gateway does not take the issuer's path off: $words"
 done
+# An issuer may have capitals, which no host of Kubernetes has.
+$helm template wxmint k8s/chart "${needed[@]}" --set issuer=https://Login.Example.com,ingress.enabled=true,gateway.enabled=true,gateway.className=eg \
+  >$all/capitals-values.yaml
+[ "$(grep -o 'ogin.Example.com' $all/capitals-values.yaml | wc -l)" = 1 ] || die "a host has capitals"
 refused 'ingress.enabled: wxmint serves at /' "${below[@]}" --set ingress.enabled=true
 $helm lint --strict --quiet k8s/chart --values k8s/chart/ci/everything-values.yaml
 for value in image.repository issuer appid; do refused "$value: set it to" "${needed[@]}" --set "$value=null"; done
