@@ -184,7 +184,7 @@ fn take(path: &'static str, body: Bytes, book: &AccountBook, world: &World) -> H
     let sent = Bytes::from(answer.to_string());
     world.journal.record(Exchange {
         at,
-        started,
+        took: started.elapsed(),
         method: Method::POST,
         path,
         query: String::new(),

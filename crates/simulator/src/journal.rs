@@ -3,7 +3,7 @@
 //! Secrets are masked when entries are read, so that a load test does not pay for it.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::{http::Method, web::Bytes};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -24,7 +24,8 @@ const MASK: &str = "••••••••";
 /// One request with its answer, unmasked.
 pub(super) struct Exchange {
     pub(super) at: DateTime<Utc>,
-    pub(super) started: Instant,
+    /// With the delay of the answer.
+    pub(super) took: Duration,
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) query: String,
@@ -42,7 +43,6 @@ pub(super) struct Answered {
 
 struct Kept {
     exchange: Exchange,
-    took: Duration,
     answer_length: usize,
 }
 
@@ -68,7 +68,6 @@ impl Journal {
         if !self.wanted {
             return;
         }
-        let took = exchange.started.elapsed();
         let answer_length = exchange.answer.as_ref().map_or(0, |answer| answer.body.len());
         if let Some(answer) = &mut exchange.answer {
             answer.body.truncate(BODY_KEPT);
@@ -78,7 +77,7 @@ impl Journal {
         if ring.entries.len() == KEPT {
             ring.entries.pop_front();
         }
-        ring.entries.push_back(Kept { exchange, took, answer_length });
+        ring.entries.push_back(Kept { exchange, answer_length });
     }
 
     pub(super) fn clear(&self) {
@@ -97,7 +96,7 @@ impl Journal {
 
 impl Kept {
     fn masked(&self, seq: u64) -> Value {
-        let Self { exchange, took, answer_length } = self;
+        let Self { exchange, answer_length } = self;
         let answer = exchange.answer.as_ref();
         json!({
             "seq": seq,
@@ -112,7 +111,7 @@ impl Kept {
                 picture if picture.starts_with("image/") => format!("({answer_length} bytes of {picture})"),
                 _ => masked_answer(&answer.body, *answer_length),
             }),
-            "took_ms": took.as_micros() as f64 / 1000.0,
+            "took_ms": exchange.took.as_micros() as f64 / 1000.0,
             "fault": exchange.fault,
         })
     }
@@ -176,7 +175,7 @@ mod tests {
         let body = Bytes::copy_from_slice(answer.as_bytes());
         Exchange {
             at: now(),
-            started: Instant::now(),
+            took: Duration::ZERO,
             method: Method::GET,
             path: "/sns/jscode2session",
             query: query.to_owned(),

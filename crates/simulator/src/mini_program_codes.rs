@@ -91,7 +91,6 @@ impl Wanted {
     }
 }
 
-/// The calls of each app in the current minute.
 #[derive(Default)]
 pub(super) struct CallsInMinute {
     minute: i64,

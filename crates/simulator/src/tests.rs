@@ -250,7 +250,7 @@ fn a_truncated_answer_is_half_of_the_real_one() {
 }
 
 #[test]
-fn latency_delays_the_real_answer() {
+fn latency_delays_the_real_answer_and_who_gives_up_has_spent_the_code() {
     let simulator = Simulator::start();
     let code = simulator.code();
     simulator.fault(json!({"kind": "latency", "ms": 80}));
@@ -259,6 +259,18 @@ fn latency_delays_the_real_answer() {
     assert!(asked.elapsed() >= Duration::from_millis(80));
     let entry = simulator.last_entry();
     assert!(entry["fault"] == "latency" && entry["took_ms"].as_f64() >= Some(80.0), "{entry}");
+
+    simulator.fault(json!({"kind": "latency", "ms": 60_000, "times": 1}));
+    let (code, asked) = (simulator.code(), Instant::now());
+    let mut stream = TcpStream::connect(simulator.address).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket");
+    stream.write_all(request("GET", &target(&code), "").as_bytes()).expect("a request sent");
+    assert_eq!(stream.read(&mut [0; 1]).expect_err("no answer yet").kind(), ErrorKind::WouldBlock);
+    drop(stream);
+    let entry = simulator.last_entry();
+    assert!(entry["query"]["js_code"] == code && entry["took_ms"].as_f64() >= Some(60_000.0), "{entry}");
+    assert_eq!(simulator.login(&code).json()["errcode"], 40163);
+    assert!(asked.elapsed() < PATIENCE);
 }
 
 #[test]

@@ -27,7 +27,6 @@ const NOT_JSON: &str = "errcode=0&session_key=none, this is not JSON";
 const HUGE_BYTES: usize = 10 * 1024 * 1024;
 const DRIP_EVERY: Duration = Duration::from_secs(1);
 
-/// WeChat's endpoints. See [`super::routes`].
 pub(super) fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
         let world = Data::from(world);
@@ -50,12 +49,8 @@ async fn serve(
     let (started, at) = (Instant::now(), now());
     let params = Params::parse(request.query_string());
     world.arrived(endpoint, params.first("js_code").or(params.first("code")));
-    let call = |now| Call { endpoint, method: request.method(), params: &params, body: &body, now };
-    let plan = world.faults.draw(endpoint.path(), world.app_of(&call(at)).as_deref());
-    if !plan.delay.is_zero() {
-        sleep(plan.delay).await;
-    }
-    let call = call(now());
+    let call = Call { endpoint, method: request.method(), params: &params, body: &body, now: at };
+    let plan = world.faults.draw(endpoint.path(), world.app_of(&call).as_deref());
     let act = || world.answer(&call);
     let reply = match &plan.misconduct {
         None => Reply::proper(act()),
@@ -63,7 +58,7 @@ async fn serve(
     };
     world.journal.record(Exchange {
         at,
-        started,
+        took: started.elapsed() + plan.delay,
         method: request.method().clone(),
         path: endpoint.path(),
         query: request.query_string().to_owned(),
@@ -71,6 +66,10 @@ async fn serve(
         fault: plan.name,
         answer: reply.answered(),
     });
+    // The request has been acted on, so a client that leaves meanwhile has spent its code.
+    if !plan.delay.is_zero() {
+        sleep(plan.delay).await;
+    }
     reply.send(|| reset_on_close(&request)).await
 }
 
