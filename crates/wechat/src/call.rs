@@ -236,6 +236,9 @@ mod tests {
             (40013, Api::Oauth2, Verdict::Misconfigured),
             (40125, Api::Oauth2, Verdict::Misconfigured),
             (41008, Api::Oauth2, Verdict::OurBug),
+            (43003, Api::CheckSession, Verdict::OurBug),
+            (48004, Api::Code2Session, Verdict::Misconfigured),
+            (89501, Api::StableToken, Verdict::Misconfigured),
             (12345, Api::PhoneNumber, Verdict::Unknown),
         ] {
             assert_eq!(refusal(api, &format!(r#"{{"errcode":{errcode}}}"#)).2, verdict, "{errcode} of {api:?}");
