@@ -19,8 +19,6 @@ use crate::session_key::hex;
 const PADDED_TO: usize = 32;
 /// So many random bytes are in front of the text, before the length of the message.
 const RANDOM: usize = 16;
-/// More than any message has: a ticket is some hundred bytes.
-const MOST_MEMBERS: usize = 32;
 
 /// The bits behind the last whole byte may be anything, as in WeChat's own examples.
 pub(super) const LENIENT: GeneralPurpose =
@@ -105,7 +103,7 @@ impl PushKey {
     /// Checks the signature, decrypts, and reads the message, which must be for `component`.
     pub fn open(&self, component: &AppId, query: &PushQuery, body: &[u8]) -> Result<Push, BadPush> {
         let envelope = members(body)?;
-        let encrypted = envelope.get("Encrypt").ok_or(BadPush::Xml)?;
+        let encrypted = envelope.get("Encrypt").filter(|text| !text.is_empty()).ok_or(BadPush::Xml)?;
         self.check_signature(query, encrypted)?;
         let text = self.decrypt(encrypted).ok_or(BadPush::Encrypted)?;
         let parts = text.get(RANDOM..).and_then(<[u8]>::split_first_chunk);
@@ -156,7 +154,8 @@ fn read(component: &AppId, message: &[u8]) -> Result<Push, BadPush> {
     Ok(Push { created: text("CreateTime")?.parse().map_err(|_| BadPush::Xml)?, news })
 }
 
-/// The texts of the root's elements. Knows no entities: what has a DOCTYPE, a reference or an attribute is refused.
+/// The texts of the root's elements. Knows no entities: what has a DOCTYPE, a reference or an attribute is refused. An
+/// element that is there twice has an empty text, because nothing says which of the two counts.
 fn members(xml: &[u8]) -> Result<BTreeMap<String, Zeroizing<String>>, BadPush> {
     let text = str::from_utf8(xml).map_err(|_| BadPush::Xml)?;
     let mut reader = Reader::from_str(text);
@@ -164,7 +163,7 @@ fn members(xml: &[u8]) -> Result<BTreeMap<String, Zeroizing<String>>, BadPush> {
     loop {
         let event = reader.read_event().map_err(|_| BadPush::Xml)?;
         let said = match &event {
-            Event::Start(element) if open.len() < 3 && element.attributes().next().is_none() => {
+            Event::Start(element) if element.attributes().next().is_none() => {
                 open.push(element.name().as_ref().to_owned());
                 continue;
             }
@@ -180,11 +179,12 @@ fn members(xml: &[u8]) -> Result<BTreeMap<String, Zeroizing<String>>, BadPush> {
         };
         match open.as_slice() {
             _ if said.is_empty() => {}
-            [root, name] if root == "xml" && members.len() < MOST_MEMBERS && !members.contains_key(name) => {
-                members.insert(name.clone(), Zeroizing::new(said.to_owned()));
+            [root, name] if root == "xml" => {
+                let of_first = if members.contains_key(name) { "" } else { said };
+                members.insert(name.clone(), Zeroizing::new(of_first.to_owned()));
             }
             // Deeper ones are of no use here.
-            [root, _, _] if root == "xml" => {}
+            [root, _, _, ..] if root == "xml" => {}
             _ => return Err(BadPush::Xml),
         }
     }

@@ -79,8 +79,14 @@ fn whom_a_message_is_about_is_read_and_what_is_unknown_is_no_fault() {
     }
     let left = told(&format!("<InfoType>unauthorized</InfoType>{merchant}")).expect("a push");
     assert!(matches!(left.news, News::Unauthorized(app) if app.as_str() == "wx0123456789abcdef"));
-    let other = "<InfoType>notify_third_fasteregister</InfoType><info><name>a</name></info>";
-    assert!(matches!(told(other).expect("a push").news, News::Other));
+    let deep = "<info><name>a</name><more><most><id>1</id></most></more></info><item>a</item><item>b</item>";
+    let other = format!(
+        "<InfoType>notify_third_fasteregister</InfoType>{deep}{}",
+        (0..40).map(|n| format!("<a{n}>1</a{n}>")).collect::<String>()
+    );
+    assert!(matches!(told(&other).expect("a push").news, News::Other));
+    let of_two = format!("<InfoType>unauthorized</InfoType>{merchant}{merchant}");
+    assert_eq!(told(&of_two).expect_err("of whom?"), BadPush::Xml);
     assert_eq!(told("<InfoType>unauthorized</InfoType>").expect_err("nobody"), BadPush::Xml);
 }
 
