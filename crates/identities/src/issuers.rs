@@ -60,18 +60,20 @@ impl Issuers {
         now: DateTime<Utc>,
     ) -> Result<Option<(Service, Verified<Identity>)>, NotVerified> {
         let Ok(issuer) = UnverifiedIssuer::of(token) else { return Ok(None) };
-        let held = self.held.load_full();
+        let (held, mut unknown) = (self.held.load_full(), Vec::new());
         for (service, ServiceIdentity { subject, trust }) in services {
-            if trust.issuer != issuer.as_str() {
+            if trust.issuer != issuer.as_str() || unknown.iter().any(|(of, _)| *of == trust) {
                 continue;
             }
             let (_, keys) = held.iter().find(|(other, _)| other == trust).ok_or(NotVerified::NoKeys)?;
             match keys.identify(token, subject, now).await {
                 Err(NotVerified::Refused(Refused::Subject)) => {}
+                // Another service of the issuer may have its keys from elsewhere.
+                Err(error @ (NotVerified::NoKeys | NotVerified::StaleKeys)) => unknown.push((trust, error)),
                 judged => return judged.map(|identity| Some((service, identity))),
             }
         }
-        Ok(None)
+        unknown.first().map_or(Ok(None), |(_, error)| Err(*error))
     }
 }
 
