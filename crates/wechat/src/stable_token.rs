@@ -8,8 +8,6 @@ use serde_json::json;
 use super::call::{believed, number_or_quoted, read};
 use super::{Api, App, AppAccessToken, CallError, WeChat};
 
-/// A longer value is not a token. WeChat asks for room for 512 bytes.
-const LONGEST: usize = 2048;
 /// The longest life that is trusted, because WeChat's tokens live two hours.
 const LONGEST_LIFE: Duration = Duration::from_secs(7200);
 
@@ -50,8 +48,8 @@ pub fn read_access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken, Ca
     let token = believed(answer.access_token)
         .map(AppAccessToken::new)
         .ok_or_else(|| CallError::unanswered("neither an errcode nor an access_token"))?;
-    if token.expose().len() > LONGEST || !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(CallError::unanswered("an access_token that is too long, or not of visible ASCII characters"));
+    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(CallError::unanswered("an access_token that is not of visible ASCII characters"));
     }
     let seconds = u64::try_from(answer.expires_in).ok().filter(|&seconds| seconds > 0);
     let expires_in = seconds.ok_or_else(|| CallError::unanswered("an access_token that has expired"))?;
