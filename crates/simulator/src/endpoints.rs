@@ -7,6 +7,7 @@ use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::apps::Kind;
 use super::call::{Answer, Call, Endpoint, Refusal};
 use super::state::{hex, random};
 use super::world::World;
@@ -60,6 +61,9 @@ impl World {
         let appid = text(&members, "appid").ok_or(Refusal(41002))?;
         let secret = text(&members, "secret").ok_or(Refusal(41004))?;
         let app = self.authenticated(appid, secret)?;
+        if matches!(self.apps[app].kind, Kind::Website | Kind::MobileApp) {
+            return Err(Refusal(40013));
+        }
         let force = members.get("force_refresh").and_then(Value::as_bool).unwrap_or(false);
         let issued = self.access_tokens.lock().issue(app, force, call.now);
         let (access_token, expires_in) = issued.ok_or(Refusal(45009))?;
@@ -381,6 +385,11 @@ mod tests {
             assert_eq!(answer["errcode"], errcode, "{text}");
         }
         assert_eq!(ask(&world(), Endpoint::StableToken, "", "appid=1").1["errcode"], 47001);
+        let invalid = json!(40013);
+        for (kind, errcode) in [("website", &invalid), ("mobile_app", &invalid), ("official_account", &Value::Null)] {
+            let world = World::new(vec![format!("{APPID}:{SECRET}:{kind}").parse().expect("an app")], 0);
+            assert_eq!(&ask(&world, Endpoint::StableToken, "", &good.to_string()).1["errcode"], errcode, "{kind}");
+        }
     }
 
     #[test]

@@ -171,6 +171,7 @@ impl People {
     pub(super) fn forget_old_codes(&mut self, now: DateTime<Utc>) {
         if self.codes.len() >= self.forget_codes_at {
             self.codes.retain(|_, code| now - code.minted < CODE_REMEMBERED);
+            self.of_no_component.retain(|code| self.codes.contains_key(code));
             self.forget_codes_at = MANY_CODES.max(2 * self.codes.len());
         }
     }
@@ -203,5 +204,21 @@ impl Account {
         let session_key = STANDARD.encode(random::<16>());
         self.previous_session_key = self.session_key.replace(session_key.clone());
         session_key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::now;
+
+    #[test]
+    fn of_a_code_that_is_forgotten_nothing_is_left() {
+        let (mut people, now) = (People::default(), now());
+        let app = "wx1:secret:official_account".parse().expect("an app");
+        let code = people.mint_code(Purpose::Oauth2(Scope::Base), "lin", 0, &[app], now - CODE_REMEMBERED);
+        people.of_no_component.insert(code);
+        people.forget_old_codes(now);
+        assert!(people.codes.is_empty() && people.of_no_component.is_empty());
     }
 }
