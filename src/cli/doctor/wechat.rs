@@ -16,7 +16,7 @@ pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wec
 
 /// In seconds; half of what verifiers allow.
 const FAR: f64 = 30.0;
-/// How many apps are asked for at a time; the client allows 64.
+/// How many apps are asked for at a time, fewer than the client of one worker lets wait.
 const AT_A_TIME: usize = 50;
 
 pub(super) async fn examine(settings: &Settings, alone: Option<Said>) -> Vec<Finding> {
