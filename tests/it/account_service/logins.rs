@@ -50,7 +50,6 @@ async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
     let bundle = bed.configuration.path("roots.pem");
     fs::write(&bundle, &tls.certificate).expect("written");
     bed.configuration.set("SSL_CERT_FILE", &bundle.to_string_lossy());
-    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
-    bed.service().ready().await;
+    bed.services[0] = bed.another().await;
     bed.log_in_with("lin", alice("wonderland")).await.expect_login();
 }

@@ -45,12 +45,9 @@ async fn what_a_stranger_forges_changes_nothing_and_is_warned_about_once() {
 #[tokio::test]
 async fn a_proxy_in_the_private_network_is_trusted_unless_another_is_named() {
     let bed = bed("").await;
-    for (first, second, third) in [
-        ("198.51.100.1", "198.51.100.1:4711", "192.0.2.1, 198.51.100.1"),
-        ("198.51.100.2, 172.16.0.1", "198.51.100.2, 10.0.0.1", "198.51.100.2, 100.64.0.1, fd00::1"),
-        ("2001:db8:0:1::1", "[2001:db8:0:1:ffff::2]:4711", "2001:DB8:0:1::3"),
-    ] {
-        are_one_client(&bed, [&[(XFF, first)], &[(XFF, second)], &[(XFF, third)]]).await;
-    }
+    let told =
+        ["198.51.100.2, 172.16.0.1", "198.51.100.2:4711, 10.0.0.1", "192.0.2.1, 198.51.100.2, 100.64.0.1, fd00::1"];
+    let [first, second, third] = told.map(|told| [(XFF, told)]);
+    are_one_client(&bed, [&first, &second, &third]).await;
     assert_eq!(bed.service().told(SETTING).len(), 0);
 }

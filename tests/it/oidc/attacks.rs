@@ -140,11 +140,6 @@ async fn an_address_that_is_not_registered_is_never_gone_to_and_a_state_is_the_s
         let page = bed.service().get(&format!("/authorize?{}", asks(client, BACK))).await;
         assert!(page.status == 400 && page.body.contains("client_id") && !page.body.contains("<script"), "{page:?}");
     }
-    let silent = bed.service().get(&format!("/authorize?{}&prompt=none", asks("grafana", BACK))).await;
-    let back = told(silent.header("location"));
-    assert_eq!((silent.status, back["error"].as_str(), back["iss"].as_str()), (303, "login_required", ISSUER));
-    let twice = bed.service().get(&format!("/authorize?{}&nonce=2", asks("grafana", BACK))).await;
-    assert_eq!(told(twice.header("location"))["error"], "invalid_request");
 
     // Whatever `state` is, it comes back as it was, in one line, and is no part of a page.
     let long = "s".repeat(2048);

@@ -2,9 +2,6 @@
 
 use super::*;
 
-const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef read,operate\n";
-const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
-
 /// Each at once, because a refresh asks; verifiers learn it by the feed as of every token.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_ends_the_user_or_the_binding_ends_the_login_of_a_site() {
@@ -21,7 +18,7 @@ async fn whatever_ends_a_computed_user_ends_the_login_of_a_site() {
 }
 
 async fn end_by(builder: Builder, acts: &[&str]) {
-    let bed = builder.operators(ADMIN).start().await;
+    let bed = builder.operator().start().await;
     for act in acts.iter().copied() {
         let person = &format!("person-of-{}", act.replace(['_', ' '], "-"));
         let phone = bed.log_in(person).await.expect_login();
@@ -50,16 +47,17 @@ async fn end_by(builder: Builder, acts: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_names_what_was_renewed_whatever_the_clock_of_redis_does() {
     let folder = tempfile::tempdir().expect("a folder");
-    let builder = builder().operators(ADMIN).redis_options(&[&movable_clock(folder.path())]);
+    let builder = builder().operator().redis_options(&[&movable_clock(folder.path())]);
     let mut bed = builder.start().await;
     for (renewed_at, ended_at, person) in [(-30, -30, "lin"), (0, -300, "mei")] {
         bed.redis.move_clock(-30);
-        restart(&mut bed).await;
+        // A process that has not seen the clock of Redis from before.
+        bed.services[0] = bed.another().await;
         let tokens = bed.log_in_site(person).await;
         bed.redis.move_clock(renewed_at);
         let renewed = bed.renew(&tokens).await.expect_login();
         bed.redis.move_clock(ended_at);
-        restart(&mut bed).await;
+        bed.services[0] = bed.another().await;
         bed.ends_user("end", person, &renewed, OPERATOR).await;
         bed.expect_ended(&renewed, person).await;
     }
@@ -77,12 +75,6 @@ async fn with_one_login_the_next_one_ends_what_a_site_has_renewed() {
     bed.expect_ended(&renewed, "the next login").await;
     assert_eq!(bed.redeem(&waiting).await.member("error"), "invalid_grant");
     bed.renew(&next).await.expect_login();
-}
-
-/// A process that has not seen the clock of Redis from before.
-async fn restart(bed: &mut TestBed) {
-    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
-    bed.service().ready().await;
 }
 
 /// `users end --everyone` ends what has no token yet, too: a login that a site can renew, a code, and an approval.
@@ -146,7 +138,7 @@ async fn a_token_that_has_just_expired_is_ended_too() {
 /// access token ends the login too, although that token has expired long since when the site renews.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_remembered_longer_than_the_access_token_lives() {
-    let (clock, bed) = Clock::around(builder().operators(ADMIN).env("WXMINT_TOKEN_TTL", "5m")).await;
+    let (clock, bed) = Clock::around(builder().operator().env("WXMINT_TOKEN_TTL", "5m")).await;
     let log_in = async |person| bed.renew(&bed.log_in_site(person).await).await.expect_login();
     let logins = join_all(["lin", "mei", "chen", "kept"].map(log_in)).await;
     let [by_operator, logged_out, revoked, kept] = &logins[..] else { panic!("four") };

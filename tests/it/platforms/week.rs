@@ -105,8 +105,7 @@ impl Week {
                 self.both_answer(STRANGER, 400).await;
             }
             if step == RESTART {
-                self.bed.services[1] = Service::start(&self.bed.configuration, self.bed.http.clone()).await;
-                self.bed.services[1].ready().await;
+                self.bed.services[1] = self.bed.another().await;
             }
             if self.draw.usize(..12) == 0 || step < 40 {
                 self.change_a_merchant(step).await;

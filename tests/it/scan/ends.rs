@@ -2,15 +2,12 @@
 
 use super::*;
 
-const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef read,operate\n";
-const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
-
 /// Each act ends the token that the page has. What ends the user or the binding also ends what an approval has granted
 /// and the page has not fetched. A device code that is used twice was stolen: by a thief and by the page, neither of
 /// whom keeps the token.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_ends_the_user_the_binding_or_the_token_ends_the_page_too() {
-    let bed = builder().operators(ADMIN).start().await;
+    let bed = builder().operator().start().await;
     let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
     let of_the_page_alone = ["logout", "code used twice"];
     let of_the_user = ["logout everywhere", "everywhere", "unbind", "end", "block", "end_person", "dissolve"];
@@ -149,7 +146,7 @@ async fn an_end_between_the_login_and_the_token_ends_it_too() {
     let accounts = AccountService::start();
     let link = Breakable::before(accounts.address).await;
     let url = format!("{}/wxmint", link.url());
-    let bed = builder().operators(ADMIN).env("WXMINT_ACCOUNTS", &url).env("WXMINT_ACCOUNTS_CHECK", "true");
+    let bed = builder().operator().env("WXMINT_ACCOUNTS", &url).env("WXMINT_ACCOUNTS_CHECK", "true");
     let bed = bed.env("WXMINT_AUTO_PROVISION", "true").start().await;
     for act in ["end", "block", "dissolve"] {
         let person = &format!("person-of-{act}");

@@ -89,30 +89,21 @@ async fn from(bed: &TestBed, origin: &str, method: Method, path: &str, form: &[(
 async fn only_the_clients_own_site_reads_its_answers() {
     let bed = builder().start().await;
     let own = [("client_id", "shop-web")];
-    let strangers = [
-        "https://evil.example",
-        "null",
-        "https://shop.example.com.evil.example",
-        "https://a.shop.example.com",
-        "http://shop.example.com",
-    ];
+    // tests/it/web_login/cross_origin.rs has the other strangers.
+    let stranger = "https://shop.example.com.evil.example";
     assert_eq!(from(&bed, ORIGIN, Method::POST, DEVICE, &own).await, (200, ORIGIN.into()));
     assert_eq!(from(&bed, ORIGIN, Method::POST, "/token", &own).await, (400, ORIGIN.into()), "errors too");
     assert_eq!(from(&bed, ORIGIN, Method::POST, DEVICE, &[("client_id", "cli.1")]).await, (400, Value::Null));
     for path in [DEVICE, "/token", "/logout"] {
         assert_eq!(from(&bed, ORIGIN, Method::OPTIONS, path, &[]).await, (204, ORIGIN.into()), "{path}");
-        for stranger in strangers {
-            assert_eq!(from(&bed, stranger, Method::OPTIONS, path, &[]).await.1, Value::Null, "{path} {stranger}");
-        }
+        assert_eq!(from(&bed, stranger, Method::OPTIONS, path, &[]).await.1, Value::Null, "{path} {stranger}");
     }
-    for stranger in strangers {
-        assert_eq!(from(&bed, stranger, Method::POST, DEVICE, &own).await.1, Value::Null, "{stranger}");
-    }
+    assert_eq!(from(&bed, stranger, Method::POST, DEVICE, &own).await.1, Value::Null);
     for path in ["/login", "/binding", "/wechat/phone", "/device/WDJBMJHT/approve"] {
         assert_eq!(from(&bed, ORIGIN, Method::OPTIONS, path, &[]).await.1, Value::Null, "{path}");
     }
     let (page, phone) = (bed.let_in("shop-web", "lin").await, bed.log_in("lin").await.expect_login());
-    for (login, origin, may) in [(&page, strangers[0], false), (&phone, ORIGIN, false), (&page, ORIGIN, true)] {
+    for (login, origin, may) in [(&page, stranger, false), (&phone, ORIGIN, false), (&page, ORIGIN, true)] {
         let request = bed.http.0.post(bed.service().url("/logout")).header("origin", origin);
         let answer = bed.http.send(request.bearer_auth(login.member("access_token"))).await;
         assert_eq!((answer.status, reader(&answer).is_some()), (204, may));

