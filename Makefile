@@ -64,6 +64,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(call if_served,the OpenTelemetry Collector by Go,tests/tools/products.sh collector,$(PEERS) otel_collector::)
 	$(call if_served,Keycloak by Maven,tests/tools/products.sh keycloak,$(PEERS) sites::keycloak)
 	$(call if_served,php-jwt by Composer,env COMPOSER_ALLOW_SUPERUSER=1 composer -n -q install --no-autoloader -d $(PHP),WXMINT_TEST_PHP_JWT=$(CURDIR)/$(PHP)/vendor/firebase/php-jwt $(PEERS) php:: --test-threads=2,$(PEERS) php:: --test-threads=2 --skip each_algorithm --skip nonsense_costs)
+	$(if $(HIGRESS_PLUGINS),$(PEERS) higress_plugins_with,@echo "NOT RUN: the plugins of Higress, which no registry here has: examples/peers/higress")
 	$(CARGO) test --locked --features kubernetes --test campaign
 	for redis in $(REDISES); do \
 	  echo "The tests of Redis once more, but those of TLS, on $$($$redis --version)"; export WXMINT_TEST_REDIS=$$redis RUST_TEST_THREADS=$(TEST_THREADS); \

@@ -69,11 +69,11 @@ impl Run {
         self.by_scan().await;
     }
 
-    /// A page that asks twice for its token, where it gets so far.
+    /// A page that asks twice for its token, unless Redis is away.
     async fn by_scan(&self) {
         let scan = Scan::begin(&self.bed, "shop-web").await;
-        if scan.asked.status != 200 {
-            return;
+        if scan.asked.status == 503 {
+            return drop(scan.asked.expect_problem(503, "store_unavailable"));
         }
         let (code, number) = (scan.user_code(), scan.number());
         self.bed.service().get(&format!("/device/{code}/code.jpg")).await;
@@ -159,7 +159,8 @@ async fn at_the_level_that_says_most_no_secret_is_anywhere_whatever_goes_wrong()
 async fn what_is_sent_to_redis_holds_session_keys_and_access_tokens_sealed_alone() {
     const LAST: &str = "the last command";
     let accounts = AccountService::start();
-    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
+    let builder = TestBed::builder().clients(&two_pages()).operators(&format!("shop {PEER} wechat\n"));
+    let bed = builder.env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
     let mut monitor = TcpStream::connect((Ipv4Addr::LOCALHOST, bed.redis.port())).await.expect("Redis");
     monitor.write_all(b"MONITOR\r\n").await.expect("sent");
     monitor.read_exact(&mut [0; 5]).await.expect("+OK");
@@ -174,7 +175,8 @@ async fn what_is_sent_to_redis_holds_session_keys_and_access_tokens_sealed_alone
     while !sent.windows(LAST.len()).any(|window| window == LAST.as_bytes()) {
         assert!(monitor.read_buf(&mut sent).await.expect("Redis") > 0, "Redis closed the connection");
     }
-    let sealed = String::from_utf8_lossy(&sent);
+    let (sealed, names) = (String::from_utf8_lossy(&sent), run.bed.http.1.names());
+    assert!(["device_code", "encrypt_key"].iter().all(|name| names.contains(name)), "{names:?}");
     assert!(["}:session", "}:access-token"].iter().all(|name| sealed.contains(name)), "{sealed}");
     run.bed.http.1.expect_none_in(Place::Redis, &sent);
 }

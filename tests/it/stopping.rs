@@ -12,7 +12,7 @@ const REFUSED: usize = if BUSY.as_secs() < PATIENCE.as_secs() { IN_FLIGHT / 10 }
 const STOPPED_WITHIN: Duration = Duration::from_secs(25);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_told_to_stop_answers_every_login_in_flight() {
+async fn a_service_that_is_told_to_stop_answers_every_login_in_flight_by_a_token_or_a_503() {
     let mut bed = TestBed::builder().breakable_wechat().start().await;
     let people = json!({"person": "crowd", "count": IN_FLIGHT, "distinct_people": true});
     let codes = bed.wechat.mint_codes(people).await;

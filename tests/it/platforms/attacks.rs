@@ -99,13 +99,14 @@ async fn a_push_that_comes_again_or_late_or_with_a_code_that_is_not_wechats_chan
     assert!(is_used());
 
     // A code that is made up leads to no merchant, and leaves the one that is there as it is.
-    let (query_auth, at) = ("/cgi-bin/component/api_query_auth", now() + 2);
-    let asked = bed.wechat.asked(query_auth).await;
+    let ways = ["api_get_authorizer_info", "api_query_auth"].map(|call| format!("/cgi-bin/component/{call}"));
+    let questions = async || bed.wechat.asked(&ways[0]).await + bed.wechat.asked(&ways[1]).await;
+    let (asked, at) = (questions().await, now() + 2);
     for (nonce, appid) in [("3", APPID), ("4", OTHER_APPID)] {
         let pushed = seal_push(&us, &merchant("authorized", appid, at), at, nonce);
         assert_eq!(send(&bed, pushed).await.body, "success");
     }
-    until("WeChat was asked", BUSY, async || bed.wechat.asked(query_auth).await > asked).await;
+    until("WeChat was asked three times", BUSY, async || questions().await == asked + 3).await;
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     log_in(&bed, bed.service(), OTHER_APPID, "lin").await.expect_problem(400, "unknown_app");
 }

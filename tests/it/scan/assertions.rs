@@ -57,7 +57,9 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
         bed.http.send(with_form(bed.http.0.post(url), &both_of(&copied))).await.status
     });
     let copies = join_all(shown).await;
-    assert!(copies.iter().filter(|status| **status == 200).count() <= 1, "{copies:?}");
+    // A busy machine may be too slow for the answer of Redis to the first.
+    let least = usize::from(!copies.contains(&503));
+    assert!((least..=1).contains(&copies.iter().filter(|status| **status == 200).count()), "{copies:?}");
     for (what, claims) in [
         ("more than 8 KiB", json!({"more": "a".repeat(8192)})),
         ("the admin listener as audience", json!({"aud": format!("{ISSUER}/admin")})),

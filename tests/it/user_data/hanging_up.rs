@@ -43,6 +43,7 @@ impl Replicas {
             link.withhold_from(number);
             let client = self.begin(&session, request).await;
             until("an answer on its way", PATIENCE, async || link.is_withholding() || client.is_answered()).await;
+            assert!(number > 1 || link.is_withholding(), "none is on its way");
             self.hang_up(client).await;
             link.restore().await;
             (begun.elapsed() < REDIS_WAITS).then_some(session)
