@@ -118,7 +118,7 @@ async fn a_code_that_could_not_be_sent_is_good_when_wechat_is_back() {
         let is_slow = [&refused, &again].iter().any(|answer| answer.json()["code"] == "store_unavailable");
         (!is_slow).then_some((refused, again, bed.wechat.exchanges().await - asked))
     };
-    let (refused, again, asked) = eventually("a machine that is fast enough", PATIENCE, outage).await;
+    let (refused, again, asked) = eventually("a machine that is fast enough", 3 * PATIENCE, outage).await;
     refused.expect_problem(503, "wechat_unavailable");
     again.expect_login();
     assert_eq!(asked, 1);

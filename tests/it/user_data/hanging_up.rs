@@ -48,7 +48,7 @@ impl Replicas {
             link.restore().await;
             (begun.elapsed() < REDIS_WAITS).then_some(session)
         };
-        eventually("a machine that is fast enough", PATIENCE, begin_and_hang_up).await
+        eventually("a machine that is fast enough", 3 * PATIENCE, begin_and_hang_up).await
     }
 
     /// The key that WeChat has once it has replaced that of `lin`'s login.
@@ -113,7 +113,7 @@ async fn logins_that_nobody_waits_for_are_bounded() {
         bed.wechat_link().restore().await;
         (begun.elapsed() < WECHAT_WAITS).then_some(refused)
     };
-    let refused = eventually("a machine that is fast enough", PATIENCE, fill_up).await;
+    let refused = eventually("a machine that is fast enough", 3 * PATIENCE, fill_up).await;
     assert_eq!(refused.expect_problem(503, "store_unavailable").header("retry-after"), "1");
     until("room", PATIENCE, async || bed.log_in("mei").await.status == 200).await;
 }
