@@ -14,6 +14,8 @@ use crate::support::prelude::*;
 
 /// 10 s for the body, 1 s for the client to read its answer, and what a busy machine adds.
 const BODY_DEADLINE: Duration = Duration::from_millis(13_500);
+/// 5 s for the head, and the same.
+const HEAD_DEADLINE: Duration = Duration::from_millis(8_500);
 /// Clients that send each request at once.
 const CLIENTS: usize = 15;
 
@@ -52,6 +54,11 @@ async fn a_body_that_never_ends_does_not_hold_its_connection_on_any_listener() {
         assert_eq!(received.status(), Some(status), "{listener} {line} {headers}: {}", received.text());
     };
     join_all(requests.into_iter().cycle().take(requests.len() * CLIENTS).map(ask)).await;
+    join_all([public, admin, sidecar.public, sidecar.admin, wechat, demo].map(async |listener| {
+        let received = Received::after(listener, b"GET / HTTP/1.1\r\n", Pace::AtOnce, HEAD_DEADLINE).await;
+        assert_eq!(received.status(), Some(408), "{listener}, half a head: {}", received.text());
+    }))
+    .await;
     until("no connection is left", PATIENCE, async || bed.service().open_files() <= before).await;
 }
 
@@ -80,9 +87,11 @@ async fn while_all_places_are_taken_newcomers_are_served_and_no_request_that_is_
     let bed = TestBed::builder().env("WXMINT_MAX_CONNECTIONS", &bound.to_string()).start().await;
     let sidecar = SidecarSettings::new("http://127.0.0.1:1/jwks").with("WXMINT_MAX_CONNECTIONS", &bound.to_string());
     let sidecar = sidecar.start().await;
-    for listener in [bed.service().public, sidecar.public] {
+    raise_open_files();
+    // The probes have 500 places of their own.
+    for (listener, bound) in [(bed.service().public, bound), (sidecar.public, bound), (sidecar.admin, 500)] {
         let mut connected = Vec::new();
-        for number in 1..=5 * bound {
+        for number in 1..=2 * bound {
             let mut connection = TcpStream::connect(listener).await.expect("a listener");
             let answer = timeout(PATIENCE, ask(&mut connection, "GET /nothing")).await.expect("answered");
             assert!(number > bound || answer.contains("connection: close") == (number == bound), "{number}: {answer}");

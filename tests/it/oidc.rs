@@ -13,12 +13,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
 
 use crate::support::prelude::*;
-use crate::support::scan::{told, with_form};
+use crate::support::scan::{SECRET, told, with_form};
 
 const BACK: &str = "https://grafana.example.com/login/generic_oauth";
 const LEFT: &str = "https://grafana.example.com/login";
 const ORIGIN: &str = "https://shop.example.com";
-const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
 const GRAFANA: [(&str, &str); 2] = [("client_id", "grafana"), ("client_secret", SECRET)];
@@ -41,7 +40,7 @@ fn clients() -> Value {
 }
 
 fn builder() -> Builder {
-    TestBed::builder().clients(&clients())
+    TestBed::builder().clients(&clients()).env("RUST_LOG", "trace")
 }
 
 fn query(members: &[(&str, &str)]) -> String {

@@ -24,11 +24,12 @@ async fn push_to_first(bed: TestBed) -> TestBed {
 }
 
 async fn platform(services: usize) -> TestBed {
-    push_to_first(TestBed::builder().services(services).app(OTHER_APPID, OTHER_SECRET).platform().start().await).await
+    let builder = TestBed::builder().services(services).app(OTHER_APPID, OTHER_SECRET).env("RUST_LOG", "trace");
+    push_to_first(builder.platform().start().await).await
 }
 
 /// WeChat has pushed a ticket.
-async fn ticketed(builder: Builder) -> TestBed {
+pub(crate) async fn ticketed(builder: Builder) -> TestBed {
     let bed = push_to_first(builder.platform().start().await).await;
     let pushed = bed.wechat.control("platform/ticket", "POST", &json!({})).await.json();
     assert_eq!(pushed, json!({"status": 200, "body": "success"}));

@@ -62,6 +62,7 @@ async fn the_log_says_where_redis_was_away_and_why_without_a_line_for_each_login
         bed.log_in("lin").await.expect_problem(503, "store_unavailable");
     }
     assert!(bed.service().told("Redis can be used again").is_empty());
+    assert_eq!(bed.wechat.exchanges().await, 0, "no code is spent");
     bed.redis_link().restore().await;
     let back = eventually("it says so", PATIENCE, async || {
         bed.log_in("lin").await;

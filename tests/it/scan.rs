@@ -8,14 +8,12 @@ mod limits;
 mod oauth;
 
 use crate::support::prelude::*;
-use crate::support::scan::{GRANT, with_form};
+use crate::support::scan::{GRANT, SECRET, with_form};
 
 const ORIGIN: &str = "https://shop.example.com";
 const AUDIENCE: &str = "https://api.example.com";
 /// The metrics of a service that serves pages.
 const OF_THE_DOOR: [&str; 3] = ["wxmint_device_requests_total{", "route=\"/token\"", "route=\"/device"];
-/// The secret of the back end.
-const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 
 /// A page, a back end, a command line that asks for no number, and a page of a mini program that is not configured.
 fn clients() -> Value {

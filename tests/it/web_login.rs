@@ -15,7 +15,7 @@ const ORIGIN: &str = "https://m.example.com";
 /// A mini program, and an app of each other kind.
 fn builder() -> (Builder, TempDir) {
     let folder = apps_folder(&[(APPID, APP_SECRET)]);
-    let mut builder = TestBed::builder().apps_folder(folder.path());
+    let mut builder = TestBed::builder().apps_folder(folder.path()).env("RUST_LOG", "trace");
     for (id, kind) in KINDS {
         let file = json!({"kind": kind, "secret": OTHER_SECRET, "origins": [ORIGIN]});
         write_private(&folder.path().join(id), &file.to_string());

@@ -9,6 +9,9 @@ use super::{APPID, Answer, TestBed, secrets::Place};
 
 pub(crate) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
+/// The secret of clients that have one: their file has its hash alone.
+pub(crate) const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
+
 /// Two pages, each of which shows a number.
 pub(crate) fn two_pages() -> Value {
     let page =

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::{Configuration, PASSWORD, PATIENCE, WRONG_PASSWORD, locked};
+use super::{Configuration, PASSWORD, PATIENCE, WRONG_PASSWORD, locked, scan::SECRET};
 
 /// A shorter form would be found by chance.
 const TELLING: usize = 8;
@@ -141,7 +141,7 @@ impl Secrets {
         let operators = file("WXMINT_ADMIN_TOKENS_FILE");
         let operators = operators.lines().filter(|line| !line.starts_with('#'));
         let operators = operators.filter_map(|line| line.split_whitespace().nth(1));
-        for secret in apps.chain(own.chain([PASSWORD, WRONG_PASSWORD]).chain(operators).map(str::to_owned)) {
+        for secret in apps.chain(own.chain([PASSWORD, WRONG_PASSWORD, SECRET]).chain(operators).map(str::to_owned)) {
             self.note("secret of the configuration", &[], secret.trim());
         }
         for key in file("WXMINT_VAULT_KEY_FILE").lines().filter_map(|line| line.split(' ').next()) {
