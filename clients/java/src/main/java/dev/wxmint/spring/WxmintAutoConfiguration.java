@@ -33,7 +33,8 @@ import org.springframework.web.server.WebFilter;
 public class WxmintAutoConfiguration {
 
 	// As WXMINT_ISSUER: who can change traffic over http could forge keys.
-	private static final String ISSUER = "(https://[^/?#\\s]+|http://(127(\\.\\d{1,3}){3}|localhost|\\[::1])(:\\d+)?)(/[^?#\\s]*[^/?#\\s])?";
+	private static final String ISSUER = "(https://[^/?#\\s]+|http://(127(\\.\\d{1,3}){3}|localhost|\\[::1])(:\\d+)?)"
+			+ "(/[^?#\\s]*[^/?#\\s])?";
 
 	@Bean
 	@ConditionalOnMissingBean

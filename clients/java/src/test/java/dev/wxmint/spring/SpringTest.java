@@ -197,7 +197,8 @@ class SpringTest {
 	/** Keys over http could be anybody's. */
 	@Test
 	void wantsAnIssuerByHttpsUnlessItIsOnThisMachine() {
-		for (String there : List.of("https://127.0.0.1:1/wxmint", "http://127.0.0.2:1", "http://localhost:1/wxmint", "http://[::1]:1")) {
+		for (String there : List.of("https://127.0.0.1:1/wxmint", "http://127.0.0.2:1", "http://localhost:1/wxmint",
+				"http://[::1]:1")) {
 			new WxmintAutoConfiguration().wxmintVerifier(issuedBy(there)).close();
 		}
 		for (String there : List.of("http://login.example.com", "http://wxmint:8080", "http://127.0.0.1.example.com",
