@@ -172,8 +172,8 @@ async fn the_sidecar_is_shown_the_token_and_the_path_and_nothing_else_of_the_cli
     }
 }
 
-/// nginx as the chart has it, where the sidecar lets everybody pass and the service answers so; where it listens, and its
-/// port for the kubelet.
+/// nginx as the chart has it, where the sidecar lets everybody pass and the service answers so; where it listens, and
+/// its port for the kubelet.
 async fn nginx_of_the_chart(
     says: impl Fn(Head) -> String + Send + Sync + 'static,
 ) -> (Process, [SocketAddr; 2], impl Drop) {
