@@ -112,8 +112,8 @@ pub(crate) fn openapi_check(arguments: &[&OsStr], messages: &impl Serialize) -> 
     Ended::of(&mut check, &messages).expect_success().stdout.lines().map(str::to_owned).collect()
 }
 
-/// The library that moves a program's clock, in a folder of the architecture; of two threads that read the clock at once,
-/// the one without MT may tell one the true time.
+/// The library that moves a program's clock, in a folder of the architecture. The one without MT may tell one of two
+/// threads that ask at once the true time.
 pub(crate) fn libfaketime() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").expect("a folder").filter_map(|entry| Some(entry.ok()?.path()));
     let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
