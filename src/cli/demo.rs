@@ -65,7 +65,7 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let vault = Vault::parse(&key_line()?).map_err(Failure::unfinished)?;
     let mut issuer = Issuer::new(settings, keys.check()?, vault, doors)?;
     for (row, open) in doors.iter().filter_map(|row| Some((row, row.in_demo?))) {
-        issuer.named.doors.push(OpenDoor { row, door: open(&address, &app, longest).map_err(Failure::unfinished)? });
+        issuer.doors.push(OpenDoor { row, door: open(&address, &app, longest).map_err(Failure::unfinished)? });
     }
     run_to_end(async {
         let stop = stop_signal()?;

@@ -6,7 +6,7 @@ use wxmint_http::cors;
 use wxmint_ids::AppId;
 
 use super::declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
-use super::{Issuer, door::OpenDoor, named::Named, state::IssuerWorker};
+use super::{Issuer, door::OpenDoor, state::IssuerWorker};
 
 /// Every page may read these.
 const OF_ALL: [&str; 3] = [JWKS, METADATA, OAUTH_SERVER];
@@ -25,7 +25,7 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
         return resource;
     }
     let answer = move |request: HttpRequest, worker: web::Data<IssuerWorker>| async move {
-        let Named { apps, doors, .. } = &worker.issuer.named;
+        let Issuer { apps, doors, .. } = &*worker.issuer;
         cors::preflight(&request, |origin| {
             is_of_apps && apps.all().have_origin(None, origin)
                 || is_of_doors && doors.iter().any(|open| open.door.has_origin(None, origin))
@@ -36,7 +36,7 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
 
 /// Lets the page read what is answered to a token, or to a login, of this client or app.
 pub(super) fn readable_by_pages_of(request: &HttpRequest, worker: &IssuerWorker, id: &AppId) {
-    let Named { apps, doors, .. } = &worker.issuer.named;
+    let Issuer { apps, doors, .. } = &*worker.issuer;
     cors::allow(request, |origin| {
         apps.all().have_origin(Some(id), origin) || doors.iter().any(|open| open.door.has_origin(Some(id), origin))
     });

@@ -1,6 +1,6 @@
 //! Reads and checks what the settings name, before the issuer is built.
 
-use std::{convert::Infallible, num::NonZero, sync::Arc, thread};
+use std::{convert::Infallible, num::NonZero, thread};
 
 use wxmint_findings::{Finding, Said};
 use wxmint_ids::IdKey;
@@ -17,18 +17,14 @@ use crate::settings::{AccountsSource, Settings};
 use crate::{apps::CurrentApps, clock::now, login::UserIds};
 
 /// The settings name this beside the keys.
-pub struct Named {
-    /// The secrets of operators, and their file. Without them the admin listener has no paths about users.
+pub(super) struct Named {
     pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
-    pub(crate) apps: Arc<CurrentApps>,
-    /// The users, if they come from a file.
-    pub(crate) users: Option<(WatchedFile, FileAccounts)>,
-    /// `None` if the settings ask for the store in memory.
+    pub(super) apps: CurrentApps,
+    pub(super) users: Option<(WatchedFile, FileAccounts)>,
     pub(super) redis: Option<RedisAccess>,
-    pub(super) ids: Arc<UserIds>,
-    /// The doors that the program has, and those that are open.
+    pub(super) ids: UserIds,
     pub(super) rows: Doors,
-    pub(crate) doors: Vec<OpenDoor>,
+    pub(super) doors: Vec<OpenDoor>,
 }
 
 impl Named {
@@ -38,7 +34,6 @@ impl Named {
         let opened = (door::open(rows, settings, tokens), check_login_paths(settings, rows), load_user_ids(settings));
         match (loaded, opened) {
             ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(()), Ok(ids))) => {
-                let (apps, ids) = (Arc::new(apps), Arc::new(ids));
                 Ok(Self { admin_tokens, apps, users, redis, ids, rows, doors })
             }
             ((tokens, apps, users, redis), (doors, paths, ids)) => {

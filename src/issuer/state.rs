@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use derive_more::Deref;
 use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_identities::PeerKeys;
 use wxmint_keys::{KeyRing, token::Minter, vault::Vault};
@@ -12,27 +11,38 @@ use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
-use super::{feed_pages::FeedPages, named::Named};
-use crate::{login::LoginWorker, secret_files::WatchedFile, settings::Settings};
+use super::door::{Doors, OpenDoor};
+use super::feed_pages::FeedPages;
+use crate::login::{LoginWorker, UserIds};
+use crate::{
+    accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps, secret_files::WatchedFile, settings::Settings,
+};
 
-#[derive(Deref)]
 pub struct Issuer {
     pub(crate) settings: Settings,
-    /// The settings name this beside the keys.
-    #[deref]
-    pub(crate) named: Named,
     pub(crate) keys: Arc<KeyRing>,
+    pub(crate) apps: Arc<CurrentApps>,
+    pub(super) ids: Arc<UserIds>,
     /// The file that the keys came from; `None` if they were made for this process.
     pub(super) key_file: Option<WatchedFile>,
     pub(super) vault_file: Option<WatchedFile>,
+    /// The secrets of operators, and their file. Without them the admin listener has no paths about users.
+    pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
+    /// The users, if they come from a file.
+    pub(crate) users: Option<(WatchedFile, FileAccounts)>,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
     pub(super) workers: u32,
+    /// The doors that the program has, and those that are open.
+    pub(super) rows: Doors,
+    pub(crate) doors: Vec<OpenDoor>,
     pub(super) verifier: Verifier,
     pub(crate) minter: Arc<Minter>,
     pub(crate) vault: Arc<ArcSwap<Vault>>,
     pub(super) tls: Tls,
     pub(super) peers: Vec<PeerKeys>,
+    /// `None` if the settings ask for the store in memory.
+    pub(super) redis: Option<RedisAccess>,
     /// The store of all workers, if the settings ask for the store in memory, whose content the demo shows. Otherwise
     /// it stays empty.
     pub(crate) memory: RedisAccess,
