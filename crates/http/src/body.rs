@@ -1,6 +1,7 @@
 //! Bounds request bodies in size and time, also bodies that no handler reads. Sends answers in pieces, and tells the
 //! connection how far they are.
 
+use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use std::{cell::RefCell, error, io, mem, pin::Pin, rc::Rc, sync::Arc};
@@ -145,8 +146,8 @@ pub(super) const PIECE: usize = 4 * 1024;
 /// The rest of an answer: while it lives, not all of the answer is in the connection's buffer.
 pub(super) struct AnswerBody {
     unsent: Bytes,
-    /// The rest of a stream, whose bytes come one after another.
-    rest: Option<BoxBody>,
+    /// What comes after `unsent`.
+    rest: BoxBody,
     size: BodySize,
     /// Dropped with the answer and not before: see [`RequestBody`].
     _request_body: Option<RequestBody>,
@@ -165,12 +166,11 @@ impl AnswerBody {
         request_body: Option<RequestBody>,
         connection: Option<Arc<ClientConnection>>,
     ) -> ServiceResponse<Self> {
-        response.map_body(|_, body| {
-            let size = body.size();
-            let (unsent, rest) = match body.try_into_bytes() {
-                Ok(bytes) => (bytes, None),
-                Err(stream) => (Bytes::new(), Some(stream)),
-            };
+        response.map_body(|_, mut rest| {
+            let size = rest.size();
+            // Our answers are one piece of bytes, which the layers around the app hide.
+            let first = poll_fn(|cx| Pin::new(&mut rest).poll_next(cx)).now_or_never();
+            let unsent = first.flatten().and_then(Result::ok).unwrap_or_default();
             let long = Some(&unsent).filter(|all| all.len() > PIECE);
             connection.iter().for_each(|connection| connection.answers(long));
             Self { unsent, rest, size, _request_body: request_body, connection }
@@ -186,13 +186,13 @@ impl MessageBody for AnswerBody {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        if let (true, Some(rest)) = (self.unsent.is_empty(), &mut self.rest) {
-            match ready!(Pin::new(rest).poll_next(cx)) {
+        if self.unsent.is_empty() {
+            match ready!(Pin::new(&mut self.rest).poll_next(cx)) {
                 Some(Ok(chunk)) => self.unsent = chunk,
                 end => return Poll::Ready(end),
             }
         }
         let piece = self.unsent.len().min(PIECE);
-        Poll::Ready((piece > 0).then(|| Ok(self.unsent.split_to(piece))))
+        Poll::Ready(Some(Ok(self.unsent.split_to(piece))))
     }
 }

@@ -7,10 +7,11 @@ use rustix::net::sockopt::socket_linger;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tracing_actix_web::TracingLogger;
 
 use super::places::TICK;
 use super::*;
-use crate::{ServerLimits, listen, serve};
+use crate::{RequestSpan, ServerLimits, listen, serve};
 
 /// A connection may be idle for this and `HEAD_TIMEOUT`.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -39,7 +40,9 @@ fn server_with(limits: ServerLimits) -> SocketAddr {
         let small = small.route("/shared/{copy}", web::get().to(async |copy: web::Path<usize>| SHARED[*copy].clone()));
         let longer = async |more: web::Path<usize>| vec![b'x'; MEBIBYTE + *more];
         let small = small.route("/longer/{more}", web::get().to(longer));
-        small.route("/large", web::get().to(large)).route("/mebibyte", web::get().to(mebibyte))
+        let all = small.route("/large", web::get().to(large)).route("/mebibyte", web::get().to(mebibyte));
+        // As our listeners have it: it hides that a body is one piece of bytes.
+        all.wrap(TracingLogger::<RequestSpan>::new())
     };
     spawn(serve(listener, limits, app, pending()).expect("a server"));
     address
