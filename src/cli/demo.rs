@@ -19,7 +19,7 @@ use wxmint_store::{Redis, RedisAccess};
 use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
-use super::{Failure, key_line, output::print, random, serve::init_log, simulator};
+use super::{Failure, key_line, output::print, random, ready::client, serve::init_log, simulator};
 use crate::issuer::door::{Doors, OpenDoor};
 use crate::issuer::{self, InDemo, Issuer, Routes};
 use crate::settings::{AppsSource, Settings, SidecarSettings};
@@ -88,7 +88,7 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
 
 async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
     let wxmint: Url = address.parse().map_err(|_| format!("{address} is no URL"))?;
-    let http = simulator::client([&wxmint])?;
+    let http = client([&wxmint], simulator::PATIENCE)?;
     for login in logins {
         simulator::post(&http, &wxmint, "/login", &login).await?;
     }

@@ -25,9 +25,13 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
         // That of the process with the settings of this one. A connection to 0.0.0.0 or [::] goes to this machine.
         None => format!("http://{}/readyz", with_env_file(|| Ok(read_one(&ADMIN_LISTEN, variables())?))?),
     };
-    let unreadable = |_| Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
-    let url = url.parse().map_err(unreadable)?;
-    match run_to_end(ask(url)) {
+    let unreadable = || Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
+    let url = url.parse().ok().filter(|url: &Url| ["http", "https"].contains(&url.scheme())).ok_or_else(unreadable)?;
+    let asked = async {
+        let http = client([&url], PATIENCE)?;
+        http.fetch(Request::new(Method::GET, url.clone())).await.map_err(|error| error.to_string())
+    };
+    match run_to_end(asked) {
         Ok(answer) if answer.status.as_u16() == 200 => Ok(()),
         Ok(Fetched { status, body, .. }) => {
             // Whoever answers must not steer the terminal.
@@ -38,8 +42,19 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
     }
 }
 
-async fn ask(url: Url) -> Result<Fetched, String> {
-    let tls = Tls::reaching([&url]).map_err(|error| error.to_string())?;
-    let client = Upstream::new(&tls, PATIENCE, PATIENCE).map_err(|error| error.to_string())?;
-    client.fetch(Request::new(Method::GET, url)).await.map_err(|error| error.to_string())
+pub(super) fn client<const N: usize>(urls: [&Url; N], patience: Duration) -> Result<Upstream, String> {
+    Tls::reaching(urls).and_then(|tls| Upstream::new(&tls, patience, patience)).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_url_of_the_web_is_a_wrong_argument() {
+        let unreadable = || Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
+        for url in ["localhost:9090", "127.0.0.1:9090", ""] {
+            assert_eq!(run(&ReadyArgs { url: Some(url.to_owned()) }), Err(unreadable()), "{url}");
+        }
+    }
 }

@@ -9,14 +9,14 @@ use reqwest::{Method, Request, Url};
 use serde_json::{Value, json};
 use wxmint_http::{ClientConnection, ServerLimits, raise_file_limit, run_to_end, stop_signal};
 use wxmint_simulator::{SimulatorArgs, World};
-use wxmint_upstream::{Tls, Upstream};
+use wxmint_upstream::Upstream;
 
-use super::{Failure, output::print};
+use super::{Failure, output::print, ready::client};
 
 /// More than a load test opens, and less than would exhaust the machine's memory.
 const CONNECTIONS: usize = 20_000;
 /// Longer than a login takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -60,16 +60,11 @@ async fn log_in(args: &LogInArgs) -> Result<(), String> {
         args.appid.iter().for_each(|appid| body["appid"] = json!(appid));
         body
     };
-    let http = client([&args.wxmint, &args.simulator])?;
+    let http = client([&args.wxmint, &args.simulator], PATIENCE)?;
     let codes = post(&http, &args.simulator, "/_simulator/codes", &with_app(json!({"person": args.person}))).await?;
     let login = post(&http, &args.wxmint, "/login", &with_app(json!({"code": codes["codes"][0]}))).await?;
     print(login["user_id"].as_str().unwrap_or_default());
     Ok(())
-}
-
-pub(super) fn client<const N: usize>(urls: [&Url; N]) -> Result<Upstream, String> {
-    let http = Tls::reaching(urls).and_then(|tls| Upstream::new(&tls, PATIENCE, PATIENCE));
-    http.map_err(|error| error.to_string())
 }
 
 /// The answer to a request whose answer must be good.

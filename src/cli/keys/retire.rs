@@ -9,20 +9,18 @@ use crate::{cli::output::confirm, clock::now};
 
 pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
     let lives = place.read()?.lives().map_err(|error| Failure::from(error).at(place))?;
+    let planned = rotation::retire(&lives, kid, now()).map_err(|refusal| Failure::from(refusal).at(place))?;
     if !at_once {
         let kept = rotation::refuse_removal(&lives, kid);
         return Err(Failure::usage(format_args!(
             "{place}: {kept}. If it has leaked, add --now: every token that it signed is then refused"
         )));
     }
-    let planned = rotation::retire(&lives, kid, now()).map_err(|refusal| Failure::from(refusal).at(place))?;
     let is_in_set = lives.iter().any(|life| life.kid == kid);
     if !is_in_set {
         say(format_args!("{place} does not have {kid}. The key is revoked all the same."));
     }
-    for line in consequences(kid, &planned) {
-        say(line);
-    }
+    consequences(kid, &planned).into_iter().for_each(say);
     confirm(yes, format_args!("retire {kid}"))?;
     let done = place.change(|keys| {
         let now = now();

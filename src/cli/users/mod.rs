@@ -279,22 +279,20 @@ fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Fail
     Ok(())
 }
 
-/// The other names by which the user of this name may log in.
-fn other_names(file: &UsersFile, name: &Username) -> Result<String, Failure> {
+/// The id of the user of this name, and the other names by which the user may log in.
+fn other_names(file: &UsersFile, name: &Username) -> Result<(UserId, String), Failure> {
     let user = file.user(name).ok_or_else(|| unknown(name))?;
     let others = file.users().filter(|other| other.id == user.id && other.name != *name && !other.disabled);
-    Ok(others.map(|other| other.name.as_str()).collect::<Vec<_>>().join(", "))
+    Ok((user.id.clone(), others.map(|other| other.name.as_str()).collect::<Vec<_>>().join(", ")))
 }
 
-fn tell_what_goes_on(others: &str) {
-    match others {
-        "" => say(
+fn tell_what_goes_on((id, others): &(UserId, String)) {
+    match others.as_str() {
+        "" => say(format_args!(
             "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire; \
-             to end them now: wxmint users end USER_ID",
-        ),
-        others => {
-            say(format_args!("note: the user can still log in, because these names have the same user id: {others}"))
-        }
+             to end them now: wxmint users end {id}"
+        )),
+        more => say(format_args!("note: the user can still log in, because these names have the same user id: {more}")),
     }
 }
 
