@@ -9,7 +9,7 @@ use wxmint_store::{Redis, RedisAccess, StoreError};
 use wxmint_telemetry::{Metrics, audit};
 
 use super::output::{Progress, say};
-use super::{Failure, serve::init_log, variables};
+use super::{Failure, language::Language, serve::init_log, variables};
 use crate::settings::variables::{AUDIT, LOG_FORMAT};
 use crate::settings::{StoreSettings, read_one};
 use crate::{clock::now, login::Operator, redis_checks::fitness};
@@ -45,7 +45,7 @@ pub(crate) async fn check(redis: &Redis) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
     let unfit = found.iter().filter(|finding| finding.status != Status::Ok);
-    unfit.for_each(|finding| say(format_args!("warning: {finding}")));
+    unfit.for_each(|finding| say(format_args!("warning: {}", Language::of_locale().tell(finding))));
     Ok(())
 }
 
@@ -95,10 +95,7 @@ pub(crate) async fn walk_all<T>(
 pub(crate) fn by() -> String {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, _, found) = (fields.next()?, fields.next()?, fields.next()?);
-        (found == uid).then_some(name)
-    });
+    let is_own = |line: &&str| line.split(':').nth(2) == Some(&uid);
+    let name = users.lines().find(is_own).and_then(|line| line.split(':').next());
     format!("command:{}", name.unwrap_or(&uid))
 }

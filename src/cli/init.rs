@@ -85,11 +85,12 @@ fn place(folder: &Path) -> Said {
 fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
     let existing: Vec<_> = [KEYS, VAULT, ID_KEY, APPS, env_file::NAME].into_iter().filter(exists).collect();
-    if existing.is_empty() {
-        return Ok(());
-    }
-    let (place, existing) = (place(folder), existing.join(", "));
-    Err(Failure::usage(language.tell(said!(init_finds_these_already, place, existing))))
+    let why = match existing.join(", ") {
+        _ if folder.exists() && !folder.is_dir() => said!(init_wants_folder, folder.display()),
+        none if none.is_empty() => return Ok(()),
+        existing => said!(init_finds_these_already, place(folder), existing),
+    };
+    Err(Failure::usage(language.tell(why)))
 }
 
 type Contents = [(String, Zeroizing<Vec<u8>>); 5];
@@ -112,12 +113,12 @@ fn contents(appid: &str, secret: String, settings: &Values, language: Language) 
 fn write_all(folder: &Path, contents: &Contents) -> Result<(), Failure> {
     let apps = folder.join(APPS);
     let made = DirBuilder::new().mode(0o700).create(&apps);
-    made.map_err(|error| Failure::from(error).at(apps.display()).at("nothing was written"))?;
+    made.map_err(|error| Failure::from(error).at(apps.display()).at(said!(nothing_was_written)))?;
     for (index, (name, content)) in contents.iter().enumerate() {
         if let Err(error) = create_private(&folder.join(name), content) {
             contents[..index].iter().for_each(|(name, _)| _ = fs::remove_file(folder.join(name)));
             _ = fs::remove_dir(&apps);
-            return Err(Failure::from(error).at("nothing was written"));
+            return Err(Failure::from(error).at(said!(nothing_was_written)));
         }
     }
     Ok(())
@@ -133,19 +134,14 @@ fn hide_from_git(folder: &Path, language: Language) -> Result<(), Failure> {
     let lines: String = SECRETS.iter().flat_map(|name| [name, "\n"]).collect();
     match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(mut file) => file.write_all(lines.as_bytes())?,
-        Err(_) => {
-            let (path, secrets) = (path.display(), SECRETS.join(" "));
-            say(language.tell(said!(check_that_git_ignores, path, secrets)));
-        }
+        Err(_) => say(language.tell(said!(check_that_git_ignores, path.display(), SECRETS.join(" ")))),
     }
     Ok(())
 }
 
 fn introduce(folder: &Path, is_demo: bool, language: Language) {
-    let enter = match folder == Path::new(".") {
-        true => String::new(),
-        false => format!("\n  cd {}", quoted(&folder.to_string_lossy())),
-    };
+    let enter = format!("\n  cd {}", quoted(&folder.to_string_lossy()));
+    let enter = if folder == Path::new(".") { "" } else { &enter };
     let before = if is_demo { "wxmint simulator &" } else { "wxmint doctor" };
     let advice = language.tell(said!(keep_copies_of_keys, KEYS, VAULT, ID_KEY));
     print(format_args!("{advice}{enter}\n  {before}\n  wxmint serve"));
@@ -243,4 +239,16 @@ fn read_secret(path: &Path) -> Result<String, Failure> {
     let read = if path == Path::new("-") { io::read_to_string(stdin()) } else { fs::read_to_string(path) };
     let text = read.map_err(|error| Failure::usage(format_args!("--app-secret-file {}: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_folder_is_refused_before_anything_is_asked() {
+        let why =
+            Failure::usage("nothing was written, because /dev/null is not a folder. Name another one with --dir.");
+        assert_eq!(refuse_existing(Path::new("/dev/null"), Language::En), Err(why));
+    }
 }

@@ -218,8 +218,10 @@ fn unreachable(reason: Reason) -> Finding {
 }
 
 fn refuses(server: &str, reason: Reason) -> Finding {
+    let tells = reason.found.starts_with("it answered ");
     let Finding { name, found, advice, .. } = unreachable(reason);
-    Finding::fault(name, said!(redis_at_takes_no_writes, server, found), advice)
+    let found = if tells { said!(redis_at_takes_no_writes, server, found) } else { said!(redis_at, server, found) };
+    Finding::fault(name, found, advice)
 }
 
 #[cfg(test)]
@@ -289,6 +291,15 @@ mod tests {
             assert_eq!(found.status, status, "{errors:?} {found:?}");
             assert!(found.advice.contains(advice), "{errors:?} {found:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_is_no_redis_does_not_refuse_writes() {
+        let found = |reason| refuses("h:1", reason).found.to_string();
+        assert_eq!(found("broken pipe".to_owned().into()), "Redis at h:1: broken pipe");
+        let error = RedisError::from((redis::ErrorKind::Server(redis::ServerErrorKind::ReadOnly), "no"));
+        let told = found(describe(&error));
+        assert!(told.starts_with("Redis at h:1 takes no writes: it answered READONLY"), "{told}");
     }
 
     #[test]

@@ -30,7 +30,8 @@ impl fmt::Display for Fault {
         if f.alternate() {
             // With the English too, because people search for it.
             let wanted = explained_in_chinese(variable).unwrap_or_else(|| (*wanted).to_owned());
-            write!(f, "{subject:#} {problem:#}（{problem}）\n    格式：{wanted}\n    例如：{variable}={example}")
+            let english = if format!("{problem:#}") == **problem { String::new() } else { format!("（{problem}）") };
+            write!(f, "{subject:#} {problem:#}{english}\n    格式：{wanted}\n    例如：{variable}={example}")
         } else {
             write!(f, "{subject} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")
         }

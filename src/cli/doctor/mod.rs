@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, thread};
 
 use clap::{Args, Subcommand};
 use tracing::{Dispatch, dispatcher::set_default};
-use wxmint_findings::{Doctor, Finding, Status, with_unchecked};
+use wxmint_findings::{Doctor, Finding, Said, Status, with_unchecked};
 use wxmint_http::run_to_end;
 
 use super::output::{complete, json, print, say};
@@ -143,7 +143,12 @@ fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
 /// The findings on settings that cannot be used, and on the checks that need them.
 fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
     let fault = |Fault { variable, subject, problem, wanted, example }: &Fault| {
-        Finding::fault("settings", said!("{} {}", subject, problem), said!(set_variable_to, variable, wanted, example))
+        let advice = match **subject == **variable {
+            true if problem.contains("unset ") => Said::default(),
+            true => said!(set_variable_to, variable, wanted, example),
+            false => said!(let_file_hold, variable, wanted, example),
+        };
+        Finding::fault("settings", said!("{} {}", subject, problem), advice)
     };
     let found = remarks::beside(faults).into_iter().chain(faults.0.iter().map(fault)).collect();
     with_unchecked(found, names, said!(settings_cannot_be_used))
@@ -156,6 +161,7 @@ fn remarked(remarks: Vec<Finding>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::{read_one, variables::APP_SECRET};
 
     #[test]
     fn a_line_has_status_names_finding_and_advice() {
@@ -176,6 +182,22 @@ mod tests {
         );
         let expected = r#"{"checks":[{"name":"keys","status":"ok","found":"one","advice":""}]}"#;
         assert_eq!(report(&[Finding::ok("keys", "one")]), expected);
+    }
+
+    #[test]
+    fn advice_about_settings_does_not_lead_into_the_next_fault() {
+        let secret = ("WXMINT_APP_SECRET".to_owned(), "fedcba9876543210fedcba9876543210".to_owned());
+        let file = ("WXMINT_APP_SECRET_FILE".to_owned(), "/nowhere".to_owned());
+        for (vars, words) in [
+            (vec![file.clone()], "; let WXMINT_APP_SECRET_FILE name a file that this process can read, with "),
+            (vec![secret, file], "_FILE are both set: unset one of them"),
+            (vec![], "is not set; set WXMINT_APP_SECRET to "),
+        ] {
+            let faults = read_one(&APP_SECRET, vars).expect_err("a fault");
+            let said = faulty(&faults, &[]).last().expect("a finding").to_string();
+            assert!(said.contains(words), "{said}");
+            assert_eq!(said.contains("; set "), words.contains("is not set"), "{said}");
+        }
     }
 
     #[test]
