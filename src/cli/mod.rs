@@ -18,7 +18,7 @@ pub(crate) mod simulator;
 mod users;
 mod vault;
 
-use std::{env, process::ExitCode};
+use std::{env, process::ExitCode, time::Duration};
 
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -29,9 +29,9 @@ use clap_mangen::Man;
 use wxmint_findings::Said;
 use zeroize::Zeroizing;
 
-use self::failure::Failure;
+use self::{failure::Failure, language::Language};
 use crate::issuer::door::Doors;
-use crate::settings::{env_file, parse_duration};
+use crate::settings::{Variable, env_file, parse_duration};
 
 const EXIT_UNFINISHED: u8 = 1;
 /// `wxmint doctor` exits with it. It exits with 1 if there are warnings alone.
@@ -189,7 +189,8 @@ fn load_env_file() -> Result<(), Failure> {
 /// For a command without a log of its own: what is unusual about `.env` is said at once.
 pub(crate) fn with_env_file<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     load_env_file()?;
-    env_file::note().into_iter().for_each(|note| output::say(format_args!("wxmint: warning: {note}")));
+    let note = env_file::note().map(|note| Language::of_locale().tell(note));
+    note.into_iter().for_each(|note| output::say(format_args!("wxmint: warning: {note}")));
     run()
 }
 
@@ -197,6 +198,12 @@ pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     let mut bytes = Zeroizing::new([0; N]);
     rand::fill(&mut *bytes).map_err(|_| Failure::unfinished("the system gave no random bits"))?;
     Ok(bytes)
+}
+
+/// A value of the variable that an option stands for.
+fn span(text: &str, variable: &Variable<Duration>) -> Result<TimeDelta, String> {
+    let span = (variable.parse)(text).and_then(|span| TimeDelta::from_std(span).ok());
+    span.ok_or_else(|| format!("must be {}", variable.form()))
 }
 
 fn duration(text: &str) -> Result<TimeDelta, &'static str> {
@@ -212,6 +219,19 @@ fn key_line() -> Result<Zeroizing<Vec<u8>>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_of_an_option_has_the_bounds_of_its_variable() {
+        for (words, bounds) in [
+            ("vault rotate --lead 49000d", "from 1s to 7d"),
+            ("keys rotate --lead 8d", "from 1s to 7d"),
+            ("keys rotate --token-ttl 400d", "from 1m to 30d"),
+        ] {
+            let given = ["wxmint"].into_iter().chain(words.split(' '));
+            let refused = command_line(&[]).try_get_matches_from(given).expect_err(words).to_string();
+            assert!(refused.contains(bounds), "{refused}");
+        }
+    }
 
     #[test]
     fn the_help_names_every_exit_code() {

@@ -6,13 +6,14 @@ use chrono::TimeDelta;
 use clap::Subcommand;
 use wxmint_findings::{Said, cure_of_vault};
 use wxmint_keys::rotation::whole_second;
-use wxmint_keys::vault::{Vault, VaultError, with_new_key};
+use wxmint_keys::vault::{Vault, with_new_key};
 
 use super::output::{date, print, say};
-use super::{Failure, duration, random, variables};
+use super::{Failure, random, span, variables};
 use crate::clock::now;
 use crate::secret_files::{Held, MAKE_VAULT_KEY, read_private};
-use crate::settings::{read_one, variables::VAULT_KEY_FILE};
+use crate::settings::read_one;
+use crate::settings::variables::{KEYS_LEAD, VAULT_KEY_FILE};
 
 const NEXT: &str = "Every replica reads the file by itself; if it is in a Kubernetes Secret, update the Secret. Keep \
     the other lines, which decrypt what they encrypted. They may be removed once WXMINT_SESSION_KEY_TTL (30d, unless you \
@@ -25,7 +26,7 @@ pub(super) enum VaultCommand {
         #[arg(long, value_name = "PATH", help = format!("The vault key file; {}", VAULT_KEY_FILE.fallback()))]
         vault_key_file: Option<PathBuf>,
         /// How long the file may take to reach every replica; after that the key encrypts
-        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = |text: &str| span(text, &KEYS_LEAD))]
         lead: TimeDelta,
     },
 }
@@ -35,8 +36,7 @@ pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
     let VaultCommand::Rotate { vault_key_file, lead } = command;
     let path = &vault_key_file.map_or_else(|| read_one(&VAULT_KEY_FILE, variables()), Ok)?;
     let unusable = Failure::of_file(MAKE_VAULT_KEY);
-    let told = |error: &VaultError| [Said::from(error), cure_of_vault(error)].into_iter().collect::<Said>();
-    let unfit = |error: VaultError| Failure::usage(told(&error)).at(path.display());
+    let unfit = |error| Failure::usage(Said::from_iter([Said::from(&error), cure_of_vault(&error)])).at(path.display());
     let held = Held::wait(path).map_err(&unusable)?;
     let content = read_private(path).map_err(&unusable)?;
     let vault = Vault::parse(&content).map_err(unfit)?.at(now());

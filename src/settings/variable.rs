@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::LazyLock};
 pub struct Variable<T> {
     pub(super) name: &'static str,
     /// That of an optional variable accepts the empty text.
-    pub(super) parse: fn(&str) -> Option<T>,
+    pub parse: fn(&str) -> Option<T>,
     /// The form in words, if it is not that of `.env.example`.
     form: Option<&'static str>,
     /// Whether not setting the variable is a fault, also if `.env.example` leaves it out.
@@ -78,7 +78,7 @@ impl<T> Variable<T> {
         ENTRIES.iter().find(|entry| entry.name == self.name).expect("tests hold `.env.example` against `variables.rs`")
     }
 
-    pub(super) fn form(&self) -> &'static str {
+    pub fn form(&self) -> &'static str {
         self.form.unwrap_or(self.entry().form.as_str())
     }
 

@@ -78,7 +78,7 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
     off_curve["keys"][0]["x"] = off_curve["keys"][0]["y"].clone();
     let broken = [
         (sound[..sound.len() / 2].to_vec(), "not a JWK Set"),
-        (br#"{"keys":[]}"#.to_vec(), "the set has no key; make one with `wxmint keys generate --replace`"),
+        (br#"{"keys":[]}"#.to_vec(), "/keys.json: the set has no key; make one with `wxmint keys generate --replace`"),
         (off_curve.to_string().into_bytes(), "`x` and `y` are not a point on P-256"),
     ];
     for (content, sentence) in broken {
@@ -107,6 +107,7 @@ fn no_command_replaces_a_set_unasked_brings_an_ended_key_back_or_leaves_half_of_
     let refused = |words: &[&str], sentence: &str| {
         assert_refused(&mut keys_command(&path, words), &path, 64, sentence, &private_parts(&before));
     };
+    refused(&["retire", "x"], "keys.json: there is no key x in the set\n");
     refused(&["generate"], "keys.json exists already and is not overwritten");
     assert!(keys(&path, &["generate", "--if-missing"]).contains("not changed"));
     assert_eq!(fs::read(&path).expect("keys"), before);

@@ -99,10 +99,7 @@ impl PrivateJwk {
     }
 
     fn from_der(bytes: &[u8]) -> Result<Self, KeyError> {
-        let unknown = || KeyError::Unusable {
-            key: "in the file".into(),
-            reason: "it must be an EC key on P-256, an Ed25519 key or an RSA key of 2048 bits or more".into(),
-        };
+        let unknown = "it must be an EC key on P-256, an Ed25519 key or an RSA key of 2048 bits or more";
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
             .or_else(|_| EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes))
         {
@@ -111,7 +108,7 @@ impl PrivateJwk {
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes) {
             return Ok(Self::of(Algorithm::EdDsa, Material::of_ed25519(&pair)?));
         }
-        let key = RsaPrivateKey::from_der(inside_pkcs8(bytes).unwrap_or(bytes)).map_err(|_| unknown())?;
+        let key = RsaPrivateKey::from_der(inside_pkcs8(bytes).unwrap_or(bytes)).map_err(|_| unusable(unknown))?;
         Ok(Self::of(Algorithm::Rs256, Material::of_rsa(&key)))
     }
 
@@ -122,7 +119,7 @@ impl PrivateJwk {
         }
         let set = serde_json::from_slice::<Set>(content).map(|Set { keys: [jwk] }| jwk);
         set.or_else(|_| serde_json::from_slice(content))
-            .map_err(|_| KeyError::Syntax("neither PEM of a private key, nor one private JWK".into()))
+            .map_err(|_| unusable("neither unencrypted PEM of a private key, nor one private JWK"))
     }
 
     fn of(algorithm: Algorithm, material: Material) -> Self {
@@ -189,6 +186,10 @@ impl Material {
     }
 }
 
+fn unusable(reason: &str) -> KeyError {
+    KeyError::Unusable { key: "in the file".into(), reason: reason.into() }
+}
+
 /// The key in a PKCS#8 envelope (RFC 5208): its third field, behind the version and the algorithm.
 fn inside_pkcs8(bytes: &[u8]) -> der::Result<&[u8]> {
     let mut fields = SliceReader::new(AnyRef::from_der(bytes)?.value())?;
@@ -198,4 +199,19 @@ fn inside_pkcs8(bytes: &[u8]) -> der::Result<&[u8]> {
 
 fn encode(bytes: &[u8]) -> Member {
     Some(URL_SAFE_NO_PAD.encode(bytes).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_private_key_is_said_to_be_none() {
+        for label in ["PUBLIC KEY", "ENCRYPTED PRIVATE KEY"] {
+            let pem = format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n");
+            let refused = PrivateJwk::import(pem.as_bytes(), DateTime::UNIX_EPOCH).map(|_| ()).expect_err("no key");
+            let said = refused.to_string();
+            assert!(said.contains("neither unencrypted PEM of a private key") && !said.contains("JWK Set"), "{said}");
+        }
+    }
 }

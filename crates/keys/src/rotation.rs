@@ -40,7 +40,7 @@ pub enum Refusal {
     /// The key would sign before verifiers can know it.
     #[error("a key that is added now must not sign before {earliest}, because verifiers may not know it until then")]
     TooSoon { earliest: String },
-    #[error("another key begins to sign at {nbf} already")]
+    #[error("another key begins to sign at {nbf} already; run this again after that, or with another --lead")]
     SameMoment { nbf: String },
     /// The key must stay because tokens that it signed may not have expired.
     #[error("tokens that {kid} signed may be valid until {earliest}; after that, `keys rotate` removes the key")]
@@ -154,7 +154,7 @@ pub fn check_new_key(
     now: DateTime<Utc>,
 ) -> Result<(), Refusal> {
     if lives.iter().any(|life| life.nbf == nbf) {
-        return Err(Refusal::SameMoment { nbf: nbf.to_rfc3339() });
+        return Err(Refusal::SameMoment { nbf: nbf.to_rfc3339_opts(SecondsFormat::Secs, true) });
     }
     let earliest = whole_second(now + policy.lead);
     // A key whose `nbf` lies before the signing key's never signs. A replica with a slow clock may still be signing
@@ -162,7 +162,7 @@ pub fn check_new_key(
     let signs_everywhere = |life: &&KeyLife| life.nbf <= now - CLOCK_SKEW;
     let will_sign = lives.iter().filter(signs_everywhere).all(|life| life.nbf < nbf);
     if !lives.is_empty() && will_sign && nbf < earliest {
-        return Err(Refusal::TooSoon { earliest: earliest.to_rfc3339() });
+        return Err(Refusal::TooSoon { earliest: earliest.to_rfc3339_opts(SecondsFormat::Secs, true) });
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use self::place::{KeysPlace, ObjectName};
 pub(super) use self::place::{KeysPlaceArgs, checked};
 pub(super) use self::rotate::short_lead;
 use super::output::{date, json, print, say};
-use super::{Failure, duration, key_line, variables};
+use super::{Failure, duration, key_line, span, variables};
 use crate::secret_files::{create_private, read_private};
 use crate::settings::variables::{KEYS_LEAD, TOKEN_TTL};
 use crate::{clock::now, settings::Reader};
@@ -125,10 +125,10 @@ pub(super) struct PolicyArgs {
     /// From one key's first signature to the next one's
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
     every: TimeDelta,
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = |text: &str| span(text, &KEYS_LEAD))]
     #[arg(help = format!("How long a key is published before it signs; {}", KEYS_LEAD.fallback()))]
     lead: Option<TimeDelta>,
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = |text: &str| span(text, &TOKEN_TTL))]
     #[arg(help = format!("The longest life of a token; {}", TOKEN_TTL.fallback()))]
     token_ttl: Option<TimeDelta>,
     /// Algorithm of the next key; default: that of the last
@@ -138,8 +138,8 @@ pub(super) struct PolicyArgs {
 
 impl PolicyArgs {
     /// The policy of the options; the variables or their defaults decide where an option is missing.
-    fn policy(&self, keys: &StoredKeys) -> Result<rotation::RotationPolicy, Failure> {
-        let set = keys.check()?;
+    fn policy(&self, keys: &StoredKeys, place: &KeysPlace) -> Result<rotation::RotationPolicy, Failure> {
+        let set = keys.check().map_err(|error| Failure::from(error).at(place))?;
         let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
         let mut reader = Reader::new(variables());
         let mut read = |variable| reader.read(variable).and_then(|span| TimeDelta::from_std(span).ok());
@@ -229,7 +229,7 @@ fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Fai
         return begin(place, PrivateJwk::import(&content, now()).map_err(named)?);
     }
     let (kid, nbf) = place.change(|keys| {
-        let (now, policy) = (now(), policy.policy(keys)?);
+        let (now, policy) = (now(), policy.policy(keys, place)?);
         policy.check()?;
         let nbf = rotation::whole_second(now + policy.lead);
         let key = PrivateJwk::import(&content, nbf).map_err(named)?;

@@ -141,12 +141,9 @@ impl FromStr for ObjectName {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('/') {
-            Some((namespace, name)) if is_name(namespace) && is_name(name) => {
-                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
-            }
-            _ => Err("must be NAMESPACE/NAME, such as wxmint/wxmint-keys"),
-        }
+        let both = text.split_once('/').filter(|(namespace, name)| is_name(namespace) && is_name(name));
+        let (namespace, name) = both.ok_or("must be NAMESPACE/NAME, such as wxmint/wxmint-keys")?;
+        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }
 

@@ -6,7 +6,7 @@ use wxmint_keys::StoredKeys;
 use wxmint_keys::rotation::{self, KeyLife, RotationStep};
 
 use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
-use crate::clock::now;
+use crate::{cli::language::Language, clock::now};
 
 /// Some verifiers fetch keys as rarely as this (docs/keys.md), and refuse tokens of a key with a shorter lead.
 pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
@@ -21,7 +21,7 @@ pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<Finding> {
 
 pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run: bool) -> Result<(), Failure> {
     let rotate = |keys: &mut StoredKeys| {
-        let (policy, now) = (policy.policy(keys)?, now());
+        let (policy, now) = (policy.policy(keys, place)?, now());
         let set = keys.check()?;
         let mut step = rotation::plan(set.lives(), &policy, now, at_once)?;
         let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
@@ -33,7 +33,7 @@ pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run
     let (step, policy, waiting, forgotten) =
         if dry_run { rotate(&mut place.read()?)? } else { place.change(rotate)? };
     if let Some(note) = short_lead(policy.lead) {
-        say(format_args!("note: {note}"));
+        say(format_args!("note: {}", Language::of_locale().tell(note)));
     }
     for kid in forgotten {
         let verb = if dry_run { "would leave" } else { "left" };
