@@ -41,9 +41,8 @@ pub(crate) fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Fail
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.
 pub(crate) async fn check(redis: &Redis) -> Result<(), Failure> {
-    let found = fitness(redis.link(), now().timestamp(), Status::Warning)
-        .await
-        .map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
+    let found = fitness(redis.link(), now().timestamp(), Status::Warning).await;
+    let found = found.map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
     let unfit = found.iter().filter(|finding| finding.status != Status::Ok);
     unfit.for_each(|finding| say(format_args!("warning: {}", Language::of_locale().tell(finding))));
     Ok(())
@@ -76,7 +75,11 @@ pub(crate) async fn walk_all<T>(
 ) -> Result<(), Failure> {
     let (mut place, mut keys, mut progress) = (Place::default(), 0, Progress::begin());
     loop {
-        let Some(Page { found, of, next }) = patiently(async || read(&place).await).await? else {
+        let step = async || match read(&place).await {
+            Err(error) if error.is_lasting() => Ok(Err(error)),
+            done => done.map(Ok),
+        };
+        let Some(Page { found, of, next }) = patiently(step).await?? else {
             return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
         };
         for found in found {
@@ -84,10 +87,8 @@ pub(crate) async fn walk_all<T>(
         }
         keys = (keys + PAGE).min(of);
         progress.tell(format_args!("about {keys} of {of} keys read"));
-        match next {
-            Some(next) => place = next,
-            None => return Ok(()),
-        }
+        let Some(next) = next else { return Ok(()) };
+        place = next;
     }
 }
 
@@ -98,4 +99,25 @@ pub(crate) fn by() -> String {
     let is_own = |line: &&str| line.split(':').nth(2) == Some(&uid);
     let name = users.lines().find(is_own).and_then(|line| line.split(':').next());
     format!("command:{}", name.unwrap_or(&uid))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use wxmint_store::unreadable;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_not_read_again_and_nobody_is_told_to_try() {
+        let reads = Cell::new(0);
+        let read = async |_: &Place| {
+            reads.set(reads.get() + 1);
+            Err::<Option<Page<()>>, _>(unreadable("the name of a key"))
+        };
+        let told = walk_all(read, async |()| Ok(())).await;
+        let why = "the store did not answer: the name of a key in Redis cannot be read: mend or delete it.";
+        assert_eq!((told, reads.get()), (Err(Failure::unfinished(why)), 1));
+    }
 }

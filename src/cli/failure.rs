@@ -92,7 +92,8 @@ impl From<Refusal> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::unfinished(format_args!("{error}. Run the same command again."))
+        let again = if error.is_lasting() { "" } else { " Run the same command again." };
+        Self::unfinished(format_args!("{error}.{again}"))
     }
 }
 

@@ -205,10 +205,7 @@ fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
 fn ask(question: &str) -> io::Result<String> {
     let mut line = String::new();
     write!(io::stderr(), "{question}")?;
-    match stdin().read_line(&mut line)? {
-        0 => Err(ErrorKind::UnexpectedEof.into()),
-        _ => Ok(line),
-    }
+    if stdin().read_line(&mut line)? == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(line) }
 }
 
 /// From options, the environment, and what `--demo` stands for.

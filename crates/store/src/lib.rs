@@ -68,6 +68,13 @@ pub struct StoreError {
     pub reason: String,
 }
 
+impl StoreError {
+    /// Whether the answer stays the same until somebody mends what is stored.
+    pub fn is_lasting(&self) -> bool {
+        self.reason.ends_with(": mend or delete it")
+    }
+}
+
 impl From<Reason> for StoreError {
     fn from(reason: Reason) -> Self {
         Self { reason: reason.to_string() }

@@ -77,9 +77,7 @@ impl KeysPlace {
             #[cfg(feature = "kubernetes")]
             Self::Secret(secret) => secret.change(|found| match (found, Secret::FIELD) {
                 (None, _) => Ok(((), Some(keys.content()))),
-                (_, field) => {
-                    Err(Failure::usage(format_args!("{self} has a field {field} already; it was left as it is")))
-                }
+                (_, field) => Err(Failure::usage(format_args!("{self} has a field {field} already; it is unchanged"))),
             }),
         }
     }

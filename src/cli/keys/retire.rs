@@ -39,9 +39,8 @@ pub(super) fn all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: bool) ->
     // A set that cannot be used is replaced too.
     let lives = place.read()?.lives().unwrap_or_default();
     let algorithm = algorithm.or(lives.last().map(|life| life.algorithm)).unwrap_or(Algorithm::Es256);
-    for line in ["EVERY TOKEN BECOMES INVALID. All users have to log in again.", SPREADING, SIGNS_UNKNOWN] {
-        say(line);
-    }
+    let invalid = "EVERY TOKEN BECOMES INVALID. All users have to log in again.";
+    [invalid, SPREADING, SIGNS_UNKNOWN].into_iter().for_each(say);
     confirm(yes, format_args!("revoke every key of {place}"))?;
     let kid = place.change(|keys| {
         let now = now();

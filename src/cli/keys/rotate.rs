@@ -39,9 +39,7 @@ pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run
         let verb = if dry_run { "would leave" } else { "left" };
         print(format_args!("{place}: {kid}, which was retired at once, {verb} the file; its last token has expired"));
     }
-    for line in said(&step, waiting.as_ref(), dry_run) {
-        print(format_args!("{place}: {line}"));
-    }
+    said(&step, waiting.as_ref(), dry_run).iter().for_each(|line| print(format_args!("{place}: {line}")));
     Ok(())
 }
 
@@ -49,12 +47,8 @@ fn said(step: &RotationStep, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<St
     let verb = |done: &str, planned: &str| if dry_run { planned.to_owned() } else { done.to_owned() };
     let mut lines = Vec::new();
     if let Some(new) = step.publish {
-        lines.push(format!(
-            "{} a new {} key, which signs from {}",
-            verb("published", "would publish"),
-            new.algorithm,
-            date(new.nbf)
-        ));
+        let (published, from) = (verb("published", "would publish"), date(new.nbf));
+        lines.push(format!("{published} a new {} key, which signs from {from}", new.algorithm));
     }
     for (kid, exp) in &step.expire {
         lines.push(format!("{kid} {} visible until {}", verb("stays", "would stay"), date(*exp)));
