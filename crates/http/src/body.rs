@@ -146,7 +146,7 @@ pub(super) const PIECE: usize = 4 * 1024;
 /// The rest of an answer: while it lives, not all of the answer is in the connection's buffer.
 pub(super) struct AnswerBody {
     unsent: Bytes,
-    /// What comes after `unsent`.
+    /// The rest of the answer after `unsent`.
     rest: BoxBody,
     size: BodySize,
     /// Dropped with the answer and not before: see [`RequestBody`].

@@ -11,7 +11,7 @@ use wxmint_http::{
 };
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
-use wxmint_store::TokenState;
+use wxmint_store::{LimitKey, TokenState};
 
 use super::family::{RefreshToken, key};
 use super::own_jwt::OwnJwt;
@@ -26,7 +26,7 @@ use crate::doors::scan::client_auth::authenticate;
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::{page::OAuthError, to_oauth};
 use crate::issuer::state::IssuerWorker;
-use crate::login::{LoginError, LoginWorker, is_of_client, issued};
+use crate::login::{LoginError, LoginWorker, OPENID, is_of_client, issued};
 
 /// The claims of a user
 ///
@@ -108,11 +108,12 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
 
 /// Ends the login that began with this access token, or renewed it. If Redis has lost the login, ends the token alone.
 async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>, LoginError> {
+    // Each login has this budget for itself, so nobody keeps others from leaving: the first request has ended it.
+    login.count(LimitKey::new(TRIES, token.id.as_str()), login.policy.limits.openid, OPENID).await?;
     let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;
     let was_alive = match login.find_family(renewed_of.as_deref().unwrap_or(token.id.as_str())).await? {
         Some(family) => login.end_family(&family).await.map(|()| true)?,
-        None if login.store.token_state(&token).await?.is_told() => true,
-        None => login.end_if_alive(&token).await?,
+        None => login.store.token_state(&token).await?.is_told() || login.end_if_alive(&token).await?,
     };
     Ok(was_alive.then_some(token.user))
 }

@@ -63,9 +63,9 @@ routes! {
     GET "/authorize/wechat" returned::callback [STORE], HEAD;
     GET "/userinfo" leave::userinfo [ANY, TOKEN, LIMIT], HEAD;
     POST "/userinfo" leave::userinfo_by_post [ANY, TOKEN, LIMIT], HEAD;
-    GET "/end_session" leave::end_session [ANY], HEAD;
-    POST "/end_session" leave::end_session_by_post [ANY], BODY;
-    POST "/revoke" leave::revoke [ANY], BODY;
+    GET "/end_session" leave::end_session [ANY, LIMIT], HEAD;
+    POST "/end_session" leave::end_session_by_post [ANY, LIMIT], BODY;
+    POST "/revoke" leave::revoke [ANY, LIMIT], BODY;
 }
 
 const WORDS: Words = &include!("texts.json");

@@ -12,7 +12,6 @@ pub(super) fn text(code: &str) -> [&'static str; 2] {
     TEXTS.iter().find(|[own, ..]| *own == code).map(|[_, english, chinese]| [*english, *chinese]).unwrap_or_default()
 }
 
-/// Why a page cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Why {
     /// The codes of its title and text.

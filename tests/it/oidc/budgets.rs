@@ -65,6 +65,13 @@ async fn what_a_site_asks_for_again_and_again_is_done_once() {
     // One that comes after the end is a repetition, which costs nothing.
     assert!(done > 0 && log_outs.iter().all(|answer| [204, 429].contains(&answer.status)), "{done}");
     assert!(entries() <= before + 2, "{} more, in two seconds at most", entries() - before);
+    let leave = async |tokens: &Answer| {
+        let asked = query(&[("id_token_hint", &tokens.member("id_token"))]);
+        bed.service().get(&format!("/end_session?{asked}")).await.status
+    };
+    let statuses = join_all((0..13).map(|_| leave(&last))).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 1, "{statuses:?}");
+    assert_eq!(leave(&bed.log_in_site("mei").await).await, 200, "nobody keeps others from leaving");
 }
 
 /// An open page costs nothing; of those that show a code, an address has 20. What a replica keeps for itself is no
