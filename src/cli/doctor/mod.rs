@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, thread};
 
 use clap::{Args, Subcommand};
 use tracing::{Dispatch, dispatcher::set_default};
-use wxmint_findings::{Doctor, Finding, Said, Status, with_unchecked};
+use wxmint_findings::{Doctor, Finding, Status, with_unchecked};
 use wxmint_http::run_to_end;
 
 use super::output::{complete, json, print, say};
@@ -144,7 +144,7 @@ fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
 fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
     let fault = |Fault { variable, subject, problem, wanted, example }: &Fault| {
         let advice = match **subject == **variable {
-            true if problem.contains("unset ") => Said::default(),
+            true if problem.contains("unset ") => said!(run_doctor_again),
             true => said!(set_variable_to, variable, wanted, example),
             false => said!(let_file_hold, variable, wanted, example),
         };
