@@ -144,7 +144,7 @@ fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
 fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
     let fault = |Fault { variable, subject, problem, wanted, example }: &Fault| {
         let advice = match **subject == **variable {
-            true if problem.contains("unset ") => said!(run_doctor_again),
+            true if problem.contains("unset ") => said!(then_run_doctor_again),
             true => said!(set_variable_to, variable, wanted, example),
             false => said!(let_file_hold, variable, wanted, example),
         };
