@@ -158,9 +158,9 @@ impl Asked<'_> {
             if number % SIGNED_AT_ONCE == SIGNED_AT_ONCE - 1 {
                 yield_now().await;
             }
-            let claims = claims(ended, issuer, self.receiver, now.timestamp());
-            let signed = self.worker.login.minter.sign_event(&claims, now)?;
-            sets.insert(event_id(issuer, self.receiver, ended), signed);
+            let jti = event_id(issuer, self.receiver, ended);
+            let claims = claims(ended, issuer, self.receiver, &jti, now.timestamp());
+            sets.insert(jti, self.worker.login.minter.sign_event(&claims, now)?);
         }
         Ok(Events { sets, more_available: read.more || events.len() > self.most })
     }

@@ -10,7 +10,7 @@ pub(super) const EVENTS: [&str; 1] = ["https://schemas.openid.net/secevent/caep/
 /// SSF 1.0 section 4.1: neither `sub` nor `exp`, which would make it look like an access token. A token that was logged
 /// out is named by its `jti`; all tokens of a user up to the second `event_timestamp` by the user, or by the user and
 /// the app.
-pub(super) fn claims(ended: &Ended, iss: &str, aud: &str, iat: i64) -> Value {
+pub(super) fn claims(ended: &Ended, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
     let user = |user: &str| json!({"format": "iss_sub", "iss": iss, "sub": user});
     let (sub_id, before) = match ended {
         Ended::User { user: id, before } => (user(id.as_str()), Some(before)),
@@ -22,8 +22,7 @@ pub(super) fn claims(ended: &Ended, iss: &str, aud: &str, iat: i64) -> Value {
         Ended::Key { kid } => (json!({"format": "opaque", "id": kid}), None),
     };
     let event = before.map_or_else(|| json!({}), |before| json!({"event_timestamp": before}));
-    let (jti, events) = (event_id(iss, aud, ended), json!({ EVENTS[0]: event }));
-    json!({"iss": iss, "aud": aud, "iat": iat, "jti": jti, "sub_id": sub_id, "events": events})
+    json!({"iss": iss, "aud": aud, "iat": iat, "jti": jti, "sub_id": sub_id, "events": { EVENTS[0]: event }})
 }
 
 /// The same whenever the event is sent, so that a receiver recognises it.
