@@ -167,7 +167,7 @@ async function isBanned(page, phone) {
   await scanAndApprove(page, phone);
   await isThrownOut(page, phone, "登录已失效，请重新扫码", async () => {
     await phone.look(await shown(page));
-    await phone.says("账号已停用");
+    await phone.says("账号已被封禁");
     await take("banned", page, phone);
   });
   await phone.press("重新登录");

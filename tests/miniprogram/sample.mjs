@@ -222,7 +222,7 @@ async function bindsByPhone() {
   screen.declines = false;
   await operator("PUT", "/users/user-1002/block");
   await screen.tap("button");
-  await shows("blocked", "message-title", "账号已停用");
+  await shows("blocked", "message-title", "账号已被封禁");
   await operator("DELETE", "/users/user-1002/block");
   await screen.tap("button >> nth=1");
   await shows("bind", "heading-title", "绑定账号");
@@ -239,9 +239,9 @@ async function isBanned() {
   await operator("PUT", "/users/user-1002/block");
   peer.refuseLast();
   await screen.start();
-  await shows("blocked", "message-title", "账号已停用");
+  await shows("blocked", "message-title", "账号已被封禁");
   await screen.tap("button >> nth=1");
-  await shows("blocked", "problem", "账号仍处于停用状态", "still-blocked");
+  await shows("blocked", "problem", "账号仍被封禁", "still-blocked");
   await operator("DELETE", "/users/user-1002/block");
   await screen.tap("button >> nth=1");
   await shows("home", "value", "user-1002");

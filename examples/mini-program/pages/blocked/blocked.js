@@ -11,7 +11,7 @@ Page({
       await client.login()
       proceed()
     } catch (error) {
-      if (error.code === 'user_blocked') this.setData({ busy: false, problem: '账号仍处于停用状态' })
+      if (error.code === 'user_blocked') this.setData({ busy: false, problem: '账号仍被封禁' })
       else if (!leave(error)) this.setData({ busy: false, problem: textOf(error) })
     }
   }
