@@ -20,8 +20,10 @@ const PAGE: usize = 1_000;
 const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(2) };
 /// A key that has not signed for so long is that of a new installation, whose store has nothing to lose.
 const IN_USE: TimeDelta = TimeDelta::hours(1);
-/// Ends are forgotten this often, if the clock has gone evenly since the last time.
+/// Ends are forgotten this often,
 const FORGOTTEN_EVERY: Duration = Duration::from_secs(60);
+/// once the clock has gone evenly for so long: a machine that starts with a wrong clock has set it right by then.
+const EVEN_FOR: Duration = Duration::from_secs(60 * 60);
 /// By how much this machine's clock may be corrected in between.
 const CORRECTED: TimeDelta = TimeDelta::seconds(5);
 /// One page takes Redis a few milliseconds.
@@ -33,10 +35,10 @@ const FORGOTTEN_PAGES: usize = 20;
 pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let (mut held, mut is_judged, mut clock) = (HeldEnds::default(), false, EvenClock::begin(now()));
+    let (mut held, mut is_judged, mut clock) = (HeldEnds::default(), false, EvenClock((Instant::now(), now())));
     loop {
         interval.tick().await;
-        if clock.has_run_for(FORGOTTEN_EVERY, now()) {
+        if clock.has_run_for(EVEN_FOR, (Instant::now(), now())) {
             forget_pages(&store).await;
             held.forget_old();
         }
@@ -159,11 +161,12 @@ impl HeldEnds {
         let lost: Vec<_> = lost.filter_map(|end| self.needed(end)).collect();
         // They are kept as long as before, although tokens of today may live shorter.
         store.note_life_again(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
+        let mut restored = 0;
         for ended in &lost {
-            store.restore_end(ended).await?;
+            restored += usize::from(store.restore_end(ended).await?);
         }
         *self = Self { lacks_since: self.lacks_since, ..there };
-        Ok(lost.len())
+        Ok(restored)
     }
 }
 
@@ -179,26 +182,21 @@ async fn forget_pages(store: &Redis) {
     }
 }
 
-/// Tells whether this machine's clock has gone as fast as time passes. A clock that was set ahead must not make ends
-/// look old.
-struct EvenClock {
-    since: (Instant, DateTime<Utc>),
-}
+/// Tells whether this machine's clock has gone as fast as time passes. A clock that is ahead for a while must not make
+/// ends look old.
+struct EvenClock((Instant, DateTime<Utc>));
 
 impl EvenClock {
-    fn begin(now: DateTime<Utc>) -> Self {
-        Self { since: (Instant::now(), now) }
-    }
-
-    /// True once in such a period; a clock that was set begins a new one.
-    fn has_run_for(&mut self, period: Duration, now: DateTime<Utc>) -> bool {
-        let (at, then) = self.since;
-        let passed = at.elapsed();
-        let was_set = (now - then - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED;
-        if was_set || passed >= period {
-            *self = Self::begin(now);
+    /// True once every [`FORGOTTEN_EVERY`], as soon as such a period is over; a clock that was set begins a new one.
+    fn has_run_for(&mut self, period: Duration, now: (Instant, DateTime<Utc>)) -> bool {
+        let (passed, by_clock) = (now.0 - self.0.0, now.1 - self.0.1);
+        if (by_clock - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED {
+            self.0 = now;
+        } else if passed >= period {
+            self.0 = (self.0.0 + FORGOTTEN_EVERY, self.0.1 + FORGOTTEN_EVERY);
+            return true;
         }
-        passed >= period && !was_set
+        false
     }
 }
 
@@ -309,15 +307,19 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_begins_a_new_period() {
-        let begun = DateTime::UNIX_EPOCH;
-        let mut clock = EvenClock::begin(begun);
-        assert!(!clock.has_run_for(Duration::from_secs(3600), begun));
-        assert!(clock.has_run_for(Duration::ZERO, begun), "the period is over");
-        for moved in [TimeDelta::hours(8), TimeDelta::hours(-8)] {
-            let mut clock = EvenClock::begin(begun);
-            assert!(!clock.has_run_for(Duration::ZERO, begun + moved));
-            assert!(clock.has_run_for(Duration::ZERO, begun + moved), "and from then on it goes evenly");
+    fn ends_are_forgotten_once_the_clock_has_gone_evenly_for_an_hour_and_then_each_minute() {
+        let (at, begun) = (Instant::now(), DateTime::UNIX_EPOCH);
+        for moved in [TimeDelta::zero(), TimeDelta::hours(8), TimeDelta::hours(-8)] {
+            let mut clock = EvenClock((at, begun));
+            let mut has_run_for = |seconds| {
+                let passed = Duration::from_secs(seconds);
+                clock.has_run_for(EVEN_FOR, (at + passed, begun + passed + moved))
+            };
+            assert_eq!(has_run_for(3600), moved.is_zero(), "a clock that was set begins anew");
+            assert!(!has_run_for(3659));
+            assert_eq!(has_run_for(3660), moved.is_zero());
+            assert_eq!(has_run_for(7199), moved.is_zero(), "it was not asked for an hour");
+            assert!(has_run_for(7200), "since then it has gone evenly");
         }
     }
 }

@@ -163,13 +163,12 @@ impl Redis {
     }
 
     /// Makes an end again that the stream has lost.
-    pub async fn restore_end(&self, ended: &Ended) -> Result<()> {
+    pub async fn restore_end(&self, ended: &Ended) -> Result<bool> {
         if let Ended::Key { kid } = ended {
-            // Its record says that the stream has the end.
-            return self.put_into_stream(ended, Some((name::ended_key(kid), &["KEEPTTL"])), true).await.map(drop);
+            return self.end_key(kid).await;
         }
         self.record_end(ended).await?;
-        self.put_into_stream(ended, None, true).await.map(drop)
+        self.put_into_stream(ended, None, true).await
     }
 
     /// Whether the record of an end has been lost, or is an older one, that the stream still has.

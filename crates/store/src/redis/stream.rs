@@ -1,7 +1,8 @@
 //! The stream of ends: verifiers read it page by page, and the ends that nobody needs any more are deleted.
 
 use std::collections::{BTreeMap, HashMap};
-use std::{mem, time::Duration};
+use std::mem;
+use std::time::{Duration, Instant as Moment};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -72,8 +73,11 @@ impl Redis {
     async fn read_stream(&self, step: &'static str, from: &str, to: &str, count: usize) -> Result<Part> {
         let asked = Call::at(name::STREAM).cmd("TIME").cmd("HGETALL").arg(name::LIVES);
         let asked = asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
-        type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
-        let ((second, _), lives, entries): Answer = self.link.run(step, asked).await?;
+        type Answer = ((u64, u64), HashMap<u64, i64>, Vec<Entry>);
+        let sent = Moment::now();
+        let (time, lives, entries): Answer = self.link.run(step, asked).await?;
+        // So each process knows within seconds that the clock has stepped back.
+        let second = (self.clocks.told(sent, time) / 1_000_000) as i64;
         Ok((second, kept(lives, second), entries))
     }
 
@@ -104,7 +108,7 @@ impl Redis {
         if (second - (self.clock)().timestamp()).abs() > APART.num_seconds() {
             return Ok(0);
         }
-        let (mut of_users, mut notes) = (BTreeMap::<UserId, Vec<String>>::new(), Vec::new());
+        let mut of_users = BTreeMap::<UserId, Vec<String>>::new();
         for (_, (_, end)) in &entries {
             match end.parse() {
                 Ok(Ended::User { user, .. } | Ended::UserInApp { user, .. }) => _ = of_users.entry(user).or_default(),
@@ -112,21 +116,20 @@ impl Redis {
                     let key = name::ended(&user, &id);
                     of_users.entry(user).or_default().push(key);
                 }
-                Ok(Ended::Key { kid }) => notes.push(name::ended_key(&kid)),
-                // A later version wrote it, and has to forget it.
-                Err(()) => {}
+                // A key file of before may come back at any time. What a later version wrote, that has to forget.
+                Ok(Ended::Key { .. }) | Err(()) => {}
             }
         }
         let of_user = of_users.iter().map(|(user, tokens)| {
             let script = change_ends(user, "forget").arg(horizon);
-            self.link.run::<Value>("forget_ends", deleting(script, tokens))
+            let all = tokens.iter().fold(script, |call, key| call.cmd("DEL").arg(key));
+            self.link.run::<Value>("forget_ends", all)
         });
         try_join_all(of_user).await?;
         // Last, because an entry that is gone leads to no user.
-        let trimmed = deleting(Call::at(name::STREAM), &notes);
         let (millis, sequence) = stream_id(last).unwrap_or_default();
         let first_left = format!("{millis}-{}", sequence.saturating_add(1));
-        let trimmed = trimmed.cmd("XTRIM").arg(name::STREAM).arg("MINID").arg(first_left);
+        let trimmed = Call::at(name::STREAM).cmd("XTRIM").arg(name::STREAM).arg("MINID").arg(first_left);
         self.link.run::<Value>("forget_ends", trimmed).await?;
         Ok(entries.len())
     }
@@ -141,8 +144,4 @@ fn stream_id(id: &str) -> Option<(u64, u64)> {
 /// Names an entry by its id and its content, because after a failover that lost entries another may have its id.
 fn cursor_of((id, (_, end)): &Entry) -> String {
     format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
-}
-
-fn deleting(call: Call, keys: &[String]) -> Call {
-    keys.iter().fold(call, |call, key| call.cmd("DEL").arg(key))
 }

@@ -9,7 +9,7 @@
 --     such a token may live. Answers the present second, or a later one that tokens have been dated with, and notes it:
 --     later ends name it too. The note of a user without ends expires, because nothing else would delete it.
 --   'app': ends all tokens that were issued in one app up to now, in this very second too. Three seconds as before,
---     appid; or with a last second up to that one.
+--     appid; or with a last second up to that one, or to a later date that a token has got.
 --   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
 --   'restore': ends again up to a second what has been lost. A field of the user's ends, the second.
 --   'published': notes that an end is in the stream, if no later one waits to be put there. The field of ends that
@@ -51,7 +51,7 @@ end
 redis.call('PERSIST', KEYS[1])
 local now, ahead = now_or_ahead(ARGV[3], ARGV[4])
 if step == 'app' and ARGV[6] then
-  return end_app_and_tell(ARGV[5], tonumber(ARGV[6]))
+  return end_app_and_tell(ARGV[5], math.max(tonumber(ARGV[6]), latest_dated()))
 elseif ahead then
   return ahead
 end
