@@ -109,13 +109,14 @@ impl LoginWorker {
         Ok(last.and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 
-    /// Verifiers may accept a token for a minute after it has expired.
+    /// A verifier whose clock is a minute behind may accept a token for two after it has expired. It has expired by two
+    /// clocks, this machine's and Redis', because one of them may be wrong.
     pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool, LoginError> {
-        let is_alive = token.expires_at + MAX_LEEWAY.as_secs() as i64 > self.store.now().timestamp();
-        if is_alive {
-            self.store.end_token(token).await?;
+        let left = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64 - self.store.now().timestamp();
+        if left <= 0 && left <= self.store.clock_ahead().await? {
+            return Ok(false);
         }
-        Ok(is_alive)
+        Ok(self.store.end_token(token).await.map(|()| true)?)
     }
 }
 
@@ -137,8 +138,15 @@ async fn strike(store: &Redis, list: &str, name: &str) -> StoreResult<()> {
 mod conformance {
     use std::rc::Rc;
 
+    use chrono::TimeDelta;
+    use wxmint_keys::PrivateJwk;
+    use wxmint_store::TokenState;
+    use wxmint_verify::Algorithm;
+
     use super::*;
+    use crate::clock::now;
     use crate::doors::servers::{self, RedisServer};
+    use crate::issuer::caller::tests::issuer;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -170,5 +178,40 @@ mod conformance {
         let ttl: u64 = server.cli(&["TTL", list]).parse().expect("seconds");
         assert!((3590..=3600).contains(&ttl), "{ttl}");
         assert_eq!(server.cli(&["ZRANGE", list, "0", "-1"]), "new");
+    }
+
+    /// With tokens of an hour.
+    fn worker() -> LoginWorker {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        issuer(&key, ("WXMINT_TOKEN_TTL", "1h")).login_worker().expect("a worker")
+    }
+
+    /// That of a login so long ago.
+    fn family(login: &LoginWorker, ago: TimeDelta, until: Option<i64>) -> Family {
+        let (user, client) = ("user-1".parse().expect("a user"), "grafana".parse().expect("an id"));
+        let id = login.minter.token_id("mark", now()).expect("random");
+        let first = login.minter.issued(user, client, id, now() - ago);
+        let app = "wx0123456789abcdef".parse().expect("an app");
+        Family { first, app, mark: "mark".into(), scope: "openid".into(), until, key: String::new() }
+    }
+
+    #[actix_web::test]
+    async fn a_token_has_expired_once_no_verifier_can_accept_it_and_one_clock_that_is_wrong_says_nothing() {
+        let (mut login, hours) = (worker(), TimeDelta::hours(2));
+        let right = login.store.clone();
+        for (ago, ahead, is_ended) in [
+            (0, hours, true),
+            (3600 + 110, TimeDelta::zero(), true),
+            (3600 + 110, hours, true),
+            (3600 + 120, TimeDelta::seconds(-50), true),
+            (3600 + 120, TimeDelta::zero(), false),
+            (3600 + 120, hours, false),
+        ] {
+            login.store = right.at(now() + ahead);
+            let token = family(&login, TimeDelta::seconds(ago), None).first;
+            assert_eq!(login.end_if_alive(&token).await.expect("an answer"), is_ended, "{ago} {ahead}");
+            let state = right.token_state(&token).await.expect("an answer");
+            assert_eq!(matches!(state, TokenState::Ended { .. }), is_ended, "{ago} {ahead}");
+        }
     }
 }
