@@ -72,9 +72,11 @@ impl LoginWorker {
     /// A code is used up by whoever shows it as its own client, also without the verifier.
     pub(super) async fn redeem_code(&self, shown: &ShownCode, client: &Client) -> Outcome {
         let found: Option<CodeGrant> = self.find(&family::hashed_key("code", &shown.code)).await?;
-        let Some(kept) = found.filter(|kept| kept.family.first.app == client.id.0) else {
+        let Some(mut kept) = found.filter(|kept| kept.family.first.app == client.id.0) else {
             return Ok(Err(NotGiven::Unknown));
         };
+        let life = refresh_life(client).filter(|_| kept.family.scope.ends_with(OFFLINE));
+        kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
         if !self.use_code(&shown.code).await? {
             self.end_family(&kept.family).await?;
             return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
@@ -84,8 +86,6 @@ impl LoginWorker {
             return Ok(Err(NotGiven::Unknown));
         }
         let CodeGrant { mut family, nonce, claims, .. } = kept;
-        let life = refresh_life(client).filter(|_| family.scope.ends_with(OFFLINE));
-        family.until = life.map(|life| family.first.issued_at.saturating_add(life));
         let (key, secret) = (family::random()?, family::random()?);
         family.key = hash(&key);
         let refresh = family.until.map(|_| family::written(family.sid(), 1, &key, &secret));
@@ -101,8 +101,7 @@ impl LoginWorker {
 
     /// Keeps the family before anybody has a token of it.
     async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<(), LoginError> {
-        let (store, first) = (&self.store, &family.first);
-        let (sid, life) = (family.sid(), family.life(at));
+        let (store, first, sid, life) = (&self.store, &family.first, family.sid(), family.life(at));
         let given = Rotation { salt: String::new(), token: first.clone(), next };
         store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
         store.keep(&family::key("last", sid), "0", life).await?;

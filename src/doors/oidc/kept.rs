@@ -78,10 +78,12 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here.
+    /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here. Each renewal
+    /// asks for the end of the first one. So it is held as long as there can be renewals, also if Redis loses it.
     pub(super) async fn end_family(&self, family: &Family) -> Result<(), LoginError> {
-        let (store, sid) = (&self.store, family.sid());
-        self.end_if_alive(&family.first).await?;
+        let (store, sid, first) = (&self.store, family.sid(), &family.first);
+        let expires_at = first.expires_at.max(family.until.unwrap_or_default());
+        self.end_if_alive(&Issued { expires_at, ..first.clone() }).await?;
         self.end_last(family).await?;
         store.discard(&key("family", sid)).await?;
         let ended = self.end_last(family).await?;
@@ -140,7 +142,7 @@ mod conformance {
 
     use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
-    use wxmint_store::TokenState;
+    use wxmint_store::{Ended, TokenState};
     use wxmint_verify::Algorithm;
 
     use super::*;
@@ -213,5 +215,25 @@ mod conformance {
             let state = right.token_state(&token).await.expect("an answer");
             assert_eq!(matches!(state, TokenState::Ended { .. }), is_ended, "{ago} {ahead}");
         }
+    }
+
+    #[actix_web::test]
+    async fn the_end_of_a_login_is_held_as_long_as_it_could_be_renewed() {
+        let login = worker();
+        let (day, later) = (TimeDelta::days(1), (now() + TimeDelta::days(20)).timestamp());
+        let alive = family(&login, TimeDelta::zero(), None);
+        let renewable = [day, TimeDelta::zero()].map(|ago| family(&login, ago, Some(later)));
+        for ended in renewable.iter().chain([&alive, &family(&login, day, None)]) {
+            login.end_family(ended).await.expect("ended");
+        }
+        let ends = login.store.ends_after("", 10).await.expect("an answer").expect("the beginning").ends;
+        let held = [(&renewable[0], later), (&renewable[1], later), (&alive, alive.first.expires_at)];
+        let of = |(family, expires_at): (&Family, i64)| {
+            let Issued { id, user, .. } = family.first.clone();
+            Ended::Token { id, user, expires_at }
+        };
+        assert_eq!(ends, held.map(of), "and none of one that nobody can use any more");
+        let state = login.store.token_state(&renewable[0].first).await.expect("an answer");
+        assert_eq!(state, TokenState::Ended { told: true }, "so that a renewal is refused");
     }
 }
