@@ -59,6 +59,8 @@ pub(super) struct Rotation {
     pub(super) token: Issued,
     /// The hash of the next refresh token.
     pub(super) next: String,
+    /// By the clock of the machine that has given it, in seconds since 1970. Earlier versions did not note it.
+    pub(super) given_at: Option<i64>,
 }
 
 /// `SID~NUMBER~KEY~SECRET`

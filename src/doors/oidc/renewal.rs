@@ -1,17 +1,16 @@
 //! A site renews its tokens by a refresh token. Everything is asked for that can have ended the login.
 
-use std::time::Duration;
-
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::{LimitKey, Meter, TokenState, limits::Counted};
+use wxmint_verify::MAX_LEEWAY;
 
 use super::family::{self, Family, RefreshToken, Rotation, hash};
 use super::grants::{NotGiven, Outcome, refresh_life};
 use crate::doors::scan::{clients::Client, store::json};
 use crate::login::{LoginError, LoginWorker, OPENID, mark_of_client};
 
-/// For how long the same refresh token is answered the same: answers are lost.
-const ANSWERED_AGAIN: Duration = Duration::from_secs(30);
+/// For so many seconds the same refresh token is answered the same: answers are lost.
+const ANSWERED_AGAIN: i64 = 30;
 /// Renewals, by user and client.
 const RENEWALS: &str = "oidc-renewals";
 
@@ -75,13 +74,9 @@ impl LoginWorker {
     }
 
     /// The client's family whose refresh token this is or was.
-    pub(super) async fn family_of(
-        &self,
-        token: &RefreshToken<'_>,
-        client: &Client,
-    ) -> Result<Option<Family>, LoginError> {
+    pub(super) async fn family_of(&self, token: &RefreshToken<'_>, of: &Client) -> Result<Option<Family>, LoginError> {
         let found = self.find_family(token.sid).await?;
-        let is_own = |family: &Family| family.first.app == client.id.0 && family.key == hash(token.key);
+        let is_own = |family: &Family| family.first.app == of.id.0 && family.key == hash(token.key);
         Ok(found.filter(|family| family.until.is_some() && is_own(family)))
     }
 
@@ -112,9 +107,9 @@ impl LoginWorker {
                 expires_at: (issued_at + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
                 ..family.first.clone()
             },
+            given_at: Some(now.timestamp()),
         };
-        let key = family::rotation_key(sid, number);
-        let found = store.keep_first(&key, &json(&own), family.life(now)).await?;
+        let found = store.keep_first(&family::rotation_key(sid, number), &json(&own), family.life(now)).await?;
         if found.is_empty() {
             return Ok(None);
         }
@@ -122,7 +117,9 @@ impl LoginWorker {
         let is_first = given.salt == own.salt;
         // The second renewal after this one has discarded what was given for it, so that a late repetition comes first.
         let is_late = is_first && self.find_rotation(sid, number - 1).await?.is_none();
-        if is_late || issued_at - given.token.issued_at > ANSWERED_AGAIN.as_secs() as i64 {
+        // The seconds of tokens stand still after Redis' clock has stepped back. Clocks of replicas differ by a minute.
+        let by_own_clock = given.given_at.map_or(0, |at| (now - MAX_LEEWAY).timestamp() - at);
+        if is_late || by_own_clock.max(issued_at - given.token.issued_at) > ANSWERED_AGAIN {
             return Ok(None);
         }
         store.keep(&family::key("sid", given.token.id.as_str()), sid, minter.ttl()).await?;
@@ -148,6 +145,9 @@ impl LoginWorker {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
     use wxmint_verify::Algorithm;
 
@@ -160,8 +160,9 @@ mod tests {
     /// and the ends would miss the newest token, too.
     #[actix_web::test]
     async fn a_repetition_that_two_renewals_have_overtaken_is_theft() {
-        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
+        let key = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
+        let store = login.store.clone();
         let file = r#"{"clients":[{"client_id":"grafana","name":"Grafana","appid":"wx0123456789abcdef"}]}"#;
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
         let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
@@ -172,10 +173,15 @@ mod tests {
         let (mark, scope, key) = ("mark".to_owned(), "openid".to_owned(), hash("key"));
         let family = Family { first, app, mark, scope, until, key };
         let mut shown = vec![family::written(family.sid(), 1, "key", "secret")];
-        let start = Rotation { salt: String::new(), token: family.first.clone(), next: hash(&shown[0]) };
-        login.store.keep(&family::rotation_key(family.sid(), 0), &json(&start), ANSWERED_AGAIN).await.expect("kept");
+        let start =
+            Rotation { salt: String::new(), token: family.first.clone(), next: hash(&shown[0]), given_at: None };
+        login
+            .store
+            .keep(&family::rotation_key(family.sid(), 0), &json(&start), Duration::from_secs(30))
+            .await
+            .expect("kept");
 
-        let rotate = async |shown: &str| {
+        let rotate = async |login: &LoginWorker, shown: &str| {
             let token = RefreshToken::read(shown).expect("a refresh token");
             login.rotate(&family, &token, client, at).await.expect("an answer").map(|(given, is_first)| {
                 assert!(is_first || shown.contains("~2~"), "the second one is repeated");
@@ -183,15 +189,25 @@ mod tests {
             })
         };
         for _ in 0..2 {
-            let next = rotate(shown.last().expect("one")).await.expect("renewed");
+            let next = rotate(&login, shown.last().expect("one")).await.expect("renewed");
             shown.push(next);
         }
-        assert_eq!(rotate(&shown[1]).await.as_ref(), Some(&shown[2]), "an answer that was lost");
-        rotate(&shown[2]).await.expect("renewed");
-        assert_eq!(rotate(&shown[0]).await, None, "too late");
+        // The clock of Redis has stepped back meanwhile, and all tokens have the same second.
+        for (later, is_answered) in [(-60, true), (0, true), (85, true), (95, false)] {
+            login.store = store.at(now() + TimeDelta::seconds(later));
+            let answer = is_answered.then(|| shown[2].clone());
+            assert_eq!(rotate(&login, &shown[1]).await, answer, "an answer that was lost, {later} s later");
+        }
+        login.store = store;
+        rotate(&login, &shown[2]).await.expect("renewed");
+        assert_eq!(rotate(&login, &shown[0]).await, None, "too late");
         assert_eq!(login.last_number(family.sid()).await.expect("an answer"), 3);
         assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Ended(_)))), "a logout came between");
-        login.store.keep(&family::key("family", family.sid()), &json(&family), ANSWERED_AGAIN).await.expect("kept");
+        login
+            .store
+            .keep(&family::key("family", family.sid()), &json(&family), Duration::from_secs(30))
+            .await
+            .expect("kept");
         assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Theft(_)))));
     }
 }

@@ -120,9 +120,7 @@ fn check(query: &Query, client: &Client) -> Result<(String, String), (&'static s
 
 /// Byte for byte. For an address of this machine's own by number, any port will do (RFC 8252 section 7.3).
 pub(super) fn is_registered(registered: &[String], wanted: &str) -> bool {
-    let is_same =
-        |own: &String| own == wanted || without_port(own).is_some_and(|own| without_port(wanted) == Some(own));
-    registered.iter().any(is_same)
+    registered.iter().any(|own| own == wanted || without_port(own).is_some_and(|own| without_port(wanted) == Some(own)))
 }
 
 /// The parts before and behind the port of an address of this machine's own.
