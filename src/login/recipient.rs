@@ -83,7 +83,7 @@ impl LoginWorker {
         let of_app = Issued { app: app.clone(), ..token.clone() };
         let (state, of_client) = (self.store.token_state(&of_app).await?, self.store.token_state(token).await?);
         let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else { return Ok(None) };
-        if self.minter.has_ended_all(token.issued_at) {
+        if self.minter.has_ended_all(token, &mark_of_client(&token.app)) {
             return Ok(None);
         }
         if mark == OF_COMPUTED {

@@ -106,9 +106,7 @@ fn check(query: &Query, client: &Client) -> Result<(String, String), (&'static s
         _ if query.one("max_age").is_some_and(|age| age.parse::<u32>().is_err()) => {
             ("invalid_request", "max_age must be a number of seconds.")
         }
-        _ if prompts.contains(&"none") && prompts.len() > 1 => {
-            ("invalid_request", "prompt=none goes with no other prompt.")
-        }
+        _ if prompts.contains(&"none") && prompts.len() > 1 => ("invalid_request", "prompt=none goes with no other."),
         _ if prompts == ["none"] => ("login_required", "wxmint keeps no session in browsers."),
         (_, Some(challenge)) => {
             let known = |scope: &&str| scopes.contains(scope) && (*scope != OFFLINE || client.site.refresh.is_some());

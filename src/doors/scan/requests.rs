@@ -21,7 +21,7 @@ use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DeviceRequest, Devices, Poll};
-use crate::login::{IP, LoginError, LoginWorker, new_attempt};
+use crate::login::{IP, LoginError, LoginWorker, mark_of_client, new_attempt};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// The limit of open requests of an address. No variable sets it.
@@ -136,7 +136,7 @@ impl LoginWorker {
             Poll::Granted(grant) if grant.token.expires_at <= now.timestamp() => return Ok(Poll::Expired),
             Poll::Granted(grant) => {
                 // An end of the user since the approval has ended this token too.
-                let is_over = self.minter.has_ended_all(grant.token.issued_at);
+                let is_over = self.minter.has_ended_all(&grant.token, &mark_of_client(&client.id.0));
                 if is_over || !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
                     return Ok(Poll::Denied);
                 }

@@ -117,9 +117,10 @@ impl Minter {
         Issued { user, app, id, issued_at, expires_at: issued_at + self.ttl.as_secs() as i64 }
     }
 
-    /// Whether all logins of that time were ended together with the keys. `issued_at`: in seconds since 1970.
-    pub fn has_ended_all(&self, issued_at: i64) -> bool {
-        self.keys.current().set.all_ended_at.is_some_and(|second| issued_at <= second)
+    /// Whether all logins were ended together with the keys, and the one of this token of `binding` with them. Clocks
+    /// differ, so the last second is a late one. But what a key of today has marked came after that.
+    pub fn has_ended_all(&self, token: &Issued, binding: &str) -> bool {
+        Some(token.issued_at) <= self.keys.current().set.all_ended_at && !self.is_marked(&token.id, binding)
     }
 
     /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text that no other has.
@@ -339,6 +340,31 @@ mod tests {
                 assert!(!replica.is_marked(&id, other), "{other}");
             }
         }
+    }
+
+    /// Redis has dated them, and a command on another machine the end.
+    #[test]
+    fn an_end_of_all_logins_names_those_whose_keys_are_gone_although_clocks_differ_by_a_minute() {
+        let [old, new] = [(); 2].map(|()| PrivateJwk::generate(Algorithm::Es256, now()).expect("a key"));
+        let mut stored = StoredKeys::of([old]);
+        let [before, other] = [(); 2].map(|()| minter(stored.check().expect("a set")));
+        let given = |by: &Minter, later| {
+            let id = by.token_id("wx1:o1:1", now()).expect("an id");
+            by.issued(
+                "user-1".parse().expect("a user"),
+                "wx1".parse().expect("an app"),
+                id,
+                now() + TimeDelta::seconds(later),
+            )
+        };
+        let (first, last, much_later) = (given(&before, 1), given(&other, 65), given(&other, 86_400));
+        stored.replace(new, now() + TimeDelta::seconds(1));
+        let after = minter(stored.check().expect("a set"));
+        let has_ended = |token: &Issued| after.has_ended_all(token, "wx1:o1:1");
+        assert!(has_ended(&first) && has_ended(&last), "up to a minute later, by a replica that has the old file");
+        assert!(!has_ended(&much_later), "its key was rotated out since");
+        assert!(!has_ended(&given(&after, 1)) && !has_ended(&given(&after, -50)), "nobody waits for the clocks");
+        assert!(!before.has_ended_all(&first, "wx1:o1:1"), "nothing has ended");
     }
 
     #[test]
