@@ -86,10 +86,12 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
     let (clients, at) = (scan.clients(), (worker, scan));
     let client = authenticate(request, fields, &clients, &at).await?;
     let token = fields.text("token")?.ok_or(RefusedBody::Missing("token"))?;
-    let user = end(&at.0, client, &token).await?;
-    match user {
+    match end(&at.0, client, &token).await? {
         Some(user) => oidc.told.tell(request, LOGGED_OUT, &client.id, Some(&user)),
-        None => at.0.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await?,
+        None => {
+            at.0.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await?;
+            at.0.login.find_family(RefreshToken::read(&token).map_or("", |shown| shown.sid)).await?;
+        }
     }
     Ok(private(Map::new()))
 }

@@ -73,9 +73,9 @@ impl LoginWorker {
         }
     }
 
-    /// The client's family whose refresh token this is or was.
+    /// The client's family whose refresh token this is or was. It may be a guess, for which no replica is waited for.
     pub(super) async fn family_of(&self, token: &RefreshToken<'_>, of: &Client) -> Result<Option<Family>, LoginError> {
-        let found = self.find_family(token.sid).await?;
+        let found: Option<Family> = self.find(&family::key("family", token.sid)).await?;
         let is_own = |family: &Family| family.first.app == of.id.0 && family.key == hash(token.key);
         Ok(found.filter(|family| family.until.is_some() && is_own(family)))
     }
@@ -145,10 +145,11 @@ impl LoginWorker {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{cell::RefCell, rc::Rc, time::Duration};
 
     use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
+    use wxmint_store::{Redis, RedisAccess};
     use wxmint_verify::Algorithm;
 
     use super::*;
@@ -209,5 +210,30 @@ mod tests {
             .await
             .expect("kept");
         assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Theft(_)))));
+    }
+
+    #[derive(Clone, Default)]
+    struct Calls(Rc<RefCell<Vec<&'static str>>>);
+
+    impl wxmint_redis_link::Observer for Calls {
+        fn call_ended(&self, call: &'static str, _: bool, _: Duration) {
+            self.0.borrow_mut().push(call);
+        }
+    }
+
+    impl wxmint_store::Observer for Calls {}
+
+    /// It is counted by its address only then, so that limits could not help.
+    #[actix_web::test]
+    async fn a_guess_costs_one_read_and_writes_nothing() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let (calls, mut login) =
+            (Calls::default(), issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker"));
+        login.store = Redis::new(&RedisAccess::in_memory(now), Duration::ZERO, now, calls.clone());
+        let file = r#"{"clients":[{"client_id":"grafana","name":"Grafana","appid":"wx0123456789abcdef"}]}"#;
+        let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
+        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+        assert!(matches!(login.refresh("sid~1~key~secret", client).await, Ok(Err(NotGiven::Unknown))));
+        assert_eq!(*calls.0.borrow(), ["kept_text"]);
     }
 }
