@@ -13,27 +13,24 @@
 //!      │◀──────── token ───│                  │                   │
 //! ```
 
-mod backend;
 mod bind;
 mod binder;
-mod date;
 mod error;
 mod exchange;
 mod for_peers;
 mod operator;
 mod recipient;
 mod shared_access_token;
+mod steps;
 mod user_data;
 mod user_ids;
 mod with_token;
 mod worker;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, LoginCode, Person, is_code_of_wechat};
+use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{
-    AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded, Ticket, TicketHolder,
-};
+use wxmint_store::{AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
@@ -44,13 +41,14 @@ pub use self::for_peers::UserSignature;
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
 pub use self::recipient::{Recipient, is_of_client, mark_of_client};
 pub use self::shared_access_token::{AccessTokenError, AccessTokens, Forcer, HeldToken, Usable, Wanted};
+pub use self::steps::{Admitted, LoginTrail};
+use self::steps::{Arrival, mark_of};
 pub use self::user_data::UserDataRequest;
 pub use self::user_ids::UserIds;
 pub use self::with_token::{Asking, issued};
 pub use self::worker::{AT_DOORS, OPENID, USERNAME};
-pub use self::worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker};
-use self::worker::{Arrival, mark_of};
-pub(crate) use self::worker::{IP, new_attempt};
+pub use self::worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginWorker};
+pub(crate) use self::{steps::new_attempt, worker::IP};
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
@@ -200,27 +198,5 @@ impl LoginWorker {
         trail.find(&state);
         let LoginRecord { person, order, session_key, .. } = record;
         Ok(Arrival { person, unionid: session.unionid, state, key: (order, session_key), kept_for, at, may_be_ended })
-    }
-
-    /// Redeems a ticket instead of a code: an earlier login was refused because a password was missing. A ticket of
-    /// another app than `app` is rejected.
-    async fn redeem(
-        &self,
-        ticket: &Ticket,
-        app: Option<&AppId>,
-        attempt: &AttemptId,
-        address: &str,
-        trail: &mut LoginTrail,
-    ) -> Result<Arrival, LoginError> {
-        self.note_life().await?;
-        self.store.count(&self.meter_of(address)).await?.map_err(LoginError::too_many(IP))?;
-        let taken = self.store.take_ticket(ticket, attempt).await?;
-        let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
-        let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
-        (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
-        self.choose(&self.apps.all(), Some(&person.app), None)?;
-        let state = self.store.binding_state(&person).await?;
-        trail.find(&state);
-        Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
     }
 }

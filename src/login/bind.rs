@@ -2,12 +2,12 @@
 //! new one.
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{Person, UserId};
-use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
+use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId, is_code_of_wechat};
+use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, LimitKey, Meter, Ticket, TicketHolder, short_digest};
 
-use super::operator::release_unionid;
 use super::{Arrival, Binder, FreePlace, Link, LoginError, LoginTrail, LoginWorker, Operator, SettledState};
-use crate::accounts::{Named, NewUserKey};
+use super::{IP, USERNAME, operator::release_unionid, worker::NAMES};
+use crate::accounts::{Named, NewUserKey, Password, Username};
 
 impl LoginWorker {
     pub(super) async fn bind(
@@ -118,6 +118,67 @@ impl LoginWorker {
         self.store.keep_ticket(&ticket, &holder).await?;
         Ok(LoginError::BindingRequired(ticket))
     }
+
+    /// Redeems a ticket instead of a code: an earlier login was refused because a password was missing. A ticket of
+    /// another app than `app` is rejected.
+    pub(super) async fn redeem(
+        &self,
+        ticket: &Ticket,
+        app: Option<&AppId>,
+        attempt: &AttemptId,
+        address: &str,
+        trail: &mut LoginTrail,
+    ) -> Result<Arrival, LoginError> {
+        self.note_life().await?;
+        self.store.count(&self.meter_of(address)).await?.map_err(LoginError::too_many(IP))?;
+        let taken = self.store.take_ticket(ticket, attempt).await?;
+        let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
+        let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
+        (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
+        self.choose(&self.apps.all(), Some(&person.app), None)?;
+        let state = self.store.binding_state(&person).await?;
+        trail.find(&state);
+        Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
+    }
+
+    /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
+    /// wrong password stays counted.
+    pub(super) async fn check_password(
+        &self,
+        person: &Person,
+        name: &Username,
+        password: &Password,
+    ) -> Result<Named, LoginError> {
+        let key = LimitKey::of_person(person, NAMES, digest_of(name));
+        let meter = Meter { key, rate: self.policy.limits.username };
+        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
+        let checked = self.accounts.check_password(name, password).await;
+        if !matches!(checked, Ok(None)) {
+            self.store.uncount(&meter, counted).await?;
+        }
+        match checked? {
+            Some(user) => Ok(Named { user, made: false }),
+            None => Err(LoginError::InvalidCredentials),
+        }
+    }
+
+    /// The phone number that `code` stands for, which must be this person's own.
+    pub(super) async fn phone_of(
+        &self,
+        person: &Person,
+        code: &PhoneCode,
+        attempt: &AttemptId,
+    ) -> Result<Phone, LoginError> {
+        if !is_code_of_wechat(code.as_str()) {
+            return Err(LoginError::PhoneCodeInvalid);
+        }
+        let exchange = async |app: &_, token: &_| self.wechat.phone_number(app, token, code, &person.openid).await;
+        self.by_access_token(&person.app, attempt, exchange).await.map_err(|error| match error {
+            LoginError::CodeInvalid => LoginError::PhoneCodeInvalid,
+            LoginError::CodeUsed => LoginError::PhoneCodeUsed,
+            error => error,
+        })
+    }
 }
 
 /// The idempotency key under which the account backend makes a user. Racing first logins of one unionid have the same
@@ -131,6 +192,11 @@ fn new_user_key(person: &Person, place: &FreePlace<'_>) -> NewUserKey {
         (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), place.generation),
     };
     NewUserKey(short_digest(&whose).to_string())
+}
+
+/// Failed passwords are counted by this digest. Names that differ only in case are one name.
+fn digest_of(name: &Username) -> String {
+    short_digest(&name.as_str().to_lowercase()).to_string()
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
-use super::worker::{ENCRYPT_KEYS, new_attempt};
-use super::{LoginError, LoginWorker, Usable};
+use super::{LoginError, LoginWorker, Usable, new_attempt, worker::ENCRYPT_KEYS};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -9,8 +9,8 @@ use wxmint_keys::token::{Issued, Minter};
 use wxmint_store::{Admission, BindingState, Bound, COMPUTED, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
-use super::date::{dated, latest};
-use super::{Admitted, LoginError, LoginWorker, mark_of};
+use super::steps::{dated, latest, mark_of};
+use super::{Admitted, LoginError, LoginWorker};
 
 /// The client that a token is issued to.
 pub struct Recipient<'a> {
@@ -36,7 +36,7 @@ impl Admitted {
 }
 
 impl LoginWorker {
-    /// The token that the recipient may have signed, dated as that of a login is (`date.rs`).
+    /// The token that the recipient may have signed, dated as that of a login is (`steps.rs`).
     pub async fn issue(
         &self,
         recipient: &Recipient<'_>,

@@ -13,8 +13,8 @@ use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
 
-use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS, mark_of, new_attempt};
-use super::{LoginError, LoginWorker, OPENID, Operator, SessionError, is_of_client};
+use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
+use super::{LoginError, LoginWorker, OPENID, Operator, SessionError, is_of_client, mark_of, new_attempt};
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
 const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_400) };

@@ -4,18 +4,16 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, ClientId, LoginCode, Person, PhoneCode, UnionId, UserId};
-use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
+use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId};
+use wxmint_keys::token::{Minter, SignedToken};
 use wxmint_keys::vault::Vault;
 use wxmint_store::limits::LoginLimits;
-use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, Redis, StoreError, Ticket};
+use wxmint_store::{AttemptId, Redis, Ticket};
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
 use super::{AccessTokens, Binder, Exchange, LoginError, UserIds};
-use crate::accounts::{Accounts, Password, Username};
-use crate::apps::{Apps, CurrentApps};
+use crate::{accounts::Accounts, accounts::Password, accounts::Username, apps::CurrentApps};
 
 #[derive(Debug)]
 pub struct LoginRequest {
@@ -54,65 +52,6 @@ pub struct LoggedIn {
     pub app: AppId,
     /// Whether this login made the user. True once per user.
     pub new_user: bool,
-}
-
-/// The facts that were found out about a login, which may have been refused meanwhile.
-#[derive(Debug, Default)]
-pub struct LoginTrail {
-    pub app: Option<AppId>,
-    pub person: Option<Person>,
-    /// The client that gets the token in place of the app.
-    pub client: Option<ClientId>,
-    pub user: Option<UserId>,
-    /// Says of a login that has bound the person whether the user was made.
-    pub bound: Option<bool>,
-}
-
-impl LoginTrail {
-    pub(super) fn find(&mut self, state: &BindingState) {
-        if let BindingState::Bound(bound) = state {
-            self.user = Some(bound.user.clone());
-        }
-    }
-}
-
-/// The person whom WeChat has named, and the state of the person's binding.
-pub(super) struct Arrival {
-    pub(super) person: Person,
-    pub(super) unionid: Option<UnionId>,
-    pub(super) state: BindingState,
-    /// The code's session key.
-    pub(super) key: ExchangedKey,
-    /// The generation of the binding beside which the session key is stored: a person who is not bound has none.
-    pub(super) kept_for: Option<u64>,
-    /// When the code was claimed or the ticket redeemed, by the store's clock.
-    pub(super) at: DateTime<Utc>,
-    /// Whether an end may name a token that is dated `at`.
-    pub(super) may_be_ended: bool,
-}
-
-impl Arrival {
-    /// The binding, if a login without credentials has nothing to decide: [`Binder::link`] would ask the store nothing,
-    /// and answer [`Link::Known`](super::Link::Known).
-    pub(super) fn settled(&self) -> Option<&Bound> {
-        match &self.state {
-            BindingState::Bound(bound) => Some(bound).filter(|bound| is_settled(bound, self.unionid.as_ref())),
-            _ => None,
-        }
-    }
-}
-
-pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
-    let is_linked = unionid.is_none_or(|unionid| bound.unionid.as_ref() == Some(unionid));
-    is_linked && !bound.shared && bound.conflict.is_none() && !bound.blocked
-}
-
-/// A person who may have a token: the app's, or that of a client.
-pub struct Admitted {
-    pub(super) arrival: Arrival,
-    pub(super) bound: Bound,
-    /// The claims of the account backend.
-    pub extra: ExtraClaims,
 }
 
 /// One worker thread needs this for whatever a person can do.
@@ -173,11 +112,6 @@ impl LoginWorker {
         Binder { store: &self.store, person, unionid, attempt, per_user: self.policy.bindings_per_user }
     }
 
-    /// Notes for how long ends must be kept, so that they outlive this process's tokens.
-    pub(crate) async fn note_life(&self) -> Result<(), StoreError> {
-        self.store.note_life(self.minter.ttl()).await
-    }
-
     /// Makes a call of WeChat's API with the access token of a mini program.
     pub(crate) async fn by_access_token<T>(
         &self,
@@ -212,36 +146,4 @@ impl LoginWorker {
             attempt,
         }
     }
-
-    /// `None` for an app that has an AppSecret.
-    pub fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
-        self.exchange.as_deref().filter(|_| app.secret.is_none())
-    }
-
-    /// [`Apps::choose`]. An app is not called unknown before all apps have been read.
-    pub(crate) fn choose<'a>(
-        &self,
-        apps: &'a Apps,
-        wanted: Option<&AppId>,
-        hint: Option<&AppId>,
-    ) -> Result<&'a App, LoginError> {
-        apps.choose(wanted, hint).map_err(|unknown| {
-            let not_read_yet = self.exchange.as_ref().and_then(|exchange| exchange.apps_are_unread());
-            not_read_yet.unwrap_or_else(|| unknown.into())
-        })
-    }
-
-    /// Counts logins by address.
-    pub(super) fn meter_of(&self, address: &str) -> Meter {
-        Meter { key: LimitKey::new(IP, address), rate: self.policy.limits.ip }
-    }
-}
-
-pub(crate) fn new_attempt() -> Result<AttemptId, LoginError> {
-    AttemptId::random().map_err(|_| LoginError::NoRandomness)
-}
-
-/// The text that tells a binding from all others. Neither an AppID nor an openid can hold a colon.
-pub(super) fn mark_of(person: &Person, generation: u64) -> String {
-    format!("{}:{}:{generation}", person.app, person.openid.as_str())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wxmint_ids::UnionId;
 use wxmint_store::{Redis, RedisAccess};
 
-use super::{super::Operator, super::worker::is_settled, *};
+use super::{super::Operator, super::steps::is_settled, *};
 
 fn store() -> Redis {
     use crate::clock::now;

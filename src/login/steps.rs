@@ -1,0 +1,225 @@
+//! The steps of each login, in their order: its app, its credentials, whether its user may log in, its token's date.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use wxmint_ids::{AppId, ClientId, Person, TokenId, UnionId, UserId};
+use wxmint_keys::token::{ExtraClaims, Issued};
+use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, StoreError};
+use wxmint_verify::MAX_LEEWAY;
+use wxmint_wechat::App;
+
+use super::{Exchange, IP, Identity, LoginError, LoginWorker, recipient::mark_told};
+use crate::{accounts::LoginCheck, accounts::Named, apps::Apps};
+
+/// The facts that were found out about a login, which may have been refused meanwhile.
+#[derive(Debug, Default)]
+pub struct LoginTrail {
+    pub app: Option<AppId>,
+    pub person: Option<Person>,
+    /// The client that gets the token in place of the app.
+    pub client: Option<ClientId>,
+    pub user: Option<UserId>,
+    /// Says of a login that has bound the person whether the user was made.
+    pub bound: Option<bool>,
+}
+
+impl LoginTrail {
+    pub(super) fn find(&mut self, state: &BindingState) {
+        if let BindingState::Bound(bound) = state {
+            self.user = Some(bound.user.clone());
+        }
+    }
+}
+
+/// The person whom WeChat has named, and the state of the person's binding.
+pub(super) struct Arrival {
+    pub(super) person: Person,
+    pub(super) unionid: Option<UnionId>,
+    pub(super) state: BindingState,
+    /// The code's session key.
+    pub(super) key: ExchangedKey,
+    /// The generation of the binding beside which the session key is stored: a person who is not bound has none.
+    pub(super) kept_for: Option<u64>,
+    /// When the code was claimed or the ticket redeemed, by the store's clock.
+    pub(super) at: DateTime<Utc>,
+    /// Whether an end may name a token that is dated `at`.
+    pub(super) may_be_ended: bool,
+}
+
+impl Arrival {
+    /// The binding, if a login without credentials has nothing to decide: [`Binder::link`](super::Binder::link) would
+    /// ask the store nothing, and answer [`Link::Known`](super::Link::Known).
+    pub(super) fn settled(&self) -> Option<&Bound> {
+        match &self.state {
+            BindingState::Bound(bound) => Some(bound).filter(|bound| is_settled(bound, self.unionid.as_ref())),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
+    let is_linked = unionid.is_none_or(|unionid| bound.unionid.as_ref() == Some(unionid));
+    is_linked && !bound.shared && bound.conflict.is_none() && !bound.blocked
+}
+
+/// A person who may have a token: the app's, or that of a client.
+pub struct Admitted {
+    pub(super) arrival: Arrival,
+    pub(super) bound: Bound,
+    /// The claims of the account backend.
+    pub extra: ExtraClaims,
+}
+
+impl LoginWorker {
+    /// Refuses credentials that the account backend does not take: to ignore a password would surprise the client.
+    pub(super) fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
+        let accepts = self.accounts.accepts();
+        match identity {
+            Identity::Password(..) if !accepts.passwords => Err(LoginError::NotAccepted("password")),
+            Identity::Phone(_) if !accepts.phones => Err(LoginError::NotAccepted("phone_code")),
+            _ => Ok(()),
+        }
+    }
+
+    /// [`Apps::choose`]. An app is not called unknown before all apps have been read.
+    pub(crate) fn choose<'a>(
+        &self,
+        apps: &'a Apps,
+        wanted: Option<&AppId>,
+        hint: Option<&AppId>,
+    ) -> Result<&'a App, LoginError> {
+        apps.choose(wanted, hint).map_err(|unknown| {
+            let not_read_yet = self.exchange.as_ref().and_then(|exchange| exchange.apps_are_unread());
+            not_read_yet.unwrap_or_else(|| unknown.into())
+        })
+    }
+
+    /// Notes for how long ends must be kept, so that they outlive this process's tokens.
+    pub(crate) async fn note_life(&self) -> Result<(), StoreError> {
+        self.store.note_life(self.minter.ttl()).await
+    }
+
+    /// `None` for an app that has an AppSecret.
+    pub fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
+        self.exchange.as_deref().filter(|_| app.secret.is_none())
+    }
+
+    /// Counts logins by address.
+    pub(super) fn meter_of(&self, address: &str) -> Meter {
+        Meter { key: LimitKey::new(IP, address), rate: self.policy.limits.ip }
+    }
+
+    /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess costs a fresh code.
+    pub(super) async fn identify(
+        &self,
+        arrival: &Arrival,
+        identity: Identity,
+        attempt: &AttemptId,
+    ) -> Result<Option<Named>, LoginError> {
+        match identity {
+            Identity::Nothing => Ok(None),
+            Identity::Password(name, password) => {
+                self.check_password(&arrival.person, &name, &password).await.map(Some)
+            }
+            Identity::Phone(code) => {
+                let phone = Box::pin(self.phone_of(&arrival.person, &code, attempt)).await?;
+                self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused).map(Some)
+            }
+        }
+    }
+
+    /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the
+    /// account backend does not let log in any more.
+    pub(crate) async fn allow(&self, bound: &Bound) -> Result<ExtraClaims, LoginError> {
+        let user = bound.user.as_str();
+        if bound.blocked {
+            tracing::info!(user, "the user is blocked");
+            return Err(LoginError::Blocked);
+        }
+        match self.accounts.check_login(&bound.user).await? {
+            LoginCheck::Admitted(claims) => Ok(claims),
+            LoginCheck::Refused => {
+                tracing::info!(user, "the account backend does not let this user log in");
+                Err(LoginError::ShutOut)
+            }
+        }
+    }
+
+    /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With
+    /// `WXMINT_ONE_LOGIN` this ends the earlier tokens.
+    ///
+    /// Verifiers accept a token that is dated a minute ahead of their clocks at most, and this machine's stands for
+    /// them. It expires as if it were dated with the login, because ends are kept no longer than such a token lives.
+    /// A later date follows an end, which may be that of the binding itself.
+    pub(super) async fn date(
+        &self,
+        arrival: &Arrival,
+        (user, generation): (UserId, u64),
+        id: TokenId,
+        new_user: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Issued, LoginError> {
+        let Arrival { person, at, may_be_ended, .. } = arrival;
+        // Where no list tells of a login, no end knows whether Redis was ahead then: this machine's clock counts.
+        let at = if self.ids.are_unlisted() && !self.policy.one_login { now.min(*at) } else { *at };
+        let token = self.minter.issued(user, person.app.clone(), id, at);
+        let latest = latest(now, token.expires_at);
+        if token.issued_at > latest || token.expires_at <= now.timestamp() {
+            let wrong = if token.issued_at > latest { "more than a minute ahead" } else { "behind by a token's life" };
+            return Err(StoreError { reason: format!("the clock of Redis is {wrong}: set it by NTP") }.into());
+        }
+        let date = match self.policy.one_login {
+            true => self.store.end_earlier(&token, latest).await?.ok_or(LoginError::Blocked)?,
+            // Nothing has ended the tokens of a user whom this login has made. `may_be_ended` is said of Redis' second.
+            false if (*may_be_ended || at.timestamp() < arrival.at.timestamp()) && !new_user => {
+                self.store.date_token(person, &token, latest).await?.ok_or(LoginError::Blocked)?
+            }
+            false => token.issued_at,
+        };
+        let token = dated(token, date, latest)?;
+        if date > at.timestamp() {
+            let mark = mark_told(person, generation);
+            Box::pin(self.still_bound(&person.app, &mark, &token)).await?.ok_or(LoginError::Contended)?;
+        }
+        Ok(token)
+    }
+}
+
+pub(crate) fn new_attempt() -> Result<AttemptId, LoginError> {
+    AttemptId::random().map_err(|_| LoginError::NoRandomness)
+}
+
+/// The text that tells a binding from all others. Neither an AppID nor an openid can hold a colon.
+pub(super) fn mark_of(person: &Person, generation: u64) -> String {
+    format!("{}:{}:{generation}", person.app, person.openid.as_str())
+}
+
+/// The latest second that verifiers accept, and before the token's `exp`.
+pub(super) fn latest(now: DateTime<Utc>, expires_at: i64) -> i64 {
+    (now + MAX_LEEWAY).timestamp().min(expires_at - 1)
+}
+
+pub(super) fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued, LoginError> {
+    let wait = Duration::from_secs(u64::try_from(date - latest).unwrap_or_default());
+    if wait.is_zero() { Ok(Issued { issued_at: date, ..token }) } else { Err(LoginError::EndedAhead(wait)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_a_minute_ahead_of_this_machine_at_most_and_before_exp_which_it_does_not_move() {
+        let at = |second| DateTime::from_timestamp(second, 0).expect("a date");
+        assert_eq!((latest(at(100), 700), latest(at(100), 110)), (160, 109));
+        let [app, id, user] = ["wx1", "a", "u1"];
+        let (app, id, user) =
+            (app.parse().expect("an AppID"), id.parse().expect("an id"), user.parse().expect("an id"));
+        let token = Issued { user, app, id, issued_at: 100, expires_at: 700 };
+        for date in [100, 160] {
+            assert_eq!(dated(token.clone(), date, 160).ok(), Some(Issued { issued_at: date, ..token.clone() }));
+        }
+        assert!(matches!(dated(token, 161, 160), Err(LoginError::EndedAhead(wait)) if wait == Duration::from_secs(1)));
+    }
+}
