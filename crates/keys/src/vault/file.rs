@@ -3,17 +3,81 @@
 //! A key may have a time behind it, and seals from then on. All replicas read it before, so that none meets what it
 //! cannot open; from then on they seal with it together, without speaking.
 
-use std::str;
+use std::{array, str};
 
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
+use aws_lc_rs::{digest, hmac};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use zeroize::Zeroizing;
 
-use super::{MacKey, Vault, VaultError, VaultKey, sealed::key_id};
+use super::{KeyId, MacKey, Vault, VaultKey};
+
+/// Why the vault cannot be used, or a sealed value cannot be opened. Lines are counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    #[error("line {line} must be base64 of 32 bytes, as `openssl rand -base64 32` prints it")]
+    BadLine { line: usize },
+    #[error("line {line} must have nothing behind its key, or the time from which it seals, as 2026-10-03T12:00:00Z")]
+    BadTime { line: usize },
+    #[error("the file holds no key")]
+    NoKey,
+    /// A key whose time was cut off would seal at once.
+    #[error(
+        "does not end with a line break, as if only half had been written: complete it, and end its last line with a line break"
+    )]
+    Cut,
+    #[error("line {line} repeats an earlier key")]
+    Repeated { line: usize },
+    /// None of the vault's keys sealed it, or it was changed, or it is another person's.
+    #[error("the sealed value does not open: its vault key is gone, or it was changed")]
+    DoesNotOpen,
+    #[error("the cryptographic library could not seal")]
+    Crypto,
+}
+
+impl Vault {
+    /// Reads a vault key file: base64 of 32 bytes a line, newest first, behind it perhaps the time from which it seals;
+    /// blank lines do not count, and the last line ends with a line break too. Keys with a time wait until
+    /// [`Vault::at`] says that it has come.
+    pub fn parse(file: &[u8]) -> Result<Self, VaultError> {
+        if !file.is_empty() && !file.ends_with(b"\n") {
+            return Err(VaultError::Cut);
+        }
+        let mut keys: Vec<VaultKey> = Vec::new();
+        for key in keys_of(file) {
+            let key = key?;
+            if keys.iter().any(|earlier| earlier.id == key.id) {
+                return Err(VaultError::Repeated { line: key.line });
+            }
+            keys.push(key);
+        }
+        if keys.is_empty() {
+            return Err(VaultError::NoKey);
+        }
+        Ok(Self { keys, sealing: 0 }.at(DateTime::<Utc>::MIN_UTC))
+    }
+
+    /// The same at `now`: the first key whose time has come seals. Where none has, the last one does: something must.
+    pub fn at(mut self, now: DateTime<Utc>) -> Self {
+        let may_seal = |key: &VaultKey| key.seals_from.is_none_or(|from| from <= now);
+        self.sealing = self.keys.iter().position(may_seal).unwrap_or(self.keys.len() - 1);
+        self
+    }
+
+    /// When another key begins to seal.
+    pub fn changes_at(&self) -> Option<DateTime<Utc>> {
+        self.keys[..self.sealing].iter().filter_map(|key| key.seals_from).min()
+    }
+
+    /// The line of the file whose key seals, counted from 1.
+    pub fn sealing_line(&self) -> usize {
+        self.keys[self.sealing].line
+    }
+}
 
 /// The keys of a file; blank lines do not count.
-pub(super) fn keys(file: &[u8]) -> impl Iterator<Item = Result<VaultKey, VaultError>> {
+fn keys_of(file: &[u8]) -> impl Iterator<Item = Result<VaultKey, VaultError>> {
     let numbered = file.split(|&byte| byte == b'\n').zip(1..);
     numbered.map(|(text, line)| (text.trim_ascii(), line)).filter(|(text, _)| !text.is_empty()).map(read)
 }
@@ -37,6 +101,19 @@ fn instant(text: &[u8]) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(str::from_utf8(text).ok()?).ok()?.to_utc())
 }
 
+impl MacKey {
+    /// `label` names what the key is for.
+    fn derived_from(vault_key: &[u8], label: &str) -> Self {
+        let derived = digest::digest(&digest::SHA256, &Zeroizing::new([label.as_bytes(), vault_key].concat()));
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+}
+
+fn key_id(key: &[u8]) -> KeyId {
+    let hash = digest::digest(&digest::SHA256, &Zeroizing::new([b"wxmint vault key id", key].concat()));
+    array::from_fn(|index| hash.as_ref()[index])
+}
+
 /// `file` with a new key on top, which seals from an instant on. What is there stays as it is.
 pub fn with_new_key(file: &[u8], key: &[u8; 32], seals_from: DateTime<Utc>) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     let key = Zeroizing::new(STANDARD.encode(key));
@@ -53,10 +130,26 @@ mod tests {
         text.parse().expect("an instant")
     }
 
+    #[test]
+    fn a_bad_line_is_named_by_its_number() {
+        let good = STANDARD.encode([1; 32]);
+        for (file, error) in [
+            (String::new(), VaultError::NoKey),
+            (format!("{good}\n\nshort\n"), VaultError::BadLine { line: 3 }),
+            (STANDARD.encode([1; 16]) + "\n", VaultError::BadLine { line: 1 }),
+            (format!("{good}\n{good}\n"), VaultError::Repeated { line: 2 }),
+            (format!("{good} tomorrow\n"), VaultError::BadTime { line: 1 }),
+            (good.clone(), VaultError::Cut),
+        ] {
+            assert_eq!(Vault::parse(file.as_bytes()).expect_err("refused"), error);
+        }
+        assert!(Vault::parse(format!("{good}\r\n").as_bytes()).is_ok());
+    }
+
     type Row = (usize, [u8; 4], Option<DateTime<Utc>>);
 
     fn read_all(file: &str) -> Result<Vec<Row>, VaultError> {
-        keys(file.as_bytes()).map(|key| key.map(|key| (key.line, key.id, key.seals_from))).collect()
+        keys_of(file.as_bytes()).map(|key| key.map(|key| (key.line, key.id, key.seals_from))).collect()
     }
 
     #[test]

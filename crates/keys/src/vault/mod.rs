@@ -3,40 +3,28 @@
 mod file;
 mod sealed;
 
-use std::{array, str};
+use std::array;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce};
-use aws_lc_rs::{constant_time::verify_slices_are_equal, digest, hmac};
+use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD, prelude::BASE64_STANDARD as STANDARD};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, unprintable};
 use zeroize::{Zeroize, Zeroizing};
 
-use self::sealed::{BASE64, HEADER_LEN, KeyId, MARK_LEN, TEXT};
-pub use self::{file::with_new_key, sealed::Sealed};
+pub use self::file::{VaultError, with_new_key};
 
-/// Why the vault cannot be used, or a sealed value cannot be opened. Lines are counted from 1.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VaultError {
-    #[error("line {line} must be base64 of 32 bytes, as `openssl rand -base64 32` prints it")]
-    BadLine { line: usize },
-    #[error("line {line} must have nothing behind its key, or the time from which it seals, as 2026-10-03T12:00:00Z")]
-    BadTime { line: usize },
-    #[error("the file holds no key")]
-    NoKey,
-    /// A key whose time was cut off would seal at once.
-    #[error(
-        "does not end with a line break, as if only half had been written: complete it, and end its last line with a line break"
-    )]
-    Cut,
-    #[error("line {line} repeats an earlier key")]
-    Repeated { line: usize },
-    /// None of the vault's keys sealed it, or it was changed, or it is another person's.
-    #[error("the sealed value does not open: its vault key is gone, or it was changed")]
-    DoesNotOpen,
-    #[error("the cryptographic library could not seal")]
-    Crypto,
-}
+/// Layout of a sealed value: form, key id, nonce, ciphertext and tag. The form says how the secret is written: as it
+/// is, or as the bytes of which it is the base64. Every session key is; each person has two, and 16 bytes are less than
+/// 24.
+const TEXT: u8 = 1;
+const BASE64: u8 = 2;
+/// So much of the id is in a sealed value. It finds the key at once, unless two of 65,536 are alike.
+const MARK_LEN: usize = 2;
+const HEADER_LEN: usize = 1 + MARK_LEN + NONCE_LEN;
+
+/// Identifies a vault key without revealing it.
+type KeyId = [u8; 4];
 
 struct VaultKey {
     id: KeyId,
@@ -60,50 +48,18 @@ pub struct Vault {
 }
 unprintable!(Vault);
 
+/// A secret that can only be opened with the vault key, and only for one person or app.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(Vec<u8>);
+unprintable!(Sealed);
+
+impl Sealed {
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl Vault {
-    /// Reads a vault key file: base64 of 32 bytes a line, newest first, behind it perhaps the time from which it seals;
-    /// blank lines do not count, and the last line ends with a line break too. Keys with a time wait until
-    /// [`Vault::at`] says that it has come.
-    pub fn parse(file: &[u8]) -> Result<Self, VaultError> {
-        if !file.is_empty() && !file.ends_with(b"\n") {
-            return Err(VaultError::Cut);
-        }
-        let mut keys: Vec<VaultKey> = Vec::new();
-        for key in file::keys(file) {
-            let key = key?;
-            if keys.iter().any(|earlier| earlier.id == key.id) {
-                return Err(VaultError::Repeated { line: key.line });
-            }
-            keys.push(key);
-        }
-        if keys.is_empty() {
-            return Err(VaultError::NoKey);
-        }
-        Ok(Self { keys, sealing: 0 }.at(DateTime::<Utc>::MIN_UTC))
-    }
-
-    /// The same at `now`: the first key whose time has come seals. Where none has, the last one does: something must.
-    pub fn at(mut self, now: DateTime<Utc>) -> Self {
-        let may_seal = |key: &VaultKey| key.seals_from.is_none_or(|from| from <= now);
-        self.sealing = self.keys.iter().position(may_seal).unwrap_or(self.keys.len() - 1);
-        self
-    }
-
-    /// When another key begins to seal.
-    pub fn changes_at(&self) -> Option<DateTime<Utc>> {
-        self.keys[..self.sealing].iter().filter_map(|key| key.seals_from).min()
-    }
-
-    /// The line of the file whose key seals, counted from 1.
-    pub fn sealing_line(&self) -> usize {
-        self.keys[self.sealing].line
-    }
-
-    /// Whether `sealed` is under the key that seals now.
-    pub fn is_newest(&self, sealed: &Sealed) -> bool {
-        sealed.is_under(self.keys[self.sealing].id)
-    }
-
     /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the
     /// secret, so that the scripts of the store can tell the same secret. The oldest key makes it, as in
     /// [`Self::audit_name`].
@@ -141,12 +97,6 @@ impl Vault {
         self.keys.last().expect("a vault has a key")
     }
 
-    /// Opens what any of the keys sealed for this owner.
-    pub fn open(&self, sealed: &Sealed, owner: &dyn Owner) -> Result<Zeroizing<String>, VaultError> {
-        let mut candidates = self.keys.iter().filter(|key| sealed.is_under(key.id));
-        candidates.find_map(|VaultKey { key, .. }| opened(sealed, owner, key)).ok_or(VaultError::DoesNotOpen)
-    }
-
     /// A MAC of a text that strangers send back to any replica, by the key that seals.
     pub fn mac(&self, text: &str) -> String {
         self.keys[self.sealing].mac.of(text)
@@ -154,7 +104,7 @@ impl Vault {
 
     /// Whether `mac` is the MAC of `text` by any of the keys, because replicas read a changed file one by one.
     pub fn has_made(&self, mac: &str, text: &str) -> bool {
-        self.keys.iter().any(|key| key.mac.has_made(mac, text))
+        self.keys.iter().any(|key| verify_slices_are_equal(key.mac.of(text).as_bytes(), mac.as_bytes()).is_ok())
     }
 
     /// The name of a person in audit events: always the same, and nobody without a vault key can find the openid by it.
@@ -172,12 +122,6 @@ const MAC_LEN: usize = 12;
 struct MacKey(hmac::Key);
 
 impl MacKey {
-    /// `label` names what the key is for.
-    fn derived_from(vault_key: &[u8], label: &str) -> Self {
-        let derived = digest::digest(&digest::SHA256, &Zeroizing::new([label.as_bytes(), vault_key].concat()));
-        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
-    }
-
     fn of(&self, text: &str) -> String {
         URL_SAFE_NO_PAD.encode(self.bytes_of(text.as_bytes()))
     }
@@ -186,24 +130,6 @@ impl MacKey {
         let whole = hmac::sign(&self.0, text);
         array::from_fn(|index| whole.as_ref()[index])
     }
-
-    fn has_made(&self, mac: &str, text: &str) -> bool {
-        verify_slices_are_equal(self.of(text).as_bytes(), mac.as_bytes()).is_ok()
-    }
-}
-
-fn opened(sealed: &Sealed, owner: &dyn Owner, key: &LessSafeKey) -> Option<Zeroizing<String>> {
-    let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN)?;
-    let nonce = Nonce::try_assume_unique_for_key(&header[1 + MARK_LEN..]).ok()?;
-    let mut buffer = Zeroizing::new(ciphertext.to_vec());
-    let form = sealed.form()?;
-    let secret = key.open_in_place(nonce, associated_data(owner, form), &mut buffer).ok()?;
-    let text = match form {
-        TEXT => str::from_utf8(secret).ok()?.to_owned(),
-        BASE64 => STANDARD.encode(secret),
-        _ => return None,
-    };
-    Some(Zeroizing::new(text))
 }
 
 /// The owner of a secret. It opens for nobody else.
@@ -359,22 +285,6 @@ mod tests {
         assert_ne!(name(&[1], "o1"), vault(&[1]).mac("wx1:o1"), "a name is no MAC that wxmint takes from strangers");
         assert!(name(&[1], "o1") != name(&[1], "o2"));
         assert_ne!(vault(&[1]).audit_name(&Person { app: OTHER_APP.clone(), ..person("o1") }), name(&[1], "o1"));
-    }
-
-    #[test]
-    fn a_bad_line_is_named_by_its_number() {
-        let good = line(1);
-        for (file, error) in [
-            (String::new(), VaultError::NoKey),
-            (format!("{good}\n\nshort\n"), VaultError::BadLine { line: 3 }),
-            (STANDARD.encode([1; 16]) + "\n", VaultError::BadLine { line: 1 }),
-            (format!("{good}\n{good}\n"), VaultError::Repeated { line: 2 }),
-            (format!("{good} tomorrow\n"), VaultError::BadTime { line: 1 }),
-            (good.clone(), VaultError::Cut),
-        ] {
-            assert_eq!(Vault::parse(file.as_bytes()).expect_err("refused"), error);
-        }
-        assert!(Vault::parse(format!("{good}\r\n").as_bytes()).is_ok());
     }
 
     #[test]

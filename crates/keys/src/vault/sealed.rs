@@ -1,27 +1,16 @@
-//! A sealed value as it is stored.
+//! A sealed value as it is stored, and how it is opened.
 
-use std::array;
+use std::str;
 
-use aws_lc_rs::{aead::NONCE_LEN, digest};
-use wxmint_ids::unprintable;
+use aws_lc_rs::aead::{LessSafeKey, Nonce};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-/// Layout of a sealed value: form, key id, nonce, ciphertext and tag. The form says how the secret is written: as it
-/// is, or as the bytes of which it is the base64. Every session key is; each person has two, and 16 bytes are less than
-/// 24.
-pub(super) const TEXT: u8 = 1;
-pub(super) const BASE64: u8 = 2;
+use super::{BASE64, HEADER_LEN, KeyId, MARK_LEN, Owner, Sealed, TEXT, Vault, VaultError, VaultKey, associated_data};
+
 /// Added to the form of a session key that WeChat no longer accepts. Only what the person's phone encrypted before is
 /// decrypted with it.
 const STALE: u8 = 0x80;
-/// So much of the id is in a sealed value. It finds the key at once, unless two of 65,536 are alike.
-pub(super) const MARK_LEN: usize = 2;
-pub(super) const HEADER_LEN: usize = 1 + MARK_LEN + NONCE_LEN;
-
-/// A secret that can only be opened with the vault key, and only for one person or app.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed(pub(super) Vec<u8>);
-unprintable!(Sealed);
 
 impl Sealed {
     pub fn from_stored(bytes: Vec<u8>) -> Self {
@@ -37,10 +26,6 @@ impl Sealed {
         self.0.is_empty()
     }
 
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
     /// Whether the same secret of the same owner was sealed. The scripts of the store compare the same bytes.
     #[cfg(test)]
     pub fn is_same_secret(&self, other: &Self) -> bool {
@@ -48,12 +33,12 @@ impl Sealed {
         nonce.is_some() && nonce == other.0.get(1 + MARK_LEN..HEADER_LEN)
     }
 
-    pub(super) fn form(&self) -> Option<u8> {
+    fn form(&self) -> Option<u8> {
         Some(self.0.first()? & !STALE)
     }
 
     /// Whether the vault key of this id may have sealed it.
-    pub(super) fn is_under(&self, id: KeyId) -> bool {
+    fn is_under(&self, id: KeyId) -> bool {
         self.0.get(1..=MARK_LEN) == id.get(..MARK_LEN)
     }
 
@@ -70,10 +55,29 @@ impl Sealed {
     }
 }
 
-/// Identifies a vault key without revealing it.
-pub(super) type KeyId = [u8; 4];
+impl Vault {
+    /// Whether `sealed` is under the key that seals now.
+    pub fn is_newest(&self, sealed: &Sealed) -> bool {
+        sealed.is_under(self.keys[self.sealing].id)
+    }
 
-pub(super) fn key_id(key: &[u8]) -> KeyId {
-    let hash = digest::digest(&digest::SHA256, &Zeroizing::new([b"wxmint vault key id", key].concat()));
-    array::from_fn(|index| hash.as_ref()[index])
+    /// Opens what any of the keys sealed for this owner.
+    pub fn open(&self, sealed: &Sealed, owner: &dyn Owner) -> Result<Zeroizing<String>, VaultError> {
+        let mut candidates = self.keys.iter().filter(|key| sealed.is_under(key.id));
+        candidates.find_map(|VaultKey { key, .. }| opened(sealed, owner, key)).ok_or(VaultError::DoesNotOpen)
+    }
+}
+
+fn opened(sealed: &Sealed, owner: &dyn Owner, key: &LessSafeKey) -> Option<Zeroizing<String>> {
+    let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(&header[1 + MARK_LEN..]).ok()?;
+    let mut buffer = Zeroizing::new(ciphertext.to_vec());
+    let form = sealed.form()?;
+    let secret = key.open_in_place(nonce, associated_data(owner, form), &mut buffer).ok()?;
+    let text = match form {
+        TEXT => str::from_utf8(secret).ok()?.to_owned(),
+        BASE64 => STANDARD.encode(secret),
+        _ => return None,
+    };
+    Some(Zeroizing::new(text))
 }
