@@ -149,7 +149,9 @@ impl LoginWorker {
         name: &Username,
         password: &Password,
     ) -> Result<Named, LoginError> {
-        let key = LimitKey::of_person(person, NAMES, digest_of(name));
+        // Names that differ only in case are one name.
+        let digest = short_digest(&name.as_str().to_lowercase()).to_string();
+        let key = LimitKey::of_person(person, NAMES, digest);
         let meter = Meter { key, rate: self.policy.limits.username };
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
         let checked = self.accounts.check_password(name, password).await;
@@ -192,11 +194,6 @@ fn new_user_key(person: &Person, place: &FreePlace<'_>) -> NewUserKey {
         (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), place.generation),
     };
     NewUserKey(short_digest(&whose).to_string())
-}
-
-/// Failed passwords are counted by this digest. Names that differ only in case are one name.
-fn digest_of(name: &Username) -> String {
-    short_digest(&name.as_str().to_lowercase()).to_string()
 }
 
 #[cfg(test)]

@@ -75,21 +75,16 @@ impl IdKey {
         uuid.to_string().parse().expect("a UUID is a user id")
     }
 
-    /// Each part stands behind its length in two bytes, so that no two lists of parts are one text.
+    /// Each part stands behind its length in two bytes (an id has at most 256), so that no two lists of parts are one text.
     fn mac(&self, parts: &[&str]) -> [u8; 16] {
         let (mut bytes, mut mac) = ([0; 16], hmac::Context::with_key(&self.0));
         for part in parts {
-            mac.update(&length(part));
+            mac.update(&(part.len() as u16).to_be_bytes());
             mac.update(part.as_bytes());
         }
         bytes.copy_from_slice(&mac.sign().as_ref()[..16]);
         bytes
     }
-}
-
-/// An id has at most 256 bytes.
-fn length(part: &str) -> [u8; 2] {
-    (part.len() as u16).to_be_bytes()
 }
 
 #[cfg(test)]

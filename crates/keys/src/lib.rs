@@ -6,9 +6,9 @@
 //! future, **retired** until its `exp`, and then gone.
 
 mod private_jwk;
-mod provider;
 pub mod rotation;
 mod set;
+mod signing;
 mod signing_key;
 mod stored;
 pub mod token;
@@ -17,6 +17,7 @@ pub mod vault;
 mod vectors;
 
 pub use private_jwk::{PrivateJwk, SIGNED_WITH};
-pub use set::{KeyRing, KeySet, Ring};
+pub use set::{KeySet, Ring};
+pub use signing::KeyRing;
 pub use signing_key::SigningKey;
 pub use stored::{EndedKey, StoredKeys};

@@ -9,7 +9,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_verify::{Algorithm, MAX_LEEWAY};
 
-pub use super::set::{CACHE_SHARE_OF_LEAD, KeyLife, KeyState, max_age, signing, states};
+pub use super::set::{CACHE_SHARE_OF_LEAD, KeyLife, KeyState, max_age, states};
+pub use super::signing::signing;
 
 /// The difference between clocks that verifiers allow.
 pub const LEEWAY: TimeDelta = TimeDelta::seconds(MAX_LEEWAY.as_secs() as i64);

@@ -1,15 +1,13 @@
-//! The keys of an issuer: a private JWK Set whose keys fit each other, what each key is for at a time, and the set in
-//! use with the JWKS that publishes it.
+//! The keys of an issuer: a private JWK Set whose keys fit each other, what each key is for at a time, and the JWKS that
+//! publishes the set.
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use derive_more::Display;
 use wxmint_verify::{Algorithm, KeyError, KeySource, PublicKey, PublicKeySet, PublishedKeys};
 
+use super::signing::{is_gone, signing};
 use super::{EndedKey, SigningKey, StoredKeys};
 
 /// A proxy or CDN may cache the JWKS for one sixth of the lead, which adds to the time for which a verifier does not
@@ -20,8 +18,8 @@ pub const CACHE_SHARE_OF_LEAD: i32 = 6;
 #[derive(Debug, Clone)]
 pub struct KeySet {
     /// Ordered by `nbf`, like `lives`.
-    keys: Vec<SigningKey>,
-    lives: Vec<KeyLife>,
+    pub(super) keys: Vec<SigningKey>,
+    pub(super) lives: Vec<KeyLife>,
     /// Not published with the keys.
     ended: Vec<EndedKey>,
     pub(super) all_ended_at: Option<i64>,
@@ -53,11 +51,6 @@ impl KeySet {
             }
         }
         Ok(Self { keys, lives, ended, all_ended_at })
-    }
-
-    pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
-        let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
-        signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })
     }
 
     /// The times of each key, ordered by `nbf`.
@@ -122,12 +115,6 @@ pub enum KeyState {
     Gone,
 }
 
-/// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp` has not, the one with
-/// the latest `nbf`. `lives` must be ordered by `nbf`.
-pub fn signing(lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {
-    lives.iter().rposition(|life| life.nbf <= now && !is_gone(life, now))
-}
-
 /// The state of each key, in the order of `lives`, which must be ordered by `nbf`.
 pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<KeyState> {
     let signing = signing(lives, now);
@@ -138,10 +125,6 @@ pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<KeyState> {
         () => KeyState::Retired,
     };
     lives.iter().enumerate().map(state).collect()
-}
-
-pub(super) fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
-    life.exp.is_some_and(|exp| exp <= now)
 }
 
 /// How long a cache may keep the JWKS that it fetches at `now`: its share of the lead, and never past the next key's
@@ -156,18 +139,18 @@ pub fn max_age(lives: &[KeyLife], lead: TimeDelta, now: DateTime<Utc>) -> TimeDe
 /// keys, not per request.
 pub struct Ring {
     pub set: KeySet,
-    lead: TimeDelta,
+    pub(super) lead: TimeDelta,
     pub jwks: Vec<u8>,
     /// A strong ETag of the JWKS, with its quotes.
     pub etag: String,
     /// When the visible keys or the signing key last changed (`since`) and will change next (`until`).
-    since: Option<DateTime<Utc>>,
-    until: Option<DateTime<Utc>>,
+    pub(super) since: Option<DateTime<Utc>>,
+    pub(super) until: Option<DateTime<Utc>>,
 }
 
 impl Ring {
     /// Tests each key and prepares the set for `now`.
-    fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
+    pub(super) fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
         set.self_test()?;
         set.signing(now)?;
         let ring = Self::prepare(set, lead, now);
@@ -187,80 +170,16 @@ impl Ring {
         Self { set, lead, jwks, etag, since, until }
     }
 
-    /// Whether the ring is also right at `now`, which may lie before the time that it was prepared for.
-    fn holds(&self, now: DateTime<Utc>) -> bool {
-        self.since.is_none_or(|at| at <= now) && self.until.is_none_or(|at| now < at)
-    }
-
     /// Seconds for which a cache may keep the JWKS: [`max_age`].
     pub fn max_age(&self, now: DateTime<Utc>) -> i64 {
         max_age(self.set.lives(), self.lead, now).num_seconds()
     }
 }
 
-/// Holds the current [`Ring`] for all workers. A reader keeps its ring even if another one is put in use meanwhile.
-pub struct KeyRing {
-    ring: ArcSwap<Ring>,
-    ended: ArcSwap<Vec<String>>,
-}
-
-impl KeyRing {
-    /// `lead` is how long keys are published before they sign.
-    pub fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
-        Ok(Self { ring: ArcSwap::from_pointee(Ring::new(set, lead, now)?), ended: ArcSwap::default() })
-    }
-
-    /// The ring for `now`. The JWKS is prepared again when the clock has passed a key's `nbf` or `exp`, either way.
-    pub fn at(&self, now: DateTime<Utc>) -> Arc<Ring> {
-        loop {
-            let current = self.current();
-            if current.holds(now) {
-                return current;
-            }
-            if let Some(renewed) = self.renew(&current, now) {
-                return renewed;
-            }
-        }
-    }
-
-    /// Replaces `current` by the same keys, prepared for `now`; `None` if another ring has been put in use meanwhile,
-    /// which must stay.
-    fn renew(&self, current: &Arc<Ring>, now: DateTime<Utc>) -> Option<Arc<Ring>> {
-        let renewed = Arc::new(Ring::prepare(current.set.clone(), current.lead, now));
-        let replaced = self.ring.compare_and_swap(current, Arc::clone(&renewed));
-        Arc::ptr_eq(&replaced, current).then_some(renewed)
-    }
-
-    /// The ring as it was last prepared, for what does not depend on the time.
-    pub fn current(&self) -> Arc<Ring> {
-        self.ring.load_full()
-    }
-
-    /// The ids of the keys in use that verifiers refuse, because the revocation feed says that they are ended.
-    pub fn ended(&self) -> Arc<Vec<String>> {
-        self.ended.load_full()
-    }
-
-    /// Notes that the feed says so of these keys. A key that was noted stays noted while it is visible, because nothing
-    /// revives what it has signed.
-    pub fn note_ended(&self, found: Vec<String>, now: DateTime<Utc>) {
-        let (ring, before) = (self.at(now), self.ended());
-        let is_ended = |kid: &String| found.contains(kid) || before.contains(kid);
-        let ended = ring.set.visible(now).map(|key| key.kid().to_owned()).filter(is_ended).collect();
-        self.ended.store(Arc::new(ended));
-    }
-
-    /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
-    pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
-        self.ring.store(Arc::new(Ring::new(set, self.current().lead, now)?));
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PrivateJwk;
+    use crate::{KeyRing, PrivateJwk};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -356,36 +275,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_does_not_verify_what_it_signs_is_never_in_use() {
-        let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
-        let good = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
-        let mut spoiled = good.clone();
-        spoiled.keys[0].pair = good.keys[1].pair.clone();
-        let ring = KeyRing::new(good, TimeDelta::minutes(30), at(300)).expect("a ring");
-        let refused = ring.swap(spoiled, at(300)).expect_err("spoiled").to_string();
-        assert!(refused.contains("it does not verify what it signs"), "{refused}");
-    }
-
-    #[test]
     fn no_debug_text_holds_a_private_part() {
         let key = PrivateJwk::generate(Algorithm::Es256, at(0)).expect("a key");
         let d = file_of(std::slice::from_ref(&key))["keys"][0]["d"].as_str().expect("d").to_owned();
         let set = KeySet::parse(&StoredKeys::of(std::slice::from_ref(&key)).content()).expect("a set");
         assert!(!format!("{key:?} {set:?}").contains(&d));
-    }
-
-    #[test]
-    fn a_set_that_is_put_in_use_while_a_document_is_prepared_stays_in_use() {
-        let key = |nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key");
-        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::of(keys).content()).expect("a set");
-        let (old, next, new) = (key(0), key(100), key(50));
-        let keys = KeyRing::new(set(&[old, next]), TimeDelta::seconds(10), at(60)).expect("a ring");
-
-        // A request has found that the document does not hold any more, then the file is read again.
-        let found = keys.current();
-        keys.swap(set(std::slice::from_ref(&new)), at(100)).expect("a ring");
-        assert!(keys.renew(&found, at(100)).is_none(), "another ring is in use");
-        assert_eq!(keys.at(at(100)).set.signing(at(100)).expect("a key").public().kid(), new.kid());
     }
 
     #[test]
@@ -397,32 +291,5 @@ mod tests {
             assert_eq!(ring.at(at(now)).max_age(at(now)), max_age, "at {now}");
         }
         assert!(!String::from_utf8_lossy(&ring.at(at(2)).jwks).contains("\"d\""));
-    }
-
-    #[test]
-    fn a_key_that_a_wrong_clock_hid_is_visible_again_once_the_clock_is_right() {
-        let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
-        keys[0].exp = Some(at(2000).timestamp());
-        let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
-        let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
-        let visible = |now| String::from_utf8_lossy(&ring.at(at(now)).jwks).matches("kid").count();
-        assert_eq!([1500, 2500, 1500, 500, 1999, 2000].map(visible), [2, 1, 2, 2, 2, 1]);
-    }
-
-    #[test]
-    fn a_key_that_was_ended_stays_ended_while_it_is_visible() {
-        let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
-        keys[0].exp = Some(at(2000).timestamp());
-        let (old, new) = (keys[0].kid().to_owned(), keys[1].kid().to_owned());
-        let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
-        let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
-        let noted = |found: &[&String], now| {
-            ring.note_ended(found.iter().map(|&kid| kid.clone()).collect(), at(now));
-            ring.ended().to_vec()
-        };
-        assert_eq!(noted(&[&old, &"a stranger".to_owned()], 1500), [old.as_str()]);
-        assert_eq!(noted(&[], 1999), [old.as_str()], "an end that the store has lost still holds");
-        assert_eq!(noted(&[&new], 1999), [old.as_str(), new.as_str()]);
-        assert_eq!(noted(&[&old], 2000), [new.as_str()], "it is out of sight");
     }
 }

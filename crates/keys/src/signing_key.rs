@@ -12,8 +12,8 @@ use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
 
 use super::private_jwk::{Material, Member, PrivateJwk};
-use super::provider::{KeyPair, install};
 use super::set::KeyLife;
+use super::signing::{KeyPair, install};
 
 /// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and `kid`.
 #[derive(Clone, Debug)]

@@ -2,18 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value};
 use wxmint_ids::{AppId, TokenId, UserId, parsed, unprintable};
-use wxmint_verify::ends::{EndsPage, PAGE_TYP};
-use wxmint_verify::{Algorithm, KeyError, TokenTyp};
+use wxmint_verify::{KeyError, TokenTyp};
 
 use super::ExtraClaims;
-use crate::{KeyRing, provider::encode, set::is_gone};
+use crate::{KeyRing, signing::encode};
 
 /// Why a token could not be signed. The client is never the cause.
 #[derive(Debug, thiserror::Error)]
@@ -82,18 +79,18 @@ fn one_or_several<S: Serializer>(audience: &&[String], serializer: S) -> Result<
     }
 }
 
-const RANDOM_LEN: usize = 16;
+pub(super) const RANDOM_LEN: usize = 16;
 /// With the random bytes a multiple of three, so that base64url has no spare bits.
 const MARK_LEN: usize = 5;
 
 /// Signs the tokens of one issuer with the current signing key. All workers share it.
 #[derive(Clone)]
 pub struct Minter {
-    issuer: String,
+    pub(super) issuer: String,
     audience: Vec<String>,
     typ: &'static str,
     ttl: Duration,
-    keys: Arc<KeyRing>,
+    pub(super) keys: Arc<KeyRing>,
 }
 
 impl Minter {
@@ -163,46 +160,6 @@ impl Minter {
         };
         sign(&self.keys, self.typ, &claims, now).map(SignedToken)
     }
-
-    /// Signs a security event token (RFC 8417). Its `typ` keeps it apart from access tokens.
-    pub fn sign_event(&self, claims: &impl Serialize, now: DateTime<Utc>) -> Result<String, MintError> {
-        sign(&self.keys, "secevent+jwt", claims, now)
-    }
-
-    /// Signs an id token of OpenID Connect, which comes with this access token (`at_hash`: OpenID Connect Core section
-    /// 3.1.3.6). It has neither the `jti` nor the `client_id` of an access token, so that no verifier takes it for one.
-    pub fn sign_id(
-        &self,
-        mut claims: Map<String, Value>,
-        access: &SignedToken,
-        now: DateTime<Utc>,
-    ) -> Result<SignedToken, MintError> {
-        let hash = match self.keys.at(now).set.signing(now)?.life.algorithm {
-            Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
-            Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
-        };
-        let half = &hash.as_ref()[..hash.as_ref().len() / 2];
-        claims.insert("iss".into(), self.issuer.as_str().into());
-        claims.insert("at_hash".into(), URL_SAFE_NO_PAD.encode(half).into());
-        sign(&self.keys, "JWT", &claims, now).map(SignedToken)
-    }
-
-    /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
-    /// verifiers which ask no other process believe it.
-    pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, MintError> {
-        let (ring, ended) = (self.keys.at(now), self.keys.ended());
-        let mut visible = ring.set.iter().filter(|key| !is_gone(&key.life, now));
-        let signing = ring.set.signing(now)?;
-        let other = ended.contains(&signing.life.kid).then(|| visible.find(|key| !ended.contains(&key.life.kid)));
-        Ok(encode(other.flatten().unwrap_or(signing), PAGE_TYP, page)?)
-    }
-}
-
-/// The `jti` of a new token: 128 random bits, and no mark.
-pub fn new_token_id() -> Result<TokenId, KeyError> {
-    let mut bits = [0; RANDOM_LEN];
-    rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
 }
 
 fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
@@ -308,12 +265,6 @@ mod tests {
         assert_eq!(format!("{:?}", SignedToken("eyJ".into())), "SignedToken(…)");
     }
 
-    #[test]
-    fn token_ids_are_128_bits_and_differ() {
-        let [one, other] = [new_token_id().expect("random"), new_token_id().expect("random")];
-        assert_ne!(one, other);
-        assert_eq!(URL_SAFE_NO_PAD.decode(one.as_str()).expect("base64url").len(), 16);
-    }
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000, 0).expect("a date")
     }
@@ -375,21 +326,6 @@ mod tests {
         for later in [999, 1000] {
             let id = both.token_id("wx1:o1:1", now() + TimeDelta::seconds(later)).expect("an id");
             assert!(both.is_marked(&id, "wx1:o1:1") && !both.is_marked(&id, "wx1:o1:2"), "{later}");
-        }
-    }
-
-    #[test]
-    fn a_page_of_the_feed_is_signed_by_a_key_that_is_not_ended_if_there_is_one() {
-        let [old, new] = [0, 1000]
-            .map(|later| PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later)).expect("a key"));
-        let minter = minter(KeySet::parse(&StoredKeys::of(&[old, new]).content()).expect("a set"));
-        let kids: Vec<_> = minter.keys.at(now()).set.lives().iter().map(|life| life.kid.clone()).collect();
-        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":1,"ended":[]}"#;
-        let page: EndsPage = serde_json::from_str(text).expect("a page");
-        for (ended, signs) in [(&kids[..0], &kids[0]), (&kids[..1], &kids[1]), (&kids[..], &kids[0])] {
-            minter.keys.note_ended(ended.to_vec(), now());
-            let [header, ..] = parts(&minter.sign_page(&page, now()).expect("signed"));
-            assert_eq!(serde_json::from_slice::<Value>(&header).expect("JSON")["kid"], **signs, "{ended:?}");
         }
     }
 

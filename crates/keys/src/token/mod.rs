@@ -6,10 +6,10 @@
 
 mod extra_claims;
 mod minter;
-mod request_signer;
+mod others;
 #[cfg(test)]
 mod tests;
 
 pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, unchecked_claims};
-pub use minter::{Issued, MintError, Minter, SignedToken, new_token_id};
-pub use request_signer::RequestSigner;
+pub use minter::{Issued, MintError, Minter, SignedToken};
+pub use others::{RequestSigner, new_token_id};

@@ -1,0 +1,236 @@
+//! Signs with the key whose turn it is: which key that is, and jsonwebtoken with aws-lc-rs and key pairs that are parsed
+//! once.
+//!
+//! jsonwebtoken parses the private key on every `encode`. Here its [`EncodingKey`] is empty, and the signer takes the
+//! key pair that [`encode`] has laid down for it.
+
+use std::cell::Cell;
+use std::sync::{Arc, LazyLock};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::signature::{self, Signer};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde::Serialize;
+use wxmint_verify::KeyError;
+
+use super::{KeySet, Ring, SigningKey, set::KeyLife};
+
+/// Holds the current [`Ring`] for all workers. A reader keeps its ring even if another one is put in use meanwhile.
+pub struct KeyRing {
+    ring: ArcSwap<Ring>,
+    ended: ArcSwap<Vec<String>>,
+}
+
+impl KeyRing {
+    /// `lead` is how long keys are published before they sign.
+    pub fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
+        Ok(Self { ring: ArcSwap::from_pointee(Ring::new(set, lead, now)?), ended: ArcSwap::default() })
+    }
+
+    /// The ring for `now`. The JWKS is prepared again when the clock has passed a key's `nbf` or `exp`, either way.
+    pub fn at(&self, now: DateTime<Utc>) -> Arc<Ring> {
+        loop {
+            let current = self.current();
+            // `now` may lie before the time that it was prepared for.
+            if current.since.is_none_or(|at| at <= now) && current.until.is_none_or(|at| now < at) {
+                return current;
+            }
+            if let Some(renewed) = self.renew(&current, now) {
+                return renewed;
+            }
+        }
+    }
+
+    /// Replaces `current` by the same keys, prepared for `now`; `None` if another ring has been put in use meanwhile,
+    /// which must stay.
+    fn renew(&self, current: &Arc<Ring>, now: DateTime<Utc>) -> Option<Arc<Ring>> {
+        let renewed = Arc::new(Ring::prepare(current.set.clone(), current.lead, now));
+        let replaced = self.ring.compare_and_swap(current, Arc::clone(&renewed));
+        Arc::ptr_eq(&replaced, current).then_some(renewed)
+    }
+
+    /// The ring as it was last prepared, for what does not depend on the time.
+    pub fn current(&self) -> Arc<Ring> {
+        self.ring.load_full()
+    }
+
+    /// The ids of the keys in use that verifiers refuse, because the revocation feed says that they are ended.
+    pub fn ended(&self) -> Arc<Vec<String>> {
+        self.ended.load_full()
+    }
+
+    /// Notes that the feed says so of these keys. A key that was noted stays noted while it is visible, because nothing
+    /// revives what it has signed.
+    pub fn note_ended(&self, found: Vec<String>, now: DateTime<Utc>) {
+        let (ring, before) = (self.at(now), self.ended());
+        let is_ended = |kid: &String| found.contains(kid) || before.contains(kid);
+        let ended = ring.set.visible(now).map(|key| key.kid().to_owned()).filter(is_ended).collect();
+        self.ended.store(Arc::new(ended));
+    }
+
+    /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
+    pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
+        self.ring.store(Arc::new(Ring::new(set, self.current().lead, now)?));
+        Ok(())
+    }
+}
+
+impl KeySet {
+    pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
+        let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
+        signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })
+    }
+}
+
+/// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp` has not, the one with
+/// the latest `nbf`. `lives` must be ordered by `nbf`.
+pub fn signing(lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {
+    lives.iter().rposition(|life| life.nbf <= now && !is_gone(life, now))
+}
+
+pub(super) fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
+    life.exp.is_some_and(|exp| exp <= now)
+}
+
+static PROVIDER: CryptoProvider =
+    CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
+
+/// jsonwebtoken accepts one provider per process, and another one would not know our keys.
+static IS_INSTALLED: LazyLock<bool> = LazyLock::new(|| PROVIDER.install_default().is_ok());
+
+thread_local! {
+    /// The pair of the call of [`encode`] that this thread is in.
+    static PAIR: Cell<Option<KeyPair>> = const { Cell::new(None) };
+}
+
+/// Fails where jsonwebtoken cannot sign with our keys.
+pub(super) fn install() -> Result<(), KeyError> {
+    let is_other = KeyError::Crypto("sign: another CryptoProvider of jsonwebtoken is installed in this process");
+    if *IS_INSTALLED { Ok(()) } else { Err(is_other) }
+}
+
+pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Result<String, Error> {
+    let algorithm = key.pair.algorithm();
+    // No key, only the family of one, which jsonwebtoken compares with the algorithm's.
+    let family = match key.pair {
+        KeyPair::P256(_) => EncodingKey::from_ec_der(&[]),
+        KeyPair::Ed25519(_) => EncodingKey::from_ed_der(&[]),
+        KeyPair::Rsa(_) => EncodingKey::from_rsa_der(&[]),
+    };
+    let header = Header { typ: Some(typ.to_owned()), kid: Some(key.life.kid.clone()), ..Header::new(algorithm) };
+    PAIR.set(Some(key.pair.clone()));
+    jsonwebtoken::encode(&header, claims, &family)
+}
+
+/// A parsed key pair. It is parsed only once, because parsing takes as long as signing, and longer for RSA.
+#[derive(Clone)]
+pub(super) enum KeyPair {
+    P256(Arc<EcdsaKeyPair>),
+    Ed25519(Arc<Ed25519KeyPair>),
+    Rsa(Arc<RsaKeyPair>),
+}
+
+impl Signer<Vec<u8>> for KeyPair {
+    /// The raw signature of a JWS (RFC 7515); for ES256 the concatenation of r and s.
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        let (random, failed) = (SystemRandom::new(), |_| signature::Error::new());
+        match self {
+            Self::P256(pair) => pair.sign(&random, message).map(|signed| signed.as_ref().to_vec()).map_err(failed),
+            Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+        }
+    }
+}
+
+impl JwtSigner for KeyPair {
+    /// jsonwebtoken 11 does not know the name `Ed25519`.
+    fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::P256(_) => Algorithm::ES256,
+            Self::Ed25519(_) => Algorithm::EdDSA,
+            Self::Rsa(_) => Algorithm::RS256,
+        }
+    }
+}
+
+fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
+    Ok(Box::new(PAIR.take().ok_or(ErrorKind::InvalidKeyFormat)?))
+}
+
+/// Always fails, because wxmint verifies with `PublicKey::verifies`, which takes the algorithm from the key.
+fn verifier(_: &Algorithm, _: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
+    Err(ErrorKind::InvalidAlgorithm.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use wxmint_verify::Algorithm;
+
+    use super::*;
+    use crate::{PrivateJwk, StoredKeys};
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn a_key_that_does_not_verify_what_it_signs_is_never_in_use() {
+        let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let good = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
+        let mut spoiled = good.clone();
+        spoiled.keys[0].pair = good.keys[1].pair.clone();
+        let ring = KeyRing::new(good, TimeDelta::minutes(30), at(300)).expect("a ring");
+        let refused = ring.swap(spoiled, at(300)).expect_err("spoiled").to_string();
+        assert!(refused.contains("it does not verify what it signs"), "{refused}");
+    }
+
+    #[test]
+    fn a_set_that_is_put_in_use_while_a_document_is_prepared_stays_in_use() {
+        let key = |nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key");
+        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::of(keys).content()).expect("a set");
+        let (old, next, new) = (key(0), key(100), key(50));
+        let keys = KeyRing::new(set(&[old, next]), TimeDelta::seconds(10), at(60)).expect("a ring");
+
+        // A request has found that the document does not hold any more, then the file is read again.
+        let found = keys.current();
+        keys.swap(set(std::slice::from_ref(&new)), at(100)).expect("a ring");
+        assert!(keys.renew(&found, at(100)).is_none(), "another ring is in use");
+        assert_eq!(keys.at(at(100)).set.signing(at(100)).expect("a key").public().kid(), new.kid());
+    }
+
+    #[test]
+    fn a_key_that_a_wrong_clock_hid_is_visible_again_once_the_clock_is_right() {
+        let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        keys[0].exp = Some(at(2000).timestamp());
+        let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
+        let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
+        let visible = |now| String::from_utf8_lossy(&ring.at(at(now)).jwks).matches("kid").count();
+        assert_eq!([1500, 2500, 1500, 500, 1999, 2000].map(visible), [2, 1, 2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn a_key_that_was_ended_stays_ended_while_it_is_visible() {
+        let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        keys[0].exp = Some(at(2000).timestamp());
+        let (old, new) = (keys[0].kid().to_owned(), keys[1].kid().to_owned());
+        let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
+        let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
+        let noted = |found: &[&String], now| {
+            ring.note_ended(found.iter().map(|&kid| kid.clone()).collect(), at(now));
+            ring.ended().to_vec()
+        };
+        assert_eq!(noted(&[&old, &"a stranger".to_owned()], 1500), [old.as_str()]);
+        assert_eq!(noted(&[], 1999), [old.as_str()], "an end that the store has lost still holds");
+        assert_eq!(noted(&[&new], 1999), [old.as_str(), new.as_str()]);
+        assert_eq!(noted(&[&old], 2000), [new.as_str()], "it is out of sight");
+    }
+}

@@ -1,0 +1,181 @@
+//! Signs what is no access token, which the `typ` of each says: security events, id tokens, pages of the feed of ends,
+//! and our requests to another service, so that it knows the sender and that nobody has changed the request.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::digest::{SHA256, SHA512, digest};
+use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use wxmint_ids::TokenId;
+use wxmint_verify::ends::{EndsPage, PAGE_TYP};
+use wxmint_verify::{Algorithm, KeyError};
+
+use super::minter::{RANDOM_LEN, sign};
+use super::{MintError, Minter, SignedToken};
+use crate::{KeyRing, signing::encode, signing::is_gone};
+
+impl Minter {
+    /// Signs a security event token (RFC 8417). Its `typ` keeps it apart from access tokens.
+    pub fn sign_event(&self, claims: &impl Serialize, now: DateTime<Utc>) -> Result<String, MintError> {
+        sign(&self.keys, "secevent+jwt", claims, now)
+    }
+
+    /// Signs an id token of OpenID Connect, which comes with this access token (`at_hash`: OpenID Connect Core section
+    /// 3.1.3.6). It has neither the `jti` nor the `client_id` of an access token, so that no verifier takes it for one.
+    pub fn sign_id(
+        &self,
+        mut claims: Map<String, Value>,
+        access: &SignedToken,
+        now: DateTime<Utc>,
+    ) -> Result<SignedToken, MintError> {
+        let hash = match self.keys.at(now).set.signing(now)?.life.algorithm {
+            Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
+            Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
+        };
+        let half = &hash.as_ref()[..hash.as_ref().len() / 2];
+        claims.insert("iss".into(), self.issuer.as_str().into());
+        claims.insert("at_hash".into(), URL_SAFE_NO_PAD.encode(half).into());
+        sign(&self.keys, "JWT", &claims, now).map(SignedToken)
+    }
+
+    /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
+    /// verifiers which ask no other process believe it.
+    pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, MintError> {
+        let (ring, ended) = (self.keys.at(now), self.keys.ended());
+        let mut visible = ring.set.iter().filter(|key| !is_gone(&key.life, now));
+        let signing = ring.set.signing(now)?;
+        let other = ended.contains(&signing.life.kid).then(|| visible.find(|key| !ended.contains(&key.life.kid)));
+        Ok(encode(other.flatten().unwrap_or(signing), PAGE_TYP, page)?)
+    }
+}
+
+/// The `jti` of a new token: 128 random bits, and no mark.
+pub fn new_token_id() -> Result<TokenId, KeyError> {
+    let mut bits = [0; RANDOM_LEN];
+    rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
+}
+
+/// The `typ` of a request, which no verifier of access tokens accepts (RFC 8725 section 3.11).
+const TYP: &str = "wxmint-request+jwt";
+/// The life of a request's token, from `iat` to `exp`: longer than a request takes, or honest clocks differ.
+const LIFE: Duration = Duration::from_secs(60);
+
+/// Signs the requests of one issuer to one service with the current signing key.
+pub struct RequestSigner {
+    issuer: String,
+    audience: String,
+    keys: Arc<KeyRing>,
+}
+
+impl RequestSigner {
+    /// `audience` is the service's base URL.
+    pub fn new(issuer: String, audience: String, keys: Arc<KeyRing>) -> Self {
+        Self { issuer, audience, keys }
+    }
+
+    /// Signs the token for one request, for `Authorization: Bearer`. The method is in capital letters, and the URL has
+    /// no query and no fragment. If the request is sent again, it needs another `id`.
+    pub fn sign(
+        &self,
+        method: &str,
+        url: &str,
+        body: &[u8],
+        id: &TokenId,
+        now: DateTime<Utc>,
+    ) -> Result<SignedToken, MintError> {
+        let iat = now.timestamp();
+        // `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
+        let claims = json!({
+            "iss": self.issuer,
+            "aud": self.audience,
+            "iat": iat,
+            "exp": iat + LIFE.as_secs() as i64,
+            "jti": id,
+            "htm": method,
+            "htu": url,
+            "body_sha256": URL_SAFE_NO_PAD.encode(digest(&SHA256, body)),
+        });
+        sign(&self.keys, TYP, &claims, now).map(SignedToken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{KeySet, PrivateJwk, StoredKeys};
+    use wxmint_verify::TokenTyp;
+
+    const BASE: &str = "https://accounts.example.com/wxmint";
+    const URL: &str = "https://accounts.example.com/wxmint/users";
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000, 0).expect("a date")
+    }
+
+    fn signed(algorithm: Algorithm) -> (KeySet, String) {
+        let keys = StoredKeys::of([PrivateJwk::generate(algorithm, now()).expect("a key")]).check().expect("a set");
+        let ring = KeyRing::new(keys.clone(), TimeDelta::minutes(30), now()).expect("a ring");
+        let signer = RequestSigner::new("https://login.example.com".into(), BASE.into(), Arc::new(ring));
+        let id = "jti-1".parse().expect("an id");
+        let token = signer.sign("POST", URL, b"abc", &id, now()).expect("a token");
+        (keys, token.expose().to_owned())
+    }
+
+    fn part(token: &str, index: usize) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(token.split('.').nth(index).expect("three parts")).expect("base64url")
+    }
+
+    #[test]
+    fn a_request_token_names_sender_receiver_request_time_and_body() {
+        let (keys, token) = signed(Algorithm::Es256);
+        let [header, claims] = [0, 1].map(|index| serde_json::from_slice::<Value>(&part(&token, index)).expect("JSON"));
+        let kid = keys.iter().next().expect("a key").public().kid();
+        assert_eq!(header, json!({"alg": "ES256", "typ": "wxmint-request+jwt", "kid": kid}));
+        // The body's digest is FIPS 180-2's example B.1.
+        let expected = json!({
+            "iss": "https://login.example.com", "aud": BASE, "iat": 1_700_000_000, "exp": 1_700_000_060, "jti": "jti-1",
+            "htm": "POST", "htu": URL, "body_sha256": "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0",
+        });
+        assert_eq!(claims, expected);
+    }
+
+    #[test]
+    fn the_published_key_verifies_a_request_token_of_each_algorithm() {
+        for algorithm in crate::SIGNED_WITH {
+            let (keys, token) = signed(algorithm);
+            let message = token.rsplit_once('.').expect("a signature").0;
+            let key = keys.iter().next().expect("a key").public();
+            assert!(key.verifies(message.as_bytes(), &part(&token, 2)), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_feed_is_signed_by_a_key_that_is_not_ended_if_there_is_one() {
+        let [old, new] = [0, 1000]
+            .map(|later| PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later)).expect("a key"));
+        let set = KeySet::parse(&StoredKeys::of(&[old, new]).content()).expect("a set");
+        let ring = Arc::new(KeyRing::new(set, TimeDelta::minutes(30), now()).expect("a ring"));
+        let minter = Minter::new("i".into(), vec!["a".into()], TokenTyp::AccessToken, LIFE, Arc::clone(&ring));
+        let kids: Vec<_> = ring.at(now()).set.lives().iter().map(|life| life.kid.clone()).collect();
+        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":1,"ended":[]}"#;
+        let page: EndsPage = serde_json::from_str(text).expect("a page");
+        for (ended, signs) in [(&kids[..0], &kids[0]), (&kids[..1], &kids[1]), (&kids[..], &kids[0])] {
+            ring.note_ended(ended.to_vec(), now());
+            let header = part(&minter.sign_page(&page, now()).expect("signed"), 0);
+            assert_eq!(serde_json::from_slice::<Value>(&header).expect("JSON")["kid"], **signs, "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn token_ids_are_128_bits_and_differ() {
+        let [one, other] = [new_token_id().expect("random"), new_token_id().expect("random")];
+        assert_ne!(one, other);
+        assert_eq!(URL_SAFE_NO_PAD.decode(one.as_str()).expect("base64url").len(), 16);
+    }
+}
