@@ -4,13 +4,10 @@
 //! The limits are wider than the forms that WeChat uses today, because WeChat does not promise those forms. What the
 //! limits guarantee: a value can stand in a Redis key, a log line and a URL, and means one thing in each.
 
-pub mod packed;
+mod foreign;
 mod user_ids;
 
-use std::str::FromStr;
-
-use derive_more::{Display, FromStr};
-use serde::{Deserialize, Deserializer, Serialize};
+pub use foreign::{ClientId, InvalidForeignId, foreign_id, is_visible, parsed};
 pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
@@ -75,31 +72,6 @@ pub struct Person {
     pub openid: OpenId,
 }
 
-/// Reads an identifier that was written as a text.
-pub fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidId>>(deserializer: D) -> Result<T, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-}
-
-/// A client to which tokens are issued in place of an app, such as a page. It is public.
-#[derive(Debug, Display, FromStr, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ClientId(
-    /// The `client_id` of its tokens, which is an AppID in tokens of an app.
-    #[serde(deserialize_with = "parsed")]
-    pub AppId,
-);
-
-impl ClientId {
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-/// Whether a text for a person may have it: it is no control character, and none that turns or hides what is beside it.
-pub fn is_visible(letter: char) -> bool {
-    let turns_or_hides = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    !letter.is_control() && !turns_or_hides
-}
-
 /// A phone number that WeChat has verified. It never stands in a token or a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Phone {
@@ -112,24 +84,167 @@ pub struct Phone {
 }
 unprintable!(Phone);
 
-/// Programs write these where a value is missing, and the headings of its column.
-const FILLERS: &str = "0,-1,null,(null),<null>,\\n,none,nil,<nil>,undefined,nan,n/a,[object object],\
-                       00000000-0000-0000-0000-000000000000,user_id,userid,openid,unionid,uid,id";
+/// Identifiers as few bytes, as values and fields of hashes have them. A person has four of them, so that text would
+/// cost a third of all memory. Names of keys have them as text.
+///
+/// A UUID is its 16 bytes, an openid or a unionid of 28 letters the 21 bytes that they are base64url of, and an AppID
+/// of the usual form the 8 bytes of its digits, behind a byte that no text begins with. Anything else is itself.
+pub mod packed {
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
+    use uuid::{Uuid, fmt::Hyphenated};
 
-/// Why a text that another program has written is no id. The error does not repeat it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidForeignId {
-    /// It stands for a missing value. Whoever took it for an id would make one user of many people.
-    #[error("must name somebody: a null, a 0 or the heading of a column does not")]
-    Filler,
-    #[error(transparent)]
-    Form(#[from] InvalidId),
-}
+    use crate::{AppId, Person, UnionId, UserId};
 
-/// Reads an id that another program has written, or gives out.
-pub fn foreign_id<T: FromStr<Err = InvalidId>>(text: &str) -> Result<T, InvalidForeignId> {
-    let is_filler = FILLERS.split(',').any(|filler| filler.eq_ignore_ascii_case(text));
-    if is_filler { Err(InvalidForeignId::Filler) } else { Ok(text.parse()?) }
+    /// These bytes are no such identifier.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+    #[error("{0} cannot be read")]
+    pub struct Unreadable(pub &'static str);
+
+    type Result<T> = std::result::Result<T, Unreadable>;
+
+    const PACKED: u8 = 1;
+
+    pub fn user(user: &UserId) -> Vec<u8> {
+        let text = user.as_str();
+        match Uuid::try_parse(text) {
+            Ok(uuid) if *uuid.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]) == *text => {
+                packed(uuid.as_bytes())
+            }
+            _ => text.into(),
+        }
+    }
+
+    pub fn read_user(bytes: &[u8]) -> Result<UserId> {
+        let text = match bytes {
+            [PACKED, uuid @ ..] => Uuid::from_slice(uuid).map(|uuid| uuid.to_string()).unwrap_or_default(),
+            text => str::from_utf8(text).unwrap_or_default().to_owned(),
+        };
+        text.parse().map_err(|_| Unreadable("a user id"))
+    }
+
+    pub fn unionid(unionid: &UnionId) -> Vec<u8> {
+        of_wechat(unionid.as_str())
+    }
+
+    pub fn read_unionid(bytes: &[u8]) -> Result<UnionId> {
+        read_of_wechat(bytes).parse().map_err(|_| Unreadable("a unionid"))
+    }
+
+    /// A person on a user's list: the app, and then the openid.
+    pub fn person(Person { app, openid }: &Person) -> Vec<u8> {
+        [&self::app(app)[..], &of_wechat(openid.as_str())].concat()
+    }
+
+    /// The people of an app begin with this, and those of no other. As text with a colon, which no AppID or openid has.
+    pub fn app(app: &AppId) -> Vec<u8> {
+        let number = app.as_str().strip_prefix("wx").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        match number.filter(|number| *usual_app(*number) == *app.as_str()) {
+            Some(number) => packed(&number.to_be_bytes()),
+            None => [app.as_str(), ":"].concat().into(),
+        }
+    }
+
+    fn usual_app(number: u64) -> String {
+        format!("wx{number:016x}")
+    }
+
+    pub fn read_person(bytes: &[u8]) -> Result<Person> {
+        let read = || {
+            let (app, openid) = match bytes.split_first()? {
+                (&PACKED, rest) => {
+                    let (number, openid) = rest.split_first_chunk()?;
+                    (usual_app(u64::from_be_bytes(*number)), openid)
+                }
+                _ => {
+                    let colon = bytes.iter().position(|byte| *byte == b':')?;
+                    (str::from_utf8(&bytes[..colon]).ok()?.to_owned(), &bytes[colon + 1..])
+                }
+            };
+            Some(Person { app: app.parse().ok()?, openid: read_of_wechat(openid).parse().ok()? })
+        };
+        read().ok_or(Unreadable("a person"))
+    }
+
+    /// A list of unionids, each behind its length.
+    pub fn unionids<'a>(all: impl IntoIterator<Item = &'a UnionId>) -> Vec<u8> {
+        let one = |id| {
+            let bytes = unionid(id);
+            [&[bytes.len() as u8], &bytes[..]].concat()
+        };
+        all.into_iter().flat_map(one).collect()
+    }
+
+    pub fn read_unionids(mut list: &[u8]) -> Result<Vec<UnionId>> {
+        let mut found = Vec::new();
+        while let Some((length, rest)) = list.split_first() {
+            let (first, others) = rest.split_at_checked((*length).into()).ok_or(Unreadable("a list of unionids"))?;
+            found.push(read_unionid(first)?);
+            list = others;
+        }
+        Ok(found)
+    }
+
+    /// An openid or a unionid.
+    fn of_wechat(id: &str) -> Vec<u8> {
+        match URL_SAFE_NO_PAD.decode(id) {
+            Ok(bytes) if id.len() == 28 => packed(&bytes),
+            _ => id.into(),
+        }
+    }
+
+    fn read_of_wechat(bytes: &[u8]) -> String {
+        match bytes {
+            [PACKED, packed @ ..] => URL_SAFE_NO_PAD.encode(packed),
+            text => str::from_utf8(text).unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        [&[PACKED], bytes].concat()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn ids_of_the_usual_forms_are_few_bytes_and_all_are_read_as_they_were() {
+            for (text, length) in [
+                ("01a206e8-75d8-7c03-ae97-86e7c2d4d193", 17),
+                ("01A206E8-75D8-7C03-AE97-86E7C2D4D193", 36),
+                ("01a206e875d8-7c03-ae97-86e7c2d4d1-93", 36),
+                ("01a206e875d87c03ae9786e7c2d4d193", 32),
+                ("0123456789abcdef", 16),
+                ("42", 2),
+            ] {
+                let id: UserId = text.parse().expect("a user id");
+                assert_eq!((user(&id).len(), read_user(&user(&id))), (length, Ok(id)), "{text}");
+            }
+            for (text, length) in
+                [("oGZUI0egBJY1zhBYw2KhdUfwVJJE", 22), ("o-_", 3), ("oGZUI0egBJY1zhBYw2KhdUfwVJJEabcd", 32)]
+            {
+                let id: UnionId = text.parse().expect("a unionid");
+                assert_eq!((unionid(&id).len(), read_unionid(&unionid(&id))), (length, Ok(id.clone())), "{text}");
+                for (app, app_length) in [("wx0123456789abcdef", 9), ("wx0123456789ABCDEF", 19), ("wx1", 4)] {
+                    let (app, openid) = (app.parse().expect("an AppID"), text.parse().expect("an openid"));
+                    let somebody = Person { app, openid };
+                    let bytes = person(&somebody);
+                    assert_eq!((bytes.len(), read_person(&bytes)), (app_length + length, Ok(somebody)));
+                }
+                let list = unionids([&id, &id]);
+                assert_eq!((list.len(), read_unionids(&list)), (2 * length + 2, Ok(vec![id.clone(), id])));
+            }
+        }
+
+        #[test]
+        fn what_another_program_wrote_is_refused() {
+            for bytes in [&b"\x01"[..], b"\x01\0", b"\xff", b"", b"a b", b"\x02abc"] {
+                assert!(read_user(bytes).is_err(), "{bytes:?}");
+                assert!(read_person(bytes).is_err(), "{bytes:?}");
+            }
+            assert!(read_unionids(b"\x05abc").is_err() && read_unionids(b"\0").is_err());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -143,18 +258,6 @@ mod tests {
         assert!("line\nbreak".parse::<LoginCode>().is_err());
         assert!(is_code_of_wechat("0a1B2c_-") && !is_code_of_wechat("the code is a mock one"));
         assert!("oGZUI0egBJY1zhBYw2KhdUfwVJJE".parse::<OpenId>().is_ok());
-    }
-
-    #[test]
-    fn what_stands_for_no_value_is_known_in_small_and_capital_letters() {
-        for text in
-            ["0", "-1", "NULL", "\\N", "None", "nil", "undefined", "[object Object]", "NaN", "user_id", "OPENID"]
-        {
-            assert_eq!(foreign_id::<UserId>(text), Err(InvalidForeignId::Filler), "{text}");
-        }
-        for text in ["00", "1", "-10", "nobody", "user-0", "id-1", "nullable"] {
-            assert!(foreign_id::<UserId>(text).is_ok(), "{text}");
-        }
     }
 
     #[test]

@@ -11,10 +11,10 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::signature::{self, Signer};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use wxmint_verify::KeyError;
 
@@ -97,8 +97,12 @@ pub(super) fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
     life.exp.is_some_and(|exp| exp <= now)
 }
 
-static PROVIDER: CryptoProvider =
-    CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |_, _| Ok(Box::new(PAIR.take().ok_or(ErrorKind::InvalidKeyFormat)?)),
+    // wxmint verifies with `PublicKey::verifies`, which takes the algorithm from the key.
+    verifier_factory: |_, _| Err(ErrorKind::InvalidAlgorithm.into()),
+    key_utils: KeyUtils::new_unimplemented(),
+};
 
 /// jsonwebtoken accepts one provider per process, and another one would not know our keys.
 static IS_INSTALLED: LazyLock<bool> = LazyLock::new(|| PROVIDER.install_default().is_ok());
@@ -160,15 +164,6 @@ impl JwtSigner for KeyPair {
             Self::Rsa(_) => Algorithm::RS256,
         }
     }
-}
-
-fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
-    Ok(Box::new(PAIR.take().ok_or(ErrorKind::InvalidKeyFormat)?))
-}
-
-/// Always fails, because wxmint verifies with `PublicKey::verifies`, which takes the algorithm from the key.
-fn verifier(_: &Algorithm, _: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
-    Err(ErrorKind::InvalidAlgorithm.into())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A key may have a time behind it, and seals from then on. All replicas read it before, so that none meets what it
 //! cannot open; from then on they seal with it together, without speaking.
 
-use std::{array, str};
+use std::array;
 
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::{digest, hmac};

@@ -1,7 +1,5 @@
 //! A sealed value as it is stored, and how it is opened.
 
-use std::str;
-
 use aws_lc_rs::aead::{LessSafeKey, Nonce};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
@@ -31,10 +29,6 @@ impl Sealed {
     pub fn is_same_secret(&self, other: &Self) -> bool {
         let nonce = self.0.get(1 + MARK_LEN..HEADER_LEN);
         nonce.is_some() && nonce == other.0.get(1 + MARK_LEN..HEADER_LEN)
-    }
-
-    fn form(&self) -> Option<u8> {
-        Some(self.0.first()? & !STALE)
     }
 
     /// Whether the vault key of this id may have sealed it.
@@ -72,7 +66,7 @@ fn opened(sealed: &Sealed, owner: &dyn Owner, key: &LessSafeKey) -> Option<Zeroi
     let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(&header[1 + MARK_LEN..]).ok()?;
     let mut buffer = Zeroizing::new(ciphertext.to_vec());
-    let form = sealed.form()?;
+    let form = header[0] & !STALE;
     let secret = key.open_in_place(nonce, associated_data(owner, form), &mut buffer).ok()?;
     let text = match form {
         TEXT => str::from_utf8(secret).ok()?.to_owned(),
