@@ -1,4 +1,4 @@
-//! What others have written: ids of users and clients, and texts for a person.
+//! Texts that others have written: ids of users and clients, and whatever is meant for a person.
 
 use std::str::FromStr;
 

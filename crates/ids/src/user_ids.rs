@@ -75,7 +75,7 @@ impl IdKey {
         uuid.to_string().parse().expect("a UUID is a user id")
     }
 
-    /// Each part stands behind its length in two bytes (an id has at most 256), so that no two lists of parts are one text.
+    /// Each part stands behind its length in two bytes, as an id has at most 256, so that no two lists are one text.
     fn mac(&self, parts: &[&str]) -> [u8; 16] {
         let (mut bytes, mut mac) = ([0; 16], hmac::Context::with_key(&self.0));
         for part in parts {

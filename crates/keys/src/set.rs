@@ -1,5 +1,5 @@
-//! The keys of an issuer: a private JWK Set whose keys fit each other, what each key is for at a time, and the JWKS that
-//! publishes the set.
+//! The keys of an issuer: a private JWK Set whose keys fit each other, what each key is for at a time, and the JWKS
+//! that publishes the set.
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

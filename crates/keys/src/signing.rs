@@ -1,5 +1,5 @@
-//! Signs with the key whose turn it is: which key that is, and jsonwebtoken with aws-lc-rs and key pairs that are parsed
-//! once.
+//! Signs with the key whose turn it is: which key that is, and jsonwebtoken with aws-lc-rs and with key pairs that are
+//! parsed once.
 //!
 //! jsonwebtoken parses the private key on every `encode`. Here its [`EncodingKey`] is empty, and the signer takes the
 //! key pair that [`encode`] has laid down for it.
