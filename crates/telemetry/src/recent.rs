@@ -2,25 +2,22 @@
 //! events of users, which are found by user and by request id. Both are in memory alone: they end with the process, and
 //! other processes have their own.
 
-mod hour;
 #[cfg(test)]
 mod tests;
+mod told;
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::collections::{HashMap, VecDeque};
+use std::{sync::Arc, time::Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use serde::{Serialize, Serializer};
-use utoipa::ToSchema;
 use wxmint_ids::{AppId, Person, UserId};
 
-pub use self::hour::{Counts, Hour, LoginsOfApp, OutcomeByMinute, first};
+pub use self::told::{LastHour, UserEvent, UserEvents};
 use super::audit::{Event, now};
 
-const OK: &str = "ok";
+pub(super) const OK: &str = "ok";
 /// The events of one room, in about 2.5 MB.
 const MOST: usize = 8192;
-const MOST_TOLD: usize = 100;
 
 /// The memory. Minutes are counted from its beginning by a clock that nobody sets.
 pub struct Recent {
@@ -29,6 +26,13 @@ pub struct Recent {
     /// The last has what is nobody's.
     rooms: [Mutex<Room>; 6],
 }
+
+/// How many logins each minute of an hour had; the newest minute is last.
+#[derive(Default)]
+pub struct Hour(VecDeque<(u64, Counts)>);
+
+/// By mini program and outcome.
+pub type Counts = HashMap<(Option<AppId>, &'static str), u32>;
 
 /// Events of one kind. Each kind has a room of its own, so that many of one kind make no other forgotten.
 type Room = VecDeque<Noted>;
@@ -49,45 +53,6 @@ pub enum Whose {
     Nobody,
 }
 
-/// Something that happened to a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct UserEvent {
-    #[serde(serialize_with = "seconds")]
-    #[schema(value_type = i64)]
-    pub at: DateTime<Utc>,
-    /// `login`, `bind`, `logout`, `unbind`; `device_approval`, the login of a page; or what an operator did: `end`,
-    /// `block`, `unblock`, `unbind`, `forget`.
-    #[schema(value_type = String, example = "login")]
-    pub event: &'static str,
-    #[schema(required, value_type = Option<String>)]
-    pub appid: Option<AppId>,
-    /// `ok`, or the code of the refusal.
-    #[schema(value_type = String, example = "ok")]
-    pub outcome: &'static str,
-    /// The name of the operator's secret.
-    #[schema(required, value_type = Option<String>)]
-    pub by: Option<Arc<str>>,
-}
-
-/// The last events of a user, as far as this process knows them.
-#[derive(Serialize, ToSchema)]
-pub struct UserEvents {
-    /// From then on, the list has every event that this process has seen, or the newest 100 of them.
-    known_since: i64,
-    /// Newest first.
-    events: Vec<UserEvent>,
-}
-
-/// The logins of the last hour, as far as this process has answered them.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LastHour {
-    /// When the first minute of `logins` began.
-    since: i64,
-    logins: Vec<OutcomeByMinute>,
-    /// By mini program.
-    apps: Vec<LoginsOfApp>,
-}
-
 impl Default for Recent {
     fn default() -> Self {
         Self { begun: Instant::now(), hour: Mutex::default(), rooms: Default::default() }
@@ -104,14 +69,6 @@ impl Recent {
         let mut hour = self.hour.lock();
         // Read now, so that no thread brings an earlier minute than the one before it.
         hour.count(self.minute(), app, outcome);
-    }
-
-    pub fn last_hour(&self, app: Option<&AppId>, now: DateTime<Utc>) -> LastHour {
-        let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
-        let mut hour = self.hour.lock();
-        let minute = self.minute();
-        let (logins, apps) = hour.until(minute, app);
-        LastHour { since: begun.timestamp() + 60 * first(minute) as i64, logins, apps }
     }
 
     /// Notes what became of a request, for whoever looks up the user, the person or the request.
@@ -138,38 +95,25 @@ impl Recent {
         }
         room.push_back(Noted { whose, request_id, event });
     }
+}
 
-    /// The events of a user, who has these people now.
-    pub fn events_of(&self, user: &UserId, people: &[Person], now: DateTime<Utc>) -> UserEvents {
-        let whose: Vec<_> = people.iter().cloned().map(Whose::Person).chain([Whose::User(user.clone())]).collect();
-        let mut known_since = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
-        let mut events = Vec::new();
-        for room in self.rooms[..5].iter().map(Mutex::lock) {
-            if let Some(oldest) = room.front().filter(|_| room.len() >= MOST) {
-                known_since = known_since.max(oldest.event.at);
-            }
-            let own = room.iter().filter(|noted| whose.contains(&noted.whose));
-            events.extend(own.map(|noted| noted.event.clone()));
+impl Hour {
+    pub fn count(&mut self, minute: u64, app: Option<AppId>, outcome: &'static str) {
+        if self.0.back().is_none_or(|(newest, _)| *newest != minute) {
+            self.forget_before(first(minute));
+            self.0.push_back((minute, Counts::new()));
         }
-        // The binding comes first of one login's events.
-        events.sort_by_key(|event| event.at);
-        events.reverse();
-        events.truncate(MOST_TOLD);
-        UserEvents { known_since: known_since.timestamp(), events }
+        if let Some((_, counts)) = self.0.back_mut() {
+            *counts.entry((app, outcome)).or_default() += 1;
+        }
     }
 
-    /// The events of the request with this id, and whom each is about.
-    pub fn of_request(&self, id: &str) -> Vec<(Whose, UserEvent)> {
-        let mut events = Vec::new();
-        for room in self.rooms.iter().map(Mutex::lock) {
-            let own = room.iter().filter(|noted| noted.request_id.as_deref() == Some(id));
-            events.extend(own.map(|noted| (noted.whose.clone(), noted.event.clone())));
-        }
-        events.truncate(MOST_TOLD);
-        events
+    fn forget_before(&mut self, minute: u64) {
+        self.0.retain(|(of, _)| *of >= minute);
     }
 }
 
-fn seconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_i64(time.timestamp())
+/// The first minute of the hour that ends with this one.
+pub fn first(minute: u64) -> u64 {
+    minute.saturating_sub(59)
 }

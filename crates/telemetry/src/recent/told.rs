@@ -1,0 +1,152 @@
+//! What the memory tells those who ask.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+use wxmint_ids::{AppId, Person, UserId};
+
+use super::{Counts, Hour, MOST, OK, Recent, Whose, first};
+
+pub(super) const MOST_TOLD: usize = 100;
+
+/// Something that happened to a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UserEvent {
+    #[serde(serialize_with = "seconds")]
+    #[schema(value_type = i64)]
+    pub at: DateTime<Utc>,
+    /// `login`, `bind`, `logout`, `unbind`; `device_approval`, the login of a page; or what an operator did: `end`,
+    /// `block`, `unblock`, `unbind`, `forget`.
+    #[schema(value_type = String, example = "login")]
+    pub event: &'static str,
+    #[schema(required, value_type = Option<String>)]
+    pub appid: Option<AppId>,
+    /// `ok`, or the code of the refusal.
+    #[schema(value_type = String, example = "ok")]
+    pub outcome: &'static str,
+    /// The name of the operator's secret.
+    #[schema(required, value_type = Option<String>)]
+    pub by: Option<Arc<str>>,
+}
+
+/// The last events of a user, as far as this process knows them.
+#[derive(Serialize, ToSchema)]
+pub struct UserEvents {
+    /// From then on, the list has every event that this process has seen, or the newest 100 of them.
+    pub(super) known_since: i64,
+    /// Newest first.
+    pub(super) events: Vec<UserEvent>,
+}
+
+/// The logins of the last hour, as far as this process has answered them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LastHour {
+    /// When the first minute of `logins` began.
+    since: i64,
+    logins: Vec<OutcomeByMinute>,
+    /// By mini program.
+    apps: Vec<LoginsOfApp>,
+}
+
+/// How many logins ended so.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct OutcomeByMinute {
+    /// `ok`, or the code of the refusal.
+    #[schema(value_type = String, example = "ok")]
+    pub(super) outcome: &'static str,
+    /// Oldest first; at most 60. The last minute is not over.
+    pub(super) minutes: Vec<u64>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct LoginsOfApp {
+    /// Null for logins that named no mini program of this process.
+    #[schema(required, value_type = Option<String>)]
+    pub(super) appid: Option<AppId>,
+    pub(super) ok: u64,
+    pub(super) refused: u64,
+}
+
+impl Recent {
+    pub fn last_hour(&self, app: Option<&AppId>, now: DateTime<Utc>) -> LastHour {
+        let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
+        let mut hour = self.hour.lock();
+        let minute = self.minute();
+        let (logins, apps) = hour.until(minute, app);
+        LastHour { since: begun.timestamp() + 60 * first(minute) as i64, logins, apps }
+    }
+
+    /// The events of a user, who has these people now.
+    pub fn events_of(&self, user: &UserId, people: &[Person], now: DateTime<Utc>) -> UserEvents {
+        let whose: Vec<_> = people.iter().cloned().map(Whose::Person).chain([Whose::User(user.clone())]).collect();
+        let mut known_since = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
+        let mut events = Vec::new();
+        for room in self.rooms[..5].iter().map(Mutex::lock) {
+            if let Some(oldest) = room.front().filter(|_| room.len() >= MOST) {
+                known_since = known_since.max(oldest.event.at);
+            }
+            let own = room.iter().filter(|noted| whose.contains(&noted.whose));
+            events.extend(own.map(|noted| noted.event.clone()));
+        }
+        // The binding comes first of one login's events.
+        events.sort_by_key(|event| event.at);
+        events.reverse();
+        events.truncate(MOST_TOLD);
+        UserEvents { known_since: known_since.timestamp(), events }
+    }
+
+    /// The events of the request with this id, and whom each is about.
+    pub fn of_request(&self, id: &str) -> Vec<(Whose, UserEvent)> {
+        let mut events = Vec::new();
+        for room in self.rooms.iter().map(Mutex::lock) {
+            let own = room.iter().filter(|noted| noted.request_id.as_deref() == Some(id));
+            events.extend(own.map(|noted| (noted.whose.clone(), noted.event.clone())));
+        }
+        events.truncate(MOST_TOLD);
+        events
+    }
+}
+
+impl Hour {
+    /// All counts of the hour that ends with this minute.
+    pub fn sums(&mut self, minute: u64) -> Counts {
+        self.forget_before(first(minute));
+        let mut sums = Counts::new();
+        for (of, count) in self.0.iter().flat_map(|(_, counts)| counts) {
+            *sums.entry(of.clone()).or_default() += count;
+        }
+        sums
+    }
+
+    pub fn forget(&mut self, is_gone: impl Fn(&AppId) -> bool) {
+        for (_, counts) in &mut self.0 {
+            counts.retain(|(app, _), _| !app.as_ref().is_some_and(&is_gone));
+        }
+    }
+
+    /// The hour that ends with this minute.
+    pub(super) fn until(&mut self, minute: u64, app: Option<&AppId>) -> (Vec<OutcomeByMinute>, Vec<LoginsOfApp>) {
+        let first = first(minute);
+        self.forget_before(first);
+        let (mut by_outcome, mut by_app) = (BTreeMap::new(), BTreeMap::new());
+        for (of, counts) in &self.0 {
+            let wanted = counts.iter().filter(|((appid, _), _)| app.is_none_or(|app| appid.as_ref() == Some(app)));
+            for ((appid, outcome), count) in wanted {
+                let minutes = by_outcome.entry(*outcome).or_insert_with(|| vec![0; (minute - first + 1) as usize]);
+                minutes[(of - first) as usize] += u64::from(*count);
+                let of_app = by_app.entry(appid).or_insert(LoginsOfApp { appid: appid.clone(), ok: 0, refused: 0 });
+                *(if *outcome == OK { &mut of_app.ok } else { &mut of_app.refused }) += u64::from(*count);
+            }
+        }
+        let logins = by_outcome.into_iter().map(|(outcome, minutes)| OutcomeByMinute { outcome, minutes });
+        (logins.collect(), by_app.into_values().collect())
+    }
+}
+
+fn seconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(time.timestamp())
+}
