@@ -14,10 +14,13 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use wxmint_ids::AppId;
 use wxmint_keys::rotation::{KeyLife, states};
 
+pub use self::observed::{LoginInFlight, RouteMetrics};
 use self::redis::RedisMetrics;
-pub use self::requests::{LoginInFlight, RouteMetrics};
-use self::requests::{Logins, Requests};
-use super::{Recent, audit};
+use self::requests::LoginLabels;
+use super::{
+    audit,
+    recent::{OK, Recent},
+};
 
 /// The metrics of one process. Labels take a bounded set of values, and no value comes from a client.
 #[derive(Clone, Default)]
@@ -27,9 +30,13 @@ pub struct Metrics(Arc<Inner>);
 const MANY_APPS: usize = 200;
 
 struct Inner {
-    requests: Requests,
+    requests: Family<Labels<2>, Counter>,
+    request_duration: Durations<1>,
     redis: RedisMetrics,
-    logins: Logins,
+    logins: Family<LoginLabels, Counter>,
+    login_duration: Durations<1>,
+    /// Looked up once, and not for each login.
+    login_duration_of_ok: Histogram,
     apps: Family<Labels<2, String>, Gauge<i64, AtomicI64>>,
     /// Then no metric names an app.
     has_many_apps: AtomicBool,
@@ -61,10 +68,17 @@ impl Default for Inner {
         // There from the start, because an alert asks for it.
         drop(reload_refused.get_or_create(&[("what", "keys")]));
         new.0.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let login_duration = new.durations("login_duration", "A login from its request to its answer");
         Self {
-            requests: Requests::registered(&mut new),
+            requests: new.metric("requests", "Requests on the public listener, by route and outcome"),
+            request_duration: new.durations(
+                "request_duration",
+                "A request of a route that waits for something, from its head to its answer",
+            ),
             redis: RedisMetrics::registered(&mut new),
-            logins: Logins::registered(&mut new),
+            logins: new.metric("logins", "Logins, by app and outcome"),
+            login_duration_of_ok: login_duration.get_or_create_owned(&[("outcome", OK)]),
+            login_duration,
             has_many_apps: AtomicBool::default(),
             apps: new.metric("app_info", "1 for each app that is configured, by kind"),
             recent: Recent::default(),
@@ -110,7 +124,7 @@ impl Metrics {
 
     /// All counters of apps begin at 0, as after a restart, so that apps that come and go leave no series behind.
     pub fn app_is_gone(&self) {
-        self.0.logins.count.clear();
+        self.0.logins.clear();
         self.0.wechat_errcodes.clear();
         self.0.wechat_billed.clear();
     }
@@ -137,7 +151,7 @@ impl Metrics {
     /// `ok`, or `refused` if the file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
         self.0.reloads.get_or_create(&[("what", what), ("outcome", outcome)]).inc();
-        self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != "ok"));
+        self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != OK));
     }
 
     /// The signing keys as they are `now`, in place of those before. Verifiers refuse those that are `ended`.

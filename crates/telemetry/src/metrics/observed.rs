@@ -1,16 +1,79 @@
-//! The calls of the crates, as metrics and spans.
+//! What a request, a login and each of their calls count, and their calls as spans.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use wxmint_ids::AppId;
 use wxmint_wechat::CallError;
 
-use super::Metrics;
-use crate::Step;
+use super::{Metrics, OK, requests::LoginLabels};
+use crate::{Recent, Step};
 
 /// WeChat bills these, each number 0.03 yuan:
 /// <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
 const BILLED: [&str; 1] = ["getuserphonenumber"];
+
+/// The requests of one route. The counter of successes and the histogram are looked up once, and not for each request.
+pub struct RouteMetrics {
+    pub(super) route: &'static str,
+    pub(super) metrics: Metrics,
+    pub(super) ok: Counter,
+    pub(super) duration: Option<Histogram>,
+}
+
+impl RouteMetrics {
+    /// A request has been answered. `outcome` is `ok` or a problem's code.
+    pub fn answered(&self, outcome: &'static str, begun: Instant) {
+        match outcome {
+            OK => self.ok.inc(),
+            _ => self.metrics.0.requests.get_or_create(&[("route", self.route), ("outcome", outcome)]).inc(),
+        };
+        if let Some(duration) = &self.duration {
+            duration.observe(begun.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a login from here until it is dropped.
+    pub fn login_begins(&self) -> LoginInFlight {
+        let others = self.0.logins_in_flight.inc().max(0) as usize;
+        LoginInFlight { others, metrics: self.clone() }
+    }
+
+    /// `app` is one that is configured, and `outcome` is `ok` or a problem's code.
+    pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
+        let app = app.filter(|_| !self.has_many_apps());
+        self.0.recent.count(app.clone(), outcome);
+        self.0.logins.get_or_create(&LoginLabels { app, outcome }).inc();
+        match outcome {
+            OK => self.0.login_duration_of_ok.observe(took.as_secs_f64()),
+            _ => self.0.login_duration.get_or_create(&[("outcome", outcome)]).observe(took.as_secs_f64()),
+        }
+    }
+
+    pub fn recent(&self) -> &Recent {
+        &self.0.recent
+    }
+
+    pub(super) fn has_many_apps(&self) -> bool {
+        self.0.has_many_apps.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts a login in `wxmint_logins_in_flight` until it is dropped.
+pub struct LoginInFlight {
+    /// How many others were under way when it began.
+    pub others: usize,
+    metrics: Metrics,
+}
+
+impl Drop for LoginInFlight {
+    fn drop(&mut self) {
+        self.metrics.0.logins_in_flight.dec();
+    }
+}
 
 impl wxmint_redis_link::Observer for Metrics {
     fn call_ended(&self, call: &'static str, answered: bool, took: Duration) {
