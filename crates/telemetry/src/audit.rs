@@ -6,32 +6,44 @@ mod folded;
 mod ocsf;
 mod output;
 
-use std::{borrow::Cow, path::PathBuf, time::Duration};
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock, mpsc::SyncSender};
 
 use chrono::{DateTime, Utc};
-use tokio::signal::unix::{SignalKind, signal};
+use prometheus_client::metrics::counter::Counter;
 use wxmint_ids::{AppId, ClientId, UserId};
 
 pub use self::file::{FOREIGN_LINK, folder_of, is_ours};
-use self::folded::FOLDED;
-pub(super) use self::output::LOST;
-pub use self::output::{close, init, is_in_log, is_on};
-use self::output::{reopen, write};
+pub use self::output::{Audit, close, init, run};
+use self::{file::Message, folded::FOLDED};
+use super::{LogFormat, json_lines, log};
 
-const SWEEP: Duration = Duration::from_secs(5);
+/// Events that could be written nowhere.
+pub(super) static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
+/// Those of them that the file has not been told of.
+static UNTOLD: AtomicU64 = AtomicU64::new(0);
+static OUTPUT: OnceLock<Output> = OnceLock::new();
+
+enum Output {
+    Log(LogFormat),
+    /// Of a thread, so that no login waits for a disk.
+    File(SyncSender<Message>),
+}
+
+pub fn is_on() -> bool {
+    OUTPUT.get().is_some()
+}
+
+/// Whether a line of the log would say again what an event says there.
+pub fn is_in_log() -> bool {
+    matches!(OUTPUT.get(), Some(Output::Log(_)))
+}
 
 #[expect(clippy::disallowed_methods, reason = "a line, an event and a minute of lines begin when they are written")]
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Audit {
-    /// Into the log, with the target `audit`.
-    Log,
-    /// Into this file, which they are appended to as JSON lines.
-    File(PathBuf),
-    Off,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -151,19 +163,20 @@ impl Event {
     }
 }
 
-/// Tells what was held back once its minute is over, and opens the file again at SIGHUP, while the process runs.
-pub async fn run() {
-    // A file that grows past RLIMIT_FSIZE would end the process. With a handler, writing fails instead.
-    let _over_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
-    let mut hangups = if output::is_file() { signal(SignalKind::hangup()).ok() } else { None };
-    let mut ticks = tokio::time::interval(SWEEP);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                let now = now();
-                FOLDED.due(now).iter().for_each(|event| write(event, now));
-            }
-            Some(()) = async { hangups.as_mut()?.recv().await } => reopen(),
-        }
+fn write(event: &Event, now: DateTime<Utc>) {
+    let to_log = |line: io::Result<Vec<u8>>| line.and_then(|line| io::stderr().lock().write_all(&line)).is_ok();
+    let is_written = match OUTPUT.get() {
+        None => true,
+        Some(Output::Log(LogFormat::Json)) => to_log(json_lines::of_audit(event, now)),
+        Some(Output::Log(LogFormat::Text)) => to_log(log::text_of_audit(event, now)),
+        Some(Output::File(lines)) => output::is_sent(lines, event, now),
+    };
+    if !is_written {
+        lost(1);
     }
+}
+
+fn lost(events: u64) {
+    LOST.inc_by(events);
+    UNTOLD.fetch_add(events, Ordering::Relaxed);
 }

@@ -2,15 +2,16 @@
 //! the spans around it (`request_id`). docs/decisions/0017-our-own-log-lines.md says why no library writes it.
 
 use std::fmt::{self, Debug};
+use std::io::{self, Write as _};
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer};
 use tracing_subscriber::{field::RecordFields, registry::LookupSpan};
 
-use super::audit::now;
+use super::audit::{self, now};
 
 /// The format of lines, and of the fields in them: each as `,"name":value`.
 pub(super) struct JsonLines;
@@ -71,9 +72,26 @@ impl Visit for JsonMembers<'_> {
     }
 }
 
+/// A line for an audit event.
+pub(super) fn of_audit(event: &audit::Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
+    let timestamp = now.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let mut line = Vec::with_capacity(1024);
+    write!(line, r#"{{"timestamp":"{timestamp}","level":"INFO","target":"audit","#)?;
+    if let Some(id) = &event.origin.request_id {
+        line.extend_from_slice(br#""request_id":"#);
+        serde_json::to_writer(&mut line, id)?;
+        line.push(b',');
+    }
+    let begun = line.len();
+    event.write_ocsf(now, &mut line)?;
+    // Its members go on with those before them.
+    line.remove(begun);
+    line.push(b'\n');
+    Ok(line)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use serde_json::{Value, json};

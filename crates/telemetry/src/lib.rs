@@ -4,7 +4,6 @@ pub mod audit;
 mod json_lines;
 mod log;
 mod metrics;
-mod per_minute;
 pub mod recent;
 #[cfg(test)]
 mod tests;
@@ -13,9 +12,8 @@ mod traces;
 use std::io;
 
 pub use self::audit::Audit;
-pub use self::log::LogFormat;
+pub use self::log::{LogFormat, admit_line};
 pub use self::metrics::{LoginInFlight, Metrics, RouteMetrics};
-pub use self::per_minute::admit_line;
 pub use self::recent::Recent;
 pub use self::traces::{Step, Trace, TraceSettings, Traces};
 

@@ -11,8 +11,8 @@ use std::{mem, thread};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open, openat};
 use rustix::{io::Errno, process::geteuid};
 
-use super::output::{UNTOLD, WAITING, file_line, lost};
-use super::{Activity, Event, Several, now};
+use super::output::{WAITING, file_line};
+use super::{Activity, Event, Several, UNTOLD, lost, now};
 
 /// Lines that wait are written together, about so many bytes at once.
 const BATCH: usize = 64 * 1024;

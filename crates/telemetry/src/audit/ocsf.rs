@@ -110,7 +110,7 @@ fn user<'a>(id: Option<&'a str>, name: Option<&'a str>) -> Members<'a, 2> {
 
 impl Event {
     /// In a few words, for a person.
-    pub(super) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let mut message = match self.activity {
             Activity::Reload(what) => format!("reload of {what}"),
             Activity::Request(operation) => format!("request {operation}"),
@@ -127,7 +127,7 @@ impl Event {
     }
 
     /// Writes the object, without a line break.
-    pub(super) fn write_ocsf(&self, message: &str, now: DateTime<Utc>, line: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn write_ocsf(&self, now: DateTime<Utc>, line: &mut Vec<u8>) -> io::Result<()> {
         let (class, activity, activity_name, code) = self.activity.row();
         let only = |wanted: &[i64], value| if wanted.contains(&class) { value } else { Absent };
         let user_id = self.user.as_ref().map(UserId::as_str);
@@ -145,7 +145,7 @@ impl Event {
                 ("type_uid", Number(class * 100 + activity)),
                 ("severity_id", Number(self.severity(class))),
                 ("time", milliseconds(Some(self.several.map_or(now, |several| several.first)))),
-                ("message", Text(message)),
+                ("message", Text(&self.message())),
                 ("status_id", Number(if self.refused.is_some() { 2 } else { 1 })),
                 ("status_detail", text(self.refused.as_deref())),
                 ("count", self.several.map_or(Absent, |several| Number(several.count.into()))),
@@ -226,7 +226,7 @@ mod tests {
 
     fn object(event: &Event) -> serde_json::Value {
         let mut line = Vec::new();
-        event.write_ocsf("", DateTime::UNIX_EPOCH, &mut line).expect("written");
+        event.write_ocsf(DateTime::UNIX_EPOCH, &mut line).expect("written");
         serde_json::from_slice(&line).expect("JSON")
     }
 

@@ -1,34 +1,30 @@
-//! Where audit events are written: into the log at once, or into a file by a thread, so that no login waits for a disk.
+//! How the output of audit events begins, goes on while the process runs, and ends.
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{LazyLock, OnceLock};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, path::PathBuf, thread};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use prometheus_client::metrics::counter::Counter;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::file::{AuditFile, Message};
-use super::{super::LogFormat, Audit, Event, folded::FOLDED, now};
+use super::{Event, FOLDED, LogFormat, OUTPUT, Output, UNTOLD, now, write};
 
 /// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.
 const QUEUE: usize = 8192;
 /// How long the end of the process waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Events that could be written nowhere.
-pub(crate) static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
-/// Those of them that the file has not been told of.
-pub(super) static UNTOLD: AtomicU64 = AtomicU64::new(0);
 /// Those that are sent to the file's thread, and not yet written.
 pub(super) static WAITING: AtomicU64 = AtomicU64::new(0);
-static OUTPUT: OnceLock<Output> = OnceLock::new();
 
-enum Output {
-    Log(LogFormat),
-    File(SyncSender<Message>),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audit {
+    /// Into the log, with the target `audit`.
+    Log,
+    /// Into this file, which they are appended to as JSON lines.
+    File(PathBuf),
+    Off,
 }
 
 /// Begins to write audit events. Fails if their file cannot be opened.
@@ -49,47 +45,26 @@ pub fn init(to: &Audit, format: LogFormat) -> io::Result<()> {
     Ok(())
 }
 
-pub fn is_on() -> bool {
-    OUTPUT.get().is_some()
-}
-
-/// Whether a line of the log would say again what an event says there.
-pub fn is_in_log() -> bool {
-    matches!(OUTPUT.get(), Some(Output::Log(_)))
-}
-
-pub(super) fn is_file() -> bool {
-    matches!(OUTPUT.get(), Some(Output::File(_)))
-}
-
-pub(super) fn write(event: &Event, now: DateTime<Utc>) {
-    let is_written = match OUTPUT.get() {
-        None => true,
-        Some(Output::Log(format)) => {
-            let line = log_line(event, *format, now);
-            line.and_then(|line| io::stderr().lock().write_all(&line)).is_ok()
-        }
-        Some(Output::File(lines)) => {
-            WAITING.fetch_add(1, Ordering::Relaxed);
-            let sent = file_line(event, now).is_ok_and(|line| lines.try_send(Message::Line(line)).is_ok());
-            if !sent {
-                WAITING.fetch_sub(1, Ordering::Relaxed);
+/// Tells what was held back once its minute is over, and opens the file again at SIGHUP, while the process runs.
+pub async fn run() {
+    // A file that grows past RLIMIT_FSIZE would end the process. With a handler, writing fails instead.
+    let _over_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
+    let mut hangups =
+        if matches!(OUTPUT.get(), Some(Output::File(_))) { signal(SignalKind::hangup()).ok() } else { None };
+    let mut ticks = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let now = now();
+                FOLDED.due(now).iter().for_each(|event| write(event, now));
             }
-            sent
+            Some(()) = async { hangups.as_mut()?.recv().await } => reopen(),
         }
-    };
-    if !is_written {
-        lost(1);
     }
 }
 
-pub(super) fn lost(events: u64) {
-    LOST.inc_by(events);
-    UNTOLD.fetch_add(events, Ordering::Relaxed);
-}
-
 /// Opens the file again, because another has been put in its place.
-pub(super) fn reopen() {
+fn reopen() {
     if let Some(Output::File(lines)) = OUTPUT.get()
         && lines.try_send(Message::Reopen).is_err()
     {
@@ -112,43 +87,19 @@ pub fn close() {
     }
 }
 
-pub(super) fn file_line(event: &Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
-    let mut line = Vec::with_capacity(1024);
-    event.write_ocsf(&event.message(), now, &mut line)?;
-    line.push(b'\n');
-    Ok(line)
+/// Whether the file's thread is to write it. Otherwise too many wait for the disk.
+pub(super) fn is_sent(lines: &SyncSender<Message>, event: &Event, now: DateTime<Utc>) -> bool {
+    WAITING.fetch_add(1, Ordering::Relaxed);
+    let sent = file_line(event, now).is_ok_and(|line| lines.try_send(Message::Line(line)).is_ok());
+    if !sent {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+    sent
 }
 
-fn log_line(event: &Event, format: LogFormat, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
-    let (timestamp, message) = (now.to_rfc3339_opts(SecondsFormat::Micros, true), event.message());
+pub(super) fn file_line(event: &Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
     let mut line = Vec::with_capacity(1024);
-    if format == LogFormat::Text {
-        write!(line, "{timestamp}  INFO audit: {}", message.replace(char::is_control, " "))?;
-        let until = event.until.map(|until| until.to_rfc3339_opts(SecondsFormat::Secs, true));
-        for (name, value) in [
-            ("by", event.by.as_deref()),
-            ("user", event.user.as_ref().map(|user| user.as_str())),
-            ("app", event.app.as_ref().map(|app| app.as_str())),
-            ("person", event.person.as_deref()),
-            ("client", event.origin.address.as_deref()),
-            ("until", until.as_deref()),
-            ("request_id", event.origin.request_id.as_deref()),
-            ("trace_id", event.origin.trace_id.as_deref()),
-        ] {
-            value.map_or(Ok(()), |value| write!(line, " {name}={value}"))?;
-        }
-    } else {
-        write!(line, r#"{{"timestamp":"{timestamp}","level":"INFO","target":"audit","#)?;
-        if let Some(id) = &event.origin.request_id {
-            line.extend_from_slice(br#""request_id":"#);
-            serde_json::to_writer(&mut line, id)?;
-            line.push(b',');
-        }
-        let begun = line.len();
-        event.write_ocsf(&message, now, &mut line)?;
-        // Its members go on with those before them.
-        line.remove(begun);
-    }
+    event.write_ocsf(now, &mut line)?;
     line.push(b'\n');
     Ok(line)
 }
