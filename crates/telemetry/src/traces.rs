@@ -6,19 +6,17 @@
 //! them.
 
 mod sending;
+mod traceparent;
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
-use std::{collections::HashMap, sync::OnceLock};
 
-use opentelemetry::trace::{
-    FutureExt, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState,
-    Tracer,
-};
-use opentelemetry::{Context, KeyValue, propagation::TextMapPropagator};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry::trace::{FutureExt, Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, TraceId, Tracer};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 pub use self::sending::{TraceSettings, Traces};
+use self::traceparent::parse;
 use crate::audit::now;
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
@@ -31,19 +29,10 @@ impl Trace {
     /// `traceparent` is the header of the request. A malformed one counts as none.
     pub fn of_request(traceparent: Option<&str>, may_be_sampled: bool) -> Option<Self> {
         let caller = traceparent.and_then(parse);
-        let of_caller = |caller| Context::new().with_remote_span_context(caller);
-        let Some(tracer) = TRACER.get().filter(|_| may_be_sampled) else { return caller.map(of_caller).map(Self) };
-        let parent = caller.clone().map_or_else(Context::new, of_caller);
-        let span = tracer.build_with_context(SpanBuilder::from_name("request").with_kind(SpanKind::Server), &parent);
-        if span.span_context().is_sampled() {
-            return Some(Self(parent.with_span(span)));
+        match TRACER.get().filter(|_| may_be_sampled) {
+            Some(tracer) => Self::if_sampled(tracer, caller),
+            None => caller.map(Self),
         }
-        // The account service need not sample what is not sampled here, whatever a stranger's flag says.
-        let unsampled = |caller: SpanContext| {
-            let state = TraceState::NONE;
-            SpanContext::new(caller.trace_id(), caller.span_id(), TraceFlags::default(), true, state)
-        };
-        caller.map(unsampled).map(of_caller).map(Self)
     }
 
     pub fn current() -> Option<Self> {
@@ -108,56 +97,6 @@ impl Step {
         if let (Some(span), Some(error)) = (&mut self.0, error) {
             span.set_attribute(KeyValue::new("error.type", error.to_owned()));
             span.set_status(Status::error(""));
-        }
-    }
-
-    /// The header that tells another service of ours to which trace its work belongs.
-    pub fn traceparent(&self) -> Option<String> {
-        let trace = || Trace::current().map(|Trace(context)| render(context.span().span_context()));
-        self.0.as_ref().map(|span| render(span.span_context())).or_else(trace)
-    }
-}
-
-/// The caller's span, as <https://www.w3.org/TR/trace-context/> has it. Without `tracestate`, text of strangers.
-fn parse(header: &str) -> Option<SpanContext> {
-    let headers = HashMap::from([("traceparent".to_owned(), header.to_owned())]);
-    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
-    context.has_active_span().then(|| context.span().span_context().clone())
-}
-
-fn render(context: &SpanContext) -> String {
-    format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-    const SPAN: &str = "00f067aa0ba902b7";
-
-    #[test]
-    fn a_traceparent_is_read_without_flags_that_are_not_known() {
-        for (good, flags) in [
-            (format!("00-{TRACE}-{SPAN}-01"), "01"),
-            (format!("00-{TRACE}-{SPAN}-00"), "00"),
-            (format!("00-{TRACE}-{SPAN}-fe"), "00"),
-            (format!("01-{TRACE}-{SPAN}-01-later"), "01"),
-        ] {
-            let read = parse(&good).map(|context| render(&context));
-            assert_eq!(read, Some(format!("00-{TRACE}-{SPAN}-{flags}")), "{good}");
-        }
-        let (upper, zeros) = (TRACE.to_uppercase(), "0".repeat(32));
-        for bad in [
-            "",
-            &format!("00-{upper}-{SPAN}-01"),
-            &format!("00-{zeros}-{SPAN}-01"),
-            &format!("00-{TRACE}-{}-01", &zeros[..16]),
-            &format!("00-{TRACE}-{SPAN}-01-later"),
-            &format!("ff-{TRACE}-{SPAN}-01"),
-            &format!("00-{TRACE}-{SPAN}é01"),
-        ] {
-            assert!(parse(bad).is_none(), "{bad}");
         }
     }
 }
