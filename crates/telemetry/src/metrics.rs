@@ -109,9 +109,12 @@ impl Default for Inner {
 
 impl Metrics {
     pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
-        self.0.apps.clear();
         let apps: Vec<_> = apps.into_iter().collect();
-        self.0.has_many_apps.store(apps.len() > MANY_APPS, Ordering::Relaxed);
+        let had_many = self.0.has_many_apps.swap(apps.len() > MANY_APPS, Ordering::Relaxed);
+        if self.has_many_apps() != had_many {
+            self.app_is_gone();
+        }
+        self.0.apps.clear();
         for (app, kind) in apps.into_iter().filter(|_| !self.has_many_apps()) {
             self.0.apps.get_or_create(&[("app", app.to_string()), ("kind", kind.to_owned())]).set(1);
         }

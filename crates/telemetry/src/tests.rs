@@ -148,7 +148,7 @@ fn every_metric_is_on_the_dashboard() {
 
 /// The size of what is printed for 1,000 mini programs, each with all outcomes that are usual.
 #[test]
-fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
+fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hundred_none_is_named() {
     let (metrics, took) = (Metrics::default(), Duration::from_millis(3));
     let size = |metrics: &Metrics| metrics.exposition([]).len();
     let none = size(&metrics);
@@ -167,6 +167,18 @@ fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
     assert!(text.len() - none < 100 * of_apps, "{} bytes", text.len());
     metrics.app_is_gone();
     assert!(size(&metrics) < none + 12_000, "the durations stay: they are not by app");
+    let log_in = || metrics.login_ended("wx0123456789abcdef".parse().ok(), "ok", took);
+    let apps = |count: usize| (0..count).filter_map(|number| Some((format!("wx{number}").parse().ok()?, "website")));
+    let names_one = || metrics.exposition([]).contains("app=\"wx");
+    metrics.apps_are(apps(200));
+    log_in();
+    assert!(names_one());
+    // The counters that named one are gone, too.
+    metrics.apps_are(apps(201));
+    log_in();
+    assert!(!names_one());
+    metrics.apps_are(apps(200));
+    assert!(names_one());
 }
 
 const IN_A_CHILD: &str = "TEST_OF_LOST_LINES";
