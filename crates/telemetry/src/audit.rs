@@ -28,7 +28,7 @@ static OUTPUT: OnceLock<Output> = OnceLock::new();
 
 enum Output {
     Log(LogFormat),
-    /// Of a thread, so that no login waits for a disk.
+    /// A thread writes the file, so that no login waits for a disk.
     File(SyncSender<Message>),
 }
 

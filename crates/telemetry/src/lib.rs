@@ -14,7 +14,6 @@ use std::io;
 pub use self::audit::Audit;
 pub use self::log::{LogFormat, admit_line};
 pub use self::metrics::{LoginInFlight, Metrics, RouteMetrics};
-pub use self::recent::Recent;
 pub use self::traces::{Step, Trace, TraceSettings, Traces};
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.

@@ -16,7 +16,6 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 pub use self::sending::{TraceSettings, Traces};
-use self::traceparent::parse;
 use crate::audit::now;
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
@@ -28,7 +27,7 @@ pub struct Trace(Context);
 impl Trace {
     /// `traceparent` is the header of the request. A malformed one counts as none.
     pub fn of_request(traceparent: Option<&str>, may_be_sampled: bool) -> Option<Self> {
-        let caller = traceparent.and_then(parse);
+        let caller = traceparent.and_then(traceparent::parse);
         match TRACER.get().filter(|_| may_be_sampled) {
             Some(tracer) => Self::if_sampled(tracer, caller),
             None => caller.map(Self),

@@ -1,4 +1,4 @@
-//! What a request, a login and each of their calls count, and their calls as spans.
+//! A request, a login and each of their calls are counted, and the calls become spans.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use wxmint_ids::AppId;
 use wxmint_wechat::CallError;
 
 use super::{Metrics, OK, requests::LoginLabels};
-use crate::{Recent, Step};
+use crate::{Step, recent::Recent};
 
 /// WeChat bills these, each number 0.03 yuan:
 /// <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
@@ -36,7 +36,6 @@ impl RouteMetrics {
 }
 
 impl Metrics {
-    /// Counts a login from here until it is dropped.
     pub fn login_begins(&self) -> LoginInFlight {
         let others = self.0.logins_in_flight.inc().max(0) as usize;
         LoginInFlight { others, metrics: self.clone() }

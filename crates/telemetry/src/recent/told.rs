@@ -1,7 +1,6 @@
-//! What the memory tells those who ask.
+//! The memory tells those who ask.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
