@@ -92,11 +92,6 @@ impl RedisAccess {
         Ok(())
     }
 
-    /// The present URL. Another one is another `Arc`.
-    pub fn url(&self) -> Arc<RedisUrl> {
-        self.current.load_full()
-    }
-
     /// For connections by the present URL.
     pub(crate) fn connector(&self) -> Connector {
         Connector { url: self.url(), access: self.clone(), to_sentinels: false, made: Rc::default() }

@@ -8,8 +8,8 @@ use redis::{Value, from_redis_value};
 use tokio::time::Instant;
 
 use super::failure::{Cause, Reason, describe};
-use super::primaries::{Address, Primary, Successors};
-use super::{call::CLUSTER_SLOTS, server::Server};
+use super::primaries::{Primary, Successors, ask};
+use super::{call::CLUSTER_SLOTS, server::Server, url::Address};
 
 /// How many servers are asked at a time: if one of them is frozen, the other answers.
 const AT_A_TIME: usize = 2;
@@ -54,7 +54,7 @@ async fn view_of(server: Rc<Server>) -> Result<View, Reason> {
         })?;
         parse(answer, &server.address)
     };
-    let primaries = server.ask(redis::pipe().cmd("CLUSTER").arg("SLOTS"), read).await?;
+    let primaries = ask(&server, redis::pipe().cmd("CLUSTER").arg("SLOTS"), read).await?;
     Ok((server.address.clone(), primaries))
 }
 

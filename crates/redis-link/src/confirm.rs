@@ -4,16 +4,17 @@
 //! and asked how far each of them has confirmed. The Sentinels, or the other primaries of a Cluster, decide who takes
 //! over, so they are asked which replicas could. With `redis://` the primary itself is asked.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::{rc::Rc, time::Duration};
 
-use redis::Value;
+use redis::{FromRedisValue, Value};
 use tokio::time::{Instant, timeout_at};
 
-use super::failure::{Failure, Problem, Reason};
-use super::primaries::{Address, Successors};
+use super::failure::{Failure, Problem, Reason, Result};
+use super::info::{Replication, not_refused, replication};
+use super::link::{Link, answer};
+use super::primaries::{Primaries, Successors};
 use super::server::{DEADLINE, Server, in_background};
-use super::{access::Confirm, cluster::newcomers, info::Replication, primaries::Primaries};
+use super::{access::Confirm, call::Call, cluster::newcomers, url::Address};
 
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
@@ -23,9 +24,6 @@ const FRESH: Duration = Duration::from_secs(1);
 /// While the deciders do not answer, their last answer holds so long. A replica that they have come to know meanwhile
 /// is not waited for.
 const HOLDS: Duration = Duration::from_secs(30);
-
-/// Whether it has been said that Redis refuses to wait.
-static WARNED: AtomicBool = AtomicBool::new(false);
 
 /// The replicas that must confirm a write: each of these, and so many in all.
 #[derive(Debug)]
@@ -41,9 +39,8 @@ struct Write<'a> {
     said: Replication,
 }
 
-/// Returns once every replica that could take over has all that the primary had when it answered `INFO replication`
-/// with `info`.
-pub(crate) async fn until_confirmed(
+/// Returns once every replica that could take over has all that the primary had when it answered with `info`.
+async fn until_confirmed(
     primaries: &Rc<Primaries>,
     primary: &Rc<Server>,
     info: &Value,
@@ -56,6 +53,38 @@ pub(crate) async fn until_confirmed(
         drop(primaries.search());
         Failure { server: primary.name.clone(), problem: Problem::Refused, reason }
     })
+}
+
+impl Link {
+    /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.
+    pub async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
+        self.write(step, call, true).await
+    }
+
+    /// The same, or without waiting.
+    pub async fn write<T: FromRedisValue>(&self, step: &'static str, call: Call, confirmed: bool) -> Result<T> {
+        if !confirmed || !self.confirms() {
+            return self.run(step, call).await;
+        }
+        let call = call.cmd("INFO").arg("replication");
+        self.measured(step, async |primaries, deadline| {
+            let mut reply = answer(&primaries, call, deadline).await?;
+            let info = reply.values.pop().unwrap_or(Value::Nil);
+            Box::pin(until_confirmed(&primaries, &reply.from, &info, deadline)).await?;
+            // Also those of the first: what has been deleted there by an earlier call is asked of the other.
+            if let Some(other) = &reply.other {
+                let info = Box::pin(other.send(redis::pipe().cmd("INFO").arg("replication"), deadline)).await?.pop();
+                Box::pin(until_confirmed(&primaries, other, &info.unwrap_or(Value::Nil), deadline)).await?;
+            }
+            reply.read()
+        })
+        .await
+    }
+
+    /// Whether replicas may be asked to confirm.
+    pub fn confirms(&self) -> bool {
+        self.access.confirm != Confirm::Replicas(0)
+    }
 }
 
 impl Write<'_> {
@@ -193,26 +222,6 @@ async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication
         }
         (wanted, within) = (255, Duration::from_millis(5));
     }
-}
-
-/// Reads a server's answer to `INFO replication`. `None` if it refuses to tell.
-fn replication(server: &Server, info: &Value) -> Option<Replication> {
-    Replication::parse(&redis::from_redis_value_ref::<String>(not_refused(server, info)?).ok()?)
-}
-
-/// The answer, if it is no error.
-fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
-    let Value::ServerError(error) = answer else { return Some(answer) };
-    if !WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!(
-            redis = server.name,
-            code = error.code(),
-            setting = server.connector.access.program.confirm,
-            "Redis refuses the command WAIT (or INFO), so replicas cannot confirm a write before it is answered: a failover may \
-             lose the last writes; set the setting to 0 if that is meant"
-        );
-    }
-    None
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use futures_util::future::select_ok;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, aio::MultiplexedConnection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 
 use super::failure::{Cause, Reason, not_let_in};
-use super::{access::RedisAccess, primaries::Address, server::Connection, url::RedisUrl};
+use super::{access::RedisAccess, url::Address, url::RedisUrl};
 
 /// For TCP, TLS and login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
@@ -27,6 +27,15 @@ pub(crate) struct Connector {
     pub(crate) to_sentinels: bool,
     /// How many connections to data servers have been made.
     pub(crate) made: Rc<Cell<u64>>,
+}
+
+/// A connection whose clones share one socket, which closes when the last of them is dropped.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) shared: MultiplexedConnection,
+    /// The task that reads and writes. It is aborted with the connection. Otherwise it would go on until the server has
+    /// answered the last command, which a frozen server never does.
+    _driver: Rc<JoinSet<()>>,
 }
 
 impl Connector {
@@ -84,7 +93,9 @@ impl Connector {
         let made = MultiplexedConnection::new_with_config(&login, stream, config).await;
         let (shared, driver) = made.map_err(|error| not_let_in(&login, &error))?;
         self.made.update(|made| made + 1);
-        Ok(Connection::new(shared, driver))
+        let mut task = JoinSet::new();
+        task.spawn_local(driver);
+        Ok(Connection { shared, _driver: Rc::new(task) })
     }
 
     /// A Sentinel has no database.

@@ -4,7 +4,7 @@ use std::{fmt, rc::Rc};
 
 use redis::{ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 
-use super::primaries::Address;
+use super::url::Address;
 
 /// Why Redis has not done what it was asked: in words for the log, which contain neither keys nor values, and by its
 /// cause.

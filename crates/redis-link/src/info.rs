@@ -1,10 +1,15 @@
-//! Answers to `INFO`: a primary says there what it is, and above all which replicas it has.
+//! What the primaries say of themselves, in answers to `INFO`, and above all which replicas they have.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{rc::Rc, sync::Arc};
 
 use futures_util::future::join_all;
+use redis::{FromRedisValue, Pipeline, Value, from_redis_value_ref};
 use tokio::time::Instant;
 
-use super::primaries::Address;
-use super::{access::Confirm, failure::Result, link::Link, server::Server};
+use super::server::{Server, read};
+use super::url::{Address, RedisUrl};
+use super::{access::Confirm, failure::Result, link::Link, primaries::Primary};
 
 /// A member of an answer to `INFO`.
 pub fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -77,6 +82,28 @@ fn replica(line: &str) -> Option<Replica> {
     })
 }
 
+/// Reads a server's answer to `INFO replication`. `None` if it refuses to tell.
+pub(crate) fn replication(server: &Server, info: &Value) -> Option<Replication> {
+    Replication::parse(&from_redis_value_ref::<String>(not_refused(server, info)?).ok()?)
+}
+
+/// The answer, if it is no error.
+pub(crate) fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
+    /// Whether it has been said.
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let Value::ServerError(error) = answer else { return Some(answer) };
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            redis = server.name,
+            code = error.code(),
+            setting = server.connector.access.program.confirm,
+            "Redis refuses the command WAIT (or INFO), so replicas cannot confirm a write before it is answered: a failover may \
+             lose the last writes; set the setting to 0 if that is meant"
+        );
+    }
+    None
+}
+
 /// The primaries of Redis say this of themselves.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
@@ -99,6 +126,35 @@ pub struct State {
 }
 
 impl Link {
+    /// How many connections the link has made by its present URL, and that URL.
+    pub fn connections_made(&self) -> (u64, Arc<RedisUrl>) {
+        let primaries = self.primaries();
+        (primaries.connector.made.get(), Arc::clone(&primaries.connector.url))
+    }
+
+    pub fn is_cluster(&self) -> bool {
+        self.primaries().is_cluster()
+    }
+
+    /// The primaries as far as they are known, or after a search. In the order of their addresses.
+    pub async fn all_primaries(&self) -> Result<Vec<(Primary, Rc<Server>)>> {
+        let primaries = self.primaries();
+        if primaries.all().is_empty() {
+            primaries.search().await?;
+        }
+        Ok(primaries.all())
+    }
+
+    /// Runs reading commands on one server.
+    pub async fn query_at<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        server: &Server,
+        commands: &Pipeline,
+    ) -> Result<T> {
+        self.measured(step, async |_, deadline| read(server.send(commands, deadline).await?, &server.address)).await
+    }
+
     /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call. `now`: the
     /// time of this machine, in seconds since 1970.
     pub async fn state(&self, now: f64) -> Result<State> {

@@ -1,4 +1,4 @@
-//! A link: calls with a deadline, which an observer is told of, and which replicas confirm where the caller wants it.
+//! A link: calls with a deadline, each of which goes to the primary of its keys, and of which an observer is told.
 //!
 //! A call may be sent several times, so every call must be idempotent, or one whose repetition does no harm.
 
@@ -8,11 +8,11 @@ use futures_util::future::join;
 use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value};
 use tokio::{task::spawn_local, time::Instant};
 
-use super::access::{Confirm, RedisAccess};
 use super::failure::{Failure, Problem, Result};
 use super::primaries::{Primaries, Primary};
 use super::server::{DEADLINE, Server, is, read};
-use super::{call::Call, confirm::until_confirmed, outage, route::Reply, url::RedisUrl};
+use super::url::{Layout, RedisUrl};
+use super::{access::RedisAccess, call::Call, outage};
 
 /// It is told of each call, for metrics and traces. `()` makes nothing of it.
 pub trait Observer {
@@ -90,76 +90,19 @@ impl Link {
         spawn_local(async move { link.run::<Value>(step, call).await });
     }
 
-    /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.
-    pub async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
-        self.write(step, call, true).await
-    }
-
-    /// The same, or without waiting.
-    pub async fn write<T: FromRedisValue>(&self, step: &'static str, call: Call, confirmed: bool) -> Result<T> {
-        if !confirmed || !self.confirms() {
-            return self.run(step, call).await;
-        }
-        let call = call.cmd("INFO").arg("replication");
-        self.measured(step, async |primaries, deadline| {
-            let mut reply = answer(&primaries, call, deadline).await?;
-            let info = reply.values.pop().unwrap_or(Value::Nil);
-            Box::pin(until_confirmed(&primaries, &reply.from, &info, deadline)).await?;
-            // Also those of the first: what has been deleted there by an earlier call is asked of the other.
-            if let Some(other) = &reply.other {
-                let info = Box::pin(other.send(redis::pipe().cmd("INFO").arg("replication"), deadline)).await?.pop();
-                Box::pin(until_confirmed(&primaries, other, &info.unwrap_or(Value::Nil), deadline)).await?;
-            }
-            reply.read()
-        })
-        .await
-    }
-
-    /// Whether replicas may be asked to confirm.
-    pub fn confirms(&self) -> bool {
-        self.access.confirm != Confirm::Replicas(0)
-    }
-
-    /// Runs reading commands on one server.
-    pub async fn query_at<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        server: &Server,
-        commands: &Pipeline,
-    ) -> Result<T> {
-        self.measured(step, async |_, deadline| read(server.send(commands, deadline).await?, &server.address)).await
-    }
-
-    /// How many connections the link has made by its present URL, and that URL.
-    pub fn connections_made(&self) -> (u64, Arc<RedisUrl>) {
-        let primaries = self.primaries();
-        (primaries.connector.made.get(), Arc::clone(&primaries.connector.url))
-    }
-
-    pub fn is_cluster(&self) -> bool {
-        self.primaries().is_cluster()
-    }
-
-    /// The primaries as far as they are known, or after a search. In the order of their addresses.
-    pub async fn all_primaries(&self) -> Result<Vec<(Primary, Rc<Server>)>> {
-        let primaries = self.primaries();
-        if primaries.all().is_empty() {
-            primaries.search().await?;
-        }
-        Ok(primaries.all())
-    }
-
     /// Everything that is known of the primaries of the present URL.
     pub(crate) fn primaries(&self) -> Rc<Primaries> {
         let mut primaries = self.primaries.borrow_mut();
         if !Arc::ptr_eq(&primaries.connector.url, &self.access.current.load()) {
             *primaries = Primaries::new(self.access.connector());
         }
-        primaries.ask_sentinels_again();
+        if let Layout::Sentinel { .. } = primaries.connector.url.layout {
+            primaries.ask_sentinels_again();
+        }
         Rc::clone(&primaries)
     }
 
-    async fn measured<T>(
+    pub(crate) async fn measured<T>(
         &self,
         step: &'static str,
         call: impl AsyncFnOnce(Rc<Primaries>, Instant) -> Result<T, Failure>,
@@ -179,7 +122,7 @@ impl Link {
 
 /// The answers to a call, which may contain errors that concern one command. A script that the server does not know is
 /// sent again as text, with the commands behind it.
-async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Result<Reply, Failure> {
+pub(crate) async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Result<Reply, Failure> {
     let Call { slot, commands: sent, scripts } = call;
     let mut commands = Pipeline::with_capacity(sent.len());
     sent.into_iter().for_each(|command| _ = commands.add_command(command));
@@ -196,4 +139,58 @@ async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Res
         }
     }
     Ok(reply)
+}
+
+impl RedisAccess {
+    /// The present URL. Another one is another `Arc`.
+    pub fn url(&self) -> Arc<RedisUrl> {
+        self.current.load_full()
+    }
+}
+
+/// The answers to some commands, and the server that gave them.
+pub(crate) struct Reply {
+    pub(crate) values: Vec<Value>,
+    pub(crate) from: Rc<Server>,
+    /// The server that the slot is moving to, if some of the commands were done there.
+    pub(crate) other: Option<Rc<Server>>,
+}
+
+impl Reply {
+    pub(crate) fn read<T: FromRedisValue>(self) -> Result<T, Failure> {
+        read(self.values, &self.from.address)
+    }
+}
+
+/// Futures that are seldom awaited are boxed: each call copies its future, which is as large as the largest future that
+/// it may await.
+impl Primaries {
+    /// Sends commands to the primary of a slot, and again if another server has the slot by now or does the primary's
+    /// work.
+    pub(crate) async fn send(self: &Rc<Self>, slot: u16, sent: &Pipeline, deadline: Instant) -> Result<Reply, Failure> {
+        let from = match self.of(slot) {
+            Some(server) => server,
+            None => Box::pin(self.searched(slot, deadline)).await?,
+        };
+        match from.send(sent, deadline).await {
+            Ok(values) => Ok(Reply { values, from, other: None }),
+            Err(failure) => Box::pin(self.send_after(failure, from, slot, sent, deadline)).await,
+        }
+    }
+
+    /// The primary of a slot; `None` if it is not known.
+    pub(crate) fn of(&self, slot: u16) -> Option<Rc<Server>> {
+        let table = self.table.borrow();
+        table.iter().find(|(primary, _)| primary.has(slot)).map(|(_, server)| Rc::clone(server))
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.connector.url.layout, Layout::Cluster(_))
+    }
+}
+
+impl Primary {
+    pub fn has(&self, slot: u16) -> bool {
+        self.slots.iter().any(|range| range.contains(&slot))
+    }
 }

@@ -1,30 +1,16 @@
-//! Servers and primaries, and what a worker knows of the primaries of a URL. If a call fails because this knowledge is
-//! outdated, the worker searches for the primaries again. Under Sentinel it also does so every second while there are
-//! calls. All calls of a worker share a search.
+//! What a worker knows of the primaries of a URL. If a call fails because this knowledge is outdated, the worker searches
+//! for the primaries again. Under Sentinel it also does so every second while there are calls. All calls of a worker
+//! share a search.
 
 use std::cell::{Cell, RefCell};
-use std::{fmt, ops::RangeInclusive, rc::Rc, time::Duration};
+use std::{ops::RangeInclusive, rc::Rc, time::Duration};
 
+use redis::{Pipeline, Value};
 use tokio::time::{Instant, sleep_until};
 
 use super::server::{InBackground, Server, in_background};
+use super::url::{Address, Layout};
 use super::{call::CLUSTER_SLOTS, cluster, connector::Connector, failure::Reason, outage, sentinel::Sentinels};
-
-/// One server. It prints as `host:port`, and an IPv6 address in brackets.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) struct Address {
-    pub(crate) host: String,
-    /// Not 0.
-    pub(crate) port: u16,
-}
-
-/// The servers, and how to find the one that has a key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Layout {
-    Single(Address),
-    Cluster(Vec<Address>),
-    Sentinel { sentinels: Vec<Address>, master: String },
-}
 
 /// A search finds this of one primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,30 +38,19 @@ impl Primary {
         let slots = vec![0..=CLUSTER_SLOTS as u16 - 1];
         Self { address: address.clone(), slots, successors: Successors::Unknown }
     }
-
-    pub fn has(&self, slot: u16) -> bool {
-        self.slots.iter().any(|range| range.contains(&slot))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
-    }
 }
 
 /// The least time from the beginning of one search to that of the next.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A primary that was replaced may take writes for some seconds. Only the Sentinels tell that it was replaced.
 const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
+/// For the question where the primaries are.
+const ASKED_FOR: Duration = Duration::from_millis(400);
 
 pub(crate) struct Primaries {
     pub(crate) connector: Rc<Connector>,
     /// Ordered by address.
-    table: RefCell<Vec<(Primary, Rc<Server>)>>,
+    pub(crate) table: RefCell<Vec<(Primary, Rc<Server>)>>,
     /// The last search, and when it began.
     search: RefCell<Option<(Instant, Search)>>,
     /// When the last search began that found something.
@@ -94,32 +69,19 @@ impl Primaries {
         };
         let (table, search, found) = Default::default();
         let primaries = Self { connector: Rc::new(connector), table, search, found, sentinels };
-        if let Layout::Single(address) = primaries.layout() {
+        if let Layout::Single(address) = &primaries.connector.url.layout {
             primaries.put_in_use(vec![Primary::alone(address)], None);
         }
         Rc::new(primaries)
     }
 
-    pub(crate) fn layout(&self) -> &Layout {
-        &self.connector.url.layout
-    }
-
     pub(crate) fn is_single(&self) -> bool {
-        matches!(self.layout(), Layout::Single(_))
-    }
-
-    pub(crate) fn is_cluster(&self) -> bool {
-        matches!(self.layout(), Layout::Cluster(_))
+        matches!(self.connector.url.layout, Layout::Single(_))
     }
 
     /// The servers that the URL names, for the log.
     pub(crate) fn name(&self) -> String {
         names(self.connector.url.named())
-    }
-
-    /// The primary of a slot; `None` if it is not known.
-    pub(crate) fn of(&self, slot: u16) -> Option<Rc<Server>> {
-        self.known(|primary| primary.has(slot), |(_, server)| Rc::clone(server))
     }
 
     /// All of them, in the order of their addresses.
@@ -129,23 +91,22 @@ impl Primaries {
 
     /// The replicas that could take over from a primary. `None` if the server is no primary.
     pub(crate) fn successors_of(&self, address: &Address) -> Option<Successors> {
-        self.known(|primary| primary.address == *address, |(primary, _)| primary.successors.clone())
+        self.known(address).map(|(primary, _)| primary.successors)
     }
 
     /// The server at an address, whether it is known or not.
     pub(crate) fn server(&self, address: &Address) -> Rc<Server> {
-        let known = self.known(|primary| primary.address == *address, |(_, server)| Rc::clone(server));
-        known.unwrap_or_else(|| Rc::new(Server::new(address.clone(), &self.connector)))
+        let new = || Rc::new(Server::new(address.clone(), &self.connector));
+        self.known(address).map_or_else(new, |(_, server)| server)
     }
 
-    fn known<T>(&self, is_it: impl Fn(&Primary) -> bool, of: impl Fn(&(Primary, Rc<Server>)) -> T) -> Option<T> {
-        self.table.borrow().iter().find(|(primary, _)| is_it(primary)).map(of)
+    fn known(&self, address: &Address) -> Option<(Primary, Rc<Server>)> {
+        self.table.borrow().iter().find(|(primary, _)| primary.address == *address).cloned()
     }
 
     /// Asks the Sentinels again if they were asked too long ago.
     pub(crate) fn ask_sentinels_again(self: &Rc<Self>) {
-        let is_time = self.last_began().is_some_and(|began| began.elapsed() > SENTINELS_ASKED_EVERY);
-        if is_time && self.sentinels.is_some() {
+        if self.last_began().is_some_and(|began| began.elapsed() > SENTINELS_ASKED_EVERY) {
             drop(self.search());
         }
     }
@@ -208,7 +169,7 @@ impl Primaries {
     }
 
     pub(crate) async fn find(&self) -> Result<Vec<Primary>, Reason> {
-        match self.layout() {
+        match &self.connector.url.layout {
             Layout::Single(address) => Ok(vec![Primary::alone(address)]),
             Layout::Cluster(seeds) => {
                 let known = self.all().into_iter().map(|(_, server)| server);
@@ -220,6 +181,16 @@ impl Primaries {
             }
         }
     }
+}
+
+/// Asks a server what `read` reads, within 400 ms. The reason why it is not told names the server.
+pub(crate) async fn ask<T>(
+    server: &Server,
+    question: &Pipeline,
+    read: impl FnOnce(Vec<Value>) -> Result<T, Reason>,
+) -> Result<T, Reason> {
+    let answers = server.answers(question, Instant::now() + ASKED_FOR).await;
+    answers.and_then(read).map_err(|reason| reason.after(format_args!("Redis at {}: ", server.name)))
 }
 
 fn names<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use redis::{Value, from_redis_value};
 
 use super::failure::{Reason, Result};
-use super::{cluster, info::member, link::Link, primaries::Address};
+use super::{cluster, info::member, link::Link, url::Address};
 
 /// Keys that one page looks at, about: a millisecond or two of Redis' time, in which it serves nobody else.
 pub const PAGE: u64 = 1000;

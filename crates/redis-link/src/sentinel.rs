@@ -8,8 +8,8 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{FromRedisValue, Value, from_redis_value};
 
 use super::failure::{Cause, Reason, describe};
-use super::primaries::{Address, Primary, Successors};
-use super::{connector::Connector, info::member, server::Server};
+use super::primaries::{Primary, Successors, ask};
+use super::{connector::Connector, info::member, server::Server, url::Address};
 
 /// A replica without a link to its primary for longer than this times `down-after-milliseconds` is not promoted.
 const LINK_DOWN_FACTOR: u64 = 10;
@@ -88,7 +88,7 @@ async fn is_primary(server: &Server) -> Result<(), Reason> {
         let info: String = read(answers.pop().unwrap_or(Value::Nil))?;
         (member(&info, "role") == Some("master")).then_some(()).ok_or_else(|| "it is a replica".into())
     };
-    server.ask(redis::pipe().cmd("INFO").arg("replication"), read).await
+    ask(server, redis::pipe().cmd("INFO").arg("replication"), read).await
 }
 
 /// Finds the replicas that could take over from a primary. One Sentinel that might promote a replica is enough, and if
@@ -115,7 +115,7 @@ async fn word(sentinel: &Server, master: &str) -> Result<Word, Reason> {
     for what in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS"] {
         question.cmd("SENTINEL").arg(what).arg(master);
     }
-    sentinel.ask(&question, |answers| read_word(answers, master)).await
+    ask(sentinel, &question, |answers| read_word(answers, master)).await
 }
 
 fn read_word(answers: Vec<Value>, master: &str) -> Result<Word, Reason> {

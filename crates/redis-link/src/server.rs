@@ -9,12 +9,13 @@ use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
-use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value, aio::MultiplexedConnection, from_redis_value};
-use tokio::task::{JoinSet, spawn_local};
+use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value, from_redis_value};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
+use super::connector::{Connection, Connector};
 use super::failure::{Cause, Failure, Problem, Reason};
-use super::{connector::Connector, info::Replication, outage, primaries::Address};
+use super::{info::Replication, outage, url::Address};
 
 /// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is
 /// found soon.
@@ -23,26 +24,6 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(200);
 /// For a call with connecting, looking for the primary, and repetitions.
 pub const DEADLINE: Duration = Duration::from_secs(1);
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// For the question where the primaries are.
-const ASKED_FOR: Duration = Duration::from_millis(400);
-
-/// A connection whose clones share one socket, which closes when the last of them is dropped.
-#[derive(Clone)]
-pub(crate) struct Connection {
-    shared: MultiplexedConnection,
-    /// The task that reads and writes. It is aborted with the connection. Otherwise it would go on until the server has
-    /// answered the last command, which a frozen server never does.
-    _driver: Rc<JoinSet<()>>,
-}
-
-impl Connection {
-    /// `driver` reads and writes for it.
-    pub(crate) fn new(shared: MultiplexedConnection, driver: impl Future<Output = ()> + 'static) -> Self {
-        let mut task = JoinSet::new();
-        task.spawn_local(driver);
-        Self { shared, _driver: Rc::new(task) }
-    }
-}
 
 pub struct Server {
     pub(crate) address: Address,
@@ -61,7 +42,7 @@ pub struct Server {
 }
 
 /// An answer for each command that was sent. It may be an error that concerns its command alone.
-type Answers = Result<Vec<Value>, Failure>;
+pub(crate) type Answers = Result<Vec<Value>, Failure>;
 
 /// An attempt to connect, which all callers share: the connection, or when and why there is none.
 type Attempt = InBackground<Result<Connection, (Instant, Reason)>>;
@@ -112,19 +93,6 @@ impl Server {
         }
     }
 
-    /// Sends the commands that were answered with ASK to a server that their slot is moving to: it has their keys, but
-    /// not the slot yet. The other `answers` stay, because here their keys would count as missing.
-    pub(crate) async fn send_asking(&self, sent: &Pipeline, mut answers: Vec<Value>, deadline: Instant) -> Answers {
-        let is_ask = |answer: &Value| is(ServerErrorKind::Ask, answer);
-        let mut asking = redis::pipe();
-        for (command, _) in sent.cmd_iter().zip(&answers).filter(|(_, answer)| is_ask(answer)) {
-            asking.cmd("ASKING").add_command(command.clone());
-        }
-        let told = self.send(&asking, deadline).await?.into_iter().skip(1).step_by(2);
-        answers.iter_mut().filter(|answer| is_ask(answer)).zip(told).for_each(|(answer, told)| *answer = told);
-        usable(answers, &self.address)
-    }
-
     /// Sends the commands once. An answer that concerns more than its command is a failure of all.
     async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Answers {
         if let Some(stand_in) = &self.connector.access.stand_in {
@@ -162,16 +130,6 @@ impl Server {
         Failure { server: self.name.clone(), problem: Problem::Silent, reason }
     }
 
-    /// Asks what `read` reads, within 400 ms. The reason why it is not told names the server.
-    pub(crate) async fn ask<T>(
-        &self,
-        question: &Pipeline,
-        read: impl FnOnce(Vec<Value>) -> Result<T, Reason>,
-    ) -> Result<T, Reason> {
-        let answers = self.answers(question, Instant::now() + ASKED_FOR).await;
-        answers.and_then(read).map_err(|reason| reason.after(format_args!("Redis at {}: ", self.name)))
-    }
-
     /// The attempt that all callers share. One that failed counts for a while.
     fn attempt(&self) -> Attempt {
         let mut last = self.attempt.borrow_mut();
@@ -198,7 +156,7 @@ impl Server {
 }
 
 /// The answers. Fails by the first error among them that does not concern its command alone.
-fn usable(answers: Vec<Value>, asked: &Address) -> Answers {
+pub(crate) fn usable(answers: Vec<Value>, asked: &Address) -> Answers {
     let failure = answers.iter().find_map(|answer| {
         let Value::ServerError(error) = answer else { return None };
         let failure = Failure::from_error(&error.clone().into(), asked);

@@ -7,7 +7,6 @@ use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use zeroize::Zeroizing;
 
 use super::access::Program;
-use super::primaries::{Address, Layout};
 
 /// A checked URL of Redis. It does not print, because it may contain a password.
 #[derive(Clone)]
@@ -18,6 +17,22 @@ pub struct RedisUrl {
     pub(crate) login: RedisConnectionInfo,
     /// Set if the Sentinels have another password than the servers.
     sentinel_password_file: Option<PathBuf>,
+}
+
+/// One server. It prints as `host:port`, and an IPv6 address in brackets.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    /// Not 0.
+    pub(crate) port: u16,
+}
+
+/// The servers, and how to find the one that has a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Layout {
+    Single(Address),
+    Cluster(Vec<Address>),
+    Sentinel { sentinels: Vec<Address>, master: String },
 }
 
 impl RedisUrl {
@@ -50,6 +65,15 @@ impl RedisUrl {
         match &self.layout {
             Layout::Single(server) => slice::from_ref(server),
             Layout::Cluster(servers) | Layout::Sentinel { sentinels: servers, .. } => servers,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
         }
     }
 }
