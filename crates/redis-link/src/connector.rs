@@ -53,9 +53,8 @@ impl Connector {
                 let stream = self.access.tls.encrypt(stream, &to.host).await?;
                 self.enter(stream, |error| self.access.tls.describe(error, &to.host)).await
             } else {
-                let ended =
-                    |error: &io::Error| format!("{error}: it stops, or does it want TLS on this port (rediss)?");
-                self.enter(stream, |error| Cause::Closed.because(ended(error))).await
+                let words = "it stops, or does it want TLS on this port (rediss)?";
+                self.enter(stream, |error| Cause::Closed.because(format!("{error}: {words}"))).await
             }
         };
         timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| {

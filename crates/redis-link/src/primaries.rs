@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::server::{InBackground, Server, in_background};
 use super::url::{Address, Layout};
-use super::{call::CLUSTER_SLOTS, cluster, connector::Connector, failure::Reason, outage, sentinel::Sentinels};
+use super::{call::CLUSTER_SLOTS, cluster, connector::Connector, failure::Result, outage, sentinel::Sentinels};
 
 /// A search finds this of one primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(crate) struct Primaries {
     sentinels: Option<Sentinels>,
 }
 
-type Search = InBackground<Result<(), Reason>>;
+type Search = InBackground<Result<()>>;
 
 impl Primaries {
     /// Only the primary of a single server is known before a search.
@@ -137,7 +137,7 @@ impl Primaries {
     }
 
     /// Waits for a search that began then or later.
-    pub(crate) async fn search_since(self: &Rc<Self>, since: Instant) -> Result<(), Reason> {
+    pub(crate) async fn search_since(self: &Rc<Self>, since: Instant) -> Result<()> {
         loop {
             let outcome = self.search().await;
             match self.last_began() {
@@ -168,7 +168,7 @@ impl Primaries {
         self.table.replace(table);
     }
 
-    pub(crate) async fn find(&self) -> Result<Vec<Primary>, Reason> {
+    pub(crate) async fn find(&self) -> Result<Vec<Primary>> {
         match &self.connector.url.layout {
             Layout::Single(address) => Ok(vec![Primary::alone(address)]),
             Layout::Cluster(seeds) => {
@@ -184,12 +184,8 @@ impl Primaries {
 }
 
 /// Asks a server what `read` reads, within 400 ms. The reason why it is not told names the server.
-pub(crate) async fn ask<T>(
-    server: &Server,
-    question: &Pipeline,
-    read: impl FnOnce(Vec<Value>) -> Result<T, Reason>,
-) -> Result<T, Reason> {
-    let answers = server.answers(question, Instant::now() + ASKED_FOR).await;
+pub(crate) async fn ask<T>(server: &Server, asked: &Pipeline, read: impl FnOnce(Vec<Value>) -> Result<T>) -> Result<T> {
+    let answers = server.answers(asked, Instant::now() + ASKED_FOR).await;
     answers.and_then(read).map_err(|reason| reason.after(format_args!("Redis at {}: ", server.name)))
 }
 

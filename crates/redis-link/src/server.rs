@@ -95,20 +95,20 @@ impl Server {
 
     /// Sends the commands once. An answer that concerns more than its command is a failure of all.
     async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Answers {
+        let late = || self.silent(Cause::NoAnswer.because("no answer in time"));
         if let Some(stand_in) = &self.connector.access.stand_in {
-            return stand_in.answer(commands).await.ok_or_else(|| self.late());
+            return stand_in.answer(commands).await.ok_or_else(late);
         }
         let attempt = self.attempt();
         let answers = async {
-            let late = |_| self.late();
             let made = match attempt.peek() {
                 Some(made) => made.clone(),
-                None => timeout_at(deadline, attempt.clone()).await.map_err(late)?,
+                None => timeout_at(deadline, attempt.clone()).await.map_err(|_| late())?,
             };
             let mut connection = made.map_err(|(_, reason)| self.silent(reason))?;
             let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
             let sent = connection.shared.send_packed_commands(commands, 0, commands.len());
-            let answers = timeout_at(until, sent).await.map_err(late)?;
+            let answers = timeout_at(until, sent).await.map_err(|_| late())?;
             let values = answers.map_err(|error| Failure::from_error(&error, &self.address))?;
             usable(values, &self.address)
         };
@@ -120,10 +120,6 @@ impl Server {
             _ => {}
         }
         answers
-    }
-
-    fn late(&self) -> Failure {
-        self.silent(Cause::NoAnswer.because("no answer in time"))
     }
 
     fn silent(&self, reason: Reason) -> Failure {

@@ -16,7 +16,7 @@ use std::{
 };
 
 use chrono::{DateTime, SubsecRound, TimeDelta};
-use wxmint_ids::{LoginCode, UnionId, UserId};
+use wxmint_ids::{AppId, LoginCode, UnionId, UserId};
 use wxmint_keys::vault::Vault;
 
 use self::servers::{Cluster, DAY, RedisServer};

@@ -13,21 +13,16 @@ extern crate self as wxmint_store;
 mod binding;
 mod conformance;
 mod ends;
-pub mod limits;
 mod memory;
 mod redis;
 #[cfg(test)]
 #[path = "../../../tests/it/support/limit.rs"]
 mod test_limit;
-mod texts;
 
-use std::fmt::{self, Display};
 use std::time::Duration;
 
-use aws_lc_rs::{digest, error::Unspecified, rand};
-use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, Person};
+use wxmint_ids::Person;
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_redis_link::Reason;
 
@@ -35,12 +30,15 @@ pub use self::binding::{
     Binding, BindingState, Bound, COMPUTED, Computed, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT,
 };
 pub use self::ends::{Admission, DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
+pub use self::limits::{LimitKey, Meter};
 use self::limits::{Rate, TooMany};
 pub use self::redis::access_token::{FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE};
+pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
+pub use self::redis::name::short_digest;
 pub use self::redis::session::{FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Tried};
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
-pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, unreadable, walk};
+pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, limits, unreadable, walk};
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
@@ -53,12 +51,6 @@ const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// How long a noted life holds without being noted again. Much longer, because Redis may be away meanwhile.
 const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
-
-/// Half of the SHA-256 of `text`: for names of keys, which must not tell the text.
-pub fn short_digest(text: &str) -> impl Display + use<> {
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    fmt::from_fn(move |f| Base64Display::new(&digest.as_ref()[..16], &URL_SAFE_NO_PAD).fmt(f))
-}
 
 /// Why the store gave no answer. The client has done nothing wrong, so the answer is 503.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,55 +75,6 @@ impl From<Reason> for StoreError {
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Identifies an attempt to log in, or another request: 128 random bits. A step repeated with the same id is done once.
-#[derive(Debug, derive_more::Display, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[display("{_0:032x}")]
-pub struct AttemptId(u128);
-
-impl AttemptId {
-    pub fn random() -> Result<Self, Unspecified> {
-        let mut bits = [0; 16];
-        rand::fill(&mut bits)?;
-        Ok(Self::new(bits))
-    }
-
-    pub fn new(bits: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bits))
-    }
-
-    pub fn mark(&self) -> AttemptMark {
-        AttemptMark(self.0 as u32)
-    }
-}
-
-/// 32 of an attempt's random bits, which tell it from a person's other attempts. All of them would cost each person 12
-/// bytes more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AttemptMark(u32);
-
-/// Orders the exchanges of codes, so that the session key of a later exchange never loses to an earlier one that
-/// arrives late. It is taken when the code is claimed, before WeChat is asked.
-///
-/// The store's clock in microseconds decides, so that replicas with different clocks agree. Two exchanges in one
-/// microsecond are ordered by the random bits of their attempts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ExchangeOrder {
-    micros: u64,
-    mark: AttemptMark,
-}
-
-impl ExchangeOrder {
-    /// `micros`: microseconds since 1970.
-    pub fn new(micros: u64, attempt: &AttemptId) -> Self {
-        Self { micros, mark: attempt.mark() }
-    }
-
-    /// The second in which the exchange began.
-    pub fn began_at(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp((self.micros / 1_000_000) as i64, 0).unwrap_or_default()
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// This request may send the code to WeChat, once.
@@ -140,45 +83,6 @@ pub enum Claim {
     Taken,
     /// Too many logins from this address. The code is not claimed.
     Limited(TooMany),
-}
-
-/// An event that is counted, and how often it may happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meter {
-    pub key: LimitKey,
-    pub rate: Rate,
-}
-
-/// Events are counted by this: a kind, which its owner names, and the events of it that count together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LimitKey {
-    pub(crate) scope: Scope,
-    pub(crate) kind: &'static str,
-    pub(crate) key: String,
-}
-
-/// The keys of one scope are together in Redis, and an erasure of a person takes the person's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Scope {
-    Free,
-    App(AppId),
-    Person(Person),
-}
-
-impl LimitKey {
-    /// Events of an address, for example.
-    pub fn new(kind: &'static str, key: impl Into<String>) -> Self {
-        Self { scope: Scope::Free, kind, key: key.into() }
-    }
-
-    pub fn of_app(app: &AppId, kind: &'static str, key: impl Into<String>) -> Self {
-        Self { scope: Scope::App(app.clone()), kind, key: key.into() }
-    }
-
-    /// Those who erase a person name the kind: [`Redis::erase_person`]. All keys of the kind have one rate.
-    pub fn of_person(person: &Person, kind: &'static str, key: impl Into<String>) -> Self {
-        Self { scope: Scope::Person(person.clone()), kind, key: key.into() }
-    }
 }
 
 /// A session key, and when its exchange began.

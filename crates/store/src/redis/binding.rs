@@ -6,8 +6,8 @@ use chrono::DateTime;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
-use super::session::{change_session, exchanged};
-use super::stored::{StoredBinding, owner, stored_binding};
+use super::session::{change_session, exchanged, owner};
+use super::stored::{StoredBinding, stored_binding};
 use super::walk::{Found, found};
 use super::{Call, Redis, flag, name, packed, replace, script, unreadable};
 use crate::{
@@ -208,9 +208,7 @@ impl Redis {
         let news: i8 = self.link.run("link_unionid", script).await?;
         Ok((news >= 0).then_some(news == 1))
     }
-}
 
-impl Redis {
     /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
     pub async fn note_dissolved(&self, person: &Person) -> Result<bool> {
         let BindingState::Free { generation, dissolved: false } = self.binding_state(person).await? else {

@@ -1,17 +1,14 @@
-//! The clock of Redis, which dates tokens and ends: whether this machine's clock is far from it, and which of the
-//! clocks of several primaries is ahead.
+//! The clock of Redis, which dates tokens and ends, and orders the exchanges of codes: what time it tells, and whether
+//! this machine's clock is far from it.
 
-use std::time::{Duration, Instant as Moment};
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant as Moment};
 
 use arc_swap::ArcSwapOption;
+use aws_lc_rs::{error::Unspecified, rand};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::{join, join_all, try_join, try_join_all};
-use tokio::time::Instant;
-use wxmint_ids::UserId;
 
-use super::{Call, Redis, name};
-use crate::{Issued, Result, StoreError};
+use super::Redis;
+use crate::{Result, StoreError};
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 pub const FAR: TimeDelta = TimeDelta::seconds(5);
@@ -21,8 +18,6 @@ pub const APART: TimeDelta = TimeDelta::minutes(1);
 const WARNED_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// A clock that is behind by more has stepped back. In microseconds; more than the clocks of a Cluster may be apart.
 const STEP: u64 = 1_000_000;
-/// A primary that does not say its time by then is left out.
-const TIME_WITHIN: Duration = Duration::from_millis(300);
 
 /// The time that Redis would have told at an instant of this process, had its clock not stepped back then. All
 /// connections of the process share what one of them has found.
@@ -41,7 +36,7 @@ pub(super) struct Clocks {
     warned: Rc<Cell<Option<DateTime<Utc>>>>,
     /// An instant of this process, and which time Redis had then, in microseconds since 1970, as well as is known.
     known: Rc<Cell<Option<(Moment, u64)>>>,
-    stepped_back: SteppedBack,
+    pub(super) stepped_back: SteppedBack,
     observer: Rc<dyn Observer>,
 }
 
@@ -69,18 +64,6 @@ impl Clocks {
     /// there again, tokens, ends and exchanges from before are dated later than new ones.
     pub(super) fn time_before_step(&self) -> Option<u64> {
         self.stepped_back.load().as_ref().map(|stepped| stepped.1)
-    }
-
-    /// When a page of ends was read, by the clock of Redis. If that has stepped back, verifiers would take the page for
-    /// an old one: then its clock from before counts, but not more than the clock of this machine, `own`. If Redis is
-    /// further away than verifiers allow, `own` counts.
-    pub(super) fn page_time(&self, at: DateTime<Utc>, own: DateTime<Utc>) -> DateTime<Utc> {
-        let before = self.stepped_back.load().as_ref().map(|stepped| continued(**stepped, Moment::now()));
-        match before.and_then(|micros| DateTime::from_timestamp_micros(micros as i64)) {
-            Some(before) if at - own <= APART => before.min(own).max(at),
-            None if (at - own).abs() <= APART => at,
-            _ => own,
-        }
     }
 
     /// About what Redis would answer now, in microseconds since 1970. Until it has told its time, `own` stands in.
@@ -116,76 +99,82 @@ pub(super) fn not_ahead(second: i64, now: DateTime<Utc>) -> Result<i64> {
 }
 
 pub(super) fn too_far_ahead(seconds: i64) -> StoreError {
-    StoreError {
-        reason: format!(
-            "the clock of Redis is {seconds} s ahead of the clock of this machine, and a minute is allowed: set both by NTP"
-        ),
-    }
+    let reason = format!(
+        "the clock of Redis is {seconds} s ahead of the clock of this machine, and a minute is allowed: set both by NTP"
+    );
+    StoreError { reason }
 }
 
-fn continued((at, micros): (Moment, u64), now: Moment) -> u64 {
+pub(super) fn continued((at, micros): (Moment, u64), now: Moment) -> u64 {
     micros + now.duration_since(at).as_micros() as u64
 }
 
 impl Redis {
-    /// As if its clock had stepped back from this second.
-    #[cfg(test)]
-    pub(crate) fn had_told(&self, second: u64) {
-        self.clocks.stepped_back.store(Some(Arc::new((Moment::now(), second * 1_000_000))));
-    }
-
     /// About the time by the clock of Redis, in microseconds since 1970.
     pub fn now_micros(&self) -> u64 {
         self.clocks.estimate((self.clock)())
     }
 
-    /// The present second by the clock of each primary that answers in time, and of the one with this key in any case.
-    pub(super) async fn present_seconds(&self, key: &str) -> Result<Vec<i64>> {
-        let primaries = self.link.all_primaries().await?;
-        let (deadline, mut time) = (Instant::now() + TIME_WITHIN, redis::pipe());
-        time.cmd("TIME");
-        let others = primaries.iter().filter(|_| primaries.len() > 1).map(|(_, server)| server.query(&time, deadline));
-        let (own, others) = join(self.link.run("time", Call::at(key).cmd("TIME")), join_all(others)).await;
-        Ok(others.into_iter().flatten().chain([own?]).map(|(second, _): (i64, u32)| second).collect())
+    /// Refuses an exchange that this machine calls far ahead. Verifiers would not accept its token, and later ends
+    /// would reach to it.
+    pub(super) fn usable(&self, order: &ExchangeOrder) -> Result<()> {
+        not_ahead(order.began_at().timestamp(), (self.clock)()).map(drop)
+    }
+}
+
+/// Identifies an attempt to log in, or another request: 128 random bits. A step repeated with the same id is done once.
+#[derive(Debug, derive_more::Display, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[display("{_0:032x}")]
+pub struct AttemptId(u128);
+
+impl AttemptId {
+    pub fn random() -> Result<Self, Unspecified> {
+        let mut bits = [0; 16];
+        rand::fill(&mut bits)?;
+        Ok(Self::new(bits))
     }
 
-    /// The second that an end must cover: the latest of all primaries, because each of them may have dated tokens, and
-    /// the one that Redis told before its clock stepped back. Where no process has seen that, this machine's second,
-    /// unless it is further ahead than tokens may be dated. Fails if a clock is far ahead of this machine's.
-    pub(super) async fn latest_second(&self, key: &str) -> Result<i64> {
-        let (seconds, now) = (self.present_seconds(key).await?, (self.clock)());
-        let seconds = seconds.into_iter().map(|second| not_ahead(second, now)).collect::<Result<Vec<_>>>()?;
-        let before = self.clocks.time_before_step().map(|micros| (micros / 1_000_000) as i64);
-        let before = before.filter(|before| not_ahead(*before, now).is_ok());
-        let latest = seconds.into_iter().chain(before).max().unwrap_or(now.timestamp());
-        let is_behind = (FAR.num_seconds()..=APART.num_seconds()).contains(&(now.timestamp() - latest));
-        Ok(if is_behind { now.timestamp() } else { latest })
+    pub fn new(bits: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bits))
     }
 
-    /// The second up to which tokens of a user may be dated: the present one, and those of the exchanges of the user's
-    /// people, which no process needs to have seen. A clock of Redis that has stepped back is behind them.
-    pub(super) async fn latest_second_of(&self, user: &UserId) -> Result<i64> {
-        let (now, people) = try_join(self.latest_second(&name::user(user)), self.people_of(user)).await?;
-        let logins = people.iter().flatten().map(|person| self.last_login(person));
-        let logins = try_join_all(logins).await?.into_iter().flatten().map(|login| login.timestamp());
-        Ok(logins.fold(now, i64::max))
+    pub fn mark(&self) -> AttemptMark {
+        AttemptMark(self.0 as u32)
+    }
+}
+
+/// 32 of an attempt's random bits, which tell it from a person's other attempts. All of them would cost each person 12
+/// bytes more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttemptMark(pub(crate) u32);
+
+/// Orders the exchanges of codes, so that the session key of a later exchange never loses to an earlier one that
+/// arrives late. It is taken when the code is claimed, before WeChat is asked.
+///
+/// The store's clock in microseconds decides, so that replicas with different clocks agree. Two exchanges in one
+/// microsecond are ordered by the random bits of their attempts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExchangeOrder {
+    pub(crate) micros: u64,
+    pub(crate) mark: AttemptMark,
+}
+
+impl ExchangeOrder {
+    /// `micros`: microseconds since 1970.
+    pub fn new(micros: u64, attempt: &AttemptId) -> Self {
+        Self { micros, mark: attempt.mark() }
     }
 
-    /// Waits for replicas if a token is dated ahead of the clock, so that later ends name it also after a failover.
-    pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
-        if token.issued_at < date && date <= latest {
-            let asked = Call::of("HGET", name::ends(&token.user)).arg("dated");
-            let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
-            if noted.is_none_or(|noted| noted < date) {
-                return Err(StoreError { reason: "a failover has taken back the date of a token".into() });
-            }
-        }
-        Ok(date)
+    /// The second in which the exchange began.
+    pub fn began_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp((self.micros / 1_000_000) as i64, 0).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const SECOND: u64 = 1_000_000;
@@ -248,20 +237,5 @@ mod tests {
             clocks.compare(at(now), at(redis));
             assert_eq!((clocks.warned.get(), distant.0.get()), (warned.map(at), counted), "{now}");
         }
-    }
-
-    #[test]
-    fn a_page_is_dated_by_the_clock_from_before_and_no_later_than_now() {
-        let (clocks, at) = (clocks(), |second| DateTime::from_timestamp(second, 0).expect("a date"));
-        assert_eq!(clocks.page_time(at(50), at(102)), at(50), "a clock that is wrong and has not stepped back");
-        for far in [10, 200] {
-            assert_eq!(clocks.page_time(at(far), at(102)), at(102), "verifiers would not take the page");
-        }
-        clocks.told(Moment::now(), (100, 0));
-        clocks.told(Moment::now(), (50, 0));
-        assert_eq!(clocks.page_time(at(50), at(99)), at(99));
-        assert_eq!(clocks.page_time(at(50), at(1000)).timestamp(), 100);
-        assert_eq!(clocks.page_time(at(150), at(1000)), at(150), "it has caught up");
-        assert_eq!(clocks.page_time(at(500), at(200)), at(200), "and is far ahead");
     }
 }

@@ -217,9 +217,7 @@ impl Redis {
         let users: Vec<(Vec<u8>, f64)> = self.link.run("users_of_client", asked).await?;
         users.iter().map(|(user, until)| Ok((packed::read_user(user)?, *until as i64))).collect()
     }
-}
 
-impl Redis {
     /// Ends the user's tokens of the clients whose approvals came through this app, up to `last`, or up to now.
     pub(super) async fn end_clients_of(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
         let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1);

@@ -8,7 +8,7 @@ use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 use wxmint_redis_link::scan::{Place, Slots};
 
-use super::{Call, Redis, binding::NO_PEOPLE, name, packed, replace, script, stored, walk};
+use super::{Call, Redis, binding::NO_PEOPLE, name, packed, replace, script, session, walk};
 use crate::{Person, Result, StoreError};
 
 /// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
@@ -44,9 +44,7 @@ impl Redis {
     pub async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
         let asked = Call::of("HGETALL", name::left(person));
         let left: HashMap<Vec<u8>, Vec<u8>> = self.link.run("left_by", asked).await?;
-        let read =
-            |(user, unionids): (&Vec<u8>, &Vec<u8>)| Ok((packed::read_user(user)?, packed::read_unionids(unionids)?));
-        left.iter().map(read).collect()
+        left.iter().map(|(user, unionids)| Ok((packed::read_user(user)?, packed::read_unionids(unionids)?))).collect()
     }
 
     /// Strikes a person off a user's list who is gone from it. The number of the person's last binding stays for
@@ -98,7 +96,7 @@ impl Redis {
             let asked = keys.iter().map(|key| self.link.run("named_elsewhere", Call::of("GET", key)));
             let values: Vec<Option<Vec<u8>>> = try_join_all(asked).await?;
             for (key, value) in keys.into_iter().zip(values.into_iter().map(Option::unwrap_or_default)) {
-                people.extend(person(key).filter(|_| stored::owner(&value).as_ref() == Some(user)));
+                people.extend(person(key).filter(|_| session::owner(&value).as_ref() == Some(user)));
                 unionids.extend(unionid(key).filter(|_| value == packed::user(user)));
             }
             place = page.next;

@@ -6,39 +6,36 @@
 
 pub(crate) mod access_token;
 mod binding;
-mod clocks;
+pub(crate) mod clocks;
+mod dates;
 mod ends;
 pub(crate) mod erasure;
-mod meter;
-mod name;
-mod record;
+pub mod limits;
+mod login;
+pub(crate) mod name;
 mod script;
 pub(crate) mod session;
 mod stored;
 mod stream;
 pub(crate) mod ticket;
-mod trial;
 pub mod walk;
 
-use std::time::{Duration, Instant as Moment};
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use redis::Value;
-use wxmint_ids::{AppId, LoginCode, packed};
-use wxmint_redis_link::{Call, Confirm, Link, RedisUrl};
+use wxmint_ids::{AppId, Person, packed};
+use wxmint_keys::vault::Sealed;
+use wxmint_redis_link::{Call, Confirm, Link, Primary, Reason, RedisUrl, slot_of};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
-use self::clocks::{Clocks, SteppedBack, not_ahead};
-use self::meter::EarlierParts;
+use self::clocks::{Clocks, SteppedBack};
+use self::limits::EarlierParts;
 pub use self::script::unreadable;
 use self::script::{flag, replace};
 use crate::memory::Memory;
-use crate::{
-    AttemptId, CLAIM_TTL, Claim, DOUBTED_SINCE, ENDS_KEPT, Ended, ExchangeOrder, LIFE_HOLDS, LIFE_NOTED_EVERY, Meter,
-    Result,
-};
+use crate::{AttemptId, Ended, ExchangeOrder, LimitKey, LoginRecord, Meter, Newcomer, Result, limits::Rate};
 
 /// Where Redis is, what the process knows of its clock, and the ends that it has put there. A process makes one.
 #[derive(Clone)]
@@ -59,6 +56,9 @@ impl RedisAccess {
     }
 }
 
+/// Of a trial: always within the limit. What is written is gone after so many seconds, and an eighth of them.
+const TRIAL: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(5) };
+
 /// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of
 /// the runtime would wake that set once more for each answer of Redis.
 #[derive(Clone)]
@@ -75,6 +75,7 @@ pub struct Redis {
 
 type NotedLife = (Arc<RedisUrl>, Duration, DateTime<Utc>);
 
+/// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 impl Redis {
     /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
     pub fn new(
@@ -99,82 +100,9 @@ impl Redis {
         (self.clock)()
     }
 
-    /// Refuses an exchange that this machine calls far ahead. Verifiers would not accept its token, and later ends
-    /// would reach to it.
-    fn usable(&self, order: &ExchangeOrder) -> Result<()> {
-        not_ahead(order.began_at().timestamp(), (self.clock)()).map(drop)
-    }
-
     /// The same connection, with bindings dated `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
         Self { clock: Rc::new(move || instant), ..self.clone() }
-    }
-}
-
-/// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
-impl Redis {
-    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
-    /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
-    /// noted lately. A store that knows of no life when a process begins was emptied, or is new: since when is kept as
-    /// [`DOUBTED_SINCE`], before anybody notes a life.
-    pub async fn note_life(&self, life: Duration) -> Result<()> {
-        let (now, url) = ((self.clock)(), self.link.access.url());
-        let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
-        let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh(*at);
-        if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
-            return Ok(());
-        }
-        let begins = self.noted_life.borrow().is_none();
-        if begins && self.link.run::<u64>("note_life", Call::of("HLEN", name::LIVES)).await? == 0 {
-            self.keep(DOUBTED_SINCE, &now.timestamp().to_string(), ENDS_KEPT).await?;
-        }
-        self.note_life_again(life).await
-    }
-
-    /// The same where what was noted may be lost, and the process knows what else was.
-    pub async fn note_life_again(&self, life: Duration) -> Result<()> {
-        let (now, script) = ((self.clock)(), script::NOTE_LIFE.on(&[name::LIVES]));
-        let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
-        self.link.run::<u8>("note_life", script).await?;
-        self.noted_life.replace(Some((self.link.access.url(), life, now)));
-        Ok(())
-    }
-
-    /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
-    pub async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
-        let counter = self.counter(meter);
-        let key = name::code(app, code);
-        let own = attempt.to_string();
-        let claiming = Call::of("SET", &key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs()).cmd("TIME");
-        type Claimed = (Option<String>, (u64, u64));
-        let sent = Moment::now();
-        let answers = self.link.run_both("claim_code", self.counting(&counter), claiming).await?;
-        let (counted, (set, time)): (Value, Claimed) = answers;
-        let micros = self.clocks.told(sent, time);
-        // A claim that is repeated is granted again.
-        let holder = async || self.link.run::<Option<String>>("claim_code", Call::of("GET", &key)).await;
-        let is_claimed = set.is_some() || holder().await? == Some(own);
-        if let Err(refused) = self.decide(&counter, counted).await? {
-            if is_claimed {
-                self.release_code(app, code, attempt).await?;
-            }
-            return Ok(Claim::Limited(refused));
-        }
-        if !is_claimed {
-            return Ok(Claim::Taken);
-        }
-        let order = ExchangeOrder::new(micros, attempt);
-        self.clocks.compare((self.clock)(), order.began_at());
-        if let Err(ahead) = self.usable(&order) {
-            self.release_code(app, code, attempt).await?;
-            return Err(ahead);
-        }
-        Ok(Claim::Granted(order))
-    }
-
-    /// Releases a claimed code that provably was not sent.
-    pub async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
-        Ok(self.link.run("release_code", replace(&name::code(app, code), attempt.to_string().as_bytes(), b"")).await?)
     }
 
     /// The store's word for the id key with which user ids are computed: `own` from now on, if it held none.
@@ -185,4 +113,60 @@ impl Redis {
         let (_, held): (Value, Option<String>) = self.link.run_confirmed("id_key", asked).await?;
         Ok(held)
     }
+
+    /// Keeps a text of a door's for a time, at a key of its own. Each step for these texts is one command on one key, so
+    /// that replicas agree without a script: of those who want to be the first at a key, one is.
+    pub async fn keep(&self, key: &str, text: &str, life: Duration) -> Result<()> {
+        Ok(self.link.run("keep_text", keeping(key, text, life)).await?)
+    }
+
+    /// Keeps the first text, and returns it once replicas have it. A repetition with the same text finds its own.
+    pub async fn keep_first(&self, key: &str, text: &str, life: Duration) -> Result<String> {
+        let claimed = keeping(key, text, life).arg("NX");
+        if self.link.run_confirmed::<Option<String>>("keep_text", claimed).await?.is_some() {
+            return Ok(text.to_owned());
+        }
+        // A text that has expired since is nobody's.
+        Ok(self.kept(key).await?.unwrap_or_default())
+    }
+
+    pub async fn kept(&self, key: &str) -> Result<Option<String>> {
+        Ok(self.link.run("kept_text", Call::of("GET", key)).await?)
+    }
+
+    pub async fn discard(&self, key: &str) -> Result<()> {
+        Ok(self.link.run_confirmed::<u64>("discard_text", Call::of("DEL", key)).await.map(drop)?)
+    }
+
+    /// Writes at each primary what a login of a stranger writes, with the same commands and script. Nobody is the
+    /// stranger.
+    pub async fn try_a_login(&self) -> Result<(), Reason> {
+        for (primary, _) in self.link.all_primaries().await? {
+            let Some(stranger) = stranger_of(&primary) else { continue };
+            self.link.run::<Value>("try_a_login", self.login_of(&stranger)).await?;
+        }
+        Ok(())
+    }
+
+    fn login_of(&self, stranger: &Person) -> Call {
+        let order = ExchangeOrder::new(self.now_micros(), &AttemptId::new([0; 16]));
+        let (person, session_key) = (stranger.clone(), Sealed::nothing());
+        let record = LoginRecord { person, session_key, order, rate: TRIAL, newcomer: Newcomer::Counted };
+        let claim = self.recording(&record, None).cmd("SET").arg(name::tries(stranger)).arg("").arg("NX");
+        let mut call = claim.arg("EX").arg(TRIAL.period.as_secs());
+        call.and(self.counting(&self.counter(&Meter { key: LimitKey::of_person(stranger, "names", ""), rate: TRIAL })));
+        call
+    }
+}
+
+fn keeping(key: &str, text: &str, life: Duration) -> Call {
+    Call::of("SET", key).arg(text).arg("EX").arg(life.as_secs().max(1))
+}
+
+/// A person whose keys lie at this primary. An openid of WeChat's is longer.
+fn stranger_of(primary: &Primary) -> Option<Person> {
+    let app: AppId = "wxmint-readiness".parse().ok()?;
+    let has = |person: &Person| primary.has(slot_of(name::session(person).as_bytes()));
+    let person = |number: u32| Some(Person { app: app.clone(), openid: number.to_string().parse().ok()? });
+    (0..100_000).filter_map(person).find(has)
 }

@@ -1,9 +1,14 @@
 //! The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot. The tag begins at the
 //! first `{` and ends at the next `}`; of the texts that are put in braces, a user id alone may have braces itself.
 
+use std::fmt::{self, Display};
+
+use aws_lc_rs::digest;
+use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserId};
 
-use crate::{Ended, LimitKey, Person, Scope, Ticket, short_digest};
+use super::limits::{LimitKey, Scope};
+use crate::{Ended, Person, Ticket};
 
 /// Each name, what it is made of, and how.
 macro_rules! names {
@@ -61,6 +66,12 @@ pub(super) const ID_KEY: &str = "wxmint:id-key";
 
 /// The lives of tokens, in the slot of the stream.
 pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
+
+/// Half of the SHA-256 of `text`: for names of keys, which must not tell the text.
+pub fn short_digest(text: &str) -> impl Display + use<> {
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    fmt::from_fn(move |f| Base64Display::new(&digest.as_ref()[..16], &URL_SAFE_NO_PAD).fmt(f))
+}
 
 pub(super) fn limit(LimitKey { scope, kind, key }: &LimitKey) -> String {
     match scope {

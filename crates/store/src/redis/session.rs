@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use wxmint_ids::UserId;
 
-use super::stored::{keys, line, owner, owner_text, usable};
+use super::stored::{ORDER, TILL, line};
 use super::{Call, Redis, flag, name, packed, script};
-use crate::{AttemptId, ExchangeOrder, ExchangedKey, Person, Result, Sealed};
+use crate::{AttemptId, ExchangeOrder, ExchangedKey, PREVIOUS_KEY_TTL, Person, Result, Sealed};
 
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no
 /// MAC, so each failure might reveal something about it.
@@ -54,6 +54,10 @@ pub enum KeyOf {
     /// WeChat has replaced the key.
     Reset,
 }
+
+/// Stands in front of a session's owner, who is so many bytes long.
+const OWNER: &[u8] = b"u";
+const OWNER_LEN: usize = 17;
 
 impl Redis {
     /// The current session key, if there is one, and behind it the one that it replaced less than
@@ -125,6 +129,45 @@ impl Redis {
         let second = exchanged(&session).max(noted).filter(|_| user.is_some() || owner(&session).is_some());
         Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
     }
+}
+
+/// The owner of a session, as it stands behind the lines.
+pub(super) fn owner_text(user: &UserId) -> Vec<u8> {
+    [OWNER, &packed::user(user)].concat()
+}
+
+/// The user of a person without a binding, whose user id was computed.
+pub(super) fn owner(session: &[u8]) -> Option<UserId> {
+    packed::read_user(lines(session).1.strip_prefix(OWNER)?.get(..OWNER_LEN)?).ok()
+}
+
+/// The lines, and what stands behind them: its first byte is no length of a line.
+fn lines(mut session: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let mut lines = Vec::new();
+    while let Some(([high @ 0..32, low], rest)) = session.split_first_chunk() {
+        let Some((line, others)) = rest.split_at_checked(u16::from_be_bytes([*high, *low]).into()) else { break };
+        lines.push(line);
+        session = others;
+    }
+    (lines, session)
+}
+
+/// The stored session keys, each with the time of its exchange in microseconds since 1970, the latest first.
+pub(super) fn keys(session: &[u8]) -> Vec<(u64, Sealed)> {
+    let key = |line: &[u8]| {
+        let (order, sealed) = line.get(ORDER).zip(line.get(TILL.end..))?;
+        let place = order.iter().fold(0, |place, byte| place << 8 | u64::from(*byte));
+        Some((place >> 4, Sealed::from_stored(sealed.to_vec())))
+    };
+    lines(session).0.into_iter().map_while(key).collect()
+}
+
+/// The keys that may still be used, newest first: the one before for a while after it was replaced. `now`: since 1970.
+pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
+    let keys = keys(session);
+    let latest = keys.first().map(|(micros, _)| Duration::from_micros(*micros)).unwrap_or_default();
+    let usable = if now.saturating_sub(latest) < PREVIOUS_KEY_TTL { 2 } else { 1 };
+    keys.into_iter().take(usable).map(|(_, sealed)| sealed).filter(|sealed| !sealed.is_nothing()).collect()
 }
 
 /// The second of the last exchange.

@@ -8,8 +8,8 @@ use wxmint_ids::{AppId, UserId};
 use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{PAGE, Page, Place};
 
-use super::stored::{self, StoredBinding, stored_binding};
-use super::{Redis, name, packed, unreadable};
+use super::stored::{StoredBinding, stored_binding};
+use super::{Redis, name, packed, session, unreadable};
 use crate::{Binding, Person, Result, Sealed};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Redis {
             async |person| self.link.run("walk", stored_binding(person).cmd("GET").arg(name::session(person))).await;
         let rows: Vec<(StoredBinding, Option<Vec<u8>>)> = try_join_all(page.found.iter().map(of)).await?;
         let (bound, others): (Vec<_>, Vec<_>) = rows.iter().partition(|(stored, _)| stored.field(b'u').is_some());
-        let computed = others.iter().filter(|(_, session)| session.as_deref().and_then(stored::owner).is_some());
+        let computed = others.iter().filter(|(_, session)| session.as_deref().and_then(session::owner).is_some());
         Ok((computed.count(), bound.len()))
     }
 

@@ -1,11 +1,19 @@
-//! How a login is recorded.
+//! What a login does: it claims its code, and records who has logged in.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
 
-use super::stored::{StoredBinding, line, micros, owner_text, quarter, stored_binding};
-use super::{Call, Redis, flag, name, packed, script, unreadable};
+use chrono::{DateTime, Utc};
+use redis::Value;
+use wxmint_ids::{AppId, LoginCode};
+
+use super::stored::{StoredBinding, line, micros, quarter, stored_binding};
+use super::{Call, NotedLife, Redis, flag, name, packed, replace, script, session::owner_text, unreadable};
 use crate::limits::TooMany;
-use crate::{BindingState, Bound, Computed, Intent, LoginRecord, Newcomer, Recorded, Result, StoreError};
+use crate::{
+    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Computed, DOUBTED_SINCE, ENDS_KEPT, ExchangeOrder, Intent,
+    LIFE_HOLDS, LIFE_NOTED_EVERY, LoginRecord, Meter, Newcomer, Recorded, Result, StoreError,
+};
 
 /// A user's list has this: the block, the second up to which tokens may be ended, and the day on which the person was
 /// seen.
@@ -14,6 +22,70 @@ type SeenUser = (Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>);
 const A_DAY: u64 = 86_400;
 
 impl Redis {
+    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
+    /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
+    /// noted lately. A store that knows of no life when a process begins was emptied, or is new: since when is kept as
+    /// [`DOUBTED_SINCE`], before anybody notes a life.
+    pub async fn note_life(&self, life: Duration) -> Result<()> {
+        let (now, url) = ((self.clock)(), self.link.access.url());
+        let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
+        let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh(*at);
+        if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
+            return Ok(());
+        }
+        let begins = self.noted_life.borrow().is_none();
+        if begins && self.link.run::<u64>("note_life", Call::of("HLEN", name::LIVES)).await? == 0 {
+            self.keep(DOUBTED_SINCE, &now.timestamp().to_string(), ENDS_KEPT).await?;
+        }
+        self.note_life_again(life).await
+    }
+
+    /// The same where what was noted may be lost, and the process knows what else was.
+    pub async fn note_life_again(&self, life: Duration) -> Result<()> {
+        let (now, script) = ((self.clock)(), script::NOTE_LIFE.on(&[name::LIVES]));
+        let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
+        self.link.run::<u8>("note_life", script).await?;
+        self.noted_life.replace(Some((self.link.access.url(), life, now)));
+        Ok(())
+    }
+
+    /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
+    pub async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
+        let counter = self.counter(meter);
+        let key = name::code(app, code);
+        let own = attempt.to_string();
+        let claiming = Call::of("SET", &key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs()).cmd("TIME");
+        type Claimed = (Option<String>, (u64, u64));
+        let sent = Moment::now();
+        let answers = self.link.run_both("claim_code", self.counting(&counter), claiming).await?;
+        let (counted, (set, time)): (Value, Claimed) = answers;
+        let micros = self.clocks.told(sent, time);
+        // A claim that is repeated is granted again.
+        let holder = async || self.link.run::<Option<String>>("claim_code", Call::of("GET", &key)).await;
+        let is_claimed = set.is_some() || holder().await? == Some(own);
+        if let Err(refused) = self.decide(&counter, counted).await? {
+            if is_claimed {
+                self.release_code(app, code, attempt).await?;
+            }
+            return Ok(Claim::Limited(refused));
+        }
+        if !is_claimed {
+            return Ok(Claim::Taken);
+        }
+        let order = ExchangeOrder::new(micros, attempt);
+        self.clocks.compare((self.clock)(), order.began_at());
+        if let Err(ahead) = self.usable(&order) {
+            self.release_code(app, code, attempt).await?;
+            return Err(ahead);
+        }
+        Ok(Claim::Granted(order))
+    }
+
+    /// Releases a claimed code that provably was not sent.
+    pub async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
+        Ok(self.link.run("release_code", replace(&name::code(app, code), attempt.to_string().as_bytes(), b"")).await?)
+    }
+
     /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has
     /// stored one, and returns the state of the person's binding.
     pub async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {

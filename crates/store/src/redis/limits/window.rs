@@ -4,81 +4,37 @@
 //! The oldest of these nine is in the last period only partly, and counts in full. So no period whatsoever holds more
 //! events than the limit, and a client waits at most an eighth of a period longer than it had to.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::{BTreeMap, HashMap};
+use std::{num::NonZeroU32, time::Duration};
 
-/// A period has so many parts.
-const PARTS: u64 = 8;
+use redis::{Value, from_redis_value};
 
-/// At most `burst` events in each `period`, also all at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// At least 1.
-    pub burst: u32,
-    /// At least a second.
-    pub period: Duration,
-}
+use super::super::{Call, Redis, unreadable};
+use super::{Counted, Counter, PARTS, Rate, TooMany};
+use crate::Result;
 
-/// The configured limits (`WXMINT_LIMIT_…`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoginLimits {
-    /// Logins per IP address.
-    pub ip: Rate,
-    /// Logins per person.
-    pub openid: Rate,
-    /// Failed passwords per person and user name.
-    pub username: Rate,
-}
-
-/// The limit is reached. The refused event was not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMany {
-    /// The event is admitted after this time, if no other event comes first.
-    pub retry_after: Duration,
-}
+/// At most so many cells are kept. A busy address is found again at once.
+const MOST_CELLS: usize = 1024;
 
 /// How many events of one kind there were, in each part of a period. Parts are numbered from 1970 on.
-pub type Counts = BTreeMap<u64, u64>;
-
-/// An event that was counted, by the number of its part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted(pub u64);
+type Counts = BTreeMap<u64, u64>;
 
 impl Rate {
-    /// The length of a part of the period, in microseconds.
-    fn part_micros(self) -> u64 {
-        self.period.as_micros() as u64 / PARTS
-    }
-
-    /// The number of the part at `now`, in microseconds since 1970.
-    pub fn part_at(self, now: u64) -> u64 {
-        now / self.part_micros()
-    }
-
     /// Whether the events of `other` are counted in `part`. Another process may know the time a little better, and be
     /// in the next part already. One that is further ahead was counted before the clock stepped back.
-    pub fn counts(part: u64, other: u64) -> bool {
+    fn counts(part: u64, other: u64) -> bool {
         other <= part + 1 && part <= other + PARTS
     }
 
     /// The parts that count no more in `part`, and may be remembered still: whatever is remembered ends with its
     /// [`life`](Self::life), so the last event was at most ten parts ago, and left none that were older than eight
     /// then.
-    pub fn gone_parts(part: u64) -> impl Iterator<Item = u64> {
+    pub(super) fn gone_parts(part: u64) -> impl Iterator<Item = u64> {
         (PARTS + 1..=2 * PARTS + 2).map(move |ago| part.saturating_sub(ago))
     }
 
-    /// Until when an event of `part` counts, in microseconds since 1970.
-    pub fn until(self, part: u64) -> u64 {
-        (part + PARTS + 1) * self.part_micros()
-    }
-
-    /// How long events have to be remembered after the last one.
-    pub fn life(self) -> Duration {
-        Duration::from_micros(self.part_micros() * (PARTS + 1))
-    }
-
     /// Counts an event at `now`, in microseconds since 1970, or refuses it.
-    pub fn admit(self, counts: &mut Counts, now: u64) -> Result<Counted, TooMany> {
+    fn admit(self, counts: &mut Counts, now: u64) -> Result<Counted, TooMany> {
         let part = self.part_at(now);
         counts.retain(|other, _| Self::counts(part, *other));
         // The part that must be over a period ago before there are fewer events than `burst`.
@@ -96,6 +52,58 @@ impl Rate {
         }
         *counts.entry(part).or_default() += 1;
         Ok(Counted(part))
+    }
+}
+
+impl Redis {
+    /// Decides by all that the cell holds.
+    pub(super) async fn decide_by_all(&self, counter: &Counter, answer: Value) -> Result<Result<Counted, TooMany>> {
+        let counted = Counted(counter.part);
+        let answers: (Value, Value, Value, HashMap<String, u64>) =
+            from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
+        let mut parts = self.own_parts(counter, answers.3).await?;
+        // The event itself is counted already.
+        parts.entry(counted.0).and_modify(|events| *events = events.saturating_sub(1));
+        let earlier = parts.iter().filter(|(part, _)| **part != counted.0).map(|(_, events)| events).sum();
+        let decided = counter.rate.admit(&mut parts, counter.now);
+        if decided.is_ok() {
+            let mut cells = self.earlier.borrow_mut();
+            if cells.len() >= MOST_CELLS {
+                cells.clear();
+            }
+            cells.insert(counter.key.clone(), (counted.0, earlier));
+        } else {
+            self.take_back(counter, counted).await?;
+        }
+        Ok(decided)
+    }
+
+    /// The counter's own parts among the fields of its key. What counts no more is deleted: an event of one cell keeps
+    /// the whole key, and what was counted before the clock stepped back would count again. So are fields without a
+    /// period, which the version before wrote.
+    async fn own_parts(&self, counter: &Counter, fields: HashMap<String, u64>) -> Result<Counts> {
+        let (mut own, mut gone, mut life) = (Counts::new(), Vec::new(), counter.rate.life());
+        for (field, events) in fields {
+            let mut ends = field.rsplit(':');
+            let part = ends.next().and_then(|part| part.parse().ok()).ok_or_else(|| unreadable("a limit"))?;
+            let period = ends.next().and_then(|seconds| seconds.parse::<NonZeroU32>().ok());
+            let rate = period.map(|period| Rate { period: Duration::from_secs(period.get().into()), ..counter.rate });
+            let Some(rate) = rate.filter(|rate| Rate::counts(rate.part_at(counter.now), part)) else {
+                gone.push(field);
+                continue;
+            };
+            life = life.max(rate.life());
+            if rate == counter.rate && field.starts_with(&counter.prefix) {
+                own.insert(part, events);
+            }
+        }
+        if !gone.is_empty() {
+            self.link.run::<Value>("count", Call::of("HDEL", &counter.key).arg(gone)).await?;
+        }
+        if life > counter.rate.life() {
+            self.link.run::<Value>("count", Call::of("PEXPIRE", &counter.key).arg(life.as_millis() as u64)).await?;
+        }
+        Ok(own)
     }
 }
 
