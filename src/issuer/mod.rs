@@ -3,7 +3,6 @@
 mod build;
 pub(crate) mod caller;
 mod check_files;
-mod counted;
 mod cross_origin;
 pub(crate) mod declared;
 pub mod door;

@@ -8,7 +8,7 @@ use wxmint_findings::Finding;
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::viewer::{self, Description};
-use wxmint_http::{ProblemDocument, readable};
+use wxmint_http::{ProblemDocument, counted, readable};
 use wxmint_telemetry::{Metrics, RouteMetrics};
 
 use super::declared::{
@@ -16,10 +16,9 @@ use super::declared::{
 };
 use super::door::{DoorRow, Doors, OpenDoor};
 use super::{
-    Issuer, IssuerStartError, cross_origin, leave_routes as leave, login_route, metadata, revocations,
-    session_key_routes as session_key,
+    Issuer, IssuerStartError, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata,
+    revocations, session_key_routes as session_key,
 };
-use super::{check_files::check_files, counted::counted};
 use crate::settings::Settings;
 
 const ROOT: &str = "/";

@@ -8,44 +8,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Problem, pairs};
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RefusedBody {
-    #[error("The body is not valid JSON (line {line}, column {column}).")]
-    Syntax { line: usize, column: usize },
-    /// JSON is UTF-8 (RFC 8259 section 8.1).
-    #[error("The body is not UTF-8.")]
-    NotUtf8,
-    #[error("The body must be a JSON object.")]
-    NotAnObject,
-    /// Two programs could read different ones of two fields with one name.
-    #[error("The field `{0}` appears twice.")]
-    Twice(&'static str),
-    #[error("The field `{0}` is missing.")]
-    Missing(&'static str),
-    #[error("The field `{name}` {reason}.")]
-    Malformed { name: &'static str, reason: String },
-}
-
-pub fn malformed(name: &'static str, reason: impl fmt::Display) -> RefusedBody {
-    RefusedBody::Malformed { name, reason: reason.to_string() }
-}
-
-impl From<RefusedBody> for Problem {
-    fn from(refused: RefusedBody) -> Self {
-        Self::invalid(refused.to_string())
-    }
-}
-
-impl From<serde_json::Error> for RefusedBody {
-    fn from(error: serde_json::Error) -> Self {
-        if error.is_data() {
-            return Self::NotAnObject;
-        }
-        Self::Syntax { line: error.line(), column: error.column() }
-    }
-}
+use super::{RefusedBody, malformed, pairs};
 
 type Names<'n> = &'n [&'static str];
 

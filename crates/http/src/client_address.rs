@@ -7,36 +7,18 @@
 //! known to have passed the request on. `Forwarded` (RFC 7239) is not read, because most proxies pass on what their
 //! client wrote there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Once;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderValue, X_FORWARDED_FOR};
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::IpNet;
 
-/// The prefix that a subscriber of IPv6 has at least. The subscriber can choose any address below it.
-const SUBSCRIBER: u8 = 64;
+use super::connection::peer;
 
 /// The networks of `WXMINT_TRUSTED_PROXIES`.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);
-
-/// The network that counts as one client: an IPv4 address, or for IPv6 the network of a subscriber.
-pub(super) fn subscriber(client: IpAddr) -> IpNet {
-    match client.to_canonical() {
-        address @ IpAddr::V4(_) => address.into(),
-        IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().into(),
-    }
-}
-
-/// The name under which limits count a client: `192.0.2.1`, or for IPv6 `2001:db8:1:2::/64`. It has no braces, which
-/// would be a hash tag in a Redis key.
-pub fn limit_key(client: IpAddr) -> String {
-    match subscriber(client) {
-        IpNet::V4(address) => address.addr().to_string(),
-        IpNet::V6(network) => network.to_string(),
-    }
-}
 
 impl TrustedProxies {
     pub fn sent(&self, request: &HttpRequest) -> bool {
@@ -46,8 +28,7 @@ impl TrustedProxies {
     /// The address of the client that sent this request. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) counts
     /// as its IPv4 address. (actix-web's own `realip_remote_addr` believes every proxy.)
     pub fn client_of(&self, request: &HttpRequest) -> IpAddr {
-        // Only peers on a Unix socket have no address. They all count as one client.
-        let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+        let peer = peer(request);
         if request.headers().contains_key(X_FORWARDED_FOR) && !self.trusts(peer.to_canonical()) {
             warn_of_stranger(peer.to_canonical());
         }

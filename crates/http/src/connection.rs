@@ -1,24 +1,26 @@
-//! A listener knows this of each connection: what it waits for, since when, and who its client is. It closes
-//! connections that wait for too long.
-//!
-//! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
-//! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
+//! A listener knows this of each connection: what it waits for, since when, and who its client is. Each has one of the
+//! listener's places; `closing` says which of them lose theirs.
 
-mod places;
+mod closing;
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use std::{io, os::fd::OwnedFd, sync::Arc, task::Waker};
+use std::{collections::HashMap, io, sync::Arc, task::Waker};
 
-use actix_web::web::Bytes;
-use ipnet::IpNet;
+use actix_web::{HttpRequest, rt::net::TcpStream, web::Bytes};
+use ipnet::{IpNet, Ipv6Net};
 use parking_lot::Mutex;
-use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
 
-pub(super) use self::places::Connections;
-use self::places::MOST_UNREAD;
+use self::closing::{MOST_UNREAD, one_that_waits};
+use super::ServerLimits;
 
 /// How long a client may take from the first byte of a connection to the end of its first head.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The prefix that a subscriber of IPv6 has at least. The subscriber can choose any address below it.
+const SUBSCRIBER: u8 = 64;
 
 /// The phase of a connection, and since when it waits for its client.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,17 @@ pub struct ClientConnection {
     pub(super) connections: Arc<Connections>,
 }
 
+/// The connections of one listener, of all its workers.
+pub(super) struct Connections {
+    pub(super) limits: ServerLimits,
+    open: Mutex<Open>,
+    taken: AtomicUsize,
+    /// The bytes of all long answers; those that several answers share are counted for each.
+    unread: AtomicUsize,
+}
+
+type Open = HashMap<RawFd, Arc<ClientConnection>>;
+
 struct State {
     phase: Phase,
     /// Where the bytes of an unread answer lie, and how many they are. `None` if it is short, because it then fits into
@@ -62,13 +75,6 @@ impl Phase {
     pub(super) fn is_busy(self) -> bool {
         !matches!(self, Self::Idle(_) | Self::Body(_))
     }
-
-    fn waits_since(self) -> Option<Instant> {
-        match self {
-            Self::Works => None,
-            Self::Idle(since) | Self::Body(since) | Self::Answers(since) | Self::Flushes(since) => Some(since),
-        }
-    }
 }
 
 impl ClientConnection {
@@ -79,21 +85,6 @@ impl ClientConnection {
     pub(super) fn waits_for_head(&self) -> bool {
         let state = self.state.lock();
         matches!(state.phase, Phase::Idle(_)) && !state.is_last
-    }
-
-    /// The bytes of a long answer, and since when they wait.
-    fn unread(&self) -> Option<((usize, usize), Instant)> {
-        let state = self.state.lock();
-        state.answer.zip(state.phase.waits_since())
-    }
-
-    fn is_overdue(&self, now: Instant) -> bool {
-        let limits = &self.connections.limits;
-        match self.phase() {
-            Phase::Works => false,
-            Phase::Idle(since) | Phase::Body(since) => now - since >= limits.keep_alive + HEAD_TIMEOUT,
-            Phase::Answers(since) | Phase::Flushes(since) => now - since >= limits.answer,
-        }
     }
 
     pub(super) fn wake_when_answered(&self, next: &Waker) {
@@ -126,7 +117,7 @@ impl ClientConnection {
     pub(super) fn has_buffered_answer(&self) {
         let mut state = self.state.lock();
         if let Some((_, length)) = state.answer.take() {
-            self.connections.have_sent(length);
+            self.connections.unread.fetch_sub(length, Ordering::Relaxed);
         }
         if let Phase::Answers(since) = state.phase {
             state.phase = Phase::Flushes(since);
@@ -139,18 +130,62 @@ impl ClientConnection {
             self.is_in(Phase::Idle(Instant::now()));
         }
     }
+}
 
-    /// If the client does not read an answer, the connection is reset. Otherwise the system would keep the unread rest.
-    fn close(&self) {
-        if matches!(self.phase(), Phase::Answers(_) | Phase::Flushes(_)) {
-            let _ = self.reset_on_close();
+impl Connections {
+    /// Takes a place for a newcomer. If there is none, connections that wait for their clients are closed. Where a
+    /// handler works, the connection stays.
+    pub(super) fn accept(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Arc<ClientConnection>> {
+        let newcomer = Arc::new(ClientConnection {
+            socket: stream.as_fd().try_clone_to_owned()?,
+            client: subscriber(stream.peer_addr()?.ip()),
+            state: Mutex::new(State { phase: Phase::Idle(Instant::now()), answer: None, is_last: false, next: None }),
+            connections: Arc::clone(self),
+        });
+        let mut open = self.open.lock();
+        while open.len() >= self.limits.connections {
+            let Some(longest) = one_that_waits(&open) else { break };
+            self.close(&mut open, &longest);
         }
-        // Fails if the client has left meanwhile.
-        let _ = shutdown(&self.socket, Shutdown::Both);
+        open.insert(newcomer.socket.as_raw_fd(), Arc::clone(&newcomer));
+        self.taken.store(open.len(), Ordering::Relaxed);
+        Ok(newcomer)
     }
 
-    pub fn reset_on_close(&self) -> io::Result<()> {
-        Ok(set_socket_linger(&self.socket, Some(Duration::ZERO))?)
+    pub(super) fn are_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) >= self.limits.connections
+    }
+
+    pub(super) fn leave(&self, connection: &ClientConnection) {
+        self.forget(&mut self.open.lock(), connection);
+    }
+
+    /// Gives up the place. The socket stays open until actix-web has dropped the connection.
+    fn forget(&self, open: &mut Open, connection: &ClientConnection) {
+        open.remove(&connection.socket.as_raw_fd());
+        self.taken.store(open.len(), Ordering::Relaxed);
+    }
+}
+
+/// The address of the connection. Only peers on a Unix socket have none: they all count as one client.
+pub(super) fn peer(request: &HttpRequest) -> IpAddr {
+    request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
+}
+
+/// The network that counts as one client: an IPv4 address, or for IPv6 the network of a subscriber.
+fn subscriber(client: IpAddr) -> IpNet {
+    match client.to_canonical() {
+        address @ IpAddr::V4(_) => address.into(),
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().into(),
+    }
+}
+
+/// The name under which limits count a client: `192.0.2.1`, or for IPv6 `2001:db8:1:2::/64`. It has no braces, which
+/// would be a hash tag in a Redis key.
+pub fn limit_key(client: IpAddr) -> String {
+    match subscriber(client) {
+        IpNet::V4(address) => address.addr().to_string(),
+        IpNet::V6(network) => network.to_string(),
     }
 }
 

@@ -1,12 +1,8 @@
-//! Says who may read an answer: which sites (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>), never with
-//! credentials, and that no cache may keep it.
+//! Which sites may read an answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>), never with credentials.
 
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, dev::ServiceResponse};
-use serde::Serialize;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, http::header};
 
-/// The site that may read the answer to a request.
-struct Reader(HeaderValue);
+use super::head::Reader;
 
 /// Lets the site that has sent the request read its answer, if `is_own` says that it may. The server writes it down.
 pub fn allow(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
@@ -14,20 +10,6 @@ pub fn allow(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
     if origin.to_str().is_ok_and(is_own) {
         request.extensions_mut().insert(Reader(origin.clone()));
     }
-}
-
-/// Writes into an answer what [`allow`] has noted.
-pub(super) fn write<B>(answer: &mut ServiceResponse<B>) {
-    let Some(Reader(origin)) = answer.request().extensions_mut().remove() else { return };
-    let headers = answer.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-}
-
-/// An answer for one person, which no cache may keep.
-pub fn private(answer: impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(answer)
 }
 
 /// The answer to a preflight of what every site may read, whatever headers a page adds, as those of tracing.

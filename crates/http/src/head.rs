@@ -1,10 +1,14 @@
-//! Bounds the heads of requests, checks their host names, copies their headers, and reads their queries.
+//! Bounds the heads of requests, checks their host names, copies their headers, and reads their queries. Says in the
+//! head of an answer who may keep or read it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use actix_web::http::header::{HOST, HeaderValue};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HOST, HeaderValue};
+use actix_web::http::{StatusCode, uri::Authority};
 use actix_web::web::{BytesMut, Query};
-use actix_web::{dev::ServiceRequest, http::StatusCode, http::uri::Authority};
+use actix_web::{HttpMessage, HttpResponse};
+use serde::Serialize;
 
 use super::Problem;
 
@@ -35,6 +39,23 @@ pub(super) fn own_headers(request: &mut ServiceRequest) {
         }
         true
     });
+}
+
+/// The site that may read the answer to a request.
+pub(super) struct Reader(pub(super) HeaderValue);
+
+/// Writes into an answer who may read it, as [`cors::allow`](crate::cors::allow) has noted.
+pub(super) fn write_reader<B>(answer: &mut ServiceResponse<B>) {
+    let Some(Reader(origin)) = answer.request().extensions_mut().remove() else { return };
+    let headers = answer.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+}
+
+/// An answer for one person, which no cache may keep.
+pub fn private(answer: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(answer)
 }
 
 /// The decoded names and values of a query or a form.

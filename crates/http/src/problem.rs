@@ -230,12 +230,7 @@ impl Problem {
         }
     }
 
-    /// The problem that a handler or a layer has returned in place of an answer.
-    pub fn of<B>(answer: &HttpResponse<B>) -> Option<&Self> {
-        answer.error()?.as_error()
-    }
-
-    /// The code of that, or the one that a page for people has among its extensions.
+    /// The code of what an answer stands for, or the one that a page for people has among its extensions.
     pub fn code_of<B>(answer: &HttpResponse<B>) -> Option<ProblemCode> {
         Self::of(answer).map(|problem| problem.code).or_else(|| answer.extensions().get().copied())
     }

@@ -1,7 +1,7 @@
-//! The process around a server: its event loop, its sockets, and the signal to stop.
+//! The process around a server: its limits, its event loop, its sockets, and the signal to stop.
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::{io, time::Duration};
 
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size, set_tcp_user_timeout};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -17,6 +17,48 @@ const RECEIVE_BUFFER: usize = 6 * 1024;
 
 /// For how many milliseconds a client's system may take no byte of an answer, before the kernel gives it up.
 const UNSENT: u32 = 30_000;
+
+#[derive(Debug, Clone, Copy)]
+pub struct ServerLimits {
+    pub workers: usize,
+    /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients take the
+    /// places of connections that wait for their clients; if none waits, they stay in the listener's queue.
+    pub connections: usize,
+    /// The most bytes of a request's head, of which each connection may hold as many.
+    pub head: usize,
+    /// How long a connection may stay idle between two requests.
+    pub keep_alive: Duration,
+    /// How long a client may take to read an answer, however much of it.
+    pub answer: Duration,
+    /// How long requests in flight may take after a stop.
+    pub drain: Duration,
+    /// Whether a client that closes its sending half still gets its answer.
+    pub half_closed: bool,
+    /// Whether a listener on a loopback address answers only requests whose `Host` is a loopback name. A web page may
+    /// point its own host name at 127.0.0.1 (DNS rebinding) and would otherwise read every answer. Not for a listener
+    /// behind a reverse proxy, which passes on the `Host` of its client.
+    pub loopback_names: bool,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            // Enough for the kubelet, Prometheus and the look-ups of some services.
+            connections: 500,
+            // Heads of fewer bytes are told what is wrong with them by `head::limit_head`.
+            head: 16 * 1024,
+            // Proxies keep idle connections for 60 s. They must close first, so that no request meets a connection that
+            // is being closed.
+            keep_alive: Duration::from_secs(75),
+            // The longest answer, the viewer of `/docs`, takes that long at 30 KB a second.
+            answer: Duration::from_secs(60),
+            drain: Duration::from_secs(5),
+            half_closed: true,
+            loopback_names: false,
+        }
+    }
+}
 
 /// Runs `future` on this thread, in the event loop that actix-web needs.
 pub fn run_to_end<T>(future: impl Future<Output = T>) -> T {

@@ -1,66 +1,27 @@
-//! The one way to run a server: its deadlines, its number of connections, and its host names.
+//! The one way to run a server, what surrounds each of its requests, and how a handler runs steps to their end.
 
 use std::time::{Duration, Instant};
-use std::{future::ready, io, net::TcpListener, sync::Arc};
+use std::{future::pending, future::ready, io, net::TcpListener, panic::resume_unwind, sync::Arc};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt, map_config};
 use actix_web::dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, Error, body::MessageBody, http::ConnectionType, rt::net::TcpStream};
+use actix_web::rt::{net::TcpStream, spawn};
+use actix_web::{App, Error, HttpResponse, body::MessageBody, http::ConnectionType};
+use tracing::Instrument;
+use wxmint_telemetry::Trace;
 
 use super::body::{AnswerBody, PIECE, RequestBody};
 use super::connection::{ClientConnection, Connections, HEAD_TIMEOUT, Phase};
-use super::{Problem, client_stream::ClientStream, cors, head::check_host};
+use super::head::{check_host, write_reader};
+use super::{Problem, ServerLimits, client_stream::ClientStream};
 
 /// How long a client may go on sending after it was answered before its body was read. A connection that is closed
 /// while bytes arrive is reset, and the client might lose the answer.
 const LINGER: Duration = Duration::from_secs(1);
 /// How many connections a worker may have beyond its places, while others are being closed.
 const LEAVING: usize = 64;
-/// Enough for the kubelet, Prometheus and the look-ups of some services.
-const ADMIN_CONNECTIONS: usize = 500;
-
-#[derive(Debug, Clone, Copy)]
-pub struct ServerLimits {
-    pub workers: usize,
-    /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients take the
-    /// places of connections that wait for their clients; if none waits, they stay in the listener's queue.
-    pub connections: usize,
-    /// The most bytes of a request's head, of which each connection may hold as many.
-    pub head: usize,
-    /// How long a connection may stay idle between two requests.
-    pub keep_alive: Duration,
-    /// How long a client may take to read an answer, however much of it.
-    pub answer: Duration,
-    /// How long requests in flight may take after a stop.
-    pub drain: Duration,
-    /// Whether a client that closes its sending half still gets its answer.
-    pub half_closed: bool,
-    /// Whether a listener on a loopback address answers only requests whose `Host` is a loopback name. A web page may
-    /// point its own host name at 127.0.0.1 (DNS rebinding) and would otherwise read every answer. Not for a listener
-    /// behind a reverse proxy, which passes on the `Host` of its client.
-    pub loopback_names: bool,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            workers: 1,
-            connections: ADMIN_CONNECTIONS,
-            // Heads of fewer bytes are told what is wrong with them by `head::limit_head`.
-            head: 16 * 1024,
-            // Proxies keep idle connections for 60 s. They must close first, so that no request meets a connection that
-            // is being closed.
-            keep_alive: Duration::from_secs(75),
-            // The longest answer, the viewer of `/docs`, takes that long at 30 KB a second.
-            answer: Duration::from_secs(60),
-            drain: Duration::from_secs(5),
-            half_closed: true,
-            loopback_names: false,
-        }
-    }
-}
 
 /// Serves `app` on `listener` until `shutdown` resolves. It runs once the returned server is awaited or spawned.
 pub fn serve<T, B>(
@@ -143,7 +104,7 @@ async fn outermost<B: MessageBody + 'static>(
         let answer = problem.respond(response.request());
         response = response.into_response(answer);
     }
-    cors::write(&mut response);
+    write_reader(&mut response);
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
     }
@@ -157,4 +118,69 @@ async fn outermost<B: MessageBody + 'static>(
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)
+}
+
+impl Problem {
+    /// The problem that a handler or a layer has returned in place of an answer.
+    pub fn of<B>(answer: &HttpResponse<B>) -> Option<&Self> {
+        answer.error()?.as_error()
+    }
+}
+
+/// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise WeChat
+/// might replace a session key that the store keeps, or a try of a session key might not be counted. `steps` need
+/// deadlines of their own, and must not read the request's body.
+///
+/// `steps` begin at once, and not when the returned future is first polled, so that the caller does not keep room for
+/// them. Whatever they wait for wakes their own task and not the connection's, which would go through all layers and
+/// look for another request each time.
+pub fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+    // On the heap before it is handed on from layer to layer: the future of a login takes several kilobytes.
+    let steps = Box::pin(steps).in_current_span();
+    let task = match Trace::current() {
+        Some(trace) => spawn(trace.around(steps)),
+        None => spawn(steps),
+    };
+    async move {
+        match task.await.map_err(|failed| failed.try_into_panic()) {
+            Ok(done) => done,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The task was cancelled because its worker is ending, and this task ends with it.
+            Err(Err(_)) => pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn steps_go_on_when_nobody_waits_for_them_any_more() {
+        let (go_on, waits) = oneshot::channel::<()>();
+        let (tells, told) = oneshot::channel();
+        let handler = spawn(to_the_end(async move {
+            waits.await.expect("told to go on");
+            tells.send("done").expect("somebody listens");
+        }));
+        actix_web::rt::task::yield_now().await;
+        handler.abort();
+        assert!(handler.await.is_err_and(|error| error.is_cancelled()));
+        go_on.send(()).expect("the steps wait");
+        assert_eq!(told.await, Ok("done"));
+    }
+
+    #[actix_web::test]
+    async fn their_result_is_answered_and_so_is_their_panic() {
+        let seen = Rc::new(Cell::new(1));
+        let counted = Rc::clone(&seen);
+        assert_eq!(to_the_end(async move { counted.replace(2) }).await, 1);
+        assert_eq!(seen.get(), 2);
+        let panics = spawn(to_the_end(async { panic!("on purpose") }));
+        assert!(panics.await.is_err_and(|error| error.is_panic()));
+    }
 }

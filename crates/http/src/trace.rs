@@ -1,20 +1,21 @@
 //! Gives each request a span with its id, the trace that it belongs to and nothing else that the client wrote, and puts
-//! the id into the answer. Audit events have both, too.
+//! the id into the answer. Audit events have both, too. Counts the answers.
 
-use std::net::Ipv4Addr;
+use std::{rc::Rc, time::Instant};
 
 use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::{Error, HttpMessage, HttpRequest, middleware::Next};
+use actix_web::dev::{HttpServiceFactory, Service, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue, X_FORWARDED_FOR};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, Resource, middleware::Next};
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use uuid::fmt::Hyphenated;
-use wxmint_telemetry::{Trace, audit::Origin};
+use wxmint_telemetry::{RouteMetrics, Trace, audit::Origin};
 
-use super::client_address::{TrustedProxies, limit_key};
+use super::client_address::TrustedProxies;
+use super::connection::{limit_key, peer};
 use super::head::{limit_head, own_headers};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemCode};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -69,12 +70,10 @@ fn name(request: &HttpRequest) -> String {
 #[derive(Clone, Copy)]
 pub struct LogAddresses(pub bool);
 
-/// The request's client, as limits count it. Where no proxies are trusted, it is the peer.
+/// The request's client, as limits count it. If no proxy has passed the request on, it is the peer.
 fn address(request: &HttpRequest) -> String {
-    limit_key(match request.app_data::<TrustedProxies>() {
-        Some(proxies) => proxies.client_of(request),
-        None => request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip()),
-    })
+    let proxies = request.app_data::<TrustedProxies>().filter(|_| request.headers().contains_key(X_FORWARDED_FOR));
+    limit_key(proxies.map_or_else(|| peer(request), |proxies| proxies.client_of(request)))
 }
 
 pub fn origin(request: &HttpRequest) -> Origin {
@@ -127,4 +126,25 @@ pub async fn with_request_id<B: MessageBody + 'static>(
         response.headers_mut().insert(REQUEST_ID, id);
     }
     Ok(response)
+}
+
+/// Counts the answers of a route by outcome.
+pub fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
+    let route = Rc::new(route);
+    resource.wrap_fn(move |request, service| {
+        let (route, begun, answering) = (Rc::clone(&route), Instant::now(), service.call(request));
+        async move {
+            let answer = answering.await?;
+            route.answered(outcome(answer.response()), begun);
+            Ok(answer)
+        }
+    })
+}
+
+fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
+    if answer.status().as_u16() < 400 {
+        return "ok";
+    }
+    let code = || Problem::code_of(answer).unwrap_or(ProblemCode::InternalError).as_str();
+    Problem::of(answer).map_or_else(code, Problem::label)
 }

@@ -1,6 +1,7 @@
 use actix_web::test::TestRequest;
 
 use super::*;
+use crate::limit_key;
 
 const PROXY: &str = "10.0.0.1";
 /// Strangers pretend to be this address.

@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tracing_actix_web::TracingLogger;
 
-use super::places::TICK;
+use super::closing::TICK;
 use super::*;
 use crate::{RequestSpan, ServerLimits, listen, serve};
 

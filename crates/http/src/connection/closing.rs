@@ -1,40 +1,70 @@
-//! The places of a listener. When all are taken, they rotate: each answer closes its connection, and a newcomer takes
-//! the place of a connection that waits for its client. actix-web alone would leave newcomers in the listener's queue,
-//! and whoever polls would hold its place for ever.
+//! Closes connections that wait for too long, or hold what others need.
+//!
+//! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
+//! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
+//! When all places are taken, they rotate: each answer closes its connection, and a newcomer takes the place of one that
+//! waits for its client. actix-web alone would leave newcomers in the listener's queue, and whoever polls would hold its
+//! place for ever.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{cmp::Reverse, io, sync::Arc};
 
-use actix_web::rt::net::TcpStream;
 use ipnet::IpNet;
 use parking_lot::Mutex;
+use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
 use wxmint_telemetry::bounded;
 
-use super::{ClientConnection, Phase, State};
-use crate::{ServerLimits, client_address::subscriber};
+use super::{ClientConnection, Connections, HEAD_TIMEOUT, Open, Phase, ServerLimits};
 
 pub(super) const TICK: Duration = Duration::from_secs(1);
 /// The most bytes of long answers that wait until their clients read them: 160 full pages of the feed. On the public
 /// listener, polls for events take about 1 MiB of them for each secret at most; other long answers are our files.
 pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 
-/// The connections of one listener, of all its workers.
-pub(crate) struct Connections {
-    pub(crate) limits: ServerLimits,
-    open: Mutex<Open>,
-    taken: AtomicUsize,
-    /// The bytes of all long answers; those that several answers share are counted for each.
-    unread: AtomicUsize,
+impl Phase {
+    fn waits_since(self) -> Option<Instant> {
+        match self {
+            Self::Works => None,
+            Self::Idle(since) | Self::Body(since) | Self::Answers(since) | Self::Flushes(since) => Some(since),
+        }
+    }
 }
 
-type Open = HashMap<RawFd, Arc<ClientConnection>>;
+impl ClientConnection {
+    /// The bytes of a long answer, and since when they wait.
+    fn unread(&self) -> Option<((usize, usize), Instant)> {
+        let state = self.state.lock();
+        state.answer.zip(state.phase.waits_since())
+    }
+
+    fn is_overdue(&self, now: Instant) -> bool {
+        let limits = &self.connections.limits;
+        match self.phase() {
+            Phase::Works => false,
+            Phase::Idle(since) | Phase::Body(since) => now - since >= limits.keep_alive + HEAD_TIMEOUT,
+            Phase::Answers(since) | Phase::Flushes(since) => now - since >= limits.answer,
+        }
+    }
+
+    /// If the client does not read an answer, the connection is reset. Otherwise the system would keep the unread rest.
+    pub(super) fn close(&self) {
+        if matches!(self.phase(), Phase::Answers(_) | Phase::Flushes(_)) {
+            let _ = self.reset_on_close();
+        }
+        // Fails if the client has left meanwhile.
+        let _ = shutdown(&self.socket, Shutdown::Both);
+    }
+
+    pub fn reset_on_close(&self) -> io::Result<()> {
+        Ok(set_socket_linger(&self.socket, Some(Duration::ZERO))?)
+    }
+}
 
 impl Connections {
     /// Checks the connections for as long as there is a server that may get some.
-    pub(crate) fn watched(limits: ServerLimits) -> Arc<Self> {
+    pub(in super::super) fn watched(limits: ServerLimits) -> Arc<Self> {
         let (open, taken, unread) = (Mutex::default(), AtomicUsize::new(0), AtomicUsize::new(0));
         let connections = Arc::new(Self { limits, open, taken, unread });
         let watched = Arc::downgrade(&connections);
@@ -47,27 +77,6 @@ impl Connections {
             }
         });
         connections
-    }
-
-    /// Takes a place for a newcomer. If there is none, connections that wait for their clients are closed. Where a
-    /// handler works, the connection stays.
-    pub(crate) fn accept(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Arc<ClientConnection>> {
-        let newcomer = Arc::new(ClientConnection {
-            socket: stream.as_fd().try_clone_to_owned()?,
-            client: subscriber(stream.peer_addr()?.ip()),
-            state: Mutex::new(State { phase: Phase::Idle(Instant::now()), answer: None, is_last: false, next: None }),
-            connections: Arc::clone(self),
-        });
-        let mut open = self.open.lock();
-        while open.len() >= self.limits.connections {
-            let waiting =
-                open.values().filter_map(|other| Some((other.client, 1, other.phase().waits_since()?, other)));
-            let Some(longest) = longest_of_who_holds_most(waiting).cloned() else { break };
-            self.close(&mut open, &longest);
-        }
-        open.insert(newcomer.socket.as_raw_fd(), Arc::clone(&newcomer));
-        self.taken.store(open.len(), Ordering::Relaxed);
-        Ok(newcomer)
     }
 
     fn close_overdue(&self, now: Instant) {
@@ -90,29 +99,16 @@ impl Connections {
         }
     }
 
-    /// The connection's buffer has so many bytes of long answers.
-    pub(super) fn have_sent(&self, bytes: usize) {
-        self.unread.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn are_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) >= self.limits.connections
-    }
-
-    pub(crate) fn leave(&self, connection: &ClientConnection) {
-        self.forget(&mut self.open.lock(), connection);
-    }
-
-    fn close(&self, open: &mut Open, connection: &ClientConnection) {
+    pub(super) fn close(&self, open: &mut Open, connection: &ClientConnection) {
         self.forget(open, connection);
         connection.close();
     }
+}
 
-    /// Gives up the place. The socket stays open until actix-web has dropped the connection.
-    fn forget(&self, open: &mut Open, connection: &ClientConnection) {
-        open.remove(&connection.socket.as_raw_fd());
-        self.taken.store(open.len(), Ordering::Relaxed);
-    }
+/// A connection that waits for its client; `None` where handlers work for all.
+pub(super) fn one_that_waits(open: &Open) -> Option<Arc<ClientConnection>> {
+    let waiting = open.values().filter_map(|other| Some((other.client, 1, other.phase().waits_since()?, other)));
+    longest_of_who_holds_most(waiting).cloned()
 }
 
 /// `None` if there is room for all answers. Bytes that several of them share are in memory once. Each client that has
