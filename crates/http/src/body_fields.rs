@@ -4,11 +4,12 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
+use actix_web::web::Query;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{RefusedBody, malformed, pairs};
+use super::{RefusedBody, malformed};
 
 type Names<'n> = &'n [&'static str];
 
@@ -80,6 +81,11 @@ impl<'a> Fields<'a> {
             Some(_) => Err(malformed(name, "must be a boolean")),
         }
     }
+}
+
+/// The decoded names and values of a query or a form.
+pub fn pairs(query: &str) -> Vec<(String, String)> {
+    Query::from_query(query).map(Query::into_inner).unwrap_or_default()
 }
 
 /// A JSON string; a copy only if it has escapes.

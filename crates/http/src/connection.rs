@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, rt::net::TcpStream, web::Bytes};
 use ipnet::{IpNet, Ipv6Net};
 use parking_lot::Mutex;
 
-use self::closing::{MOST_UNREAD, one_that_waits};
+use self::closing::{MOST_UNREAD, longest_of_who_holds_most};
 use super::ServerLimits;
 
 /// How long a client may take from the first byte of a connection to the end of its first head.
@@ -144,7 +144,9 @@ impl Connections {
         });
         let mut open = self.open.lock();
         while open.len() >= self.limits.connections {
-            let Some(longest) = one_that_waits(&open) else { break };
+            let waiting =
+                open.values().filter_map(|other| Some((other.client, 1, other.phase().waits_since()?, other)));
+            let Some(longest) = longest_of_who_holds_most(waiting).cloned() else { break };
             self.close(&mut open, &longest);
         }
         open.insert(newcomer.socket.as_raw_fd(), Arc::clone(&newcomer));

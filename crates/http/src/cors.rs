@@ -2,7 +2,7 @@
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, http::header};
 
-use super::head::Reader;
+use super::server::Reader;
 
 /// Lets the site that has sent the request read its answer, if `is_own` says that it may. The server writes it down.
 pub fn allow(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {

@@ -46,7 +46,7 @@ impl Default for ServerLimits {
             workers: 1,
             // Enough for the kubelet, Prometheus and the look-ups of some services.
             connections: 500,
-            // Heads of fewer bytes are told what is wrong with them by `head::limit_head`.
+            // Heads of fewer bytes are told what is wrong with them by `trace::limit_head`.
             head: 16 * 1024,
             // Proxies keep idle connections for 60 s. They must close first, so that no request meets a connection that
             // is being closed.

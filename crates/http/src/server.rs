@@ -1,20 +1,23 @@
-//! The one way to run a server, what surrounds each of its requests, and how a handler runs steps to their end.
+//! The one way to run a server, what is done around each request, and how a handler runs steps to their end.
 
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};
-use std::{future::pending, future::ready, io, net::TcpListener, panic::resume_unwind, sync::Arc};
+use std::{future::pending, future::ready, io, panic::resume_unwind, sync::Arc};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt, map_config};
 use actix_web::dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service};
+use actix_web::http::header::{self, HOST, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode, uri::Authority};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::{net::TcpStream, spawn};
-use actix_web::{App, Error, HttpResponse, body::MessageBody, http::ConnectionType};
+use actix_web::{App, Error, HttpMessage, HttpResponse, body::MessageBody};
+use serde::Serialize;
 use tracing::Instrument;
 use wxmint_telemetry::Trace;
 
 use super::body::{AnswerBody, PIECE, RequestBody};
 use super::connection::{ClientConnection, Connections, HEAD_TIMEOUT, Phase};
-use super::head::{check_host, write_reader};
 use super::{Problem, ServerLimits, client_stream::ClientStream};
 
 /// How long a client may go on sending after it was answered before its body was read. A connection that is closed
@@ -120,11 +123,52 @@ async fn outermost<B: MessageBody + 'static>(
     Ok(response)
 }
 
+/// Checks the host name of a request to a listener on loopback. 421, because the request asks for a host that this
+/// listener does not serve (RFC 9110 section 15.5.20). A request without any host passes: browsers always send one.
+fn check_host(request: &ServiceRequest, only_loopback_names: bool) -> Result<(), Problem> {
+    let named = || request.headers().get_all(HOST).all(|host| host.to_str().is_ok_and(is_loopback));
+    let in_target = || request.uri().authority().is_none_or(|authority| is_loopback(authority.as_str()));
+    if !only_loopback_names || (named() && in_target()) {
+        return Ok(());
+    }
+    let detail = "This listener is for programs of this machine and answers to loopback host names alone. \
+                  Ask for http://localhost or http://127.0.0.1, with this port.";
+    Err(Problem::invalid(detail).with_status(StatusCode::MISDIRECTED_REQUEST))
+}
+
+/// `localhost`, a name below it (RFC 6761 section 6.3), 127.0.0.0/8 or `[::1]`, with or without a port.
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        || address.parse().is_ok_and(|address: Ipv6Addr| address.to_canonical().is_loopback())
+}
+
+/// The site that may read the answer to a request.
+pub(super) struct Reader(pub(super) HeaderValue);
+
+/// Writes into an answer who may read it, as [`cors::allow`](crate::cors::allow) has noted.
+fn write_reader<B>(answer: &mut ServiceResponse<B>) {
+    let Some(Reader(origin)) = answer.request().extensions_mut().remove() else { return };
+    let headers = answer.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+}
+
 impl Problem {
     /// The problem that a handler or a layer has returned in place of an answer.
     pub fn of<B>(answer: &HttpResponse<B>) -> Option<&Self> {
         answer.error()?.as_error()
     }
+}
+
+/// An answer for one person, which no cache may keep.
+pub fn private(answer: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(answer)
 }
 
 /// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise WeChat
@@ -182,5 +226,28 @@ mod tests {
         assert_eq!(seen.get(), 2);
         let panics = spawn(to_the_end(async { panic!("on purpose") }));
         assert!(panics.await.is_err_and(|error| error.is_panic()));
+    }
+
+    #[test]
+    fn loopback_names_are_told_from_names_that_only_resemble_them() {
+        for name in
+            ["localhost", "LocalHost:8080", "localhost.", "demo.localhost:1", "127.0.0.1", "127.1.2.3:80", "[::1]:9"]
+        {
+            assert!(is_loopback(name), "{name}");
+        }
+        for name in [
+            "",
+            "localhost.evil.example",
+            "evil.example",
+            "notlocalhost",
+            "127.0.0.1.evil.example",
+            "0.0.0.0:8080",
+            "10.0.0.1",
+            "[::]",
+            "localhost evil.example",
+            "localhost,evil.example",
+        ] {
+            assert!(!is_loopback(name), "{name}");
+        }
     }
 }

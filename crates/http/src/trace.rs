@@ -1,12 +1,13 @@
 //! Gives each request a span with its id, the trace that it belongs to and nothing else that the client wrote, and puts
-//! the id into the answer. Audit events have both, too. Counts the answers.
+//! the id into the answer. Audit events have both, too. Bounds and copies the head, and counts the answers of routes.
 
 use std::{rc::Rc, time::Instant};
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{HttpServiceFactory, Service, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue, X_FORWARDED_FOR};
-use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, Resource, middleware::Next};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, Resource};
+use actix_web::{http::StatusCode, middleware::Next, web::BytesMut};
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use uuid::fmt::Hyphenated;
@@ -14,10 +15,11 @@ use wxmint_telemetry::{RouteMetrics, Trace, audit::Origin};
 
 use super::client_address::TrustedProxies;
 use super::connection::{limit_key, peer};
-use super::head::{limit_head, own_headers};
 use super::problem::{Problem, ProblemCode};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The most bytes that target, header names and header values may have together.
+const MAX_HEAD: usize = 8 * 1024;
 
 /// tracing-actix-web's own span records path and query, in which codes and passwords stand, and the Debug of errors.
 pub struct RequestSpan;
@@ -128,7 +130,32 @@ pub async fn with_request_id<B: MessageBody + 'static>(
     Ok(response)
 }
 
-/// Counts the answers of a route by outcome.
+/// Refuses larger heads. No client of ours sends them.
+fn limit_head(request: &ServiceRequest) -> Result<(), Problem> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if target + headers <= MAX_HEAD {
+        return Ok(());
+    }
+    let detail = "The head of the request is larger than 8 KiB. Send fewer or shorter headers.";
+    Err(Problem::invalid(detail).with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
+}
+
+/// Copies the headers into a buffer of their own, because they are views of the connection's buffer, which also holds
+/// the body. actix-web keeps a request until it reuses it, and a password would stay in memory for as long.
+fn own_headers(request: &mut ServiceRequest) {
+    let headers = request.headers_mut();
+    let mut own = BytesMut::with_capacity(headers.iter().map(|(_, value)| value.len()).sum());
+    headers.retain(|_, value| {
+        own.extend_from_slice(value.as_bytes());
+        // A value copied from a header is always a valid header value.
+        if let Ok(copy) = HeaderValue::from_maybe_shared(own.split().freeze()) {
+            *value = copy;
+        }
+        true
+    });
+}
+
 pub fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
     let route = Rc::new(route);
     resource.wrap_fn(move |request, service| {

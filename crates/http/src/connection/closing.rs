@@ -2,9 +2,9 @@
 //!
 //! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
 //! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
-//! When all places are taken, they rotate: each answer closes its connection, and a newcomer takes the place of one that
-//! waits for its client. actix-web alone would leave newcomers in the listener's queue, and whoever polls would hold its
-//! place for ever.
+//! When all places are taken, they rotate: each answer closes its connection, and a newcomer takes the place of one
+//! that waits for its client. actix-web alone would leave newcomers in the listener's queue, and whoever polls would
+//! hold its place for ever.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 
 impl Phase {
-    fn waits_since(self) -> Option<Instant> {
+    pub(super) fn waits_since(self) -> Option<Instant> {
         match self {
             Self::Works => None,
             Self::Idle(since) | Self::Body(since) | Self::Answers(since) | Self::Flushes(since) => Some(since),
@@ -105,12 +105,6 @@ impl Connections {
     }
 }
 
-/// A connection that waits for its client; `None` where handlers work for all.
-pub(super) fn one_that_waits(open: &Open) -> Option<Arc<ClientConnection>> {
-    let waiting = open.values().filter_map(|other| Some((other.client, 1, other.phase().waits_since()?, other)));
-    longest_of_who_holds_most(waiting).cloned()
-}
-
 /// `None` if there is room for all answers. Bytes that several of them share are in memory once. Each client that has
 /// such an answer holds all of them: otherwise two addresses that read nothing would hold less than one that reads.
 fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
@@ -128,7 +122,7 @@ fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
 }
 
 /// The thing that the client that holds most has held for longest. So whoever takes much takes it from himself.
-fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instant, T)>) -> Option<T> {
+pub(super) fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instant, T)>) -> Option<T> {
     let (held, mut sums) = (held.collect::<Vec<_>>(), HashMap::new());
     held.iter().for_each(|(client, amount, ..)| *sums.entry(*client).or_insert(0) += amount);
     let longest = held.into_iter().min_by_key(|(client, _, since, _)| (Reverse(sums[client]), *since));
