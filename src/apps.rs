@@ -5,11 +5,10 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use wxmint_ids::AppId;
-use wxmint_wechat::{App, AppKind, AppSecret};
-use zeroize::Zeroizing;
+use wxmint_wechat::{App, AppKind};
 
 pub use self::files::is_copy;
 pub use self::source::{AppsSource, CurrentApps, IGNORED};
@@ -22,15 +21,6 @@ struct Configured {
     unionid_required: bool,
 }
 
-impl Configured {
-    /// All of it as one text, to be compared with another.
-    fn content(&self) -> Zeroizing<String> {
-        let Self { app, origins, unionid_required } = self;
-        let secret = app.secret.as_ref().map_or("", AppSecret::expose);
-        Zeroizing::new(format!("{} {} {secret} {origins:?} {unionid_required}\n", app.id, app.kind.name()))
-    }
-}
-
 impl From<App> for Configured {
     fn from(app: App) -> Self {
         Self { app, origins: Vec::new(), unionid_required: false }
@@ -40,6 +30,12 @@ impl From<App> for Configured {
 /// The apps in use at one time: at least one, unless others come from elsewhere.
 #[derive(Debug)]
 pub struct Apps(BTreeMap<AppId, Configured>);
+
+impl CurrentApps {
+    pub fn all(&self) -> Arc<Apps> {
+        self.in_use.load_full()
+    }
+}
 
 /// Why it is unclear which app a login means. The text is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use wxmint_findings::Said;
-use wxmint_wechat::App;
+use wxmint_wechat::{App, AppSecret};
+use zeroize::Zeroizing;
 
 use super::files::{Found, names_in};
 use super::{Apps, Configured, names};
@@ -24,7 +25,7 @@ pub enum AppsSource {
 /// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it has taken.
 pub struct CurrentApps {
     source: AppsSource,
-    in_use: ArcSwap<Apps>,
+    pub(super) in_use: ArcSwap<Apps>,
     /// Whoever changes the apps waits here, because files and apps from elsewhere change at the same time.
     known: Mutex<LastKnown>,
 }
@@ -49,10 +50,6 @@ impl CurrentApps {
         let apps = Apps::new(apps);
         warn_of_unusual(apps.iter());
         Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
-    }
-
-    pub fn all(&self) -> Arc<Apps> {
-        self.in_use.load_full()
     }
 
     /// Puts apps without an AppSecret in use, in place of those before. An app that has a secret stays as it is.
@@ -134,6 +131,15 @@ impl AppsSource {
             Self::Given(apps) => found.apps.extend(apps.iter().cloned().map(Configured::from)),
         }
         Ok(found)
+    }
+}
+
+impl Configured {
+    /// All of it as one text, to be compared with another.
+    pub(super) fn content(&self) -> Zeroizing<String> {
+        let Self { app, origins, unionid_required } = self;
+        let secret = app.secret.as_ref().map_or("", AppSecret::expose);
+        Zeroizing::new(format!("{} {} {secret} {origins:?} {unionid_required}\n", app.id, app.kind.name()))
     }
 }
 
