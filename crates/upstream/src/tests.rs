@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reqwest::{Method, Url};
+use reqwest::{Method, Request, Url};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
