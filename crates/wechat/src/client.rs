@@ -1,17 +1,17 @@
 //! The HTTP client of WeChat's API, one per worker thread. Each call has a file of its own; what all share is here.
 
-use std::rc::Rc;
 use std::time::{Duration, Instant};
+use std::{fmt::Display, rc::Rc, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use wxmint_ids::AppId;
 use wxmint_upstream::{Breaker, CallOutcome, Fetched, HttpClientError, Permit, ProxyUrl, Tls, Upstream};
 
-use super::{Api, AppSecret, CallError, Verdict, api::Row, call::blank_control_characters};
+use super::{Api, App, CallError, Verdict, api::Row, call_error::loggable, errcode::number_or_quoted};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
@@ -21,8 +21,6 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_IN_FLIGHT: u32 = 512;
 /// The largest picture that is read, in bytes. One of 430 pixels has 30 to 100 KiB.
 const MAX_PICTURE: usize = 512 * 1024;
-/// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// When a call that begins now has ended, with or without an answer.
 pub(super) fn call_ends() -> Deadline {
@@ -33,60 +31,6 @@ pub(super) fn call_ends() -> Deadline {
 pub trait Observer {
     /// A call for an app has ended after this time.
     fn call_ended(&self, api: &'static str, app: &AppId, error: Option<&CallError>, took: Duration);
-}
-
-/// An app of the business's at WeChat.
-#[derive(Debug, Clone)]
-pub struct App {
-    pub id: AppId,
-    pub kind: AppKind,
-    /// The AppSecret, which is sent to WeChat alone. `None` for a merchant's app, for which a third-party platform acts
-    /// by a token of its own.
-    pub secret: Option<AppSecret>,
-}
-
-impl App {
-    pub fn mini_program(id: AppId, secret: AppSecret) -> Self {
-        Self { id, kind: AppKind::MiniProgram, secret: Some(secret) }
-    }
-
-    /// For the calls that send it.
-    pub(super) fn own_secret(&self) -> Result<&AppSecret, CallError> {
-        let reason = "the app has no AppSecret: a platform acts for it";
-        self.secret.as_ref().ok_or_else(|| CallError::NotSent { reason: reason.into(), retry_after: Duration::ZERO })
-    }
-}
-
-/// The kind of an app at WeChat, which decides how its codes are exchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AppKind {
-    /// 小程序
-    #[default]
-    MiniProgram,
-    /// 公众号: its pages in WeChat
-    OfficialAccount,
-    /// 网站应用 of the Open Platform
-    Website,
-    /// 移动应用 of the Open Platform
-    MobileApp,
-}
-
-impl AppKind {
-    /// As its file has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::MiniProgram => "mini_program",
-            Self::OfficialAccount => "official_account",
-            Self::Website => "website",
-            Self::MobileApp => "mobile_app",
-        }
-    }
-
-    /// Whether WeChat gives session keys of its people. Only then has it user data and phone codes.
-    pub fn has_session_keys(self) -> bool {
-        self == Self::MiniProgram
-    }
 }
 
 pub struct WeChat {
@@ -131,16 +75,6 @@ impl Endpoint {
         *request.body_mut() = Some(body.into());
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
-    }
-
-    /// The pause before a second attempt; `None` if there must be no second attempt.
-    fn pause_before_another(&self, error: &CallError) -> Option<Duration> {
-        match error {
-            CallError::NotSent { .. } => Some(Duration::ZERO),
-            CallError::Refused { verdict: Verdict::Busy, .. } => Some(BUSY_PAUSE),
-            CallError::Unanswered { .. } if !self.spends_a_code => Some(Duration::ZERO),
-            _ => None,
-        }
     }
 }
 
@@ -200,7 +134,7 @@ impl WeChat {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let Some(pause) = endpoint.pause_before_another(&error) else { return Err(error) };
+            let Some(pause) = error.pause_before_another(endpoint.spends_a_code) else { return Err(error) };
             sleep(pause).await;
             let second = self.call_once(until, api, app, request(endpoint), &read).await;
             if matches!(error, CallError::NotSent { .. }) { second } else { second.map_err(CallError::after_an_answer) }
@@ -236,6 +170,48 @@ impl WeChat {
     }
 }
 
+/// The outcome of a call. WeChat sends it in the same object as the result, with the same status and content type.
+#[derive(Deserialize)]
+struct Outcome {
+    #[serde(default, deserialize_with = "number_or_quoted")]
+    errcode: i64,
+    errmsg: Option<String>,
+}
+
+/// Reads the member of this name. The error does not repeat it.
+pub(super) fn parsed<T: FromStr<Err: Display>>(name: &str, member: &str) -> Result<T, CallError> {
+    member.parse().map_err(|error| CallError::unanswered(format!("a value of {name} that {error}")))
+}
+
+/// WeChat writes control characters as they are into the nicknames of people and the names of shops, where JSON (RFC
+/// 8259 section 7) wants them escaped. None of them belongs to what is read, so each becomes a space. In constant time.
+pub(super) fn blank_control_characters(text: &mut [u8]) {
+    for byte in text {
+        *byte = (*byte).max(b' ');
+    }
+}
+
+/// Reads the body of a response: the result, or WeChat's refusal. Status and content type say nothing.
+pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T, CallError> {
+    let Outcome { errcode, errmsg } = from_json(body)?;
+    if errcode == 0 {
+        return from_json(body);
+    }
+    let errmsg = loggable(&errmsg.unwrap_or_default());
+    Err(CallError::Refused { errcode, errmsg, verdict: Verdict::of(api, errcode) })
+}
+
+fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
+    // serde_json's message is dropped because it may quote the body, which may contain a session_key.
+    serde_json::from_slice(body)
+        .map_err(|_| CallError::unanswered(format!("{} bytes that are not JSON of its form", body.len())))
+}
+
+/// Treats an empty member as missing, and one that is longer than anything that WeChat sends.
+pub(super) fn believed(member: Option<String>) -> Option<String> {
+    member.filter(|text| (1..=1024).contains(&text.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,5 +231,15 @@ mod tests {
         let in_flight: Vec<_> = (0..MAX_IN_FLIGHT).map_while(|_| call("192.0.2.1").ok()).collect();
         assert_eq!(in_flight.len(), 196, "of the app's 224");
         assert!((0..20).map(|_| call("192.0.2.2")).collect::<Result<Vec<_>, _>>().is_ok());
+    }
+
+    #[test]
+    fn each_control_character_of_a_persons_text_becomes_a_space() {
+        for control in 0..b' ' {
+            let mut body = format!("{{\"openid\":\"o1\",\"nickname\":\"a{}b\"}}", char::from(control)).into_bytes();
+            blank_control_characters(&mut body);
+            let read = serde_json::from_slice::<serde_json::Value>(&body);
+            assert_eq!(read.expect("JSON"), serde_json::json!({"openid": "o1", "nickname": "a b"}), "{control}");
+        }
     }
 }

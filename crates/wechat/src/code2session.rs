@@ -4,8 +4,7 @@
 use serde::Deserialize;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
-use super::call::{believed, parsed, read};
-use super::client::{Endpoint, call_ends};
+use super::client::{Endpoint, believed, call_ends, parsed, read};
 use super::{Api, App, CallError, SessionKey, WeChat, oauth2::read_grant};
 
 #[derive(Debug, Clone)]
@@ -22,10 +21,8 @@ impl WeChat {
     /// OAuth2 (`GET /sns/oauth2/access_token`). The code is sent once. It is sent a second time only if no byte of the
     /// first request was sent, or if WeChat answered -1.
     pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
-        let (api, name) = match app.kind.has_session_keys() {
-            true => (Api::Code2Session, "js_code"),
-            false => (Api::Oauth2, "code"),
-        };
+        let has_key = app.kind.has_session_keys();
+        let (api, name) = if has_key { (Api::Code2Session, "js_code") } else { (Api::Oauth2, "code") };
         let query = [
             ("appid", app.id.as_str()),
             ("secret", app.own_secret()?.expose()),
@@ -67,11 +64,8 @@ pub fn read_session(api: Api, body: &[u8]) -> Result<Session, CallError> {
     let (Some(openid), Some(session_key)) = (believed(answer.openid), session_key) else {
         return Err(CallError::unanswered("neither an errcode nor both of openid and session_key"));
     };
-    Ok(Session {
-        openid: parsed("openid", &openid)?,
-        unionid: unionid(answer.unionid)?,
-        session_key: Some(session_key),
-    })
+    let (openid, unionid) = (parsed("openid", &openid)?, unionid(answer.unionid)?);
+    Ok(Session { openid, unionid, session_key: Some(session_key) })
 }
 
 /// `None` where WeChat has not named one.

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wxmint_ids::{OpenId, unprintable};
 
-use super::call::{number_or_quoted, read};
-use super::{Api, App, AppAccessToken, CallError, SessionKey, WeChat, client::Endpoint, session_signature};
+use super::client::{Endpoint, read};
+use super::errcode::number_or_quoted;
+use super::{Api, App, AppAccessToken, CallError, SessionKey, WeChat, session_signature};
 
 /// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names
 /// the version of its key.

@@ -1,5 +1,7 @@
 //! WeChat's error codes, and what each one means for the login.
 
+use serde::{Deserialize, Deserializer};
+
 use super::Api;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +82,20 @@ impl Verdict {
 
 /// The label under which an `errcode` is counted. Unknown codes count as `other`, so that the labels are bounded.
 pub(super) fn label(errcode: i64) -> String {
-    match TABLE.iter().any(|(_, errcodes)| errcodes.contains(&errcode)) {
-        true => errcode.to_string(),
-        false => "other".into(),
+    let is_known = TABLE.iter().any(|(_, errcodes)| errcodes.contains(&errcode));
+    if is_known { errcode.to_string() } else { "other".into() }
+}
+
+/// Reads a number that WeChat sends either as a number or as a string.
+pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Number(i64),
+        Quoted(String),
+    }
+    match Form::deserialize(deserializer)? {
+        Form::Number(number) => Ok(number),
+        Form::Quoted(text) => text.parse().map_err(|_| serde::de::Error::custom("not a number")),
     }
 }

@@ -3,14 +3,15 @@
 //! WeChat answers every call with HTTP 200 and puts the outcome into the body, so no status is trusted here: a login
 //! succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are present.
 //!
-//! - `client`: how calls are made; `call`: what all responses have in common; `api`, `errcode`: tables;
+//! - `client`: how calls are made and read; `call_error`: how they fail; `app`: for whom; `api`, `errcode`: tables;
 //! - `code2session`, `oauth2`, `stable_token`, `phone_number`, `encrypt_keys`: one call each; `session_key`: two calls
 //!   with the same parameters;
 //! - `platform`: the calls of a third-party platform, and what is pushed to it;
 //! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini program.
 
 mod api;
-mod call;
+mod app;
+mod call_error;
 mod client;
 mod code2session;
 mod encrypt_keys;
@@ -19,14 +20,17 @@ mod mini_program_code;
 mod oauth2;
 mod phone_number;
 mod platform;
-mod secrets;
 mod session_key;
 mod stable_token;
 mod user_data;
 
 pub use api::Api;
-pub use call::CallError;
-pub use client::{App, AppKind, Observer, WeChat};
+pub use app::{
+    App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, ComponentTicket, PersonAccessToken, RefreshToken,
+    SessionKey,
+};
+pub use call_error::CallError;
+pub use client::{Observer, WeChat};
 pub use code2session::{Session, read_session};
 pub use encrypt_keys::{EncryptKey, read_encrypt_keys};
 pub use errcode::Verdict;
@@ -34,9 +38,6 @@ pub use oauth2::read_grant;
 pub use phone_number::read_phone_number;
 pub use platform::{
     Authorizer, Authorizers, BadPush, Component, MerchantTokens, News, Push, PushKey, PushQuery, WrongPushKey,
-};
-pub use secrets::{
-    AppAccessToken, AppSecret, AuthorizationCode, ComponentTicket, PersonAccessToken, RefreshToken, SessionKey,
 };
 pub use session_key::{read_new_session_key, read_session_check, session_signature, user_signature};
 pub use stable_token::{FetchedAccessToken, read_access_token};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, App, AppAccessToken, CallError, WeChat, call::read, client::Endpoint};
+use super::{Api, App, AppAccessToken, CallError, WeChat, client::Endpoint, client::read};
 
 /// Every JPEG begins with this.
 const JPEG: [u8; 3] = [0xff, 0xd8, 0xff];

@@ -7,9 +7,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 use wxmint_ids::{OpenId, UnionId};
 
-use super::call::{believed, parsed, read};
+use super::client::{believed, parsed, read};
 use super::code2session::{self, Session, unionid};
-use super::{Api, App, AppKind, CallError, WeChat, secrets::PersonAccessToken};
+use super::{Api, App, AppKind, CallError, WeChat, app::PersonAccessToken};
 
 /// The one scope with which WeChat does not tell the unionid.
 const WITHOUT_UNIONID: &str = "snsapi_base";
@@ -69,10 +69,9 @@ pub fn read_grant(api: Api, body: &[u8]) -> Result<Grant, CallError> {
         return Err(CallError::unanswered("neither an errcode nor both of openid and scope"));
     };
     let (openid, unionid) = (parsed("openid", &openid)?, unionid(answer.unionid)?);
-    let asks = match scope != WITHOUT_UNIONID && unionid.is_none() {
-        true => Some(token.ok_or_else(|| CallError::unanswered("neither a unionid nor an access_token"))?),
-        false => None,
-    };
+    let has_none = || CallError::unanswered("neither a unionid nor an access_token");
+    let is_untold = scope != WITHOUT_UNIONID && unionid.is_none();
+    let asks = is_untold.then(|| token.ok_or_else(has_none)).transpose()?;
     Ok(Grant { openid, unionid, asks })
 }
 

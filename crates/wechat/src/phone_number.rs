@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 
-use super::call::{believed, read};
-use super::{Api, App, AppAccessToken, CallError, WeChat, client::Endpoint};
+use super::client::{Endpoint, believed, read};
+use super::{Api, App, AppAccessToken, CallError, WeChat};
 
 /// E.164 has 15 digits. The rest is for a sign and spaces.
 const LONGEST_NUMBER: usize = 24;

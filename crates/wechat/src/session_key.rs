@@ -5,9 +5,9 @@ use reqwest::Request;
 use serde_json::{Map, Value};
 use wxmint_ids::OpenId;
 
-use super::call::{believed, read};
+use super::client::{Endpoint, believed, read};
 use super::code2session::Answer;
-use super::{Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat, client::Endpoint};
+use super::{Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat};
 
 impl WeChat {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`).

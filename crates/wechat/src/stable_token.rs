@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::call::{believed, number_or_quoted, read};
-use super::{Api, App, AppAccessToken, CallError, WeChat};
+use super::client::{believed, read};
+use super::{Api, App, AppAccessToken, CallError, WeChat, errcode::number_or_quoted};
 
 /// The longest life that is trusted, because WeChat's tokens live two hours.
 const LONGEST_LIFE: Duration = Duration::from_secs(7200);

@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId, unprintable};
 
 use self::{cbc::BLOCK, members::Members};
-use super::{SessionKey, call::blank_control_characters, session_key::hex};
+use super::{SessionKey, client::blank_control_characters, session_key::hex};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;

@@ -10,7 +10,8 @@ use serde_json::json;
 use wxmint_ids::{AppId, LoginCode};
 
 pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
-use super::call::{believed, number_or_quoted, parsed, read};
+use super::client::{believed, parsed, read};
+use super::errcode::number_or_quoted;
 use super::{
     Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
     RefreshToken, Session, WeChat, stable_token::read_access_token,

@@ -23,7 +23,7 @@ mod tests {
     use fastrand::Rng;
 
     use super::*;
-    use crate::call::blank_control_characters;
+    use crate::client::blank_control_characters;
 
     /// The same check by the standard library, except for sequences that encode no character (RFC 3629 section 4).
     fn expected(text: &[u8]) -> Option<bool> {

@@ -1,15 +1,16 @@
-//! Everything that WeChat's responses have in common, and all ways in which a call can fail.
+//! All ways in which a call of WeChat's API can fail.
 
-use std::{fmt::Display, str::FromStr, time::Duration};
+use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use wxmint_upstream::{CallOutcome, Closed, FetchError};
 
-use super::{Api, Verdict, errcode};
+use super::{Verdict, errcode, errcode::number_or_quoted};
 
 /// A `rid` has 26 characters; an openid has 28, codes and AppSecrets have 32, and tokens more.
 const LONGEST_WORD: usize = 27;
+/// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a call of WeChat's API failed. The error contains no URL, code, token or phone number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,16 @@ pub enum CallError {
 impl CallError {
     pub(super) fn unanswered(reason: impl Into<String>) -> Self {
         Self::Unanswered { reason: reason.into() }
+    }
+
+    /// The pause before a second attempt; `None` if there must be no second attempt.
+    pub(super) fn pause_before_another(&self, spends_a_code: bool) -> Option<Duration> {
+        match self {
+            Self::NotSent { .. } => Some(Duration::ZERO),
+            Self::Refused { verdict: Verdict::Busy, .. } => Some(BUSY_PAUSE),
+            Self::Unanswered { .. } if !spends_a_code => Some(Duration::ZERO),
+            _ => None,
+        }
     }
 
     /// The error of a second attempt after WeChat has received the first one: even if the second was not sent, the code
@@ -105,27 +116,6 @@ impl From<Closed> for CallError {
     }
 }
 
-/// The outcome of a call. WeChat sends it in the same object as the result, with the same status and content type.
-#[derive(Deserialize)]
-struct Outcome {
-    #[serde(default, deserialize_with = "number_or_quoted")]
-    errcode: i64,
-    errmsg: Option<String>,
-}
-
-/// Reads the member of this name. The error does not repeat it.
-pub(super) fn parsed<T: FromStr<Err: Display>>(name: &str, member: &str) -> Result<T, CallError> {
-    member.parse().map_err(|error| CallError::unanswered(format!("a value of {name} that {error}")))
-}
-
-/// WeChat writes control characters as they are into the nicknames of people and the names of shops, where JSON (RFC
-/// 8259 section 7) wants them escaped. None of them belongs to what is read, so each becomes a space. In constant time.
-pub(super) fn blank_control_characters(text: &mut [u8]) {
-    for byte in text {
-        *byte = (*byte).max(b' ');
-    }
-}
-
 /// The members by which WeChat's own answers are known.
 const OF_WECHAT: [&str; 4] = ["errcode", "openid", "authorizer_info", "authorization_info"];
 
@@ -141,43 +131,8 @@ fn is_of_wechat(body: &[u8]) -> bool {
     })
 }
 
-/// Reads the body of a response: the result, or WeChat's refusal. Status and content type say nothing.
-pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T, CallError> {
-    let Outcome { errcode, errmsg } = from_json(body)?;
-    if errcode == 0 {
-        return from_json(body);
-    }
-    let errmsg = loggable(&errmsg.unwrap_or_default());
-    Err(CallError::Refused { errcode, errmsg, verdict: Verdict::of(api, errcode) })
-}
-
-fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
-    // serde_json's message is dropped because it may quote the body, which may contain a session_key.
-    serde_json::from_slice(body)
-        .map_err(|_| CallError::unanswered(format!("{} bytes that are not JSON of its form", body.len())))
-}
-
-/// Treats an empty member as missing, and one that is longer than anything that WeChat sends.
-pub(super) fn believed(member: Option<String>) -> Option<String> {
-    member.filter(|text| (1..=1024).contains(&text.len()))
-}
-
-/// Reads a number that WeChat sends either as a number or as a string.
-pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Number(i64),
-        Quoted(String),
-    }
-    match Form::deserialize(deserializer)? {
-        Form::Number(number) => Ok(number),
-        Form::Quoted(text) => text.parse().map_err(|_| serde::de::Error::custom("not a number")),
-    }
-}
-
 /// Shortens WeChat's message to one short line for the log. Words longer than a `rid` may be what the call has sent.
-fn loggable(errmsg: &str) -> String {
+pub(super) fn loggable(errmsg: &str) -> String {
     let is_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
     let line: String = errmsg.chars().filter(|character| !character.is_control()).take(200).collect();
     let words = line.split_inclusive(|character| !is_of_word(character));
@@ -191,6 +146,7 @@ mod tests {
     use serde::de::IgnoredAny;
 
     use super::*;
+    use crate::{Api, client::read};
 
     fn refusal(api: Api, body: &str) -> (i64, String, Verdict) {
         match read::<IgnoredAny>(api, body.as_bytes()) {
@@ -273,16 +229,6 @@ mod tests {
             ("", Unanswered),
         ] {
             assert_eq!(read(body).expect_err(body).outcome(), outcome, "{body}");
-        }
-    }
-
-    #[test]
-    fn each_control_character_of_a_persons_text_becomes_a_space() {
-        for control in 0..b' ' {
-            let mut body = format!("{{\"openid\":\"o1\",\"nickname\":\"a{}b\"}}", char::from(control)).into_bytes();
-            blank_control_characters(&mut body);
-            let read = serde_json::from_slice::<serde_json::Value>(&body);
-            assert_eq!(read.expect("JSON"), serde_json::json!({"openid": "o1", "nickname": "a b"}), "{control}");
         }
     }
 
