@@ -42,7 +42,7 @@ pub fn is_in_log() -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a line, an event and a minute of lines begin when they are written")]
-pub(crate) fn now() -> DateTime<Utc> {
+pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
