@@ -14,8 +14,8 @@ use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
 use super::door::Doors;
-use super::named::{Named, load_keys, load_vault};
-use super::{caller, examine::unusable_keys, feed_pages::FeedPages, start_error::IssuerStartError, state::Issuer};
+use super::named::{IssuerStartError, Named, load_keys, load_vault};
+use super::{caller, examine::unusable_keys, feed_pages::FeedPages, state::Issuer};
 use crate::accounts::{Accounts, Auto, ServiceAccounts};
 use crate::clock::now;
 use crate::login::{LoginPolicy, LoginWorker};

@@ -1,9 +1,16 @@
-//! The fields of a login, in JSON, in a form or in a query.
+//! The fields of a login and of its answer, as the API describes them, and how a login is read that is not JSON.
 
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, web::Data};
+use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Fields, Problem, ProblemCode, RefusedBody};
+use wxmint_http::{Answer, Fields, Problem, ProblemCode, RefusedBody};
+use wxmint_ids::UserId;
+use wxmint_keys::token::SignedToken;
 
-use crate::login::{Identity, LoginProof, LoginRequest};
+use super::{login_route::answer, login_route::asked_by, state::IssuerWorker};
+use crate::login::LoginRequest;
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
 #[derive(ToSchema)]
@@ -25,9 +32,31 @@ pub struct LoginBody {
     bind_ticket: Option<String>,
 }
 
-const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
+/// The answer to a login.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LoginAnswer<'a> {
+    /// A JWT (RFC 9068), for `Authorization: Bearer …`.
+    #[schema(value_type = String, example = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9.…")]
+    pub(super) access_token: &'a SignedToken,
+    #[schema(value_type = String, example = "Bearer")]
+    pub(super) token_type: &'static str,
+    /// Seconds.
+    #[schema(example = 86_400)]
+    pub(super) expires_in: u64,
+    /// The token's `sub`.
+    #[schema(value_type = String, example = "0193f5b2-9c5e-7cc0-8000-000000000000")]
+    pub(super) user_id: &'a UserId,
+    /// True only in the answer to the login that created the user.
+    pub(super) new_user: bool,
+    /// The token again, under the names that older mini programs read (`WXMINT_TOKEN_ALIASES`).
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub(super) aliases: BTreeMap<&'a str, &'a SignedToken>,
+}
 
-const NO_CODE: &str = "The field `code` is missing. Send the code that wx.login gives.";
+pub(super) const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
+
+pub(super) const NO_CODE: &str = "The field `code` is missing. Send the code that wx.login gives.";
 /// To JSON that a client labels as a form, as curl does.
 const NO_CODE_IN_FORM: &str = "\
     The body was read as a form, because Content-Type is application/x-www-form-urlencoded, and this form has no field \
@@ -37,10 +66,6 @@ const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` g
 const SEND_IN_BODY: &str = "Put it beside `code` in the `data` of wx.request, which a POST sends in the body.";
 
 impl LoginBody {
-    pub fn from_json(body: &[u8]) -> Result<LoginRequest, Problem> {
-        asked_by(&Fields::from_json(body, NAMES).map_err(no_fields)?, NO_CODE)
-    }
-
     /// A login that may have one text more, by this name.
     pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), Problem> {
         let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
@@ -69,8 +94,22 @@ impl LoginBody {
     }
 }
 
+/// Log in with a code alone
+///
+/// For pages that send GET, as wx.request does unless told otherwise.
+#[utoipa::path(get, path = "/login", tag = "older pages",
+    params(("code" = String, Query, description = "The code of wx.login"),
+        ("appid" = Option<String>, Query, description = "Which mini program; needed only where several are configured, \
+            and the Referer that WeChat sends does not tell.")),
+    responses((status = 200, description = "Logged in", body = LoginAnswer)))]
+pub(super) async fn login_by_query(request: HttpRequest, worker: Data<IssuerWorker>) -> Answer {
+    let may_hold_password = worker.issuer.settings.dangerous_password_in_query;
+    let asked = LoginBody::from_query(request.query_string(), may_hold_password);
+    answer(&request, worker, asked).await
+}
+
 /// Shows a body that is right.
-fn no_fields(refused: RefusedBody) -> Problem {
+pub(super) fn no_fields(refused: RefusedBody) -> Problem {
     Problem::invalid(format!("{refused} Send {{\"code\": \"…\"}}."))
 }
 
@@ -84,36 +123,18 @@ fn without_credentials(query: &str, advice: &str) -> Result<Fields<'static>, Pro
     Ok(fields)
 }
 
-fn asked_by(fields: &Fields<'_>, no_code: &str) -> Result<LoginRequest, Problem> {
-    let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
-        (Some(code), None) => LoginProof::Code(code),
-        (None, Some(ticket)) => LoginProof::Ticket(ticket),
-        (None, None) => return Err(Problem::invalid(no_code)),
-        (Some(_), Some(_)) => return Err(both("code", "bind_ticket")),
-    };
-    let app = fields.parse("appid")?;
-    let identity = match (fields.parse("username")?, fields.parse("password")?, fields.parse("phone_code")?) {
-        (None, None, None) => Identity::Nothing,
-        (Some(username), Some(password), None) => Identity::Password(username, password),
-        (None, None, Some(phone_code)) => Identity::Phone(phone_code),
-        (Some(_), None, _) => return Err(alone("password")),
-        (None, Some(_), _) => return Err(alone("username")),
-        (Some(_), Some(_), Some(_)) => return Err(both("password", "phone_code")),
-    };
-    Ok(LoginRequest { app, app_hint: None, proof, identity })
-}
-
-fn both(one: &str, other: &str) -> Problem {
+pub(super) fn both(one: &str, other: &str) -> Problem {
     Problem::invalid(format!("The fields `{one}` and `{other}` exclude each other."))
 }
 
-fn alone(missing: &str) -> Problem {
+pub(super) fn alone(missing: &str) -> Problem {
     Problem::invalid(format!("The field `{missing}` is missing. A user name and its password go together."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::{Identity, LoginProof};
 
     fn json(body: &str) -> Result<LoginRequest, Problem> {
         LoginBody::from_json(body.as_bytes())

@@ -1,44 +1,19 @@
 //! `/login`: reads the request, calls the login, and writes the answer.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use serde::Serialize;
-use utoipa::ToSchema;
-use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
-use wxmint_ids::{AppId, Person, UserId};
-use wxmint_keys::token::SignedToken;
+use wxmint_http::{Answer, Fields, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
+use wxmint_ids::{AppId, Person};
 use wxmint_telemetry::LoginInFlight;
 use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
-use super::{LoginBody, cross_origin, state::IssuerWorker};
-use crate::login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME};
+use super::login_fields::{LoginAnswer, LoginBody, NAMES, NO_CODE, alone, both, no_fields};
+use super::{cross_origin, state::IssuerWorker};
+use crate::login::{Identity, LoggedIn, LoginProof, LoginRequest, LoginTrail, OPENID, USERNAME};
 use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
-
-/// The answer to a login.
-#[derive(Serialize, ToSchema)]
-pub(super) struct LoginAnswer<'a> {
-    /// A JWT (RFC 9068), for `Authorization: Bearer …`.
-    #[schema(value_type = String, example = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9.…")]
-    access_token: &'a SignedToken,
-    #[schema(value_type = String, example = "Bearer")]
-    token_type: &'static str,
-    /// Seconds.
-    #[schema(example = 86_400)]
-    expires_in: u64,
-    /// The token's `sub`.
-    #[schema(value_type = String, example = "0193f5b2-9c5e-7cc0-8000-000000000000")]
-    user_id: &'a UserId,
-    /// True only in the answer to the login that created the user.
-    new_user: bool,
-    /// The token again, under the names that older mini programs read (`WXMINT_TOKEN_ALIASES`).
-    #[serde(flatten)]
-    #[schema(ignore)]
-    aliases: BTreeMap<&'a str, &'a SignedToken>,
-}
 
 /// Turn a login code into a token
 ///
@@ -65,37 +40,50 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
     answer(&request, worker, asked).await
 }
 
-/// Log in with a code alone
-///
-/// For pages that send GET, as wx.request does unless told otherwise.
-#[utoipa::path(get, path = "/login", tag = "older pages",
-    params(("code" = String, Query, description = "The code of wx.login"),
-        ("appid" = Option<String>, Query, description = "Which mini program; needed only where several are configured, \
-            and the Referer that WeChat sends does not tell.")),
-    responses((status = 200, description = "Logged in", body = LoginAnswer)))]
-pub(super) async fn login_by_query(request: HttpRequest, worker: Data<IssuerWorker>) -> Answer {
-    let may_hold_password = worker.issuer.settings.dangerous_password_in_query;
-    let asked = LoginBody::from_query(request.query_string(), may_hold_password);
-    answer(&request, worker, asked).await
-}
-
 async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginRequest, Problem> {
     if !request.query_string().is_empty() {
         LoginBody::refuse_password_beside_body(request.query_string())?;
     }
     let is = |media_type| request.content_type().eq_ignore_ascii_case(media_type);
-    let read = if is("application/json") {
-        LoginBody::from_json
-    } else if is("application/x-www-form-urlencoded") {
-        LoginBody::from_form
-    } else {
+    let is_json = is("application/json");
+    if !is_json && !is("application/x-www-form-urlencoded") {
         let detail = "Send the header `Content-Type: application/json` (or application/x-www-form-urlencoded).";
         return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-    };
-    read(&read_body(payload, SMALL_BODY).await?)
+    }
+    let body = read_body(payload, SMALL_BODY).await?;
+    if is_json { LoginBody::from_json(&body) } else { LoginBody::from_form(&body) }
 }
 
-async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Result<LoginRequest, Problem>) -> Answer {
+impl LoginBody {
+    pub fn from_json(body: &[u8]) -> Result<LoginRequest, Problem> {
+        asked_by(&Fields::from_json(body, NAMES).map_err(no_fields)?, NO_CODE)
+    }
+}
+
+pub(super) fn asked_by(fields: &Fields<'_>, no_code: &str) -> Result<LoginRequest, Problem> {
+    let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
+        (Some(code), None) => LoginProof::Code(code),
+        (None, Some(ticket)) => LoginProof::Ticket(ticket),
+        (None, None) => return Err(Problem::invalid(no_code)),
+        (Some(_), Some(_)) => return Err(both("code", "bind_ticket")),
+    };
+    let app = fields.parse("appid")?;
+    let identity = match (fields.parse("username")?, fields.parse("password")?, fields.parse("phone_code")?) {
+        (None, None, None) => Identity::Nothing,
+        (Some(username), Some(password), None) => Identity::Password(username, password),
+        (None, None, Some(phone_code)) => Identity::Phone(phone_code),
+        (Some(_), None, _) => return Err(alone("password")),
+        (None, Some(_), _) => return Err(alone("username")),
+        (Some(_), Some(_), Some(_)) => return Err(both("password", "phone_code")),
+    };
+    Ok(LoginRequest { app, app_hint: None, proof, identity })
+}
+
+pub(super) async fn answer(
+    request: &HttpRequest,
+    worker: Data<IssuerWorker>,
+    asked: Result<LoginRequest, Problem>,
+) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
     let (is_refused, is_of_page) = (asked.is_err(), request.headers().contains_key(header::ORIGIN));
     if is_of_page {

@@ -21,13 +21,11 @@ mod revocations;
 mod routes;
 mod run;
 pub(crate) mod session_key_routes;
-mod start_error;
 pub(crate) mod state;
 
 pub use login_fields::LoginBody;
-pub use named::open_redis;
+pub use named::{IssuerStartError, open_redis};
 pub use routes::openapi_json;
 pub use run::{Routes, run};
-pub use start_error::IssuerStartError;
 pub use state::Issuer;
 pub use wxmint_http::viewer::InDemo;

@@ -1,20 +1,61 @@
-//! Reads and checks what the settings name, before the issuer is built.
+//! Reads and checks what the settings name, before the issuer is built, and says why it cannot start.
 
-use std::{convert::Infallible, num::NonZero, thread};
+use std::{convert::Infallible, io, num::NonZero, thread};
 
 use wxmint_findings::{Finding, Said};
 use wxmint_ids::IdKey;
 use wxmint_keys::{KeySet, vault::Vault};
 use wxmint_store::RedisAccess;
+use wxmint_upstream::HttpClientError;
 
 use super::door::{self, Doors, OpenDoor};
 use super::examine::{load, unusable_file, unusable_keys, unusable_vault};
-use super::{IssuerStartError, routes::check_login_paths};
+use super::routes::check_login_paths;
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
 use crate::settings::{AccountsSource, Settings};
 use crate::{apps::CurrentApps, clock::now, login::UserIds};
+
+#[derive(Debug, thiserror::Error)]
+#[error("{}", Said::lines(.findings))]
+pub struct IssuerStartError {
+    pub findings: Vec<Finding>,
+    /// Whether a setting must be corrected, rather than the machine.
+    pub is_in_settings: bool,
+}
+
+impl IssuerStartError {
+    pub(super) fn of_setting(finding: Finding) -> Self {
+        Self { findings: vec![finding], is_in_settings: true }
+    }
+
+    pub(crate) fn of_machine(reasons: Vec<String>) -> Self {
+        let findings = reasons.into_iter().map(|reason| Finding::fault("settings", reason, "")).collect();
+        Self { findings, is_in_settings: false }
+    }
+
+    pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
+        let mut all = Self::of_machine(Vec::new());
+        for error in errors.into_iter().flatten() {
+            all.findings.extend(error.findings);
+            all.is_in_settings |= error.is_in_settings;
+        }
+        all
+    }
+}
+
+impl From<HttpClientError> for IssuerStartError {
+    fn from(error: HttpClientError) -> Self {
+        Self::of_machine(vec![error.to_string()])
+    }
+}
+
+impl From<io::Error> for IssuerStartError {
+    fn from(error: io::Error) -> Self {
+        Self::of_machine(vec![format!("the HTTP server failed: {error}")])
+    }
+}
 
 /// The settings name this beside the keys.
 pub(super) struct Named {

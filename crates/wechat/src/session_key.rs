@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 use wxmint_ids::OpenId;
 
 use super::client::{Endpoint, believed, read};
-use super::code2session::Answer;
-use super::{Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat};
+use super::{Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat, code2session::Answer};
 
 impl WeChat {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`).
