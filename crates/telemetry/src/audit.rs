@@ -17,7 +17,7 @@ use wxmint_ids::{AppId, ClientId, UserId};
 
 pub use self::file::{FOREIGN_LINK, folder_of, is_ours};
 pub use self::output::{Audit, close, init, run};
-use self::{file::Message, folded::FOLDED};
+use self::{file::Message, folded::Several};
 use super::{LogFormat, json_lines, log};
 
 /// Events that could be written nowhere.
@@ -100,14 +100,6 @@ pub struct Origin {
     pub address: Option<String>,
 }
 
-/// Several events that were told as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Several {
-    count: u32,
-    first: DateTime<Utc>,
-    last: DateTime<Utc>,
-}
-
 #[derive(Debug, Clone, Default)]
 pub struct Event {
     pub activity: Activity,
@@ -148,18 +140,6 @@ impl Event {
 
     pub fn tell(self) {
         write(&self, now());
-    }
-
-    /// Tells an event that `who` can cause without end: at once if it is the first of its kind, and otherwise once a
-    /// minute, with the count.
-    pub fn tell_bounded(self, who: &str) {
-        if !is_on() {
-            return;
-        }
-        let now = now();
-        if let Some(event) = FOLDED.admit(who, self, now) {
-            write(&event, now);
-        }
     }
 }
 

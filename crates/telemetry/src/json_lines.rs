@@ -72,7 +72,6 @@ impl Visit for JsonMembers<'_> {
     }
 }
 
-/// A line for an audit event.
 pub(super) fn of_audit(event: &audit::Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
     let timestamp = now.to_rfc3339_opts(SecondsFormat::Micros, true);
     let mut line = Vec::with_capacity(1024);

@@ -65,7 +65,6 @@ pub(super) fn levels(text: &str) -> Option<Targets> {
     (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target))).then_some(levels)
 }
 
-/// The line of an audit event.
 pub(super) fn text_of_audit(event: &Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
     let (timestamp, message) = (now.to_rfc3339_opts(SecondsFormat::Micros, true), event.message());
     let mut line = Vec::with_capacity(1024);

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags, fcntl_setfl, open, openat};
 use rustix::{io::Errno, process::geteuid};
 
 use super::output::{WAITING, file_line};
-use super::{Activity, Event, Several, UNTOLD, lost, now};
+use super::{Activity, Event, UNTOLD, folded::Several, lost, now};
 
 /// Lines that wait are written together, about so many bytes at once.
 const BATCH: usize = 64 * 1024;

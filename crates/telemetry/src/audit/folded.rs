@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use super::{Event, Origin, Several};
+use super::{Event, Origin, is_on, now, write};
 
 pub(super) static FOLDED: LazyLock<Folded> = LazyLock::new(|| Folded(Mutex::default()));
 
@@ -14,6 +14,28 @@ pub(super) static FOLDED: LazyLock<Folded> = LazyLock::new(|| Folded(Mutex::defa
 const MOST: usize = 10_000;
 
 pub(super) struct Folded(Mutex<HashMap<String, Kind>>);
+
+/// Several events that were told as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Several {
+    pub(super) count: u32,
+    pub(super) first: DateTime<Utc>,
+    pub(super) last: DateTime<Utc>,
+}
+
+impl Event {
+    /// Tells an event that `who` can cause without end: at once if it is the first of its kind, and otherwise once a
+    /// minute, with the count.
+    pub fn tell_bounded(self, who: &str) {
+        if !is_on() {
+            return;
+        }
+        let now = now();
+        if let Some(event) = FOLDED.admit(who, self, now) {
+            write(&event, now);
+        }
+    }
+}
 
 /// Events of one reason, by one client or person.
 struct Kind {

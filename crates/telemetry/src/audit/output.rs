@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::file::{AuditFile, Message};
-use super::{Event, FOLDED, LogFormat, OUTPUT, Output, UNTOLD, now, write};
+use super::{Event, LogFormat, OUTPUT, Output, UNTOLD, folded::FOLDED, now, write};
 
 /// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.
 const QUEUE: usize = 8192;
