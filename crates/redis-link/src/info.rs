@@ -1,4 +1,4 @@
-//! What the primaries say of themselves, in answers to `INFO`, and above all which replicas they have.
+//! The primaries say in answers to `INFO` what they are, and above all which replicas they have.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{rc::Rc, sync::Arc};

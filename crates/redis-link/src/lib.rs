@@ -7,9 +7,9 @@
 //! - [`Link::run_confirmed`] answers once every replica that could take over has the write;
 //! - an [`Observer`] is told of each call.
 //!
-//! From [`Link`] a call goes to the primary of its keys, over the connection to that server (`server`), which `connector`
-//! makes. Where that fails, `route` finds another way. `cluster` and `sentinel` say which servers are primaries, and who
-//! could take over from them.
+//! From [`Link`] a call goes to the primary of its keys, over the connection to that server (`server`), which
+//! `connector` makes. Where that fails, `route` finds another way. `cluster` and `sentinel` say which servers are
+//! primaries, and who could take over from them.
 
 mod access;
 mod call;

@@ -1,6 +1,6 @@
-//! What a worker knows of the primaries of a URL. If a call fails because this knowledge is outdated, the worker searches
-//! for the primaries again. Under Sentinel it also does so every second while there are calls. All calls of a worker
-//! share a search.
+//! A worker's knowledge of the primaries of a URL. If a call fails because it is outdated, the worker searches for the
+//! primaries again. Under Sentinel it also does so every second while there are calls. All calls of a worker share a
+//! search.
 
 use std::cell::{Cell, RefCell};
 use std::{ops::RangeInclusive, rc::Rc, time::Duration};

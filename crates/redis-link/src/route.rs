@@ -1,4 +1,4 @@
-//! What is done where a call does not reach the primary of its keys.
+//! The ways of a call that has not reached the primary of its keys.
 
 use std::{rc::Rc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Which second dates an end, a token or a page of ends: that of the primary whose clock is ahead, or the one from before
-//! Redis' clock has stepped back.
+//! The second that dates an end, a token or a page of ends: that of the primary whose clock is ahead, or the one from
+//! before Redis' clock has stepped back.
 
 use std::time::{Duration, Instant as Moment};
 

@@ -1,4 +1,4 @@
-//! What a login does: it claims its code, and records who has logged in.
+//! A login claims its code, and records who has logged in.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};

@@ -56,7 +56,7 @@ impl RedisAccess {
     }
 }
 
-/// Of a trial: always within the limit. What is written is gone after so many seconds, and an eighth of them.
+/// A trial is always within the limit. What is written is gone after so many seconds, and an eighth of them.
 const TRIAL: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(5) };
 
 /// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of
@@ -114,8 +114,8 @@ impl Redis {
         Ok(held)
     }
 
-    /// Keeps a text of a door's for a time, at a key of its own. Each step for these texts is one command on one key, so
-    /// that replicas agree without a script: of those who want to be the first at a key, one is.
+    /// Keeps a text of a door's for a time, at a key of its own. Each step for these texts is one command on one key,
+    /// so that replicas agree without a script: of those who want to be the first at a key, one is.
     pub async fn keep(&self, key: &str, text: &str, life: Duration) -> Result<()> {
         Ok(self.link.run("keep_text", keeping(key, text, life)).await?)
     }
