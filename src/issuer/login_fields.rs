@@ -1,16 +1,12 @@
-//! The fields of a login and of its answer, as the API describes them, and how a login is read that is not JSON.
+//! The fields of a login and of its answer, as the API describes them, and the words about those that are not right.
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpRequest, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, ProblemCode, RefusedBody};
+use wxmint_http::{Fields, Problem, ProblemCode, RefusedBody};
 use wxmint_ids::UserId;
 use wxmint_keys::token::SignedToken;
-
-use super::{login_route::answer, login_route::asked_by, state::IssuerWorker};
-use crate::login::LoginRequest;
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
 #[derive(ToSchema)]
@@ -58,35 +54,14 @@ pub(super) const NAMES: &[&str] = &["code", "appid", "username", "password", "ph
 
 pub(super) const NO_CODE: &str = "The field `code` is missing. Send the code that wx.login gives.";
 /// To JSON that a client labels as a form, as curl does.
-const NO_CODE_IN_FORM: &str = "\
+pub(super) const NO_CODE_IN_FORM: &str = "\
     The body was read as a form, because Content-Type is application/x-www-form-urlencoded, and this form has no field \
     `code`. If the body is JSON, send the header `Content-Type: application/json`.";
-const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` goes into the body.";
+pub(super) const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` goes into the body.";
 /// To a POST, whose body has room for them.
 const SEND_IN_BODY: &str = "Put it beside `code` in the `data` of wx.request, which a POST sends in the body.";
 
 impl LoginBody {
-    /// A login that may have one text more, by this name.
-    pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), Problem> {
-        let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
-        let further = fields.text(name)?.map(|text| text.into_owned());
-        Ok((asked_by(&fields, NO_CODE)?, further))
-    }
-
-    pub fn from_form(body: &[u8]) -> Result<LoginRequest, Problem> {
-        asked_by(&Fields::from_form(body, NAMES).map_err(no_fields)?, NO_CODE_IN_FORM)
-    }
-
-    /// From a query string. Credentials in it are refused, unless it may hold them, for pages that were published so
-    /// (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
-    pub fn from_query(query: &str, may_hold_password: bool) -> Result<LoginRequest, Problem> {
-        let fields = match may_hold_password {
-            true => Fields::from_form(query.as_bytes(), NAMES).map_err(no_fields)?,
-            false => without_credentials(query, SEND_BY_POST)?,
-        };
-        asked_by(&fields, NO_CODE)
-    }
-
     /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the
     /// page has a body for them.
     pub fn refuse_password_beside_body(query: &str) -> Result<(), Problem> {
@@ -94,26 +69,12 @@ impl LoginBody {
     }
 }
 
-/// Log in with a code alone
-///
-/// For pages that send GET, as wx.request does unless told otherwise.
-#[utoipa::path(get, path = "/login", tag = "older pages",
-    params(("code" = String, Query, description = "The code of wx.login"),
-        ("appid" = Option<String>, Query, description = "Which mini program; needed only where several are configured, \
-            and the Referer that WeChat sends does not tell.")),
-    responses((status = 200, description = "Logged in", body = LoginAnswer)))]
-pub(super) async fn login_by_query(request: HttpRequest, worker: Data<IssuerWorker>) -> Answer {
-    let may_hold_password = worker.issuer.settings.dangerous_password_in_query;
-    let asked = LoginBody::from_query(request.query_string(), may_hold_password);
-    answer(&request, worker, asked).await
-}
-
 /// Shows a body that is right.
 pub(super) fn no_fields(refused: RefusedBody) -> Problem {
     Problem::invalid(format!("{refused} Send {{\"code\": \"…\"}}."))
 }
 
-fn without_credentials(query: &str, advice: &str) -> Result<Fields<'static>, Problem> {
+pub(super) fn without_credentials(query: &str, advice: &str) -> Result<Fields<'static>, Problem> {
     let fields = Fields::from_form(query.as_bytes(), NAMES).map_err(no_fields)?;
     if fields.text("username")?.is_some() || fields.text("password")?.is_some() {
         let detail =
@@ -134,7 +95,7 @@ pub(super) fn alone(missing: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::login::{Identity, LoginProof};
+    use crate::login::{Identity, LoginProof, LoginRequest};
 
     fn json(body: &str) -> Result<LoginRequest, Problem> {
         LoginBody::from_json(body.as_bytes())

@@ -10,10 +10,12 @@ use wxmint_ids::{AppId, Person};
 use wxmint_telemetry::LoginInFlight;
 use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
-use super::login_fields::{LoginAnswer, LoginBody, NAMES, NO_CODE, alone, both, no_fields};
+use super::login_fields::{LoginAnswer, LoginBody, NAMES, NO_CODE, NO_CODE_IN_FORM, alone, both, no_fields};
 use super::{cross_origin, state::IssuerWorker};
 use crate::login::{Identity, LoggedIn, LoginProof, LoginRequest, LoginTrail, OPENID, USERNAME};
 use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
+
+pub type Asked = Result<LoginRequest, Problem>;
 
 /// Turn a login code into a token
 ///
@@ -40,7 +42,7 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
     answer(&request, worker, asked).await
 }
 
-async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginRequest, Problem> {
+async fn read_post(request: &HttpRequest, payload: Payload) -> Asked {
     if !request.query_string().is_empty() {
         LoginBody::refuse_password_beside_body(request.query_string())?;
     }
@@ -55,12 +57,23 @@ async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginReque
 }
 
 impl LoginBody {
-    pub fn from_json(body: &[u8]) -> Result<LoginRequest, Problem> {
+    pub fn from_json(body: &[u8]) -> Asked {
         asked_by(&Fields::from_json(body, NAMES).map_err(no_fields)?, NO_CODE)
+    }
+
+    pub fn from_form(body: &[u8]) -> Asked {
+        asked_by(&Fields::from_form(body, NAMES).map_err(no_fields)?, NO_CODE_IN_FORM)
+    }
+
+    /// A login that may have one text more, by this name.
+    pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), Problem> {
+        let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
+        let further = fields.text(name)?.map(|text| text.into_owned());
+        Ok((asked_by(&fields, NO_CODE)?, further))
     }
 }
 
-pub(super) fn asked_by(fields: &Fields<'_>, no_code: &str) -> Result<LoginRequest, Problem> {
+pub(super) fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
     let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
         (Some(code), None) => LoginProof::Code(code),
         (None, Some(ticket)) => LoginProof::Ticket(ticket),
@@ -79,11 +92,7 @@ pub(super) fn asked_by(fields: &Fields<'_>, no_code: &str) -> Result<LoginReques
     Ok(LoginRequest { app, app_hint: None, proof, identity })
 }
 
-pub(super) async fn answer(
-    request: &HttpRequest,
-    worker: Data<IssuerWorker>,
-    asked: Result<LoginRequest, Problem>,
-) -> Answer {
+pub(super) async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
     let (is_refused, is_of_page) = (asked.is_err(), request.headers().contains_key(header::ORIGIN));
     if is_of_page {
@@ -106,7 +115,7 @@ pub(super) async fn answer(
 /// Counts, logs and audits also a login whose client has disconnected. Answers with the app of a page's login.
 async fn log_in_and_tell(
     worker: Data<IssuerWorker>,
-    asked: Result<LoginRequest, Problem>,
+    asked: Asked,
     origin: Origin,
     is_of_page: bool,
 ) -> (Answer, Option<AppId>) {

@@ -75,6 +75,13 @@ impl Phase {
     pub(super) fn is_busy(self) -> bool {
         !matches!(self, Self::Idle(_) | Self::Body(_))
     }
+
+    fn waits_since(self) -> Option<Instant> {
+        match self {
+            Self::Works => None,
+            Self::Idle(since) | Self::Body(since) | Self::Answers(since) | Self::Flushes(since) => Some(since),
+        }
+    }
 }
 
 impl ClientConnection {

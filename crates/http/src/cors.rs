@@ -1,14 +1,12 @@
-//! Which sites may read an answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>), never with credentials.
+//! Sites may read an answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>), never with credentials.
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, http::header};
-
-use super::server::Reader;
 
 /// Lets the site that has sent the request read its answer, if `is_own` says that it may. The server writes it down.
 pub fn allow(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
     let Some(origin) = request.headers().get(header::ORIGIN) else { return };
     if origin.to_str().is_ok_and(is_own) {
-        request.extensions_mut().insert(Reader(origin.clone()));
+        request.extensions_mut().insert(super::server::Reader(origin.clone()));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a body, and what its sender is told.
+//! The words by which a body is refused.
 
 use std::{fmt, io};
 

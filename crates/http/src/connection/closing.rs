@@ -23,15 +23,6 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 /// listener, polls for events take about 1 MiB of them for each secret at most; other long answers are our files.
 pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 
-impl Phase {
-    pub(super) fn waits_since(self) -> Option<Instant> {
-        match self {
-            Self::Works => None,
-            Self::Idle(since) | Self::Body(since) | Self::Answers(since) | Self::Flushes(since) => Some(since),
-        }
-    }
-}
-
 impl ClientConnection {
     /// The bytes of a long answer, and since when they wait.
     fn unread(&self) -> Option<((usize, usize), Instant)> {
