@@ -39,11 +39,14 @@ impl Redis {
     /// The present second by the clock of each primary that answers in time, and of the one with this key in any case.
     pub(super) async fn present_seconds(&self, key: &str) -> Result<Vec<i64>> {
         let primaries = self.link.all_primaries().await?;
-        let (deadline, mut time) = (Instant::now() + TIME_WITHIN, redis::pipe());
+        let (sent, mut time) = (Instant::now(), redis::pipe());
         time.cmd("TIME");
-        let others = primaries.iter().filter(|_| primaries.len() > 1).map(|(_, server)| server.query(&time, deadline));
+        let others =
+            primaries.iter().filter(|_| primaries.len() > 1).map(|(_, server)| server.query(&time, sent + TIME_WITHIN));
         let (own, others) = join(self.link.run("time", Call::at(key).cmd("TIME")), join_all(others)).await;
-        Ok(others.into_iter().flatten().chain([own?]).map(|(second, _): (i64, u32)| second).collect())
+        let own: (u64, u64) = own?;
+        self.clocks.told(sent.into_std(), own);
+        Ok(others.into_iter().flatten().chain([own]).map(|(second, _)| second as i64).collect())
     }
 
     /// The second that an end must cover: the latest of all primaries, because each of them may have dated tokens, and
