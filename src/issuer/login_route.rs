@@ -15,7 +15,7 @@ use super::{cross_origin, state::IssuerWorker};
 use crate::login::{Identity, LoggedIn, LoginProof, LoginRequest, LoginTrail, OPENID, USERNAME};
 use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
 
-pub type Asked = Result<LoginRequest, Problem>;
+pub(super) type Asked = Result<LoginRequest, Problem>;
 
 /// Turn a login code into a token
 ///
