@@ -61,7 +61,7 @@ const OWNER_LEN: usize = 17;
 
 impl Redis {
     /// The current session key, if there is one, and behind it the one that it replaced less than
-    /// [`PREVIOUS_KEY_TTL`](crate::PREVIOUS_KEY_TTL) ago.
+    /// [`PREVIOUS_KEY_TTL`] ago.
     pub async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
         let key = name::session(person);
         let asked = Call::at(&key).cmd("TIME").cmd("GET").arg(&key);
