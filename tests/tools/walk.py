@@ -5,7 +5,8 @@
 
 Builds wxmint with the compiler's counters, and does each story 5 and 65 times, each with a new process, a Redis and the simulator
 of its own. A line that has run 45 times more often belongs to the story; what runs at the start or now and then does not. For
-each file it prints how many of its lines have run, and how many it has, without unit tests.
+each file it prints how many of its lines have run, and how many it has, without unit tests. Fails if a login runs through too
+many.
 """
 
 import json
@@ -29,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "target/walk"
 PROGRAM = BUILT / "debug/wxmint"
 FEW, MANY, OFTEN = 5, 65, 45
+# Of a silent login: an afternoon's reading.
+MOST_FILES, MOST_LINES = 45, 6_500
 PUBLIC, ADMIN, SIMULATOR, REDIS = "http://127.0.0.1:8080", "http://127.0.0.1:9090", "http://127.0.0.1:8090", 6377
 
 
@@ -152,6 +155,8 @@ def main() -> None:
         for file in sorted(files):
             print(f"{files[file]:5} of {whole[file]:4}  {file.relative_to(ROOT)}")
         print(f"{name}: {len(files)} files, {sum(whole.values()):,} lines, of which {sum(files.values()):,} run\n")
+        if story is log_in and (len(files) > MOST_FILES or sum(whole.values()) > MOST_LINES):
+            sys.exit(f"it must be at most {MOST_FILES} files and {MOST_LINES:,} lines")
 
 
 if __name__ == "__main__":
