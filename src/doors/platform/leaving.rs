@@ -16,7 +16,6 @@ use super::Platform;
 use super::known::{COUNTED, MerchantState, digest_of};
 use super::merchants::Merchants;
 use super::store::PlatformEntry;
-use crate::clock::now;
 use crate::login::{LoginError, LoginWorker, Operator};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
@@ -84,8 +83,8 @@ impl LeavingMerchants {
         let is_due = |app: &&AppId| self.login.apps.all().choose(Some(app), None).is_err();
         let due: BTreeSet<AppId> = left.keys().filter(is_due).cloned().collect();
         if !due.is_empty() {
-            let began = now() - CLOCKS_DIFFER;
-            failed = self.walk(&due, self.oldest_token().await).await;
+            let (oldest, began) = self.since().await;
+            failed = self.walk(&due, oldest).await;
             for _ in 0..LOGINS_END.as_secs() {
                 failed = self.end_each(failed).await;
                 sleep(PAUSE).await;
@@ -151,8 +150,8 @@ impl LeavingMerchants {
         mine
     }
 
-    /// Since when a login may be whose token is still good.
-    async fn oldest_token(&self) -> DateTime<Utc> {
+    /// The time of the oldest login whose token may be good, and the present, by the earlier clock: ours or Redis'.
+    async fn since(&self) -> (DateTime<Utc>, DateTime<Utc>) {
         let read = loop {
             match self.login.store.ends_after("", 1).await {
                 Ok(read) => break read,
@@ -164,7 +163,9 @@ impl LeavingMerchants {
         };
         let lives = read.map_or(Duration::MAX, |read| read.keep).saturating_add(TICKET_TTL);
         let lives = TimeDelta::from_std(lives).unwrap_or(TimeDelta::MAX);
-        (now() - CLOCKS_DIFFER).checked_sub_signed(lives).unwrap_or(DateTime::<Utc>::MIN_UTC)
+        let redis = DateTime::from_timestamp_micros(self.login.store.now_micros() as i64).unwrap_or_default();
+        let began = redis.min(self.login.store.now()) - CLOCKS_DIFFER;
+        (began.checked_sub_signed(lives).unwrap_or(DateTime::<Utc>::MIN_UTC), began)
     }
 
     /// Revokes the tokens of all people of these apps who may have logged in since then. Returns those who have failed.
@@ -204,9 +205,8 @@ impl LeavingMerchants {
 
     /// Those whose tokens are still to be revoked. Who belongs to a merchant that has come back is left alone.
     async fn end_each(&self, due: Vec<Due>) -> Vec<Due> {
-        let still_due = due.into_iter().filter(|(_, person)| self.leaves(&person.app, None));
-        let ends = still_due
-            .map(async |(since, person)| self.end_person(&person, since).await.is_err().then_some((since, person)));
+        let due = due.into_iter().filter(|(_, person)| self.leaves(&person.app, None));
+        let ends = due.map(async |(since, who)| self.end_person(&who, since).await.is_err().then_some((since, who)));
         stream::iter(ends).buffer_unordered(AT_ONCE).filter_map(async |failed| failed).collect().await
     }
 
@@ -216,6 +216,35 @@ impl LeavingMerchants {
         match self.login.store.last_login(person).await? {
             Some(last) if last < since => Ok(()),
             _ => Operator { store: &self.login.store }.end_person(person).await.map(drop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxmint_keys::PrivateJwk;
+    use wxmint_verify::Algorithm;
+
+    use super::*;
+    use crate::clock::now;
+    use crate::issuer::caller::tests::issuer;
+
+    const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
+        "token":"token1","encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
+
+    #[actix_web::test]
+    async fn a_clock_that_is_wrong_lets_a_walk_pass_nobody_over() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        for hours in [0, 2, -2] {
+            let ahead = TimeDelta::hours(hours);
+            let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "1h")).login_worker().expect("a worker");
+            login.store = login.store.at(now() + ahead);
+            login.store.note_life(Duration::from_secs(3600)).await.expect("noted");
+            let platform = Platform::parse(FILE.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
+            let (oldest, began) = LeavingMerchants::new(Rc::new(login), Arc::new(platform)).since().await;
+            let seconds = |time: DateTime<Utc>| (now() + ahead.min(TimeDelta::zero()) - time).num_seconds();
+            assert!((60..70).contains(&seconds(began)), "{hours}: {}", seconds(began));
+            assert!((60 + 3600..3 * 3600).contains(&seconds(oldest)), "{hours}: {}", seconds(oldest));
         }
     }
 }
