@@ -105,7 +105,6 @@ impl LoginWorker {
         self.exchange.as_deref().filter(|_| app.secret.is_none())
     }
 
-    /// Counts logins by address.
     pub(super) fn meter_of(&self, address: &str) -> Meter {
         Meter { key: LimitKey::new(IP, address), rate: self.policy.limits.ip }
     }

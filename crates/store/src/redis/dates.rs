@@ -41,8 +41,8 @@ impl Redis {
         let primaries = self.link.all_primaries().await?;
         let (sent, mut time) = (Instant::now(), redis::pipe());
         time.cmd("TIME");
-        let others =
-            primaries.iter().filter(|_| primaries.len() > 1).map(|(_, server)| server.query(&time, sent + TIME_WITHIN));
+        let others = primaries.iter().filter(|_| primaries.len() > 1);
+        let others = others.map(|(_, server)| server.query(&time, sent + TIME_WITHIN));
         let (own, others) = join(self.link.run("time", Call::at(key).cmd("TIME")), join_all(others)).await;
         let own: (u64, u64) = own?;
         self.clocks.told(sent.into_std(), own);

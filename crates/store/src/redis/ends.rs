@@ -162,13 +162,15 @@ impl Redis {
         Ok(ahead.max_by_key(|ahead| ahead.abs()).unwrap_or_default())
     }
 
-    /// Makes an end again that the stream has lost.
+    /// Makes an end again. Returns whether it was lost: the note of a key stays when the stream forgets its end.
     pub async fn restore_end(&self, ended: &Ended) -> Result<bool> {
-        if let Ended::Key { kid } = ended {
-            return self.end_key(kid).await;
-        }
-        self.record_end(ended).await?;
-        self.put_into_stream(ended, None, true).await
+        let Ended::Key { kid } = ended else {
+            self.record_end(ended).await?;
+            return self.put_into_stream(ended, None, true).await;
+        };
+        let is_lost = self.ended_keys(std::slice::from_ref(kid)).await?.is_empty();
+        let note = (name::ended_key(kid), &["KEEPTTL"][..]);
+        self.put_into_stream(ended, Some(note), true).await.map(|_| is_lost)
     }
 
     /// Whether the record of an end has been lost, or is an older one, that the stream still has.

@@ -1,8 +1,7 @@
 //! The stream of ends: verifiers read it page by page, and the ends that nobody needs any more are deleted.
 
 use std::collections::{BTreeMap, HashMap};
-use std::mem;
-use std::time::{Duration, Instant as Moment};
+use std::{mem, time::Duration, time::Instant as Moment};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
