@@ -8,7 +8,7 @@ use wxmint_store::StoreError;
 use wxmint_verify::KeyError;
 
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, language::Language, output::say, remarks};
-use crate::{login::LoginError, secret_files::FileError, settings::Faults};
+use crate::{issuer::IssuerStartError, login::LoginError, secret_files::FileError, settings::Faults};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -64,50 +64,37 @@ impl Failure {
     }
 }
 
-impl From<Faults> for Failure {
-    fn from(faults: Faults) -> Self {
+/// What a failure is, by the error that a command has met.
+macro_rules! failures {
+    ($($error:ident: $kind:ty => $failure:expr;)+) => { $(
+        impl From<$kind> for Failure {
+            fn from($error: $kind) -> Self {
+                $failure
+            }
+        }
+    )+ };
+}
+
+failures! {
+    faults: Faults => {
         let unusable = said!(settings_cannot_be_used_for, faults);
         let noted = |text, note| said!("{}\n{}", text, note);
         Self::usage(remarks::beside(&faults).into_iter().fold(unusable, noted))
-    }
-}
-
-impl From<FileError> for Failure {
-    fn from(error: FileError) -> Self {
-        Self::of_file(None::<&str>)(error)
-    }
-}
-
-impl From<KeyError> for Failure {
-    fn from(error: KeyError) -> Self {
-        Self::usage(Said::from(&error))
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::usage(refusal)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
+    };
+    error: FileError => Self::of_file(None)(error);
+    error: KeyError => Self::usage(Said::from(&error));
+    refusal: Refusal => Self::usage(refusal);
+    error: StoreError => {
         let again = if error.is_lasting() { "" } else { " Run the same command again." };
         Self::unfinished(format_args!("{error}.{again}"))
-    }
-}
-
-impl From<LoginError> for Failure {
-    fn from(error: LoginError) -> Self {
-        match error {
-            LoginError::StoreUnavailable(cause) => cause.into(),
-            error => Self::unfinished(error),
-        }
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::unfinished(error)
-    }
+    };
+    error: LoginError => match error {
+        LoginError::StoreUnavailable(cause) => cause.into(),
+        error => Self::unfinished(error),
+    };
+    error: IssuerStartError => match error.is_in_settings {
+        true => Self::usage(Said::lines(error.findings)),
+        false => Self::unfinished(Said::lines(error.findings)),
+    };
+    error: io::Error => Self::unfinished(error);
 }

@@ -53,15 +53,6 @@ pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> 
     wxmint_telemetry::init(format, audit).map_err(|error| Failure::usage(format_args!("WXMINT_AUDIT: {error}")))
 }
 
-impl From<IssuerStartError> for Failure {
-    fn from(error: IssuerStartError) -> Self {
-        match error.is_in_settings {
-            true => Self::usage(Said::lines(error.findings)),
-            false => Self::unfinished(Said::lines(error.findings)),
-        }
-    }
-}
-
 /// Keeps secrets in memory: switches core dumps off, and forbids other processes of the same user to trace this one or
 /// to read its memory and environment. The limit alone is not enough, because it does not hold for core dumps that go
 /// to a program (core(5)).
