@@ -145,11 +145,11 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
         UsersCommand::Add { place, name, user_id, claims, replace } => {
             add(&place.path()?, name, user_id, claims, replace)
         }
-        UsersCommand::Claims { user: OneUser { place, name }, claims } => set_claims(&place.path()?, &name, &claims),
-        UsersCommand::Remove(OneUser { place, name }) => remove(&place.path()?, &name),
+        UsersCommand::Claims { user, claims } => set_claims(user, &claims),
+        UsersCommand::Remove(user) => remove(user),
         UsersCommand::List { place, json } => list(&place.path()?, json),
-        UsersCommand::Disable(OneUser { place, name }) => set_disabled(&place.path()?, &name, true),
-        UsersCommand::Enable(OneUser { place, name }) => set_disabled(&place.path()?, &name, false),
+        UsersCommand::Disable(user) => set_disabled(user, true).map(tell_what_goes_on),
+        UsersCommand::Enable(user) => set_disabled(user, false).map(drop),
         UsersCommand::End { user: Some(user), .. } => operate::end(&user),
         UsersCommand::End { user: None, place, yes, .. } => {
             keys::run(KeysCommand::Generate { place, alg: None, if_missing: false, replace: true, yes })
@@ -242,51 +242,50 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
     }))
 }
 
-fn set_claims(path: &Path, name: &Username, claims: &ClaimsColumn) -> Result<(), Failure> {
-    change(path, Held::wait(path), |file| {
-        let id = file.user(name).ok_or_else(|| unknown(name))?.id.clone();
-        file.set_claims(&id, claims);
-        Ok(())
-    })?;
-    tell(path, name, if claims.text.is_empty() { "has no claims" } else { "has other claims" });
+fn set_claims(user: OneUser, claims: &ClaimsColumn) -> Result<(), Failure> {
+    let said = if claims.text.is_empty() { "has no claims" } else { "has other claims" };
+    edit(user, said, |file, user| file.set_claims(&user.id, claims))?;
     say("note: wxmint serve reads the file within 5 s. Tokens that the user already has keep their claims.");
     Ok(())
 }
 
-fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
-    let others = change(path, Held::wait(path), |file| {
-        let others = other_names(file, name)?;
-        file.remove(name);
-        Ok(others)
-    })?;
-    tell(path, name, "removed");
-    tell_what_goes_on(&others);
+fn remove(user: OneUser) -> Result<(), Failure> {
+    tell_what_goes_on(edit(user, "removed", |file, user| file.remove(&user.name))?);
     say(
         "note: if WXMINT_AUTO_PROVISION=true, disable the user instead, because it lets in people who are not in the file.",
     );
     Ok(())
 }
 
-fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Failure> {
-    let others = change(path, Held::wait(path), |file| {
-        file.user_mut(name).ok_or_else(|| unknown(name))?.disabled = disabled;
-        other_names(file, name)
+fn set_disabled(user: OneUser, disabled: bool) -> Result<WhatGoesOn, Failure> {
+    edit(user, if disabled { "disabled" } else { "enabled" }, |file, user| {
+        file.user_mut(&user.name).into_iter().for_each(|user| user.disabled = disabled);
+    })
+}
+
+/// The id of a user, and the other names by which the user may log in.
+type WhatGoesOn = (UserId, String);
+
+/// Changes what the file has of a user, and tells it.
+fn edit(
+    OneUser { place, name }: OneUser,
+    said: &str,
+    act: impl FnOnce(&mut UsersFile, &User),
+) -> Result<WhatGoesOn, Failure> {
+    let path = place.path()?;
+    let goes_on = change(&path, Held::wait(&path), |file| {
+        let unknown = || Failure::usage(format_args!("there is no user {}; see: wxmint users list", name.as_str()));
+        let user = file.user(&name).cloned().ok_or_else(unknown)?;
+        let others = file.users().filter(|other| other.id == user.id && other.name != name && !other.disabled);
+        let others = others.map(|other| other.name.as_str()).collect::<Vec<_>>().join(", ");
+        act(file, &user);
+        Ok((user.id, others))
     })?;
-    tell(path, name, if disabled { "disabled" } else { "enabled" });
-    if disabled {
-        tell_what_goes_on(&others);
-    }
-    Ok(())
+    tell(&path, &name, said);
+    Ok(goes_on)
 }
 
-/// The id of the user of this name, and the other names by which the user may log in.
-fn other_names(file: &UsersFile, name: &Username) -> Result<(UserId, String), Failure> {
-    let user = file.user(name).ok_or_else(|| unknown(name))?;
-    let others = file.users().filter(|other| other.id == user.id && other.name != *name && !other.disabled);
-    Ok((user.id.clone(), others.map(|other| other.name.as_str()).collect::<Vec<_>>().join(", ")))
-}
-
-fn tell_what_goes_on((id, others): &(UserId, String)) {
+fn tell_what_goes_on((id, others): WhatGoesOn) {
     match others.as_str() {
         "" => say(format_args!(
             "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire; \
@@ -298,10 +297,6 @@ fn tell_what_goes_on((id, others): &(UserId, String)) {
 
 fn tell(path: &Path, name: &Username, said: &str) {
     print(format_args!("{}: {} {said}", path.display(), name.as_str()));
-}
-
-fn unknown(name: &Username) -> Failure {
-    Failure::usage(format_args!("there is no user {name}; see: wxmint users list", name = name.as_str()))
 }
 
 /// Reads the file, lets `decide` change it, and writes it, while no other process can.
