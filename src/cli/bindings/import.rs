@@ -56,7 +56,7 @@ struct Import<'a> {
 
 impl Import<'_> {
     async fn all(&self, file: &BindingsFile, people: usize) -> Result<(), Failure> {
-        let mut report = Report { people, ..Report::default() };
+        let (mut imported, mut unchanged, mut refused, mut conflicts) = (0, 0, 0, 0);
         let mut progress = Progress::begin();
         let lines = stream::iter(file.records()?).map(async |line| {
             let (number, record) = line?;
@@ -65,11 +65,29 @@ impl Import<'_> {
         });
         let mut lines = std::pin::pin!(lines.buffered(IN_FLIGHT));
         while let Some(done) = lines.next().await {
-            let (number, outcome) = done.inspect_err(|_| say(report.so_far()))?;
-            report.take(number, outcome);
-            progress.tell(format_args!("{}", report.so_far()));
+            let before: u64 = imported + unchanged + refused;
+            match done.inspect_err(|_| say(format_args!("{before} of {people} people are done")))? {
+                (_, Imported::Done { news, conflict }) => {
+                    *(if news { &mut imported } else { &mut unchanged }) += 1;
+                    conflicts += u64::from(conflict);
+                }
+                (number, Imported::Refused(reason)) => {
+                    refused += 1;
+                    print(format_args!("line {number}: {reason}"));
+                }
+            }
+            progress.tell(format_args!("{} of {people} people are done", before + 1));
         }
-        report.end()
+        say(format_args!("imported {imported} people; {unchanged} were unchanged; {refused} were refused"));
+        if conflicts > 0 {
+            say(format_args!(
+                "the unionids of {conflicts} people belong to other users; see: wxmint bindings conflicts"
+            ));
+        }
+        match refused {
+            0 => Ok(()),
+            _ => Err(Failure::unfinished("the lines listed were not imported; all others were")),
+        }
     }
 
     /// Imports one person. Each step is idempotent, and so is the whole.
@@ -128,48 +146,5 @@ impl Import<'_> {
         let (unionid, per_user) = (Some(unionid), self.per_user);
         let binder = Binder { store: self.redis, person, unionid, attempt: &self.attempt, per_user };
         Ok(matches!(binder.link(bound, async |_| Ok(false)).await?, Link::Conflict(_)))
-    }
-}
-
-#[derive(Default)]
-struct Report {
-    people: usize,
-    news: u64,
-    as_before: u64,
-    refused: u64,
-    conflicts: u64,
-}
-
-impl Report {
-    fn take(&mut self, number: u64, outcome: Imported) {
-        match outcome {
-            Imported::Done { news, conflict } => {
-                self.news += u64::from(news);
-                self.as_before += u64::from(!news);
-                self.conflicts += u64::from(conflict);
-            }
-            Imported::Refused(reason) => {
-                self.refused += 1;
-                print(format_args!("line {number}: {reason}"));
-            }
-        }
-    }
-
-    fn so_far(&self) -> String {
-        format!("{} of {} people are done", self.news + self.as_before + self.refused, self.people)
-    }
-
-    fn end(self) -> Result<(), Failure> {
-        let Self { news, as_before, refused, conflicts, .. } = self;
-        say(format_args!("imported {news} people; {as_before} were unchanged; {refused} were refused"));
-        if conflicts > 0 {
-            say(format_args!(
-                "the unionids of {conflicts} people belong to other users; see: wxmint bindings conflicts"
-            ));
-        }
-        match refused {
-            0 => Ok(()),
-            _ => Err(Failure::unfinished("the lines listed were not imported; all others were")),
-        }
     }
 }
