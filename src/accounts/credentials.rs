@@ -76,13 +76,11 @@ impl FromStr for Password {
 unprintable!(Password);
 
 fn checked(text: &str, limit: usize) -> Result<(), InvalidCredential> {
-    if text.is_empty() {
-        return Err(InvalidCredential::Empty);
+    match text.chars().count() {
+        0 => Err(InvalidCredential::Empty),
+        length if length > limit => Err(InvalidCredential::TooLong(limit)),
+        _ => Ok(()),
     }
-    if text.chars().count() > limit {
-        return Err(InvalidCredential::TooLong(limit));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
