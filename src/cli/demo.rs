@@ -1,8 +1,8 @@
 //! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a
 //! page, all on loopback.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::{env, future::pending, io, sync::Arc, time::Duration};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::{env, future::pending, sync::Arc, time::Duration};
 
 use actix_web::web;
 use clap::Args;
@@ -52,28 +52,23 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let service = listen(args.listen).map_err(not_listening)?;
     let address = format!("http://{}", service.local_addr()?);
     let listeners = Listeners { service, admin: listen(any_port)? };
+    let (wechat, accounts) = (listen(any_port)?, listen(any_port)?);
     let [tea, bakery] = DEMO_APPS;
     let apps = [app(tea)?, app(bakery)?];
-    let stand_ins = StandIns::prepare(&apps, any_port)?;
-    let (app, settings) = (apps[0].id.clone(), settings(&address, &stand_ins, apps)?);
+    let (world, book) = (world(&apps), regulars_book());
+    let settings = settings(&address, accounts.local_addr()?, wechat.local_addr()?, apps)?;
     if env::var_os("RUST_LOG").is_some_and(|levels| !levels.is_empty()) {
         init_log(settings.log_format, &settings.audit)?;
     }
-
-    let longest = settings.token_ttl;
-    let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
-    let vault = Vault::parse(&key_line()?).map_err(Failure::unfinished)?;
-    let mut issuer = Issuer::new(settings, keys.check()?, vault, doors)?;
-    for (row, open) in doors.iter().filter_map(|row| Some((row, row.in_demo?))) {
-        issuer.doors.push(OpenDoor { row, door: open(&address, &app, longest).map_err(Failure::unfinished)? });
-    }
+    let issuer = issuer(settings, &address, doors)?;
     run_to_end(async {
         let stop = stop_signal()?;
-        let (peer, services) = services(&address)?;
-        let own = stand_ins.page(issuer.memory.clone());
-        let page: Routes = Arc::new(move |config| [&own, &services].iter().for_each(|routes| routes(config)));
-        let logins = regulars_logins(&stand_ins.world);
-        stand_ins.start()?;
+        let (peer, page) = page(&address, &world, &book, issuer.memory.clone())?;
+        let logins = regulars_logins(&world);
+        // Both serve until the process ends.
+        tokio::spawn(simulator::run_on(wechat, Arc::clone(&world), 1, pending()));
+        let app = move || actix_web::App::new().configure(account_routes(Arc::clone(&book), Arc::clone(&world)));
+        actix_web::rt::spawn(serve(accounts, simulator::limits(1), app, pending())?);
         let open = async {
             log_in(&address, logins).await.map_err(Failure::unfinished)?;
             peer.is_ready().await;
@@ -86,6 +81,17 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     })
 }
 
+fn issuer(settings: Settings, address: &str, doors: Doors) -> Result<Issuer, Failure> {
+    let (longest, app) = (settings.token_ttl, DEMO_APPS[0].parse().expect("an AppID"));
+    let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
+    let vault = Vault::parse(&key_line()?).map_err(Failure::unfinished)?;
+    let mut issuer = Issuer::new(settings, keys.check()?, vault, doors)?;
+    for (row, open) in doors.iter().filter_map(|row| Some((row, row.in_demo?))) {
+        issuer.doors.push(OpenDoor { row, door: open(address, &app, longest).map_err(Failure::unfinished)? });
+    }
+    Ok(issuer)
+}
+
 async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
     let wxmint: Url = address.parse().map_err(|_| format!("{address} is no URL"))?;
     let http = client([&wxmint], simulator::PATIENCE)?;
@@ -95,71 +101,44 @@ async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
     Ok(())
 }
 
-struct StandIns {
-    wechat: TcpListener,
-    accounts: TcpListener,
-    world: Arc<World>,
-    book: Arc<AccountBook>,
+/// The stand-in WeChat, which knows these apps.
+fn world(apps: &[App]) -> Arc<World> {
+    let known = |app: &App| wxmint_simulator::App {
+        id: app.id.clone(),
+        secret: app.secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
+        unionid: true,
+        kind: Kind::MiniProgram,
+    };
+    let options = Options { latency: WECHAT_TAKES, ..Options::default() };
+    World::with_options(apps.iter().map(known).collect(), options)
 }
 
-impl StandIns {
-    fn prepare(apps: &[App], address: SocketAddr) -> Result<Self, Failure> {
-        let known = |app: &App| wxmint_simulator::App {
-            id: app.id.clone(),
-            secret: app.secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
-            unionid: true,
-            kind: Kind::MiniProgram,
-        };
-        Ok(Self {
-            wechat: listen(address)?,
-            accounts: listen(address)?,
-            world: World::with_options(
-                apps.iter().map(known).collect(),
-                Options { latency: WECHAT_TAKES, ..Options::default() },
-            ),
-            book: regulars_book(),
-        })
-    }
-
-    fn page(&self, memory: RedisAccess) -> Routes {
-        let (world, book) = (Arc::clone(&self.world), Arc::clone(&self.book));
-        let same = memory.clone();
-        let known: KnownOf = Arc::new(move |user| Box::pin(known_of(same.clone(), user.to_owned())));
-        let block: Block = Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
-        Arc::new(move |config| {
-            config.app_data(InDemo);
-            control_routes(Arc::clone(&world))(config);
-            account_page_routes(Arc::clone(&book), Arc::clone(&known), Arc::clone(&block))(config);
-            for &(path, kind, content) in page_files() {
-                config.route(path, web::get().to(move || async move { page::answer(kind, content) }));
-            }
-        })
-    }
-
-    /// Serves until the process ends.
-    fn start(self) -> io::Result<()> {
-        tokio::spawn(simulator::run_on(self.wechat, Arc::clone(&self.world), 1, pending()));
-        let (book, world) = (self.book, self.world);
-        let app = move || actix_web::App::new().configure(account_routes(Arc::clone(&book), Arc::clone(&world)));
-        actix_web::rt::spawn(serve(self.accounts, simulator::limits(1), app, pending())?);
-        Ok(())
-    }
-}
-
-/// Two services that trust the issuer at this address: one verifies by itself, the other has the sidecar verify. One
-/// peer serves both, and follows the issuer's keys and ends over HTTP.
-fn services(address: &str) -> Result<(Arc<Peer>, Routes), Failure> {
+/// What the page shows and asks, beside the issuer's own routes. Two services trust the issuer at this address: one
+/// verifies by itself, the other has the sidecar verify. One peer serves both, and follows the issuer's keys and ends
+/// over HTTP.
+fn page(
+    address: &str,
+    world: &Arc<World>,
+    book: &Arc<AccountBook>,
+    memory: RedisAccess,
+) -> Result<(Arc<Peer>, Routes), Failure> {
     let keys = format!("{address}/.well-known/jwks.json");
     // The audience is the issuer, which is the default.
     let pairs = [("WXMINT_ISSUER", address), ("WXMINT_AUDIENCE", address), ("WXMINT_JWKS_URL", &keys)];
     let settings = SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
         .map_err(Failure::unfinished)?;
     let peer = Arc::new(Peer::start(settings.trusted.clone()).map_err(Failure::unfinished)?);
-    let by_itself = peer_routes(Arc::clone(&peer));
-    let sidecar = sidecar::routes(settings, Arc::clone(&peer))?;
+    let (by_itself, sidecar) = (peer_routes(Arc::clone(&peer)), sidecar::routes(settings, Arc::clone(&peer))?);
+    let same = memory.clone();
+    let known: KnownOf = Arc::new(move |user| Box::pin(known_of(same.clone(), user.to_owned())));
+    let block: Block = Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
+    let (control, accounts) = (control_routes(Arc::clone(world)), account_page_routes(Arc::clone(book), known, block));
     let routes: Routes = Arc::new(move |config| {
-        by_itself.clone()(config);
-        sidecar.clone()(config);
+        config.app_data(InDemo).configure(control.clone()).configure(accounts.clone());
+        config.configure(by_itself.clone()).configure(sidecar.clone());
+        for &(path, kind, content) in page_files() {
+            config.route(path, web::get().to(move || async move { page::answer(kind, content) }));
+        }
     });
     Ok((peer, routes))
 }
@@ -190,15 +169,15 @@ fn app(id: &str) -> Result<App, Failure> {
     Ok(App::mini_program(id.parse().expect("an AppID"), secret.parse().expect("an AppSecret")))
 }
 
-fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, Failure> {
+fn settings(address: &str, accounts: SocketAddr, wechat: SocketAddr, apps: [App; 2]) -> Result<Settings, Failure> {
     let pairs = [
         ("WXMINT_ISSUER", address.to_owned()),
         ("WXMINT_APPS_DIR", "(made for this demo)".to_owned()),
         ("WXMINT_REDIS_URL", "memory:".to_owned()),
         ("WXMINT_KEYS", "(made for this demo)".to_owned()),
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
-        ("WXMINT_ACCOUNTS", format!("http://{}", stand_ins.accounts.local_addr()?)),
-        ("WXMINT_WECHAT_URL", format!("http://{}", stand_ins.wechat.local_addr()?)),
+        ("WXMINT_ACCOUNTS", format!("http://{accounts}")),
+        ("WXMINT_WECHAT_URL", format!("http://{wechat}")),
         // A login on a second phone ends the first phone's token.
         ("WXMINT_ONE_LOGIN", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
