@@ -2,10 +2,8 @@
 
 #[cfg(feature = "kubernetes")]
 mod cluster;
-mod list;
+mod life;
 mod place;
-mod retire;
-mod rotate;
 
 use std::path::{Path, PathBuf};
 
@@ -15,9 +13,9 @@ use wxmint_ids::IdKey;
 use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
+pub(super) use self::life::short_lead;
 use self::place::{KeysPlace, ObjectName};
 pub(super) use self::place::{KeysPlaceArgs, checked};
-pub(super) use self::rotate::short_lead;
 use super::output::{date, json, print, say};
 use super::{Failure, duration, key_line, span, variables};
 use crate::secret_files::{create_private, read_private};
@@ -158,17 +156,17 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
                 return Ok(());
             }
             match replace {
-                true => retire::all(&place, alg, yes),
+                true => life::replace_all(&place, alg, yes),
                 false => begin(&place, PrivateJwk::generate(alg.unwrap_or(Algorithm::Es256), now())?),
             }
         }
         KeysCommand::Rotate { place, policy, mut publish, now, dry_run } => {
             publish.publish_configmap = publish.publish_configmap.filter(|_| !dry_run);
-            publishing(place, publish, |place| rotate::run(place, &policy, now, dry_run))
+            publishing(place, publish, |place| life::rotate(place, &policy, now, dry_run))
         }
-        KeysCommand::List { place, json } => list::run(&place.open()?, json),
+        KeysCommand::List { place, json } => life::list(&place.open()?, json),
         KeysCommand::Retire { place, publish, kid, now, yes } => {
-            publishing(place, publish, |place| retire::run(place, &kid, now, yes))
+            publishing(place, publish, |place| life::retire(place, &kid, now, yes))
         }
         KeysCommand::Import { place, policy, publish, key } => {
             publishing(place, publish, |place| import(place, &policy, &key))

@@ -1,0 +1,193 @@
+//! What the commands show and change of the life of keys: `wxmint keys list`, `rotate`, `retire KID --now`.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use wxmint_findings::Finding;
+use wxmint_keys::rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, RotationStep, Successor};
+use wxmint_keys::{EndedKey, PrivateJwk, StoredKeys};
+use wxmint_verify::Algorithm;
+
+use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
+use crate::cli::{language::Language, output::confirm};
+use crate::clock::now;
+
+pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
+    let (keys, now) = (place.read()?, now());
+    let lives = keys.lives().map_err(|error| Failure::from(error).at(place))?;
+    if as_json {
+        print(machine_readable(&lives, keys.ended(), now));
+        return Ok(());
+    }
+    for (index, (life, state)) in lives.iter().zip(rotation::states(&lives, now)).enumerate() {
+        print(format_args!("{}  {}  {state}", life.kid, life.algorithm));
+        print(format_args!("    {}", in_words(&lives, index, state)));
+    }
+    for key in keys.ended() {
+        print(format_args!("{}  ended", key.kid));
+        print(format_args!("    retired at once on {}; verifiers refuse its tokens", date(key.at())));
+    }
+    Ok(())
+}
+
+/// A key stops signing at its successor's first signature.
+fn signs_until(lives: &[KeyLife], index: usize) -> Option<DateTime<Utc>> {
+    lives.get(index + 1).map(|next| next.nbf)
+}
+
+fn machine_readable(lives: &[KeyLife], ended: &[EndedKey], now: DateTime<Utc>) -> serde_json::Value {
+    let row = |(index, (life, state)): (usize, (&KeyLife, KeyState))| {
+        json!({
+            "kid": life.kid,
+            "alg": life.algorithm.name(),
+            "state": state.to_string(),
+            "nbf": date(life.nbf),
+            "signs_until": signs_until(lives, index).map(date),
+            "exp": life.exp.map(date),
+        })
+    };
+    let end = |key: &EndedKey| json!({"kid": key.kid, "state": "ended", "ended": date(key.at())});
+    let keys = lives.iter().zip(rotation::states(lives, now)).enumerate().map(row);
+    keys.chain(ended.iter().map(end)).collect()
+}
+
+fn in_words(lives: &[KeyLife], index: usize, state: KeyState) -> String {
+    let life = &lives[index];
+    let (nbf, until) = (date(life.nbf), signs_until(lives, index).map(date));
+    let exp = life.exp.map_or("it is replaced, and its last token has expired".into(), date);
+    match (state, until) {
+        (KeyState::Published, _) => format!("visible now, signs from {nbf}"),
+        (KeyState::Signing, Some(until)) => format!("signs since {nbf} until {until}; visible until {exp}"),
+        (KeyState::Signing, None) => format!("signs since {nbf}; no successor is published"),
+        (KeyState::Retired, _) => format!("signed from {nbf}; visible until {exp}, for the tokens that it signed"),
+        (KeyState::Gone, _) => format!("out of sight since {exp}; leaves the set with a later `keys rotate`"),
+    }
+}
+
+/// Some verifiers fetch keys as rarely as this (docs/keys.md), and refuse tokens of a key with a shorter lead.
+const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
+
+/// A warning if the lead is shorter than some verifiers' interval of fetching keys.
+pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<Finding> {
+    let seconds = lead.num_seconds();
+    let found = said!(lead_is_short, seconds);
+    (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES)
+        .then(|| Finding::warning("settings", found, said!(see_docs_keys_md)))
+}
+
+pub(super) fn rotate(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run: bool) -> Result<(), Failure> {
+    let step = |keys: &mut StoredKeys| {
+        let (policy, now) = (policy.policy(keys, place)?, now());
+        let set = keys.check()?;
+        let mut step = rotation::plan(set.lives(), &policy, now, at_once)?;
+        let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
+        let forgotten = keys.forget_ended(&policy, now);
+        keys.apply(&step)?;
+        step.next_look = rotation::plan(keys.check()?.lives(), &policy, now, false)?.next_look;
+        Ok::<_, Failure>((step, policy, waiting, forgotten))
+    };
+    let (step, policy, waiting, forgotten) = if dry_run { step(&mut place.read()?)? } else { place.change(step)? };
+    if let Some(note) = short_lead(policy.lead) {
+        say(format_args!("note: {}", Language::of_locale().tell(note)));
+    }
+    for kid in forgotten {
+        let verb = if dry_run { "would leave" } else { "left" };
+        print(format_args!("{place}: {kid}, which was retired at once, {verb} the file; its last token has expired"));
+    }
+    said(&step, waiting.as_ref(), dry_run).iter().for_each(|line| print(format_args!("{place}: {line}")));
+    Ok(())
+}
+
+fn said(step: &RotationStep, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<String> {
+    let verb = |done: &str, planned: &str| if dry_run { planned.to_owned() } else { done.to_owned() };
+    let mut lines = Vec::new();
+    if let Some(new) = step.publish {
+        let (published, from) = (verb("published", "would publish"), date(new.nbf));
+        lines.push(format!("{published} a new {} key, which signs from {from}", new.algorithm));
+    }
+    for (kid, exp) in &step.expire {
+        lines.push(format!("{kid} {} visible until {}", verb("stays", "would stay"), date(*exp)));
+    }
+    for kid in &step.drop {
+        lines.push(format!("{kid} {} the set; it has been out of sight", verb("left", "would leave")));
+    }
+    if lines.is_empty() {
+        let reason = waiting.map(|KeyLife { kid, algorithm, nbf, .. }| {
+            format!(": {kid} ({algorithm}) is published already, and signs from {}", date(*nbf))
+        });
+        lines.push(format!("nothing to do{}", reason.unwrap_or_default()));
+    }
+    if let Some(next) = step.next_look {
+        lines.push(format!("nothing changes before {}", date(next)));
+    }
+    lines
+}
+
+pub(super) fn retire(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
+    let lives = place.read()?.lives().map_err(|error| Failure::from(error).at(place))?;
+    let planned = rotation::retire(&lives, kid, now()).map_err(|refusal| Failure::from(refusal).at(place))?;
+    if !at_once {
+        let kept = rotation::refuse_removal(&lives, kid);
+        return Err(Failure::usage(format_args!(
+            "{place}: {kept}. If it has leaked, add --now: every token that it signed is then refused"
+        )));
+    }
+    let is_in_set = lives.iter().any(|life| life.kid == kid);
+    if !is_in_set {
+        say(format_args!("{place} does not have {kid}. The key is revoked all the same."));
+    }
+    consequences(kid, &planned).into_iter().for_each(say);
+    confirm(yes, format_args!("retire {kid}"))?;
+    let done = place.change(|keys| {
+        let now = now();
+        let retirement = rotation::retire(&keys.lives()?, kid, now)?;
+        keys.retire(kid, &retirement, now)?;
+        Ok(retirement)
+    })?;
+    let left = if is_in_set { "is gone" } else { "is revoked" };
+    let successor = if done.successor == Successor::Unchanged { "" } else { ", another key signs" };
+    print(format_args!("{place}: {kid} {left}{successor}"));
+    Ok(())
+}
+
+/// Ends all keys and puts a new one in their place: `wxmint keys generate --replace`.
+pub(super) fn replace_all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: bool) -> Result<(), Failure> {
+    // A set that cannot be used is replaced too.
+    let lives = place.read()?.lives().unwrap_or_default();
+    let algorithm = algorithm.or(lives.last().map(|life| life.algorithm)).unwrap_or(Algorithm::Es256);
+    let invalid = "EVERY TOKEN BECOMES INVALID. All users have to log in again.";
+    [invalid, SPREADING, SIGNS_UNKNOWN].into_iter().for_each(say);
+    confirm(yes, format_args!("revoke every key of {place}"))?;
+    let kid = place.change(|keys| {
+        let now = now();
+        // Early enough for a replica whose clock is slow.
+        let key = PrivateJwk::generate(algorithm, now - CLOCK_SKEW)?;
+        let kid = key.kid().to_owned();
+        keys.replace(key, now);
+        Ok(kid)
+    })?;
+    print(format_args!("{place}: {algorithm} key {kid}, signs from now on; each earlier key is revoked"));
+    Ok(())
+}
+
+const SPREADING: &str = "  wxmint serve stops publishing the key within 5 s, and says in its feed that the key is revoked: verifiers that \
+     follow the feed refuse its tokens within 10 s more. The others do so from their next fetch on: jose and PyJWT \
+     within minutes, Envoy within 10, Istio within 20; one that caches verified tokens, when they expire.";
+const SIGNS_UNKNOWN: &str = "  A new key signs from now on. Verifiers refuse its tokens until their next fetch: those that fetch on an unknown kid \
+     within 30 s, Envoy within 10 minutes, Istio within 20. Restart them to be quicker.";
+
+/// Says what breaks, and for how long. docs/keys.md explains the times.
+fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
+    if planned.state == KeyState::Published {
+        return vec![format!("{kid} has signed nothing yet: nobody notices that it goes.")];
+    }
+    let signs = match &planned.successor {
+        Successor::Unchanged => "  The key that signs now goes on signing; new logins work at once.".into(),
+        Successor::Promoted(next) => format!(
+            "  {next}, which is published already, signs from now on; verifiers that have not fetched it yet refuse new \
+             tokens until they do."
+        ),
+        Successor::New(_) => SIGNS_UNKNOWN.into(),
+    };
+    let invalid = format!("EVERY TOKEN THAT {kid} SIGNED BECOMES INVALID. Their users have to log in again.");
+    vec![invalid, SPREADING.into(), signs]
+}
