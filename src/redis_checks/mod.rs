@@ -1,7 +1,6 @@
 //! The questions of `wxmint doctor` and readiness to Redis. They change nothing there.
 
 mod fitness;
-mod state;
 
 use std::{rc::Rc, time::Duration};
 
@@ -12,9 +11,8 @@ use tokio::time::{Instant, sleep};
 use wxmint_findings::{Finding, Said, Status, with_unchecked};
 use wxmint_redis_link::{Cause, DEADLINE, Link, Primary, Reason, Server, describe, slot_of};
 
-pub use self::fitness::fitness;
-pub use self::state::{lacks, own_clock};
-use self::{fitness::worst, state::alone};
+use self::fitness::{alone, worst};
+pub use self::fitness::{fitness, lacks, own_clock};
 
 pub const REDIS_CHECKS: [&str; 8] = [
     "redis.reach",
