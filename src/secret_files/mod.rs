@@ -101,16 +101,17 @@ pub fn read_file(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
 /// Writes a new secret file with mode 0600 and returns once it is on the disk. It never overwrites a file, because a
 /// lost secret cannot be made again.
 pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let failed = |source: io::Error| match source.kind() {
+    write_new(path, content).map(drop).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => FileError::Exists(path.to_owned()),
         _ => FileError::Io { path: path.to_owned(), source },
-    };
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(|error| {
-        // Half a secret is useless and would block the next attempt.
-        let _ = fs::remove_file(path);
-        failed(error)
     })
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    // Half a secret is useless and would block the next attempt.
+    written.inspect_err(|_| _ = fs::remove_file(path)).map(|()| file)
 }
 
 /// An exclusive lock on replacing a file, held until dropped. The locked file is another one beside it, because each
@@ -153,10 +154,7 @@ impl Held {
     /// machine dies. Owner and mode stay.
     pub fn replace(&self, content: &[u8]) -> Result<(), FileError> {
         let new = beside(&self.path, "new");
-        let replaced = self.write_new(&new, content).and_then(|()| {
-            fs::rename(&new, &self.path)?;
-            File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
-        });
+        let replaced = self.replace_by(&new, content);
         if replaced.is_err() {
             // Removes the unfinished file; it is no error if there is none.
             let _ = fs::remove_file(&new);
@@ -164,22 +162,23 @@ impl Held {
         replaced.map_err(|source| FileError::Io { path: self.path.clone(), source })
     }
 
-    /// Writes the whole file `new`, with owner and mode of the present one.
-    fn write_new(&self, new: &Path, content: &[u8]) -> io::Result<()> {
+    /// Writes the whole file `new`, with owner and mode of the present one, and puts it in its place.
+    fn replace_by(&self, new: &Path, content: &[u8]) -> io::Result<()> {
         let old = fs::metadata(&self.path)?;
         // A process that died may have left this file. Under the lock, nobody else is writing it.
         match fs::remove_file(new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
-        file.write_all(content)?;
+        let file = write_new(new, content)?;
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
             fchown(&file, Some(old.uid()), Some(old.gid()))?;
         }
         file.set_permissions(old.permissions())?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(new, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
     }
 }
 
@@ -221,7 +220,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a mode");
             let held = Held::wait(&path).expect("held");
             // Until it is renamed, all is written beside the file.
-            held.write_new(&beside(&path, "new"), left.as_bytes()).expect("written");
+            write_new(&beside(&path, "new"), left.as_bytes()).expect("written");
             fs::set_permissions(beside(&path, "new"), fs::Permissions::from_mode(mode)).expect("a mode");
             assert_eq!(fs::read_to_string(&path).expect("readable"), "old", "{left}");
             held.replace(b"newer").expect("replaced");
