@@ -9,8 +9,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use wxmint_keys::token::{ExtraClaims, InvalidClaims};
 
-/// An invisible character that editors on Windows put at the start of a file.
-pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+use crate::secret_files::BYTE_ORDER_MARK;
 
 /// The claim that is an array, also if it has one value. All others are texts.
 const ROLES: &str = "roles";
