@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use wxmint_store::{Redis, walk::Found};
 
-use super::record::{Record, RecordState, mark, trailer};
+use super::record::{Record, mark, trailer};
 use super::{Failure, say, walk_all};
 use crate::cli::output::json;
 
@@ -40,14 +40,14 @@ async fn write_all(
     let (mut lines, mut people, mut half_done) = (BufWriter::new(output), HashSet::new(), 0);
     let write = async |found| {
         let record = match found {
-            Found::Bound(binding) => Record::from(binding),
-            Found::Dissolved(person) => Record { person, state: RecordState::Dissolved },
+            Found::Bound(binding) => Record::Bound(binding),
+            Found::Dissolved(person) => Record::Dissolved(person),
             Found::HalfDone => {
                 half_done += 1;
                 return Ok(());
             }
         };
-        let is_news = people.insert(mark(&record.person));
+        let is_news = people.insert(mark(record.person()));
         if is_news { writeln!(lines, "{}", json(&record)).map_err(&unwritten) } else { Ok(()) }
     };
     walk_all(async |from| redis.walk(from).await, write).await?;

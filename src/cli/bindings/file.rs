@@ -3,10 +3,12 @@
 use std::io::{self, BufRead, BufReader, Seek};
 use std::{collections::HashSet, fs::File, path::PathBuf};
 
+use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
 
 use super::Failure;
 use super::record::{Record, mark, read_trailer};
+use crate::clock::now;
 
 /// Broken lines that are listed; further ones are only counted.
 const NAMED: usize = 20;
@@ -20,12 +22,13 @@ pub(super) struct BindingsFile {
     trailer: bool,
     /// The app of lines that name none.
     app: Option<AppId>,
+    now: DateTime<Utc>,
 }
 
 impl BindingsFile {
     pub(super) fn open(path: PathBuf, trailer: bool, app: Option<AppId>) -> Result<Self, Failure> {
         let file = File::open(&path).map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))?;
-        Ok(Self { path, file, trailer, app })
+        Ok(Self { path, file, trailer, app, now: now() })
     }
 
     /// Reads the whole file, and returns the number of people in it or everything that is wrong with it.
@@ -65,8 +68,8 @@ impl BindingsFile {
             *trailer = Some(found?);
             return Ok(());
         }
-        let record = Record::parse(line, self.app.as_ref())?;
-        match people.insert(mark(&record.person)) {
+        let record = Record::parse(line, self.app.as_ref(), self.now)?;
+        match people.insert(mark(record.person())) {
             true => Ok(()),
             false => Err("is about a person who has a line already".into()),
         }
@@ -78,7 +81,7 @@ impl BindingsFile {
         Ok(self.lines()?.filter_map(move |(number, line)| match line {
             Ok(line) if read_trailer(&line).is_some() => None,
             Ok(line) => {
-                let record = Record::parse(&line, self.app.as_ref());
+                let record = Record::parse(&line, self.app.as_ref(), self.now);
                 Some(record.map(|record| (number, record)).map_err(changed))
             }
             Err(error) => Some(Err(self.unusable(&error.to_string()))),

@@ -2,17 +2,15 @@
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person, UnionId, UserId};
-use wxmint_store::{AttemptId, Bound, Intent, Redis, StoreError};
+use wxmint_store::{AttemptId, Binding, Bound, Intent, Redis, StoreError};
 
-use super::record::{Record, RecordState};
-use super::{Failure, Progress, file::BindingsFile, patiently, print, say};
+use super::{Failure, Progress, file::BindingsFile, patiently, print, record::Record, say};
 use crate::login::{Binder, Link, LoginError, SettledState};
 use crate::settings::{read_one, variables::BINDINGS_PER_USER};
-use crate::{accounts::Named, cli::variables, clock::now};
+use crate::{accounts::Named, cli::variables};
 
 /// People who are imported at the same time, so that the round trips to Redis overlap.
 const IN_FLIGHT: usize = 64;
@@ -43,15 +41,13 @@ pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure>
     // One id for the whole import, because it only tells a repeated step from the step of another writer.
     let attempt = AttemptId::random().map_err(|_| Failure::unfinished("the system gave no random bits"))?;
     let per_user = args.per_user.map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
-    let import = Import { redis, attempt, per_user, now: now() };
-    import.all(&file, people).await
+    Import { redis, attempt, per_user }.all(&file, people).await
 }
 
 struct Import<'a> {
     redis: &'a Redis,
     attempt: AttemptId,
     per_user: u32,
-    now: DateTime<Utc>,
 }
 
 impl Import<'_> {
@@ -92,12 +88,12 @@ impl Import<'_> {
 
     /// Imports one person. Each step is idempotent, and so is the whole.
     async fn one(&self, record: &Record) -> Result<Imported, StoreError> {
-        let person = &record.person;
-        let RecordState::Bound { user, unionid, conflict, bound_at } = &record.state else {
+        let person = record.person();
+        let Record::Bound(Binding { user, unionid, conflict, bound_at, .. }) = record else {
             let news = self.redis.note_dissolved(person).await?;
             return Ok(Imported::Done { news, conflict: false });
         };
-        let store = self.redis.at(bound_at.unwrap_or(self.now));
+        let store = self.redis.at(*bound_at);
         // Without the unionid, because a unionid of another user is no reason to refuse.
         let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
         let mut news = false;

@@ -6,42 +6,30 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use wxmint_ids::{AppId, InvalidId, Person, UnionId, UserId, foreign_id};
+use wxmint_ids::{AppId, InvalidId, Person, foreign_id};
 use wxmint_store::Binding;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) person: Person,
-    pub(super) state: RecordState,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RecordState {
-    Bound {
-        user: UserId,
-        unionid: Option<UnionId>,
-        /// The user whom the unionid belongs to, if another.
-        conflict: Option<UserId>,
-        /// `None` if another system does not know it.
-        bound_at: Option<DateTime<Utc>>,
-    },
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    Bound(Binding),
     /// The person has ended the binding, and must not be bound again without being asked.
-    Dissolved,
+    Dissolved(Person),
 }
 
 /// The members of a line, in this order.
 const MEMBERS: [&str; 7] = ["appid", "openid", "user_id", "unionid", "unionid_conflict", "bound_at", "dissolved"];
 
-impl From<Binding> for Record {
-    fn from(binding: Binding) -> Self {
-        let Binding { person, user, unionid, conflict, bound_at, .. } = binding;
-        Self { person, state: RecordState::Bound { user, unionid, conflict, bound_at: Some(bound_at) } }
-    }
-}
-
 impl Record {
-    /// Reads a line. `app` is the app of a line that names none. Errors do not repeat the content.
-    pub(super) fn parse(line: &[u8], app: Option<&AppId>) -> Result<Self, String> {
+    pub(super) fn person(&self) -> &Person {
+        match self {
+            Self::Bound(binding) => &binding.person,
+            Self::Dissolved(person) => person,
+        }
+    }
+
+    /// Reads a line. `app` and `now` are the app of a line that names none, and the time of one that another system
+    /// does not know. Errors do not repeat the content.
+    pub(super) fn parse(line: &[u8], app: Option<&AppId>, now: DateTime<Utc>) -> Result<Self, String> {
         let Ok(Value::Object(mut members)) = serde_json::from_slice(line) else {
             return Err("is not a JSON object".into());
         };
@@ -58,23 +46,24 @@ impl Record {
             );
         }
         let openid = id(&members, "openid")?.ok_or("has no `openid`")?;
-        Ok(Self { person: Person { app, openid }, state: state(&members)? })
+        record(Person { app, openid }, &members, now)
     }
 }
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Person { app, openid } = self.person();
         let text = |text: &str| Some(Value::from(text));
-        let (app, openid) = (text(self.person.app.as_str()), text(self.person.openid.as_str()));
-        let values = match &self.state {
-            RecordState::Dissolved => [app, openid, None, None, None, None, Some(true.into())],
-            RecordState::Bound { user, unionid, conflict, bound_at } => [
+        let (app, openid) = (text(app.as_str()), text(openid.as_str()));
+        let values = match self {
+            Self::Dissolved(_) => [app, openid, None, None, None, None, Some(true.into())],
+            Self::Bound(Binding { user, unionid, conflict, bound_at, .. }) => [
                 app,
                 openid,
                 text(user.as_str()),
                 unionid.as_ref().and_then(|unionid| text(unionid.as_str())),
                 conflict.as_ref().and_then(|other| text(other.as_str())),
-                bound_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true).into()),
+                text(&bound_at.to_rfc3339_opts(SecondsFormat::Millis, true)),
                 None,
             ],
         };
@@ -93,26 +82,28 @@ fn id<T: FromStr<Err = InvalidId>>(members: &Map<String, Value>, name: &str) -> 
     foreign_id(&text).map(Some).map_err(|error| format!("`{name}` {error}"))
 }
 
-fn state(members: &Map<String, Value>) -> Result<RecordState, String> {
+fn record(person: Person, members: &Map<String, Value>, now: DateTime<Utc>) -> Result<Record, String> {
     let (user, dissolved) = (id(members, "user_id")?, members.get("dissolved"));
     let (unionid, conflict) = (id(members, "unionid")?, id(members, "unionid_conflict")?);
     match (user, dissolved) {
         (Some(_), None) if conflict.is_some() && unionid.is_none() => {
             Err("has `unionid_conflict` without `unionid`".into())
         }
-        (Some(user), None) => Ok(RecordState::Bound { user, unionid, conflict, bound_at: bound_at(members)? }),
-        (None, Some(Value::Bool(true))) => Ok(RecordState::Dissolved),
+        (Some(user), None) => {
+            let bound_at = members.get("bound_at").map_or(Ok(now), bound_at)?;
+            Ok(Record::Bound(Binding { person, user, unionid, others: Vec::new(), conflict, bound_at }))
+        }
+        (None, Some(Value::Bool(true))) => Ok(Record::Dissolved(person)),
         (None, None) => Err("has no `user_id`".into()),
         _ => Err("`dissolved` must be true, and stand without `user_id`".into()),
     }
 }
 
-fn bound_at(members: &Map<String, Value>) -> Result<Option<DateTime<Utc>>, String> {
-    let Some(value) = members.get("bound_at") else { return Ok(None) };
+fn bound_at(value: &Value) -> Result<DateTime<Utc>, &'static str> {
     let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     // Redis keeps milliseconds.
     let at = at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
-    at.map(Some).ok_or_else(|| "`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)".into())
+    at.ok_or("`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)")
 }
 
 /// The last line of an export, by which one that was cut off is told.
@@ -144,14 +135,14 @@ mod tests {
     const WHOLE: &str = r#"{"appid":"wx1","openid":"o1","user_id":"u1","unionid":"n1","unionid_conflict":"u2","bound_at":"2026-01-31T08:00:00.123Z"}"#;
 
     fn parse(line: &str) -> Result<Record, String> {
-        Record::parse(line.as_bytes(), None)
+        Record::parse(line.as_bytes(), None, DateTime::UNIX_EPOCH)
     }
 
     #[test]
     fn a_line_that_was_written_is_read_as_it_was() {
         for line in [
             WHOLE,
-            r#"{"appid":"wx1","openid":"o1","user_id":"u1"}"#,
+            r#"{"appid":"wx1","openid":"o1","user_id":"u1","bound_at":"2026-01-31T08:00:00.000Z"}"#,
             r#"{"appid":"wx1","openid":"o1","dissolved":true}"#,
         ] {
             assert_eq!(parse(line).map(|record| json(&record)).as_deref(), Ok(line));
@@ -167,13 +158,16 @@ mod tests {
 
     #[test]
     fn the_table_of_another_system_may_have_nulls_and_numbers_and_leave_the_app_out() {
-        let app: AppId = "wx1".parse().expect("an app");
-        let read = |line: &str| Record::parse(line.as_bytes(), Some(&app)).map(|record| json(&record));
-        let expected = Ok(r#"{"appid":"wx1","openid":"o1","user_id":"42"}"#.to_owned());
-        assert_eq!(read(r#"{"openid":"o1","user_id":42,"unionid":null,"bound_at":null}"#), expected);
+        let (app, now) = ("wx1".parse().expect("an app"), DateTime::from_timestamp_millis(1).expect("a time"));
+        let read = |line: &str| Record::parse(line.as_bytes(), Some(&app), now).map(|record| json(&record));
+        let expected = |app: &str, user: &str| {
+            let at = "1970-01-01T00:00:00.001Z";
+            Ok(format!(r#"{{"appid":"{app}","openid":"o1","user_id":"{user}","bound_at":"{at}"}}"#))
+        };
+        assert_eq!(read(r#"{"openid":"o1","user_id":42,"unionid":null,"bound_at":null}"#), expected("wx1", "42"));
         assert_eq!(
             read(r#"{"openid":"o1","user_id":18446744073709551615,"appid":"wx2"}"#),
-            Ok(r#"{"appid":"wx2","openid":"o1","user_id":"18446744073709551615"}"#.into())
+            expected("wx2", "18446744073709551615")
         );
     }
 
