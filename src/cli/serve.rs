@@ -67,10 +67,9 @@ fn start(settings: Settings, doors: Doors) -> Result<(), IssuerStartError> {
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_LISTEN", settings.listen, settings.admin_listen);
     let listeners = listeners.map_err(IssuerStartError::of_machine);
-    let (listeners, issuer) = match (listeners, Issuer::from_settings(settings, doors)) {
-        (Ok(listeners), Ok(issuer)) => (listeners, issuer),
-        (listeners, issuer) => return Err(IssuerStartError::all([listeners.err(), issuer.err()])),
-    };
+    let mut faults = IssuerStartError::default();
+    let (listeners, issuer) = (faults.take(listeners), faults.take(Issuer::from_settings(settings, doors)));
+    let (Some(listeners), Some(issuer)) = (listeners, issuer) else { return Err(faults) };
     run_to_end(async {
         let stop = stop_signal()?;
         issuer::run(issuer, listeners, None, doctor::of_this_process(doors), stop).await

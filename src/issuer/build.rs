@@ -3,7 +3,6 @@
 use std::{sync::Arc, thread};
 
 use arc_swap::ArcSwap;
-use chrono::TimeDelta;
 use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_identities::PeerKeys;
 use wxmint_keys::token::{Minter, RequestSigner};
@@ -14,8 +13,11 @@ use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
 use super::door::Doors;
-use super::named::{IssuerStartError, Named, load_keys, load_vault};
-use super::{caller, examine::unusable_keys, feed_pages::FeedPages, state::Issuer};
+use super::named::{
+    IssuerStartError, key_ring, load_admin_tokens, load_apps, load_keys, load_user_ids, load_users, load_vault,
+    open_redis,
+};
+use super::{caller, door, feed_pages::FeedPages, routes::check_login_paths, state::Issuer};
 use crate::accounts::{Accounts, Auto, ServiceAccounts};
 use crate::clock::now;
 use crate::login::{LoginPolicy, LoginWorker};
@@ -25,40 +27,52 @@ impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
     /// Tells all faults at once.
     pub fn from_settings(settings: Settings, doors: Doors) -> Result<Self, IssuerStartError> {
-        match (load_keys(&settings), load_vault(&settings), Named::load(&settings, doors)) {
-            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(named)) => {
-                let (key_file, vault_file) = (Some(key_file), Some(vault_file));
-                Ok(Self { key_file, vault_file, ..Self::of(settings, keys, vault, named)? })
-            }
-            (keys, vault, named) => Err(IssuerStartError::all([keys.err(), vault.err(), named.err()])),
-        }
+        let mut faults = IssuerStartError::default();
+        let (keys, vault) = (faults.take(load_keys(&settings)), faults.take(load_vault(&settings)));
+        let (key_file, keys) = keys.unzip();
+        let (vault_file, vault) = vault.unzip();
+        Ok(Self { key_file, vault_file, ..Self::of(settings, (keys, vault), doors, faults)? })
     }
 
     /// With keys that were made for this process.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault, doors: Doors) -> Result<Self, IssuerStartError> {
-        let named = Named::load(&settings, doors)?;
-        Self::of(settings, keys, vault, named)
+        let keys = key_ring(&settings, keys)?;
+        Self::of(settings, (Some(keys), Some(vault)), doors, IssuerStartError::default())
     }
 
-    fn of(settings: Settings, keys: KeySet, vault: Vault, named: Named) -> Result<Self, IssuerStartError> {
-        let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
-        let found = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
-        let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(found)?);
-        let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
+    /// Adds whatever else cannot be used to the `faults` of the keys.
+    fn of(
+        settings: Settings,
+        (keys, vault): (Option<KeyRing>, Option<Vault>),
+        rows: Doors,
+        mut faults: IssuerStartError,
+    ) -> Result<Self, IssuerStartError> {
+        let admin_tokens = faults.take(load_admin_tokens(&settings));
+        let (apps, users) = (faults.take(load_apps(&settings)), faults.take(load_users(&settings)));
+        let redis = faults.take(open_redis(&settings));
+        let tokens = admin_tokens.as_ref().and_then(Option::as_ref).map(|(_, tokens)| tokens);
+        let doors = door::open(rows, &settings, tokens, &mut faults);
+        let (_, ids) = (faults.take(check_login_paths(&settings, rows)), faults.take(load_user_ids(&settings)));
+        let (Some(keys), Some(vault), Some(admin_tokens), Some(apps), Some(users), Some(redis), Some(ids), true) =
+            (keys, vault, admin_tokens, apps, users, redis, ids, faults.findings.is_empty())
+        else {
+            return Err(faults);
+        };
+        let (keys, issuer, audience) = (Arc::new(keys), settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
             verifier: caller::verifier(&settings, settings.audience.clone()),
             minter: Arc::new(minter),
             vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,
-            apps: Arc::new(named.apps),
-            ids: Arc::new(named.ids),
+            apps: Arc::new(apps),
+            ids: Arc::new(ids),
             key_file: None,
             vault_file: None,
-            rows: named.rows,
-            doors: named.doors,
-            admin_tokens: named.admin_tokens,
-            users: named.users,
+            rows,
+            doors,
+            admin_tokens,
+            users,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::reaching(
@@ -66,16 +80,12 @@ impl Issuer {
             )?,
             peers: settings.jwks_peers.iter().map(PeerKeys::at).collect(),
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-            redis: named.redis,
+            redis,
             memory: RedisAccess::in_memory(now),
             proxies: TrustedProxies(settings.trusted_proxies.clone()),
             pages: FeedPages::default(),
             settings,
         };
-        if let Some((_, users)) = &issuer.users {
-            let (users, hashing_mebibytes) = (users.count(), users.hashing_mebibytes());
-            tracing::info!(users, hashing_mebibytes, "users come from a file");
-        }
         // Each worker builds its own later, when errors can no longer be reported.
         issuer.login_worker()?;
         Ok(issuer)

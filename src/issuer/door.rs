@@ -115,13 +115,9 @@ pub(super) fn open(
     doors: Doors,
     settings: &Settings,
     tokens: Option<&CurrentAdminTokens>,
-) -> Result<Vec<OpenDoor>, IssuerStartError> {
-    let (mut opened, mut errors) = (Vec::new(), Vec::new());
-    for row in doors {
-        match (row.open)(settings, tokens) {
-            Ok(door) => opened.extend(door.map(|door| OpenDoor { row, door })),
-            Err(error) => errors.push(Some(error)),
-        }
-    }
-    if errors.is_empty() { Ok(opened) } else { Err(IssuerStartError::all(errors)) }
+    faults: &mut IssuerStartError,
+) -> Vec<OpenDoor> {
+    let opened =
+        doors.iter().filter_map(|row| Some(OpenDoor { row, door: faults.take((row.open)(settings, tokens))?? }));
+    opened.collect()
 }

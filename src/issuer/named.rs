@@ -2,22 +2,21 @@
 
 use std::{convert::Infallible, io, num::NonZero, thread};
 
+use chrono::TimeDelta;
 use wxmint_findings::{Finding, Said};
 use wxmint_ids::IdKey;
-use wxmint_keys::{KeySet, vault::Vault};
+use wxmint_keys::{KeyRing, KeySet, vault::Vault};
 use wxmint_store::RedisAccess;
 use wxmint_upstream::HttpClientError;
 
-use super::door::{self, Doors, OpenDoor};
 use super::examine::{load, unusable_file, unusable_keys, unusable_vault};
-use super::routes::check_login_paths;
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
 use crate::settings::{AccountsSource, Settings};
 use crate::{apps::CurrentApps, clock::now, login::UserIds};
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Default, thiserror::Error)]
 #[error("{}", Said::lines(.findings))]
 pub struct IssuerStartError {
     pub findings: Vec<Finding>,
@@ -35,13 +34,13 @@ impl IssuerStartError {
         Self { findings, is_in_settings: false }
     }
 
-    pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
-        let mut all = Self::of_machine(Vec::new());
-        for error in errors.into_iter().flatten() {
-            all.findings.extend(error.findings);
-            all.is_in_settings |= error.is_in_settings;
-        }
-        all
+    /// What a result holds; or takes up its faults, to tell all at once.
+    pub(crate) fn take<T>(&mut self, result: Result<T, Self>) -> Option<T> {
+        let told = |error: Self| {
+            self.findings.extend(error.findings);
+            self.is_in_settings |= error.is_in_settings;
+        };
+        result.map_err(told).ok()
     }
 }
 
@@ -57,37 +56,16 @@ impl From<io::Error> for IssuerStartError {
     }
 }
 
-/// The settings name this beside the keys.
-pub(super) struct Named {
-    pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
-    pub(super) apps: CurrentApps,
-    pub(super) users: Option<(WatchedFile, FileAccounts)>,
-    pub(super) redis: Option<RedisAccess>,
-    pub(super) ids: UserIds,
-    pub(super) rows: Doors,
-    pub(super) doors: Vec<OpenDoor>,
+pub(super) fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeyRing), IssuerStartError> {
+    let unusable = |error| unusable_keys(&settings.keys, &error, now());
+    let (file, keys) = load("WXMINT_KEYS", &settings.keys, Some(MAKE_KEYS), KeySet::parse, unusable)?;
+    Ok((file, key_ring(settings, keys)?))
 }
 
-impl Named {
-    pub(super) fn load(settings: &Settings, rows: Doors) -> Result<Self, IssuerStartError> {
-        let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
-        let tokens = loaded.0.as_ref().ok().and_then(Option::as_ref).map(|(_, tokens)| tokens);
-        let opened = (door::open(rows, settings, tokens), check_login_paths(settings, rows), load_user_ids(settings));
-        match (loaded, opened) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(()), Ok(ids))) => {
-                Ok(Self { admin_tokens, apps, users, redis, ids, rows, doors })
-            }
-            ((tokens, apps, users, redis), (doors, paths, ids)) => {
-                let errors = [tokens.err(), apps.err(), users.err(), redis.err()];
-                Err(IssuerStartError::all(errors.into_iter().chain([doors.err(), paths.err(), ids.err()])))
-            }
-        }
-    }
-}
-
-pub(super) fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), IssuerStartError> {
-    let path = &settings.keys;
-    load("WXMINT_KEYS", path, Some(MAKE_KEYS), KeySet::parse, |error| unusable_keys(path, &error, now()))
+pub(super) fn key_ring(settings: &Settings, keys: KeySet) -> Result<KeyRing, IssuerStartError> {
+    let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
+    let found = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
+    KeyRing::new(keys, lead, now()).map_err(found)
 }
 
 pub(super) fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
@@ -97,22 +75,27 @@ pub(super) fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), Is
     Ok((file, vault.at(now())))
 }
 
-fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
+pub(super) fn load_admin_tokens(
+    settings: &Settings,
+) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
     let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
     let unusable = |error| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
     let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
     Ok(Some((file, CurrentAdminTokens::new(tokens, settings.issuer.as_str()))))
 }
 
-fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {
+pub(super) fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {
     let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
     let unusable = |error| unusable_file("accounts", "WXMINT_ACCOUNTS", path, error);
     let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), UsersFile::parse, unusable)?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    Ok(Some((file, FileAccounts::new(&users, cores, settings.auto_provision))))
+    let users = FileAccounts::new(&users, cores, settings.auto_provision);
+    let hashing_mebibytes = users.hashing_mebibytes();
+    tracing::info!(users = users.count(), hashing_mebibytes, "users come from a file");
+    Ok(Some((file, users)))
 }
 
-fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
+pub(super) fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
     let unusable = |error: Said| {
         let found = said!("WXMINT_APPS_DIR: {}", error);
         IssuerStartError::of_setting(Finding::fault("files", found, said!(name_each_file)))
@@ -120,7 +103,7 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
     CurrentApps::read(settings.apps.clone()).map_err(unusable)
 }
 
-fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
+pub(super) fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
     let Some((kind, path)) = settings.user_ids.zip(settings.id_key_file.as_ref()) else {
         return Ok(UserIds::new(None, false));
     };
