@@ -131,7 +131,7 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
         }
         Poll::Repeated(token) => {
             scan.scans.count(&asked.client.id, "repeated");
-            oidc.told.count(&asked.client.id, "repeated");
+            oidc.count(&asked.client.id, "repeated");
             tell_of_theft(request, &token, "a device code was used twice");
             if let Some(family) = worker.login.find_family(token.id.as_str()).await? {
                 worker.login.end_family(&family).await?;

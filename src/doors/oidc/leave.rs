@@ -15,12 +15,10 @@ use wxmint_store::{LimitKey, TokenState};
 
 use super::family::{RefreshToken, key};
 use super::own_jwt::OwnJwt;
-use super::page::{Page, page, refused};
+use super::page::{Page, Why, page, refused};
 use super::request::{Query, is_registered, is_site};
-use super::texts::Why;
 use super::token::TRIES;
-use super::told::LOGGED_OUT;
-use super::{AtDoor, no_sites};
+use super::{AtDoor, LOGGED_OUT, no_sites};
 use crate::clock::now;
 use crate::doors::scan::client_auth::authenticate;
 use crate::doors::scan::clients::Client;
@@ -87,7 +85,7 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
     let client = authenticate(request, fields, &clients, &at).await?;
     let token = fields.text("token")?.ok_or(RefusedBody::Missing("token"))?;
     match end(&at.0, client, &token).await? {
-        Some(user) => oidc.told.tell(request, LOGGED_OUT, &client.id, Some(&user)),
+        Some(user) => oidc.tell(request, LOGGED_OUT, &client.id, Some(&user)),
         None => {
             at.0.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await?;
             at.0.login.find_family(RefreshToken::read(&token).map_or("", |shown| shown.sid)).await?;
@@ -162,7 +160,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     if let Some((first, (_, of))) = first.zip(hint.as_ref())
         && let Some(user) = end_login(&worker.login, first).await?
     {
-        oidc.told.tell(request, LOGGED_OUT, of, Some(&user));
+        oidc.tell(request, LOGGED_OUT, of, Some(&user));
     }
     let to = query.one("post_logout_redirect_uri");
     match (client, to) {

@@ -13,7 +13,6 @@
 //! ```
 
 mod authorize;
-mod examine;
 mod family;
 mod grants;
 mod kept;
@@ -22,29 +21,30 @@ mod own_jwt;
 mod page;
 mod renewal;
 mod request;
-mod returned;
-mod texts;
 mod token;
-mod told;
 mod wechat;
 
 use std::any::Any;
 use std::future::ready;
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
 use actix_web::web::{Data, ServiceConfig};
 use async_trait::async_trait;
+use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 use wxmint_findings::{Finding, Words};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::page::{CSS, JS, answer};
-use wxmint_http::{Problem, ProblemDocument, not_found, readable};
+use wxmint_http::{Problem, ProblemDocument, not_found, origin, readable};
+use wxmint_ids::{ClientId, UserId};
 use wxmint_store::Redis;
+use wxmint_telemetry::audit::{Activity, Event};
+use wxmint_wechat::{App, AppKind};
 
 use self::request::is_site;
-use self::told::Told;
 use super::scan::clients::Clients;
 use super::scan::token::{FurtherGrants, GRANT};
 use super::scan::{Scan, VARIABLE};
@@ -60,7 +60,7 @@ routes! {
     POST "/authorize/scan" authorize::scan [ANY, LIMIT], BODY;
     POST "/authorize/poll" authorize::poll [ANY, LIMIT], BODY;
     GET "/authorize/web" wechat::web [STORE], HEAD;
-    GET "/authorize/wechat" returned::callback [STORE], HEAD;
+    GET "/authorize/wechat" wechat::callback [STORE], HEAD;
     GET "/userinfo" leave::userinfo [ANY, TOKEN, LIMIT], HEAD;
     POST "/userinfo" leave::userinfo_by_post [ANY, TOKEN, LIMIT], HEAD;
     GET "/end_session" leave::end_session [ANY, LIMIT], HEAD;
@@ -79,15 +79,42 @@ type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
 
 struct Oidc {
     registry: Registry,
-    told: Told,
+    /// What became of logins, by client and outcome.
+    logins: Family<[(&'static str, String); 2], Counter>,
 }
+
+const LOGIN: Activity = Activity::AtDoor("Site Login", "site_login");
+const RENEWAL: Activity = Activity::AtDoor("Site Renewal", "site_renewal");
+const LOGGED_OUT: (Activity, &str) = (Activity::Logout, "logged_out");
+/// The outcomes that no site is refused with. The others are `ended`, `repeated` and `unknown`.
+const DONE: [&str; 3] = ["logged_in", "renewed", "logged_out"];
 
 impl Default for Oidc {
     fn default() -> Self {
-        let (mut registry, told) = (Registry::with_prefix("wxmint"), Told::default());
-        let help = "What became of codes and refresh tokens of sites";
-        registry.register("oidc_logins", help, told.0.clone());
-        Self { registry, told }
+        let (mut registry, logins) = (Registry::with_prefix("wxmint"), Family::default());
+        registry.register("oidc_logins", "What became of codes and refresh tokens of sites", Family::clone(&logins));
+        Self { registry, logins }
+    }
+}
+
+impl Oidc {
+    fn count(&self, client: &ClientId, outcome: &'static str) {
+        self.logins.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
+    }
+
+    /// Counts and audits. A site that renews without end is one event a minute.
+    fn tell(
+        &self,
+        request: &HttpRequest,
+        (activity, outcome): (Activity, &'static str),
+        client: &ClientId,
+        user: Option<&UserId>,
+    ) {
+        self.count(client, outcome);
+        let refused = (!DONE.contains(&outcome)).then(|| outcome.into());
+        let event = Event::new(activity, origin(request));
+        let who = format!("{client} {}", user.map_or(event.address(), UserId::as_str));
+        Event { client: Some(client.clone()), user: user.cloned(), refused, ..event }.tell_bounded(&who);
     }
 }
 
@@ -102,8 +129,24 @@ impl Door for Oidc {
             .app_data(Data::from(self));
     }
 
+    /// Finds what sites ask for and cannot have, and what gives their codes away.
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
-        examine::findings(issuer)
+        let (clients, apps, mut found) = (clients(issuer), issuer.apps.all(), Vec::new());
+        let is_for_web = |app: &App| matches!(app.kind, AppKind::OfficialAccount | AppKind::Website);
+        let mut tell = |wrong, advice| found.push(Finding::warning("clients", wrong, advice));
+        for client in clients.iter() {
+            for app in &client.site.web_apps {
+                if !apps.choose(Some(app), None).is_ok_and(is_for_web) {
+                    let wrong = said!(WORDS: web_app_of_client_is_not_configured, client.id, app);
+                    tell(wrong, said!(WORDS: add_file_of_this_app_or_take_it_out));
+                }
+            }
+            if client.is_back_end() && client.site.redirect_uris.iter().any(|address| address.starts_with("http://")) {
+                let wrong = said!(WORDS: redirect_uri_of_back_end_is_over_http, client.id);
+                tell(wrong, said!(WORDS: use_https_but_while_developing));
+            }
+        }
+        found
     }
 
     /// OpenID Connect Discovery 1.0, RFC 8414

@@ -3,12 +3,55 @@
 use actix_web::http::header::{self, AcceptLanguage, Header};
 use actix_web::{HttpRequest, HttpResponse};
 use wxmint_http::page::{HTML, answer};
-use wxmint_http::{Answer, Problem, pairs};
+use wxmint_http::{Answer, Problem, ProblemCode, pairs};
 
 use super::root;
-use super::texts::*;
 use crate::doors::scan::clients::Client;
 use crate::issuer::state::IssuerWorker;
+
+/// Each has a code, and is in English and Chinese.
+const TEXTS: &[[&str; 3]] = &include!("page.json");
+/// The states of the page's script.
+const STATES: [&str; 8] = ["loading", "wait", "scanned", "going", "denied", "busy", "paused", "no_answer"];
+const NOT_POSSIBLE: &str = "not_possible";
+
+fn text(code: &str) -> [&'static str; 2] {
+    TEXTS.iter().find(|[own, ..]| *own == code).map(|[_, english, chinese]| [*english, *chinese]).unwrap_or_default()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Why {
+    /// The codes of its title and text.
+    title: &'static str,
+    code: &'static str,
+    /// The problem that the page tells.
+    problem: Option<ProblemCode>,
+}
+
+impl Why {
+    pub(super) const CLIENT: Self = Self::of_request(NOT_POSSIBLE, "no_client");
+    pub(super) const ADDRESS: Self = Self::of_request(NOT_POSSIBLE, "no_address");
+    pub(super) const LOGOUT: Self = Self::of_request("not_left", "no_logout");
+    pub(super) const LOGOUT_ADDRESS: Self = Self { title: "left", code: "no_logout_address", problem: None };
+    /// WeChat has sent back another browser, or a second time.
+    pub(super) const STATE: Self = Self::of_request(NOT_POSSIBLE, "no_state");
+    pub(super) const NO_WAY: Self = Self::of_request(NOT_POSSIBLE, "no_way");
+
+    const fn of_request(title: &'static str, code: &'static str) -> Self {
+        Self { title, code, problem: Some(ProblemCode::InvalidRequest) }
+    }
+
+    pub(super) fn of_login(problem: ProblemCode) -> Self {
+        let code = match problem {
+            ProblemCode::BindingRequired => "not_linked",
+            ProblemCode::UserBlocked | ProblemCode::UnionidMissing => "not_let_in",
+            ProblemCode::SnapshotUser => "snapshot",
+            ProblemCode::RateLimited => "too_many",
+            _ => "no_answer",
+        };
+        Self { title: NOT_POSSIBLE, code, problem: Some(problem) }
+    }
+}
 
 pub(super) enum Page<'a> {
     /// Shows a code, with the way back to the site. `query` leads on to WeChat's own page, where there is one.
@@ -136,5 +179,22 @@ mod tests {
     #[test]
     fn a_text_of_anybody_is_no_html() {
         assert_eq!(escaped("<a b='&amp;' c=\"1\">"), "&lt;a b=&#39;&amp;amp;&#39; c=&quot;1&quot;&gt;");
+    }
+
+    #[test]
+    fn whatever_a_page_says_is_there_in_both_languages() {
+        let pages = include_str!("page.rs").split("t(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let whys = [Why::CLIENT, Why::ADDRESS, Why::LOGOUT, Why::LOGOUT_ADDRESS, Why::STATE, Why::NO_WAY].into_iter();
+        let logins = ProblemCode::ALL.iter().copied().map(Why::of_login);
+        let whys = whys.chain(logins).flat_map(|why| [why.title, why.code]);
+        let said: Vec<_> = pages.chain(STATES).chain(whys).collect();
+        for code in &said {
+            assert!(text(code).iter().all(|text| !text.is_empty()), "{code}");
+        }
+        for code in [ProblemCode::UserBlocked, ProblemCode::UnionidMissing] {
+            assert_eq!(Why::of_login(code).code, "not_let_in", "no later try can help");
+        }
+        let idle: Vec<_> = TEXTS.iter().map(|[code, ..]| code).filter(|code| !said.contains(code)).collect();
+        assert!(idle.is_empty() && said.len() > TEXTS.len(), "{idle:?}");
     }
 }

@@ -7,7 +7,7 @@ use reqwest::Url;
 use wxmint_http::pairs;
 
 use super::family::is_base64url;
-use super::texts::Why;
+use super::page::Why;
 use crate::doors::scan::clients::{Client, Clients};
 
 /// The longest `state` or `nonce`. The head of a request has 8 KiB.

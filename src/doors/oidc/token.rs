@@ -6,10 +6,9 @@ use async_trait::async_trait;
 use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin};
 use wxmint_ids::UserId;
 
-use super::Oidc;
 use super::grants::{NotGiven, ShownCode};
 use super::request::is_site;
-use super::told::{LOGIN, RENEWAL, Told};
+use super::{LOGIN, Oidc, RENEWAL};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::token::{FurtherGrants, tell_of_theft, uncached};
 use crate::issuer::state::IssuerWorker;
@@ -61,16 +60,16 @@ impl FurtherGrants for Oidc {
             Ok(Some(shown)) => shown,
             Err(problem) => return Ok(Err(problem)),
         };
-        Ok(give(request, client, &shown, worker, &self.told).await)
+        Ok(give(request, client, &shown, worker, self).await)
     }
 }
 
-async fn give(request: &HttpRequest, client: &Client, shown: &Shown, worker: &IssuerWorker, told: &Told) -> Answer {
+async fn give(request: &HttpRequest, client: &Client, shown: &Shown, worker: &IssuerWorker, oidc: &Oidc) -> Answer {
     let (activity, done, outcome) = match shown {
         Shown::Code(code) => (LOGIN, "logged_in", worker.login.redeem_code(code, client).await),
         Shown::Refresh(token) => (RENEWAL, "renewed", worker.login.refresh(token, client).await),
     };
-    let tell = |user: Option<&UserId>, outcome| told.tell(request, (activity, outcome), &client.id, user);
+    let tell = |user: Option<&UserId>, outcome| oidc.tell(request, (activity, outcome), &client.id, user);
     let count = async || worker.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await;
     let detail = match outcome? {
         Ok(given) => {
