@@ -3,7 +3,6 @@
 //! These routes are there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
 
 mod poll;
-mod set;
 mod transmitter;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -32,6 +31,7 @@ const MOST_POLLS: usize = 4;
 const BUSY: Duration = Duration::from_secs(1);
 const POLL_PATH: &str = "/ssf/poll";
 const STREAM_PATH: &str = "/ssf/stream";
+const EVENTS: [&str; 1] = ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"];
 
 routes! {
     #[openapi(tags((name = "events", description = "For receivers of the Shared Signals Framework")))]

@@ -1,4 +1,5 @@
-//! A poll for events (RFC 8936): what a receiver has acknowledged, and what comes after it.
+//! A poll for events (RFC 8936): what a receiver has acknowledged, and what comes after it. Each event is a security
+//! event token: `session-revoked` of CAEP 1.0, with the subject of SSF 1.0 section 3.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -6,7 +7,10 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::web::{Bytes, Payload};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, ProblemCode, private, read_body};
@@ -14,8 +18,7 @@ use wxmint_store::limits::{Rate, TooMany};
 use wxmint_store::{Ended, LimitKey, Meter, ReadEnds, StoreError};
 use wxmint_telemetry::bounded;
 
-use super::AtDoor;
-use super::set::{claims, event_id};
+use super::{AtDoor, EVENTS};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
 
 /// The most events in an answer, which then has 0.2 MB, and the most that are read at once.
@@ -164,4 +167,28 @@ impl Asked<'_> {
         }
         Ok(Events { sets, more_available: read.more || events.len() > self.most })
     }
+}
+
+/// SSF 1.0 section 4.1: neither `sub` nor `exp`, which would make it look like an access token. A token that was logged
+/// out is named by its `jti`; all tokens of a user up to the second `event_timestamp` by the user, or by the user and
+/// the app.
+fn claims(ended: &Ended, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
+    let user = |user: &str| json!({"format": "iss_sub", "iss": iss, "sub": user});
+    let (sub_id, before) = match ended {
+        Ended::User { user: id, before } => (user(id.as_str()), Some(before)),
+        Ended::UserInApp { user: id, app, before } => {
+            let app = json!({"format": "opaque", "id": app});
+            (json!({"format": "complex", "user": user(id.as_str()), "application": app}), Some(before))
+        }
+        Ended::Token { id, .. } => (json!({"format": "jwt_id", "iss": iss, "jti": id.as_str()}), None),
+        Ended::Key { kid } => (json!({"format": "opaque", "id": kid}), None),
+    };
+    let event = before.map_or_else(|| json!({}), |before| json!({"event_timestamp": before}));
+    json!({"iss": iss, "aud": aud, "iat": iat, "jti": jti, "sub_id": sub_id, "events": { EVENTS[0]: event }})
+}
+
+/// The same whenever the event is sent, so that a receiver recognises it.
+fn event_id(iss: &str, aud: &str, ended: &Ended) -> String {
+    let hash = digest(&SHA256, format!("{iss}\0{aud}\0{ended}").as_bytes());
+    URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16])
 }

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use wxmint_http::{Answer, Problem, pairs, private};
 
-use super::{AtDoor, Events, POLL_PATH, STREAM_PATH, set::EVENTS};
+use super::{AtDoor, EVENTS, Events, POLL_PATH, STREAM_PATH};
 use crate::issuer::state::IssuerWorker;
 
 const POLLING: &str = "urn:ietf:rfc:8936";

@@ -3,14 +3,22 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
+use actix_web::{HttpRequest, web::Data};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
+use wxmint_http::described::{DescribedRoute, READ, Routes, routes};
+use wxmint_http::{Answer, Problem, ProblemDocument, private};
 use wxmint_ids::ClientId;
 use wxmint_telemetry::recent::{Hour, first};
+
+use super::Scan;
+use crate::admin::act::{Act, OperatingData};
+use crate::admin::routes::{HEAD, SECRET, SECURITY};
+use crate::{admin::tokens::Right, clock::now};
 
 pub(in crate::doors) struct Scans {
     begun: Instant,
@@ -116,6 +124,23 @@ impl Known {
         };
         self.clients.iter().map(of_client).collect()
     }
+}
+
+/// Count the scans of the last hour
+///
+/// Outcomes of the requests of pages for a login by a phone, by client of `WXMINT_CLIENTS_FILE`, as far as this process
+/// has answered them. Another process, and this one after a restart, has its own.
+#[utoipa::path(get, path = "/scans", operation_id = "scans", tag = "duty", security(("bearer" = ["read"])),
+    responses((status = 200, description = "The scans", body = LastScans)))]
+async fn scans(request: HttpRequest, operating: OperatingData, scan: Option<Data<Scan>>) -> Answer {
+    let act = Act::<()>::begin("scans", Right::Read, &request, operating).await?;
+    let counted = scan.map_or_else(|| Scans::default().of_last_hour(now()), |scan| scan.scans.of_last_hour(now()));
+    Ok(private(act.done(Ok::<_, Problem>(counted))?))
+}
+
+routes! {
+    #[openapi()]
+    READ "/scans" self::scans [SECRET], HEAD;
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! Scan to log in (RFC 8628): the page's side, the phone's side, and the file of clients. The door is open only where
 //! `WXMINT_CLIENTS_FILE` is set.
 
-mod admin;
 mod approval;
 pub(super) mod client_auth;
 pub(super) mod clients;
 pub(super) mod codes;
 mod command;
-mod examine;
 mod metrics;
 pub(super) mod page;
 mod phone;
@@ -24,7 +22,7 @@ use async_trait::async_trait;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
-use wxmint_findings::{Finding, Words};
+use wxmint_findings::{Finding, Words, count};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::{Answer, ProblemDocument};
@@ -78,7 +76,7 @@ const TOKEN_PATH: &str = "/token";
 
 pub(super) const DOOR: DoorRow = DoorRow {
     readable: &[LOGOUT, AUTHORIZATION, TOKEN_PATH],
-    admin: Some(&admin::ROUTES),
+    admin: Some(&metrics::ROUTES),
     panel: Some(("scans", include_str!("console.js"))),
     check: Some((CHECK, VARIABLE)),
     command: Some(command::COMMAND),
@@ -178,6 +176,32 @@ impl Scan {
 
     pub(super) fn clients(&self) -> Arc<Clients> {
         self.clients.load_full()
+    }
+
+    /// Finds what the file of clients asks for and cannot have, or gives up.
+    fn findings(&self, issuer: &Issuer) -> Vec<Finding> {
+        let (clients, apps) = (self.clients(), issuer.apps.all());
+        let warning = |found, advice| Finding::warning(CHECK, found, advice);
+        let unknown = clients.iter().filter(|client| apps.choose(Some(&client.app), None).is_err()).map(|client| {
+            let found = said!(WORDS: appid_of_client_is_not_configured, client.id, client.app);
+            warning(found, said!(WORDS: correct_appid_or_configure_appsecret))
+        });
+        let numberless = clients
+            .iter()
+            .filter(|client| !client.matches)
+            .map(|client| warning(said!(WORDS: client_compares_no_number, client.id), said!(WORDS: leave_match_out)));
+        let folder = issuer.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
+            warning(
+                said!(WORDS: verify_files_dir_is_not_folder, path.display()),
+                said!(WORDS: name_folder_of_these_files),
+            )
+        });
+        let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
+        if found.is_empty() {
+            let number = count(clients.iter().count(), ["client", "个客户端"]);
+            found.push(Finding::ok(CHECK, said!(WORDS: may_ask_for_scan, number)));
+        }
+        found
     }
 }
 

@@ -1,17 +1,19 @@
-//! The requests of pages that wait for a phone (RFC 8628).
+//! The requests of pages that wait for a phone (RFC 8628), in Redis: a hash for each, and a set of those of an address
+//! that are open.
 
 #[cfg(test)]
 mod conformance;
-mod redis;
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
+use redis::Value;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, ClientId, Person, parsed, unprintable};
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{AttemptId, Result, limits::TooMany, short_digest};
+use wxmint_redis_link::{Call, Script};
+use wxmint_store::{AttemptId, Redis, Result, limits::TooMany, short_digest, unreadable};
 
-pub(in crate::doors) use self::redis::Devices;
 use super::codes::{DeviceCode, UserCode};
 
 /// How long a page waits for the phone.
@@ -116,4 +118,187 @@ pub(in crate::doors) enum Poll {
 
 pub(in crate::doors) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers are JSON")
+}
+
+static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("device.lua")));
+
+#[derive(Clone, Copy)]
+pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Redis);
+
+impl Devices<'_> {
+    /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`]. False if another request has its user
+    /// code.
+    pub(super) async fn open_device(
+        &self,
+        code: &DeviceCode,
+        request: &DeviceRequest,
+    ) -> Result<Result<bool, TooMany>> {
+        let digest = short_digest(code.expose()).to_string();
+        if let Err(refused) = self.count_open(&request.counted_by, &digest, DEVICE_TTL).await? {
+            return Ok(Err(refused));
+        }
+        let script = device(code.user_code(), "open");
+        let script = script.arg(digest.as_str()).arg(DEVICE_TTL.as_secs()).arg(DEVICE_END_KEPT.as_secs());
+        let script = script.arg(POLL_INTERVAL.as_millis() as u64);
+        let right = request.numbers.as_ref().map_or("", |(_, right)| right.as_str());
+        let client = format!("{}{}", request.client, request.door);
+        let script = script.arg("client").arg(client).arg("app").arg(request.app.as_str());
+        let script = script.arg("counted").arg(&request.counted_by).arg("right").arg(right);
+        let script = script.arg("request").arg(json(request));
+        let opened = self.0.link().run::<bool>("open_device", script).await;
+        if matches!(opened, Ok(true)) {
+            return Ok(Ok(true));
+        }
+        let uncounted = self.uncount_open(&request.counted_by, &digest).await;
+        opened?;
+        uncounted.map(|()| Ok(false))
+    }
+
+    /// Counts what an address has open for this time, at most [`DEVICE_END_KEPT`]. If it is one too many, it is not
+    /// counted, and the answer is when the oldest expires. Counted first: however many come at a time, the bound holds.
+    pub(in crate::doors) async fn count_open(&self, by: &str, id: &str, life: Duration) -> Result<Result<(), TooMany>> {
+        let (key, now) = (open_devices(by), self.0.now().timestamp());
+        let until = now + life.as_secs() as i64;
+        let call = Call::at(&key).cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
+        let call = call.cmd("ZADD").arg(&key).arg(until).arg(id);
+        let call = call.cmd("EXPIRE").arg(&key).arg(DEVICE_END_KEPT.as_secs()).cmd("ZCARD").arg(&key);
+        let call = call.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
+        type Counted = (Value, Value, Value, usize, (String, f64));
+        let (_, _, _, open, (_, oldest)): Counted = self.0.link().run("open_device", call).await?;
+        if open <= MOST_OPEN {
+            return Ok(Ok(()));
+        }
+        self.uncount_open(by, id).await?;
+        Ok(Err(TooMany { retry_after: Duration::from_secs((oldest as i64 - now).max(1) as u64) }))
+    }
+
+    /// A count that stays expires with what was counted.
+    pub(in crate::doors) async fn uncount_open(&self, address: &str, name: &str) -> Result<()> {
+        Ok(self.0.link().run("close_device", Call::of("ZREM", open_devices(address)).arg(name)).await?)
+    }
+
+    /// Finds a request that a phone of this app may approve, or that one has approved. With `scanned` it is noted that
+    /// a phone has looked at it.
+    pub(super) async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
+        let script = device(code, "find").arg(scanned.map_or("", AppId::as_str));
+        let told: Vec<String> = self.0.link().run("find_device", script).await?;
+        if told.is_empty() {
+            return Ok(None);
+        }
+        found(told).map(Some).ok_or_else(|| unreadable("a page's request"))
+    }
+
+    /// Counts a mini-program code of an open request. False after [`MOST_PICTURES`], or if there is no such request.
+    pub(super) async fn count_picture(&self, code: &UserCode) -> Result<bool> {
+        Ok(self.0.link().run("count_picture", device(code, "picture").arg(MOST_PICTURES)).await?)
+    }
+
+    /// Uncounts a mini-program code that WeChat has not drawn.
+    pub(super) async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
+        Ok(self.0.link().run("uncount_picture", device(code, "unpicture")).await?)
+    }
+
+    /// Begins an approval. `number`: the one that the person has chosen.
+    pub(super) async fn claim_device(
+        &self,
+        code: &UserCode,
+        Approver(person): &Approver,
+        number: Option<&str>,
+    ) -> Result<Decided> {
+        let script = device(code, "claim").arg(person.as_str()).arg(number.unwrap_or_default());
+        Ok(match self.0.link().run::<String>("claim_device", script).await?.as_str() {
+            "claimed" => Decided::Claimed,
+            "approved" => Decided::Approved,
+            "wrong" => {
+                close(self.0, code).await;
+                Decided::WrongNumber
+            }
+            _ => Decided::Gone,
+        })
+    }
+
+    /// Approves what this person has claimed. False if it has expired, was denied, or its token was fetched meanwhile.
+    pub(super) async fn approve_device(
+        &self,
+        code: &UserCode,
+        Approver(person): &Approver,
+        grant: &Grant,
+    ) -> Result<bool> {
+        let script = device(code, "approve").arg(person.as_str()).arg(json(grant));
+        Ok(self.0.link().run("approve_device", script).await?)
+    }
+
+    /// Denies a request that nobody has approved. False if there is none.
+    pub(super) async fn deny_device(&self, code: &UserCode) -> Result<bool> {
+        let denied = self.0.link().run("deny_device", device(code, "deny")).await?;
+        if denied {
+            close(self.0, code).await;
+        }
+        Ok(denied)
+    }
+
+    /// Tells a page of `client` at this door, which logs in users of `app`, what became of its request. A repetition by
+    /// the same `attempt` is granted the token again.
+    pub(super) async fn poll_device(
+        &self,
+        code: &DeviceCode,
+        (client, door): (&ClientId, &str),
+        app: &AppId,
+        attempt: &AttemptId,
+    ) -> Result<Poll> {
+        let script = device(code.user_code(), "poll").arg(short_digest(code.expose()).to_string());
+        let script = script.arg(format!("{client}{door}")).arg(app.as_str()).arg(attempt.to_string());
+        let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
+        let told: Vec<String> = self.0.link().run("poll_device", script).await?;
+        let Some((state, grant)) = told.split_first() else { return Ok(Poll::Unknown) };
+        let granted = || read::<Grant>(grant.first()).ok_or_else(|| unreadable("a page's request"));
+        Ok(match state.as_str() {
+            "pending" => Poll::Pending { scanned: false },
+            "scanned" => Poll::Pending { scanned: true },
+            "soon" => Poll::TooSoon,
+            "denied" => Poll::Denied,
+            "approved" => {
+                close(self.0, code.user_code()).await;
+                Poll::Granted(granted()?)
+            }
+            "taken" => Poll::Repeated(granted()?.token),
+            _ => Poll::Expired,
+        })
+    }
+}
+
+/// Counts a request as open no more. What has ended it stands, so a failure is not told: the count expires by itself.
+async fn close(redis: &Redis, code: &UserCode) {
+    let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest");
+    type Counted = (Option<String>, Option<String>);
+    if let Ok((Some(counted), Some(digest))) = redis.link().run::<Counted>("close_device", asked).await {
+        _ = Devices(redis).uncount_open(&counted, &digest).await;
+    }
+}
+
+/// The user code is no secret of the page: whoever can read Redis learns no device code.
+fn key(code: &UserCode) -> String {
+    format!("wxmint:device:{{{code}}}")
+}
+
+fn open_devices(address: &str) -> String {
+    ["wxmint:devices:", address].concat()
+}
+
+fn device(code: &UserCode, step: &str) -> Call {
+    DEVICE.on(&[&key(code)]).arg(step)
+}
+
+fn found(told: Vec<String>) -> Option<FoundDevice> {
+    let [request, at, left, approver]: [String; 4] = told.try_into().ok()?;
+    Some(FoundDevice {
+        request: read(Some(&request))?,
+        requested_at: at.parse().ok()?,
+        expires_in: Duration::from_millis(left.parse().ok()?),
+        approver: (!approver.is_empty()).then_some(Approver(approver)),
+    })
+}
+
+fn read<T: DeserializeOwned>(kept: Option<&String>) -> Option<T> {
+    serde_json::from_str(kept?).ok()
 }
