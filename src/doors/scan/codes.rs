@@ -13,8 +13,8 @@ const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(in crate::doors) struct UserCode([u8; 8]);
 
-/// The page asks with these 256 bits, of which 216 are random. The others are the user code, under which the request is
-/// stored.
+/// The page asks with these 256 random bits. The first eight bytes tell the letters of the user code, under which the
+/// request is stored. Whoever knows that code lacks 221 of the bits.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::doors) struct DeviceCode(UserCode, String);
 
@@ -47,26 +47,17 @@ impl UserCode {
         [&code[..4], "-", &code[4..]].concat()
     }
 
-    /// The code that stands for a number, and what is left of the number.
-    fn of(mut number: u64) -> (Self, u64) {
-        let mut letters = [0; 8];
-        for letter in letters.iter_mut().rev() {
-            *letter = LETTERS[(number % 20) as usize];
-            number /= 20;
-        }
-        (Self(letters), number)
+    /// That of a device code. No letter is much likelier than another: 256 is 12 times 20, and 16.
+    fn of(secret: &[u8; 32]) -> Self {
+        Self(std::array::from_fn(|place| LETTERS[usize::from(secret[place]) % LETTERS.len()]))
     }
 }
 
 impl DeviceCode {
     pub(super) fn random() -> Result<Self, Unspecified> {
-        let (mut bytes, mut drawn) = ([0; 32], [0; 8]);
-        rand::fill(&mut bytes)?;
-        rand::fill(&mut drawn)?;
-        let number = u64::from_be_bytes(drawn) % 20_u64.pow(8);
-        let (code, _) = UserCode::of(number);
-        bytes[..5].copy_from_slice(&number.to_be_bytes()[3..]);
-        Ok(Self(code, URL_SAFE_NO_PAD.encode(bytes)))
+        let mut secret = [0; 32];
+        rand::fill(&mut secret)?;
+        Ok(Self(UserCode::of(&secret), URL_SAFE_NO_PAD.encode(secret)))
     }
 
     /// Under which the request is stored.
@@ -83,10 +74,8 @@ impl FromStr for DeviceCode {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(())?;
-        let number = bytes[..5].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        let (code, left) = UserCode::of(number);
-        if left > 0 { Err(()) } else { Ok(Self(code, text.to_owned())) }
+        let secret = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(())?;
+        Ok(Self(UserCode::of(&secret), text.to_owned()))
     }
 }
 
@@ -117,8 +106,7 @@ mod tests {
         let codes: std::collections::HashSet<_> =
             (0..1000).map(|_| DeviceCode::random().expect("random").user_code().to_string()).collect();
         assert_eq!(codes.len(), 1000);
-        let beyond = URL_SAFE_NO_PAD.encode([255; 32]);
-        for wrong in ["", "WDJBMJHT", &"A".repeat(42), &"A".repeat(44), &"+".repeat(43), &beyond] {
+        for wrong in ["", "WDJBMJHT", &"A".repeat(42), &"A".repeat(44), &"+".repeat(43)] {
             assert!(wrong.parse::<DeviceCode>().is_err(), "{wrong}");
         }
     }
