@@ -10,12 +10,14 @@ use wxmint_ids::{AppId, Person};
 use wxmint_telemetry::LoginInFlight;
 use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
-use super::login_fields::{LoginAnswer, LoginBody, NAMES, NO_CODE, NO_CODE_IN_FORM, alone, both, no_fields};
+use super::login_fields::{
+    LoginAnswer, LoginBody, NAMES, NO_CODE, NO_CODE_IN_FORM, SEND_BY_POST, alone, both, no_fields, without_credentials,
+};
 use super::{cross_origin, state::IssuerWorker};
 use crate::login::{Identity, LoggedIn, LoginProof, LoginRequest, LoginTrail, OPENID, USERNAME};
 use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
 
-pub(super) type Asked = Result<LoginRequest, Problem>;
+type Asked = Result<LoginRequest, Problem>;
 
 /// Turn a login code into a token
 ///
@@ -42,6 +44,19 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
     answer(&request, worker, asked).await
 }
 
+/// Log in with a code alone
+///
+/// For pages that send GET, as wx.request does unless told otherwise.
+#[utoipa::path(get, path = "/login", tag = "older pages",
+    params(("code" = String, Query, description = "The code of wx.login"),
+        ("appid" = Option<String>, Query, description = "Which mini program; needed only where several are configured, \
+            and the Referer that WeChat sends does not tell.")),
+    responses((status = 200, description = "Logged in", body = LoginAnswer)))]
+pub(super) async fn login_by_query(request: HttpRequest, worker: Data<IssuerWorker>) -> Answer {
+    let asked = LoginBody::from_query(request.query_string(), worker.issuer.settings.dangerous_password_in_query);
+    answer(&request, worker, asked).await
+}
+
 async fn read_post(request: &HttpRequest, payload: Payload) -> Asked {
     if !request.query_string().is_empty() {
         LoginBody::refuse_password_beside_body(request.query_string())?;
@@ -65,6 +80,16 @@ impl LoginBody {
         asked_by(&Fields::from_form(body, NAMES).map_err(no_fields)?, NO_CODE_IN_FORM)
     }
 
+    /// From a query string. Credentials in it are refused, unless it may hold them, for pages that were published so
+    /// (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
+    pub fn from_query(query: &str, may_hold_password: bool) -> Asked {
+        let fields = match may_hold_password {
+            true => Fields::from_form(query.as_bytes(), NAMES).map_err(no_fields)?,
+            false => without_credentials(query, SEND_BY_POST)?,
+        };
+        asked_by(&fields, NO_CODE)
+    }
+
     /// A login that may have one text more, by this name.
     pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), Problem> {
         let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
@@ -73,7 +98,7 @@ impl LoginBody {
     }
 }
 
-pub(super) fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
+fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
     let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
         (Some(code), None) => LoginProof::Code(code),
         (None, Some(ticket)) => LoginProof::Ticket(ticket),
@@ -92,7 +117,7 @@ pub(super) fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
     Ok(LoginRequest { app, app_hint: None, proof, identity })
 }
 
-pub(super) async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked) -> Answer {
+async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
     let (is_refused, is_of_page) = (asked.is_err(), request.headers().contains_key(header::ORIGIN));
     if is_of_page {

@@ -13,7 +13,6 @@ mod feed_pages;
 mod health;
 mod leave_routes;
 mod login_fields;
-mod login_query;
 pub(crate) mod login_route;
 mod metadata;
 mod named;

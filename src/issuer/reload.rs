@@ -93,50 +93,33 @@ pub(crate) fn watch(
     mut reload: impl AsyncFnMut() -> Result<Option<bool>, String> + 'static,
 ) {
     let (metrics, readiness) = (issuer.metrics.clone(), issuer.readiness.clone());
-    let mut told = ChangedFile { what, name, metrics, readiness, fault: None };
     actix_web::rt::spawn(async move {
         loop {
-            reload().await.transpose().into_iter().for_each(|reloaded| told.look(reloaded));
+            let reloaded = reload().await.transpose();
+            reloaded.into_iter().for_each(|reloaded| tell(what, name, reloaded, &metrics, &readiness));
             actix_web::rt::time::sleep(INTERVAL).await;
         }
     });
 }
 
-/// The state of a file for the log, metrics and `/readyz`.
-struct ChangedFile {
-    what: &'static str,
-    name: &'static str,
-    metrics: Metrics,
-    readiness: Readiness,
-    /// Why the content was refused last, so that each fault is logged once.
-    fault: Option<String>,
-}
-
-impl ChangedFile {
-    fn look(&mut self, reloaded: Result<bool, String>) {
-        let Self { what, name, metrics, readiness, fault } = self;
-        match reloaded {
-            Ok(changed) => {
-                let is_mended = fault.take().is_some();
-                if is_mended {
-                    readiness.warns(name, None);
-                    tracing::info!("the {name} can be used again");
-                }
-                if is_mended || changed {
-                    metrics.reloaded(what, "ok");
-                    Event { activity: Activity::Reload(what), ..Event::default() }.tell();
-                }
+/// Tells the log, the metrics, the audit and `/readyz`, whose warning lets each fault be told once.
+fn tell(what: &'static str, name: &'static str, found: Result<bool, String>, metrics: &Metrics, readiness: &Readiness) {
+    let fault = found.as_ref().err().map(|reason| format!("the changed {name} cannot be used: {reason}"));
+    let is_news = readiness.warns(name, fault.as_deref());
+    match found {
+        Ok(changed) if is_news || changed => {
+            if is_news {
+                tracing::info!("the {name} can be used again");
             }
-            Err(reason) if fault.as_ref() == Some(&reason) => {}
-            Err(reason) => {
-                metrics.reloaded(what, "refused");
-                let refused = Some(reason.clone().into());
-                Event { activity: Activity::Reload(what), refused, ..Event::default() }.tell();
-                tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
-                readiness.warns(name, Some(&format!("the changed {name} cannot be used: {reason}")));
-                *fault = Some(reason);
-            }
+            metrics.reloaded(what, "ok");
+            Event { activity: Activity::Reload(what), ..Event::default() }.tell();
         }
+        Err(reason) if is_news => {
+            metrics.reloaded(what, "refused");
+            tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
+            Event { activity: Activity::Reload(what), refused: Some(reason.into()), ..Event::default() }.tell();
+        }
+        _ => {}
     }
 }
 
@@ -183,18 +166,15 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
 
 /// Also when the time comes from which another of the file's keys seals.
 fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<Option<bool>, String> {
-    let Some(content) = file.look().map_err(|error| error.with_cure(None))? else { return Ok(None) };
-    let is_due = current.load().changes_at().is_some_and(|at| at <= now);
-    if file.is_in_use(&content) && !is_due {
-        return Ok(Some(false));
+    if current.load().changes_at().is_some_and(|at| at <= now) {
+        file.put_in_use(b""); // as if the content were another one
     }
-    let parsed = Vault::parse(&content).map_err(|error| format!("{}: {error}", file.path().display()))?;
-    let vault = parsed.at(now);
-    file.put_in_use(&content);
-    let (line, next) = (vault.sealing_line(), vault.changes_at().map(tracing::field::display));
-    tracing::info!(line, next, "the vault keys were read again");
-    current.store(Arc::new(vault));
-    Ok(Some(true))
+    reload(file, None, Vault::parse, |vault| {
+        let vault = vault.at(now);
+        let (line, next) = (vault.sealing_line(), vault.changes_at().map(tracing::field::display));
+        tracing::info!(line, next, "the vault keys were read again");
+        current.store(Arc::new(vault));
+    })
 }
 
 fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<Option<bool>, String> {
@@ -327,19 +307,13 @@ mod tests {
         let found =
             [Ok(false), Err("line 1"), Err("line 1"), Err("line 2"), Ok(false), Ok(true), Ok(false), Err("line 1")];
         let counts = [(0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 2, 1), (1, 2, 0), (2, 2, 0), (2, 2, 0), (2, 3, 1)];
-        let mut told = ChangedFile {
-            what: "users",
-            name: "users file",
-            metrics: Metrics::default(),
-            readiness: Readiness::starting(""),
-            fault: None,
-        };
-        told.readiness.ready();
+        let (metrics, readiness) = (Metrics::default(), Readiness::starting(""));
+        readiness.ready();
         for (found, (ok, refused, gauge)) in found.into_iter().zip(counts) {
-            told.look(found.map_err(str::to_owned));
-            let warnings = told.fault.iter().map(|fault| format!("the changed users file cannot be used: {fault}"));
-            assert_eq!(told.readiness.check(), Ok(warnings.collect()));
-            let text = told.metrics.exposition([]);
+            tell("users", "users file", found.map_err(str::to_owned), &metrics, &readiness);
+            let warnings = found.err().map(|fault| format!("the changed users file cannot be used: {fault}"));
+            assert_eq!(readiness.check(), Ok(warnings.into_iter().collect()));
+            let text = metrics.exposition([]);
             let has = |line: String, count| count == 0 || text.lines().any(|found| found == line);
             assert!(has(format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {ok}"), ok), "{text}");
             assert!(

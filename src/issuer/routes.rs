@@ -16,8 +16,8 @@ use super::declared::{
 };
 use super::door::{DoorRow, Doors, OpenDoor};
 use super::{
-    Issuer, IssuerStartError, check_files::check_files, cross_origin, leave_routes as leave, login_query, login_route,
-    metadata, revocations, session_key_routes as session_key,
+    Issuer, IssuerStartError, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata,
+    revocations, session_key_routes as session_key,
 };
 use crate::settings::Settings;
 
@@ -40,7 +40,7 @@ routes! {
             (name = "leave", description = "To log out, and to end a binding"))
     )]
     POST "/login" login_route::login_by_post [ANY, IDENTITY, CODE, LIMIT, BILLED, WECHAT], BODY;
-    GET "/login" login_query::login_by_query [ANY, IDENTITY, CODE, LIMIT, WECHAT], HEAD;
+    GET "/login" login_route::login_by_query [ANY, IDENTITY, CODE, LIMIT, WECHAT], HEAD;
     POST "/wechat/userdata" session_key::user_data [ANY, OWN_TOKEN, SESSION_KEY, LIMIT], BODY;
     POST "/wechat/phone" session_key::phone [ANY, OWN_TOKEN, CODE, NO_KEYS, LIMIT, BILLED, WECHAT], BODY;
     GET "/wechat/session" session_key::session [ANY, OWN_TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
