@@ -60,10 +60,7 @@ pub async fn run(
     issuer.doors.iter().for_each(|open| Arc::clone(&open.door).follow(&issuer));
 
     let readiness = issuer.readiness.clone();
-    let stop = shutdown.map(move |()| {
-        tracing::info!("stopping: requests in flight are answered");
-        readiness.stopping();
-    });
+    let stop = shutdown.map(move |()| readiness.stopping());
     let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
     let description = web::Data::new(routes::description(&issuer));
     let app = move || {

@@ -1,20 +1,18 @@
 //! Claims as headers (`WXMINT_SIDECAR_CLAIMS`).
 
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::HeaderValue;
 use serde_json::Value;
 use wxmint_verify::Claims;
 
-/// A value for each header of those claims that are handed on. It is empty if the token has no such claim, or one that
-/// a header cannot say.
-pub(super) fn values(handed_on: &[(String, HeaderName)], claims: &Claims) -> Box<[HeaderValue]> {
-    let value = |name: &String| match claims.others.get(name) {
+/// The value of a claim's header. It is empty if the token has no such claim, or one that a header cannot say.
+pub(super) fn value(name: &str, claims: &Claims) -> HeaderValue {
+    match claims.others.get(name) {
         None | Some(Value::Null) => super::EMPTY,
         Some(claim) => value_of(claim).unwrap_or_else(|| {
             tracing::debug!(claim = name, "a header cannot say this claim, so its header is empty");
             super::EMPTY
         }),
-    };
-    handed_on.iter().map(|(name, _)| value(name)).collect()
+    }
 }
 
 /// Visible ASCII without a blank at either end, which the next server would cut off.

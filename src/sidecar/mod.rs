@@ -14,6 +14,7 @@ use std::{error::Error, num::NonZero, sync::Arc, thread, time::Duration};
 use actix_web::App;
 use actix_web::http::header::HeaderValue;
 use actix_web::web::{Data, ServiceConfig, resource, scope, to};
+use futures_util::FutureExt;
 pub use wxmint_http::path_rules::{Demand, PathSource, Prefix, Rules};
 use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
 use wxmint_verify::KeyError;
@@ -68,11 +69,7 @@ pub async fn run(
     let admin = serve_admin(listeners.admin, readiness.clone(), metrics, |_| {}, paths)?;
     actix_web::rt::spawn(tell_readiness(sidecar.clone(), readiness.clone()));
 
-    let stop = async move {
-        shutdown.await;
-        tracing::info!("stopping: requests in flight are answered");
-        readiness.stopping();
-    };
+    let stop = shutdown.map(move |()| readiness.stopping());
     let app = move || {
         App::new()
             .configure(answering(sidecar.clone()))

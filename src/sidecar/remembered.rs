@@ -14,17 +14,14 @@ use wxmint_verify::{Claims, KeyError, MAX_LEEWAY, peer::Proof};
 /// The memory for all entries, in bytes: some 70,000 of our own tokens.
 const CAPACITY: u64 = 32 * 1024 * 1024;
 /// The size of an entry without its texts: the hash, the entry itself, and its place in the table.
-const OVERHEAD: usize = 400;
+const OVERHEAD: usize = 300;
 const ESTIMATED_ENTRIES: usize = CAPACITY as usize / 480;
 
 /// The claims of a verified token, ready for an answer.
 #[derive(Debug)]
 pub(super) struct RememberedUser {
-    pub(super) user: HeaderValue,
-    pub(super) client: HeaderValue,
-    pub(super) token: HeaderValue,
-    /// The claims that are handed on, in the order of the settings.
-    pub(super) claims: Box<[HeaderValue]>,
+    /// User, client and token, then the claims that are handed on, in the order of the settings.
+    pub(super) headers: Box<[HeaderValue]>,
     audience: Box<[String]>,
     expires_at: DateTime<Utc>,
     proof: Proof,
@@ -33,17 +30,10 @@ pub(super) struct RememberedUser {
 impl RememberedUser {
     /// The identity in `claims`, which `proof` stands for. `handed_on` are the values of further headers. `None` if a
     /// value cannot stand in a header; our own ids always can.
-    pub(super) fn of(claims: &Claims, handed_on: Box<[HeaderValue]>, proof: Proof) -> Option<Self> {
-        let header = |text: &str| HeaderValue::from_str(text).ok();
-        Some(Self {
-            user: header(claims.user.as_str())?,
-            client: header(claims.app.as_str())?,
-            token: header(claims.id.as_str())?,
-            claims: handed_on,
-            audience: claims.audience.clone().into(),
-            expires_at: claims.expires_at,
-            proof,
-        })
+    pub(super) fn of(claims: &Claims, handed_on: impl Iterator<Item = HeaderValue>, proof: Proof) -> Option<Self> {
+        let own = [claims.user.as_str(), claims.app.as_str(), claims.id.as_str()].map(HeaderValue::from_str);
+        let headers = own.into_iter().chain(handed_on.map(Ok)).collect::<Result<_, _>>().ok()?;
+        Some(Self { headers, audience: claims.audience.clone().into(), expires_at: claims.expires_at, proof })
     }
 
     pub(super) fn is_for(&self, audiences: &[&str]) -> bool {
@@ -61,10 +51,9 @@ pub(super) struct Bytes;
 
 impl Weighter<TokenHash, Arc<RememberedUser>> for Bytes {
     fn weight(&self, _: &TokenHash, identity: &Arc<RememberedUser>) -> u64 {
-        let headers = identity.user.len() + identity.client.len() + identity.token.len();
-        let claims: usize = identity.claims.iter().map(|value| size_of::<HeaderValue>() + value.len()).sum();
+        let headers: usize = identity.headers.iter().map(|value| size_of::<HeaderValue>() + value.len()).sum();
         let audience: usize = identity.audience.iter().map(|name| size_of::<String>() + name.len()).sum();
-        (OVERHEAD + headers + claims + audience) as u64
+        (OVERHEAD + headers + audience) as u64
     }
 }
 
@@ -129,7 +118,7 @@ mod tests {
             not_before: None,
             others: serde_json::Map::new(),
         };
-        Arc::new(RememberedUser::of(&claims, Box::new([]), Proof::of_a_test(0, 1, &claims)).expect("an identity"))
+        Arc::new(RememberedUser::of(&claims, [].into_iter(), Proof::of_a_test(0, 1, &claims)).expect("an identity"))
     }
 
     fn nothing() -> Remembered {

@@ -11,12 +11,14 @@ use wxmint_http::path_rules::{Demand, PathSource};
 use wxmint_http::{Answer, Problem, ProblemCode, no_token, no_valid_token, unreadable_token};
 use wxmint_verify::{NoBearer, bearer, peer::NotVerified};
 
-use super::{EMPTY, Sidecar, claims::values, metrics::VerifyOutcome, remembered::RememberedUser};
+use super::{EMPTY, Sidecar, claims::value, metrics::VerifyOutcome, remembered::RememberedUser};
 use crate::clock::now;
 
-const USER: HeaderName = HeaderName::from_static("x-user-id");
-const CLIENT: HeaderName = HeaderName::from_static("x-client-id");
-const TOKEN: HeaderName = HeaderName::from_static("x-token-id");
+const OWN: [HeaderName; 3] = [
+    HeaderName::from_static("x-user-id"),
+    HeaderName::from_static("x-client-id"),
+    HeaderName::from_static("x-token-id"),
+];
 
 pub(super) const PATH: &str = "/verify";
 
@@ -57,7 +59,8 @@ impl Sidecar {
             return Ok((identity, VerifyOutcome::Remembered));
         }
         let (claims, proof) = self.peer.prove(token, now).await.map_err(refusal)?;
-        let identity = RememberedUser::of(&claims, values(&self.settings.claims, &claims), proof);
+        let handed_on = self.settings.claims.iter().map(|(name, _)| value(name, &claims));
+        let identity = RememberedUser::of(&claims, handed_on, proof);
         let identity = identity.map(Arc::new).ok_or((no_valid_token(), VerifyOutcome::Refused))?;
         self.remembered.cache.insert(hash, Arc::clone(&identity));
         Ok((identity, VerifyOutcome::Verified))
@@ -77,14 +80,11 @@ impl Sidecar {
 
     /// Always sets all headers, because Envoy passes on the client's own header if one is missing.
     fn allow(&self, identity: Option<&RememberedUser>) -> HttpResponse {
-        let [user, client, token] = identity.map_or([EMPTY, EMPTY, EMPTY], |identity| {
-            [&identity.user, &identity.client, &identity.token].map(HeaderValue::clone)
-        });
+        let names = OWN.into_iter().chain(self.settings.claims.iter().map(|(_, name)| name.clone()));
+        let mut values = identity.into_iter().flat_map(|identity| identity.headers.iter().cloned());
         let mut answer = HttpResponse::Ok();
-        answer.insert_header((USER, user)).insert_header((CLIENT, client)).insert_header((TOKEN, token));
-        let mut values = identity.map(|identity| identity.claims.iter()).into_iter().flatten().cloned();
-        for (_, name) in &self.settings.claims {
-            answer.insert_header((name.clone(), values.next().unwrap_or(EMPTY)));
+        for name in names {
+            answer.insert_header((name, values.next().unwrap_or(EMPTY)));
         }
         answer.finish()
     }

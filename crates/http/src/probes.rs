@@ -48,6 +48,7 @@ impl Readiness {
     }
 
     pub fn stopping(&self) {
+        tracing::info!("stopping: requests in flight are answered");
         self.0.lock().is_stopping = true;
     }
 
