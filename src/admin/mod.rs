@@ -4,7 +4,6 @@
 pub(crate) mod act;
 mod console;
 mod doctor;
-mod recent;
 pub(crate) mod routes;
 pub(crate) mod tokens;
 mod users;

@@ -4,7 +4,6 @@
 //!
 //! It knows the issuers by their public keys alone, and starts even if they are not reachable yet.
 
-mod claims;
 mod metrics;
 mod remembered;
 mod verify;
