@@ -3,17 +3,20 @@
 //! These routes are there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
 
 mod poll;
-mod transmitter;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use actix_web::HttpRequest;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::OpenApi;
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
-use wxmint_http::{Problem, ProblemCode, ProblemDocument, bearer_token, no_valid_token, origin};
+use wxmint_http::{
+    Answer, Problem, ProblemCode, ProblemDocument, bearer_token, no_valid_token, origin, pairs, private,
+};
 use wxmint_telemetry::audit::{Activity, Event};
 
 use crate::admin::CurrentAdminTokens;
@@ -29,15 +32,14 @@ const ONE_STREAM: &[u16] = &[409, 431];
 /// So many polls of a receiver are worked on, or have answers that nobody has read. A receiver sends one after another.
 const MOST_POLLS: usize = 4;
 const BUSY: Duration = Duration::from_secs(1);
-const POLL_PATH: &str = "/ssf/poll";
-const STREAM_PATH: &str = "/ssf/stream";
+const POLLING: &str = "urn:ietf:rfc:8936";
 const EVENTS: [&str; 1] = ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"];
 
 routes! {
     #[openapi(tags((name = "events", description = "For receivers of the Shared Signals Framework")))]
-    READ "/.well-known/ssf-configuration" transmitter::transmitter [], HEAD;
-    GET "/ssf/stream" transmitter::stream [ANY, TOKEN, KEYS], NO_STREAM;
-    POST "/ssf/stream" transmitter::create [ANY, TOKEN, KEYS], ONE_STREAM;
+    READ "/.well-known/ssf-configuration" self::transmitter [], HEAD;
+    GET "/ssf/stream" self::stream [ANY, TOKEN, KEYS], NO_STREAM;
+    POST "/ssf/stream" self::create [ANY, TOKEN, KEYS], ONE_STREAM;
     POST "/ssf/poll" poll::poll [ANY, TOKEN, KEYS, LIMIT], BODY;
 }
 
@@ -88,4 +90,57 @@ impl Events {
             Problem::new(ProblemCode::RateLimited, detail).retry_after(BUSY)
         })
     }
+}
+
+/// The transmitter's metadata (SSF 1.0 section 7.1)
+#[utoipa::path(get, path = "/.well-known/ssf-configuration", tag = "events", responses(
+    (status = 200, description = "Where events are, and how they are signed", body = serde_json::Value)))]
+async fn transmitter(worker: Data<IssuerWorker>) -> HttpResponse {
+    let issuer = worker.issuer.settings.issuer.as_str();
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(json!({
+        "spec_version": "1_0",
+        "issuer": issuer,
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "delivery_methods_supported": [POLLING],
+        "configuration_endpoint": format!("{issuer}/ssf/stream"),
+        "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6750"}],
+        "critical_subject_members": [],
+        "default_subjects": "ALL",
+    }))
+}
+
+/// The stream of a receiver (SSF 1.0 section 8.1.1.2)
+///
+/// A receiver has one stream, by the name of its secret, which is also the `aud` of its events. It need not be created,
+/// and cannot be changed.
+#[utoipa::path(get, path = "/ssf/stream", tag = "events", security(("bearer" = [])),
+    params(("stream_id" = Option<String>, Query, description = "Left out: the answer is a list of one stream")),
+    responses((status = 200, description = "The stream, or a list of it", body = serde_json::Value)))]
+async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answer {
+    let (receiver, issuer) = (door.receiver(&request).await?, worker.issuer.settings.issuer.as_str());
+    let stream = json!({
+        "stream_id": receiver.name,
+        "iss": issuer,
+        "aud": receiver.name,
+        "events_supported": EVENTS,
+        "events_requested": EVENTS,
+        "events_delivered": EVENTS,
+        "delivery": {"method": POLLING, "endpoint_url": format!("{issuer}/ssf/poll")},
+    });
+    let pairs = pairs(request.query_string());
+    match pairs.iter().find(|(name, _)| name == "stream_id") {
+        None => Ok(private([stream])),
+        Some((_, id)) if *id == receiver.name => Ok(private(stream)),
+        Some(_) => Err(Problem::invalid("`stream_id` is the name of the receiver's secret; leave it out to be told.")
+            .with_status(StatusCode::NOT_FOUND)),
+    }
+}
+
+/// The answer to a receiver that wants to create a stream (SSF 1.0 section 8.1.1.1)
+///
+/// Each receiver has its one stream already, so this is always 409. The receiver then reads the stream with GET.
+#[utoipa::path(post, path = "/ssf/stream", tag = "events", security(("bearer" = [])), responses())]
+async fn create(request: HttpRequest, door: Data<Events>) -> Answer {
+    door.receiver(&request).await?;
+    Err(Problem::invalid("This secret has its stream already. Read it with GET.").with_status(StatusCode::CONFLICT))
 }

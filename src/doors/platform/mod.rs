@@ -1,7 +1,6 @@
 //! A third-party platform: the vendor of merchants' mini programs acts at WeChat for them. Merchants come and go by
 //! WeChat's pushes while the service runs. The path is there only where `WXMINT_PLATFORM_FILE` is set.
 
-mod admin;
 mod command;
 mod examine;
 mod exchange;
@@ -9,7 +8,7 @@ mod follower;
 mod known;
 mod leaving;
 mod merchants;
-mod receiver;
+mod routes;
 mod store;
 
 use std::{fmt, sync::Arc, sync::atomic::AtomicU64};
@@ -43,14 +42,14 @@ use crate::{
 
 routes! {
     #[openapi(tags((name = "platform", description = "For WeChat")))]
-    POST "/wechat/platform/{component_appid}" receiver::push [ANY], BODY;
+    POST "/wechat/platform/{component_appid}" routes::push [ANY], BODY;
 }
 
 const VARIABLE: &str = "WXMINT_PLATFORM_FILE";
 const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
-    admin: Some(&admin::ROUTES),
+    admin: Some(&routes::ROUTES),
     check: Some((examine::CHECK, VARIABLE)),
     alone: Some(|| said!(WORDS: only_merchants_log_in)),
     command: Some(command::COMMAND),
