@@ -27,7 +27,6 @@ mod user_ids;
 mod with_token;
 mod worker;
 
-use chrono::{DateTime, Utc};
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded};
@@ -35,13 +34,13 @@ use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
 pub use self::binder::{Binder, FreePlace, Link, SettledState};
-pub use self::error::{LoginError, SessionError};
+pub use self::error::{LoginError, Result, SessionError};
 pub use self::exchange::{Exchange, Exchanged};
 pub use self::for_peers::UserSignature;
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
 pub use self::recipient::{Recipient, is_of_client, mark_of_client};
 pub use self::shared_access_token::{AccessTokenError, AccessTokens, Forcer, HeldToken, Usable, Wanted};
-pub use self::steps::{Admitted, LoginTrail};
+pub use self::steps::{Admitted, Attempt, LoginTrail};
 use self::steps::{Arrival, mark_of};
 pub use self::user_data::UserDataRequest;
 pub use self::user_ids::UserIds;
@@ -51,19 +50,12 @@ pub use self::worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest
 pub(crate) use self::{steps::new_attempt, worker::IP};
 
 impl LoginWorker {
-    /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
-    /// `address`. `trail` has what was found out, also by a login that is refused.
-    pub async fn log_in(
-        &self,
-        request: LoginRequest,
-        address: &str,
-        trail: &mut LoginTrail,
-        now: DateTime<Utc>,
-    ) -> Result<LoggedIn, LoginError> {
-        let attempt = new_attempt()?;
-        let Admitted { arrival, bound, extra } = self.admit(request, &attempt, address, trail, now).await?;
+    /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature.
+    pub async fn log_in(&self, request: LoginRequest, attempt: &mut Attempt<'_>) -> Result<LoggedIn> {
+        let Admitted { arrival, bound, extra } = self.admit(request, attempt).await?;
+        let now = attempt.now;
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
-        let new_user = bound.new_for == Some(attempt.mark());
+        let new_user = bound.new_for == Some(attempt.id.mark());
         // A computed user may have been here before, and ends may name the token.
         let was_made = new_user && bound.generation != COMPUTED;
         let issued = self.date(&arrival, (bound.user, bound.generation), id, was_made, now).await?;
@@ -80,33 +72,26 @@ impl LoginWorker {
     }
 
     /// Finds out who has sent the code, and whether this user may log in.
-    pub(crate) async fn admit(
-        &self,
-        request: LoginRequest,
-        attempt: &AttemptId,
-        address: &str,
-        trail: &mut LoginTrail,
-        now: DateTime<Utc>,
-    ) -> Result<Admitted, LoginError> {
+    pub(crate) async fn admit(&self, request: LoginRequest, attempt: &mut Attempt<'_>) -> Result<Admitted> {
         self.check_accepted(&request.identity)?;
         let arrival = match &request.proof {
             LoginProof::Code(code) => {
                 let apps = self.apps.all();
                 let app = self.choose(&apps, request.app.as_ref(), request.app_hint.as_ref())?;
-                trail.app = Some(app.id.clone());
+                attempt.trail.app = Some(app.id.clone());
                 if !is_code_of_wechat(code.as_str()) {
                     return Err(LoginError::CodeInvalid);
                 }
                 if matches!(request.identity, Identity::Phone(_)) && !app.kind.has_session_keys() {
                     return Err(LoginError::NoSessionKeys);
                 }
-                let place = self.wechat.place_for(address)?;
-                let order = self.claim(app, code, attempt, address).await?;
-                let session = self.exchange(app, code, attempt).await?;
+                let place = self.wechat.place_for(attempt.address)?;
+                let order = self.claim(app, code, attempt).await?;
+                let session = self.exchange(app, code, &attempt.id).await?;
                 drop(place);
-                self.record(app, session, order, attempt, trail, now).await?
+                self.record(app, session, order, attempt).await?
             }
-            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt, address, trail).await?,
+            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt).await?,
         };
         let known = match &arrival.state {
             BindingState::Bound(bound) => bound.unionid.as_ref(),
@@ -115,11 +100,11 @@ impl LoginWorker {
         if arrival.unionid.as_ref().or(known).is_none() && self.need_unionid(&arrival.person.app) {
             return Err(LoginError::UnionIdMissing);
         }
-        let candidate = self.identify(&arrival, request.identity, attempt).await?;
+        let candidate = self.identify(&arrival, request.identity, &attempt.id).await?;
         // A person who is bound costs no call, and no room for those calls.
         let bound = match arrival.settled().filter(|_| candidate.is_none()) {
             Some(bound) => bound.clone(),
-            None => Box::pin(self.bind(&arrival, candidate, attempt, trail, now)).await?,
+            None => Box::pin(self.bind(&arrival, candidate, attempt)).await?,
         };
         let extra = self.allow(&bound).await?;
 
@@ -131,17 +116,11 @@ impl LoginWorker {
     }
 
     /// The first round trip counts the address and claims the code, so that no other request can use it.
-    async fn claim(
-        &self,
-        app: &App,
-        code: &LoginCode,
-        attempt: &AttemptId,
-        address: &str,
-    ) -> Result<ExchangeOrder, LoginError> {
+    async fn claim(&self, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<ExchangeOrder> {
         self.note_life().await?;
         let claim = match self.exchange_of(app) {
-            None => self.store.claim_code(&app.id, code, attempt, &self.meter_of(address)).await?,
-            Some(other) => other.claim(self, app, code, attempt, address).await?,
+            None => self.store.claim_code(&app.id, code, &attempt.id, &self.meter_of(attempt.address)).await?,
+            Some(other) => other.claim(self, app, code, attempt).await?,
         };
         match claim {
             Claim::Granted(order) => Ok(order),
@@ -151,7 +130,7 @@ impl LoginWorker {
     }
 
     /// Exchanges the code at WeChat. A code that provably was not sent is released: the client can send it again.
-    async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session, LoginError> {
+    async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session> {
         let Exchanged { session, is_unsent } = match self.exchange_of(app) {
             None => {
                 let exchanged = self.wechat.exchange(app, code).await;
@@ -172,12 +151,10 @@ impl LoginWorker {
         app: &App,
         session: Session,
         order: ExchangeOrder,
-        attempt: &AttemptId,
-        trail: &mut LoginTrail,
-        now: DateTime<Utc>,
-    ) -> Result<Arrival, LoginError> {
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Arrival> {
         let person = Person { app: app.id.clone(), openid: session.openid };
-        trail.person = Some(person.clone());
+        attempt.trail.person = Some(person.clone());
         let has_credentials = self.accounts.accepts().anything();
         let mut record = LoginRecord {
             session_key: match &session.session_key {
@@ -189,13 +166,13 @@ impl LoginWorker {
             order,
             rate: self.policy.limits.openid,
         };
-        let recorded = self.record_login(&mut record, session.unionid.as_ref(), attempt, now).await?;
+        let recorded = self.record_login(&mut record, session.unionid.as_ref(), attempt).await?;
         let (state, at, may_be_ended, kept_for) = match recorded {
             Recorded::Counted { state, at, may_be_ended, kept_for } => (state, at, may_be_ended, kept_for),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Newcomer => return Err(LoginError::Contended),
         };
-        trail.find(&state);
+        attempt.trail.find(&state);
         let LoginRecord { person, order, session_key, .. } = record;
         Ok(Arrival { person, unionid: session.unionid, state, key: (order, session_key), kept_for, at, may_be_ended })
     }

@@ -14,7 +14,7 @@ use super::login_fields::{
     LoginAnswer, LoginBody, NAMES, NO_CODE, NO_CODE_IN_FORM, SEND_BY_POST, alone, both, no_fields, without_credentials,
 };
 use super::{cross_origin, state::IssuerWorker};
-use crate::login::{Identity, LoggedIn, LoginProof, LoginRequest, LoginTrail, OPENID, USERNAME};
+use crate::login::{Attempt, Identity, LoggedIn, LoginProof, LoginRequest, LoginTrail, OPENID, USERNAME};
 use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
 
 type Asked = Result<LoginRequest, Problem>;
@@ -146,13 +146,14 @@ async fn log_in_and_tell(
 ) -> (Answer, Option<AppId>) {
     let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();
     let mut attempt = LoginAttempt::begin(&worker, named);
-    let outcome = match asked.and_then(|asked| attempt.has_room().map(|()| asked)) {
-        Err(problem) => Err(problem.into()),
-        Ok(asked) => {
-            let address = origin.address.as_deref().unwrap_or_default();
-            worker.login.log_in(asked, address, &mut attempt.trail, now()).await.map_err(Refusal::from)
-        }
+    let logging_in = async {
+        let asked = asked?;
+        attempt.has_room()?;
+        let address = origin.address.as_deref().unwrap_or_default();
+        let mut attempt = Attempt::begin(address, &mut attempt.trail, now())?;
+        Ok::<_, Refusal>(worker.login.log_in(asked, &mut attempt).await?)
     };
+    let outcome = logging_in.await;
     let app = if is_of_page { attempt.trail.app.clone() } else { None };
     let told = outcome.as_ref().map(|logged_in| logged_in.new_user);
     let took = attempt.end(Event::new(Activity::Login, origin), told);

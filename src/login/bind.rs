@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId, is_code_of_wechat};
 use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, LimitKey, Meter, Ticket, TicketHolder, short_digest};
 
-use super::{Arrival, Binder, FreePlace, Link, LoginError, LoginTrail, LoginWorker, Operator, SettledState};
+use super::{Arrival, Attempt, Binder, FreePlace, Link, LoginError, LoginWorker, Operator, Result, SettledState};
 use super::{IP, USERNAME, operator::release_unionid, worker::NAMES};
 use crate::accounts::{Named, NewUserKey, Password, Username};
 
@@ -14,12 +14,10 @@ impl LoginWorker {
         &self,
         arrival: &Arrival,
         candidate: Option<Named>,
-        attempt: &AttemptId,
-        trail: &mut LoginTrail,
-        now: DateTime<Utc>,
-    ) -> Result<Bound, LoginError> {
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Bound> {
         let Arrival { person, unionid, state, .. } = arrival;
-        let binder = self.binder(person, unionid.as_ref(), attempt);
+        let binder = self.binder(person, unionid.as_ref(), &attempt.id);
         let settled = binder.settle(state.clone()).await?;
         let bound = match candidate {
             Some(candidate) => binder.bind(&candidate, settled).await?,
@@ -32,17 +30,17 @@ impl LoginWorker {
                 bound.ok_or_else(|| self.ids.refusal(unionid.as_ref()))?
             }
             None => {
-                let make = async |place: FreePlace<'_>| self.make_user(person, &place, now).await;
+                let make = async |place: FreePlace<'_>| self.make_user(person, &place, attempt.now).await;
                 match binder.bind_unasked(settled, make).await? {
                     Some(bound) => bound,
                     None => return Err(self.ask(arrival).await?),
                 }
             }
         };
-        trail.user = Some(bound.user.clone());
+        attempt.trail.user = Some(bound.user.clone());
         if !matches!(state, BindingState::Bound(_)) {
-            let new_user = bound.new_for == Some(attempt.mark());
-            trail.bound = Some(new_user);
+            let new_user = bound.new_for == Some(attempt.id.mark());
+            attempt.trail.bound = Some(new_user);
             let (user, app) = (bound.user.as_str(), person.app.as_str());
             tracing::info!(user, app, new_user, "binding made");
         }
@@ -57,7 +55,7 @@ impl LoginWorker {
 
     /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted; if that user
     /// is blocked, the login is refused: a person may have become another user where WeChat had named no unionid yet.
-    pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
+    pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<()> {
         let user = bound.user.as_str();
         let is_blocked = async |user: &UserId| Ok(self.store.user_state(user).await?.blocked);
         match (binder.link(bound, is_blocked).await?, binder.unionid) {
@@ -96,12 +94,7 @@ impl LoginWorker {
 
     /// Creates a user, unless the backend can ask for credentials and either `WXMINT_AUTO_PROVISION` is off or the
     /// person has dissolved a binding.
-    async fn make_user(
-        &self,
-        person: &Person,
-        place: &FreePlace<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<Option<UserId>, LoginError> {
+    async fn make_user(&self, person: &Person, place: &FreePlace<'_>, now: DateTime<Utc>) -> Result<Option<UserId>> {
         let can_ask = self.accounts.accepts().anything();
         if can_ask && (place.dissolved || !self.policy.auto_provision) {
             return Ok(None);
@@ -111,7 +104,7 @@ impl LoginWorker {
     }
 
     /// Asks for credentials. The ticket replaces the login code, which has been used.
-    async fn ask(&self, arrival: &Arrival) -> Result<LoginError, LoginError> {
+    async fn ask(&self, arrival: &Arrival) -> Result<LoginError> {
         let ticket = Ticket::random().map_err(|_| LoginError::NoRandomness)?;
         let Arrival { person, unionid, key, .. } = arrival;
         let holder = TicketHolder { person: person.clone(), unionid: unionid.clone(), key: key.clone() };
@@ -125,15 +118,14 @@ impl LoginWorker {
         &self,
         ticket: &Ticket,
         app: Option<&AppId>,
-        attempt: &AttemptId,
-        address: &str,
-        trail: &mut LoginTrail,
-    ) -> Result<Arrival, LoginError> {
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Arrival> {
         self.note_life().await?;
-        self.store.count(&self.meter_of(address)).await?.map_err(LoginError::too_many(IP))?;
-        let taken = self.store.take_ticket(ticket, attempt).await?;
+        self.store.count(&self.meter_of(attempt.address)).await?.map_err(LoginError::too_many(IP))?;
+        let taken = self.store.take_ticket(ticket, &attempt.id).await?;
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
         let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
+        let trail = &mut *attempt.trail;
         (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
         self.choose(&self.apps.all(), Some(&person.app), None)?;
         let state = self.store.binding_state(&person).await?;
@@ -143,12 +135,7 @@ impl LoginWorker {
 
     /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
     /// wrong password stays counted.
-    pub(super) async fn check_password(
-        &self,
-        person: &Person,
-        name: &Username,
-        password: &Password,
-    ) -> Result<Named, LoginError> {
+    pub(super) async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named> {
         // Names that differ only in case are one name.
         let digest = short_digest(&name.as_str().to_lowercase()).to_string();
         let key = LimitKey::of_person(person, NAMES, digest);
@@ -165,12 +152,7 @@ impl LoginWorker {
     }
 
     /// The phone number that `code` stands for, which must be this person's own.
-    pub(super) async fn phone_of(
-        &self,
-        person: &Person,
-        code: &PhoneCode,
-        attempt: &AttemptId,
-    ) -> Result<Phone, LoginError> {
+    pub(super) async fn phone_of(&self, person: &Person, code: &PhoneCode, attempt: &AttemptId) -> Result<Phone> {
         if !is_code_of_wechat(code.as_str()) {
             return Err(LoginError::PhoneCodeInvalid);
         }

@@ -20,7 +20,7 @@ use futures_util::future::{try_join_all, try_join3};
 use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_store::{AttemptId, BindingState, Bound, Decision, Intent, IntentOutcome, Redis, StoreError};
 
-use super::LoginError;
+use super::{LoginError, Result};
 use crate::accounts::Named;
 
 /// In each round some request has taken a step. More rounds than these mean that the steps make no progress.
@@ -73,15 +73,12 @@ pub struct Binder<'a> {
 
 impl Binder<'_> {
     /// Finishes a binding that is half made or half dissolved.
-    pub async fn settle(&self, state: BindingState) -> Result<SettledState, LoginError> {
+    pub async fn settle(&self, state: BindingState) -> Result<SettledState> {
         self.settle_and_tell(state).await.map(|(settled, _)| settled)
     }
 
     /// The same, with the last decision and its user. The decision may concern the intent of another request.
-    async fn settle_and_tell(
-        &self,
-        mut state: BindingState,
-    ) -> Result<(SettledState, Option<(UserId, Decision)>), LoginError> {
+    async fn settle_and_tell(&self, mut state: BindingState) -> Result<(SettledState, Option<(UserId, Decision)>)> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
             state = match state {
@@ -106,7 +103,7 @@ impl Binder<'_> {
     }
 
     /// Binds a person who is not bound to the user whose credentials they have shown beside WeChat's code.
-    pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound, LoginError> {
+    pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound> {
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
                 SettledState::Free { generation, dissolved } => (generation, dissolved),
@@ -127,8 +124,8 @@ impl Binder<'_> {
     pub async fn bind_unasked(
         &self,
         mut settled: SettledState,
-        make: impl AsyncFn(FreePlace<'_>) -> Result<Option<UserId>, LoginError>,
-    ) -> Result<Option<Bound>, LoginError> {
+        make: impl AsyncFn(FreePlace<'_>) -> Result<Option<UserId>>,
+    ) -> Result<Option<Bound>> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
@@ -248,8 +245,8 @@ impl Binder<'_> {
         &self,
         user: &UserId,
         generation: u64,
-        permit: impl AsyncFnOnce() -> Result<(), LoginError>,
-    ) -> Result<(), LoginError> {
+        permit: impl AsyncFnOnce() -> Result<()>,
+    ) -> Result<()> {
         let state = self.store.binding_state(self.person).await?;
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
@@ -287,7 +284,7 @@ impl Binder<'_> {
 
     /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's list has refused the
     /// person. Returns the state, and the user of the unionid if that user is deserted.
-    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>), LoginError> {
+    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>)> {
         let state = self.store.intend(self.person, generation, &intent).await?;
         match self.settle_and_tell(state).await? {
             (free @ SettledState::Free { .. }, Some((user, decision))) => match decision {

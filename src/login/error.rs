@@ -17,6 +17,8 @@ const WECHAT_PAUSE: Duration = Duration::from_secs(2);
 /// "Retry next minute", says WeChat of errcode 45011.
 const WECHAT_MINUTE: Duration = Duration::from_secs(60);
 
+pub type Result<T, E = LoginError> = std::result::Result<T, E>;
+
 /// Why a login was refused: the client can mend it, or something is wrong here or at WeChat. The texts are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {

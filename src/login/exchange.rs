@@ -6,11 +6,11 @@ use wxmint_ids::{AppId, LoginCode};
 use wxmint_store::{AttemptId, Claim, Fingerprint};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
 
-use super::{AccessTokenError, AccessTokens, HeldToken, LoginError, LoginWorker, Wanted};
+use super::{AccessTokenError, AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Result, Wanted};
 
 /// WeChat's answer to a code.
 pub struct Exchanged {
-    pub session: Result<Session, LoginError>,
+    pub session: Result<Session>,
     /// Whether the code certainly was not sent, so that it can be sent again.
     pub is_unsent: bool,
 }
@@ -22,14 +22,7 @@ pub trait Exchange {
     fn apps_are_unread(&self) -> Option<LoginError>;
 
     /// Counts the address and claims the code, as [`wxmint_store::Redis::claim_code`] does.
-    async fn claim(
-        &self,
-        login: &LoginWorker,
-        app: &App,
-        code: &LoginCode,
-        attempt: &AttemptId,
-        address: &str,
-    ) -> Result<Claim, LoginError>;
+    async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<Claim>;
 
     async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged;
 

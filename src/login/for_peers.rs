@@ -8,7 +8,7 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
-use super::{LoginError, LoginWorker, Usable, new_attempt, worker::ENCRYPT_KEYS};
+use super::{LoginError, LoginWorker, Result, Usable, new_attempt, worker::ENCRYPT_KEYS};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -24,14 +24,14 @@ type KeptKey = (DateTime<Utc>, Sealed);
 
 impl LoginWorker {
     /// Signs `data`, byte for byte, with the session key of the user's latest login in the app. WeChat is not asked.
-    pub async fn sign(&self, user: &UserId, app: &AppId, data: &str) -> Result<UserSignature, LoginError> {
+    pub async fn sign(&self, user: &UserId, app: &AppId, data: &str) -> Result<UserSignature> {
         let (_, (at, _), key) = self.latest_session(user, app).await?;
         let signature = user_signature(&key, data.as_bytes());
         Ok(UserSignature { signature, session_key_at: at.timestamp() })
     }
 
     /// The keys for the messages of whoever of the user's people has logged in last in the app, newest first.
-    pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>, LoginError> {
+    pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>> {
         let (person, (_, sealed), key) = self.latest_session(user, app).await?;
         self.count_call(&person, ENCRYPT_KEYS).await?;
         let ask = async |app: &_, token: &_| self.wechat.encrypt_keys(app, token, &person.openid, &key).await;
@@ -45,7 +45,7 @@ impl LoginWorker {
     }
 
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
-    pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
+    pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
         let own = self.exchange.as_ref().and_then(|exchange| exchange.own_app(app));
         let app = own.map_or_else(|| self.choose(&apps, Some(app), None), Ok)?;
@@ -58,12 +58,12 @@ impl LoginWorker {
 
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration
     /// still has people, who are looked up and erased as before.
-    pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<(), LoginError> {
+    pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<()> {
         if is_kept { Ok(()) } else { self.choose(&self.apps.all(), Some(app), None).map(drop) }
     }
 
     /// Refuses a user of whom nobody `is_known`, if a list would have to name the people and users have none.
-    pub fn check_listed(&self, is_known: bool) -> Result<(), LoginError> {
+    pub fn check_listed(&self, is_known: bool) -> Result<()> {
         if is_known || !self.ids.are_unlisted() { Ok(()) } else { Err(LoginError::NotListed) }
     }
 
@@ -72,7 +72,7 @@ impl LoginWorker {
         if sealed.is_stale() { Ok(()) } else { self.store.reseal(person, sealed, &sealed.stale()).await }
     }
 
-    async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(Person, KeptKey, SessionKey), LoginError> {
+    async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(Person, KeptKey, SessionKey)> {
         self.check_app(app, false)?;
         self.check_has_session_keys(app)?;
         let people = self.store.people_of(user).await?.unwrap_or_default();

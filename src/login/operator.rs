@@ -10,7 +10,7 @@ use wxmint_store::{Binding, BindingState, ErasedPerson, Redis, StoreError, UserS
 use wxmint_wechat::App;
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
-use super::{Binder, LoginError, SettledState, new_attempt, worker::COUNTED_OF_A_PERSON};
+use super::{Binder, Result, SettledState, new_attempt, worker::COUNTED_OF_A_PERSON};
 use crate::apps::Apps;
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails
@@ -115,7 +115,7 @@ impl Operator<'_> {
 
     /// Dissolves the user's bindings in one app, as their owner can. Ends the user's tokens there also if no list names
     /// anybody who has them. Returns whether there was a binding.
-    pub async fn dissolve(&self, user: &UserId, app: &AppId) -> Result<bool, LoginError> {
+    pub async fn dissolve(&self, user: &UserId, app: &AppId) -> Result<bool> {
         let people = self.people_of(user).await?;
         let dissolved = self.dissolve_all(user, people.iter().filter(|person| person.app == *app)).await?;
         if dissolved == 0 {
@@ -124,7 +124,7 @@ impl Operator<'_> {
         Ok(dissolved > 0)
     }
 
-    async fn dissolve_all(&self, user: &UserId, people: impl Iterator<Item = &Person>) -> Result<usize, LoginError> {
+    async fn dissolve_all(&self, user: &UserId, people: impl Iterator<Item = &Person>) -> Result<usize> {
         let mut dissolved = 0;
         for person in people {
             dissolved += usize::from(self.dissolve_one(person, Some(user)).await?.is_some());
@@ -133,7 +133,7 @@ impl Operator<'_> {
     }
 
     /// Dissolves the person's binding, if it is one to `of`. Returns whom it was to.
-    async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<Option<UserId>, LoginError> {
+    async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<Option<UserId>> {
         let attempt = new_attempt()?;
         let state = self.store.binding_state(person).await?;
         if user_of(&state).is_none_or(|user| of.is_some_and(|of| of != user)) {
@@ -155,7 +155,7 @@ impl Operator<'_> {
     ///
     /// A login of one of the people at the same time either comes too early, and its token is ended; or it makes a new
     /// binding, which stays.
-    pub async fn forget(&self, user: &UserId) -> Result<Erased, LoginError> {
+    pub async fn forget(&self, user: &UserId) -> Result<Erased> {
         self.end_one(user).await?;
         let (mut people, unionids) = self.store.named_elsewhere(user).await?;
         people.extend(self.store.ever_of(user).await?);
@@ -201,7 +201,7 @@ impl Operator<'_> {
 
     /// Ends all tokens in the app of the user whom the person is bound to, or is being bound to, and forgets the
     /// session keys of the user's people there. Returns the user.
-    pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>, LoginError> {
+    pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>> {
         let state = self.store.binding_state(person).await?;
         let Some(user) = user_of(&state) else { return Ok(None) };
         self.end_in_app(user, &person.app).await?;
@@ -214,7 +214,7 @@ impl Operator<'_> {
     ///
     /// A login of the person at the same time either comes too early, and its token is ended; or it makes a new
     /// binding, which stays. Returns the user whom the person was bound to, and whether there was more to erase.
-    pub async fn erase(&self, person: &Person) -> Result<(Option<UserId>, bool), LoginError> {
+    pub async fn erase(&self, person: &Person) -> Result<(Option<UserId>, bool)> {
         let user = self.dissolve_one(person, None).await?;
         let erased = self.erase_stranger(person).await?;
         Ok((user, erased.is_some_and(|erased| erased != ErasedPerson::default())))

@@ -10,7 +10,7 @@ use wxmint_store::{Admission, BindingState, Bound, COMPUTED, TokenState, short_d
 use wxmint_verify::{Claims, Verified};
 
 use super::steps::{dated, latest, mark_of};
-use super::{Admitted, LoginError, LoginWorker};
+use super::{Admitted, LoginError, LoginWorker, Result};
 
 /// The client that a token is issued to.
 pub struct Recipient<'a> {
@@ -37,12 +37,7 @@ impl Admitted {
 
 impl LoginWorker {
     /// The token that the recipient may have signed, dated as that of a login is (`steps.rs`).
-    pub async fn issue(
-        &self,
-        recipient: &Recipient<'_>,
-        admitted: &Admitted,
-        now: DateTime<Utc>,
-    ) -> Result<Issued, LoginError> {
+    pub async fn issue(&self, recipient: &Recipient<'_>, admitted: &Admitted, now: DateTime<Utc>) -> Result<Issued> {
         let Admitted { arrival, bound, .. } = admitted;
         let minter = self.minter.with(recipient.audience, recipient.token_ttl);
         let id = minter.token_id(&mark_of_client(&recipient.client.0), now)?;
@@ -66,7 +61,7 @@ impl LoginWorker {
     ///
     /// An unbinding takes the binding away first and ends the noted tokens then, so one of the two is seen here or sees
     /// the note.
-    async fn note(&self, person: &Person, generation: u64, token: &Issued) -> Result<(), LoginError> {
+    async fn note(&self, person: &Person, generation: u64, token: &Issued) -> Result<()> {
         self.store.note_client_token(token, &person.app).await?;
         let dated = match self.policy.one_login {
             true => self.store.end_earlier(token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
@@ -79,7 +74,7 @@ impl LoginWorker {
 
     /// The binding with this mark, through which the token of a client was issued, if nothing has ended it, the token
     /// or the tokens of the app since.
-    pub async fn still_bound(&self, app: &AppId, mark: &str, token: &Issued) -> Result<Option<Bound>, LoginError> {
+    pub async fn still_bound(&self, app: &AppId, mark: &str, token: &Issued) -> Result<Option<Bound>> {
         let of_app = Issued { app: app.clone(), ..token.clone() };
         let (state, of_client) = (self.store.token_state(&of_app).await?, self.store.token_state(token).await?);
         let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else { return Ok(None) };

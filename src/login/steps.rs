@@ -9,7 +9,7 @@ use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter
 use wxmint_verify::MAX_LEEWAY;
 use wxmint_wechat::App;
 
-use super::{Exchange, IP, Identity, LoginError, LoginWorker, recipient::mark_told};
+use super::{Exchange, IP, Identity, LoginError, LoginWorker, Result, recipient::mark_told};
 use crate::{accounts::LoginCheck, accounts::Named, apps::Apps};
 
 /// The facts that were found out about a login, which may have been refused meanwhile.
@@ -22,6 +22,21 @@ pub struct LoginTrail {
     pub user: Option<UserId>,
     /// Says of a login that has bound the person whether the user was made.
     pub bound: Option<bool>,
+}
+
+/// A login under way: who sends it and when, and what was found out, also if it is refused.
+pub struct Attempt<'a> {
+    pub(crate) id: AttemptId,
+    /// Logins are counted by it.
+    pub(crate) address: &'a str,
+    pub(crate) trail: &'a mut LoginTrail,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl<'a> Attempt<'a> {
+    pub fn begin(address: &'a str, trail: &'a mut LoginTrail, now: DateTime<Utc>) -> Result<Self> {
+        Ok(Self { id: new_attempt()?, address, trail, now })
+    }
 }
 
 impl LoginTrail {
@@ -73,7 +88,7 @@ pub struct Admitted {
 
 impl LoginWorker {
     /// Refuses credentials that the account backend does not take: to ignore a password would surprise the client.
-    pub(super) fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
+    pub(super) fn check_accepted(&self, identity: &Identity) -> Result<()> {
         let accepts = self.accounts.accepts();
         match identity {
             Identity::Password(..) if !accepts.passwords => Err(LoginError::NotAccepted("password")),
@@ -83,12 +98,7 @@ impl LoginWorker {
     }
 
     /// [`Apps::choose`]. An app is not called unknown before all apps have been read.
-    pub(crate) fn choose<'a>(
-        &self,
-        apps: &'a Apps,
-        wanted: Option<&AppId>,
-        hint: Option<&AppId>,
-    ) -> Result<&'a App, LoginError> {
+    pub(crate) fn choose<'a>(&self, apps: &'a Apps, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&'a App> {
         apps.choose(wanted, hint).map_err(|unknown| {
             let not_read_yet = self.exchange.as_ref().and_then(|exchange| exchange.apps_are_unread());
             not_read_yet.unwrap_or_else(|| unknown.into())
@@ -115,7 +125,7 @@ impl LoginWorker {
         arrival: &Arrival,
         identity: Identity,
         attempt: &AttemptId,
-    ) -> Result<Option<Named>, LoginError> {
+    ) -> Result<Option<Named>> {
         match identity {
             Identity::Nothing => Ok(None),
             Identity::Password(name, password) => {
@@ -130,7 +140,7 @@ impl LoginWorker {
 
     /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the
     /// account backend does not let log in any more.
-    pub(crate) async fn allow(&self, bound: &Bound) -> Result<ExtraClaims, LoginError> {
+    pub(crate) async fn allow(&self, bound: &Bound) -> Result<ExtraClaims> {
         let user = bound.user.as_str();
         if bound.blocked {
             tracing::info!(user, "the user is blocked");
@@ -158,7 +168,7 @@ impl LoginWorker {
         id: TokenId,
         new_user: bool,
         now: DateTime<Utc>,
-    ) -> Result<Issued, LoginError> {
+    ) -> Result<Issued> {
         let Arrival { person, at, may_be_ended, .. } = arrival;
         // Where no list tells of a login, no end knows whether Redis was ahead then: this machine's clock counts.
         let at = if self.ids.are_unlisted() && !self.policy.one_login { now.min(*at) } else { *at };
@@ -185,7 +195,7 @@ impl LoginWorker {
     }
 }
 
-pub(crate) fn new_attempt() -> Result<AttemptId, LoginError> {
+pub(crate) fn new_attempt() -> Result<AttemptId> {
     AttemptId::random().map_err(|_| LoginError::NoRandomness)
 }
 
@@ -199,7 +209,7 @@ pub(super) fn latest(now: DateTime<Utc>, expires_at: i64) -> i64 {
     (now + MAX_LEEWAY).timestamp().min(expires_at - 1)
 }
 
-pub(super) fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued, LoginError> {
+pub(super) fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued> {
     let wait = Duration::from_secs(u64::try_from(date - latest).unwrap_or_default());
     if wait.is_zero() { Ok(Issued { issued_at: date, ..token }) } else { Err(LoginError::EndedAhead(wait)) }
 }

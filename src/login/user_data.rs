@@ -9,7 +9,7 @@ use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{COMPUTED, KeptSession, Opening, Tried};
 use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
-use super::{Asking, LoginError, LoginWorker, SessionError, SettledState};
+use super::{Asking, LoginWorker, Result, SessionError, SettledState};
 
 /// A mini program got this from WeChat and cannot decrypt or verify it itself.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl LoginWorker {
     /// Links a unionid that was found in the data, if none is known. One that is known changes only by what WeChat
     /// answers to wxmint itself: data may be older, and nothing but the phone's word says that it is unchanged. An app
     /// whose AppSecret is elsewhere could make data that names somebody else's unionid.
-    async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), LoginError> {
+    async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<()> {
         let Asking { person, attempt, .. } = asking;
         if self.apps.all().choose(Some(&person.app), None).map_or(true, |app| self.exchange_of(app).is_some()) {
             return Ok(());

@@ -3,14 +3,13 @@
 
 mod agreement;
 
-use chrono::{DateTime, Utc};
 use futures_util::future::join;
 use parking_lot::Mutex;
 use wxmint_ids::{AppId, IdKey, IdKind, Person, UnionId, UserId};
-use wxmint_store::{AttemptId, BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, StoreError};
+use wxmint_store::{BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, StoreError};
 
 use self::agreement::{Agreement, State};
-use super::{LoginError, LoginWorker};
+use super::{Attempt, LoginError, LoginWorker, Result};
 use crate::accounts::{Named, NewUserKey};
 
 /// How user ids come about: they are drawn and bound, or computed with a key. Processes compare their keys through the
@@ -47,12 +46,7 @@ impl UserIds {
     }
 
     /// The way to record somebody who may have no binding.
-    pub fn newcomer(
-        &self,
-        person: &Person,
-        unionid: Option<&UnionId>,
-        has_credentials: bool,
-    ) -> Result<Newcomer, LoginError> {
+    pub fn newcomer(&self, person: &Person, unionid: Option<&UnionId>, has_credentials: bool) -> Result<Newcomer> {
         if !self.are_agreed() {
             let reason = "the id key of this process is not the one that the store names: see wxmint doctor".into();
             return Err(StoreError { reason }.into());
@@ -89,13 +83,12 @@ impl LoginWorker {
         &self,
         record: &mut LoginRecord,
         unionid: Option<&UnionId>,
-        attempt: &AttemptId,
-        now: DateTime<Utc>,
-    ) -> Result<Recorded, LoginError> {
+        attempt: &Attempt<'_>,
+    ) -> Result<Recorded> {
         let (recorded, holder) = join(self.store.record_login(record), self.holder(unionid)).await;
         let (recorded, holder) = (recorded?, holder?);
         record.newcomer = match (&recorded, holder) {
-            (Recorded::Newcomer, _) => self.meet(&record.person, unionid, attempt, now).await?,
+            (Recorded::Newcomer, _) => self.meet(&record.person, unionid, attempt).await?,
             (Recorded::Counted { state: BindingState::Bound(bound), .. }, Some(user))
                 if bound.generation == COMPUTED
                     && self.store.people_of(&user).await?.is_some_and(|people| !people.is_empty()) =>
@@ -127,18 +120,12 @@ impl LoginWorker {
 
     /// How to record somebody of whom the store knows nothing. Nobody needs to be asked: the login is recorded together
     /// with the intent to bind the newcomer.
-    async fn meet(
-        &self,
-        person: &Person,
-        unionid: Option<&UnionId>,
-        attempt: &AttemptId,
-        now: DateTime<Utc>,
-    ) -> Result<Newcomer, LoginError> {
+    async fn meet(&self, person: &Person, unionid: Option<&UnionId>, attempt: &Attempt<'_>) -> Result<Newcomer> {
         // A newcomer who will be refused is counted first.
         if unionid.is_none() && self.need_unionid(&person.app) {
             return Ok(Newcomer::Counted);
         }
-        let Named { user, .. } = self.accounts.new_user(&NewUserKey(String::new()), now).await?;
-        Ok(Newcomer::Intended(self.binder(person, unionid, attempt).intent_for(user, unionid, None).await?))
+        let Named { user, .. } = self.accounts.new_user(&NewUserKey(String::new()), attempt.now).await?;
+        Ok(Newcomer::Intended(self.binder(person, unionid, &attempt.id).intent_for(user, unionid, None).await?))
     }
 }

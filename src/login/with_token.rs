@@ -14,7 +14,7 @@ use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
 
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::{LoginError, LoginWorker, OPENID, Operator, SessionError, is_of_client, mark_of, new_attempt};
+use super::{LoginError, LoginWorker, OPENID, Operator, Result, SessionError, is_of_client, mark_of, new_attempt};
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
 const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_400) };
@@ -60,14 +60,14 @@ impl LoginWorker {
 
     /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
     /// unbinding writes to Redis and to all verifiers, so that one person must not choose how often that happens.
-    pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<(), LoginError> {
+    pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<()> {
         let of_logins = (self.policy.limits.openid, OPENID);
         let (rate, limit) = if kind == UNBINDINGS { (UNBINDING_RATE, UNBINDINGS) } else { of_logins };
         self.count(LimitKey::of_person(person, kind, ""), rate, limit).await
     }
 
     /// Counts by `key`, for the limit by this name.
-    pub(crate) async fn count(&self, key: LimitKey, rate: Rate, limit: &'static str) -> Result<(), LoginError> {
+    pub(crate) async fn count(&self, key: LimitKey, rate: Rate, limit: &'static str) -> Result<()> {
         self.store.count(&Meter { key, rate }).await?.map(drop).map_err(LoginError::too_many(limit))
     }
 }

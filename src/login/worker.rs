@@ -12,7 +12,7 @@ use wxmint_store::{AttemptId, Redis, Ticket};
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
-use super::{AccessTokens, Binder, Exchange, LoginError, UserIds};
+use super::{AccessTokens, Binder, Exchange, LoginError, Result, UserIds};
 use crate::{accounts::Accounts, accounts::Password, accounts::Username, apps::CurrentApps};
 
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl LoginWorker {
         app: &AppId,
         attempt: &AttemptId,
         call: impl AsyncFn(&App, &AppAccessToken) -> Result<T, CallError>,
-    ) -> Result<T, LoginError> {
+    ) -> Result<T> {
         let apps = self.apps.all();
         let app = self.choose(&apps, Some(app), None)?;
         if !app.kind.has_session_keys() {
@@ -129,7 +129,7 @@ impl LoginWorker {
     }
 
     /// Refuses an app whose people have no session keys. One that has left the configuration has them as before.
-    pub fn check_has_session_keys(&self, app: &AppId) -> Result<(), LoginError> {
+    pub fn check_has_session_keys(&self, app: &AppId) -> Result<()> {
         match self.apps.all().choose(Some(app), None) {
             Ok(app) if !app.kind.has_session_keys() => Err(LoginError::NoSessionKeys),
             _ => Ok(()),

@@ -21,7 +21,7 @@ use super::{AtDoor, no_sites, root};
 use crate::doors::scan::store::{Devices, json};
 use crate::doors::scan::{clients::Client, requests::OPEN_REQUESTS};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
-use crate::login::{Identity, LoginError, LoginProof, LoginRequest, new_attempt};
+use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, new_attempt};
 use crate::{apps::UnknownApp, clock::now, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
@@ -217,7 +217,7 @@ async fn log_in(
         let (proof, identity) = (LoginProof::Code(code), Identity::Nothing);
         let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity };
         let address = origin(request).address.unwrap_or_default();
-        let admitted = worker.login.admit(login, &new_attempt()?, &address, &mut attempt.trail, now()).await?;
+        let admitted = worker.login.admit(login, &mut Attempt::begin(&address, &mut attempt.trail, now())?).await?;
         let grant = worker.login.grant(asked.client, &admitted, now()).await?;
         Ok::<_, Refusal>(let_in(worker, asked, grant, &app).await?)
     };

@@ -14,7 +14,8 @@ use super::Platform;
 use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, trouble_of};
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{
-    AccessTokenError, AccessTokens, Exchange, Exchanged, Forcer, HeldToken, IP, LoginError, LoginWorker, Wanted,
+    AccessTokenError, AccessTokens, Attempt, Exchange, Exchanged, Forcer, HeldToken, IP, LoginError, LoginWorker,
+    Wanted,
 };
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
@@ -58,8 +59,7 @@ impl Exchange for MerchantExchange {
         login: &LoginWorker,
         app: &App,
         code: &LoginCode,
-        attempt: &AttemptId,
-        address: &str,
+        Attempt { id: attempt, address, .. }: &Attempt<'_>,
     ) -> Result<Claim, LoginError> {
         let rate = login.policy.limits.ip;
         let meter = Meter { key: LimitKey::new(IP, format!("{address} {}", app.id)), rate };

@@ -17,7 +17,7 @@ use super::store::{Approver, Decided, DeviceRequest, Devices, FoundDevice, Grant
 use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, session_key_routes::asking, state::IssuerWorker};
-use crate::login::{AT_DOORS, Admitted, Asking, LoginError, LoginRequest, LoginTrail, LoginWorker, new_attempt};
+use crate::login::{AT_DOORS, Admitted, Asking, Attempt, LoginError, LoginRequest, LoginTrail, LoginWorker};
 use crate::{clock::now, refusals::Refusal};
 
 /// The request of a page.
@@ -235,9 +235,8 @@ impl LoginWorker {
             let detail = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
             return Err(Problem::invalid(detail).into());
         }
-        let attempt = new_attempt()?;
         let login = LoginRequest { app: Some(app), ..login };
-        let admitted = self.admit(login, &attempt, address, trail, now).await?;
+        let admitted = self.admit(login, &mut Attempt::begin(address, trail, now)?).await?;
         if asking.is_some_and(|asking| asking.person != *admitted.person()) {
             return Err(not_yours());
         }
