@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId, is_code_of_wechat};
 use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, LimitKey, Meter, Ticket, TicketHolder, short_digest};
+use wxmint_wechat::ByToken;
 
 use super::{Arrival, Attempt, Binder, FreePlace, Link, LoginError, LoginWorker, Operator, Result, SettledState};
 use super::{IP, USERNAME, operator::release_unionid, worker::NAMES};
@@ -156,7 +157,7 @@ impl LoginWorker {
         if !is_code_of_wechat(code.as_str()) {
             return Err(LoginError::PhoneCodeInvalid);
         }
-        let exchange = async |app: &_, token: &_| self.wechat.phone_number(app, token, code, &person.openid).await;
+        let exchange = async |by: ByToken<'_>| by.phone_number(code, &person.openid).await;
         self.by_access_token(&person.app, attempt, exchange).await.map_err(|error| match error {
             LoginError::CodeInvalid => LoginError::PhoneCodeInvalid,
             LoginError::CodeUsed => LoginError::PhoneCodeUsed,

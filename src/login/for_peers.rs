@@ -6,7 +6,7 @@ use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::StoreError;
-use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
+use wxmint_wechat::{AppAccessToken, AppKind, ByToken, EncryptKey, SessionKey, user_signature};
 
 use super::{LoginError, LoginWorker, Result, Usable, new_attempt, worker::ENCRYPT_KEYS};
 
@@ -34,7 +34,7 @@ impl LoginWorker {
     pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>> {
         let (person, (_, sealed), key) = self.latest_session(user, app).await?;
         self.count_call(&person, ENCRYPT_KEYS).await?;
-        let ask = async |app: &_, token: &_| self.wechat.encrypt_keys(app, token, &person.openid, &key).await;
+        let ask = async |by: ByToken<'_>| by.encrypt_keys(&person.openid, &key).await;
         match self.by_access_token(app, &new_attempt()?, ask).await {
             Err(error) if error.is_stale_session() => {
                 self.note_stale(&person, &sealed).await?;

@@ -13,7 +13,7 @@ use wxmint_store::{
     AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Redis, StoreError, TokenLife,
 };
 use wxmint_telemetry::bounded;
-use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
+use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 pub use self::held::HeldToken;
 use super::Exchange;
@@ -97,7 +97,7 @@ impl AccessTokens<'_> {
     /// the call is made once more.
     pub async fn with<T>(
         &self,
-        call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
+        call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
     ) -> Result<T, AccessTokenError> {
         let held = self.exchange.and_then(|exchange| exchange.held(self.app));
         let obtained = async |wanted| {
@@ -112,7 +112,7 @@ impl AccessTokens<'_> {
                 None => (obtained(Wanted::Any).await?, 1),
             };
             loop {
-                match call(&used.token).await {
+                match call(ByToken { wechat: self.wechat, app: self.app, token: &used.token }).await {
                     Err(error) if error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 => {
                         bounded!(warn, "replaced token", app = %self.app.id, %error, "an access token is replaced");
                         replacements -= 1;

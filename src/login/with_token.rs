@@ -11,7 +11,7 @@ use wxmint_store::{
 };
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
-use wxmint_wechat::SessionKey;
+use wxmint_wechat::{ByToken, SessionKey};
 
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
 use super::{LoginError, LoginWorker, OPENID, Operator, Result, SessionError, is_of_client, mark_of, new_attempt};
@@ -79,7 +79,7 @@ impl LoginWorker {
         let Some((key, sealed)) = self.current_key(asking).await? else { return Ok(false) };
         self.count_call(&asking.person, CHECK).await?;
         let openid = &asking.person.openid;
-        let check = async |app: &_, token: &_| self.wechat.check_session(app, token, openid, &key).await;
+        let check = async |by: ByToken<'_>| by.check_session(openid, &key).await;
         let holds = self.by_access_token(&asking.person.app, &asking.attempt, check).await.map_err(undecryptable)?;
         if !holds {
             self.note_stale(&asking.person, &sealed).await?;
@@ -100,7 +100,7 @@ impl LoginWorker {
     async fn replace_key(&self, asking: &Asking, order: ExchangeOrder) -> Result<(), SessionError> {
         let Asking { person, generation, .. } = asking;
         let (old, stored) = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
-        let ask = async |app: &_, token: &_| self.wechat.reset_session_key(app, token, &person.openid, &old).await;
+        let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
         let replaced = self.by_access_token(&person.app, &asking.attempt, ask).await;
         if replaced.as_ref().is_err_and(LoginError::is_stale_session) {
             self.note_stale(person, &stored).await?;

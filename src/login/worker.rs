@@ -10,7 +10,7 @@ use wxmint_keys::vault::Vault;
 use wxmint_store::limits::LoginLimits;
 use wxmint_store::{AttemptId, Redis, Ticket};
 use wxmint_telemetry::Metrics;
-use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
+use wxmint_wechat::{App, ByToken, CallError, WeChat};
 
 use super::{AccessTokens, Binder, Exchange, LoginError, Result, UserIds};
 use crate::{accounts::Accounts, accounts::Password, accounts::Username, apps::CurrentApps};
@@ -117,15 +117,14 @@ impl LoginWorker {
         &self,
         app: &AppId,
         attempt: &AttemptId,
-        call: impl AsyncFn(&App, &AppAccessToken) -> Result<T, CallError>,
+        call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
     ) -> Result<T> {
         let apps = self.apps.all();
         let app = self.choose(&apps, Some(app), None)?;
         if !app.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
-        let called = self.access_tokens(app, attempt.clone()).with(async |token: &_| call(app, token).await).await;
-        called.map_err(|error| LoginError::from(error).of(&app.id))
+        self.access_tokens(app, attempt.clone()).with(call).await.map_err(|error| LoginError::from(error).of(&app.id))
     }
 
     /// Refuses an app whose people have no session keys. One that has left the configuration has them as before.

@@ -44,4 +44,11 @@ impl Api {
         use Api::{Code2Session, ComponentCode2Session, ComponentOauth2, Oauth2, PhoneNumber};
         matches!(self, Code2Session | PhoneNumber | Oauth2 | ComponentCode2Session | ComponentOauth2)
     }
+
+    /// The parameter that has the access token: that of the app, or that of a platform.
+    pub(super) fn token_parameter(self) -> &'static str {
+        use Api::{AuthorizerInfo, AuthorizerList, AuthorizerToken, QueryAuth};
+        let is_of_platform = matches!(self, QueryAuth | AuthorizerList | AuthorizerInfo | AuthorizerToken);
+        if is_of_platform { "component_access_token" } else { "access_token" }
+    }
 }

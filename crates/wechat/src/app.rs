@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, unprintable};
 use zeroize::Zeroizing;
 
-use super::CallError;
+use super::{CallError, Result};
 
 /// An app of the business's at WeChat.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ impl App {
     }
 
     /// For the calls that send it.
-    pub(super) fn own_secret(&self) -> Result<&AppSecret, CallError> {
+    pub(super) fn own_secret(&self) -> Result<&AppSecret> {
         let reason = "the app has no AppSecret: a platform acts for it";
         self.secret.as_ref().ok_or_else(|| CallError::NotSent { reason: reason.into(), retry_after: Duration::ZERO })
     }

@@ -12,6 +12,8 @@ const LONGEST_WORD: usize = 27;
 /// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
+pub type Result<T, E = CallError> = std::result::Result<T, E>;
+
 /// Why a call of WeChat's API failed. The error contains no URL, code, token or phone number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {

@@ -11,7 +11,8 @@ use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use wxmint_ids::AppId;
 use wxmint_upstream::{Breaker, CallOutcome, Fetched, HttpClientError, Permit, ProxyUrl, Tls, Upstream};
 
-use super::{Api, App, CallError, Verdict, api::Row, call_error::loggable, errcode::number_or_quoted};
+use super::{Api, App, AppAccessToken, CallError, Result, Verdict};
+use super::{api::Row, call_error::loggable, errcode::number_or_quoted};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
@@ -96,12 +97,12 @@ impl WeChat {
 
     /// A login holds this place until WeChat has answered. One address gets seven eighths of an app's places, so that
     /// it keeps no other out of a WeChat that is slow.
-    pub fn place_for(&self, address: &str) -> Result<Permit<String>, CallError> {
+    pub fn place_for(&self, address: &str) -> Result<Permit<String>> {
         Ok(self.logins.admit(&address.to_owned(), Instant::now())?)
     }
 
     /// The time by WeChat's clock, if WeChat answers and says it. Sends neither a secret nor a code.
-    pub async fn date(&self) -> Result<Option<DateTime<Utc>>, CallError> {
+    pub async fn date(&self) -> Result<Option<DateTime<Utc>>> {
         let mut url = self.endpoints[Api::StableToken as usize].url.clone();
         url.set_path("/");
         Ok(self.http.fetch(Request::new(Method::GET, url)).await?.date())
@@ -113,8 +114,8 @@ impl WeChat {
         api: Api,
         app: &App,
         request: impl Fn(&Endpoint) -> Request,
-        read: impl Fn(&[u8]) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
+        read: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         self.call_until(call_ends(), api, app, request, read).await
     }
 
@@ -125,8 +126,8 @@ impl WeChat {
         api: Api,
         app: &App,
         request: impl Fn(&Endpoint) -> Request,
-        read: impl Fn(&[u8]) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
+        read: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let endpoint = &self.endpoints[api as usize];
         let permit = endpoint.breaker.admit(&app.id, Instant::now())?;
         let attempts = async {
@@ -150,8 +151,8 @@ impl WeChat {
         api: Api,
         app: &App,
         request: Request,
-        read: impl Fn(&[u8]) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
+        read: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let started = Instant::now();
         // The status is ignored because it says nothing.
         let http = if api == Api::MiniProgramCode { &self.pictures } else { &self.http };
@@ -170,6 +171,21 @@ impl WeChat {
     }
 }
 
+/// The calls of an app, or a platform, that its access token authenticates.
+#[derive(Clone, Copy)]
+pub struct ByToken<'a> {
+    pub wechat: &'a WeChat,
+    pub app: &'a App,
+    pub token: &'a AppAccessToken,
+}
+
+impl ByToken<'_> {
+    pub(super) async fn post<T>(self, api: Api, body: &impl Serialize, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
+        let query = [(api.token_parameter(), self.token.expose())];
+        self.wechat.call(api, self.app, |endpoint| endpoint.post(query, body), read).await
+    }
+}
+
 /// The outcome of a call. WeChat sends it in the same object as the result, with the same status and content type.
 #[derive(Deserialize)]
 struct Outcome {
@@ -179,7 +195,7 @@ struct Outcome {
 }
 
 /// Reads the member of this name. The error does not repeat it.
-pub(super) fn parsed<T: FromStr<Err: Display>>(name: &str, member: &str) -> Result<T, CallError> {
+pub(super) fn parsed<T: FromStr<Err: Display>>(name: &str, member: &str) -> Result<T> {
     member.parse().map_err(|error| CallError::unanswered(format!("a value of {name} that {error}")))
 }
 
@@ -192,7 +208,7 @@ pub(super) fn blank_control_characters(text: &mut [u8]) {
 }
 
 /// Reads the body of a response: the result, or WeChat's refusal. Status and content type say nothing.
-pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T, CallError> {
+pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T> {
     let Outcome { errcode, errmsg } = from_json(body)?;
     if errcode == 0 {
         return from_json(body);
@@ -201,7 +217,7 @@ pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T, Call
     Err(CallError::Refused { errcode, errmsg, verdict: Verdict::of(api, errcode) })
 }
 
-fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
+fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     // serde_json's message is dropped because it may quote the body, which may contain a session_key.
     serde_json::from_slice(body)
         .map_err(|_| CallError::unanswered(format!("{} bytes that are not JSON of its form", body.len())))

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
 use super::client::{Endpoint, believed, call_ends, parsed, read};
-use super::{Api, App, CallError, SessionKey, WeChat, oauth2::read_grant};
+use super::{Api, App, CallError, Result, SessionKey, WeChat, oauth2::read_grant};
 
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -20,7 +20,7 @@ impl WeChat {
     /// Exchanges a login code, in the way of the app's kind: that of wx.login (`GET /sns/jscode2session`), or one of
     /// OAuth2 (`GET /sns/oauth2/access_token`). The code is sent once. It is sent a second time only if no byte of the
     /// first request was sent, or if WeChat answered -1.
-    pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
+    pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session> {
         let has_key = app.kind.has_session_keys();
         let (api, name) = if has_key { (Api::Code2Session, "js_code") } else { (Api::Oauth2, "code") };
         let query = [
@@ -38,7 +38,7 @@ impl WeChat {
         api: Api,
         app: &App,
         query: [(&str, &str); N],
-    ) -> Result<Session, CallError> {
+    ) -> Result<Session> {
         let (until, request) = (call_ends(), |endpoint: &Endpoint| endpoint.get(query));
         if app.kind.has_session_keys() {
             return self.call_until(until, api, app, request, |body| read_session(api, body)).await;
@@ -57,7 +57,7 @@ pub(super) struct Answer {
 }
 
 /// Reads the answer to a call that exchanges the code of a mini program.
-pub fn read_session(api: Api, body: &[u8]) -> Result<Session, CallError> {
+pub fn read_session(api: Api, body: &[u8]) -> Result<Session> {
     let answer: Answer = read(api, body)?;
     // Made first, so that the key is wiped even if the response is refused.
     let session_key = believed(answer.session_key).map(SessionKey::new);
@@ -69,7 +69,7 @@ pub fn read_session(api: Api, body: &[u8]) -> Result<Session, CallError> {
 }
 
 /// `None` where WeChat has not named one.
-pub(super) fn unionid(member: Option<String>) -> Result<Option<UnionId>, CallError> {
+pub(super) fn unionid(member: Option<String>) -> Result<Option<UnionId>> {
     // One that is there and cannot be a unionid is an error, so that nobody is let in as if there were none.
     member.filter(|text| !text.is_empty()).map(|unionid| parsed("unionid", &unionid)).transpose()
 }

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wxmint_ids::{OpenId, unprintable};
 
-use super::client::{Endpoint, read};
-use super::errcode::number_or_quoted;
-use super::{Api, App, AppAccessToken, CallError, SessionKey, WeChat, session_signature};
+use super::{Api, ByToken, CallError, Result, SessionKey, session_signature};
+use super::{client::read, errcode::number_or_quoted};
 
 /// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names
 /// the version of its key.
@@ -27,21 +26,14 @@ pub struct EncryptKey {
 }
 unprintable!(EncryptKey);
 
-impl WeChat {
+impl ByToken<'_> {
     /// The person's last three keys, newest first (`POST /wxa/business/getuserencryptkey`). The session key must be the
     /// current one ([`super::Verdict::StaleSession`]).
-    pub async fn encrypt_keys(
-        &self,
-        app: &App,
-        token: &AppAccessToken,
-        openid: &OpenId,
-        key: &SessionKey,
-    ) -> Result<Vec<EncryptKey>, CallError> {
+    pub async fn encrypt_keys(self, openid: &OpenId, key: &SessionKey) -> Result<Vec<EncryptKey>> {
         let wanted = json!({
             "openid": openid.as_str(), "signature": session_signature(key), "sig_method": "hmac_sha256",
         });
-        let request = |endpoint: &Endpoint| endpoint.post([("access_token", token.expose())], &wanted);
-        self.call(Api::EncryptKeys, app, request, read_encrypt_keys).await
+        self.post(Api::EncryptKeys, &wanted, read_encrypt_keys).await
     }
 }
 
@@ -50,7 +42,7 @@ struct Answer {
     key_info_list: Vec<EncryptKey>,
 }
 
-pub fn read_encrypt_keys(body: &[u8]) -> Result<Vec<EncryptKey>, CallError> {
+pub fn read_encrypt_keys(body: &[u8]) -> Result<Vec<EncryptKey>> {
     let Answer { key_info_list: keys } = read(Api::EncryptKeys, body)?;
     if keys.iter().any(|key| key.encrypt_key.is_empty() || key.iv.is_empty()) {
         return Err(CallError::unanswered("a key that is empty"));

@@ -2,26 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, App, AppAccessToken, CallError, WeChat, client::Endpoint, client::read};
+use super::{Api, ByToken, CallError, Result, client::read};
 
 /// Every JPEG begins with this.
 const JPEG: [u8; 3] = [0xff, 0xd8, 0xff];
 
-impl WeChat {
+impl ByToken<'_> {
     /// Draws a mini-program code (`POST /wxa/getwxacodeunlimit`), a JPEG of 430 pixels. It opens `page`, without a
     /// slash in front, or the mini program's first page. The page gets `scene` as `options.scene`: at most 32
     /// characters. `env_version` is `release`, `trial` or `develop`.
-    pub async fn mini_program_code(
-        &self,
-        app: &App,
-        token: &AppAccessToken,
-        scene: &str,
-        page: Option<&str>,
-        env_version: &str,
-    ) -> Result<Vec<u8>, CallError> {
-        let wanted = wanted(scene, page, env_version);
-        let request = |endpoint: &Endpoint| endpoint.post([("access_token", token.expose())], &wanted);
-        self.call(Api::MiniProgramCode, app, request, picture).await
+    pub async fn mini_program_code(self, scene: &str, page: Option<&str>, env_version: &str) -> Result<Vec<u8>> {
+        self.post(Api::MiniProgramCode, &wanted(scene, page, env_version), picture).await
     }
 }
 
@@ -33,7 +24,7 @@ fn wanted(scene: &str, page: Option<&str>, env_version: &str) -> Value {
     wanted
 }
 
-fn picture(body: &[u8]) -> Result<Vec<u8>, CallError> {
+fn picture(body: &[u8]) -> Result<Vec<u8>> {
     if body.starts_with(&JPEG) {
         return Ok(body.to_vec());
     }

@@ -9,7 +9,7 @@ use wxmint_ids::{OpenId, UnionId};
 
 use super::client::{believed, parsed, read};
 use super::code2session::{self, Session, unionid};
-use super::{Api, App, AppKind, CallError, WeChat, app::PersonAccessToken};
+use super::{Api, App, AppKind, CallError, Result, WeChat, app::PersonAccessToken};
 
 /// The one scope with which WeChat does not tell the unionid.
 const WITHOUT_UNIONID: &str = "snsapi_base";
@@ -28,7 +28,7 @@ impl WeChat {
     /// take as long as one. There is none if the app is bound to no account of the Open Platform. A person let in
     /// without the unionid might become another user for good, so that the exchange fails where the unionid is in the
     /// scope and cannot be had.
-    pub(super) async fn session_of(&self, app: &App, grant: Grant, until: Instant) -> Result<Session, CallError> {
+    pub(super) async fn session_of(&self, app: &App, grant: Grant, until: Instant) -> Result<Session> {
         let Grant { openid, mut unionid, asks } = grant;
         if let Some(token) = asks {
             let query = [("access_token", token.expose()), ("openid", openid.as_str())];
@@ -57,7 +57,7 @@ struct Answer {
 }
 
 /// Reads the answer to a call that exchanges a code of OAuth2.
-pub fn read_grant(api: Api, body: &[u8]) -> Result<Grant, CallError> {
+pub fn read_grant(api: Api, body: &[u8]) -> Result<Grant> {
     let answer: Answer = read(api, body)?;
     // Made first, so that the token is wiped even if the response is refused.
     let token = believed(answer.access_token).map(PersonAccessToken::new);
@@ -75,7 +75,7 @@ pub fn read_grant(api: Api, body: &[u8]) -> Result<Grant, CallError> {
     Ok(Grant { openid, unionid, asks })
 }
 
-fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>, CallError> {
+fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>> {
     let info: code2session::Answer = read(Api::UserInfo, body)?;
     match info.openid.is_some_and(|told| told == openid.as_str()) {
         true => unionid(info.unionid),

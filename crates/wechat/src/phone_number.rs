@@ -4,27 +4,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 
-use super::client::{Endpoint, believed, read};
-use super::{Api, App, AppAccessToken, CallError, WeChat};
+use super::client::{believed, read};
+use super::{Api, ByToken, CallError, Result};
 
 /// E.164 has 15 digits. The rest is for a sign and spaces.
 const LONGEST_NUMBER: usize = 24;
 const LONGEST_COUNTRY_CODE: usize = 8;
 
-impl WeChat {
+impl ByToken<'_> {
     /// Exchanges a phone code (`POST /wxa/business/getuserphonenumber`), which must belong to the person with this
     /// openid. The code is sent once. It is sent a second time only if no byte of the first request was sent, or if
     /// WeChat answered -1.
-    pub async fn phone_number(
-        &self,
-        app: &App,
-        token: &AppAccessToken,
-        code: &PhoneCode,
-        openid: &OpenId,
-    ) -> Result<Phone, CallError> {
+    pub async fn phone_number(self, code: &PhoneCode, openid: &OpenId) -> Result<Phone> {
         let wanted = json!({"code": code.as_str(), "openid": openid.as_str()});
-        let request = |endpoint: &Endpoint| endpoint.post([("access_token", token.expose())], &wanted);
-        self.call(Api::PhoneNumber, app, request, |body| read_phone_number(&app.id, body)).await
+        self.post(Api::PhoneNumber, &wanted, |body| read_phone_number(&self.app.id, body)).await
     }
 }
 
@@ -49,7 +42,7 @@ struct Watermark {
 }
 
 /// Reads the body of a getuserphonenumber response for `app`.
-pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone, CallError> {
+pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone> {
     let answer: Answer = read(Api::PhoneNumber, body)?;
     let info = answer.phone_info.ok_or_else(|| CallError::unanswered("neither an errcode nor a phone_info"))?;
     if info.watermark.appid != app.as_str() {
@@ -65,7 +58,7 @@ pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone, CallError> {
 }
 
 /// Requires a member that can be dialled: digits, and what people write between them.
-fn dialled(member: Option<String>, longest: usize) -> Result<String, CallError> {
+fn dialled(member: Option<String>, longest: usize) -> Result<String> {
     let fits = |text: &String| {
         text.len() <= longest
             && text.bytes().any(|byte| byte.is_ascii_digit())
@@ -80,7 +73,7 @@ fn dialled(member: Option<String>, longest: usize) -> Result<String, CallError> 
 mod tests {
     use super::{super::Verdict, *};
 
-    fn read(body: &str) -> Result<Phone, CallError> {
+    fn read(body: &str) -> Result<Phone> {
         read_phone_number(&"wx0123456789abcdef".parse().expect("an AppID"), body.as_bytes())
     }
 

@@ -6,19 +6,13 @@ use serde_json::{Map, Value};
 use wxmint_ids::OpenId;
 
 use super::client::{Endpoint, believed, read};
-use super::{Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat, code2session::Answer};
+use super::{Api, ByToken, CallError, Result, SessionKey, Verdict, code2session::Answer};
 
-impl WeChat {
+impl ByToken<'_> {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`).
-    pub async fn check_session(
-        &self,
-        app: &App,
-        token: &AppAccessToken,
-        openid: &OpenId,
-        key: &SessionKey,
-    ) -> Result<bool, CallError> {
-        let request = |endpoint: &Endpoint| signed(endpoint, token, openid, key);
-        match self.call(Api::CheckSession, app, request, read_session_check).await {
+    pub async fn check_session(self, openid: &OpenId, key: &SessionKey) -> Result<bool> {
+        let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
+        match self.wechat.call(Api::CheckSession, self.app, request, read_session_check).await {
             Err(error) if error.verdict() == Some(Verdict::StaleSession) => Ok(false),
             checked => checked.map(|()| true),
         }
@@ -27,26 +21,21 @@ impl WeChat {
     /// Makes WeChat replace the person's session key (`GET /wxa/resetusersessionkey`), which must be the current one
     /// ([`Verdict::StaleSession`]) and is invalid from then on. The call is repeated only if no byte of the first
     /// request was sent, or if WeChat answered -1, because a new key whose response was lost is known to nobody.
-    pub async fn reset_session_key(
-        &self,
-        app: &App,
-        token: &AppAccessToken,
-        openid: &OpenId,
-        key: &SessionKey,
-    ) -> Result<SessionKey, CallError> {
+    pub async fn reset_session_key(self, openid: &OpenId, key: &SessionKey) -> Result<SessionKey> {
+        let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
         let read = |body: &[u8]| read_new_session_key(openid, body);
-        self.call(Api::ResetSessionKey, app, |endpoint| signed(endpoint, token, openid, key), read).await
+        self.wechat.call(Api::ResetSessionKey, self.app, request, read).await
     }
-}
 
-/// A call that is signed with the person's session key.
-fn signed(endpoint: &Endpoint, token: &AppAccessToken, openid: &OpenId, key: &SessionKey) -> Request {
-    endpoint.get([
-        ("access_token", token.expose()),
-        ("openid", openid.as_str()),
-        ("signature", &session_signature(key)),
-        ("sig_method", "hmac_sha256"),
-    ])
+    /// A call that is signed with the person's session key.
+    fn signed(self, endpoint: &Endpoint, openid: &OpenId, key: &SessionKey) -> Request {
+        endpoint.get([
+            ("access_token", self.token.expose()),
+            ("openid", openid.as_str()),
+            ("signature", &session_signature(key)),
+            ("sig_method", "hmac_sha256"),
+        ])
+    }
 }
 
 /// The proof that the caller knows the session key: the HMAC-SHA256 of the empty string in lower-case hexadecimal
@@ -64,13 +53,13 @@ pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub fn read_session_check(body: &[u8]) -> Result<(), CallError> {
+pub fn read_session_check(body: &[u8]) -> Result<()> {
     let checked: Map<String, Value> = read(Api::CheckSession, body)?;
     // Required, because otherwise `{}` would mean a valid session.
     checked.get("errcode").map(drop).ok_or_else(|| CallError::unanswered("no errcode"))
 }
 
-pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey, CallError> {
+pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey> {
     let reset: Answer = read(Api::ResetSessionKey, body)?;
     // Made first, so that the key is wiped even if the response is refused.
     let key = believed(reset.session_key).map(SessionKey::new);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{believed, read};
-use super::{Api, App, AppAccessToken, CallError, WeChat, errcode::number_or_quoted};
+use super::{Api, App, AppAccessToken, CallError, Result, WeChat, errcode::number_or_quoted};
 
 /// The longest life that is trusted, because WeChat's tokens live two hours.
 const LONGEST_LIFE: Duration = Duration::from_secs(7200);
@@ -22,7 +22,7 @@ impl WeChat {
     /// Fetches the app's access token (`POST /cgi-bin/stable_token`). In normal mode every caller gets the same token,
     /// and in its last five minutes the next one, while both are valid. `force` makes WeChat give a new one and ends
     /// the old one, at most 20 times a day; within 30 s of the last time it has no effect. So the call may be repeated.
-    pub async fn stable_token(&self, app: &App, force: bool) -> Result<FetchedAccessToken, CallError> {
+    pub async fn stable_token(&self, app: &App, force: bool) -> Result<FetchedAccessToken> {
         let wanted = json!({
             "grant_type": "client_credential",
             "appid": app.id.as_str(),
@@ -43,7 +43,7 @@ struct Answer {
 }
 
 /// Reads the answer to a call that fetches an access token, of which some have names of their own for it.
-pub fn read_access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken, CallError> {
+pub fn read_access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken> {
     let answer: Answer = read(api, body)?;
     let token = believed(answer.access_token)
         .map(AppAccessToken::new)

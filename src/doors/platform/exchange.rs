@@ -8,7 +8,7 @@ use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, Claim, Fingerprint, LimitKey, Meter, limits::Rate};
-use wxmint_wechat::{App, CallError, Component, FetchedAccessToken, RefreshToken, Verdict};
+use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
 use super::Platform;
 use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, trouble_of};
@@ -84,9 +84,9 @@ impl Exchange for MerchantExchange {
     async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged {
         let sent = Cell::new(false);
         let component = &self.platform.component;
-        let ask = async |token: &_| {
+        let ask = async |by: ByToken<'_>| {
             sent.set(true);
-            login.wechat.exchange_for(app, code, Component { app: component, token }).await
+            by.exchange_for(app, code).await
         };
         let exchanged = login.access_tokens(component, attempt.clone()).with(ask).await;
         if let Err(AccessTokenError::WeChat(error)) = &exchanged
@@ -198,15 +198,11 @@ impl AccessTokens<'_> {
         let MerchantState::In(kind, sealed) = &merchant.state else { return Err(not_yet("the merchant has left")) };
         let opened = self.opened(sealed, &app.id, "a merchant's refresh token");
         let refresh: RefreshToken = opened.inspect_err(|_| platform.compare_soon.notify_one())?;
-        let component = &platform.component;
-        let ask = async |token: &_| {
-            let by = Component { app: component, token };
-            self.wechat.authorizer_token(app, by, &refresh).await
-        };
+        let ask = async |by: ByToken<'_>| by.authorizer_token(app, &refresh).await;
         if refresh.expose().is_empty() {
             return Err(not_yet("the merchant has given the platform no refresh token"));
         }
-        let tokens = Box::pin(AccessTokens { app: component, ..self.clone() }.with(ask)).await?;
+        let tokens = Box::pin(AccessTokens { app: &platform.component, ..self.clone() }.with(ask)).await?;
         if tokens.refresh.expose() != refresh.expose() {
             let sealed =
                 self.vault.seal(tokens.refresh.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;

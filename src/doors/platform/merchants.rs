@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use wxmint_ids::AppId;
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{
-    AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, Component, News, Push, RefreshToken, Verdict,
+    AppKind, AuthorizationCode, Authorizer, Authorizers, ByToken, CallError, News, Push, RefreshToken, Verdict,
 };
 
 use super::Platform;
@@ -66,17 +66,13 @@ impl Merchants<'_> {
         Ok(tokens.obtain(Wanted::OtherByForce(held.fingerprint)).await.map(drop)?)
     }
 
-    async fn by_component<T>(
-        &self,
-        call: impl AsyncFn(Component<'_>) -> Result<T, CallError>,
-    ) -> Result<T, LoginError> {
-        let app = &self.platform.component;
-        let call = async |token: &_| call(Component { app, token }).await;
-        self.login.access_tokens(app, new_attempt()?).with(call).await.map_err(LoginError::from)
+    async fn by_component<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T, LoginError> {
+        let tokens = self.login.access_tokens(&self.platform.component, new_attempt()?);
+        tokens.with(call).await.map_err(LoginError::from)
     }
 
     async fn kind_of(&self, app: &AppId) -> Result<AppKind, LoginError> {
-        self.by_component(async |by| self.login.wechat.authorizer_kind(by, app).await).await
+        self.by_component(async |by| by.authorizer_kind(app).await).await
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.
@@ -84,7 +80,7 @@ impl Merchants<'_> {
         let code = AuthorizationCode::from(self.login.vault.load_full().open(&sealed_code(sealed), app)?);
         // First, because the code is good for one use.
         let kind = self.kind_of(app).await?;
-        let authorizer = self.by_component(async |by| self.login.wechat.query_auth(by, &code).await).await?;
+        let authorizer = self.by_component(async |by| by.query_auth(&code).await).await?;
         if authorizer.app != *app {
             let reason = "WeChat names another merchant for the code than the push".into();
             return Err(CallError::Unusable { reason }.into());
@@ -126,7 +122,7 @@ impl Merchants<'_> {
         let known = self.platform.known();
         let (mut listed, mut offset) = (Vec::new(), 0);
         loop {
-            let ask = async |by: Component<'_>| self.login.wechat.authorizers(by, offset).await;
+            let ask = async |by: ByToken<'_>| by.authorizers(offset).await;
             let Authorizers { total, length, page } = self.by_component(ask).await?;
             listed.extend(page);
             offset += length;

@@ -16,6 +16,7 @@ use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use wxmint_http::Problem;
 use wxmint_store::{LimitKey, StoreError, TokenState, limits::TooMany};
+use wxmint_wechat::ByToken;
 
 use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
@@ -104,9 +105,8 @@ impl LoginWorker {
             return Err(LoginError::too_many(PICTURES)(TooMany { retry_after: found.expires_in }));
         }
         let scene = code.to_string();
-        let draw = async |app: &_, token: &_| {
-            self.wechat.mini_program_code(app, token, &scene, client.page.as_deref(), client.env_version).await
-        };
+        let draw =
+            async |by: ByToken<'_>| by.mini_program_code(&scene, client.page.as_deref(), client.env_version).await;
         let drawn = self.by_access_token(&client.app, &new_attempt()?, draw).await;
         if drawn.is_err() {
             Devices(&self.store).uncount_picture(code).await?;

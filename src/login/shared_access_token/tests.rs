@@ -119,9 +119,8 @@ impl Bed {
         let openid: OpenId = text(&person["apps"][APPID]["openid"]).parse().expect("an openid");
         let minted = self.control("POST", "/phone-codes", json!({"person": "lin"})).await;
         let code = text(&minted["code"]).parse().expect("a phone code");
-        let wechat = &self.replicas[replica];
         let tokens = AccessTokens { vault: Arc::clone(vault), ..self.tokens(replica) };
-        tokens.with(async |token| wechat.phone_number(&self.app, token, &code, &openid).await).await
+        tokens.with(async |by| by.phone_number(&code, &openid).await).await
     }
 
     fn tokens(&self, replica: usize) -> AccessTokens<'_> {

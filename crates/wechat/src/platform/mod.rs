@@ -13,19 +13,12 @@ pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
 use super::client::{believed, parsed, read};
 use super::errcode::number_or_quoted;
 use super::{
-    Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
-    RefreshToken, Session, WeChat, stable_token::read_access_token,
+    Api, App, AppKind, AppSecret, AuthorizationCode, ByToken, ComponentTicket, FetchedAccessToken, RefreshToken,
+    Result, Session, WeChat, stable_token::read_access_token,
 };
 
 /// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.
 const PAGE: usize = 100;
-
-/// A platform, as WeChat calls it, and its own token, by which it acts for merchants.
-#[derive(Clone, Copy)]
-pub struct Component<'a> {
-    pub app: &'a App,
-    pub token: &'a AppAccessToken,
-}
 
 /// A merchant that has let the platform act for it, as WeChat lists it.
 #[derive(Debug)]
@@ -59,7 +52,7 @@ impl WeChat {
         component: &App,
         secret: &AppSecret,
         ticket: &ComponentTicket,
-    ) -> Result<FetchedAccessToken, CallError> {
+    ) -> Result<FetchedAccessToken> {
         let wanted = json!({
             "component_appid": component.id.as_str(),
             "component_appsecret": secret.expose(),
@@ -71,20 +64,18 @@ impl WeChat {
 
     /// Makes WeChat push the ticket anew (`POST /cgi-bin/component/api_start_push_ticket`, which has a name of its own
     /// for the secret).
-    pub async fn start_push_ticket(&self, component: &App, secret: &AppSecret) -> Result<(), CallError> {
+    pub async fn start_push_ticket(&self, component: &App, secret: &AppSecret) -> Result<()> {
         let wanted = json!({"component_appid": component.id.as_str(), "component_secret": secret.expose()});
         let read = |body: &[u8]| read::<serde::de::IgnoredAny>(Api::StartPushTicket, body).map(drop);
         self.call(Api::StartPushTicket, component, |endpoint| endpoint.post([], &wanted), read).await
     }
+}
 
+/// By its own token a platform acts for merchants.
+impl ByToken<'_> {
     /// Exchanges the login code of a merchant's app, in the way of its kind: `GET /sns/component/jscode2session`, or
     /// `GET /sns/oauth2/component/access_token`.
-    pub async fn exchange_for(
-        &self,
-        merchant: &App,
-        code: &LoginCode,
-        by: Component<'_>,
-    ) -> Result<Session, CallError> {
+    pub async fn exchange_for(self, merchant: &App, code: &LoginCode) -> Result<Session> {
         let (api, name) = match merchant.kind.has_session_keys() {
             true => (Api::ComponentCode2Session, "js_code"),
             false => (Api::ComponentOauth2, "code"),
@@ -93,26 +84,26 @@ impl WeChat {
             ("appid", merchant.id.as_str()),
             (name, code.as_str()),
             ("grant_type", "authorization_code"),
-            ("component_appid", by.app.id.as_str()),
-            ("component_access_token", by.token.expose()),
+            ("component_appid", self.app.id.as_str()),
+            ("component_access_token", self.token.expose()),
         ];
-        self.exchange_by(api, merchant, query).await
+        self.wechat.exchange_by(api, merchant, query).await
     }
 
     /// Asks what a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).
-    pub async fn query_auth(&self, by: Component<'_>, code: &AuthorizationCode) -> Result<Authorizer, CallError> {
+    pub async fn query_auth(self, code: &AuthorizationCode) -> Result<Authorizer> {
         #[derive(Deserialize)]
         struct Answer {
             authorization_info: Named,
         }
-        let wanted = json!({"component_appid": by.app.id.as_str(), "authorization_code": code.expose()});
+        let wanted = json!({"component_appid": self.app.id.as_str(), "authorization_code": code.expose()});
         let read =
             |body: &[u8]| read(Api::QueryAuth, body).and_then(|answer: Answer| authorizer(answer.authorization_info));
-        self.call(Api::QueryAuth, by.app, |endpoint| endpoint.post(by.query(), &wanted), read).await
+        self.post(Api::QueryAuth, &wanted, read).await
     }
 
     /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at `offset`.
-    pub async fn authorizers(&self, by: Component<'_>, offset: usize) -> Result<Authorizers, CallError> {
+    pub async fn authorizers(self, offset: usize) -> Result<Authorizers> {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(deserialize_with = "number_or_quoted")]
@@ -120,7 +111,7 @@ impl WeChat {
             #[serde(default)]
             list: Vec<Named>,
         }
-        let wanted = json!({"component_appid": by.app.id.as_str(), "offset": offset, "count": PAGE});
+        let wanted = json!({"component_appid": self.app.id.as_str(), "offset": offset, "count": PAGE});
         let read = |body: &[u8]| {
             let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
             let length = list.len();
@@ -128,12 +119,12 @@ impl WeChat {
             let page = list.into_iter().filter_map(|named| authorizer(named).ok()).collect();
             Ok(Authorizers { total: usize::try_from(total_count).unwrap_or(0), length, page })
         };
-        self.call(Api::AuthorizerList, by.app, |endpoint| endpoint.post(by.query(), &wanted), read).await
+        self.post(Api::AuthorizerList, &wanted, read).await
     }
 
     /// Asks what a merchant is (`POST /cgi-bin/component/api_get_authorizer_info`): a mini program, or an official
     /// account.
-    pub async fn authorizer_kind(&self, by: Component<'_>, merchant: &AppId) -> Result<AppKind, CallError> {
+    pub async fn authorizer_kind(self, merchant: &AppId) -> Result<AppKind> {
         #[derive(Deserialize)]
         struct Answer {
             authorizer_info: Info,
@@ -143,27 +134,22 @@ impl WeChat {
             #[serde(rename = "MiniProgramInfo")]
             mini_program: Option<serde::de::IgnoredAny>,
         }
-        let wanted = json!({"component_appid": by.app.id.as_str(), "authorizer_appid": merchant.as_str()});
+        let wanted = json!({"component_appid": self.app.id.as_str(), "authorizer_appid": merchant.as_str()});
         let read = |body: &[u8]| {
             let Answer { authorizer_info: info } = read(Api::AuthorizerInfo, body)?;
             Ok(info.mini_program.map_or(AppKind::OfficialAccount, |_| AppKind::MiniProgram))
         };
-        self.call(Api::AuthorizerInfo, by.app, |endpoint| endpoint.post(by.query(), &wanted), read).await
+        self.post(Api::AuthorizerInfo, &wanted, read).await
     }
 
     /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`).
-    pub async fn authorizer_token(
-        &self,
-        merchant: &App,
-        by: Component<'_>,
-        refresh: &RefreshToken,
-    ) -> Result<MerchantTokens, CallError> {
+    pub async fn authorizer_token(self, merchant: &App, refresh: &RefreshToken) -> Result<MerchantTokens> {
         #[derive(Deserialize)]
         struct Answer {
             authorizer_refresh_token: Option<String>,
         }
         let wanted = json!({
-            "component_appid": by.app.id.as_str(),
+            "component_appid": self.app.id.as_str(),
             "authorizer_appid": merchant.id.as_str(),
             "authorizer_refresh_token": refresh.expose(),
         });
@@ -173,13 +159,7 @@ impl WeChat {
             let renewed = believed(renewed).map(RefreshToken::new);
             Ok(MerchantTokens { access, refresh: renewed.unwrap_or_else(|| refresh.clone()) })
         };
-        self.call(Api::AuthorizerToken, merchant, |endpoint| endpoint.post(by.query(), &wanted), read).await
-    }
-}
-
-impl<'a> Component<'a> {
-    fn query(self) -> [(&'static str, &'a str); 1] {
-        [("component_access_token", self.token.expose())]
+        ByToken { app: merchant, ..self }.post(Api::AuthorizerToken, &wanted, read).await
     }
 }
 
@@ -193,7 +173,7 @@ struct Named {
     auth_time: i64,
 }
 
-fn authorizer(named: Named) -> Result<Authorizer, CallError> {
+fn authorizer(named: Named) -> Result<Authorizer> {
     let refresh_token = believed(named.refresh_token).map(RefreshToken::new);
     Ok(Authorizer { app: parsed("authorizer_appid", &named.authorizer_appid)?, refresh_token, since: named.auth_time })
 }
