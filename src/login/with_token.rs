@@ -180,9 +180,14 @@ impl LoginWorker {
     }
 
     /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of
-    /// the app. Repeated after a failure, it goes on where it stopped.
+    /// the app. Repeated after a failure, it goes on where it stopped, also once it has ended the token itself.
     pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<(), SessionError> {
-        let Asking { person, generation, attempt, .. } = self.asking(token).await?;
+        let asking = self.asking(token).await;
+        let is_ended = matches!(asking, Err(SessionError::NotYours));
+        if is_ended && self.store.finish_end_in_app(&token.user, &token.app).await? {
+            return Ok(());
+        }
+        let Asking { person, generation, attempt, .. } = asking?;
         *whom = Some(person.clone());
         let permit = async || self.count_call(&person, UNBINDINGS).await;
         let was_made = !self.accounts.accepts().anything();

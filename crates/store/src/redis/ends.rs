@@ -93,6 +93,15 @@ impl Redis {
         self.end_clients_of(user, app, None).await
     }
 
+    /// Puts an end of the user's tokens in one app into the stream, if it was made, and Redis or a replica failed before
+    /// it was there. Returns whether it was so. Newer tokens stay as they are.
+    pub async fn finish_end_in_app(&self, user: &UserId, app: &AppId) -> Result<bool> {
+        let asked = Call::of("HGET", name::ends(user)).arg(format!("untold:app:{app}"));
+        let Some(second): Option<i64> = self.link.run_confirmed("end_in_app", asked).await? else { return Ok(false) };
+        self.end_clients_of(user, app, Some(second)).await?;
+        self.publish_app(user, app, &second.to_string()).await.map(|()| true)
+    }
+
     /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one
     /// frozen replica would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
     /// Dates the token of a login, as [`Redis::date_token`] does, and ends the tokens that its user was issued in its
