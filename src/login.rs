@@ -91,7 +91,14 @@ impl LoginWorker {
                 drop(place);
                 self.record(app, session, order, attempt).await?
             }
-            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt).await?,
+            LoginProof::Ticket(ticket) => {
+                let arrival = self.redeem(ticket, request.app.as_ref(), attempt).await?;
+                // Alone it would be a login that nothing ends, and bring the next ticket for ever.
+                if matches!(request.identity, Identity::Nothing) {
+                    return Err(LoginError::TicketInvalid);
+                }
+                arrival
+            }
         };
         let known = match &arrival.state {
             BindingState::Bound(bound) => bound.unionid.as_ref(),

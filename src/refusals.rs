@@ -152,8 +152,8 @@ const SPENT_PHONE_CODE: &str = "\
     This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its code \
     with a new one of wx.login.";
 const SPENT_TICKET: &str = "\
-    This `bind_ticket` has been used, or is older than 5 minutes. Call wx.login and send its code in place of the \
-    ticket.";
+    This `bind_ticket` has been used, is older than 5 minutes, or came without credentials, which uses it up. Call \
+    wx.login and send its code in place of the ticket.";
 const WHO_IS_THIS: &str = "\
     This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
     `bind_ticket` in place of `code`: once, within 5 minutes.";
