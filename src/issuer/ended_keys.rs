@@ -109,8 +109,8 @@ impl Issuer {
 
     /// Goes on learning for as long as the process runs.
     ///
-    /// While the key that signs is ended, the process is not ready, because everybody refuses what it signs: tokens,
-    /// and the pages of the feed. Replicas whose file is right go on. While another key is ended, tokens are good, and
+    /// While the key that signs is ended, or none signs, the process is not ready, because everybody refuses what it
+    /// signs: tokens, and the pages of the feed. Replicas whose file is right go on. While another key is ended, tokens are good, and
     /// leaving would take the JWKS from verifiers for nothing: that is a warning. A process that starts is not ready in
     /// either case, so that a rollout of a wrong file stops at its first replica.
     pub(super) async fn follow_ended_keys(self: Arc<Self>) {
@@ -122,10 +122,12 @@ impl Issuer {
             // Calls that fail have said why.
             let Ok(found) = self.learn_ended_keys(&store, now).await else { continue };
             let found = found.map(|finding| finding.to_string());
-            let ended = self.keys.ended();
-            let signs =
-                self.keys.at(now).set.signing(now).is_ok_and(|key| ended.iter().any(|kid| kid == key.public().kid()));
-            self.readiness.unfit("keys", found.as_deref().filter(|_| signs));
+            let (keys, ended) = (self.keys.at(now), self.keys.ended());
+            let unfit = match keys.set.signing(now) {
+                Ok(key) => found.as_deref().filter(|_| ended.iter().any(|kid| kid == key.public().kid())),
+                Err(_) => Some("no key signs by the clock of this machine: see wxmint keys list"),
+            };
+            self.readiness.unfit("keys", unfit);
             if self.readiness.warns("keys", found.as_deref()) {
                 match found {
                     Some(reason) => tracing::error!(reason, "a key in use is revoked"),

@@ -121,14 +121,14 @@ pub fn plan(
 }
 
 /// The next key, if it is due: one lead before the signing key's term ends, or at once if the policy wants another
-/// algorithm. No key is added while another one has not begun to sign.
+/// algorithm, or the key expires although it has no successor. No key is added while another one has not begun to sign.
 fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>, at_once: bool) -> Option<Publication> {
     let last = lives.last()?;
     if last.nbf > now {
         return None;
     }
     let soonest = whole_second(now + policy.lead);
-    let in_term = last.algorithm == policy.algorithm && !at_once;
+    let in_term = last.algorithm == policy.algorithm && last.exp.is_none() && !at_once;
     let nbf = if in_term { (last.nbf + policy.every).max(soonest) } else { soonest };
     (nbf == soonest).then_some(Publication { algorithm: policy.algorithm, nbf })
 }
@@ -142,7 +142,8 @@ pub fn whole_second(at: DateTime<Utc>) -> DateTime<Utc> {
 /// When the next key is due or a key can be removed from the file, whichever comes first.
 fn next_look(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let last = lives.last()?;
-    let due = if last.algorithm == policy.algorithm { last.nbf + policy.every - policy.lead } else { last.nbf };
+    let stays = last.algorithm == policy.algorithm && last.exp.is_none();
+    let due = if stays { last.nbf + policy.every - policy.lead } else { last.nbf };
     let drops = lives.iter().filter_map(|life| life.exp).map(|exp| exp + policy.lead);
     Some(drops.chain([due]).min()?.max(now))
 }

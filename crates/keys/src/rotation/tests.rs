@@ -50,6 +50,19 @@ fn is_nothing(step: &RotationStep) -> bool {
 }
 
 #[test]
+fn a_key_that_expires_without_a_successor_gets_one_at_once_and_signs_until_then() {
+    let lives = [key("a", 0, Some(5 * DAY))];
+    let untouched = plan(&[key("a", 0, None)], &policy(), at(DAY)).expect("a plan");
+    assert_eq!(untouched.publish, None);
+    for now in [DAY, 6 * DAY] {
+        let step = plan(&lives, &policy(), at(now)).expect("a plan");
+        let next = Publication { algorithm: Algorithm::Es256, nbf: at(now + LEAD) };
+        assert_eq!((step.publish, step.next_look), (Some(next), Some(at(now))));
+        assert!(after(&lives, &step)[0].exp.is_some_and(|exp| exp > at(now + LEAD + DAY)), "{step:?}");
+    }
+}
+
+#[test]
 fn the_next_key_is_published_one_lead_before_the_old_keys_term_ends_and_not_sooner() {
     let lives = [key("a", 0, None)];
     let due = 30 * DAY - LEAD;
