@@ -26,7 +26,7 @@ const OF_PERSON: &[ProblemCode] = &[UserBlocked];
 
 /// Statuses of `invalid_request` beside 400. A listener on a loopback address answers 421 to other host names.
 pub(crate) const HEAD: &[u16] = &[421, 431];
-pub(crate) const BODY: &[u16] = &[408, 413, 421, 431];
+pub(crate) const BODY: &[u16] = &[408, 413, 415, 421, 431];
 
 routes! {
     #[openapi(

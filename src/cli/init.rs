@@ -24,8 +24,8 @@ const VAULT: &str = "vault.key";
 const ID_KEY: &str = "id.key";
 /// The folder of `WXMINT_APPS_DIR`, so that a second mini program is one more file.
 const APPS: &str = "apps";
-/// git must not add these: all of them, and the files with which commands lock them.
-const SECRETS: [&str; 6] = [KEYS, VAULT, ID_KEY, "apps/", env_file::NAME, ".*.lock"];
+/// git must not add these: all of them, what README.md adds to them, and the files with which commands lock them.
+const SECRETS: [&str; 7] = [KEYS, VAULT, ID_KEY, "apps/", "admin.tokens", env_file::NAME, ".*.lock"];
 
 #[derive(Args)]
 pub(super) struct InitArgs {

@@ -184,7 +184,8 @@ fn in_a_git_work_tree_the_files_are_kept_out_of_git() {
     made(init_with_secret(place.path()).args(["--dir", "login"]), "");
     assert_eq!(git(&["status", "--porcelain", "-uall"]), "?? login/.gitignore\n");
     fs::write(place.path().join(".gitignore"), "/keys.json\n.env\n").expect("written");
-    let advice = "Check that ./.gitignore keeps these out of git: keys.json vault.key id.key apps/ .env .*.lock";
+    let advice =
+        "Check that ./.gitignore keeps these out of git: keys.json vault.key id.key apps/ admin.tokens .env .*.lock";
     Ended::of(&mut init_with_secret(place.path()), "").expect_end(0, &[advice]);
     assert_eq!(fs::read_to_string(place.path().join(".gitignore")).expect("a file"), "/keys.json\n.env\n");
 }

@@ -88,7 +88,9 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
         Some(user) => oidc.tell(request, LOGGED_OUT, &client.id, Some(&user)),
         None => {
             at.0.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await?;
-            at.0.login.find_family(RefreshToken::read(&token).map_or("", |shown| shown.sid)).await?;
+            if let Some(refresh) = RefreshToken::read(&token) {
+                at.0.login.find_family(refresh.sid).await?;
+            }
         }
     }
     Ok(private(Map::new()))
