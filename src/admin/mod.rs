@@ -3,7 +3,6 @@
 
 pub(crate) mod act;
 mod console;
-mod doctor;
 pub(crate) mod routes;
 pub(crate) mod tokens;
 mod users;

@@ -9,7 +9,7 @@ use wxmint_http::ProblemDocument;
 use wxmint_http::described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, Routes, routes};
 use wxmint_http::viewer::{self, Description};
 
-use super::{Panel, act::Operating, console, doctor, doctor::LatestDiagnosis, users, wechat};
+use super::{Panel, act::Operating, console, console::LatestDiagnosis, users, wechat};
 
 const ANY: &[ProblemCode] =
     &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable, KeysUnavailable];
@@ -57,7 +57,7 @@ routes! {
     POST "/wechat/{appid}/people/{openid}/end" users::end_person [ANY, APP], HEAD;
     DELETE "/wechat/{appid}/people/{openid}" users::erase_person [ANY, APP], HEAD;
     READ "/whoami" console::whoami [SECRET], HEAD;
-    READ "/doctor" doctor::doctor [SECRET], HEAD;
+    READ "/doctor" console::doctor [SECRET], HEAD;
     READ "/find" users::find [ANY], HEAD;
     READ "/users/{user_id}/events" users::events [ANY], HEAD;
     READ "/activity" users::activity [SECRET, APP], HEAD;

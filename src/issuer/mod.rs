@@ -15,7 +15,6 @@ mod leave_routes;
 mod login_fields;
 pub(crate) mod login_route;
 mod metadata;
-mod named;
 pub(crate) mod reload;
 mod revocations;
 mod routes;
@@ -23,8 +22,8 @@ mod run;
 pub(crate) mod session_key_routes;
 pub(crate) mod state;
 
+pub use build::{IssuerStartError, open_redis};
 pub use login_fields::LoginBody;
-pub use named::{IssuerStartError, open_redis};
 pub use routes::openapi_json;
 pub use run::{Routes, run};
 pub use state::Issuer;

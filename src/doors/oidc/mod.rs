@@ -79,7 +79,7 @@ type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
 
 struct Oidc {
     registry: Registry,
-    /// What became of logins, by client and outcome.
+    /// The outcomes of codes and refresh tokens, by client.
     logins: Family<[(&'static str, String); 2], Counter>,
 }
 

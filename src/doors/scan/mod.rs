@@ -1,7 +1,6 @@
 //! Scan to log in (RFC 8628): the page's side, the phone's side, and the file of clients. The door is open only where
 //! `WXMINT_CLIENTS_FILE` is set.
 
-pub(super) mod client_auth;
 pub(super) mod clients;
 pub(super) mod codes;
 mod command;

@@ -15,7 +15,7 @@ use wxmint_telemetry::bounded;
 
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DEVICE_TTL, DeviceRequest, OWN, POLL_INTERVAL};
-use super::{ASKED, AtDoor, Scan, TOO_MANY, client_auth::authenticate, clients::Client, requests::gone, to_oauth};
+use super::{ASKED, AtDoor, Scan, TOO_MANY, clients::Client, requests::gone, to_oauth, token::authenticate};
 use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 /// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
