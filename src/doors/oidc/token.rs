@@ -20,27 +20,6 @@ pub(super) const TRIES: &str = "oidc-tries";
 
 const FIELDS: &[&str] = &["grant_type", "device_code", "code", "redirect_uri", "code_verifier", "refresh_token"];
 
-/// A site shows this for its tokens.
-enum Shown {
-    Code(ShownCode),
-    Refresh(String),
-}
-
-impl Shown {
-    /// `None` if the grant is none of this door's.
-    fn read(grant_type: &str, fields: &Fields<'_>) -> Result<Option<Self>, Problem> {
-        let one = |name| Ok::<_, Problem>(fields.text(name)?.ok_or(RefusedBody::Missing(name))?.into_owned());
-        Ok(match grant_type {
-            CODE => {
-                let (code, redirect_uri, verifier) = (one("code")?, one("redirect_uri")?, one("code_verifier")?);
-                Some(Self::Code(ShownCode { code, redirect_uri, verifier }))
-            }
-            REFRESH => Some(Self::Refresh(one("refresh_token")?)),
-            _ => None,
-        })
-    }
-}
-
 #[async_trait(?Send)]
 impl FurtherGrants for Oidc {
     fn fields(&self) -> &'static [&'static str] {
@@ -53,21 +32,29 @@ impl FurtherGrants for Oidc {
         grant_type: &str,
         worker: &Data<IssuerWorker>,
     ) -> Result<Answer, &'static [&'static str]> {
-        let shown = match Shown::read(grant_type, fields) {
-            _ if !is_site(client) => return Err(&[]),
-            Ok(None) if client.site.refresh.is_none() => return Err(&[CODE]),
-            Ok(None) => return Err(&[CODE, REFRESH]),
-            Ok(Some(shown)) => shown,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        Ok(give(request, client, &shown, worker, self).await)
+        match grant_type {
+            _ if !is_site(client) => Err(&[]),
+            CODE | REFRESH => Ok(give(request, (fields, grant_type), client, worker, self).await),
+            _ if client.site.refresh.is_none() => Err(&[CODE]),
+            _ => Err(&[CODE, REFRESH]),
+        }
     }
 }
 
-async fn give(request: &HttpRequest, client: &Client, shown: &Shown, worker: &IssuerWorker, oidc: &Oidc) -> Answer {
-    let (activity, done, outcome) = match shown {
-        Shown::Code(code) => (LOGIN, "logged_in", worker.login.redeem_code(code, client).await),
-        Shown::Refresh(token) => (RENEWAL, "renewed", worker.login.refresh(token, client).await),
+async fn give(
+    request: &HttpRequest,
+    (fields, grant_type): (&Fields<'_>, &str),
+    client: &Client,
+    worker: &IssuerWorker,
+    oidc: &Oidc,
+) -> Answer {
+    let one = |name| Ok::<_, Problem>(fields.text(name)?.ok_or(RefusedBody::Missing(name))?.into_owned());
+    let (activity, done, outcome) = if grant_type == CODE {
+        let (code, redirect_uri, verifier) = (one("code")?, one("redirect_uri")?, one("code_verifier")?);
+        let shown = ShownCode { code, redirect_uri, verifier };
+        (LOGIN, "logged_in", worker.login.redeem_code(&shown, client).await)
+    } else {
+        (RENEWAL, "renewed", worker.login.refresh(&one("refresh_token")?, client).await)
     };
     let tell = |user: Option<&UserId>, outcome| oidc.tell(request, (activity, outcome), &client.id, user);
     let count = async || worker.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await;
