@@ -47,7 +47,7 @@ pub(super) struct DeviceAnswer {
 /// The body of `POST /device/{user_code}/approve`. What binds a person in a login may be sent too, and `bind_ticket` in
 /// place of `code`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body, which becomes an `Approval`")]
+#[expect(dead_code, reason = "describes the body, which becomes a `LoginRequest`")]
 pub(super) struct ApprovalBody {
     /// A fresh code of `wx.login`.
     code: String,
@@ -148,8 +148,8 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
         let mut attempt = LoginAttempt::begin(&worker, [login.app.clone(), login.app_hint.clone()]);
         let approved = async {
             attempt.has_room()?;
-            let approval = Approval { code: &code, login, number, asking: shown.as_ref(), address: &address };
-            worker.login.approve(approval, &clients, &mut attempt.trail, now()).await
+            let phone = (shown.as_ref(), &*address);
+            worker.login.approve(&code, (login, number), phone, &clients, &mut attempt.trail, now()).await
         };
         let outcome = approved.await;
         let became = match &outcome {
@@ -172,17 +172,6 @@ const WRONG_NUMBER: &str =
 fn not_yours() -> Refusal {
     let detail = "The request is for the users of another mini program, or the `code` is not of the person whose token was sent.";
     Problem::new(ProblemCode::Forbidden, detail).into()
-}
-
-struct Approval<'a> {
-    code: &'a UserCode,
-    login: LoginRequest,
-    /// The number that the person has chosen.
-    number: Option<String>,
-    /// The owner of the token that it shows, if it shows one.
-    asking: Option<&'a Asking>,
-    /// The phone's address, as limits count it.
-    address: &'a str,
 }
 
 impl LoginWorker {
@@ -208,16 +197,18 @@ impl LoginWorker {
         if Devices(&self.store).deny_device(code).await? { Ok(()) } else { Err(gone()) }
     }
 
-    /// Logs the person in, and grants the token to the page. A person who has approved a request may repeat it, because
-    /// answers are lost.
+    /// Logs the person in who has chosen this number, and grants the token to the page. `asking` is the owner of the token
+    /// that the phone shows, if it shows one, and `address` the phone's, as limits count it. A person who has approved a
+    /// request may repeat it, because answers are lost.
     async fn approve(
         &self,
-        approval: Approval<'_>,
+        code: &UserCode,
+        (login, number): (LoginRequest, Option<String>),
+        (asking, address): (Option<&Asking>, &str),
         clients: &Clients,
         trail: &mut LoginTrail,
         now: DateTime<Utc>,
     ) -> Result<(), Refusal> {
-        let Approval { code, login, number, asking, address } = approval;
         self.count_approval(asking, address, trail).await?;
         let found = Devices(&self.store).find_device(code, None).await?.ok_or_else(gone)?;
         trail.client = Some(found.request.client.clone());
