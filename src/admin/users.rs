@@ -1,5 +1,5 @@
 //! The handlers of the paths about users, by their ids, and about people, whom the business's receiver of WeChat's
-//! pushes names by openid; and of what the process remembers of late, and the search for a user, for the person on duty.
+//! pushes names by openid. For the person on duty: what the process remembers of late, and the search for a user.
 
 use actix_web::HttpRequest;
 use serde::Serialize;

@@ -197,9 +197,9 @@ impl LoginWorker {
         if Devices(&self.store).deny_device(code).await? { Ok(()) } else { Err(gone()) }
     }
 
-    /// Logs the person in who has chosen this number, and grants the token to the page. `asking` is the owner of the token
-    /// that the phone shows, if it shows one, and `address` the phone's, as limits count it. A person who has approved a
-    /// request may repeat it, because answers are lost.
+    /// Logs the person in who has chosen this number, and grants the token to the page. `asking` is the owner of the
+    /// token that the phone shows, if it shows one, and `address` the phone's, as limits count it. A person who has
+    /// approved a request may repeat it, because answers are lost.
     async fn approve(
         &self,
         code: &UserCode,

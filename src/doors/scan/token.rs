@@ -1,4 +1,4 @@
-//! `/token`: the page fetches its token (RFC 8628 section 3.4). Who asks, here and at the other endpoints: a page by its
+//! `/token`: the page fetches its token (RFC 8628 section 3.4). Here and at other endpoints, a page shows itself by its
 //! `client_id`, a back end by its secret too, or by a token in place of the secret.
 
 use std::iter;
