@@ -49,11 +49,9 @@ pub(super) enum KeysCommand {
     /// Do what is due: publish the next key, remove expired ones; run it as often as you like
     Rotate {
         #[command(flatten)]
-        place: KeysPlaceArgs,
+        keys: PublishedKeysArgs,
         #[command(flatten)]
         policy: PolicyArgs,
-        #[command(flatten)]
-        publish: PublishArgs,
         /// Publish the next key now, however long the last one has signed; it signs after the lead
         #[arg(long)]
         now: bool,
@@ -72,9 +70,7 @@ pub(super) enum KeysCommand {
     /// For emergencies: remove a key at once, which invalidates every token that it signed
     Retire {
         #[command(flatten)]
-        place: KeysPlaceArgs,
-        #[command(flatten)]
-        publish: PublishArgs,
+        keys: PublishedKeysArgs,
         /// The key, as `keys list` shows it
         #[arg(allow_hyphen_values = true)]
         kid: String,
@@ -88,11 +84,9 @@ pub(super) enum KeysCommand {
     /// Add a private key that was made elsewhere: PEM (PKCS#8, PKCS#1, SEC 1) or a JWK
     Import {
         #[command(flatten)]
-        place: KeysPlaceArgs,
+        keys: PublishedKeysArgs,
         #[command(flatten)]
         policy: PolicyArgs,
-        #[command(flatten)]
-        publish: PublishArgs,
         /// The file of the key
         key: PathBuf,
     },
@@ -109,12 +103,31 @@ pub(super) enum KeysCommand {
     },
 }
 
-/// The option that publishes the public set.
+/// Where the keys are that a command changes, and where it publishes them.
 #[derive(Args)]
-pub(super) struct PublishArgs {
+pub(super) struct PublishedKeysArgs {
+    #[command(flatten)]
+    place: KeysPlaceArgs,
     /// Also write the public set to this Kubernetes ConfigMap, under `jwks.json`, for verifiers that mount it
     #[arg(long, value_name = "NAMESPACE/NAME")]
     publish_configmap: Option<ObjectName>,
+}
+
+impl PublishedKeysArgs {
+    /// Changes the keys, then the ConfigMap. A cluster that cannot be reached is noticed before any change.
+    fn change(self, change: impl FnOnce(&KeysPlace) -> Result<(), Failure>) -> Result<(), Failure> {
+        #[cfg(not(feature = "kubernetes"))]
+        if self.publish_configmap.is_some() {
+            return Err(Failure::usage(WITHOUT_KUBERNETES));
+        }
+        let place = self.place.open()?;
+        #[cfg(feature = "kubernetes")]
+        let copy = self.publish_configmap.map(cluster::Remote::open_copy).transpose()?;
+        change(&place)?;
+        #[cfg(feature = "kubernetes")]
+        copy.map_or(Ok(()), |copy| copy.follow(&place))?;
+        Ok(())
+    }
 }
 
 /// The rotation policy. The defaults come from the variables that `wxmint serve` reads.
@@ -160,39 +173,16 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
                 false => begin(&place, PrivateJwk::generate(alg.unwrap_or(Algorithm::Es256), now())?),
             }
         }
-        KeysCommand::Rotate { place, policy, mut publish, now, dry_run } => {
-            publish.publish_configmap = publish.publish_configmap.filter(|_| !dry_run);
-            publishing(place, publish, |place| life::rotate(place, &policy, now, dry_run))
+        KeysCommand::Rotate { mut keys, policy, now, dry_run } => {
+            keys.publish_configmap = keys.publish_configmap.filter(|_| !dry_run);
+            keys.change(|place| life::rotate(place, &policy, now, dry_run))
         }
         KeysCommand::List { place, json } => life::list(&place.open()?, json),
-        KeysCommand::Retire { place, publish, kid, now, yes } => {
-            publishing(place, publish, |place| life::retire(place, &kid, now, yes))
-        }
-        KeysCommand::Import { place, policy, publish, key } => {
-            publishing(place, publish, |place| import(place, &policy, &key))
-        }
+        KeysCommand::Retire { keys, kid, now, yes } => keys.change(|place| life::retire(place, &kid, now, yes)),
+        KeysCommand::Import { keys, policy, key } => keys.change(|place| import(place, &policy, &key)),
         KeysCommand::IdKey { path } => make_id_key(&path),
         KeysCommand::Jwks { place } => public_set(&place.open()?).map(print),
     }
-}
-
-/// Changes the keys, then the ConfigMap. A cluster that cannot be reached is noticed before any change.
-fn publishing(
-    place: KeysPlaceArgs,
-    publish: PublishArgs,
-    change: impl FnOnce(&KeysPlace) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    #[cfg(not(feature = "kubernetes"))]
-    if publish.publish_configmap.is_some() {
-        return Err(Failure::usage(WITHOUT_KUBERNETES));
-    }
-    let place = place.open()?;
-    #[cfg(feature = "kubernetes")]
-    let copy = publish.publish_configmap.map(cluster::Remote::open_copy).transpose()?;
-    change(&place)?;
-    #[cfg(feature = "kubernetes")]
-    copy.map_or(Ok(()), |copy| copy.follow(&place))?;
-    Ok(())
 }
 
 fn make_id_key(path: &Path) -> Result<(), Failure> {
