@@ -8,8 +8,8 @@ use wxmint_store::walk::{PAGE, Page, Place};
 use wxmint_store::{Redis, RedisAccess, StoreError};
 use wxmint_telemetry::{Metrics, audit};
 
-use super::output::{Progress, say};
-use super::{Failure, language::Language, serve::init_log, variables};
+use super::output::{Language, Progress, say};
+use super::{Failure, serve::init_log, variables};
 use crate::settings::variables::{AUDIT, LOG_FORMAT};
 use crate::settings::{StoreSettings, read_one};
 use crate::{clock::now, login::Operator, redis_checks::fitness};

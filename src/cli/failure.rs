@@ -7,7 +7,8 @@ use wxmint_keys::rotation::Refusal;
 use wxmint_store::StoreError;
 use wxmint_verify::KeyError;
 
-use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, language::Language, output::say, remarks};
+use super::output::{Language, say};
+use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, remarks};
 use crate::{issuer::IssuerStartError, login::LoginError, secret_files::FileError, settings::Faults};
 
 #[derive(Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
 
 use super::keys::checked;
-use super::output::{ask_hidden, print, say};
-use super::{Failure, key_line, language::Language};
+use super::output::{Language, ask_hidden, print, say};
+use super::{Failure, key_line};
 use crate::settings::env_file::{self, filled, quoted};
 use crate::settings::{Fault, Faults, Settings, read_one, variables};
 use crate::{clock::now, secret_files::create_private};

@@ -8,7 +8,6 @@ pub(crate) mod doctor;
 pub(crate) mod failure;
 mod init;
 mod keys;
-mod language;
 pub(crate) mod output;
 mod ready;
 mod remarks;
@@ -29,7 +28,7 @@ use clap_mangen::Man;
 use wxmint_findings::Said;
 use zeroize::Zeroizing;
 
-use self::{failure::Failure, language::Language};
+use self::{failure::Failure, output::Language};
 use crate::issuer::door::Doors;
 use crate::settings::{Variable, env_file, parse_duration};
 

@@ -1,11 +1,10 @@
 //! `wxmint doctor`: looks at all that a configuration names, and says what to mend. It changes nothing.
 //!
-//! Each check is a function that turns what was seen into a [`Finding`]; `issuer` and `sidecar` look, side by side.
+//! Each check is a function that turns what was seen into a [`Finding`]; `issuer` and `verifiers` look, side by side.
 
 mod accounts;
 mod issuer;
-mod published;
-mod sidecar;
+mod verifiers;
 pub(crate) mod wechat;
 
 use std::sync::mpsc::{self, Sender};
@@ -18,8 +17,8 @@ use tracing::{Dispatch, dispatcher::set_default};
 use wxmint_findings::{Doctor, Finding, Status, with_unchecked};
 use wxmint_http::run_to_end;
 
-use super::output::{complete, json, print, say};
-use super::{EXIT_FAULTS, EXIT_UNFINISHED, Failure, language::Language, remarks};
+use super::output::{Language, complete, json, print, say};
+use super::{EXIT_FAULTS, EXIT_UNFINISHED, Failure, remarks};
 use crate::issuer::door::Doors;
 use crate::settings::{Fault, Faults, env_file};
 
@@ -53,14 +52,14 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
     let names = match args.of {
         None => issuer::checks(public, doors),
         Some(DoctorCommand::Sidecar) if public => return Err(Failure::usage(said!(public_is_for_issuer_doctor))),
-        Some(DoctorCommand::Sidecar) => sidecar::CHECKS.to_vec(),
+        Some(DoctorCommand::Sidecar) => verifiers::OF_SIDECAR.to_vec(),
     };
     let found = match (&args.of, loaded) {
         (_, Err(faults)) => {
             let faults = faults.into_iter().map(|fault| Finding::fault("settings", fault, said!(mend_file)));
             with_unchecked(faults.collect(), &names, said!(settings_cannot_be_used))
         }
-        (Some(DoctorCommand::Sidecar), Ok(())) => gather(&names, sidecar::examine),
+        (Some(DoctorCommand::Sidecar), Ok(())) => gather(&names, verifiers::examine_sidecar),
         (None, Ok(())) => gather(&names, move |tells| issuer::examine(tells, public, doors)),
     };
     let language = Language::of_locale();

@@ -8,7 +8,7 @@ use wxmint_keys::{EndedKey, PrivateJwk, StoredKeys};
 use wxmint_verify::Algorithm;
 
 use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
-use crate::cli::{language::Language, output::confirm};
+use crate::cli::output::{Language, confirm};
 use crate::clock::now;
 
 pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {

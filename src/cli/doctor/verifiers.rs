@@ -1,0 +1,179 @@
+//! What verifiers fetch of an issuer: its documents (`--public`), and the needs of `wxmint sidecar`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use reqwest::{Method, Request, Url};
+use serde::Deserialize;
+use wxmint_findings::{Finding, Said, count, usable};
+use wxmint_upstream::{Fetched, Tls, Upstream};
+use wxmint_verify::PublishedKeys;
+use wxmint_verify::ends::{Feed, MAX_PAGE, PageRefused};
+use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
+
+use super::{Tells, faulty, remarked, wechat::clock};
+use crate::cli::{remarks, variables};
+use crate::settings::{IssuerUrl, SidecarSettings};
+use crate::{clock::now, issuer::Issuer};
+
+const PUBLIC: &str = "public";
+const JWKS: &str = "/.well-known/jwks.json";
+const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
+
+/// A client that fetches documents, or the reason why there is none.
+pub(super) type Web = Result<Upstream, Said>;
+
+pub(super) fn web() -> Web {
+    let client = Tls::from_system()
+        .and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)))
+        .map(|client| client.reading(MAX_PAGE));
+    client.map_err(Said::of)
+}
+
+/// A document with status 200. The error says what was wrong.
+async fn fetch(web: &Web, url: Url) -> Result<Fetched, Said> {
+    let client = web.as_ref().map_err(Said::clone)?;
+    let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| Said::from(&error))?;
+    match fetched.status.as_u16() {
+        200 => Ok(fetched),
+        status => Err(said!(answer_has_status, status)),
+    }
+}
+
+/// `issuer` is that of the keys; without it, any keys will do.
+pub(super) async fn published(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<Finding> {
+    let kid = issuer.and_then(|issuer| {
+        let now = now();
+        issuer.keys.at(now).set.signing(now).ok().map(|key| key.public().kid().to_owned())
+    });
+    let look = async |path: &str| {
+        let document = fetch(web, format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;
+        match path {
+            JWKS => right_keys(&document, kid.as_deref()),
+            _ => right_metadata(&document, url.as_str()),
+        }
+    };
+    let judge = async |path| match look(path).await {
+        Ok(()) => Finding::ok(PUBLIC, format!("{url}{path}")),
+        Err(reason) => Finding::warning(PUBLIC, said!("{}{}: {}", url, path, reason), said!(let_machine_reach_proxy)),
+    };
+    join_all([JWKS, METADATA[0], METADATA[1]].map(judge)).await
+}
+
+fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), Said> {
+    let keys = read_keys(body)?;
+    match kid {
+        Some(kid) if !keys.keys.iter().any(|key| key.kid() == kid) => Err(said!(key_that_signs_is_not_there, kid)),
+        _ => Ok(()),
+    }
+}
+
+fn read_keys(body: &[u8]) -> Result<PublishedKeys, Said> {
+    usable(PublishedKeys::read(body)).map_err(|reason| said!(no_key_of_set_can_be, reason))
+}
+
+fn right_metadata(body: &[u8], issuer: &str) -> Result<(), Said> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        issuer: String,
+        jwks_uri: String,
+    }
+    let found: Metadata = serde_json::from_slice(body).map_err(|_| said!(no_metadata_of_issuer))?;
+    match (found.issuer == issuer, found.jwks_uri == format!("{issuer}{JWKS}")) {
+        (true, true) => Ok(()),
+        (false, _) => Err(said!(it_names_another_issuer)),
+        (_, false) => Err(said!(it_names_another_place_of_keys)),
+    }
+}
+
+pub(super) const OF_SIDECAR: [&str; 4] = ["settings", "jwks", "revocations", "clock"];
+
+pub(super) async fn examine_sidecar(tells: Tells) {
+    let tell = |found| _ = tells.send(found);
+    let settings = match SidecarSettings::from_vars(variables()) {
+        Ok(settings) => settings,
+        Err(faults) => return tell(faulty(&faults, &OF_SIDECAR)),
+    };
+    tell(remarked(remarks::of_sidecar(&settings)));
+    let web = web();
+    let issuers = settings.trusted.iter().map(async |trusted| tell(of_issuer(&web, trusted).await));
+    join_all(issuers).await;
+}
+
+async fn of_issuer(web: &Web, trusted: &TrustedIssuer) -> Vec<Finding> {
+    let (issuer, fetched) = (&trusted.policy.issuer, fetch(web, trusted.jwks_url.clone()).await);
+    let date = fetched.as_ref().ok().and_then(|fetched| fetched.date());
+    let keys = fetched.and_then(|fetched| read_keys(&fetched.body));
+    let ends = match (&trusted.revocations, &keys) {
+        (Some(feed), Ok(keys)) => {
+            let page = fetch(web, feed.url.clone()).await.map(|fetched| fetched.body);
+            revocations(issuer, feed, keys, page, now())
+        }
+        (Some(_), Err(_)) => Finding::unchecked("revocations", said!(there_are_no_keys_of_issuer, issuer)),
+        (None, _) => Finding::ok("revocations", said!(revocations_are_off, issuer)),
+    };
+    vec![jwks(issuer, &trusted.jwks_url, keys), ends, clock("clock", said!(latin_before_words, issuer), date, now())]
+}
+
+/// A URL without its query, which may hold a secret.
+fn place(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.into()
+}
+
+fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, Said>) -> Finding {
+    match keys {
+        Ok(keys) if keys.refused.is_empty() => {
+            let number = count(keys.keys.len(), ["key", "个公钥"]);
+            Finding::ok("jwks", said!(keys_of_issuer, number, issuer))
+        }
+        Ok(keys) => Finding::warning(
+            "jwks",
+            said!(some_keys_cannot_be_used, keys.refused.len(), issuer, Said::from(&keys.refused[0])),
+            said!(publish_other_keys),
+        ),
+        Err(reason) => Finding::fault("jwks", said!(no_keys_at, issuer, place(url), reason), said!(correct_jwks_url)),
+    }
+}
+
+fn revocations(
+    issuer: &str,
+    feed: &Revocations,
+    keys: &PublishedKeys,
+    page: Result<Vec<u8>, Said>,
+    now: DateTime<Utc>,
+) -> Finding {
+    let text = page.and_then(|page| String::from_utf8(page).map_err(|_| said!(no_page_of_feed)));
+    let refused = |error: PageRefused| said!(page_is_refused, error.reason(), Said::from(&error));
+    let accepted = text.and_then(|text| Feed::of(issuer).accept(&text, keys, now).map_err(refused));
+    let Err(reason) = accepted else {
+        return Finding::ok("revocations", said!(feed_is_signed, issuer));
+    };
+    let advice = said!(correct_revocations_url);
+    let found = said!(feed_cannot_be_read, issuer, place(&feed.url), reason);
+    match feed.when_stale {
+        WhenStale::Open => Finding::warning("revocations", said!(revoked_tokens_are_accepted, found), advice),
+        WhenStale::Closed => Finding::fault("revocations", said!(all_tokens_are_refused, found), advice),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_must_be_of_this_issuer() {
+        let issuer = "https://login.example.com";
+        let document = |issuer: &str, jwks: &str| format!(r#"{{"issuer":"{issuer}","jwks_uri":"{jwks}","more":1}}"#);
+        let jwks = "https://login.example.com/.well-known/jwks.json";
+        assert_eq!(right_metadata(document(issuer, jwks).as_bytes(), issuer), Ok(()));
+        for body in [document("https://other.example.com", jwks), document(issuer, issuer), "<html>".into()] {
+            assert!(right_metadata(body.as_bytes(), issuer).is_err(), "{body}");
+        }
+        for body in [r#"{"keys":[]}"#, "<html>", r#"{"keys":[{"kty":"oct"}]}"#] {
+            assert!(right_keys(body.as_bytes(), None).is_err(), "{body}");
+        }
+    }
+}
