@@ -45,8 +45,6 @@ impl fmt::Display for Faults {
     }
 }
 
-impl std::error::Error for Faults {}
-
 /// No value has such marks of its own at both ends.
 fn is_quoted(text: &str) -> bool {
     let marks = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’')];

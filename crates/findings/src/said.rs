@@ -1,7 +1,6 @@
 //! A text for people, in English and in Chinese. Both stand in `texts.json` behind a code, with `{0}` for the first of
 //! their arguments. A door has a file of its own.
 
-use std::error::Error;
 use std::fmt::{self, Display};
 
 use derive_more::Deref;
@@ -136,8 +135,6 @@ impl Display for Said {
         f.write_str(if f.alternate() { &self.chinese } else { &self.english })
     }
 }
-
-impl Error for Said {}
 
 impl From<Said> for String {
     fn from(said: Said) -> Self {
