@@ -9,7 +9,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use wxmint_keys::token::{ExtraClaims, InvalidClaims};
 
-use crate::secret_files::BYTE_ORDER_MARK;
+/// An invisible character that editors on Windows put at the start of a file.
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The claim that is an array, also if it has one value. All others are texts.
 const ROLES: &str = "roles";

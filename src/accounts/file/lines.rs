@@ -6,9 +6,9 @@ use wxmint_findings::Said;
 use wxmint_ids::{UserId, foreign_id};
 use zeroize::Zeroizing;
 
-use super::{claims_column::ClaimsColumn, hash::StoredHash};
+use super::claims_column::{BYTE_ORDER_MARK, ClaimsColumn};
+use super::hash::StoredHash;
 use crate::accounts::{InvalidCredential, Username};
-use crate::secret_files::BYTE_ORDER_MARK;
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';
