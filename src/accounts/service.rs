@@ -19,7 +19,6 @@ use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError,
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
-use crate::clock::now;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for both attempts together, to the last byte. A service that is this slow is not asked again.
@@ -36,6 +35,7 @@ pub struct ServiceAccounts {
     /// All calls count as those of one app.
     breaker: Rc<Breaker<()>>,
     metrics: Metrics,
+    clock: fn() -> DateTime<Utc>,
     base: Url,
     /// Whether the service is asked at each login (`WXMINT_ACCOUNTS_CHECK`).
     checks_logins: bool,
@@ -61,6 +61,7 @@ impl ServiceAccounts {
         workers: u32,
         signer: RequestSigner,
         metrics: Metrics,
+        clock: fn() -> DateTime<Utc>,
         checks_logins: bool,
     ) -> Result<Self, HttpClientError> {
         Ok(Self {
@@ -68,6 +69,7 @@ impl ServiceAccounts {
             signer,
             breaker: Breaker::new(MAX_IN_FLIGHT, workers),
             metrics,
+            clock,
             base: base.clone(),
             checks_logins,
         })
@@ -131,7 +133,7 @@ impl ServiceAccounts {
         let body = signed.body().and_then(Body::as_bytes).unwrap_or_default();
         let id = new_token_id().map_err(MintError::Key)?;
         let (method, url) = (signed.method().as_str(), signed.url().as_str());
-        let token = self.signer.sign(method, url, body, &id, now())?;
+        let token = self.signer.sign(method, url, body, &id, (self.clock)())?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
         bearer.set_sensitive(true);
         signed.headers_mut().insert(AUTHORIZATION, bearer);

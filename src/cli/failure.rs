@@ -65,7 +65,7 @@ impl Failure {
     }
 }
 
-/// What a failure is, by the error that a command has met.
+/// Turns each error that a command can meet into a failure.
 macro_rules! failures {
     ($($error:ident: $kind:ty => $failure:expr;)+) => { $(
         impl From<$kind> for Failure {

@@ -156,7 +156,7 @@ impl Issuer {
                 let issuer = self.settings.issuer.as_str().to_owned();
                 let signer = RequestSigner::new(issuer, base.as_str().trim_end_matches('/').into(), self.keys.clone());
                 let (metrics, check) = (self.metrics.clone(), self.settings.accounts_check);
-                Box::new(ServiceAccounts::new(base, &self.tls, self.workers, signer, metrics, check)?)
+                Box::new(ServiceAccounts::new(base, &self.tls, self.workers, signer, metrics, now, check)?)
             }
         })
     }

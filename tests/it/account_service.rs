@@ -40,7 +40,7 @@ impl Client {
         let (tls, metrics) = (Tls::from_system().expect("root certificates"), Metrics::default());
         let base = base.parse().expect("a URL");
         // So many workers that each has the least room.
-        let accounts = ServiceAccounts::new(&base, &tls, 64, signer, metrics.clone(), true).expect("a client");
+        let accounts = ServiceAccounts::new(&base, &tls, 64, signer, metrics.clone(), now, true).expect("a client");
         Self { accounts, metrics }
     }
 

@@ -1,4 +1,4 @@
-//! What verifiers fetch of an issuer: its documents (`--public`), and the needs of `wxmint sidecar`.
+//! The documents of an issuer as verifiers fetch them (`--public`), and the needs of `wxmint sidecar`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the commands show and change of the life of keys: `wxmint keys list`, `rotate`, `retire KID --now`.
+//! The commands that show and change the life of keys: `wxmint keys list`, `rotate`, `retire KID --now`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
