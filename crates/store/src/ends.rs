@@ -1,8 +1,9 @@
 //! The owner of a token, how tokens end before they expire, the stream that tells verifiers, and who is blocked.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
+use derive_more::Display;
 use wxmint_ids::{AppId, TokenId, UserId};
 use wxmint_verify::ends::{End, EndHash};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
@@ -53,29 +54,22 @@ pub struct Admission {
     pub generation: u64,
 }
 
-/// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock. Displayed, it has the
+/// form in the stream: no id contains a blank.
+#[derive(Debug, Display, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// A user's tokens with `iat` not after `before`.
+    #[display("sub {before} {user}")]
     User { user: UserId, before: i64 },
     /// A user's tokens of one app with `iat` not after `before`.
+    #[display("app {before} {app} {user}")]
     UserInApp { user: UserId, app: AppId, before: i64 },
     /// One token, its user, and its `exp`.
+    #[display("jti {expires_at} {id} {user}")]
     Token { id: TokenId, user: UserId, expires_at: i64 },
     /// Whatever this key has signed.
+    #[display("kid {kid}")]
     Key { kid: String },
-}
-
-impl fmt::Display for Ended {
-    /// The form in the stream. No id contains a blank.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User { user, before } => write!(f, "sub {before} {}", user.as_str()),
-            Self::UserInApp { user, app, before } => write!(f, "app {before} {app} {}", user.as_str()),
-            Self::Token { id, user, expires_at } => write!(f, "jti {expires_at} {} {}", id.as_str(), user.as_str()),
-            Self::Key { kid } => write!(f, "kid {kid}"),
-        }
-    }
 }
 
 impl FromStr for Ended {
