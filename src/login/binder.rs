@@ -18,7 +18,7 @@ mod tests;
 
 use futures_util::future::{try_join_all, try_join3};
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{AttemptId, BindingState, Bound, Decision, Intent, IntentOutcome, Redis, StoreError};
+use wxmint_store::{AttemptId, BindingState, Bound, Decision, Intent, Redis, StoreError};
 
 use super::{LoginError, Result};
 use crate::accounts::Named;
@@ -89,9 +89,14 @@ impl Binder<'_> {
                 BindingState::Intended { generation, intent } => {
                     let admission = self.store.admit(self.person, generation, &intent, self.per_user);
                     let decision = Box::pin(admission).await?;
-                    let (outcome, user) = (self.outcome(decision, &intent), intent.user);
+                    let Intent { user, made, .. } = intent;
                     last = Some((user.clone(), decision));
-                    Box::pin(self.store.settle(self.person, generation, &user, outcome)).await?
+                    if let Decision::Admitted { first } = decision {
+                        let new_for = (first && made).then(|| self.attempt.mark());
+                        Box::pin(self.store.settle(self.person, generation, &user, new_for, self.unionid)).await?
+                    } else {
+                        Box::pin(self.store.drop_intent(self.person, generation, &user)).await?
+                    }
                 }
                 BindingState::Leaving { generation, user, since } => {
                     Box::pin(self.store.dismiss(&user, self.person, generation, since)).await?;
@@ -256,16 +261,6 @@ impl Binder<'_> {
                 Ok(())
             }
             _ => Ok(()),
-        }
-    }
-
-    fn outcome(&self, decision: Decision, intent: &Intent) -> IntentOutcome {
-        match decision {
-            Decision::Admitted { first } => {
-                let new_for = (first && intent.made).then(|| self.attempt.mark());
-                IntentOutcome::Bound { new_for, unionid: self.unionid.cloned() }
-            }
-            Decision::Full | Decision::Blocked | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,
         }
     }
 

@@ -120,13 +120,3 @@ pub enum Decision {
     /// The binding has been dissolved since.
     Dismissed,
 }
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IntentOutcome {
-    Bound {
-        /// See [`Bound::new_for`].
-        new_for: Option<AttemptMark>,
-        unionid: Option<UnionId>,
-    },
-    Dropped,
-}

@@ -204,13 +204,12 @@ async fn bind(store: &Redis, openid: &str, name: &str, generation: u64) -> (Deci
     let person = person(openid);
     store.intend(&person, generation - 1, &intent(name)).await.expect("intended");
     let decision = store.admit(&person, generation, &wish(&user(name), false), 1).await.expect("decided");
-    let outcome = match decision {
-        Decision::Admitted { first } => {
-            IntentOutcome::Bound { new_for: first.then(|| attempt_id(7).mark()), unionid: None }
-        }
-        _ => IntentOutcome::Dropped,
+    let settled = if let Decision::Admitted { first } = decision {
+        store.settle(&person, generation, &user(name), first.then(|| attempt_id(7).mark()), None).await
+    } else {
+        store.drop_intent(&person, generation, &user(name)).await
     };
-    (decision, store.settle(&person, generation, &user(name), outcome).await.expect("settled"))
+    (decision, settled.expect("settled"))
 }
 
 async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Redis>) {
@@ -305,7 +304,7 @@ async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Redis>) 
     store.leave(&person, &made).await.expect("left");
     store.set_free(&person, 1, &user("user-1")).await.expect("free");
     store.intend(&person, 1, &intent("user-2")).await.expect("intended");
-    let dropped = store.settle(&person, 2, &user("user-2"), IntentOutcome::Dropped).await;
+    let dropped = store.drop_intent(&person, 2, &user("user-2")).await;
     assert_eq!(dropped, Ok(BindingState::Free { generation: 2, dissolved: true }));
 }
 
@@ -531,10 +530,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     recorded(store, &record("o1", &first, "k1", "user-2")).await;
     keep(1, &first, "k1").await;
     assert_eq!(keys().await, [], "another login's intent may come to nothing");
-    store
-        .settle(&owner, 1, &user("user-1"), IntentOutcome::Bound { new_for: Some(attempt_id(1).mark()), unionid: None })
-        .await
-        .expect("bound");
+    store.settle(&owner, 1, &user("user-1"), Some(attempt_id(1).mark()), None).await.expect("bound");
     keep(0, &second, "k2").await;
     keep(2, &second, "k2").await;
     assert_eq!(keys().await, [], "of another binding");
@@ -557,7 +553,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     let [first, ..] = orders(store, [3, 4, 5]).await;
     recorded(store, &record("o2", &first, "k1", "user-2")).await;
     assert!(!store.session_keys(&person("o2")).await.expect("an answer").is_empty(), "of who is being bound");
-    store.settle(&person("o2"), 1, &user("user-2"), IntentOutcome::Dropped).await.expect("dropped");
+    store.drop_intent(&person("o2"), 1, &user("user-2")).await.expect("dropped");
     assert_eq!(store.session_keys(&person("o2")).await, Ok(vec![]), "a binding that came to nothing");
 }
 
@@ -1055,13 +1051,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
 
     let free = BindingState::Free { generation: 1, dissolved: false };
     assert_eq!(store.binding_state(&owner).await, Ok(free.clone()));
-    assert_eq!(
-        store
-            .settle(&owner, 1, &user, IntentOutcome::Bound { new_for: Some(attempt_id(1).mark()), unionid: None })
-            .await,
-        Ok(free),
-        "late"
-    );
+    assert_eq!(store.settle(&owner, 1, &user, Some(attempt_id(1).mark()), None).await, Ok(free), "late");
     assert_eq!(store.admit(&owner, 1, &wish(&user, false), 9).await, Ok(Decision::Dismissed), "late");
     store.dismiss(&user, &owner, 1, second()).await.expect("late");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
@@ -1105,16 +1095,15 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     bind(store, "o2", "user-1", 1).await;
     store.intend(&owner, 0, &intent("user-1")).await.expect("intended");
     assert_eq!(store.admit(&owner, 1, &wish(&full, false), 1).await, Ok(Decision::Full));
-    let untouched = store.settle(&owner, 1, &mine, IntentOutcome::Bound { new_for: None, unionid: None }).await;
+    let untouched = store.settle(&owner, 1, &mine, None, None).await;
     assert!(matches!(untouched, Ok(BindingState::Intended { .. })), "another request's intent: {untouched:?}");
-    store.settle(&owner, 1, &full, IntentOutcome::Dropped).await.expect("dropped");
+    store.drop_intent(&owner, 1, &full).await.expect("dropped");
     assert_eq!(left_by(store, "o1").await, [("user-1".to_owned(), vec![])]);
 
     store.intend(&owner, 1, &intent("user-2")).await.expect("intended");
     bind(store, "o3", "user-2", 1).await;
     assert_eq!(store.admit(&owner, 2, &wish(&mine, false), 9).await, Ok(Decision::Admitted { first: false }));
-    let admitted = IntentOutcome::Bound { new_for: None, unionid: Some(unionid("n1")) };
-    let settled = store.settle(&owner, 2, &mine, admitted).await.expect("bound");
+    let settled = store.settle(&owner, 2, &mine, None, Some(&unionid("n1"))).await.expect("bound");
     let BindingState::Bound(made) = settled else { panic!("bound: {settled:?}") };
     assert_eq!((made.unionid, made.others), (None, BTreeSet::from([unionid("n1")])), "about to be linked");
     assert_eq!(store.note_unionid(&owner, &full, &unionid("n0")).await, Ok(false), "of another user");

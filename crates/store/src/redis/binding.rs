@@ -11,8 +11,7 @@ use super::stored::{StoredBinding, stored_binding};
 use super::walk::{Found, found};
 use super::{Call, Redis, flag, name, packed, replace, script, unreadable};
 use crate::{
-    AttemptMark, Binding, BindingState, Bound, COMPUTED, Decision, Intent, IntentOutcome, Person, Result,
-    UNPROVEN_LINK_KEPT,
+    AttemptMark, Binding, BindingState, Bound, COMPUTED, Decision, Intent, Person, Result, UNPROVEN_LINK_KEPT,
 };
 
 /// The fields of a user's list that name nobody.
@@ -76,33 +75,35 @@ impl Redis {
         }
     }
 
-    /// Carries the decision out, if this intent still waits for it, which after a loss of the store `generation` alone
-    /// does not name. A new binding notes the unionid to be linked, as [`note_unionid`](Self::note_unionid) does.
+    /// Binds the person who is admitted, if this intent still waits for it, which after a loss of the store `generation`
+    /// alone does not name. `new_for`: see [`Bound::new_for`]. Notes the unionid to be linked, as
+    /// [`note_unionid`](Self::note_unionid) does.
     pub async fn settle(
         &self,
         person: &Person,
         generation: u64,
         user: &UserId,
-        outcome: IntentOutcome,
+        new_for: Option<AttemptMark>,
+        unionid: Option<&UnionId>,
     ) -> Result<BindingState> {
-        let change = |step| change(person, step, generation).arg(packed::user(user));
-        match outcome {
-            IntentOutcome::Bound { new_for, unionid } => {
-                let mut script = change("bind").arg("b").arg((self.clock)().timestamp());
-                if let Some(AttemptMark(mark)) = new_for {
-                    script = script.arg("f").arg(&mark.to_be_bytes());
-                }
-                if let Some(unionid) = &unionid {
-                    script = script.arg("o").arg(packed::unionids([unionid]));
-                }
-                if self.link.confirms() {
-                    script = script.arg("w").arg("1");
-                }
-                let stored = self.link.run_confirmed("settle", script).await?;
-                self.confirmed(person, stored)
-            }
-            IntentOutcome::Dropped => self.certain(person, self.link.run("settle", change("drop")).await?).await,
+        let script = change(person, "bind", generation).arg(packed::user(user));
+        let mut script = script.arg("b").arg((self.clock)().timestamp());
+        if let Some(AttemptMark(mark)) = new_for {
+            script = script.arg("f").arg(&mark.to_be_bytes());
         }
+        if let Some(unionid) = unionid {
+            script = script.arg("o").arg(packed::unionids([unionid]));
+        }
+        if self.link.confirms() {
+            script = script.arg("w").arg("1");
+        }
+        self.confirmed(person, self.link.run_confirmed("settle", script).await?)
+    }
+
+    /// Drops an intent that was decided against, if it still waits.
+    pub async fn drop_intent(&self, person: &Person, generation: u64, user: &UserId) -> Result<BindingState> {
+        let script = change(person, "drop", generation).arg(packed::user(user));
+        self.certain(person, self.link.run("settle", script).await?).await
     }
 
     /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding. Of a computed
