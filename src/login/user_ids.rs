@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use wxmint_ids::{AppId, IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_store::{BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, StoreError};
 
-use self::agreement::{Agreement, State};
+use self::agreement::Agreement;
 use super::{Attempt, LoginError, LoginWorker, Result};
 use crate::accounts::{Named, NewUserKey};
 
@@ -42,7 +42,7 @@ impl UserIds {
 
     /// Whether the store's word is this process's, or neither has one.
     fn are_agreed(&self) -> bool {
-        self.agreement.lock().state == if self.are_computed() { State::Own } else { State::Unknown }
+        self.agreement.lock().heard == self.are_computed().then_some(Ok(()))
     }
 
     /// The way to record somebody who may have no binding.

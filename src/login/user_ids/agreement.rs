@@ -9,20 +9,13 @@ use super::UserIds;
 pub(super) struct Agreement {
     /// Whether the store has once named this process's key.
     was_own: bool,
-    pub(super) state: State,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum State {
-    #[default]
-    Unknown,
-    Own,
-    Other,
+    /// The last word of the store, if it has ever named a key: whether it is this process's.
+    pub(super) heard: Option<Result<(), Disagreement>>,
 }
 
 /// Why nobody may log in at this process. Otherwise people could get other user ids.
-#[derive(Debug, PartialEq, Eq)]
-enum Disagreement {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disagreement {
     /// The store does not name a key yet.
     NotCompared,
     /// It names another key of the same kind.
@@ -56,34 +49,34 @@ impl UserIds {
     /// Whether a store that names no key is to be told this one: if it was the store's before, or if the process
     /// `has_waited` for others to tell theirs. So a wrong key does not get into a store that was emptied.
     fn may_tell(&self, has_waited: bool) -> bool {
-        let Agreement { was_own, state } = *self.agreement.lock();
-        was_own || has_waited && state == State::Unknown
+        let Agreement { was_own, heard } = *self.agreement.lock();
+        was_own || has_waited && heard.is_none()
     }
 
     /// Takes the word that the store holds.
     fn hear(&self, held: Option<&str>) -> Option<Disagreement> {
         let mut agreement = self.agreement.lock();
-        let (state, disagreement) = judge(self.word().as_deref(), held);
+        let judged = judge(self.word().as_deref(), held);
         // If somebody has emptied the store, what was known before holds.
         if held.is_some() {
-            agreement.state = state;
+            agreement.heard = Some(judged);
+            agreement.was_own |= judged.is_ok();
         }
-        agreement.was_own |= state == State::Own;
-        match agreement.state {
-            State::Own => None,
-            State::Unknown => disagreement,
-            State::Other => Some(disagreement.unwrap_or(Disagreement::Kind)),
+        match agreement.heard {
+            Some(Ok(())) => None,
+            Some(Err(_)) => Some(judged.err().unwrap_or(Disagreement::Kind)),
+            None => judged.err(),
         }
     }
 }
 
-fn judge(own: Option<&str>, held: Option<&str>) -> (State, Option<Disagreement>) {
-    let Some(held) = held else { return (State::Unknown, own.map(|_| Disagreement::NotCompared)) };
+fn judge(own: Option<&str>, held: Option<&str>) -> Result<(), Disagreement> {
     let kind = |text: &str| text.split(' ').next().map(str::to_owned);
-    match own {
-        Some(own) if own == held => (State::Own, None),
-        Some(own) if kind(own) == kind(held) => (State::Other, Some(Disagreement::Key)),
-        _ => (State::Other, Some(Disagreement::Kind)),
+    match (own, held) {
+        (Some(_), None) => Err(Disagreement::NotCompared),
+        (own, held) if own == held => Ok(()),
+        (Some(own), Some(held)) if kind(own) == kind(held) => Err(Disagreement::Key),
+        _ => Err(Disagreement::Kind),
     }
 }
 
@@ -97,15 +90,15 @@ mod tests {
     #[test]
     fn a_process_goes_on_only_beside_its_own_key_and_kind() {
         let [own, other, kind] = ["openid 1", "openid 2", "unionid 1"];
-        for (settings, held, state, disagreement) in [
-            (Some("openid 1"), None, State::Unknown, Some(Disagreement::NotCompared)),
-            (Some("openid 1"), Some(own), State::Own, None),
-            (Some("openid 1"), Some(other), State::Other, Some(Disagreement::Key)),
-            (Some("openid 1"), Some(kind), State::Other, Some(Disagreement::Kind)),
-            (None, Some(own), State::Other, Some(Disagreement::Kind)),
-            (None, None, State::Unknown, None),
+        for (settings, held, judged) in [
+            (Some("openid 1"), None, Err(Disagreement::NotCompared)),
+            (Some("openid 1"), Some(own), Ok(())),
+            (Some("openid 1"), Some(other), Err(Disagreement::Key)),
+            (Some("openid 1"), Some(kind), Err(Disagreement::Kind)),
+            (None, Some(own), Err(Disagreement::Kind)),
+            (None, None, Ok(())),
         ] {
-            assert_eq!(judge(settings, held), (state, disagreement), "{settings:?} {held:?}");
+            assert_eq!(judge(settings, held), judged, "{settings:?} {held:?}");
         }
     }
 
