@@ -54,8 +54,8 @@ pub struct Admission {
     pub generation: u64,
 }
 
-/// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock. Displayed, it has the
-/// form in the stream: no id contains a blank.
+/// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock. It displays in its
+/// form in the stream. No id contains a blank.
 #[derive(Debug, Display, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// A user's tokens with `iat` not after `before`.

@@ -102,11 +102,11 @@ impl Redis {
         self.publish_app(user, app, &second.to_string()).await.map(|()| true)
     }
 
-    /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one
-    /// frozen replica would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
     /// Dates the token of a login, as [`Redis::date_token`] does, and ends the tokens that its user was issued in its
     /// app before: those of earlier seconds, and of the token's own second all for which this was called before. So of
-    /// logins at the same time one token is left. A failover may take such an end back.
+    /// logins at the same time one token is left. Waits for no replica: what a failover takes back leaves an older
+    /// token alive until the next login, and one frozen replica would keep everybody out. A login whose end Redis
+    /// refuses, or does not answer, is refused too.
     pub async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
         let script = script::END_EARLIER.on(&[&name::ends(user), &name::user(user)]);
