@@ -75,8 +75,8 @@ impl Redis {
         }
     }
 
-    /// Binds the person who is admitted, if this intent still waits for it, which after a loss of the store `generation`
-    /// alone does not name. `new_for`: see [`Bound::new_for`]. Notes the unionid to be linked, as
+    /// Binds the person who is admitted, if this intent still waits for it, which after a loss of the store
+    /// `generation` alone does not name. `new_for`: see [`Bound::new_for`]. Notes the unionid to be linked, as
     /// [`note_unionid`](Self::note_unionid) does.
     pub async fn settle(
         &self,
