@@ -48,8 +48,8 @@ fn judge_clock(readiness: &Readiness, ahead: i64) {
     }
 }
 
-/// A Redis that answers on a new connection and takes no writes, such as a former primary, makes the process not ready
-/// until a write goes through. `tried`: the connection on which one has.
+/// A Redis that answers on a new connection and takes no writes, such as a former primary, or may lose bindings, makes
+/// the process not ready until that is mended. `tried`: the connection on which all was well.
 async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Option<(u64, Arc<RedisUrl>)>) {
     let current = redis.link().connections_made();
     if tried.as_ref() == Some(&current) {
@@ -57,14 +57,14 @@ async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Op
     }
     // A URL that is put back counts its connections anew.
     *tried = None;
-    let refused = match takes_logins(redis).await {
-        Ok(()) => {
-            *tried = Some(current);
-            None
-        }
+    let refused = match check_redis(redis).await {
+        Ok(found) => found.into_iter().find(|finding| finding.status == Status::Fault).map(|fault| fault.to_string()),
         Err(reason) if is_gone(reason.cause) => return,
         Err(reason) => Some(reason.to_string()),
     };
+    if refused.is_none() {
+        *tried = Some(current);
+    }
     tell(readiness, "redis", refused, "Redis takes logins again");
 }
 
@@ -81,12 +81,8 @@ fn tell(readiness: &Readiness, about: &'static str, unfit: Option<String>, mende
 /// Whether Redis can be trusted with bindings and takes logins. Its faults must be mended first.
 pub(super) async fn check_redis(redis: &Redis) -> Result<Vec<Finding>, Reason> {
     let found = redis_checks::fitness(redis.link(), now().timestamp(), Status::Warning).await?;
-    takes_logins(redis).await.map(|()| found)
-}
-
-async fn takes_logins(redis: &Redis) -> Result<(), Reason> {
     let refused = |reason: Reason| reason.after(format_args!("Redis does not take the write of a login: "));
-    redis.try_a_login().await.map_err(refused)
+    redis.try_a_login().await.map(|()| found).map_err(refused)
 }
 
 fn is_gone(cause: Cause) -> bool {

@@ -37,9 +37,11 @@ async fn after_a_lost_connection_a_write_decides_again_and_a_redis_that_is_gone_
     bed.log_in("lin").await.expect_problem(503, "store_unavailable");
     assert_eq!(bed.service().readyz().await.status, 200, "all replicas would leave at once");
     bed.redis.start_again().await;
-    bed.redis.command::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    bed.redis.command::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1", "maxmemory-policy", "allkeys-lru"]);
     bed.service().readyz_says(503, "too few replicas").await;
     bed.redis.command::<()>(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    bed.service().readyz_says(503, "allkeys-lru").await;
+    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     bed.service().ready().await;
     bed.log_in("lin").await.expect_login();
 }
