@@ -124,6 +124,7 @@ impl LoginWorker {
 
     /// The first round trip counts the address and claims the code, so that no other request can use it.
     async fn claim(&self, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<ExchangeOrder> {
+        self.ids.check_agreed()?;
         self.note_life().await?;
         let claim = match self.exchange_of(app) {
             None => self.store.claim_code(&app.id, code, &attempt.id, &self.meter_of(attempt.address)).await?,

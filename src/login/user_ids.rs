@@ -45,12 +45,15 @@ impl UserIds {
         self.agreement.lock().heard == self.are_computed().then_some(Ok(()))
     }
 
+    /// Asked before a code is spent, and again before somebody is recorded.
+    pub(super) fn check_agreed(&self) -> Result<()> {
+        let reason = || "the id key of this process is not the one that the store names: see wxmint doctor".into();
+        if self.are_agreed() { Ok(()) } else { Err(StoreError { reason: reason() }.into()) }
+    }
+
     /// The way to record somebody who may have no binding.
     pub fn newcomer(&self, person: &Person, unionid: Option<&UnionId>, has_credentials: bool) -> Result<Newcomer> {
-        if !self.are_agreed() {
-            let reason = "the id key of this process is not the one that the store names: see wxmint doctor".into();
-            return Err(StoreError { reason }.into());
-        }
+        self.check_agreed()?;
         let user = match &self.key {
             Some((IdKind::OpenId, key)) => Some(key.of_openid(person)),
             Some((IdKind::UnionId, key)) => unionid.map(|unionid| key.of_unionid(unionid)),
