@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::{Value, json};
 use wxmint_http::run_to_end;
 use wxmint_ids::UserId;
-use wxmint_store::{ErasedPerson, NUMBERS_KEPT, StoreError, TICKET_TTL};
+use wxmint_store::{CLOCKS_APART, ErasedPerson, NUMBERS_KEPT, StoreError, TICKET_TTL};
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 
 use super::{Failure, print, say};
@@ -124,16 +124,24 @@ fn act<T>(
             "WXMINT_REDIS_URL: Redis did not answer, and nothing was done: {reason}. Run the same command again."
         ))
     };
-    let (known, done) = audited(async |operator| {
+    let (known, done, ahead) = audited(async |operator| {
         let steps = async {
             let known = at_first(async || operator.knows(user).await).await.map_err(unreachable)?;
-            Ok((known, patiently(async || step(operator).await).await?))
+            let done = patiently(async || step(operator).await).await?;
+            Ok((known, done, operator.store.clock_ahead().await.unwrap_or_default()))
         };
         noted(action, user, steps.await)
     })?;
     if !known {
         let block = if action == "block" { " The block holds for whoever logs in as this user." } else { "" };
         say(format_args!("note: nothing was known of {user}: no list of people, no block, no end of tokens.{block}"));
+    }
+    if -ahead > CLOCKS_APART.num_seconds() {
+        say(format_args!(
+            "note: the clock of Redis is {} s behind this machine's. Where WXMINT_USER_INDEX is false, tokens that Redis dated \
+             later than now are not revoked: set both clocks by NTP, and run the same command again.",
+            -ahead
+        ));
     }
     Ok(done)
 }
