@@ -113,9 +113,9 @@ fn world(apps: &[App]) -> Arc<World> {
     World::with_options(apps.iter().map(known).collect(), options)
 }
 
-/// The routes of the page beside the issuer's own, and the peer behind them. Two services trust the issuer at this address: one
-/// verifies by itself, the other has the sidecar verify. One peer serves both, and follows the issuer's keys and ends
-/// over HTTP.
+/// The routes of the page beside the issuer's own, and the peer behind them. Two services trust the issuer at this
+/// address: one verifies by itself, the other has the sidecar verify. One peer serves both, and follows the issuer's
+/// keys and ends over HTTP.
 fn page(
     address: &str,
     world: &Arc<World>,

@@ -93,8 +93,7 @@ impl Redis {
         self.end_clients_of(user, app, None).await
     }
 
-    /// Puts an end of the user's tokens in one app into the stream, if it was made, and Redis or a replica failed before
-    /// it was there. Returns whether it was so. Newer tokens stay as they are.
+    /// Puts an end of the user's tokens in one app into the stream that was made before Redis failed, if there is one.
     pub async fn finish_end_in_app(&self, user: &UserId, app: &AppId) -> Result<bool> {
         let asked = Call::of("HGET", name::ends(user)).arg(format!("untold:app:{app}"));
         let Some(second): Option<i64> = self.link.run_confirmed("end_in_app", asked).await? else { return Ok(false) };
