@@ -112,10 +112,12 @@ impl KeysPlace {
 }
 
 /// The outcome of a decision, and what to write, or `None` if it has changed nothing.
+type Decided<T> = (T, Option<Zeroizing<Vec<u8>>>);
+
 fn change_keys<T>(
     mut keys: StoredKeys,
     decide: &mut impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
-) -> Result<(T, Option<Zeroizing<Vec<u8>>>), Failure> {
+) -> Result<Decided<T>, Failure> {
     let before = keys.content();
     let outcome = decide(&mut keys)?;
     let after = keys.content();
