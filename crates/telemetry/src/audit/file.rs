@@ -1,8 +1,8 @@
 //! The file of audit events, which a thread of its own writes.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{atomic::Ordering, mpsc::Receiver};
 use std::time::{Duration, Instant};
@@ -28,7 +28,9 @@ pub(super) enum Message {
 pub(super) struct AuditFile {
     path: PathBuf,
     file: File,
-    /// Whether the last line has no end.
+    /// The same, to look at its end. `None` for a pipe.
+    reader: Option<File>,
+    /// Whether the last line that was written has no end.
     is_torn: bool,
     warned: Option<Instant>,
 }
@@ -36,7 +38,9 @@ pub(super) struct AuditFile {
 impl AuditFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = opened(path)?;
-        Ok(Self { path: path.into(), is_torn: ends_torn(path), file, warned: None })
+        // Opened only if it is a file: a pipe would wait for its writer.
+        let reader = path.is_file().then(|| File::open(path).ok()).flatten();
+        Ok(Self { path: path.into(), file, reader, is_torn: false, warned: None })
     }
 
     pub(super) fn write_all_of(mut self, queue: &Receiver<Message>) {
@@ -106,9 +110,16 @@ impl AuditFile {
         }
     }
 
+    /// Whether the file ends within a line, which another process may have torn. `None` if it cannot be read.
+    fn ends_torn(&self) -> Option<bool> {
+        let (reader, mut last) = (self.reader.as_ref()?, *b"\n");
+        reader.read_at(&mut last, reader.metadata().ok()?.len().saturating_sub(1)).ok()?;
+        Some(last != *b"\n")
+    }
+
     /// Says how many of the lines are not there or not whole. No line hangs on a torn one.
     fn append(&mut self, lines: &[u8]) -> Result<(), (u64, io::Error)> {
-        let begin: &[u8] = if mem::take(&mut self.is_torn) { b"\n" } else { b"" };
+        let begin: &[u8] = if self.ends_torn().unwrap_or(mem::take(&mut self.is_torn)) { b"\n" } else { b"" };
         let bytes = [begin, lines].concat();
         let mut left = &bytes[..];
         while !left.is_empty() {
@@ -197,18 +208,6 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."))
 }
 
-/// Whether a file ends within a line, because a process ended there.
-fn ends_torn(path: &Path) -> bool {
-    let last_byte = || {
-        let mut file = File::open(path).ok()?;
-        file.seek(SeekFrom::End(-1)).ok()?;
-        let mut last = [0];
-        file.read_exact(&mut last).ok().map(|()| last[0])
-    };
-    // Opened only if it is a file: a pipe would wait for its writer.
-    path.is_file() && last_byte().is_some_and(|last| last != b'\n')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,5 +222,18 @@ mod tests {
         let text = fs::read_to_string(&path).expect("readable");
         let [loss, "{}", "{}"] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
         assert!(loss.contains("\"event_code\":\"loss\"") && loss.contains("\"count\":3"), "{loss}");
+    }
+
+    #[test]
+    fn no_line_hangs_on_one_that_another_process_has_torn() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit");
+        let mut file = AuditFile::open(&path).expect("a file");
+        let mut another = File::options().append(true).open(&path).expect("the same file");
+        for torn in ["{", "", "{\"b", ""] {
+            another.write_all(torn.as_bytes()).expect("written");
+            file.append(b"{}\n").expect("written");
+        }
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "{\n{}\n{}\n{\"b\n{}\n{}\n");
     }
 }
