@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use wxmint_findings::{Finding, Said, count, cure_of_vault};
+use futures_util::TryFutureExt;
+use wxmint_findings::{Finding, Said, Status, count, cure_of_vault};
 use wxmint_keys::rotation::{CLOCK_SKEW, KeyLife, LEEWAY};
 use wxmint_keys::{KeySet, vault::VaultError};
 use wxmint_store::Redis;
@@ -99,28 +100,26 @@ impl Issuer {
         let Some(redis) = redis else { return found };
         match self.learn_ended_keys(redis, now).await {
             Ok(ended) => ended.unwrap_or(found),
-            Err(_) => Finding { found: said!(revoked_ones_are_unknown, found.found), ..found },
+            Err(_) => sure(false, Finding { found: said!(revoked_ones_are_unknown, found.found), ..found }),
         }
     }
 
     async fn examine_vault(&self, redis: Option<&Redis>) -> Finding {
-        let mut sealed = Ok(Vec::new());
-        if let Some(redis) = redis {
-            sealed = redis.some_session_keys().await;
-            if sealed.is_err() {
-                sealed = redis.some_session_keys().await;
-            }
-        }
+        let sealed = match redis {
+            Some(redis) => redis.some_session_keys().or_else(|_| redis.some_session_keys()).await,
+            None => Ok(Vec::new()),
+        };
         let (vault, file) = (self.vault.load_full(), self.settings.vault_key_file.display());
-        let opens = match &sealed {
-            Ok(sealed) => said!(all_session_keys_open, sealed.len()),
-            Err(_) => said!(no_session_key_was_tried),
+        let (is_answered, opens) = match &sealed {
+            Ok(sealed) => (true, said!(all_session_keys_open, sealed.len())),
+            // No login needs the right to look for some.
+            Err(error) => (error.reason.contains("NOPERM"), said!(no_session_key_was_tried)),
         };
         let sealed = sealed.unwrap_or_default();
         let (closed, tried) =
             (sealed.iter().filter(|(person, key)| vault.open(key, person).is_err()).count(), sealed.len());
         match closed {
-            0 => Finding::ok("vault", said!(key_of_line_seals, vault.sealing_line(), opens)),
+            0 => sure(is_answered, Finding::ok("vault", said!(key_of_line_seals, vault.sealing_line(), opens))),
             closed => Finding::warning(
                 "vault",
                 said!(session_keys_do_not_open, closed, tried),
@@ -131,9 +130,9 @@ impl Issuer {
 
     /// Tells the fingerprint of the id key, which replicas compare, and how many people have computed user ids.
     async fn examine_user_ids(&self, redis: Option<&Redis>) -> Finding {
-        let (mut fault, mut people) = (None, None);
+        let (mut compared, mut people) = (Ok(None), None);
         if let Some(redis) = redis {
-            fault = self.ids.compare(redis, false).await.unwrap_or_default();
+            compared = self.ids.compare(redis, false).await;
             people = redis.some_people().await.ok();
         }
         let own = self.ids.word().unwrap_or_else(|| "random".to_owned());
@@ -141,11 +140,20 @@ impl Issuer {
             Some((computed, bound)) => said!(user_ids_are, own, computed, bound),
             None => said!(user_ids_are_not_counted, own),
         };
-        match fault.filter(|fault| fault.advice != said!(wait_for_id_key)) {
+        let is_answered = compared.is_ok();
+        match compared.unwrap_or_default().filter(|fault| fault.advice != said!(wait_for_id_key)) {
             Some(fault) => Finding { found: said!("{}; {}", fault.found, found), ..fault },
-            None => Finding::ok("user_ids", found),
+            None => sure(is_answered, Finding::ok("user_ids", found)),
         }
     }
+}
+
+/// A warning where Redis, which knows more of it, gave no answer.
+fn sure(is_answered: bool, found: Finding) -> Finding {
+    if is_answered || found.status > Status::Ok {
+        return found;
+    }
+    Finding::warning(found.name, found.found, said!(mend_that_first))
 }
 
 /// The first key that leaves the JWKS too soon, because a rotation was told a shorter life of tokens than serve.

@@ -124,6 +124,7 @@ async fn a_redis_that_is_stopped_hangs_refuses_or_is_not_there_is_said_by_the_do
         assert!(report.worst(name)[1].contains("Redis is not reached"), "{name}: {}", report.output);
     }
     assert_eq!((report.code, report.status("wechat.credentials")), (2, "ok"));
+    assert_eq!(["keys", "vault", "user_ids"].map(|name| report.status(name)), ["warning"; 3], "Redis knows more");
     bed.redis.start_again().await;
     Report::of(&bed.configuration).await.expect_healthy();
     bed.redis.freeze();
