@@ -38,7 +38,7 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
         return doctor::run(&DoctorArgs::default(), doors);
     }
     load_env_file()?;
-    let settings = Settings::from_vars(variables())?;
+    let settings = Settings::serving(variables(), |path| issuer::is_free(path, doors))?;
     init_log(settings.log_format, &settings.audit)?;
     remarks::of_serve(&settings).iter().for_each(|remark| tracing::warn!("{remark}"));
     if let Err(error) = guarded {

@@ -18,7 +18,7 @@ use wxmint_wechat::WeChat;
 
 use super::door::{self, Doors};
 use super::examine::{load, unusable_file, unusable_keys, unusable_vault};
-use super::{caller, feed_pages::FeedPages, routes::check_login_paths, state::Issuer};
+use super::{caller, feed_pages::FeedPages, state::Issuer};
 use crate::accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::login::{LoginPolicy, LoginWorker, UserIds};
@@ -95,7 +95,7 @@ impl Issuer {
         let redis = faults.take(open_redis(&settings));
         let tokens = admin_tokens.as_ref().and_then(Option::as_ref).map(|(_, tokens)| tokens);
         let doors = door::open(rows, &settings, tokens, &mut faults);
-        let (_, ids) = (faults.take(check_login_paths(&settings, rows)), faults.take(load_user_ids(&settings)));
+        let ids = faults.take(load_user_ids(&settings));
         let (Some(keys), Some(vault), Some(admin_tokens), Some(apps), Some(users), Some(redis), Some(ids), true) =
             (keys, vault, admin_tokens, apps, users, redis, ids, faults.findings.is_empty())
         else {

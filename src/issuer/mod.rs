@@ -24,7 +24,7 @@ pub(crate) mod state;
 
 pub use build::{IssuerStartError, open_redis};
 pub use login_fields::LoginBody;
-pub use routes::openapi_json;
+pub use routes::{is_free, openapi_json};
 pub use run::{Routes, run};
 pub use state::Issuer;
 pub use wxmint_http::viewer::InDemo;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::header::LOCATION, web::ServiceConfig};
 use utoipa::{OpenApi, openapi};
-use wxmint_findings::Finding;
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::viewer::{self, Description};
@@ -16,10 +15,9 @@ use super::declared::{
 };
 use super::door::{DoorRow, Doors, OpenDoor};
 use super::{
-    Issuer, IssuerStartError, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata,
-    revocations, session_key_routes as session_key,
+    Issuer, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata, revocations,
+    session_key_routes as session_key,
 };
-use crate::settings::Settings;
 
 const ROOT: &str = "/";
 
@@ -102,17 +100,9 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
     }
 }
 
-pub(super) fn check_login_paths(settings: &Settings, doors: Doors) -> Result<(), IssuerStartError> {
-    if settings.login_paths.iter().all(|path| is_free(path, doors)) {
-        return Ok(());
-    }
-    let found = said!(login_paths_is_not_valid);
-    Err(IssuerStartError::of_setting(Finding::fault("settings", found, said!(name_free_paths))))
-}
-
 /// Whether `path` can be a further path of the login. The case and a slash at the end make no difference, because some
 /// proxies change them. Below `/wechat/` and `/.well-known/` wxmint may answer further paths one day.
-fn is_free(path: &str, doors: Doors) -> bool {
+pub fn is_free(path: &str, doors: Doors) -> bool {
     let is_below = |folder: &str| path.get(..folder.len()).is_some_and(|start| start.eq_ignore_ascii_case(folder));
     let is = |taken: &str| match taken.split_once('{') {
         Some((folder, _)) => is_below(folder),

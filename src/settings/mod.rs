@@ -143,6 +143,20 @@ settings! {
     }
 }
 
+impl Settings {
+    /// As `from_vars`; besides, the further paths of the login must be free, which only the routes tell.
+    pub fn serving(
+        vars: impl Iterator<Item = (String, String)>,
+        is_free: impl Fn(&str) -> bool,
+    ) -> Result<Self, Faults> {
+        let mut reader = Reader::new(vars);
+        let settings = Self::read(&mut reader);
+        let is_taken = |paths: &Vec<String>| paths.iter().any(|path| !is_free(path)).then(|| said!(is_not_valid));
+        reader.read_beside(&LOGIN_PATHS, is_taken);
+        reader.finish(settings)
+    }
+}
+
 /// Each by its variable: those that no other setting has.
 fn read_door_files(reader: &mut Reader) -> Option<DoorFiles> {
     let names = ENTRIES.iter().map(|entry| entry.name).filter(|name| !NAMES.contains(name));

@@ -113,10 +113,11 @@ impl Reader {
         self.value(&variable.entry().file_variable()?)
     }
 
-    /// `None`, to return in place of the value.
+    /// `None`, to return in place of the value. A variable that is read again has one fault.
     pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: Said) -> Option<U> {
         let (name, wanted, example) = (variable.name, variable.form(), variable.entry().example);
         let subject = if self.is_in_file(variable) { said!(content_of_file, name) } else { name.into() };
+        self.faults.retain(|fault| fault.variable != name);
         self.faults.push(Fault { variable: name, subject, problem, wanted, example });
         None
     }

@@ -56,6 +56,24 @@ fn a_fault_hides_no_other() {
 }
 
 #[test]
+fn a_path_that_wxmint_answers_itself_is_named_beside_other_faults_and_a_fault_is_told_once() {
+    for (paths, wrong, faults) in [
+        ("/login", "WXMINT_TOKEN_TTL", vec!["TOKEN_TTL", "LOGIN_PATHS"]),
+        ("/a,/login", "WXMINT_TOKEN_TYP", vec!["LOGIN_PATHS"]),
+        ("wrong", "WXMINT_TOKEN_TYP", vec!["LOGIN_PATHS"]),
+        ("/a", "WXMINT_TOKEN_TYP", vec![]),
+    ] {
+        let vars = [("WXMINT_LOGIN_PATHS", paths), (wrong, "JWT")].map(|(name, value)| (name.into(), value.into()));
+        let settings = Settings::serving(valid().into_iter().chain(vars), |path| path != "/login");
+        let told = settings.map_or_else(|Faults(told)| told, |_| Vec::new());
+        let named: Vec<_> = told.iter().map(|fault| fault.variable).collect();
+        assert_eq!(named.iter().map(|name| &name[7..]).collect::<Vec<_>>(), faults, "{paths}");
+        let text = told.iter().map(ToString::to_string).collect::<String>();
+        assert_eq!(text.contains("example: WXMINT_LOGIN_PATHS=/user/login"), faults.contains(&"LOGIN_PATHS"), "{text}");
+    }
+}
+
+#[test]
 fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
     for (name, value) in [
         ("WXMINT_ISSUER", "http://login.example.com"),

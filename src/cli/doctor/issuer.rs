@@ -12,7 +12,7 @@ use super::verifiers::{published, web};
 use super::{Tells, accounts, faulty, remarked, wechat};
 use crate::apps::{AppsSource, IGNORED, is_copy};
 use crate::cli::{remarks, variables};
-use crate::issuer::{Issuer, door::Doors, open_redis};
+use crate::issuer::{Issuer, door::Doors, is_free, open_redis};
 use crate::redis_checks::{self, REDIS_CHECKS};
 use crate::settings::{Settings, value_files};
 use crate::{clock::now, secret_files};
@@ -35,7 +35,7 @@ fn is_set(variable: &str) -> bool {
 
 pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
     let tell = |found| _ = tells.send(found);
-    let settings = match Settings::from_vars(variables()) {
+    let settings = match Settings::serving(variables(), |path| is_free(path, doors)) {
         Ok(settings) => settings,
         Err(faults) => return tell(faulty(&faults, &checks(public, doors))),
     };

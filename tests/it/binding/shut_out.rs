@@ -24,7 +24,7 @@ async fn who_is_disabled_or_gone_gets_no_token_however_they_come() {
     let silent = bed.silent("lin").await.expect_problem(403, "user_blocked");
     assert!(!silent.body.contains("alice") && silent.member("detail").contains("Do not try again"), "{silent:?}");
     bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_problem(403, "user_blocked");
-    redeem(&bed, &ticket, &json!({})).await.expect_problem(403, "user_blocked");
+    redeem(&bed, &ticket, &json!({})).await.expect_problem(400, "code_used");
     bed.enter("lin", password_of("alice")).await.expect_problem(403, "invalid_credentials");
     is_users(&bed.enter("mei", password_of("bob")).await, "bob");
 
