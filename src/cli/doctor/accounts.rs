@@ -11,9 +11,9 @@ use crate::settings::{AccountsSource, Settings};
 const NAME: &str = "accounts";
 const NOBODY: &str = "wxmint-doctor";
 
-pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Finding {
-    let Some(issuer) = issuer else { return Finding::unchecked(NAME, said!(file_of_settings_is_unusable)) };
-    match (&settings.accounts, issuer.users.as_ref().map(|(_, users)| users.count())) {
+pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Option<Finding> {
+    let issuer = issuer?;
+    Some(match (&settings.accounts, issuer.users.as_ref().map(|(_, users)| users.count())) {
         (AccountsSource::Auto, _) => Finding::ok(NAME, said!(auto_first_login_makes_user)),
         (AccountsSource::File(path), Some(0)) if !settings.auto_provision => {
             Finding::warning(NAME, said!(has_no_user, path.display()), said!(run_users_add, path.display()))
@@ -25,7 +25,7 @@ pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Fin
             }
             Err(error) => Finding::unchecked(NAME, error),
         },
-    }
+    })
 }
 
 async fn ask(accounts: &dyn Accounts, checks_logins: bool) -> Result<Option<UserId>, AccountsError> {

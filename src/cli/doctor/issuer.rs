@@ -44,10 +44,11 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
     let issuer = Issuer::from_settings(settings.clone(), doors);
     let connect = |access| Redis::new(&access, settings.session_key_ttl, now, Metrics::default());
     let (issuer, redis) = (&issuer, open_redis(&settings).map(|access| access.map(connect)));
+    let of_files = [&files(doors)[..], &["accounts"]].concat();
     let files = async {
         let mut found = match issuer {
             Ok(issuer) => issuer.examine(redis.as_ref().ok().and_then(Option::as_ref), now()).await,
-            Err(error) => with_unchecked(error.findings.clone(), &files(doors), said!(file_of_settings_is_unusable)),
+            Err(error) => with_unchecked(error.findings.clone(), &of_files, said!(file_of_settings_is_unusable)),
         };
         found.extend(audit(&settings.audit));
         found.extend(exposed(value_files(variables())));
@@ -61,7 +62,7 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
             Err(_) => with_unchecked(Vec::new(), &REDIS_CHECKS, said!(its_tls_files_cannot_be_used)),
         });
     };
-    let accounts = async { tell(vec![accounts::examine(issuer.as_ref().ok(), &settings).await]) };
+    let accounts = async { tell(Vec::from_iter(accounts::examine(issuer.as_ref().ok(), &settings).await)) };
     let published = async {
         if public {
             tell(published(&web(), &settings.issuer, issuer.as_ref().ok()).await);
