@@ -39,6 +39,13 @@ pub(crate) fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Fail
     outcome
 }
 
+/// Tells the event of an act by whoever runs the command, and how the act ended.
+pub(crate) fn noted<T>(event: audit::Event, outcome: Result<T, Failure>) -> Result<T, Failure> {
+    let refused = outcome.as_ref().err().map(|_| "failed".into());
+    audit::Event { by: Some(by()), refused, ..event }.tell();
+    outcome
+}
+
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.
 pub(crate) async fn check(redis: &Redis) -> Result<(), Failure> {
     let found = fitness(redis.link(), now().timestamp(), Status::Warning).await;
@@ -93,7 +100,7 @@ pub(crate) async fn walk_all<T>(
 }
 
 /// `command` and the user of the operating system.
-pub(crate) fn by() -> String {
+fn by() -> String {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let is_own = |line: &&str| line.split(':').nth(2) == Some(&uid);

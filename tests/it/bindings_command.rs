@@ -107,7 +107,7 @@ async fn bindings_move_to_another_redis_and_logins_find_their_users() {
     assert!(exported.0 == 500 && told.contains("exported 500 people"), "{told}");
     assert_eq!(fs::metadata(&file).expect("there").mode() & 0o777, 0o600, "openids are personal");
     assert!(!Path::new(&folder.path("bindings.ndjson.part")).exists());
-    run(&other, &["import", &file]).expect_end(0, &["imported 500 people; 0 were unchanged; 0 were refused"]);
+    run(&other, &["import", &file]).expect_end(0, &["bind: imported 500 people; 0 were unchanged; 0 were refused"]);
     assert_eq!(sum_of(&other), exported);
 
     bed.configuration.set("WXMINT_REDIS_URL", &other.url());

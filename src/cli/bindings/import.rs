@@ -6,8 +6,9 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person, UnionId, UserId};
 use wxmint_store::{AttemptId, Binding, Bound, Intent, Redis, StoreError};
+use wxmint_telemetry::audit::{Activity, Event, Origin};
 
-use super::{Failure, Progress, file::BindingsFile, patiently, print, record::Record, say};
+use super::{Failure, Progress, file::BindingsFile, noted, patiently, print, record::Record, say};
 use crate::login::{Binder, Link, LoginError, SettledState};
 use crate::settings::{read_one, variables::BINDINGS_PER_USER};
 use crate::{accounts::Named, cli::variables};
@@ -35,13 +36,23 @@ enum Imported {
     Refused(&'static str),
 }
 
+#[derive(Default, derive_more::Display)]
+#[display("imported {imported} people; {unchanged} were unchanged; {refused} were refused")]
+struct Counts {
+    imported: u64,
+    unchanged: u64,
+    refused: u64,
+}
+
 pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure> {
     let file = BindingsFile::open(args.file.clone(), !args.no_trailer, args.appid.clone())?;
     let people = file.check()?;
     // One id for the whole import, because it only tells a repeated step from the step of another writer.
     let attempt = AttemptId::random().map_err(|_| Failure::unfinished("the system gave no random bits"))?;
     let per_user = args.per_user.map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
-    Import { redis, attempt, per_user }.all(&file, people).await
+    let mut counts = Counts::default();
+    let outcome = Import { redis, attempt, per_user }.all(&file, people, &mut counts).await;
+    noted(Event { note: Some(counts.to_string()), ..Event::new(Activity::Bind, Origin::default()) }, outcome)
 }
 
 struct Import<'a> {
@@ -51,9 +62,8 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    async fn all(&self, file: &BindingsFile, people: usize) -> Result<(), Failure> {
-        let (mut imported, mut unchanged, mut refused, mut conflicts) = (0, 0, 0, 0);
-        let mut progress = Progress::begin();
+    async fn all(&self, file: &BindingsFile, people: usize, counts: &mut Counts) -> Result<(), Failure> {
+        let (mut progress, mut conflicts) = (Progress::begin(), 0);
         let lines = stream::iter(file.records()?).map(async |line| {
             let (number, record) = line?;
             let outcome = patiently(async || self.one(&record).await).await?;
@@ -61,26 +71,26 @@ impl Import<'_> {
         });
         let mut lines = std::pin::pin!(lines.buffered(IN_FLIGHT));
         while let Some(done) = lines.next().await {
-            let before: u64 = imported + unchanged + refused;
+            let before = counts.imported + counts.unchanged + counts.refused;
             match done.inspect_err(|_| say(format_args!("{before} of {people} people are done")))? {
                 (_, Imported::Done { news, conflict }) => {
-                    *(if news { &mut imported } else { &mut unchanged }) += 1;
+                    *(if news { &mut counts.imported } else { &mut counts.unchanged }) += 1;
                     conflicts += u64::from(conflict);
                 }
                 (number, Imported::Refused(reason)) => {
-                    refused += 1;
+                    counts.refused += 1;
                     print(format_args!("line {number}: {reason}"));
                 }
             }
             progress.tell(format_args!("{} of {people} people are done", before + 1));
         }
-        say(format_args!("imported {imported} people; {unchanged} were unchanged; {refused} were refused"));
+        say(&*counts);
         if conflicts > 0 {
             say(format_args!(
                 "the unionids of {conflicts} people belong to other users; see: wxmint bindings conflicts"
             ));
         }
-        match refused {
+        match counts.refused {
             0 => Ok(()),
             _ => Err(Failure::unfinished("the lines listed were not imported; all others were")),
         }

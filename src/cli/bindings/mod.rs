@@ -15,7 +15,7 @@ use wxmint_store::{Binding, Redis, walk::Found};
 
 use self::import::ImportArgs;
 use super::Failure;
-use super::at_redis::{check, open, patiently, walk_all};
+use super::at_redis::{audited, check, noted, open, patiently, walk_all};
 use super::output::{Progress, json, print, say, table};
 
 #[derive(Subcommand)]
@@ -37,15 +37,16 @@ pub(super) enum BindingsCommand {
 }
 
 pub(super) fn run(command: BindingsCommand) -> Result<(), Failure> {
-    let redis = open()?;
-    run_to_end(async {
-        check(&redis).await?;
+    let is_import = matches!(command, BindingsCommand::Import(_));
+    let act = async |redis: &Redis| {
+        check(redis).await?;
         match command {
-            BindingsCommand::Export { out } => export::run(&redis, out.as_deref()).await,
-            BindingsCommand::Import(args) => import::run(&redis, &args).await,
-            BindingsCommand::Conflicts { json } => conflicts(&redis, json).await,
+            BindingsCommand::Export { out } => export::run(redis, out.as_deref()).await,
+            BindingsCommand::Import(args) => import::run(redis, &args).await,
+            BindingsCommand::Conflicts { json } => conflicts(redis, json).await,
         }
-    })
+    };
+    if is_import { audited(async |operator| act(operator.store).await) } else { run_to_end(act(&open()?)) }
 }
 
 const ADVICE: &str = "Each of these people is bound to one user, and their unionid belongs to another. Both users \

@@ -10,7 +10,7 @@ use wxmint_store::{CLOCKS_APART, ErasedPerson, NUMBERS_KEPT, StoreError, TICKET_
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 
 use super::{Failure, print, say};
-use crate::cli::at_redis::{at_first, audited, by, open, patiently, walk_all};
+use crate::cli::at_redis::{self, at_first, audited, open, patiently, walk_all};
 use crate::cli::output::confirm;
 use crate::login::{Erased, LoginError, Operator};
 
@@ -147,9 +147,6 @@ fn act<T>(
 }
 
 fn noted<T>(action: &'static str, user: &UserId, outcome: Result<T, Failure>) -> Result<T, Failure> {
-    let refused = outcome.as_ref().err().map(|_| "failed".into());
     let activity = Activity::changing_account(action).unwrap_or(Activity::Request(action));
-    let event = Event::new(activity, Origin::default());
-    Event { by: Some(by()), user: Some(user.clone()), refused, ..event }.tell();
-    outcome
+    at_redis::noted(Event { user: Some(user.clone()), ..Event::new(activity, Origin::default()) }, outcome)
 }

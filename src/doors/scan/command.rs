@@ -12,7 +12,7 @@ use wxmint_telemetry::audit::{Activity, Event, Origin};
 
 use super::clients::{Clients, ClientsFile, Form};
 use super::{MAKE_CLIENTS, VARIABLE};
-use crate::cli::at_redis::{at_first, audited, by, patiently};
+use crate::cli::at_redis::{at_first, audited, noted, patiently};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Progress, complete, print, say, table};
 use crate::cli::{exit, random, read as command_of, variables, with_env_file};
@@ -157,10 +157,9 @@ fn end(client: &ClientId) -> Result<(), Failure> {
     let ended = audited(async |Operator { store }| {
         let mut ended = HashSet::new();
         let done = end_all(client, store, &mut ended).await;
-        let refused = done.as_ref().err().map(|_| "failed".into());
-        let (by, client, note) = (Some(by()), Some(client.clone()), Some(format!("tokens of {} users", ended.len())));
-        Event { by, client, refused, note, ..Event::new(Activity::End, Origin::default()) }.tell();
-        done.map(|()| ended.len())
+        let (client, note) = (Some(client.clone()), Some(format!("tokens of {} users", ended.len())));
+        let event = Event { client, note, ..Event::new(Activity::End, Origin::default()) };
+        noted(event, done).map(|()| ended.len())
     })?;
     print(format_args!("{client}: the tokens of {ended} users are revoked"));
     say(
