@@ -94,12 +94,9 @@ pub(super) fn export_blocks() -> Result<(), Failure> {
 /// Whoever is blocked already stays so, and nobody is unblocked. May be run again.
 pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::usage(error).at(path.display()))?;
-    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-    let user = |line| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse::<UserId>().ok();
-    let users = lines.map(|(line, number)| user(line).ok_or(number)).collect::<Result<Vec<_>, i32>>();
-    let users = users.map_err(|number| {
+    let users = listed(&text).map_err(|wrong| {
         let form = r#"must be {"user_id":"…"}; nobody was blocked"#;
-        Failure::usage(format_args!("{}: line {number} {form}", path.display()))
+        Failure::usage(format_args!("{}: {wrong} {form}", path.display()))
     })?;
     audited(async |operator| {
         for user in &users {
@@ -110,6 +107,14 @@ pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
     })?;
     print(format_args!("blocked {} users", users.len()));
     Ok(())
+}
+
+/// A file without a line is refused too: perhaps an export was cut off.
+fn listed(text: &str) -> Result<Vec<UserId>, String> {
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let user = |line| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse().ok();
+    let users: Vec<_> = lines.map(|(line, at)| user(line).ok_or(format!("line {at}"))).collect::<Result<_, _>>()?;
+    if users.is_empty() { Err("is empty, and a line for each blocked user".into()) } else { Ok(users) }
 }
 
 /// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering
@@ -149,4 +154,19 @@ fn act<T>(
 fn noted<T>(action: &'static str, user: &UserId, outcome: Result<T, Failure>) -> Result<T, Failure> {
     let activity = Activity::changing_account(action).unwrap_or(Activity::Request(action));
     at_redis::noted(Event { user: Some(user.clone()), ..Event::new(activity, Origin::default()) }, outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_blocked_users_has_one_at_least_and_each_line_is_one() {
+        let listed = |text| listed(text).map(|users| users.len());
+        assert_eq!(listed("{\"user_id\":\"a\"}\n\n{\"user_id\":\"b\"}\n"), Ok(2));
+        for empty in ["", "\n \n"] {
+            assert!(listed(empty).is_err_and(|wrong| wrong.starts_with("is empty")), "{empty:?}");
+        }
+        assert_eq!(listed("{\"user_id\":\"a\"}\n\n{\"user\":\"b\"}\n"), Err("line 3".into()));
+    }
 }
