@@ -57,6 +57,14 @@ mod tests {
     use crate::accounts::Unusable;
     use wxmint_findings::Status;
 
+    #[tokio::test]
+    async fn where_a_file_cannot_be_used_the_checks_of_files_tell_it_alone() {
+        let names = ["ISSUER", "APPID", "APP_SECRET", "REDIS_URL", "KEYS", "VAULT_KEY_FILE"];
+        let values = ["https://a.example", "wx0123456789abcdef", &"0".repeat(32), "memory:", "k", "v"];
+        let vars = names.iter().zip(values).map(|(name, value)| (format!("WXMINT_{name}"), value.to_owned()));
+        assert_eq!(examine(None, &Settings::from_vars(vars).expect("settings")).await, None);
+    }
+
     #[test]
     fn each_wrong_answer_has_its_advice() {
         for (unusable, advice) in [
