@@ -90,10 +90,8 @@ impl Import<'_> {
                 "the unionids of {conflicts} people belong to other users; see: wxmint bindings conflicts"
             ));
         }
-        match counts.refused {
-            0 => Ok(()),
-            _ => Err(Failure::unfinished("the lines listed were not imported; all others were")),
-        }
+        let refused = Failure::unfinished("the lines listed were not imported; all others were");
+        if counts.refused > 0 { Err(refused) } else { Ok(()) }
     }
 
     /// Imports one person. Each step is idempotent, and so is the whole.

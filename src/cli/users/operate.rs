@@ -94,10 +94,7 @@ pub(super) fn export_blocks() -> Result<(), Failure> {
 /// Whoever is blocked already stays so, and nobody is unblocked. May be run again.
 pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::usage(error).at(path.display()))?;
-    let users = listed(&text).map_err(|wrong| {
-        let form = r#"must be {"user_id":"…"}; nobody was blocked"#;
-        Failure::usage(format_args!("{}: {wrong} {form}", path.display()))
-    })?;
+    let users = listed(&text).map_err(|wrong| Failure::usage(format_args!("{wrong} {FORM}")).at(path.display()))?;
     audited(async |operator| {
         for user in &users {
             let blocked = patiently(async || operator.block(user).await).await;
@@ -108,6 +105,8 @@ pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
     print(format_args!("blocked {} users", users.len()));
     Ok(())
 }
+
+const FORM: &str = r#"must be {"user_id":"…"}; nobody was blocked"#;
 
 /// A file without a line is refused too: perhaps an export was cut off.
 fn listed(text: &str) -> Result<Vec<UserId>, String> {
