@@ -77,6 +77,8 @@ impl LoginWorker {
         };
         let life = refresh_life(client).filter(|_| kept.family.scope.ends_with(OFFLINE));
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
+        // An app that is missing at the moment uses up nothing.
+        self.choose(&self.apps.all(), Some(&kept.family.app), None)?;
         if !self.use_code(&shown.code).await? {
             self.end_family(&kept.family).await?;
             return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
