@@ -67,6 +67,7 @@ const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APP
 const CHECK: &str = "clients";
 /// Says what these endpoints count.
 const TOO_MANY: &str = "Too many requests or open requests of an address, or renewals of a user. Wait, then try again.";
+const NO_APP: &str = "The app of this client is no mini program that is configured here.";
 pub(super) const VARIABLE: &str = "WXMINT_CLIENTS_FILE";
 const WORDS: Words = &include!("texts.json");
 const AUTHORIZATION: &str = "/device_authorization";
@@ -207,6 +208,9 @@ impl Scan {
 pub(super) fn to_oauth(answer: Answer) -> Answer {
     answer.map_err(|problem| match problem.status.as_u16() {
         _ if problem.is_oauth() => problem,
+        _ if matches!(problem.code, UnknownApp | SessionKeyMissing) => {
+            problem.with_status(StatusCode::BAD_REQUEST).with_detail(NO_APP).oauth("unauthorized_client")
+        }
         429 => problem.with_detail(TOO_MANY).oauth("slow_down"),
         503 => problem.oauth("temporarily_unavailable"),
         400..=499 => problem.oauth("invalid_request"),

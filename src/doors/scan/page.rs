@@ -141,10 +141,6 @@ pub(in crate::doors) async fn open_request(
             event.tell_bounded(&who);
             Ok(opened)
         }
-        Err(LoginError::UnknownApp(_) | LoginError::NoSessionKeys) => {
-            let detail = "The app of this client is no mini program that is configured here.";
-            Err(Problem::invalid(detail).oauth("unauthorized_client"))
-        }
         Err(error) => Err(Refusal::from(error).tell(event, &who)),
     }
 }

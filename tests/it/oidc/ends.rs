@@ -212,7 +212,7 @@ async fn what_is_missing_from_a_file_ends_no_login_but_a_user_whom_the_accounts_
     let mut last = bed.log_in_site("lin").await;
     for (file, less, more, error) in [
         (file("WXMINT_CLIENTS_FILE"), whole(without), whole(clients()), "invalid_grant"),
-        (file("WXMINT_APPS_DIR") + "/" + APPID, String::new(), APP_SECRET.to_owned(), "invalid_request"),
+        (file("WXMINT_APPS_DIR") + "/" + APPID, String::new(), APP_SECRET.to_owned(), "unauthorized_client"),
     ] {
         let is = |content: &str| match content {
             "" => fs::remove_file(&file).expect("our file"),
