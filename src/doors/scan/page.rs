@@ -15,7 +15,8 @@ use wxmint_telemetry::bounded;
 
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DEVICE_TTL, DeviceRequest, OWN, POLL_INTERVAL};
-use super::{ASKED, AtDoor, Scan, TOO_MANY, clients::Client, requests::gone, to_oauth, token::authenticate};
+use super::token::{authenticate, refused};
+use super::{ASKED, AtDoor, Scan, TOO_MANY, clients::Client, requests::gone, to_oauth};
 use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 /// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
@@ -103,13 +104,10 @@ async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
     let (worker, scan) = at;
     let (fields, clients) =
         (read_form(request, payload, &["browser_address", "browser_user_agent"]).await?, scan.clients());
-    let client = authenticate(request, &fields, &clients, at).await.map_err(|problem| {
-        let event = Event::new(ASKED, origin(request));
-        let who = event.address().to_owned();
-        Refusal::from(problem).tell(event, &who)
-    })?;
-    refuse_strangers(request, worker, client)?;
-    let (code, asked) = open_request(request, worker, scan, (client, OWN), browser(request, &fields, client)?).await?;
+    let client = authenticate(request, &fields, &clients, at).await?;
+    let browser = refuse_strangers(request, worker, client).and_then(|()| browser(request, &fields, client));
+    let browser = browser.map_err(|problem| refused(request, Some(client), problem))?;
+    let (code, asked) = open_request(request, worker, scan, (client, OWN), browser).await?;
     let (issuer, user_code) = (worker.issuer.settings.issuer.as_str(), code.user_code().shown());
     let shown = DeviceAuthorization {
         device_code: code.expose().to_owned(),

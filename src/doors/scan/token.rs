@@ -24,8 +24,8 @@ use wxmint_verify::{Algorithm, MAX_LEEWAY};
 use super::clients::{Client, Clients};
 use super::page::OAuthError;
 use super::store::{Grant, OWN, Poll};
-use super::{AtDoor, codes::DeviceCode, to_oauth};
-use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
+use super::{ASKED, AtDoor, codes::DeviceCode, to_oauth};
+use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -180,28 +180,43 @@ impl Clients {
     }
 }
 
-/// Finds out who asks. Pages of the client's own origins may read whatever is answered from here on.
+/// Finds out who asks, and audits who is refused. Pages of the client's own origins may read whatever is answered from
+/// here on.
 pub(in crate::doors) async fn authenticate<'c>(
     request: &HttpRequest,
     fields: &Fields<'_>,
     clients: &'c Clients,
     at: &AtDoor,
 ) -> Result<&'c Client, Problem> {
-    let ClientCredentials { id, secret, assertion } = ClientCredentials::of(request, fields)?;
-    let known = id.parse::<ClientId>().ok().and_then(|id| clients.get(&id));
-    let client = known.ok_or_else(|| unknown_client("No client here has this `client_id`."))?;
+    let named = ClientCredentials::of(request, fields).and_then(|shown| {
+        let known = shown.id.parse::<ClientId>().ok().and_then(|id| clients.get(&id));
+        Ok((known.ok_or_else(|| unknown_client("No client here has this `client_id`."))?, shown))
+    });
+    let (client, shown) = named.map_err(|problem| refused(request, None, problem))?;
     cors::allow(request, |origin| client.origins.iter().any(|own| own == origin));
-    if let Some(assertion) = assertion {
-        return check(client, &assertion, at).await.map(|()| client);
+    prove(client, shown, at).await.map(|()| client).map_err(|problem| refused(request, Some(client), problem))
+}
+
+/// Audits a refusal of a client, or of whoever says to be one.
+pub(super) fn refused(request: &HttpRequest, client: Option<&Client>, problem: Problem) -> Problem {
+    let (app, client) = client.map(|client| (client.app.clone(), client.id.clone())).unzip();
+    let event = Event { app, client, ..Event::new(ASKED, origin(request)) };
+    let who = format!("{} {}", event.client.as_ref().map_or("", ClientId::as_str), event.address());
+    Refusal::from(problem).tell(event, &who)
+}
+
+async fn prove(client: &Client, shown: ClientCredentials, at: &AtDoor) -> Result<(), Problem> {
+    if let Some(assertion) = shown.assertion {
+        return check(client, &assertion, at).await;
     }
-    match (client.is_back_end(), secret) {
-        (true, Some(secret)) if client.has_secret(&secret) => Ok(client),
+    match (client.is_back_end(), shown.secret) {
+        (true, Some(secret)) if client.has_secret(&secret) => Ok(()),
         (true, Some(_)) => Err(unknown_client("The client's secret is wrong.")),
         (true, None) => Err(unknown_client("This client is a back end, and its secret is missing.")),
         (false, Some(_)) => {
             Err(unknown_client("This client is a page and has no secret: send none, or give it one in the file."))
         }
-        (false, None) => Ok(client),
+        (false, None) => Ok(()),
     }
 }
 

@@ -68,6 +68,12 @@ async fn each_mistake_of_a_page_has_its_error_and_the_metadata_name_the_endpoint
     bed.service().get("/token").await.expect_problem(405, "invalid_request");
     let wrong = [("client_id", "shop"), ("client_secret", SECRET), ("browser_address", "not an address")];
     bed.form(DEVICE, &wrong).await.expect_oauth(400, "invalid_request");
+    bed.form("/token", &[client, ("client_secret", SECRET)]).await.expect_oauth(401, "invalid_client");
+    assert_eq!(from(&bed, ORIGIN, Method::POST, DEVICE, &[("client_id", "cli.1")]).await, (400, Value::Null));
+    for client in ["elsewhere", "shop", "shop-web", "cli.1"] {
+        let is_refused = |event: &Value| event["unmapped"]["client"] == client && event["status_id"] == 2;
+        until(client, BUSY, async || bed.service().events().iter().any(is_refused)).await;
+    }
 
     // RFC 8628 section 4, RFC 8414.
     let metadata = bed.service().get("/.well-known/oauth-authorization-server").await.json();
@@ -93,7 +99,6 @@ async fn only_the_clients_own_site_reads_its_answers() {
     let stranger = "https://shop.example.com.evil.example";
     assert_eq!(from(&bed, ORIGIN, Method::POST, DEVICE, &own).await, (200, ORIGIN.into()));
     assert_eq!(from(&bed, ORIGIN, Method::POST, "/token", &own).await, (400, ORIGIN.into()), "errors too");
-    assert_eq!(from(&bed, ORIGIN, Method::POST, DEVICE, &[("client_id", "cli.1")]).await, (400, Value::Null));
     for path in [DEVICE, "/token", "/logout"] {
         assert_eq!(from(&bed, ORIGIN, Method::OPTIONS, path, &[]).await, (204, ORIGIN.into()), "{path}");
         assert_eq!(from(&bed, stranger, Method::OPTIONS, path, &[]).await.1, Value::Null, "{path} {stranger}");
