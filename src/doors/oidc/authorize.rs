@@ -76,6 +76,9 @@ pub(super) async fn authorize_by_post(payload: Payload, (worker, scan, _): AtDoo
     let body = read_body(payload, SMALL_BODY).await?;
     let query = Url::parse_with_params("http://q", pairs(&String::from_utf8_lossy(&body)));
     let query = query.ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default();
+    if let Err(Refused::ToSite(to)) = read(&query, &scan.clients(), worker.issuer.settings.issuer.as_str()) {
+        return Ok(see_other(&to));
+    }
     Ok(see_other(&format!("{}/authorize?{query}", root(&worker))))
 }
 

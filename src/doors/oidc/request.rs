@@ -62,14 +62,14 @@ impl Query {
 }
 
 /// Reads the request. `issuer` stands in each answer to a site (RFC 9207).
-pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Result<AuthorizeRequest<'c>, Refused> {
-    let query = Query::of(query);
+pub(super) fn read<'c>(text: &str, clients: &'c Clients, issuer: &str) -> Result<AuthorizeRequest<'c>, Refused> {
+    let query = Query::of(text);
     let client = query.one("client_id").and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
     let client = client.ok_or(Refused::ToPage(Why::CLIENT))?;
     let redirect_uri = query.one("redirect_uri").filter(|wanted| is_registered(&client.site.redirect_uris, wanted));
     let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::ADDRESS))?.to_owned();
     let state = query.one("state").map(str::to_owned);
-    let (challenge, scope) = check(&query, client).map_err(|(error, description)| {
+    let (challenge, scope) = check(&query, text.len(), client).map_err(|(error, description)| {
         let members = [("error", error), ("error_description", description)];
         Refused::ToSite(back(&redirect_uri, state.as_deref(), issuer, &members))
     })?;
@@ -82,7 +82,7 @@ pub(super) fn is_site(client: &Client) -> bool {
 }
 
 /// The challenge, and the scope that the site may have. Or else the error, and its description.
-fn check(query: &Query, client: &Client) -> Result<(String, String), (&'static str, &'static str)> {
+fn check(query: &Query, length: usize, client: &Client) -> Result<(String, String), (&'static str, &'static str)> {
     let is_long = |name: &str| query.one(name).is_some_and(|text| text.len() > LONGEST);
     let scopes: Vec<_> = query.one("scope").unwrap_or_default().split(' ').collect();
     let challenge = query.one("code_challenge").filter(|text| text.len() == 43 && text.bytes().all(is_base64url));
@@ -97,7 +97,9 @@ fn check(query: &Query, client: &Client) -> Result<(String, String), (&'static s
         _ if query.one("response_mode").is_some_and(|mode| mode != "query") => {
             ("invalid_request", "response_mode must be query.")
         }
-        _ if is_long("state") || is_long("nonce") => ("invalid_request", "state and nonce have at most 2048 bytes."),
+        _ if is_long("state") || is_long("nonce") || length > 3 * LONGEST => {
+            ("invalid_request", "state and nonce have at most 2048 bytes, and the whole query 6144.")
+        }
         _ if !scopes.contains(&"openid") => ("invalid_scope", "scope must hold openid."),
         _ if query.one("code_challenge_method") != Some("S256") => {
             ("invalid_request", "PKCE is required, with code_challenge_method=S256.")
@@ -264,6 +266,13 @@ mod tests {
                 (error, "a b&c", ISSUER)
             );
             assert!(to.starts_with(BACK) && !told["error_description"].is_empty(), "{to}");
+        }
+        for (letter, is_short) in [("x", true), ("é", false)] {
+            let [state, nonce] = [2048, 2046].map(|length| letter.repeat(length / letter.len()));
+            let read = read(&query(&[("state", &state), ("nonce", &nonce)]));
+            assert_eq!(read.is_ok(), is_short, "{letter}");
+            let is_told = |to: &str| to.contains("error=invalid_request");
+            assert!(read.map_or_else(|refused| matches!(refused, Refused::ToSite(to) if is_told(&to)), |_| is_short));
         }
         let twice = format!("{}&nonce=a&nonce=b", query(&[]));
         assert!(matches!(read(&twice), Err(Refused::ToSite(to)) if to.contains("error=invalid_request")));

@@ -99,12 +99,14 @@ async fn each_module_of_the_plans_finds_what_the_page_says() {
     bed.http.send(with_form(basic, &renewal)).await.expect_login();
 
     let asked = changed(&[("state", LONG_STATE)]);
-    let members: Vec<_> = told(&format!("http://q?{asked}")).into_iter().collect();
-    let form: Vec<_> = members.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let posted = bed.form("/authorize", &form).await;
+    let post = || bed.http.0.post(bed.service().url("/authorize"));
+    let posted = bed.http.send(post().body(asked.clone())).await;
     let to = posted.header("location");
-    assert_eq!((posted.status, told(&format!("http://q{to}"))), (303, members.iter().cloned().collect()));
+    assert_eq!((posted.status, told(&format!("http://q{to}"))), (303, told(&format!("http://q?{asked}"))));
     assert_eq!(bed.service().get(to).await.status, 200, "{to}");
+    let long = "é".repeat(1020);
+    let refused = bed.http.send(post().body(changed(&[("state", &long), ("nonce", &long)]))).await;
+    assert_eq!(told(refused.header("location"))["error"], "invalid_request", "{refused:?}");
     found.insert("ensure-post-request-succeeds", PASS);
 
     found.extend(ELSEWHERE.map(|module| (module, PASS)));
