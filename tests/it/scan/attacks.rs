@@ -64,13 +64,11 @@ async fn only_a_person_of_the_mini_program_looks_approves_and_denies() {
     for stranger in [&elsewhere, &page] {
         bed.look(stranger, &code).await.expect_problem(403, "forbidden");
         bed.deny(stranger, &code).await.expect_problem(403, "forbidden");
-        let approved = bed.approve(Some(stranger), "lin", &code, number.as_deref()).await;
-        approved.expect_problem(403, "forbidden");
+        bed.approve(Some(stranger), "lin", &code, number.as_deref()).await.expect_problem(403, "forbidden");
     }
     let pending = bed.poll(&request).await.expect_oauth(400, "authorization_pending");
     assert!(pending.json().get("scanned").is_none(), "a stranger's look is none");
-    let another = bed.approve(Some(&phone), "mei", &code, number.as_deref()).await;
-    another.expect_problem(403, "forbidden");
+    bed.approve(Some(&phone), "mei", &code, number.as_deref()).await.expect_problem(403, "forbidden");
     let of_other_app =
         json!({"code": bed.wechat.mint_code_in(OTHER_APPID, "lin").await, "appid": OTHER_APPID, "match": number});
     let path = format!("/device/{code}/approve");

@@ -186,4 +186,10 @@ async fn with_one_login_a_second_page_ends_the_first_and_neither_ends_the_phone(
     for good in [&phone, &other, &second] {
         assert_eq!(sidecar.verify(&good.member("access_token")).await.status, 200);
     }
+    // The same for approvals that come at once: neither ends the token of the other.
+    for _ in 0..5 {
+        let request = bed.ask().await;
+        join_all((0..4).map(|_| bed.approves(&phone, "lin", &request))).await;
+        bed.poll(&request).await.expect_login();
+    }
 }

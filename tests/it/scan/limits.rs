@@ -18,9 +18,7 @@ async fn an_address_has_twenty_open_requests_and_asks_as_often_as_its_limit_allo
         open.push(bed.ask_as("cli.1").await);
     }
     for form in [&back_end[..], &[("client_id", "cli.1")]] {
-        let refused = bed.form("/device_authorization", form).await;
-        assert_eq!(refused.status, 429, "{form:?}");
-        let refused = refused.expect_problem(429, "rate_limited");
+        let refused = bed.form("/device_authorization", form).await.expect_problem(429, "rate_limited");
         assert_eq!(refused.member("error"), "slow_down");
         let wait: u64 = refused.header("retry-after").parse().expect("seconds");
         assert!((100..=180).contains(&wait), "{form:?}: {wait}");
@@ -94,8 +92,7 @@ async fn without_redis_everybody_is_told_to_wait() {
         assert_eq!(answer.expect_problem(503, "store_unavailable").member("error"), "temporarily_unavailable");
     }
     bed.look(&phone, &request.user_code()).await.expect_problem(503, "store_unavailable");
-    let approval = bed.approve(None, "lin", &request.user_code(), number.as_deref()).await;
-    approval.expect_problem(503, "store_unavailable");
+    bed.approve(None, "lin", &request.user_code(), number.as_deref()).await.expect_problem(503, "store_unavailable");
     bed.redis_link().restore().await;
     until("Redis is back", PATIENCE, async || {
         bed.approve(None, "lin", &request.user_code(), number.as_deref()).await.status == 204

@@ -108,16 +108,15 @@ impl<R> TestBed<R> {
     }
 
     /// By the phone of `person`, with the number that the page shows.
-    pub(crate) async fn approves(&self, phone: &Answer, person: &str, scan: &Scan) {
-        let answer = self.approve(Some(phone), person, &scan.user_code(), scan.number().as_deref()).await;
+    pub(crate) async fn approves(&self, phone: impl Into<Option<&Answer>>, person: &str, scan: &Scan) {
+        let answer = self.approve(phone.into(), person, &scan.user_code(), scan.number().as_deref()).await;
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
     /// A request of a page that `person` has approved, and the answer with the page's token.
     pub(crate) async fn let_in(&self, client: &'static str, person: &str) -> Answer {
         let request = self.ask_as(client).await;
-        let approved = self.approve(None, person, &request.user_code(), request.number().as_deref()).await;
-        assert_eq!(approved.status, 204, "{approved:?}");
+        self.approves(None, person, &request).await;
         self.poll(&request).await.expect_login()
     }
 }

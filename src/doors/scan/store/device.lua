@@ -5,7 +5,8 @@
 --   'find': app whose phone looks at it, or ''. Answers the request, when it came, the milliseconds that are left, and
 --     who has approved it, or {}.
 --   'picture': how often at most. Answers whether it was less often before, as 1 or 0. 'unpicture' takes one back.
---   'claim': approver, number or ''. Answers 'claimed', 'approved' (by the same person), 'wrong', or ''.
+--   'claim': approver, number or '', milliseconds for which this person's others are 'busy'. Answers 'claimed', 'busy',
+--     'approved' (by the same person), 'wrong', or ''.
 --   'approve': approver, grant. 'deny'. Both answer 1, or 0 if it has ended.
 --   'poll': digest, client, app, attempt, milliseconds by which an ask may be too soon, and by which the interval grows
 --     then. Answers {} for an unknown one, or what the page is told, and with 'approved' and 'taken' the grant.
@@ -25,7 +26,7 @@ if step == 'open' then
   return 1
 end
 
-local names = {'state', 'until', 'digest', 'client', 'app', 'approver', 'right', 'looked', 'interval', 'next', 'taker', 'asker'}
+local names = {'state', 'until', 'digest', 'client', 'app', 'approver', 'right', 'looked', 'interval', 'next', 'taker', 'asker', 'claimed'}
 local held = {}
 for at, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
   held[names[at]] = value
@@ -54,10 +55,10 @@ elseif step == 'claim' then
   elseif held.right ~= '' and held.right ~= ARGV[3] then
     keep('state', 'denied')
     return 'wrong'
-  elseif held.state == 'claimed' and held.approver ~= ARGV[2] then
-    return ''
+  elseif held.state == 'claimed' and (held.approver ~= ARGV[2] or now < (held.claimed or 0) + ARGV[4]) then
+    return held.approver == ARGV[2] and 'busy' or ''
   end
-  keep('state', 'claimed', 'approver', ARGV[2])
+  keep('state', 'claimed', 'approver', ARGV[2], 'claimed', now)
   return 'claimed'
 elseif step == 'approve' then
   if left <= 0 or held.approver ~= ARGV[2] or held.state ~= 'claimed' and held.state ~= 'approved' then

@@ -9,6 +9,7 @@ use std::{sync::LazyLock, time::Duration};
 use redis::Value;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 use wxmint_ids::{AppId, ClientId, Person, parsed, unprintable};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_redis_link::{Call, Script};
@@ -34,6 +35,9 @@ pub(super) const OWN: &str = "";
 
 /// How many requests of one address may be open.
 pub(super) const MOST_OPEN: usize = 20;
+
+/// Approvals by the same person at once wait so long for the first.
+const CLAIM: Duration = Duration::from_secs(1);
 
 /// How often WeChat is asked for the mini-program code of one request.
 pub(super) const MOST_PICTURES: u32 = 3;
@@ -205,8 +209,13 @@ impl Devices<'_> {
         Approver(person): &Approver,
         number: Option<&str>,
     ) -> Result<Decided> {
-        let script = device(code, "claim").arg(person.as_str()).arg(number.unwrap_or_default());
-        Ok(match self.0.link().run::<String>("claim_device", script).await?.as_str() {
+        let claim = |apart| device(code, "claim").arg(person.as_str()).arg(number.unwrap_or_default()).arg(apart);
+        let mut told: String = self.0.link().run("claim_device", claim(CLAIM.as_millis() as u64)).await?;
+        if told == "busy" {
+            sleep(CLAIM).await;
+            told = self.0.link().run("claim_device", claim(0)).await?;
+        }
+        Ok(match told.as_str() {
             "claimed" => Decided::Claimed,
             "approved" => Decided::Approved,
             "wrong" => {
