@@ -111,8 +111,8 @@ impl Issuer {
     ///
     /// While the key that signs is ended, or none signs, the process is not ready, because everybody refuses what it
     /// signs: tokens, and the pages of the feed. Replicas whose file is right go on. While another key is ended, tokens
-    /// are good, and leaving would take the JWKS from verifiers for nothing: that is a warning. A process that starts is
-    /// not ready in either case, so that a rollout of a wrong file stops at its first replica.
+    /// are good, and leaving would take the JWKS from verifiers for nothing: that is a warning. A process that starts
+    /// is not ready in either case, so that a rollout of a wrong file stops at its first replica.
     pub(super) async fn follow_ended_keys(self: Arc<Self>) {
         let store = self.store();
         let mut interval = actix_web::rt::time::interval(INTERVAL);

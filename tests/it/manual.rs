@@ -18,8 +18,7 @@ fn a_command_has_a_page_with_the_options_of_its_help() {
         let options: BTreeSet<_> = options.map(|word| word.trim_end_matches([',', '.', ':', ')', ';'])).collect();
         assert!(!options.is_empty() && options.iter().all(|option| page.contains(option)), "{options:?}\n{page}");
     }
-    let unknown = Ended::of(wxmint().args(["man", "keys", "spin"]), "");
-    unknown.expect_end(64, &["keys has no command spin"]);
+    Ended::of(wxmint().args(["man", "keys", "spin"]), "").expect_end(64, &["keys has no command spin"]);
 }
 
 #[test]

@@ -98,8 +98,7 @@ async fn an_operator_sees_what_is_stored_of_a_user_and_dissolves_a_binding_as_it
     assert_eq!(office.show("nobody").await, unknown);
 
     let path = format!("/users/{user}/wechat/{APPID}");
-    let of_another = office.operate("DELETE", &format!("/users/{user}/wechat/{OTHER_APPID}")).await;
-    of_another.expect_problem(400, "unknown_app");
+    office.operate("DELETE", &format!("/users/{user}/wechat/{OTHER_APPID}")).await.expect_problem(400, "unknown_app");
     assert!(office.accepts(&later).await, "another app's binding");
     office.done("DELETE", &path).await;
     assert!(!office.accepts(&later).await);

@@ -89,6 +89,5 @@ async fn files_that_cannot_be_used_are_faults_and_another_machine_without_tls_is
     assert_eq!(fs::metadata(ours.path("client.key")).expect("there").permissions().mode() & 0o777, 0o600, "{advice}");
     let mut configuration = Configuration::new("ES256");
     configuration.set("WXMINT_REDIS_URL", "redis://192.0.2.1");
-    let service = Service::start(&configuration, Http::new()).await;
-    service.says("WXMINT_REDIS_URL names another machine without TLS").await;
+    Service::start(&configuration, Http::new()).await.says("WXMINT_REDIS_URL names another machine without TLS").await;
 }

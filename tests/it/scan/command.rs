@@ -40,8 +40,7 @@ async fn clients_that_the_command_adds_may_ask() {
     let asked = bed.form("/device_authorization", &[("client_id", "shop"), ("client_secret", secret)]).await;
     assert_eq!(asked.status, 200, "{asked:?}");
     bed.let_in("cli.1", "lin").await;
-    let ended = Ended::of(&mut bed.configuration.command_of(&["clients", "end", APPID]), "");
-    ended.expect_end(64, &["this is an AppID"]);
+    Ended::of(&mut bed.configuration.command_of(&["clients", "end", APPID]), "").expect_end(64, &["this is an AppID"]);
 }
 
 #[test]

@@ -18,8 +18,7 @@ async fn beside(bed: &mut TestBed, variable: &str, value: &str) -> Service {
 async fn expect_shut(bed: &TestBed, service: &Service, says: &str) {
     until("a reason", BUSY, async || service.readyz().await.body.contains(says)).await;
     let code = bed.wechat.mint_code_in(APPID, "lin").await;
-    let answer = service.log_in_with(&json!({"appid": APPID, "code": code})).await;
-    answer.expect_problem(503, "store_unavailable");
+    service.log_in_with(&json!({"appid": APPID, "code": code})).await.expect_problem(503, "store_unavailable");
 }
 
 #[tokio::test]
