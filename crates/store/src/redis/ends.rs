@@ -96,8 +96,9 @@ impl Redis {
     /// Puts an end of the user's tokens in one app into the stream that was made before Redis failed, if there is one.
     pub async fn finish_end_in_app(&self, user: &UserId, app: &AppId) -> Result<bool> {
         let asked = Call::of("HGET", name::ends(user)).arg(format!("untold:app:{app}"));
-        let Some(second): Option<i64> = self.link.run_confirmed("end_in_app", asked).await? else { return Ok(false) };
+        let Some(second): Option<i64> = self.link.run("end_in_app", asked).await? else { return Ok(false) };
         self.end_clients_of(user, app, Some(second)).await?;
+        self.record_end(&Ended::UserInApp { user: user.clone(), app: app.clone(), before: second }).await?;
         self.publish_app(user, app, &second.to_string()).await.map(|()| true)
     }
 
@@ -242,10 +243,7 @@ impl Redis {
 
     /// Up to `last`, or up to now.
     pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
-        let latest = match last {
-            Some(last) => last,
-            None => self.latest_second_of(user).await?,
-        };
+        let latest = if let Some(last) = last { last } else { self.latest_second_of(user).await? };
         let script = change_ends(user, "app").arg(latest).arg((self.clock)().timestamp());
         let script = script.arg(APART.num_seconds()).arg(app.as_str()).arg(last);
         let unpublished = unless_ahead(self.link.run_confirmed("end_in_app", script).await?)?;
