@@ -167,7 +167,7 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
 /// Also when the time comes from which another of the file's keys seals.
 fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<Option<bool>, String> {
     if current.load().changes_at().is_some_and(|at| at <= now) {
-        file.put_in_use(b""); // as if the content were another one
+        file.forget();
     }
     reload(file, None, Vault::parse, |vault| {
         let vault = vault.at(now);
@@ -339,6 +339,13 @@ mod tests {
             assert_eq!(reload_vault(&current, &mut file, at(seconds)), Ok(Some(changed)), "at {seconds}");
             assert_eq!(current.load().sealing_line(), line, "at {seconds}");
         }
+
+        // A file that is emptied when the time comes is no file that is in use.
+        let (mut file, content) = WatchedFile::open(&path).expect("our file");
+        let current = ArcSwap::from_pointee(Vault::parse(&content).expect("a vault").at(at(80)));
+        std::fs::write(&path, "").expect("emptied");
+        assert_eq!(reload_vault(&current, &mut file, at(100)), Ok(None));
+        assert!(reload_vault(&current, &mut file, at(101)).is_err(), "it is refused, and told");
         std::fs::remove_dir_all(folder).expect("removed");
     }
 }

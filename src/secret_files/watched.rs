@@ -58,6 +58,11 @@ impl WatchedFile {
     pub fn put_in_use(&mut self, content: &[u8]) {
         self.in_use = hash(content);
     }
+
+    /// From here on no content is in use, so that the next look takes up whatever it finds.
+    pub fn forget(&mut self) {
+        self.in_use.clear();
+    }
 }
 
 /// Opening a pipe waits for a writer, and the thread that reads files again serves requests.
