@@ -25,13 +25,15 @@ pub(super) struct WeChatOfUser {
 /// List a user's WeChat identities
 ///
 /// The list is empty for a user without a binding and for an unknown user alike, because only the business knows its
-/// users.
+/// users. 403 where WXMINT_USER_INDEX=false leaves this service without a list.
 #[utoipa::path(get, path = "/users/{user_id}/wechat", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The identities", body = WeChatOfUser)))]
 pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::begin("look_up", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| {
-        let wechat = operating.operator().bindings_of(user).await?.into_iter().map(ShownBinding::from).collect();
+        let found = operating.operator().bindings_of(user).await?;
+        operating.worker.check_listed(!found.is_empty())?;
+        let wechat = found.into_iter().map(ShownBinding::from).collect();
         Ok::<_, LoginError>(WeChatOfUser { user_id: user.clone(), wechat })
     })
     .await

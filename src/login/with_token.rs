@@ -146,9 +146,8 @@ impl LoginWorker {
     ) -> Result<(), SessionError> {
         let issued = issued(token);
         match self.store.token_state(&issued).await? {
-            TokenState::EndedWithUser { told: true } => return Ok(()),
             TokenState::Ended { .. } if everywhere => return Err(SessionError::NotYours),
-            TokenState::Ended { told: true } => return Ok(()),
+            TokenState::Ended { told: true } | TokenState::EndedWithUser { told: true } => return Ok(()),
             // A repetition of a request that failed.
             TokenState::Ended { .. } | TokenState::EndedWithUser { .. } => {}
             TokenState::People(people) => {
@@ -190,8 +189,7 @@ impl LoginWorker {
         let Asking { person, generation, attempt, .. } = asking?;
         *whom = Some(person.clone());
         let permit = async || self.count_call(&person, UNBINDINGS).await;
-        let was_made = !self.accounts.accepts().anything();
-        let binding = if was_made { self.store.binding(&person).await? } else { None };
+        let binding = if self.accounts.accepts().anything() { None } else { self.store.binding(&person).await? };
         self.binder(&person, None, &attempt).dissolve(&token.user, generation, permit).await?;
         if let Some(binding) = binding
             && let Err(error) = self.abandon(&binding).await

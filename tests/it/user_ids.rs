@@ -155,6 +155,7 @@ async fn an_operator_dissolves_for_people_whom_no_list_names_and_the_answer_says
             assert!(dissolved.body.contains("tokens of the app are revoked"), "{dissolved:?}");
             dissolved.expect_problem(403, "forbidden");
             bed.operate("GET", &format!("{of_user}/encrypt-keys")).await.expect_problem(403, "forbidden");
+            bed.operate("GET", &format!("/users/{user}/wechat")).await.expect_problem(403, "forbidden");
             let (sign, data) = (format!("{of_user}/signature"), json!({"data": "x"}));
             bed.service().operate("POST", &sign, OPERATOR, &data).await.expect_problem(403, "forbidden");
             bed.operate("DELETE", &format!("/users/{user}/wechat/wx00")).await.expect_problem(400, "unknown_app");

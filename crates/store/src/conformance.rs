@@ -1683,6 +1683,24 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
+    async fn a_computed_user_who_left_halfway_has_no_session_key() {
+        let server = RedisServer::start().await;
+        let (store, owner) = (server.store(), person("o1"));
+        let [order, _, _] = orders(&store, [0, 1, 2]).await;
+        let newcomer = Newcomer::Computed(Computed { user: user("user-1"), listed: true });
+        store.record_login(&LoginRecord { newcomer, ..record("o1", &order, "k1", "nobody") }).await.expect("recorded");
+        let listed = async || store.people_of(&user("user-1")).await == Ok(Some(vec![owner.clone()]));
+        while !listed().await {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.session_keys(&owner).await, Ok(vec![sealed("k1")]));
+        server.cli(&["ACL", "SETUSER", "default", "-hdel"]);
+        store.leave(&owner, &Bound::computed(user("user-1"))).await.expect_err("no right");
+        assert!(listed().await, "still on the list");
+        assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
+    }
+
+    #[tokio::test(flavor = "local")]
     async fn what_a_token_check_reads_does_not_grow_with_ended_tokens_and_people_who_left() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp());
