@@ -15,7 +15,7 @@ use wxmint_findings::Said;
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::token::{ExtraClaims, MintError, RequestSigner, new_token_id};
 use wxmint_telemetry::{Metrics, Step};
-use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, Tls, Upstream};
+use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, PAUSE, Tls, Upstream};
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
@@ -221,7 +221,7 @@ impl From<CallFailure> for AccountsError {
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
         let cure = said!(start_service_or_set_accounts);
-        Self { reason: closed.to_string().into(), cure, retry_after: Closed::RETRY_AFTER }
+        Self { reason: closed.to_string().into(), cure, retry_after: PAUSE }
     }
 }
 

@@ -11,7 +11,9 @@ use std::{cell::RefCell, collections::HashMap, hash::Hash, rc::Rc};
 const FAILURES_TO_OPEN: u32 = 10;
 /// How long nothing is sent during an outage, before one call tries again. The service is back in use within this time
 /// and one round trip.
-const PAUSE: Duration = Duration::from_secs(1);
+pub const PAUSE: Duration = Duration::from_secs(1);
+/// A pause that ended so long ago says nothing of the service: no call is its trial any more.
+const STALE: Duration = Duration::from_secs(5);
 /// An app may have this many calls in flight for each place that is free. So one app takes 7 of 8 places at most, two
 /// whose calls all hang take 7 of 15 each, and a newcomer finds a place.
 const CALLS_PER_FREE_PLACE: u32 = 7;
@@ -50,11 +52,6 @@ pub enum Closed {
     Full,
 }
 
-impl Closed {
-    /// After this time another call may be tried.
-    pub const RETRY_AFTER: Duration = PAUSE;
-}
-
 impl<App: Eq + Hash + Clone> Breaker<App> {
     /// One of `workers` threads has its part of `most` calls at a time, an eighth at least. Seven eighths of that are
     /// for one app.
@@ -88,7 +85,7 @@ impl Record {
 
     /// Begins a call, in an outage as its trial. Returns how many calls have succeeded so far.
     fn begin(&mut self, now: Instant) -> u64 {
-        self.open_until = self.open_until.map(|_| now + PAUSE);
+        self.open_until = self.open_until.filter(|until| now < *until + STALE).map(|_| now + PAUSE);
         self.in_flight += 1;
         self.successes
     }
@@ -209,6 +206,17 @@ mod tests {
         assert_eq!(refusal(&breaker, 1, now + PAUSE), Some(Closed::Pausing));
         drop(breaker.admit(&1, now + 2 * PAUSE).expect("a second trial"));
         called(&breaker, 1, CallOutcome::Succeeded, now + 3 * PAUSE);
+    }
+
+    #[test]
+    fn a_pause_of_long_ago_makes_no_call_a_trial_and_the_next_failure_begins_another() {
+        let now = Instant::now();
+        for outcome in [CallOutcome::AppFailed, CallOutcome::Unanswered] {
+            let (breaker, later) = (broken(now, outcome), now + PAUSE + STALE);
+            let calls = [(); 9].map(|()| breaker.admit(&1, later).expect("admitted beside others"));
+            calls.into_iter().for_each(|call| call.ended(outcome, later));
+            assert_eq!(refusal(&breaker, 1, later), Some(Closed::Pausing));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::ConfigVerifierExt;
 
-pub use self::breaker::{Breaker, CallOutcome, Closed, Permit};
+pub use self::breaker::{Breaker, CallOutcome, Closed, PAUSE, Permit};
 pub use self::fetch::{FetchError, Fetched, Upstream};
 pub use self::proxy::ProxyUrl;
 

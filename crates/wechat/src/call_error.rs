@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use wxmint_upstream::{CallOutcome, Closed, FetchError};
+use wxmint_upstream::{CallOutcome, Closed, FetchError, PAUSE};
 
 use super::{Verdict, errcode, errcode::number_or_quoted};
 
@@ -106,7 +106,7 @@ impl CallError {
 impl From<FetchError> for CallError {
     fn from(error: FetchError) -> Self {
         match error {
-            FetchError::NotSent(reason) => Self::NotSent { reason, retry_after: Closed::RETRY_AFTER },
+            FetchError::NotSent(reason) => Self::NotSent { reason, retry_after: PAUSE },
             FetchError::Unanswered(reason) => Self::Unanswered { reason },
         }
     }
@@ -114,7 +114,7 @@ impl From<FetchError> for CallError {
 
 impl From<Closed> for CallError {
     fn from(closed: Closed) -> Self {
-        Self::NotSent { reason: closed.to_string(), retry_after: Closed::RETRY_AFTER }
+        Self::NotSent { reason: closed.to_string(), retry_after: PAUSE }
     }
 }
 
