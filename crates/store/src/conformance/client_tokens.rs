@@ -57,3 +57,17 @@ async fn redis_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
         }
     }
 }
+
+#[tokio::test(flavor = "local")]
+async fn an_end_in_an_app_ends_those_of_its_pages_first() {
+    let server = RedisServer::start().await;
+    let (store, own) = (server.store(), token("a", second()));
+    server.cli(&["SET", "wxmint:user:{user-1}:clients", "no clients"]);
+    store.end_in_app(&user("user-1"), &app()).await.expect_err("no clients");
+    let state = store.token_state(&own).await;
+    assert_eq!(state, Ok(TokenState::People(vec![])), "so that the person's token can ask once more");
+    server.cli(&["DEL", "wxmint:user:{user-1}:clients"]);
+    store.end_in_app(&user("user-1"), &app()).await.expect("ended");
+    let state = store.token_state(&own).await;
+    assert!(matches!(state, Ok(TokenState::Ended { .. })), "{state:?}");
+}

@@ -110,7 +110,6 @@ impl Redis {
     /// user nothing is left but the ends of the tokens.
     pub async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
         if bound.generation == COMPUTED {
-            // The end comes late, because the phone cannot repeat what has ended its own token.
             self.forget(person).await?;
             self.end_in_app(&bound.user, &person.app).await?;
             self.strike_off(&bound.user, person).await?;

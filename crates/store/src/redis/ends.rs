@@ -89,8 +89,9 @@ impl Redis {
 
     /// Ends all tokens that a user was issued in one app up to and in this second, as [`Redis::end_user`] takes it.
     pub async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
-        self.end_in_one_app(user, app, None).await?;
-        self.end_clients_of(user, app, None).await
+        // First, because the phone cannot repeat what has ended its own token.
+        self.end_clients_of(user, app, None).await?;
+        self.end_in_one_app(user, app, None).await
     }
 
     /// Puts an end of the user's tokens in one app into the stream that was made before Redis failed, if there is one.
