@@ -106,6 +106,10 @@ async fn forged_identity_headers_are_told() {
     let stage = Stage::with(Flaw::ObeysConnection).await;
     let faults = identity_header_faults(&stage.scene, &stage.example).await;
     assert!(names(&faults, "[\"Connection: X-User-Id\"] with a token"), "{faults:#?}");
+
+    let stage = Stage::with(Flaw::StripsNoUpgrade).await;
+    let faults = identity_header_faults(&stage.scene, &stage.example).await;
+    assert!(faults.len() == 9 && faults.iter().all(|fault| fault.contains("Upgrade: websocket")), "{faults:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,18 @@ mod spring_cloud_gateway {
         checks::verifies_by_itself(&scene, example, &[], LOOKS_AT_THE_FEED).await;
         checks::identity_headers(&scene, example).await;
         passes_on_who_it_is_and_no_token(&scene, example, true).await;
+        passes_on_who_opens_a_web_socket(&scene, example).await;
         checks::obeys_ends(&scene, example).await;
+    }
+
+    async fn passes_on_who_opens_a_web_socket(scene: &Scene, example: &Example) {
+        scene.back_end.take();
+        let request = Request::get(example.protected).bearer(&scene.lin.token).lines(checks::UPGRADE);
+        let answered = request.send(example.address).await;
+        let seen = scene.back_end.take();
+        let [seen] = &seen[..] else { panic!("one request: {seen:?}, {answered:?}") };
+        let values = ["upgrade", "authorization", "x-user-id"].map(|name| seen.values(name));
+        assert_eq!(values, [vec!["websocket"], vec![], vec![&*scene.lin.user_id]], "{seen:?}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

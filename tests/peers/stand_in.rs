@@ -34,6 +34,8 @@ pub(crate) enum Flaw {
     StripsWhereProtected,
     /// Obeys `Connection` after having set the identity.
     ObeysConnection,
+    /// Leads a request to upgrade past all that.
+    StripsNoUpgrade,
     /// Compares paths as they were sent.
     ComparesPathsAsSent,
     /// Opens what is public in any case.
@@ -130,7 +132,8 @@ impl Route {
     async fn forward(&self, target: &str, head: &Head, identity: Vec<(String, String)>) -> String {
         let hop_by_hop = values(head, "connection").join(",").to_lowercase();
         let dropped = |name: &str| self.flaw == Flaw::ObeysConnection && hop_by_hop.contains(&name.to_lowercase());
-        let passed = head.headers.iter().filter(|(name, _)| self.passes(name, target)).cloned();
+        let is_upgrade = self.flaw == Flaw::StripsNoUpgrade && !values(head, "upgrade").is_empty();
+        let passed = head.headers.iter().filter(|(name, _)| is_upgrade || self.passes(name, target)).cloned();
         let headers = passed.chain(identity).filter(|(name, _)| !dropped(name));
         let request =
             headers.fold(Request::get(target), |request, (name, value)| request.line(&format!("{name}: {value}")));

@@ -1,9 +1,19 @@
 //! Identity headers of the client's own.
 
+use std::iter;
+
 use super::Asked;
 use crate::{example::Example, raw::Request, scene::Scene};
 
 const FORGED: &str = "forged";
+
+/// A gateway may lead it past what it does with other requests.
+pub(crate) const UPGRADE: [&str; 4] = [
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+];
 
 pub(crate) async fn identity_header_faults(scene: &Scene, example: &Example) -> Vec<String> {
     let mut faults = Vec::new();
@@ -59,6 +69,7 @@ fn forgeries() -> Vec<Vec<String>> {
         forgeries.push(vec![format!("Connection: close, {name}"), format!("{name}: {FORGED}")]);
         forgeries.push(vec![format!("Connection: {name}")]);
         forgeries.push(vec![format!("{name}: {FORGED}"), format!("Connection: keep-alive, {}", name.to_lowercase())]);
+        forgeries.push(iter::once(format!("{name}: {FORGED}")).chain(UPGRADE.map(str::to_owned)).collect());
         // Not HTTP; a lax server takes them for the header all the same.
         for odd in [format!(" {name}"), format!("{name} "), format!("{name}\t"), format!("\t{name}")] {
             forgeries.push(vec!["Accept: */*".to_owned(), format!("{odd}: {FORGED}")]);
@@ -92,7 +103,7 @@ fn unknown_fault(asked: &Asked) -> Option<String> {
     (!right || asked.seen.is_empty()).then(|| format!("the back end sees {:?}", asked.seen))
 }
 
-/// A 5xx would be ours.
+/// A 5xx would be ours, and so would an upgrade that the back end has not agreed to.
 fn refusal_fault(asked: &Asked) -> Option<String> {
-    (asked.status() >= 500).then(|| asked.told())
+    (asked.status() >= 500 || asked.status() == 101).then(|| asked.told())
 }

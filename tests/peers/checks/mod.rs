@@ -14,7 +14,7 @@ use crate::raw::{Reply, Request};
 use crate::scene::{Login, Scene};
 
 pub(crate) use self::fails_closed::fails_closed_faults;
-pub(crate) use self::identity_headers::identity_header_faults;
+pub(crate) use self::identity_headers::{UPGRADE, identity_header_faults};
 pub(crate) use self::issuer::{issuer_faults, unknown_key_faults};
 pub(crate) use self::paths::path_faults;
 pub(crate) use self::tokens::token_faults;
@@ -179,7 +179,7 @@ fn normal_name(name: &str) -> String {
 
 impl Seen {
     /// The values of a header in any spelling.
-    fn values(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(found, _)| normal_name(found) == name);
         named.map(|(_, value)| &**value).collect()
     }

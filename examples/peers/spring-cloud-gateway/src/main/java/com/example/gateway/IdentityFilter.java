@@ -9,6 +9,7 @@ import reactor.core.publisher.Mono;
 
 import org.springframework.cloud.gateway.filter.GatewayFilterChain;
 import org.springframework.cloud.gateway.filter.GlobalFilter;
+import org.springframework.core.Ordered;
 import org.springframework.http.HttpHeaders;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationToken;
@@ -17,9 +18,15 @@ import org.springframework.web.server.ServerWebExchange;
 
 /** Tells the back end who sent the request, on open paths too: the client's own identity headers never pass. */
 @Component
-class IdentityFilter implements GlobalFilter {
+class IdentityFilter implements GlobalFilter, Ordered {
 
 	private static final Set<String> IDENTITY = Set.of("x-user-id", "x-client-id", "x-token-id");
+
+	/** Before whatever sends requests on: without an order, WebSockets would go past this filter. */
+	@Override
+	public int getOrder() {
+		return Ordered.HIGHEST_PRECEDENCE;
+	}
 
 	@Override
 	public Mono<Void> filter(ServerWebExchange exchange, GatewayFilterChain chain) {
@@ -36,6 +43,9 @@ class IdentityFilter implements GlobalFilter {
 		List<String> names = headers.headerSet().stream().map((header) -> header.getKey()).toList();
 		names.stream().filter(IdentityFilter::isIdentity).forEach(headers::remove);
 		headers.remove(HttpHeaders.CONNECTION); // The gateway would later drop each header that the client names here.
+		if ("websocket".equalsIgnoreCase(headers.getUpgrade())) {
+			headers.set(HttpHeaders.CONNECTION, HttpHeaders.UPGRADE);
+		}
 		headers.remove(HttpHeaders.AUTHORIZATION); // A back end that needs no token cannot lose it.
 		token.ifPresent((jwt) -> {
 			headers.set("X-User-Id", jwt.getSubject());
