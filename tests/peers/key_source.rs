@@ -4,6 +4,7 @@ use std::{fs, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
+use crate::checks::says_503_without_keys;
 use crate::example::Example;
 use crate::forge;
 use crate::scene::Scene;
@@ -20,9 +21,10 @@ impl KeySource {
         source
     }
 
-    pub(crate) async fn with_bad_keys(scene: &Scene) -> Self {
-        let source = Self::start(scene).await;
-        source.give(&[forge::bad_keys(&scene.canary.key), keys_of(&scene.bed).await].concat());
+    /// Gives no key that can be used.
+    pub(crate) fn with_bad_keys(scene: &Scene) -> Self {
+        let source = Self(Answering::start());
+        source.give(&forge::bad_keys(&scene.canary.key));
         source
     }
 
@@ -69,7 +71,7 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     }
     assert!(scene.canary.seen().is_empty(), "a redirect is followed: {:?}", scene.canary.seen());
 
-    source.give(&[forge::bad_keys(&scene.canary.key), new].concat());
+    source.give(&[forge::bad_keys(&scene.canary.key), new.clone(), new].concat());
     look().await;
     example.becomes(old_token, 401, "a removed key").await;
     example.becomes(&new_token, 200, "a good key among bad ones").await;
@@ -80,8 +82,12 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     example.becomes(&new_token, 200, "no answer at all").await;
 }
 
-/// The example takes the scene's keys alone from a `source` that gave bad keys too.
-pub(crate) async fn bad_keys_spoil_themselves_only(scene: &Scene, example: &Example) {
+/// The example looks for others while a `source` gives bad keys alone, and takes the scene's keys alone from among them.
+pub(crate) async fn bad_keys_spoil_themselves_only(scene: &Scene, example: &Example, source: &KeySource) {
+    source.is_asked_again().await;
+    says_503_without_keys(scene, example).await;
+    let good = keys_of(&scene.bed).await;
+    source.give(&[forge::bad_keys(&scene.canary.key), good.clone(), good].concat());
     eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     takes_no_bad_key(scene, example).await;
 }
@@ -99,9 +105,7 @@ fn nonsense(scene: &Scene) -> Vec<(&'static str, Manner)> {
     let redirect = format!("Location: {}\r\n", scene.canary.jwks_url());
     let long = json!({"keys": [scene.canary.key.jwk], "padding": "x".repeat(10 << 20)}).to_string();
     let forged = json!({"keys": [scene.canary.key.jwk]}).to_string();
-    // Some libraries take a short key of RSA until they verify by it.
-    let mut unusable = forge::bad_keys(&scene.canary.key);
-    unusable.retain(|key| key["kid"] != "small");
+    let unusable = forge::bad_keys(&scene.canary.key);
     let ok = |body: &str| Manner::says("200 OK", "", body);
     vec![
         ("HTML", ok("<html>maintenance</html>")),

@@ -157,9 +157,9 @@ async fn looks_for_keys(service: Service) {
 
 async fn is_spoiled_by_no_bad_key(service: Service) {
     let scene = Scene::start().await;
-    let source = KeySource::with_bad_keys(&scene).await;
+    let source = KeySource::with_bad_keys(&scene);
     let Started { example, .. } = &service.of_keys_at(&scene, &source, &[]);
-    bad_keys_spoil_themselves_only(&scene, example).await;
+    bad_keys_spoil_themselves_only(&scene, example, &source).await;
 }
 
 async fn follows_keys_and_nonsense_costs_it_nothing(service: Service) {

@@ -45,7 +45,8 @@ type keySet struct {
 }
 
 func (s *keySet) believed(now time.Time) bool {
-	return now.Sub(time.Unix(s.confirmed.Load(), 0)).Abs() < keysMaxAge // the clock may have been ahead
+	age := now.Sub(time.Unix(s.confirmed.Load(), 0)).Abs() // the clock may have been ahead
+	return s.current.Load() != nil && age < keysMaxAge
 }
 
 // key is the one of this name, for the one algorithm that it is published for.

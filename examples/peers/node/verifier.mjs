@@ -21,7 +21,7 @@ const EVERY_WHILE_NONE = 2_000;
 const KEYS_MAX_AGE = 86_400_000; // ms; keys that the issuer has not confirmed for so long are no longer believed
 
 export class Verifier {
-  #keys;
+  #newest;
   #confirmed;
   #expected;
   #revocations; // what was ended before it expired: it asks every 5 s
@@ -37,6 +37,11 @@ export class Verifier {
   async follow() {
     await this.#keepFresh();
     await this.#revocations.follow();
+  }
+
+  // Those that are believed, by the age at each request: this machine may have slept, or its clock was ahead.
+  get #keys() {
+    return Math.abs(Date.now() - this.#confirmed) > KEYS_MAX_AGE ? undefined : this.#newest;
   }
 
   // Whether no token can be judged now: answer 503.
@@ -61,11 +66,16 @@ export class Verifier {
       const { keys } = JSON.parse(await read(`${this.issuer}/.well-known/jwks.json`, LONGEST_SET, DEADLINE));
       // jose refuses a whole set for one member that is no object. It obeys `use` and `key_ops` itself.
       const objects = keys.filter((key) => key !== null && typeof key === "object" && !Array.isArray(key));
-      const byName = createLocalJWKSet({ keys: objects });
       const named = objects.filter(({ kid, alg }) => typeof kid === "string" && EXPECTED.algorithms.includes(alg));
-      const found = await Promise.allSettled(named.map(({ kid, alg }) => byName({ kid, alg })));
-      if (!found.some(({ value }) => value)) throw new Error("no usable key");
-      this.#keys = (header, token) => {
+      const found = await Promise.allSettled(named.map((key) => createLocalJWKSet({ keys: [key] })({ alg: key.alg })));
+      // jose looks at that only when it verifies.
+      const isLong = ({ kty, n }) => kty !== "RSA" || Buffer.from(n, "base64url").length >= 256;
+      const usable = named.filter((key, at) => found[at].value && isLong(key));
+      if (!usable.length) throw new Error("no usable key");
+      // Of two keys of one name, jose would choose neither.
+      const isFirst = ({ kid }, at) => usable.findIndex((key) => key.kid === kid) === at;
+      const byName = createLocalJWKSet({ keys: usable.filter(isFirst) });
+      this.#newest = (header, token) => {
         // jose would try a key that nobody has named, and revocations.mjs would not know which key was used.
         if (typeof header.kid !== "string") throw new Error("no kid");
         return byName(header, token);
@@ -73,8 +83,6 @@ export class Verifier {
       this.#confirmed = Date.now();
     } catch (error) {
       console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
-      // Also if the clock was ahead then.
-      if (Math.abs(Date.now() - this.#confirmed) > KEYS_MAX_AGE) this.#keys = undefined;
     }
   }
 

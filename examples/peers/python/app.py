@@ -41,17 +41,21 @@ class Keys:
     MAX_AGE = 86_400  # seconds; keys that the issuer has not confirmed for so long are no longer believed
 
     def __init__(self):
-        self.by_kid = {}
+        self.newest = {}
         self.confirmed = 0
+
+    @property
+    def by_kid(self):
+        """Those that are believed, by the age at each request: this machine may have slept."""
+        believed = abs(time.time() - self.confirmed) <= self.MAX_AGE  # The clock may have been ahead.
+        return self.newest if believed else {}
 
     async def refresh(self):
         try:
-            self.by_kid = usable(json.loads(await asyncio.to_thread(fetch, JWKS, LONGEST_SET)))
+            self.newest = usable(json.loads(await asyncio.to_thread(fetch, JWKS, LONGEST_SET)))
             self.confirmed = time.time()
         except Exception as error:  # The last good keys stay, whatever it is.
             log.warning("keys are not refreshed: %s", error)
-            if abs(time.time() - self.confirmed) > self.MAX_AGE:  # Also if the clock was ahead then.
-                self.by_kid = {}
 
     async def keep_fresh(self):
         while True:
@@ -60,14 +64,17 @@ class Keys:
 
 
 def usable(jwk_set):
-    """The keys by kid. A bad one spoils itself only; PyJWT itself does not look at key_ops."""
+    """The keys by kid. A bad one spoils itself only; PyJWT looks neither at key_ops nor at an RSA key's length."""
     by_kid = {}
     for jwk in jwk_set["keys"]:
         with suppress(jwt.PyJWTError, AttributeError, KeyError, TypeError):
             if not isinstance(jwk["kid"], str):
                 continue
             if jwk.get("use", "sig") == "sig" and "verify" in jwk.get("key_ops", ["verify"]):
-                by_kid[jwk["kid"]] = jwt.PyJWK(jwk)
+                key = jwt.PyJWK(jwk)
+                is_long = key.key_type != "RSA" or key.key.key_size >= 2048
+                if is_long and key.algorithm_name in ALGORITHMS:
+                    by_kid.setdefault(jwk["kid"], key)
     if not by_kid:
         raise ValueError("no usable key")
     return by_kid
