@@ -82,7 +82,7 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     example.becomes(&new_token, 200, "no answer at all").await;
 }
 
-/// The example looks for others while a `source` gives bad keys alone, and takes the scene's keys alone from among them.
+/// The example has no keys while `source` gives bad ones alone, and takes the scene's keys alone from among them.
 pub(crate) async fn bad_keys_spoil_themselves_only(scene: &Scene, example: &Example, source: &KeySource) {
     source.is_asked_again().await;
     says_503_without_keys(scene, example).await;
