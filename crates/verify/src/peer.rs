@@ -32,7 +32,6 @@ mod trusted_issuer;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
 
 use self::fetch::Place;
 use self::follower::RemoteEnds;
@@ -221,9 +220,8 @@ impl Peer {
     /// then [`Peer::known`] says that [`KnownOf::lacks_ends`].
     pub async fn is_ready(&self) {
         self.has_keys().await;
-        let begun = Instant::now();
         for ends in self.trusted.iter().filter_map(|trusted| trusted.ends.as_ref()) {
-            ends.found(begun).await;
+            ends.found().await;
         }
     }
 

@@ -24,12 +24,27 @@ const NEXT_PAGE: Duration = Duration::from_secs(10);
 /// How far the feed has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// It was not asked for yet, since the start.
-    Unasked(Instant),
-    /// The last page came then, or none did since the start, and there are more.
-    Until(Instant),
+    /// It was not asked for yet, because there are no keys.
+    Unasked,
+    /// Not to its end. A peer that stays open waits until `next` for a page, and after others until `last` at most.
+    Partly { next: Instant, last: Instant },
     /// To its end, once.
     Whole,
+}
+
+impl Reading {
+    fn begun(max_age: TimeDelta) -> Self {
+        let last = Instant::now() + max_age.to_std().unwrap_or_default();
+        Self::Partly { next: last, last }.after_a_page()
+    }
+
+    /// A page that comes too late begins no new wait.
+    fn after_a_page(self) -> Self {
+        match (self, Instant::now()) {
+            (Self::Partly { next, last }, now) if now < next => Self::Partly { next: last.min(now + NEXT_PAGE), last },
+            _ => self,
+        }
+    }
 }
 
 /// The ends of one issuer, kept up to date until this value is dropped.
@@ -51,7 +66,7 @@ impl RemoteEnds {
         watcher: Arc<dyn Watcher>,
     ) -> Self {
         let feed = Feed::of(issuer);
-        let (read, reading) = watch::channel(Reading::Unasked(Instant::now()));
+        let (read, reading) = watch::channel(Reading::Unasked);
         let (ends, when_stale) = (feed.ends(), settings.when_stale);
         let max_age = TimeDelta::from_std(settings.max_age).unwrap_or(TimeDelta::MAX);
         let follower = Follower {
@@ -75,11 +90,13 @@ impl RemoteEnds {
         &self.ends
     }
 
-    /// Whether tokens must be refused because ends may be missing. At the start no token is judged before the feed was
-    /// asked for once.
+    /// Whether tokens must be refused because ends may be missing. While an open peer waits, it judges none.
     pub(super) fn must_refuse(&self, now: DateTime<Utc>) -> bool {
-        let is_unasked = matches!(*self.reading.borrow(), Reading::Unasked(_));
-        is_unasked || self.when_stale == WhenStale::Closed && self.is_stale(now)
+        match (self.when_stale, *self.reading.borrow()) {
+            (WhenStale::Closed, _) => self.is_stale(now),
+            (WhenStale::Open, Reading::Partly { next, .. }) => Instant::now() < next,
+            (WhenStale::Open, reading) => reading == Reading::Unasked,
+        }
     }
 
     /// Whether ends may be missing.
@@ -87,16 +104,16 @@ impl RemoteEnds {
         is_stale(&self.ends, self.max_age, now)
     }
 
-    /// Waits until the feed has been read to its end, and if the peer stays open, while pages come. `begun` is when
-    /// there were keys; from then on the peer waits no longer than the knowledge of one that runs may grow old.
-    pub(super) async fn found(&self, begun: Instant) {
+    /// Waits until the feed has been read to its end, and if the peer stays open, while pages come, and no longer than
+    /// the knowledge of one that runs may grow old.
+    pub(super) async fn found(&self) {
         let mut reading = self.reading.clone();
         loop {
-            let (Reading::Unasked(page) | Reading::Until(page)) = *reading.borrow_and_update() else { return };
-            let latest = (page.max(begun) + NEXT_PAGE).min(begun + self.max_age.to_std().unwrap_or_default());
-            let waited = match self.when_stale {
-                WhenStale::Closed => Ok(reading.changed().await),
-                WhenStale::Open => timeout_at(latest, reading.changed()).await,
+            let known = *reading.borrow_and_update();
+            let waited = match (known, self.when_stale) {
+                (Reading::Whole, _) => return,
+                (Reading::Partly { next, .. }, WhenStale::Open) => timeout_at(next, reading.changed()).await,
+                _ => Ok(reading.changed().await),
             };
             // The follower ends only with the peer.
             if !matches!(waited, Ok(Ok(()))) {
@@ -163,12 +180,9 @@ struct Follower {
 impl Follower {
     async fn run(mut self) {
         self.keys.found().await;
+        self.read.send_replace(Reading::begun(self.max_age));
         loop {
             let fault = self.catch_up().await.err();
-            let reading = *self.read.borrow();
-            if let Reading::Unasked(since) = reading {
-                self.read.send_replace(Reading::Until(since));
-            }
             self.tell(fault);
             self.tell_staleness();
             // Replicas that started together do not ask together.
@@ -184,9 +198,7 @@ impl Follower {
                 self.read.send_replace(Reading::Whole);
                 return if self.feed.ends().lacks(now()) { Err(Fault::Full) } else { Ok(()) };
             }
-            if *self.read.borrow() != Reading::Whole {
-                self.read.send_replace(Reading::Until(Instant::now()));
-            }
+            self.read.send_modify(|reading| *reading = reading.after_a_page());
         }
         Err(Fault::Endless)
     }
@@ -260,38 +272,50 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn an_open_peer_refuses_tokens_until_the_feed_was_asked_for_once() {
-        let (read, reading) = watch::channel(Reading::Unasked(Instant::now()));
+    fn open_peer(reading: watch::Receiver<Reading>) -> RemoteEnds {
         let ends = Feed::of("https://login.example.com").ends();
         let (max_age, when_stale, task) = (TimeDelta::seconds(60), WhenStale::Open, tokio::spawn(pending()));
-        let ends = RemoteEnds { ends, reading, max_age, when_stale, task };
-        assert!(ends.must_refuse(now()));
-        read.send_replace(Reading::Until(Instant::now()));
+        RemoteEnds { ends, reading, max_age, when_stale, task }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_peer_refuses_tokens_until_the_feed_was_read_to_its_end_or_no_page_has_come_for_10_s() {
+        let (read, reading) = watch::channel(Reading::Unasked);
+        let ends = open_peer(reading);
+        sleep(Duration::from_secs(100)).await;
+        assert!(ends.must_refuse(now()), "there are no keys");
+        read.send_replace(Reading::begun(TimeDelta::seconds(60)));
+        for _ in 0..2 {
+            sleep(Duration::from_secs(9)).await;
+            assert!(ends.must_refuse(now()), "the last page came 9 s ago, and there are more");
+            read.send_modify(|reading| *reading = reading.after_a_page());
+        }
+        let partly = *read.borrow();
+        read.send_replace(Reading::Whole);
         assert!(!ends.must_refuse(now()));
+        read.send_replace(partly);
+        sleep(Duration::from_secs(10)).await;
+        assert!(!ends.must_refuse(now()), "no page has come for 10 s");
+        read.send_modify(|reading| *reading = reading.after_a_page());
+        assert!(!ends.must_refuse(now()), "a page that comes later");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_open_peer_waits_while_pages_come_and_not_longer_than_its_knowledge_may_grow_old() {
         for (pages, seconds) in [(0, 10), (1, 19), (3, 37), (100, 60)] {
             let begun = Instant::now();
-            let (read, reading) = watch::channel(Reading::Until(begun));
-            let ends = RemoteEnds {
-                ends: Feed::of("https://login.example.com").ends(),
-                reading,
-                max_age: TimeDelta::seconds(60),
-                when_stale: WhenStale::Open,
-                task: tokio::spawn(pending()),
-            };
+            let (read, reading) = watch::channel(Reading::begun(TimeDelta::seconds(60)));
+            let ends = open_peer(reading);
             let pages = tokio::spawn(async move {
                 for _ in 0..pages {
                     sleep(Duration::from_secs(9)).await;
-                    read.send_replace(Reading::Until(Instant::now()));
+                    read.send_modify(|reading| *reading = reading.after_a_page());
                 }
                 pending::<()>().await
             });
-            ends.found(begun).await;
+            ends.found().await;
             assert_eq!(begun.elapsed().as_secs(), seconds);
+            assert!(!ends.must_refuse(now()), "ready, and refuses");
             pages.abort();
         }
     }
