@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{mem, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint_store::{DOUBTED_SINCE, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
+use wxmint_store::{DOUBTED_SINCE, ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::Issuer;
@@ -35,7 +35,7 @@ const FORGOTTEN_PAGES: usize = 20;
 pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let (mut held, mut is_judged, mut clock) = (HeldEnds::default(), false, EvenClock((Instant::now(), now())));
+    let (mut held, mut clock) = (HeldEnds::default(), EvenClock((Instant::now(), now())));
     loop {
         interval.tick().await;
         if clock.has_run_for(EVEN_FOR, (Instant::now(), now())) {
@@ -47,7 +47,7 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
         if lost > 0 {
             tracing::error!(lost, "Redis has lost revocations, and they were made again from this process' memory");
         }
-        is_judged = is_judged || held.doubt(&store, issuer.minter.ttl()).await.is_ok();
+        let _ = held.doubt(&store, issuer.minter.ttl()).await;
         let is_in_doubt = |since: &i64| now().timestamp() <= since + held.keep.as_secs() as i64;
         issuer.judge_loss(held.lacks_since.filter(|since| issuer.redis.is_some() && is_in_doubt(since)));
     }
@@ -63,19 +63,18 @@ struct HeldEnds {
     keep: Duration,
     /// The end whose record was looked at last.
     looked_at: usize,
-    /// The second at which this process, or an earlier one, began and found a Redis that had never known of a token.
+    /// The second at which some process found a Redis that did not know of any token: a new one, or an emptied one.
     /// An end there does not take the doubt away; keys that have not signed before do.
     lacks_since: Option<i64>,
 }
 
 impl Issuer {
-    /// Warns while ends may be lost that no process holds. Keys that have signed before tell that there were tokens.
+    /// Warns while what was in Redis may be lost. Keys that have signed before tell that there were tokens.
     fn judge_loss(&self, lacks_since: Option<i64>) {
-        let (ring, in_use) = (self.keys.at(now()), IN_USE.num_seconds());
-        let is_older = |since| ring.set.lives().iter().any(|life| life.nbf.timestamp() < since - in_use);
-        let is_lost = lacks_since.is_some_and(is_older);
-        let reason = "Redis holds no revocations and knows of no tokens: if it was emptied, tokens that were revoked are valid \
-                      again. Run: wxmint users end --everyone";
+        let in_use = self.keys.at(now()).set.lives().first().map(|oldest| (oldest.nbf + IN_USE).timestamp());
+        let is_lost = lacks_since.is_some_and(|since| in_use.is_some_and(|in_use| in_use < since));
+        let reason = "Redis was emptied, unless it is new: bindings, blocks and revocations may be lost. See \
+                      docs/redis.md#restore-redis, and run: wxmint users end --everyone";
         self.metrics.revocations_may_be_lost(is_lost);
         if self.readiness.warns("revocations", is_lost.then_some(reason)) && is_lost {
             tracing::error!("{reason}");
@@ -104,9 +103,11 @@ impl HeldEnds {
         if self.made.is_empty() { Ok(0) } else { self.restore(store).await }
     }
 
-    /// Finds out since when ends may be missing, whoever has noted the life of a token first.
+    /// Finds out since when ends may be missing, whoever notes the life of a token first. Where none is noted, ends are
+    /// kept for the longest time.
     async fn doubt(&mut self, store: &Redis, life: Duration) -> Result<(), StoreError> {
-        store.note_life(life).await?;
+        let done = if self.keep == ENDS_KEPT { store.note_life_again(life).await } else { store.note_life(life).await };
+        done?;
         self.lacks_since = store.kept(DOUBTED_SINCE).await?.and_then(|second| second.parse().ok());
         Ok(())
     }
@@ -260,15 +261,26 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_process_that_was_there_before_redis_was_emptied_lacks_nothing() {
-        let running = Bed::new().process();
-        running.note_life(LIFE).await.expect("noted");
-        for key in [DOUBTED_SINCE, "wxmint:{wxmint:ended}:lives"] {
-            running.discard(key).await.expect("emptied");
+    async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_ends_or_not() {
+        for has_end in [false, true] {
+            let (store, mut held) = (Bed::new().process(), HeldEnds::default());
+            let mut looks = async || {
+                held.look(&store).await.expect("looked");
+                held.doubt(&store, LIFE).await.expect("asked");
+                held.lacks_since
+            };
+            store.note_life(LIFE).await.expect("noted");
+            if has_end {
+                store.restore_end(&Ended::Key { kid: "one".into() }).await.expect("made");
+            }
+            store.discard(DOUBTED_SINCE).await.expect("it is long ago");
+            assert_eq!((looks().await, looks().await), (None, None));
+            for key in ["wxmint:{wxmint:ended}:lives", "wxmint:ended", "wxmint:{wxmint:ended}"] {
+                store.discard(key).await.expect("emptied");
+            }
+            assert!(looks().await.is_some(), "ends: {has_end}");
+            assert!(looks().await.is_some(), "it is in doubt also once a life is noted again");
         }
-        AHEAD.set(TimeDelta::hours(1));
-        running.note_life(LIFE).await.expect("noted again, as it is every five minutes");
-        assert_eq!(running.kept(DOUBTED_SINCE).await, Ok(None));
     }
 
     #[actix_web::test]

@@ -95,7 +95,7 @@ impl Default for Inner {
                 "Logins that found this process's clock more than 5 s from the clock of Redis",
             ),
             lost_revocations: new
-                .metric("lost_revocations", "1 while Redis may have lost revocations that no process holds"),
+                .metric("lost_revocations", "1 while Redis may have been emptied, and revocations be lost"),
             accounts_duration: new.durations("accounts_request_duration", "A request to the account service"),
             key_age: new.seconds("key_age", "Time since a key's first signature; negative before it"),
             key_leaves: new.seconds("key_leaves_in", "Time until a key that was replaced leaves the JWKS"),

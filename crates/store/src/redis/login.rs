@@ -24,8 +24,7 @@ const A_DAY: u64 = 86_400;
 impl Redis {
     /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
     /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
-    /// noted lately. A store that knows of no life when a process begins was emptied, or is new: since when is kept as
-    /// [`DOUBTED_SINCE`], before anybody notes a life.
+    /// noted lately.
     pub async fn note_life(&self, life: Duration) -> Result<()> {
         let (now, url) = ((self.clock)(), self.link.access.url());
         let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
@@ -33,16 +32,16 @@ impl Redis {
         if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
             return Ok(());
         }
-        let begins = self.noted_life.borrow().is_none();
-        if begins && self.link.run::<u64>("note_life", Call::of("HLEN", name::LIVES)).await? == 0 {
-            self.keep(DOUBTED_SINCE, &now.timestamp().to_string(), ENDS_KEPT).await?;
-        }
         self.note_life_again(life).await
     }
 
-    /// The same where what was noted may be lost, and the process knows what else was.
+    /// The same where what was noted may be lost. A store that knows of no life was emptied, or is new: since when is
+    /// kept as [`DOUBTED_SINCE`], before anybody notes a life.
     pub async fn note_life_again(&self, life: Duration) -> Result<()> {
         let (now, script) = ((self.clock)(), script::NOTE_LIFE.on(&[name::LIVES]));
+        if self.link.run::<u64>("note_life", Call::of("HLEN", name::LIVES)).await? == 0 {
+            self.keep(DOUBTED_SINCE, &now.timestamp().to_string(), ENDS_KEPT).await?;
+        }
         let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
         self.link.run::<u8>("note_life", script).await?;
         self.noted_life.replace(Some((self.link.access.url(), life, now)));
