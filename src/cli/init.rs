@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, env, os::unix::fs::DirBuilderExt};
 use clap::Args;
 use wxmint_findings::Said;
 use wxmint_ids::AppId;
-use wxmint_keys::{PrivateJwk, StoredKeys};
+use wxmint_keys::{PrivateJwk, StoredKeys, rotation::CLOCK_SKEW};
 use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
 
@@ -96,7 +96,7 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
 type Contents = [(String, Zeroizing<Vec<u8>>); 5];
 
 fn contents(appid: &str, secret: String, settings: &Values, language: Language) -> Result<Contents, Failure> {
-    let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
+    let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now() - CLOCK_SKEW)?]);
     checked(&keys)?;
     let example = language.pick([env_file::EXAMPLE, env_file::EXAMPLE_IN_CHINESE]);
     let text = |text: String| Zeroizing::new(text.into_bytes());
@@ -240,6 +240,7 @@ fn read_secret(path: &Path) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys;
     use super::*;
 
     #[test]
@@ -247,5 +248,25 @@ mod tests {
         let why =
             Failure::usage("nothing was written, because /dev/null is not a folder. Name another one with --dir.");
         assert_eq!(refuse_existing(Path::new("/dev/null"), Language::En), Err(why));
+    }
+
+    #[derive(clap::Parser)]
+    struct Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    }
+
+    #[test]
+    fn the_first_key_signs_also_on_a_replica_whose_clock_is_slow() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        let words = ["keys", "generate", "--keys", path.to_str().expect("text")];
+        keys::run(<Keys as clap::Parser>::parse_from(words).command).expect("made");
+        let generated = fs::read(path).expect("there");
+        let made = contents("wx", String::new(), &Values::new(), Language::En).expect("made");
+        for file in [&generated[..], &made[0].1] {
+            let lives = StoredKeys::parse(file).expect("a set").lives().expect("lives");
+            assert!(lives[0].nbf <= now() - CLOCK_SKEW, "{lives:?}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use wxmint_ids::IdKey;
-use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation};
+use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation, rotation::CLOCK_SKEW};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
 pub(super) use self::life::short_lead;
@@ -170,7 +170,7 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
             }
             match replace {
                 true => life::replace_all(&place, alg, yes),
-                false => begin(&place, PrivateJwk::generate(alg.unwrap_or(Algorithm::Es256), now())?),
+                false => begin(&place, PrivateJwk::generate(alg.unwrap_or(Algorithm::Es256), now() - CLOCK_SKEW)?),
             }
         }
         KeysCommand::Rotate { mut keys, policy, now, dry_run } => {
@@ -214,7 +214,7 @@ fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Fai
     let content = read_private(file)?;
     let named = |error: KeyError| Failure::from(error).at(file.display());
     if !place.exists()? {
-        return begin(place, PrivateJwk::import(&content, now()).map_err(named)?);
+        return begin(place, PrivateJwk::import(&content, now() - CLOCK_SKEW).map_err(named)?);
     }
     let (kid, nbf) = place.change(|keys| {
         let (now, policy) = (now(), policy.policy(keys, place)?);
