@@ -40,7 +40,7 @@ pub struct Erased {
 impl Operator<'_> {
     /// Whether anything is stored of the user: people who are or were bound, a block, or an end.
     pub async fn knows(&self, user: &UserId) -> Result<bool, StoreError> {
-        let UserState { blocked, ended_before } = self.store.user_state(user).await?;
+        let UserState { blocked, ended_before, .. } = self.store.user_state(user).await?;
         Ok(blocked || ended_before.is_some() || self.store.people_of(user).await?.is_some())
     }
 
@@ -92,10 +92,11 @@ impl Operator<'_> {
 
     /// Refuses the user's logins from now on, and ends all of the user's tokens.
     ///
-    /// From the first step on the user's list admits nobody, so that the list that is read in the second step names all
-    /// whose logins must find the block. The tokens are ended last: with them those of logins that were too early to
-    /// find it.
+    /// Without session keys each login asks for the user's ends, and finds the list blocked, which admits nobody from
+    /// then on: it names all beside whom the block is noted. The tokens are ended with the list, and last again: with
+    /// them those of logins that were too early to find the block.
     pub async fn block(&self, user: &UserId) -> Result<(), StoreError> {
+        self.forget_keys(user, None).await?;
         self.set_blocked(user, true).await?;
         self.end(user).await
     }
@@ -242,13 +243,14 @@ impl Operator<'_> {
         Ok(found)
     }
 
+    /// A block is shown once its last step has told verifiers of its end.
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
-        let UserState { blocked, ended_before } = self.store.user_state(user).await?;
+        let UserState { blocked, ended_before, told } = self.store.user_state(user).await?;
         let bindings = self.bindings_of(user).await?;
         let logins = try_join_all(bindings.iter().map(|binding| self.store.last_login(&binding.person))).await?;
         let last_login = logins.into_iter().max().flatten().map(|at| at.timestamp());
         let wechat = bindings.into_iter().map(ShownBinding::from).collect();
-        Ok(ShownUser { user_id: user.clone(), blocked, ended_before, last_login, wechat })
+        Ok(ShownUser { user_id: user.clone(), blocked: blocked && told, ended_before, last_login, wechat })
     }
 
     /// The user's bindings, oldest first. The user's list may also name people whose binding has not been made yet, or

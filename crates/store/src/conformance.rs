@@ -707,12 +707,18 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<Redis>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     store.set_blocked(&user("user-1"), true).await.expect("blocked");
-    assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::EndedWithUser { told: true }));
+    let ended = TokenState::EndedWithUser { told: false };
+    assert_eq!(store.token_state(&token("a", now)).await, Ok(ended), "verifiers are yet to be told");
     let latest = now + 60;
     assert_eq!(store.date_token(&owner, &token("b", now), latest).await, Ok(None), "a login that the block overtook");
     assert_eq!(store.end_earlier(&token("b", now), latest).await, Ok(None));
     store.set_blocked(&user("user-1"), false).await.expect("lifted");
-    assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
+    let state = store.token_state(&token("a", now)).await;
+    assert_eq!(state, Ok(TokenState::EndedWithUser { told: false }), "a block whose other steps were never taken");
+    store.end_user(&user("user-1"), Some(now)).await.expect("the block's end is published");
+    let published = read_after(&store, "").await.0;
+    assert!(matches!(published[..], [Ended::User { before, .. }] if before >= now), "{published:?}");
+    assert_eq!(store.token_state(&token("b", second() + 9)).await, of(&owner));
 }
 
 /// A person has logged in by a clock that has stepped back since.
@@ -984,7 +990,7 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
 async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<Redis>) {
     let store = &store;
     let user = user("user-1");
-    let nothing = UserState { blocked: false, ended_before: None };
+    let nothing = UserState { blocked: false, ended_before: None, told: true };
     assert_eq!(store.user_state(&user).await, Ok(nothing));
     let owner = person("o1");
     let order = ExchangeOrder::new(1_700_000_000_999_999, &attempt_id(1));
@@ -1001,8 +1007,9 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     assert_eq!(store.last_login(&owner).await, Ok(DateTime::from_timestamp(1_700_000_009, 0)));
 
     store.set_blocked(&user, true).await.expect("blocked");
+    assert!(!store.user_state(&user).await.expect("a state").told);
     store.end_user(&user, Some(7_000_000_000)).await.expect("ended");
-    let state = UserState { blocked: true, ended_before: Some(7_000_000_000) };
+    let state = UserState { blocked: true, ended_before: Some(7_000_000_000), told: true };
     assert_eq!(store.user_state(&user).await, Ok(state));
     store.set_blocked(&user, false).await.expect("lifted");
     assert_eq!(store.user_state(&user).await, Ok(UserState { blocked: false, ..state }));

@@ -125,6 +125,8 @@ pub struct UserState {
     pub blocked: bool,
     /// The second up to which all of the user's tokens are ended. Kept until no token can be left that it names.
     pub ended_before: Option<i64>,
+    /// Whether verifiers have been told of that end.
+    pub told: bool,
 }
 
 /// A part of the stream of ends, oldest first.

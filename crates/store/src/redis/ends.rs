@@ -64,8 +64,7 @@ impl Redis {
     /// The second of a token that is given now without a login: whatever ends the tokens of the user from here on names
     /// it, also if the store's clock steps back. `first`: the token that came with the login.
     pub async fn date_renewal(&self, first: &Issued) -> Result<i64> {
-        let script = change_ends(&first.user, "renew").arg(first.issued_at);
-        let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds()).arg(2 * ENDS_KEPT.as_secs());
+        let script = self.ending(&first.user, "renew", Some(first.issued_at)).await?.arg(2 * ENDS_KEPT.as_secs());
         let second = unless_ahead(self.link.run_confirmed("date_renewal", script).await?)?;
         second.parse().map_err(|_| unreadable("a user's ends"))
     }
@@ -80,9 +79,7 @@ impl Redis {
     /// this changes nothing if that token has been ended in this way already, so that a repetition does not end newer
     /// tokens.
     pub async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
-        let script = change_ends(user, "user").arg(self.latest_second_of(user).await?);
-        let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
-        let script = script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default());
+        let script = self.ending(user, "user", None).await?.arg(asked_at);
         let unpublished = unless_ahead(self.link.run_confirmed("end_user", script).await?)?;
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
@@ -141,35 +138,41 @@ impl Redis {
         Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
     }
 
-    /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change. Answered
-    /// once a replica has it.
+    /// Blocks a user's list, which then admits nobody, and ends all of the user's tokens in the same step; or lifts the
+    /// block. Returns the number of this change. Answered once a replica has it. [`Redis::end_user`] tells verifiers.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
-        let script = script::SET_BLOCKED.on(&[&name::user(user)]).arg(on_or_off(blocked));
-        Ok(self.link.run_confirmed("set_blocked", script).await?)
+        let script = if blocked { self.ending(user, "block", None).await? } else { change_ends(user, "unblock") };
+        let number = unless_ahead(self.link.run_confirmed("set_blocked", script).await?)?;
+        number.parse().map_err(|_| unreadable("a user's list"))
+    }
+
+    /// A step with three seconds: up to `last`, or up to now.
+    async fn ending(&self, user: &UserId, step: &str, last: Option<i64>) -> Result<Call> {
+        let latest = if let Some(last) = last { last } else { self.latest_second_of(user).await? };
+        Ok(change_ends(user, step).arg(latest).arg((self.clock)().timestamp()).arg(APART.num_seconds()))
     }
 
     /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if
     /// the person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has
     /// it.
     pub async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
-        let script = change_session(person, "block").arg(packed::user(user)).arg(number).arg(on_or_off(blocked));
-        Ok(self.link.run_confirmed("note_block", script).await?)
+        let script = change_session(person, "block").arg(packed::user(user)).arg(number);
+        Ok(self.link.run_confirmed("note_block", script.arg(if blocked { "on" } else { "off" })).await?)
     }
 
     /// Whether a user is blocked, and up to when all of the user's tokens are ended. An unknown user is not blocked.
     pub async fn user_state(&self, user: &UserId) -> Result<UserState> {
-        let asked = Call::of("HGET", name::user(user)).arg("block").cmd("HGET").arg(name::ends(user)).arg("before");
-        let (block, ended_before): (Option<String>, Option<i64>) = self.link.run("user_state", asked).await?;
-        let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
-        Ok(UserState { blocked, ended_before })
+        let asked = Call::of("HGET", name::user(user)).arg("block").cmd("HMGET").arg(name::ends(user));
+        let asked = asked.arg(&["before", "untold:before"]);
+        let (block, [ended_before, untold]): (Option<String>, [_; 2]) = self.link.run("user_state", asked).await?;
+        Ok(UserState { blocked: block.is_some_and(|it| it.ends_with("on")), ended_before, told: untold.is_none() })
     }
 
     /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more
     /// than a minute ahead, nobody logs in, and no end is made.
     pub async fn clock_ahead(&self) -> Result<i64> {
         let (seconds, now) = (self.present_seconds(name::STREAM).await?, (self.clock)().timestamp());
-        let ahead = seconds.into_iter().map(|second| second - now);
-        Ok(ahead.max_by_key(|ahead| ahead.abs()).unwrap_or_default())
+        Ok(seconds.into_iter().map(|second| second - now).max_by_key(|ahead| ahead.abs()).unwrap_or_default())
     }
 
     /// Makes an end again. Returns whether it was lost: the note of a key stays when the stream forgets its end.
@@ -244,9 +247,7 @@ impl Redis {
 
     /// Up to `last`, or up to now.
     pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
-        let latest = if let Some(last) = last { last } else { self.latest_second_of(user).await? };
-        let script = change_ends(user, "app").arg(latest).arg((self.clock)().timestamp());
-        let script = script.arg(APART.num_seconds()).arg(app.as_str()).arg(last);
+        let script = self.ending(user, "app", last).await?.arg(app.as_str()).arg(last);
         let unpublished = unless_ahead(self.link.run_confirmed("end_in_app", script).await?)?;
         self.publish_app(user, app, &unpublished).await
     }
@@ -306,10 +307,6 @@ fn of_the_same_second(newest: &Issued, token: &[String]) -> Result<Issued> {
     let [id, expires_at] = token else { return Err(unreadable("a user's ends")) };
     let (Ok(id), Ok(expires_at)) = (id.parse(), expires_at.parse()) else { return Err(unreadable("a user's ends")) };
     Ok(Issued { id, expires_at, ..newest.clone() })
-}
-
-fn on_or_off(blocked: bool) -> &'static str {
-    if blocked { "on" } else { "off" }
 }
 
 /// Reads what a user's list says of one person of an app, in the form of `admit.lua`. `None` of others.

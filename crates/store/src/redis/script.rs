@@ -27,7 +27,6 @@ scripts! {
     NOTE_NOT_ENDED = "note_not_ended";
     CHANGE_ENDS = "ends" "change_ends";
     END_EARLIER = "ends" "end_earlier";
-    SET_BLOCKED = "set_blocked";
     ERASE_PERSON = "session" "erase_person";
     CHANGE_LIST = "change_list";
     UNCOUNT = "uncount";

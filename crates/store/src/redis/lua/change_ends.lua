@@ -1,10 +1,13 @@
--- Dates a user's tokens, ends them, or forgets ends. KEYS: the user's ends and list, or with 'token' the end of one
--- token. ARGV: step, and what the step needs. Needs ends.lua. No end expires by the clock of Redis.
+-- Dates a user's tokens, ends them, blocks the user, or forgets ends. KEYS: the user's ends and list, or with 'token'
+-- the end of one token. ARGV: step, and what the step needs. Needs ends.lua. No end expires by the clock of Redis.
 --   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second, or false if the
 --     user is blocked; nothing is noted if it is after the latest one.
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already.
 --     The second up to which tokens may be dated besides, the second of the caller's clock and by how many seconds it
---     may differ, iat of the token that asks ('' for none).
+--     may differ, perhaps iat of the token that asks.
+--   'block': the same, and then blocks the user's list. Three seconds as before. Its end is put into the stream by a
+--     later 'user'. 'unblock' lifts the block. Both answer the number of this change, which orders it before later ones
+--     where it is noted beside the user's people.
 --   'renew': dates a token that is given without a login. The second of its login, two seconds as before, and how long
 --     such a token may live. Answers the present second, or a later one that tokens have been dated with, and notes it:
 --     later ends name it too. The note of a user without ends expires, because nothing else would delete it.
@@ -20,6 +23,17 @@
 -- write, so that a repetition also waits until a replica has the end. If Redis is ahead by more, they only answer that:
 -- see now_or_ahead.
 local step = ARGV[1]
+
+-- The number is not below the second, because a list that was lost may have had later changes than the one that is
+-- there now.
+local function set_block(state)
+  local number = tonumber(string.match(redis.call('HGET', KEYS[2], 'block') or '0', '^%d+')) + 1
+  number = string.format('%.0f', math.max(number, tonumber(redis.call('TIME')[1])))
+  redis.call('HSET', KEYS[2], 'block', number .. ' ' .. state)
+  redis.call('PERSIST', KEYS[2])
+  return number
+end
+
 if step == 'date' then
   return date(ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))
 elseif step == 'token' then
@@ -31,6 +45,8 @@ elseif step == 'restore' then
   note_on_list(tonumber(ARGV[3]))
   redis.call('PERSIST', KEYS[1])
   return redis.call('HSET', KEYS[1], ARGV[2], math.max(held, tonumber(ARGV[3])))
+elseif step == 'unblock' then
+  return set_block('off')
 elseif step == 'published' then
   return redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[2]) or 0
 elseif step == 'forget' then
@@ -72,4 +88,8 @@ if not asked_at or before < asked_at then
 end
 redis.call('HSET', KEYS[1], 'before', before)
 note_on_list(before)
+-- Last, because Redis takes back nothing of a script that fails: whoever is blocked has the end.
+if step == 'block' then
+  return set_block('on')
+end
 return redis.call('HGET', KEYS[1], 'untold:before') or ''
