@@ -63,7 +63,7 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
     let denied = [("error", "access_denied"), ("error_description", "The person has gone back.")];
     let cancel = back(&asked.redirect_uri, asked.state.as_deref(), issuer, &denied);
     let web = app.map(|_| query);
-    Ok(page(&request, query, &worker, &Page::Scan { client: asked.client, cancel, web }))
+    Ok(page(&request, query, &worker, &Page::Scan(asked.client, cancel, web)))
 }
 
 /// The same, for sites that post a form
@@ -122,17 +122,17 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: Option<DeviceCode> = code.parse().ok();
     let (address, _) = visitor(request);
+    let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
     let polled = match &code {
-        Some(code) => worker.login.fetch_grant(code, (asked.client, DOOR), &address, now()).await?,
-        None => Poll::Unknown,
+        Some(code) => worker.login.fetch_grant(code, (asked.client, DOOR), &address, now(), give).await?,
+        None => Err(Poll::Unknown),
     };
     let state = match polled {
-        Poll::Granted(grant) => {
+        Ok(to) => {
             scan.scans.count(&asked.client.id, "fetched");
-            let to = let_in(worker, &asked, grant, &asked.client.app).await?;
             return Ok(private(json!({"location": to})));
         }
-        Poll::Repeated(token) => {
+        Err(Poll::Repeated(token)) => {
             scan.scans.count(&asked.client.id, "repeated");
             oidc.count(&asked.client.id, "repeated");
             tell_of_theft(request, &token, "a device code was used twice");
@@ -141,11 +141,11 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
             }
             "expired"
         }
-        Poll::Pending { scanned: false } => "wait",
-        Poll::Pending { scanned: true } => "scanned",
-        Poll::TooSoon => "slow",
-        Poll::Denied => "denied",
-        Poll::Expired | Poll::Unknown => "expired",
+        Err(Poll::Pending { scanned: false }) => "wait",
+        Err(Poll::Pending { scanned: true }) => "scanned",
+        Err(Poll::TooSoon) => "slow",
+        Err(Poll::Denied) => "denied",
+        Err(_) => "expired",
     };
     Ok(private(json!({"state": state})))
 }

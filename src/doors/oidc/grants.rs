@@ -15,8 +15,7 @@ use wxmint_store::Bound;
 
 use super::family::{self, CODE_TTL, CodeGrant, Family, Rotation, hash};
 use super::request::OFFLINE;
-use crate::doors::scan::clients::Client;
-use crate::doors::scan::store::json as written_json;
+use crate::doors::scan::{clients::Client, requests::persistently, store::json as written_json};
 use crate::login::{LoginError, LoginWorker};
 
 /// The life of an id token, which is read once.
@@ -69,7 +68,7 @@ pub(super) fn refresh_life(client: &Client) -> Option<i64> {
 }
 
 impl LoginWorker {
-    /// A code is used up by whoever shows it as its own client, also without the verifier.
+    /// A code that was answered by a fault has given nobody anything, and may be shown again.
     pub(super) async fn redeem_code(&self, shown: &ShownCode, client: &Client) -> Outcome {
         let found: Option<CodeGrant> = self.find(&family::hashed_key("code", &shown.code)).await?;
         let Some(mut kept) = found.filter(|kept| kept.family.first.app == client.id.0) else {
@@ -79,7 +78,17 @@ impl LoginWorker {
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
         // An app that is missing at the moment uses up nothing.
         self.choose(&self.apps.all(), Some(&kept.family.app), None)?;
-        if !self.use_code(&shown.code).await? {
+        let (used, own) = (family::hashed_key("used", &shown.code), family::random()?);
+        let redeemed = self.redeem_once(shown, kept, client, &own).await;
+        if redeemed.is_err() {
+            persistently(async || self.store.discard_own(&used, &own).await).await?;
+        }
+        redeemed
+    }
+
+    /// A code is used up by whoever shows it as its own client, with a wrong verifier too. `own`: the use's mark.
+    async fn redeem_once(&self, shown: &ShownCode, kept: CodeGrant, client: &Client, own: &str) -> Outcome {
+        if !self.use_code(&shown.code, own).await? {
             self.end_family(&kept.family).await?;
             return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
         }
@@ -154,5 +163,57 @@ impl LoginWorker {
             scope: family.scope.clone(),
             user: issued.user,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wxmint_keys::PrivateJwk;
+    use wxmint_verify::Algorithm;
+
+    use super::*;
+    use crate::clock::now;
+    use crate::doors::oidc::request::AuthorizeRequest;
+    use crate::doors::scan::clients::Clients;
+    use crate::doors::scan::store::Grant;
+    use crate::doors::servers::RedisServer;
+    use crate::issuer::caller::tests::issuer;
+
+    /// Redis refuses what comes after the use. A site that waits and asks again must not look like a thief.
+    #[actix_web::test]
+    async fn a_code_whose_use_was_answered_by_a_fault_can_be_used_again_and_once() {
+        let (server, key) = (RedisServer::start().await, PrivateJwk::generate(Algorithm::Es256, now()).expect("a key"));
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
+        login.store = server.store();
+        let app = "wx0123456789abcdef";
+        let file = format!(r#"{{"clients":[{{"client_id":"grafana","name":"Grafana","appid":"{app}"}}]}}"#);
+        let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
+        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+        let id = login.minter.token_id("mark", now()).expect("random");
+        let token = login.minter.issued("user-1".parse().expect("a user"), client.id.0.clone(), id, now());
+        let (redirect_uri, verifier) = ("https://grafana.example.com/".to_owned(), "v".repeat(43));
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
+        let asked = AuthorizeRequest {
+            client,
+            redirect_uri: redirect_uri.clone(),
+            state: None,
+            nonce: None,
+            challenge,
+            scope: "openid".into(),
+            id_token_hint: None,
+        };
+        let grant = Grant { token, claims: ExtraClaims::default(), mark: "mark".into() };
+        let code = login.make_code(&asked, grant, &app.parse().expect("an app")).await.expect("a code");
+        let shown = ShownCode { code, redirect_uri, verifier };
+        for _ in 0..2 {
+            server.cli(&["ACL", "SETUSER", "default", "-zadd"]);
+            let refused = login.redeem_code(&shown, client).await;
+            assert!(matches!(refused, Err(LoginError::StoreUnavailable(_))), "no list of logins can be written");
+            server.cli(&["ACL", "SETUSER", "default", "+@all"]);
+        }
+        assert!(matches!(login.redeem_code(&shown, client).await, Ok(Err(NotGiven::Ended(_)))), "nobody is bound");
+        assert!(matches!(login.redeem_code(&shown, client).await, Ok(Err(NotGiven::Theft(_)))));
     }
 }

@@ -38,10 +38,10 @@ impl LoginWorker {
         Ok(self.store.kept(key).await?.map(|text| read(&text)).transpose()?)
     }
 
-    /// Whether this is the first use of a code.
-    pub(super) async fn use_code(&self, code: &str) -> Result<bool, LoginError> {
-        let (key, own) = (hashed_key("used", code), random()?);
-        let first = async || self.store.keep_first(&key, &own, 2 * CODE_KNOWN).await;
+    /// Whether this is the first use of a code. `own`: the mark of this use.
+    pub(super) async fn use_code(&self, code: &str, own: &str) -> Result<bool, LoginError> {
+        let key = hashed_key("used", code);
+        let first = async || self.store.keep_first(&key, own, 2 * CODE_KNOWN).await;
         // An answer that was lost must not look like a second use.
         let found = if let Ok(found) = first().await { found } else { first().await? };
         Ok(found == own)
@@ -64,7 +64,7 @@ impl LoginWorker {
     /// newest, whatever the clock says. With `WXMINT_ONE_LOGIN` it has ended the others, but not what they renewed.
     pub(super) async fn make_room(&self, family: &Family) -> Result<(), LoginError> {
         let (list, sid) = (family.list(), family.sid());
-        let mut listed = enlist(&self.store, &list, sid, family.first.issued_at, LONGEST_LIFE).await?;
+        let mut listed = enlist(&self.store, &list, sid, family.first.issued_at as f64, LONGEST_LIFE).await?;
         listed.retain(|other| other != sid);
         let most = if self.policy.one_login { 1 } else { MOST_LOGINS };
         for sid in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
@@ -123,16 +123,16 @@ impl LoginWorker {
 }
 
 /// Adds a name to a list, and returns all of them, the oldest first. One that was added longer ago than `life` is gone.
-async fn enlist(store: &Redis, list: &str, name: &str, at: i64, life: Duration) -> StoreResult<Vec<String>> {
+pub(super) async fn enlist(store: &Redis, list: &str, name: &str, at: f64, life: Duration) -> StoreResult<Vec<String>> {
     let seconds = life.as_secs();
     let call = Call::of("ZADD", list).arg(at).arg(name).cmd("EXPIRE").arg(list).arg(seconds);
-    let call = call.cmd("ZREMRANGEBYSCORE").arg(list).arg("-inf").arg(at - seconds as i64);
+    let call = call.cmd("ZREMRANGEBYSCORE").arg(list).arg("-inf").arg(at - seconds as f64);
     let call = call.cmd("ZRANGE").arg(list).arg(0).arg(-1);
     let (_, _, _, names): (Value, Value, Value, _) = store.link().run("enlist_oidc", call).await?;
     Ok(names)
 }
 
-async fn strike(store: &Redis, list: &str, name: &str) -> StoreResult<()> {
+pub(super) async fn strike(store: &Redis, list: &str, name: &str) -> StoreResult<()> {
     Ok(store.link().run("strike_oidc", Call::of("ZREM", list).arg(name)).await?)
 }
 
@@ -157,13 +157,13 @@ mod conformance {
         for (name, age, listed) in
             [("b", 90, &["b"][..]), ("a", 60, &["b", "a"]), ("c", 0, &["b", "a", "c"]), ("c", 0, &["b", "a", "c"])]
         {
-            assert_eq!(enlist(&store, "l", name, now - age, HOUR).await.expect("an answer"), listed, "{name}");
+            assert_eq!(enlist(&store, "l", name, (now - age) as f64, HOUR).await.expect("an answer"), listed, "{name}");
         }
         for name in ["b", "b", "nobody"] {
             strike(&store, "l", name).await.expect("struck");
         }
         strike(&store, "no list", "b").await.expect("also where there is none");
-        assert_eq!(enlist(&store, "l", "d", now, HOUR).await.expect("an answer"), ["a", "c", "d"]);
+        assert_eq!(enlist(&store, "l", "d", now as f64, HOUR).await.expect("an answer"), ["a", "c", "d"]);
     }
 
     crate::conformance! {
@@ -175,7 +175,7 @@ mod conformance {
         let server = RedisServer::start().await;
         let (store, list) = (server.store(), "wxmint:oidc:families:x");
         for (name, age) in [("old", 3601), ("new", 1)] {
-            enlist(&store, list, name, store.now().timestamp() - age, HOUR).await.expect("listed");
+            enlist(&store, list, name, (store.now().timestamp() - age) as f64, HOUR).await.expect("listed");
         }
         let ttl: u64 = server.cli(&["TTL", list]).parse().expect("seconds");
         assert!((3590..=3600).contains(&ttl), "{ttl}");

@@ -1,16 +1,6 @@
 //! OpenID Connect: sites log people in with WeChat, by the code flow with PKCE alone, as RFC 9700 has it, RFC 10017 for
 //! pages alone, and RFC 10027 for a code that a phone scans. It stands on the door for scans, whose clients, requests
 //! and page's code it uses, and is open where that one is. A site is a client with `redirect_uris`.
-//!
-//! ```text
-//! site          browser            wxmint                   phone
-//!   │── /authorize ─▶│── page ────────▶│                       │
-//!   │                │◀─ code, number ─│                       │
-//!   │                │   (the phone scans)  ◀── code, number ──│   a login, as in login.rs
-//!   │◀──── code ─────│◀────────────────│                       │
-//!   │── code, verifier ───────────────▶│                       │
-//!   │◀─ access, id and refresh token ──│                       │
-//! ```
 
 mod authorize;
 mod family;

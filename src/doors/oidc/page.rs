@@ -54,17 +54,10 @@ impl Why {
 }
 
 pub(super) enum Page<'a> {
-    /// Shows a code, with the way back to the site. `query` leads on to WeChat's own page, where there is one.
-    Scan {
-        client: &'a Client,
-        cancel: String,
-        web: Option<&'a str>,
-    },
+    /// Shows a code, with the way back to the site. A query leads on to WeChat's own page, where there is one.
+    Scan(&'a Client, String, Option<&'a str>),
     /// Says what to do, and how to begin anew if that can help.
-    Failed {
-        why: Why,
-        again: Option<String>,
-    },
+    Failed(Why, Option<String>),
     Left(Option<&'a Client>),
 }
 
@@ -87,10 +80,10 @@ pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, pa
     let (language, root) = (usize::from(is_chinese(request, query)), &root(worker));
     let t = |code: &str| text(code)[language];
     let (title, body, problem) = match page {
-        Page::Scan { client, cancel, web } => {
+        Page::Scan(client, cancel, web) => {
             (format!("{} · {}", t("log_in"), client.name), scan(client, cancel, *web, root, t), None)
         }
-        Page::Failed { why, again } => {
+        Page::Failed(why, again) => {
             let link = |to: &String| format!("<p><a class=\"go\" href=\"{}\">{}</a></p>", escaped(to), t("again"));
             let again = again.as_ref().map(link).unwrap_or_default();
             let title = t(why.title);
@@ -123,7 +116,7 @@ pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, pa
 }
 
 pub(super) fn refused(request: &HttpRequest, query: &str, worker: &IssuerWorker, why: Why) -> Answer {
-    Ok(page(request, query, worker, &Page::Failed { why, again: None }))
+    Ok(page(request, query, worker, &Page::Failed(why, None)))
 }
 
 fn scan(client: &Client, cancel: &str, web: Option<&str>, root: &str, t: impl Fn(&str) -> &'static str) -> String {
@@ -132,24 +125,16 @@ fn scan(client: &Client, cancel: &str, web: Option<&str>, root: &str, t: impl Fn
     let web = web.map(|query| {
         format!("<p><a class=\"go\" href=\"{root}/authorize/web?{}\">{}</a></p>", escaped(query), t("web"))
     });
+    let (log_in, no_script, scan, picture) = (t("log_in"), t("no_script"), t("scan"), t("picture"));
+    let (tap, again, back, name, cancel) = (t("tap"), t("again"), t("back"), escaped(&client.name), escaped(cancel));
+    let (color, web) = (color.unwrap_or_default(), web.unwrap_or_default());
     format!(
-        "<script type=\"module\" src=\"{root}/authorize/page.js\"></script><p class=\"site\">{name}</p><h1>{}</h1>\
-         <noscript><p class=\"notice\">{}</p></noscript>\
-         <div id=\"scan\" data-root=\"{root}\"{color} hidden><p>{}</p><img id=\"code\" width=\"240\" height=\"240\" alt=\"{}\">\
-         <p id=\"match\">{} <strong id=\"number\"></strong></p></div>\
-         <p id=\"status\" role=\"status\"{states}></p><p><button id=\"again\" class=\"go\" hidden>{}</button></p>{web}\
-         <p><a href=\"{}\">{}{name}</a></p>",
-        t("log_in"),
-        t("no_script"),
-        t("scan"),
-        t("picture"),
-        t("tap"),
-        t("again"),
-        escaped(cancel),
-        t("back"),
-        name = escaped(&client.name),
-        color = color.unwrap_or_default(),
-        web = web.unwrap_or_default(),
+        "<script type=\"module\" src=\"{root}/authorize/page.js\"></script><p class=\"site\">{name}</p><h1>{log_in}</h1>\
+         <noscript><p class=\"notice\">{no_script}</p></noscript>\
+         <div id=\"scan\" data-root=\"{root}\"{color} hidden><p>{scan}</p><img id=\"code\" width=\"240\" height=\"240\" alt=\"{picture}\">\
+         <p id=\"match\">{tap} <strong id=\"number\"></strong></p></div>\
+         <p id=\"status\" role=\"status\"{states}></p><p><button id=\"again\" class=\"go\" hidden>{again}</button></p>{web}\
+         <p><a href=\"{cancel}\">{back}{name}</a></p>"
     )
 }
 

@@ -13,13 +13,13 @@ use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_wechat::{App, AppKind};
 
 use super::authorize::let_in;
-use super::family::{hash, hashed_key, random, read as read_kept};
+use super::family::{hash, hashed_key, key, random, read as read_kept};
+use super::kept::{enlist, strike};
 use super::leave::see_other;
 use super::page::{Page, Why, page, refused};
 use super::request::{AuthorizeRequest, Query, Refused, back, read};
 use super::{AtDoor, no_sites, root};
-use crate::doors::scan::store::{Devices, json};
-use crate::doors::scan::{clients::Client, requests::OPEN_REQUESTS};
+use crate::doors::scan::{clients::Client, store::json};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
 use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, new_attempt};
 use crate::{apps::UnknownApp, clock::now, refusals::Refusal};
@@ -28,6 +28,8 @@ use crate::{apps::UnknownApp, clock::now, refusals::Refusal};
 const STATE_TTL: Duration = Duration::from_secs(600);
 /// Ways to WeChat that were begun, by address.
 const SENT: &str = "oidc-web";
+/// The open ways of an address, for each client. One more makes the oldest nothing, so that nobody keeps others out.
+const MOST_WAYS: usize = 100;
 /// WeChat's own host, and that of its pages.
 const WECHAT: [&str; 2] = ["https://api.weixin.qq.com", "https://open.weixin.qq.com"];
 
@@ -37,7 +39,7 @@ struct Sent {
     /// The site has asked for this.
     query: String,
     app: String,
-    /// For which it counts as open.
+    /// It is a way of this client and address.
     address: String,
     /// The hash of the browser's cookie.
     browser: String,
@@ -79,11 +81,15 @@ pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &A
         let Some(app) = app_for(request, worker, asked.client).filter(|_| !is_part_of_page) else { return Ok(None) };
         let address = origin(request).address.unwrap_or_default();
         worker.login.count_by(SENT, &address).await?;
-        let (state, secret) = (new_attempt()?.to_string(), random()?);
-        let counted = Devices(&worker.login.store).count_open(&address, &hash(&state), STATE_TTL).await?;
-        counted.map_err(LoginError::too_many(OPEN_REQUESTS))?;
+        let (state, secret, store) = (new_attempt()?.to_string(), random()?, &worker.login.store);
+        let (address, now) = (format!("{} {address}", asked.client.id), store.now().timestamp_micros() as f64 / 1e6);
+        let ways = enlist(store, &key("ways", &address), &hash(&state), now, STATE_TTL).await?;
+        for oldest in &ways[..ways.len().saturating_sub(MOST_WAYS)] {
+            store.discard(&key("state", oldest)).await?;
+            strike(store, &key("ways", &address), oldest).await?;
+        }
         let sent = Sent { query: query.to_owned(), app: app.id.to_string(), address, browser: hash(&secret) };
-        worker.login.store.keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;
+        store.keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;
         Ok::<_, LoginError>(Some((app, state, secret)))
     };
     let (app, state, secret) = match begun.await {
@@ -136,7 +142,7 @@ fn cookie<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
 fn failed(request: &HttpRequest, worker: &IssuerWorker, query: &str, error: impl Into<Refusal>) -> HttpResponse {
     let problem = error.into().problem;
     let again = (!query.is_empty()).then(|| format!("{}/authorize?{query}", root(worker)));
-    let mut page = page(request, query, worker, &Page::Failed { why: Why::of_login(problem.code), again });
+    let mut page = page(request, query, worker, &Page::Failed(Why::of_login(problem.code), again));
     problem.retry_after.into_iter().for_each(|wait| _ = page.headers_mut().insert(RETRY_AFTER, wait.into()));
     page
 }
@@ -160,7 +166,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
             // Also who comes a second time, or has no cookie: the link logs nobody in.
             Ok(Some((Sent { query, .. }, false))) => {
                 let again = Some(format!("{}/authorize?{query}", root(worker)));
-                return Ok(page(&request, &query, worker, &Page::Failed { why: Why::STATE, again }));
+                return Ok(page(&request, &query, worker, &Page::Failed(Why::STATE, again)));
             }
             Ok(None) => return refused(&request, "", worker, Why::STATE),
             Err(error) => return Ok(failed(&request, worker, "", error)),
@@ -195,7 +201,7 @@ async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Resu
     }
     let own = random()?;
     let is_first = store.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await? == own;
-    _ = Devices(store).uncount_open(&sent.address, &hash(state)).await;
+    _ = strike(store, &key("ways", &sent.address), &hash(state)).await;
     Ok(Some((sent, is_first)))
 }
 

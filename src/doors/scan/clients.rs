@@ -127,49 +127,31 @@ pub(super) struct ClientsFile<C> {
     pub(super) clients: Vec<C>,
 }
 
-/// A client as it is written. A misspelt `secret_sha256` would make a back end public, so unknown members are mistakes.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Form {
-    pub(super) client_id: String,
-    pub(super) name: String,
-    pub(super) appid: String,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) page: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) env_version: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) secret_sha256: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) jwks: Option<Value>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) jwks_uri: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) issuer: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) subject: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) ca: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) token: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) origins: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) audience: Vec<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) token_ttl: Option<String>,
-    #[serde(rename = "match", default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) matches: Option<bool>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) redirect_uris: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) post_logout_redirect_uris: Vec<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) refresh: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) web_apps: Vec<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(super) color: Option<String>,
+/// The members that may be left out: those with one value, and lists.
+macro_rules! form {
+    ($($given:ident: $kind:ty),+; $($list:ident),+) => {
+        /// A client as it is written. A misspelt `secret_sha256` would make a back end public, so unknown members are
+        /// mistakes.
+        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct Form {
+            pub(super) client_id: String,
+            pub(super) name: String,
+            pub(super) appid: String,
+            #[serde(rename = "match", default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+            pub(super) matches: Option<bool>,
+            $(#[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+            pub(super) $given: Option<$kind>,)+
+            $(#[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub(super) $list: Vec<String>,)+
+        }
+    };
+}
+
+form! {
+    page: String, env_version: String, secret_sha256: String, jwks: Value, jwks_uri: String, issuer: String,
+    subject: String, ca: String, token: String, token_ttl: String, refresh: String, color: String;
+    origins, audience, redirect_uris, post_logout_redirect_uris, web_apps
 }
 
 /// A member that is there has a value: a `secret_sha256` that is null would make a back end public.

@@ -83,9 +83,8 @@ struct ClientsFileArgs {
 impl ClientsFileArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         let from_settings = || read_one(&door_file(VARIABLE), variables()).ok().flatten();
-        self.file
-            .or_else(from_settings)
-            .ok_or_else(|| Failure::usage("which file? Add --file clients.json, or set WXMINT_CLIENTS_FILE"))
+        let usage = || Failure::usage("which file? Add --file clients.json, or set WXMINT_CLIENTS_FILE");
+        self.file.or_else(from_settings).ok_or_else(usage)
     }
 }
 
@@ -114,8 +113,7 @@ fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
         digest(&SHA256, secret.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     };
     let secret_sha256 = secret.as_ref().map(hash);
-    let id = form.client_id.clone();
-    let client = Form { secret_sha256, ..form };
+    let (id, client) = (form.client_id.clone(), Form { secret_sha256, ..form });
     client.client().map_err(Failure::usage)?;
     let held = Held::wait_or_create(path, EMPTY).map_err(Failure::of_file(MAKE_CLIENTS))?;
     let (mut file, _) = read(path, &read_private(path).map_err(Failure::of_file(MAKE_CLIENTS))?)?;

@@ -185,15 +185,13 @@ impl Scan {
             let found = said!(WORDS: appid_of_client_is_not_configured, client.id, client.app);
             warning(found, said!(WORDS: correct_appid_or_configure_appsecret))
         });
-        let numberless = clients
-            .iter()
-            .filter(|client| !client.matches)
-            .map(|client| warning(said!(WORDS: client_compares_no_number, client.id), said!(WORDS: leave_match_out)));
+        let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
+            let found = said!(WORDS: client_compares_no_number, client.id);
+            warning(found, said!(WORDS: leave_match_out))
+        });
         let folder = issuer.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
-            warning(
-                said!(WORDS: verify_files_dir_is_not_folder, path.display()),
-                said!(WORDS: name_folder_of_these_files),
-            )
+            let found = said!(WORDS: verify_files_dir_is_not_folder, path.display());
+            warning(found, said!(WORDS: name_folder_of_these_files))
         });
         let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
         if found.is_empty() {

@@ -14,7 +14,7 @@ use super::clients::{Client, Clients};
 use super::codes::UserCode;
 use super::requests::{TRIES, gone, of_request};
 use super::store::{Approver, Decided, DeviceRequest, Devices, FoundDevice, Grant};
-use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan};
+use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, UNKNOWN_DEVICE_CODE};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, session_key_routes::asking, state::IssuerWorker};
 use crate::login::{AT_DOORS, Admitted, Asking, Attempt, LoginError, LoginRequest, LoginTrail, LoginWorker};
@@ -65,8 +65,7 @@ pub(super) struct ApprovalBody {
     responses((status = 200, description = "The request", body = DeviceAnswer)))]
 pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(LOOKED, &request, &worker).await?;
-    let mut client = None;
-    let clients = scan.clients();
+    let (mut client, clients) = (None, scan.clients());
     let shown = async {
         let found = worker.login.look_at(&asking, &code, &mut client).await?;
         let name = of_request(&clients, &found.request).ok_or_else(gone)?.name.clone();
@@ -92,10 +91,12 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
     responses((status = 204, description = "Denied")))]
 pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(DENIED, &request, &worker).await?;
-    let mut client = None;
-    let denied = worker.login.deny(&asking, &code, &mut client).await;
-    told(&scan, Event { client, ..event }, "denied", denied)?;
-    Ok(HttpResponse::NoContent().finish())
+    to_the_end(async move {
+        let mut client = None;
+        let denied = worker.login.deny(&asking, &code, &mut client).await;
+        told(&scan, Event { client, ..event }, "denied", denied).map(|()| HttpResponse::NoContent().finish())
+    })
+    .await
 }
 
 /// The person of the request's token, and the event that tells of the request.
@@ -191,10 +192,12 @@ impl LoginWorker {
         if found.request.app == asking.person.app { Ok(found) } else { Err(not_yours()) }
     }
 
+    /// The person may repeat it, because answers are lost.
     async fn deny(&self, asking: &Asking, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
-        self.look_at(asking, code, client).await?;
-        let code: &UserCode = &code.parse().map_err(|()| gone())?;
-        if Devices(&self.store).deny_device(code).await? { Ok(()) } else { Err(gone()) }
+        let looked = self.look_at(asking, code, client).await.map(drop);
+        looked.or_else(|refusal| if refusal.problem.code == UNKNOWN_DEVICE_CODE { Ok(()) } else { Err(refusal) })?;
+        let (code, person) = (code.parse().map_err(|()| gone())?, Approver::of(&asking.person));
+        if Devices(&self.store).deny_device(&code, &person).await? { Ok(()) } else { Err(gone()) }
     }
 
     /// Logs the person in who has chosen this number, and grants the token to the page. `asking` is the owner of the

@@ -1,19 +1,11 @@
 //! Scan to log in: a page asks, the person's phone says yes, and the page has a token (RFC 8628). An approval is a
-//! login whose token goes to another device.
-//!
-//! ```text
-//! page                  wxmint                    phone
-//!   │── who may come in? ─▶│                         │
-//!   │◀─ device code, user code, number ──│           │
-//!   │          (the phone scans the user code)       │
-//!   │                      │◀── who asks? ───────────│
-//!   │                      │◀── code, number ────────│   a login, as in login.rs
-//!   │── device code ──────▶│                         │
-//!   │◀──────────── token ──│                         │
-//! ```
+//! login whose token goes to another device. docs/scan-login.md draws the steps.
+
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
+use tokio::time::{Instant, sleep};
 use wxmint_http::Problem;
 use wxmint_store::{LimitKey, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::ByToken;
@@ -21,12 +13,12 @@ use wxmint_wechat::ByToken;
 use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
-use super::store::{DeviceRequest, Devices, Poll};
+use super::store::{DeviceRequest, Devices, Grant, Poll};
 use crate::login::{IP, LoginError, LoginWorker, mark_of_client, new_attempt};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// The limit of open requests of an address. No variable sets it.
-pub(in crate::doors) const OPEN_REQUESTS: &str = "open_requests";
+const OPEN_REQUESTS: &str = "open_requests";
 /// Requests of pages are counted by address.
 const REQUESTS: &str = "device";
 /// Requests of strangers who may have guessed a code, by address: pictures, approvals without a token, and device codes
@@ -118,39 +110,65 @@ impl LoginWorker {
         self.count(LimitKey::new(kind, address), self.policy.limits.ip, IP).await
     }
 
-    /// Gives the page its grant, once. Whoever asks again with the same code may have stolen it, so the token is ended.
-    /// `address`: of who asks, as limits count it.
-    pub(in crate::doors) async fn fetch_grant(
+    /// Gives the page once what `give` makes of its grant. The code is used up last: a page may repeat what has failed.
+    /// Whoever asks again with the same code may have stolen it, so the token is ended. `address`: of who asks, as
+    /// limits count it.
+    pub(in crate::doors) async fn fetch_grant<T>(
         &self,
         code: &DeviceCode,
         (client, door): (&Client, &str),
         address: &str,
         now: DateTime<Utc>,
-    ) -> Result<Poll, LoginError> {
+        give: impl AsyncFnOnce(Grant) -> Result<T, LoginError>,
+    ) -> Result<Result<T, Poll>, LoginError> {
         self.choose(&self.apps.all(), Some(&client.app), None)?;
-        let attempt = new_attempt()?;
-        let poll = async || Devices(&self.store).poll_device(code, (&client.id, door), &client.app, &attempt).await;
+        let (devices, attempt) = (Devices(&self.store), new_attempt()?);
+        let ask = async |takes| devices.poll_device(code, (&client.id, door), &client.app, (&attempt, takes)).await;
         // An answer that was lost must not cost the page its token.
-        let polled = if let Ok(polled) = poll().await { polled } else { poll().await? };
-        match &polled {
-            Poll::Granted(grant) if grant.token.expires_at <= now.timestamp() => return Ok(Poll::Expired),
-            Poll::Granted(grant) => {
-                // An end of the user since the approval has ended this token too.
-                let is_over = self.minter.has_ended_all(&grant.token, &mark_of_client(&client.id.0));
-                if is_over || !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
-                    return Ok(Poll::Denied);
-                }
+        let poll = async |takes| if let Ok(polled) = ask(takes).await { Ok(polled) } else { ask(takes).await };
+        let mut polled = poll(false).await?;
+        if let Poll::Granted(grant) = &polled {
+            if grant.token.expires_at <= now.timestamp() {
+                return Ok(Err(Poll::Expired));
             }
-            Poll::Repeated(token) => {
-                // An end that was begun, and answered 503, is finished.
-                if !self.store.token_state(token).await?.is_told() {
-                    self.store.end_token(token).await?;
-                }
+            // An end of the user since the approval has ended this token too.
+            let is_over = self.minter.has_ended_all(&grant.token, &mark_of_client(&client.id.0));
+            if is_over || !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
+                return Ok(Err(Poll::Denied));
             }
-            Poll::Unknown => self.count_by(TRIES, address).await?,
-            Poll::Pending { .. } | Poll::TooSoon | Poll::Denied | Poll::Expired => {}
+            let given = give(grant.clone()).await?;
+            polled = match poll(true).await {
+                Ok(Poll::Granted(taken)) if taken == *grant => return Ok(Ok(given)),
+                Ok(other) if !matches!(other, Poll::Granted(_)) => other,
+                // Otherwise the person has just approved once more.
+                failed => {
+                    persistently(async || devices.release_device(code, &attempt).await).await?;
+                    return Err(failed.map_or_else(LoginError::from, |_| LoginError::Contended));
+                }
+            };
         }
-        Ok(polled)
+        if let Poll::Repeated(token) = &polled {
+            // An end that was begun, and answered 503, is finished.
+            if !self.store.token_state(token).await?.is_told() {
+                self.store.end_token(token).await?;
+            }
+        } else if polled == Poll::Unknown {
+            self.count_by(TRIES, address).await?;
+        }
+        Ok(Err(polled))
+    }
+}
+
+/// Gives up what nobody has got. Redis may not answer for some seconds, and what is not given up looks stolen then.
+pub(in crate::doors) async fn persistently(
+    release: impl AsyncFn() -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        match release().await {
+            Err(_) if Instant::now() < until => sleep(Duration::from_millis(100)).await,
+            done => return done,
+        }
     }
 }
 
@@ -174,4 +192,54 @@ fn draw_numbers() -> Result<([String; 3], String), LoginError> {
     let numbers = [(); 3].map(|()| left.swap_remove(below(left.len())).to_string());
     let right = numbers[below(3)].clone();
     Ok((numbers, right))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use wxmint_ids::{AppId, Person};
+    use wxmint_keys::PrivateJwk;
+    use wxmint_verify::Algorithm;
+
+    use super::*;
+    use crate::clock::now;
+    use crate::doors::scan::store::Approver;
+    use crate::issuer::caller::tests::issuer;
+
+    /// The page waits and asks again, and must not look like a thief.
+    #[actix_web::test]
+    async fn a_device_code_that_was_answered_by_a_fault_gives_a_token_afterwards_and_once() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
+        let (app, devices): (AppId, _) = ("wx0123456789abcdef".parse().expect("an app"), Devices(&login.store));
+        let file = format!(r#"{{"clients":[{{"client_id":"tv","name":"TV","appid":"{app}","match":false}}]}}"#);
+        let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
+        let client = clients.get(&"tv".parse().expect("an id")).expect("the client");
+        let person = Approver::of(&Person { app, openid: "o1".parse().expect("an openid") });
+        let (code, _) = login.ask_phone((client, ""), "192.0.2.1", "Firefox").await.expect("a request");
+        let approve = async || {
+            let id = login.minter.token_id("mark", now()).expect("random");
+            let token = login.minter.issued("user-1".parse().expect("a user"), client.id.0.clone(), id, now());
+            let grant = Grant { token, claims: Default::default(), mark: "mark".into() };
+            assert_eq!(devices.approve_device(code.user_code(), &person, &grant).await, Ok(true));
+            grant
+        };
+        devices.claim_device(code.user_code(), &person, None).await.expect("claimed");
+        approve().await;
+        let at = (client, "");
+        for _ in 0..2 {
+            let fault = async |_| Err::<(), _>(LoginError::NoRandomness);
+            let fetched = login.fetch_grant(&code, at, "192.0.2.1", now(), fault).await;
+            assert!(matches!(fetched, Err(LoginError::NoRandomness)));
+        }
+        let latest = RefCell::new(None);
+        let meanwhile = async |_| Ok(latest.replace(Some(approve().await)));
+        let fetched = login.fetch_grant(&code, at, "192.0.2.1", now(), meanwhile).await;
+        assert!(matches!(fetched, Err(LoginError::Contended)), "the token would be another than the one that is kept");
+        let fetch = async || login.fetch_grant(&code, at, "192.0.2.1", now(), async |grant| Ok(grant)).await;
+        let latest = latest.take().expect("a grant");
+        assert_eq!(fetch().await.expect("an answer"), Ok(latest.clone()));
+        assert_eq!(fetch().await.expect("an answer"), Err(Poll::Repeated(latest.token)));
+    }
 }

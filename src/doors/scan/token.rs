@@ -115,17 +115,18 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor, now: Dat
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
     let address = origin(request).address.unwrap_or_default();
-    match worker.login.fetch_grant(&code, (client, OWN), &address, now).await? {
-        Poll::Granted(Grant { token: issued, claims, .. }) => {
-            let minter = worker.login.minter.with(&client.audience, client.token_ttl);
-            let token = minter.mint(&issued, &claims, now).map_err(LoginError::from)?;
+    let give = async |Grant { token: issued, claims, .. }: Grant| {
+        let minter = worker.login.minter.with(&client.audience, client.token_ttl);
+        let (access_token, left) = (minter.mint(&issued, &claims, now)?, issued.expires_at - now.timestamp());
+        Ok(TokenAnswer { access_token, token_type: "Bearer", expires_in: left.max(0), user_id: issued.user })
+    };
+    match worker.login.fetch_grant(&code, (client, OWN), &address, now, give).await? {
+        Ok(answer) => {
             scan.scans.count(&client.id, "fetched");
-            tracing::info!(user = issued.user.as_str(), client = client.id.as_str(), "a page was logged in");
-            let expires_in = (issued.expires_at - now.timestamp()).max(0);
-            let answer = TokenAnswer { access_token: token, token_type: "Bearer", expires_in, user_id: issued.user };
+            tracing::info!(user = answer.user_id.as_str(), client = client.id.as_str(), "a page was logged in");
             Ok(uncached(answer))
         }
-        poll => {
+        Err(poll) => {
             if let Poll::Repeated(token) = &poll {
                 scan.scans.count(&client.id, "repeated");
                 tell_of_theft(request, token, "a device code was used twice");

@@ -138,6 +138,11 @@ impl Redis {
         Ok(self.link.run_confirmed::<u64>("discard_text", Call::of("DEL", key)).await.map(drop)?)
     }
 
+    /// Discards a text, if it is this one.
+    pub async fn discard_own(&self, key: &str, text: &str) -> Result<()> {
+        Ok(self.link.run("discard_text", replace(key, text.as_bytes(), b"")).await?)
+    }
+
     /// Writes at each primary what a login of a stranger writes, with the same commands and script. Nobody is the
     /// stranger.
     pub async fn try_a_login(&self) -> Result<(), Reason> {

@@ -53,7 +53,7 @@ fn grant(id: &str) -> Grant {
 
 /// Each by an attempt of its own.
 async fn poll_by(store: Devices<'_>, code: &DeviceCode, attempt: u8) -> Poll {
-    store.poll_device(code, (&page(), OWN), &app(), &AttemptId::new([attempt; 16])).await.expect("an answer")
+    store.poll_device(code, (&page(), OWN), &app(), (&AttemptId::new([attempt; 16]), true)).await.expect("an answer")
 }
 
 async fn poll(store: Devices<'_>, code: &DeviceCode) -> Poll {
@@ -92,7 +92,7 @@ async fn an_approved_request_gives_one_token(store: Rc<Redis>) {
         assert_eq!(store.approve_device(user_code, &of("o1"), &grant(id)).await, Ok(true), "the latest is fetched");
     }
     assert_eq!(store.approve_device(user_code, &of("o2"), &grant("c")).await, Ok(false));
-    assert_eq!(store.deny_device(user_code).await, Ok(false), "it is approved");
+    assert_eq!(store.deny_device(user_code, &of("o1")).await, Ok(false), "it is approved");
     for _ in 0..2 {
         assert_eq!(poll_by(store, &code, 7).await, Poll::Granted(grant("b")), "also if the answer was lost");
     }
@@ -104,6 +104,32 @@ async fn an_approved_request_gives_one_token(store: Rc<Redis>) {
     assert_eq!(store.approve_device(user_code, &of("o1"), &grant("d")).await, Ok(false), "it was fetched");
     let found = store.find_device(user_code, None).await.expect("an answer").expect("it has not expired");
     assert!(found.approver == Some(of("o1")));
+}
+
+/// Its answer was a fault. What it sent may come late, and another may have taken the grant since.
+async fn a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone(store: Rc<Redis>) {
+    let store = Devices(&store);
+    let code = opened_device(store).await;
+    let release = async |code: &DeviceCode, attempt| {
+        store.release_device(code, &AttemptId::new([attempt; 16])).await.expect("an answer");
+    };
+    store.claim_device(code.user_code(), &of("o1"), Some("47")).await.expect("claimed");
+    store.approve_device(code.user_code(), &of("o1"), &grant("a")).await.expect("approved");
+    let seen = store.poll_device(&code, (&page(), OWN), &app(), (&AttemptId::new([3; 16]), false)).await;
+    assert_eq!(seen, Ok(Poll::Granted(grant("a"))), "which takes nothing");
+    for attempt in [7, 8] {
+        assert_eq!(poll_by(store, &code, attempt).await, Poll::Granted(grant("a")));
+        release(&code, attempt).await;
+        poll_by(store, &code, attempt).await;
+    }
+    assert_eq!(poll_by(store, &code, 9).await, Poll::Granted(grant("a")));
+    release(&code, 8).await;
+    for attempt in [8, 10] {
+        assert_eq!(poll_by(store, &code, attempt).await, Poll::Repeated(grant("a").token));
+    }
+    let unknown = device_code();
+    release(&unknown, 1).await;
+    assert_eq!(store.open_device(&unknown, &request("192.0.2.1")).await, Ok(Ok(true)), "it has left nothing");
 }
 
 async fn whoever_has_looked_is_told_to_the_page(store: Rc<Redis>) {
@@ -123,19 +149,19 @@ async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<Redis>) {
         assert_eq!((again, poll(store, &code).await), (Ok(Decided::Gone), Poll::Denied));
     }
     let code = opened_device(store).await;
-    for denied in [true, false] {
-        assert_eq!(store.deny_device(code.user_code()).await, Ok(denied));
+    for (person, denied) in [("o1", true), ("o2", false), ("o1", true)] {
+        assert_eq!(store.deny_device(code.user_code(), &of(person)).await, Ok(denied), "who has denied may repeat it");
         assert_eq!(store.find_device(code.user_code(), Some(&app())).await, Ok(None));
         assert_eq!(poll(store, &code).await, Poll::Denied);
     }
-    assert_eq!(store.deny_device(device_code().user_code()).await, Ok(false));
+    assert_eq!(store.deny_device(device_code().user_code(), &of("o1")).await, Ok(false));
 }
 
 async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<Redis>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     assert_eq!(store.claim_device(code.user_code(), &of("o1"), Some("47")).await, Ok(Decided::Claimed));
-    assert_eq!(store.deny_device(code.user_code()).await, Ok(true));
+    assert_eq!(store.deny_device(code.user_code(), &of("o1")).await, Ok(true));
     assert_eq!(store.approve_device(code.user_code(), &of("o1"), &grant("a")).await, Ok(false));
 }
 
@@ -144,7 +170,7 @@ async fn a_device_code_is_of_one_client_and_whole(store: Rc<Redis>) {
     let code = opened_device(store).await;
     let another: ClientId = "another".parse().expect("a client");
     for (asks, app) in [((&another, OWN), &app()), ((&page(), OWN), &another.0), ((&page(), " other"), &app())] {
-        assert_eq!(store.poll_device(&code, asks, app, &AttemptId::new([1; 16])).await, Ok(Poll::Unknown));
+        assert_eq!(store.poll_device(&code, asks, app, (&AttemptId::new([1; 16]), true)).await, Ok(Poll::Unknown));
     }
     assert_eq!(poll(store, &device_code()).await, Poll::Unknown);
     let mut bytes = URL_SAFE_NO_PAD.decode(code.expose()).expect("base64url");
@@ -167,7 +193,7 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Redis>) {
     assert!(retry_after <= DEVICE_TTL && retry_after > DEVICE_TTL - Duration::from_secs(60), "{retry_after:?}");
     assert_eq!(one_more("192.0.2.2").await, Ok(true));
     // Each of these is open no more.
-    store.deny_device(codes[0].user_code()).await.expect("denied");
+    store.deny_device(codes[0].user_code(), &of("o1")).await.expect("denied");
     store.claim_device(codes[1].user_code(), &of("o1"), None).await.expect("spoiled");
     store.claim_device(codes[2].user_code(), &of("o1"), Some("47")).await.expect("claimed");
     store.approve_device(codes[2].user_code(), &of("o1"), &grant("a")).await.expect("approved");
@@ -193,6 +219,7 @@ async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Redis>) {
 
 crate::conformance! {
     an_approved_request_gives_one_token
+    a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone
     whoever_has_looked_is_told_to_the_page
     a_wrong_number_or_a_denial_ends_a_request
     a_claim_that_a_denial_overtakes_is_not_approved
@@ -226,7 +253,7 @@ mod redis_only {
             assert_eq!(store.find_device(user_code, Some(&app())).await, Ok(None));
             assert_eq!(store.claim_device(user_code, &of("o1"), Some("47")).await, Ok(Decided::Gone));
             assert_eq!(store.approve_device(user_code, &of("o1"), &grant("b")).await, Ok(false));
-            assert_eq!(store.deny_device(user_code).await, Ok(false));
+            assert_eq!(store.deny_device(user_code, &of("o1")).await, Ok(false));
             assert_eq!(store.count_picture(user_code).await, Ok(false));
             assert_eq!(poll(store, code).await, Poll::Expired);
             let left = server.cli(&["TTL", &format!("wxmint:device:{{{user_code}}}")]).parse::<u64>().expect("seconds");

@@ -7,9 +7,12 @@
 --   'picture': how often at most. Answers whether it was less often before, as 1 or 0. 'unpicture' takes one back.
 --   'claim': approver, number or '', milliseconds for which this person's others are 'busy'. Answers 'claimed', 'busy',
 --     'approved' (by the same person), 'wrong', or ''.
---   'approve': approver, grant. 'deny'. Both answer 1, or 0 if it has ended.
+--   'approve': approver, grant. 'deny': who, who may repeat it. Both answer 1, or 0 if it has ended.
 --   'poll': digest, client, app, attempt, milliseconds by which an ask may be too soon, and by which the interval grows
---     then. Answers {} for an unknown one, or what the page is told, and with 'approved' and 'taken' the grant.
+--     then, '1' to take the grant. Answers {} for an unknown one, or what the page is told, and with 'approved' and
+--     'taken' the grant.
+--   'release': attempt that has given nobody the grant. What it has taken can be taken again, and what it has sent and
+--     is on its way takes nothing.
 local step, time = ARGV[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function keep(...)
@@ -26,7 +29,7 @@ if step == 'open' then
   return 1
 end
 
-local names = {'state', 'until', 'digest', 'client', 'app', 'approver', 'right', 'looked', 'interval', 'next', 'taker', 'asker', 'claimed'}
+local names = {'state', 'until', 'digest', 'client', 'app', 'approver', 'right', 'looked', 'interval', 'next', 'taker', 'asker', 'claimed', 'void', 'denier'}
 local held = {}
 for at, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
   held[names[at]] = value
@@ -68,9 +71,14 @@ elseif step == 'approve' then
   return 1
 elseif step == 'deny' then
   if waits then
-    keep('state', 'denied')
+    keep('state', 'denied', 'denier', ARGV[2])
   end
-  return waits and 1 or 0
+  return (waits or left > 0 and held.state == 'denied' and held.denier == ARGV[2]) and 1 or 0
+elseif step == 'release' then
+  if held.state == 'taken' and held.taker == ARGV[2] then
+    keep('state', 'approved')
+  end
+  return held.state and redis.call('HSET', KEYS[1], 'void', ARGV[2]) or 0
 end
 
 if held.digest ~= ARGV[2] or held.client ~= ARGV[3] or held.app ~= ARGV[4] then
@@ -79,7 +87,7 @@ elseif held.state == 'denied' then
   return {'denied'}
 elseif held.state == 'taken' or left > 0 and held.state == 'approved' then
   local state = held.taker == ARGV[5] and 'approved' or held.state
-  if held.state == 'approved' then
+  if held.state == 'approved' and ARGV[8] == '1' and held.void ~= ARGV[5] then
     keep('state', 'taken', 'taker', ARGV[5])
   end
   return {state, redis.call('HGET', KEYS[1], 'grant')}

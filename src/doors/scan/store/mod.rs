@@ -19,26 +19,20 @@ use super::codes::{DeviceCode, UserCode};
 
 /// How long a page waits for the phone.
 pub(in crate::doors) const DEVICE_TTL: Duration = Duration::from_secs(180);
-
 /// How long a page that still asks is told how its request has ended.
 pub(super) const DEVICE_END_KEPT: Duration = Duration::from_secs(10 * 60);
-
 /// How long a page pauses between two asks, and how much longer after each ask that came too soon (RFC 8628 section
 /// 3.5).
 pub(in crate::doors) const POLL_INTERVAL: Duration = Duration::from_secs(2);
 const POLL_SLOWER: Duration = Duration::from_secs(5);
 /// An ask may be so much too soon, because timers and networks are not exact.
 const POLL_TOLERANCE: Duration = Duration::from_millis(200);
-
 /// The door of the client's own pages, which poll at `/token`.
 pub(super) const OWN: &str = "";
-
 /// How many requests of one address may be open.
 pub(super) const MOST_OPEN: usize = 20;
-
 /// Approvals by the same person at once wait so long for the first.
 const CLAIM: Duration = Duration::from_secs(1);
-
 /// How often WeChat is asked for the mini-program code of one request.
 pub(super) const MOST_PICTURES: u32 = 3;
 
@@ -138,7 +132,7 @@ impl Devices<'_> {
         request: &DeviceRequest,
     ) -> Result<Result<bool, TooMany>> {
         let digest = short_digest(code.expose()).to_string();
-        if let Err(refused) = self.count_open(&request.counted_by, &digest, DEVICE_TTL).await? {
+        if let Err(refused) = self.count_open(&request.counted_by, &digest).await? {
             return Ok(Err(refused));
         }
         let script = device(code.user_code(), "open");
@@ -158,11 +152,11 @@ impl Devices<'_> {
         uncounted.map(|()| Ok(false))
     }
 
-    /// Counts what an address has open for this time, at most [`DEVICE_END_KEPT`]. If it is one too many, it is not
-    /// counted, and the answer is when the oldest expires. Counted first: however many come at a time, the bound holds.
-    pub(in crate::doors) async fn count_open(&self, by: &str, id: &str, life: Duration) -> Result<Result<(), TooMany>> {
+    /// Counts what an address has open. If it is one too many, it is not counted, and the answer is when the oldest
+    /// expires. Counted first: however many come at a time, the bound holds.
+    async fn count_open(&self, by: &str, id: &str) -> Result<Result<(), TooMany>> {
         let (key, now) = (open_devices(by), self.0.now().timestamp());
-        let until = now + life.as_secs() as i64;
+        let until = now + DEVICE_TTL.as_secs() as i64;
         let call = Call::at(&key).cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
         let call = call.cmd("ZADD").arg(&key).arg(until).arg(id);
         let call = call.cmd("EXPIRE").arg(&key).arg(DEVICE_END_KEPT.as_secs()).cmd("ZCARD").arg(&key);
@@ -177,7 +171,7 @@ impl Devices<'_> {
     }
 
     /// A count that stays expires with what was counted.
-    pub(in crate::doors) async fn uncount_open(&self, address: &str, name: &str) -> Result<()> {
+    async fn uncount_open(&self, address: &str, name: &str) -> Result<()> {
         Ok(self.0.link().run("close_device", Call::of("ZREM", open_devices(address)).arg(name)).await?)
     }
 
@@ -237,27 +231,27 @@ impl Devices<'_> {
         Ok(self.0.link().run("approve_device", script).await?)
     }
 
-    /// Denies a request that nobody has approved. False if there is none.
-    pub(super) async fn deny_device(&self, code: &UserCode) -> Result<bool> {
-        let denied = self.0.link().run("deny_device", device(code, "deny")).await?;
+    /// Denies a request that nobody has approved. This person may repeat it. False if there is none.
+    pub(super) async fn deny_device(&self, code: &UserCode, Approver(person): &Approver) -> Result<bool> {
+        let denied = self.0.link().run("deny_device", device(code, "deny").arg(person.as_str())).await?;
         if denied {
             close(self.0, code).await;
         }
         Ok(denied)
     }
 
-    /// Tells a page of `client` at this door, which logs in users of `app`, what became of its request. A repetition by
-    /// the same `attempt` is granted the token again.
+    /// Tells a page of `client` at this door, which logs in users of `app`, what became of its request. An attempt that
+    /// `takes` the grant is granted it again, and no other one is.
     pub(super) async fn poll_device(
         &self,
         code: &DeviceCode,
         (client, door): (&ClientId, &str),
         app: &AppId,
-        attempt: &AttemptId,
+        (attempt, takes): (&AttemptId, bool),
     ) -> Result<Poll> {
         let script = device(code.user_code(), "poll").arg(short_digest(code.expose()).to_string());
         let script = script.arg(format!("{client}{door}")).arg(app.as_str()).arg(attempt.to_string());
-        let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
+        let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64).arg(takes);
         let told: Vec<String> = self.0.link().run("poll_device", script).await?;
         let Some((state, grant)) = told.split_first() else { return Ok(Poll::Unknown) };
         let granted = || read::<Grant>(grant.first()).ok_or_else(|| unreadable("a page's request"));
@@ -267,12 +261,20 @@ impl Devices<'_> {
             "soon" => Poll::TooSoon,
             "denied" => Poll::Denied,
             "approved" => {
-                close(self.0, code.user_code()).await;
+                if takes {
+                    close(self.0, code.user_code()).await;
+                }
                 Poll::Granted(granted()?)
             }
             "taken" => Poll::Repeated(granted()?.token),
             _ => Poll::Expired,
         })
+    }
+
+    /// Gives up what this attempt has taken, or may still take, and has given nobody.
+    pub(super) async fn release_device(&self, code: &DeviceCode, attempt: &AttemptId) -> Result<()> {
+        let script = device(code.user_code(), "release").arg(attempt.to_string());
+        Ok(self.0.link().run("release_device", script).await?)
     }
 }
 
