@@ -194,8 +194,10 @@ impl LoginWorker {
 
     /// The person may repeat it, because answers are lost.
     async fn deny(&self, asking: &Asking, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
-        let looked = self.look_at(asking, code, client).await.map(drop);
-        looked.or_else(|refusal| if refusal.problem.code == UNKNOWN_DEVICE_CODE { Ok(()) } else { Err(refusal) })?;
+        match self.look_at(asking, code, client).await {
+            Err(refusal) if refusal.problem.code != UNKNOWN_DEVICE_CODE => return Err(refusal),
+            _ => {}
+        }
         let (code, person) = (code.parse().map_err(|()| gone())?, Approver::of(&asking.person));
         if Devices(&self.store).deny_device(&code, &person).await? { Ok(()) } else { Err(gone()) }
     }
