@@ -126,9 +126,7 @@ impl World<'_> {
                 return self.answered(&request);
             }
         };
-        if let Some(stage) = next {
-            self.requests.push(Request { stage, ..request });
-        }
+        self.requests.extend(next.map(|stage| Request { stage, ..request }));
     }
 
     /// `None` if it is refused, or has nothing to do.
@@ -136,13 +134,15 @@ impl World<'_> {
         match request.wish {
             Wish::Login { person, user } => {
                 let user = if let Binding::To(user, _) = self.bindings[person] { user } else { user };
-                let state = self.user_state(user);
                 request.at = self.store_second();
                 request.latest = self.now.div_euclid(SECOND) + 60;
-                (!state.blocked).then_some(Stage::Admit)
+                (!self.user_state(user).blocked).then_some(Stage::Admit)
             }
             Wish::Block { user, blocked } => {
                 self.directly(async move |store: &Redis| store.set_blocked(&user_id(user), blocked).await);
+                // This first step ends tokens too, up to a second that the process alone may know.
+                let ended = self.user_state(user).ended_before.filter(|_| blocked);
+                self.books.begun.extend(ended.map(|before| End { scope: Scope::User(user), before, by_login: false }));
                 blocked.then(|| self.begin_to_end(request))
             }
             Wish::Everywhere(token) => self.may_end_everything(token).then(|| self.begin_to_end(request)),
