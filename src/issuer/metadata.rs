@@ -34,8 +34,9 @@ pub(super) async fn jwks(
     let (now, issuer) = (now(), &worker.issuer);
     let ring = issuer.keys.at(now);
     let (mut jwks, mut etag) = (ring.jwks.clone(), ring.etag.clone());
-    if !issuer.peers.is_empty() && request.query_string() != OWN {
-        jwks = issuer.with_peers(ring.set.visible(now));
+    let joins_peers = !issuer.peers.is_empty() && request.query_string() != OWN;
+    if joins_peers || !issuer.keys.ended().is_empty() {
+        jwks = issuer.published(ring.set.visible(now), joins_peers);
         etag = format!("\"{}\"", short_digest(&String::from_utf8_lossy(&jwks)));
     }
     let known = held.is_some_and(|held| already_known(&held, &etag));
@@ -91,12 +92,13 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
 /// The public keys of issuers in other regions are published beside this one's, so that a verifier accepts the tokens
 /// of all of them. Nothing is signed or accepted here because of them.
 impl Issuer {
-    /// The JWKS with the keys of peers behind `own`. A key id that is taken keeps its key.
-    pub(super) fn with_peers<'a>(&self, own: impl Iterator<Item = &'a PublicKey>) -> Vec<u8> {
-        let peers: Vec<_> = self.peers.iter().filter_map(|peer| peer.keys()).collect();
-        let (mut keys, mut kids): (Vec<&PublicKey>, _) = (own.collect(), HashSet::new());
+    /// The JWKS without keys that were ended, also long ago. Keys of peers come behind `own`. A key id that is taken
+    /// keeps its key.
+    fn published<'a>(&self, own: impl Iterator<Item = &'a PublicKey>, joins_peers: bool) -> Vec<u8> {
+        let peers: Vec<_> = self.peers.iter().filter(|_| joins_peers).filter_map(|peer| peer.keys()).collect();
+        let (mut keys, mut kids, ended): (Vec<&PublicKey>, _, _) = (own.collect(), HashSet::new(), self.keys.ended());
         keys.extend(peers.iter().flat_map(|keys| keys.iter()));
-        keys.retain(|key| kids.insert(key.kid()));
+        keys.retain(|key| kids.insert(key.kid()) && !ended.iter().any(|ended| ended == key.kid()));
         serde_json::to_vec(&keys.into_iter().collect::<PublicKeySet<'_>>()).expect("strings serialize")
     }
 

@@ -196,6 +196,7 @@ async fn a_file_may_lack_a_key_that_the_feed_calls_ended_and_a_published_one_war
     let _replica = replica_without(&mut bed, &published).await;
     let said = bed.service().readyz_says(200, &published).await;
     assert!(said.contains("warning: ") && bed.accepts(&bed.log_in("lin").await).await, "{said}");
+    assert_eq!(jwks_kids(&bed).await, [signing.as_str()], "the feed forgets ends, and the file is wrong");
     let restarted = Service::start(&bed.configuration, bed.http.clone()).await;
     restarted.readyz_says(503, &published).await;
     obey(&said);
