@@ -4,7 +4,7 @@ mod shown;
 
 use std::collections::BTreeSet;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
 use wxmint_store::{Binding, BindingState, ErasedPerson, Redis, StoreError, UserState};
 use wxmint_wechat::App;
@@ -48,10 +48,7 @@ impl Operator<'_> {
     /// are other users, by their unionids.
     pub async fn end(&self, user: &UserId) -> Result<(), StoreError> {
         self.end_one(user).await?;
-        for Binding { user, person, .. } in self.elsewhere(user).await? {
-            self.end_in_app(&user, &person.app).await?;
-        }
-        Ok(())
+        self.end_elsewhere(user).await
     }
 
     async fn end_one(&self, user: &UserId) -> Result<(), StoreError> {
@@ -73,32 +70,34 @@ impl Operator<'_> {
         self.store.end_in_app(user, app).await
     }
 
-    /// The bindings to other users of people who have a unionid that one of the user's people has, or had when leaving.
-    async fn elsewhere(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
+    /// Ends the tokens of other users whose people have a unionid that one of the user's people has, or had when
+    /// leaving, in the apps of these people.
+    async fn end_elsewhere(&self, user: &UserId) -> Result<(), StoreError> {
         let (own, ever) = (self.bindings_of(user).await?, self.store.ever_of(user).await?);
         let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
         let left = left.into_iter().flatten().filter(|(of, _)| of == user).flat_map(|(_, unionids)| unionids);
         let unionids: BTreeSet<_> =
             own.into_iter().flat_map(|own| own.unionid.into_iter().chain(own.others)).chain(left).collect();
-        let mut found = Vec::new();
         for unionid in &unionids {
             for other in self.store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
                 let bindings = self.bindings_of(other).await?;
-                found.extend(bindings.into_iter().filter(|binding| has_unionid(binding, unionid)));
+                for Binding { person, .. } in bindings.iter().filter(|binding| has_unionid(binding, unionid)) {
+                    self.end_in_app(other, &person.app).await?;
+                }
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Refuses the user's logins from now on, and ends all of the user's tokens.
     ///
-    /// Without session keys each login asks for the user's ends, and finds the list blocked, which admits nobody from
-    /// then on: it names all beside whom the block is noted. The tokens are ended with the list, and last again: with
-    /// them those of logins that were too early to find the block.
+    /// The first step needs nothing but the user's list, which admits nobody from then on: it names all beside whom the
+    /// block is noted. The tokens are ended with the list, and last again: with them those of logins that were too
+    /// early to find the block.
     pub async fn block(&self, user: &UserId) -> Result<(), StoreError> {
-        self.forget_keys(user, None).await?;
         self.set_blocked(user, true).await?;
-        self.end(user).await
+        self.store.end_user(user, None).await?;
+        self.end_elsewhere(user).await
     }
 
     /// Lets the user log in again. Ended tokens stay ended.
@@ -107,11 +106,10 @@ impl Operator<'_> {
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<(), StoreError> {
-        let number = self.store.set_blocked(user, blocked).await?;
-        for person in self.people_of(user).await? {
-            self.store.note_block(&person, user, number, blocked).await?;
-        }
-        Ok(())
+        let (number, people) = (self.store.set_blocked(user, blocked).await?, self.people_of(user).await?);
+        // All of them are tried, also while one of a Cluster's primaries is away.
+        let notes = people.iter().map(|person| self.store.note_block(person, user, number, blocked));
+        join_all(notes).await.into_iter().collect()
     }
 
     /// Dissolves the user's bindings in one app, as their owner can. Ends the user's tokens there also if no list names

@@ -138,10 +138,11 @@ impl Redis {
         Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
     }
 
-    /// Blocks a user's list, which then admits nobody, and ends all of the user's tokens in the same step; or lifts the
-    /// block. Returns the number of this change. Answered once a replica has it. [`Redis::end_user`] tells verifiers.
+    /// Blocks a user's list, which then admits nobody, and in the same step ends all of the user's tokens up to the
+    /// second of the list's primary; or lifts the block. Returns the number of this change. Answered once a replica has
+    /// it. [`Redis::end_user`] ends what other primaries have dated, and tells verifiers.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
-        let script = if blocked { self.ending(user, "block", None).await? } else { change_ends(user, "unblock") };
+        let script = if blocked { self.ending(user, "block", Some(0)).await? } else { change_ends(user, "unblock") };
         let number = unless_ahead(self.link.run_confirmed("set_blocked", script).await?)?;
         number.parse().map_err(|_| unreadable("a user's list"))
     }

@@ -6,8 +6,8 @@
 --     session has an owner. Generation, line of the session behind its length, session's seconds, '1' if there must be
 --     a session still: the key is the successor of one that a logout may have dropped meanwhile; the second of the
 --     login, which is noted if it is later than the exchange: an end of the person's tokens reaches to it.
---   'block': notes that the person's user is blocked or not, unless a later change is noted already. Who is blocked has
---     no session keys. User, number of the change, 'on' or 'off'.
+--   'block': notes that the person's user is blocked or not, unless a later change is noted already. Who is blocked, or
+--     was before a later change, has no session keys. User, number of the change, 'on' or 'off'.
 --   'share': notes that a unionid of the person may be another user's too. User.
 local step = ARGV[1]
 if step == 'forget' or step == 'leave' then
@@ -44,9 +44,9 @@ elseif step == 'block' then
   local changes = held[3] == ARGV[2] and tonumber(string.match(held[4], '^%d+')) or 0
   if (held[1] == ARGV[2] or held[2] == ARGV[2]) and changes <= tonumber(ARGV[3]) then
     redis.call('HSET', KEYS[1], 'k', ARGV[2], 's', ARGV[3] .. ' ' .. ARGV[4])
-    if ARGV[4] == 'on' then
-      drop_keys()
-    end
+  end
+  if ARGV[4] == 'on' then
+    drop_keys()
   end
 end
 return 0
