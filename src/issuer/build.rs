@@ -217,8 +217,7 @@ fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>
     let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), UsersFile::parse, unusable)?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let users = FileAccounts::new(&users, cores, settings.auto_provision);
-    let hashing_mebibytes = users.hashing_mebibytes();
-    tracing::info!(users = users.count(), hashing_mebibytes, "users come from a file");
+    tracing::info!(users = users.count(), "users come from a file");
     Ok(Some((file, users)))
 }
 

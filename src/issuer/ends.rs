@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use std::{mem, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use wxmint_findings::Finding;
 use wxmint_store::{DOUBTED_SINCE, ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
@@ -48,8 +49,7 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
             tracing::error!(lost, "Redis has lost revocations, and they were made again from this process' memory");
         }
         let _ = held.doubt(&store, issuer.minter.ttl()).await;
-        let is_in_doubt = |since: &i64| now().timestamp() <= since + held.keep.as_secs() as i64;
-        issuer.judge_loss(held.lacks_since.filter(|since| issuer.redis.is_some() && is_in_doubt(since)));
+        issuer.judge_loss(held.lacks_since, held.keep);
     }
 }
 
@@ -69,16 +69,30 @@ struct HeldEnds {
 }
 
 impl Issuer {
-    /// Warns while what was in Redis may be lost. Keys that have signed before tell that there were tokens.
-    fn judge_loss(&self, lacks_since: Option<i64>) {
-        let in_use = self.keys.at(now()).set.lives().first().map(|oldest| (oldest.nbf + IN_USE).timestamp());
-        let is_lost = lacks_since.is_some_and(|since| in_use.is_some_and(|in_use| in_use < since));
-        let reason = "Redis was emptied, unless it is new: bindings, blocks and revocations may be lost. See \
-                      docs/redis.md#restore-redis, and run: wxmint users end --everyone";
-        self.metrics.revocations_may_be_lost(is_lost);
-        if self.readiness.warns("revocations", is_lost.then_some(reason)) && is_lost {
+    /// Warns while what was in Redis may be lost.
+    fn judge_loss(&self, lacks_since: Option<i64>, keep: Duration) {
+        let reason = self.loss(lacks_since, keep).map(|loss| format!("{}: {}", loss.found, loss.advice));
+        self.metrics.revocations_may_be_lost(reason.is_some());
+        if self.readiness.warns("revocations", reason.as_deref())
+            && let Some(reason) = reason
+        {
             tracing::error!("{reason}");
         }
+    }
+
+    /// The finding while a Redis that knew of no token at that second may have lost some, which would be kept so long.
+    /// Keys that have signed before tell that there were tokens.
+    fn loss(&self, lacks_since: Option<i64>, keep: Duration) -> Option<Finding> {
+        let (since, oldest) = (lacks_since?, self.keys.at(now()).set.lives().first()?.nbf);
+        let is_in_doubt = self.redis.is_some() && now().timestamp() <= since + keep.as_secs() as i64;
+        let is_lost = is_in_doubt && (oldest + IN_USE).timestamp() < since;
+        is_lost.then(|| Finding::warning("redis.persistence", said!(redis_was_emptied), said!(restore_and_end)))
+    }
+
+    /// The same for the doctor, once a process has looked at this Redis.
+    pub(super) async fn examine_loss(&self, redis: &Redis) -> Option<Finding> {
+        let keep = redis.ends_after("", 1).await.ok()??.keep;
+        self.loss(redis.kept(DOUBTED_SINCE).await.ok()??.parse().ok(), keep)
     }
 }
 
@@ -205,8 +219,11 @@ impl EvenClock {
 mod tests {
     use std::cell::Cell;
 
+    use wxmint_keys::PrivateJwk;
     use wxmint_store::RedisAccess;
+    use wxmint_verify::Algorithm;
 
+    use super::super::caller::tests::issuer;
     use super::*;
 
     fn ends(store: &HeldEnds) -> Vec<&str> {
@@ -258,6 +275,21 @@ mod tests {
         assert_eq!(used.lacks_since().await, None);
         AHEAD.set(TimeDelta::days(90));
         assert_eq!(used.lacks_since().await, None, "nobody has logged in for months");
+    }
+
+    #[actix_web::test]
+    async fn the_doctor_finds_that_redis_was_emptied_unless_the_keys_are_new() {
+        for (hours, may_be_lost) in [(2, true), (0, false)] {
+            let key = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(hours)).expect("a key");
+            let issuer = issuer(&key, ("WXMINT_REDIS_URL", "redis://127.0.0.1"));
+            let store = Bed::new().process();
+            let is_found = async || issuer.examine_loss(&store).await.is_some();
+            assert!(!is_found().await, "nobody has looked yet");
+            store.note_life(LIFE).await.expect("noted");
+            assert_eq!(is_found().await, may_be_lost, "{hours}");
+            store.discard(DOUBTED_SINCE).await.expect("it is long ago");
+            assert!(!is_found().await);
+        }
     }
 
     #[actix_web::test]

@@ -67,13 +67,6 @@ pub struct Usable {
     pub fingerprint: Fingerprint,
 }
 
-/// The party that makes WeChat renew a token before its time. What services of the business use up is not wxmint's own.
-#[derive(Clone, Copy)]
-pub enum Forcer {
-    Own,
-    Peer,
-}
-
 /// Says which tokens are good enough.
 pub enum Wanted {
     Any,
@@ -233,11 +226,11 @@ impl AccessTokens<'_> {
         }
     }
 
-    /// Refuses what would force another token too soon, or too often.
-    pub async fn may_force(&self, forcer: Forcer, rates: [Rate; 2]) -> Result<Vec<(Meter, Counted)>, AccessTokenError> {
+    /// Refuses what would force another token too soon, or too often. What services of the business use up is counted
+    /// under a prefix, so that it is not wxmint's own.
+    pub async fn may_force(&self, by: &str, rates: [Rate; 2]) -> Result<Vec<(Meter, Counted)>, AccessTokenError> {
         let mut all = Vec::new();
         for rate in rates {
-            let by = if matches!(forcer, Forcer::Peer) { "peer:" } else { "" };
             let key = LimitKey::of_app(&self.app.id, "forced", format!("{by}{}", rate.period.as_secs()));
             let meter = Meter { key, rate };
             match self.store.count(&meter).await? {
@@ -259,7 +252,7 @@ impl AccessTokens<'_> {
     }
 
     async fn force(&self, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {
-        self.may_force(Forcer::Own, FORCED).await?;
+        self.may_force("", FORCED).await?;
         tracing::warn!(app = %self.app.id, "WeChat is made to renew an access token that it gives and does not accept");
         match self.wechat.stable_token(self.app, true).await {
             Ok(forced) if Fingerprint::of(forced.token.expose()) != *refused => Ok(forced),

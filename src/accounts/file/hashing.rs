@@ -22,7 +22,6 @@ const NICENESS: i32 = 10;
 const MOST: usize = 4;
 
 pub(super) struct Hashing {
-    pub(super) at_once: usize,
     turns: Arc<Semaphore>,
     /// A permit for each password that is hashed or waits for its turn.
     places: Semaphore,
@@ -36,7 +35,6 @@ impl Hashing {
     pub(super) fn on(cores: usize) -> Self {
         let at_once = (cores / 2).clamp(1, MOST);
         Self {
-            at_once,
             turns: Arc::new(Semaphore::new(at_once)),
             places: Semaphore::new(at_once + WAITING),
             workspaces: Mutex::default(),

@@ -50,11 +50,6 @@ impl Users {
         }
     }
 
-    /// The memory of the most expensive hash, in MiB.
-    pub(super) fn dearest(&self) -> u32 {
-        self.stand_ins.iter().map(|user| user.hash.cost().0.div_ceil(1024)).max().unwrap_or_default()
-    }
-
     pub(super) fn candidate(&self, name: &Username) -> Candidate {
         let stand_in = self.stand_in(name);
         match self.by_name.get(name) {

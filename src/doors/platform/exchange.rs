@@ -14,8 +14,7 @@ use super::Platform;
 use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, trouble_of};
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{
-    AccessTokenError, AccessTokens, Attempt, Exchange, Exchanged, Forcer, HeldToken, IP, LoginError, LoginWorker,
-    Wanted,
+    AccessTokenError, AccessTokens, Attempt, Exchange, Exchanged, HeldToken, IP, LoginError, LoginWorker, Wanted,
 };
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
@@ -122,7 +121,7 @@ impl Exchange for MerchantExchange {
     /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
     async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError> {
         let counted = match wanted {
-            Wanted::Other(_) => tokens.may_force(Forcer::Own, REPLACED).await?,
+            Wanted::Other(_) => tokens.may_force("", REPLACED).await?,
             _ => Vec::new(),
         };
         let fetched = match self.is_own(tokens.app) {
@@ -141,7 +140,7 @@ impl Exchange for MerchantExchange {
         if tokens.obtain(Wanted::Any).await?.fingerprint == *refused {
             // Several who report the same token are one.
             let report = Meter { key: LimitKey::of_app(&tokens.app.id, COUNTED, refused.as_str()), rate: REPORTED };
-            let counted = tokens.may_force(Forcer::Peer, REPLACED).await?;
+            let counted = tokens.may_force("peer:", REPLACED).await?;
             if tokens.store.count(&report).await?.is_err() {
                 tokens.uncount(counted).await?;
             }

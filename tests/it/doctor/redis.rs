@@ -90,8 +90,8 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice_and_cloc
     Report::of(&bed.configuration).await.expect_healthy();
 
     bed.configuration.set_all(clock_off_by("-100s"));
-    // The key was made an hour ago, so that it signs by the slow clock too.
-    super::files::date_keys(&bed.configuration, -3600);
+    // The key was made ten minutes ago, so that it signs by the slow clock too, and nothing of an hour ago may be lost.
+    super::files::date_keys(&bed.configuration, -600);
     let report = Report::of(&bed.configuration).await;
     assert_eq!(report.advice("redis.clock", "fault", "s behind the clock of Redis"), "set both by NTP");
     assert_eq!(report.advice("wechat.clock", "warning", "s behind that of WeChat"), "set both by NTP");
