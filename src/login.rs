@@ -107,7 +107,7 @@ impl LoginWorker {
         if arrival.unionid.as_ref().or(known).is_none() && self.need_unionid(&arrival.person.app) {
             return Err(LoginError::UnionIdMissing);
         }
-        let candidate = self.identify(&arrival, request.identity, &attempt.id).await?;
+        let candidate = self.identify(&arrival, request.identity, attempt).await?;
         // A person who is bound costs no call, and no room for those calls.
         let bound = match arrival.settled().filter(|_| candidate.is_none()) {
             Some(bound) => bound.clone(),

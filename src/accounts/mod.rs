@@ -60,6 +60,8 @@ pub struct AccountsError {
     pub retry_after: Duration,
 }
 
+pub type Result<T, E = AccountsError> = std::result::Result<T, E>;
+
 /// An account backend, which knows the business users. Each worker thread has its own value.
 #[async_trait(?Send)]
 pub trait Accounts {
@@ -68,23 +70,23 @@ pub trait Accounts {
     }
 
     /// The user with this name and password; `None` for an unknown name, a wrong password and a disabled user alike,
-    /// and after the same time.
-    async fn check_password(&self, _: &Username, _: &Password) -> Result<Option<UserId>, AccountsError> {
+    /// and after the same time. The passwords of one address keep no other's waiting for long.
+    async fn check_password(&self, _: &Username, _: &Password, _: &str) -> Result<Option<UserId>> {
         Ok(None)
     }
 
     /// Finds or makes the user with this phone number, which WeChat has verified; `None` if the backend refuses.
-    async fn user_of_phone(&self, _: &Phone) -> Result<Option<Named>, AccountsError> {
+    async fn user_of_phone(&self, _: &Phone) -> Result<Option<Named>> {
         Ok(None)
     }
 
     /// Whether a user with a binding may still log in, and with which claims. Called at each login.
-    async fn check_login(&self, _: &UserId) -> Result<LoginCheck, AccountsError> {
+    async fn check_login(&self, _: &UserId) -> Result<LoginCheck> {
         Ok(LoginCheck::Admitted(ExtraClaims::default()))
     }
 
     /// Makes a user without credentials, who can log in only through WeChat. Only an account service has to hear of it.
-    async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError> {
+    async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named> {
         Ok(Named { user: fresh_user(now), made: true })
     }
 }

@@ -18,7 +18,7 @@ use wxmint_telemetry::{Metrics, Step};
 use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, PAUSE, Tls, Upstream};
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
-use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
+use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Result, Username};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for both attempts together, to the last byte. A service that is this slow is not asked again.
@@ -32,8 +32,8 @@ const MAX_IN_FLIGHT: u32 = 256;
 pub struct ServiceAccounts {
     http: Upstream,
     signer: RequestSigner,
-    /// All calls count as those of one app.
-    breaker: Rc<Breaker<()>>,
+    /// Each kind of call counts as an app, and so do the passwords of each address.
+    breaker: Rc<Breaker<(&'static str, String)>>,
     metrics: Metrics,
     clock: fn() -> DateTime<Utc>,
     base: Url,
@@ -41,8 +41,8 @@ pub struct ServiceAccounts {
     checks_logins: bool,
 }
 
-/// The path of a call below the base, and its name in metrics.
-type Call = (&'static str, &'static str);
+/// The path of a call below the base, its name in metrics, and perhaps the address that it is made for.
+type Call<'a> = (&'static str, &'static str, &'a str);
 
 enum CallFailure {
     Fetch(FetchError),
@@ -88,9 +88,9 @@ impl ServiceAccounts {
     }
 
     /// Makes a call, with limits on the calls in flight, the time and the attempts.
-    async fn ask<A>(&self, (path, label): Call, body: &Value, read: ReadAnswer<A>) -> Result<A, AccountsError> {
+    async fn ask<A>(&self, (path, label, address): Call<'_>, body: &Value, read: ReadAnswer<A>) -> Result<A> {
         let request = self.request(path, body);
-        let permit = self.breaker.admit(&(), Instant::now())?;
+        let permit = self.breaker.admit(&(path, address.to_owned()), Instant::now())?;
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         let mut answer = self.ask_once(label, &request, read, deadline).await;
         let time_left = deadline.saturating_duration_since(Instant::now());
@@ -149,29 +149,29 @@ impl Accounts for ServiceAccounts {
         Accepts { passwords: true, phones: true }
     }
 
-    async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError> {
+    async fn check_password(&self, name: &Username, password: &Password, address: &str) -> Result<Option<UserId>> {
         let body = json!({"username": name.as_str(), "password": password.expose()});
-        self.ask(("password-checks", "check_password"), &body, read_checked).await
+        self.ask(("password-checks", "check_password", address), &body, read_checked).await
     }
 
-    async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>, AccountsError> {
+    async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>> {
         let body = json!({
             "phone_number": phone.number,
             "pure_phone_number": phone.pure_number,
             "country_code": phone.country_code,
         });
-        self.ask(("users/by-phone", "user_of_phone"), &body, read_found).await
+        self.ask(("users/by-phone", "user_of_phone", ""), &body, read_found).await
     }
 
-    async fn check_login(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
+    async fn check_login(&self, user: &UserId) -> Result<LoginCheck> {
         match self.checks_logins {
-            true => self.ask(("login-checks", "check_login"), &json!({"user_id": user}), read_admission).await,
+            true => self.ask(("login-checks", "check_login", ""), &json!({"user_id": user}), read_admission).await,
             false => Ok(LoginCheck::Admitted(ExtraClaims::default())),
         }
     }
 
-    async fn new_user(&self, NewUserKey(key): &NewUserKey, _: DateTime<Utc>) -> Result<Named, AccountsError> {
-        self.ask(("users", "new_user"), &json!({"idempotency_key": key}), read_made).await
+    async fn new_user(&self, NewUserKey(key): &NewUserKey, _: DateTime<Utc>) -> Result<Named> {
+        self.ask(("users", "new_user", ""), &json!({"idempotency_key": key}), read_made).await
     }
 }
 
@@ -227,7 +227,39 @@ impl From<Closed> for AccountsError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+    use futures_util::{future::LocalBoxFuture, poll};
+    use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
+    use wxmint_verify::Algorithm;
+
     use super::*;
+    use crate::clock::now;
+
+    #[tokio::test]
+    async fn the_passwords_of_one_address_leave_room_for_those_of_others_and_for_logins() {
+        // It takes connections, and answers nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let base: Url = format!("http://{}", silent.local_addr().expect("an address")).parse().expect("a URL");
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let ring = KeyRing::new(StoredKeys::of([key]).check().expect("a set"), TimeDelta::minutes(30), now());
+        let signer = RequestSigner::new("issuer".into(), base.to_string(), Arc::new(ring.expect("it signs")));
+        let tls = Tls::reaching([&base]).expect("roots");
+        let accounts = ServiceAccounts::new(&base, &tls, 64, signer, Metrics::default(), now, true).expect("a client");
+        let (name, password) = ("alice".parse().expect("a name"), "wonderland".parse().expect("a password"));
+        let mut waiting: Vec<LocalBoxFuture<'_, Result<Option<UserId>>>> = Vec::new();
+        for address in [&["192.0.2.1"; 40][..], &["192.0.2.2"]].concat() {
+            let mut check = accounts.check_password(&name, &password, address);
+            match poll!(check.as_mut()).is_ready() {
+                true => assert_eq!((address, waiting.len()), ("192.0.2.1", 28), "of 32 places"),
+                false => waiting.push(check),
+            }
+        }
+        assert_eq!(waiting.len(), 29);
+        let user = "lin".parse().expect("a user");
+        assert!(poll!(accounts.check_login(&user).as_mut()).is_pending());
+    }
 
     #[test]
     fn a_request_that_could_not_be_signed_is_no_matter_of_the_service() {

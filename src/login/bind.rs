@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId, is_code_of_wechat};
-use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, LimitKey, Meter, Ticket, TicketHolder, short_digest};
+use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
 use wxmint_wechat::ByToken;
 
 use super::{Arrival, Attempt, Binder, FreePlace, Link, LoginError, LoginWorker, Operator, Result, SettledState};
-use super::{IP, USERNAME, operator::release_unionid, worker::NAMES};
-use crate::accounts::{Named, NewUserKey, Password, Username};
+use super::{IP, operator::release_unionid};
+use crate::accounts::{Named, NewUserKey};
 
 impl LoginWorker {
     pub(super) async fn bind(
@@ -132,24 +132,6 @@ impl LoginWorker {
         let state = self.store.binding_state(&person).await?;
         trail.find(&state);
         Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
-    }
-
-    /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
-    /// wrong password stays counted.
-    pub(super) async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named> {
-        // Names that differ only in case are one name.
-        let digest = short_digest(&name.as_str().to_lowercase()).to_string();
-        let key = LimitKey::of_person(person, NAMES, digest);
-        let meter = Meter { key, rate: self.policy.limits.username };
-        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
-        let checked = self.accounts.check_password(name, password).await;
-        if !matches!(checked, Ok(None)) {
-            self.store.uncount(&meter, counted).await?;
-        }
-        match checked? {
-            Some(user) => Ok(Named { user, made: false }),
-            None => Err(LoginError::InvalidCredentials),
-        }
     }
 
     /// The phone number that `code` stands for, which must be this person's own.

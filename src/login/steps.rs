@@ -5,12 +5,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person, TokenId, UnionId, UserId};
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, StoreError};
+use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, StoreError, short_digest};
 use wxmint_verify::MAX_LEEWAY;
 use wxmint_wechat::App;
 
-use super::{Exchange, IP, Identity, LoginError, LoginWorker, Result, recipient::mark_told};
-use crate::{accounts::LoginCheck, accounts::Named, apps::Apps};
+use super::{Exchange, IP, Identity, LoginError, LoginWorker, Result, USERNAME, recipient::mark_told, worker::NAMES};
+use crate::accounts::{LoginCheck, Named, Password, Username};
+use crate::apps::Apps;
 
 /// The facts that were found out about a login, which may have been refused meanwhile.
 #[derive(Debug, Default)]
@@ -124,17 +125,35 @@ impl LoginWorker {
         &self,
         arrival: &Arrival,
         identity: Identity,
-        attempt: &AttemptId,
+        attempt: &Attempt<'_>,
     ) -> Result<Option<Named>> {
         match identity {
             Identity::Nothing => Ok(None),
             Identity::Password(name, password) => {
-                self.check_password(&arrival.person, &name, &password).await.map(Some)
+                self.check_password(&arrival.person, &name, &password, attempt.address).await.map(Some)
             }
             Identity::Phone(code) => {
-                let phone = Box::pin(self.phone_of(&arrival.person, &code, attempt)).await?;
+                let phone = Box::pin(self.phone_of(&arrival.person, &code, &attempt.id)).await?;
                 self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused).map(Some)
             }
+        }
+    }
+
+    /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
+    /// wrong password stays counted.
+    async fn check_password(&self, person: &Person, name: &Username, password: &Password, from: &str) -> Result<Named> {
+        // Names that differ only in case are one name.
+        let digest = short_digest(&name.as_str().to_lowercase()).to_string();
+        let key = LimitKey::of_person(person, NAMES, digest);
+        let meter = Meter { key, rate: self.policy.limits.username };
+        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
+        let checked = self.accounts.check_password(name, password, from).await;
+        if !matches!(checked, Ok(None)) {
+            self.store.uncount(&meter, counted).await?;
+        }
+        match checked? {
+            Some(user) => Ok(Named { user, made: false }),
+            None => Err(LoginError::InvalidCredentials),
         }
     }
 

@@ -9,7 +9,7 @@ use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{COMPUTED, KeptSession, Opening, Tried};
 use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
-use super::{Asking, LoginWorker, Result, SessionError, SettledState};
+use super::{Asking, LoginWorker, Result, SessionError, SettledState, worker::USER_DATA};
 
 /// A mini program got this from WeChat and cannot decrypt or verify it itself.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ impl LoginWorker {
         now: DateTime<Utc>,
         max_age: Duration,
     ) -> Result<Map<String, Value>, SessionError> {
+        self.count_call(&asking.person, USER_DATA).await?;
         let kept = self.open_session(asking).await?;
         let check = DataCheck { person: &asking.person, now, max_age };
         let opened = self.try_keys(&kept, request, &check).await;

@@ -46,7 +46,7 @@ impl Client {
 
     async fn password(&self, name: &str, password: &str) -> Result<Option<UserId>, AccountsError> {
         let (name, password) = (name.parse().expect("a name"), password.parse().expect("a password"));
-        self.accounts.check_password(&name, &password).await
+        self.accounts.check_password(&name, &password, "192.0.2.1").await
     }
 
     async fn alice(&self) -> Result<Option<UserId>, AccountsError> {

@@ -1,16 +1,16 @@
 //! Checks passwords on tokio's threads for blocking work, a few at once, so that the event loops never wait for a hash.
 
-use std::{sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use wxmint_ids::UserId;
 
 use super::{hash::Workspace, users::Candidate};
-use crate::accounts::{AccountsError, Password};
+use crate::accounts::{AccountsError, Password, Result};
 
-/// The most passwords that wait. At 12 ms each, they are checked in less than a second if one is hashed at a time.
-const WAITING: usize = 64;
 /// A check that takes longer is given up, because the machine is too busy. A test's machine may be.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 3 });
 /// When the client may try again.
@@ -22,9 +22,11 @@ const NICENESS: i32 = 10;
 const MOST: usize = 4;
 
 pub(super) struct Hashing {
+    at_once: usize,
     turns: Arc<Semaphore>,
-    /// A permit for each password that is hashed or waits for its turn.
-    places: Semaphore,
+    /// As many turns of each address whose passwords are here. Only who has one of these waits for one of all, so that
+    /// an address with many passwords holds up no other by more than a turn.
+    own_turns: Mutex<HashMap<String, Weak<Semaphore>>>,
     /// Those that no turn uses at the moment.
     workspaces: Mutex<Vec<Workspace>>,
     patience: Duration,
@@ -35,8 +37,9 @@ impl Hashing {
     pub(super) fn on(cores: usize) -> Self {
         let at_once = (cores / 2).clamp(1, MOST);
         Self {
+            at_once,
             turns: Arc::new(Semaphore::new(at_once)),
-            places: Semaphore::new(at_once + WAITING),
+            own_turns: Mutex::default(),
             workspaces: Mutex::default(),
             patience: PATIENCE,
         }
@@ -47,14 +50,15 @@ impl Hashing {
         self: &Arc<Self>,
         candidate: Candidate,
         password: &Password,
-    ) -> Result<Option<UserId>, AccountsError> {
-        let _place = self.places.try_acquire().map_err(|_| busy("too many passwords wait to be checked"))?;
-        let (hashing, password) = (Arc::clone(self), password.clone());
+        address: &str,
+    ) -> Result<Option<UserId>> {
+        let (hashing, password, own) = (Arc::clone(self), password.clone(), self.turns_of(address));
         let in_turn = async {
+            let own = own.acquire_owned().await.expect("never closed");
             let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
             let hashed = spawn_blocking(move || {
                 // Held until the hash is there, also if the caller has given up.
-                let _turn = turn;
+                let _turns = (own, turn);
                 lower_priority();
                 let mut workspace = hashing.workspaces.lock().pop().unwrap_or_default();
                 let matches = candidate.user.hash.matches(&password, &mut workspace);
@@ -66,6 +70,14 @@ impl Hashing {
         let answer = timeout(self.patience, in_turn).await;
         answer.unwrap_or_else(|_| Err(busy("a password waited too long to be checked")))
     }
+
+    fn turns_of(&self, address: &str) -> Arc<Semaphore> {
+        let mut all = self.own_turns.lock();
+        all.retain(|_, own| own.strong_count() > 0);
+        let own = all.get(address).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(Semaphore::new(self.at_once)));
+        all.insert(address.to_owned(), Arc::downgrade(&own));
+        own
+    }
 }
 
 fn busy(reason: &str) -> AccountsError {
@@ -74,18 +86,16 @@ fn busy(reason: &str) -> AccountsError {
 
 /// Only on Linux, because elsewhere the call changes the priority of the whole process (setpriority(2), "C
 /// library/kernel differences"). The thread stays so; beside passwords it only looks up names of hosts.
-#[cfg(target_os = "linux")]
 fn lower_priority() {
     use rustix::process::{getpriority_process, setpriority_process};
     // Root's call would raise a priority that is lower already.
     let present = getpriority_process(None).unwrap_or_default();
-    if let Err(error) = setpriority_process(None, NICENESS.max(present)) {
+    if cfg!(target_os = "linux")
+        && let Err(error) = setpriority_process(None, NICENESS.max(present))
+    {
         tracing::debug!(%error, "passwords are checked at the usual priority");
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn lower_priority() {}
 
 #[cfg(test)]
 mod tests {
@@ -108,37 +118,42 @@ mod tests {
 
     fn check(
         hashing: &Arc<Hashing>,
-        name: &str,
-    ) -> impl Future<Output = Result<Option<UserId>, AccountsError>> + use<> {
+        (name, address): (&'static str, &'static str),
+    ) -> impl Future<Output = Result<Option<UserId>>> + use<> {
         let (hashing, candidate) = (Arc::clone(hashing), candidate(name));
-        async move { hashing.check(candidate, &password()).await }
+        async move { hashing.check(candidate, &password(), address).await }
     }
 
     #[tokio::test]
-    async fn who_finds_no_place_is_refused_and_those_who_wait_get_their_turn() {
-        let hashing = Arc::new(Hashing { places: Semaphore::new(2), ..Hashing::on(1) });
+    async fn an_address_with_many_passwords_holds_up_no_other() {
+        let hashing = Arc::new(Hashing::on(1));
         let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
-        let waiting = ["alice", "bob"].map(|name| tokio::spawn(check(&hashing, name)));
+        let many: Vec<_> = (0..64).map(|_| tokio::spawn(check(&hashing, ("bob", "192.0.2.1")))).collect();
         yield_now().await;
-        let refused = check(&hashing, "alice").await.expect_err("no place");
-        assert_eq!((&*refused.reason, refused.retry_after), ("too many passwords wait to be checked", PAUSE));
+        let other = tokio::spawn(check(&hashing, ("alice", "192.0.2.2")));
+        yield_now().await;
         drop(turn);
-        let [alice, bob] = waiting;
-        assert_eq!(alice.await.expect("no panic").expect("an answer").expect("alice").as_str(), "u-1");
-        assert_eq!(bob.await.expect("no panic"), Ok(None));
-        assert_eq!(hashing.workspaces.lock().len(), 1, "one was enough for both");
+        assert_eq!(other.await.expect("no panic").expect("an answer").expect("alice").as_str(), "u-1");
+        let done = many.iter().filter(|one| one.is_finished()).count();
+        assert!(done <= 2, "{done} of the other address came first");
+        for one in many {
+            assert_eq!(one.await.expect("no panic"), Ok(None));
+        }
+        assert_eq!(hashing.workspaces.lock().len(), 1, "one was enough for all");
+        drop(hashing.turns_of("192.0.2.1"));
+        assert_eq!(hashing.own_turns.lock().len(), 1, "what is over is forgotten");
     }
 
     #[tokio::test]
     async fn a_password_that_waits_too_long_is_given_up_and_never_hashed() {
         let hashing = Arc::new(Hashing { patience: Duration::ZERO, ..Hashing::on(1) });
         let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
-        let refused = check(&hashing, "alice").await.expect_err("not its turn");
+        let refused = check(&hashing, ("alice", "192.0.2.1")).await.expect_err("not its turn");
         assert_eq!(&*refused.reason, "a password waited too long to be checked");
         drop(turn);
         yield_now().await;
         assert_eq!((hashing.turns.available_permits(), hashing.workspaces.lock().len()), (1, 0));
-        assert_eq!(hashing.places.available_permits(), 1 + WAITING);
+        assert_eq!(hashing.turns_of("192.0.2.1").available_permits(), 1);
     }
 
     #[test]

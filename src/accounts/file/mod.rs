@@ -27,7 +27,7 @@ pub use self::claims_column::ClaimsColumn;
 pub use self::hash::StoredHash;
 pub use self::lines::{User, UsersFile};
 use self::{hashing::Hashing, users::Users};
-use super::{Accepts, Accounts, AccountsError, LoginCheck, Password, Username};
+use super::{Accepts, Accounts, LoginCheck, Password, Result, Username};
 
 /// The users of a file. One value serves all workers of a process; clones share it.
 #[derive(Clone)]
@@ -60,12 +60,12 @@ impl Accounts for FileAccounts {
         Accepts { passwords: true, phones: false }
     }
 
-    async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError> {
+    async fn check_password(&self, name: &Username, password: &Password, address: &str) -> Result<Option<UserId>> {
         let candidate = self.users.load().candidate(name);
-        self.hashing.check(candidate, password).await
+        self.hashing.check(candidate, password, address).await
     }
 
-    async fn check_login(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
+    async fn check_login(&self, user: &UserId) -> Result<LoginCheck> {
         let of_a_stranger = || match self.admits_strangers {
             true => LoginCheck::Admitted(ExtraClaims::default()),
             false => LoginCheck::Refused,
@@ -94,7 +94,7 @@ mod tests {
 
     async fn check(accounts: &FileAccounts, name: &str, password: &str) -> Option<String> {
         let (name, password) = (name.parse().expect("a name"), password.parse().expect("a password"));
-        let user = accounts.check_password(&name, &password).await.expect("an answer");
+        let user = accounts.check_password(&name, &password, "192.0.2.1").await.expect("an answer");
         user.map(|user| user.as_str().to_owned())
     }
 

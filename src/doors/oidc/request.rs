@@ -11,7 +11,7 @@ use super::page::Why;
 use crate::doors::scan::clients::{Client, Clients};
 
 /// The longest `state` or `nonce`. The head of a request has 8 KiB.
-const LONGEST: usize = 2048;
+pub(super) const LONGEST: usize = 2048;
 /// The scope of a refresh token.
 pub(super) const OFFLINE: &str = "offline_access";
 pub(super) const SCOPES: [&str; 3] = ["openid", "profile", OFFLINE];

@@ -17,7 +17,7 @@ use super::family::{hash, hashed_key, key, random, read as read_kept};
 use super::kept::{enlist, strike};
 use super::leave::see_other;
 use super::page::{Page, Why, page, refused};
-use super::request::{AuthorizeRequest, Query, Refused, back, read};
+use super::request::{AuthorizeRequest, LONGEST, Query, Refused, back, read};
 use super::{AtDoor, no_sites, root};
 use crate::doors::scan::{clients::Client, store::json};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
@@ -45,14 +45,15 @@ struct Sent {
     browser: String,
 }
 
-/// The client's app by which this browser can go to WeChat's page, if one is configured.
+/// The client's app by which this browser can go to WeChat's page, if one is configured. A longer query than this is
+/// not kept for strangers.
 pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Client) -> Option<App> {
     let agent = request.headers().get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     let is_wechat = agent.is_some_and(|agent| agent.contains("MicroMessenger") && !agent.contains("WindowsWechat"));
     let kind = if is_wechat { AppKind::OfficialAccount } else { AppKind::Website };
     let apps = worker.issuer.apps.all();
     let mut own = client.site.web_apps.iter().filter_map(|id| apps.choose(Some(id), None).ok());
-    own.find(|app| app.kind == kind).cloned()
+    own.find(|app| app.kind == kind && request.query_string().len() <= LONGEST).cloned()
 }
 
 /// On to WeChat's page
