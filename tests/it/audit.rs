@@ -234,18 +234,13 @@ async fn a_request_whose_client_hangs_up_is_noted_and_what_a_stranger_repeats_is
         ("look_up", "GET", format!("/users/{user}/wechat"), SECRET, ""),
         ("sign", "POST", format!("/users/{user}/wechat/{APPID}/signature"), &shop, r#"{"data":"x"}"#),
     ] {
-        let (json, length) = ("Content-Type: application/json", body.len());
-        let headers = format!("Authorization: Bearer {secret}\r\n{json}\r\nContent-Length: {length}\r\n");
-        let request = wire_request(&format!("{method} {path}"), "localhost", &headers, body);
         let noted = |event: &Value| event["class_uid"] == 6003 && event["metadata"]["event_code"] == action;
         // More than once where another answer of Redis comes before that to this request.
         until(action, PATIENCE, async || {
             link.withhold_from(1);
-            let client = Impatient::asks(service.admin, request.as_bytes()).await;
+            let client = Impatient::asks(service.admin, &format!("{method} {path}"), secret, body).await;
             until("Redis is asked", PATIENCE, async || link.is_withholding()).await;
-            let open = service.open_files();
-            client.hang_up();
-            until("the connection is closed", PATIENCE, async || service.open_files() < open).await;
+            client.hang_up(service).await;
             link.restore().await;
             watched.events().iter().any(noted)
         })

@@ -33,12 +33,8 @@ async fn a_service_that_is_told_to_stop_answers_every_login_in_flight_by_a_token
     let (slow, answered): (Vec<_>, Vec<_>) =
         logins.join_all().await.into_iter().partition(|answer| answer.status == 503);
     assert!(slow.len() <= REFUSED, "{} of {IN_FLIGHT} are refused", slow.len());
-    for answer in answered {
-        answer.expect_login();
-    }
-    for answer in slow {
-        answer.expect_problem(503, "store_unavailable");
-    }
+    answered.into_iter().for_each(|answer| drop(answer.expect_login()));
+    slow.into_iter().for_each(|answer| drop(answer.expect_problem(503, "store_unavailable")));
     assert_eq!(bed.services[0].end(STOPPED_WITHIN).await.code(), Some(0));
 }
 
@@ -59,6 +55,22 @@ async fn an_operator_who_waits_for_the_doctor_is_answered() {
     let (answer, ()) = tokio::join!(asking, stopping);
     assert!(answer.status == 200 && answer.body.contains("wechat.credentials"), "{answer:?}");
     assert_eq!(bed.services[0].end(STOPPED_WITHIN).await.code(), Some(0));
+}
+
+/// Its phone has hung up, so that no connection is left. WeChat has replaced the session key already.
+#[tokio::test]
+async fn a_login_that_nobody_waits_for_is_brought_to_its_end() {
+    let mut bed = TestBed::builder().breakable_wechat().start().await;
+    let body = json!({"code": bed.mint_code("lin").await}).to_string();
+    bed.wechat_link().withhold_answers().await;
+    let phone = Impatient::asks(bed.service().public, "POST /login", "", &body).await;
+    until("the login is at WeChat", PATIENCE, async || bed.wechat.exchanges().await == 1).await;
+    phone.hang_up(bed.service()).await;
+    bed.service().signal(Signal::TERM);
+    until("no listener", PATIENCE, async || TcpStream::connect(bed.service().public).await.is_err()).await;
+    bed.wechat_link().restore().await;
+    assert_eq!(bed.services[0].end(STOPPED_WITHIN).await.code(), Some(0));
+    assert_eq!(bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:session"]).len(), 1, "the new key is kept");
 }
 
 #[tokio::test]

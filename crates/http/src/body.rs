@@ -65,10 +65,7 @@ struct Arriving {
 impl RequestBody {
     /// Replaces the request's body with itself, if the request has a body.
     pub(super) fn take_from(request: &mut ServiceRequest, connection: Option<&Arc<ClientConnection>>) -> Option<Self> {
-        let payload = request.take_payload();
-        if matches!(payload, dev::Payload::None) {
-            return None;
-        }
+        let payload = Some(request.take_payload()).filter(|payload| !matches!(payload, dev::Payload::None))?;
         let connection = connection.map(Arc::clone);
         let mut encodings = request.headers().get_all(CONTENT_ENCODING);
         let is_compressed = encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));

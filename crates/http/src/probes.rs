@@ -75,12 +75,11 @@ impl Readiness {
 
 /// Returns whether the text was another one.
 fn replace(texts: &mut BTreeMap<&'static str, String>, about: &'static str, text: Option<&str>) -> bool {
-    if texts.get(about).map(String::as_str) == text {
-        return false;
-    }
-    texts.remove(about);
-    texts.extend(text.map(|text| (about, text.to_owned())));
-    true
+    let before = match text {
+        Some(text) => texts.insert(about, text.to_owned()),
+        None => texts.remove(about),
+    };
+    before.as_deref() != text
 }
 
 /// `GET /readyz`: 200, perhaps with warnings, or 503 and the reason.

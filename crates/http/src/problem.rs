@@ -247,19 +247,15 @@ impl Problem {
         if let Some(header) = self.header.as_deref() {
             response.insert_header(header.clone());
         }
-        let body = match self.oauth {
+        let (kind, body) = match self.oauth {
             Some(code) if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) => {
-                response.content_type("application/json");
                 let mut document = json!({"error": code, "error_description": self.detail});
                 self.oauth_member.into_iter().for_each(|name| document[name] = true.into());
-                serde_json::to_vec(&document)
+                ("application/json", serde_json::to_vec(&document))
             }
-            _ => {
-                response.content_type("application/problem+json");
-                serde_json::to_vec(&self.document(&request_id))
-            }
+            _ => ("application/problem+json", serde_json::to_vec(&self.document(&request_id))),
         };
-        response.body(body.unwrap_or_default())
+        response.content_type(kind).body(body.unwrap_or_default())
     }
 }
 

@@ -30,7 +30,7 @@ pub struct ServerLimits {
     pub keep_alive: Duration,
     /// How long a client may take to read an answer, however much of it.
     pub answer: Duration,
-    /// How long requests in flight may take after a stop.
+    /// How long requests in flight may take after a stop, and steps that run to their end.
     pub drain: Duration,
     /// Whether a client that closes its sending half still gets its answer.
     pub half_closed: bool,

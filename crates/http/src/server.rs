@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 use std::{future::pending, future::ready, io, panic::resume_unwind, sync::Arc};
 
 use actix_http::{HttpService, error::DispatchError};
-use actix_service::{ServiceFactoryExt, map_config};
-use actix_web::dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service};
+use actix_service::{Service, apply_fn_factory, map_config};
+use actix_web::dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HOST, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode, uri::Authority};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::{net::TcpStream, spawn};
 use actix_web::{App, Error, HttpMessage, HttpResponse, body::MessageBody};
+use futures_util::{FutureExt, TryFutureExt};
 use serde::Serialize;
+use tokio::sync::watch;
 use tracing::Instrument;
 use wxmint_telemetry::Trace;
 
@@ -65,22 +67,35 @@ where
                 data.insert(Arc::clone(&stream.connection));
             });
         let connections = Arc::clone(&connections);
-        let connect = fn_service(move |stream: TcpStream| {
+        apply_fn_factory(http.h1(map_config(app, |()| AppConfig::default())), move |stream: TcpStream, http| {
             let client = stream.peer_addr().ok();
-            ready(ClientStream::new(stream, &connections).map(|stream| (stream, client)).map_err(DispatchError::Io))
-        });
-        connect.and_then(http.h1(map_config(app, |()| AppConfig::default())))
+            let stream = ClientStream::new(stream, &connections).map_err(DispatchError::Io);
+            ready(stream.map(|stream| http.call((stream, client)))).try_flatten().then(stay_for_steps)
+        })
     };
     Ok(stopped_by(shutdown, server.listen("http", listener, service)?.run()))
+}
+
+thread_local! {
+    /// Steps that run to their end on this worker have a receiver each. It says whether a connection stays for them.
+    static STEPS: watch::Sender<bool> = watch::Sender::new(false);
+}
+
+/// A worker that is told to stop ends with its last connection, and steps whose client has left would end with it. So
+/// the place of one connection, which is closed, stays taken until the worker has no steps.
+async fn stay_for_steps<T>(end: T) -> T {
+    let steps = STEPS.with(Clone::clone);
+    if !steps.send_replace(true) {
+        steps.closed().await;
+        steps.send_replace(false);
+    }
+    end
 }
 
 /// A signal of the server's own would stop the process' other servers, too, 0.3 s after this one.
 fn stopped_by(shutdown: impl Future<Output = ()> + Send + 'static, server: Server) -> Server {
     let handle = server.handle();
-    tokio::spawn(async move {
-        shutdown.await;
-        handle.stop(true).await;
-    });
+    tokio::spawn(shutdown.then(move |()| handle.stop(true)));
     server
 }
 
@@ -92,15 +107,10 @@ async fn outermost<B: MessageBody + 'static>(
     let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
     connection.iter().for_each(|connection| connection.is_in(Phase::Works));
     let request_body = RequestBody::take_from(&mut request, connection.as_ref());
+    // actix-web makes an answer of an error.
+    let flushes = |_: &_| connection.iter().for_each(|connection| connection.is_in(Phase::Flushes(Instant::now())));
     let mut response = match check_host(&request, only_loopback_names) {
-        Ok(()) => match next.call(request).await {
-            Ok(response) => response.map_into_boxed_body(),
-            Err(error) => {
-                // actix-web makes an answer of it.
-                connection.iter().for_each(|connection| connection.is_in(Phase::Flushes(Instant::now())));
-                return Err(error);
-            }
-        },
+        Ok(()) => next.call(request).await.inspect_err(flushes)?.map_into_boxed_body(),
         Err(problem) => request.error_response(problem),
     };
     if let Some(problem) = Problem::of(response.response()) {
@@ -173,14 +183,15 @@ pub fn private(answer: impl Serialize) -> HttpResponse {
 
 /// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise WeChat
 /// might replace a session key that the store keeps, or a try of a session key might not be counted. `steps` need
-/// deadlines of their own, and must not read the request's body.
+/// deadlines of their own, and must not read the request's body. A server that stops waits for them.
 ///
 /// `steps` begin at once, and not when the returned future is first polled, so that the caller does not keep room for
 /// them. Whatever they wait for wakes their own task and not the connection's, which would go through all layers and
 /// look for another request each time.
 pub fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+    let runs = STEPS.with(watch::Sender::subscribe);
     // On the heap before it is handed on from layer to layer: the future of a login takes several kilobytes.
-    let steps = Box::pin(steps).in_current_span();
+    let steps = Box::pin(steps).in_current_span().inspect(move |_| drop(runs));
     let task = match Trace::current() {
         Some(trace) => spawn(trace.around(steps)),
         None => spawn(steps),

@@ -27,8 +27,7 @@ pub struct RequestSpan;
 impl RootSpanBuilder for RequestSpan {
     // An error span, so that a warning has its request id even if RUST_LOG=warn.
     fn on_request_start(request: &ServiceRequest) -> Span {
-        let proxy_id = proxy_id(request);
-        if let Some(id) = proxy_id {
+        if let Some(id) = proxy_id(request) {
             request.extensions_mut().insert(ProxyId(id));
         }
         let trace = trace_of(request);
@@ -44,13 +43,12 @@ impl RootSpanBuilder for RequestSpan {
     }
 
     fn on_request_end<B: MessageBody>(_: Span, outcome: &Result<ServiceResponse<B>, Error>) {
-        if let Ok(response) = outcome {
-            let status = response.status().as_u16();
-            tracing::debug!(status, "answered");
-            if let Some(trace) = response.request().extensions().get::<Trace>() {
-                let code = Problem::code_of(response.response());
-                trace.answered(|| name(response.request()), status, code.map(|code| code.as_str()));
-            }
+        let Ok(response) = outcome else { return };
+        let status = response.status().as_u16();
+        tracing::debug!(status, "answered");
+        if let Some(trace) = response.request().extensions().get::<Trace>() {
+            let code = Problem::code_of(response.response());
+            trace.answered(|| name(response.request()), status, code.map(|code| code.as_str()));
         }
     }
 }

@@ -167,12 +167,9 @@ async fn a_logout_is_done_although_the_browser_hangs_up() {
     // More than once where another answer of Redis comes before that to this request.
     until("it is logged out", PATIENCE, async || {
         link.withhold_from(1);
-        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        let browser = Impatient::asks(service.public, head.as_bytes()).await;
+        let browser = Impatient::asks(service.public, &format!("GET {path}"), "", "").await;
         until("Redis is asked", PATIENCE, async || link.is_withholding()).await;
-        let open = service.open_files();
-        browser.hang_up();
-        until("the connection is closed", PATIENCE, async || service.open_files() < open).await;
+        browser.hang_up(service).await;
         link.restore().await;
         bed.userinfo(&tokens).await.status == 401
     })

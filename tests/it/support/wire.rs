@@ -8,6 +8,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{interval, timeout};
 
+use super::{PATIENCE, Process, until};
+
 /// A client that has asked and hangs up before it is answered.
 pub(crate) struct Impatient(TcpStream);
 
@@ -27,11 +29,13 @@ pub(crate) enum Pace {
 }
 
 impl Impatient {
-    pub(crate) async fn asks(listener: SocketAddr, bytes: &[u8]) -> Self {
+    pub(crate) async fn asks(listener: SocketAddr, line: &str, token: &str, body: &str) -> Self {
         let mut connection = TcpStream::connect(listener).await.expect("a listener");
         // As of a phone that is gone. What is only closed in order might still want its answer.
         connection.set_zero_linger().expect("a TCP connection");
-        connection.write_all(bytes).await.expect("sent");
+        let (json, length) = ("Content-Type: application/json", body.len());
+        let headers = format!("Authorization: Bearer {token}\r\n{json}\r\nContent-Length: {length}\r\n");
+        connection.write_all(wire_request(line, "localhost", &headers, body).as_bytes()).await.expect("sent");
         Self(connection)
     }
 
@@ -40,7 +44,12 @@ impl Impatient {
         !matches!(self.0.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    pub(crate) fn hang_up(self) {}
+    /// From when this returns, the service knows.
+    pub(crate) async fn hang_up(self, service: &Process) {
+        let open = service.open_files();
+        drop(self);
+        until("the service closes the connection", PATIENCE, async || service.open_files() < open).await;
+    }
 }
 
 impl Received {
@@ -99,10 +108,7 @@ pub(crate) fn wire_request(line: &str, host: &str, headers: &str, body: &str) ->
 /// Until it is closed; a reset is a way to close, too.
 async fn read_to_close(mut from: OwnedReadHalf) -> Vec<u8> {
     let mut received = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        received.extend_from_slice(&buffer[..count]);
-    }
+    let _ = from.read_to_end(&mut received).await;
     received
 }
 

@@ -19,17 +19,7 @@ type Request<'a> = (&'a str, &'a str, &'a Value);
 impl Replicas {
     async fn begin(&self, session: &Session, (method, path, body): Request<'_>) -> Impatient {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let (token, json, length) = (&session.token, "Content-Type: application/json", body.len());
-        let headers = format!("Authorization: Bearer {token}\r\n{json}\r\nContent-Length: {length}\r\n");
-        let request = wire_request(&format!("{method} {path}"), "wxmint", &headers, &body);
-        Impatient::asks(self.0.service().public, request.as_bytes()).await
-    }
-
-    /// From when this returns, the service knows.
-    async fn hang_up(&self, client: Impatient) {
-        let open = self.0.service().open_files();
-        client.hang_up();
-        until("the service closes the connection", PATIENCE, async || self.0.service().open_files() < open).await;
+        Impatient::asks(self.0.service().public, &format!("{method} {path}"), &session.token, &body).await
     }
 
     /// A login of somebody new whose client then asks, and hangs up while it is `number` that is on its way of Redis'
@@ -44,7 +34,7 @@ impl Replicas {
             let client = self.begin(&session, request).await;
             until("an answer on its way", PATIENCE, async || link.is_withholding() || client.is_answered()).await;
             assert!(number > 1 || link.is_withholding(), "none is on its way");
-            self.hang_up(client).await;
+            client.hang_up(self.0.service()).await;
             link.restore().await;
             (begun.elapsed() < REDIS_WAITS).then_some(session)
         };
@@ -77,7 +67,7 @@ async fn what_wechat_answers_late_undoes_no_logout_or_later_login_and_is_kept_of
     bed.wechat_link().withhold_answers().await;
     let client = replicas.begin(&lin, ("POST", LOGIN, &body)).await;
     replicas.key_after(&lin).await;
-    replicas.hang_up(client).await;
+    client.hang_up(bed.service()).await;
     bed.wechat_link().restore().await;
     until("the new key is kept", PATIENCE, async || validity(&replicas.check(0, &lin).await)).await;
     let counted = ["wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"} 3", "wxmint_logins_in_flight 0"];
@@ -107,7 +97,7 @@ async fn logins_that_nobody_waits_for_are_bounded() {
             let body = json!({"code": bed.mint_code(&format!("person-{exchanged}")).await});
             let client = replicas.begin(&lin, ("POST", LOGIN, &body)).await;
             until("WeChat is asked", PATIENCE, async || bed.wechat.exchanges().await > exchanged).await;
-            replicas.hang_up(client).await;
+            client.hang_up(bed.service()).await;
         }
         let refused = bed.log_in("mei").await;
         bed.wechat_link().restore().await;
