@@ -82,7 +82,7 @@ async fn leave(
         recent.note(&event, None, "ok");
         let (user, app) = (token.user.as_str(), token.app.as_str());
         match event.activity {
-            Activity::Unbind => tracing::info!(user, app, "binding dissolved"),
+            Activity::Unbind => bounded!(info, &format!("unbind {user}"), user, app, "binding dissolved"),
             _ => bounded!(info, &format!("logout {user}"), user, app, everywhere = event.note.is_some(), "logged out"),
         }
         event.tell_bounded(&format!("{} {address}", token.id.as_str()));
@@ -103,7 +103,7 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 /// Dissolve this mini program's binding
 ///
 /// Dissolves the binding that the token was issued under, and ends all tokens that its user has for this mini program:
-/// verifiers that follow `/revocations` refuse them within 10 s.
+/// verifiers that follow `/revocations` refuse them within 10 s. After a 503, repeat the request.
 /// The next login asks again which user the person is.
 #[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
     responses((status = 204, description = "Dissolved")))]

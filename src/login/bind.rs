@@ -32,10 +32,10 @@ impl LoginWorker {
             }
             None => {
                 let make = async |place: FreePlace<'_>| self.make_user(person, &place, attempt.now).await;
-                match binder.bind_unasked(settled, make).await? {
-                    Some(bound) => bound,
-                    None => return Err(self.ask(arrival).await?),
-                }
+                let Some(bound) = binder.bind_unasked(settled, make).await? else {
+                    return Err(self.ask(arrival).await?);
+                };
+                bound
             }
         };
         attempt.trail.user = Some(bound.user.clone());
@@ -62,11 +62,8 @@ impl LoginWorker {
         match (binder.link(bound, is_blocked).await?, binder.unionid) {
             (Link::Conflict(other), _) => {
                 self.metrics.unionid_in_conflict();
-                tracing::warn!(
-                    user,
-                    other = other.as_str(),
-                    "one unionid, two users: both are kept; see wxmint bindings conflicts"
-                );
+                let other = other.as_str();
+                tracing::warn!(user, other, "one unionid, two users: both are kept; see wxmint bindings conflicts");
                 if bound.blocked {
                     Operator { store: &self.store }.end(&bound.user).await?;
                 }
@@ -84,11 +81,8 @@ impl LoginWorker {
             _ => {}
         }
         if bound.unionid.is_some() && binder.unionid.is_some_and(|unionid| bound.unionid.as_ref() != Some(unionid)) {
-            tracing::info!(
-                user,
-                app = binder.person.app.as_str(),
-                "WeChat names another unionid for this person than before"
-            );
+            let app = binder.person.app.as_str();
+            tracing::info!(user, app, "WeChat names another unionid for this person than before");
         }
         Ok(())
     }
@@ -100,8 +94,7 @@ impl LoginWorker {
         if can_ask && (place.dissolved || !self.policy.auto_provision) {
             return Ok(None);
         }
-        let named = self.accounts.new_user(&new_user_key(person, place), now).await?;
-        Ok(Some(named.user))
+        Ok(Some(self.accounts.new_user(&new_user_key(person, place), now).await?.user))
     }
 
     /// Asks for credentials. The ticket replaces the login code, which has been used.

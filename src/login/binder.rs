@@ -245,31 +245,29 @@ impl Binder<'_> {
     }
 
     /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is
-    /// finished without it.
+    /// finished without it. Returns false if there was nothing to do.
     pub async fn dissolve(
         &self,
         user: &UserId,
         generation: u64,
         permit: impl AsyncFnOnce() -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let state = self.store.binding_state(self.person).await?;
+        let was_leaving = matches!(state, BindingState::Leaving { .. });
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
                 permit().await?;
                 let state = self.store.leave(self.person, &bound).await?;
-                self.settle(state).await?;
-                Ok(())
+                self.settle(state).await.map(|_| true)
             }
-            _ => Ok(()),
+            _ => Ok(was_leaving),
         }
     }
 
     async fn unionid_is_anothers(&self, candidate: &Named, dissolved: bool) -> Result<bool, StoreError> {
         let unionid = self.unionid.filter(|_| !dissolved);
-        match self.holder(unionid, Some(&candidate.user)).await? {
-            Some(holder) => self.is_deserted(&holder).await.map(|deserted| !deserted),
-            None => Ok(false),
-        }
+        let holder = self.holder(unionid, Some(&candidate.user)).await?;
+        Ok(if let Some(holder) = holder { !self.is_deserted(&holder).await? } else { false })
     }
 
     /// Whether the user had bindings once and has none left.

@@ -151,10 +151,7 @@ impl LoginWorker {
         if !matches!(checked, Ok(None)) {
             self.store.uncount(&meter, counted).await?;
         }
-        match checked? {
-            Some(user) => Ok(Named { user, made: false }),
-            None => Err(LoginError::InvalidCredentials),
-        }
+        checked?.map(|user| Named { user, made: false }).ok_or(LoginError::InvalidCredentials)
     }
 
     /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the

@@ -7,7 +7,7 @@ use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
 use wxmint_store::{
-    Admission, AttemptId, Binding, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried, short_digest,
+    Admission, AttemptId, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried, short_digest,
 };
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
@@ -31,7 +31,11 @@ pub struct Asking {
 impl LoginWorker {
     /// Finds the person whom the token was issued to. Refuses a token that has been ended, or whose binding is gone.
     pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking, SessionError> {
-        let found = match self.store.token_state(&issued(token)).await? {
+        self.asking_by(token, self.store.token_state(&issued(token)).await?)
+    }
+
+    fn asking_by(&self, token: &Verified<Claims>, state: TokenState) -> Result<Asking, SessionError> {
+        let found = match state {
             TokenState::People(people) if people.is_empty() && is_of_client(&self.minter, token) => {
                 return Err(SessionError::OfPage);
             }
@@ -70,10 +74,7 @@ impl LoginWorker {
     pub(crate) async fn count(&self, key: LimitKey, rate: Rate, limit: &'static str) -> Result<()> {
         self.store.count(&Meter { key, rate }).await?.map(drop).map_err(LoginError::too_many(limit))
     }
-}
 
-/// The session key: whether WeChat still accepts it, and having WeChat replace it.
-impl LoginWorker {
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
         let Some((key, sealed)) = self.current_key(asking).await? else { return Ok(false) };
@@ -115,26 +116,7 @@ impl LoginWorker {
         let Some(current) = kept.first() else { return Ok(None) };
         Ok(self.unseal(&self.vault.load_full(), current, &asking.person).await)
     }
-}
 
-/// WeChat calls the session key stale: as if there were none.
-fn undecryptable(error: LoginError) -> SessionError {
-    if error.is_stale_session() { SessionError::Undecryptable } else { error.into() }
-}
-
-/// The claims by which a token can be ended.
-pub fn issued(token: &Verified<Claims>) -> Issued {
-    Issued {
-        user: token.user.clone(),
-        app: token.app.clone(),
-        id: token.id.clone(),
-        issued_at: token.issued_at.timestamp(),
-        expires_at: token.expires_at.timestamp(),
-    }
-}
-
-/// Ends of tokens and of a binding, at the wish of their owner.
-impl LoginWorker {
     /// Ends a token, or all of the user's, and forgets the session keys: the token's own, or all. May be repeated with
     /// the same token, also after an answer that was lost: what the first request has finished costs a repetition one
     /// look-up. `person` becomes the one whom the token was issued to, if that is known still.
@@ -179,35 +161,58 @@ impl LoginWorker {
     }
 
     /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of
-    /// the app. Repeated after a failure, it goes on where it stopped, also once it has ended the token itself.
+    /// the app. Repeated after a failure, it goes on where it stopped, also once it has ended the token itself: then
+    /// the user's list calls the token's own binding dismissed, and the person has no other. Of a computed binding,
+    /// which is on no list then, no more is known than that verifiers are yet to be told.
     pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<(), SessionError> {
-        let asking = self.asking(token).await;
-        let is_ended = matches!(asking, Err(SessionError::NotYours));
-        if is_ended && self.store.finish_end_in_app(&token.user, &token.app).await? {
-            return Ok(());
+        let (user, app, mut state) = (&token.user, &token.app, self.store.token_state(&issued(token)).await?);
+        if matches!(state, TokenState::Ended { .. }) {
+            state = match self.own(token, self.store.dismissed(user, app).await?) {
+                Some(own) if self.store.binding(&own.person).await?.is_none() => TokenState::People(vec![own]),
+                _ if self.ids.are_computed() && self.store.finish_end_in_app(user, app).await? => return Ok(()),
+                _ => state,
+            };
         }
-        let Asking { person, generation, attempt, .. } = asking?;
+        let Asking { person, generation, attempt, .. } = self.asking_by(token, state)?;
         *whom = Some(person.clone());
         let permit = async || self.count_call(&person, UNBINDINGS).await;
-        let binding = if self.accounts.accepts().anything() { None } else { self.store.binding(&person).await? };
-        self.binder(&person, None, &attempt).dissolve(&token.user, generation, permit).await?;
-        if let Some(binding) = binding
-            && let Err(error) = self.abandon(&binding).await
+        if self.binder(&person, None, &attempt).dissolve(user, generation, permit).await?
+            && let Err(error) = self.abandon(user).await
         {
             tracing::warn!(%error, "the list of a user who has nobody left stays");
         }
         Ok(())
     }
 
-    /// Lets what is kept of a user whom this service made expire, if the last binding is dissolved: nobody can come to
-    /// this user again but by the unionid, whose link goes first.
-    async fn abandon(&self, last: &Binding) -> Result<(), StoreError> {
-        if self.store.people_of(&last.user).await?.is_none_or(|people| !people.is_empty()) {
+    /// Lets what is kept of a user whom this service made expire, if nobody is left and the user is not blocked: nobody
+    /// can come to this user again but by a unionid, whose link goes first.
+    pub async fn abandon(&self, user: &UserId) -> Result<(), StoreError> {
+        let is_left = !self.accounts.accepts().anything() && self.store.people_of(user).await? == Some(Vec::new());
+        if !is_left || self.store.user_state(user).await?.blocked {
             return Ok(());
         }
-        for unionid in last.unionid.iter().chain(&last.others) {
-            self.store.erase_unionid(unionid, &last.user).await?;
+        for person in self.store.ever_of(user).await? {
+            let left = self.store.left_by(&person).await?;
+            for unionid in left.iter().filter(|(of, _)| of == user).flat_map(|(_, unionids)| unionids) {
+                self.store.erase_unionid(unionid, user).await?;
+            }
         }
-        self.store.expire_list(&last.user).await
+        self.store.expire_list(user).await
+    }
+}
+
+/// WeChat calls the session key stale: as if there were none.
+fn undecryptable(error: LoginError) -> SessionError {
+    if error.is_stale_session() { SessionError::Undecryptable } else { error.into() }
+}
+
+/// The claims by which a token can be ended.
+pub fn issued(token: &Verified<Claims>) -> Issued {
+    Issued {
+        user: token.user.clone(),
+        app: token.app.clone(),
+        id: token.id.clone(),
+        issued_at: token.issued_at.timestamp(),
+        expires_at: token.expires_at.timestamp(),
     }
 }

@@ -803,6 +803,15 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Redis>) {
     }
     assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: false }));
     store.admit(&person("o2"), 1, &wish(&user("user-1"), false), 1).await.expect("admitted");
+    let full = store.admit(&person("o3"), 1, &wish(&user("user-1"), false), 1).await;
+    assert_eq!(full, Ok(Decision::Full));
+    let dismissed = async |app| store.dismissed(&user("user-1"), &app).await;
+    assert_eq!(
+        dismissed(app()).await,
+        Ok(vec![Admission { person: owner, generation: 1 }]),
+        "nobody but who was there"
+    );
+    assert_eq!(dismissed("wxother".parse().expect("an app")).await, Ok(vec![]));
     assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: false }), "whoever is bound now");
     assert_eq!(store.token_state(&newer).await, of(&person("o2")));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };

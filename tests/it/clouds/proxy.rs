@@ -52,7 +52,7 @@ impl Product {
 
 /// Listens in front of a server until it is dropped.
 pub(crate) struct Proxy {
-    pub(super) server: RedisServer,
+    pub(crate) server: RedisServer,
     rules: Arc<Rules>,
     accepting: Accepting,
 }

@@ -99,6 +99,7 @@ async fn an_end_by_openid_is_of_this_app_and_who_is_erased_there_stays_who_they_
     office.done("POST", &format!("{}/end", lin.path())).await;
     assert!(!office.accepts(&ended).await && office.accepts(&other).await, "of this very second too");
     assert_eq!(keys(), of_other, "the session key of the other app alone");
+    office.service().unbind(&ended.member("access_token")).await.expect_problem(401, "invalid_token");
     assert_eq!(office.operate("GET", &lin.path()).await.member("user_id"), ended.member("user_id"), "still bound");
 
     // Another app of the owner knows the human still, by the unionid.

@@ -91,8 +91,8 @@ async fn pages_of_two_apps_may_ask_all_three_paths_and_each_reads_its_own_apps_a
                 let token = log_in(&bed, appid, own).await.member("access_token");
                 let left = of_page(&bed, method, path, origin, Some(&token), "").await;
                 assert_eq!(reader(&left), may, "{path} {appid} {origin}");
-                if path == "/binding" {
-                    let again = of_page(&bed, Method::DELETE, path, origin, Some(&token), "").await;
+                if path == "/logout" {
+                    let again = of_page(&bed, Method::DELETE, "/binding", origin, Some(&token), "").await;
                     assert_eq!(reader(&again.expect_problem(401, "invalid_token")), may, "an ended token, {origin}");
                 }
             }

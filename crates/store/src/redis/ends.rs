@@ -310,12 +310,12 @@ fn of_the_same_second(newest: &Issued, token: &[String]) -> Result<Issued> {
     Ok(Issued { id, expires_at, ..newest.clone() })
 }
 
-/// Reads what a user's list says of one person of an app, in the form of `admit.lua`. `None` of others.
-fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<Admission>> {
+/// Reads what a user's list says of one who is or was admitted in an app, in the form of `admit.lua`. `None` of others.
+pub(super) fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<Admission>> {
     let is_of_app = person.starts_with(&packed::app(app));
     let generation = match (decision.split_last(), is_of_app) {
         (Some((b'c', _)), true) => Some(COMPUTED),
-        (Some((b'+' | b'*', generation)), true) => str::from_utf8(generation).ok().and_then(|text| text.parse().ok()),
+        (Some((b'+' | b'*' | b'-', text)), true) => str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
         _ => return Ok(None),
     };
     let generation = generation.ok_or_else(|| unreadable("a user's list"))?;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use redis::Value;
-use wxmint_ids::{UnionId, UserId};
+use wxmint_ids::{AppId, UnionId, UserId};
 use wxmint_redis_link::scan::{Place, Slots};
 
-use super::{Call, Redis, binding::NO_PEOPLE, name, packed, replace, script, session, walk};
-use crate::{Person, Result, StoreError};
+use super::{Call, Redis, binding::NO_PEOPLE, ends::admission, name, packed, replace, script, session, walk};
+use crate::{Admission, Person, Result, StoreError};
 
 /// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
 /// longer than any request takes.
@@ -37,6 +37,12 @@ impl Redis {
         let (list, gone): (Entries, Entries) = self.link.run("ever_of", asked).await?;
         let people = list.keys().chain(gone.keys()).filter(|name| !NO_PEOPLE.contains(&name.as_slice()));
         Ok(people.map(|name| packed::read_person(name)).collect::<Result<_, _>>()?)
+    }
+
+    /// The people of an app whom the user's list has dismissed, each with the generation of the binding that ended so.
+    pub async fn dismissed(&self, user: &UserId, app: &AppId) -> Result<Vec<Admission>> {
+        let gone: HashMap<Vec<u8>, Vec<u8>> = self.link.run("gone", Call::of("HGETALL", name::gone(user))).await?;
+        gone.iter().filter_map(|(person, decision)| admission(person, decision, app).transpose()).collect()
     }
 
     /// The users whom the person has left, or who did not take the person: their lists may name the person still. With
