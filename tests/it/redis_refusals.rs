@@ -135,7 +135,8 @@ async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_a
     bed.expect_refused("one login", &needless, async || bed.somebody().await.0, log_in).await;
 }
 
-/// And an erasure that was refused at any step, or whose answer was lost, is finished by a repetition.
+/// And an erasure that was refused at any step, or whose answer was lost, is finished by a repetition. A dissolution
+/// that leaves nobody lets the user's list expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
     let bed = refusing(TestBed::builder()).await;
@@ -161,6 +162,9 @@ async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
             let (person, login) = bed.somebody().await;
             let openid = bed.wechat.openid(&person).await;
             let path = path.replace("USER", &login.member("user_id")).replace("PERSON", &openid);
+            if path.ends_with("/APP") {
+                bed.operate(method, &path.replace("APP", OTHER_APPID)).await;
+            }
             let path = path.replace("APP", APPID);
             erasures.borrow_mut().push((path.clone(), openid));
             path
@@ -168,6 +172,7 @@ async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
         let act = async |path: String| bed.operate(method, &path).await;
         bed.expect_refused(&format!("{method} {path}"), &[], prepare, act).await;
     }
+    expect_lives_of("wxmint:user:*:gone", 30 * 86_400);
     for (path, openid) in erasures.take() {
         bed.operate("GET", &path).await.expect_problem(404, "unknown_person");
         expect_lives_of(&format!("*{openid}*"), 3600);

@@ -53,6 +53,8 @@ async fn a_person_is_looked_up_by_openid_and_can_be_erased_after_a_first_login_t
     assert_eq!(found.json(), expected);
     office.done("PUT", &format!("/users/{user}/block")).await;
     assert_eq!(office.operate("GET", &lin.path()).await.json()["blocked"], true);
+    office.done("DELETE", &format!("/users/{user}/wechat/{APPID}")).await;
+    office.log_in("lin").await.expect_problem(403, "user_blocked");
 
     for wrong in [path_in(APPID, "a%20b"), path_in("w%20x", &lin.openid)] {
         office.operate("GET", &wrong).await.expect_problem(400, "invalid_request");
