@@ -2,7 +2,6 @@
 
 mod observed;
 mod redis;
-mod requests;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::{sync::Arc, time::Duration};
@@ -14,9 +13,9 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use wxmint_ids::AppId;
 use wxmint_keys::rotation::{KeyLife, states};
 
+use self::observed::LoginLabels;
 pub use self::observed::{LoginInFlight, RouteMetrics};
 use self::redis::RedisMetrics;
-use self::requests::LoginLabels;
 use super::{
     audit,
     recent::{OK, Recent},

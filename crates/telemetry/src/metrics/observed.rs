@@ -1,14 +1,20 @@
 //! A request, a login and each of their calls are counted, and the calls become spans.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use wxmint_ids::AppId;
 use wxmint_wechat::CallError;
 
-use super::{Metrics, OK, requests::LoginLabels};
+use super::{Metrics, OK};
 use crate::{Step, recent::Recent};
+
+/// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
+/// that has just appeared.
+const OF_ALERTS: [&str; 3] = ["internal_error", "store_unavailable", "wechat_misconfigured"];
 
 /// WeChat bills these, each number 0.03 yuan:
 /// <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
@@ -16,13 +22,31 @@ const BILLED: [&str; 1] = ["getuserphonenumber"];
 
 /// The requests of one route. The counter of successes and the histogram are looked up once, and not for each request.
 pub struct RouteMetrics {
-    pub(super) route: &'static str,
-    pub(super) metrics: Metrics,
-    pub(super) ok: Counter,
-    pub(super) duration: Option<Histogram>,
+    route: &'static str,
+    metrics: Metrics,
+    ok: Counter,
+    duration: Option<Histogram>,
+}
+
+/// An AppID is shared, so that nothing is allocated to look a counter up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct LoginLabels {
+    app: Option<AppId>,
+    outcome: &'static str,
+}
+
+impl EncodeLabelSet for LoginLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("app", self.app.as_ref().map_or("", AppId::as_str)), ("outcome", self.outcome)].encode(encoder)
+    }
 }
 
 impl RouteMetrics {
+    pub fn timed(self) -> Self {
+        let duration = self.metrics.0.request_duration.get_or_create_owned(&[("route", self.route)]);
+        Self { duration: Some(duration), ..self }
+    }
+
     /// A request has been answered. `outcome` is `ok` or a problem's code.
     pub fn answered(&self, outcome: &'static str, begun: Instant) {
         match outcome {
@@ -36,6 +60,12 @@ impl RouteMetrics {
 }
 
 impl Metrics {
+    pub fn route(&self, route: &'static str) -> RouteMetrics {
+        let counter = |outcome| self.0.requests.get_or_create_owned(&[("route", route), ("outcome", outcome)]);
+        drop(OF_ALERTS.map(counter));
+        RouteMetrics { route, metrics: self.clone(), ok: counter(OK), duration: None }
+    }
+
     pub fn login_begins(&self) -> LoginInFlight {
         let others = self.0.logins_in_flight.inc().max(0) as usize;
         LoginInFlight { others, metrics: self.clone() }
