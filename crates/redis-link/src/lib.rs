@@ -8,7 +8,7 @@
 //! - an [`Observer`] is told of each call.
 //!
 //! From [`Link`] a call goes to the primary of its keys, over the connection to that server (`server`), which
-//! `connector` makes. Where that fails, `route` finds another way. `cluster` and `sentinel` say which servers are
+//! `connector` makes. Where that fails, the link finds another way. `cluster` and `sentinel` say which servers are
 //! primaries, and who could take over from them.
 
 mod access;
@@ -21,7 +21,6 @@ mod info;
 mod link;
 mod outage;
 mod primaries;
-mod route;
 pub mod scan;
 mod sentinel;
 mod server;
