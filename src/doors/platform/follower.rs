@@ -11,7 +11,7 @@ use wxmint_telemetry::bounded;
 use wxmint_wechat::CallError;
 
 use super::Platform;
-use super::known::{COUNTED, digest_of};
+use super::known::{COUNTED, code_of, digest_of, done_code};
 use super::store::{Expected, PlatformEntry, PlatformState, entries};
 use super::{leaving::LeavingMerchants, merchants::Merchants};
 use crate::login::{LoginError, LoginWorker};
@@ -154,7 +154,7 @@ impl Follower {
         }
         let asked = self.merchants().let_in(app, code).await;
         if now().timestamp() - code.at > CODE_LIVES || asked.as_ref().is_err_and(is_spent) {
-            self.merchants().forget_code(app, code, None).await?;
+            self.merchants().note(&code_of(app), &done_code(code, None), Expected::This(Some(code))).await?;
             self.platform.compare_soon.notify_one();
         }
         asked

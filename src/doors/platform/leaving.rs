@@ -13,9 +13,9 @@ use wxmint_store::{LimitKey, Meter, TICKET_TTL, limits::Rate};
 use wxmint_telemetry::bounded;
 
 use super::Platform;
-use super::known::{COUNTED, MerchantState, digest_of};
+use super::known::{COUNTED, MerchantState, digest_of, entry_of};
 use super::merchants::Merchants;
-use super::store::PlatformEntry;
+use super::store::{Expected, PlatformEntry};
 use crate::login::{LoginError, LoginWorker, Operator};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
@@ -119,7 +119,8 @@ impl LeavingMerchants {
         let merchants = Merchants { login: &self.login, platform: &self.platform };
         let is_done = |app: &AppId| !failed.iter().any(|(_, person)| person.app == *app);
         for (app, entry) in left.extract_if(.., |app, _| is_done(app)).collect::<Left>() {
-            match merchants.note_state(&app, &entry, MerchantState::Gone).await {
+            let gone = MerchantState::Gone.entry(entry.at);
+            match merchants.note(&entry_of(&app), &gone, Expected::This(Some(&entry))).await {
                 Ok(is_noted) => {
                     // Otherwise it has come back, or another replica has noted it.
                     if is_noted {

@@ -86,17 +86,7 @@ impl Merchants<'_> {
             return Err(CallError::Unusable { reason }.into());
         }
         self.note_merchant(&authorizer, kind, sealed.at, Expected::NotLater).await?;
-        self.forget_code(app, sealed, Some(code.expose())).await
-    }
-
-    /// Notes that WeChat need not be asked about a code any more, because it was `used` or is of no use.
-    pub(super) async fn forget_code(
-        &self,
-        app: &AppId,
-        pending: &PlatformEntry,
-        used: Option<&str>,
-    ) -> Result<(), LoginError> {
-        self.note(&code_of(app), &done_code(pending, used), Expected::This(Some(pending))).await.map(drop)
+        self.note(&code_of(app), &done_code(sealed, Some(code.expose())), Expected::This(Some(sealed))).await.map(drop)
     }
 
     async fn note_merchant(
@@ -156,7 +146,8 @@ impl Merchants<'_> {
     async fn ask_whether_left(&self, app: &AppId, merchant: &Merchant) -> Result<(), LoginError> {
         match self.kind_of(app).await {
             Err(LoginError::UnknownApp(_)) => {
-                self.note_state(app, &merchant.entry, MerchantState::Leaving).await.map(drop)
+                let (was, left) = (&merchant.entry, MerchantState::Leaving.entry(merchant.entry.at));
+                self.note(&entry_of(app), &left, Expected::This(Some(was))).await.map(drop)
             }
             told => {
                 tracing::warn!(app = %app, "a merchant is on no list of WeChat's");
@@ -185,16 +176,6 @@ impl Merchants<'_> {
         let entry = known.map(|merchant| &merchant.entry);
         let at = entry.map_or(0, |entry| entry.at).max(listed.since);
         self.note_merchant(listed, kind, at, Expected::This(entry)).await
-    }
-
-    /// Notes that a merchant has left, or that nothing is left to do about it, unless it has changed since it `was` so.
-    pub(super) async fn note_state(
-        &self,
-        app: &AppId,
-        was: &PlatformEntry,
-        state: MerchantState,
-    ) -> Result<bool, LoginError> {
-        self.note(&entry_of(app), &state.entry(was.at), Expected::This(Some(was))).await
     }
 }
 
