@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use wxmint_findings::{Finding, Said};
 
 use super::{keys::short_lead, variables};
-use crate::settings::{Faults, Settings, SidecarSettings, StoreUrl, env_file, nearest_to_unknown};
+use crate::settings::{Faults, Settings, SidecarSettings, env_file, nearest_to_unknown};
 
 fn remark(found: impl Into<Said>, advice: impl Into<Said>) -> Finding {
     Finding::warning("settings", found, advice)
@@ -40,11 +40,9 @@ pub(super) fn beside(faults: &Faults) -> Vec<Finding> {
 pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     let mut remarks = unusual();
     let mut add = |is_so: bool, found: Said, advice: Said| remarks.extend(is_so.then(|| remark(found, advice)));
-    let (is_in_memory, is_exposed) = match &settings.store.url {
-        StoreUrl::Memory => (true, false),
-        StoreUrl::Redis(url) => (false, url.is_exposed()),
-    };
-    add(is_in_memory, said!(memory_loses_every_binding), said!(name_redis_unless_this_is_trial));
+    let redis = settings.store.url.as_ref();
+    add(redis.is_none(), said!(memory_loses_every_binding), said!(name_redis_unless_this_is_trial));
+    let is_exposed = redis.is_some_and(|url| url.is_exposed());
     add(is_exposed, said!(redis_is_elsewhere_without_tls), said!(with_tls_url_begins_with_rediss));
     let over_http = settings.dangerous_accounts_over_http;
     add(over_http, said!(accounts_over_http_are_read), said!(use_https_unless_network_encrypts));

@@ -26,7 +26,7 @@ use wxmint_wechat::App;
 
 pub use self::forms::{IssuerUrl, parse_duration};
 pub use self::reader::{Fault, Faults, Reader};
-pub use self::redis::{StoreSettings, StoreUrl};
+pub use self::redis::StoreSettings;
 pub use self::sidecar::SidecarSettings;
 pub use self::variable::{Variable, nearest_to_unknown, value_files};
 use self::{variable::ENTRIES, variables::*};

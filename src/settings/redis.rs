@@ -8,17 +8,10 @@ use super::variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_CONFIRM, REDIS_KEY_
 use super::{Faults, Reader, reader::read_secret_file, settings};
 use crate::secret_files::{Settled, read_private, refuse_pipe};
 
-#[derive(Debug, Clone)]
-pub enum StoreUrl {
-    /// `memory:`: lost when the process ends.
-    Memory,
-    /// `redis://…` and its relatives.
-    Redis(RedisUrl),
-}
-
 settings! {
     StoreSettings, |reader| {
-        url: StoreUrl = reader.read_checked(&REDIS_URL),
+        // `None` for `memory:`, which is lost when the process ends.
+        url: Option<RedisUrl> = reader.read_checked(&REDIS_URL),
         url_file: Option<PathBuf> = Some(reader.secret_file(&REDIS_URL).map(PathBuf::from)),
         tls: TlsFiles = read_tls(reader, url.as_ref()),
         confirm: Confirm = reader.read(&REDIS_CONFIRM),
@@ -29,7 +22,7 @@ impl StoreSettings {
     /// How all connections of the process get in; `None` for the store in memory. Fails if a file of TLS cannot be
     /// used.
     pub fn redis(&self) -> Result<Option<RedisAccess>, String> {
-        let StoreUrl::Redis(url) = &self.url else { return Ok(None) };
+        let Some(url) = &self.url else { return Ok(None) };
         RedisAccess::new(url.clone(), self.tls.clone(), self.confirm, PROGRAM).map(Some)
     }
 
@@ -41,19 +34,19 @@ impl StoreSettings {
         let Some(text) = found else { return Ok(None) };
         let url = parse(&text).map_err(|problem| format!("the URL in {} {problem}", file.display()))?;
         match url {
-            StoreUrl::Memory => Err(format!("{} names memory:, to which only a new start can change", file.display())),
-            StoreUrl::Redis(url) if !url.has_tls() && self.tls != TlsFiles::default() => Err(format!(
+            None => Err(format!("{} names memory:, to which only a new start can change", file.display())),
+            Some(url) if !url.has_tls() && self.tls != TlsFiles::default() => Err(format!(
                 "the URL in {} does not begin with rediss, but WXMINT_REDIS_CA_FILE or WXMINT_REDIS_CERT_FILE is set",
                 file.display()
             )),
-            StoreUrl::Redis(url) => Ok(Some(url)),
+            url => Ok(url),
         }
     }
 }
 
 /// Reads the text, or says why it is no URL of a store.
-pub(super) fn parse(text: &str) -> Result<StoreUrl, &'static str> {
-    if text == "memory:" { Ok(StoreUrl::Memory) } else { text.parse().map(StoreUrl::Redis) }
+pub(super) fn parse(text: &str) -> Result<Option<RedisUrl>, &'static str> {
+    if text == "memory:" { Ok(None) } else { text.parse().map(Some) }
 }
 
 /// The names of the settings in errors of the link to Redis.
@@ -69,10 +62,10 @@ const PROGRAM: Program = Program {
 };
 
 /// The files would be ignored without TLS, and nobody would see that the connection is not encrypted.
-fn read_tls(reader: &mut Reader, url: Option<&StoreUrl>) -> Option<TlsFiles> {
+fn read_tls(reader: &mut Reader, url: Option<&Option<RedisUrl>>) -> Option<TlsFiles> {
     let (ca, certificate) = (reader.read(&REDIS_CA_FILE), reader.read(&REDIS_CERT_FILE));
     let (ca, certificate, key) = (ca?, certificate?, reader.read(&REDIS_KEY_FILE)?);
-    let has_tls = url.is_none_or(|url| matches!(url, StoreUrl::Redis(url) if url.has_tls()));
+    let has_tls = url.is_none_or(|url| url.as_ref().is_some_and(RedisUrl::has_tls));
     let without_tls = said!(is_set_but_redis_has_no_tls);
     let lacks = |other: &str| said!(is_not_set_but_other_is, other);
     match (ca, certificate, key) {

@@ -9,7 +9,7 @@ use reqwest::Url;
 use wxmint_findings::Said;
 use wxmint_http::path_rules::{PathSource, Prefix};
 use wxmint_ids::{AppId, IdKind};
-use wxmint_redis_link::Confirm;
+use wxmint_redis_link::{Confirm, RedisUrl};
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_upstream::ProxyUrl;
@@ -17,7 +17,7 @@ use wxmint_verify::{TokenTyp, peer::WhenStale};
 use wxmint_wechat::AppSecret;
 
 use super::forms::{self, IssuerUrl, list, optional, parsed, time_within, within};
-use super::{AccountsSource, StoreUrl, redis, variable::Variable};
+use super::{AccountsSource, redis, variable::Variable};
 
 /// OpenTelemetry's variables have its names.
 const fn full_name(name: &'static str, ours: &'static str) -> &'static str {
@@ -47,7 +47,7 @@ variables! {
     APPID: AppId = forms::appid;
     APP_SECRET: AppSecret = parsed;
     APPS_DIR: Option<PathBuf> = |text| optional(text, parsed);
-    REDIS_URL: Result<StoreUrl, &'static str> = |text| Some(redis::parse(text));
+    REDIS_URL: Result<Option<RedisUrl>, &'static str> = |text| Some(redis::parse(text));
     REDIS_CA_FILE: Option<PathBuf> = |text| optional(text, parsed);
     REDIS_CERT_FILE: Option<PathBuf> = |text| optional(text, parsed);
     REDIS_KEY_FILE: Option<PathBuf> = |text| optional(text, parsed);
