@@ -66,10 +66,7 @@ impl CallError {
 
     /// The meaning of WeChat's `errcode`, if there was one.
     pub fn verdict(&self) -> Option<Verdict> {
-        match self {
-            Self::Refused { verdict, .. } => Some(*verdict),
-            Self::NotSent { .. } | Self::Unanswered { .. } | Self::Unusable { .. } | Self::SnapshotUser => None,
-        }
+        if let Self::Refused { verdict, .. } = self { Some(*verdict) } else { None }
     }
 
     /// The error in metrics and traces, from a bounded set.

@@ -33,19 +33,14 @@ struct PhoneInfo {
     pure_phone_number: Option<String>,
     /// The documentation says string, but its own example has a number.
     country_code: Option<Value>,
-    watermark: Watermark,
-}
-
-#[derive(Deserialize)]
-struct Watermark {
-    appid: String,
+    watermark: Value,
 }
 
 /// Reads the body of a getuserphonenumber response for `app`.
 pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone> {
     let answer: Answer = read(Api::PhoneNumber, body)?;
     let info = answer.phone_info.ok_or_else(|| CallError::unanswered("neither an errcode nor a phone_info"))?;
-    if info.watermark.appid != app.as_str() {
+    if info.watermark["appid"] != app.as_str() {
         return Err(CallError::unanswered("a phone_info with another app's watermark"));
     }
     let text = |code: Value| code.as_u64().map(|number| number.to_string()).or_else(|| Some(code.as_str()?.to_owned()));
