@@ -39,11 +39,8 @@ impl FileError {
                 _ => make.map(|make| said!(restore_it_or_make_it, make, path.display())),
             },
             Self::Exposed { path, is_ours: true, .. } => Some(said!(run_chmod_600, path.display())),
-            Self::Exposed { path, .. } => {
-                let (user, path) = (geteuid().as_raw(), path.display());
-                // Where this user cannot change the file.
-                Some(said!(run_as_root_chown_chmod_600, user, path))
-            }
+            // This user cannot change the file.
+            Self::Exposed { path, .. } => Some(said!(run_as_root_chown_chmod_600, geteuid().as_raw(), path.display())),
             _ => None,
         }
     }

@@ -90,8 +90,7 @@ impl Problem {
                 to().map_or(Self::BadConnection, |to| Self::Asked(to, Rc::default()))
             }
             ErrorKind::Server(ServerErrorKind::TryAgain) => Self::Split,
-            _ if is_wrong_server(error) => Self::BadConnection,
-            _ if error.is_io_error() || error.is_unrecoverable_error() => Self::BadConnection,
+            _ if is_wrong_server(error) || error.is_io_error() || error.is_unrecoverable_error() => Self::BadConnection,
             _ => Self::Refused,
         }
     }
