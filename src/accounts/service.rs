@@ -220,8 +220,7 @@ impl From<CallFailure> for AccountsError {
 
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
-        let cure = said!(start_service_or_set_accounts);
-        Self { reason: closed.to_string().into(), cure, retry_after: PAUSE }
+        Self { reason: closed.to_string().into(), cure: said!(start_service_or_set_accounts), retry_after: PAUSE }
     }
 }
 

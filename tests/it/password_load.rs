@@ -4,7 +4,7 @@
 use crate::support::prelude::*;
 use tokio::task::JoinSet;
 
-/// More than the 64 that may wait (src/accounts/file/hashing.rs) and the at most 4 that are hashed.
+/// More than the 64 of one address that may wait (src/accounts/file/hashing.rs) and the at most 4 that are hashed.
 const AT_ONCE: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,9 @@ use wxmint_ids::UserId;
 use super::{hash::Workspace, users::Candidate};
 use crate::accounts::{AccountsError, Password, Result};
 
+/// The most passwords of one address that wait. At 12 ms each, they are checked in less than a second if one is hashed
+/// at a time.
+const WAITING: usize = 64;
 /// A check that takes longer is given up, because the machine is too busy. A test's machine may be.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 3 });
 /// When the client may try again.
@@ -52,7 +55,8 @@ impl Hashing {
         password: &Password,
         address: &str,
     ) -> Result<Option<UserId>> {
-        let (hashing, password, own) = (Arc::clone(self), password.clone(), self.turns_of(address));
+        let own = self.turns_of(address).ok_or_else(|| busy("too many passwords wait to be checked"))?;
+        let (hashing, password) = (Arc::clone(self), password.clone());
         let in_turn = async {
             let own = own.acquire_owned().await.expect("never closed");
             let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
@@ -71,12 +75,13 @@ impl Hashing {
         answer.unwrap_or_else(|_| Err(busy("a password waited too long to be checked")))
     }
 
-    fn turns_of(&self, address: &str) -> Arc<Semaphore> {
+    /// `None` while too many passwords of the address are here, each of which holds these turns.
+    fn turns_of(&self, address: &str) -> Option<Arc<Semaphore>> {
         let mut all = self.own_turns.lock();
         all.retain(|_, own| own.strong_count() > 0);
         let own = all.get(address).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(Semaphore::new(self.at_once)));
         all.insert(address.to_owned(), Arc::downgrade(&own));
-        own
+        (Arc::strong_count(&own) <= self.at_once + WAITING).then_some(own)
     }
 }
 
@@ -125,13 +130,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_with_many_passwords_holds_up_no_other() {
+    async fn an_address_with_many_passwords_holds_up_no_other_and_is_refused_once_too_many_wait() {
         let hashing = Arc::new(Hashing::on(1));
         let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
-        let many: Vec<_> = (0..64).map(|_| tokio::spawn(check(&hashing, ("bob", "192.0.2.1")))).collect();
-        yield_now().await;
+        let many: Vec<_> = (0..=WAITING).map(|_| tokio::spawn(check(&hashing, ("bob", "192.0.2.1")))).collect();
+        while hashing.own_turns.lock().get("192.0.2.1").is_none_or(|own| own.strong_count() <= WAITING) {
+            yield_now().await;
+        }
+        let refused = check(&hashing, ("alice", "192.0.2.1")).await.expect_err("no place");
+        assert_eq!((&*refused.reason, refused.retry_after), ("too many passwords wait to be checked", PAUSE));
         let other = tokio::spawn(check(&hashing, ("alice", "192.0.2.2")));
-        yield_now().await;
+        while hashing.own_turns.lock().len() < 2 {
+            yield_now().await;
+        }
         drop(turn);
         assert_eq!(other.await.expect("no panic").expect("an answer").expect("alice").as_str(), "u-1");
         let done = many.iter().filter(|one| one.is_finished()).count();
@@ -153,7 +164,7 @@ mod tests {
         drop(turn);
         yield_now().await;
         assert_eq!((hashing.turns.available_permits(), hashing.workspaces.lock().len()), (1, 0));
-        assert_eq!(hashing.turns_of("192.0.2.1").available_permits(), 1);
+        assert_eq!(hashing.turns_of("192.0.2.1").expect("turns").available_permits(), 1);
     }
 
     #[test]
