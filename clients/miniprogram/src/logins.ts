@@ -54,6 +54,10 @@ export function createLogins(options: ClientOptions, platform: Platform) {
   let running: Login | undefined
   /** An unbinding in flight. Who needs a login waits for its end: a login would bind anew who is being unbound. */
   let leaving: Promise<unknown> | undefined
+  /** Ends the waiting for it, once the phone is logged out. */
+  let wake = (): void => undefined
+  /** How many there were. An unbinding counts as none. */
+  let logouts = 0
   let ticket: string | undefined
   /** wxmint has asked to wait. `seen`: the latest time at which somebody had to. */
   let wait: { error: WxmintError; until: number; seen: number } | undefined
@@ -73,8 +77,10 @@ export function createLogins(options: ClientOptions, platform: Platform) {
   }
 
   async function token(): Promise<string> {
-    if (leaving && !validToken()) await leaving
-    return validToken() || (await joined(needed(), era)).token
+    const began = era
+    while (leaving && !validToken()) await leaving
+    check(began)
+    return validToken() || (await joined(needed(), began)).token
   }
 
   /** A login to wait for, by whoever has no valid token. */
@@ -106,24 +112,24 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     if (began !== era) throw loggedOut()
   }
 
-  async function login(account?: any): Promise<LoggedIn> {
-    while (leaving) await leaving
+  /**
+   * `account` is who the user is, by an account or by the kept ticket: that takes a login of its own, after the one in
+   * flight. An unbinding is waited for, and what it makes the phone forget; a logout meanwhile is the end.
+   */
+  async function login(account?: any, byTicket?: boolean): Promise<LoggedIn> {
     const { username, phoneCode } = Object(account)
-    if (username !== undefined || phoneCode !== undefined) return own(account)
-    return shown(await joined(inFlight() || begin({}), era))
-  }
-
-  /** A login for this account, after the one in flight. */
-  async function own(account: any, byTicket?: boolean): Promise<LoggedIn> {
-    while (leaving) await leaving
-    const began = era
-    let before
-    while ((before = inFlight())) {
-      const granted = await joined(before, began).catch(() => check(began))
+    const isOwn = byTicket || username !== undefined || phoneCode !== undefined
+    const before = logouts
+    for (;;) {
+      while (leaving) await leaving
+      if (before !== logouts) throw loggedOut()
+      const began = era
+      const other = inFlight()
+      if (!other || !isOwn) return shown(await joined(other || begin(isOwn ? account : {}, byTicket), began))
+      const granted = await joined(other, began).catch(() => check(began))
       // The second tap on a button: its code has done its work.
-      if (granted && account.phoneCode && account.phoneCode === before.account.phoneCode) return shown(granted)
+      if (granted && phoneCode && phoneCode === other.account.phoneCode) return shown(granted)
     }
-    return shown(await joined(begin(account, byTicket), began))
   }
 
   function begin(account: any, byTicket?: boolean): Login {
@@ -283,8 +289,12 @@ export function createLogins(options: ClientOptions, platform: Platform) {
 
   async function unbind(again = true): Promise<void> {
     const began = era
-    await idle(began)
-    const used = validToken() || (await joined(needed(), began)).token
+    let used: string
+    do {
+      await idle(began)
+      used = validToken() || (await joined(needed(), began)).token
+      // Whoever has waited for the same login may have begun another one.
+    } while (leaving || inFlight())
     const over = () => {
       if (began === era) leaving = undefined
     }
@@ -304,13 +314,17 @@ export function createLogins(options: ClientOptions, platform: Platform) {
       over()
       throw error
     })
-    leaving = ended.catch(() => undefined)
+    leaving = new Promise<void>((resolve) => {
+      wake = resolve
+      ended.then(resolve, resolve)
+    })
     return ended
   }
 
   async function logout(everywhere: boolean): Promise<void> {
     const ended = session
     const body = everywhere ? { everywhere } : {}
+    logouts++
     forget(body)
     if (ended) return tell(ended.token, body)
     // There is no token to say it with.
@@ -324,6 +338,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     era = {}
     barred = loggedOut()
     running = session = ticket = leaving = undefined
+    wake()
     writeSession(platform, key, LOGGED_OUT)
     if (lost) {
       lost.lostTo = body
@@ -365,7 +380,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     check,
     login,
     approve,
-    bind: (account: any) => own(Object(account), true),
+    bind: (account: any) => login(Object(account), true),
     refused,
     logout,
     unbind,

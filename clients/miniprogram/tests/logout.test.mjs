@@ -263,6 +263,57 @@ test("an unbind() that was sent before a logout does not log out whoever has log
   assert.equal(client.state().status, "logged_in");
 });
 
+for (const [begins, call] of [
+  ["without a token", (client) => client.unbind()],
+  ["during a login", (client) => [client.login(), client.unbind()][1]],
+]) {
+  test(`no login is in flight during an unbinding that begins ${begins}, so that nobody is bound anew`, async () => {
+    for (const [first, second, pause] of [
+      ["unbind", "bind", settled],
+      ["unbind", "bind", () => {}],
+      ["bind", "unbind", () => {}],
+    ]) {
+      const phone = new Phone();
+      const client = phone.client();
+      const [releaseLogin, releaseBinding] = [phone.hold("/login"), phone.hold("/binding")];
+      const calls = { unbind: () => call(client), bind: () => client.bind({ phoneCode: "phone-0001" }) };
+      const one = calls[first]();
+      await pause();
+      const other = calls[second]();
+      await settled();
+      for (let login = 0; login < 3 && !phone.count("/binding"); login += 1) await releaseLogin(1);
+      await releaseLogin();
+      const before = phone.paths();
+      assert.deepEqual([before.at(-1), client.state().status], ["/binding", "logged_in"], "and nobody waits for a login");
+      await releaseBinding();
+      await Promise.all([one, other]);
+      assert.equal(phone.count("/logout"), 0, "a token that nobody ends");
+      assert.equal(client.state().status, phone.paths().at(-1) === "/login" ? "logged_in" : "logged_out");
+    }
+  });
+}
+
+test("who waits for an unbinding rejects with logged_out at a logout, at once, whatever wxmint answers", async () => {
+  for (const given of [answer(204), problem(503, "store_unavailable")]) {
+    const phone = new Phone();
+    const client = await phone.loggedIn();
+    const release = phone.hold("/binding");
+    phone.answers("/binding", given);
+    const unbound = client.unbind().catch(() => {});
+    await settled();
+    phone.later(DAY);
+    const account = { username: "lin", password: "jasmine-tea" };
+    const waiting = [client.login(), client.login(account), client.bind(account), client.token(), client.request(LATE)];
+    const outcomes = Promise.all(waiting.map(rejected));
+    await settled();
+    await client.logout();
+    for (const { code } of await outcomes) assert.equal(code, "logged_out");
+    await release();
+    await unbound;
+    assert.deepEqual([phone.paths(), client.state().status], [["/binding", "/logout"], "logged_out"]);
+  }
+});
+
 for (const path of ["wx.login", "/login"]) {
   test(`a login in flight (${path}) is lost to a logout: whoever waited rejects with logged_out, at once`, async () => {
     const phone = new Phone();

@@ -32,6 +32,7 @@ class Race {
   constructor(seed) {
     this.draw = draws(seed);
     const { platform } = this.phone;
+    this.ask = { ...platform };
     const late =
       (name, ask = platform[name]) =>
       (options) =>
@@ -53,11 +54,14 @@ class Race {
 
   #late(ask, options) {
     const turns = Math.floor(this.draw() * 8);
+    if (ask === this.ask.login && this.unbinding) this.wrong.push("a login during an unbinding");
     const login = options.url?.endsWith("/login") ? this.#loginBegins() : undefined;
+    const unbinding = options.method === "DELETE" ? this.#unbindingBegins() : undefined;
     if (options.header?.Authorization && !options.url.endsWith("/logout")) this.#checkSent(options);
     const held = (callback) => (value) =>
       this.#turns(turns, () => {
         if (login) this.#loginEnds(login, value);
+        if (unbinding === this.unbinding) this.unbinding = undefined;
         callback(value);
       });
     return ask({ ...options, success: held(options.success), fail: held(options.fail) });
@@ -67,6 +71,12 @@ class Race {
   #loginBegins() {
     if (this.inFlight) this.wrong.push("two logins at a time");
     return (this.inFlight = { era: this.era });
+  }
+
+  /** A login in flight would bind anew who is being unbound. */
+  #unbindingBegins() {
+    if (this.inFlight) this.wrong.push("an unbinding during a login");
+    return (this.unbinding = {});
   }
 
   #loginEnds(login, { data }) {
@@ -108,6 +118,7 @@ class Race {
       own: () => client.login(account),
       bind: () => client.bind(account),
       session: () => client.session.valid().catch((error) => this.#expectOurs(error)),
+      unbind: () => client.unbind(),
       logout: () => this.#logout(),
       later: () => void this.phone.later(Math.floor(this.draw() * 40_000)),
     };
@@ -135,7 +146,7 @@ class Race {
     this.era += 1;
     const told = this.client.logout();
     assert.equal(this.client.state().status, "logged_out");
-    this.inFlight = undefined;
+    this.inFlight = this.unbinding = undefined;
     return told;
   }
 
