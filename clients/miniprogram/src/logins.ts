@@ -325,7 +325,8 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     const ended = session
     const body = everywhere ? { everywhere } : {}
     logouts++
-    forget(body)
+    // Where this token says `everywhere`, the one of a lost login need not: it comes late, and would end what came since.
+    forget(ended ? {} : body)
     if (ended) return tell(ended.token, body)
     // There is no token to say it with.
     if (everywhere) throw loggedOut()

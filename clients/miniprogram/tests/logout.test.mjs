@@ -404,6 +404,24 @@ test("a login() after the logout is a login of its own, and the late answer of t
   );
 });
 
+test("the token of a lost login ends itself alone where wxmint has been told of everywhere: others have logged in since", async () => {
+  const phone = new Phone();
+  const client = await phone.loggedIn();
+  const release = phone.hold("/login");
+  const lost = rejected(client.login());
+  await settled();
+  await client.logout({ everywhere: true });
+  await lost;
+  const again = client.login();
+  await release();
+  await again;
+  const told = phone.calls("/logout").map(({ options }) => [options.header.Authorization, options.data]);
+  assert.deepEqual(told, [
+    ["Bearer token-0001", { everywhere: true }],
+    ["Bearer token-0002", {}],
+  ]);
+});
+
 for (const auth of ["required", "optional"]) {
   test(`a request (${auth}) that was sent before the logout and gets its 401 after it rejects with logged_out`, async () => {
     const phone = new Phone();
