@@ -16,9 +16,9 @@ export const aborted = () => new WxmintError('aborted', 'The request has been ab
 
 /** Nobody has answered. `cause` is what the platform's `fail` got; some platforms put the whole request into it. */
 export function offline(cause: any, secrets: Secrets): WxmintError {
-  const known = withoutSecrets(cause, secrets)
-  const said = Object(known).errMsg || Object(known).message
-  return new WxmintError(OFFLINE, typeof said === 'string' ? said : 'There was no answer.', { cause: known })
+  const said = ['errMsg', 'message'].map((name) => !holds(cause, secrets, 0, name) && cause[name])
+  const message = said.find((text) => text && typeof text === 'string') || 'There was no answer.'
+  return new WxmintError(OFFLINE, message, { cause: withoutSecrets(cause, secrets) })
 }
 
 /** wxmint's refusal, or `unavailable` if wxmint did not give this answer. */
@@ -57,19 +57,31 @@ function withoutSecrets(cause: any, secrets: Secrets): unknown {
   return kept
 }
 
-/** Whether a value, or its member of that name, shows one of the texts, also as JSON would write it. */
+/**
+ * Whether a value, or its member of that name, shows one of the texts, also as JSON would write it. What keeps more than
+ * can be listed, such as a function, a `Map` or an object of a class, counts as if it did.
+ */
 function holds(value: any, secrets: Secrets, depth = 0, member?: PropertyKey): boolean {
   try {
     if (member !== undefined) value = value[member]
     if (typeof value === 'string') return secrets.some((secret) => shows(value, secret))
+    if (typeof value === 'function') return true
     if (typeof value !== 'object' || !value) return false
     return (
       !depth ||
+      !isOpen(value) ||
       Reflect.ownKeys(value).some((name) => holds(name, secrets) || holds(value, secrets, depth - 1, name))
     )
   } catch (unreadable) {
     return true
   }
+}
+
+/** Whether all that a value tells is in members of its own: a plain object's, of whatever realm, a list's or an error's. */
+function isOpen(value: object): boolean {
+  const kind = Object.getPrototypeOf(value)
+  const isPlain = !kind || !Object.getPrototypeOf(kind)
+  return isPlain || Array.isArray(value) || kind === Error.prototype || kind === TypeError.prototype
 }
 
 function shows(text: string, secret: unknown): boolean {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";
+import { runInNewContext } from "node:vm";
 
 import { Fail, ORDERS, Phone, answer, bindingRequired, problem, rejected } from "./phone.mjs";
 
@@ -45,6 +46,26 @@ const telling = [
       throw new Error(JSON.stringify(options));
     },
   }),
+  // What says more than its own members show.
+  (options) => Object.create({ errMsg: `request:fail ${JSON.stringify(options)}` }),
+  (options) =>
+    new (class {
+      get message() {
+        return JSON.stringify(options);
+      }
+    })(),
+  (options) =>
+    new (class extends Error {
+      get request() {
+        return options;
+      }
+    })("request:fail"),
+  (options) => new DOMException(`failed: ${JSON.stringify(options)}`, "NetworkError"),
+  (options) => ({ errMsg: "request:fail", errno: 5, sent: new Map([["options", options]]) }),
+  (options) => ({ errMsg: "request:fail", errno: 5, sent: new Set([JSON.stringify(options)]) }),
+  (options) => ({ errMsg: "request:fail", errno: 5, header: new Headers({ sent: encodeURI(JSON.stringify(options)) }) }),
+  (options) => ({ errMsg: "request:fail", errno: 5, again: Object.assign(() => undefined, { options }) }),
+  (options) => Object.assign(() => undefined, { options }),
 ];
 
 async function everyError(phone, client, spoil) {
@@ -81,7 +102,10 @@ test("no error of a lost answer has a secret, at any depth, whatever the platfor
     const errors = await everyError(phone, client, (options) => new Fail(cause(options)));
     assert.equal(errors.length, 12);
     errors.forEach(expectNoSecret);
-    for (const error of errors) expectNoSecret(Object.values(Object(error.cause)).join(""));
+    for (const { cause } of errors) {
+      const { errMsg, message, request } = Object(cause);
+      expectNoSecret([...Object.values(Object(cause)), errMsg, message, JSON.stringify(request)].join(""));
+    }
     phone.events.forEach(expectNoSecret);
     expectNoSecret(client.state());
   }
@@ -99,6 +123,20 @@ test("what is harmless in such a cause stays", async () => {
   phone.script = ({ path, options }) =>
     path === "/login" ? new Fail({ errMsg: "request:fail", errno: 600001, options }) : undefined;
   assert.deepEqual((await rejected(phone.client().login())).cause, { errMsg: "request:fail", errno: 600001 });
+});
+
+test("a cause without a secret is handed on as it is, or at least says what it said", async () => {
+  const other = runInNewContext('({ errMsg: "request:fail timeout", errno: 5, of: [{ another: "realm" }] })');
+  for (const cause of ["no network", new Error("no network"), new TypeError("no network"), other, null]) {
+    const phone = new Phone();
+    phone.answers("/login", new Fail(cause));
+    const error = await rejected(phone.client().login());
+    assert.equal(error.cause, cause);
+    assert.equal(error.message, cause?.errMsg ?? cause?.message ?? "There was no answer.");
+  }
+  const phone = new Phone();
+  phone.answers("/login", new Fail(new DOMException("no network", "NetworkError")));
+  assert.equal((await rejected(phone.client().login())).message, "no network");
 });
 
 test("no error of a refusal has a secret, even if the answer repeats what was sent", async () => {
