@@ -15,6 +15,7 @@ const DESK = { viewport: { width: 1280, height: 900 }, locale: "en-US", colorSch
 const IDLE = 15 * 60_000; // ms
 const EVERY = 5_000; // ms between two looks at the metrics
 const LOGINS_EVERY = 15_000; // ms between two looks at the logins
+const MINUTE = 60_000; // ms, after which what is shown of the last hour is read again
 
 REFUSING.push("/whoami", "/readyz");
 if (shots) mkdirSync(shots, { recursive: true });
@@ -142,6 +143,29 @@ async function counts(page) {
   expect(await page.locator("#outcomes tr.good td").last().textContent(), "4", "logins of the last hour, of which one let a page in");
   expect((await page.locator("#app option").last().textContent()).endsWith(" (website): 1 ok, 0 refused"), true, "the kind of the app");
   expect((await page.locator("#logins").textContent()).includes("Of this process alone, since"), true, "whose logins");
+  await isReadAgain(page, "/activity");
+  await isNotThatOfAll(page);
+}
+
+/** Though nothing came: what was there leaves the 10 minutes and the hour. */
+async function isReadAgain(page, path) {
+  const read = page.waitForResponse(`${origin}${path}`);
+  await page.clock.runFor(MINUTE + EVERY);
+  await read;
+}
+
+/** A look at one app that fails, which is played, does not leave the numbers of all under its name. */
+async function isNotThatOfAll(page) {
+  const before = faults.length;
+  const problem = { code: "keys_unavailable", detail: "No <b>keys</b>." };
+  await page.route((asked) => asked.search.startsWith("?appid="), (route) => route.fulfill({ status: 503, json: problem }), { times: 1 });
+  await page.locator("#app").selectOption({ index: 1 });
+  await seen(page, "#logins .bad >> text=<b>keys</b>");
+  expect(await page.locator("#outcomes").count(), 0, "tables without an answer");
+  await page.clock.runFor(LOGINS_EVERY + EVERY);
+  await seen(page, "#outcomes tr.good");
+  await page.locator("#app").selectOption("");
+  faults.length = before;
 }
 
 async function scans(page) {
@@ -157,6 +181,7 @@ async function scans(page) {
   expect(asked.status, 200, "the page's answer");
   await page.clock.runFor(LOGINS_EVERY + EVERY);
   await expectCounts("3,1,1,1,0,0,0", 3);
+  await isReadAgain(page, "/scans");
 }
 
 async function finds(page) {
@@ -219,11 +244,14 @@ async function blocks(page) {
   expect((await stateOf()).blocked, true, "blocked");
   expect(await page.locator("#blocked").textContent(), "blocked", "the pill");
   expect(`${await logIn()},${await logIn()}`, "403,403", "the phone's answers");
-  // The second click may have selected a word. The page draws nothing anew while something is selected.
-  await page.evaluate(() => getSelection().empty());
+  // What is about to be copied or chosen stays, and the rest of the page goes on.
+  await page.locator("#app").focus();
+  await page.evaluate(() => getSelection().selectAllChildren(document.querySelector("#keys")));
   await page.clock.runFor(LOGINS_EVERY + EVERY);
   await seen(page, "#outcomes tr >> text=user_blocked");
   expect(await page.locator("#outcomes tbody tr").filter({ hasText: "user_blocked" }).locator("td").last().textContent(), "2", "refusals");
+  expect(await page.evaluate(() => [document.activeElement.id, getSelection().isCollapsed].join()), "app,false", "focus and selection");
+  await page.evaluate(() => getSelection().empty());
 }
 
 /** The answers are played, because what wxmint says without Redis is tested where Redis is. */

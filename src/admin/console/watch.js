@@ -7,6 +7,7 @@ import { appName, appsAre, clock, el, span, told, words } from "./words.js";
 
 const EVERY = 5_000; // ms between two looks
 const LOGINS_EVERY = 15_000; // ms between two looks at the logins, if there were any
+const MINUTE = 60_000; // ms, after which the logins of the hour, if there are any, have moved on in it
 const BARS = 60; // minutes
 const NAMES = ["logins_total", "key_age_seconds", "key_leaves_in_seconds", "app_info", "build_info", ...doors.map(({ METRIC }) => METRIC)];
 const READ = new RegExp(`^wxmint_(${NAMES.join("|")})\\{(.*)\\} (\\S+)$`, "gm");
@@ -19,10 +20,12 @@ function samples(text) {
 }
 
 export function watch({ ask, session }) {
-  let logins = null; // as GET /activity has them
+  let logins = null; // as GET /activity has them; `of` the app that was asked for, and the problem of a later look
   let app = ""; // whose logins, or all
   let [total, seen, lookedAt] = [0, 0, 0]; // how many logins there were since the start, by now and when they were read, and when that was
+  const select = el("select", { id: "app", hidden: true, onchange: () => void count(select.value).then(drawLogins) });
   const panels = doors.map(({ METRIC, panel }) => ({ total: 0, name: METRIC, ...panel(ask) }));
+  const parts = [[byId("logins"), drawLogins], [byId("keys"), drawKeys], ...panels.map(({ section, draw }) => [section, draw])];
   let [ready, version, keys, checks, checksZh, examinedAt, trouble, busy] = [null, "", null, null, null, 0, null, false];
 
   async function look() {
@@ -42,21 +45,26 @@ export function watch({ ask, session }) {
     } catch {
       ready = null;
     }
-    if (ready !== null && (!logins || total !== seen) && Date.now() - lookedAt >= LOGINS_EVERY) await count();
+    const isOld = total !== seen || logins?.of !== app || (logins.logins.length && Date.now() - lookedAt >= MINUTE);
+    if (ready !== null && isOld && Date.now() - lookedAt >= LOGINS_EVERY) await count(app);
     for (const panel of ready === null ? [] : panels) await panel.look(panel.total, LOGINS_EVERY);
     if (session.gone.signal.aborted) return;
-    // What somebody is about to copy or to choose stays.
-    if (getSelection().isCollapsed && document.activeElement?.id !== "app") [drawStanding, drawLogins, drawKeys, ...panels.map(({ draw }) => draw)].forEach((draw) => draw());
+    drawStanding();
+    // What somebody is about to copy stays.
+    for (const [part, draw] of parts) if (getSelection().isCollapsed || !getSelection().containsNode(part, true)) draw();
     setTimeout(look, EVERY);
   }
 
-  /** Reads the logins of the last hour. What is wrong, the other parts of the page say. */
-  async function count() {
-    [seen, lookedAt] = [total, Date.now()];
-    const asked = app;
-    const answer = await ask("GET", asked ? `/activity?appid=${encodeURIComponent(asked)}` : "/activity").catch(() => null);
+  /** Reads the logins of the last hour. What is wrong, the other parts of the page say, unless another app was chosen. */
+  async function count(of) {
+    app = of;
+    lookedAt = Date.now();
+    const then = total;
+    const answer = await ask("GET", of ? `/activity?appid=${encodeURIComponent(of)}` : "/activity").catch((problem) => ({ problem }));
+    if (of !== app) return;
+    if (answer.problem) logins &&= { ...logins, ...answer };
     // The list of apps stays that of all.
-    if (answer && asked === app) logins = { ...answer, apps: asked ? logins.apps : answer.apps };
+    else [seen, logins] = [then, { ...answer, of, apps: of ? logins.apps : answer.apps }];
   }
 
   function drawStanding() {
@@ -69,13 +77,6 @@ export function watch({ ask, session }) {
     if (byId("standing").textContent !== parts.map((part) => part.textContent).join("")) byId("standing").replaceChildren(...parts);
   }
 
-  async function choose(chosen) {
-    app = chosen;
-    await count();
-    drawLogins();
-    byId("app")?.focus();
-  }
-
   function drawLogins() {
     if (!logins) return;
     const text = words();
@@ -85,11 +86,16 @@ export function watch({ ask, session }) {
       el("td", {}, text.number(sum(minutes.slice(-10)))), el("td", {}, text.number(sum(minutes))));
     const head = el("tr", {}, [text.outcome, text.lastTen, text.lastHour].map((name) => el("th", { scope: "col" }, name)));
     const outcomes = [...logins.logins].sort((a, b) => (b.outcome === "ok") - (a.outcome === "ok") || sum(b.minutes) - sum(a.minutes));
-    const shown = outcomes.length ? [chart(outcomes), el("table", { id: "outcomes" }, el("thead", {}, head), el("tbody", {}, outcomes.map(row)))] : [el("p", { className: "empty" }, text.noLogins)];
+    const numbers = outcomes.length ? [chart(outcomes), el("table", { id: "outcomes" }, el("thead", {}, head), el("tbody", {}, outcomes.map(row)))] : [el("p", { className: "empty" }, text.noLogins)];
+    const shown = logins.of === app ? numbers : logins.problem ? [el("p", { className: "note bad" }, told(logins.problem))] : [];
     const apps = [{ appid: "" }, ...logins.apps.filter(({ appid }) => appid)];
     const option = ({ appid, ok, refused }) => el("option", { value: appid, selected: appid === app }, appid ? text.appLogins(appName(appid), ok, refused) : text.allApps);
-    const select = el("select", { id: "app", "aria-label": text.whoseLogins, onchange: ({ target }) => void choose(target.value) }, apps.map(option));
-    byId("logins").replaceChildren(...[apps.length > 2 && select, ...shown, el("p", { className: "soft small" }, text.counted(clock(logins.since * 1000)))].filter(Boolean));
+    select.hidden = apps.length < 3;
+    select.setAttribute("aria-label", text.whoseLogins);
+    // What somebody is about to choose stays.
+    if (document.activeElement !== select) select.replaceChildren(...apps.map(option));
+    while (select.nextSibling) select.nextSibling.remove();
+    select.after(...shown, el("p", { className: "soft small" }, text.counted(clock(logins.since * 1000))));
   }
 
   /** A bar for each minute: logins from below, refusals on top of them. */
@@ -161,8 +167,9 @@ export function watch({ ask, session }) {
   }
 
   byId("doctor").closest("section").before(...panels.map(({ section }) => section));
+  byId("logins").append(select);
   byId("examine").addEventListener("click", examine);
   look();
   examine();
-  return { draw: () => [drawStanding, drawLogins, drawKeys, ...panels.map(({ draw }) => draw), drawDoctor].forEach((draw) => draw()) };
+  return { draw: () => [drawStanding, ...parts.map(([, draw]) => draw), drawDoctor].forEach((draw) => draw()) };
 }

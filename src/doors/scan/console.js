@@ -32,9 +32,11 @@ export function panel(ask) {
 
   /** `total`: the metric by now. `every`: ms between two looks. */
   async function look(total, every) {
-    if ((scans && total === seen) || Date.now() - lookedAt < every) return;
-    [seen, lookedAt] = [total, Date.now()];
-    scans = (await ask("GET", "/scans").catch(() => null)) ?? scans;
+    const [age, any] = [Date.now() - lookedAt, ({ clients }) => clients.some((client) => Object.keys(en.outcomes).some((name) => client[name]))];
+    if (age < every || (scans && total === seen && !(any(scans) && age >= 60_000))) return;
+    lookedAt = Date.now();
+    const answer = await ask("GET", "/scans").catch(() => null);
+    if (answer) [seen, scans] = [total, answer];
   }
 
   /** Nothing where no clients are configured. */

@@ -61,13 +61,8 @@ export class TokenView {
     const spoilers = PARTS.map((part, n) => chip(`spoil-${part}`, text.spoil[part], () => this.toggle(this.pick(n))));
     this.list = el("ol", { className: "checks", "data-testid": "checks" });
     this.taken = el("div", { className: "taken" });
-    const verifying = el(
-      "div",
-      { className: "verifying" },
-      el("h3", { id: "verify-heading" }, text.verifyHeading),
-      this.list,
-      el("p", { className: "small" }, text.verifyLead, " ", el("a", { href: "/demo/verify.js" }, text.verifyCode)),
-    );
+    const lead = el("p", { className: "small" }, text.verifyLead, " ", el("a", { href: "/demo/verify.js" }, text.verifyCode));
+    const verifying = el("div", { className: "verifying" }, el("h3", { id: "verify-heading" }, text.verifyHeading), this.list, lead);
     byId("token-parts").replaceChildren(group(text.spoilLabel, ...spoilers), el("div", { className: "token-grid" }, verifying, this.taken));
   }
 
@@ -137,13 +132,10 @@ function drawCheck({ id, ok, reason, got }) {
   const text = words();
   const state = ok === null ? "skipped" : ok ? "passed" : "failed";
   const why = ok === false ? `${text.reasons[reason]} ${got ?? ""}` : (got ?? text.checkStates.skipped);
-  return el(
-    "li",
-    { className: state, "data-testid": `check-${id}`, "data-state": state },
+  return el("li", { className: state, "data-testid": `check-${id}`, "data-state": state },
     el("i", { className: `mark ${{ skipped: "none", passed: "tick", failed: "cross" }[state]}`, "aria-hidden": "true" }),
     el("span", { className: "what" }, text.checks[id], el("span", { className: "hidden" }, `: ${text.checkStates[state]}. `)),
-    el("span", { className: "why" }, why),
-  );
+    el("span", { className: "why" }, why));
 }
 
 /** Decodes without any strictness, to show people what a spoiled part has become. */
@@ -182,13 +174,8 @@ function drawAbsent({ text: token, known }) {
     const said = !known[name] ? text.notGiven : found ? text.found : text.notFound;
     return el("li", { className: found ? "bad" : "good" }, el("code", {}, label), el("span", {}, hint(name, known[name])), el("b", {}, said));
   });
-  return el(
-    "div",
-    { className: "part absent", "data-testid": "absent" },
-    el("h3", {}, text.absentHeading),
-    el("ul", {}, rows),
-    el("p", { className: "small" }, text.absentLead),
-  );
+  const parts = [el("h3", {}, text.absentHeading), el("ul", {}, rows), el("p", { className: "small" }, text.absentLead)];
+  return el("div", { className: "part absent", "data-testid": "absent" }, parts);
 }
 
 /** A person's identifiers are hinted at, a session_key is not shown at all, here as elsewhere. */
