@@ -562,6 +562,12 @@ async function liftsBan(page) {
   await press(page, "end-ban");
   await outcome(page, "user_blocked");
   await seen(page, "[data-testid=phone-message]");
+  const before = faults.length;
+  await page.route("**/demo/blocks/*", (route) => route.abort(), { times: 1 });
+  await press(page, "lift-user-lin");
+  await seen(page, "[data-testid=end-result] >> text=lift the ban: not done");
+  expect((await page.locator("#said").textContent()).includes("not done"), true, "what is said of a ban that stays");
+  faults.length = before; // the one that was played
   await press(page, "lift-user-lin");
   await page.getByTestId("lift-user-lin").waitFor({ state: "detached" });
   expect(await page.getByTestId("phone-message").isVisible(), false, "the phone's refusal in view of a user who is no longer banned");

@@ -101,10 +101,16 @@ export async function ended(act, held) {
 }
 
 export async function lift(userId) {
-  await call("DELETE", blockOf(userId));
+  const { answer } = await call("DELETE", blockOf(userId));
+  const text = words().services;
+  if (answer?.status !== 204) {
+    state.ending = { act: "lift", failed: answer?.body?.code ?? answer?.status ?? words().noAnswer };
+    say(text.clock.failed(text.acts.lift, state.ending.failed));
+    return draw();
+  }
   await refreshAccounts();
   if (state.failure?.code === "user_blocked") state.failure.closed = true; // the phone may log in again
-  say(words().services.lifted);
+  say(text.lifted);
   draw();
   document.querySelector("[data-testid=ask-services]").focus(); // the button that was pressed is gone
 }

@@ -92,7 +92,7 @@ export const en = {
     asking: "Ask both services",
     again: "again",
     ending: "Revoke the token",
-    acts: { logout: "log out", everywhere: "log out everywhere", elsewhere: "log in on a second phone", ban: "ban the user", unbind: "unbind WeChat" },
+    acts: { logout: "log out", everywhere: "log out everywhere", elsewhere: "log in on a second phone", ban: "ban the user", unbind: "unbind WeChat", lift: "lift the ban" },
     bans: "Banned",
     lift: (user) => `lift the ban on ${user}`,
     lifted: "The ban is lifted. The user may log in again.",

@@ -92,7 +92,7 @@ export const zh = {
     asking: "请求两个服务：",
     again: "再问一次",
     ending: "吊销 token：",
-    acts: { logout: "退出登录", everywhere: "退出所有设备", elsewhere: "在另一部手机上登录", ban: "封禁用户", unbind: "解除绑定" },
+    acts: { logout: "退出登录", everywhere: "退出所有设备", elsewhere: "在另一部手机上登录", ban: "封禁用户", unbind: "解除绑定", lift: "解封" },
     bans: "已封禁：",
     lift: (user) => `解封 ${user}`,
     lifted: "已解封，可以重新登录。",
