@@ -14,7 +14,7 @@ use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use super::store::{Expected, PlatformEntry, note_entry};
-use crate::login::{LoginError, LoginWorker, Wanted, new_attempt};
+use crate::login::{LoginError, LoginWorker, Result, Wanted, new_attempt};
 
 const COMPARED_AT_ONCE: usize = 8;
 /// So many merchants' questions may stay without an answer of use; if more do, it is WeChat that does not answer.
@@ -27,7 +27,7 @@ pub(super) struct Merchants<'a> {
 
 impl Merchants<'_> {
     /// Keeps what a push has said. `digest` is of the push.
-    pub(super) async fn note_push(&self, push: Push, digest: &str) -> Result<(), LoginError> {
+    pub(super) async fn note_push(&self, push: Push, digest: &str) -> Result<()> {
         let (vault, platform) = (self.login.vault.load_full(), &self.platform.component.id);
         let used;
         let mut expected = Expected::NotLater;
@@ -50,33 +50,28 @@ impl Merchants<'_> {
     }
 
     /// Notes something that no push says just now, and answers whether it is kept.
-    pub(super) async fn note(
-        &self,
-        entry: &str,
-        new: &PlatformEntry,
-        expected: Expected<'_>,
-    ) -> Result<bool, LoginError> {
+    pub(super) async fn note(&self, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> Result<bool> {
         Ok(note_entry(&self.login.store, &self.platform.component.id, entry, new, expected, None).await?)
     }
 
     /// Notes anew whether WeChat gives the platform a token: one that is fetched now, whatever is there.
-    pub(super) async fn ask_for_component_token(&self) -> Result<(), LoginError> {
+    pub(super) async fn ask_for_component_token(&self) -> Result<()> {
         let tokens = self.login.access_tokens(&self.platform.component, new_attempt()?);
         let held = tokens.obtain(Wanted::Any).await?;
         Ok(tokens.obtain(Wanted::OtherByForce(held.fingerprint)).await.map(drop)?)
     }
 
-    async fn by_component<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T, LoginError> {
+    async fn by_component<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
         let tokens = self.login.access_tokens(&self.platform.component, new_attempt()?);
         tokens.with(call).await.map_err(LoginError::from)
     }
 
-    async fn kind_of(&self, app: &AppId) -> Result<AppKind, LoginError> {
+    async fn kind_of(&self, app: &AppId) -> Result<AppKind> {
         self.by_component(async |by| by.authorizer_kind(app).await).await
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.
-    pub(super) async fn let_in(&self, app: &AppId, sealed: &PlatformEntry) -> Result<(), LoginError> {
+    pub(super) async fn let_in(&self, app: &AppId, sealed: &PlatformEntry) -> Result<()> {
         let code = AuthorizationCode::from(self.login.vault.load_full().open(&sealed_code(sealed), app)?);
         // First, because the code is good for one use.
         let kind = self.kind_of(app).await?;
@@ -89,14 +84,8 @@ impl Merchants<'_> {
         self.note(&code_of(app), &done_code(sealed, Some(code.expose())), Expected::This(Some(sealed))).await.map(drop)
     }
 
-    async fn note_merchant(
-        &self,
-        Authorizer { app, refresh_token, .. }: &Authorizer,
-        kind: AppKind,
-        at: i64,
-        expected: Expected<'_>,
-    ) -> Result<(), LoginError> {
-        let refresh_token = refresh_token.as_ref().map_or("", RefreshToken::expose);
+    async fn note_merchant(&self, listed: &Authorizer, kind: AppKind, at: i64, expected: Expected<'_>) -> Result<()> {
+        let (app, refresh_token) = (&listed.app, listed.refresh_token.as_ref().map_or("", RefreshToken::expose));
         let sealed = self.login.vault.load_full().seal(refresh_token, app)?;
         let new = MerchantState::In(kind, sealed).entry(at);
         if self.note(&entry_of(app), &new, expected).await? {
@@ -108,7 +97,7 @@ impl Merchants<'_> {
     /// Asks WeChat for all merchants: lets those in whose push was lost, and takes away those of whom WeChat says,
     /// asked about each, that they have left. What a push has changed meanwhile stays. One merchant's trouble is not
     /// the others', and waits for the next comparison.
-    pub(super) async fn compare_all(&self) -> Result<(), LoginError> {
+    pub(super) async fn compare_all(&self) -> Result<()> {
         let known = self.platform.known();
         let (mut listed, mut offset) = (Vec::new(), 0);
         loop {
@@ -137,13 +126,12 @@ impl Merchants<'_> {
         }
         outcomes.into_iter().collect::<Result<(), _>>()?;
         if !known.is_compared {
-            let compared = PlatformEntry { at: 0, value: b"1".to_vec() };
-            self.note(COMPARED, &compared, Expected::This(None)).await?;
+            self.note(COMPARED, &PlatformEntry { at: 0, value: b"1".to_vec() }, Expected::This(None)).await?;
         }
         Ok(())
     }
 
-    async fn ask_whether_left(&self, app: &AppId, merchant: &Merchant) -> Result<(), LoginError> {
+    async fn ask_whether_left(&self, app: &AppId, merchant: &Merchant) -> Result<()> {
         match self.kind_of(app).await {
             Err(LoginError::UnknownApp(_)) => {
                 let (was, left) = (&merchant.entry, MerchantState::Leaving.entry(merchant.entry.at));
@@ -156,7 +144,7 @@ impl Merchants<'_> {
         }
     }
 
-    async fn compare(&self, known: Option<&Merchant>, listed: &Authorizer) -> Result<(), LoginError> {
+    async fn compare(&self, known: Option<&Merchant>, listed: &Authorizer) -> Result<()> {
         let app = &listed.app;
         let kind = match known.map(|merchant| &merchant.state) {
             Some(MerchantState::In(kind, sealed)) => {
@@ -180,16 +168,14 @@ impl Merchants<'_> {
 }
 
 /// Logs what has failed. What WeChat says about one merchant fails the comparison for nobody else.
-fn unless_of_merchant(app: &AppId, outcome: Result<(), LoginError>) -> Result<(), LoginError> {
+fn unless_of_merchant(app: &AppId, outcome: Result<()>) -> Result<()> {
     let Err(error) = outcome else { return Ok(()) };
     bounded!(warn, app.as_str(), app = %app, %error, "a merchant could not be compared with WeChat's list");
-    let is_of_merchant = matches!(
-        error,
-        LoginError::UnknownApp(_)
-            | LoginError::NotPermitted(_)
-            | LoginError::WeChatUnavailable(CallError::Unusable { .. })
-    );
-    if is_of_merchant { Ok(()) } else { Err(error) }
+    match error {
+        LoginError::UnknownApp(_) | LoginError::NotPermitted(_) => Ok(()),
+        LoginError::WeChatUnavailable(CallError::Unusable { .. }) => Ok(()),
+        error => Err(error),
+    }
 }
 
 /// Whether the question about a merchant may stay open until the next comparison. An errcode about this merchant alone
