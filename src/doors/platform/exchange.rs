@@ -47,8 +47,10 @@ impl MerchantExchange {
 #[async_trait(?Send)]
 impl Exchange for MerchantExchange {
     fn apps_are_unread(&self) -> Option<LoginError> {
-        let reason = "WeChat was not asked yet for the merchants of the platform";
-        (!self.platform.known().is_compared).then(|| not_yet(reason).into())
+        let component = &self.platform.component;
+        let unasked = || not_yet("WeChat was not asked yet for the merchants of the platform");
+        let why = || self.refusal(component).map_or_else(unasked, AccessTokenError::from);
+        (!self.platform.known().is_compared).then(|| LoginError::from(why()).of(&component.id))
     }
 
     /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
@@ -236,4 +238,28 @@ impl AccessTokens<'_> {
 pub(super) fn not_yet(reason: &str) -> AccessTokenError {
     let retry_after = Duration::from_secs(2);
     CallError::NotSent { reason: reason.to_owned(), retry_after }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now;
+    use crate::doors::platform::bed::Bed;
+    use crate::doors::platform::known::COMPARED;
+
+    #[actix_web::test]
+    async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
+        let bed = Bed::start().await;
+        let unread = || MerchantExchange::new(Arc::clone(&bed.platform), now).apps_are_unread();
+        let is_unasked = |error| matches!(error, Some(LoginError::WeChatUnavailable(CallError::NotSent { .. })));
+        assert!(is_unasked(unread()));
+        let at = now().timestamp();
+        bed.note(REFUSAL, at, b"61004 access clientip is not registered requestIP: 203.0.113.7").await;
+        let Some(LoginError::Misconfigured { error, app }) = unread() else { panic!("{:?}", unread()) };
+        assert!(error.to_string().contains("61004") && app == Some(bed.platform.component.id.clone()), "{error}");
+        bed.note(REFUSAL, at, b"").await;
+        assert!(is_unasked(unread()));
+        bed.note(COMPARED, 0, b"1").await;
+        assert!(unread().is_none());
+    }
 }

@@ -1,6 +1,8 @@
 //! A third-party platform: the vendor of merchants' mini programs acts at WeChat for them. Merchants come and go by
 //! WeChat's pushes while the service runs. The path is there only where `WXMINT_PLATFORM_FILE` is set.
 
+#[cfg(test)]
+mod bed;
 mod command;
 mod examine;
 mod exchange;
