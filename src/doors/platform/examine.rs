@@ -21,7 +21,6 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
     };
     // The next doors may be for the people of a merchant.
     issuer.apps.from_elsewhere_are(known.apps());
-    let in_use = known.apps().count();
     let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
     let opens = known.ticket_opens(&issuer.vault.load(), &platform.component.id);
     let came = match age {
@@ -29,14 +28,13 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
         Some(age) => said!(WORDS: last_ticket_came_minutes_ago, age),
         None => said!(WORDS: no_ticket_has_come),
     };
-    if let Some(refusal) = &known.refusal {
-        return Finding::fault(CHECK, said!(WORDS: platform_has_no_token, came, refusal), cure(refusal));
-    }
-    match age {
+    match (&known.refusal, age) {
+        (Some(refusal), _) => Finding::fault(CHECK, said!(WORDS: platform_has_no_token, came, refusal), cure(refusal)),
         _ if !opens => Finding::fault(CHECK, said!(WORDS: no_merchant_can_log_in, came), start_push),
-        Some(age) if age > 30 => Finding::warning(CHECK, said!(WORDS: wechat_sends_one_every_ten, came), start_push),
+        _ if !known.is_compared => Finding::fault(CHECK, said!(WORDS: list_is_unread, came), said!(WORDS: see_log)),
+        (_, Some(age)) if age > 30 => Finding::warning(CHECK, said!(WORDS: ticket_is_late, came), start_push),
         _ => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
-            let merchants = count(in_use, ["merchant", "个商家"]);
+            let merchants = count(known.apps().count(), ["merchant", "个商家"]);
             Finding::ok(CHECK, said!(WORDS: acts_for_merchants, came, merchants))
         }),
     }
@@ -46,32 +44,25 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
 async fn rights(redis: &Redis) -> Option<Finding> {
     let refused = redis.walk_people(None, &Place::default()).await.err()?;
     let user = redis.link().access.url().user().unwrap_or("default").to_owned();
-    refused.to_string().contains("NOPERM").then(|| {
-        Finding::warning(
-            CHECK,
-            said!(WORDS: user_may_not_look_for_people),
-            said!(run_acl_setuser, user, "+scan +dbsize"),
-        )
-    })
+    let advice = said!(run_acl_setuser, user, "+scan +dbsize");
+    let missing = || Finding::warning(CHECK, said!(WORDS: user_may_not_look_for_people), advice);
+    refused.to_string().contains("NOPERM").then(missing)
 }
 
 /// The merchants for which WeChat refuses calls until something changes.
 fn troubled(known: &Known) -> Option<Finding> {
     let of = |wanted: i64| {
         let merchants = known.merchants.iter().filter(|(_, it)| it.is_in() && it.trouble == Some(wanted));
-        merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()
+        match &merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()[..] {
+            [] => None,
+            [few @ .., _] if few.len() >= MOST_NAMED => Some(said!(WORDS: and_others, few[..MOST_NAMED].join(", "))),
+            apps => Some(apps.join(", ").into()),
+        }
     };
-    let told = |apps: &[&str]| match apps {
-        [few @ .., _] if few.len() >= MOST_NAMED => said!(WORDS: and_others, few[..MOST_NAMED].join(", ")),
-        apps => apps.join(", ").into(),
-    };
-    let (stale, unpermitted) = (of(61023), of(61007));
-    if !stale.is_empty() {
-        let found = said!(WORDS: refresh_token_is_stale, told(&stale));
-        return Some(Finding::warning(CHECK, found, said!(WORDS: wait_for_wechat_list)));
-    }
-    let found = said!(WORDS: permission_is_missing, told(&unpermitted));
-    (!unpermitted.is_empty()).then(|| Finding::warning(CHECK, found, said!(WORDS: have_merchant_give_it)))
+    let warning = |found, advice| Finding::warning(CHECK, found, advice);
+    let stale = |apps: Said| warning(said!(WORDS: refresh_token_is_stale, apps), said!(WORDS: wait_for_wechat_list));
+    let missing = |apps: Said| warning(said!(WORDS: permission_is_missing, apps), said!(WORDS: have_merchant_give_it));
+    of(61023).map(stale).or_else(|| of(61007).map(missing))
 }
 
 /// The advice about the answer that the service last got when it asked for the platform's token.
@@ -85,5 +76,24 @@ fn cure(refusal: &Refusal) -> Said {
         61005 | 61006 => said!(WORDS: run_wxmint_platform_start_push),
         45009 => said!(WORDS: see_that_nobody_else_fetches),
         _ => said!(WORDS: put_component_appid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxmint_findings::Status;
+
+    use super::*;
+    use crate::doors::platform::bed::Bed;
+    use crate::doors::platform::known::COMPARED;
+
+    #[actix_web::test]
+    async fn merchants_of_whom_wechat_was_never_told_cannot_log_in() {
+        let bed = Bed::start().await;
+        let examined = async || examine(&bed.platform, &bed.issuer, Some(&bed.login.store)).await;
+        let Finding { status, found, advice, .. } = examined().await;
+        assert!(status == Status::Fault && found.contains("list of merchants") && advice.contains("error"), "{found}");
+        bed.note(COMPARED, 0, b"1").await;
+        assert_eq!(examined().await.status, Status::Ok);
     }
 }

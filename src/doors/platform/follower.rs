@@ -107,24 +107,23 @@ impl Follower {
         let known = self.platform.known();
         let ticket = known.ticket.as_ref().map(|ticket| now().timestamp() - ticket.at);
         self.platform.ticket_age.set(ticket.map_or(f64::INFINITY, |age| age as f64));
+        let opens = known.ticket_opens(&self.login.vault.load(), &self.platform.component.id);
         let warning = match ticket {
             _ if known.refusal.is_some() => Some("WeChat gives the platform no token: `wxmint doctor` says why"),
-            _ if !known.ticket_opens(&self.login.vault.load(), &self.platform.component.id) => Some(
-                "no ticket of the platform has come, or no vault key opens it, so that merchants cannot log in: run \
-                 wxmint platform start-push",
-            ),
+            _ if !opens => {
+                Some("no ticket of the platform has come, or no vault key opens it: run wxmint platform start-push")
+            }
+            _ if !known.is_compared => Some("WeChat's list of merchants was not compared yet: see `wxmint doctor`"),
             Some(age) if age > TICKET_IS_LATE => {
                 Some("the platform's last ticket is more than 30 minutes old: run wxmint platform start-push")
             }
             _ => None,
         };
-        if self.issuer.readiness.warns("platform", warning) {
-            match warning {
-                Some(warning) => {
-                    tracing::warn!(refusal = known.refusal.as_ref().map(tracing::field::display), "{warning}")
-                }
-                None => tracing::info!("merchants of the platform can log in"),
-            }
+        let refusal = known.refusal.as_ref().map(tracing::field::display);
+        match (self.issuer.readiness.warns("platform", warning), warning) {
+            (true, Some(warning)) => tracing::warn!(refusal, "{warning}"),
+            (true, None) => tracing::info!("merchants of the platform can log in"),
+            (false, _) => {}
         }
     }
 
@@ -206,4 +205,40 @@ fn is_spent(error: &LoginError) -> bool {
     let is_gone = |error: &CallError| matches!(error, CallError::Refused { errcode: 61009 | 61010, .. });
     matches!(error, LoginError::UnknownApp(_))
         || matches!(error, LoginError::Misconfigured { error, .. } if is_gone(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::doors::platform::bed::Bed;
+
+    fn follower(bed: &Bed) -> Rc<Follower> {
+        let (login, platform) = (Rc::new(bed.worker()), Arc::clone(&bed.platform));
+        let leaving = LeavingMerchants::new(Rc::clone(&login), Arc::clone(&platform));
+        let issuer = Arc::clone(&bed.issuer);
+        Rc::new(Follower { login, platform, issuer, at_work: RefCell::default(), leaving })
+    }
+
+    const LIST: &str = "api_get_authorizer_list";
+
+    #[actix_web::test]
+    async fn readiness_warns_until_wechats_list_of_merchants_was_compared() {
+        let bed = Bed::start().await;
+        let follower = follower(&bed);
+        bed.wechat
+            .says(|request| request.contains(LIST).then(|| json!({"errcode": 48001, "errmsg": "api unauthorized"})));
+        follower.compare().await.expect_err("refused");
+        follower.read().await.expect("read");
+        follower.warn();
+        bed.issuer.readiness.ready();
+        let warnings = || bed.issuer.readiness.check().expect("ready").join(" ");
+        assert!(warnings().contains("WeChat's list of merchants"), "{}", warnings());
+        bed.wechat.says(|_| None);
+        follower.merchants().compare_all().await.expect("compared");
+        follower.read().await.expect("read");
+        follower.warn();
+        assert_eq!(warnings(), "");
+    }
 }
