@@ -23,8 +23,7 @@ const FOLLOWED_EVERY: Duration = Duration::from_millis(250);
 const UNREAD_PAUSE: Duration = Duration::from_secs(1);
 /// How often WeChat is asked for the list of merchants, in seconds.
 const COMPARED_EVERY: i64 = 3600;
-/// However many refresh tokens and codes WeChat refuses, however often it does not answer, and however many replicas
-/// there are.
+/// However much WeChat refuses, however often it does not answer, and however many replicas there are.
 const COMPARED_AT_MOST: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 /// After WeChat has refused to say which merchants there are.
 const COMPARED_AFTER_REFUSAL: Duration = Duration::from_secs(300);
@@ -160,18 +159,19 @@ impl Follower {
     }
 
     async fn compare_now_and_then(self: Rc<Self>) {
+        let known = || self.platform.known();
         loop {
             self.platform.compare_soon.notified().await;
-            while self.platform.known().ticket.is_none() {
+            while known().ticket.is_none() || known().refusal.is_some() {
                 actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
             }
             if let Err(error) = self.compare().await {
                 bounded!(warn, "merchants not compared", %error, "WeChat's list of merchants could not be compared");
                 self.platform.compare_soon.notify_one();
-                // An operator takes time to mend something, and WeChat counts what it is asked.
-                let is_mended_by_itself =
-                    matches!(error, LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_));
-                let pause = if is_mended_by_itself { FOLLOWED_EVERY } else { COMPARED_AFTER_REFUSAL };
+                // An operator takes time to mend something, and WeChat counts what it is asked. But before the first
+                // comparison, logins wait for it.
+                let may_pass = matches!(error, LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_));
+                let pause = if may_pass || !known().is_compared { FOLLOWED_EVERY } else { COMPARED_AFTER_REFUSAL };
                 actix_web::rt::time::sleep(pause).await;
             }
         }
@@ -191,10 +191,9 @@ impl Follower {
         let mut interval = actix_web::rt::time::interval(REFUSED_ASKS_AGAIN);
         loop {
             interval.tick().await;
-            if self.platform.known().refusal.is_some()
-                && let Err(error) = self.merchants().ask_for_component_token().await
-            {
-                tracing::debug!(%error, "WeChat gives the platform no token yet");
+            if self.platform.known().refusal.is_some() {
+                let asked = self.merchants().ask_for_component_token().await;
+                tracing::debug!(error = asked.err().map(tracing::field::display), "WeChat was asked again for a token");
             }
         }
     }
@@ -240,5 +239,37 @@ mod tests {
         follower.read().await.expect("read");
         follower.warn();
         assert_eq!(warnings(), "");
+    }
+
+    #[actix_web::test]
+    async fn the_list_is_asked_for_as_soon_as_wechat_gives_the_platform_a_token_again() {
+        let bed = Bed::start().await;
+        let follower = follower(&bed);
+        let told = "access clientip is not registered requestIP: 203.0.113.7";
+        bed.wechat.says(move |request| {
+            request.contains("api_component_token").then(|| json!({"errcode": 61004, "errmsg": told}))
+        });
+        bed.platform.compare_soon.notify_one();
+        actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
+        let known = async |is_so: &dyn Fn() -> bool| {
+            for _ in 0..100 {
+                follower.read().await.expect("read");
+                if is_so() {
+                    return;
+                }
+                actix_web::rt::time::sleep(FOLLOWED_EVERY / 5).await;
+            }
+            panic!("not within 5 s");
+        };
+        known(&|| bed.platform.known().refusal.is_some()).await;
+        // The operator has put the address on the list, and half a minute has passed.
+        bed.wechat.says(|_| None);
+        bed.half_a_minute_passes().await;
+        // A fetch that has failed is not repeated for a second.
+        while follower.merchants().ask_for_component_token().await.is_err() {
+            actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
+        }
+        known(&|| bed.wechat.asked(LIST) == 1).await;
+        known(&|| bed.platform.known().is_compared).await;
     }
 }
