@@ -42,15 +42,15 @@ async fn what_is_forged_changes_nothing() {
         ("another AppID inside", Envelope { appid: OTHER, ..good() }.seal(&us)),
         ("old", seal_push(&us, &ticket(at - 700), at - 700, NONCE)),
         ("old inside", seal_push(&us, &ticket(at - 700), at, NONCE)),
+        ("of no time", seal_push(&us, &ticket(at), i64::MIN, NONCE)),
         ("entities", seal_push(&us, "<!DOCTYPE xml [<!ENTITY a \"b\">]><xml><AppId>&a;</AppId></xml>", at, NONCE)),
     ] {
         let refused = send(&bed, pushed).await.expect_problem(400, "invalid_request");
         assert!(!refused.body.contains(PLATFORM_TOKEN), "{what}: {refused:?}");
     }
     let (query, body) = good().seal(&us);
-    let other = format!("/wechat/platform/{OTHER}");
+    let [path, other] = [PLATFORM, OTHER].map(|id| format!("/wechat/platform/{id}"));
     send_to(&bed, &other, &query, body.clone()).await.expect_problem(404, "invalid_request");
-    let path = format!("/wechat/platform/{PLATFORM}");
     send_to(&bed, &path, "timestamp=1", body.clone()).await.expect_problem(400, "invalid_request");
     send_to(&bed, &path, &query, format!("{body}{}", " ".repeat(70_000))).await.expect_problem(413, "invalid_request");
     let doctype = body.replacen("<xml>", "<!DOCTYPE a><xml>", 1);
