@@ -57,6 +57,8 @@ pub struct AccessTokens<'a> {
     pub exchange: Option<&'a dyn Exchange>,
     pub app: &'a App,
     pub attempt: AttemptId,
+    /// Whether another token may be fetched in place of one that WeChat refuses.
+    pub may_replace: bool,
 }
 
 /// A token to use, and by which to tell it from its successor.
@@ -65,6 +67,8 @@ pub struct Usable {
     /// The rest of its life.
     pub expires_in: Duration,
     pub fingerprint: Fingerprint,
+    /// Whether it was fetched for this call.
+    pub is_new: bool,
 }
 
 /// Says which tokens are good enough.
@@ -106,10 +110,12 @@ impl AccessTokens<'_> {
             };
             loop {
                 match call(ByToken { wechat: self.wechat, app: self.app, token: &used.token }).await {
-                    Err(error) if error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 => {
+                    Err(error)
+                        if self.may_replace && error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 =>
+                    {
                         bounded!(warn, "replaced token", app = %self.app.id, %error, "an access token is replaced");
-                        replacements -= 1;
                         used = obtained(Wanted::Other(used.fingerprint.clone())).await?;
+                        replacements = if used.is_new { 0 } else { replacements - 1 };
                     }
                     outcome => return Ok(outcome?),
                 }
@@ -181,7 +187,7 @@ impl AccessTokens<'_> {
 
     fn open(&self, kept: &KeptToken, expires_in: Duration) -> Result<Usable, VaultError> {
         let token = self.vault.open(&kept.sealed, &self.app.id)?.into();
-        Ok(Usable { token, expires_in, fingerprint: kept.fingerprint.clone() })
+        Ok(Usable { token, expires_in, fingerprint: kept.fingerprint.clone(), is_new: false })
     }
 
     /// The successor of `old`, or `old` itself if there is none soon.
@@ -207,7 +213,7 @@ impl AccessTokens<'_> {
             Ok(fetched) => {
                 let fingerprint = Fingerprint::of(fetched.token.expose());
                 self.keep(&fetched, &fingerprint).await;
-                Ok(Usable { token: fetched.token, expires_in: fetched.expires_in, fingerprint })
+                Ok(Usable { token: fetched.token, expires_in: fetched.expires_in, fingerprint, is_new: true })
             }
             Err(error) => {
                 self.give_up().await;

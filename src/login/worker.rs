@@ -144,6 +144,7 @@ impl LoginWorker {
             exchange: self.exchange.as_deref(),
             app,
             attempt,
+            may_replace: true,
         }
     }
 }

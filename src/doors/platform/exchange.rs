@@ -9,12 +9,15 @@ use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, Claim, Fingerprint, LimitKey, Meter, limits::Rate};
 use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Verdict};
+use zeroize::Zeroizing;
 
 use super::Platform;
-use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, trouble_of};
+use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, refused_of, trouble_of};
 use super::store::{Expected, PlatformEntry, note_entry};
+use crate::clock::now;
 use crate::login::{
-    AccessTokenError, AccessTokens, Attempt, Exchange, Exchanged, HeldToken, IP, LoginError, LoginWorker, Wanted,
+    AccessTokenError, AccessTokens, Attempt, Exchange, Exchanged, HeldToken, IP, LoginError, LoginWorker, Result,
+    Wanted,
 };
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
@@ -49,29 +52,23 @@ impl Exchange for MerchantExchange {
     fn apps_are_unread(&self) -> Option<LoginError> {
         let component = &self.platform.component;
         let unasked = || not_yet("WeChat was not asked yet for the merchants of the platform");
-        let why = || self.refusal(component).map_or_else(unasked, AccessTokenError::from);
-        (!self.platform.known().is_compared).then(|| LoginError::from(why()).of(&component.id))
+        let why = || LoginError::from(self.refusal(component).unwrap_or_else(unasked)).of(&component.id);
+        (!self.platform.known().is_compared).then(why)
     }
 
     /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
     /// claims the code.
-    async fn claim(
-        &self,
-        login: &LoginWorker,
-        app: &App,
-        code: &LoginCode,
-        Attempt { id: attempt, address, .. }: &Attempt<'_>,
-    ) -> Result<Claim, LoginError> {
+    async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, by: &Attempt<'_>) -> Result<Claim> {
         let rate = login.policy.limits.ip;
-        let meter = Meter { key: LimitKey::new(IP, format!("{address} {}", app.id)), rate };
+        let meter = Meter { key: LimitKey::new(IP, format!("{} {}", by.address, app.id)), rate };
         let rate = Rate { burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..rate };
-        let all = Meter { key: LimitKey::new(IP, format!("{address} *")), rate };
-        let claiming = login.store.claim_code(&app.id, code, attempt, &meter);
+        let all = Meter { key: LimitKey::new(IP, format!("{} *", by.address)), rate };
+        let claiming = login.store.claim_code(&app.id, code, &by.id, &meter);
         let (counted, claimed) = join(login.store.count(&all), claiming).await;
         let claim = claimed?;
         let is_granted = matches!(claim, Claim::Granted(_));
         if is_granted && !matches!(counted, Ok(Ok(_))) {
-            login.store.release_code(&app.id, code, attempt).await?;
+            login.store.release_code(&app.id, code, &by.id).await?;
             return Ok(counted?.err().map_or(claim, Claim::Limited));
         }
         if let (false, Ok(Ok(counted))) = (is_granted, counted) {
@@ -84,19 +81,19 @@ impl Exchange for MerchantExchange {
     /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it.
     async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged {
         let sent = Cell::new(false);
-        let component = &self.platform.component;
         let ask = async |by: ByToken<'_>| {
             sent.set(true);
             by.exchange_for(app, code).await
         };
-        let exchanged = login.access_tokens(component, attempt.clone()).with(ask).await;
+        let exchanged = login.access_tokens(app, attempt.clone()).by_component(&self.platform, ask).await;
         if let Err(AccessTokenError::WeChat(error)) = &exchanged
             && error.verdict() == Some(Verdict::NotAuthorized)
         {
             self.platform.compare_soon.notify_one(); // the push of its leaving may be lost
         }
         let is_unsent = matches!(exchanged, Err(AccessTokenError::WeChat(CallError::NotSent { .. }))) || !sent.get();
-        Exchanged { session: exchanged.map_err(|error| LoginError::from(error).of(&component.id)), is_unsent }
+        let session = exchanged.map_err(|error| LoginError::from(error).of(&self.platform.component.id));
+        Exchanged { session, is_unsent }
     }
 
     fn member_of_links(&self) -> (&'static str, &str) {
@@ -193,17 +190,38 @@ impl AccessTokens<'_> {
         Ok(fetched?)
     }
 
+    /// Makes a call about this merchant by the platform's token. One for whom WeChat has refused a new one as well has
+    /// none replaced for some time, because the others need what WeChat allows.
+    async fn by_component<T>(
+        &self,
+        platform: &Platform,
+        call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
+    ) -> Result<T, AccessTokenError> {
+        let may_replace = !platform.known().refuses_new_tokens(&self.app.id, now());
+        let called = AccessTokens { app: &platform.component, may_replace, ..self.clone() }.with(call).await;
+        if let (true, Err(AccessTokenError::WeChat(error))) = (may_replace, &called)
+            && error.verdict() == Some(Verdict::BadAccessToken)
+        {
+            tracing::warn!(app = %self.app.id, %error, "WeChat refuses a new token of the platform for a merchant");
+            let (name, refused) = refused_of(&self.app.id, now());
+            self.note(platform, &name, &refused, Expected::NotLater).await;
+        }
+        called
+    }
+
     async fn merchant_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
         let (known, app) = (platform.known(), self.app);
         let merchant = known.merchants.get(&app.id).ok_or_else(|| not_yet("the merchant has left"))?;
-        let MerchantState::In(kind, sealed) = &merchant.state else { return Err(not_yet("the merchant has left")) };
+        let MerchantState::In(kind, sealed) = &merchant.state else {
+            return Err(not_yet("the merchant has left").into());
+        };
         let opened = self.opened(sealed, &app.id, "a merchant's refresh token");
         let refresh: RefreshToken = opened.inspect_err(|_| platform.compare_soon.notify_one())?;
         let ask = async |by: ByToken<'_>| by.authorizer_token(app, &refresh).await;
         if refresh.expose().is_empty() {
-            return Err(not_yet("the merchant has given the platform no refresh token"));
+            return Err(not_yet("the merchant has given the platform no refresh token").into());
         }
-        let tokens = Box::pin(AccessTokens { app: &platform.component, ..self.clone() }.with(ask)).await?;
+        let tokens = Box::pin(self.by_component(platform, ask)).await?;
         if tokens.refresh.expose() != refresh.expose() {
             let sealed =
                 self.vault.seal(tokens.refresh.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
@@ -223,29 +241,26 @@ impl AccessTokens<'_> {
         noted.inspect_err(|error| tracing::warn!(entry, %error, "news of the platform could not be noted")).is_ok()
     }
 
-    fn opened<T: From<zeroize::Zeroizing<String>>>(
-        &self,
-        sealed: &Sealed,
-        of: &AppId,
-        what: &str,
-    ) -> Result<T, AccessTokenError> {
+    fn opened<T: From<Zeroizing<String>>>(&self, sealed: &Sealed, of: &AppId, what: &str) -> Result<T, CallError> {
         let opened = self.vault.open(sealed, of);
         opened.map(T::from).map_err(|error| not_yet(&format!("{what} does not open: {error}")))
     }
 }
 
 /// A call that was not sent. What is missing comes with WeChat's next push.
-pub(super) fn not_yet(reason: &str) -> AccessTokenError {
-    let retry_after = Duration::from_secs(2);
-    CallError::NotSent { reason: reason.to_owned(), retry_after }.into()
+fn not_yet(reason: &str) -> CallError {
+    CallError::NotSent { reason: reason.to_owned(), retry_after: Duration::from_secs(2) }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+    use wxmint_wechat::AppKind;
+
     use super::*;
-    use crate::clock::now;
-    use crate::doors::platform::bed::Bed;
+    use crate::doors::platform::bed::{Bed, app};
     use crate::doors::platform::known::COMPARED;
+    use crate::login::new_attempt;
 
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
@@ -261,5 +276,41 @@ mod tests {
         assert!(is_unasked(unread()));
         bed.note(COMPARED, 0, b"1").await;
         assert!(unread().is_none());
+    }
+
+    /// WeChat refuses each token for the app with this number, and dead ones for all.
+    fn refuses(bed: &Bed, number: usize, dead: &'static [&'static str]) {
+        bed.wechat.says(move |request| {
+            let is_dead = || dead.iter().any(|token| request.contains(token));
+            let is_exchange = request.contains("/sns/component/jscode2session");
+            let refusal: Value = json!({"errcode": 40001, "errmsg": "invalid credential"});
+            (is_exchange && (request.contains(app(number).as_str()) || is_dead())).then_some(refusal)
+        });
+    }
+
+    #[actix_web::test]
+    async fn one_merchants_refusals_leave_the_others_what_replaces_a_token_that_dies() {
+        let bed = Bed::start().await;
+        let exchange = bed.login.exchange.as_deref().expect("one");
+        let code: LoginCode = "0123456789abcdef0123456789abcdef".parse().expect("a code");
+        let log_in = async |number: usize| {
+            let merchant = App { id: app(number), kind: AppKind::MiniProgram, secret: None };
+            let attempt = new_attempt().expect("random");
+            let session = exchange.exchange(&bed.login, &merchant, &code, &attempt).await.session;
+            bed.follow().await;
+            session
+        };
+        let fetched = || bed.wechat.asked("api_component_token");
+        log_in(1).await.expect("a session");
+        refuses(&bed, 2, &[]);
+        for _ in 0..10 {
+            log_in(2).await.expect_err("refused");
+            log_in(1).await.expect("a session");
+        }
+        assert_eq!(fetched(), 2, "one token more, which was refused too");
+        refuses(&bed, 2, &["component-token-2-"]);
+        log_in(2).await.expect_err("refused");
+        log_in(1).await.expect("a session, by the third token");
+        assert_eq!(fetched(), 3);
     }
 }

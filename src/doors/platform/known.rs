@@ -22,6 +22,8 @@ const CODE: &str = "code:";
 /// For how many seconds an authorization code says which merchant it is of: as long as it lives at WeChat.
 const CODE_SHOWS_FOR: i64 = 600;
 const TROUBLE: &str = "trouble:";
+/// For how many seconds a merchant for whom WeChat has refused a new token of the platform's has none replaced.
+const REFUSED_FOR: i64 = 600;
 /// In front of a sealed authorization code that WeChat is to be asked about, and of the digest of one that was used.
 const PENDING: u8 = b'?';
 const USED: u8 = b'=';
@@ -160,6 +162,11 @@ pub(super) fn trouble_of(app: &AppId, merchant: &PlatformEntry, errcode: i64) ->
     ([TROUBLE, app.as_str()].concat(), PlatformEntry { at: merchant.at, value })
 }
 
+/// How the store names that WeChat has refused a new token of the platform's for the merchant, and what it keeps of it.
+pub(super) fn refused_of(app: &AppId, now: DateTime<Utc>) -> (String, PlatformEntry) {
+    (format!("refused:{app}"), PlatformEntry { at: now.timestamp(), value: b"1".to_vec() })
+}
+
 /// The digest that tells a entry from what it was before.
 pub(super) fn digest_of(entry: &PlatformEntry) -> String {
     short_digest(&format!("{} {:?}", entry.at, entry.value)).to_string()
@@ -206,6 +213,12 @@ impl Known {
         let is_it = |held: &PlatformEntry| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;
         let has_used_it = |app: &AppId| self.entries.get(&code_of(app)).is_some_and(is_it);
         self.merchants.iter().find(|(app, merchant)| merchant.is_in() && has_used_it(app)).map(|(app, _)| app)
+    }
+
+    /// Whether WeChat refuses new tokens of the platform's too for the merchant.
+    pub(super) fn refuses_new_tokens(&self, app: &AppId, now: DateTime<Utc>) -> bool {
+        let refused = self.entries.get(&refused_of(app, now).0);
+        refused.is_some_and(|refused| (0..REFUSED_FOR).contains(&(now.timestamp() - refused.at)))
     }
 
     /// The entries that the store has lost: all that are earlier there than here, or not there. Nothing is ever taken

@@ -131,6 +131,7 @@ impl Bed {
             exchange: None,
             app: &self.app,
             attempt: AttemptId::new(*uuid::Uuid::new_v4().as_bytes()),
+            may_replace: true,
         }
     }
 
