@@ -17,7 +17,7 @@ use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{LoginError, LoginWorker, Result, Wanted, new_attempt};
 
 const COMPARED_AT_ONCE: usize = 8;
-/// So many merchants' questions may stay without an answer of use; if more do, it is WeChat that does not answer.
+/// So many merchants, or a tenth, may stay without an answer of use; if more do, it is WeChat that does not answer.
 const MOST_UNANSWERED: usize = 3;
 
 pub(super) struct Merchants<'a> {
@@ -121,7 +121,7 @@ impl Merchants<'_> {
             outcomes.push(unless_of_merchant(app, asked));
         }
         let may_stay = |outcome: &Result<_, _>| outcome.as_ref().is_err_and(|error| may_stay(error, known.is_compared));
-        if outcomes.iter().filter(|outcome| may_stay(outcome)).count() <= MOST_UNANSWERED {
+        if outcomes.iter().filter(|outcome| may_stay(outcome)).count() <= MOST_UNANSWERED.max(outcomes.len() / 10) {
             outcomes.retain(|outcome| !may_stay(outcome));
         }
         outcomes.into_iter().collect::<Result<(), _>>()?;
@@ -186,5 +186,37 @@ fn may_stay(error: &LoginError, is_compared: bool) -> bool {
         | LoginError::Misconfigured { error: CallError::Refused { errcode: 40013 | 48001, .. }, .. } => true,
         LoginError::WeChatUnavailable(_) => is_compared,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::doors::platform::bed::{Bed, app};
+
+    #[actix_web::test]
+    async fn a_tenth_of_many_merchants_of_whom_wechat_says_something_odd_keep_nobody_out() {
+        for (odd, is_compared) in [(4, true), (5, false)] {
+            let bed = Bed::start().await;
+            let listed: Vec<Value> = (0..40)
+                .map(|number| json!({"authorizer_appid": app(number), "refresh_token": "refresh", "auth_time": 1}))
+                .collect();
+            bed.wechat.says(move |request| match request {
+                it if it.contains("api_get_authorizer_list") => Some(json!({"total_count": 40, "list": listed})),
+                it if (0..odd).any(|number| it.contains(app(number).as_str())) => {
+                    Some(json!({"errcode": 61016, "errmsg": "frozen"}))
+                }
+                _ => None,
+            });
+            let compared = Merchants { login: &bed.login, platform: &bed.platform }.compare_all().await;
+            assert_eq!(compared.is_ok(), is_compared, "{odd}: {compared:?}");
+            bed.follow().await;
+            assert_eq!(
+                (bed.platform.known().apps().count(), bed.platform.known().is_compared),
+                (40 - odd, is_compared)
+            );
+        }
     }
 }
