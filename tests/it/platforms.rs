@@ -49,7 +49,7 @@ async fn with_ticket(services: usize) -> TestBed {
 const NO_TICKET: &str = "no ticket of the platform";
 
 async fn has_ticket(bed: &TestBed) {
-    until("the ticket is known", BUSY, async || !bed.service().readyz().await.body.contains(NO_TICKET)).await;
+    until("all is known", TEN_SECONDS * 4, async || !bed.service().readyz().await.body.contains("platform")).await;
 }
 
 async fn comes(bed: &TestBed, appid: &str) {

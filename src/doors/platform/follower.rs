@@ -112,7 +112,7 @@ impl Follower {
             _ if !opens => {
                 Some("no ticket of the platform has come, or no vault key opens it: run wxmint platform start-push")
             }
-            _ if !known.is_compared => Some("WeChat's list of merchants was not compared yet: see `wxmint doctor`"),
+            _ if !known.is_compared => Some("the platform awaits WeChat's list of merchants: see `wxmint doctor`"),
             Some(age) if age > TICKET_IS_LATE => {
                 Some("the platform's last ticket is more than 30 minutes old: run wxmint platform start-push")
             }
@@ -266,8 +266,10 @@ mod tests {
         bed.wechat.says(|_| None);
         bed.half_a_minute_passes().await;
         // A fetch that has failed is not repeated for a second.
-        while follower.merchants().ask_for_component_token().await.is_err() {
+        while bed.platform.known().refusal.is_some() {
             actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
+            drop(follower.merchants().ask_for_component_token().await);
+            follower.read().await.expect("read");
         }
         known(&|| bed.wechat.asked(LIST) == 1).await;
         known(&|| bed.platform.known().is_compared).await;
