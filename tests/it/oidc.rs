@@ -127,7 +127,7 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
     assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "wait"}));
     let looked = bed.look(&phone, &user_code).await;
     assert_eq!(looked.json()["client_name"], "Grafana <晨光>");
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(shown.json()["interval"].as_u64().expect("seconds"))).await; // as the page does
     assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "scanned"}));
     until("slow", PATIENCE, async || bed.step("poll", &asked, &code).await.json() == json!({"state": "slow"})).await;
     bed.approve(Some(&phone), "lin", &user_code, shown.json()["match"].as_str()).await;
