@@ -33,7 +33,7 @@ fail() {
 ask /device_authorization "client_id=$CLIENT_ID"
 device_code=$(of device_code)
 [ "$status" != 000 ] || fail "$ISSUER does not answer." "$ISSUER 没有响应。"
-[ -n "$device_code" ] || fail "wxmint gives no code: $status $(of error)$(of code) $(of detail)" "wxmint 没有返回码：$status $(of error)$(of code) $(of detail)"
+[ -n "$device_code" ] || fail "wxmint gives no code: $status $(of error)$(of code) $(of error_description)$(of detail)" "wxmint 没有返回码：$status $(of error)$(of code) $(of error_description)$(of detail)"
 uri=$(of verification_uri_complete) match=$(of match) interval=$(of interval) life=$(of expires_in) lost=0 scanned=
 : "${interval:=5}"
 # In arithmetic, the shell would run a command that it finds in a text.

@@ -146,7 +146,7 @@ fn comments(row: &str, is_set: bool) -> String {
 const FORMS: [(&str, &str); 27] = [
     (
         "the https URL at which clients reach this service",
-        "https URL（本机地址可用 http），不含 query、fragment 和末尾的斜杠；sidecar 照抄签发方的值，多个用逗号分隔",
+        "https URL（本机地址可用 http），不含 query、fragment 和末尾的斜杠，因为验证方逐字节比较",
     ),
     (
         "one number and one unit, s, m, h or d (90m, not 1h30m), from",
