@@ -1,25 +1,23 @@
 //! The metrics of a process.
 
 mod observed;
-mod redis;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use derive_more::Deref;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info};
 use prometheus_client::registry::{Metric, Registry, Unit};
 use wxmint_ids::AppId;
 use wxmint_keys::rotation::{KeyLife, states};
+use wxmint_redis_link::State;
 
 use self::observed::LoginLabels;
 pub use self::observed::{LoginInFlight, RouteMetrics};
-use self::redis::RedisMetrics;
-use super::{
-    audit,
-    recent::{OK, Recent},
-};
+use super::audit;
+use super::recent::{OK, Recent};
 
 /// The metrics of one process. Labels take a bounded set of values, and no value comes from a client.
 #[derive(Clone, Default)]
@@ -28,80 +26,85 @@ pub struct Metrics(Arc<Inner>);
 /// With more apps than this no metric names one.
 const MANY_APPS: usize = 200;
 
+/// Declares the metrics: the name of each, its type, how it is registered, and the help for operators.
+macro_rules! metrics {
+    ($($name:ident: $type:ty, $registered:ident $help:literal;)+) => {
+        struct Registered {
+            $($name: $type,)+
+        }
+
+        impl Registered {
+            fn at(registry: &mut Registry) -> Self {
+                Self { $($name: $registered(registry, stringify!($name), $help),)+ }
+            }
+        }
+    };
+}
+
+metrics! {
+    requests: Family<Labels<2>, Counter>, metric "Requests on the public listener, by route and outcome";
+    request_duration: Durations<1>, durations
+        "A request of a route that waits for something, from its head to its answer";
+    redis_primaries: Gauge, metric "Primaries of Redis that answer";
+    redis_slots_covered: Real, metric "Slots of the Cluster whose primary answers; NaN where there is no Cluster";
+    redis_replicas_online: Family<Labels<1, String>, Gauge>, metric
+        "Replicas of a primary that are online and can confirm writes";
+    redis_replicas_wanted: Gauge, metric
+        "Replicas that each primary should have online; fewer are a risk, or fail first logins if \
+         WXMINT_REDIS_CONFIRM is a number";
+    redis_clock_difference: Real, seconds "Between the slowest clock of the primaries and the fastest";
+    redis_evicted_keys: Gauge, metric
+        "Keys that the primaries have evicted since their start, because their memory was full";
+    logins: Family<LoginLabels, Counter>, metric "Logins, by app and outcome";
+    login_duration: Durations<1>, durations "A login from its request to its answer";
+    app_info: Family<Labels<2, String>, Gauge>, metric "1 for each app that is configured, by kind";
+    logins_in_flight: Gauge, metric "Logins under way";
+    wechat_errcodes: Family<Labels<3, String>, Counter>, metric "Answers of WeChat with an errcode other than 0";
+    wechat_billed_calls: Family<Labels<2, String>, Counter>, metric "Calls that WeChat has answered and bills";
+    wechat_failures: Family<Labels<2, String>, Counter>, metric
+        "Requests to WeChat that were not sent, or not answered";
+    wechat_request_duration: Durations<1>, durations "A request to WeChat";
+    redis_operation_duration: Durations<2>, durations "An operation of the store in Redis";
+    unionid_conflicts: Counter, metric "Unionids that were found to belong to two users; both were kept";
+    distant_clocks: Counter, metric "Logins that found this process's clock more than 5 s from the clock of Redis";
+    lost_revocations: Gauge, metric "1 while Redis may have been emptied, and revocations be lost";
+    accounts_request_duration: Durations<2>, durations "A request to the account service";
+    key_age: Family<Labels<3, String>, Real>, seconds "Time since a key's first signature; negative before it";
+    key_leaves_in: Family<Labels<1, String>, Real>, seconds "Time until a key that was replaced leaves the JWKS";
+    next_key_signs_in: Real, seconds "Time until the next key signs; NaN if none is published";
+    reloads: Family<Labels<2>, Counter>, metric "Readings of a changed file, by content and outcome";
+    reload_refused: Family<Labels<1>, Gauge>, metric
+        "1 while a changed file cannot be used and its previous content stays in use";
+}
+
+type Real = Gauge<f64, AtomicU64>;
+
+#[derive(Deref)]
 struct Inner {
-    requests: Family<Labels<2>, Counter>,
-    request_duration: Durations<1>,
-    redis: RedisMetrics,
-    logins: Family<LoginLabels, Counter>,
-    login_duration: Durations<1>,
+    #[deref]
+    registered: Registered,
     /// Looked up once, and not for each login.
     login_duration_of_ok: Histogram,
-    apps: Family<Labels<2, String>, Gauge<i64, AtomicI64>>,
     /// Then no metric names an app.
     has_many_apps: AtomicBool,
     recent: Recent,
-    logins_in_flight: Gauge<i64, AtomicI64>,
-    wechat_errcodes: Family<Labels<3, String>, Counter>,
-    wechat_billed: Family<Labels<2, String>, Counter>,
-    wechat_failures: Family<Labels<2, String>, Counter>,
-    wechat_duration: Durations<1>,
-    redis_duration: Durations<2>,
-    unionid_conflicts: Counter,
-    distant_clocks: Counter,
-    lost_revocations: Gauge<i64, AtomicI64>,
-    accounts_duration: Durations<2>,
-    key_age: Family<Labels<3, String>, Gauge<f64, AtomicU64>>,
-    key_leaves: Family<Labels<1, String>, Gauge<f64, AtomicU64>>,
-    next_key: Gauge<f64, AtomicU64>,
-    reloads: Family<Labels<2>, Counter>,
-    reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>>,
     registry: Registry,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        let mut new = Registering(Registry::with_prefix("wxmint"));
-        new.0.register("audit_lost", "Audit events that could not be written", audit::LOST.clone());
-        let reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>> =
-            new.metric("reload_refused", "1 while a changed file cannot be used and its previous content stays in use");
+        let mut registry = Registry::with_prefix("wxmint");
+        registry.register("audit_lost", "Audit events that could not be written", audit::LOST.clone());
+        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let registered = Registered::at(&mut registry);
         // There from the start, because an alert asks for it.
-        drop(reload_refused.get_or_create(&[("what", "keys")]));
-        new.0.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let login_duration = new.durations("login_duration", "A login from its request to its answer");
+        drop(registered.reload_refused.get_or_create(&[("what", "keys")]));
         Self {
-            requests: new.metric("requests", "Requests on the public listener, by route and outcome"),
-            request_duration: new.durations(
-                "request_duration",
-                "A request of a route that waits for something, from its head to its answer",
-            ),
-            redis: RedisMetrics::registered(&mut new),
-            logins: new.metric("logins", "Logins, by app and outcome"),
-            login_duration_of_ok: login_duration.get_or_create_owned(&[("outcome", OK)]),
-            login_duration,
+            login_duration_of_ok: registered.login_duration.get_or_create_owned(&[("outcome", OK)]),
+            registered,
             has_many_apps: AtomicBool::default(),
-            apps: new.metric("app_info", "1 for each app that is configured, by kind"),
             recent: Recent::default(),
-            logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
-            wechat_errcodes: new.metric("wechat_errcodes", "Answers of WeChat with an errcode other than 0"),
-            wechat_billed: new.metric("wechat_billed_calls", "Calls that WeChat has answered and bills"),
-            wechat_failures: new.metric("wechat_failures", "Requests to WeChat that were not sent, or not answered"),
-            wechat_duration: new.durations("wechat_request_duration", "A request to WeChat"),
-            redis_duration: new.durations("redis_operation_duration", "An operation of the store in Redis"),
-            unionid_conflicts: new
-                .metric("unionid_conflicts", "Unionids that were found to belong to two users; both were kept"),
-            distant_clocks: new.metric(
-                "distant_clocks",
-                "Logins that found this process's clock more than 5 s from the clock of Redis",
-            ),
-            lost_revocations: new
-                .metric("lost_revocations", "1 while Redis may have been emptied, and revocations be lost"),
-            accounts_duration: new.durations("accounts_request_duration", "A request to the account service"),
-            key_age: new.seconds("key_age", "Time since a key's first signature; negative before it"),
-            key_leaves: new.seconds("key_leaves_in", "Time until a key that was replaced leaves the JWKS"),
-            next_key: new.seconds("next_key_signs_in", "Time until the next key signs; NaN if none is published"),
-            reloads: new.metric("reloads", "Readings of a changed file, by content and outcome"),
-            reload_refused,
-            registry: new.0,
+            registry,
         }
     }
 }
@@ -113,9 +116,9 @@ impl Metrics {
         if self.has_many_apps() != had_many {
             self.app_is_gone();
         }
-        self.0.apps.clear();
+        self.0.app_info.clear();
         for (app, kind) in apps.into_iter().filter(|_| !self.has_many_apps()) {
-            self.0.apps.get_or_create(&[("app", app.to_string()), ("kind", kind.to_owned())]).set(1);
+            self.0.app_info.get_or_create(&[("app", app.to_string()), ("kind", kind.to_owned())]).set(1);
         }
     }
 
@@ -128,11 +131,20 @@ impl Metrics {
     pub fn app_is_gone(&self) {
         self.0.logins.clear();
         self.0.wechat_errcodes.clear();
-        self.0.wechat_billed.clear();
+        self.0.wechat_billed_calls.clear();
     }
 
-    pub fn redis_is(&self, state: &wxmint_redis_link::State) {
-        self.0.redis.set(state);
+    /// Redis, as it looks from here.
+    pub fn redis_is(&self, state: &State) {
+        self.0.redis_primaries.set(state.primaries.len() as i64);
+        self.0.redis_slots_covered.set(state.slots.map_or(f64::NAN, |slots| slots as f64));
+        self.0.redis_replicas_wanted.set(state.wanted.into());
+        self.0.redis_clock_difference.set(state.clock_difference.unwrap_or(f64::NAN));
+        self.0.redis_evicted_keys.set(state.evicted as i64);
+        self.0.redis_replicas_online.clear();
+        for (primary, replicas) in &state.primaries {
+            self.0.redis_replicas_online.get_or_create(&[("primary", primary.clone())]).set((*replicas).into());
+        }
     }
 
     pub fn unionid_in_conflict(&self) {
@@ -146,7 +158,7 @@ impl Metrics {
     /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.
     pub fn accounts_answered(&self, call: &'static str, outcome: &'static str, took: Duration) {
         let labels = [("call", call), ("outcome", outcome)];
-        self.0.accounts_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.accounts_request_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is
@@ -159,13 +171,13 @@ impl Metrics {
     /// The signing keys as they are `now`, in place of those before. Verifiers refuse those that are `ended`.
     pub fn keys_are(&self, keys: &[KeyLife], ended: &[String], now: DateTime<Utc>) {
         self.0.key_age.clear();
-        self.0.key_leaves.clear();
+        self.0.key_leaves_in.clear();
         let until = |time: DateTime<Utc>| (time - now).as_seconds_f64();
         let until_signing = keys.iter().map(|key| until(key.nbf)).filter(|seconds| *seconds > 0.0);
-        self.0.next_key.set(until_signing.fold(f64::NAN, f64::min));
+        self.0.next_key_signs_in.set(until_signing.fold(f64::NAN, f64::min));
         for (KeyLife { kid, algorithm, nbf, exp }, state) in keys.iter().zip(states(keys, now)) {
             if let Some(exp) = exp {
-                self.0.key_leaves.get_or_create(&[("kid", kid.clone())]).set(until(*exp));
+                self.0.key_leaves_in.get_or_create(&[("kid", kid.clone())]).set(until(*exp));
             }
             let state = if ended.contains(kid) { "ended".to_owned() } else { state.to_string() };
             let labels = [("kid", kid.clone()), ("alg", algorithm.name().to_owned()), ("state", state)];
@@ -189,26 +201,22 @@ type Labels<const N: usize, V = &'static str> = [(&'static str, V); N];
 
 type Durations<const N: usize> = Family<Labels<N>, Histogram>;
 
-struct Registering(Registry);
+fn metric<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
 
-impl Registering {
-    fn metric<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
-        let metric = M::default();
-        self.0.register(name, help, metric.clone());
-        metric
-    }
+fn seconds<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
 
-    fn seconds<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
-        let metric = M::default();
-        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
-        metric
-    }
-
-    /// The buckets double from 0.5 ms, a round trip to Redis, to 8 s, a WeChat that has stalled.
-    fn durations<const N: usize>(&mut self, name: &str, help: &str) -> Durations<N> {
-        let buckets = || Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)));
-        let durations = Family::new_with_constructor(buckets as fn() -> Histogram);
-        self.0.register_with_unit(name, help, Unit::Seconds, durations.clone());
-        durations
-    }
+/// The buckets double from 0.5 ms, a round trip to Redis, to 8 s, a WeChat that has stalled.
+fn durations<const N: usize>(registry: &mut Registry, name: &str, help: &str) -> Durations<N> {
+    let buckets = || Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)));
+    let durations = Family::new_with_constructor(buckets as fn() -> Histogram);
+    registry.register_with_unit(name, help, Unit::Seconds, durations.clone());
+    durations
 }

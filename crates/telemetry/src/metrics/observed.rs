@@ -107,7 +107,7 @@ impl Drop for LoginInFlight {
 impl wxmint_redis_link::Observer for Metrics {
     fn call_ended(&self, call: &'static str, answered: bool, took: Duration) {
         let labels = [("operation", call), ("outcome", if answered { "ok" } else { "failed" })];
-        self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.redis_operation_duration.get_or_create(&labels).observe(took.as_secs_f64());
         Step::ended("redis", call, took, (!answered).then_some("unanswered"));
     }
 }
@@ -120,12 +120,12 @@ impl wxmint_store::Observer for Metrics {
 
 impl wxmint_wechat::Observer for Metrics {
     fn call_ended(&self, api: &'static str, app: &AppId, error: Option<&CallError>, took: Duration) {
-        self.0.wechat_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
+        self.0.wechat_request_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
         let label = error.map(CallError::label);
         Step::ended("wechat", api, took, label.as_deref());
         let Some(label) = label else {
             if BILLED.contains(&api) {
-                self.0.wechat_billed.get_or_create(&[("api", api.to_owned()), ("app", self.label_of(app))]).inc();
+                self.0.wechat_billed_calls.get_or_create(&[("api", api.to_owned()), ("app", self.label_of(app))]).inc();
             }
             return;
         };
