@@ -1,13 +1,13 @@
 //! Whether logins can be taken: Redis has the right clock, takes a write like a login's at the start and after each
 //! connection, and knows the id key.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{mem, sync::Arc};
 
 use wxmint_findings::{Finding, Status};
 use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Reason, RedisUrl};
-use wxmint_store::{CLOCKS_APART, Redis};
+use wxmint_store::Redis;
 
 use super::Issuer;
 use crate::clock::now;
@@ -23,27 +23,32 @@ const OTHERS_FIRST: Duration = Duration::from_secs(3);
 pub(super) async fn follow_redis(issuer: Arc<Issuer>) {
     let Some(redis) = issuer.redis() else { return };
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let mut tried = None;
+    let (mut tried, mut clock) = (None, Status::Ok);
     loop {
         interval.tick().await;
         // Calls that fail have said why.
         if let Ok(ahead) = redis.clock_ahead().await {
-            judge_clock(&issuer.readiness, ahead);
+            judge_clock(&issuer, ahead, &mut clock);
             try_new_connection(&issuer.readiness, &redis, &mut tried).await;
         }
     }
 }
 
 /// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can
-/// neither date a token nor revoke one. One that is behind costs nobody a login, and is warned about.
-fn judge_clock(readiness: &Readiness, ahead: i64) {
-    let (found, is_far) = (own_clock(-ahead as f64), ahead.abs() > CLOCKS_APART.num_seconds());
-    let told = |status| (is_far && found.status == status).then(|| found.to_string());
-    let (fault, warning) = (told(Status::Fault), told(Status::Warning));
-    if readiness.unfit("clock", fault.as_deref()) | readiness.warns("clock", warning.as_deref()) {
-        match fault.or(warning) {
-            Some(reason) => tracing::error!("{reason}"),
-            None => tracing::info!("the clocks of Redis and this machine agree"),
+/// neither date a token nor revoke one. One that is behind costs nobody a login, and is warned about. `before`: what
+/// was found before, so that the log says it once.
+fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &mut Status) {
+    let found = own_clock(-ahead as f64);
+    if found.status != Status::Ok {
+        metrics.clock_is_distant();
+    }
+    let told = |status| (found.status == status).then(|| found.to_string());
+    readiness.unfit("clock", told(Status::Fault).as_deref());
+    readiness.warns("clock", told(Status::Warning).as_deref());
+    if mem::replace(before, found.status) != found.status {
+        match found.status {
+            Status::Ok => tracing::info!("the clocks of Redis and this machine agree"),
+            _ => tracing::error!("{found}"),
         }
     }
 }

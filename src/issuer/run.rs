@@ -173,7 +173,7 @@ async fn watch_redis(issuer: Arc<Issuer>) {
     loop {
         interval.tick().await;
         // Calls that fail have said why.
-        let state = redis.link().state(now().timestamp_micros() as f64 / 1e6).await.unwrap_or_default();
+        let state = redis.link().state().await.unwrap_or_default();
         issuer.metrics.redis_is(&state);
         if state.primaries.is_empty() && state.slots.is_none() {
             // No primary answers, so it is unknown whether anything is still missing.

@@ -5,11 +5,12 @@ mod fitness;
 use std::{rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use futures_util::future::{join_all, join3, try_join_all};
+use futures_util::future::{join_all, join4, try_join_all};
 use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
 use wxmint_findings::{Finding, Said, Status, with_unchecked};
 use wxmint_redis_link::{Cause, DEADLINE, Link, Primary, Reason, Server, describe, slot_of};
+use wxmint_store::Redis;
 
 use self::fitness::{alone, worst};
 pub use self::fitness::{fitness, lacks, own_clock};
@@ -44,10 +45,10 @@ const NEEDED_FOR_ENDS: &str = "XADD KEY NOMKSTREAM * f v,XTRIM KEY MAXLEN 1,XRAN
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
 
 /// At least one finding for each of [`REDIS_CHECKS`].
-pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> {
+pub async fn examine(redis: &Redis, clock: fn() -> DateTime<Utc>) -> Vec<Finding> {
     let begun = Instant::now();
     loop {
-        let (found, is_late) = examine_once(link, clock()).await;
+        let (found, is_late) = examine_once(redis, clock()).await;
         if !is_late || begun.elapsed() > AGAIN_WITHIN {
             return found;
         }
@@ -56,7 +57,8 @@ pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> 
 }
 
 /// Also says whether an answer did not come in time.
-async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
+async fn examine_once(redis: &Redis, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
+    let link = redis.link();
     let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
     if let Err(reason) = link.access.try_out().await {
         let is_late = is_late(reason.cause);
@@ -64,13 +66,10 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     }
     // By itself, so that it does not wait for the others.
     let latency = slowest(link).await.map(|latency| vec![latency]);
-    let state = link.state(now.timestamp_micros() as f64 / 1e6);
-    let (fitness, state, rights) =
-        join3(fitness(link, now.timestamp(), Status::Fault), state, rights_at_all(link)).await;
-    let state = state.map(|state| {
-        let clock = state.own_clock_ahead.map(own_clock);
-        lacks(&state).into_iter().chain(clock).chain(alone(&state)).collect()
-    });
+    let fitness = fitness(link, now.timestamp(), Status::Fault);
+    let (fitness, state, ahead, rights) = join4(fitness, link.state(), redis.clock_ahead(), rights_at_all(link)).await;
+    let clock = ahead.ok().map(|ahead| own_clock(-ahead as f64));
+    let state = state.map(|state| lacks(&state).into_iter().chain(clock).chain(alone(&state)).collect());
     let reached = link.all_primaries().await.map(|primaries| {
         let names: Vec<_> = primaries.iter().map(|(_, server)| server.name.as_str()).collect();
         vec![Finding::ok("redis.reach", said!(each_primary_answers, names.join(" ")))]

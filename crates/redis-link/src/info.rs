@@ -121,8 +121,6 @@ pub struct State {
     pub clock_difference: Option<f64>,
     /// How many keys these have evicted since they were started, because their memory was full.
     pub evicted: u64,
-    /// By how many seconds the clock of this machine is ahead of the clock of these primaries that is farthest from it.
-    pub own_clock_ahead: Option<f64>,
 }
 
 impl Link {
@@ -155,9 +153,8 @@ impl Link {
         self.measured(step, async |_, deadline| read(server.send(commands, deadline).await?, &server.address)).await
     }
 
-    /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call. `now`: the
-    /// time of this machine, in seconds since 1970.
-    pub async fn state(&self, now: f64) -> Result<State> {
+    /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call.
+    pub async fn state(&self) -> Result<State> {
         let known = self.primaries();
         known.search().await?;
         let found = known.all();
@@ -183,7 +180,6 @@ impl Link {
             are_required: confirm != Confirm::Auto,
             clock_difference: spread(&times),
             evicted,
-            own_clock_ahead: own_clock_ahead(now, &times),
         })
     }
 
@@ -205,10 +201,6 @@ impl Link {
 
 fn spread(times: &[f64]) -> Option<f64> {
     Some(times.iter().copied().reduce(f64::max)? - times.iter().copied().reduce(f64::min)?)
-}
-
-fn own_clock_ahead(now: f64, times: &[f64]) -> Option<f64> {
-    times.iter().map(|time| now - time).max_by(|one, other| one.abs().total_cmp(&other.abs()))
 }
 
 #[cfg(test)]
@@ -240,14 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_farthest_clock_counts_in_either_direction() {
-        for (times, ahead) in
-            [(&[99.0, 95.1][..], Some(4.9)), (&[101.0, 94.9], Some(5.1)), (&[99.0, 105.1], Some(-5.1)), (&[], None)]
-        {
-            let found = own_clock_ahead(100.0, times);
-            let is_near = |ahead: f64| found.is_some_and(|found| (found - ahead).abs() < 1e-6);
-            assert!(ahead.map_or(found.is_none(), is_near), "{times:?} {found:?}");
-        }
+    fn clocks_differ_by_as_much_as_the_slowest_and_the_fastest() {
         assert_eq!((spread(&[1.0, 3.0, 2.0]), spread(&[])), (Some(2.0), None));
     }
 }

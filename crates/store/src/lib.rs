@@ -36,7 +36,7 @@ pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::short_digest;
 pub use self::redis::session::{FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Tried};
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
-pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, limits, unreadable, walk};
+pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Redis, RedisAccess, limits, unreadable, walk};
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);

@@ -221,8 +221,6 @@ mod tests {
         }
     }
 
-    impl wxmint_store::Observer for Calls {}
-
     /// It is counted by its address only then, so that limits could not help.
     #[actix_web::test]
     async fn a_guess_costs_one_read_and_writes_nothing() {

@@ -15,7 +15,6 @@ pub const FAR: TimeDelta = TimeDelta::seconds(5);
 /// By how much the clock of Redis may be ahead of this machine's where an end is made or a token is dated, and by how
 /// much the two may differ where old ends are forgotten: the leeway of verifiers.
 pub const APART: TimeDelta = TimeDelta::minutes(1);
-const WARNED_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// A clock that is behind by more has stepped back. In microseconds; more than the clocks of a Cluster may be apart.
 const STEP: u64 = 1_000_000;
 
@@ -23,28 +22,14 @@ const STEP: u64 = 1_000_000;
 /// connections of the process share what one of them has found.
 pub(super) type SteppedBack = Arc<ArcSwapOption<(Moment, u64)>>;
 
-/// It is told of each call, and of the clock, for metrics and traces.
-pub trait Observer: wxmint_redis_link::Observer {
-    /// The clock of this machine is far from the clock of Redis.
-    fn clock_is_distant(&self) {}
-}
-
-impl Observer for () {}
-
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Clocks {
-    warned: Rc<Cell<Option<DateTime<Utc>>>>,
     /// An instant of this process, and which time Redis had then, in microseconds since 1970, as well as is known.
-    known: Rc<Cell<Option<(Moment, u64)>>>,
+    pub(super) known: Rc<Cell<Option<(Moment, u64)>>>,
     pub(super) stepped_back: SteppedBack,
-    observer: Rc<dyn Observer>,
 }
 
 impl Clocks {
-    pub(super) fn new(stepped_back: SteppedBack, observer: impl Observer + 'static) -> Self {
-        Self { warned: Rc::default(), known: Rc::default(), stepped_back, observer: Rc::new(observer) }
-    }
-
     /// Redis has just answered to what was `sent` then that this is its time, in seconds since 1970 and microseconds.
     /// It was so at some moment in between: what was known before stays as it is unless that contradicts it, because
     /// the answer may be read late. Returns the time in microseconds.
@@ -71,23 +56,6 @@ impl Clocks {
         match self.known.get() {
             Some(known) => continued(known, Moment::now()),
             None => own.timestamp_micros().max(0) as u64,
-        }
-    }
-
-    /// `at` is the time of Redis, and `now` the time of this machine when the answer arrived.
-    pub(super) fn compare(&self, now: DateTime<Utc>, at: DateTime<Utc>) {
-        let ahead = now - at;
-        if ahead.abs() <= FAR {
-            return;
-        }
-        self.observer.clock_is_distant();
-        if self.warned.get().is_none_or(|warned| (now - warned).abs() >= WARNED_EVERY) {
-            self.warned.set(Some(now));
-            tracing::warn!(
-                ahead_of_redis_s = ahead.num_seconds(),
-                "the clock of this machine is far from the clock of Redis: set both by NTP, because verifiers compare \
-                 tokens, which carry the time of Redis, with their own clocks"
-            );
         }
     }
 }
@@ -179,13 +147,9 @@ mod tests {
 
     const SECOND: u64 = 1_000_000;
 
-    fn clocks() -> Clocks {
-        Clocks::new(SteppedBack::default(), ())
-    }
-
     #[test]
     fn a_clock_that_is_behind_by_more_than_clocks_of_a_cluster_may_be_has_stepped_back() {
-        let (clocks, sent) = (clocks(), Moment::now());
+        let (clocks, sent) = (Clocks::default(), Moment::now());
         for (second, before) in
             [(100, None), (102, None), (102, None), (50, Some(102)), (49, Some(102)), (99, Some(102))]
         {
@@ -193,7 +157,7 @@ mod tests {
             let known = clocks.time_before_step().map(|micros| micros / SECOND);
             assert_eq!(known, before, "{second}");
         }
-        let others = Clocks::new(SteppedBack::clone(&clocks.stepped_back), ());
+        let others = Clocks { stepped_back: SteppedBack::clone(&clocks.stepped_back), known: Rc::default() };
         assert_eq!(others.time_before_step(), clocks.time_before_step(), "the process knows it");
         clocks.told(sent, (200, 0));
         clocks.told(sent, (198, 0));
@@ -202,40 +166,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_read_late_does_not_put_the_clock_back() {
-        let (clocks, now) = (clocks(), Moment::now());
+        let (clocks, now) = (Clocks::default(), Moment::now());
         let sent = now.checked_sub(Duration::from_secs(10)).expect("the machine runs for longer");
         for (sent, second, known) in [(now, 105, 105), (sent, 100, 105), (now, 104, 104), (sent, 106, 106)] {
             clocks.told(sent, (second, 0));
             assert_eq!(clocks.estimate(DateTime::UNIX_EPOCH) / SECOND, known, "{second}");
-        }
-    }
-
-    /// How often it was told that the clocks are distant.
-    #[derive(Clone, Default)]
-    struct Distant(Rc<Cell<u32>>);
-
-    impl wxmint_redis_link::Observer for Distant {}
-
-    impl Observer for Distant {
-        fn clock_is_distant(&self) {
-            self.0.update(|times| times + 1);
-        }
-    }
-
-    #[test]
-    fn a_machine_whose_clock_is_ahead_or_behind_is_counted_each_time_and_warned_about_once_a_minute() {
-        let at = |second| DateTime::from_timestamp(second, 0).expect("a date");
-        let distant = Distant::default();
-        let clocks = Clocks::new(SteppedBack::default(), distant.clone());
-        for (now, redis, warned, counted) in [
-            (100, 95, None, 0),
-            (100, 105, None, 0),
-            (101, 107, Some(101), 1),
-            (160, 150, Some(101), 2),
-            (161, 150, Some(161), 3),
-        ] {
-            clocks.compare(at(now), at(redis));
-            assert_eq!((clocks.warned.get(), distant.0.get()), (warned.map(at), counted), "{now}");
         }
     }
 }

@@ -86,12 +86,11 @@ impl Redis {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::SteppedBack, *};
+    use super::*;
 
     #[test]
     fn a_page_is_dated_by_the_clock_from_before_and_no_later_than_now() {
-        let (clocks, at) =
-            (Clocks::new(SteppedBack::default(), ()), |second| DateTime::from_timestamp(second, 0).expect("a date"));
+        let (clocks, at) = (Clocks::default(), |second| DateTime::from_timestamp(second, 0).expect("a date"));
         assert_eq!(clocks.page_time(at(50), at(102)), at(50), "a clock that is wrong and has not stepped back");
         for far in [10, 200] {
             assert_eq!(clocks.page_time(at(far), at(102)), at(102), "verifiers would not take the page");

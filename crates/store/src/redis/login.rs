@@ -72,7 +72,6 @@ impl Redis {
             return Ok(Claim::Taken);
         }
         let order = ExchangeOrder::new(micros, attempt);
-        self.clocks.compare((self.clock)(), order.began_at());
         if let Err(ahead) = self.usable(&order) {
             self.release_code(app, code, attempt).await?;
             return Err(ahead);

@@ -27,9 +27,9 @@ use parking_lot::Mutex;
 use redis::Value;
 use wxmint_ids::{AppId, Person, packed};
 use wxmint_keys::vault::Sealed;
-use wxmint_redis_link::{Call, Confirm, Link, Primary, Reason, RedisUrl, slot_of};
+use wxmint_redis_link::{Call, Confirm, Link, Observer, Primary, Reason, RedisUrl, slot_of};
 
-pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
+pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR};
 use self::clocks::{Clocks, SteppedBack};
 use self::limits::EarlierParts;
 pub use self::script::unreadable;
@@ -82,9 +82,9 @@ impl Redis {
         access: &RedisAccess,
         session_ttl: Duration,
         clock: fn() -> DateTime<Utc>,
-        observer: impl Observer + Clone + 'static,
+        observer: impl Observer + 'static,
     ) -> Self {
-        let clocks = Clocks::new(Arc::clone(&access.stepped_back), observer.clone());
+        let clocks = Clocks { stepped_back: Arc::clone(&access.stepped_back), known: Rc::default() };
         let (link, clock, made) =
             (Rc::new(Link::new(&access.link, observer)), Rc::new(clock), Arc::clone(&access.made));
         Self { link, session_ttl, clock, clocks, earlier: Rc::default(), noted_life: Rc::default(), made }

@@ -82,6 +82,11 @@ impl Metrics {
         }
     }
 
+    /// The clock of this machine is far from the clock of Redis.
+    pub fn clock_is_distant(&self) {
+        self.0.distant_clocks.inc();
+    }
+
     pub fn recent(&self) -> &Recent {
         &self.0.recent
     }
@@ -109,12 +114,6 @@ impl wxmint_redis_link::Observer for Metrics {
         let labels = [("operation", call), ("outcome", if answered { "ok" } else { "failed" })];
         self.0.redis_operation_duration.get_or_create(&labels).observe(took.as_secs_f64());
         Step::ended("redis", call, took, (!answered).then_some("unanswered"));
-    }
-}
-
-impl wxmint_store::Observer for Metrics {
-    fn clock_is_distant(&self) {
-        self.0.distant_clocks.inc();
     }
 }
 
