@@ -193,7 +193,7 @@ pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answ
     let mut act = Act::<()>::begin("find", Right::Read, &request, operating).await?;
     let asked = Fields::from_form(request.query_string().as_bytes(), &["q"]).and_then(|fields| fields.parse("q"));
     let missing = || Problem::invalid("The query lacks `q`: a user id, an openid, a unionid or a request id.");
-    let id = act.may_go_on(asked.map_err(Problem::from).and_then(|id| id.ok_or_else(missing)))?;
+    let id = act.may_go_on(asked.and_then(|id| id.ok_or_else(missing)))?;
     let finding = async move {
         let searched = search(&act.operating, &id).await;
         let found = searched.as_ref().ok().and_then(|it| it.found.first());

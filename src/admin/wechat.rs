@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web::Payload};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body};
+use wxmint_http::{Answer, Fields, Problem, malformed, missing, private, read_body};
 use wxmint_ids::{AppId, UserId};
 use wxmint_wechat::{AppAccessToken, EncryptKey};
 
@@ -103,7 +103,7 @@ fn shared(usable: &Usable) -> HttpResponse {
 fn data_to_sign(body: &[u8]) -> Result<String, Problem> {
     let data = text(body, "data")?;
     if data.len() > LONGEST_DATA {
-        return Err(malformed("data", "must be at most 16 KiB of UTF-8").into());
+        return Err(malformed("data", "must be at most 16 KiB of UTF-8"));
     }
     Ok(data)
 }
@@ -111,9 +111,9 @@ fn data_to_sign(body: &[u8]) -> Result<String, Problem> {
 /// The text of the one member that a body must have.
 pub(crate) fn text(body: &[u8], name: &'static str) -> Result<String, Problem> {
     let fields = Fields::from_json(body, &[name])?;
-    let text = fields.text(name)?.ok_or(RefusedBody::Missing(name))?;
+    let text = fields.text(name)?.ok_or_else(|| missing(name))?;
     if text.is_empty() {
-        return Err(malformed(name, "must not be empty").into());
+        return Err(malformed(name, "must not be empty"));
     }
     Ok(text.into_owned())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Fields, Problem, ProblemCode, RefusedBody};
+use wxmint_http::{Fields, Problem, ProblemCode};
 use wxmint_ids::UserId;
 use wxmint_keys::token::SignedToken;
 
@@ -70,8 +70,8 @@ impl LoginBody {
 }
 
 /// Shows a body that is right.
-pub(super) fn no_fields(refused: RefusedBody) -> Problem {
-    Problem::invalid(format!("{refused} Send {{\"code\": \"…\"}}."))
+pub(super) fn no_fields(Problem { detail, .. }: Problem) -> Problem {
+    Problem::invalid(format!("{detail} Send {{\"code\": \"…\"}}."))
 }
 
 pub(super) fn without_credentials(query: &str, advice: &str) -> Result<Fields<'static>, Problem> {
@@ -207,7 +207,7 @@ mod tests {
         let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
         let refused = wxmint_http::malformed("appid", "must be a string, not an array");
-        assert_eq!(json(&deep("appid")).expect_err("refused"), refused.into());
+        assert_eq!(json(&deep("appid")).expect_err("refused"), refused);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, private, read_body, to_the_end};
+use wxmint_http::{Answer, Fields, Problem, ProblemCode, SMALL_BODY, missing, private, read_body, to_the_end};
 use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::{EncryptedData, RawData};
 
@@ -155,7 +155,7 @@ fn user_data_request(body: &[u8]) -> Result<UserDataRequest, Problem> {
 
 fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {
     Fields::from_json(body, &["code"])?.parse("code")?.ok_or_else(|| {
-        let missing = RefusedBody::Missing("code");
+        let missing = missing("code").detail;
         Problem::invalid(format!("{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."))
     })
 }

@@ -9,7 +9,8 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{RefusedBody, malformed};
+use super::Problem;
+use super::refused_body::{malformed, not_json};
 
 type Names<'n> = &'n [&'static str];
 
@@ -23,26 +24,26 @@ enum Field<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads a JSON object. Unknown members are skipped, however deep they are.
-    pub fn from_json(body: &'a [u8], names: Names<'_>) -> Result<Self, RefusedBody> {
-        // serde_json does not look at the bytes of the members that it skips.
-        let text = str::from_utf8(body).map_err(|_| RefusedBody::NotUtf8)?;
+    pub fn from_json(body: &'a [u8], names: Names<'_>) -> Result<Self, Problem> {
+        // JSON is UTF-8 (RFC 8259 section 8.1). serde_json does not look at the bytes of the members that it skips.
+        let text = str::from_utf8(body).map_err(|_| Problem::invalid("The body is not UTF-8."))?;
         let mut json = serde_json::Deserializer::from_str(text);
-        let fields = json.deserialize_map(JsonObject(names))?;
-        json.end()?;
-        Self(fields).without_twins()
+        let fields = json.deserialize_map(JsonObject(names)).and_then(|fields| json.end().map(|()| fields));
+        Self(fields.map_err(|error| not_json(&error))?).without_twins()
     }
 
     /// Reads a form (`application/x-www-form-urlencoded`) or a query.
-    pub fn from_form(form: &[u8], names: Names<'_>) -> Result<Self, RefusedBody> {
+    pub fn from_form(form: &[u8], names: Names<'_>) -> Result<Self, Problem> {
         let known = |name: String| names.iter().find(|known| **known == name).copied();
         let pairs = pairs(&String::from_utf8_lossy(form)).into_iter();
         Self(pairs.filter_map(|(name, text)| Some((known(name)?, Field::Form(text)))).collect()).without_twins()
     }
 
-    fn without_twins(self) -> Result<Self, RefusedBody> {
+    /// Two programs could read different ones of two fields with one name.
+    fn without_twins(self) -> Result<Self, Problem> {
         let mut fields = self.0.iter().enumerate();
         match fields.find(|(place, (name, _))| self.0[..*place].iter().any(|(earlier, _)| earlier == name)) {
-            Some((_, (name, _))) => Err(RefusedBody::Twice(name)),
+            Some((_, (name, _))) => Err(malformed(name, "appears twice")),
             None => Ok(self),
         }
     }
@@ -52,7 +53,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The text of a field; `None` if the field is absent or `null`.
-    pub fn text(&self, name: &'static str) -> Result<Option<Cow<'_, str>>, RefusedBody> {
+    pub fn text(&self, name: &'static str) -> Result<Option<Cow<'_, str>>, Problem> {
         let json = match self.field(name) {
             None => return Ok(None),
             Some(Field::Form(text)) => return Ok(Some(text.as_str().into())),
@@ -69,12 +70,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub fn parse<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, RefusedBody> {
+    pub fn parse<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, Problem> {
         self.text(name)?.map(|text| text.parse().map_err(|error| malformed(name, error))).transpose()
     }
 
     /// Whether a field is `true`; no if it is absent.
-    pub fn flag(&self, name: &'static str) -> Result<bool, RefusedBody> {
+    pub fn flag(&self, name: &'static str) -> Result<bool, Problem> {
         match self.field(name) {
             None => Ok(false),
             Some(Field::Json(json)) if json_type(json.get()) == "a boolean" => Ok(json.get() == "true"),

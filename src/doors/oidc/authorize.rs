@@ -6,7 +6,7 @@ use actix_web::http::header;
 use actix_web::web::Payload;
 use reqwest::Url;
 use serde_json::json;
-use wxmint_http::{Answer, Fields, Problem, RefusedBody, SMALL_BODY, pairs, private, read_body, read_form, to_the_end};
+use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, missing, pairs, private, read_body, read_form, to_the_end};
 use wxmint_ids::AppId;
 use wxmint_wechat::AppKind;
 
@@ -119,7 +119,7 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, scan, 
 async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorker, scan: &Scan, oidc: &Oidc) -> Answer {
     let clients = scan.clients();
     let asked = own_page(request, worker, &clients)?;
-    let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
+    let code = fields.text("device_code")?.ok_or_else(|| missing("device_code"))?;
     let code: Option<DeviceCode> = code.parse().ok();
     let (address, _) = visitor(request);
     let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, RefusedBody, SMALL_BODY, cors, no_valid_token, origin, private, read_body, read_form, to_the_end,
+    Answer, Fields, SMALL_BODY, cors, missing, no_valid_token, origin, private, read_body, read_form, to_the_end,
 };
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
@@ -83,7 +83,7 @@ pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -
 async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc): AtDoor) -> Answer {
     let (clients, at) = (scan.clients(), (worker, scan));
     let client = authenticate(request, fields, &clients, &at).await?;
-    let token = fields.text("token")?.ok_or(RefusedBody::Missing("token"))?;
+    let token = fields.text("token")?.ok_or_else(|| missing("token"))?;
     match end(&at.0, client, &token).await? {
         Some(user) => oidc.tell(request, LOGGED_OUT, &client.id, Some(&user)),
         None => {

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::web::Data;
 use async_trait::async_trait;
-use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin};
+use wxmint_http::{Answer, Fields, Problem, missing, origin};
 use wxmint_ids::UserId;
 
 use super::grants::{NotGiven, ShownCode};
@@ -48,7 +48,7 @@ async fn give(
     worker: &IssuerWorker,
     oidc: &Oidc,
 ) -> Answer {
-    let one = |name| Ok::<_, Problem>(fields.text(name)?.ok_or(RefusedBody::Missing(name))?.into_owned());
+    let one = |name| Ok::<_, Problem>(fields.text(name)?.ok_or_else(|| missing(name))?.into_owned());
     let (activity, done, outcome) = if grant_type == CODE {
         let (code, redirect_uri, verifier) = (one("code")?, one("redirect_uri")?, one("code_verifier")?);
         let shown = ShownCode { code, redirect_uri, verifier };

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, ClientCredentials, Fields, Problem, RefusedBody, cors, identify, origin, private, read_form, to_the_end,
+    Answer, ClientCredentials, Fields, Problem, cors, identify, missing, origin, private, read_form, to_the_end,
     unknown_client,
 };
 use wxmint_identities::LONGEST_ASSERTION;
@@ -101,7 +101,7 @@ pub(in crate::doors) trait FurtherGrants {
 async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor, now: DateTime<Utc>) -> Answer {
     let ((worker, scan), clients) = (at, at.1.clients());
     let client = authenticate(request, fields, &clients, at).await?;
-    let grant_type = fields.text("grant_type")?.ok_or(RefusedBody::Missing("grant_type"))?;
+    let grant_type = fields.text("grant_type")?.ok_or_else(|| missing("grant_type"))?;
     if grant_type != GRANT {
         let granted = match request.app_data::<Data<dyn FurtherGrants>>() {
             Some(further) => further.grant((request, fields, client), &grant_type, worker).await,
@@ -112,7 +112,7 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor, now: Dat
             Err(Problem::invalid(format!("`grant_type` must be {types}.")).oauth("unsupported_grant_type"))
         });
     }
-    let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
+    let code = fields.text("device_code")?.ok_or_else(|| missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
     let address = origin(request).address.unwrap_or_default();
     let give = async |Grant { token: issued, claims, .. }: Grant| {
