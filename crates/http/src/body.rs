@@ -24,23 +24,15 @@ pub const SMALL_BODY: usize = 16 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
-    let mut body = Bytes::new();
+    let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| incomplete(&error))?;
         if body.len() + chunk.len() > limit {
             return Err(too_large(limit));
         }
-        // A short body comes as one chunk, which needs no copy.
-        body = if body.is_empty() { chunk } else { appended(body, &chunk) };
+        body.extend_from_slice(&chunk);
     }
-    Ok(body)
-}
-
-/// Copies `body` only if the connection's buffer shares it.
-fn appended(body: Bytes, chunk: &[u8]) -> Bytes {
-    let mut body = BytesMut::from(body);
-    body.extend_from_slice(chunk);
-    body.freeze()
+    Ok(body.freeze())
 }
 
 /// The body of a request, shared by its handler and its answer.
