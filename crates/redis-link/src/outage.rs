@@ -2,7 +2,6 @@
 //! requests come by the thousand a second, and each of a process' connections fails.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -12,14 +11,9 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// No failure for this long, and it is over: until then some calls may succeed and others fail.
 const OVER_AFTER: Duration = Duration::from_secs(2);
 
-type Outages = BTreeMap<String, Outage>;
-
 /// By the address of the server, for all connections of the process.
-static OUTAGES: Mutex<Outages> = Mutex::new(BTreeMap::new());
-/// Whether there are any: most calls succeed, and need not lock the map.
-pub(crate) static ARE_ANY: AtomicBool = AtomicBool::new(false);
+static OUTAGES: Mutex<BTreeMap<String, Outage>> = Mutex::new(BTreeMap::new());
 
-#[derive(Debug, Clone, Copy)]
 struct Outage {
     since: Instant,
     last: Instant,
@@ -31,7 +25,6 @@ struct Outage {
 /// A call could not reach a Redis that serves it.
 pub(crate) fn failed(redis: &str, reason: &str) {
     let (mut outages, now) = (OUTAGES.lock(), Instant::now());
-    ARE_ANY.store(true, Ordering::Relaxed);
     let outage = outages.entry(redis.to_owned()).or_insert(Outage { since: now, last: now, told: None, failed: 0 });
     if outage.notes_failure(now) {
         let (lasts_s, failed) = ((now - outage.since).as_secs(), outage.failed);
@@ -39,26 +32,21 @@ pub(crate) fn failed(redis: &str, reason: &str) {
     }
 }
 
-/// A call was answered while there were any.
+/// A call was answered.
 pub(crate) fn answered(redis: &str) {
-    let (mut outages, now) = (OUTAGES.lock(), Instant::now());
-    if let Some(Outage { since, last, failed, .. }) = forget(&mut outages, redis, |outage| outage.is_over(now)) {
+    let mut outages = OUTAGES.lock();
+    if outages.get(redis).is_some_and(|outage| outage.is_over(Instant::now()))
+        && let Some(Outage { since, last, failed, .. }) = outages.remove(redis)
+    {
         tracing::info!(redis, lasted_s = (last - since).as_secs(), failed, "Redis can be used again");
     }
 }
 
 /// A server is no primary any more, so that nobody asks it.
 pub(crate) fn replaced(redis: &str) {
-    if forget(&mut OUTAGES.lock(), redis, |_| true).is_some() {
+    if OUTAGES.lock().remove(redis).is_some() {
         tracing::info!(redis, "this Redis is no primary any more; others do its work");
     }
-}
-
-fn forget(outages: &mut Outages, redis: &str, condition: impl Fn(&Outage) -> bool) -> Option<Outage> {
-    let outage = outages.get(redis).copied().filter(condition)?;
-    outages.remove(redis);
-    ARE_ANY.store(!outages.is_empty(), Ordering::Relaxed);
-    Some(outage)
 }
 
 impl Outage {

@@ -4,7 +4,6 @@
 //! replica (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::sync::atomic::Ordering;
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use futures_util::FutureExt;
@@ -115,7 +114,7 @@ impl Server {
         let answers = answers.await;
         self.fails.set(answers.is_err());
         match answers.as_ref().map_err(|failure| &failure.problem) {
-            Ok(_) if outage::ARE_ANY.load(Ordering::Relaxed) => outage::answered(&self.name),
+            Ok(_) => outage::answered(&self.name),
             Err(Problem::BadConnection | Problem::Silent) => self.drop_connection(&attempt),
             _ => {}
         }
