@@ -72,6 +72,11 @@ impl RedisAccess {
         Self::new(url, TlsFiles::default(), Confirm::Replicas(0), Program::default()).expect("no files are named")
     }
 
+    /// The present URL. Another one is another `Arc`.
+    pub fn url(&self) -> Arc<RedisUrl> {
+        self.current.load_full()
+    }
+
     /// Connections that are made from now on use `url`, and the others are dropped.
     pub fn replace(&self, url: RedisUrl) {
         self.current.store(Arc::new(url));

@@ -10,9 +10,9 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::failure::{Cause, Failure, Problem, Reason, Result};
-use super::primaries::{Primaries, Primary};
+use super::primaries::Primaries;
 use super::server::{Answers, DEADLINE, Server, is, read, usable};
-use super::url::{Layout, RedisUrl};
+use super::url::Layout;
 use super::{access::RedisAccess, call::Call, outage};
 
 /// Between two tries of a call whose keys lie on two servers, because their slot is moving.
@@ -148,13 +148,6 @@ pub(crate) async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Inst
     Ok(reply)
 }
 
-impl RedisAccess {
-    /// The present URL. Another one is another `Arc`.
-    pub fn url(&self) -> Arc<RedisUrl> {
-        self.current.load_full()
-    }
-}
-
 /// The answers to some commands, and the server that gave them.
 pub(crate) struct Reply {
     pub(crate) values: Vec<Value>,
@@ -267,10 +260,4 @@ async fn send_asking(server: &Server, sent: &Pipeline, mut answers: Vec<Value>, 
     let told = server.send(&asking, deadline).await?.into_iter().skip(1).step_by(2);
     answers.iter_mut().filter(|answer| is_ask(answer)).zip(told).for_each(|(answer, told)| *answer = told);
     usable(answers, &server.address)
-}
-
-impl Primary {
-    pub fn has(&self, slot: u16) -> bool {
-        self.slots.iter().any(|range| range.contains(&slot))
-    }
 }

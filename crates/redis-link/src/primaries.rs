@@ -38,6 +38,10 @@ impl Primary {
         let slots = vec![0..=CLUSTER_SLOTS as u16 - 1];
         Self { address: address.clone(), slots, successors: Successors::Unknown }
     }
+
+    pub fn has(&self, slot: u16) -> bool {
+        self.slots.iter().any(|range| range.contains(&slot))
+    }
 }
 
 /// The least time from the beginning of one search to that of the next.
