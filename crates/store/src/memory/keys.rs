@@ -1,6 +1,6 @@
 //! The keys, and what the commands do with them: as in Redis, but for what nobody here asks for.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use chrono::{DateTime, Utc};
 use redis::Value;
@@ -38,7 +38,7 @@ enum Content {
 #[derive(Default)]
 struct Stream {
     last: Id,
-    entries: Vec<(Id, Vec<Bytes>)>,
+    entries: BTreeMap<Id, Vec<Bytes>>,
 }
 
 impl Key {
@@ -225,21 +225,18 @@ impl Keys {
                     return Err("ERR the id is not after the last one".into());
                 }
                 *last = id;
-                entries.push((id, fields.iter().map(|field| field.to_vec()).collect()));
+                entries.insert(id, fields.iter().map(|field| field.to_vec()).collect());
                 text(shown(id))
             }
             (b"XRANGE", [from, to, _, most]) => {
-                let (from, to) = (stream_id(from)?, stream_id(to)?);
-                let entry = |(id, fields): &(Id, Vec<Bytes>)| {
+                let found = entries.range(stream_id(from)?..=stream_id(to)?).take(number(most)?).map(|(id, fields)| {
                     Value::Array(vec![text(shown(*id)), Value::Array(fields.iter().map(bulk).collect())])
-                };
-                let found = entries.iter().filter(|(id, _)| (from..=to).contains(id)).take(number(most)?);
-                Value::Array(found.map(entry).collect())
+                });
+                Value::Array(found.collect())
             }
             (b"XTRIM", [b"MINID", id]) => {
-                let (first, before) = (stream_id(id)?, entries.len());
-                entries.retain(|(id, _)| *id >= first);
-                count(before - entries.len())
+                let left = entries.split_off(&stream_id(id)?);
+                count(mem::replace(entries, left).len())
             }
             _ => return Err(unknown(name)),
         })

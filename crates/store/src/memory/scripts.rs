@@ -1,9 +1,7 @@
 //! Runs the scripts, in the Lua that Redis has.
 
-use std::collections::{HashMap, hash_map::Entry};
-use std::{cell::RefCell, mem, rc::Rc};
+use std::cell::RefCell;
 
-use chrono::DateTime;
 use mlua::{Function, Lua, LuaOptions, LuaString, MultiValue, StdLib, Value as Word, Variadic};
 use redis::Value;
 use wxmint_redis_link::script_name;
@@ -11,47 +9,45 @@ use wxmint_redis_link::script_name;
 use super::{Answer, error_of, keys::Keys};
 
 thread_local! {
-    static SCRIPTS: RefCell<Scripts> = RefCell::new(Scripts::new().expect("Lua begins with what it is given"));
+    /// It knows the scripts that the thread has run, by the SHA-1 of their texts in hexadecimal digits.
+    static LUA: Lua = begun().expect("Lua begins with what it is given");
 }
 
-/// Those that a thread has run.
-struct Scripts {
-    lua: Lua,
-    /// By the SHA-1 of their texts, in hexadecimal digits.
-    known: HashMap<Vec<u8>, Function>,
-    /// The keys, while a script runs.
-    keys: Rc<RefCell<Keys>>,
+fn begun() -> mlua::Result<Lua> {
+    let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::default())?;
+    let structs = [("unpack", lua.create_function(unpack)?), ("pack", lua.create_function(pack)?)];
+    lua.globals().set("struct", lua.create_table_from(structs)?)?;
+    Ok(lua)
 }
 
 /// `arguments`: how many keys there are, the keys, and the rest.
 pub(super) fn run_known(keys: &mut Keys, name: &[u8], arguments: &[&[u8]]) -> Answer {
-    SCRIPTS.with_borrow(|scripts| {
-        let script = scripts.known.get(name).ok_or("NOSCRIPT No matching script")?;
-        mem::swap(keys, &mut scripts.keys.borrow_mut());
-        let answer = scripts.call(script, arguments);
-        mem::swap(keys, &mut scripts.keys.borrow_mut());
-        answer.map_err(|error| format!("ERR {error}"))
+    LUA.with(|lua| {
+        let known = lua.named_registry_value::<Function>(&String::from_utf8_lossy(name));
+        let script = known.map_err(|_| "NOSCRIPT No matching script")?;
+        call(lua, &script, keys, arguments).map_err(|error| format!("ERR {error}"))
     })
 }
 
 pub(super) fn run(keys: &mut Keys, text: &[u8], arguments: &[&[u8]]) -> Answer {
     let name = script_name(text);
-    SCRIPTS.with_borrow_mut(|Scripts { lua, known, .. }| {
-        if let Entry::Vacant(unknown) = known.entry(name.clone().into()) {
-            unknown.insert(lua.load(text).into_function().map_err(|error| format!("ERR {error}"))?);
-        }
-        Ok::<_, String>(())
-    })?;
+    let known = LUA.with(|lua| lua.set_named_registry_value(&name, lua.load(text).into_function()?));
+    known.map_err(|error| format!("ERR {error}"))?;
     run_known(keys, name.as_bytes(), arguments)
 }
 
-impl Scripts {
-    fn new() -> mlua::Result<Self> {
-        let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::default())?;
-        let (redis, structs) = (lua.create_table()?, lua.create_table()?);
-        let none = Rc::new(RefCell::new(Keys::new(|| DateTime::UNIX_EPOCH)));
+fn call(lua: &Lua, script: &Function, keys: &mut Keys, arguments: &[&[u8]]) -> mlua::Result<Value> {
+    let [count, words @ ..] = arguments else { return Err(mlua::Error::runtime("no number of keys")) };
+    let count = str::from_utf8(count).ok().and_then(|count| count.parse().ok()).unwrap_or_default();
+    let (named, rest) = words.split_at_checked(count).unwrap_or_default();
+    for (name, words) in [("KEYS", named), ("ARGV", rest)] {
+        let words = words.iter().map(|word| lua.create_string(word)).collect::<mlua::Result<Vec<_>>>()?;
+        lua.globals().set(name, words)?;
+    }
+    let keys = &RefCell::new(keys);
+    lua.scope(|scope| {
+        let redis = lua.create_table()?;
         for (name, raises) in [("call", true), ("pcall", false)] {
-            let keys = Rc::clone(&none);
             let call = move |lua: &Lua, command: Variadic<Word>| {
                 let command: Vec<_> = command.iter().map(bytes).collect();
                 match keys.borrow_mut().answer(&command.iter().map(Vec::as_slice).collect::<Vec<_>>()) {
@@ -60,25 +56,11 @@ impl Scripts {
                     Ok(answer) => word(lua, answer),
                 }
             };
-            redis.set(name, lua.create_function(call)?)?;
+            redis.set(name, scope.create_function(call)?)?;
         }
-        structs.set("unpack", lua.create_function(unpack)?)?;
-        structs.set("pack", lua.create_function(pack)?)?;
         lua.globals().set("redis", redis)?;
-        lua.globals().set("struct", structs)?;
-        Ok(Self { lua, known: HashMap::new(), keys: none })
-    }
-
-    fn call(&self, script: &Function, arguments: &[&[u8]]) -> mlua::Result<Value> {
-        let [keys, rest @ ..] = arguments else { return Err(mlua::Error::runtime("no number of keys")) };
-        let keys = str::from_utf8(keys).ok().and_then(|keys| keys.parse().ok()).unwrap_or_default();
-        let (keys, rest) = rest.split_at_checked(keys).unwrap_or_default();
-        for (name, words) in [("KEYS", keys), ("ARGV", rest)] {
-            let words = words.iter().map(|word| self.lua.create_string(word)).collect::<mlua::Result<Vec<_>>>()?;
-            self.lua.globals().set(name, words)?;
-        }
         Ok(value(&script.call(())?))
-    }
+    })
 }
 
 /// An argument of a command.
