@@ -77,20 +77,20 @@ impl FromStr for Ended {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let parts: Vec<&str> = text.split(' ').collect();
-        let second = |text: &str| text.parse::<i64>().map_err(drop);
-        Ok(match parts[..] {
-            ["sub", before, user] => Self::User { user: user.parse().map_err(drop)?, before: second(before)? },
-            ["app", before, app, user] => {
-                let (user, app) = (user.parse().map_err(drop)?, app.parse().map_err(drop)?);
-                Self::UserInApp { user, app, before: second(before)? }
-            }
-            ["jti", expires_at, id, user] => {
-                let (id, user) = (id.parse().map_err(drop)?, user.parse().map_err(drop)?);
-                Self::Token { id, user, expires_at: second(expires_at)? }
-            }
-            ["kid", kid] => Self::Key { kid: kid.to_owned() },
-            _ => return Err(()),
-        })
+        let ended = || {
+            Some(match parts[..] {
+                ["sub", before, user] => Self::User { user: user.parse().ok()?, before: before.parse().ok()? },
+                ["app", before, app, user] => {
+                    Self::UserInApp { user: user.parse().ok()?, app: app.parse().ok()?, before: before.parse().ok()? }
+                }
+                ["jti", expires_at, id, user] => {
+                    Self::Token { id: id.parse().ok()?, user: user.parse().ok()?, expires_at: expires_at.parse().ok()? }
+                }
+                ["kid", kid] => Self::Key { kid: kid.to_owned() },
+                _ => return None,
+            })
+        };
+        ended().ok_or(())
     }
 }
 
