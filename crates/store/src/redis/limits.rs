@@ -165,9 +165,7 @@ impl Redis {
         if counter.earlier.is_some() {
             return call;
         }
-        let gone: Vec<_> = Rate::gone_parts(counter.part).map(|part| counter.field(part)).collect();
-        let call = call.cmd("PEXPIRE").arg(key).arg(counter.rate.life().as_millis() as u64);
-        call.cmd("HDEL").arg(key).arg(gone).cmd("HGETALL").arg(key)
+        call.cmd("PEXPIRE").arg(key).arg(counter.rate.life().as_millis() as u64).cmd("HGETALL").arg(key)
     }
 
     /// Reads the answer to [`Self::counting`]. Takes back an event that is one too many.

@@ -26,13 +26,6 @@ impl Rate {
         other <= part + 1 && part <= other + PARTS
     }
 
-    /// The parts that count no more in `part`, and may be remembered still: whatever is remembered ends with its
-    /// [`life`](Self::life), so the last event was at most ten parts ago, and left none that were older than eight
-    /// then.
-    pub(super) fn gone_parts(part: u64) -> impl Iterator<Item = u64> {
-        (PARTS + 1..=2 * PARTS + 2).map(move |ago| part.saturating_sub(ago))
-    }
-
     /// Counts an event at `now`, in microseconds since 1970, or refuses it.
     fn admit(self, counts: &mut Counts, now: u64) -> Result<Counted, TooMany> {
         let part = self.part_at(now);
@@ -59,9 +52,9 @@ impl Redis {
     /// Decides by all that the cell holds.
     pub(super) async fn decide_by_all(&self, counter: &Counter, answer: Value) -> Result<Result<Counted, TooMany>> {
         let counted = Counted(counter.part);
-        let answers: (Value, Value, Value, HashMap<String, u64>) =
+        let (_, _, fields): (Value, Value, HashMap<String, u64>) =
             from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
-        let mut parts = self.own_parts(counter, answers.3).await?;
+        let mut parts = self.own_parts(counter, fields).await?;
         // The event itself is counted already.
         parts.entry(counted.0).and_modify(|events| *events = events.saturating_sub(1));
         let earlier = parts.iter().filter(|(part, _)| **part != counted.0).map(|(_, events)| events).sum();
