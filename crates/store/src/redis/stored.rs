@@ -1,7 +1,7 @@
 //! A person as Redis has it: the binding, and beside it the session, which has a line for each of the two latest
 //! exchanges, as `session.lua` describes it.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use redis::{FromRedisValue, ParsingError, Value};
 
@@ -18,23 +18,17 @@ const SINCE_2020: u64 = 1_577_836_800 * 4;
 
 /// The fields that `change_binding.lua` writes. Each has a letter for a name, and README.md says what it means.
 #[derive(Default)]
-pub(super) struct StoredBinding(Vec<(u8, Vec<u8>)>);
+pub(super) struct StoredBinding(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl FromRedisValue for StoredBinding {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let mut fields = Vec::with_capacity(8);
-        for pair in value.into_map_iter().map_err(|_| "a binding is a hash")? {
-            if let (Value::BulkString(name), Value::BulkString(value)) = pair {
-                fields.extend(<[u8; 1]>::try_from(name).map(|[letter]| (letter, value)));
-            }
-        }
-        Ok(Self(fields))
+        FromRedisValue::from_redis_value(value).map(Self)
     }
 }
 
 impl StoredBinding {
     pub(super) fn field(&self, name: u8) -> Option<&[u8]> {
-        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_slice())
+        self.0.get(&[name][..]).map(Vec::as_slice)
     }
 
     pub(super) fn number(&self, name: u8) -> Option<i64> {
