@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId};
 use wxmint_keys::vault::{Sealed, Vault};
-use wxmint_store::{COMPUTED, KeptSession, Opening, Tried};
+use wxmint_store::{COMPUTED, KeptSession, Opening};
 use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
 use super::{Asking, LoginWorker, Result, SessionError, SettledState, worker::USER_DATA};
@@ -43,12 +43,8 @@ impl LoginWorker {
         let kept = self.open_session(asking).await?;
         let check = DataCheck { person: &asking.person, now, max_age };
         let opened = self.try_keys(&kept, request, &check).await;
-        let tried = match (&opened, kept.keys.is_empty()) {
-            (Some(_), _) => Tried::Well,
-            (None, true) => Tried::Nothing,
-            (None, false) => Tried::Failed,
-        };
-        if self.store.close(&asking.person, tried, &asking.attempt).await? {
+        let failed = opened.is_none() && !kept.keys.is_empty();
+        if self.store.close(&asking.person, &asking.attempt, failed).await? {
             tracing::warn!(user = asking.user.as_str(), "a session key was dropped: too much data failed to decrypt");
         }
         let OpenedData { data, unionid } = opened.ok_or(SessionError::Undecryptable)?;

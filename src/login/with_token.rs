@@ -6,9 +6,7 @@ use std::time::Duration;
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
-use wxmint_store::{
-    Admission, AttemptId, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried, short_digest,
-};
+use wxmint_store::{Admission, AttemptId, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, short_digest};
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
@@ -93,7 +91,7 @@ impl LoginWorker {
         self.count_call(&asking.person, RESET).await?;
         let kept = self.open_session(asking).await?;
         let replaced = self.replace_key(asking, kept.order).await;
-        self.store.close(&asking.person, Tried::Nothing, &asking.attempt).await?;
+        self.store.close(&asking.person, &asking.attempt, false).await?;
         replaced
     }
 

@@ -574,22 +574,22 @@ async fn opened_by(store: &Redis, person: &Person, attempt: u8) -> Opening {
 }
 
 /// Ends the try that [`opened`] began.
-async fn closed(store: &Redis, person: &Person, tried: Tried) -> bool {
-    store.close(person, tried, &attempt_id(3)).await.expect("closed")
+async fn closed(store: &Redis, person: &Person, failed: bool) -> bool {
+    store.close(person, &attempt_id(3), failed).await.expect("closed")
 }
 
 async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
     let owner = with_session(&store, "o1").await;
     let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k1")]);
-    closed(&store, &owner, Tried::Well).await;
+    closed(&store, &owner, false).await;
     assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
     assert_eq!(opened(&store, &person("stranger")).await, Opening::NotBound);
     store.keep_session_key(&owner, 1, &(kept.order, sealed("k2")), KeyOf::Reset).await.expect("kept");
     let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
     store.forget(&owner).await.expect("forgotten");
-    closed(&store, &owner, Tried::Well).await;
+    closed(&store, &owner, false).await;
     assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
 }
 
@@ -597,7 +597,7 @@ async fn the_eighth_failure_drops_the_session_key(store: Rc<Redis>) {
     let owner = with_session(&store, "o1").await;
     for failure in 1..=8 {
         assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys == [sealed("k1")]));
-        let dropped = closed(&store, &owner, Tried::Failed).await;
+        let dropped = closed(&store, &owner, true).await;
         assert_eq!(dropped, failure == 8, "failure {failure}");
     }
     assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
@@ -611,7 +611,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
     let [first, second, third] = orders(store, [10, 20, 30]).await;
     let failed = async || {
         assert!(matches!(opened(store, &owner).await, Opening::Keys(_)));
-        closed(store, &owner, Tried::Failed).await
+        closed(store, &owner, true).await
     };
     for round in 0..7 {
         assert!(!failed().await, "after {round} failures");
@@ -630,7 +630,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
         }
     }
     assert!(matches!(opened_by(store, &owner, 4).await, Opening::Keys(kept) if kept.keys == [sealed("k4")]));
-    assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(4)).await, Ok(true), "the eighth");
+    assert_eq!(store.close(&owner, &attempt_id(4), true).await, Ok(true), "the eighth");
     assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
     for _ in 0..7 {
         assert!(!failed().await, "counted from the drop on");
@@ -641,12 +641,12 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
 async fn no_more_tries_are_under_way_than_may_fail(store: Rc<Redis>) {
     let owner = with_session(&store, "o1").await;
     opened(&store, &owner).await;
-    closed(&store, &owner, Tried::Failed).await;
+    closed(&store, &owner, true).await;
     for attempt in 0..7 {
         assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(_)));
     }
     assert_eq!(opened_by(&store, &owner, 7).await, Opening::Busy);
-    closed(&store, &owner, Tried::Well).await;
+    closed(&store, &owner, false).await;
     assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(_)), "what went well is not counted");
 }
 
@@ -657,7 +657,7 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Redis>) {
             assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(_)));
         }
         for _ in 0..3 {
-            let dropped = store.close(&owner, Tried::Failed, &attempt_id(attempt)).await;
+            let dropped = store.close(&owner, &attempt_id(attempt), true).await;
             assert_eq!(dropped, Ok(false), "seven have failed and not more");
         }
     }
@@ -665,8 +665,8 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Redis>) {
         assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(kept) if kept.keys.len() == 1));
         assert_eq!(opened_by(&store, &owner, 8).await, Opening::Busy);
     }
-    assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(7)).await, Ok(true));
-    assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(7)).await, Ok(false));
+    assert_eq!(store.close(&owner, &attempt_id(7), true).await, Ok(true));
+    assert_eq!(store.close(&owner, &attempt_id(7), true).await, Ok(false));
 }
 
 async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<Redis>) {
@@ -2028,7 +2028,7 @@ mod redis_only {
         assert!((590..=600).contains(&ttl()), "{}", ttl());
         for (left, then) in [(100, 590..=600), (100, 90..=100)] {
             server.cli(&["EXPIRE", tries, &left.to_string()]);
-            closed(&store, &owner, Tried::Failed).await;
+            closed(&store, &owner, true).await;
             opened(&store, &owner).await;
             assert!(then.contains(&ttl()), "{}", ttl());
         }

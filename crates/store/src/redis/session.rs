@@ -36,16 +36,6 @@ pub enum Opening {
     Busy,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tried {
-    /// The data was decrypted.
-    Well,
-    /// The data was not decrypted, which is counted.
-    Failed,
-    /// No key was tried.
-    Nothing,
-}
-
 /// Where a session key comes from that is stored by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyOf {
@@ -84,9 +74,10 @@ impl Redis {
         Ok(Opening::Keys(KeptSession { keys: usable(&session, now), order }))
     }
 
-    /// Ends the try of `attempt`. Returns true if this failure deleted the session key; a repetition returns false.
-    pub async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
-        let script = try_keys("close", person, attempt).arg(flag(tried == Tried::Failed));
+    /// Ends the try of `attempt`, which has failed if none of the keys decrypted the data. That is counted. Returns
+    /// true if it deleted the session key; a repetition returns false.
+    pub async fn close(&self, person: &Person, attempt: &AttemptId, failed: bool) -> Result<bool> {
+        let script = try_keys("close", person, attempt).arg(flag(failed));
         Ok(self.link.run("close", script).await?)
     }
 
