@@ -3,7 +3,7 @@
 use std::{io, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Serialize, Serializer};
 use wxmint_ids::{AppId, UserId};
 
 use super::{Activity, Event};
@@ -55,11 +55,8 @@ impl Serialize for Json<'_> {
             Text(text) => serializer.serialize_str(text),
             Yes => serializer.serialize_bool(true),
             Object(members) => {
-                let mut map = serializer.serialize_map(None)?;
-                for (name, value) in members.iter().filter(|(_, value)| !value.is_absent()) {
-                    map.serialize_entry(name, value)?;
-                }
-                map.end()
+                let there = members.iter().filter(|(_, value)| !value.is_absent());
+                serializer.collect_map(there.map(|(name, value)| (name, value)))
             }
             List(values) => serializer.collect_seq(values.iter().filter(|value| !value.is_absent())),
         }
