@@ -1,7 +1,7 @@
 //! The store in Redis: one server, a primary that Sentinels watch, or a Cluster. Each operation takes one round trip. A
 //! script touches the keys of one hash slot, so that it also runs on a Cluster.
 //!
-//! How a call survives a failover: `link` sends it, `route` finds the new primary, `server` makes the connection anew.
+//! How a call survives a failover: `link` sends it and finds the new primary, `server` makes the connection anew.
 //! How a binding survives it: `Link::run_confirmed` and `confirm`. docs/decisions/0016 has the reasons.
 
 pub(crate) mod access_token;
