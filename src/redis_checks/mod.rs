@@ -34,7 +34,7 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Each command that wxmint needs, in a form that changes nothing: no key is there, and none is made. `SET … XX` and
 /// `XADD … NOMKSTREAM` write only to a key that is there; `HSET` and `HINCRBY` have wrong arguments, which Redis finds
-/// after it has checked the right. `RPUSH` has no such form: `RPUSHX` stands for it.
+/// after it has checked the right.
 const NEEDED: &str = "INFO server,TIME,EVAL return(1) 1 KEY,EVALSHA 0 1 KEY,GET KEY,SET KEY 1 XX,DEL KEY,HGET KEY f,HGETALL KEY,\
                       HMGET KEY f,HSET KEY f v g,HDEL KEY f,HLEN KEY,HEXISTS KEY f,HINCRBY KEY f x,EXPIRE KEY 1,PERSIST KEY,\
                       PEXPIRE KEY 1,PEXPIREAT KEY 1";
