@@ -8,14 +8,15 @@ use std::{cell::RefCell, error, io, mem, pin::Pin, rc::Rc, sync::Arc};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{self, ServiceRequest, ServiceResponse};
+use actix_web::http::{StatusCode, header::CONTENT_ENCODING};
 use actix_web::web::{Bytes, BytesMut, Payload};
-use actix_web::{HttpMessage, error::PayloadError, http::header::CONTENT_ENCODING};
+use actix_web::{HttpMessage, error::PayloadError};
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
+use super::Problem;
 use super::connection::{ClientConnection, Phase};
-use super::{Problem, refused_body::incomplete, refused_body::too_large};
 
 /// The limit for routes whose requests have a few hundred bytes.
 pub const SMALL_BODY: usize = 16 * 1024;
@@ -28,11 +29,26 @@ pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Prob
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| incomplete(&error))?;
         if body.len() + chunk.len() > limit {
-            return Err(too_large(limit));
+            let detail = format!("The body is larger than {} KiB, the most that is read here.", limit / 1024);
+            return Err(Problem::invalid(detail).with_status(StatusCode::PAYLOAD_TOO_LARGE));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+fn incomplete(error: &PayloadError) -> Problem {
+    match error {
+        PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Problem::invalid("The body did not arrive within 10 seconds. Send the request again.")
+                .with_status(StatusCode::REQUEST_TIMEOUT)
+        }
+        PayloadError::EncodingCorrupted => {
+            Problem::invalid("The body is compressed (Content-Encoding). Send it as it is, without that header.")
+                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        }
+        _ => Problem::invalid("The body could not be read to its end. Send the request again."),
+    }
 }
 
 /// The body of a request, shared by its handler and its answer.

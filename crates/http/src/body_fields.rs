@@ -10,7 +10,6 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Problem;
-use super::refused_body::{malformed, not_json};
 
 type Names<'n> = &'n [&'static str];
 
@@ -82,6 +81,23 @@ impl<'a> Fields<'a> {
             Some(_) => Err(malformed(name, "must be a boolean")),
         }
     }
+}
+
+/// A field that is not right, and what is wrong with it.
+pub fn malformed(name: &str, reason: impl fmt::Display) -> Problem {
+    Problem::invalid(format!("The field `{name}` {reason}."))
+}
+
+pub fn missing(name: &str) -> Problem {
+    malformed(name, "is missing")
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    if error.is_data() {
+        return Problem::invalid("The body must be a JSON object.");
+    }
+    let (line, column) = (error.line(), error.column());
+    Problem::invalid(format!("The body is not valid JSON (line {line}, column {column})."))
 }
 
 /// The decoded names and values of a query or a form.
