@@ -39,13 +39,6 @@ pub struct Named {
     pub made: bool,
 }
 
-/// Whether a user may log in, and what the token then says beside its own claims.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoginCheck {
-    Admitted(ExtraClaims),
-    Refused,
-}
-
 /// The idempotency key of a request for a new user: the same key returns the same user, however often it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewUserKey(pub String);
@@ -80,9 +73,10 @@ pub trait Accounts {
         Ok(None)
     }
 
-    /// Whether a user with a binding may still log in, and with which claims. Called at each login.
-    async fn check_login(&self, _: &UserId) -> Result<LoginCheck> {
-        Ok(LoginCheck::Admitted(ExtraClaims::default()))
+    /// What the token of a user with a binding says beside its own claims; `None` for a user who may not log in any
+    /// more. Called at each login.
+    async fn check_login(&self, _: &UserId) -> Result<Option<ExtraClaims>> {
+        Ok(Some(ExtraClaims::default()))
     }
 
     /// Makes a user without credentials, who can log in only through WeChat. Only an account service has to hear of it.

@@ -3,8 +3,8 @@
 
 mod answer;
 
-use std::rc::Rc;
 use std::time::{Duration, Instant};
+use std::{rc::Rc, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,12 +13,12 @@ use reqwest::{Body, Method, Request, Url};
 use serde_json::{Value, json};
 use wxmint_findings::Said;
 use wxmint_ids::{Phone, UserId};
-use wxmint_keys::token::{ExtraClaims, MintError, RequestSigner, new_token_id};
+use wxmint_keys::token::{ExtraClaims, MintError, Minter, new_token_id};
 use wxmint_telemetry::{Metrics, Step};
 use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, PAUSE, Tls, Upstream};
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
-use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Result, Username};
+use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Result, Username};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for both attempts together, to the last byte. A service that is this slow is not asked again.
@@ -31,7 +31,7 @@ const MAX_IN_FLIGHT: u32 = 256;
 
 pub struct ServiceAccounts {
     http: Upstream,
-    signer: RequestSigner,
+    minter: Arc<Minter>,
     /// Each kind of call counts as an app, and so do the passwords of each address.
     breaker: Rc<Breaker<(&'static str, String)>>,
     metrics: Metrics,
@@ -53,20 +53,20 @@ enum CallFailure {
 }
 
 impl ServiceAccounts {
-    /// Makes a client for the service at `base`, for one of `workers` threads. `signer` must sign for the same base.
-    /// With `checks_logins` the service is asked at each login whether the user may log in, and for claims.
+    /// Makes a client for the service at `base`, for one of `workers` threads. With `checks_logins` the service is asked
+    /// at each login whether the user may log in, and for claims.
     pub fn new(
         base: &Url,
         tls: &Tls,
         workers: u32,
-        signer: RequestSigner,
+        minter: Arc<Minter>,
         metrics: Metrics,
         clock: fn() -> DateTime<Utc>,
         checks_logins: bool,
     ) -> Result<Self, HttpClientError> {
         Ok(Self {
             http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
-            signer,
+            minter,
             breaker: Breaker::new(MAX_IN_FLIGHT, workers),
             metrics,
             clock,
@@ -132,8 +132,8 @@ impl ServiceAccounts {
         let mut signed = request.try_clone().expect("its body is bytes");
         let body = signed.body().and_then(Body::as_bytes).unwrap_or_default();
         let id = new_token_id().map_err(MintError::Key)?;
-        let (method, url) = (signed.method().as_str(), signed.url().as_str());
-        let token = self.signer.sign(method, url, body, &id, (self.clock)())?;
+        let (base, sent) = (self.base.as_str(), (signed.method().as_str(), signed.url().as_str()));
+        let token = self.minter.sign_request(base.trim_end_matches('/'), sent, body, &id, (self.clock)())?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
         bearer.set_sensitive(true);
         signed.headers_mut().insert(AUTHORIZATION, bearer);
@@ -163,10 +163,10 @@ impl Accounts for ServiceAccounts {
         self.ask(("users/by-phone", "user_of_phone", ""), &body, read_found).await
     }
 
-    async fn check_login(&self, user: &UserId) -> Result<LoginCheck> {
+    async fn check_login(&self, user: &UserId) -> Result<Option<ExtraClaims>> {
         match self.checks_logins {
             true => self.ask(("login-checks", "check_login", ""), &json!({"user_id": user}), read_admission).await,
-            false => Ok(LoginCheck::Admitted(ExtraClaims::default())),
+            false => Ok(Some(ExtraClaims::default())),
         }
     }
 
@@ -226,12 +226,10 @@ impl From<Closed> for AccountsError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use chrono::TimeDelta;
     use futures_util::{future::LocalBoxFuture, poll};
     use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
-    use wxmint_verify::Algorithm;
+    use wxmint_verify::{Algorithm, TokenTyp};
 
     use super::*;
     use crate::clock::now;
@@ -243,9 +241,10 @@ mod tests {
         let base: Url = format!("http://{}", silent.local_addr().expect("an address")).parse().expect("a URL");
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let ring = KeyRing::new(StoredKeys::of([key]).check().expect("a set"), TimeDelta::minutes(30), now());
-        let signer = RequestSigner::new("issuer".into(), base.to_string(), Arc::new(ring.expect("it signs")));
+        let (audience, ring) = (vec!["issuer".into()], Arc::new(ring.expect("it signs")));
+        let minter = Arc::new(Minter::new("issuer".into(), audience, TokenTyp::AccessToken, TOTAL_TIMEOUT, ring));
         let tls = Tls::reaching([&base]).expect("roots");
-        let accounts = ServiceAccounts::new(&base, &tls, 64, signer, Metrics::default(), now, true).expect("a client");
+        let accounts = ServiceAccounts::new(&base, &tls, 64, minter, Metrics::default(), now, true).expect("a client");
         let (name, password) = ("alice".parse().expect("a name"), "wonderland".parse().expect("a password"));
         let mut waiting: Vec<LocalBoxFuture<'_, Result<Option<UserId>>>> = Vec::new();
         for address in [&["192.0.2.1"; 40][..], &["192.0.2.2"]].concat() {

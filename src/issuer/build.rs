@@ -9,7 +9,7 @@ use wxmint_findings::{Finding, Said};
 use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_identities::PeerKeys;
 use wxmint_ids::IdKey;
-use wxmint_keys::token::{Minter, RequestSigner};
+use wxmint_keys::token::Minter;
 use wxmint_keys::{KeyRing, KeySet, vault::Vault};
 use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
@@ -153,10 +153,9 @@ impl Issuer {
                 Box::new(users)
             }
             AccountsSource::Service(base) => {
-                let issuer = self.settings.issuer.as_str().to_owned();
-                let signer = RequestSigner::new(issuer, base.as_str().trim_end_matches('/').into(), self.keys.clone());
-                let (metrics, check) = (self.metrics.clone(), self.settings.accounts_check);
-                Box::new(ServiceAccounts::new(base, &self.tls, self.workers, signer, metrics, now, check)?)
+                let (minter, metrics) = (Arc::clone(&self.minter), self.metrics.clone());
+                let (workers, check) = (self.workers, self.settings.accounts_check);
+                Box::new(ServiceAccounts::new(base, &self.tls, workers, minter, metrics, now, check)?)
             }
         })
     }

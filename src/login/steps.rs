@@ -10,7 +10,7 @@ use wxmint_verify::MAX_LEEWAY;
 use wxmint_wechat::App;
 
 use super::{Exchange, IP, Identity, LoginError, LoginWorker, Result, USERNAME, recipient::mark_told, worker::NAMES};
-use crate::accounts::{LoginCheck, Named, Password, Username};
+use crate::accounts::{Named, Password, Username};
 use crate::apps::Apps;
 
 /// The facts that were found out about a login, which may have been refused meanwhile.
@@ -162,13 +162,11 @@ impl LoginWorker {
             tracing::info!(user, "the user is blocked");
             return Err(LoginError::Blocked);
         }
-        match self.accounts.check_login(&bound.user).await? {
-            LoginCheck::Admitted(claims) => Ok(claims),
-            LoginCheck::Refused => {
-                tracing::info!(user, "the account backend does not let this user log in");
-                Err(LoginError::ShutOut)
-            }
-        }
+        let claims = self.accounts.check_login(&bound.user).await?;
+        claims.ok_or_else(|| {
+            tracing::info!(user, "the account backend does not let this user log in");
+            LoginError::ShutOut
+        })
     }
 
     /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With

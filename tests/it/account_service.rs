@@ -12,15 +12,21 @@ use chrono::TimeDelta;
 
 use crate::support::prelude::*;
 use wxmint::accounts::{
-    Accounts, AccountsError, LoginCheck, Named, NewUserKey, ServiceAccounts, read_admission, read_checked, read_found,
-    read_made,
+    Accounts, AccountsError, Named, NewUserKey, ServiceAccounts, read_admission, read_checked, read_found, read_made,
 };
 use wxmint::clock::now;
 use wxmint_ids::{Phone, UserId};
-use wxmint_keys::{KeyRing, KeySet, PrivateJwk, StoredKeys, token::RequestSigner};
+use wxmint_keys::token::{ExtraClaims, Minter};
+use wxmint_keys::{KeyRing, KeySet, PrivateJwk, StoredKeys};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
-use wxmint_verify::Algorithm;
+use wxmint_verify::{Algorithm, TokenTyp};
+
+fn minter(issuer: &str, keys: KeySet) -> Arc<Minter> {
+    let ring = KeyRing::new(keys, TimeDelta::minutes(30), now()).expect("keys that sign");
+    let (audience, life) = (vec![issuer.to_owned()], Duration::from_secs(60));
+    Arc::new(Minter::new(issuer.to_owned(), audience, TokenTyp::AccessToken, life, Arc::new(ring)))
+}
 
 /// One worker's client, with a key of its own.
 struct Client {
@@ -35,12 +41,10 @@ impl Client {
     }
 
     fn with_keys(base: &str, issuer: &str, keys: KeySet) -> Self {
-        let ring = KeyRing::new(keys, TimeDelta::minutes(30), now()).expect("keys that sign");
-        let signer = RequestSigner::new(issuer.to_owned(), base.to_owned(), Arc::new(ring));
+        let (minter, base) = (minter(issuer, keys), base.parse().expect("a URL"));
         let (tls, metrics) = (Tls::from_system().expect("root certificates"), Metrics::default());
-        let base = base.parse().expect("a URL");
         // So many workers that each has the least room.
-        let accounts = ServiceAccounts::new(&base, &tls, 64, signer, metrics.clone(), now, true).expect("a client");
+        let accounts = ServiceAccounts::new(&base, &tls, 64, minter, metrics.clone(), now, true).expect("a client");
         Self { accounts, metrics }
     }
 
@@ -59,7 +63,7 @@ impl Client {
         self.accounts.user_of_phone(&phone).await
     }
 
-    async fn admission(&self, user: &str) -> Result<LoginCheck, AccountsError> {
+    async fn admission(&self, user: &str) -> Result<Option<ExtraClaims>, AccountsError> {
         self.accounts.check_login(&user.parse().expect("a user")).await
     }
 
@@ -171,8 +175,8 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
     service.misbehave_once(Reply::Lost);
     assert_eq!(client.alice().await, Ok(Some("user-alice".parse().expect("a user"))));
     service.misbehave_once(Reply::Lost);
-    assert_eq!(client.admission("user-alice").await, Ok(LoginCheck::Admitted(Default::default())));
-    assert_eq!(client.admission("nobody").await, Ok(LoginCheck::Refused));
+    assert_eq!(client.admission("user-alice").await, Ok(Some(Default::default())));
+    assert_eq!(client.admission("nobody").await, Ok(None));
     service.misbehave_once(Reply::Lost);
     let phone = client.phone("86", "13800138000").await.expect("an answer").expect("a user");
     assert_eq!((phone.user.as_str(), service.users_made()), ("user-1005", 4));

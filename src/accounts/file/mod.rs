@@ -27,7 +27,7 @@ pub use self::claims_column::ClaimsColumn;
 pub use self::hash::StoredHash;
 pub use self::lines::{User, UsersFile};
 use self::{hashing::Hashing, users::Users};
-use super::{Accepts, Accounts, LoginCheck, Password, Result, Username};
+use super::{Accepts, Accounts, Password, Result, Username};
 
 /// The users of a file. One value serves all workers of a process; clones share it.
 #[derive(Clone)]
@@ -65,11 +65,8 @@ impl Accounts for FileAccounts {
         self.hashing.check(candidate, password, address).await
     }
 
-    async fn check_login(&self, user: &UserId) -> Result<LoginCheck> {
-        let of_a_stranger = || match self.admits_strangers {
-            true => LoginCheck::Admitted(ExtraClaims::default()),
-            false => LoginCheck::Refused,
-        };
+    async fn check_login(&self, user: &UserId) -> Result<Option<ExtraClaims>> {
+        let of_a_stranger = || self.admits_strangers.then(ExtraClaims::default);
         Ok(self.users.load().admissions.get(user).cloned().unwrap_or_else(of_a_stranger))
     }
 }
@@ -126,14 +123,14 @@ mod tests {
         for (user, admitted, where_users_are_made) in [("u-1", true, true), ("u-2", false, false), ("u-3", false, true)]
         {
             let user = user.parse().expect("a user id");
-            let expected = |admitted| if admitted { admission("") } else { LoginCheck::Refused };
+            let expected = |admitted| if admitted { admission("") } else { None };
             assert_eq!(accounts.check_login(&user).await, Ok(expected(admitted)), "{user}");
             assert_eq!(provisioning.check_login(&user).await, Ok(expected(where_users_are_made)), "{user}");
         }
     }
 
-    fn admission(claims: &str) -> LoginCheck {
-        LoginCheck::Admitted(claims.parse::<ClaimsColumn>().expect("claims").claims)
+    fn admission(claims: &str) -> Option<ExtraClaims> {
+        Some(claims.parse::<ClaimsColumn>().expect("claims").claims)
     }
 
     #[tokio::test]

@@ -4,9 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use aws_lc_rs::hmac;
 use wxmint_ids::UserId;
+use wxmint_keys::token::ExtraClaims;
 
 use super::lines::{User, UsersFile};
-use crate::accounts::{LoginCheck, Username};
+use crate::accounts::Username;
 
 /// The hash that is computed for a name, and whether a match counts.
 ///
@@ -20,7 +21,7 @@ pub(super) struct Users {
     pub(super) by_name: HashMap<Username, Arc<User>>,
     /// Whether a user may log in, and with which claims. At least one of their names must be enabled; two names may
     /// have the same user id.
-    pub(super) admissions: HashMap<UserId, LoginCheck>,
+    pub(super) admissions: HashMap<UserId, Option<ExtraClaims>>,
     /// The hashes for unknown names: those of all users, or one that no password matches. They are ordered by cost, so
     /// that few names get a hash of another cost when the file changes.
     stand_ins: Vec<Arc<User>>,
@@ -32,9 +33,9 @@ impl Users {
         let users: Vec<_> = file.users().cloned().map(Arc::new).collect();
         let mut admissions = HashMap::new();
         for user in &users {
-            let admission = admissions.entry(user.id.clone()).or_insert(LoginCheck::Refused);
+            let admission = admissions.entry(user.id.clone()).or_insert(None);
             if !user.disabled {
-                *admission = LoginCheck::Admitted(user.claims.claims.clone());
+                *admission = Some(user.claims.claims.clone());
             }
         }
         let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };

@@ -5,9 +5,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, error::Category};
 use wxmint_findings::Said;
 use wxmint_ids::{InvalidForeignId, UserId, foreign_id};
-use wxmint_keys::token::{InvalidClaims, unchecked_claims};
+use wxmint_keys::token::{ExtraClaims, InvalidClaims, unchecked_claims};
 
-use crate::accounts::{LoginCheck, Named};
+use crate::accounts::Named;
 
 /// Why a response cannot be used. The texts are for the operator, complete "the account backend did not answer: …", and
 /// repeat nothing of the response.
@@ -105,12 +105,12 @@ pub fn read_made(status: u16, body: &[u8]) -> Result<Named, Unusable> {
 
 /// Reads the response to the question of whether a user may log in. Here alone, no is the status 403, whatever its body
 /// says.
-pub fn read_admission(status: u16, body: &[u8]) -> Result<LoginCheck, Unusable> {
+pub fn read_admission(status: u16, body: &[u8]) -> Result<Option<ExtraClaims>, Unusable> {
     if status == 403 {
-        return Ok(LoginCheck::Refused);
+        return Ok(None);
     }
     let Admitted { claims } = read(status, body)?;
-    Ok(LoginCheck::Admitted(claims.try_into()?))
+    Ok(Some(claims.try_into()?))
 }
 
 fn read<'de, A: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<A, Unusable> {
@@ -209,13 +209,13 @@ mod tests {
     fn an_admission_is_200_with_claims_or_403_and_nothing_else() {
         let admitted = |claims: serde_json::Value| {
             let serde_json::Value::Object(claims) = claims else { panic!("an object") };
-            Ok(LoginCheck::Admitted(claims.try_into().expect("claims")))
+            Ok(Some(claims.try_into().expect("claims")))
         };
         let roles = serde_json::json!({"roles": ["admin"], "tenant": "x"});
         assert_eq!(read_admission(200, br#"{"claims":{"roles":["admin"],"tenant":"x"}}"#), admitted(roles));
         assert_eq!(read_admission(200, br#"{"claims":{}}"#), admitted(serde_json::json!({})));
         for body in ["", "<html>", r#"{"claims":{}}"#] {
-            assert_eq!(read_admission(403, body.as_bytes()), Ok(LoginCheck::Refused));
+            assert_eq!(read_admission(403, body.as_bytes()), Ok(None));
         }
         for status in [401, 404] {
             assert_eq!(read_admission(status, br#"{"claims":{}}"#), Err(Unusable::Status(status)));

@@ -1,15 +1,13 @@
 //! examples/accounts as a process, which takes its keys from a `wxmint serve`.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint::accounts::{LoginCheck, Named};
+use wxmint::accounts::Named;
 use wxmint::clock::now;
-use wxmint_keys::token::{RequestSigner, new_token_id};
-use wxmint_keys::{KeyRing, KeySet};
+use wxmint_keys::KeySet;
+use wxmint_keys::token::new_token_id;
 
-use super::Client;
 use super::logins::alice as credentials_of_alice;
+use super::{Client, minter};
 use crate::support::prelude::*;
 
 /// examples/accounts, which fetches the keys of a `wxmint serve`.
@@ -78,11 +76,9 @@ impl Example {
 
     /// Signed by the service's key, as [`BODY`] for `/users` unless something is spoiled.
     fn signed(&self, issuer: &str, audience: &str, (method, path): (&str, &str), at: DateTime<Utc>) -> String {
-        let ring = KeyRing::new(self.keys.clone(), TimeDelta::minutes(30), now()).expect("keys that sign");
-        let signer = RequestSigner::new(issuer.to_owned(), audience.to_owned(), Arc::new(ring));
-        let url = format!("{}{path}", self.base);
-        let id = new_token_id().expect("bits");
-        signer.sign(method, &url, BODY.as_bytes(), &id, at).expect("a token").expose().to_owned()
+        let (url, id) = (format!("{}{path}", self.base), new_token_id().expect("bits"));
+        let signed = minter(issuer, self.keys.clone()).sign_request(audience, (method, &url), BODY.as_bytes(), &id, at);
+        signed.expect("a token").expose().to_owned()
     }
 }
 
@@ -107,9 +103,9 @@ async fn the_example_makes_no_user_twice_and_it_and_its_check_for_node_answer_no
     assert!(found.iter().all(|named| named.user == found[0].user) && !made.contains(&found[0].user));
     assert_eq!(found.iter().filter(|named| named.made).count(), 1, "{found:?}");
 
-    let Ok(LoginCheck::Admitted(claims)) = client.admission(alice.as_str()).await else { panic!("alice may log in") };
+    let Ok(Some(claims)) = client.admission(alice.as_str()).await else { panic!("alice may log in") };
     assert_eq!(json!(claims)["roles"], json!(["admin", "editor"]));
-    assert_eq!(client.admission("nobody").await, Ok(LoginCheck::Refused));
+    assert_eq!(client.admission("nobody").await, Ok(None));
 
     let bound = example.bed.log_in_with("lin", credentials_of_alice("wonderland")).await.expect_login();
     assert_eq!(bound.member("user_id"), alice.as_str());

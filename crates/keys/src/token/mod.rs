@@ -12,4 +12,4 @@ mod tests;
 
 pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, unchecked_claims};
 pub use minter::{Issued, MintError, Minter, SignedToken};
-pub use others::{RequestSigner, new_token_id};
+pub use others::new_token_id;

@@ -1,21 +1,26 @@
 //! Signs what is no access token, which the `typ` of each says: security events, id tokens, pages of the feed of ends,
 //! and our requests to another service, so that it knows the sender and that nobody has changed the request.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use wxmint_ids::TokenId;
 use wxmint_verify::ends::{EndsPage, PAGE_TYP};
 use wxmint_verify::{Algorithm, KeyError};
 
 use super::minter::{RANDOM_LEN, sign};
 use super::{MintError, Minter, SignedToken};
-use crate::{KeyRing, signing::encode, signing::is_gone};
+use crate::{signing::encode, signing::is_gone};
+
+/// The `typ` of a request, which no verifier of access tokens accepts (RFC 8725 section 3.11).
+const TYP: &str = "wxmint-request+jwt";
+/// The life of a request's token, from `iat` to `exp`: longer than a request takes, or honest clocks differ.
+const LIFE: Duration = Duration::from_secs(60);
 
 impl Minter {
     /// Signs a security event token (RFC 8417). Its `typ` keeps it apart from access tokens.
@@ -27,7 +32,7 @@ impl Minter {
     /// 3.1.3.6). It has neither the `jti` nor the `client_id` of an access token, so that no verifier takes it for one.
     pub fn sign_id(
         &self,
-        mut claims: Map<String, Value>,
+        mut claims: Value,
         access: &SignedToken,
         now: DateTime<Utc>,
     ) -> Result<SignedToken, MintError> {
@@ -36,8 +41,7 @@ impl Minter {
             Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
         };
         let half = &hash.as_ref()[..hash.as_ref().len() / 2];
-        claims.insert("iss".into(), self.issuer.as_str().into());
-        claims.insert("at_hash".into(), URL_SAFE_NO_PAD.encode(half).into());
+        (claims["iss"], claims["at_hash"]) = (json!(self.issuer), json!(URL_SAFE_NO_PAD.encode(half)));
         sign(&self.keys, "JWT", &claims, now).map(SignedToken)
     }
 
@@ -50,39 +54,13 @@ impl Minter {
         let other = ended.contains(&signing.life.kid).then(|| visible.find(|key| !ended.contains(&key.life.kid)));
         Ok(encode(other.flatten().unwrap_or(signing), PAGE_TYP, page)?)
     }
-}
 
-/// The `jti` of a new token: 128 random bits, and no mark.
-pub fn new_token_id() -> Result<TokenId, KeyError> {
-    let mut bits = [0; RANDOM_LEN];
-    rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
-}
-
-/// The `typ` of a request, which no verifier of access tokens accepts (RFC 8725 section 3.11).
-const TYP: &str = "wxmint-request+jwt";
-/// The life of a request's token, from `iat` to `exp`: longer than a request takes, or honest clocks differ.
-const LIFE: Duration = Duration::from_secs(60);
-
-/// Signs the requests of one issuer to one service with the current signing key.
-pub struct RequestSigner {
-    issuer: String,
-    audience: String,
-    keys: Arc<KeyRing>,
-}
-
-impl RequestSigner {
-    /// `audience` is the service's base URL.
-    pub fn new(issuer: String, audience: String, keys: Arc<KeyRing>) -> Self {
-        Self { issuer, audience, keys }
-    }
-
-    /// Signs the token for one request, for `Authorization: Bearer`. The method is in capital letters, and the URL has
-    /// no query and no fragment. If the request is sent again, it needs another `id`.
-    pub fn sign(
+    /// Signs the token for one request to the service of this base URL, for `Authorization: Bearer`. The method is in
+    /// capital letters, and the URL has no query and no fragment. If the request is sent again, it needs another `id`.
+    pub fn sign_request(
         &self,
-        method: &str,
-        url: &str,
+        base: &str,
+        (method, url): (&str, &str),
         body: &[u8],
         id: &TokenId,
         now: DateTime<Utc>,
@@ -91,7 +69,7 @@ impl RequestSigner {
         // `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
         let claims = json!({
             "iss": self.issuer,
-            "aud": self.audience,
+            "aud": base,
             "iat": iat,
             "exp": iat + LIFE.as_secs() as i64,
             "jti": id,
@@ -103,13 +81,22 @@ impl RequestSigner {
     }
 }
 
+/// The `jti` of a new token: 128 random bits, and no mark.
+pub fn new_token_id() -> Result<TokenId, KeyError> {
+    let mut bits = [0; RANDOM_LEN];
+    rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use chrono::TimeDelta;
+    use wxmint_verify::TokenTyp;
 
     use super::*;
-    use crate::{KeySet, PrivateJwk, StoredKeys};
-    use wxmint_verify::TokenTyp;
+    use crate::{KeyRing, KeySet, PrivateJwk, StoredKeys};
 
     const BASE: &str = "https://accounts.example.com/wxmint";
     const URL: &str = "https://accounts.example.com/wxmint/users";
@@ -121,9 +108,10 @@ mod tests {
     fn signed(algorithm: Algorithm) -> (KeySet, String) {
         let keys = StoredKeys::of([PrivateJwk::generate(algorithm, now()).expect("a key")]).check().expect("a set");
         let ring = KeyRing::new(keys.clone(), TimeDelta::minutes(30), now()).expect("a ring");
-        let signer = RequestSigner::new("https://login.example.com".into(), BASE.into(), Arc::new(ring));
+        let (issuer, typ) = ("https://login.example.com".into(), TokenTyp::AccessToken);
+        let minter = Minter::new(issuer, vec!["a".into()], typ, LIFE, Arc::new(ring));
         let id = "jti-1".parse().expect("an id");
-        let token = signer.sign("POST", URL, b"abc", &id, now()).expect("a token");
+        let token = minter.sign_request(BASE, ("POST", URL), b"abc", &id, now()).expect("a token");
         (keys, token.expose().to_owned())
     }
 
