@@ -1,7 +1,5 @@
 //! Tokens that are issued to a client in place of the app. Its holder can log out with it, and nothing else here.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use wxmint_ids::{AppId, ClientId, Person};
@@ -11,15 +9,6 @@ use wxmint_verify::{Claims, Verified};
 
 use super::steps::{dated, latest, mark_of};
 use super::{Admitted, LoginError, LoginWorker, Result};
-
-/// The client that a token is issued to.
-pub struct Recipient<'a> {
-    pub client: &'a ClientId,
-    /// Empty: that of the settings.
-    pub audience: &'a [String],
-    /// `None`: that of the settings.
-    pub token_ttl: Option<Duration>,
-}
 
 /// The mark of whoever has no binding, because the user was computed: what ends bindings ends the app's tokens.
 const OF_COMPUTED: &str = "computed";
@@ -36,12 +25,17 @@ impl Admitted {
 }
 
 impl LoginWorker {
-    /// The token that the recipient may have signed, dated as that of a login is (`steps.rs`).
-    pub async fn issue(&self, recipient: &Recipient<'_>, admitted: &Admitted, now: DateTime<Utc>) -> Result<Issued> {
+    /// The token that the client may have signed by this minter, dated as that of a login is (`steps.rs`).
+    pub async fn issue(
+        &self,
+        ClientId(client): &ClientId,
+        minter: &Minter,
+        admitted: &Admitted,
+        now: DateTime<Utc>,
+    ) -> Result<Issued> {
         let Admitted { arrival, bound, .. } = admitted;
-        let minter = self.minter.with(recipient.audience, recipient.token_ttl);
-        let id = minter.token_id(&mark_of_client(&recipient.client.0), now)?;
-        let mut token = minter.issued(bound.user.clone(), recipient.client.0.clone(), id, arrival.at);
+        let id = minter.token_id(&mark_of_client(client), now)?;
+        let mut token = minter.issued(bound.user.clone(), client.clone(), id, arrival.at);
         let latest = latest(now, token.expires_at);
         let of_app = Issued { app: arrival.person.app.clone(), ..token.clone() };
         let dates = [&of_app, &token].map(|token| self.store.date_of_client(token, latest));

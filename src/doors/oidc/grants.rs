@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Map, json};
+use serde_json::json;
 use wxmint_ids::UserId;
 use wxmint_keys::token::{ExtraClaims, Issued, SignedToken};
 use wxmint_store::Bound;
@@ -143,17 +143,16 @@ impl LoginWorker {
     ) -> Outcome {
         let access_token = self.minter.with(&client.audience, client.token_ttl).mint(&issued, claims, now)?;
         // OpenID Connect Core section 2.
-        let claims = [
-            ("sub", json!(issued.user.as_str())),
-            ("aud", json!(client.id.as_str())),
-            ("iat", json!(now.timestamp())),
-            ("exp", json!(now.timestamp() + ID_TOKEN_TTL)),
-            ("auth_time", json!(family.first.issued_at)),
-            ("sid", json!(family.sid())),
-            ("amr", json!(["wechat"])),
-        ];
-        let claims = claims.into_iter().chain(nonce.map(|nonce| ("nonce", json!(nonce))));
-        let about: Map<_, _> = claims.map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut about = json!({
+            "sub": issued.user.as_str(),
+            "aud": client.id.as_str(),
+            "iat": now.timestamp(),
+            "exp": now.timestamp() + ID_TOKEN_TTL,
+            "auth_time": family.first.issued_at,
+            "sid": family.sid(),
+            "amr": ["wechat"],
+        });
+        nonce.into_iter().for_each(|nonce| about["nonce"] = nonce.into());
         Ok(Ok(Given {
             id_token: self.minter.sign_id(about, &access_token, now)?,
             access_token,

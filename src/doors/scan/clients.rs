@@ -13,7 +13,7 @@ use wxmint_ids::{AppId, ClientId, is_visible};
 use wxmint_upstream::{is_redirect_uri, site};
 
 use super::WORDS;
-use crate::{login::Recipient, settings::parse_duration};
+use crate::settings::parse_duration;
 
 #[derive(Debug, Clone)]
 pub(in crate::doors) struct Client {
@@ -56,10 +56,6 @@ pub(in crate::doors) struct Site {
 }
 
 impl Client {
-    pub(in crate::doors) fn recipient(&self) -> Recipient<'_> {
-        Recipient { client: &self.id, audience: &self.audience, token_ttl: self.token_ttl }
-    }
-
     pub(in crate::doors) fn is_back_end(&self) -> bool {
         self.secret_sha256.is_some() || self.identity.is_some()
     }

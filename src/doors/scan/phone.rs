@@ -272,7 +272,8 @@ impl LoginWorker {
         admitted: &Admitted,
         now: DateTime<Utc>,
     ) -> Result<Grant, LoginError> {
-        let token = self.issue(&client.recipient(), admitted, now).await?;
+        let minter = self.minter.with(&client.audience, client.token_ttl);
+        let token = self.issue(&client.id, &minter, admitted, now).await?;
         Ok(Grant { token, claims: admitted.extra.clone(), mark: admitted.mark() })
     }
 }
