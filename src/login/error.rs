@@ -7,7 +7,6 @@ use wxmint_keys::{token::MintError, vault::VaultError};
 use wxmint_store::{StoreError, Ticket, limits::TooMany};
 use wxmint_wechat::{CallError, Malformed, Verdict};
 
-use super::AccessTokenError;
 use crate::{accounts::AccountsError, apps::UnknownApp};
 
 /// `Retry-After` while the store is away.
@@ -169,15 +168,6 @@ impl From<CallError> for LoginError {
                 | Verdict::Unknown,
             )
             | None => Self::WeChatUnavailable(error),
-        }
-    }
-}
-
-impl From<AccessTokenError> for LoginError {
-    fn from(error: AccessTokenError) -> Self {
-        match error {
-            AccessTokenError::Store(error) => error.into(),
-            AccessTokenError::WeChat(error) => error.into(),
         }
     }
 }

@@ -6,7 +6,7 @@ use wxmint_ids::{AppId, LoginCode};
 use wxmint_store::{AttemptId, Claim, Fingerprint};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
 
-use super::{AccessTokenError, AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Result, Wanted};
+use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Result, Wanted};
 
 /// WeChat's answer to a code.
 pub struct Exchanged {
@@ -41,11 +41,11 @@ pub trait Exchange {
     /// Why no token of the app can be had before somebody has mended something.
     fn refusal(&self, app: &App) -> Option<CallError>;
 
-    async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError>;
+    async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken>;
 
     /// Counts a peer's report that WeChat has refused this token, before anything is fetched.
-    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<(), AccessTokenError>;
+    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<()>;
 
     /// Takes note of the error of a call for the app.
-    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &AccessTokenError);
+    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError);
 }

@@ -52,8 +52,7 @@ impl LoginWorker {
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }
-        let lent = self.access_tokens(app, attempt).lend(refused).await;
-        lent.map_err(|error| LoginError::from(error).of(&app.id))
+        self.access_tokens(app, attempt).lend(refused).await.map_err(|error| error.of(&app.id))
     }
 
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration

@@ -16,7 +16,7 @@ use wxmint_telemetry::bounded;
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 pub use self::held::HeldToken;
-use super::Exchange;
+use super::{Exchange, LoginError, Result};
 
 /// All that one call takes, with the fetch before it, and with both again where the token is refused.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(6);
@@ -37,16 +37,6 @@ const FORCED: [Rate; 2] =
     [Rate { burst: 1, period: Duration::from_secs(30) }, Rate { burst: 20, period: Duration::from_secs(86_400) }];
 /// `Retry-After` where others than wxmint have used up what WeChat allows.
 const FORCED_ELSEWHERE: Duration = Duration::from_secs(30);
-
-/// Why a call by access token was not made, or did not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessTokenError {
-    /// The error of the call, or of fetching the token for it.
-    #[error(transparent)]
-    WeChat(#[from] CallError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// The access token of one app, for one call.
 #[derive(Clone)]
@@ -92,15 +82,12 @@ impl Wanted {
 impl AccessTokens<'_> {
     /// Makes a call with the token. If WeChat refuses the token it is replaced, unless another has done so already, and
     /// the call is made once more.
-    pub async fn with<T>(
-        &self,
-        call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
-    ) -> Result<T, AccessTokenError> {
+    pub async fn with<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
         let held = self.exchange.and_then(|exchange| exchange.held(self.app));
         let obtained = async |wanted| {
             let usable = Arc::new(self.obtain(wanted).await?);
             held.inspect(|held| held.hold(&usable));
-            Ok::<_, AccessTokenError>(usable)
+            Ok::<_, LoginError>(usable)
         };
         let attempts = async {
             // The shelf may have a newer one than is held, which WeChat refuses too.
@@ -124,7 +111,7 @@ impl AccessTokens<'_> {
         self.noted(in_time(attempts).await).await
     }
 
-    async fn noted<T>(&self, outcome: Result<T, AccessTokenError>) -> Result<T, AccessTokenError> {
+    async fn noted<T>(&self, outcome: Result<T>) -> Result<T> {
         if let (Some(exchange), Err(error)) = (self.exchange, &outcome) {
             exchange.note_error(self, error).await;
         }
@@ -141,7 +128,7 @@ impl AccessTokens<'_> {
     /// If WeChat has `refused` it, its successor, or the token in use if that is another one. However many ask, one of
     /// them asks WeChat. It is asked for its own successor first, because somebody else may have renewed the token;
     /// only if it gives the same one again, a new one is forced, as often as WeChat allows.
-    pub async fn lend(&self, refused: Option<&AppAccessToken>) -> Result<Usable, AccessTokenError> {
+    pub async fn lend(&self, refused: Option<&AppAccessToken>) -> Result<Usable> {
         let wanted = refused.map_or(Wanted::Any, |refused| Wanted::OtherByForce(Fingerprint::of(refused.expose())));
         if let (Some(exchange), Some(refused)) = (self.exchange(), wanted.refused()) {
             in_time(exchange.count_report(self, refused)).await?;
@@ -150,7 +137,7 @@ impl AccessTokens<'_> {
     }
 
     /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.
-    pub async fn obtain(&self, mut wanted: Wanted) -> Result<Usable, AccessTokenError> {
+    pub async fn obtain(&self, mut wanted: Wanted) -> Result<Usable> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
             let lent = self.store.lend_access_token(&self.app.id, &self.attempt, wanted.refused(), LEASE).await?;
@@ -178,7 +165,7 @@ impl AccessTokens<'_> {
         }
     }
 
-    fn just_failed(&self) -> AccessTokenError {
+    fn just_failed(&self) -> LoginError {
         match self.exchange.and_then(|exchange| exchange.refusal(self.app)) {
             Some(refused) => refused.into(),
             None => not_for("fetching an access token has just failed", FAILED_PAUSE),
@@ -204,7 +191,7 @@ impl AccessTokens<'_> {
         old
     }
 
-    async fn fetch(&self, wanted: &Wanted) -> Result<Usable, AccessTokenError> {
+    async fn fetch(&self, wanted: &Wanted) -> Result<Usable> {
         let fetched = match self.exchange() {
             Some(exchange) => exchange.fetch(self, wanted).await,
             None => self.fetched(wanted).await,
@@ -222,7 +209,7 @@ impl AccessTokens<'_> {
         }
     }
 
-    async fn fetched(&self, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError> {
+    async fn fetched(&self, wanted: &Wanted) -> Result<FetchedAccessToken> {
         let fetched = self.wechat.stable_token(self.app, false).await?;
         match wanted {
             Wanted::OtherByForce(refused) if Fingerprint::of(fetched.token.expose()) == *refused => {
@@ -234,7 +221,7 @@ impl AccessTokens<'_> {
 
     /// Refuses what would force another token too soon, or too often. What services of the business use up is counted
     /// under a prefix, so that it is not wxmint's own.
-    pub async fn may_force(&self, by: &str, rates: [Rate; 2]) -> Result<Vec<(Meter, Counted)>, AccessTokenError> {
+    pub async fn may_force(&self, by: &str, rates: [Rate; 2]) -> Result<Vec<(Meter, Counted)>> {
         let mut all = Vec::new();
         for rate in rates {
             let key = LimitKey::of_app(&self.app.id, "forced", format!("{by}{}", rate.period.as_secs()));
@@ -257,7 +244,7 @@ impl AccessTokens<'_> {
         Ok(())
     }
 
-    async fn force(&self, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {
+    async fn force(&self, refused: &Fingerprint) -> Result<FetchedAccessToken> {
         self.may_force("", FORCED).await?;
         tracing::warn!(app = %self.app.id, "WeChat is made to renew an access token that it gives and does not accept");
         match self.wechat.stable_token(self.app, true).await {
@@ -296,11 +283,11 @@ fn life(expires_in: Duration, is_of_exchange: bool) -> TokenLife {
     TokenLife { renew_in: expires_in - before_end, expires_in }
 }
 
-async fn in_time<T>(steps: impl Future<Output = Result<T, AccessTokenError>>) -> Result<T, AccessTokenError> {
+async fn in_time<T>(steps: impl Future<Output = Result<T>>) -> Result<T> {
     let late = |_| Err(CallError::Unanswered { reason: "no answer within 6 s".into() }.into());
     tokio::time::timeout(TOTAL_TIMEOUT, steps).await.unwrap_or_else(late)
 }
 
-fn not_for(reason: &str, retry_after: Duration) -> AccessTokenError {
+fn not_for(reason: &str, retry_after: Duration) -> LoginError {
     CallError::NotSent { reason: reason.into(), retry_after }.into()
 }

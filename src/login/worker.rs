@@ -125,7 +125,7 @@ impl LoginWorker {
         if !app.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
-        self.access_tokens(app, attempt.clone()).with(call).await.map_err(|error| LoginError::from(error).of(&app.id))
+        self.access_tokens(app, attempt.clone()).with(call).await.map_err(|error| error.of(&app.id))
     }
 
     /// Refuses an app whose people have no session keys. One that has left the configuration has them as before.

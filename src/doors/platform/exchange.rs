@@ -16,8 +16,7 @@ use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, refused_o
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
 use crate::login::{
-    AccessTokenError, AccessTokens, Attempt, Exchange, Exchanged, HeldToken, IP, LoginError, LoginWorker, Result,
-    Wanted,
+    AccessTokens, Attempt, Exchange, Exchanged, HeldToken, IP, LoginError, LoginWorker, Result, Wanted,
 };
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
@@ -86,14 +85,12 @@ impl Exchange for MerchantExchange {
             by.exchange_for(app, code).await
         };
         let exchanged = login.access_tokens(app, attempt.clone()).by_component(&self.platform, ask).await;
-        if let Err(AccessTokenError::WeChat(error)) = &exchanged
-            && error.verdict() == Some(Verdict::NotAuthorized)
-        {
+        if let Err(LoginError::UnknownApp(_)) = exchanged {
             self.platform.compare_soon.notify_one(); // the push of its leaving may be lost
         }
-        let is_unsent = matches!(exchanged, Err(AccessTokenError::WeChat(CallError::NotSent { .. }))) || !sent.get();
-        let session = exchanged.map_err(|error| LoginError::from(error).of(&self.platform.component.id));
-        Exchanged { session, is_unsent }
+        let is_unsent =
+            matches!(exchanged, Err(LoginError::WeChatUnavailable(CallError::NotSent { .. }))) || !sent.get();
+        Exchanged { session: exchanged.map_err(|error| error.of(&self.platform.component.id)), is_unsent }
     }
 
     fn member_of_links(&self) -> (&'static str, &str) {
@@ -118,7 +115,7 @@ impl Exchange for MerchantExchange {
     }
 
     /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
-    async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError> {
+    async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken> {
         let counted = match wanted {
             Wanted::Other(_) => tokens.may_force("", REPLACED).await?,
             _ => Vec::new(),
@@ -135,7 +132,7 @@ impl Exchange for MerchantExchange {
     }
 
     /// A peer that reports every token keeps nobody from fetching.
-    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<(), AccessTokenError> {
+    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<()> {
         if tokens.obtain(Wanted::Any).await?.fingerprint == *refused {
             // Several who report the same token are one.
             let report = Meter { key: LimitKey::of_app(&tokens.app.id, COUNTED, refused.as_str()), rate: REPORTED };
@@ -149,11 +146,14 @@ impl Exchange for MerchantExchange {
 
     /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and
     /// the doctor. WeChat's list has the refresh token that is good now.
-    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &AccessTokenError) {
-        let AccessTokenError::WeChat(CallError::Refused { errcode, verdict, .. }) = error else { return };
-        if !matches!(verdict, Verdict::NotPermitted | Verdict::StaleRefreshToken) {
+    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError) {
+        let (LoginError::NotPermitted(CallError::Refused { errcode, .. })
+        | LoginError::WeChatUnavailable(CallError::Refused {
+            errcode, verdict: Verdict::StaleRefreshToken, ..
+        })) = error
+        else {
             return;
-        }
+        };
         let (known, app) = (self.platform.known(), tokens.app);
         let Some(merchant) = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode)) else {
             return;
@@ -161,14 +161,14 @@ impl Exchange for MerchantExchange {
         let (name, trouble) = trouble_of(&app.id, &merchant.entry, *errcode);
         tokens.note(&self.platform, &name, &trouble, Expected::NotLater).await;
         tracing::warn!(app = %app.id, %error, "WeChat refuses calls for a merchant");
-        if *verdict == Verdict::StaleRefreshToken {
+        if matches!(error, LoginError::WeChatUnavailable(_)) {
             self.platform.compare_soon.notify_one();
         }
     }
 }
 
 impl AccessTokens<'_> {
-    async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
+    async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
         let component = &platform.component;
         let known = platform.known();
         let ticket = known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
@@ -196,10 +196,10 @@ impl AccessTokens<'_> {
         &self,
         platform: &Platform,
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
-    ) -> Result<T, AccessTokenError> {
+    ) -> Result<T> {
         let may_replace = !platform.known().refuses_new_tokens(&self.app.id, now());
         let called = AccessTokens { app: &platform.component, may_replace, ..self.clone() }.with(call).await;
-        if let (true, Err(AccessTokenError::WeChat(error))) = (may_replace, &called)
+        if let (true, Err(LoginError::WeChatUnavailable(error))) = (may_replace, &called)
             && error.verdict() == Some(Verdict::BadAccessToken)
         {
             tracing::warn!(app = %self.app.id, %error, "WeChat refuses a new token of the platform for a merchant");
@@ -209,7 +209,7 @@ impl AccessTokens<'_> {
         called
     }
 
-    async fn merchant_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
+    async fn merchant_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
         let (known, app) = (platform.known(), self.app);
         let merchant = known.merchants.get(&app.id).ok_or_else(|| not_yet("the merchant has left"))?;
         let MerchantState::In(kind, sealed) = &merchant.state else {

@@ -62,8 +62,7 @@ impl Merchants<'_> {
     }
 
     async fn by_component<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
-        let tokens = self.login.access_tokens(&self.platform.component, new_attempt()?);
-        tokens.with(call).await.map_err(LoginError::from)
+        self.login.access_tokens(&self.platform.component, new_attempt()?).with(call).await
     }
 
     async fn kind_of(&self, app: &AppId) -> Result<AppKind> {

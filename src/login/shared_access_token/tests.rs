@@ -110,11 +110,11 @@ impl Bed {
     }
 
     /// Has lin's phone number exchanged by a replica, with a fresh code.
-    async fn phone(&self, replica: usize) -> Result<Phone, AccessTokenError> {
+    async fn phone(&self, replica: usize) -> Result<Phone, LoginError> {
         self.phone_by(&self.vault, replica).await
     }
 
-    async fn phone_by(&self, vault: &Arc<Vault>, replica: usize) -> Result<Phone, AccessTokenError> {
+    async fn phone_by(&self, vault: &Arc<Vault>, replica: usize) -> Result<Phone, LoginError> {
         let person = self.control("PUT", "/people/lin", json!({"phone": "13800138000"})).await;
         let openid: OpenId = text(&person["apps"][APPID]["openid"]).parse().expect("an openid");
         let minted = self.control("POST", "/phone-codes", json!({"person": "lin"})).await;
@@ -161,16 +161,19 @@ fn vault(key: u8) -> Vault {
     Vault::parse((STANDARD.encode([key; 32]) + "\n").as_bytes()).expect("a vault")
 }
 
-fn verdict(outcome: Result<Phone, AccessTokenError>) -> Option<Verdict> {
+fn verdict(outcome: Result<Phone, LoginError>) -> Option<Verdict> {
     match outcome {
-        Err(AccessTokenError::WeChat(error)) => error.verdict(),
+        Err(LoginError::CodeInvalid) => Some(Verdict::CodeInvalid),
+        Err(LoginError::CodeUsed) => Some(Verdict::CodeUsed),
+        Err(LoginError::SlowDown) => Some(Verdict::SlowDown),
+        Err(LoginError::WeChatUnavailable(error) | LoginError::Misconfigured { error, .. }) => error.verdict(),
         other => panic!("refused: {other:?}"),
     }
 }
 
-fn not_sent(outcome: Result<Phone, AccessTokenError>) -> String {
+fn not_sent(outcome: Result<Phone, LoginError>) -> String {
     match outcome {
-        Err(AccessTokenError::WeChat(CallError::NotSent { reason, .. })) => reason,
+        Err(LoginError::WeChatUnavailable(CallError::NotSent { reason, .. })) => reason,
         other => panic!("not sent: {other:?}"),
     }
 }
@@ -186,7 +189,7 @@ async fn a_new_token_is_forced_twenty_times_a_day_and_thirty_seconds_apart_by_al
         AHEAD.set(AHEAD.get() + later);
         let before = bed.asked(STABLE_TOKEN).await;
         match bed.tokens(replica).lend(Some(&forced)).await {
-            Err(AccessTokenError::WeChat(CallError::NotSent { retry_after, .. })) => {
+            Err(LoginError::WeChatUnavailable(CallError::NotSent { retry_after, .. })) => {
                 (bed.asked(STABLE_TOKEN).await - before, retry_after)
             }
             other => panic!("refused for now: {:?}", other.map(|usable| usable.token)),
@@ -280,7 +283,9 @@ async fn fetching_may_be_repeated_after_a_broken_connection() {
 async fn a_phone_code_that_may_have_been_received_is_not_sent_again() {
     let bed = Bed::start();
     bed.fault(json!({"kind": "reset", "path": PHONE_NUMBER, "times": 1})).await;
-    let Err(AccessTokenError::WeChat(CallError::Unanswered { .. })) = bed.phone(0).await else { panic!("unanswered") };
+    let Err(LoginError::WeChatUnavailable(CallError::Unanswered { .. })) = bed.phone(0).await else {
+        panic!("unanswered")
+    };
     bed.fault(json!({"kind": "errcode", "errcode": -1, "path": PHONE_NUMBER, "times": 1})).await;
     bed.phone(0).await.expect("busy once");
     assert_eq!(bed.asked(PHONE_NUMBER).await, 3);
