@@ -42,7 +42,7 @@ impl UserIds {
 
     /// Whether the store's word is this process's, or neither has one.
     fn are_agreed(&self) -> bool {
-        self.agreement.lock().heard == self.are_computed().then_some(Ok(()))
+        self.agreement.lock().heard.unwrap_or(!self.are_computed())
     }
 
     /// Asked before a code is spent, and again before somebody is recorded.

@@ -130,7 +130,7 @@ pub(super) fn secure_url(text: &str) -> Option<Url> {
 
 /// `random`, or what user ids are computed from.
 pub(super) fn user_ids(text: &str) -> Option<Option<IdKind>> {
-    let computed = [IdKind::OpenId, IdKind::UnionId].into_iter().find(|kind| kind.name() == text);
+    let computed = [IdKind::OpenId, IdKind::UnionId].into_iter().find(|kind| kind.to_string() == text);
     (text == "random" || computed.is_some()).then_some(computed)
 }
 

@@ -2,27 +2,19 @@
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
+use derive_more::Display;
 use uuid::Builder;
 use zeroize::Zeroizing;
 
 use crate::{Person, UnionId, UserId, unprintable};
 
-/// A user id is computed from one of these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A user id is computed from one of these. Settings and Redis name it so.
+#[derive(Debug, Display, Clone, Copy, PartialEq, Eq)]
+#[display(rename_all = "lowercase")]
 pub enum IdKind {
     /// From AppID and openid.
     OpenId,
     UnionId,
-}
-
-impl IdKind {
-    /// Its name in settings and in Redis.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OpenId => "openid",
-            Self::UnionId => "unionid",
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -9,13 +9,13 @@ use super::UserIds;
 pub(super) struct Agreement {
     /// Whether the store has once named this process's key.
     was_own: bool,
-    /// The last word of the store, if it has ever named a key: whether it is this process's.
-    pub(super) heard: Option<Result<(), Disagreement>>,
+    /// Whether the last word of the store was this process's, if it has ever named a key.
+    pub(super) heard: Option<bool>,
 }
 
 /// Why nobody may log in at this process. Otherwise people could get other user ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Disagreement {
+#[derive(Debug, PartialEq, Eq)]
+enum Disagreement {
     /// The store does not name a key yet.
     NotCompared,
     /// It names another key of the same kind.
@@ -27,7 +27,7 @@ pub(super) enum Disagreement {
 impl UserIds {
     /// The kind and the fingerprint of the key, as the store holds them.
     pub fn word(&self) -> Option<String> {
-        self.key.as_ref().map(|(kind, key)| format!("{} {}", kind.name(), key.fingerprint()))
+        self.key.as_ref().map(|(kind, key)| format!("{kind} {}", key.fingerprint()))
     }
 
     /// Compares the key with that of the store. Returns what keeps people from logging in.
@@ -55,28 +55,20 @@ impl UserIds {
 
     /// Takes the word that the store holds.
     fn hear(&self, held: Option<&str>) -> Option<Disagreement> {
-        let mut agreement = self.agreement.lock();
-        let judged = judge(self.word().as_deref(), held);
+        let (own, mut agreement) = (self.word(), self.agreement.lock());
+        let is_own = own.as_deref() == held;
         // If somebody has emptied the store, what was known before holds.
         if held.is_some() {
-            agreement.heard = Some(judged);
-            agreement.was_own |= judged.is_ok();
+            agreement.heard = Some(is_own);
+            agreement.was_own |= is_own;
         }
-        match agreement.heard {
-            Some(Ok(())) => None,
-            Some(Err(_)) => Some(judged.err().unwrap_or(Disagreement::Kind)),
-            None => judged.err(),
+        let kind = |text: &str| text.split(' ').next().map(str::to_owned);
+        match (own, held) {
+            _ if agreement.heard.unwrap_or(is_own) => None,
+            (Some(_), None) => Some(Disagreement::NotCompared),
+            (Some(own), Some(held)) if kind(&own) == kind(held) => Some(Disagreement::Key),
+            _ => Some(Disagreement::Kind),
         }
-    }
-}
-
-fn judge(own: Option<&str>, held: Option<&str>) -> Result<(), Disagreement> {
-    let kind = |text: &str| text.split(' ').next().map(str::to_owned);
-    match (own, held) {
-        (Some(_), None) => Err(Disagreement::NotCompared),
-        (own, held) if own == held => Ok(()),
-        (Some(own), Some(held)) if kind(own) == kind(held) => Err(Disagreement::Key),
-        _ => Err(Disagreement::Kind),
     }
 }
 
@@ -89,16 +81,22 @@ mod tests {
 
     #[test]
     fn a_process_goes_on_only_beside_its_own_key_and_kind() {
-        let [own, other, kind] = ["openid 1", "openid 2", "unionid 1"];
-        for (settings, held, judged) in [
-            (Some("openid 1"), None, Err(Disagreement::NotCompared)),
-            (Some("openid 1"), Some(own), Ok(())),
-            (Some("openid 1"), Some(other), Err(Disagreement::Key)),
-            (Some("openid 1"), Some(kind), Err(Disagreement::Kind)),
-            (None, Some(own), Err(Disagreement::Kind)),
-            (None, None, Ok(())),
+        let key = |kind, byte| {
+            let key = IdKey::parse(STANDARD.encode([byte; 32]).as_bytes()).expect("a key");
+            UserIds::new(Some((kind, key)), true)
+        };
+        let word = |kind, byte| key(kind, byte).word().expect("a word");
+        let own = word(IdKind::OpenId, 1);
+        for (is_computed, held, judged) in [
+            (true, None, Some(Disagreement::NotCompared)),
+            (true, Some(own.clone()), None),
+            (true, Some(word(IdKind::OpenId, 2)), Some(Disagreement::Key)),
+            (true, Some(word(IdKind::UnionId, 1)), Some(Disagreement::Kind)),
+            (false, Some(own), Some(Disagreement::Kind)),
+            (false, None, None),
         ] {
-            assert_eq!(judge(settings, held), judged, "{settings:?} {held:?}");
+            let ids = if is_computed { key(IdKind::OpenId, 1) } else { UserIds::new(None, true) };
+            assert_eq!(ids.hear(held.as_deref()), judged, "{is_computed} {held:?}");
         }
     }
 
