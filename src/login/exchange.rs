@@ -2,7 +2,7 @@
 //! An app with an AppSecret needs none of this.
 
 use async_trait::async_trait;
-use wxmint_ids::{AppId, LoginCode};
+use wxmint_ids::LoginCode;
 use wxmint_store::{AttemptId, Claim, Fingerprint};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
 
@@ -26,20 +26,14 @@ pub trait Exchange {
 
     async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged;
 
-    /// WeChat's pages for people must be told this, too: a parameter and its value.
-    fn member_of_links(&self) -> (&'static str, &str);
+    /// The app by which this acts (WeChat's `component_appid`), whose access token peers may have too.
+    fn own_app(&self) -> &App;
 
-    /// The app by which this acts, whose access token peers may have too.
-    fn own_app(&self, id: &AppId) -> Option<&App>;
+    /// The place of that app's token, which logins hold for a moment.
+    fn held(&self) -> &HeldToken;
 
-    /// Whether the access tokens of this app are fetched by this.
-    fn has_tokens_of(&self, app: &App) -> bool;
-
-    /// The place of a token that logins hold for a moment.
-    fn held(&self, app: &App) -> Option<&HeldToken>;
-
-    /// Why no token of the app can be had before somebody has mended something.
-    fn refusal(&self, app: &App) -> Option<CallError>;
+    /// Why no token of that app can be had before somebody has mended something.
+    fn refusal(&self) -> Option<CallError>;
 
     async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken>;
 

@@ -47,7 +47,7 @@ impl LoginWorker {
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
-        let own = self.exchange.as_ref().and_then(|exchange| exchange.own_app(app));
+        let own = self.exchange.as_ref().map(|exchange| exchange.own_app()).filter(|own| own.id == *app);
         let app = own.map_or_else(|| self.choose(&apps, Some(app), None), Ok)?;
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);

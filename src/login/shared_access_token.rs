@@ -83,7 +83,7 @@ impl AccessTokens<'_> {
     /// Makes a call with the token. If WeChat refuses the token it is replaced, unless another has done so already, and
     /// the call is made once more.
     pub async fn with<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
-        let held = self.exchange.and_then(|exchange| exchange.held(self.app));
+        let held = self.acting().map(Exchange::held);
         let obtained = async |wanted| {
             let usable = Arc::new(self.obtain(wanted).await?);
             held.inspect(|held| held.hold(&usable));
@@ -120,7 +120,12 @@ impl AccessTokens<'_> {
 
     /// `None` for an app whose tokens WeChat gives for its AppSecret.
     fn exchange(&self) -> Option<&dyn Exchange> {
-        self.exchange.filter(|exchange| exchange.has_tokens_of(self.app))
+        self.exchange.filter(|_| self.app.secret.is_none()).or(self.acting())
+    }
+
+    /// The exchange whose own app it is.
+    fn acting(&self) -> Option<&dyn Exchange> {
+        self.exchange.filter(|exchange| exchange.own_app().id == self.app.id)
     }
 
     /// The token that all services of the business share.
@@ -166,7 +171,7 @@ impl AccessTokens<'_> {
     }
 
     fn just_failed(&self) -> LoginError {
-        match self.exchange.and_then(|exchange| exchange.refusal(self.app)) {
+        match self.acting().and_then(Exchange::refusal) {
             Some(refused) => refused.into(),
             None => not_for("fetching an access token has just failed", FAILED_PAUSE),
         }

@@ -114,7 +114,7 @@ fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
     };
     let callback = format!("{}/authorize/wechat", settings.issuer);
     let members = [("appid", app.id.as_str()), ("redirect_uri", &callback), ("response_type", "code")];
-    let of_other = worker.login.exchange_of(app).map(|other| other.member_of_links());
+    let of_other = worker.login.exchange_of(app).map(|other| ("component_appid", other.own_app().id.as_str()));
     let members = members.into_iter().chain([("scope", scope), ("state", state)]).chain(of_other);
     let url = Url::parse_with_params(&format!("{host}/{path}"), members).map(String::from);
     url.unwrap_or_default() + "#wechat_redirect"

@@ -40,18 +40,13 @@ impl MerchantExchange {
     pub(super) fn new(platform: Arc<Platform>, clock: fn() -> DateTime<Utc>) -> Self {
         Self { platform, token: HeldToken::new(clock) }
     }
-
-    fn is_own(&self, app: &App) -> bool {
-        self.platform.component.id == app.id
-    }
 }
 
 #[async_trait(?Send)]
 impl Exchange for MerchantExchange {
     fn apps_are_unread(&self) -> Option<LoginError> {
-        let component = &self.platform.component;
         let unasked = || not_yet("WeChat was not asked yet for the merchants of the platform");
-        let why = || LoginError::from(self.refusal(component).unwrap_or_else(unasked)).of(&component.id);
+        let why = || LoginError::from(self.refusal().unwrap_or_else(unasked)).of(&self.platform.component.id);
         (!self.platform.known().is_compared).then(why)
     }
 
@@ -93,25 +88,16 @@ impl Exchange for MerchantExchange {
         Exchanged { session: exchanged.map_err(|error| error.of(&self.platform.component.id)), is_unsent }
     }
 
-    fn member_of_links(&self) -> (&'static str, &str) {
-        ("component_appid", self.platform.component.id.as_str())
+    fn own_app(&self) -> &App {
+        &self.platform.component
     }
 
-    fn own_app(&self, id: &AppId) -> Option<&App> {
-        Some(&self.platform.component).filter(|component| component.id == *id)
+    fn held(&self) -> &HeldToken {
+        &self.token
     }
 
-    fn has_tokens_of(&self, app: &App) -> bool {
-        self.is_own(app) || app.secret.is_none()
-    }
-
-    fn held(&self, app: &App) -> Option<&HeldToken> {
-        Some(&self.token).filter(|_| self.is_own(app))
-    }
-
-    fn refusal(&self, app: &App) -> Option<CallError> {
-        let known = self.platform.known();
-        known.refusal.as_ref().filter(|_| self.is_own(app)).map(Refusal::error)
+    fn refusal(&self) -> Option<CallError> {
+        self.platform.known().refusal.as_ref().map(Refusal::error)
     }
 
     /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
@@ -120,7 +106,7 @@ impl Exchange for MerchantExchange {
             Wanted::Other(_) => tokens.may_force("", REPLACED).await?,
             _ => Vec::new(),
         };
-        let fetched = match self.is_own(tokens.app) {
+        let fetched = match tokens.app.id == self.platform.component.id {
             true => tokens.component_token(&self.platform).await,
             false => tokens.merchant_token(&self.platform).await,
         };
