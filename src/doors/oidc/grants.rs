@@ -64,7 +64,7 @@ impl ShownCode {
 }
 
 pub(super) fn refresh_life(client: &Client) -> Option<i64> {
-    i64::try_from(client.site.refresh?.as_secs()).ok()
+    i64::try_from(client.refresh?.as_secs()).ok()
 }
 
 impl LoginWorker {

@@ -166,7 +166,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     }
     let to = query.one("post_logout_redirect_uri");
     match (client, to) {
-        (Some(client), Some(to)) if is_registered(&client.site.post_logout_redirect_uris, to) => {
+        (Some(client), Some(to)) if is_registered(&client.post_logout_redirect_uris, to) => {
             Ok(see_other(&with_state(to, query.one("state"))))
         }
         _ if hint.is_none() => refused(Why::LOGOUT),

@@ -125,13 +125,13 @@ impl Door for Oidc {
         let is_for_web = |app: &App| matches!(app.kind, AppKind::OfficialAccount | AppKind::Website);
         let mut tell = |wrong, advice| found.push(Finding::warning("clients", wrong, advice));
         for client in clients.iter() {
-            for app in &client.site.web_apps {
+            for app in &client.web_apps {
                 if !apps.choose(Some(app), None).is_ok_and(is_for_web) {
                     let wrong = said!(WORDS: web_app_of_client_is_not_configured, client.id, app);
                     tell(wrong, said!(WORDS: add_file_of_this_app_or_take_it_out));
                 }
             }
-            if client.is_back_end() && client.site.redirect_uris.iter().any(|address| address.starts_with("http://")) {
+            if client.is_back_end() && client.redirect_uris.iter().any(|address| address.starts_with("http://")) {
                 let wrong = said!(WORDS: redirect_uri_of_back_end_is_over_http, client.id);
                 tell(wrong, said!(WORDS: use_https_but_while_developing));
             }

@@ -121,7 +121,7 @@ pub(super) fn refused(request: &HttpRequest, query: &str, worker: &IssuerWorker,
 
 fn scan(client: &Client, cancel: &str, web: Option<&str>, root: &str, t: impl Fn(&str) -> &'static str) -> String {
     let states: String = STATES.iter().map(|state| format!(" data-{state}=\"{}\"", t(state))).collect();
-    let color = client.site.color.as_ref().map(|color| format!(" data-color=\"{}\"", escaped(color)));
+    let color = client.color.as_ref().map(|color| format!(" data-color=\"{}\"", escaped(color)));
     let web = web.map(|query| {
         format!("<p><a class=\"go\" href=\"{root}/authorize/web?{}\">{}</a></p>", escaped(query), t("web"))
     });

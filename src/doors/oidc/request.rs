@@ -66,7 +66,7 @@ pub(super) fn read<'c>(text: &str, clients: &'c Clients, issuer: &str) -> Result
     let query = Query::of(text);
     let client = query.one("client_id").and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
     let client = client.ok_or(Refused::ToPage(Why::CLIENT))?;
-    let redirect_uri = query.one("redirect_uri").filter(|wanted| is_registered(&client.site.redirect_uris, wanted));
+    let redirect_uri = query.one("redirect_uri").filter(|wanted| is_registered(&client.redirect_uris, wanted));
     let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::ADDRESS))?.to_owned();
     let state = query.one("state").map(str::to_owned);
     let (challenge, scope) = check(&query, text.len(), client).map_err(|(error, description)| {
@@ -78,7 +78,7 @@ pub(super) fn read<'c>(text: &str, clients: &'c Clients, issuer: &str) -> Result
 }
 
 pub(super) fn is_site(client: &Client) -> bool {
-    !client.site.redirect_uris.is_empty()
+    !client.redirect_uris.is_empty()
 }
 
 /// The challenge, and the scope that the site may have. Or else the error, and its description.
@@ -111,7 +111,7 @@ fn check(query: &Query, length: usize, client: &Client) -> Result<(String, Strin
         _ if prompts.contains(&"none") && prompts.len() > 1 => ("invalid_request", "prompt=none goes with no other."),
         _ if prompts == ["none"] => ("login_required", "wxmint keeps no session in browsers."),
         (_, Some(challenge)) => {
-            let known = |scope: &&str| scopes.contains(scope) && (*scope != OFFLINE || client.site.refresh.is_some());
+            let known = |scope: &&str| scopes.contains(scope) && (*scope != OFFLINE || client.refresh.is_some());
             let scope = Vec::from_iter(SCOPES.into_iter().filter(known)).join(" ");
             return Ok((challenge.to_owned(), scope));
         }

@@ -35,7 +35,7 @@ impl FurtherGrants for Oidc {
         match grant_type {
             _ if !is_site(client) => Err(&[]),
             CODE | REFRESH => Ok(give(request, (fields, grant_type), client, worker, self).await),
-            _ if client.site.refresh.is_none() => Err(&[CODE]),
+            _ if client.refresh.is_none() => Err(&[CODE]),
             _ => Err(&[CODE, REFRESH]),
         }
     }

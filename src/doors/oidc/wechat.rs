@@ -52,7 +52,7 @@ pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Cli
     let is_wechat = agent.is_some_and(|agent| agent.contains("MicroMessenger") && !agent.contains("WindowsWechat"));
     let kind = if is_wechat { AppKind::OfficialAccount } else { AppKind::Website };
     let apps = worker.issuer.apps.all();
-    let mut own = client.site.web_apps.iter().filter_map(|id| apps.choose(Some(id), None).ok());
+    let mut own = client.web_apps.iter().filter_map(|id| apps.choose(Some(id), None).ok());
     own.find(|app| app.kind == kind && request.query_string().len() <= LONGEST).cloned()
 }
 
@@ -215,7 +215,7 @@ async fn log_in(
     code: LoginCode,
 ) -> Result<String, Refusal> {
     // The client may have lost the app meanwhile.
-    let own = asked.client.site.web_apps.iter().find(|own| own.as_str() == app);
+    let own = asked.client.web_apps.iter().find(|own| own.as_str() == app);
     let app = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?.clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
     attempt.trail.client = Some(asked.client.id.clone());

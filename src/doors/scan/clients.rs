@@ -1,6 +1,6 @@
 //! The clients that may ask for a scan: the pages, televisions and command lines of `WXMINT_CLIENTS_FILE`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, slice, time::Duration};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -16,6 +16,7 @@ use super::WORDS;
 use crate::settings::parse_duration;
 
 #[derive(Debug, Clone)]
+#[allow(dead_code, reason = "there may be no door for sites")]
 pub(in crate::doors) struct Client {
     /// The `client_id` of its tokens.
     pub(in crate::doors) id: ClientId,
@@ -38,15 +39,7 @@ pub(in crate::doors) struct Client {
     pub(in crate::doors) token_ttl: Option<Duration>,
     /// Whether the person must choose the number that the page shows.
     pub(super) matches: bool,
-    #[allow(dead_code, reason = "there may be no door for sites")]
-    pub(in crate::doors) site: Site,
-}
-
-/// The part of a client that a door for sites needs, which stands on this one.
-#[derive(Debug, Clone)]
-#[allow(dead_code, reason = "there may be none")]
-pub(in crate::doors) struct Site {
-    /// The addresses to which a browser goes back with a code, and after a logout, each byte for byte.
+    /// A site has addresses to which a browser goes back with a code, and after a logout, each byte for byte.
     pub(in crate::doors) redirect_uris: Vec<String>,
     pub(in crate::doors) post_logout_redirect_uris: Vec<String>,
     /// How long it may have its tokens renewed.
@@ -76,12 +69,9 @@ impl Clients {
         let file: ClientsFile<Form> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
         for (number, form) in file.clients.iter().enumerate() {
-            let line = |Mistake { member, element, .. }: &Mistake| {
-                let of_client = [Member("clients"), Element(number), Member(member)];
-                line_of(text, &of_client.into_iter().chain(element.map(Element)).collect::<Vec<_>>())
-            };
             let at_its_line = |mistake: Mistake| {
-                let (line, mistake) = (line(&mistake), mistake.of(&form.client_id));
+                let of_client = [Member("clients"), Element(number), Member(mistake.member), Element(mistake.element)];
+                let (line, mistake) = (line_of(text, &of_client), mistake.of(&form.client_id));
                 said!(on_line, line, mistake)
             };
             let client = form.checked().map_err(at_its_line)?;
@@ -157,14 +147,14 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 
 struct Mistake {
     member: &'static str,
-    /// The number of the element in a list.
-    element: Option<usize>,
+    /// The number of the element, if the member is a list.
+    element: usize,
     wrong: Said,
 }
 
 impl Mistake {
     fn of_member(member: &'static str, wrong: impl Into<Said>) -> Self {
-        Self { member, element: None, wrong: wrong.into() }
+        Self { member, element: 0, wrong: wrong.into() }
     }
 
     fn of(self, client_id: &str) -> Said {
@@ -173,16 +163,12 @@ impl Mistake {
     }
 }
 
-const ENV_VERSIONS: [&str; 3] = ["release", "trial", "develop"];
-
 impl Form {
     pub(super) fn client(&self) -> Result<Client, Said> {
         self.checked().map_err(|mistake| mistake.of(&self.client_id))
     }
 
     fn checked(&self) -> Result<Client, Mistake> {
-        let of = |member, wrong| move || Mistake::of_member(member, wrong);
-        let in_list = |member, element, wrong: Said| Mistake { member, element: Some(element), wrong };
         let id: ClientId = self.client_id.parse().map_err(|error| Mistake::of_member("client_id", error))?;
         if id.0.is_usual() {
             return Err(Mistake::of_member("client_id", said!(WORDS: has_form_of_appid_choose_another)));
@@ -191,69 +177,32 @@ impl Form {
         if (self.secret_sha256.is_some() || identity.is_some()) && !self.origins.is_empty() {
             return Err(Mistake::of_member("origins", said!(WORDS: are_for_page_and_client)));
         }
-        if let Some(empty) = self.audience.iter().position(String::is_empty) {
-            return Err(in_list("audience", empty, said!(WORDS: has_empty_name)));
-        }
-        let env_version = self.env_version.as_deref().unwrap_or("release");
-        let env_version = ENV_VERSIONS.into_iter().find(|known| *known == env_version);
-        let origin = |(number, text): (usize, &String)| {
-            site(text).ok_or_else(|| in_list("origins", number, said!(WORDS: must_be_https_origins_without_path)))
-        };
-        let page = |page: &String| {
-            is_page(page).then(|| page.clone()).ok_or_else(of("page", said!(WORDS: must_be_path_of_page)))
-        };
-        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(WORDS: must_be_sha256_of_secret)));
-        let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(WORDS: must_be_time_from_5m_on)));
-        Ok(Client {
-            id,
-            name: Some(self.name.trim())
-                .filter(|name| (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible))
-                .ok_or_else(of("name", said!(WORDS: must_be_1_to_64_characters)))?
-                .to_owned(),
-            app: self.appid.parse().map_err(|error| Mistake::of_member("appid", error))?,
-            page: self.page.as_ref().map(page).transpose()?,
-            env_version: env_version.ok_or_else(of("env_version", said!(WORDS: must_be_release_trial_or_develop)))?,
-            secret_sha256: self.secret_sha256.as_ref().map(hash).transpose()?,
-            identity,
-            origins: self.origins.iter().enumerate().map(origin).collect::<Result<_, _>>()?,
-            audience: self.audience.clone(),
-            token_ttl: self.token_ttl.as_ref().map(life).transpose()?,
-            matches: self.matches.unwrap_or(true),
-            site: self.site()?,
-        })
-    }
-
-    fn site(&self) -> Result<Site, Mistake> {
-        let Self { redirect_uris, post_logout_redirect_uris, refresh, web_apps, color, .. } = self;
-        let lists = [("redirect_uris", redirect_uris), ("post_logout_redirect_uris", post_logout_redirect_uris)];
-        for (member, list) in lists {
-            if let element @ Some(_) = list.iter().position(|text| !is_redirect_uri(text)) {
-                return Err(Mistake { member, element, wrong: said!(WORDS: must_be_https_addresses) });
-            }
-        }
-        let web_app = |(number, text): (usize, &String)| {
-            let wrong = said!(WORDS: must_be_appids);
-            text.parse().map_err(|_| Mistake { member: "web_apps", element: Some(number), wrong })
-        };
-        let refresh_life = |text: &String| {
-            let life = life(text).filter(|life| *life <= LONGEST_REFRESH);
-            life.ok_or_else(|| Mistake::of_member("refresh", said!(WORDS: must_be_time_up_to_30d)))
-        };
-        if !redirect_uris.is_empty() && self.matches == Some(false) {
+        if !self.redirect_uris.is_empty() && self.matches == Some(false) {
             return Err(Mistake::of_member("match", said!(WORDS: is_needed_where_page_is_ours)));
         }
-        let is_color = |text: &String| {
-            text.strip_prefix('#').is_some_and(|digits| digits.len() == 6 && u32::from_str_radix(digits, 16).is_ok())
-        };
-        if color.as_ref().is_some_and(|text| !is_color(text) || text.contains('+')) {
-            return Err(Mistake::of_member("color", said!(WORDS: must_be_color)));
-        }
-        Ok(Site {
-            redirect_uris: redirect_uris.clone(),
-            post_logout_redirect_uris: post_logout_redirect_uris.clone(),
-            refresh: refresh.as_ref().map(refresh_life).transpose()?,
-            web_apps: web_apps.iter().enumerate().map(web_app).collect::<Result<_, _>>()?,
-            color: color.clone(),
+        let addresses =
+            |member, list: &_| read(member, list, text_if(is_redirect_uri), said!(WORDS: must_be_https_addresses));
+        let (version, hash) = (self.env_version.as_slice(), self.secret_sha256.as_slice());
+        Ok(Client {
+            id,
+            name: read("name", slice::from_ref(&self.name), name, said!(WORDS: must_be_1_to_64_characters))?.concat(),
+            app: self.appid.parse().map_err(|error| Mistake::of_member("appid", error))?,
+            page: read("page", self.page.as_slice(), text_if(is_page), said!(WORDS: must_be_path_of_page))?.pop(),
+            env_version: read("env_version", version, known_version, said!(WORDS: must_be_release_trial_or_develop))?
+                .pop()
+                .unwrap_or("release"),
+            secret_sha256: read("secret_sha256", hash, sha256, said!(WORDS: must_be_sha256_of_secret))?.pop(),
+            identity,
+            origins: read("origins", &self.origins, site, said!(WORDS: must_be_https_origins_without_path))?,
+            audience: read("audience", &self.audience, text_if(|name| !name.is_empty()), said!(WORDS: has_empty_name))?,
+            token_ttl: read("token_ttl", self.token_ttl.as_slice(), life, said!(WORDS: must_be_time_from_5m_on))?.pop(),
+            matches: self.matches.unwrap_or(true),
+            redirect_uris: addresses("redirect_uris", &self.redirect_uris)?,
+            post_logout_redirect_uris: addresses("post_logout_redirect_uris", &self.post_logout_redirect_uris)?,
+            refresh: read("refresh", self.refresh.as_slice(), refresh_life, said!(WORDS: must_be_time_up_to_30d))?
+                .pop(),
+            web_apps: read("web_apps", &self.web_apps, |text| text.parse().ok(), said!(WORDS: must_be_appids))?,
+            color: read("color", self.color.as_slice(), text_if(is_color), said!(WORDS: must_be_color))?.pop(),
         })
     }
 
@@ -270,6 +219,35 @@ impl Form {
             _ => Ok(identity),
         }
     }
+}
+
+/// Reads each value of a list, or the one of a member that need not be there.
+fn read<T>(
+    member: &'static str,
+    texts: &[String],
+    read: impl Fn(&str) -> Option<T>,
+    wrong: Said,
+) -> Result<Vec<T>, Mistake> {
+    let read: Vec<_> = texts.iter().map_while(|text| read(text)).collect();
+    if read.len() < texts.len() { Err(Mistake { member, element: read.len(), wrong }) } else { Ok(read) }
+}
+
+fn text_if(fits: impl Fn(&str) -> bool) -> impl Fn(&str) -> Option<String> {
+    move |text| fits(text).then(|| text.to_owned())
+}
+
+fn name(text: &str) -> Option<String> {
+    let fits = |name: &&str| (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible);
+    Some(text.trim()).filter(fits).map(str::to_owned)
+}
+
+fn known_version(text: &str) -> Option<&'static str> {
+    ["release", "trial", "develop"].into_iter().find(|known| *known == text)
+}
+
+fn is_color(text: &str) -> bool {
+    let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
+    digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// A token that is fetched late must not have expired by then.
@@ -290,6 +268,10 @@ fn sha256(hash: &str) -> Option<[u8; 32]> {
 
 fn life(text: &str) -> Option<Duration> {
     parse_duration(text).filter(|ttl| *ttl >= SHORTEST_LIFE)
+}
+
+fn refresh_life(text: &str) -> Option<Duration> {
+    life(text).filter(|life| *life <= LONGEST_REFRESH)
 }
 
 #[cfg(test)]
