@@ -5,9 +5,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed2551
 use aws_lc_rs::{hmac, rand::SystemRandom, rsa::KeySize};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use pkcs1::RsaPrivateKey;
-use pkcs1::der::asn1::{AnyRef, OctetStringRef};
-use pkcs1::der::{self, Decode, SliceReader};
+use pkcs1::{RsaPrivateKey, der::Decode};
+use pkcs8::PrivateKeyInfo;
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 use wxmint_ids::unprintable;
@@ -108,7 +107,8 @@ impl PrivateJwk {
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes) {
             return Ok(Self::of(Algorithm::EdDsa, Material::of_ed25519(&pair)?));
         }
-        let key = RsaPrivateKey::from_der(inside_pkcs8(bytes).unwrap_or(bytes)).map_err(|_| unusable(unknown))?;
+        let inside = PrivateKeyInfo::from_der(bytes).map_or(bytes, |envelope| envelope.private_key);
+        let key = RsaPrivateKey::from_der(inside).map_err(|_| unusable(unknown))?;
         Ok(Self::of(Algorithm::Rs256, Material::of_rsa(&key)))
     }
 
@@ -188,13 +188,6 @@ impl Material {
 
 fn unusable(reason: &str) -> KeyError {
     KeyError::Unusable { key: "in the file".into(), reason: reason.into() }
-}
-
-/// The key in a PKCS#8 envelope (RFC 5208): its third field, behind the version and the algorithm.
-fn inside_pkcs8(bytes: &[u8]) -> der::Result<&[u8]> {
-    let mut fields = SliceReader::new(AnyRef::from_der(bytes)?.value())?;
-    let (_version, _algorithm) = (u8::decode(&mut fields)?, AnyRef::decode(&mut fields)?);
-    Ok(OctetStringRef::decode(&mut fields)?.as_bytes())
 }
 
 fn encode(bytes: &[u8]) -> Member {
