@@ -1,17 +1,19 @@
 //! The two codes of a page that waits for a phone (RFC 8628).
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use aws_lc_rs::{error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use derive_more::Display;
 use wxmint_ids::unprintable;
 
 /// RFC 8628 section 6.1: no vowels, so that no code is a word, and nothing that is easily confused.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// The phone sends these eight letters. Whoever has it can look at the request, so it does not print.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(in crate::doors) struct UserCode([u8; 8]);
+/// The phone sends these eight letters. Whoever has it can look at the request, so its `Debug` hides it; `Display` is for
+/// a Redis key and the `scene` of a mini-program code.
+#[derive(Clone, PartialEq, Eq, Display)]
+pub(in crate::doors) struct UserCode(String);
 
 /// The page asks with these 256 random bits. The first eight bytes tell the letters of the user code, under which the
 /// request is stored. Whoever knows that code lacks 221 of the bits.
@@ -21,35 +23,26 @@ pub(in crate::doors) struct DeviceCode(UserCode, String);
 unprintable!(UserCode);
 unprintable!(DeviceCode);
 
-/// As it stands in a Redis key, and in the `scene` of a mini-program code.
-impl fmt::Display for UserCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|letter| write!(f, "{}", char::from(*letter)))
-    }
-}
-
 impl FromStr for UserCode {
     type Err = ();
 
     /// Without regard to case, blanks and hyphens.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let letters = text.bytes().filter(|byte| !b" -".contains(byte)).map(|byte| byte.to_ascii_uppercase());
-        let letters: Vec<_> = letters.take(9).collect();
-        let code: [u8; 8] = letters.try_into().map_err(drop)?;
-        code.iter().all(|letter| LETTERS.contains(letter)).then_some(Self(code)).ok_or(())
+        let code = text.replace([' ', '-'], "").to_ascii_uppercase();
+        let fits = code.len() == 8 && code.bytes().all(|letter| LETTERS.contains(&letter));
+        if fits { Ok(Self(code)) } else { Err(()) }
     }
 }
 
 impl UserCode {
     /// As a person reads it: `WDJB-MJHT`.
     pub(in crate::doors) fn shown(&self) -> String {
-        let code = self.to_string();
-        [&code[..4], "-", &code[4..]].concat()
+        [&self.0[..4], "-", &self.0[4..]].concat()
     }
 
     /// That of a device code. No letter is much likelier than another: 256 is 12 times 20, and 16.
     fn of(secret: &[u8; 32]) -> Self {
-        Self(std::array::from_fn(|place| LETTERS[usize::from(secret[place]) % LETTERS.len()]))
+        Self(secret[..8].iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect())
     }
 }
 
