@@ -145,7 +145,6 @@ impl Door for Oidc {
         if !clients.iter().any(is_site) {
             return Value::Null;
         }
-        let (methods, tokens) = clients.methods();
         let at = |path: &str| [issuer.settings.issuer.as_str(), path].concat();
         let mut members = json!({
             "authorization_endpoint": at("/authorize"),
@@ -158,14 +157,11 @@ impl Door for Oidc {
             "scopes_supported": request::SCOPES,
             "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "amr"],
             "code_challenge_methods_supported": ["S256"],
-            "revocation_endpoint_auth_methods_supported": methods,
             "ui_locales_supported": ["en", "zh-CN"],
             "authorization_response_iss_parameter_supported": true,
             "request_uri_parameter_supported": false,
         });
-        if let Some(tokens) = tokens {
-            members["revocation_endpoint_auth_signing_alg_values_supported"] = json!(tokens);
-        }
+        clients.describe("revocation_endpoint", &mut members);
         members
     }
 

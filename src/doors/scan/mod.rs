@@ -145,16 +145,13 @@ impl Door for Scan {
 
     /// RFC 8628 section 4
     fn metadata(&self, issuer: &Issuer) -> Value {
-        let (issuer, (methods, tokens)) = (&issuer.settings.issuer, self.clients().methods());
+        let issuer = &issuer.settings.issuer;
         let mut members = json!({
             "device_authorization_endpoint": format!("{issuer}{AUTHORIZATION}"),
             "token_endpoint": format!("{issuer}{TOKEN_PATH}"),
             "grant_types_supported": [token::GRANT],
-            "token_endpoint_auth_methods_supported": methods,
         });
-        if let Some(tokens) = tokens {
-            members["token_endpoint_auth_signing_alg_values_supported"] = json!(tokens);
-        }
+        self.clients().describe("token_endpoint", &mut members);
         members
     }
 

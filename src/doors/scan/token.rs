@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wxmint_http::{
     Answer, ClientCredentials, Fields, Problem, cors, identify, missing, origin, private, read_form, to_the_end,
@@ -173,11 +174,16 @@ fn not_granted(poll: &Poll) -> Problem {
 const ONCE: Rate = Rate { burst: 1, period: LONGEST_ASSERTION.saturating_add(MAX_LEEWAY.saturating_mul(2)) };
 
 impl Clients {
-    /// The methods by which they say who they are, and the algorithms of the tokens of those that show one.
-    pub(in crate::doors) fn methods(&self) -> (Vec<&'static str>, Option<[&'static str; 4]>) {
+    /// Adds the methods by which they say who they are at an endpoint, and the algorithms of the tokens of those that
+    /// show one.
+    pub(in crate::doors) fn describe(&self, endpoint: &str, metadata: &mut Value) {
+        let show_tokens = self.identities().next().is_some();
         let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
-        let tokens = self.identities().next().map(|_| Algorithm::ALL.map(Algorithm::name));
-        (methods[..3 + usize::from(tokens.is_some())].into(), tokens)
+        metadata[format!("{endpoint}_auth_methods_supported")] = json!(methods[..3 + usize::from(show_tokens)]);
+        if show_tokens {
+            metadata[format!("{endpoint}_auth_signing_alg_values_supported")] =
+                json!(Algorithm::ALL.map(Algorithm::name));
+        }
     }
 }
 
