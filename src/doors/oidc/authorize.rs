@@ -13,7 +13,7 @@ use wxmint_wechat::AppKind;
 use super::leave::see_other;
 use super::own_jwt::OwnJwt;
 use super::page::{Page, page, refused};
-use super::request::{AuthorizeRequest, Refused, back, read};
+use super::request::{AuthorizeRequest, Refused, read};
 use super::{AtDoor, Oidc, no_sites, root, wechat};
 use crate::clock::now;
 use crate::doors::scan::clients::Clients;
@@ -50,8 +50,8 @@ const DOOR: &str = " authorize";
 pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
     let clients = scan.clients();
     no_sites(&clients)?;
-    let (issuer, query) = (worker.issuer.settings.issuer.as_str(), request.query_string());
-    let asked = match read(query, &clients, issuer) {
+    let query = request.query_string();
+    let asked = match read(query, &clients, worker.issuer.settings.issuer.as_str()) {
         Ok(asked) => asked,
         Err(Refused::ToPage(why)) => return refused(&request, query, &worker, why),
         Err(Refused::ToSite(to)) => return Ok(see_other(&to)),
@@ -60,8 +60,7 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
     if app.as_ref().is_some_and(|app| app.kind == AppKind::OfficialAccount) {
         return wechat::send(&request, &worker, &asked).await;
     }
-    let denied = [("error", "access_denied"), ("error_description", "The person has gone back.")];
-    let cancel = back(&asked.redirect_uri, asked.state.as_deref(), issuer, &denied);
+    let cancel = asked.refused("access_denied", "The person has gone back.");
     let web = app.map(|_| query);
     Ok(page(&request, query, &worker, &Page::Scan(asked.client, cancel, web)))
 }
@@ -160,21 +159,18 @@ pub(super) async fn let_in(
 ) -> Result<String, LoginError> {
     let hint = asked.id_token_hint.as_deref().and_then(|hint| OwnJwt::read(&worker.issuer, hint));
     let hinted = hint.as_ref().and_then(OwnJwt::subject);
-    let issuer = worker.issuer.settings.issuer.as_str();
-    let to = |members: &[_]| back(&asked.redirect_uri, asked.state.as_deref(), issuer, members);
     if hinted.is_some_and(|user| user != grant.token.user.as_str()) {
-        let description = "Another user has logged in than the one of id_token_hint.";
-        return Ok(to(&[("error", "login_required"), ("error_description", description)]));
+        return Ok(asked.refused("login_required", "Another user has logged in than the one of id_token_hint."));
     }
     let code = worker.login.make_code(asked, grant, app).await?;
-    Ok(to(&[("code", &code)]))
+    Ok(asked.back(&[("code", &code)]))
 }
 
 /// The request of the page that asks, which must be our own: another site's could use up what its visitor's address
 /// has.
 fn own_page<'c>(
     request: &HttpRequest,
-    worker: &IssuerWorker,
+    worker: &'c IssuerWorker,
     clients: &'c Clients,
 ) -> Result<AuthorizeRequest<'c>, Problem> {
     let issuer = &worker.issuer.settings.issuer;

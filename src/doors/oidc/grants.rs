@@ -195,6 +195,7 @@ mod tests {
         let (redirect_uri, verifier) = ("https://grafana.example.com/".to_owned(), "v".repeat(43));
         let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
         let asked = AuthorizeRequest {
+            issuer: "https://login.example.com",
             client,
             redirect_uri: redirect_uri.clone(),
             state: None,

@@ -16,7 +16,7 @@ use wxmint_store::{LimitKey, TokenState};
 use super::family::{RefreshToken, key};
 use super::own_jwt::OwnJwt;
 use super::page::{Page, Why, page, refused};
-use super::request::{Query, is_registered, is_site};
+use super::request::{Query, is_registered, is_site, with};
 use super::token::TRIES;
 use super::{AtDoor, LOGGED_OUT, no_sites};
 use crate::clock::now;
@@ -167,18 +167,13 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     let to = query.one("post_logout_redirect_uri");
     match (client, to) {
         (Some(client), Some(to)) if is_registered(&client.post_logout_redirect_uris, to) => {
-            Ok(see_other(&with_state(to, query.one("state"))))
+            let with_state = query.one("state").map(|state| with(to, [("state", state)]));
+            Ok(see_other(with_state.as_deref().unwrap_or(to)))
         }
         _ if hint.is_none() => refused(Why::LOGOUT),
         (_, Some(_)) => refused(Why::LOGOUT_ADDRESS),
         (client, None) => Ok(page(request, form, &worker, &Page::Left(client))),
     }
-}
-
-fn with_state(to: &str, state: Option<&str>) -> String {
-    let Ok(mut url) = to.parse::<reqwest::Url>() else { return to.to_owned() };
-    state.into_iter().for_each(|state| _ = url.query_pairs_mut().append_pair("state", state));
-    url.into()
 }
 
 /// 303, so that no form is sent a second time.

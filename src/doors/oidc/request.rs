@@ -18,6 +18,7 @@ pub(super) const SCOPES: [&str; 3] = ["openid", "profile", OFFLINE];
 
 #[derive(Debug, Clone)]
 pub(super) struct AuthorizeRequest<'c> {
+    pub(super) issuer: &'c str,
     pub(super) client: &'c Client,
     pub(super) redirect_uri: String,
     pub(super) state: Option<String>,
@@ -62,19 +63,37 @@ impl Query {
 }
 
 /// Reads the request. `issuer` stands in each answer to a site (RFC 9207).
-pub(super) fn read<'c>(text: &str, clients: &'c Clients, issuer: &str) -> Result<AuthorizeRequest<'c>, Refused> {
+pub(super) fn read<'c>(text: &str, clients: &'c Clients, issuer: &'c str) -> Result<AuthorizeRequest<'c>, Refused> {
     let query = Query::of(text);
     let client = query.one("client_id").and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
     let client = client.ok_or(Refused::ToPage(Why::CLIENT))?;
     let redirect_uri = query.one("redirect_uri").filter(|wanted| is_registered(&client.redirect_uris, wanted));
     let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::ADDRESS))?.to_owned();
-    let state = query.one("state").map(str::to_owned);
-    let (challenge, scope) = check(&query, text.len(), client).map_err(|(error, description)| {
-        let members = [("error", error), ("error_description", description)];
-        Refused::ToSite(back(&redirect_uri, state.as_deref(), issuer, &members))
-    })?;
-    let [nonce, id_token_hint] = ["nonce", "id_token_hint"].map(|name| query.one(name).map(str::to_owned));
-    Ok(AuthorizeRequest { client, redirect_uri, state, nonce, challenge, scope, id_token_hint })
+    let [state, nonce, id_token_hint] =
+        ["state", "nonce", "id_token_hint"].map(|name| query.one(name).map(str::to_owned));
+    let (challenge, scope) = Default::default();
+    let mut asked = AuthorizeRequest { issuer, client, redirect_uri, state, nonce, challenge, scope, id_token_hint };
+    (asked.challenge, asked.scope) = check(&query, text.len(), client)
+        .map_err(|(error, description)| Refused::ToSite(asked.refused(error, description)))?;
+    Ok(asked)
+}
+
+impl AuthorizeRequest<'_> {
+    /// The site's address with these parameters, its `state`, and `iss`, so that a site of two issuers knows which one
+    /// has answered (RFC 9207).
+    pub(super) fn back(&self, members: &[(&str, &str)]) -> String {
+        let state = self.state.as_deref().map(|state| ("state", state));
+        with(&self.redirect_uri, members.iter().copied().chain(state).chain([("iss", self.issuer)]))
+    }
+
+    pub(super) fn refused(&self, error: &str, description: &str) -> String {
+        self.back(&[("error", error), ("error_description", description)])
+    }
+}
+
+/// A site's address with these parameters.
+pub(super) fn with<'a>(address: &str, members: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    Url::parse_with_params(address, members).map_or_else(|_| address.to_owned(), String::from)
 }
 
 pub(super) fn is_site(client: &Client) -> bool {
@@ -132,15 +151,6 @@ fn without_port(address: &str) -> Option<(&str, &str)> {
     let behind = &port[digits..];
     let is_port = port[..digits].parse::<u16>().is_ok_and(|port| port > 0);
     (is_port && is_end(behind)).then_some((start, behind))
-}
-
-/// The site's address with these parameters, its `state`, and `iss`, so that a site of two issuers knows which one has
-/// answered (RFC 9207).
-pub(super) fn back(redirect_uri: &str, state: Option<&str>, issuer: &str, members: &[(&str, &str)]) -> String {
-    let Ok(mut url) = redirect_uri.parse::<Url>() else { return redirect_uri.to_owned() };
-    let state = state.map(|state| ("state", state));
-    url.query_pairs_mut().extend_pairs(members.iter().copied().chain(state).chain([("iss", issuer)]));
-    url.into()
 }
 
 #[cfg(test)]

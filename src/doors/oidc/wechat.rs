@@ -17,7 +17,7 @@ use super::family::{hash, hashed_key, key, random, read as read_kept};
 use super::kept::{enlist, strike};
 use super::leave::see_other;
 use super::page::{Page, Why, page, refused};
-use super::request::{AuthorizeRequest, LONGEST, Query, Refused, back, read};
+use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
 use super::{AtDoor, no_sites, root};
 use crate::doors::scan::{clients::Client, store::json};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
@@ -172,8 +172,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
             Ok(None) => return refused(&request, "", worker, Why::STATE),
             Err(error) => return Ok(failed(&request, worker, "", error)),
         };
-        let issuer = worker.issuer.settings.issuer.as_str();
-        let Ok(asked) = read(&sent.query, &clients, issuer) else {
+        let Ok(asked) = read(&sent.query, &clients, worker.issuer.settings.issuer.as_str()) else {
             return refused(&request, &sent.query, worker, Why::CLIENT);
         };
         let mut answer = match query.one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
@@ -181,10 +180,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
                 Ok(to) => see_other(&to),
                 Err(error) => failed(&request, worker, &sent.query, error),
             },
-            None => {
-                let denied = [("error", "access_denied"), ("error_description", "The person has said no at WeChat.")];
-                see_other(&back(&asked.redirect_uri, asked.state.as_deref(), issuer, &denied))
-            }
+            None => see_other(&asked.refused("access_denied", "The person has said no at WeChat.")),
         };
         set_cookie(&mut answer, state, "", Duration::ZERO);
         Ok(answer)
