@@ -11,14 +11,14 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
 use serde_json::{Value, json};
-use wxmint_findings::Said;
 use wxmint_ids::{Phone, UserId};
-use wxmint_keys::token::{ExtraClaims, MintError, Minter, new_token_id};
+use wxmint_keys::token::{ExtraClaims, Minter, new_token_id};
 use wxmint_telemetry::{Metrics, Step};
 use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, PAUSE, Tls, Upstream};
+use wxmint_verify::KeyError;
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
-use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Result, Username};
+use super::{Accepts, Accounts, AccountsError, Named, Password, Result, Username};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for both attempts together, to the last byte. A service that is this slow is not asked again.
@@ -49,7 +49,7 @@ enum CallFailure {
     /// There was no response within [`TOTAL_TIMEOUT`].
     Late,
     Unusable(Unusable),
-    Unsigned(MintError),
+    Unsigned(KeyError),
 }
 
 impl ServiceAccounts {
@@ -128,10 +128,10 @@ impl ServiceAccounts {
     }
 
     /// Each attempt is signed separately, because the service may accept each token only once.
-    fn signed(&self, request: &Request) -> Result<Request, MintError> {
+    fn signed(&self, request: &Request) -> Result<Request, KeyError> {
         let mut signed = request.try_clone().expect("its body is bytes");
         let body = signed.body().and_then(Body::as_bytes).unwrap_or_default();
-        let id = new_token_id().map_err(MintError::Key)?;
+        let id = new_token_id()?;
         let (base, sent) = (self.base.as_str(), (signed.method().as_str(), signed.url().as_str()));
         let token = self.minter.sign_request(base.trim_end_matches('/'), sent, body, &id, (self.clock)())?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
@@ -170,7 +170,7 @@ impl Accounts for ServiceAccounts {
         }
     }
 
-    async fn new_user(&self, NewUserKey(key): &NewUserKey, _: DateTime<Utc>) -> Result<Named> {
+    async fn new_user(&self, key: &str, _: DateTime<Utc>) -> Result<Named> {
         self.ask(("users", "new_user", ""), &json!({"idempotency_key": key}), read_made).await
     }
 }
@@ -211,7 +211,7 @@ impl From<CallFailure> for AccountsError {
             CallFailure::Late => (said!(no_response_within_3), start),
             CallFailure::Unusable(unusable) => (unusable.into(), unusable.cure()),
             CallFailure::Unsigned(error) => {
-                (Said::of(format_args!("the request could not be signed: {error}")), said!(see_docs_keys_md))
+                (said!("the request could not be signed: {}", error), said!(see_docs_keys_md))
             }
         };
         Self { reason, cure, retry_after: Duration::from_secs(2) }
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_request_that_could_not_be_signed_is_no_matter_of_the_service() {
-        let unsigned = MintError::Key(wxmint_keys::KeySet::parse(b"").map(drop).expect_err("no key"));
+        let unsigned = wxmint_keys::KeySet::parse(b"").map(drop).expect_err("no key");
         let cure = |failure| AccountsError::from(failure).cure;
         assert_eq!(cure(CallFailure::Unsigned(unsigned)), said!(see_docs_keys_md));
         assert_eq!(cure(CallFailure::Late), said!(start_service_or_set_accounts));

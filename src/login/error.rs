@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use wxmint_ids::AppId;
-use wxmint_keys::{token::MintError, vault::VaultError};
+use wxmint_keys::vault::VaultError;
 use wxmint_store::{StoreError, Ticket, limits::TooMany};
+use wxmint_verify::KeyError;
 use wxmint_wechat::{CallError, Malformed, Verdict};
 
 use crate::{accounts::AccountsError, apps::UnknownApp};
@@ -99,7 +100,7 @@ pub enum LoginError {
     #[error("the session key could not be sealed: {0}")]
     Vault(#[from] VaultError),
     #[error("no token could be signed: {0}")]
-    Mint(#[from] MintError),
+    Mint(#[from] KeyError),
     #[error("the system gave no random bits")]
     NoRandomness,
 }

@@ -12,7 +12,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, KeyUtils};
-use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::signature::{self, Signer};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
@@ -118,7 +118,7 @@ pub(super) fn install() -> Result<(), KeyError> {
     if *IS_INSTALLED { Ok(()) } else { Err(is_other) }
 }
 
-pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Result<String, Error> {
+pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Result<String, KeyError> {
     let algorithm = key.pair.algorithm();
     // No key, only the family of one, which jsonwebtoken compares with the algorithm's.
     let family = match key.pair {
@@ -128,7 +128,8 @@ pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Re
     };
     let header = Header { typ: Some(typ.to_owned()), kid: Some(key.life.kid.clone()), ..Header::new(algorithm) };
     PAIR.set(Some(key.pair.clone()));
-    jsonwebtoken::encode(&header, claims, &family)
+    let unusable = |error| KeyError::Unusable { key: key.label.clone(), reason: format!("it cannot sign: {error}") };
+    jsonwebtoken::encode(&header, claims, &family).map_err(unusable)
 }
 
 /// A parsed key pair. It is parsed only once, because parsing takes as long as signing, and longer for RSA.

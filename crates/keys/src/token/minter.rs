@@ -12,16 +12,6 @@ use wxmint_verify::{KeyError, TokenTyp};
 use super::ExtraClaims;
 use crate::{KeyRing, signing::encode};
 
-/// Why a token could not be signed. The client is never the cause.
-#[derive(Debug, thiserror::Error)]
-pub enum MintError {
-    /// No key may sign at this time, or the key set is unusable.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error("the token could not be signed: {0}")]
-    Signature(#[from] jsonwebtoken::errors::Error),
-}
-
 /// A signed token, of a user or of a request of our own. It can be serialized into a response but not printed, because
 /// whoever has it can act as its user, or send the request.
 #[derive(Serialize)]
@@ -125,7 +115,7 @@ impl Minter {
     /// A token names its user and app, but not the openid. The mark lets this service find the binding among those of
     /// the user, so that a token acts on its own binding alone. It is made with a secret of the key that signs, which
     /// is there for as long as the token is valid; nobody else can tell whose mark it is.
-    pub fn token_id(&self, binding: &str, now: DateTime<Utc>) -> Result<TokenId, MintError> {
+    pub fn token_id(&self, binding: &str, now: DateTime<Utc>) -> Result<TokenId, KeyError> {
         let ring = self.keys.at(now);
         let mut bytes = [0; RANDOM_LEN + MARK_LEN];
         let (random, its_mark) = bytes.split_at_mut(RANDOM_LEN);
@@ -146,7 +136,7 @@ impl Minter {
 
     /// Signs a token for its user, who logged in through its app, with the claims `extra` too. `now` chooses the
     /// signing key; it differs from `iat` if the store dates logins by its own clock.
-    pub fn mint(&self, token: &Issued, extra: &ExtraClaims, now: DateTime<Utc>) -> Result<SignedToken, MintError> {
+    pub fn mint(&self, token: &Issued, extra: &ExtraClaims, now: DateTime<Utc>) -> Result<SignedToken, KeyError> {
         let Issued { user, app, id, issued_at, expires_at } = token;
         let claims = MintedClaims {
             iss: &self.issuer,
@@ -171,8 +161,8 @@ fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
 }
 
 /// Signs a JWT with these claims, with the key that signs at `now`.
-pub(super) fn sign(keys: &KeyRing, typ: &str, claims: &impl Serialize, at: DateTime<Utc>) -> Result<String, MintError> {
-    Ok(encode(keys.at(at).set.signing(at)?, typ, claims)?)
+pub(super) fn sign(keys: &KeyRing, typ: &str, claims: &impl Serialize, at: DateTime<Utc>) -> Result<String, KeyError> {
+    encode(keys.at(at).set.signing(at)?, typ, claims)
 }
 
 #[cfg(test)]

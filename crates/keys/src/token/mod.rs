@@ -11,5 +11,5 @@ mod others;
 mod tests;
 
 pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, unchecked_claims};
-pub use minter::{Issued, MintError, Minter, SignedToken};
+pub use minter::{Issued, Minter, SignedToken};
 pub use others::new_token_id;

@@ -14,7 +14,7 @@ use wxmint_verify::ends::{EndsPage, PAGE_TYP};
 use wxmint_verify::{Algorithm, KeyError};
 
 use super::minter::{RANDOM_LEN, sign};
-use super::{MintError, Minter, SignedToken};
+use super::{Minter, SignedToken};
 use crate::{signing::encode, signing::is_gone};
 
 /// The `typ` of a request, which no verifier of access tokens accepts (RFC 8725 section 3.11).
@@ -24,7 +24,7 @@ const LIFE: Duration = Duration::from_secs(60);
 
 impl Minter {
     /// Signs a security event token (RFC 8417). Its `typ` keeps it apart from access tokens.
-    pub fn sign_event(&self, claims: &impl Serialize, now: DateTime<Utc>) -> Result<String, MintError> {
+    pub fn sign_event(&self, claims: &impl Serialize, now: DateTime<Utc>) -> Result<String, KeyError> {
         sign(&self.keys, "secevent+jwt", claims, now)
     }
 
@@ -35,7 +35,7 @@ impl Minter {
         mut claims: Value,
         access: &SignedToken,
         now: DateTime<Utc>,
-    ) -> Result<SignedToken, MintError> {
+    ) -> Result<SignedToken, KeyError> {
         let hash = match self.keys.at(now).set.signing(now)?.life.algorithm {
             Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
             Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
@@ -47,12 +47,12 @@ impl Minter {
 
     /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
     /// verifiers which ask no other process believe it.
-    pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, MintError> {
+    pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, KeyError> {
         let (ring, ended) = (self.keys.at(now), self.keys.ended());
         let mut visible = ring.set.iter().filter(|key| !is_gone(&key.life, now));
         let signing = ring.set.signing(now)?;
         let other = ended.contains(&signing.life.kid).then(|| visible.find(|key| !ended.contains(&key.life.kid)));
-        Ok(encode(other.flatten().unwrap_or(signing), PAGE_TYP, page)?)
+        encode(other.flatten().unwrap_or(signing), PAGE_TYP, page)
     }
 
     /// Signs the token for one request to the service of this base URL, for `Authorization: Bearer`. The method is in
@@ -64,7 +64,7 @@ impl Minter {
         body: &[u8],
         id: &TokenId,
         now: DateTime<Utc>,
-    ) -> Result<SignedToken, MintError> {
+    ) -> Result<SignedToken, KeyError> {
         let iat = now.timestamp();
         // `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
         let claims = json!({
