@@ -39,10 +39,6 @@ pub struct Named {
     pub made: bool,
 }
 
-/// The idempotency key of a request for a new user: the same key returns the same user, however often it is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewUserKey(pub String);
-
 /// Why the backend did not respond. Always answered with 503, because the client has done nothing wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the account backend did not answer: {reason}; {cure}")]
@@ -79,8 +75,9 @@ pub trait Accounts {
         Ok(Some(ExtraClaims::default()))
     }
 
-    /// Makes a user without credentials, who can log in only through WeChat. Only an account service has to hear of it.
-    async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named> {
+    /// Makes a user without credentials, who can log in only through WeChat. Only an account service has to hear of it:
+    /// the same idempotency key returns the same user, however often it is sent.
+    async fn new_user(&self, _key: &str, now: DateTime<Utc>) -> Result<Named> {
         Ok(Named { user: fresh_user(now), made: true })
     }
 }

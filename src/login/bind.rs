@@ -8,7 +8,7 @@ use wxmint_wechat::ByToken;
 
 use super::{Arrival, Attempt, Binder, FreePlace, Link, LoginError, LoginWorker, Operator, Result, SettledState};
 use super::{IP, operator::release_unionid};
-use crate::accounts::{Named, NewUserKey};
+use crate::accounts::Named;
 
 impl LoginWorker {
     pub(super) async fn bind(
@@ -145,13 +145,13 @@ impl LoginWorker {
 /// key, and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all
 /// bindings the key is another one, because the backend would return that user again. The key is a hash, which tells
 /// nothing about the person.
-fn new_user_key(person: &Person, place: &FreePlace<'_>) -> NewUserKey {
+fn new_user_key(person: &Person, place: &FreePlace<'_>) -> String {
     let whose = match (place.unionid, place.deserted) {
         (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),
         (Some(unionid), Some(user)) => format!("user of unionid {} after {user}", unionid.as_str()),
         (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), place.generation),
     };
-    NewUserKey(short_digest(&whose).to_string())
+    short_digest(&whose).to_string()
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
         let (one, other): (UnionId, UnionId) = ("u1".parse().expect("a unionid"), "u2".parse().expect("a unionid"));
         let left: UserId = "left".parse().expect("a user id");
         let key = |person, generation, unionid, deserted| {
-            new_user_key(person, &FreePlace { generation, dissolved: generation > 0, unionid, deserted }).0
+            new_user_key(person, &FreePlace { generation, dissolved: generation > 0, unionid, deserted })
         };
         let keys = [
             key(&lin, 0, None, None),

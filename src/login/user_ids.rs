@@ -10,7 +10,7 @@ use wxmint_store::{BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcom
 
 use self::agreement::Agreement;
 use super::{Attempt, LoginError, LoginWorker, Result};
-use crate::accounts::{Named, NewUserKey};
+use crate::accounts::Named;
 
 /// How user ids come about: they are drawn and bound, or computed with a key. Processes compare their keys through the
 /// store, and one that finds another key there computes no user ids.
@@ -128,7 +128,7 @@ impl LoginWorker {
         if unionid.is_none() && self.need_unionid(&person.app) {
             return Ok(Newcomer::Counted);
         }
-        let Named { user, .. } = self.accounts.new_user(&NewUserKey(String::new()), attempt.now).await?;
+        let Named { user, .. } = self.accounts.new_user("", attempt.now).await?;
         Ok(Newcomer::Intended(self.binder(person, unionid, &attempt.id).intent_for(user, unionid, None).await?))
     }
 }

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 
 use crate::support::prelude::*;
 use wxmint::accounts::{
-    Accounts, AccountsError, Named, NewUserKey, ServiceAccounts, read_admission, read_checked, read_found, read_made,
+    Accounts, AccountsError, Named, ServiceAccounts, read_admission, read_checked, read_found, read_made,
 };
 use wxmint::clock::now;
 use wxmint_ids::{Phone, UserId};
@@ -68,7 +68,7 @@ impl Client {
     }
 
     async fn new_user(&self, key: &str) -> Result<Named, AccountsError> {
-        self.accounts.new_user(&NewUserKey(key.to_owned()), now()).await
+        self.accounts.new_user(key, now()).await
     }
 
     /// How many requests of this outcome are counted.
