@@ -47,8 +47,7 @@ impl Api {
 
     /// The parameter that has the access token: that of the app, or that of a platform.
     pub(super) fn token_parameter(self) -> &'static str {
-        use Api::{AuthorizerInfo, AuthorizerList, AuthorizerToken, QueryAuth};
-        let is_of_platform = matches!(self, QueryAuth | AuthorizerList | AuthorizerInfo | AuthorizerToken);
-        if is_of_platform { "component_access_token" } else { "access_token" }
+        let (path, ..) = Self::ROWS[self as usize];
+        if path.starts_with("/cgi-bin/component/") { "component_access_token" } else { "access_token" }
     }
 }

@@ -182,15 +182,10 @@ fn draw_numbers() -> Result<([String; 3], String), LoginError> {
     let mut bits = [0; 8];
     rand::fill(&mut bits).map_err(|_| LoginError::NoRandomness)?;
     // The remainders of 64 bits are as good as equally likely.
-    let mut drawn = u64::from_be_bytes(bits);
-    let mut below = |most: usize| {
-        let number = drawn % most as u64;
-        drawn /= most as u64;
-        number as usize
-    };
-    let mut left: Vec<u32> = (10..100).collect();
-    let numbers = [(); 3].map(|()| left.swap_remove(below(left.len())).to_string());
-    let right = numbers[below(3)].clone();
+    let (drawn, mut left) = (u64::from_be_bytes(bits), Vec::from_iter(10..100));
+    let places = [drawn % 90, drawn / 90 % 89, drawn / (90 * 89) % 88];
+    let numbers = places.map(|place| left.swap_remove(place as usize).to_string());
+    let right = numbers[(drawn / (90 * 89 * 88) % 3) as usize].clone();
     Ok((numbers, right))
 }
 
