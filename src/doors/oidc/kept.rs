@@ -1,21 +1,18 @@
 //! The store keeps codes and families. Here is how, and how a family ends.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::ops::RangeInclusive;
 
 use futures_util::future::try_join_all;
-use redis::Value;
 use serde::de::DeserializeOwned;
 use wxmint_ids::AppId;
 use wxmint_keys::token::Issued;
-use wxmint_redis_link::Call;
-use wxmint_store::{Redis, Result as StoreResult};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::family::{
     CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, hashed_key, key, random, read, rotation_key,
 };
 use super::request::AuthorizeRequest;
-use crate::doors::scan::store::{Grant, json};
+use crate::doors::scan::store::{Grant, enlist, json, strike};
 use crate::login::{LoginError, LoginWorker};
 
 impl LoginWorker {
@@ -65,9 +62,9 @@ impl LoginWorker {
     pub(super) async fn make_room(&self, family: &Family) -> Result<(), LoginError> {
         let (list, sid) = (family.list(), family.sid());
         let mut listed = enlist(&self.store, &list, sid, family.first.issued_at as f64, LONGEST_LIFE).await?;
-        listed.retain(|other| other != sid);
+        listed.retain(|(other, _)| other != sid);
         let most = if self.policy.one_login { 1 } else { MOST_LOGINS };
-        for sid in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
+        for (sid, _) in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
             match self.find::<Family>(&key("family", sid)).await? {
                 // The code of the earlier of two logins may come last.
                 Some(new) if most == 1 && self.still_bound(&new.app, &new.mark, &new.first).await?.is_some() => {}
@@ -122,23 +119,8 @@ impl LoginWorker {
     }
 }
 
-/// Adds a name to a list, and returns all of them, the oldest first. One that was added longer ago than `life` is gone.
-pub(super) async fn enlist(store: &Redis, list: &str, name: &str, at: f64, life: Duration) -> StoreResult<Vec<String>> {
-    let seconds = life.as_secs();
-    let call = Call::of("ZADD", list).arg(at).arg(name).cmd("EXPIRE").arg(list).arg(seconds);
-    let call = call.cmd("ZREMRANGEBYSCORE").arg(list).arg("-inf").arg(at - seconds as f64);
-    let call = call.cmd("ZRANGE").arg(list).arg(0).arg(-1);
-    let (_, _, _, names): (Value, Value, Value, _) = store.link().run("enlist_oidc", call).await?;
-    Ok(names)
-}
-
-pub(super) async fn strike(store: &Redis, list: &str, name: &str) -> StoreResult<()> {
-    Ok(store.link().run("strike_oidc", Call::of("ZREM", list).arg(name)).await?)
-}
-
 #[cfg(test)]
 mod conformance {
-    use std::rc::Rc;
 
     use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
@@ -147,40 +129,7 @@ mod conformance {
 
     use super::*;
     use crate::clock::now;
-    use crate::doors::servers::{self, RedisServer};
     use crate::issuer::caller::tests::issuer;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    async fn a_list_has_the_oldest_first_and_each_once(store: Rc<Redis>) {
-        let now = store.now().timestamp();
-        for (name, age, listed) in
-            [("b", 90, &["b"][..]), ("a", 60, &["b", "a"]), ("c", 0, &["b", "a", "c"]), ("c", 0, &["b", "a", "c"])]
-        {
-            assert_eq!(enlist(&store, "l", name, (now - age) as f64, HOUR).await.expect("an answer"), listed, "{name}");
-        }
-        for name in ["b", "b", "nobody"] {
-            strike(&store, "l", name).await.expect("struck");
-        }
-        strike(&store, "no list", "b").await.expect("also where there is none");
-        assert_eq!(enlist(&store, "l", "d", now as f64, HOUR).await.expect("an answer"), ["a", "c", "d"]);
-    }
-
-    crate::conformance! {
-        a_list_has_the_oldest_first_and_each_once
-    }
-
-    #[tokio::test(flavor = "local")]
-    async fn a_list_lives_as_long_as_a_name_and_drops_those_that_are_older() {
-        let server = RedisServer::start().await;
-        let (store, list) = (server.store(), "wxmint:oidc:families:x");
-        for (name, age) in [("old", 3601), ("new", 1)] {
-            enlist(&store, list, name, (store.now().timestamp() - age) as f64, HOUR).await.expect("listed");
-        }
-        let ttl: u64 = server.cli(&["TTL", list]).parse().expect("seconds");
-        assert!((3590..=3600).contains(&ttl), "{ttl}");
-        assert_eq!(server.cli(&["ZRANGE", list, "0", "-1"]), "new");
-    }
 
     /// With tokens of an hour.
     fn worker() -> LoginWorker {

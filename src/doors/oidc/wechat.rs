@@ -14,12 +14,12 @@ use wxmint_wechat::{App, AppKind};
 
 use super::authorize::let_in;
 use super::family::{hash, hashed_key, key, random, read as read_kept};
-use super::kept::{enlist, strike};
 use super::leave::see_other;
 use super::page::{Page, Why, page, refused};
 use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
 use super::{AtDoor, no_sites, root};
-use crate::doors::scan::{clients::Client, store::json};
+use crate::doors::scan::clients::Client;
+use crate::doors::scan::store::{enlist, json, strike};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
 use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, new_attempt};
 use crate::{apps::UnknownApp, clock::now, refusals::Refusal};
@@ -85,7 +85,7 @@ pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &A
         let (state, secret, store) = (new_attempt()?.to_string(), random()?, &worker.login.store);
         let (address, now) = (format!("{} {address}", asked.client.id), store.now().timestamp_micros() as f64 / 1e6);
         let ways = enlist(store, &key("ways", &address), &hash(&state), now, STATE_TTL).await?;
-        for oldest in &ways[..ways.len().saturating_sub(MOST_WAYS)] {
+        for (oldest, _) in &ways[..ways.len().saturating_sub(MOST_WAYS)] {
             store.discard(&key("state", oldest)).await?;
             strike(store, &key("ways", &address), oldest).await?;
         }

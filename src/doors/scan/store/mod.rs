@@ -147,7 +147,7 @@ impl Devices<'_> {
         if matches!(opened, Ok(true)) {
             return Ok(Ok(true));
         }
-        let uncounted = self.uncount_open(&request.counted_by, &digest).await;
+        let uncounted = strike(self.0, &open_devices(&request.counted_by), &digest).await;
         opened?;
         uncounted.map(|()| Ok(false))
     }
@@ -155,24 +155,15 @@ impl Devices<'_> {
     /// Counts what an address has open. If it is one too many, it is not counted, and the answer is when the oldest
     /// expires. Counted first: however many come at a time, the bound holds.
     async fn count_open(&self, by: &str, id: &str) -> Result<Result<(), TooMany>> {
-        let (key, now) = (open_devices(by), self.0.now().timestamp());
-        let until = now + DEVICE_TTL.as_secs() as i64;
-        let call = Call::at(&key).cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
-        let call = call.cmd("ZADD").arg(&key).arg(until).arg(id);
-        let call = call.cmd("EXPIRE").arg(&key).arg(DEVICE_END_KEPT.as_secs()).cmd("ZCARD").arg(&key);
-        let call = call.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
-        type Counted = (Value, Value, Value, usize, (String, f64));
-        let (_, _, _, open, (_, oldest)): Counted = self.0.link().run("open_device", call).await?;
-        if open <= MOST_OPEN {
-            return Ok(Ok(()));
+        let (list, now) = (open_devices(by), self.0.now().timestamp());
+        let until = (now + DEVICE_TTL.as_secs() as i64) as f64;
+        match &enlist(self.0, &list, id, until, DEVICE_TTL).await?[..] {
+            open @ [(_, oldest), ..] if open.len() > MOST_OPEN => {
+                strike(self.0, &list, id).await?;
+                Ok(Err(TooMany { retry_after: Duration::from_secs((*oldest as i64 - now).max(1) as u64) }))
+            }
+            _ => Ok(Ok(())),
         }
-        self.uncount_open(by, id).await?;
-        Ok(Err(TooMany { retry_after: Duration::from_secs((oldest as i64 - now).max(1) as u64) }))
-    }
-
-    /// A count that stays expires with what was counted.
-    async fn uncount_open(&self, address: &str, name: &str) -> Result<()> {
-        Ok(self.0.link().run("close_device", Call::of("ZREM", open_devices(address)).arg(name)).await?)
     }
 
     /// Finds a request that a phone of this app may approve, or that one has approved. With `scanned` it is noted that
@@ -283,8 +274,29 @@ async fn close(redis: &Redis, code: &UserCode) {
     let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest");
     type Counted = (Option<String>, Option<String>);
     if let Ok((Some(counted), Some(digest))) = redis.link().run::<Counted>("close_device", asked).await {
-        _ = Devices(redis).uncount_open(&counted, &digest).await;
+        _ = strike(redis, &open_devices(&counted), &digest).await;
     }
+}
+
+/// Adds a name to a list, and returns all of them, each with its time, the oldest first. One whose time is earlier by
+/// `life` is gone, and so is the list that long after the last one came.
+pub(in crate::doors) async fn enlist(
+    store: &Redis,
+    list: &str,
+    name: &str,
+    at: f64,
+    life: Duration,
+) -> Result<Vec<(String, f64)>> {
+    let seconds = life.as_secs();
+    let call = Call::of("ZADD", list).arg(at).arg(name).cmd("EXPIRE").arg(list).arg(seconds);
+    let call = call.cmd("ZREMRANGEBYSCORE").arg(list).arg("-inf").arg(at - seconds as f64);
+    let call = call.cmd("ZRANGE").arg(list).arg(0).arg(-1).arg("WITHSCORES");
+    let (_, _, _, names): (Value, Value, Value, _) = store.link().run("enlist", call).await?;
+    Ok(names)
+}
+
+pub(in crate::doors) async fn strike(store: &Redis, list: &str, name: &str) -> Result<()> {
+    Ok(store.link().run("strike", Call::of("ZREM", list).arg(name)).await?)
 }
 
 /// The user code is no secret of the page: whoever can read Redis learns no device code.
