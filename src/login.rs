@@ -29,7 +29,7 @@ mod worker;
 
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded};
+use wxmint_store::{AttemptId, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
@@ -91,19 +91,16 @@ impl LoginWorker {
                 drop(place);
                 self.record(app, session, order, attempt).await?
             }
-            LoginProof::Ticket(ticket) => {
-                let arrival = self.redeem(ticket, request.app.as_ref(), attempt).await?;
-                // Alone it would be a login that nothing ends, and bring the next ticket for ever.
-                if matches!(request.identity, Identity::Nothing) {
-                    return Err(LoginError::TicketInvalid);
-                }
-                arrival
-            }
+            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt).await?,
         };
-        let known = match &arrival.state {
-            BindingState::Bound(bound) => bound.unionid.as_ref(),
-            _ => None,
-        };
+        if let Some(bound) = arrival.bound() {
+            attempt.trail.user = Some(bound.user.clone());
+        }
+        // Alone a ticket would be a login that nothing ends, and bring the next ticket for ever.
+        if matches!((&request.proof, &request.identity), (LoginProof::Ticket(_), Identity::Nothing)) {
+            return Err(LoginError::TicketInvalid);
+        }
+        let known = arrival.bound().and_then(|bound| bound.unionid.as_ref());
         if arrival.unionid.as_ref().or(known).is_none() && self.need_unionid(&arrival.person.app) {
             return Err(LoginError::UnionIdMissing);
         }
@@ -180,7 +177,6 @@ impl LoginWorker {
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Newcomer => return Err(LoginError::Contended),
         };
-        attempt.trail.find(&state);
         let LoginRecord { person, order, session_key, .. } = record;
         Ok(Arrival { person, unionid: session.unionid, state, key: (order, session_key), kept_for, at, may_be_ended })
     }

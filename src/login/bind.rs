@@ -123,7 +123,6 @@ impl LoginWorker {
         (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
         self.choose(&self.apps.all(), Some(&person.app), None)?;
         let state = self.store.binding_state(&person).await?;
-        trail.find(&state);
         Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
     }
 

@@ -40,14 +40,6 @@ impl<'a> Attempt<'a> {
     }
 }
 
-impl LoginTrail {
-    pub(super) fn find(&mut self, state: &BindingState) {
-        if let BindingState::Bound(bound) = state {
-            self.user = Some(bound.user.clone());
-        }
-    }
-}
-
 /// The person whom WeChat has named, and the state of the person's binding.
 pub(super) struct Arrival {
     pub(super) person: Person,
@@ -64,13 +56,14 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
+    pub(super) fn bound(&self) -> Option<&Bound> {
+        if let BindingState::Bound(bound) = &self.state { Some(bound) } else { None }
+    }
+
     /// The binding, if a login without credentials has nothing to decide: [`Binder::link`](super::Binder::link) would
     /// ask the store nothing, and answer [`Link::Known`](super::Link::Known).
     pub(super) fn settled(&self) -> Option<&Bound> {
-        match &self.state {
-            BindingState::Bound(bound) => Some(bound).filter(|bound| is_settled(bound, self.unionid.as_ref())),
-            _ => None,
-        }
+        self.bound().filter(|bound| is_settled(bound, self.unionid.as_ref()))
     }
 }
 
