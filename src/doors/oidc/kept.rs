@@ -121,7 +121,6 @@ impl LoginWorker {
 
 #[cfg(test)]
 mod conformance {
-
     use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
     use wxmint_store::{Ended, TokenState};

@@ -29,7 +29,7 @@ use wxmint_http::ProblemDocument;
 use wxmint_http::described::{DescribedRoute, POST, Routes, routes};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
-use wxmint_wechat::{App, AppSecret, PushKey, WrongPushKey};
+use wxmint_wechat::{App, PushKey};
 use zeroize::Zeroizing;
 
 use self::known::{Known, MerchantState};
@@ -119,7 +119,9 @@ impl Platform {
             encoding_aes_key: Zeroizing<String>,
         }
         let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
-        let at = |member, wrong: &dyn fmt::Display| format!("line {}: its {wrong}", line_of(text, &[Member(member)]));
+        let at = |member: &str, wrong: &dyn fmt::Display| {
+            format!("line {}: its `{member}` {wrong}", line_of(text, &[Member(member)]))
+        };
         // serde_json's message may quote a secret.
         let written: Written = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -128,12 +130,11 @@ impl Platform {
                  {line}, column {column}"
             )
         })?;
-        let wrong_secret = |wrong| at("component_appsecret", &format_args!("`component_appsecret` {wrong}"));
-        let secret: AppSecret = written.component_appsecret.parse().map_err(wrong_secret)?;
-        let wrong_key = |wrong: WrongPushKey| at(wrong.member, &wrong);
-        let push_key = PushKey::new(&written.token, &written.encoding_aes_key).map_err(wrong_key)?;
-        let wrong_id = |wrong| at("component_appid", &format_args!("`component_appid` {wrong}"));
-        let component = App::mini_program(written.component_appid.parse().map_err(wrong_id)?, secret);
+        let key = PushKey::new(&written.token, &written.encoding_aes_key);
+        let push_key = key.map_err(|wrong| at(wrong.member, &wrong))?;
+        let secret = written.component_appsecret.parse().map_err(|wrong| at("component_appsecret", &wrong))?;
+        let id = written.component_appid.parse().map_err(|wrong| at("component_appid", &wrong))?;
+        let component = App::mini_program(id, secret);
         let (mut registry, ticket_age) = (Registry::with_prefix("wxmint"), Gauge::default());
         let help = "Since WeChat made the platform's last ticket; +Inf without one";
         registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, Gauge::clone(&ticket_age));

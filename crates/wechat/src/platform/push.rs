@@ -34,7 +34,7 @@ pub struct PushKey {
 wxmint_ids::unprintable!(PushKey);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("`{member}` must be {must}")]
+#[error("must be {must}")]
 pub struct WrongPushKey {
     /// As WeChat's console and a platform's file call it.
     pub member: &'static str,
