@@ -256,7 +256,7 @@ async function undrawn() {
   const page = await (await browser.newContext(DESK)).newPage();
   let [asked, isDown] = [0, true];
   await page.clock.install();
-  const scan = { device_code: "d", interval: 2, expires_in: 15, picture: "/device/d/code.jpg" };
+  const scan = { device_code: "d", interval: 2, expires_in: 15, user_code: "d" };
   await page.route("**/authorize/scan?*", (route) => route.fulfill({ json: scan }));
   await page.route("**/authorize/poll?*", (route) => route.fulfill({ json: { state: "wait" } }));
   await page.route("**/code.jpg*", (route) => {

@@ -121,8 +121,8 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
     assert!(page.body.contains("<noscript>") && page.body.contains("error=access_denied"), "{page:?}");
 
     let shown = bed.step("scan", &asked, &[]).await;
-    let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
-    assert_eq!(bed.service().get(&shown.member("picture")).await.header("content-type"), "image/jpeg");
+    let user_code = shown.member("user_code");
+    assert_eq!(bed.service().get(&format!("/device/{user_code}/code.jpg")).await.header("content-type"), "image/jpeg");
     let code = [("device_code", &*shown.member("device_code"))];
     assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "wait"}));
     let looked = bed.look(&phone, &user_code).await;

@@ -19,7 +19,7 @@ use crate::clock::now;
 use crate::doors::scan::clients::Clients;
 use crate::doors::scan::codes::DeviceCode;
 use crate::doors::scan::page::{open_request, visitor};
-use crate::doors::scan::store::{DEVICE_TTL, Grant, POLL_INTERVAL, Poll};
+use crate::doors::scan::store::{Grant, Poll};
 use crate::doors::scan::token::tell_of_theft;
 use crate::doors::scan::{Scan, to_oauth};
 use crate::issuer::state::IssuerWorker;
@@ -90,14 +90,7 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
     let shown = async {
         let clients = scan.clients();
         let asked = own_page(&request, &worker, &clients)?;
-        let (code, device) = open_request(&request, &worker, &scan, (asked.client, DOOR), visitor(&request)).await?;
-        Ok(private(json!({
-            "device_code": code.expose(),
-            "picture": format!("/device/{}/code.jpg", code.user_code().shown()),
-            "match": device.numbers.map(|(_, right)| right),
-            "expires_in": DEVICE_TTL.as_secs(),
-            "interval": POLL_INTERVAL.as_secs(),
-        })))
+        Ok(private(open_request(&request, &worker, &scan, (asked.client, DOOR), visitor(&request)).await?))
     };
     to_oauth(shown.await)
 }

@@ -39,7 +39,7 @@ async function round() {
   if (scan.hidden) return shown?.state ?? "expired";
   until = performance.now() + 1000 * (shown.expires_in - 5);
   let { interval } = shown, scanned = 0;
-  code.src = `${scan.dataset.root}${shown.picture}`;
+  code.src = `${scan.dataset.root}/device/${shown.user_code}/code.jpg`;
   number.textContent = shown.match ?? "";
   match.hidden = !shown.match;
   scan.classList.remove("scanned");

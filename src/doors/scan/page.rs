@@ -13,8 +13,8 @@ use wxmint_http::{
 use wxmint_telemetry::audit::{Event, Origin};
 use wxmint_telemetry::bounded;
 
-use super::codes::{DeviceCode, UserCode};
-use super::store::{DEVICE_TTL, DeviceRequest, OWN, POLL_INTERVAL};
+use super::codes::UserCode;
+use super::store::{DEVICE_TTL, OWN, POLL_INTERVAL};
 use super::token::{authenticate, refused};
 use super::{ASKED, AtDoor, Scan, TOO_MANY, clients::Client, requests::gone, to_oauth};
 use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
@@ -60,7 +60,7 @@ pub(in crate::doors) struct OAuthError {
 
 /// The page shows one part of it, and asks for its token with the other.
 #[derive(Serialize, ToSchema)]
-pub(super) struct DeviceAuthorization {
+pub(in crate::doors) struct DeviceAuthorization {
     /// A secret of the page.
     #[schema(example = "nPRUmvTZ3AxIxdJ4V3oUJgKp2cZyTtVqR7bqB6FQy6o")]
     device_code: String,
@@ -107,19 +107,7 @@ async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
     let client = authenticate(request, &fields, &clients, at).await?;
     let browser = refuse_strangers(request, worker, client).and_then(|()| browser(request, &fields, client));
     let browser = browser.map_err(|problem| refused(request, Some(client), problem))?;
-    let (code, asked) = open_request(request, worker, scan, (client, OWN), browser).await?;
-    let (issuer, user_code) = (worker.issuer.settings.issuer.as_str(), code.user_code().shown());
-    let shown = DeviceAuthorization {
-        device_code: code.expose().to_owned(),
-        verification_uri: format!("{issuer}/device"),
-        verification_uri_complete: format!("{issuer}/device?user_code={user_code}"),
-        mini_program_code_uri: format!("{issuer}/device/{user_code}/code.jpg"),
-        user_code,
-        number: asked.numbers.map(|(_, right)| right),
-        expires_in: DEVICE_TTL.as_secs(),
-        interval: POLL_INTERVAL.as_secs(),
-    };
-    Ok(private(shown))
+    Ok(private(open_request(request, worker, scan, (client, OWN), browser).await?))
 }
 
 pub(in crate::doors) async fn open_request(
@@ -128,19 +116,28 @@ pub(in crate::doors) async fn open_request(
     scan: &Scan,
     (client, door): (&Client, &'static str),
     (address, user_agent): (String, String),
-) -> Result<(DeviceCode, DeviceRequest), Problem> {
+) -> Result<DeviceAuthorization, Problem> {
     let origin = Origin { address: Some(address.clone()), ..origin(request) };
     let who = format!("{} {address}", client.id);
     let event = Event { app: Some(client.app.clone()), client: Some(client.id.clone()), ..Event::new(ASKED, origin) };
     let opened = worker.login.ask_phone((client, door), &address, &user_agent).await;
     scan.scans.count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
-    match opened {
-        Ok(opened) => {
-            event.tell_bounded(&who);
-            Ok(opened)
-        }
-        Err(error) => Err(Refusal::from(error).tell(event, &who)),
-    }
+    let (code, asked) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return Err(Refusal::from(error).tell(event, &who)),
+    };
+    event.tell_bounded(&who);
+    let (issuer, user_code) = (worker.issuer.settings.issuer.as_str(), code.user_code().shown());
+    Ok(DeviceAuthorization {
+        device_code: code.expose().to_owned(),
+        verification_uri: format!("{issuer}/device"),
+        verification_uri_complete: format!("{issuer}/device?user_code={user_code}"),
+        mini_program_code_uri: format!("{issuer}/device/{user_code}/code.jpg"),
+        user_code,
+        number: asked.numbers.map(|(_, right)| right),
+        expires_in: DEVICE_TTL.as_secs(),
+        interval: POLL_INTERVAL.as_secs(),
+    })
 }
 
 /// A page of another site could use up what its visitor's address has. It need not be able to read the answer for that.

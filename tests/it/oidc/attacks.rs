@@ -61,7 +61,7 @@ async fn a_device_code_is_of_the_door_that_gave_it() {
         let asked = asks(client, back);
         let own = bed.form("/device_authorization", proof).await;
         let of_page = bed.step("scan", &asked, &[]).await;
-        let of_page_code = of_page.member("picture").split('/').nth(2).expect("a user code").to_owned();
+        let of_page_code = of_page.member("user_code");
         for (shown, user_code) in [(&own, own.member("user_code")), (&of_page, of_page_code)] {
             bed.approve(None, "lin", &user_code, shown.json()["match"].as_str()).await;
         }
@@ -183,7 +183,7 @@ async fn the_steps_of_the_page_are_the_pages_own_and_another_user_than_the_one_o
         assert_eq!(bed.http.send(with_form(post, &[])).await.status, status, "{origin}");
     }
     let shown = bed.step("scan", &asked, &[]).await;
-    let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
+    let user_code = shown.member("user_code");
     bed.approve(None, "lin", &user_code, shown.json()["match"].as_str()).await;
     let code = [("device_code", &*shown.member("device_code"))];
     assert_eq!(bed.step("poll", &asks("spa", ORIGIN), &code).await.json(), json!({"state": "expired"}));
@@ -193,7 +193,7 @@ async fn the_steps_of_the_page_are_the_pages_own_and_another_user_than_the_one_o
     bed.expect_ended(&tokens, "its device code came twice").await;
     // A victim scans the attacker's page: the number is not on the victim's screen (RFC 10027).
     let shown = bed.step("scan", &asked, &[]).await;
-    let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
+    let user_code = shown.member("user_code");
     bed.approve(None, "lin", &user_code, Some("00")).await.expect_problem(403, "match_wrong");
     let code = [("device_code", &*shown.member("device_code"))];
     assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "denied"}));

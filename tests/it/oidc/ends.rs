@@ -85,7 +85,7 @@ async fn an_end_of_everyone_leaves_nothing_that_can_become_a_token() {
     let (tokens, waiting) = (bed.log_in_site("lin").await, bed.code("mei").await);
     let asked = asks("grafana", BACK);
     let approved = bed.step("scan", &asked, &[]).await;
-    let user_code = approved.member("picture").split('/').nth(2).expect("a user code").to_owned();
+    let user_code = approved.member("user_code");
     bed.approve(None, "bao", &user_code, approved.json()["match"].as_str()).await;
     let command = ["users", "end", "--everyone", "--yes", "--keys", bed.configuration.value("WXMINT_KEYS")];
     clock.is_off_but_for_redis(-40);
