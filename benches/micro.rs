@@ -12,10 +12,10 @@ use wxmint::issuer::LoginBody;
 use wxmint_ids::{AppId, LoginCode, OpenId, Person, UserId};
 use wxmint_keys::token::{Minter, new_token_id};
 use wxmint_keys::vault::Vault;
-use wxmint_keys::{KeyRing, KeySet, PrivateJwk, Ring, SIGNED_WITH, StoredKeys};
+use wxmint_keys::{KeyRing, KeySet, PrivateJwk, SIGNED_WITH, StoredKeys};
 use wxmint_telemetry::{Step, Trace, TraceSettings, Traces};
 use wxmint_verify::ends::{End, EndHash, Endable, Ends, EndsPage, Feed};
-use wxmint_verify::{Algorithm, TokenTyp, Verifier, VerifierPolicy};
+use wxmint_verify::{Algorithm, PublicKeySet, TokenTyp, Verifier, VerifierPolicy};
 use wxmint_wechat::{Api, DataCheck, EncryptedData, SessionKey, read_session};
 
 fn main() {
@@ -240,14 +240,7 @@ mod jwks {
     #[divan::bench]
     fn document(bencher: Bencher<'_, '_>) {
         let ring = ring(Algorithm::Es256);
-        bencher.bench(|| ring.at(black_box(now())).max_age(now()));
-    }
-
-    /// The cost when the set of visible keys changes.
-    #[divan::bench]
-    fn prepare(bencher: Bencher<'_, '_>) {
-        let keys = keys(Algorithm::Es256);
-        bencher.bench(|| Ring::prepare(black_box(&keys).clone(), LEAD, now()));
+        bencher.bench(|| serde_json::to_string(&ring.set().visible(black_box(now())).collect::<PublicKeySet<'_>>()));
     }
 }
 

@@ -33,8 +33,8 @@ impl Issuer {
     /// Returns the claims of the request's token, if this issuer signed it and it is valid at `now`. Only the log says
     /// which check a refused token failed.
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
-        let (token, keys, ended) = (bearer_token(request)?, self.keys.at(now), self.keys.ended());
-        let keys = NotEnded { keys: &keys.set, ended: &ended };
+        let (token, keys, ended) = (bearer_token(request)?, self.keys.set(), self.keys.ended());
+        let keys = NotEnded { keys: &keys, ended: &ended };
         let verified = match self.verifier.verify(token, &keys, now) {
             Err(Refused::Audience) => self.verify_of_client(token, &keys, now),
             verified => verified,

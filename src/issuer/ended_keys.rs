@@ -102,7 +102,7 @@ impl Issuer {
         store: &Redis,
         now: DateTime<Utc>,
     ) -> Result<Option<Finding>, StoreError> {
-        let kids: Vec<_> = self.keys.at(now).set.visible(now).map(|key| key.kid().to_owned()).collect();
+        let kids: Vec<_> = self.keys.set().visible(now).map(|key| key.kid().to_owned()).collect();
         self.keys.note_ended(store.ended_keys(&kids).await?, now);
         Ok(ended_keys(&self.keys.ended(), &self.settings.keys))
     }
@@ -122,8 +122,8 @@ impl Issuer {
             // Calls that fail have said why.
             let Ok(found) = self.learn_ended_keys(&store, now).await else { continue };
             let found = found.map(|finding| finding.to_string());
-            let (keys, ended) = (self.keys.at(now), self.keys.ended());
-            let unfit = match keys.set.signing(now) {
+            let (keys, ended) = (self.keys.set(), self.keys.ended());
+            let unfit = match keys.signing(now) {
                 Ok(key) => found.as_deref().filter(|_| ended.iter().any(|kid| kid == key.public().kid())),
                 Err(_) => Some("no key signs by the clock of this machine: see wxmint keys list"),
             };

@@ -98,7 +98,7 @@ impl Issuer {
     }
 
     async fn examine_keys(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Finding {
-        let (set, path) = (&self.keys.at(now).set, &self.settings.keys);
+        let (set, path) = (&self.keys.set(), &self.settings.keys);
         let found = leaves_early(set, path, self.settings.token_ttl, now).unwrap_or_else(|| keys(set, path, now));
         let Some(redis) = redis else { return found };
         match self.learn_ended_keys(redis, now).await {

@@ -5,12 +5,13 @@ use std::{collections::HashSet, iter, sync::Arc, time::Duration};
 use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::web::{self, Header};
 use actix_web::{HttpRequest, HttpResponse};
+use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use serde_json::{Map, json};
 use wxmint_identities::OWN;
 use wxmint_store::short_digest;
 use wxmint_upstream::Upstream;
-use wxmint_verify::{Algorithm, PublicKey, PublicKeySet};
+use wxmint_verify::{Algorithm, PublicKeySet};
 
 use super::{Issuer, state::IssuerWorker};
 use crate::clock::now;
@@ -32,18 +33,13 @@ pub(super) async fn jwks(
     worker: web::Data<IssuerWorker>,
 ) -> HttpResponse {
     let (now, issuer) = (now(), &worker.issuer);
-    let ring = issuer.keys.at(now);
-    let (mut jwks, mut etag) = (ring.jwks.clone(), ring.etag.clone());
-    let joins_peers = !issuer.peers.is_empty() && request.query_string() != OWN;
-    if joins_peers || !issuer.keys.ended().is_empty() {
-        jwks = issuer.published(ring.set.visible(now), joins_peers);
-        etag = format!("\"{}\"", short_digest(&String::from_utf8_lossy(&jwks)));
-    }
+    let jwks = issuer.published(now, request.query_string() != OWN);
+    let etag = format!("\"{}\"", short_digest(&jwks));
     let known = held.is_some_and(|held| already_known(&held, &etag));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, etag))
-        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", ring.max_age(now))))
+        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", issuer.keys.max_age(now))))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
     if known {
         return response.finish();
@@ -66,9 +62,8 @@ fn already_known(held: &IfNoneMatch, etag: &str) -> bool {
 ))]
 pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
-    let now = now();
-    let ring = worker.issuer.keys.at(now);
-    let is_published = |algorithm: &&Algorithm| ring.set.visible(now).any(|key| key.algorithm() == **algorithm);
+    let (set, now) = (worker.issuer.keys.set(), now());
+    let is_published = |algorithm: &&Algorithm| set.visible(now).any(|key| key.algorithm() == **algorithm);
     let algorithms = Algorithm::ALL.iter().filter(is_published).map(|algorithm| algorithm.name());
     // Verifiers require these. The Kubernetes API server's service-account issuer publishes the same ones.
     let own = json!({
@@ -92,14 +87,14 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
 /// The public keys of issuers in other regions are published beside this one's, so that a verifier accepts the tokens
 /// of all of them. Nothing is signed or accepted here because of them.
 impl Issuer {
-    /// The JWKS without keys that were ended, also long ago. Keys of peers come behind `own`. A key id that is taken
-    /// keeps its key.
-    fn published<'a>(&self, own: impl Iterator<Item = &'a PublicKey>, joins_peers: bool) -> Vec<u8> {
+    /// The JWKS without keys that were ended, also long ago. Keys of peers come behind the own ones. A key id that is
+    /// taken keeps its key.
+    fn published(&self, now: DateTime<Utc>, joins_peers: bool) -> String {
         let peers: Vec<_> = self.peers.iter().filter(|_| joins_peers).filter_map(|peer| peer.keys()).collect();
-        let (mut keys, mut kids, ended): (Vec<&PublicKey>, _, _) = (own.collect(), HashSet::new(), self.keys.ended());
-        keys.extend(peers.iter().flat_map(|keys| keys.iter()));
-        keys.retain(|key| kids.insert(key.kid()) && !ended.iter().any(|ended| ended == key.kid()));
-        serde_json::to_vec(&keys.into_iter().collect::<PublicKeySet<'_>>()).expect("strings serialize")
+        let (own, ended, mut kids) = (self.keys.set(), self.keys.ended(), HashSet::new());
+        let keys = own.visible(now).chain(peers.iter().flat_map(|keys| keys.iter()));
+        let keys = keys.filter(|key| kids.insert(key.kid()) && !ended.iter().any(|ended| ended == key.kid()));
+        serde_json::to_string(&keys.collect::<PublicKeySet<'_>>()).expect("strings serialize")
     }
 
     pub(super) async fn follow_peers(self: Arc<Self>) {

@@ -98,9 +98,7 @@ fn limits(issuer: &Issuer, loopback_names: bool) -> ServerLimits {
 fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> Result<ServerHandle, IssuerStartError> {
     let (readiness, measured, operated) = (issuer.readiness.clone(), Arc::clone(issuer), Arc::clone(issuer));
     let metrics = move || {
-        let now = now();
-        let (keys, ended) = (measured.keys.at(now), measured.keys.ended());
-        measured.metrics.keys_are(keys.set.lives(), &ended, now);
+        measured.metrics.keys_are(measured.keys.set().lives(), &measured.keys.ended(), now());
         measured.metrics.exposition(measured.doors.iter().filter_map(|open| open.door.metrics()))
     };
     let routes: Vec<_> = issuer.rows.iter().filter_map(|row| row.admin).collect();

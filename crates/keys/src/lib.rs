@@ -17,7 +17,7 @@ pub mod vault;
 mod vectors;
 
 pub use private_jwk::{PrivateJwk, SIGNED_WITH};
-pub use set::{KeySet, Ring};
+pub use set::KeySet;
 pub use signing::KeyRing;
 pub use signing_key::SigningKey;
 pub use stored::{EndedKey, StoredKeys};

@@ -1,11 +1,8 @@
-//! The keys of an issuer: a private JWK Set whose keys fit each other, what each key is for at a time, and the JWKS
-//! that publishes the set.
+//! The keys of an issuer: a private JWK Set whose keys fit each other, and what each key is for at a time.
 
-use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use derive_more::Display;
-use wxmint_verify::{Algorithm, KeyError, KeySource, PublicKey, PublicKeySet, PublishedKeys};
+use wxmint_verify::{Algorithm, KeyError, KeySource, PublicKey};
 
 use super::signing::{is_gone, signing};
 use super::{EndedKey, SigningKey, StoredKeys};
@@ -68,13 +65,6 @@ impl KeySet {
         self.keys.iter().filter(move |key| !is_gone(&key.life, now)).map(SigningKey::public)
     }
 
-    /// The last time before `now` and the next time after it at which [`KeySet::signing`] or [`KeySet::visible`]
-    /// changes by the clock alone.
-    pub fn changes_around(&self, now: DateTime<Utc>) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
-        let changes = || self.lives.iter().flat_map(|life| [Some(life.nbf), life.exp]).flatten();
-        (changes().filter(|&at| at <= now).max(), changes().filter(|&at| at > now).min())
-    }
-
     /// All keys, ordered by `nbf`.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
         self.keys.iter()
@@ -135,49 +125,10 @@ pub fn max_age(lives: &[KeyLife], lead: TimeDelta, now: DateTime<Utc>) -> TimeDe
     next.map_or(longest, |nbf| longest.min(nbf - now))
 }
 
-/// A key set with all that signing and publishing need at one time. JWKS and ETag are computed once per change of the
-/// keys, not per request.
-pub struct Ring {
-    pub set: KeySet,
-    pub(super) lead: TimeDelta,
-    pub jwks: Vec<u8>,
-    /// A strong ETag of the JWKS, with its quotes.
-    pub etag: String,
-    /// When the visible keys or the signing key last changed (`since`) and will change next (`until`).
-    pub(super) since: Option<DateTime<Utc>>,
-    pub(super) until: Option<DateTime<Utc>>,
-}
-
-impl Ring {
-    /// Tests each key and prepares the set for `now`.
-    pub(super) fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
-        set.self_test()?;
-        set.signing(now)?;
-        let ring = Self::prepare(set, lead, now);
-        // The JWKS is read back as a peer reads it, so that wxmint never publishes a key that peers cannot use, or a
-        // private member.
-        match PublishedKeys::read(&ring.jwks)?.refused.pop() {
-            Some(refused) => Err(refused),
-            None => Ok(ring),
-        }
-    }
-
-    /// Prepares a set for `now`, without testing its keys.
-    pub fn prepare(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Self {
-        let jwks = serde_json::to_vec(&set.visible(now).collect::<PublicKeySet<'_>>()).expect("strings serialize");
-        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, &jwks).as_ref()[..16]));
-        let (since, until) = set.changes_around(now);
-        Self { set, lead, jwks, etag, since, until }
-    }
-
-    /// Seconds for which a cache may keep the JWKS: [`max_age`].
-    pub fn max_age(&self, now: DateTime<Utc>) -> i64 {
-        max_age(self.set.lives(), self.lead, now).num_seconds()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use wxmint_verify::PublicKeySet;
+
     use super::*;
     use crate::{KeyRing, PrivateJwk};
 
@@ -227,7 +178,6 @@ mod tests {
         file["keys"][0]["exp"] = 300.into();
         let set = parse(&file).expect("a set");
         assert_eq!((set.visible(at(299)).count(), set.visible(at(300)).count()), (2, 1));
-        assert_eq!(set.changes_around(at(200)).1, Some(at(300)));
     }
 
     #[test]
@@ -288,8 +238,9 @@ mod tests {
         let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1)).expect("a ring");
         for (now, max_age) in [(1, 300), (700, 300), (701, 299), (999, 1), (1000, 300)] {
-            assert_eq!(ring.at(at(now)).max_age(at(now)), max_age, "at {now}");
+            assert_eq!(ring.max_age(at(now)), max_age, "at {now}");
         }
-        assert!(!String::from_utf8_lossy(&ring.at(at(2)).jwks).contains("\"d\""));
+        let published = serde_json::to_string(&ring.set().visible(at(2)).collect::<PublicKeySet<'_>>());
+        assert!(!published.expect("JSON").contains("\"d\""));
     }
 }

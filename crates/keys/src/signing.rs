@@ -16,47 +16,31 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::signature::{self, Signer};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
-use wxmint_verify::KeyError;
+use wxmint_verify::{KeyError, PublicKeySet, PublishedKeys};
 
-use super::{KeySet, Ring, SigningKey, set::KeyLife};
+use super::set::{KeyLife, max_age};
+use super::{KeySet, SigningKey};
 
-/// Holds the current [`Ring`] for all workers. A reader keeps its ring even if another one is put in use meanwhile.
+/// The keys in use, for all workers. A reader keeps its set even if another one is put in use meanwhile.
 pub struct KeyRing {
-    ring: ArcSwap<Ring>,
+    set: ArcSwap<KeySet>,
+    lead: TimeDelta,
     ended: ArcSwap<Vec<String>>,
 }
 
 impl KeyRing {
     /// `lead` is how long keys are published before they sign.
     pub fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
-        Ok(Self { ring: ArcSwap::from_pointee(Ring::new(set, lead, now)?), ended: ArcSwap::default() })
+        Ok(Self { set: ArcSwap::from_pointee(tested(set, now)?), lead, ended: ArcSwap::default() })
     }
 
-    /// The ring for `now`. The JWKS is prepared again when the clock has passed a key's `nbf` or `exp`, either way.
-    pub fn at(&self, now: DateTime<Utc>) -> Arc<Ring> {
-        loop {
-            let current = self.current();
-            // `now` may lie before the time that it was prepared for.
-            if current.since.is_none_or(|at| at <= now) && current.until.is_none_or(|at| now < at) {
-                return current;
-            }
-            if let Some(renewed) = self.renew(&current, now) {
-                return renewed;
-            }
-        }
+    pub fn set(&self) -> Arc<KeySet> {
+        self.set.load_full()
     }
 
-    /// Replaces `current` by the same keys, prepared for `now`; `None` if another ring has been put in use meanwhile,
-    /// which must stay.
-    fn renew(&self, current: &Arc<Ring>, now: DateTime<Utc>) -> Option<Arc<Ring>> {
-        let renewed = Arc::new(Ring::prepare(current.set.clone(), current.lead, now));
-        let replaced = self.ring.compare_and_swap(current, Arc::clone(&renewed));
-        Arc::ptr_eq(&replaced, current).then_some(renewed)
-    }
-
-    /// The ring as it was last prepared, for what does not depend on the time.
-    pub fn current(&self) -> Arc<Ring> {
-        self.ring.load_full()
+    /// Seconds for which a cache may keep the JWKS: [`max_age`].
+    pub fn max_age(&self, now: DateTime<Utc>) -> i64 {
+        max_age(self.set().lives(), self.lead, now).num_seconds()
     }
 
     /// The ids of the keys in use that verifiers refuse, because the revocation feed says that they are ended.
@@ -67,17 +51,26 @@ impl KeyRing {
     /// Notes that the feed says so of these keys. A key that was noted stays noted while it is visible, because nothing
     /// revives what it has signed.
     pub fn note_ended(&self, found: Vec<String>, now: DateTime<Utc>) {
-        let (ring, before) = (self.at(now), self.ended());
+        let (set, before) = (self.set(), self.ended());
         let is_ended = |kid: &String| found.contains(kid) || before.contains(kid);
-        let ended = ring.set.visible(now).map(|key| key.kid().to_owned()).filter(is_ended).collect();
+        let ended = set.visible(now).map(|key| key.kid().to_owned()).filter(is_ended).collect();
         self.ended.store(Arc::new(ended));
     }
 
     /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
     pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
-        self.ring.store(Arc::new(Ring::new(set, self.current().lead, now)?));
+        self.set.store(Arc::new(tested(set, now)?));
         Ok(())
     }
+}
+
+/// Tests each key. The JWKS is read back as a peer reads it, so that wxmint never publishes a key that peers cannot use,
+/// or a private member.
+fn tested(set: KeySet, now: DateTime<Utc>) -> Result<KeySet, KeyError> {
+    set.self_test()?;
+    set.signing(now)?;
+    let jwks = serde_json::to_vec(&set.visible(now).collect::<PublicKeySet<'_>>()).expect("strings serialize");
+    PublishedKeys::read(&jwks)?.refused.pop().map_or(Ok(set), Err)
 }
 
 impl KeySet {
@@ -187,30 +180,6 @@ mod tests {
         let ring = KeyRing::new(good, TimeDelta::minutes(30), at(300)).expect("a ring");
         let refused = ring.swap(spoiled, at(300)).expect_err("spoiled").to_string();
         assert!(refused.contains("it does not verify what it signs"), "{refused}");
-    }
-
-    #[test]
-    fn a_set_that_is_put_in_use_while_a_document_is_prepared_stays_in_use() {
-        let key = |nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key");
-        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::of(keys).content()).expect("a set");
-        let (old, next, new) = (key(0), key(100), key(50));
-        let keys = KeyRing::new(set(&[old, next]), TimeDelta::seconds(10), at(60)).expect("a ring");
-
-        // A request has found that the document does not hold any more, then the file is read again.
-        let found = keys.current();
-        keys.swap(set(std::slice::from_ref(&new)), at(100)).expect("a ring");
-        assert!(keys.renew(&found, at(100)).is_none(), "another ring is in use");
-        assert_eq!(keys.at(at(100)).set.signing(at(100)).expect("a key").public().kid(), new.kid());
-    }
-
-    #[test]
-    fn a_key_that_a_wrong_clock_hid_is_visible_again_once_the_clock_is_right() {
-        let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
-        keys[0].exp = Some(at(2000).timestamp());
-        let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
-        let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
-        let visible = |now| String::from_utf8_lossy(&ring.at(at(now)).jwks).matches("kid").count();
-        assert_eq!([1500, 2500, 1500, 500, 1999, 2000].map(visible), [2, 1, 2, 2, 2, 1]);
     }
 
     #[test]

@@ -43,10 +43,7 @@ async fn fetch(web: &Web, url: Url) -> Result<Fetched, Said> {
 
 /// `issuer` is that of the keys; without it, any keys will do.
 pub(super) async fn published(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<Finding> {
-    let kid = issuer.and_then(|issuer| {
-        let now = now();
-        issuer.keys.at(now).set.signing(now).ok().map(|key| key.public().kid().to_owned())
-    });
+    let kid = issuer.and_then(|issuer| Some(issuer.keys.set().signing(now()).ok()?.public().kid().to_owned()));
     let look = async |path: &str| {
         let document = fetch(web, format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;
         match path {

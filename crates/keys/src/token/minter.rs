@@ -107,7 +107,7 @@ impl Minter {
     /// Whether all logins were ended together with the keys, and the one of this token of `binding` with them. Clocks
     /// differ, so the last second is a late one. But what a key of today has marked came after that.
     pub fn has_ended_all(&self, token: &Issued, binding: &str) -> bool {
-        Some(token.issued_at) <= self.keys.current().set.all_ended_at && !self.is_marked(&token.id, binding)
+        Some(token.issued_at) <= self.keys.set().all_ended_at && !self.is_marked(&token.id, binding)
     }
 
     /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text that no other has.
@@ -116,11 +116,11 @@ impl Minter {
     /// the user, so that a token acts on its own binding alone. It is made with a secret of the key that signs, which
     /// is there for as long as the token is valid; nobody else can tell whose mark it is.
     pub fn token_id(&self, binding: &str, now: DateTime<Utc>) -> Result<TokenId, KeyError> {
-        let ring = self.keys.at(now);
+        let set = self.keys.set();
         let mut bytes = [0; RANDOM_LEN + MARK_LEN];
         let (random, its_mark) = bytes.split_at_mut(RANDOM_LEN);
         rand::fill(random).map_err(|_| KeyError::Crypto("draw random bits"))?;
-        its_mark.copy_from_slice(&mark(&ring.set.signing(now)?.marking, random, binding));
+        its_mark.copy_from_slice(&mark(&set.signing(now)?.marking, random, binding));
         let mut id = [0; (RANDOM_LEN + MARK_LEN) / 3 * 4];
         URL_SAFE_NO_PAD.encode_slice(bytes, &mut id).expect("three bytes are four characters");
         let id = str::from_utf8(&id).expect("base64url is ASCII");
@@ -131,7 +131,7 @@ impl Minter {
     pub fn is_marked(&self, id: &TokenId, binding: &str) -> bool {
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(id.as_str()) else { return false };
         let Some((random, given)) = bytes.split_at_checked(RANDOM_LEN) else { return false };
-        self.keys.current().set.iter().any(|key| mark(&key.marking, random, binding) == given)
+        self.keys.set().iter().any(|key| mark(&key.marking, random, binding) == given)
     }
 
     /// Signs a token for its user, who logged in through its app, with the claims `extra` too. `now` chooses the
@@ -162,7 +162,7 @@ fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
 
 /// Signs a JWT with these claims, with the key that signs at `now`.
 pub(super) fn sign(keys: &KeyRing, typ: &str, claims: &impl Serialize, at: DateTime<Utc>) -> Result<String, KeyError> {
-    encode(keys.at(at).set.signing(at)?, typ, claims)
+    encode(keys.set().signing(at)?, typ, claims)
 }
 
 #[cfg(test)]

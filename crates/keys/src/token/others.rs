@@ -36,7 +36,7 @@ impl Minter {
         access: &SignedToken,
         now: DateTime<Utc>,
     ) -> Result<SignedToken, KeyError> {
-        let hash = match self.keys.at(now).set.signing(now)?.life.algorithm {
+        let hash = match self.keys.set().signing(now)?.life.algorithm {
             Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
             Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
         };
@@ -48,9 +48,9 @@ impl Minter {
     /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
     /// verifiers which ask no other process believe it.
     pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, KeyError> {
-        let (ring, ended) = (self.keys.at(now), self.keys.ended());
-        let mut visible = ring.set.iter().filter(|key| !is_gone(&key.life, now));
-        let signing = ring.set.signing(now)?;
+        let (set, ended) = (self.keys.set(), self.keys.ended());
+        let mut visible = set.iter().filter(|key| !is_gone(&key.life, now));
+        let signing = set.signing(now)?;
         let other = ended.contains(&signing.life.kid).then(|| visible.find(|key| !ended.contains(&key.life.kid)));
         encode(other.flatten().unwrap_or(signing), PAGE_TYP, page)
     }
@@ -150,7 +150,7 @@ mod tests {
         let set = KeySet::parse(&StoredKeys::of(&[old, new]).content()).expect("a set");
         let ring = Arc::new(KeyRing::new(set, TimeDelta::minutes(30), now()).expect("a ring"));
         let minter = Minter::new("i".into(), vec!["a".into()], TokenTyp::AccessToken, LIFE, Arc::clone(&ring));
-        let kids: Vec<_> = ring.at(now()).set.lives().iter().map(|life| life.kid.clone()).collect();
+        let kids: Vec<_> = ring.set().lives().iter().map(|life| life.kid.clone()).collect();
         let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":1,"ended":[]}"#;
         let page: EndsPage = serde_json::from_str(text).expect("a page");
         for (ended, signs) in [(&kids[..0], &kids[0]), (&kids[..1], &kids[1]), (&kids[..], &kids[0])] {

@@ -39,7 +39,7 @@ fn a_minted_token_is_verified_and_its_claims_are_read() {
             let id = new_token_id().expect("random");
             let issued = minter.issued(user, app, id, at(NOW));
             let token = minter.mint(&issued, &Default::default(), at(NOW)).expect("a token");
-            let claims = verify(token.expose(), typ, &ring.at(at(NOW)).set, NOW);
+            let claims = verify(token.expose(), typ, &*ring.set(), NOW);
             let (issued_at, expires_at) = (at(NOW), at(NOW) + LONGEST_LIFE);
             let Issued { user, app, id, .. } = issued;
             let expected =
