@@ -3,13 +3,13 @@
 //! finds, of the running process.
 
 use std::time::{Duration, Instant};
-use std::{future::ready, sync::Arc, thread};
+use std::{future::ready, sync::Arc};
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, body::MessageBody};
 use serde::Serialize;
-use tokio::sync::{Mutex, Semaphore, oneshot};
+use tokio::sync::{Mutex, Semaphore};
 use utoipa::ToSchema;
 use wxmint_findings::{Doctor, Finding};
 use wxmint_http::page::{CSS, EARLY, HTML, JS, LOOK, THEME, answer};
@@ -117,13 +117,7 @@ impl LatestDiagnosis {
         {
             return Ok(Arc::clone(diagnosis));
         }
-        let (doctor, (tells, told)) = (Arc::clone(&self.doctor), oneshot::channel());
-        // Not of the runtime's own, for which the end of the process would wait.
-        thread::spawn(move || tells.send(doctor()));
-        let checks = told.await.unwrap_or_else(|_| {
-            let found = said!(check_has_failed);
-            vec![Finding::fault("doctor", found, said!(read_why_in_log))]
-        });
+        let checks = (self.doctor)().await;
         let checks_zh = checks.iter().map(Finding::in_chinese).collect();
         let diagnosis = Arc::new(Diagnosis { checks, checks_zh, examined_at: now().timestamp() });
         *latest = Some((Instant::now(), Arc::clone(&diagnosis)));

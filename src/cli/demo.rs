@@ -8,6 +8,7 @@ use actix_web::web;
 use clap::Args;
 use reqwest::Url;
 use serde_json::Value;
+use wxmint_findings::Doctor;
 use wxmint_http::{Listeners, listen, page, run_to_end, serve, stop_signal};
 use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, vault::Vault};
@@ -75,8 +76,8 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
             introduce(&address);
             Ok(())
         };
-        let served =
-            async { issuer::run(issuer, listeners, Some(page), Arc::new(Vec::new), stop).await.map_err(Failure::from) };
+        let doctor: Doctor = Arc::new(|| Box::pin(async { Vec::new() }));
+        let served = async { issuer::run(issuer, listeners, Some(page), doctor, stop).await.map_err(Failure::from) };
         tokio::try_join!(served, open).map(|_| ())
     })
 }

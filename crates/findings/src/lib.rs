@@ -7,7 +7,7 @@ pub mod json_places;
 mod of_crates;
 
 use std::fmt::{self, Display};
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -27,8 +27,8 @@ pub enum Status {
     Fault,
 }
 
-/// Examines the configuration of the running process. It blocks, for 13 s at most.
-pub type Doctor = Arc<dyn Fn() -> Vec<Finding> + Send + Sync>;
+/// Examines the configuration of the running process, for 13 s at most.
+pub type Doctor = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Finding>>>> + Send + Sync>;
 
 /// The finding of one check. It never holds a secret, nor a URL that holds one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -7,12 +7,12 @@ mod issuer;
 mod verifiers;
 pub(crate) mod wechat;
 
-use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, TryLockError};
-use std::time::{Duration, Instant};
-use std::{collections::BTreeMap, thread};
+use std::{collections::BTreeMap, thread, time::Duration};
 
 use clap::{Args, Subcommand};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, timeout_at};
 use tracing::{Dispatch, dispatcher::set_default};
 use wxmint_findings::{Doctor, Finding, Status, with_unchecked};
 use wxmint_http::run_to_end;
@@ -44,7 +44,7 @@ enum DoctorCommand {
 }
 
 /// Takes what a group of checks has found.
-type Tells = Sender<Vec<Finding>>;
+type Tells = UnboundedSender<Vec<Finding>>;
 
 /// Prints what is found, and fails with an exit code that says how bad it is.
 pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
@@ -59,8 +59,8 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
             let faults = faults.into_iter().map(|fault| Finding::fault("settings", fault, said!(mend_file)));
             with_unchecked(faults.collect(), &names, said!(settings_cannot_be_used))
         }
-        (Some(DoctorCommand::Sidecar), Ok(())) => gather(&names, verifiers::examine_sidecar),
-        (None, Ok(())) => gather(&names, move |tells| issuer::examine(tells, public, doors)),
+        (Some(DoctorCommand::Sidecar), Ok(())) => run_to_end(gather(names, verifiers::examine_sidecar)),
+        (None, Ok(())) => run_to_end(gather(names, move |tells| issuer::examine(tells, public, doors))),
     };
     let language = Language::of_locale();
     match args.json {
@@ -81,7 +81,8 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
 
 /// Finds what is wrong with the configuration that `wxmint serve` in this process has, with its files as they are now.
 pub(super) fn of_this_process(doors: Doors) -> Doctor {
-    Arc::new(move || gather(&issuer::checks(false, doors), move |tells| issuer::examine(tells, false, doors)))
+    let examine = move |tells| issuer::examine(tells, false, doors);
+    Arc::new(move || Box::pin(gather(issuer::checks(false, doors), examine)))
 }
 
 fn report(found: &[Finding]) -> String {
@@ -109,11 +110,11 @@ static EXAMINING: Mutex<()> = Mutex::new(());
 
 /// The findings on each of `names`, in their order. The checks run in a thread of their own, which the end of the
 /// process does not wait for. They say nothing in the log, because all that they find is returned.
-fn gather<F: Future<Output = ()>>(
-    names: &[&'static str],
+async fn gather<F: Future<Output = ()>>(
+    names: Vec<&'static str>,
     examine: impl FnOnce(Tells) -> F + Send + 'static,
 ) -> Vec<Finding> {
-    let (tells, told) = mpsc::channel();
+    let (tells, mut told) = unbounded_channel();
     thread::spawn(move || {
         let alone = EXAMINING.try_lock();
         if let Err(TryLockError::WouldBlock) = alone {
@@ -123,10 +124,10 @@ fn gather<F: Future<Output = ()>>(
         run_to_end(async { examine(tells).await });
     });
     let (mut all, deadline) = (Vec::new(), Instant::now() + LONGEST);
-    while let Ok(found) = told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+    while let Ok(Some(found)) = timeout_at(deadline, told.recv()).await {
         all.extend(found);
     }
-    in_order(names, all)
+    in_order(&names, all)
 }
 
 fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn while_checks_hang_no_others_begin() {
         let _hanging = EXAMINING.lock();
-        let found = gather(&["a"], |_| async { panic!("begun") });
+        let found = run_to_end(gather(vec!["a"], |_| async { panic!("begun") }));
         assert_eq!((found[0].status, found.len()), (Status::Fault, 1));
     }
 
