@@ -10,8 +10,7 @@ use wxmint_telemetry::{Metrics, audit};
 
 use super::output::{Language, Progress, say};
 use super::{Failure, serve::init_log, variables};
-use crate::settings::variables::{AUDIT, LOG_FORMAT};
-use crate::settings::{StoreSettings, read_one};
+use crate::settings::{AUDIT, LOG_FORMAT, StoreSettings, read_one};
 use crate::{clock::now, login::Operator, redis_checks::fitness};
 
 /// Pauses before the repetitions of a step that Redis did not answer. A Redis that saves, or fails over to a replica,

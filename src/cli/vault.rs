@@ -12,8 +12,7 @@ use super::output::{date, print, say};
 use super::{Failure, random, span, variables};
 use crate::clock::now;
 use crate::secret_files::{Held, MAKE_VAULT_KEY, read_private};
-use crate::settings::read_one;
-use crate::settings::variables::{KEYS_LEAD, VAULT_KEY_FILE};
+use crate::settings::{KEYS_LEAD, VAULT_KEY_FILE, read_one};
 
 const NEXT: &str = "Every replica reads the file by itself; if it is in a Kubernetes Secret, update the Secret. Keep \
     the other lines, which decrypt what they encrypted. They may be removed once WXMINT_SESSION_KEY_TTL (30d, unless you \

@@ -1,5 +1,5 @@
-//! The settings, which are environment variables, and what `.env` adds to them. `variables.rs` and `.env.example`
-//! declare them; this file and `sidecar.rs` say which of them each command reads. All faults are reported at once. A
+//! The settings, which are environment variables, and what `.env` adds to them. `settings!`, `variables.rs` and
+//! `.env.example` declare them; this file and `sidecar.rs` say which of them each command reads. All faults are reported at once. A
 //! fault never repeats a value, because the value may be a secret in the wrong place.
 
 pub mod env_file;
@@ -20,11 +20,13 @@ use ipnet::IpNet;
 use reqwest::Url;
 use wxmint_ids::IdKind;
 use wxmint_store::limits::LoginLimits;
+use wxmint_telemetry::{Audit, LogFormat, TraceSettings};
 use wxmint_upstream::{ProxyUrl, is_secure};
 use wxmint_verify::TokenTyp;
 use wxmint_wechat::App;
 
 pub use self::forms::{IssuerUrl, parse_duration};
+use self::forms::{list, optional, parsed, time_within, within};
 pub use self::reader::{Fault, Faults, Reader};
 pub use self::redis::StoreSettings;
 pub use self::sidecar::SidecarSettings;
@@ -53,12 +55,16 @@ impl AccountsSource {
 /// The files by which doors are opened, each by its variable.
 pub type DoorFiles = BTreeMap<&'static str, PathBuf>;
 
-/// Declares a struct of settings, and how each field is read. Every field is read, so that no fault hides another.
+/// Declares a struct of settings: first the fields that are the value of a variable, which is declared with them as
+/// `variables!` does it; then those that depend on others. Every field is read, so that no fault hides another.
 macro_rules! settings {
-    ($(#[$attribute:meta])* $name:ident, |$reader:ident| { $($field:ident: $type:ty = $value:expr,)+ }) => {
-        $(#[$attribute])*
+    ($name:ident { $($value:ident: $of:ty = $VARIABLE:ident($parse:expr),)+ }
+        |$reader:ident| { $($field:ident: $type:ty = $read:expr,)+ }) => {
+        $crate::settings::variables::variables! { $($VARIABLE: $of = $parse;)+ }
+
         #[derive(Debug, Clone)]
         pub struct $name {
+            $(pub $value: $of,)+
             $(pub $field: $type,)+
         }
 
@@ -70,17 +76,51 @@ macro_rules! settings {
             }
 
             pub(super) fn read($reader: &mut Reader) -> Option<Self> {
-                $(let $field = $value;)+
-                Some(Self { $($field: $field?,)+ })
+                $(let $value = $reader.read(&$VARIABLE);)+
+                $(let $field = $read;)+
+                Some(Self { $($value: $value?,)+ $($field: $field?,)+ })
             }
         }
     };
 }
 use settings;
-use wxmint_telemetry::{Audit, LogFormat, TraceSettings};
 
 settings! {
-    Settings, |reader| {
+    Settings {
+        keys: PathBuf = KEYS(parsed),
+        vault_key_file: PathBuf = VAULT_KEY_FILE(parsed),
+        listen: SocketAddr = LISTEN(parsed),
+        admin_tokens_file: Option<PathBuf> = ADMIN_TOKENS_FILE(|text| optional(text, parsed)),
+        verify_files_dir: Option<PathBuf> = VERIFY_FILES_DIR(|text| optional(text, parsed)),
+        // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers
+        // (tests/it/connections.rs), though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most
+        // 63 of the chart's 128 MiB. The process of `wxmint serve` takes 25 and two passwords that are being hashed take
+        // 38; the tokens that `wxmint sidecar` remembers take 32.
+        max_connections: usize = MAX_CONNECTIONS(|text| within(text, 1..=1_000_000)),
+        jwks_peers: Vec<Url> = JWKS_PEERS(|text| list(text, forms::secure_url)),
+        // A token that lives less than a minute can expire before it is used. One that lives for months stays valid long
+        // after its user was removed.
+        token_ttl: Duration = TOKEN_TTL(|text| time_within(text, "1m", "30d")),
+        token_typ: TokenTyp = TOKEN_TYP(parsed),
+        // Caches may keep the JWKS for a sixth of this time, and with it a key that was retired in an emergency.
+        keys_lead: Duration = KEYS_LEAD(|text| time_within(text, "1s", "7d")),
+        session_key_ttl: Duration = SESSION_KEY_TTL(|text| time_within(text, "1s", "365d")),
+        dangerous_accounts_over_http: bool = DANGEROUS_ACCOUNTS_OVER_HTTP(parsed),
+        auto_provision: bool = AUTO_PROVISION(parsed),
+        id_key_file: Option<PathBuf> = ID_KEY_FILE(|text| optional(text, parsed)),
+        user_index: bool = USER_INDEX(parsed),
+        bindings_per_user: u32 = BINDINGS_PER_USER(|text| within(text, 1..=1000)),
+        one_login: bool = ONE_LOGIN(parsed),
+        login_paths: Vec<String> = LOGIN_PATHS(forms::login_paths),
+        token_aliases: Vec<String> = TOKEN_ALIASES(forms::token_aliases),
+        dangerous_password_in_query: bool = DANGEROUS_PASSWORD_IN_QUERY(parsed),
+        trusted_proxies: Vec<IpNet> = TRUSTED_PROXIES(forms::proxies),
+        watermark_max_age: Duration = WATERMARK_MAX_AGE(|text| time_within(text, "1s", "30d")),
+        wechat_url: Url = WECHAT_URL(forms::secure_url),
+        log_format: LogFormat = LOG_FORMAT(forms::log_format),
+        log_addresses: bool = LOG_ADDRESSES(parsed),
+        audit: Audit = AUDIT(forms::audit),
+    } |reader| {
         issuer: IssuerUrl = reader.read_checked(&ISSUER),
         audience: Vec<String> = reader.read(&AUDIENCE).zip(issuer.as_ref()).map(|(names, issuer)| {
             if names.is_empty() { vec![issuer.to_string()] } else { names }
@@ -88,31 +128,17 @@ settings! {
         door_files: DoorFiles = read_door_files(reader),
         apps: AppsSource = read_apps(reader, door_files.as_ref()),
         store: StoreSettings = StoreSettings::read(reader),
-        keys: PathBuf = reader.read(&KEYS),
-        vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
-        listen: SocketAddr = reader.read(&LISTEN),
         admin_listen: SocketAddr = read_admin_listen(reader, listen.map(|address| (LISTEN.name, address))),
-        admin_tokens_file: Option<PathBuf> = reader.read(&ADMIN_TOKENS_FILE),
-        verify_files_dir: Option<PathBuf> = reader.read(&VERIFY_FILES_DIR),
-        max_connections: usize = reader.read(&MAX_CONNECTIONS),
-        jwks_peers: Vec<Url> = reader.read(&JWKS_PEERS),
-        token_ttl: Duration = reader.read(&TOKEN_TTL),
-        token_typ: TokenTyp = reader.read(&TOKEN_TYP),
-        keys_lead: Duration = reader.read(&KEYS_LEAD),
-        session_key_ttl: Duration = reader.read(&SESSION_KEY_TTL),
-        dangerous_accounts_over_http: bool = reader.read(&DANGEROUS_ACCOUNTS_OVER_HTTP),
         // Passwords are sent to the account service.
         accounts: AccountsSource = reader.read_beside(&ACCOUNTS, |source| {
             let is_exposed = source.url().is_some_and(|url| !is_secure(url)) && dangerous_accounts_over_http != Some(true);
             is_exposed.then(|| said!(is_http_url_of_another_machine))
         }),
-        auto_provision: bool = reader.read(&AUTO_PROVISION),
         // Only an account service can be asked. To ignore the variable would let in whoever it was to keep out.
         accounts_check: bool = reader.read_beside(&ACCOUNTS_CHECK, |check| {
             let is_unasked = *check && accounts.as_ref().is_some_and(|source| source.url().is_none());
             is_unasked.then(|| said!(is_true_but_accounts_is_no_url))
         }),
-        id_key_file: Option<PathBuf> = reader.read(&ID_KEY_FILE),
         // An account backend names users itself, so that a computed id would be another one of the same human.
         user_ids: Option<IdKind> = reader.read_beside(&USER_IDS, |ids| match (ids, &accounts, &id_key_file) {
             (Some(_), Some(AccountsSource::File(_) | AccountsSource::Service(_)), _) => {
@@ -121,24 +147,12 @@ settings! {
             (Some(_), _, Some(None)) => Some(said!(is_computed_but_id_key_is_missing)),
             _ => None,
         }),
-        user_index: bool = reader.read(&USER_INDEX),
-        bindings_per_user: u32 = reader.read(&BINDINGS_PER_USER),
-        one_login: bool = reader.read(&ONE_LOGIN),
-        login_paths: Vec<String> = reader.read(&LOGIN_PATHS),
-        token_aliases: Vec<String> = reader.read(&TOKEN_ALIASES),
-        dangerous_password_in_query: bool = reader.read(&DANGEROUS_PASSWORD_IN_QUERY),
-        trusted_proxies: Vec<IpNet> = reader.read(&TRUSTED_PROXIES),
         limits: LoginLimits = read_limits(reader),
-        watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
-        wechat_url: Url = reader.read(&WECHAT_URL),
         // A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.
         wechat_proxy: Option<ProxyUrl> = reader.read_beside(&WECHAT_PROXY, |proxy| {
             let is_here = proxy.is_some() && wechat_url.as_ref().is_some_and(|url| url.scheme() == "http");
             is_here.then(|| said!(is_set_but_wechat_is_here))
         }),
-        log_format: LogFormat = reader.read(&LOG_FORMAT),
-        log_addresses: bool = reader.read(&LOG_ADDRESSES),
-        audit: Audit = reader.read(&AUDIT),
         traces: Option<TraceSettings> = read_traces(reader),
     }
 }
@@ -157,9 +171,14 @@ impl Settings {
     }
 }
 
+/// The variables that are of no door.
+fn own_names() -> Vec<&'static str> {
+    [NAMES, variables::NAMES, redis::NAMES, sidecar::NAMES].concat()
+}
+
 /// Each by its variable: those that no other setting has.
 fn read_door_files(reader: &mut Reader) -> Option<DoorFiles> {
-    let names = ENTRIES.iter().map(|entry| entry.name).filter(|name| !NAMES.contains(name));
+    let names = ENTRIES.iter().map(|entry| entry.name).filter(|name| !own_names().contains(name));
     let read: Vec<_> = names.map(|name| (name, reader.read(&door_file(name)))).collect();
     let read: Option<Vec<_>> = read.into_iter().map(|(name, path)| Some((name, path?))).collect();
     Some(read?.into_iter().filter_map(|(name, path)| Some((name, path?))).collect())

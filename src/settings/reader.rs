@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, fs, path::Path};
 use wxmint_findings::Said;
 
 use super::env_file::explained_in_chinese;
-use super::variable::{Variable, nearest_to_unknown};
+use super::variable::{ENTRIES, Variable, nearest_to_unknown};
 use crate::secret_files::{PLACEHOLDER, one_value};
 
 /// One variable that is missing or wrong. Never holds its value.
@@ -100,7 +100,8 @@ impl Reader {
         }
     }
 
-    pub fn finish<T>(self, settings: Option<T>) -> Result<T, Faults> {
+    pub fn finish<T>(mut self, settings: Option<T>) -> Result<T, Faults> {
+        self.faults.sort_by_key(|fault| ENTRIES.iter().position(|entry| entry.name == fault.variable));
         settings.filter(|_| self.faults.is_empty()).ok_or(Faults(self.faults))
     }
 

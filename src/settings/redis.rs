@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 
 use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles};
 
-use super::variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_CONFIRM, REDIS_KEY_FILE, REDIS_URL};
-use super::{Faults, Reader, reader::read_secret_file, settings};
+use super::variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_KEY_FILE, REDIS_URL};
+use super::{Faults, Reader, forms::parsed, reader::read_secret_file, settings};
 use crate::secret_files::{Settled, read_private, refuse_pipe};
 
 settings! {
-    StoreSettings, |reader| {
+    StoreSettings {
+        confirm: Confirm = REDIS_CONFIRM(parsed),
+    } |reader| {
         // `None` for `memory:`, which is lost when the process ends.
         url: Option<RedisUrl> = reader.read_checked(&REDIS_URL),
         url_file: Option<PathBuf> = Some(reader.secret_file(&REDIS_URL).map(PathBuf::from)),
         tls: TlsFiles = read_tls(reader, url.as_ref()),
-        confirm: Confirm = reader.read(&REDIS_CONFIRM),
     }
 }
 

@@ -9,15 +9,18 @@ use wxmint_telemetry::LogFormat;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
-use super::{Faults, IssuerUrl, Reader, forms, is_secure, read_admin_listen, settings, variables::*};
+use super::forms::{self, parsed};
+use super::{Faults, IssuerUrl, LOG_FORMAT, MAX_CONNECTIONS, Reader, TOKEN_TYP, variables::*};
+use super::{is_secure, read_admin_listen, settings};
 
 settings! {
-    SidecarSettings, |reader| {
-        dangerous_jwks_over_http: bool = reader.read(&DANGEROUS_JWKS_OVER_HTTP),
+    SidecarSettings {
+        claims: Vec<(String, HeaderName)> = SIDECAR_CLAIMS(forms::claim_headers),
+        listen: SocketAddr = SIDECAR_LISTEN(parsed),
+        dangerous_jwks_over_http: bool = DANGEROUS_JWKS_OVER_HTTP(parsed),
+    } |reader| {
         trusted: Vec<TrustedIssuer> = read_trusted(reader, dangerous_jwks_over_http == Some(true)),
         rules: Rules = read_rules(reader),
-        claims: Vec<(String, HeaderName)> = reader.read(&SIDECAR_CLAIMS),
-        listen: SocketAddr = reader.read(&SIDECAR_LISTEN),
         admin_listen: SocketAddr = read_admin_listen(reader, listen.map(|address| (SIDECAR_LISTEN.name, address))),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
@@ -97,7 +100,7 @@ mod tests {
         assert!(settings.rules == Rules::default() && settings.trusted[0].kept_in.is_none());
         let faults = SidecarSettings::from_vars([]).expect_err("nothing is set");
         let asked: Vec<_> = faults.0.iter().map(|fault| (fault.variable, &*fault.problem)).collect();
-        let wanted = ["WXMINT_JWKS_URL", "WXMINT_ISSUER", "WXMINT_AUDIENCE"].map(|name| (name, "is not set"));
+        let wanted = ["WXMINT_ISSUER", "WXMINT_AUDIENCE", "WXMINT_JWKS_URL"].map(|name| (name, "is not set"));
         assert_eq!(asked, wanted);
     }
 

@@ -1,5 +1,5 @@
-//! A variable has its name and parser in `variables.rs`. Everything else is read from `.env.example`, which is part of
-//! the program: so the text of a fault, the defaults and the list of known names are what users read there.
+//! What the macros do not say of a variable is read from `.env.example`, which is part of the program: so the text of a
+//! fault, the defaults and the list of known names are what users read there.
 
 use std::{path::PathBuf, sync::LazyLock};
 
@@ -75,7 +75,7 @@ impl<T> Variable<T> {
     }
 
     pub(super) fn entry(&self) -> &'static VariableEntry {
-        ENTRIES.iter().find(|entry| entry.name == self.name).expect("tests hold `.env.example` against `variables.rs`")
+        ENTRIES.iter().find(|entry| entry.name == self.name).expect("tests hold `.env.example` against the variables")
     }
 
     pub fn form(&self) -> &'static str {

@@ -10,7 +10,7 @@ use wxmint_telemetry::audit::{Activity, Event, Origin};
 
 use super::{Failure, Progress, file::BindingsFile, noted, patiently, print, record::Record, say};
 use crate::login::{Binder, Link, LoginError, SettledState};
-use crate::settings::{read_one, variables::BINDINGS_PER_USER};
+use crate::settings::{BINDINGS_PER_USER, read_one};
 use crate::{accounts::Named, cli::variables};
 
 /// People who are imported at the same time, so that the round trips to Redis overlap.

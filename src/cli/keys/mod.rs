@@ -18,9 +18,9 @@ use self::place::{KeysPlace, ObjectName};
 pub(super) use self::place::{KeysPlaceArgs, checked};
 use super::output::{date, json, print, say};
 use super::{Failure, duration, key_line, span, variables};
+use crate::clock::now;
 use crate::secret_files::{create_private, read_private};
-use crate::settings::variables::{KEYS_LEAD, TOKEN_TTL};
-use crate::{clock::now, settings::Reader};
+use crate::settings::{KEYS_LEAD, Reader, TOKEN_TTL};
 
 #[cfg(not(feature = "kubernetes"))]
 const WITHOUT_KUBERNETES: &str =

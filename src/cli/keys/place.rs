@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Secret;
 use super::cluster::{ClusterObject, Remote};
 use super::{Failure, variables};
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
-use crate::settings::{read_one, variables::KEYS};
+use crate::settings::{KEYS, read_one};
 use wxmint_findings::Said;
 use wxmint_keys::{KeySet, StoredKeys};
 use zeroize::Zeroizing;

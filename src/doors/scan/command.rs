@@ -20,7 +20,7 @@ use crate::issuer::door::DoorCommand;
 use crate::login::Operator;
 use crate::secret_files::{Held, read_private};
 use crate::settings::read_one;
-use crate::settings::variables::{TOKEN_TTL, door_file};
+use crate::settings::{TOKEN_TTL, variables::door_file};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.
