@@ -7,9 +7,7 @@ use serde_json::Value;
 use wxmint_http::{Problem, bearer_token, no_valid_token};
 use wxmint_keys::KeySet;
 use wxmint_telemetry::bounded;
-use wxmint_verify::{
-    Claims, KeySource, LONGEST_LIFE, MAX_LEEWAY, PublicKey, Refused, Verified, Verifier, VerifierPolicy,
-};
+use wxmint_verify::{Claims, LONGEST_LIFE, MAX_LEEWAY, Refused, Verified, Verifier, VerifierPolicy};
 
 use super::Issuer;
 use crate::{login::is_of_client, settings::Settings};
@@ -33,9 +31,8 @@ impl Issuer {
     /// Returns the claims of the request's token, if this issuer signed it and it is valid at `now`. Only the log says
     /// which check a refused token failed.
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
-        let (token, keys, ended) = (bearer_token(request)?, self.keys.set(), self.keys.ended());
-        let keys = NotEnded { keys: &keys, ended: &ended };
-        let verified = match self.verifier.verify(token, &keys, now) {
+        let (token, keys) = (bearer_token(request)?, self.keys.set());
+        let verified = match self.verifier.verify(token, &*keys, now) {
             Err(Refused::Audience) => self.verify_of_client(token, &keys, now),
             verified => verified,
         };
@@ -48,12 +45,7 @@ impl Issuer {
 
     /// A page's token is for its client's audience, and its client may have left the file since. It counts whatever its
     /// audience is, because it can do nothing here but log out.
-    fn verify_of_client(
-        &self,
-        token: &str,
-        keys: &NotEnded<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<Verified<Claims>, Refused> {
+    fn verify_of_client(&self, token: &str, keys: &KeySet, now: DateTime<Utc>) -> Result<Verified<Claims>, Refused> {
         let own = claimed_audience(token).filter(|audience| !audience.is_empty()).ok_or(Refused::Audience)?;
         let verified = verifier(&self.settings, own).verify(token, keys, now)?;
         if is_of_client(&self.minter, &verified) { Ok(verified) } else { Err(Refused::Audience) }
@@ -67,17 +59,6 @@ fn claimed_audience(token: &str) -> Option<Vec<String>> {
         Value::String(one) => Some(vec![one.clone()]),
         Value::Array(several) => several.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
         _ => None,
-    }
-}
-
-struct NotEnded<'a> {
-    keys: &'a KeySet,
-    ended: &'a [String],
-}
-
-impl KeySource for NotEnded<'_> {
-    fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey> {
-        self.keys.key(kid, now).filter(|_| self.ended.iter().all(|ended| ended != kid))
     }
 }
 

@@ -58,16 +58,15 @@ async fn end_key(store: Rc<Redis>, kid: String) {
 }
 
 /// Refuses a set that lacks a key which signs, or whose tokens may still be valid, unless the set itself ends the key,
-/// or the feed has its end (`in_feed`). Refuses a set that brings back a key which was ended.
+/// or the feed has its end. Refuses a set that brings back a key which was ended.
 pub(super) fn check_replacement(
     before: &KeySet,
     after: &KeySet,
-    in_feed: &[String],
     path: &Path,
     now: DateTime<Utc>,
 ) -> Result<(), String> {
     let signing = before.signing(now).map(|key| key.public().kid()).unwrap_or_default();
-    if let Some(kid) = lacking(before, after, now).find(|kid| in_feed.iter().all(|ended| ended != kid)) {
+    if let Some(kid) = lacking(before, after, now).find(|kid| !before.is_revoked(kid)) {
         let role = if kid == signing { "signs" } else { "has signed tokens that may still be valid" };
         return Err(format!(
             "key {kid} is missing, which {role}: if this is the wrong file, put the previous one back; if every token of this key is \
@@ -103,8 +102,8 @@ impl Issuer {
         now: DateTime<Utc>,
     ) -> Result<Option<Finding>, StoreError> {
         let kids: Vec<_> = self.keys.set().visible(now).map(|key| key.kid().to_owned()).collect();
-        self.keys.note_ended(store.ended_keys(&kids).await?, now);
-        Ok(ended_keys(&self.keys.ended(), &self.settings.keys))
+        self.keys.note_revoked(&store.ended_keys(&kids).await?, now);
+        Ok(ended_keys(self.keys.set().revoked(), &self.settings.keys))
     }
 
     /// Goes on learning for as long as the process runs.
@@ -122,9 +121,9 @@ impl Issuer {
             // Calls that fail have said why.
             let Ok(found) = self.learn_ended_keys(&store, now).await else { continue };
             let found = found.map(|finding| finding.to_string());
-            let (keys, ended) = (self.keys.set(), self.keys.ended());
+            let keys = self.keys.set();
             let unfit = match keys.signing(now) {
-                Ok(key) => found.as_deref().filter(|_| ended.iter().any(|kid| kid == key.public().kid())),
+                Ok(key) => found.as_deref().filter(|_| keys.is_revoked(key.public().kid())),
                 Err(_) => Some("no key signs by the clock of this machine: see wxmint keys list"),
             };
             self.readiness.unfit("keys", unfit);
@@ -144,7 +143,7 @@ mod tests {
     use wxmint_verify::Algorithm;
 
     use super::*;
-    use wxmint_keys::{PrivateJwk, StoredKeys};
+    use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
 
     #[test]
     fn a_set_may_lack_a_key_only_if_it_was_ended_or_no_token_of_it_can_be_left() {
@@ -164,7 +163,7 @@ mod tests {
             KeySet::parse(file.to_string().as_bytes()).expect("a set")
         };
         let check = |before: &KeySet, after: &KeySet| {
-            let refused = check_replacement(before, after, &[], Path::new("/keys.json"), now).err();
+            let refused = check_replacement(before, after, Path::new("/keys.json"), now).err();
             refused.map(|reason| reason.split(',').next().unwrap_or_default().to_owned())
         };
         let missing = |key: &PrivateJwk| Some(format!("key {} is missing", key.kid()));
@@ -182,7 +181,11 @@ mod tests {
             assert_eq!(check(&whole, &after), refused, "{what}");
         }
         let only = file(&[&signing, &soon, &later], None, &[]);
-        let in_feed = |key: &PrivateJwk| check_replacement(&whole, &only, &[key.kid().to_owned()], Path::new(""), now);
+        let in_feed = |key: &PrivateJwk| {
+            let ring = KeyRing::new(whole.clone(), TimeDelta::minutes(30), now).expect("a ring");
+            ring.note_revoked(&[key.kid().to_owned()], now);
+            check_replacement(&ring.set(), &only, Path::new(""), now)
+        };
         assert!(in_feed(&old).is_ok() && in_feed(&signing).is_err(), "another replica has ended it");
         let expired = file(&[&old, &signing], Some(0), &[]);
         assert_eq!(check(&expired, &file(&[&signing], None, &[])), None, "it expires at this moment");
@@ -201,7 +204,7 @@ mod tests {
         for (missing, left, role) in [(&old, &signing, "has signed tokens that"), (&signing, &old, "signs: if")] {
             let after = set(std::slice::from_ref(left));
             let path = Path::new("/keys.json");
-            let reason = check_replacement(&both, &after, &[], path, now).expect_err("it is missing");
+            let reason = check_replacement(&both, &after, path, now).expect_err("it is missing");
             let command = format!("run: wxmint keys retire {} --now --keys /keys.json (", missing.kid());
             assert!(reason.contains(role) && reason.contains(&command), "{reason}");
         }

@@ -91,9 +91,9 @@ impl Issuer {
     /// taken keeps its key.
     fn published(&self, now: DateTime<Utc>, joins_peers: bool) -> String {
         let peers: Vec<_> = self.peers.iter().filter(|_| joins_peers).filter_map(|peer| peer.keys()).collect();
-        let (own, ended, mut kids) = (self.keys.set(), self.keys.ended(), HashSet::new());
+        let (own, mut kids) = (self.keys.set(), HashSet::new());
         let keys = own.visible(now).chain(peers.iter().flat_map(|keys| keys.iter()));
-        let keys = keys.filter(|key| kids.insert(key.kid()) && !ended.iter().any(|ended| ended == key.kid()));
+        let keys = keys.filter(|key| kids.insert(key.kid()) && !own.is_revoked(key.kid()));
         serde_json::to_string(&keys.collect::<PublicKeySet<'_>>()).expect("strings serialize")
     }
 

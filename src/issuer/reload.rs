@@ -132,7 +132,7 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> 
     // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
     ends.publish(stored.ended());
     let set = stored.check().map_err(|error| error.to_string())?;
-    check_replacement(&keys.set(), &set, &keys.ended(), file.path(), now())?;
+    check_replacement(&keys.set(), &set, file.path(), now())?;
     let kids = || keys.set().lives().iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
     let before = kids();
     keys.swap(set, now()).map_err(|error| error.to_string())?;

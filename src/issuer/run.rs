@@ -98,7 +98,8 @@ fn limits(issuer: &Issuer, loopback_names: bool) -> ServerLimits {
 fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> Result<ServerHandle, IssuerStartError> {
     let (readiness, measured, operated) = (issuer.readiness.clone(), Arc::clone(issuer), Arc::clone(issuer));
     let metrics = move || {
-        measured.metrics.keys_are(measured.keys.set().lives(), &measured.keys.ended(), now());
+        let keys = measured.keys.set();
+        measured.metrics.keys_are(keys.lives(), keys.revoked(), now());
         measured.metrics.exposition(measured.doors.iter().filter_map(|open| open.door.metrics()))
     };
     let routes: Vec<_> = issuer.rows.iter().filter_map(|row| row.admin).collect();

@@ -18,8 +18,10 @@ pub struct KeySet {
     pub(super) keys: Vec<SigningKey>,
     pub(super) lives: Vec<KeyLife>,
     /// Not published with the keys.
-    ended: Vec<EndedKey>,
+    pub(super) ended: Vec<EndedKey>,
     pub(super) all_ended_at: Option<i64>,
+    /// The ids of those that verifiers refuse, because the revocation feed says that they are ended.
+    pub(super) revoked: Vec<String>,
 }
 
 impl KeySet {
@@ -47,7 +49,7 @@ impl KeySet {
                 }
             }
         }
-        Ok(Self { keys, lives, ended, all_ended_at })
+        Ok(Self { keys, lives, ended, all_ended_at, revoked: Vec::new() })
     }
 
     /// The times of each key, ordered by `nbf`.
@@ -60,7 +62,15 @@ impl KeySet {
         &self.ended
     }
 
-    /// The public keys that are in the JWKS at `now`: all keys whose `exp` has not passed.
+    pub fn revoked(&self) -> &[String] {
+        &self.revoked
+    }
+
+    pub fn is_revoked(&self, kid: &str) -> bool {
+        self.revoked.iter().any(|revoked| revoked == kid)
+    }
+
+    /// The public keys that are in the JWKS at `now`, unless they are revoked: all keys whose `exp` has not passed.
     pub fn visible(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().filter(move |key| !is_gone(&key.life, now)).map(SigningKey::public)
     }
@@ -75,10 +85,11 @@ impl KeySet {
     }
 }
 
-/// Every visible key verifies, even one that does not sign yet, because another replica's clock may be ahead.
+/// Every visible key verifies that is not revoked, even one that does not sign yet, because another replica's clock may
+/// be ahead.
 impl KeySource for KeySet {
     fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey> {
-        self.visible(now).find(|key| key.kid() == kid)
+        self.visible(now).find(|key| key.kid() == kid && !self.is_revoked(kid))
     }
 }
 

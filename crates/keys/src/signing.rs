@@ -25,13 +25,12 @@ use super::{KeySet, SigningKey};
 pub struct KeyRing {
     set: ArcSwap<KeySet>,
     lead: TimeDelta,
-    ended: ArcSwap<Vec<String>>,
 }
 
 impl KeyRing {
     /// `lead` is how long keys are published before they sign.
     pub fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
-        Ok(Self { set: ArcSwap::from_pointee(tested(set, now)?), lead, ended: ArcSwap::default() })
+        Ok(Self { set: ArcSwap::from_pointee(tested(set, now)?), lead })
     }
 
     pub fn set(&self) -> Arc<KeySet> {
@@ -43,23 +42,20 @@ impl KeyRing {
         max_age(self.set().lives(), self.lead, now).num_seconds()
     }
 
-    /// The ids of the keys in use that verifiers refuse, because the revocation feed says that they are ended.
-    pub fn ended(&self) -> Arc<Vec<String>> {
-        self.ended.load_full()
-    }
-
-    /// Notes that the feed says so of these keys. A key that was noted stays noted while it is visible, because nothing
+    /// Notes the keys that the feed calls ended. A key that was noted stays noted while it is visible, because nothing
     /// revives what it has signed.
-    pub fn note_ended(&self, found: Vec<String>, now: DateTime<Utc>) {
-        let (set, before) = (self.set(), self.ended());
-        let is_ended = |kid: &String| found.contains(kid) || before.contains(kid);
-        let ended = set.visible(now).map(|key| key.kid().to_owned()).filter(is_ended).collect();
-        self.ended.store(Arc::new(ended));
+    pub fn note_revoked(&self, found: &[String], now: DateTime<Utc>) {
+        self.set.rcu(|set| {
+            let is_revoked = |kid: &String| found.contains(kid) || set.is_revoked(kid);
+            let revoked = set.visible(now).map(|key| key.kid().to_owned()).filter(is_revoked).collect();
+            KeySet { revoked, ..KeySet::clone(set) }
+        });
     }
 
     /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
     pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
-        self.set.store(Arc::new(tested(set, now)?));
+        let set = tested(set, now)?;
+        self.set.rcu(|before| KeySet { revoked: before.revoked.clone(), ..set.clone() });
         Ok(())
     }
 }
@@ -162,7 +158,7 @@ impl JwtSigner for KeyPair {
 
 #[cfg(test)]
 mod tests {
-    use wxmint_verify::Algorithm;
+    use wxmint_verify::{Algorithm, KeySource};
 
     use super::*;
     use crate::{PrivateJwk, StoredKeys};
@@ -188,13 +184,16 @@ mod tests {
         keys[0].exp = Some(at(2000).timestamp());
         let (old, new) = (keys[0].kid().to_owned(), keys[1].kid().to_owned());
         let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
-        let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
+        let ring = KeyRing::new(set.clone(), TimeDelta::minutes(30), at(1500)).expect("a ring");
         let noted = |found: &[&String], now| {
-            ring.note_ended(found.iter().map(|&kid| kid.clone()).collect(), at(now));
-            ring.ended().to_vec()
+            ring.note_revoked(&found.iter().map(|&kid| kid.clone()).collect::<Vec<_>>(), at(now));
+            ring.set().revoked().to_vec()
         };
         assert_eq!(noted(&[&old, &"a stranger".to_owned()], 1500), [old.as_str()]);
         assert_eq!(noted(&[], 1999), [old.as_str()], "an end that the store has lost still holds");
+        ring.swap(set, at(1999)).expect("the same set");
+        assert_eq!(noted(&[], 1999), [old.as_str()], "also in a set that was read again");
+        assert!(ring.set().key(&old, at(1999)).is_none() && ring.set().key(&new, at(1999)).is_some());
         assert_eq!(noted(&[&new], 1999), [old.as_str(), new.as_str()]);
         assert_eq!(noted(&[&old], 2000), [new.as_str()], "it is out of sight");
     }

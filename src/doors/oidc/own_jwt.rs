@@ -23,11 +23,11 @@ impl OwnJwt {
             |part: &str| serde_json::from_slice::<Map<String, Value>>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
         let (header, claims) = (object(header)?, object(claims)?);
         let kid = header.get("kid")?.as_str()?;
-        let (keys, ended) = (issuer.keys.set(), issuer.keys.ended());
+        let keys = issuer.keys.set();
         let key = keys.iter().map(|key| key.public()).find(|key| key.kid() == kid)?;
         let is_own = header.get("alg")?.as_str()? == key.algorithm().name()
             && claims.get("iss")?.as_str()? == issuer.settings.issuer.as_str()
-            && ended.iter().all(|ended| ended != kid)
+            && !keys.is_revoked(kid)
             && key.verifies(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?);
         is_own.then_some(Self { typ: header.get("typ")?.as_str()?.to_owned(), claims })
     }

@@ -48,10 +48,10 @@ impl Minter {
     /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
     /// verifiers which ask no other process believe it.
     pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, KeyError> {
-        let (set, ended) = (self.keys.set(), self.keys.ended());
+        let set = self.keys.set();
         let mut visible = set.iter().filter(|key| !is_gone(&key.life, now));
         let signing = set.signing(now)?;
-        let other = ended.contains(&signing.life.kid).then(|| visible.find(|key| !ended.contains(&key.life.kid)));
+        let other = set.is_revoked(&signing.life.kid).then(|| visible.find(|key| !set.is_revoked(&key.life.kid)));
         encode(other.flatten().unwrap_or(signing), PAGE_TYP, page)
     }
 
@@ -154,7 +154,7 @@ mod tests {
         let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":1,"ended":[]}"#;
         let page: EndsPage = serde_json::from_str(text).expect("a page");
         for (ended, signs) in [(&kids[..0], &kids[0]), (&kids[..1], &kids[1]), (&kids[..], &kids[0])] {
-            ring.note_ended(ended.to_vec(), now());
+            ring.note_revoked(ended, now());
             let header = part(&minter.sign_page(&page, now()).expect("signed"), 0);
             assert_eq!(serde_json::from_slice::<Value>(&header).expect("JSON")["kid"], **signs, "{ended:?}");
         }
