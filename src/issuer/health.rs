@@ -14,6 +14,8 @@ use crate::clock::now;
 use crate::redis_checks::{self, own_clock};
 
 const INTERVAL: Duration = Duration::from_secs(2);
+/// One of so many looks at Redis is at all of it.
+const LOOKS: usize = 5;
 /// A store that was emptied is told the key again within this time by who had agreed before.
 const IDS_INTERVAL: Duration = Duration::from_secs(1);
 /// So long an empty store must have answered before a process tells it its own key, because others may have agreed.
@@ -24,12 +26,33 @@ pub(super) async fn follow_redis(issuer: Arc<Issuer>) {
     let Some(redis) = issuer.redis() else { return };
     let mut interval = actix_web::rt::time::interval(INTERVAL);
     let (mut tried, mut clock) = (None, Status::Ok);
-    loop {
+    for look in 0.. {
         interval.tick().await;
         // Calls that fail have said why.
         if let Ok(ahead) = redis.clock_ahead().await {
             judge_clock(&issuer, ahead, &mut clock);
             try_new_connection(&issuer.readiness, &redis, &mut tried).await;
+        }
+        if look % LOOKS == 0 {
+            look_at_all(&issuer, &redis).await;
+        }
+    }
+}
+
+/// For metrics, and for a warning where something is missing that logins can do without for a while.
+async fn look_at_all(issuer: &Issuer, redis: &Redis) {
+    let state = redis.link().state().await.unwrap_or_default();
+    issuer.metrics.redis_is(&state);
+    if state.primaries.is_empty() && state.slots.is_none() {
+        // No primary answers, so it is unknown whether anything is still missing.
+        return;
+    }
+    let lacks = redis_checks::lacks(&state).into_iter().filter(|finding| finding.status != Status::Ok);
+    let warning = lacks.map(|finding| finding.to_string()).reduce(|all, next| all + "; " + &next);
+    if issuer.readiness.warns("redis", warning.as_deref()) {
+        match warning {
+            Some(warning) => tracing::warn!("{warning}"),
+            None => tracing::info!("what was missing in Redis is there again"),
         }
     }
 }

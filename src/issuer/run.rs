@@ -11,7 +11,6 @@ use wxmint_findings::{Doctor, Finding, Status};
 use wxmint_http::{
     Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, serve_admin, with_request_id,
 };
-use wxmint_redis_link::State;
 use wxmint_store::{Redis, StoreError};
 use wxmint_telemetry::audit;
 
@@ -21,13 +20,12 @@ use super::routes::{self, public_routes};
 use super::state::IssuerWorker;
 use super::{Issuer, IssuerStartError, ends, health};
 use crate::admin::{self, act::Operating};
-use crate::{clock::now, redis_checks};
+use crate::clock::now;
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often the store is checked until it can be used.
 const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
-const REDIS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
@@ -50,7 +48,6 @@ pub async fn run(
 
     let admin = start_admin(&issuer, listeners.admin, doctor)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
-    actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
     actix_web::rt::spawn(Arc::clone(&issuer).follow_ended_keys());
     actix_web::rt::spawn(health::follow_redis(Arc::clone(&issuer)));
     actix_web::rt::spawn(ends::hold_ends(Arc::clone(&issuer)));
@@ -162,34 +159,4 @@ fn is_ready(issuer: &Issuer, found: &[Finding]) {
     issuer.readiness.warns("start", (!warnings.is_empty()).then(|| warnings.join("; ")).as_deref());
     issuer.readiness.ready();
     tracing::info!("ready");
-}
-
-/// Looks at Redis now and then, for metrics, and for a warning where something is missing that logins can do without
-/// for a while. Does nothing if the store is no Redis.
-async fn watch_redis(issuer: Arc<Issuer>) {
-    let Some(redis) = issuer.redis() else { return };
-    let mut interval = actix_web::rt::time::interval(REDIS_INTERVAL);
-    loop {
-        interval.tick().await;
-        // Calls that fail have said why.
-        let state = redis.link().state().await.unwrap_or_default();
-        issuer.metrics.redis_is(&state);
-        if state.primaries.is_empty() && state.slots.is_none() {
-            // No primary answers, so it is unknown whether anything is still missing.
-            continue;
-        }
-        let warning = warning(&state);
-        if issuer.readiness.warns("redis", warning.as_deref()) {
-            match warning {
-                Some(warning) => tracing::warn!("{warning}"),
-                None => tracing::info!("what was missing in Redis is there again"),
-            }
-        }
-    }
-}
-
-fn warning(state: &State) -> Option<String> {
-    let lacks = redis_checks::lacks(state).into_iter().filter(|finding| finding.status != Status::Ok);
-    let warnings: Vec<_> = lacks.map(|finding| finding.to_string()).collect();
-    (!warnings.is_empty()).then(|| warnings.join("; "))
 }
