@@ -135,14 +135,11 @@ impl Issuer {
     }
 
     pub(super) fn store(&self) -> Redis {
-        let in_memory = || Redis::new(&self.memory, self.settings.session_key_ttl, now, ());
-        self.redis().unwrap_or_else(in_memory)
-    }
-
-    /// The same, where the store is Redis.
-    pub(crate) fn redis(&self) -> Option<Redis> {
-        let access = self.redis.as_ref()?;
-        Some(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone()))
+        let ttl = self.settings.session_key_ttl;
+        match &self.redis {
+            Some(access) => Redis::new(access, ttl, now, self.metrics.clone()),
+            None => Redis::new(&self.memory, ttl, now, ()),
+        }
     }
 
     pub fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {

@@ -3,7 +3,7 @@
 //! A key is ended by an act alone, which is that the key file names it in `ended`. A key that is merely missing is not:
 //! the file may be the wrong one for a moment, and no later file could revive what the key has signed.
 
-use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
+use std::{path::Path, rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use wxmint_findings::Finding;
@@ -17,8 +17,6 @@ use crate::clock::now;
 
 /// How long to wait before the end of a key is written again, if the store did not take it.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How often the store is asked whether somebody has ended a key in use.
-const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The ends that a key file notes, and that this process puts into the feed.
 pub(super) struct NotedEnds {
@@ -106,32 +104,24 @@ impl Issuer {
         Ok(ended_keys(self.keys.set().revoked(), &self.settings.keys))
     }
 
-    /// Goes on learning for as long as the process runs.
-    ///
-    /// While the key that signs is ended, or none signs, the process is not ready, because everybody refuses what it
-    /// signs: tokens, and the pages of the feed. Replicas whose file is right go on. While another key is ended, tokens
-    /// are good, and leaving would take the JWKS from verifiers for nothing: that is a warning. A process that starts
-    /// is not ready in either case, so that a rollout of a wrong file stops at its first replica.
-    pub(super) async fn follow_ended_keys(self: Arc<Self>) {
-        let store = self.store();
-        let mut interval = actix_web::rt::time::interval(INTERVAL);
-        loop {
-            interval.tick().await;
-            let now = now();
-            // Calls that fail have said why.
-            let Ok(found) = self.learn_ended_keys(&store, now).await else { continue };
-            let found = found.map(|finding| finding.to_string());
-            let keys = self.keys.set();
-            let unfit = match keys.signing(now) {
-                Ok(key) => found.as_deref().filter(|_| keys.is_revoked(key.public().kid())),
-                Err(_) => Some("no key signs by the clock of this machine: see wxmint keys list"),
-            };
-            self.readiness.unfit("keys", unfit);
-            if self.readiness.warns("keys", found.as_deref()) {
-                match found {
-                    Some(reason) => tracing::error!(reason, "a key in use is revoked"),
-                    None => tracing::info!("no key in use is revoked any more"),
-                }
+    /// Learns them again. While the key that signs is ended, or none signs, the process is not ready, because everybody
+    /// refuses what it signs: tokens, and the pages of the feed. Replicas whose file is right go on. While another key
+    /// is ended, tokens are good, and leaving would take the JWKS from verifiers for nothing: that is a warning. A
+    /// process that starts is not ready in either case, so that a rollout of a wrong file stops at its first replica.
+    pub(super) async fn judge_ended_keys(&self, store: &Redis) {
+        let now = now();
+        // A call that fails has said why.
+        let Ok(found) = self.learn_ended_keys(store, now).await else { return };
+        let (keys, found) = (self.keys.set(), found.map(|finding| finding.to_string()));
+        let unfit = match keys.signing(now) {
+            Ok(key) => found.as_deref().filter(|_| keys.is_revoked(key.public().kid())),
+            Err(_) => Some("no key signs by the clock of this machine: see wxmint keys list"),
+        };
+        self.readiness.unfit("keys", unfit);
+        if self.readiness.warns("keys", found.as_deref()) {
+            match found {
+                Some(reason) => tracing::error!(reason, "a key in use is revoked"),
+                None => tracing::info!("no key in use is revoked any more"),
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Whether logins can be taken: Redis has the right clock, takes a write like a login's at the start and after each
-//! connection, and knows the id key.
+//! Whether logins can be taken: no key in use is ended, and Redis has the right clock, takes a write like a login's at the
+//! start and after each connection, and knows the id key.
 
 use std::time::{Duration, Instant};
 use std::{mem, sync::Arc};
@@ -22,12 +22,15 @@ const IDS_INTERVAL: Duration = Duration::from_secs(1);
 const OTHERS_FIRST: Duration = Duration::from_secs(3);
 
 /// A Redis that is gone leaves the process ready, because all replicas would leave at once.
-pub(super) async fn follow_redis(issuer: Arc<Issuer>) {
-    let Some(redis) = issuer.redis() else { return };
-    let mut interval = actix_web::rt::time::interval(INTERVAL);
+pub(super) async fn follow_store(issuer: Arc<Issuer>) {
+    let (redis, mut interval) = (issuer.store(), actix_web::rt::time::interval(INTERVAL));
     let (mut tried, mut clock) = (None, Status::Ok);
     for look in 0.. {
         interval.tick().await;
+        issuer.judge_ended_keys(&redis).await;
+        if issuer.redis.is_none() {
+            continue;
+        }
         // Calls that fail have said why.
         if let Ok(ahead) = redis.clock_ahead().await {
             judge_clock(&issuer, ahead, &mut clock);

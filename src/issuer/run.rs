@@ -48,8 +48,7 @@ pub async fn run(
 
     let admin = start_admin(&issuer, listeners.admin, doctor)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
-    actix_web::rt::spawn(Arc::clone(&issuer).follow_ended_keys());
-    actix_web::rt::spawn(health::follow_redis(Arc::clone(&issuer)));
+    actix_web::rt::spawn(health::follow_store(Arc::clone(&issuer)));
     actix_web::rt::spawn(ends::hold_ends(Arc::clone(&issuer)));
     actix_web::rt::spawn(join(health::follow_user_ids(Arc::clone(&issuer)), Arc::clone(&issuer).follow_peers()));
     actix_web::rt::spawn(audit::run());
