@@ -1,5 +1,5 @@
-//! Whether logins can be taken: no key in use is ended, and Redis has the right clock, takes a write like a login's at the
-//! start and after each connection, and knows the id key.
+//! Whether logins can be taken: no key in use is ended, and Redis has the right clock, takes a write like a login's at
+//! the start and after each connection, and knows the id key.
 
 use std::time::{Duration, Instant};
 use std::{mem, sync::Arc};

@@ -1,6 +1,6 @@
 //! The settings, which are environment variables, and what `.env` adds to them. `settings!`, `variables.rs` and
-//! `.env.example` declare them; this file and `sidecar.rs` say which of them each command reads. All faults are reported at once. A
-//! fault never repeats a value, because the value may be a secret in the wrong place.
+//! `.env.example` declare them; this file and `sidecar.rs` say which of them each command reads. All faults are
+//! reported at once. A fault never repeats a value, because the value may be a secret in the wrong place.
 
 pub mod env_file;
 mod forms;
@@ -94,12 +94,12 @@ settings! {
         verify_files_dir: Option<PathBuf> = VERIFY_FILES_DIR(|text| optional(text, parsed)),
         // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers
         // (tests/it/connections.rs), though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most
-        // 63 of the chart's 128 MiB. The process of `wxmint serve` takes 25 and two passwords that are being hashed take
-        // 38; the tokens that `wxmint sidecar` remembers take 32.
+        // 63 of the chart's 128 MiB. The process of `wxmint serve` takes 25 and two passwords that are being hashed
+        // take 38; the tokens that `wxmint sidecar` remembers take 32.
         max_connections: usize = MAX_CONNECTIONS(|text| within(text, 1..=1_000_000)),
         jwks_peers: Vec<Url> = JWKS_PEERS(|text| list(text, forms::secure_url)),
-        // A token that lives less than a minute can expire before it is used. One that lives for months stays valid long
-        // after its user was removed.
+        // A token that lives less than a minute can expire before it is used. One that lives for months stays valid
+        // long after its user was removed.
         token_ttl: Duration = TOKEN_TTL(|text| time_within(text, "1m", "30d")),
         token_typ: TokenTyp = TOKEN_TYP(parsed),
         // Caches may keep the JWKS for a sixth of this time, and with it a key that was retired in an emergency.
@@ -169,11 +169,6 @@ impl Settings {
         reader.read_beside(&LOGIN_PATHS, is_taken);
         reader.finish(settings)
     }
-}
-
-/// The variables that are of no door.
-fn own_names() -> Vec<&'static str> {
-    [NAMES, variables::NAMES, redis::NAMES, sidecar::NAMES].concat()
 }
 
 /// Each by its variable: those that no other setting has.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs, path::Path};
 
 use super::variable::{ENTRIES, EXAMPLE, IN_FILE, VariableEntry};
-use super::{Settings, SidecarSettings, own_names, parse_duration, reader::Fault};
+use super::{Settings, SidecarSettings, parse_duration, reader::Fault, variables::own_names};
 
 fn page(name: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).ok()

@@ -1,5 +1,5 @@
-//! What the macros do not say of a variable is read from `.env.example`, which is part of the program: so the text of a
-//! fault, the defaults and the list of known names are what users read there.
+//! A variable has its name and parser from a macro. Everything else is read from `.env.example`, which is part of the
+//! program: so the text of a fault, the defaults and the list of known names are what users read there.
 
 use std::{path::PathBuf, sync::LazyLock};
 

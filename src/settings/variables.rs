@@ -14,7 +14,7 @@ use wxmint_verify::peer::WhenStale;
 use wxmint_wechat::AppSecret;
 
 use super::forms::{self, IssuerUrl, list, optional, parsed, time_within, within};
-use super::{AccountsSource, redis, variable::Variable};
+use super::{AccountsSource, redis, sidecar, variable::Variable};
 
 /// OpenTelemetry's variables have its names.
 pub(super) const fn full_name(name: &'static str, ours: &'static str) -> &'static str {
@@ -34,6 +34,11 @@ macro_rules! variables {
     };
 }
 pub(super) use variables;
+
+/// The variables that are of no door.
+pub(super) fn own_names() -> Vec<&'static str> {
+    [NAMES, super::NAMES, redis::NAMES, sidecar::NAMES].concat()
+}
 
 /// The file by which a door is opened.
 pub const fn door_file(name: &'static str) -> Variable<Option<PathBuf>> {

@@ -60,8 +60,8 @@ impl KeyRing {
     }
 }
 
-/// Tests each key. The JWKS is read back as a peer reads it, so that wxmint never publishes a key that peers cannot use,
-/// or a private member.
+/// Tests each key. The JWKS is read back as a peer reads it, so that wxmint never publishes a key that peers cannot
+/// use, or a private member.
 fn tested(set: KeySet, now: DateTime<Utc>) -> Result<KeySet, KeyError> {
     set.self_test()?;
     set.signing(now)?;
