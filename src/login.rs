@@ -35,7 +35,7 @@ use wxmint_wechat::{App, CallError, Session};
 
 pub use self::binder::{Binder, FreePlace, Link, SettledState};
 pub use self::error::{LoginError, Result, SessionError};
-pub use self::exchange::{Exchange, Exchanged};
+pub use self::exchange::Exchange;
 pub use self::for_peers::UserSignature;
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
 pub use self::recipient::{is_of_client, mark_of_client};
@@ -136,18 +136,20 @@ impl LoginWorker {
 
     /// Exchanges the code at WeChat. A code that provably was not sent is released: the client can send it again.
     async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session> {
-        let Exchanged { session, is_unsent } = match self.exchange_of(app) {
-            None => {
-                let exchanged = self.wechat.exchange(app, code).await;
-                let is_unsent = matches!(exchanged, Err(CallError::NotSent { .. }));
-                Exchanged { session: exchanged.map_err(|error| LoginError::from(error).of(&app.id)), is_unsent }
-            }
+        let session = match self.exchange_of(app) {
+            None => self.wechat.exchange(app, code).await.map_err(|error| LoginError::from(error).of(&app.id)),
             Some(other) => other.exchange(self, app, code, attempt).await,
         };
-        if is_unsent && let Err(error) = self.store.release_code(&app.id, code, attempt).await {
-            tracing::warn!(%error, "a login code that was not sent could not be given back");
+        if let Err(LoginError::WeChatUnavailable(CallError::NotSent { .. })) = session {
+            self.give_back(app, code, attempt).await;
         }
         session
+    }
+
+    pub(crate) async fn give_back(&self, app: &App, code: &LoginCode, attempt: &AttemptId) {
+        if let Err(error) = self.store.release_code(&app.id, code, attempt).await {
+            tracing::warn!(%error, "a login code that was not sent could not be given back");
+        }
     }
 
     /// The second round trip counts the person, finds the binding, and stores the session key beside it.

@@ -8,13 +8,6 @@ use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
 
 use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Result, Wanted};
 
-/// WeChat's answer to a code.
-pub struct Exchanged {
-    pub session: Result<Session>,
-    /// Whether the code certainly was not sent, so that it can be sent again.
-    pub is_unsent: bool,
-}
-
 /// Acts for apps. Its futures are boxed, so that no other login pays for their room.
 #[async_trait(?Send)]
 pub trait Exchange {
@@ -24,7 +17,8 @@ pub trait Exchange {
     /// Counts the address and claims the code, as [`wxmint_store::Redis::claim_code`] does.
     async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<Claim>;
 
-    async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged;
+    /// Asks WeChat about a code. Gives back one that was not sent, unless the error says so.
+    async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session>;
 
     /// The app by which this acts (WeChat's `component_appid`), whose access token peers may have too.
     fn own_app(&self) -> &App;

@@ -36,7 +36,7 @@ pub use encrypt_keys::{EncryptKey, read_encrypt_keys};
 pub use errcode::Verdict;
 pub use oauth2::read_grant;
 pub use phone_number::read_phone_number;
-pub use platform::{Authorizer, Authorizers, BadPush, MerchantTokens, News, Push, PushKey, PushQuery, WrongPushKey};
+pub use platform::{Authorizer, BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
 pub use session_key::{read_new_session_key, read_session_check, session_signature, user_signature};
 pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{DataCheck, EncryptedData, Malformed, OpenedData, RawData, Undecryptable};

@@ -8,16 +8,14 @@ use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, Claim, Fingerprint, LimitKey, Meter, limits::Rate};
-use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Verdict};
+use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Session, Verdict};
 use zeroize::Zeroizing;
 
 use super::Platform;
 use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, refused_of, trouble_of};
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
-use crate::login::{
-    AccessTokens, Attempt, Exchange, Exchanged, HeldToken, IP, LoginError, LoginWorker, Result, Wanted,
-};
+use crate::login::{AccessTokens, Attempt, Exchange, HeldToken, IP, LoginError, LoginWorker, Result, Wanted};
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
 const REPLACED: [Rate; 2] =
@@ -73,7 +71,7 @@ impl Exchange for MerchantExchange {
     }
 
     /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it.
-    async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged {
+    async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session> {
         let sent = Cell::new(false);
         let ask = async |by: ByToken<'_>| {
             sent.set(true);
@@ -83,9 +81,10 @@ impl Exchange for MerchantExchange {
         if let Err(LoginError::UnknownApp(_)) = exchanged {
             self.platform.compare_soon.notify_one(); // the push of its leaving may be lost
         }
-        let is_unsent =
-            matches!(exchanged, Err(LoginError::WeChatUnavailable(CallError::NotSent { .. }))) || !sent.get();
-        Exchanged { session: exchanged.map_err(|error| error.of(&self.platform.component.id)), is_unsent }
+        if !sent.get() {
+            login.give_back(app, code, attempt).await;
+        }
+        exchanged.map_err(|error| error.of(&self.platform.component.id))
     }
 
     fn own_app(&self) -> &App {
@@ -207,10 +206,9 @@ impl AccessTokens<'_> {
         if refresh.expose().is_empty() {
             return Err(not_yet("the merchant has given the platform no refresh token").into());
         }
-        let tokens = Box::pin(self.by_component(platform, ask)).await?;
-        if tokens.refresh.expose() != refresh.expose() {
-            let sealed =
-                self.vault.seal(tokens.refresh.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
+        let (access, renewed) = Box::pin(self.by_component(platform, ask)).await?;
+        if let Some(renewed) = renewed.filter(|renewed| renewed.expose() != refresh.expose()) {
+            let sealed = self.vault.seal(renewed.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
             let state = MerchantState::In(*kind, sealed);
             let new = state.entry(merchant.entry.at);
             match self.note(platform, &entry_of(&app.id), &new, Expected::This(Some(&merchant.entry))).await {
@@ -218,7 +216,7 @@ impl AccessTokens<'_> {
                 false => platform.compare_soon.notify_one(),
             }
         }
-        Ok(tokens.access)
+        Ok(access)
     }
 
     /// Whether the store has answered.
@@ -282,7 +280,7 @@ mod tests {
         let log_in = async |number: usize| {
             let merchant = App { id: app(number), kind: AppKind::MiniProgram, secret: None };
             let attempt = new_attempt().expect("random");
-            let session = exchange.exchange(&bed.login, &merchant, &code, &attempt).await.session;
+            let session = exchange.exchange(&bed.login, &merchant, &code, &attempt).await;
             bed.follow().await;
             session
         };

@@ -5,9 +5,7 @@ use std::collections::HashSet;
 use futures_util::{StreamExt, stream};
 use wxmint_ids::AppId;
 use wxmint_telemetry::bounded;
-use wxmint_wechat::{
-    AppKind, AuthorizationCode, Authorizer, Authorizers, ByToken, CallError, News, Push, RefreshToken, Verdict,
-};
+use wxmint_wechat::{AppKind, AuthorizationCode, Authorizer, ByToken, CallError, News, Push, RefreshToken, Verdict};
 
 use super::Platform;
 use super::known::{
@@ -98,15 +96,11 @@ impl Merchants<'_> {
     /// the others', and waits for the next comparison.
     pub(super) async fn compare_all(&self) -> Result<()> {
         let known = self.platform.known();
-        let (mut listed, mut offset) = (Vec::new(), 0);
-        loop {
-            let ask = async |by: ByToken<'_>| by.authorizers(offset).await;
-            let Authorizers { total, length, page } = self.by_component(ask).await?;
+        let (mut listed, mut next) = (Vec::new(), Some(0));
+        while let Some(offset) = next {
+            let page;
+            (page, next) = self.by_component(async |by: ByToken<'_>| by.authorizers(offset).await).await?;
             listed.extend(page);
-            offset += length;
-            if length == 0 || offset >= total {
-                break;
-            }
         }
         let names: HashSet<&AppId> = listed.iter().map(|listed| &listed.app).collect();
         let unlisted = known.merchants.iter().filter(|(app, merchant)| merchant.is_in() && !names.contains(app));

@@ -30,20 +30,6 @@ pub struct Authorizer {
     pub since: i64,
 }
 
-#[derive(Debug)]
-pub struct Authorizers {
-    pub total: usize,
-    /// How many are on the page, those included whose AppID cannot be read.
-    pub length: usize,
-    pub page: Vec<Authorizer>,
-}
-
-#[derive(Debug)]
-pub struct MerchantTokens {
-    pub access: FetchedAccessToken,
-    pub refresh: RefreshToken,
-}
-
 impl WeChat {
     /// Fetches the platform's own token (`POST /cgi-bin/component/api_component_token`). Each call gives another one;
     /// the one before lives on for some minutes.
@@ -102,8 +88,9 @@ impl ByToken<'_> {
         self.post(Api::QueryAuth, &wanted, read).await
     }
 
-    /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at `offset`.
-    pub async fn authorizers(self, offset: usize) -> Result<Authorizers> {
+    /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at `offset`, and where the
+    /// next one begins.
+    pub async fn authorizers(self, offset: usize) -> Result<(Vec<Authorizer>, Option<usize>)> {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(deserialize_with = "number_or_quoted")]
@@ -114,10 +101,10 @@ impl ByToken<'_> {
         let wanted = json!({"component_appid": self.app.id.as_str(), "offset": offset, "count": PAGE});
         let read = |body: &[u8]| {
             let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
-            let length = list.len();
+            let end = offset + list.len();
+            let next = Some(end).filter(|end| *end > offset && (*end as i64) < total_count);
             // One that cannot be read is left out, so that it does not hide the others.
-            let page = list.into_iter().filter_map(|named| authorizer(named).ok()).collect();
-            Ok(Authorizers { total: usize::try_from(total_count).unwrap_or(0), length, page })
+            Ok((list.into_iter().filter_map(|named| authorizer(named).ok()).collect(), next))
         };
         self.post(Api::AuthorizerList, &wanted, read).await
     }
@@ -142,8 +129,13 @@ impl ByToken<'_> {
         self.post(Api::AuthorizerInfo, &wanted, read).await
     }
 
-    /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`).
-    pub async fn authorizer_token(self, merchant: &App, refresh: &RefreshToken) -> Result<MerchantTokens> {
+    /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`), and the refresh token that is good
+    /// from then on, if WeChat names one.
+    pub async fn authorizer_token(
+        self,
+        merchant: &App,
+        refresh: &RefreshToken,
+    ) -> Result<(FetchedAccessToken, Option<RefreshToken>)> {
         #[derive(Deserialize)]
         struct Answer {
             authorizer_refresh_token: Option<String>,
@@ -156,8 +148,7 @@ impl ByToken<'_> {
         let read = |body: &[u8]| {
             let access = read_access_token(Api::AuthorizerToken, body)?;
             let Answer { authorizer_refresh_token: renewed } = read(Api::AuthorizerToken, body)?;
-            let renewed = believed(renewed).map(RefreshToken::new);
-            Ok(MerchantTokens { access, refresh: renewed.unwrap_or_else(|| refresh.clone()) })
+            Ok((access, believed(renewed).map(RefreshToken::new)))
         };
         ByToken { app: merchant, ..self }.post(Api::AuthorizerToken, &wanted, read).await
     }
