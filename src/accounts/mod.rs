@@ -69,7 +69,7 @@ pub trait Accounts {
         Ok(None)
     }
 
-    /// What the token of a user with a binding says beside its own claims; `None` for a user who may not log in any
+    /// The claims that the token of a user with a binding has beside its own; `None` for a user who may not log in any
     /// more. Called at each login.
     async fn check_login(&self, _: &UserId) -> Result<Option<ExtraClaims>> {
         Ok(Some(ExtraClaims::default()))

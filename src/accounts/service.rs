@@ -12,10 +12,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
 use serde_json::{Value, json};
 use wxmint_ids::{Phone, UserId};
-use wxmint_keys::token::{ExtraClaims, Minter, new_token_id};
+use wxmint_keys::{KeyError, token::ExtraClaims, token::Minter, token::new_token_id};
 use wxmint_telemetry::{Metrics, Step};
 use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, PAUSE, Tls, Upstream};
-use wxmint_verify::KeyError;
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, Named, Password, Result, Username};
@@ -53,8 +52,8 @@ enum CallFailure {
 }
 
 impl ServiceAccounts {
-    /// Makes a client for the service at `base`, for one of `workers` threads. With `checks_logins` the service is asked
-    /// at each login whether the user may log in, and for claims.
+    /// Makes a client for the service at `base`, for one of `workers` threads. With `checks_logins` the service is
+    /// asked at each login whether the user may log in, and for claims.
     pub fn new(
         base: &Url,
         tls: &Tls,

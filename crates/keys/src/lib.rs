@@ -21,3 +21,4 @@ pub use set::KeySet;
 pub use signing::KeyRing;
 pub use signing_key::SigningKey;
 pub use stored::{EndedKey, StoredKeys};
+pub use wxmint_verify::KeyError;

@@ -56,7 +56,7 @@ impl Merchants<'_> {
     pub(super) async fn ask_for_component_token(&self) -> Result<()> {
         let tokens = self.login.access_tokens(&self.platform.component, new_attempt()?);
         let held = tokens.obtain(Wanted::Any).await?;
-        Ok(tokens.obtain(Wanted::OtherByForce(held.fingerprint)).await.map(drop)?)
+        tokens.obtain(Wanted::OtherByForce(held.fingerprint)).await.map(drop)
     }
 
     async fn by_component<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {

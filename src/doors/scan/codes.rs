@@ -10,8 +10,8 @@ use wxmint_ids::unprintable;
 /// RFC 8628 section 6.1: no vowels, so that no code is a word, and nothing that is easily confused.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// The phone sends these eight letters. Whoever has it can look at the request, so its `Debug` hides it; `Display` is for
-/// a Redis key and the `scene` of a mini-program code.
+/// The phone sends these eight letters. Whoever has it can look at the request, so its `Debug` hides it; `Display` is
+/// for a Redis key and the `scene` of a mini-program code.
 #[derive(Clone, PartialEq, Eq, Display)]
 pub(in crate::doors) struct UserCode(String);
 

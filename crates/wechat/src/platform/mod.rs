@@ -88,8 +88,8 @@ impl ByToken<'_> {
         self.post(Api::QueryAuth, &wanted, read).await
     }
 
-    /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at `offset`, and where the
-    /// next one begins.
+    /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at `offset`, and where
+    /// the next one begins.
     pub async fn authorizers(self, offset: usize) -> Result<(Vec<Authorizer>, Option<usize>)> {
         #[derive(Deserialize)]
         struct Answer {
@@ -129,8 +129,8 @@ impl ByToken<'_> {
         self.post(Api::AuthorizerInfo, &wanted, read).await
     }
 
-    /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`), and the refresh token that is good
-    /// from then on, if WeChat names one.
+    /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`), and the refresh token that is
+    /// good from then on, if WeChat names one.
     pub async fn authorizer_token(
         self,
         merchant: &App,
