@@ -879,6 +879,24 @@ async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(s
     assert_ne!(store.token_state(&token("b", now - 19)).await, Ok(TokenState::Ended { told: false }));
 }
 
+async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(store: Rc<Redis>) {
+    let store = &store;
+    let (owner, user) = (person("o2"), user("user-1"));
+    with_session(store, "o1").await;
+    store.intend(&owner, 0, &intent("user-1")).await.expect("intended");
+    store.admit(&owner, 1, &intent("user-1"), 2).await.expect("admitted");
+    store.settle(&owner, 1, &user, None, None).await.expect("bound");
+    let orders = orders(store, [0, 1, 2]).await;
+    let may_be_ended = async |order: &ExchangeOrder| match log_in(store, &record("o1", order, "key", "user-1")).await {
+        Recorded::Counted { may_be_ended, .. } => may_be_ended,
+        other => panic!("{other:?}"),
+    };
+    may_be_ended(&orders[0]).await;
+    assert!(!may_be_ended(&orders[1]).await, "the short way");
+    store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
+    assert!(may_be_ended(&orders[2]).await);
+}
+
 /// With `WXMINT_ONE_LOGIN`, the date of the login's token, which may be a minute ahead.
 async fn logged_in(store: &Redis, id: &str, at: i64) -> i64 {
     dated(store.end_earlier(&token(id, at), at + 60).await)
@@ -1355,6 +1373,7 @@ crate::conformance! {
     an_unbinding_ends_the_tokens_of_its_app_for_ever
     each_end_is_in_the_stream_once_and_in_order
     an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding
+    an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends
     a_login_can_end_the_earlier_tokens_of_its_app_alone
     of_logins_in_one_second_the_last_ones_token_is_left
     a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it
