@@ -31,6 +31,8 @@ pub(in crate::cli) struct ImportArgs {
     per_user: Option<u32>,
 }
 
+const BLOCKED: &str = "the user is blocked, whose list takes nobody: unblock, import, and block again";
+
 enum Imported {
     Done { news: bool, conflict: bool },
     Refused(&'static str),
@@ -114,8 +116,11 @@ impl Import<'_> {
             Ok(bound) => {
                 if !news && !store.people_of(user).await?.is_some_and(|people| people.contains(person)) {
                     // Blocks and ends go by the user's list, which may be older than the binding after a restore.
+                    if store.user_state(user).await?.blocked {
+                        return Ok(Imported::Refused(BLOCKED));
+                    }
                     let intent = Intent { user: user.clone(), made: false, by_unionid: false };
-                    store.admit(person, bound.generation, &intent, self.per_user).await?;
+                    store.admit(person, bound.generation, &intent, u32::MAX).await?;
                 }
                 let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
                 return Ok(Imported::Done { news, conflict });
@@ -124,9 +129,7 @@ impl Import<'_> {
                 "the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows"
             }
             Err(LoginError::AlreadyBound) => "the person is bound to another user",
-            Err(LoginError::Blocked) => {
-                "the user is blocked, so that the person would become another user: unblock, import, and block again"
-            }
+            Err(LoginError::Blocked) => BLOCKED,
             Err(LoginError::StoreUnavailable(cause)) => return Err(cause),
             Err(other) => return Err(StoreError { reason: other.to_string() }),
         };
