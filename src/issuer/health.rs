@@ -61,10 +61,10 @@ async fn look_at_all(issuer: &Issuer, redis: &Redis) {
 }
 
 /// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can
-/// neither date a token nor revoke one. One that is behind costs nobody a login, and is warned about. `before`: what
-/// was found before, so that the log says it once.
+/// neither date a token nor revoke one. One that is behind by less than a token's life costs nobody a login, and all
+/// processes would leave at once: it is warned about. `before`: what was found before, so that the log says it once.
 fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &mut Status) {
-    let found = own_clock(-ahead as f64);
+    let found = own_clock(-ahead as f64, Duration::MAX);
     if found.status != Status::Ok {
         metrics.clock_is_distant();
     }

@@ -1,6 +1,6 @@
 //! Whether Redis may lose bindings, which are nowhere else, whether it is too old, and what its primaries lack.
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::{cmp::Reverse, collections::HashSet, time::Duration};
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
@@ -84,11 +84,13 @@ fn age(server: &str, info: &str) -> Finding {
 }
 
 /// Whether this machine's clock is far from those of the primaries. `ahead`: by how many seconds. If it is far behind,
-/// tokens would be dated later than verifiers accept, so nobody logs in.
-pub fn own_clock(ahead: f64) -> Finding {
+/// tokens would be dated later than verifiers accept; if it is ahead by their `life`, they would have expired. In both
+/// cases nobody logs in.
+pub fn own_clock(ahead: f64, life: Duration) -> Finding {
     let of_redis = said!(clock_of_redis_which_dates_tokens);
     let found = Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), of_redis);
-    if -ahead > CLOCKS_APART.as_seconds_f64() { Finding { status: Status::Fault, ..found } } else { found }
+    let is_too_far = -ahead > CLOCKS_APART.as_seconds_f64() || ahead >= life.as_secs_f64();
+    if is_too_far { Finding { status: Status::Fault, ..found } } else { found }
 }
 
 /// Finds what the primaries lack, and whether they have the replicas that they should have.
@@ -223,8 +225,9 @@ mod tests {
             (300.0, Status::Warning),
             (-5.1, Status::Warning),
             (-60.1, Status::Fault),
+            (600.0, Status::Fault),
         ] {
-            assert_eq!(own_clock(ahead).status, status, "{ahead}");
+            assert_eq!(own_clock(ahead, Duration::from_secs(600)).status, status, "{ahead}");
         }
     }
 }

@@ -44,11 +44,11 @@ const NEEDED_FOR_ENDS: &str = "XADD KEY NOMKSTREAM * f v,XTRIM KEY MAXLEN 1,XRAN
 /// As [`NEEDED_FOR_ENDS`]; only a Cluster has them.
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
 
-/// At least one finding for each of [`REDIS_CHECKS`].
-pub async fn examine(redis: &Redis, clock: fn() -> DateTime<Utc>) -> Vec<Finding> {
+/// At least one finding for each of [`REDIS_CHECKS`]. `life`: of tokens.
+pub async fn examine(redis: &Redis, clock: fn() -> DateTime<Utc>, life: Duration) -> Vec<Finding> {
     let begun = Instant::now();
     loop {
-        let (found, is_late) = examine_once(redis, clock()).await;
+        let (found, is_late) = examine_once(redis, clock(), life).await;
         if !is_late || begun.elapsed() > AGAIN_WITHIN {
             return found;
         }
@@ -57,7 +57,7 @@ pub async fn examine(redis: &Redis, clock: fn() -> DateTime<Utc>) -> Vec<Finding
 }
 
 /// Also says whether an answer did not come in time.
-async fn examine_once(redis: &Redis, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
+async fn examine_once(redis: &Redis, now: DateTime<Utc>, life: Duration) -> (Vec<Finding>, bool) {
     let link = redis.link();
     let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
     if let Err(reason) = link.access.try_out().await {
@@ -68,7 +68,7 @@ async fn examine_once(redis: &Redis, now: DateTime<Utc>) -> (Vec<Finding>, bool)
     let latency = slowest(link).await.map(|latency| vec![latency]);
     let fitness = fitness(link, now.timestamp(), Status::Fault);
     let (fitness, state, ahead, rights) = join4(fitness, link.state(), redis.clock_ahead(), rights_at_all(link)).await;
-    let clock = ahead.ok().map(|ahead| own_clock(-ahead as f64));
+    let clock = ahead.ok().map(|ahead| own_clock(-ahead as f64, life));
     let state = state.map(|state| lacks(&state).into_iter().chain(clock).chain(alone(&state)).collect());
     let reached = link.all_primaries().await.map(|primaries| {
         let names: Vec<_> = primaries.iter().map(|(_, server)| server.name.as_str()).collect();

@@ -57,7 +57,7 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
     };
     let redis_checked = async {
         tell(match &redis {
-            Ok(Some(redis)) => redis_checks::examine(redis, now).await,
+            Ok(Some(redis)) => redis_checks::examine(redis, now, settings.token_ttl).await,
             Ok(None) => REDIS_CHECKS.map(|name| Finding::ok(name, said!(memory_needs_no_redis))).into(),
             Err(_) => with_unchecked(Vec::new(), &REDIS_CHECKS, said!(its_tls_files_cannot_be_used)),
         });
