@@ -17,6 +17,8 @@ use crate::clock::now;
 
 /// How long to wait before the end of a key is written again, if the store did not take it.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The log has the first failure, and one of so many after it.
+const LOGGED: u32 = 30;
 
 /// The ends that a key file notes, and that this process puts into the feed.
 pub(super) struct NotedEnds {
@@ -41,11 +43,15 @@ impl NotedEnds {
 
 /// Tells verifiers that whatever the key has signed is void. Every replica does so, until the store has taken it.
 async fn end_key(store: Rc<Redis>, kid: String) {
+    let mut failed = 0_u32;
     let is_new = loop {
         match store.end_key(&kid).await {
             Ok(is_new) => break is_new,
             Err(error) => {
-                tracing::error!(kid, %error, "verifiers have not been told yet that this key was retired; trying again");
+                if failed % LOGGED == 0 {
+                    tracing::error!(kid, %error, "verifiers have not been told yet that this key was retired; trying again");
+                }
+                failed += 1;
                 actix_web::rt::time::sleep(AGAIN).await;
             }
         }

@@ -156,7 +156,9 @@ pub fn describe(error: &RedisError) -> Reason {
             let reason = cause.because(format!("it answered {code}{meaning}"));
             // `… has no permissions to run the 'scan' command`
             let lacks = error.detail().and_then(|words| words.split_once(" to run the '")?.1.split_once('\''));
-            lacks.map_or(reason.clone(), |(command, _)| reason.with_cure(format!("run: ACL SETUSER NAME +{command}")))
+            // Whoever walks over all keys needs both.
+            let right = |command| if matches!(command, "scan" | "dbsize") { "scan +dbsize" } else { command };
+            lacks.map_or(reason.clone(), |(it, _)| reason.with_cure(format!("run: ACL SETUSER NAME +{}", right(it))))
         }
         None if error.is_io_error() => error.to_string().into(),
         None => error.category().into(),

@@ -108,12 +108,16 @@ pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
 
 const FORM: &str = r#"must be {"user_id":"…"}; nobody was blocked"#;
 
-/// A file without a line is refused too: perhaps an export was cut off.
 fn listed(text: &str) -> Result<Vec<UserId>, String> {
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     let user = |line| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse().ok();
     let users: Vec<_> = lines.map(|(line, at)| user(line).ok_or(format!("line {at}"))).collect::<Result<_, _>>()?;
-    if users.is_empty() { Err("is empty, and a line for each blocked user".into()) } else { Ok(users) }
+    // Not Ok: perhaps an export was cut off.
+    if users.is_empty() {
+        Err("is empty: leave out the import after an export of 0 users; a line".into())
+    } else {
+        Ok(users)
+    }
 }
 
 /// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering

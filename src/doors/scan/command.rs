@@ -129,6 +129,7 @@ fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
     }
     held.replace(&content).map_err(Failure::of_file(MAKE_CLIENTS))?;
     print(format_args!("{}: {id} added", path.display()));
+    say("note: wxmint serve reads the file within 5 s.");
     Ok(())
 }
 
