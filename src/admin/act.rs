@@ -121,6 +121,15 @@ impl Act<Person> {
         let changing = async move {
             let (worker, app) = (&self.operating.worker, &self.target.app);
             let changed = work(&self.operating.operator(), &self.target).await;
+            let computed = worker.ids.of_openid(&self.target).filter(|_| worker.check_app(app, false).is_ok());
+            let changed = match (changed, computed) {
+                // Redis may have lost the session that names the user.
+                (Ok((None, more)), Some(user)) => {
+                    let ended = worker.store.end_in_app(&user, app).await;
+                    ended.map(|()| (Some(user), more)).map_err(LoginError::from)
+                }
+                (changed, _) => changed,
+            };
             self.event.user = changed.as_ref().ok().and_then(|(user, _)| user.clone());
             self.done(changed.and_then(|(user, more)| worker.check_app(app, user.is_some() || more)))
         };

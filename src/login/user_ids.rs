@@ -51,6 +51,11 @@ impl UserIds {
         if self.are_agreed() { Ok(()) } else { Err(StoreError { reason: reason() }.into()) }
     }
 
+    /// The user of a person of whom nothing need be known.
+    pub(crate) fn of_openid(&self, person: &Person) -> Option<UserId> {
+        self.key.as_ref().filter(|_| self.are_of_openids()).map(|(_, key)| key.of_openid(person))
+    }
+
     /// The way to record somebody who may have no binding.
     pub fn newcomer(&self, person: &Person, unionid: Option<&UnionId>, has_credentials: bool) -> Result<Newcomer> {
         self.check_agreed()?;

@@ -140,7 +140,7 @@ async fn whoever_leaves_is_the_same_user_again(bed: &TestBed, kind: &str) {
 /// either.
 #[tokio::test]
 async fn an_operator_dissolves_for_people_whom_no_list_names_and_the_answer_says_what_stays() {
-    for index in ["false", "true"] {
+    for (index, act) in [("false", ""), ("true", "dissolve"), ("true", "end_person")] {
         let bed = computed("openid").env("WXMINT_USER_INDEX", index).start().await;
         let sidecar = bed.sidecar().ready().await;
         let login = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
@@ -149,7 +149,7 @@ async fn an_operator_dissolves_for_people_whom_no_list_names_and_the_answer_says
         let of_user = format!("/users/{user}/wechat/{APPID}");
         if index == "true" {
             bed.redis.command::<()>(&["FLUSHALL"]);
-            assert_eq!(bed.operate("DELETE", &of_user).await.status, 204);
+            bed.ends_user(act, "lin", &login, OPERATOR).await;
         } else {
             let dissolved = bed.operate("DELETE", &of_user).await;
             assert!(dissolved.body.contains("tokens of the app are revoked"), "{dissolved:?}");
