@@ -26,6 +26,8 @@ pub(super) type SteppedBack = Arc<ArcSwapOption<(Moment, u64)>>;
 pub(super) struct Clocks {
     /// An instant of this process, and which time Redis had then, in microseconds since 1970, as well as is known.
     pub(super) known: Rc<Cell<Option<(Moment, u64)>>>,
+    /// An instant at which this machine's clock and Redis' agreed, and what this machine's said.
+    pub(super) agreed: Rc<Cell<Option<(Moment, DateTime<Utc>)>>>,
     pub(super) stepped_back: SteppedBack,
 }
 
@@ -157,7 +159,7 @@ mod tests {
             let known = clocks.time_before_step().map(|micros| micros / SECOND);
             assert_eq!(known, before, "{second}");
         }
-        let others = Clocks { stepped_back: SteppedBack::clone(&clocks.stepped_back), known: Rc::default() };
+        let others = Clocks { stepped_back: SteppedBack::clone(&clocks.stepped_back), ..Clocks::default() };
         assert_eq!(others.time_before_step(), clocks.time_before_step(), "the process knows it");
         clocks.told(sent, (200, 0));
         clocks.told(sent, (198, 0));

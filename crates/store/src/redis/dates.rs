@@ -18,8 +18,15 @@ const TIME_WITHIN: Duration = Duration::from_millis(300);
 impl Clocks {
     /// When a page of ends was read, by the clock of Redis. If that has stepped back, verifiers would take the page for
     /// an old one: then its clock from before counts, but not more than the clock of this machine, `own`. If Redis is
-    /// further away than verifiers allow, `own` counts.
+    /// further away than verifiers allow, `own` counts. If this machine's clock is the one that was set since both
+    /// agreed, the time counts that it would tell without that.
     pub(super) fn page_time(&self, at: DateTime<Utc>, own: DateTime<Utc>) -> DateTime<Utc> {
+        let now = Moment::now();
+        let expected = self.agreed.get().map_or(own, |(then, told)| told + now.duration_since(then));
+        let own = if (at - own).abs() > APART && (own - expected).abs() > APART { expected } else { own };
+        if (at - own).abs() <= APART {
+            self.agreed.set(Some((now, own)));
+        }
         let before = self.stepped_back.load().as_ref().map(|stepped| continued(**stepped, Moment::now()));
         match before.and_then(|micros| DateTime::from_timestamp_micros(micros as i64)) {
             Some(before) if at - own <= APART => before.min(own).max(at),
@@ -91,15 +98,20 @@ mod tests {
     #[test]
     fn a_page_is_dated_by_the_clock_from_before_and_no_later_than_now() {
         let (clocks, at) = (Clocks::default(), |second| DateTime::from_timestamp(second, 0).expect("a date"));
-        assert_eq!(clocks.page_time(at(50), at(102)), at(50), "a clock that is wrong and has not stepped back");
         for far in [10, 200] {
             assert_eq!(clocks.page_time(at(far), at(102)), at(102), "verifiers would not take the page");
         }
+        assert_eq!(clocks.page_time(at(50), at(102)), at(50), "a clock that is wrong and has not stepped back");
+        for set in [-1000, 1000] {
+            assert_eq!(clocks.page_time(at(60), at(set)), at(60), "this machine's clock was set");
+        }
+        assert_eq!(clocks.page_time(at(10), at(1000)).timestamp(), 102, "and Redis' too");
+        clocks.agreed.take();
         clocks.told(Moment::now(), (100, 0));
         clocks.told(Moment::now(), (50, 0));
-        assert_eq!(clocks.page_time(at(50), at(99)), at(99));
         assert_eq!(clocks.page_time(at(50), at(1000)).timestamp(), 100);
         assert_eq!(clocks.page_time(at(150), at(1000)), at(150), "it has caught up");
         assert_eq!(clocks.page_time(at(500), at(200)), at(200), "and is far ahead");
+        assert_eq!(clocks.page_time(at(50), at(99)), at(99));
     }
 }

@@ -84,7 +84,7 @@ impl Redis {
         clock: fn() -> DateTime<Utc>,
         observer: impl Observer + 'static,
     ) -> Self {
-        let clocks = Clocks { stepped_back: Arc::clone(&access.stepped_back), known: Rc::default() };
+        let clocks = Clocks { stepped_back: Arc::clone(&access.stepped_back), ..Clocks::default() };
         let (link, clock, made) =
             (Rc::new(Link::new(&access.link, observer)), Rc::new(clock), Arc::clone(&access.made));
         Self { link, session_ttl, clock, clocks, earlier: Rc::default(), noted_life: Rc::default(), made }
