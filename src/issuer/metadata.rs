@@ -8,11 +8,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use serde_json::{Map, json};
+use wxmint_http::Answer;
 use wxmint_identities::OWN;
 use wxmint_store::short_digest;
 use wxmint_upstream::Upstream;
 use wxmint_verify::{Algorithm, PublicKeySet};
 
+use super::revocations::{ALL_REVOKED, later};
 use super::{Issuer, state::IssuerWorker};
 use crate::clock::now;
 
@@ -31,9 +33,9 @@ pub(super) async fn jwks(
     request: HttpRequest,
     held: Option<Header<IfNoneMatch>>,
     worker: web::Data<IssuerWorker>,
-) -> HttpResponse {
+) -> Answer {
     let (now, issuer) = (now(), &worker.issuer);
-    let jwks = issuer.published(now, request.query_string() != OWN);
+    let jwks = issuer.published(now, request.query_string() != OWN).ok_or_else(|| later(ALL_REVOKED))?;
     let etag = format!("\"{}\"", short_digest(&jwks));
     let known = held.is_some_and(|held| already_known(&held, &etag));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
@@ -42,9 +44,9 @@ pub(super) async fn jwks(
         .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", issuer.keys.max_age(now))))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
     if known {
-        return response.finish();
+        return Ok(response.finish());
     }
-    response.content_type("application/jwk-set+json").body(jwks)
+    Ok(response.content_type("application/jwk-set+json").body(jwks))
 }
 
 /// Weak comparison, as RFC 9110 section 13.1.2 asks of `If-None-Match`.
@@ -88,13 +90,14 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
 /// of all of them. Nothing is signed or accepted here because of them.
 impl Issuer {
     /// The JWKS without keys that were ended, also long ago. Keys of peers come behind the own ones. A key id that is
-    /// taken keeps its key.
-    fn published(&self, now: DateTime<Utc>, joins_peers: bool) -> String {
+    /// taken keeps its key. `None` if all own keys were ended: verifiers keep the set that they have.
+    fn published(&self, now: DateTime<Utc>, joins_peers: bool) -> Option<String> {
         let peers: Vec<_> = self.peers.iter().filter(|_| joins_peers).filter_map(|peer| peer.keys()).collect();
         let (own, mut kids) = (self.keys.set(), HashSet::new());
+        own.accepted(now).next()?;
         let keys = own.visible(now).chain(peers.iter().flat_map(|keys| keys.iter()));
         let keys = keys.filter(|key| kids.insert(key.kid()) && !own.is_revoked(key.kid()));
-        serde_json::to_string(&keys.collect::<PublicKeySet<'_>>()).expect("strings serialize")
+        Some(serde_json::to_string(&keys.collect::<PublicKeySet<'_>>()).expect("strings serialize"))
     }
 
     pub(super) async fn follow_peers(self: Arc<Self>) {

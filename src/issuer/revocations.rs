@@ -17,6 +17,8 @@ use crate::clock::now;
 /// The most ends in a page, which then has 51 KB. Redis reads it in half a millisecond.
 const PAGE_ENDS: usize = 1_000;
 const PAUSE: Duration = Duration::from_secs(1);
+/// Verifiers refuse all that such a process signs. It has an old key file, and others serve them.
+pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
 
 /// The feed of revocations for verifiers
 ///
@@ -55,8 +57,8 @@ async fn page(cursor: &str, client: &str, worker: &web::Data<IssuerWorker>) -> R
     made.await.map_err(|_| later("The revocation feed cannot be read now."))
 }
 
-fn later(reason: &str) -> Problem {
-    let detail = format!("{reason} Wait, then ask again with the same cursor.");
+pub(super) fn later(reason: &str) -> Problem {
+    let detail = format!("{reason} Wait, then ask again.");
     Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE)
 }
 
@@ -68,6 +70,9 @@ async fn make(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
 
 async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     let (pages, vault) = (&worker.issuer.pages, worker.issuer.vault.load_full());
+    if worker.issuer.keys.set().accepted(now()).next().is_none() {
+        return Err(ALL_REVOKED.into());
+    }
     // While Redis is slow, pages that nobody waits for any more must not queue up.
     let turn = timeout(PAUSE, pages.turn(lane)).await;
     let _one_at_a_time = turn.map_err(|_| "other pages are still being read")?;

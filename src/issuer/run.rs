@@ -65,6 +65,7 @@ pub async fn run(
             .app_data(web::Data::new(IssuerWorker { issuer, login }))
             .app_data(description.clone())
             .app_data(public_issuer.proxies.clone())
+            .app_data(public_issuer.readiness.clone())
             .app_data(LogAddresses(public_issuer.settings.log_addresses))
             // First, because the demo has another page at `/`.
             .configure(|config| demo.iter().for_each(|routes| routes(config)))

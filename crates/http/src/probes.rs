@@ -57,6 +57,10 @@ impl Readiness {
         replace(&mut self.0.lock().unfit, about, reason)
     }
 
+    pub fn is_unfit(&self) -> bool {
+        !self.0.lock().unfit.is_empty()
+    }
+
     /// A warning that `/readyz` shows until there is another or none about this. Returns whether it is news.
     pub fn warns(&self, about: &'static str, warning: Option<&str>) -> bool {
         replace(&mut self.0.lock().warnings, about, warning)

@@ -20,7 +20,7 @@ use wxmint_telemetry::Trace;
 
 use super::body::{AnswerBody, PIECE, RequestBody};
 use super::connection::{ClientConnection, Connections, HEAD_TIMEOUT, Phase};
-use super::{Problem, ServerLimits, client_stream::ClientStream};
+use super::{Problem, Readiness, ServerLimits, client_stream::ClientStream};
 
 /// How long a client may go on sending after it was answered before its body was read. A connection that is closed
 /// while bytes arrive is reset, and the client might lose the answer.
@@ -127,7 +127,9 @@ async fn outermost<B: MessageBody + 'static>(
     let mut response = AnswerBody::send(response, request_body, Some(connection));
     // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as Java's does, and
     // answers `connection: upgrade`. Unless told `close`, the client sends its next request into the end of this one.
-    if are_taken || response.request().head().upgrade() {
+    // Clients of a process that is unfit come to another one by their next connection.
+    let is_unfit = response.request().app_data::<Readiness>().is_some_and(Readiness::is_unfit);
+    if are_taken || is_unfit || response.request().head().upgrade() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)

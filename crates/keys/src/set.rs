@@ -70,9 +70,19 @@ impl KeySet {
         self.revoked.iter().any(|revoked| revoked == kid)
     }
 
+    /// Whether verifiers refuse whatever is signed at `now`.
+    pub fn signs_in_vain(&self, now: DateTime<Utc>) -> bool {
+        self.signing(now).is_ok_and(|key| self.is_revoked(key.public().kid()))
+    }
+
     /// The public keys that are in the JWKS at `now`, unless they are revoked: all keys whose `exp` has not passed.
     pub fn visible(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().filter(move |key| !is_gone(&key.life, now)).map(SigningKey::public)
+    }
+
+    /// Those of them that are not revoked.
+    pub fn accepted(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
+        self.visible(now).filter(|key| !self.is_revoked(key.kid()))
     }
 
     /// All keys, ordered by `nbf`.
@@ -89,7 +99,7 @@ impl KeySet {
 /// be ahead.
 impl KeySource for KeySet {
     fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey> {
-        self.visible(now).find(|key| key.kid() == kid && !self.is_revoked(kid))
+        self.accepted(now).find(|key| key.kid() == kid)
     }
 }
 
