@@ -190,25 +190,24 @@ impl Binder<'_> {
         bound: &Bound,
         is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
     ) -> Result<Link, StoreError> {
-        let (user, mut conflict) = (&bound.user, None);
-        let unionid = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid));
-        let mut users = match unionid {
-            Some(unionid) => {
-                // Sent together: a link is not made by a process that dies before it has sent the note. A note that is
-                // there already may be one that no replica has confirmed.
-                let noted = self.store.note_unionid(self.person, user, unionid);
-                let moved = self.store.move_unionid(unionid, user, user);
-                let shared = self.store.share_unionid(unionid, &[]);
-                let (_, mut holder, users) = Box::pin(try_join3(noted, moved, shared)).await?;
-                // A blocked user keeps the unionid, also without any people.
-                if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
-                    holder = self.store.move_unionid(unionid, &holder, user).await?;
-                }
-                conflict = Some(holder).filter(|holder| holder != user);
-                if let Some(holder) = &conflict { self.share(unionid, user, holder).await? } else { users }
+        let (user, known, mut conflict) = (&bound.user, bound.unionid.as_ref(), None);
+        // The other user of a conflict may have left everybody since.
+        let unionid = self.unionid.or(known).filter(|named| bound.conflict.is_some() || known != Some(named));
+        let mut users = self.users_of(bound).await?;
+        if let Some(unionid) = unionid {
+            // Sent together: a link is not made by a process that dies before it has sent the note. A note that is
+            // there already may be one that no replica has confirmed.
+            let noted = self.store.note_unionid(self.person, user, unionid);
+            let moved = self.store.move_unionid(unionid, user, user);
+            let shared = self.store.share_unionid(unionid, &[]);
+            let (_, mut holder, shared) = Box::pin(try_join3(noted, moved, shared)).await?;
+            // A blocked user keeps the unionid, also without any people.
+            if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
+                holder = self.store.move_unionid(unionid, &holder, user).await?;
             }
-            None => self.users_of(bound).await?,
-        };
+            conflict = Some(holder).filter(|holder| holder != user);
+            users.extend(if let Some(holder) = &conflict { self.share(unionid, user, holder).await? } else { shared });
+        }
         users.retain(|other| other != user);
         for other in &users {
             if is_blocked(other).await? {
@@ -234,12 +233,6 @@ impl Binder<'_> {
 
     /// The users of the person's unionids, if there may be others than the person's own.
     async fn users_of(&self, bound: &Bound) -> Result<Vec<UserId>, StoreError> {
-        if let (false, Some(unionid), Some(holder)) = (bound.shared, &bound.unionid, &bound.conflict)
-            && self.store.claim_unionid(unionid, None).await?.as_ref() == Some(holder)
-        {
-            // An earlier version has noted it at the person alone.
-            return self.share(unionid, &bound.user, holder).await;
-        }
         let unionids = bound.unionid.iter().chain(&bound.others).filter(|_| bound.shared);
         Ok(try_join_all(unionids.map(|unionid| self.store.share_unionid(unionid, &[]))).await?.concat())
     }

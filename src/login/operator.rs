@@ -276,28 +276,33 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
     }
 }
 
-/// Erases the link of a unionid to a user, unless another of the user's people has this unionid. With it goes what a
-/// login that was under way has noted of a conflict with users who have no people any more. A blocked one stays.
+/// Takes a unionid from a user, unless another of the user's people has it, and from the others of a conflict who have
+/// no people any more and are not blocked. One who has people gets it.
 pub(super) async fn release_unionid(store: &Redis, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
-    release_from(store, unionid, user).await?;
-    for other in store.share_unionid(unionid, &[]).await? {
-        if other != *user && !store.user_state(&other).await?.blocked {
-            release_from(store, unionid, &other).await?;
-        }
+    release_from(store, unionid, user, false).await?;
+    for other in store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
+        release_from(store, unionid, other, store.user_state(other).await?.blocked).await?;
     }
     Ok(())
 }
 
-/// Looks again after that, because one of the user's people may have come meanwhile, and has found the link there.
-async fn release_from(store: &Redis, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
+/// Looks again after each step, because one of the user's people may have come or left meanwhile.
+async fn release_from(store: &Redis, unionid: &UnionId, user: &UserId, is_kept: bool) -> Result<(), StoreError> {
     let is_needed = async || {
         let bindings = Operator { store }.bindings_of(user).await?;
         Ok::<_, StoreError>(bindings.iter().any(|binding| has_unionid(binding, unionid)))
     };
-    if !is_needed().await? && store.erase_unionid(unionid, user).await? && is_needed().await? {
-        store.move_unionid(unionid, user, user).await?;
+    loop {
+        if is_needed().await? {
+            store.move_unionid(unionid, user, user).await?;
+            if is_needed().await? {
+                return Ok(());
+            }
+        }
+        if is_kept || !store.erase_unionid(unionid, user).await? {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 fn has_unionid(binding: &Binding, unionid: &UnionId) -> bool {

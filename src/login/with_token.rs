@@ -11,6 +11,7 @@ use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 
+use super::operator::release_unionid;
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
 use super::{LoginError, LoginWorker, OPENID, Operator, Result, SessionError, is_of_client, mark_of, new_attempt};
 
@@ -192,7 +193,7 @@ impl LoginWorker {
         for person in self.store.ever_of(user).await? {
             let left = self.store.left_by(&person).await?;
             for unionid in left.iter().filter(|(of, _)| of == user).flat_map(|(_, unionids)| unionids) {
-                self.store.erase_unionid(unionid, user).await?;
+                release_unionid(&self.store, unionid, user).await?;
             }
         }
         self.store.expire_list(user).await

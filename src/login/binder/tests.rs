@@ -89,6 +89,38 @@ async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user()
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("own"))));
 }
 
+/// Two users turned out to be one human, and then the one whom the unionid stands for loses the only person.
+#[tokio::test]
+async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
+    for (act, heir) in [("erased", "own"), ("unbound", "other"), ("blocked", "other")] {
+        let (store, lin, attempt, unionid) = (store(), person("lin"), attempt(1), unionid());
+        let elsewhere = Person { app: "wxother".parse().expect("an app"), ..person("lin-elsewhere") };
+        let binder = |person| Binder { store: &store, person, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
+        let link = async |person| {
+            let Ok(BindingState::Bound(bound)) = store.binding_state(person).await else { panic!("bound") };
+            let is_blocked = async |user: &UserId| store.user_state(user).await.map(|state| state.blocked);
+            binder(person).link(&bound, is_blocked).await
+        };
+        let holder = async || store.claim_unionid(&unionid, None).await.expect("read").expect("somebody");
+        bind(&store, &lin, "own").await;
+        let generation = bind(&store, &elsewhere, "other").await;
+        assert_eq!(link(&elsewhere).await, Ok(Link::Known));
+        assert_eq!(link(&lin).await, Ok(Link::Conflict(user("other"))));
+        if act == "erased" {
+            Operator { store: &store }.erase(&elsewhere).await.expect("erased");
+        } else {
+            store.set_blocked(&user("other"), act == "blocked").await.expect("changed");
+            binder(&elsewhere).dissolve(&user("other"), generation, async || Ok(())).await.expect("dissolved");
+        }
+        assert_eq!(holder().await, user(heir), "{act}, before another login");
+        let is_kept = act == "blocked";
+        assert_eq!(link(&lin).await, Ok(if is_kept { Link::Blocked(user("other")) } else { Link::Known }), "{act}");
+        assert_eq!(holder().await, user(if is_kept { "other" } else { "own" }), "{act}");
+        let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
+        assert_eq!(bound.conflict.is_some(), is_kept, "{act}");
+    }
+}
+
 /// Each unionid is linked to another user too, and whoever asks finds that user.
 #[tokio::test]
 async fn a_login_with_nothing_to_decide_is_one_whose_link_is_known_without_a_question() {
