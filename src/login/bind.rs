@@ -59,6 +59,12 @@ impl LoginWorker {
     pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<()> {
         let user = bound.user.as_str();
         let is_blocked = async |user: &UserId| Ok(self.store.user_state(user).await?.blocked);
+        if let Some(unionid) = binder.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid))
+            && let Some(computed) = self.ids.of_unionid(unionid).filter(|computed| *computed != bound.user)
+            && (Operator { store: &self.store }).knows(&computed).await?
+        {
+            self.store.share_unionid(unionid, &[&computed, &bound.user]).await?;
+        }
         match (binder.link(bound, is_blocked).await?, binder.unionid) {
             (Link::Conflict(other), _) => {
                 self.metrics.unionid_in_conflict();

@@ -61,8 +61,7 @@ impl UserIds {
         self.check_agreed()?;
         let user = match &self.key {
             Some((IdKind::OpenId, key)) => Some(key.of_openid(person)),
-            Some((IdKind::UnionId, key)) => unionid.map(|unionid| key.of_unionid(unionid)),
-            None => None,
+            _ => unionid.and_then(|unionid| self.of_unionid(unionid)),
         };
         Ok(match user {
             Some(user) => Newcomer::Computed(Computed { user, listed: self.listed }),
@@ -70,6 +69,10 @@ impl UserIds {
             None if has_credentials || self.are_computed() => Newcomer::Counted,
             None => Newcomer::Told,
         })
+    }
+
+    pub(super) fn of_unionid(&self, unionid: &UnionId) -> Option<UserId> {
+        if let Some((IdKind::UnionId, key)) = &self.key { Some(key.of_unionid(unionid)) } else { None }
     }
 
     /// Why somebody without a binding has no computed user: otherwise a binding that was half made or half dissolved is
@@ -86,7 +89,8 @@ impl LoginWorker {
     }
 
     /// Records a login. It is recorded once more for a newcomer, with the intent to bind the person, and for a person
-    /// who has a computed user while the same human is bound in another app.
+    /// who has a computed user while the same human is bound in another app. A newcomer becomes that other user. Who
+    /// was told the computed one, or has left the other, stays apart, and [`Binder::link`](super::Binder::link) tells.
     pub(super) async fn record_login(
         &self,
         record: &mut LoginRecord,
@@ -95,26 +99,30 @@ impl LoginWorker {
     ) -> Result<Recorded> {
         let (recorded, holder) = join(self.store.record_login(record), self.holder(unionid)).await;
         let (recorded, holder) = (recorded?, holder?);
-        record.newcomer = match (&recorded, holder) {
-            (Recorded::Newcomer, _) => self.meet(&record.person, unionid, attempt).await?,
+        match (&recorded, holder) {
+            (Recorded::Newcomer, _) => record.newcomer = self.meet(&record.person, unionid, attempt).await?,
             (Recorded::Counted { state: BindingState::Bound(bound), .. }, Some(user))
                 if bound.generation == COMPUTED
+                    && bound.user != user
+                    && !bound.blocked
                     && self.store.people_of(&user).await?.is_some_and(|people| !people.is_empty()) =>
             {
-                if self.store.user_state(&user).await?.blocked {
-                    // The login has kept a session key.
-                    self.store.forget(&record.person).await?;
-                    return Err(LoginError::Blocked);
+                let (person, computed) = (&record.person, &bound.user);
+                let BindingState::Free { generation, dissolved } = self.store.stored_state(person).await? else {
+                    return Ok(self.store.record_login(record).await?);
+                };
+                let is_new = bound.new_for.is_some() && !dissolved;
+                let user = if is_new { user } else { computed.clone() };
+                let intent = Intent { user, made: is_new, by_unionid: is_new };
+                let state = self.store.intend(person, generation, &intent).await?;
+                Box::pin(self.binder(person, unionid, &attempt.id).settle(state)).await?;
+                self.store.strike_off(computed, person).await?;
+                if is_new {
+                    record.newcomer = Newcomer::Intended(intent);
                 }
-                // A person who has left the bound user stays apart.
-                if self.store.has_dissolved(&record.person).await? {
-                    return Ok(recorded);
-                }
-                Box::pin(self.store.leave(&record.person, bound)).await?;
-                Newcomer::Intended(Intent { user, made: true, by_unionid: true })
             }
             _ => return Ok(recorded),
-        };
+        }
         Ok(self.store.record_login(record).await?)
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
-use wxmint_store::{Admission, AttemptId, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, short_digest};
+use wxmint_store::{
+    Admission, AttemptId, COMPUTED, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, short_digest,
+};
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
@@ -52,7 +54,9 @@ impl LoginWorker {
 
     /// The one of the user's people in an app whom a token was issued to.
     fn own(&self, token: &Verified<Claims>, people: Vec<Admission>) -> Option<Admission> {
-        people.into_iter().find(|own| self.minter.is_marked(&token.id, &mark_of(&own.person, own.generation)))
+        let is_of = |own: &Admission, number| self.minter.is_marked(&token.id, &mark_of(&own.person, number));
+        // A person who was bound to the computed user later is on the list with the number of the binding.
+        people.into_iter().find(|own| is_of(own, own.generation) || is_of(own, COMPUTED))
     }
 
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.

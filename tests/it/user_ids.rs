@@ -275,6 +275,33 @@ async fn whoever_was_erased_or_blocked_is_the_user_of_their_other_app_again() {
 }
 
 #[tokio::test]
+async fn who_was_told_a_computed_user_stays_that_user_when_one_from_before_turns_out_to_be_the_same_human() {
+    let mut bed = TestBed::builder().two_apps().user_ids("random", ID_KEY).operator().start().await;
+    bed.wechat.names_unionids(APPID, false).await;
+    let [lin, mei] = [user_of(&bed, APPID, "lin").await, user_of(&bed, APPID, "mei").await];
+    change_to(&mut bed, "unionid").await;
+    let told = bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
+    let computed = user_of(&bed, OTHER_APPID, "mei").await;
+    bed.run(&["users", "block", &computed]).expect_success();
+    bed.wechat.names_unionids(APPID, true).await;
+    for blocked in [&computed, &mei] {
+        for app in [APPID, OTHER_APPID, APPID] {
+            bed.log_in_at(app, "mei", json!({})).await.expect_problem(403, "user_blocked");
+        }
+        bed.run(&["users", "unblock", blocked]).expect_success();
+        for (app, user) in [(APPID, &mei), (OTHER_APPID, &computed)] {
+            assert_eq!(user_of(&bed, app, "mei").await, *user);
+        }
+        bed.run(&["users", "block", &mei]).expect_success();
+    }
+    for (app, user) in [(APPID, &lin), (OTHER_APPID, &told.member("user_id")), (OTHER_APPID, &told.member("user_id"))] {
+        assert_eq!(user_of(&bed, app, "lin").await, *user);
+    }
+    assert!(bed.accepts(&told).await);
+    assert_eq!(bed.service().metric("wxmint_unionid_conflicts_total").await, 2.0);
+}
+
+#[tokio::test]
 async fn a_person_takes_few_bytes_and_a_silent_login_few_commands() {
     for (kind, index, most) in [("openid", "true", 460), ("unionid", "true", 460), ("openid", "false", 330)] {
         let bed = computed(kind).env("WXMINT_USER_INDEX", index).start().await;

@@ -98,6 +98,30 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Red
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
 }
 
+async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<Redis>) {
+    let [first, second, third] = orders(&store, [0, 1, 2]).await;
+    let intent = |name: &str| Intent { user: user(name), made: false, by_unionid: false };
+    store.set_blocked(&user("user-1"), true).await.expect("blocked");
+    logged_in(&store, &login("o1", &first, "k1")).await;
+    assert_eq!(store.intend(&person("o1"), 0, &intent("user-1")).await, Ok(FREE));
+    let intended = store.intend(&person("o1"), 0, &Intent { by_unionid: true, ..intent("user-1") }).await;
+    assert!(matches!(intended, Ok(BindingState::Intended { generation: 1, .. })), "{intended:?}");
+    assert_eq!(store.admit(&person("o1"), 1, &intent("user-1"), 1).await, Ok(Decision::Blocked));
+    store.drop_intent(&person("o1"), 1, &user("user-1")).await.expect("dropped");
+    assert_eq!(store.binding(&person("o1")).await, Ok(None), "no session is left");
+
+    logged_in(&store, &login("o1", &second, "k2")).await;
+    assert_eq!(store.stored_state(&person("o1")).await, Ok(BindingState::Free { generation: 1, dissolved: false }));
+    store.intend(&person("o1"), 1, &intent(USER)).await.expect("intended");
+    let decision = store.admit(&person("o1"), 2, &intent(USER), 1).await;
+    assert!(matches!(decision, Ok(Decision::Admitted { .. })), "{decision:?}");
+    store.settle(&person("o1"), 2, &user(USER), None, None).await.expect("bound");
+    store.strike_off(&user(USER), &person("o1")).await.expect("nothing to strike");
+    let (bound, _) = logged_in(&store, &login("o1", &third, "k3")).await;
+    assert_eq!((bound.generation, bound.user), (2, user(USER)));
+    assert_eq!(store.people_of(&user(USER)).await, Ok(Some(vec![person("o1")])));
+}
+
 async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<Redis>) {
     let [first, second, _] = orders(&store, [0, 1, 2]).await;
     logged_in(&store, &login("o1", &first, "k1")).await;
@@ -169,6 +193,7 @@ conformance! {
     a_binding_wins_over_a_computed_user_until_it_is_dissolved
     a_login_that_computes_nobody_takes_nobody_away
     ends_and_blocks_reach_a_computed_user
+    who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid
     who_logs_out_or_leaves_gets_no_more_logins
     the_first_id_key_stays
     a_walk_finds_who_is_bound_and_whose_user_is_computed

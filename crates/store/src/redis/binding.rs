@@ -43,9 +43,9 @@ impl Redis {
         }
     }
 
-    /// Whether the person has dissolved their last binding, and is bound to nobody since.
-    pub async fn has_dissolved(&self, person: &Person) -> Result<bool> {
-        Ok(self.link.run("has_dissolved", Call::of("HEXISTS", name::binding(person)).arg("v")).await?)
+    /// The same, also for a person whose user id was computed.
+    pub async fn stored_state(&self, person: &Person) -> Result<BindingState> {
+        self.link.run::<StoredBinding>("binding_state", stored_binding(person)).await?.state()
     }
 
     /// Writes the intent to bind a person to a user, if the person is free and has this `generation`. The intent has

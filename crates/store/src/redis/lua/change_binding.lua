@@ -1,7 +1,8 @@
 -- Takes a person one step further in the binding protocol, if the person still stands where the step begins. KEYS:
 -- binding, session, cell of logins, users left (one hash slot). ARGV: step, generation, and what the step needs. Needs
 -- session.lua.
---   'intend': free -> intended. User, made, by unionid. Not if the person's session has an owner.
+--   'intend': free -> intended. User, made, by unionid. Not if the person's session has another owner,
+--     unless by unionid.
 --   'bind': intended -> bound. User; fields of the binding, each before its value: 'b', and perhaps 'f', 'o' and 'w'.
 --   'drop': intended -> free, without session keys. User.
 --   'leave': bound -> leaving, without session keys. User, the present second. The person's tokens may be dated up to
@@ -43,7 +44,7 @@ elseif intended then
     end
     redis.call('HDEL', KEYS[1], 'v', 'i', 'm', 'a', 'r')
   elseif step == 'drop' and intended == ARGV[3] then
-    drop_keys()
+    drop_keys(true)
     note_left(intended)
     redis.call('HDEL', KEYS[1], 'k', 's', 'i', 'm', 'a')
   end
@@ -54,7 +55,7 @@ elseif leaving then
   end
 elseif step == 'intend' then
   session()
-  if owner == '' then
+  if owner == '' or owner == 'u' .. ARGV[3] or ARGV[5] == '1' then
     -- The number that is left of a person who was erased expires.
     redis.call('PERSIST', KEYS[1])
     intend(generation, ARGV[3], ARGV[4], ARGV[5])
