@@ -48,7 +48,7 @@ async fn end_key(store: Rc<Redis>, kid: String) {
         match store.end_key(&kid).await {
             Ok(is_new) => break is_new,
             Err(error) => {
-                if failed % LOGGED == 0 {
+                if failed.is_multiple_of(LOGGED) {
                     tracing::error!(kid, %error, "verifiers have not been told yet that this key was retired; trying again");
                 }
                 failed += 1;

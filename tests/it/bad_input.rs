@@ -19,13 +19,9 @@ const SLOW_BODY: Duration = BUSY.saturating_add(Duration::from_secs(10));
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
+#[rustfmt::skip]
 const KNOWN: [&str; 7] = [
-    "invalid_request",
-    "code_invalid",
-    "code_used",
-    "credentials_in_query",
-    "unknown_app",
-    "invalid_token",
+    "invalid_request", "code_invalid", "code_used", "credentials_in_query", "unknown_app", "invalid_token",
     "data_undecryptable",
 ];
 const READ: &str = "GET, HEAD";

@@ -18,14 +18,10 @@ fn run(command: &mut Command) -> Output {
 }
 
 /// A command of each kind of output. They are in this order, so that each has something to print.
+#[rustfmt::skip]
 const COMMANDS: [&str; 7] = [
-    "--help",
-    "keys list",
-    "keys rotate --alg EdDSA",
-    "users add alice",
-    "vault rotate",
-    "bindings import --no-trailer bindings",
-    "bindings export",
+    "--help", "keys list", "keys rotate --alg EdDSA", "users add alice", "vault rotate",
+    "bindings import --no-trailer bindings", "bindings export",
 ];
 /// Its words stand on standard error.
 const SILENT: &str = "bindings import --no-trailer bindings";

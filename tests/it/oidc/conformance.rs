@@ -44,13 +44,10 @@ const MODULES: &[Module] = &[
 ];
 /// Other tests do what these do: the story in `super`, and in `attacks` those of an address that is not registered, of
 /// a code and of a refresh token that come again.
+#[rustfmt::skip]
 const ELSEWHERE: [&str; 6] = [
-    "userinfo-get",
-    "server-client-secret-post",
-    "ensure-registered-redirect-uri",
-    "codereuse",
-    "codereuse-30seconds",
-    "refresh-token",
+    "userinfo-get", "server-client-secret-post", "ensure-registered-redirect-uri", "codereuse",
+    "codereuse-30seconds", "refresh-token",
 ];
 const LONG_STATE: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!$()*-._~+/=:;@0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO";
 

@@ -44,16 +44,10 @@ fn anonymous(what: &str, received: &Received) {
 }
 
 /// Others than those below `/public`, and paths that two programs could read in two ways: some that `path_rules` knows.
+#[rustfmt::skip]
 const CLOSED: [&str; 9] = [
-    "/",
-    "",
-    "/publicity",
-    "/PUBLIC",
-    "?/public",
-    "/public/../orders",
-    "/public/%2e%2e/orders",
-    "/public/..;/orders",
-    "/public/%c0%ae%c0%ae/orders",
+    "/", "", "/publicity", "/PUBLIC", "?/public", "/public/../orders", "/public/%2e%2e/orders",
+    "/public/..;/orders", "/public/%c0%ae%c0%ae/orders",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

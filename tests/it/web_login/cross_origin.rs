@@ -5,13 +5,10 @@ use reqwest::Method;
 use super::{ACCOUNT, ORIGIN, SITE, builder};
 use crate::support::prelude::*;
 
+#[rustfmt::skip]
 const STRANGERS: [&str; 6] = [
-    "https://evil.example.com",
-    "https://m.example.com.evil.example",
-    "http://m.example.com",
-    "https://x.m.example.com",
-    "null",
-    "*",
+    "https://evil.example.com", "https://m.example.com.evil.example", "http://m.example.com",
+    "https://x.m.example.com", "null", "*",
 ];
 
 /// A request of a page of this site.

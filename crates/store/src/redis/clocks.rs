@@ -22,12 +22,14 @@ const STEP: u64 = 1_000_000;
 /// connections of the process share what one of them has found.
 pub(super) type SteppedBack = Arc<ArcSwapOption<(Moment, u64)>>;
 
+type Agreed = (Moment, DateTime<Utc>);
+
 #[derive(Clone, Default)]
 pub(super) struct Clocks {
     /// An instant of this process, and which time Redis had then, in microseconds since 1970, as well as is known.
     pub(super) known: Rc<Cell<Option<(Moment, u64)>>>,
     /// An instant at which this machine's clock and Redis' agreed, and what this machine's said.
-    pub(super) agreed: Rc<Cell<Option<(Moment, DateTime<Utc>)>>>,
+    pub(super) agreed: Rc<Cell<Option<Agreed>>>,
     pub(super) stepped_back: SteppedBack,
 }
 
