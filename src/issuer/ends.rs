@@ -46,7 +46,7 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
         // A call that fails has said why. The next look goes on.
         let lost = held.look(&store).await.unwrap_or_default() + held.look_at_one(&store).await.unwrap_or_default();
         if lost > 0 {
-            tracing::error!(lost, "Redis has lost revocations, and they were made again from this process' memory");
+            tracing::error!(lost, "Redis has lost revocations, which were made again, and perhaps blocks and bindings");
         }
         let _ = held.doubt(&store, issuer.minter.ttl()).await;
         issuer.judge_loss(held.lacks_since, held.keep);
@@ -63,8 +63,8 @@ struct HeldEnds {
     keep: Duration,
     /// The end whose record was looked at last.
     looked_at: usize,
-    /// The second at which some process found a Redis that did not know of any token: a new one, or an emptied one.
-    /// An end there does not take the doubt away; keys that have not signed before do.
+    /// The second at which some process found that Redis had lost ends, or did not know of any token: a new one, or an
+    /// emptied one. An end there does not take the doubt away; keys that have not signed before do.
     lacks_since: Option<i64>,
 }
 
@@ -80,13 +80,13 @@ impl Issuer {
         }
     }
 
-    /// The finding while a Redis that knew of no token at that second may have lost some, which would be kept so long.
+    /// The finding while a Redis in doubt since that second may have lost ends, which would be kept so long.
     /// Keys that have signed before tell that there were tokens.
     fn loss(&self, lacks_since: Option<i64>, keep: Duration) -> Option<Finding> {
         let (since, oldest) = (lacks_since?, self.keys.set().lives().first()?.nbf);
         let is_in_doubt = self.redis.is_some() && now().timestamp() <= since + keep.as_secs() as i64;
         let is_lost = is_in_doubt && (oldest + IN_USE).timestamp() < since;
-        is_lost.then(|| Finding::warning("redis.persistence", said!(redis_was_emptied), said!(restore_and_end)))
+        is_lost.then(|| Finding::warning("redis.persistence", said!(redis_lost_data), said!(restore_and_end)))
     }
 
     /// The same for the doctor, once a process has looked at this Redis.
@@ -141,6 +141,7 @@ impl HeldEnds {
             return Ok(0);
         }
         let needed: Vec<_> = self.ends.iter().filter_map(|end| self.needed(end)).collect();
+        store.note_loss().await?;
         for ended in &needed {
             store.record_end(ended).await?;
         }
@@ -176,9 +177,15 @@ impl HeldEnds {
         let lost: Vec<_> = lost.filter_map(|end| self.needed(end)).collect();
         // They are kept as long as before, although tokens of today may live shorter.
         store.note_life_again(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
-        let mut restored = 0;
+        // The note of a key stays when the stream forgets its end.
+        let kids: Vec<_> = lost.iter().filter_map(Ended::kid).collect();
+        let restored = lost.len() - store.ended_keys(&kids).await?.len();
+        if restored > 0 {
+            // First, because whoever goes on after this process finds less that is lost.
+            store.note_loss().await?;
+        }
         for ended in &lost {
-            restored += usize::from(store.restore_end(ended).await?);
+            store.restore_end(ended).await?;
         }
         *self = Self { lacks_since: self.lacks_since, ..there };
         Ok(restored)
@@ -219,6 +226,7 @@ impl EvenClock {
 mod tests {
     use std::cell::Cell;
 
+    use wxmint_ids::UserId;
     use wxmint_keys::PrivateJwk;
     use wxmint_store::RedisAccess;
     use wxmint_verify::Algorithm;
@@ -228,6 +236,10 @@ mod tests {
 
     fn ends(store: &HeldEnds) -> Vec<&str> {
         store.ends.iter().map(AsRef::as_ref).collect()
+    }
+
+    fn users() -> [UserId; 2] {
+        ["lin", "mei"].map(|user| user.parse().expect("a user"))
     }
 
     /// The processes of a Redis that starts empty, by a clock that can be moved.
@@ -246,6 +258,13 @@ mod tests {
 
         fn process(&self) -> Redis {
             Redis::new(&self.0, LIFE, || now() + AHEAD.get(), ())
+        }
+
+        /// Whether somebody has noted a loss since the last call.
+        async fn is_doubted_anew(&self) -> bool {
+            let is_doubted = self.process().kept(DOUBTED_SINCE).await.expect("asked").is_some();
+            self.process().discard(DOUBTED_SINCE).await.expect("forgotten");
+            is_doubted
         }
 
         async fn lacks_since(&self) -> Option<i64> {
@@ -348,6 +367,34 @@ mod tests {
         held.made.push("kid two".into());
         assert_eq!(held.look(&store).await, Ok(1));
         assert_eq!((held.look(&store).await, ends(&held)), (Ok(0), vec!["kid one", "kid two"]));
+    }
+
+    #[actix_web::test]
+    async fn what_redis_has_lost_in_part_is_doubted_but_neither_a_start_nor_what_another_process_has_done() {
+        let (before, after, [lin, mei]) = (Bed::new(), Bed::new(), users());
+        for (bed, user) in [(&before, &lin), (&before, &mei), (&after, &lin)] {
+            bed.process().end_user(user, None).await.expect("made");
+        }
+        let (mut first, mut second) = (HeldEnds::default(), HeldEnds::default());
+        for held in [&mut first, &mut second] {
+            assert_eq!(held.look(&before.process()).await, Ok(0));
+        }
+        let store = after.process();
+        assert!(!after.is_doubted_anew().await, "a start");
+        assert_eq!(first.look(&store).await, Ok(1), "as after a backup from before mei's end");
+        assert!(after.is_doubted_anew().await);
+        assert_eq!((second.look(&store).await, second.look(&store).await), (Ok(0), Ok(0)), "it is there again");
+        assert_eq!(first.look(&store).await, Ok(0));
+        assert!(!after.is_doubted_anew().await, "another process has made it again");
+
+        store.discard("wxmint:user:{mei}:ends").await.expect("another primary of a Cluster was emptied");
+        let looks = async |held: &mut HeldEnds| {
+            held.look_at_one(&store).await.expect("asked") + held.look_at_one(&store).await.expect("asked")
+        };
+        assert_eq!(looks(&mut first).await, 2);
+        assert!(after.is_doubted_anew().await);
+        assert_eq!(looks(&mut second).await, 0);
+        assert!(!after.is_doubted_anew().await);
     }
 
     #[test]

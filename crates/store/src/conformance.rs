@@ -1459,7 +1459,7 @@ mod redis_only {
             match number {
                 0 => operator.end_user(&user, None).await,
                 1 => operator.end_in_app(&user, &app()).await,
-                other => operator.restore_end(&restored[other - 2](user.clone(), later)).await.map(drop),
+                other => operator.restore_end(&restored[other - 2](user.clone(), later)).await,
             }
             .expect("ended");
             assert!(asks("k3").await, "{number}");
@@ -1673,7 +1673,7 @@ mod redis_only {
             assert_eq!(store.end_key(&kid()).await, Ok(is_new));
             assert_eq!(store.end_key("restored").await, Ok(is_new));
         }
-        assert_eq!(store.restore_end(&restored).await, Ok(false), "told again, though it was not lost");
+        assert_eq!(store.restore_end(&restored).await, Ok(()), "told again, though it was not lost");
         let token = Ended::Token { id: one.id, user: one.user, expires_at: one.expires_at };
         let told = [token, Ended::Key { kid: kid() }, restored.clone(), restored];
         assert_eq!(read_after(&store, "").await.0, told);
@@ -1884,7 +1884,7 @@ mod redis_only {
             "an old key file may come back"
         );
         assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "1");
-        assert_eq!(store.restore_end(&old).await, Ok(false), "it was forgotten, not lost");
+        assert_eq!(store.restore_end(&old).await, Ok(()), "it was forgotten, not lost");
         assert!((-1..=1).contains(&store.clock_ahead().await.expect("an answer")));
     }
 

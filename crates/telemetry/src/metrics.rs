@@ -67,7 +67,7 @@ metrics! {
     redis_operation_duration: Durations<2>, durations "An operation of the store in Redis";
     unionid_conflicts: Counter, metric "Unionids that were found to belong to two users; both were kept";
     distant_clocks: Counter, metric "Checks that found this machine's clock more than 5 s from the clock of Redis";
-    lost_revocations: Gauge, metric "1 while Redis may have been emptied, and revocations be lost";
+    lost_revocations: Gauge, metric "1 while Redis may have lost data, and revocations with it";
     accounts_request_duration: Durations<2>, durations "A request to the account service";
     key_age: Family<Labels<3, String>, Real>, seconds "Time since a key's first signature; negative before it";
     key_leaves_in: Family<Labels<1, String>, Real>, seconds "Time until a key that was replaced leaves the JWKS";

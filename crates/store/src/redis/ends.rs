@@ -176,15 +176,13 @@ impl Redis {
         Ok(seconds.into_iter().map(|second| second - now).max_by_key(|ahead| ahead.abs()).unwrap_or_default())
     }
 
-    /// Makes an end again. Returns whether it was lost: the note of a key stays when the stream forgets its end.
-    pub async fn restore_end(&self, ended: &Ended) -> Result<bool> {
-        let Ended::Key { kid } = ended else {
+    /// Makes an end again.
+    pub async fn restore_end(&self, ended: &Ended) -> Result<()> {
+        let note = ended.kid().map(|kid| (name::ended_key(&kid), &["KEEPTTL"][..]));
+        if note.is_none() {
             self.record_end(ended).await?;
-            return self.put_into_stream(ended, None, true).await;
-        };
-        let is_lost = self.ended_keys(std::slice::from_ref(kid)).await?.is_empty();
-        let note = (name::ended_key(kid), &["KEEPTTL"][..]);
-        self.put_into_stream(ended, Some(note), true).await.map(|_| is_lost)
+        }
+        self.put_into_stream(ended, note, true).await.map(drop)
     }
 
     /// Whether the record of an end has been lost, or is an older one, that the stream still has.
