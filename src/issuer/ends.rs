@@ -7,7 +7,7 @@ use std::{mem, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_findings::Finding;
-use wxmint_store::{DOUBTED_SINCE, ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
+use wxmint_store::{CLOCKS_APART, DOUBTED_SINCE, ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::Issuer;
@@ -41,7 +41,7 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
         interval.tick().await;
         if clock.has_run_for(EVEN_FOR, (Instant::now(), now())) {
             forget_pages(&store).await;
-            held.forget_old();
+            held.forget_old(&store);
         }
         // A call that fails has said why. The next look goes on.
         let lost = held.look(&store).await.unwrap_or_default() + held.look_at_one(&store).await.unwrap_or_default();
@@ -135,12 +135,14 @@ impl HeldEnds {
     /// its records while the stream is whole: then all are written again. Returns how many.
     async fn look_at_one(&mut self, store: &Redis) -> Result<usize, StoreError> {
         self.looked_at = (self.looked_at + 1) % self.ends.len().max(1);
-        let one = self.ends.get(self.looked_at).and_then(|end| self.needed(end));
+        // What is old by either clock may have been forgotten, and is not lost.
+        let at = seconds(store).into_iter().max().unwrap_or_default();
+        let one = self.ends.get(self.looked_at).and_then(|end| self.needed(end, at));
         let Some(one) = one else { return Ok(0) };
         if !store.lacks_end(&one).await? {
             return Ok(0);
         }
-        let needed: Vec<_> = self.ends.iter().filter_map(|end| self.needed(end)).collect();
+        let needed: Vec<_> = self.ends.iter().filter_map(|end| self.needed(end, at)).collect();
         store.note_loss().await?;
         for ended in &needed {
             store.record_end(ended).await?;
@@ -148,16 +150,17 @@ impl HeldEnds {
         Ok(needed.len())
     }
 
-    /// Lets go of the ends of which no token can be left. Later tokens may live longer; these ends name none of them.
-    fn forget_old(&mut self) {
-        let ends = mem::take(&mut self.ends);
-        self.ends = ends.into_iter().filter(|end| self.needed(end).is_some()).collect();
+    /// Lets go of the ends of which no token can be left, by either clock. Later tokens may live longer; these ends name
+    /// none of them.
+    fn forget_old(&mut self, store: &Redis) {
+        let ([own, redis], ends) = (seconds(store), mem::take(&mut self.ends));
+        self.ends = ends.into_iter().filter(|end| self.needed(end, own.min(redis)).is_some()).collect();
     }
 
-    /// The end, if a token can be left that it names.
-    fn needed(&self, end: &str) -> Option<Ended> {
+    /// The end, if a token can be left in that second that it names.
+    fn needed(&self, end: &str, second: i64) -> Option<Ended> {
         let ended: Ended = end.parse().ok()?;
-        ended.needed_until(self.keep).is_none_or(|until| now().timestamp() <= until).then_some(ended)
+        ended.needed_until(self.keep).is_none_or(|until| second <= until).then_some(ended)
     }
 
     async fn restore(&mut self, store: &Redis) -> Result<usize, StoreError> {
@@ -172,9 +175,14 @@ impl HeldEnds {
         let mut there = Self::default();
         // From the beginning, which every stream has.
         Box::pin(there.look(store)).await?;
+        let [own, redis] = seconds(store);
+        if redis - own > CLOCKS_APART.num_seconds() {
+            // Nobody can put an end there. It is still held once the clocks are right.
+            return Ok(0);
+        }
         let known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
         let lost = self.ends.iter().chain(&self.made).filter(|end| !known.contains(&***end));
-        let lost: Vec<_> = lost.filter_map(|end| self.needed(end)).collect();
+        let lost: Vec<_> = lost.filter_map(|end| self.needed(end, own.min(redis))).collect();
         // They are kept as long as before, although tokens of today may live shorter.
         store.note_life_again(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
         // The note of a key stays when the stream forgets its end.
@@ -190,6 +198,11 @@ impl HeldEnds {
         *self = Self { lacks_since: self.lacks_since, ..there };
         Ok(restored)
     }
+}
+
+/// The present second by this machine's clock, and by that of Redis. Either may be ahead for a while.
+fn seconds(store: &Redis) -> [i64; 2] {
+    [now().timestamp(), (store.now_micros() / 1_000_000) as i64]
 }
 
 async fn forget_pages(store: &Redis) {
@@ -348,7 +361,7 @@ mod tests {
         assert_eq!(held.look(&before).await, Ok(0));
         let needed = [String::from("kid one"), format!("sub {second} lin")];
         assert_eq!(ends(&held)[..2], needed);
-        held.forget_old();
+        held.forget_old(&before);
         held.keep += Duration::from_secs(90 * 86_400);
         assert_eq!(ends(&held), needed, "a longer life of later tokens does not bring the old one back");
 
@@ -395,6 +408,22 @@ mod tests {
         assert!(after.is_doubted_anew().await);
         assert_eq!(looks(&mut second).await, 0);
         assert!(!after.is_doubted_anew().await);
+    }
+
+    #[actix_web::test]
+    async fn an_end_is_old_once_it_is_by_the_clock_of_redis_and_by_that_of_this_machine() {
+        for (days, made_again) in [(-1, 1), (1, 0)] {
+            AHEAD.set(TimeDelta::days(days));
+            let (before, after, [user, _], mut held) = (Bed::new(), Bed::new(), users(), HeldEnds::default());
+            let earlier = now() + AHEAD.get().min(TimeDelta::zero());
+            before.process().note_life(LIFE).await.expect("noted");
+            before.process().restore_end(&Ended::User { user, before: earlier.timestamp() }).await.expect("made");
+            assert_eq!(held.look(&before.process()).await, Ok(0));
+            held.forget_old(&before.process());
+            assert_eq!(held.ends.len(), 1, "{days}");
+            assert_eq!(held.look(&after.process()).await, Ok(made_again), "none while Redis is ahead: {days}");
+            assert_eq!(held.ends.len(), 1 - made_again, "it will be read, or tried again: {days}");
+        }
     }
 
     #[test]
