@@ -71,8 +71,8 @@ impl Issuer {
         }
     }
 
-    /// The finding while a Redis in doubt since that second may have lost ends, which would be kept so long.
-    /// Keys that have signed before tell that there were tokens.
+    /// The finding while a Redis in doubt since that second may have lost ends, which would be kept so long. Keys that
+    /// have signed before tell that there were tokens.
     fn loss(&self, lacks_since: Option<i64>, keep: Duration) -> Option<Finding> {
         let (since, oldest) = (lacks_since?, self.keys.set().lives().first()?.nbf);
         let is_in_doubt = self.redis.is_some() && now().timestamp() <= since + keep.as_secs() as i64;
@@ -119,7 +119,11 @@ impl HeldEnds {
 
     fn hold(&mut self, ends: Vec<Ended>) {
         self.ends.extend(ends.iter().map(|ended| ended.to_string().into_boxed_str()));
-        self.ends.drain(..self.ends.len().saturating_sub(MOST));
+        for _ in MOST..self.ends.len() {
+            // A key that is ended stays so, and there are few.
+            let oldest = self.ends.iter().position(|end| !end.starts_with("kid ")).unwrap_or_default();
+            self.ends.remove(oldest);
+        }
     }
 
     /// Looks whether the record of one end is there, of another one each time. One primary of a Cluster may have lost
@@ -141,8 +145,7 @@ impl HeldEnds {
         Ok(needed.len())
     }
 
-    /// Lets go of the ends of which no token can be left, by either clock. Later tokens may live longer; these ends name
-    /// none of them.
+    /// Lets go of the ends of which no token can be left. Later tokens may live longer; these ends name none of them.
     fn forget_old(&mut self, store: &Redis) {
         let ([own, redis], ends) = (seconds(store), mem::take(&mut self.ends));
         self.ends = ends.into_iter().filter(|end| self.needed(end, own.min(redis)).is_some()).collect();
@@ -369,6 +372,14 @@ mod tests {
         assert!(after.is_doubted_anew().await);
         assert_eq!(looks(&mut second).await, 0);
         assert!(!after.is_doubted_anew().await);
+    }
+
+    #[test]
+    fn the_ends_of_keys_are_held_however_many_others_there_are() {
+        let (mut held, [user, _]) = (HeldEnds::default(), users());
+        held.hold(vec![Ended::Key { kid: "one".into() }]);
+        held.hold((0..=MOST as i64).map(|before| Ended::User { user: user.clone(), before }).collect());
+        assert_eq!((held.ends.len(), &*held.ends[0], &*held.ends[1]), (MOST, "kid one", "sub 2 lin"));
     }
 
     #[actix_web::test]
