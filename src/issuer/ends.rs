@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use std::{mem, sync::Arc};
 
 use chrono::TimeDelta;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use wxmint_findings::Finding;
 use wxmint_store::{CLOCKS_APART, DOUBTED_SINCE, ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
@@ -18,6 +19,8 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The newest ones, in about 15 MB.
 const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
+/// So many calls wait for Redis at the same time, and each look asks for so many records: that takes it a millisecond.
+const AT_ONCE: usize = 500;
 /// One process at a time makes ends again, so that each is made once; another one goes on if that process dies.
 const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(2) };
 /// A key that has not signed for so long is that of a new installation, whose store has nothing to lose.
@@ -27,7 +30,7 @@ const IN_USE: TimeDelta = TimeDelta::hours(1);
 pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let (mut held, mut clock) = (HeldEnds::default(), EvenClock((Instant::now(), now())));
+    let (mut held, mut lost, mut clock) = (HeldEnds::default(), 0, EvenClock((Instant::now(), now())));
     loop {
         interval.tick().await;
         if clock.has_run_for(EVEN_FOR, (Instant::now(), now())) {
@@ -35,7 +38,10 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
             held.forget_old(&store);
         }
         // A call that fails has said why. The next look goes on.
-        let lost = held.look(&store).await.unwrap_or_default() + held.look_at_one(&store).await.unwrap_or_default();
+        let restored = held.look(&store).await.unwrap_or_default();
+        // After a loss at all of them: the record of an end may be older than the loss, and its entry younger.
+        let most = if lost + restored > 0 { MOST } else { AT_ONCE };
+        lost = restored + held.look_at_some(&store, most).await.unwrap_or_default();
         if lost > 0 {
             tracing::error!(lost, "Redis has lost revocations, which were made again, and perhaps blocks and bindings");
         }
@@ -52,7 +58,7 @@ struct HeldEnds {
     /// The ends that this process has put there, and has not read there yet: Redis may lose the youngest in a crash.
     made: Vec<Box<str>>,
     keep: Duration,
-    /// The end whose record was looked at last.
+    /// The records of the ends before this one were looked at.
     looked_at: usize,
     /// The second at which some process found that Redis had lost ends, or did not know of any token: a new one, or an
     /// emptied one. An end there does not take the doubt away; keys that have not signed before do.
@@ -92,20 +98,23 @@ impl HeldEnds {
     /// Returns how many.
     async fn look(&mut self, store: &Redis) -> Result<usize, StoreError> {
         self.made.extend(store.take_made().iter().map(|ended| ended.to_string().into_boxed_str()));
+        let Some(read) = self.read(store).await? else { return self.restore(store).await };
         // Some more than this look reads: an end may be read just before its maker says so.
-        let (mut more, mut newest) = (true, PAGE);
-        while more {
-            let Some(read) = store.ends_after(&self.cursor, PAGE).await? else { return self.restore(store).await };
-            (self.cursor, self.keep, more) = (read.cursor, read.keep, read.more);
-            newest += read.ends.len();
-            self.hold(read.ends);
-        }
-        if self.made.is_empty() {
-            return Ok(0);
-        }
-        let newest: HashSet<&str> = self.ends.iter().rev().take(newest).map(AsRef::as_ref).collect();
+        let newest: HashSet<&str> = self.ends.iter().rev().take(read + PAGE).map(AsRef::as_ref).collect();
         self.made.retain(|end| !newest.contains(&**end));
         if self.made.is_empty() { Ok(0) } else { self.restore(store).await }
+    }
+
+    /// Returns how many ends there were behind the cursor. `None` if the stream does not know it.
+    async fn read(&mut self, store: &Redis) -> Result<Option<usize>, StoreError> {
+        let (mut more, mut count) = (true, 0);
+        while more {
+            let Some(read) = store.ends_after(&self.cursor, PAGE).await? else { return Ok(None) };
+            (self.cursor, self.keep, more) = (read.cursor, read.keep, read.more);
+            count += read.ends.len();
+            self.hold(read.ends);
+        }
+        Ok(Some(count))
     }
 
     /// Finds out since when ends may be missing, whoever notes the life of a token first. Where none is noted, ends are
@@ -126,23 +135,23 @@ impl HeldEnds {
         }
     }
 
-    /// Looks whether the record of one end is there, of another one each time. One primary of a Cluster may have lost
-    /// its records while the stream is whole: then all are written again. Returns how many.
-    async fn look_at_one(&mut self, store: &Redis) -> Result<usize, StoreError> {
-        self.looked_at = (self.looked_at + 1) % self.ends.len().max(1);
+    /// Looks whether the records of some ends are there, of others each time: one primary of a Cluster may have lost its
+    /// records while the stream is whole. Writes those again that are lost. Returns how many.
+    async fn look_at_some(&mut self, store: &Redis, most: usize) -> Result<usize, StoreError> {
+        let from = if most < MOST && self.looked_at < self.ends.len() { self.looked_at } else { 0 };
+        let until = self.ends.len().min(from + most);
         // What is old by either clock may have been forgotten, and is not lost.
-        let at = seconds(store).into_iter().max().unwrap_or_default();
-        let one = self.ends.get(self.looked_at).and_then(|end| self.needed(end, at));
-        let Some(one) = one else { return Ok(0) };
-        if !store.lacks_end(&one).await? {
-            return Ok(0);
+        let second = seconds(store).into_iter().max().unwrap_or_default();
+        let needed = self.ends.range(from..until).filter_map(|end| self.needed(end, second));
+        let asked = stream::iter(needed).map(async |end| store.lacks_end(&end).await.map(|lacks| lacks.then_some(end)));
+        let lost: Vec<_> = asked.buffer_unordered(AT_ONCE).try_filter_map(async |end| Ok(end)).try_collect().await?;
+        if !lost.is_empty() {
+            store.keep(DOUBTED_SINCE, &now().timestamp().to_string(), ENDS_KEPT).await?;
         }
-        let needed: Vec<_> = self.ends.iter().filter_map(|end| self.needed(end, at)).collect();
-        store.note_loss().await?;
-        for ended in &needed {
-            store.record_end(ended).await?;
-        }
-        Ok(needed.len())
+        let records = stream::iter(&lost).map(|ended| store.record_end(ended));
+        records.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        self.looked_at = until;
+        Ok(lost.len())
     }
 
     /// Lets go of the ends of which no token can be left. Later tokens may live longer; these ends name none of them.
@@ -168,23 +177,24 @@ impl HeldEnds {
     async fn make_again(&mut self, store: &Redis) -> Result<usize, StoreError> {
         let mut there = Self::default();
         // From the beginning, which every stream has.
-        Box::pin(there.look(store)).await?;
+        let is_read = there.read(store).await?.is_some();
         let [own, redis] = seconds(store);
-        if redis - own > CLOCKS_APART.num_seconds() {
-            // Nobody can put an end there. It is still held once the clocks are right.
+        if !is_read || redis - own > CLOCKS_APART.num_seconds() {
+            // It was trimmed meanwhile, or nobody can put an end there until the clocks are right. A later look goes on.
             return Ok(0);
         }
-        let known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
-        let lost = self.ends.iter().chain(&self.made).filter(|end| !known.contains(&***end));
+        let mut known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
+        let lost = self.ends.iter().chain(&self.made).map(AsRef::as_ref).filter(|end| known.insert(*end));
         let lost: Vec<_> = lost.filter_map(|end| self.needed(end, own.min(redis))).collect();
         // They are kept as long as before, although tokens of today may live shorter.
         store.note_life_again(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
         // The note of a key stays when the stream forgets its end.
-        let kids: Vec<_> = lost.iter().filter_map(Ended::kid).collect();
+        let kid = |ended: &Ended| if let Ended::Key { kid } = ended { Some(kid.clone()) } else { None };
+        let kids: Vec<_> = lost.iter().filter_map(kid).collect();
         let restored = lost.len() - store.ended_keys(&kids).await?.len();
         if restored > 0 {
             // First, because whoever goes on after this process finds less that is lost.
-            store.note_loss().await?;
+            store.keep(DOUBTED_SINCE, &now().timestamp().to_string(), ENDS_KEPT).await?;
         }
         for ended in &lost {
             store.restore_end(ended).await?;
@@ -365,12 +375,9 @@ mod tests {
         assert!(!after.is_doubted_anew().await, "another process has made it again");
 
         store.discard("wxmint:user:{mei}:ends").await.expect("another primary of a Cluster was emptied");
-        let looks = async |held: &mut HeldEnds| {
-            held.look_at_one(&store).await.expect("asked") + held.look_at_one(&store).await.expect("asked")
-        };
-        assert_eq!(looks(&mut first).await, 2);
+        assert_eq!(first.look_at_some(&store, AT_ONCE).await, Ok(1));
         assert!(after.is_doubted_anew().await);
-        assert_eq!(looks(&mut second).await, 0);
+        assert_eq!(second.look_at_some(&store, AT_ONCE).await, Ok(0));
         assert!(!after.is_doubted_anew().await);
     }
 
@@ -380,6 +387,29 @@ mod tests {
         held.hold(vec![Ended::Key { kid: "one".into() }]);
         held.hold((0..=MOST as i64).map(|before| Ended::User { user: user.clone(), before }).collect());
         assert_eq!((held.ends.len(), &*held.ends[0], &*held.ends[1]), (MOST, "kid one", "sub 2 lin"));
+    }
+
+    #[actix_web::test]
+    async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_before_or_after_the_loss() {
+        let (before, after, [lin, mei], mut held) = (Bed::new(), Bed::new(), users(), HeldEnds::default());
+        before.process().end_user(&mei, None).await.expect("made");
+        assert_eq!(held.look(&before.process()).await, Ok(0));
+        let store = after.process();
+        store.end_user(&lin, None).await.expect("made");
+        let lose = async || store.discard("wxmint:user:{lin}:ends").await.expect("emptied between record and entry");
+        let has_record = async || store.user_state(&lin).await.expect("asked").ended_before.is_some();
+        lose().await;
+        assert_eq!((held.look(&store).await, has_record().await), (Ok(1), false));
+        assert_eq!((held.look_at_some(&store, MOST).await, has_record().await), (Ok(1), true));
+
+        for number in 0..AT_ONCE {
+            store.end_user(&format!("user-{number}").parse().expect("a user"), None).await.expect("made");
+        }
+        assert_eq!(held.look(&store).await, Ok(0));
+        lose().await;
+        let mut looks = async || held.look_at_some(&store, AT_ONCE).await.expect("asked");
+        assert_eq!(looks().await + looks().await + looks().await, 1, "{AT_ONCE} at a time");
+        assert!(has_record().await);
     }
 
     #[actix_web::test]

@@ -109,11 +109,6 @@ impl Ended {
         }
     }
 
-    /// The key, if it is the end of one.
-    pub fn kid(&self) -> Option<String> {
-        if let Self::Key { kid } = self { Some(kid.clone()) } else { None }
-    }
-
     /// The second from which no token can be left that it names. `keep`: see [`ReadEnds::keep`]. `None` for a key.
     pub fn needed_until(&self, keep: Duration) -> Option<i64> {
         match self {

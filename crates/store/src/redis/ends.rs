@@ -178,11 +178,11 @@ impl Redis {
 
     /// Makes an end again.
     pub async fn restore_end(&self, ended: &Ended) -> Result<()> {
-        let note = ended.kid().map(|kid| (name::ended_key(&kid), &["KEEPTTL"][..]));
-        if note.is_none() {
+        let Ended::Key { kid } = ended else {
             self.record_end(ended).await?;
-        }
-        self.put_into_stream(ended, note, true).await.map(drop)
+            return self.put_into_stream(ended, None, true).await.map(drop);
+        };
+        self.put_into_stream(ended, Some((name::ended_key(kid), &["KEEPTTL"])), true).await.map(drop)
     }
 
     /// Whether the record of an end has been lost, or is an older one, that the stream still has.

@@ -40,17 +40,12 @@ impl Redis {
     pub async fn note_life_again(&self, life: Duration) -> Result<()> {
         let (now, script) = ((self.clock)(), script::NOTE_LIFE.on(&[name::LIVES]));
         if self.link.run::<u64>("note_life", Call::of("HLEN", name::LIVES)).await? == 0 {
-            self.note_loss().await?;
+            self.keep(DOUBTED_SINCE, &now.timestamp().to_string(), ENDS_KEPT).await?;
         }
         let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
         self.link.run::<u8>("note_life", script).await?;
         self.noted_life.replace(Some((self.link.access.url(), life, now)));
         Ok(())
-    }
-
-    /// Keeps since when ends may be missing.
-    pub async fn note_loss(&self) -> Result<()> {
-        self.keep(DOUBTED_SINCE, &(self.clock)().timestamp().to_string(), ENDS_KEPT).await
     }
 
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
