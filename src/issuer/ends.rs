@@ -21,8 +21,8 @@ const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
 /// So many calls wait for Redis at the same time, and each look asks for so many records: that takes it a millisecond.
 const AT_ONCE: usize = 500;
-/// One process at a time makes ends again, so that each is made once; another one goes on if that process dies.
-const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(2) };
+/// One process at a time makes ends again, which takes less than this; another one goes on if that process dies.
+const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 /// A key that has not signed for so long is that of a new installation, whose store has nothing to lose.
 const IN_USE: TimeDelta = TimeDelta::hours(1);
 
@@ -135,12 +135,12 @@ impl HeldEnds {
         }
     }
 
-    /// Looks whether the records of some ends are there, of others each time: one primary of a Cluster may have lost its
-    /// records while the stream is whole. Writes those again that are lost. Returns how many.
+    /// Looks whether the records of some ends are there, each time of others: one primary of a Cluster may have lost
+    /// its records while the stream is whole. Writes those again that are lost. Returns how many.
     async fn look_at_some(&mut self, store: &Redis, most: usize) -> Result<usize, StoreError> {
         let from = if most < MOST && self.looked_at < self.ends.len() { self.looked_at } else { 0 };
         let until = self.ends.len().min(from + most);
-        // What is old by either clock may have been forgotten, and is not lost.
+        // An end that is old by either clock may have been forgotten, and is not lost.
         let second = seconds(store).into_iter().max().unwrap_or_default();
         let needed = self.ends.range(from..until).filter_map(|end| self.needed(end, second));
         let asked = stream::iter(needed).map(async |end| store.lacks_end(&end).await.map(|lacks| lacks.then_some(end)));
@@ -180,7 +180,7 @@ impl HeldEnds {
         let is_read = there.read(store).await?.is_some();
         let [own, redis] = seconds(store);
         if !is_read || redis - own > CLOCKS_APART.num_seconds() {
-            // It was trimmed meanwhile, or nobody can put an end there until the clocks are right. A later look goes on.
+            // It was trimmed meanwhile, or nobody can put an end there until the clocks are right: a later look may.
             return Ok(0);
         }
         let mut known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
@@ -196,9 +196,8 @@ impl HeldEnds {
             // First, because whoever goes on after this process finds less that is lost.
             store.keep(DOUBTED_SINCE, &now().timestamp().to_string(), ENDS_KEPT).await?;
         }
-        for ended in &lost {
-            store.restore_end(ended).await?;
-        }
+        let made = stream::iter(&lost).map(|ended| store.restore_end(ended));
+        made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         *self = Self { lacks_since: self.lacks_since, ..there };
         Ok(restored)
     }
