@@ -8,7 +8,7 @@ use std::{mem, sync::Arc};
 use chrono::TimeDelta;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use wxmint_findings::Finding;
-use wxmint_store::{CLOCKS_APART, DOUBTED_SINCE, ENDS_KEPT, Ended, LimitKey, Meter, Redis, StoreError, limits::Rate};
+use wxmint_store::{AttemptId, CLOCKS_APART, DOUBTED_SINCE, ENDS_KEPT, Ended, Redis, StoreError};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::Issuer;
@@ -21,8 +21,8 @@ const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
 /// So many calls wait for Redis at the same time, and each look asks for so many records: that takes it a millisecond.
 const AT_ONCE: usize = 500;
-/// One process at a time makes ends again, which takes less than this; another one goes on if that process dies.
-const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
+/// One process at a time makes ends again, and holds this key for so long after each page.
+const TURN: (&str, Duration) = ("wxmint:{wxmint:ended}:turn", Duration::from_secs(10));
 /// A key that has not signed for so long is that of a new installation, whose store has nothing to lose.
 const IN_USE: TimeDelta = TimeDelta::hours(1);
 
@@ -167,14 +167,16 @@ impl HeldEnds {
     }
 
     async fn restore(&mut self, store: &Redis) -> Result<usize, StoreError> {
-        let turn = Meter { key: LimitKey::new("restore", ""), rate: TURN };
-        let Ok(counted) = store.count(&turn).await? else { return Ok(0) };
-        let restored = self.make_again(store).await;
-        store.uncount(&turn, counted).await?;
+        let own = AttemptId::random().map(|own| own.to_string()).unwrap_or_default();
+        if store.keep_first(TURN.0, &own, TURN.1).await? != own {
+            return Ok(0);
+        }
+        let restored = self.make_again(store, &own).await;
+        store.discard_own(TURN.0, &own).await?;
         restored
     }
 
-    async fn make_again(&mut self, store: &Redis) -> Result<usize, StoreError> {
+    async fn make_again(&mut self, store: &Redis, turn: &str) -> Result<usize, StoreError> {
         let mut there = Self::default();
         // From the beginning, which every stream has.
         let is_read = there.read(store).await?.is_some();
@@ -196,8 +198,11 @@ impl HeldEnds {
             // First, because whoever goes on after this process finds less that is lost.
             store.keep(DOUBTED_SINCE, &now().timestamp().to_string(), ENDS_KEPT).await?;
         }
-        let made = stream::iter(&lost).map(|ended| store.restore_end(ended));
-        made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        for page in lost.chunks(PAGE) {
+            store.keep(TURN.0, turn, TURN.1).await?;
+            let made = stream::iter(page).map(|ended| store.restore_end(ended));
+            made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        }
         *self = Self { lacks_since: self.lacks_since, ..there };
         Ok(restored)
     }
@@ -409,6 +414,25 @@ mod tests {
         let mut looks = async || held.look_at_some(&store, AT_ONCE).await.expect("asked");
         assert_eq!(looks().await + looks().await + looks().await, 1, "{AT_ONCE} at a time");
         assert!(has_record().await);
+    }
+
+    #[actix_web::test]
+    async fn one_process_at_a_time_makes_ends_again_and_another_one_goes_on_if_it_dies() {
+        let (before, after, [lin, mei], mut held) = (Bed::new(), Bed::new(), users(), HeldEnds::default());
+        for user in [&lin, &mei] {
+            before.process().end_user(user, None).await.expect("made");
+        }
+        assert_eq!(held.look(&before.process()).await, Ok(0));
+        let store = after.process();
+        store.keep(TURN.0, "of another", TURN.1).await.expect("its turn");
+        assert_eq!((held.look(&store).await, store.kept(TURN.0).await), (Ok(0), Ok(Some("of another".into()))));
+        assert_eq!(held.make_again(&store, "own").await, Ok(2));
+        assert_eq!(store.kept(TURN.0).await, Ok(Some("own".into())), "renewed with each page");
+        store.discard("wxmint:ended").await.expect("lost again");
+        held.made.push("kid one".into());
+        assert_eq!(held.look(&store).await, Ok(0));
+        AHEAD.set(TimeDelta::from_std(TURN.1).expect("a while") + TimeDelta::seconds(1));
+        assert_eq!((held.look(&store).await, store.kept(TURN.0).await), (Ok(3), Ok(None)), "it is given back");
     }
 
     #[actix_web::test]
