@@ -16,6 +16,7 @@ use super::old_ends::{EVEN_FOR, EvenClock, forget_pages};
 use crate::clock::now;
 
 const INTERVAL: Duration = Duration::from_secs(2);
+const LOOKS_IN_A_MINUTE: u64 = 30;
 /// The newest ones, in about 15 MB.
 const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
@@ -31,8 +32,11 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
     let (mut held, mut lost, mut clock) = (HeldEnds::default(), 0, EvenClock((Instant::now(), now())));
-    loop {
+    for look in 1.. {
         interval.tick().await;
+        if look % LOOKS_IN_A_MINUTE == 0 {
+            held.settled = [held.settled[1], held.ends.len()];
+        }
         if clock.has_run_for(EVEN_FOR, (Instant::now(), now())) {
             forget_pages(&store).await;
             held.forget_old(&store);
@@ -60,6 +64,9 @@ struct HeldEnds {
     keep: Duration,
     /// The records of the ends before this one were looked at.
     looked_at: usize,
+    /// How many were held at the last two full minutes. Redis had confirmed those of the earlier one. Younger ones may go
+    /// with a failover, without that anybody was told of them.
+    settled: [usize; 2],
     /// The second at which some process found that Redis had lost ends, or did not know of any token: a new one, or an
     /// emptied one. An end there does not take the doubt away; keys that have not signed before do.
     lacks_since: Option<i64>,
@@ -142,13 +149,14 @@ impl HeldEnds {
         let until = self.ends.len().min(from + most);
         // An end that is old by either clock may have been forgotten, and is not lost.
         let second = seconds(store).into_iter().max().unwrap_or_default();
-        let needed = self.ends.range(from..until).filter_map(|end| self.needed(end, second));
-        let asked = stream::iter(needed).map(async |end| store.lacks_end(&end).await.map(|lacks| lacks.then_some(end)));
+        let needed = (from..until).filter_map(|at| Some((at, self.needed(&self.ends[at], second)?)));
+        let asked = stream::iter(needed)
+            .map(async |(at, end)| store.lacks_end(&end).await.map(|lacks| lacks.then_some((at, end))));
         let lost: Vec<_> = asked.buffer_unordered(AT_ONCE).try_filter_map(async |end| Ok(end)).try_collect().await?;
-        if !lost.is_empty() {
+        if lost.iter().any(|(at, _)| *at < self.settled[0]) {
             store.keep(DOUBTED_SINCE, &now().timestamp().to_string(), ENDS_KEPT).await?;
         }
-        let records = stream::iter(&lost).map(|ended| store.record_end(ended));
+        let records = stream::iter(&lost).map(|(_, ended)| store.record_end(ended));
         records.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         self.looked_at = until;
         Ok(lost.len())
@@ -186,21 +194,22 @@ impl HeldEnds {
             return Ok(0);
         }
         let mut known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
-        let lost = self.ends.iter().chain(&self.made).map(AsRef::as_ref).filter(|end| known.insert(*end));
-        let lost: Vec<_> = lost.filter_map(|end| self.needed(end, own.min(redis))).collect();
+        let lost =
+            self.ends.iter().chain(&self.made).map(AsRef::as_ref).enumerate().filter(|(_, end)| known.insert(*end));
+        let lost: Vec<_> = lost.filter_map(|(at, end)| Some((at, self.needed(end, own.min(redis))?))).collect();
         // They are kept as long as before, although tokens of today may live shorter.
         store.note_life_again(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
         // The note of a key stays when the stream forgets its end.
-        let kid = |ended: &Ended| if let Ended::Key { kid } = ended { Some(kid.clone()) } else { None };
+        let kid = |(_, ended): &(_, Ended)| if let Ended::Key { kid } = ended { Some(kid.clone()) } else { None };
         let kids: Vec<_> = lost.iter().filter_map(kid).collect();
         let restored = lost.len() - store.ended_keys(&kids).await?.len();
-        if restored > 0 {
+        if restored > 0 && lost.iter().any(|(at, _)| *at < self.settled[0]) {
             // First, because whoever goes on after this process finds less that is lost.
             store.keep(DOUBTED_SINCE, &now().timestamp().to_string(), ENDS_KEPT).await?;
         }
         for page in lost.chunks(PAGE) {
             store.keep(TURN.0, turn, TURN.1).await?;
-            let made = stream::iter(page).map(|ended| store.restore_end(ended));
+            let made = stream::iter(page).map(|(_, ended)| store.restore_end(ended));
             made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
         *self = Self { lacks_since: self.lacks_since, ..there };
@@ -372,15 +381,19 @@ mod tests {
         }
         let store = after.process();
         assert!(!after.is_doubted_anew().await, "a start");
+        first.settled = [2; 2];
         assert_eq!(first.look(&store).await, Ok(1), "as after a backup from before mei's end");
         assert!(after.is_doubted_anew().await);
         assert_eq!((second.look(&store).await, second.look(&store).await), (Ok(0), Ok(0)), "it is there again");
         assert_eq!(first.look(&store).await, Ok(0));
         assert!(!after.is_doubted_anew().await, "another process has made it again");
 
-        store.discard("wxmint:user:{mei}:ends").await.expect("another primary of a Cluster was emptied");
-        assert_eq!(first.look_at_some(&store, AT_ONCE).await, Ok(1));
-        assert!(after.is_doubted_anew().await);
+        for settled in [0, 2] {
+            store.discard("wxmint:user:{mei}:ends").await.expect("another primary of a Cluster was emptied");
+            first.settled = [settled; 2];
+            assert_eq!(first.look_at_some(&store, AT_ONCE).await, Ok(1));
+            assert_eq!(after.is_doubted_anew().await, settled > 0, "what is young goes with a failover");
+        }
         assert_eq!(second.look_at_some(&store, AT_ONCE).await, Ok(0));
         assert!(!after.is_doubted_anew().await);
     }
