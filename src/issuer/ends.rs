@@ -64,8 +64,8 @@ struct HeldEnds {
     keep: Duration,
     /// The records of the ends before this one were looked at.
     looked_at: usize,
-    /// How many were held at the last two full minutes. Redis had confirmed those of the earlier one. Younger ones may go
-    /// with a failover, without that anybody was told of them.
+    /// How many were held at the last two full minutes. Redis had confirmed those of the earlier one. A failover may
+    /// take younger ones back, of which nobody was told.
     settled: [usize; 2],
     /// The second at which some process found that Redis had lost ends, or did not know of any token: a new one, or an
     /// emptied one. An end there does not take the doubt away; keys that have not signed before do.

@@ -183,6 +183,12 @@ impl Operator<'_> {
                 release_unionid(self.store, unionid, user).await?;
             }
             self.store.strike_off(user, person).await?;
+            // A blocked user is found by them.
+            if self.people_of(user).await?.is_empty() && !self.store.user_state(user).await?.blocked {
+                for gone in self.store.ever_of(user).await? {
+                    self.store.forget_unionids_left(&gone, user).await?;
+                }
+            }
         }
         let struck: Vec<_> = left.iter().map(|(user, _)| user).collect();
         self.store.erase_person(person, &struck, &COUNTED_OF_A_PERSON).await

@@ -89,6 +89,23 @@ async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user()
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("own"))));
 }
 
+#[tokio::test]
+async fn with_the_last_person_of_a_user_the_unionids_of_those_who_left_before_are_erased() {
+    for blocked in [false, true] {
+        let (store, lin, attempt, unionid) = (store(), person("lin"), attempt(1), unionid());
+        let left = Person { app: "wxother".parse().expect("an app"), ..person("lin-elsewhere") };
+        let generation = bind(&store, &left, "own").await;
+        bind(&store, &lin, "own").await;
+        store.link_unionid(&left, &user("own"), &unionid, None).await.expect("linked");
+        let binder = Binder { store: &store, person: &left, unionid: None, attempt: &attempt, per_user: 1 };
+        binder.dissolve(&user("own"), generation, async || Ok(())).await.expect("dissolved");
+        store.set_blocked(&user("own"), blocked).await.expect("changed");
+        Operator { store: &store }.erase(&lin).await.expect("erased");
+        let unionids = if blocked { vec![unionid] } else { Vec::new() };
+        assert_eq!(store.left_by(&left).await, Ok(vec![(user("own"), unionids)]));
+    }
+}
+
 /// Two users turned out to be one human, and then the one whom the unionid stands for loses the only person.
 #[tokio::test]
 async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {

@@ -53,6 +53,12 @@ impl Redis {
         left.iter().map(|(user, unionids)| Ok((packed::read_user(user)?, packed::read_unionids(unionids)?))).collect()
     }
 
+    /// Forgets the unionids that the person had when leaving the user.
+    pub async fn forget_unionids_left(&self, person: &Person, user: &UserId) -> Result<()> {
+        let emptied = Call::of("HSET", name::left(person)).arg(packed::user(user)).arg("");
+        Ok(self.link.run::<u64>("left_by", emptied).await.map(drop)?)
+    }
+
     /// Strikes a person off a user's list who is gone from it. The number of the person's last binding stays for
     /// [`NUMBERS_KEPT`], and so does a list that names nobody any more. A block stays.
     pub async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
