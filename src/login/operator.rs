@@ -52,21 +52,13 @@ impl Operator<'_> {
     }
 
     async fn end_one(&self, user: &UserId) -> Result<(), StoreError> {
-        self.forget_keys(user, None).await?;
+        self.store.forget_keys(user, None).await?;
         self.store.end_user(user, None).await
-    }
-
-    /// Forgets the session keys of the user's people, in one app or in all.
-    pub(super) async fn forget_keys(&self, user: &UserId, app: Option<&AppId>) -> Result<(), StoreError> {
-        for person in self.people_of(user).await?.iter().filter(|person| app.is_none_or(|app| person.app == *app)) {
-            self.store.forget(person).await?;
-        }
-        Ok(())
     }
 
     /// Ends the user's tokens in one app, and forgets the session keys of the user's people there.
     pub(super) async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
-        self.forget_keys(user, Some(app)).await?;
+        self.store.forget_keys(user, Some(app)).await?;
         self.store.end_in_app(user, app).await
     }
 

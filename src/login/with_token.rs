@@ -15,7 +15,7 @@ use wxmint_wechat::{ByToken, SessionKey};
 
 use super::operator::release_unionid;
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::{LoginError, LoginWorker, OPENID, Operator, Result, SessionError, is_of_client, mark_of, new_attempt};
+use super::{LoginError, LoginWorker, OPENID, Result, SessionError, is_of_client, mark_of, new_attempt};
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
 const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_400) };
@@ -153,7 +153,7 @@ impl LoginWorker {
                     }
                 }
                 if everywhere {
-                    Operator { store: &self.store }.forget_keys(&token.user, None).await?;
+                    self.store.forget_keys(&token.user, None).await?;
                 }
             }
         }

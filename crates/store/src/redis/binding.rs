@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::DateTime;
 use redis::Value;
-use wxmint_ids::{UnionId, UserId};
+use wxmint_ids::{AppId, UnionId, UserId};
 
 use super::session::{change_session, exchanged, owner};
 use super::stored::{StoredBinding, stored_binding};
@@ -121,19 +121,22 @@ impl Redis {
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
+    /// Forgets the session keys of the user's people, in one app or in all: their next logins look at the ends.
+    pub async fn forget_keys(&self, user: &UserId, app: Option<&AppId>) -> Result<()> {
+        let people = self.people_of(user).await?.unwrap_or_default();
+        for person in people.iter().filter(|person| app.is_none_or(|app| person.app == *app)) {
+            self.forget(person).await?;
+        }
+        Ok(())
+    }
+
     /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`,
-    /// when the person left. A request that finishes this later must not end the tokens of a new binding. The user's
-    /// other people there lose their session keys, as at every end, so that their next logins look at the ends.
+    /// when the person left. A request that finishes this later must not end the tokens of a new binding.
     pub async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
         let keys: [&str; 4] = [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
         // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person
         // left: this step may be repeated when there are newer tokens.
         self.end_clients_of(user, &person.app, Some(since)).await?;
-        for other in self.people_of(user).await?.unwrap_or_default() {
-            if other.app == person.app && other != *person {
-                self.forget(&other).await?;
-            }
-        }
         let script = script::DISMISS.on(&keys);
         let script = script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(since);
         let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
