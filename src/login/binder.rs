@@ -99,7 +99,7 @@ impl Binder<'_> {
                     }
                 }
                 BindingState::Leaving { generation, user, since } => {
-                    Box::pin(self.store.forget_keys(&user, Some(&self.person.app))).await?;
+                    Box::pin(self.store.forget_keys(&user, Some(&self.person.app), Some(self.person))).await?;
                     Box::pin(self.store.dismiss(&user, self.person, generation, since)).await?;
                     Box::pin(self.store.set_free(self.person, generation, &user)).await?
                 }

@@ -52,13 +52,13 @@ impl Operator<'_> {
     }
 
     async fn end_one(&self, user: &UserId) -> Result<(), StoreError> {
-        self.store.forget_keys(user, None).await?;
+        self.store.forget_keys(user, None, None).await?;
         self.store.end_user(user, None).await
     }
 
     /// Ends the user's tokens in one app, and forgets the session keys of the user's people there.
     pub(super) async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
-        self.store.forget_keys(user, Some(app)).await?;
+        self.store.forget_keys(user, Some(app), None).await?;
         self.store.end_in_app(user, app).await
     }
 

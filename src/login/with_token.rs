@@ -153,7 +153,7 @@ impl LoginWorker {
                     }
                 }
                 if everywhere {
-                    self.store.forget_keys(&token.user, None).await?;
+                    self.store.forget_keys(&token.user, None, None).await?;
                 }
             }
         }

@@ -893,7 +893,7 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(sto
     };
     may_be_ended(&orders[0]).await;
     assert!(!may_be_ended(&orders[1]).await, "the short way");
-    store.forget_keys(&user, Some(&owner.app)).await.expect("forgotten");
+    store.forget_keys(&user, Some(&owner.app), Some(&owner)).await.expect("forgotten");
     store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
     assert!(may_be_ended(&orders[2]).await);
 }

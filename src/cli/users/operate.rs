@@ -113,11 +113,7 @@ fn listed(text: &str) -> Result<Vec<UserId>, String> {
     let user = |line| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse().ok();
     let users: Vec<_> = lines.map(|(line, at)| user(line).ok_or(format!("line {at}"))).collect::<Result<_, _>>()?;
     // Not Ok: perhaps an export was cut off.
-    if users.is_empty() {
-        Err("is empty: leave out the import after an export of 0 users; a line".into())
-    } else {
-        Ok(users)
-    }
+    if users.is_empty() { Err("is empty: an export of 0 users needs no import; a line".into()) } else { Ok(users) }
 }
 
 /// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering

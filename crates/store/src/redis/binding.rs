@@ -121,10 +121,12 @@ impl Redis {
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
-    /// Forgets the session keys of the user's people, in one app or in all: their next logins look at the ends.
-    pub async fn forget_keys(&self, user: &UserId, app: Option<&AppId>) -> Result<()> {
-        let people = self.people_of(user).await?.unwrap_or_default();
-        for person in people.iter().filter(|person| app.is_none_or(|app| person.app == *app)) {
+    /// Forgets the session keys of the user's people, in one app or in all, but for `except`: their next logins look at
+    /// the ends.
+    pub async fn forget_keys(&self, user: &UserId, app: Option<&AppId>, except: Option<&Person>) -> Result<()> {
+        let mut people = self.people_of(user).await?.unwrap_or_default();
+        people.retain(|person| app.is_none_or(|app| person.app == *app) && Some(person) != except);
+        for person in &people {
             self.forget(person).await?;
         }
         Ok(())
