@@ -106,8 +106,9 @@ async fn with_a_platform_clients_of_merchants_are_known_and_the_rights_to_look_f
     let mut bed = crate::platforms::ticketed(builder).await;
     found(&bed, "clients", "warning", "is not configured").await;
     bed.wechat.control("platform/merchants", "POST", &json!({"appid": APPID})).await;
-    let is_ok = async || Report::of(&bed.configuration).await.status("clients") == "ok";
-    until("the doctor knows the merchant", PATIENCE, is_ok).await;
+    let is_ok = async |name| Report::of(&bed.configuration).await.status(name) == "ok";
+    until("the doctor knows the merchant", PATIENCE, async || is_ok("clients").await).await;
+    until("WeChat's list is compared", PATIENCE, async || is_ok("wechat.platform").await).await;
 
     bed.configuration.set("WXMINT_REDIS_URL", &url_of_documented_user(&bed.redis, REDIS_PASSWORD, ""));
     follow(&found(&bed, "wechat.platform", "warning", "a merchant that leaves").await, &bed.redis);
