@@ -43,7 +43,7 @@ routes! {
     POST "/wechat/phone" session_key::phone [ANY, OWN_TOKEN, CODE, NO_KEYS, LIMIT, BILLED, WECHAT], BODY;
     GET "/wechat/session" session_key::session [ANY, OWN_TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     POST "/wechat/session/reset" session_key::reset [ANY, OWN_TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
-    READ "/.well-known/jwks.json" metadata::jwks [], HEAD;
+    READ "/.well-known/jwks.json" metadata::jwks [STORE], HEAD;
     READ "/revocations" revocations::revocations [STORE], HEAD;
     READ "/.well-known/openid-configuration" metadata::metadata [], HEAD;
     POST "/logout" leave::logout [ANY, TOKEN, LIMIT], BODY;
