@@ -59,11 +59,7 @@ impl UserIds {
     /// The way to record somebody who may have no binding.
     pub fn newcomer(&self, person: &Person, unionid: Option<&UnionId>, has_credentials: bool) -> Result<Newcomer> {
         self.check_agreed()?;
-        let user = match &self.key {
-            Some((IdKind::OpenId, key)) => Some(key.of_openid(person)),
-            _ => unionid.and_then(|unionid| self.of_unionid(unionid)),
-        };
-        Ok(match user {
+        Ok(match self.of_openid(person).or_else(|| self.of_unionid(unionid?)) {
             Some(user) => Newcomer::Computed(Computed { user, listed: self.listed }),
             // A person without a unionid is counted, and then refused, unless there is a binding.
             None if has_credentials || self.are_computed() => Newcomer::Counted,

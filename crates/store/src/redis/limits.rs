@@ -165,7 +165,11 @@ impl Redis {
         if counter.earlier.is_some() {
             return call;
         }
-        call.cmd("PEXPIRE").arg(key).arg(counter.rate.life().as_millis() as u64).cmd("HGETALL").arg(key)
+        // These count no more. The last event was ten parts ago at most, and left none older than eight parts then.
+        let gone: Vec<_> =
+            (PARTS + 1..=2 * PARTS + 2).map(|ago| counter.field(counter.part.saturating_sub(ago))).collect();
+        let call = call.cmd("PEXPIRE").arg(key).arg(counter.rate.life().as_millis() as u64);
+        call.cmd("HDEL").arg(key).arg(gone).cmd("HGETALL").arg(key)
     }
 
     /// Reads the answer to [`Self::counting`]. Takes back an event that is one too many.

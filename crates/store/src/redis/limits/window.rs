@@ -52,7 +52,7 @@ impl Redis {
     /// Decides by all that the cell holds.
     pub(super) async fn decide_by_all(&self, counter: &Counter, answer: Value) -> Result<Result<Counted, TooMany>> {
         let counted = Counted(counter.part);
-        let (_, _, fields): (Value, Value, HashMap<String, u64>) =
+        let (_, _, _, fields): (Value, Value, Value, HashMap<String, u64>) =
             from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
         let mut parts = self.own_parts(counter, fields).await?;
         // The event itself is counted already.
