@@ -29,7 +29,7 @@ mod worker;
 
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded, StoreError};
+use wxmint_store::{AttemptId, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
@@ -122,9 +122,7 @@ impl LoginWorker {
     /// The first round trip counts the address and claims the code, so that no other request can use it.
     async fn claim(&self, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<ExchangeOrder> {
         self.ids.check_agreed()?;
-        if self.minter.signs_in_vain(attempt.now) {
-            return Err(StoreError { reason: "the key that signs is revoked: see wxmint doctor".into() }.into());
-        }
+        self.minter.check(attempt.now)?;
         self.note_life().await?;
         let claim = match self.exchange_of(app) {
             None => self.store.claim_code(&app.id, code, &attempt.id, &self.meter_of(attempt.address)).await?,

@@ -120,6 +120,7 @@ impl LoginWorker {
         app: Option<&AppId>,
         attempt: &mut Attempt<'_>,
     ) -> Result<Arrival> {
+        self.minter.check(attempt.now)?;
         self.note_life().await?;
         self.store.count(&self.meter_of(attempt.address)).await?.map_err(LoginError::too_many(IP))?;
         let taken = self.store.take_ticket(ticket, &attempt.id).await?;

@@ -100,7 +100,7 @@ pub enum LoginError {
     #[error("the session key could not be sealed: {0}")]
     Vault(#[from] VaultError),
     #[error("no token could be signed: {0}")]
-    Mint(#[from] KeyError),
+    Mint(KeyError),
     #[error("the system gave no random bits")]
     NoRandomness,
 }
@@ -144,6 +144,16 @@ impl LoginError {
     /// For a limit by this name.
     pub(crate) fn too_many(limit: &'static str) -> impl FnOnce(TooMany) -> Self {
         move |refused| Self::TooMany { limit, refused }
+    }
+}
+
+/// Another replica may have the keys that this one lacks.
+impl From<KeyError> for LoginError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Revoked => StoreError { reason: error.to_string() }.into(),
+            error => Self::Mint(error),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ in_chinese! {
         KeyError::Unusable { key, reason } => "密钥 {key}：{reason}",
         KeyError::Ambiguous { first, second, member } => "密钥 {first} 和 {second} 的 `{member}` 相同",
         KeyError::NoneSigning { earliest } => "还没有密钥可以签名：最早的 `nbf` 是 {earliest}",
+        KeyError::Revoked => "签名密钥已被吊销：见 `wxmint doctor`",
         KeyError::Crypto(what) => "密码库操作失败：{what}";
     &FetchError:
         FetchError::NotSent(reason) => "无法发出请求：{reason}",

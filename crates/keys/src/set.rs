@@ -70,9 +70,10 @@ impl KeySet {
         self.revoked.iter().any(|revoked| revoked == kid)
     }
 
-    /// Whether verifiers refuse whatever is signed at `now`.
-    pub fn signs_in_vain(&self, now: DateTime<Utc>) -> bool {
-        self.signing(now).is_ok_and(|key| self.is_revoked(key.public().kid()))
+    /// The key that signs at `now`. Fails while verifiers refuse whatever it signs.
+    pub fn accepted_signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
+        self.signing(now)
+            .and_then(|key| if self.is_revoked(key.public().kid()) { Err(KeyError::Revoked) } else { Ok(key) })
     }
 
     /// The public keys that are in the JWKS at `now`, unless they are revoked: all keys whose `exp` has not passed.

@@ -41,6 +41,9 @@ pub enum KeyError {
         /// When the first key may sign, in the format of RFC 3339.
         earliest: String,
     },
+    /// Verifiers refuse whatever the key signs.
+    #[error("the key that signs is revoked: see `wxmint doctor`")]
+    Revoked,
     /// The cryptographic library failed without giving a reason.
     #[error("the cryptographic library could not {0}")]
     Crypto(&'static str),

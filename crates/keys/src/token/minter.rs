@@ -99,8 +99,9 @@ impl Minter {
         self.ttl
     }
 
-    pub fn signs_in_vain(&self, now: DateTime<Utc>) -> bool {
-        self.keys.set().signs_in_vain(now)
+    /// Fails where a token would fail, before anything is used up for it.
+    pub fn check(&self, now: DateTime<Utc>) -> Result<(), KeyError> {
+        self.keys.set().accepted_signing(now).map(drop)
     }
 
     pub fn issued(&self, user: UserId, app: AppId, id: TokenId, at: DateTime<Utc>) -> Issued {
@@ -164,9 +165,9 @@ fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
     std::array::from_fn(|index| tag.as_ref()[index])
 }
 
-/// Signs a JWT with these claims, with the key that signs at `now`.
+/// Signs a JWT with these claims, with the key that signs at `now`, which must not be revoked.
 pub(super) fn sign(keys: &KeyRing, typ: &str, claims: &impl Serialize, at: DateTime<Utc>) -> Result<String, KeyError> {
-    encode(keys.set().signing(at)?, typ, claims)
+    encode(keys.set().accepted_signing(at)?, typ, claims)
 }
 
 #[cfg(test)]

@@ -157,6 +157,10 @@ mod tests {
             ring.note_revoked(ended, now());
             let header = part(&minter.sign_page(&page, now()).expect("signed"), 0);
             assert_eq!(serde_json::from_slice::<Value>(&header).expect("JSON")["kid"], **signs, "{ended:?}");
+            // A token or an event of a revoked key would be lost.
+            let is_signed = ended.is_empty();
+            assert_eq!(minter.check(now()).is_ok(), is_signed, "{ended:?}");
+            assert_eq!(minter.sign_event(&json!({}), now()).is_ok(), is_signed, "{ended:?}");
         }
     }
 
