@@ -1835,7 +1835,7 @@ mod redis_only {
     async fn ends_of_which_no_token_can_be_left_are_forgotten() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
-        let [old, horizon, newer] = [now - 9_000, now - 3600 - 120 - 5, now - 100];
+        let [old, horizon, newer] = [now - 9_000, now - 3600 - 120 - 65, now - 100];
         store.note_life(Duration::from_secs(3600)).await.expect("noted");
         let ends = "wxmint:user:{user-1}:ends";
         let app = format!("app:{}", app());
@@ -1847,6 +1847,8 @@ mod redis_only {
             (ends, "app:wx2", old),
             (ends, "untold:app:wx2", old),
             (list, "ended", old),
+            ("wxmint:user:{user-2}:ends", "before", old),
+            ("wxmint:user:{user-2}:ends", "dated", newer),
         ] {
             server.cli(&["HSET", key, name, &second.to_string()]);
         }
@@ -1855,8 +1857,10 @@ mod redis_only {
         for (second, end) in [
             (old, format!("sub {old} user-1")),
             (old, format!("jti {old} a user-1")),
+            (old, format!("sub {old} user-2")),
             (old, "kid old-kid".to_owned()),
             (horizon, "device of a later version".to_owned()),
+            (horizon + 10, format!("sub {} user-1", horizon + 11)),
             (newer, format!("app {newer} {} user-1", crate::conformance::app())),
         ] {
             server.cli(&["XADD", "wxmint:ended", &format!("{}-*", second * 1000), "end", &end]);
@@ -1869,12 +1873,14 @@ mod redis_only {
             assert!((119..=121).contains(&far.clock_ahead().await.expect("an answer").abs()));
         }
         assert_eq!(store.forget_ends(2).await, Ok(2));
-        assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "3");
-        assert_eq!(store.forget_ends(100).await, Ok(2));
+        assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "5");
+        assert_eq!(store.forget_ends(100).await, Ok(3));
         assert_eq!(store.forget_ends(100).await, Ok(0));
         let left: BTreeSet<_> = server.cli(&["HKEYS", ends]).lines().map(str::to_owned).collect();
         let expected = [app, "app:wx2".into(), "untold:app:wx2".into()];
         assert_eq!(left, BTreeSet::from(expected), "what is newer, and what verifiers were not told");
+        let note: i64 = server.cli(&["TTL", "wxmint:user:{user-2}:ends"]).parse().expect("seconds");
+        assert!(note > 30 * 86_400, "the note of a renewal expires: {note}");
         for gone in ["wxmint:user:{user-1}:ended:a", list] {
             assert_eq!(server.cli(&["EXISTS", gone]), "0", "{gone}");
         }
@@ -1884,7 +1890,7 @@ mod redis_only {
             Ok(vec!["old-kid".into()]),
             "an old key file may come back"
         );
-        assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "1");
+        assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "2", "an entry stays longer than its records");
         assert_eq!(store.restore_end(&old).await, Ok(()), "it was forgotten, not lost");
         assert!((-1..=1).contains(&store.clock_ahead().await.expect("an answer")));
     }

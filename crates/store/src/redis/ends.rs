@@ -285,7 +285,8 @@ impl Redis {
         let second = unsent.parse().map_err(|_| unreadable("the end of a token"))?;
         self.put_once(&ended(second), true).await?;
         let script = change_ends(user, "published").arg(format!("untold:{name}")).arg(unsent);
-        Ok(self.link.run("note_published", script).await?)
+        // A note that a failover brought back would call the end untold for good.
+        Ok(self.link.run_confirmed("note_published", script).await?)
     }
 }
 

@@ -128,6 +128,6 @@ impl Redis {
     /// Lets the user's list expire after [`EMPTY_LIST_KEPT`], unless somebody is admitted or the user is blocked.
     pub async fn expire_list(&self, user: &UserId) -> Result<()> {
         let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user)]);
-        Ok(self.link.run("expire_list", script.arg("expire").arg(EMPTY_LIST_KEPT.as_secs())).await?)
+        Ok(self.link.run_confirmed("expire_list", script.arg("expire").arg(EMPTY_LIST_KEPT.as_secs())).await?)
     }
 }

@@ -15,9 +15,9 @@ use crate::{
     LIFE_HOLDS, LIFE_NOTED_EVERY, LoginRecord, Meter, Newcomer, Recorded, Result, StoreError,
 };
 
-/// A user's list has this: the block, the second up to which tokens may be ended, and the day on which the person was
-/// seen.
-type SeenUser = (Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>);
+/// A user's list has this: the block, the second up to which tokens may be ended, the number that it was left with, and
+/// the day on which the person was seen; and so many fields, which but for the first three are people.
+type SeenUser = ((Option<Vec<u8>>, Option<i64>, Option<u64>, Option<Vec<u8>>), usize);
 
 const A_DAY: u64 = 86_400;
 
@@ -99,7 +99,8 @@ impl Redis {
                 (recorded, stored, None)
             }
             Some(Computed { user, .. }) => {
-                let seen = Call::of("HMGET", name::user(user)).arg(&["block", "ended"]).arg(packed::person(person));
+                let seen = Call::of("HMGET", name::user(user)).arg(&["block", "ended", "floor"]);
+                let seen = seen.arg(packed::person(person)).cmd("HLEN").arg(name::user(user));
                 let (recorded, seen) = self.link.run_both("record_login", script, seen).await?;
                 (recorded, StoredBinding::default(), Some(seen))
             }
@@ -124,7 +125,7 @@ impl Redis {
         let kept_for = if sign == "-" { None } else { Some(stored.generation()?) };
         let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
-            may_be_ended = has_stepped_back || seen.1.is_some_and(|ended| at.timestamp() <= ended);
+            may_be_ended = has_stepped_back || seen.0.1.is_some_and(|ended| at.timestamp() <= ended);
             state = BindingState::Bound(self.see(record, computed, seen, sign));
         }
         Ok(Recorded::Counted { state, at, may_be_ended, kept_for })
@@ -152,7 +153,9 @@ impl Redis {
     /// Notes on the computed user's list that the person was seen today. Nobody waits for it: what is lost is noted at
     /// the next login.
     fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, sign: &str) -> Bound {
-        let (LoginRecord { person, order, .. }, (block, _, seen)) = (record, seen);
+        let (LoginRecord { person, order, .. }, ((block, ended, floor, seen), fields)) = (record, seen);
+        let people =
+            fields - [block.is_some(), ended.is_some(), floor.is_some()].map(usize::from).iter().sum::<usize>();
         let (blocked, user) = (block.is_some_and(|block| block.ends_with(b"on")), &computed.user);
         let today = format!("{}c", order.began_at().timestamp() as u64 / A_DAY).into_bytes();
         let is_old = seen.as_ref().is_none_or(|day| day.ends_with(b"c") && *day != today);
@@ -161,8 +164,9 @@ impl Redis {
             let script = script.arg("see").arg(self.session_ttl.as_secs() + A_DAY).arg(packed::person(person));
             self.link.unawaited("see", script.arg(today));
         }
-        // Nobody is new who has a session from before lists were kept. A repetition may be that of a first login.
-        let is_new = if computed.listed { seen.is_none() && !["=", ">"].contains(&sign) } else { sign == "+" };
+        // Nobody is new who has a session from before lists were kept, or is known in another app. A repetition may be
+        // that of a first login.
+        let is_new = if computed.listed { people == 0 && !["=", ">"].contains(&sign) } else { sign == "+" };
         Bound { new_for: is_new.then_some(order.mark), blocked, ..Bound::computed(user.clone()) }
     }
 }

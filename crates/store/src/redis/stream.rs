@@ -13,7 +13,7 @@ use wxmint_ids::UserId;
 use super::ends::{change_ends, unless_ahead};
 use super::{Call, Redis, clocks::APART, name, script, unreadable};
 use crate::ends::{CLOCKS_DIFFER, kept};
-use crate::{Ended, ReadEnds, Result};
+use crate::{ENDS_KEPT, Ended, ReadEnds, Result};
 
 /// An entry of the stream: its id, its one field, and the end.
 type Entry = (String, (String, String));
@@ -101,7 +101,9 @@ impl Redis {
         let (second, keep, mut entries) = self.read_stream("forget_ends", "-", "+", most).await?;
         // The first second that is still needed.
         let horizon = second - (keep + CLOCKS_DIFFER).as_secs() as i64;
-        let is_needless = |id: &str| stream_id(id).is_some_and(|(millis, _)| millis < (horizon * 1_000).max(0) as u64);
+        // An entry leads to records, which may name later seconds and go first.
+        let oldest = ((horizon - 60) * 1_000).max(0) as u64;
+        let is_needless = |id: &str| stream_id(id).is_some_and(|(millis, _)| millis < oldest);
         entries.truncate(entries.iter().take_while(|(id, _)| is_needless(id)).count());
         let Some((last, _)) = entries.last() else { return Ok(0) };
         if (second - (self.clock)().timestamp()).abs() > APART.num_seconds() {
@@ -120,7 +122,7 @@ impl Redis {
             }
         }
         let of_user = of_users.iter().map(|(user, tokens)| {
-            let script = change_ends(user, "forget").arg(horizon);
+            let script = change_ends(user, "forget").arg(horizon).arg(2 * ENDS_KEPT.as_secs());
             let all = tokens.iter().fold(script, |call, key| call.cmd("DEL").arg(key));
             self.link.run::<Value>("forget_ends", all)
         });

@@ -10,15 +10,15 @@
 --     where it is noted beside the user's people.
 --   'renew': dates a token that is given without a login. The second of its login, two seconds as before, and how long
 --     such a token may live. Answers the present second, or a later one that tokens have been dated with, and notes it:
---     later ends name it too. The note of a user without ends expires, because nothing else would delete it.
+--     later ends name it too.
 --   'app': ends all tokens that were issued in one app up to now, in this very second too. Three seconds as before,
 --     appid; or with a last second up to that one, or to a later date that a token has got.
 --   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
 --   'restore': ends again up to a second what has been lost. A field of the user's ends, the second.
 --   'published': notes that an end is in the stream, if no later one waits to be put there. The field of ends that
 --     wait, the end.
---   'forget': forgets the ends that no token can be left for. The first second that is still needed. An end that is not
---     in the stream yet is needed.
+--   'forget': forgets the ends that no token can be left for. The first second that is still needed, and how long a
+--     token without a login may live. An end that is not in the stream yet is needed.
 -- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or ''. They always
 -- write, so that a repetition also waits until a replica has the end. If Redis is ahead by more, they only answer that:
 -- see now_or_ahead.
@@ -32,6 +32,13 @@ local function set_block(state)
   redis.call('HSET', KEYS[2], 'block', number .. ' ' .. state)
   redis.call('PERSIST', KEYS[2])
   return number
+end
+
+-- Nothing else would delete the note of 'renew' where there are no ends.
+local function expire_note(seconds)
+  if redis.call('HLEN', KEYS[1]) == 1 and redis.call('HEXISTS', KEYS[1], 'dated') == 1 then
+    redis.call('EXPIRE', KEYS[1], seconds)
+  end
 end
 
 if step == 'date' then
@@ -61,24 +68,25 @@ elseif step == 'forget' then
   if tonumber(redis.call('HGET', KEYS[2], 'ended') or ARGV[2]) < tonumber(ARGV[2]) then
     redis.call('HDEL', KEYS[2], 'ended')
   end
+  expire_note(ARGV[3])
   return 0
+end
+local now, ahead = now_or_ahead(ARGV[3], ARGV[4])
+local has_last = step == 'app' and ARGV[6]
+if ahead and not has_last then
+  return ahead
 end
 -- A note of 'renew' alone may expire.
 redis.call('PERSIST', KEYS[1])
-local now, ahead = now_or_ahead(ARGV[3], ARGV[4])
-if step == 'app' and ARGV[6] then
+if has_last then
   return end_app_and_tell(ARGV[5], math.max(tonumber(ARGV[6]), latest_dated()))
-elseif ahead then
-  return ahead
 end
 now = math.max(now, tonumber(ARGV[2]), latest_dated())
 if step == 'app' then
   return end_app_and_tell(ARGV[5], now)
 elseif step == 'renew' then
   redis.call('HSET', KEYS[1], 'dated', now)
-  if redis.call('HLEN', KEYS[1]) == 1 then
-    redis.call('EXPIRE', KEYS[1], ARGV[5])
-  end
+  expire_note(ARGV[5])
   return tostring(now)
 end
 local before, asked_at = tonumber(redis.call('HGET', KEYS[1], 'before') or '-1'), tonumber(ARGV[5])
