@@ -138,7 +138,6 @@ fn by_token(error: &LoginError) -> Option<&'static str> {
         LoginError::PhoneCodeUsed => {
             "This `code` has been used before. Let the user press the button getPhoneNumber again, and send the new code."
         }
-        LoginError::TooMany { .. } => "Too many requests. Wait, then try again.",
         _ => return None,
     })
 }
@@ -205,7 +204,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
             (Code::UserBlocked, "The business does not let the owner of this phone number in. Do not try again.")
         }
         Error::SlowDown => (Code::RateLimited, "WeChat limits the calls for one user. Wait, then try again."),
-        Error::TooMany { .. } => (Code::RateLimited, "Too many logins or wrong passwords. Wait, then try again."),
+        Error::TooMany { .. } => (Code::RateLimited, "Too many logins or other requests. Wait, then try again."),
         Error::BindingRequired(_) => (Code::BindingRequired, WHO_IS_THIS),
         Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
         Error::AlreadyBound => (Code::AlreadyBound, BOUND_ELSEWHERE),

@@ -13,6 +13,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
 use crate::login::{LoginError, LoginWorker, Operator};
+use crate::refusals::Refusal;
 
 /// The acts need this: the secrets, and a worker with its own connections to the store and to WeChat.
 pub(crate) struct Operating {
@@ -67,7 +68,7 @@ impl<T: Target> Act<T> {
     }
 
     /// Does what was asked for, even if the client disconnects, and answers 204.
-    pub(crate) async fn change<E: Into<Problem>>(
+    pub(crate) async fn change<E: Into<Refusal>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<(), E> + 'static,
     ) -> Answer {
@@ -75,14 +76,14 @@ impl<T: Target> Act<T> {
         Ok(HttpResponse::NoContent().finish())
     }
 
-    pub(crate) async fn show<Found: Serialize + 'static, E: Into<Problem>>(
+    pub(crate) async fn show<Found: Serialize + 'static, E: Into<Refusal>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
     ) -> Answer {
         Ok(private(self.find(work).await?))
     }
 
-    pub(crate) async fn find<Found: 'static, E: Into<Problem>>(
+    pub(crate) async fn find<Found: 'static, E: Into<Refusal>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
     ) -> Result<Found, Problem> {
@@ -95,10 +96,10 @@ impl<T: Target> Act<T> {
     }
 
     /// Writes the outcome to the audit log.
-    pub(crate) fn done<Done, E: Into<Problem>>(&self, outcome: Result<Done, E>) -> Result<Done, Problem> {
+    pub(crate) fn done<Done, E: Into<Refusal>>(&self, outcome: Result<Done, E>) -> Result<Done, Problem> {
         let outcome = outcome.map_err(E::into);
-        let code = outcome.as_ref().err().map(|problem| problem.code.as_str());
-        let event = Event { refused: code.map(Into::into), ..self.event.clone() };
+        let code = outcome.as_ref().err().map(|refusal| refusal.problem.code.as_str());
+        let event = outcome.as_ref().map_or_else(|refusal| refusal.of(self.event.clone()), |_| self.event.clone());
         if let Some(activity) = Activity::changing_account(self.action) {
             let event = Event { activity, ..event.clone() };
             // Only a refusal belongs to whoever the person's user is later.
@@ -107,7 +108,7 @@ impl<T: Target> Act<T> {
             event.tell();
         }
         event.tell();
-        outcome
+        outcome.map_err(|refusal| refusal.problem)
     }
 }
 

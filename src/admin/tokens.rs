@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_findings::{Finding, Said, count};
 use wxmint_http::{Problem, ProblemCode, bearer_token, identify, no_valid_token};
 use wxmint_identities::{Issuers, ServiceIdentity, take_members};
+use wxmint_telemetry::bounded;
 
 use crate::clock::now;
 
@@ -176,7 +177,7 @@ impl CurrentAdminTokens {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
         self.of(token).await?.ok_or_else(|| {
-            tracing::warn!("a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE");
+            bounded!(warn, "admin secret", "a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE");
             no_valid_token().with_detail("This secret or token is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
         })
     }

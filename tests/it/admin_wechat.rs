@@ -52,11 +52,10 @@ impl Shop {
         self.ask("GET", &format!("/users/{user}/wechat/{APPID}/encrypt-keys"), SHOP, &Value::Null).await
     }
 
-    /// Waits until the log has this audit event.
     async fn audited(&self, expected: Value) -> Value {
         eventually("the audit event", BUSY, async || {
             audit::requests(self.bed.service()).into_iter().find(|event| {
-                ["action", "by", "user", "app", "outcome"].iter().all(|name| event[*name] == expected[*name])
+                ["action", "by", "user", "app", "outcome", "limit"].iter().all(|name| event[*name] == expected[*name])
             })
         })
         .await

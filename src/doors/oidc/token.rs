@@ -5,13 +5,14 @@ use actix_web::web::Data;
 use async_trait::async_trait;
 use wxmint_http::{Answer, Fields, Problem, missing, origin};
 use wxmint_ids::UserId;
+use wxmint_telemetry::audit::Event;
 
 use super::grants::{NotGiven, ShownCode};
 use super::request::is_site;
 use super::{LOGIN, Oidc, RENEWAL};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::token::{FurtherGrants, tell_of_theft, uncached};
-use crate::issuer::state::IssuerWorker;
+use crate::{issuer::state::IssuerWorker, refusals::Refusal};
 
 pub(super) const CODE: &str = "authorization_code";
 pub(super) const REFRESH: &str = "refresh_token";
@@ -58,7 +59,11 @@ async fn give(
     };
     let tell = |user: Option<&UserId>, outcome| oidc.tell(request, (activity, outcome), &client.id, user);
     let count = async || worker.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await;
-    let detail = match outcome? {
+    let refused = |error| {
+        let event = Event { client: Some(client.id.clone()), ..Event::new(activity, origin(request)) };
+        Refusal::from(error).tell(event, client.id.0.as_str())
+    };
+    let detail = match outcome.map_err(refused)? {
         Ok(given) => {
             tell(Some(&given.user), done);
             return Ok(uncached(given));

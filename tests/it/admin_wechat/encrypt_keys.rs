@@ -45,10 +45,10 @@ async fn a_person_gets_the_last_three_keys_of_the_phone_so_often_and_what_wechat
     let unknown = format!("/users/{user}/wechat/{OTHER_APPID}/encrypt-keys");
     shop.ask("GET", &unknown, SHOP, &Value::Null).await.expect_problem(400, "unknown_app");
 
-    // A mini program that names a version which nobody has makes its business ask for each message: so nobody uses up
-    // what the app may ask WeChat.
+    // A mini program that names versions which nobody has does not use up what the app may ask WeChat.
     let asked = shop.bed.wechat.asked(GIVES_KEYS).await;
     shop.encrypt_keys(&user).await.expect_problem(429, "rate_limited");
+    shop.audited(json!({"action": "encrypt_keys", "by": "shop", "user": user, "app": APPID, "outcome": "rate_limited", "limit": "openid"})).await;
     assert_eq!(shop.bed.wechat.asked(GIVES_KEYS).await, asked);
     let mei = shop.log_in("mei").await;
     assert_eq!(shop.encrypt_keys(&mei).await.status, 200);

@@ -25,6 +25,7 @@ pub(crate) fn in_short(event: &Value) -> Value {
         "user": if event["user"].is_null() { &event["resources"][0]["uid"] } else { &event["user"]["uid"] },
         "app": event["unmapped"]["app"],
         "outcome": outcome,
+        "limit": event["unmapped"]["limit"],
         "request_id": event["metadata"]["correlation_uid"],
     })
 }

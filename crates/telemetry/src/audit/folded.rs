@@ -104,6 +104,7 @@ fn only_common(earlier: Event, event: Event) -> Event {
         subject: common(earlier.subject, event.subject),
         user: common(earlier.user, event.user),
         app: common(earlier.app, event.app),
+        app_kind: common(earlier.app_kind, event.app_kind),
         client: common(earlier.client, event.client),
         person: common(earlier.person, event.person),
         ..event
@@ -116,7 +117,7 @@ fn is_over(told: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 
 fn key(event: &Event, who: &str) -> String {
     match event.limit {
-        Some(limit) => format!("limit {limit} {who}"),
+        Some(limit) => format!("{:?} limit {limit} {who}", event.activity),
         None => format!("{:?} {:?} {who}", event.activity, event.refused),
     }
 }
@@ -152,13 +153,22 @@ mod tests {
     #[test]
     fn an_event_of_several_names_only_what_they_have_in_common() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
-        for user in ["mei", "alice", "alice", "bob"] {
+        for (user, app_kind) in [("mei", None), ("alice", None), ("alice", None), ("bob", Some("website"))] {
             let origin = Origin { address: Some("192.0.2.1".into()), ..Origin::default() };
-            folded.admit("a", Event { user: user.parse().ok(), origin, ..refused() }, now);
+            folded.admit("a", Event { user: user.parse().ok(), app_kind, origin, ..refused() }, now);
         }
         let [event] = &folded.due(now + TimeDelta::minutes(1))[..] else { panic!("one event") };
         assert_eq!(event.several.map(|several| several.count), Some(3));
-        assert_eq!((&event.user, event.origin.address.as_deref()), (&None, Some("192.0.2.1")));
+        assert_eq!((&event.user, event.app_kind, event.origin.address.as_deref()), (&None, None, Some("192.0.2.1")));
+    }
+
+    #[test]
+    fn refusals_of_one_limit_are_counted_apart_by_what_was_refused() {
+        let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
+        for activity in [Activity::Login, Activity::Logout] {
+            let event = Event { activity, limit: Some("ip"), ..refused() };
+            assert!(folded.admit("a", event, now).is_some(), "the first is told at once");
+        }
     }
 
     #[test]
