@@ -18,7 +18,7 @@ use super::own_jwt::OwnJwt;
 use super::page::{Page, Why, page, refused};
 use super::request::{Query, is_registered, is_site, with};
 use super::token::TRIES;
-use super::{AtDoor, LOGGED_OUT, no_sites};
+use super::{AtDoor, LOGGED_OUT, no_sites, wechat::failed};
 use crate::clock::now;
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::token::authenticate;
@@ -159,10 +159,11 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     }
     let client = hint.as_ref().map(|(_, of)| of).or(named.as_ref()).and_then(|id| clients.get(id));
     let first = own.as_ref().and_then(|own| own.first_token(&worker.issuer.minter, client));
-    if let Some((first, (_, of))) = first.zip(hint.as_ref())
-        && let Some(user) = end_login(&worker.login, first).await?
-    {
-        oidc.tell(request, LOGGED_OUT, of, Some(&user));
+    if let Some((first, (_, of))) = first.zip(hint.as_ref()) {
+        match end_login(&worker.login, first).await {
+            Ok(user) => user.into_iter().for_each(|user| oidc.tell(request, LOGGED_OUT, of, Some(&user))),
+            Err(error) => return Ok(failed(request, &worker, ("not_left", "/end_session"), form, error)),
+        }
     }
     let to = query.one("post_logout_redirect_uri");
     match (client, to) {

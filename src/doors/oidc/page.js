@@ -73,6 +73,6 @@ code.addEventListener("error", () => {
 });
 again.addEventListener("click", () => location.reload());
 show("loading");
-let ended = "expired";
-for (let rounds = 0; rounds < MOST_ROUNDS && ended === "expired"; rounds++) ended = await round();
-show(ended === "expired" ? "paused" : ended);
+// Without an `await` outside of functions, which browsers of before 2021 do not know.
+const go = (left) => round().then((ended) => (ended === "expired" && left > 1 ? go(left - 1) : show(ended === "expired" ? "paused" : ended)));
+go(MOST_ROUNDS);

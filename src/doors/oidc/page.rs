@@ -13,7 +13,7 @@ use crate::issuer::state::IssuerWorker;
 const TEXTS: &[[&str; 3]] = &include!("page.json");
 /// The states of the page's script.
 const STATES: [&str; 8] = ["loading", "wait", "scanned", "going", "denied", "busy", "paused", "no_answer"];
-const NOT_POSSIBLE: &str = "not_possible";
+pub(super) const NOT_POSSIBLE: &str = "not_possible";
 
 fn text(code: &str) -> [&'static str; 2] {
     TEXTS.iter().find(|[own, ..]| *own == code).map(|[_, english, chinese]| [*english, *chinese]).unwrap_or_default()
@@ -41,7 +41,7 @@ impl Why {
         Self { title, code, problem: Some(ProblemCode::InvalidRequest) }
     }
 
-    pub(super) fn of_login(problem: ProblemCode) -> Self {
+    pub(super) fn of(title: &'static str, problem: ProblemCode) -> Self {
         let code = match problem {
             ProblemCode::BindingRequired => "not_linked",
             ProblemCode::UserBlocked | ProblemCode::UnionidMissing => "not_let_in",
@@ -49,7 +49,7 @@ impl Why {
             ProblemCode::RateLimited => "too_many",
             _ => "no_answer",
         };
-        Self { title: NOT_POSSIBLE, code, problem: Some(problem) }
+        Self { title, code, problem: Some(problem) }
     }
 }
 
@@ -171,14 +171,14 @@ mod tests {
         let (pages, _) = include_str!("page.rs").split_once("#[cfg(test)]").expect("these tests");
         let pages = pages.split("t(\"").skip(1).filter_map(|rest| rest.split('"').next());
         let whys = [Why::CLIENT, Why::ADDRESS, Why::LOGOUT, Why::LOGOUT_ADDRESS, Why::STATE, Why::NO_WAY].into_iter();
-        let logins = ProblemCode::ALL.iter().copied().map(Why::of_login);
+        let logins = ProblemCode::ALL.iter().map(|code| Why::of(NOT_POSSIBLE, *code));
         let whys = whys.chain(logins).flat_map(|why| [why.title, why.code]);
         let said: Vec<_> = pages.chain(STATES).chain(whys).collect();
         for code in &said {
             assert!(text(code).iter().all(|text| !text.is_empty()), "{code}");
         }
         for code in [ProblemCode::UserBlocked, ProblemCode::UnionidMissing] {
-            assert_eq!(Why::of_login(code).code, "not_let_in", "no later try can help");
+            assert_eq!(Why::of(NOT_POSSIBLE, code).code, "not_let_in", "no later try can help");
         }
         let idle: Vec<_> = TEXTS.iter().map(|[code, ..]| code).filter(|code| !said.contains(code)).collect();
         assert!(idle.is_empty() && said.len() > TEXTS.len(), "{idle:?}");

@@ -15,7 +15,7 @@ use wxmint_wechat::{App, AppKind};
 use super::authorize::let_in;
 use super::family::{hash, hashed_key, key, random, read as read_kept};
 use super::leave::see_other;
-use super::page::{Page, Why, page, refused};
+use super::page::{NOT_POSSIBLE, Page, Why, page, refused};
 use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
 use super::{AtDoor, no_sites, root};
 use crate::doors::scan::clients::Client;
@@ -30,6 +30,10 @@ const STATE_TTL: Duration = Duration::from_secs(600);
 const SENT: &str = "oidc-web";
 /// The open ways of an address, for each client. One more makes the oldest nothing, so that nobody keeps others out.
 const MOST_WAYS: usize = 100;
+/// In one browser.
+const MOST_COOKIES: usize = 10;
+const COOKIE_PREFIX: &str = "__Host-wxmint-";
+const LOGIN: (&str, &str) = (NOT_POSSIBLE, "/authorize");
 /// WeChat's own host, and that of its pages.
 const WECHAT: [&str; 2] = ["https://api.weixin.qq.com", "https://open.weixin.qq.com"];
 
@@ -96,10 +100,11 @@ pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &A
     let (app, state, secret) = match begun.await {
         Ok(Some(begun)) => begun,
         Ok(None) => return refused(request, query, worker, Why::NO_WAY),
-        Err(error) => return Ok(failed(request, worker, query, error)),
+        Err(error) => return Ok(failed(request, worker, LOGIN, query, error)),
     };
     let mut answer = see_other(&on_wechat(worker, &app, &state));
-    set_cookie(&mut answer, &state, &secret, STATE_TTL);
+    forget_oldest(request, &mut answer);
+    set_cookie(&mut answer, &cookie_name(&state), &secret, STATE_TTL);
     Ok(answer)
 }
 
@@ -122,28 +127,42 @@ fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
 
 /// Each way has a cookie of its own, because a browser may have several pages open.
 fn cookie_name(state: &str) -> String {
-    format!("__Host-wxmint-{}", &hash(state)[..8])
+    format!("{COOKIE_PREFIX}{}", &hash(state)[..8])
 }
 
-fn set_cookie(answer: &mut HttpResponse, state: &str, secret: &str, life: Duration) {
-    let (name, seconds) = (cookie_name(state), life.as_secs());
+fn set_cookie(answer: &mut HttpResponse, name: &str, secret: &str, life: Duration) {
+    let seconds = life.as_secs();
     let cookie = format!("{name}={secret}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         answer.headers_mut().append(SET_COOKIE, cookie);
     }
 }
 
-fn cookie<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
-    let headers = request.headers().get_all(COOKIE).filter_map(|header| header.to_str().ok());
-    let mut cookies = headers.flat_map(|header| header.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    cookies.find(|(other, _)| *other == name).map(|(_, value)| value)
+/// Otherwise a stranger's page could begin so many ways that no server takes the browser's requests any more.
+fn forget_oldest(request: &HttpRequest, answer: &mut HttpResponse) {
+    let own: Vec<_> = cookies(request).filter(|(name, _)| name.starts_with(COOKIE_PREFIX)).collect();
+    for (oldest, _) in &own[..own.len().saturating_sub(MOST_COOKIES)] {
+        set_cookie(answer, oldest, "", Duration::ZERO);
+    }
 }
 
-/// A page that says what to do, from which the person may begin anew.
-fn failed(request: &HttpRequest, worker: &IssuerWorker, query: &str, error: impl Into<Refusal>) -> HttpResponse {
+/// The oldest first (RFC 6265 section 5.4).
+fn cookies(request: &HttpRequest) -> impl Iterator<Item = (&str, &str)> {
+    let headers = request.headers().get_all(COOKIE).filter_map(|header| header.to_str().ok());
+    headers.flat_map(|header| header.split(';')).filter_map(|cookie| cookie.trim().split_once('='))
+}
+
+/// A page that says what to do, from which the person may begin anew at `path`.
+pub(super) fn failed(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    (title, path): (&'static str, &str),
+    query: &str,
+    error: impl Into<Refusal>,
+) -> HttpResponse {
     let problem = error.into().problem;
-    let again = (!query.is_empty()).then(|| format!("{}/authorize?{query}", root(worker)));
-    let mut page = page(request, query, worker, &Page::Failed(Why::of_login(problem.code), again));
+    let again = (!query.is_empty()).then(|| format!("{}{path}?{query}", root(worker)));
+    let mut page = page(request, query, worker, &Page::Failed(Why::of(title, problem.code), again));
     problem.retry_after.into_iter().for_each(|wait| _ = page.headers_mut().insert(RETRY_AFTER, wait.into()));
     page
 }
@@ -170,7 +189,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
                 return Ok(page(&request, &query, worker, &Page::Failed(Why::STATE, again)));
             }
             Ok(None) => return refused(&request, "", worker, Why::STATE),
-            Err(error) => return Ok(failed(&request, worker, "", error)),
+            Err(error) => return Ok(failed(&request, worker, LOGIN, "", error)),
         };
         let Ok(asked) = read(&sent.query, &clients, worker.issuer.settings.issuer.as_str()) else {
             return refused(&request, &sent.query, worker, Why::CLIENT);
@@ -178,11 +197,11 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let mut answer = match query.one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
             Some(code) => match log_in(&request, worker, &asked, &sent.app, code).await {
                 Ok(to) => see_other(&to),
-                Err(error) => failed(&request, worker, &sent.query, error),
+                Err(error) => failed(&request, worker, LOGIN, &sent.query, error),
             },
             None => see_other(&asked.refused("access_denied", "The person has said no at WeChat.")),
         };
-        set_cookie(&mut answer, state, "", Duration::ZERO);
+        set_cookie(&mut answer, &cookie_name(state), "", Duration::ZERO);
         Ok(answer)
     })
     .await
@@ -193,7 +212,8 @@ async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Resu
     let store = &worker.login.store;
     let Some(found) = store.kept(&hashed_key("state", state)).await? else { return Ok(None) };
     let sent: Sent = read_kept(&found)?;
-    if cookie(request, &cookie_name(state)).is_none_or(|secret| sent.browser != hash(secret)) {
+    let own = cookie_name(state);
+    if cookies(request).find(|(name, _)| *name == own).is_none_or(|(_, secret)| sent.browser != hash(secret)) {
         return Ok(Some((sent, false)));
     }
     let own = random()?;
@@ -227,4 +247,22 @@ async fn log_in(
     let outcome = admitted.await;
     attempt.end(Event::new(Activity::Login, origin(request)), outcome.as_ref().map(|_| false));
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_browser_keeps_the_cookies_of_its_latest_ways_and_those_of_others() {
+        let ways = (0..MOST_COOKIES + 2).map(|way| format!("{COOKIE_PREFIX}{way}=x"));
+        let sent = ["theirs=1".to_owned()].into_iter().chain(ways).collect::<Vec<_>>().join("; ");
+        let mut answer = HttpResponse::Ok().finish();
+        forget_oldest(&TestRequest::get().insert_header((COOKIE, sent)).to_http_request(), &mut answer);
+        let gone = answer.headers().get_all(SET_COOKIE).map(|cookie| cookie.to_str().expect("text").to_owned());
+        let gone: Vec<_> = gone.map(|cookie| cookie.split("; ").next().expect("a pair").to_owned()).collect();
+        assert_eq!(gone, [0, 1].map(|way| format!("{COOKIE_PREFIX}{way}=")));
+    }
 }

@@ -178,7 +178,8 @@ impl Clients {
     /// show one.
     pub(in crate::doors) fn describe(&self, endpoint: &str, metadata: &mut Value) {
         let show_tokens = self.identities().next().is_some();
-        let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+        // Products take the first that they know, and a back end has a secret.
+        let methods = ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"];
         metadata[format!("{endpoint}_auth_methods_supported")] = json!(methods[..3 + usize::from(show_tokens)]);
         if show_tokens {
             metadata[format!("{endpoint}_auth_signing_alg_values_supported")] =

@@ -93,7 +93,7 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
     let other = cluster.token(json!({"aud": ISSUER, "sub": format!("{ACCOUNT}s")}));
     shows(&bed, "orders", DEVICE, &other).await.expect_oauth(401, "invalid_client");
     let metadata = bed.service().get("/.well-known/openid-configuration").await.json();
-    let methods = json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
+    let methods = json!(["client_secret_basic", "client_secret_post", "none", "private_key_jwt"]);
     assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
     let algorithms = json!(["ES256", "EdDSA", "Ed25519", "RS256"]);
     assert_eq!(metadata["token_endpoint_auth_signing_alg_values_supported"], algorithms);

@@ -80,7 +80,7 @@ async fn each_mistake_of_a_page_has_its_error_and_the_metadata_name_the_endpoint
     assert_eq!(metadata["device_authorization_endpoint"], format!("{ISSUER}{DEVICE}"));
     assert_eq!(metadata["token_endpoint"], format!("{ISSUER}/token"));
     assert_eq!(metadata["grant_types_supported"], json!([GRANT]));
-    let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
+    let methods = json!(["client_secret_basic", "client_secret_post", "none"]);
     assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
 }
 
