@@ -144,16 +144,16 @@ func wellFormed(token string) error {
 
 func eachOnce(text []byte) bool {
 	decoder := json.NewDecoder(bytes.NewReader(text))
-	if !valueOnce(decoder) {
+	if !valueOnce(decoder, 128) {
 		return false
 	}
 	_, err := decoder.Token()
 	return err == io.EOF
 }
 
-func valueOnce(decoder *json.Decoder) bool {
+func valueOnce(decoder *json.Decoder, depth int) bool {
 	token, err := decoder.Token()
-	if err != nil {
+	if err != nil || depth == 0 {
 		return false
 	}
 	delimiter, nested := token.(json.Delim)
@@ -166,7 +166,7 @@ func valueOnce(decoder *json.Decoder) bool {
 			}
 			seen[name] = true
 		}
-		if !valueOnce(decoder) {
+		if !valueOnce(decoder, depth-1) {
 			return false
 		}
 	}

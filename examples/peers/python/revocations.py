@@ -10,7 +10,8 @@ import time
 import urllib.parse
 import urllib.request
 from base64 import urlsafe_b64encode
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPSConnection
 
 import jwt
@@ -45,9 +46,12 @@ class InTime(HTTPConnection):
 
     def connect(self):
         super().connect()
-        timer = threading.Timer(DEADLINE, hang_up, [self.sock.dup()])  # TLS takes self.sock itself
+        connection = self.sock.dup()  # TLS takes self.sock itself
+        timer = threading.Timer(DEADLINE, hang_up, [connection])
         timer.daemon = True
         timer.start()
+        self.ends.callback(connection.close)
+        self.ends.callback(timer.cancel)
 
 
 class InTimeByTls(HTTPSConnection, InTime):
@@ -55,17 +59,26 @@ class InTimeByTls(HTTPSConnection, InTime):
 
 
 class Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    def __init__(self, ends):
+        super().__init__()
+        self.ends = ends
+
+    def connection(self, kind, *args, **options):
+        connection = kind(*args, **options)
+        connection.ends = self.ends
+        return connection
+
     def http_open(self, request):
-        return self.do_open(InTime, request)
+        return self.do_open(partial(self.connection, InTime), request)
 
     def https_open(self, request):
-        return self.do_open(InTimeByTls, request)
+        return self.do_open(partial(self.connection, InTimeByTls), request)
 
 
 def fetch(url, longest):
     """An answer with status 200. Blocks."""
     text, end = b"", time.monotonic() + DEADLINE
-    with urllib.request.build_opener(NoRedirects, Handler).open(url, timeout=DEADLINE) as answer:
+    with ExitStack() as ends, urllib.request.build_opener(NoRedirects, Handler(ends)).open(url, timeout=DEADLINE) as answer:
         while chunk := answer.read1(65536):
             text += chunk
             if len(text) > longest or time.monotonic() > end:
