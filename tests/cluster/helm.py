@@ -2,7 +2,8 @@
 
 import re
 
-from asked import CHART, HELM, get, pods, refused, rolled_out, run, service
+from asked import CHART, HELM, ROOT, get, kubectl, pods, refused, rolled_out, run, service
+from chart import VALUES
 from cluster import RUN
 from world import install, issuer, log_in
 
@@ -40,3 +41,17 @@ def autoscaling_that_is_switched_on_stops_no_replica():
         install("wxmint", "wxmint", {"autoscaling": autoscaling})
         assert get("deployment/wxmint")["spec"]["replicas"] == 2, autoscaling
     rolled_out()
+
+
+def a_rollback_leaves_the_number_to_the_autoscaler():
+    """Where autoscaling was on from the beginning: at an upgrade that fails and goes back by itself, at one that does not, and at a rollback."""
+    run("kubectl", "apply", "--filename", ROOT / "k8s/namespace.yaml")
+    scaled = [*VALUES, "--set=autoscaling.enabled=true,rotation.enabled=false"]
+    run(HELM, "install", "scaled", CHART, *scaled)
+    kubectl("scale", "deployment/scaled-wxmint", "--replicas=5")
+    refused("rolling back", HELM, "upgrade", "scaled", CHART, *scaled, "--set=image.tag=nowhere", "--atomic", "--timeout=3s")
+    assert get("deployment/scaled-wxmint")["spec"]["replicas"] == 5, "an upgrade that fails"
+    for words in (["upgrade", "scaled", CHART, *scaled, "--set=autoscaling.cpu=70"], ["rollback", "scaled", "1", "--namespace=wxmint"]):
+        run(HELM, *words)
+        assert get("deployment/scaled-wxmint")["spec"]["replicas"] == 5, words[0]
+    run(HELM, "uninstall", "scaled", "--namespace=wxmint", "--cascade=foreground", "--wait")

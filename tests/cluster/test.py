@@ -27,6 +27,7 @@ PLANE = [
     chart.the_rendered_manifests_are_admitted,
     chart.the_chart_is_admitted_where_restricted_is_enforced,
     chart.wrong_values_are_refused_with_their_names,
+    helm.a_rollback_leaves_the_number_to_the_autoscaler,
     rights.the_rotation_has_the_rights_that_it_uses_and_no_other,
     rights.the_rotation_reads_and_writes_its_secret_and_no_other,
     rights.two_rotations_at_once_change_the_secret_once,
