@@ -65,6 +65,9 @@ $helm template orders k8s/chart --values k8s/chart/ci/sidecar-in-cluster-values.
 for values in own sidecar-in-cluster; do
   [ "$(grep -c 'port: 5432' $all/$values-values.yaml)" = 1 ] || die "networkPolicy.extraEgress does not hold for a peer: $values"
 done
+# A proxy can be the only way out.
+$helm template orders k8s/chart --values k8s/chart/ci/sidecar-values.yaml --set networkPolicy.publicHttps=false >$all/shut-values.yaml
+if grep -nF '0.0.0.0/0' $all/{everything,shut}-values.yaml; then die "networkPolicy.publicHttps: false leaves public addresses open"; fi
 # What decides when keys rotate, the rotator has from where wxmint has it.
 [ "$(grep -c 'name: WXMINT_KEYS_LEAD' $all/everything-values.yaml)" = 2 ] || die "the CronJob does not have extraEnv's WXMINT_KEYS_LEAD"
 # A name without a value is none.
