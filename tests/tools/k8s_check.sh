@@ -68,6 +68,8 @@ done
 # A proxy can be the only way out.
 $helm template orders k8s/chart --values k8s/chart/ci/sidecar-values.yaml --set networkPolicy.publicHttps=false >$all/shut-values.yaml
 if grep -nF '0.0.0.0/0' $all/{everything,shut}-values.yaml; then die "networkPolicy.publicHttps: false leaves public addresses open"; fi
+# A pod that goes slowly from the lists of proxies has the same time to stop.
+[ "$(grep -cE ' (seconds: 20|terminationGracePeriodSeconds: 45)$' $all/everything-values.yaml)" = 2 ] || die "stopDelay is not obeyed"
 # What decides when keys rotate, the rotator has from where wxmint has it.
 [ "$(grep -c 'name: WXMINT_KEYS_LEAD' $all/everything-values.yaml)" = 2 ] || die "the CronJob does not have extraEnv's WXMINT_KEYS_LEAD"
 # A name without a value is none.
