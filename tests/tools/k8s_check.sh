@@ -83,7 +83,9 @@ refused 'issuer: Does not match pattern' "${needed[@]}" "${both[@]}"
 refused 'peer.issuerInCluster: leave' --values k8s/chart/ci/sidecar-in-cluster-values.yaml "${both[@]}"
 # What decides when keys rotate, the rotator has from where wxmint has it.
 [ "$(grep -c 'name: WXMINT_KEYS_LEAD' $all/everything-values.yaml)" = 2 ] || die "the CronJob does not have extraEnv's WXMINT_KEYS_LEAD"
-grep -q -- '- --token-ttl=36h' $all/everything-values.yaml || die "rotation.tokenTtl is not obeyed"
+for words in '--token-ttl=36h' 'type: NodePort'; do
+  grep -qF -- "$words" $all/everything-values.yaml || die "a value is not obeyed: $words"
+done
 # A name without a value is none.
 $helm template wxmint k8s/chart "${needed[@]}" --set settings=null,podLabels=null,podAnnotations=null >$all/null-values.yaml
 # A test of several mini programs logs in at the one that test.appid names.
