@@ -17,10 +17,10 @@ readonly needed=(--set 'image.repository=registry.example.com/wxmint,issuer=http
 
 die() { echo "k8s: $*" >&2 && exit 1; }
 
-# refused WORDS VALUE...: helm must refuse these values, and say this.
+# refused WORDS VALUE...: helm must refuse these values of a release, $called, and say this.
 refused() {
   local said
-  if said=$($helm template wxmint k8s/chart "${@:2}" 2>&1); then die "helm does not refuse ${*:2}"; fi
+  if said=$($helm template "${called:-wxmint}" k8s/chart "${@:2}" 2>&1); then die "helm does not refuse ${*:2}"; fi
   grep -qF "$1" <<<"$said" || die "helm refuses ${*:2}, and says: $said"
 }
 
@@ -49,8 +49,8 @@ printf 'notes: |\n{{ include "wxmint/templates/NOTES.txt" . | indent 2 }}\n' >$a
 for values in k8s/chart/ci/*-values.yaml; do
   $helm template wxmint k8s/chart --namespace wxmint --values "$values" >"$all/${values##*/}"
 done
-# Two releases in one namespace, one with the longest name that there can be.
-for release in one:shop other:$(printf 'y%.0s' {1..53}); do
+# Two releases in one namespace, one with a dot, one with the longest name that there can be.
+for release in one:shop.v2 other:$(printf 'y%.0s' {1..53}); do
   $helm template "${release#*:}" k8s/chart --namespace wxmint --values k8s/chart/ci/everything-values.yaml \
     --set fullnameOverride=null >"$all/${release%:*}-values.yaml"
 done
@@ -103,13 +103,13 @@ if grep -nE 'WXMINT_APP|app-secret|and AppSecret are right' $all/platform-{value
 made=$(notes --values k8s/chart/ci/everything-values.yaml | sed -n 's/.*create secret generic \([^ ]*\) .*/\1/p' | sort | xargs)
 [ "$made" = 'keys-of-ours of-ours redis-tls' ] || die "NOTES.txt: not one command for each Secret: $made"
 # Names that YAML would take for numbers and booleans. The schemas below want texts.
-$helm template 1234 k8s/chart --namespace 1234 --values k8s/chart/ci/everything-values.yaml --set-string "\
+$helm template true k8s/chart --namespace 1234 --values k8s/chart/ci/everything-values.yaml --set-string "\
 fullnameOverride=true,priorityClassName=1000,networkPolicy.monitoringNamespace=123,appsSecret=12,redis.caSecret=13,\
 secrets.keys.name=14,secrets.vault.name=15,secrets.vault.key=1e5,secrets.redis.name=16,secrets.redis.key=0x1,secrets.adminTokens.name=17,\
 secrets.adminTokens.key=true,ingress.className=100,ingress.tlsSecret=18,gateway.className=19,gateway.tlsSecret=20" >$all/numbers-values.yaml
-$helm template 1234 k8s/chart "${needed[@]}" --set-string secrets.app.name=12,secrets.app.key=0 >$all/number-values.yaml
+$helm template true k8s/chart "${needed[@]}" --set-string secrets.app.name=12,secrets.app.key=0 >$all/number-values.yaml
 for values in sidecar-in-cluster istio-sidecar; do
-  $helm template 1e5 k8s/chart --namespace 1234 --values k8s/chart/ci/$values-values.yaml --set fullnameOverride=null \
+  $helm template null k8s/chart --namespace 1234 --values k8s/chart/ci/$values-values.yaml --set fullnameOverride=null \
     --set-string peer.issuerInCluster.namespace=123,peer.issuerInCluster.service=12,priorityClassName=1000,peer.audience=1 \
     >$all/number-$values-values.yaml
 done
@@ -135,6 +135,8 @@ refused 'redis.caSecret: set it to' "${needed[@]}" --set redis.clientCertificate
 refused 'autoscaling.maxReplicas: 12 is less than' "${needed[@]}" --set autoscaling.enabled=true,autoscaling.minReplicas=13
 refused 'Additional property replcas is not allowed' "${needed[@]}" --set replcas=3
 refused 'Expected: integer, given: string' "${needed[@]}" --set replicas=many
+called=2shop refused 'no Service can be called 2shop-wxmint' "${needed[@]}"
+called=2shop refused 'no Service can be called 2shop' --values k8s/chart/ci/sidecar-values.yaml --set fullnameOverride=null
 refused 'issuer: Does not match pattern' "${needed[@]}" --set issuer=http://login.example.com
 refused 'WXMINT_APP_SECRET' "${needed[@]}" --set settings.WXMINT_APP_SECRET=x
 refused 'podLabels: Property name of "app.kubernetes.io/name"' "${needed[@]}" --set 'podLabels.app\.kubernetes\.io/name=shop'

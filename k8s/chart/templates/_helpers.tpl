@@ -1,7 +1,13 @@
 {{/* A release named wxmint has objects named wxmint. The longest suffix has 13 letters; a CronJob's name may have 52. */}}
 {{- define "wxmint.fullname" -}}
 {{- $name := contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) -}}
-{{- .Values.fullnameOverride | default $name | trunc 39 | trimSuffix "-" -}}
+{{- include "wxmint.name" (.Values.fullnameOverride | default $name) -}}
+{{- end }}
+
+{{/* A Service's name has no dot and begins with a letter; a release's need not. */}}
+{{- define "wxmint.name" -}}
+{{- if regexMatch "^[0-9]" . }}{{ fail (printf "fullnameOverride: set it, because no Service can be called %s" .) }}{{ end -}}
+{{- . | replace "." "-" | trunc 39 | trimSuffix "-" -}}
 {{- end }}
 
 {{- define "wxmint.selector" -}}
@@ -35,7 +41,8 @@ app.kubernetes.io/part-of: wxmint
 
 {{/* A peer's pods may be somebody else's Deployment, which has this label and not the release's. */}}
 {{- define "wxmint.peer" -}}
-{{- .Values.fullnameOverride | default .Release.Name | trunc 39 | trimSuffix "-" -}}
+{{- $name := .Values.fullnameOverride | default .Release.Name | trunc 39 | trimSuffix "-" -}}
+{{- if .Values.peer.image }}{{ include "wxmint.name" $name }}{{ else }}{{ $name }}{{ end -}}
 {{- end }}
 
 {{- define "wxmint.peerSelector" -}}
