@@ -70,14 +70,15 @@ $helm template orders k8s/chart --values k8s/chart/ci/sidecar-values.yaml --set 
 if grep -nF '0.0.0.0/0' $all/{everything,shut}-values.yaml; then die "networkPolicy.publicHttps: false leaves public addresses open"; fi
 # A pod that goes slowly from the lists of proxies has the same time to stop.
 [ "$(grep -cE ' (seconds: 20|terminationGracePeriodSeconds: 45)$' $all/everything-values.yaml)" = 2 ] || die "stopDelay is not obeyed"
-# While the issuer changes, a peer takes the tokens of both. The issuer itself is one.
-both=(--set 'issuer=https://old.example.com\,https://new.example.com/login')
+# While the issuer changes, a peer takes the tokens of both, and reaches their ports. The issuer itself is one.
+both=(--set 'issuer=https://old.example.com\,https://new.example.com:9443/login')
 for values in sidecar istio-sidecar; do
   $helm template orders k8s/chart --values k8s/chart/ci/$values-values.yaml "${both[@]}" >$all/both-$values-values.yaml
-  grep -qF 'WXMINT_JWKS_URL: "https://old.example.com/.well-known/jwks.json,https://new.example.com/login/.well-known/jwks.json"' \
+  grep -qF 'WXMINT_JWKS_URL: "https://old.example.com/.well-known/jwks.json,https://new.example.com:9443/login/.well-known/jwks.json"' \
     $all/both-$values-values.yaml || die "a peer does not ask each issuer"
+  grep -qE '^ +- port: 9443$' $all/both-$values-values.yaml || die "a peer does not reach its issuer's port"
 done
-grep -qF 'requestPrincipals: ["https://old.example.com/*", "https://new.example.com/login/*"]' $all/both-istio-sidecar-values.yaml ||
+grep -qF 'requestPrincipals: ["https://old.example.com/*", "https://new.example.com:9443/login/*"]' $all/both-istio-sidecar-values.yaml ||
   die "the mesh does not take the tokens of each issuer"
 refused 'issuer: Does not match pattern' "${needed[@]}" "${both[@]}"
 refused 'peer.issuerInCluster: leave' --values k8s/chart/ci/sidecar-in-cluster-values.yaml "${both[@]}"
