@@ -134,6 +134,9 @@ refused 'networkPolicy.defaultDeny: a release' "${needed[@]}" --set peer.enabled
 refused 'autoscaling.enabled: a release' "${needed[@]}" --set peer.enabled=true,peer.audience=a,autoscaling.enabled=true
 refused 'redis.caSecret: set it to' "${needed[@]}" --set redis.clientCertificate=true
 refused 'autoscaling.maxReplicas: 12 is less than' "${needed[@]}" --set autoscaling.enabled=true,autoscaling.minReplicas=13
+refused 'rotation.every: 30m is not longer than WXMINT_KEYS_LEAD, 30m' "${needed[@]}" --set rotation.every=30m
+refused 'rotation.every: 44m is' --values k8s/chart/ci/everything-values.yaml --set rotation.every=44m,settings.WXMINT_KEYS_LEAD=20m
+$helm template wxmint k8s/chart "${needed[@]}" --set rotation.every=1h,settings.WXMINT_KEYS_LEAD=59m >$all/lead-values.yaml
 refused 'Additional property replcas is not allowed' "${needed[@]}" --set replcas=3
 refused 'Expected: integer, given: string' "${needed[@]}" --set replicas=many
 called=2shop refused 'no Service can be called 2shop-wxmint' "${needed[@]}"

@@ -91,6 +91,11 @@ app.kubernetes.io/part-of: wxmint
 {{- if not (or .Values.appsSecret (and $platform (not .Values.appid))) }}true{{ end -}}
 {{- end }}
 
+{{/* The seconds of a time such as 30m; 0 of anything else. */}}
+{{- define "wxmint.seconds" -}}
+{{- mul (regexFind "^[0-9]+" . | int64) (get (dict "s" 1 "m" 60 "h" 3600 "d" 86400) (regexFind "[smhd]$" .) | int64) -}}
+{{- end }}
+
 {{/* For all pods. */}}
 {{- define "wxmint.scheduling" -}}
 {{- with .Values.imagePullSecrets }}
