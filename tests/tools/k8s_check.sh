@@ -101,8 +101,15 @@ if grep -nE 'WXMINT_APP|app-secret|and AppSecret are right' $all/platform-{value
 [[ $(notes --values k8s/chart/ci/gateway-api-values.yaml) == *'code=smoke -d appid=wx'* ]] || die "NOTES.txt: the smoke request names no app"
 # The mesh's proxy would want a token of Prometheus.
 [[ $(notes --values k8s/chart/ci/istio-sidecar-values.yaml) == *'excludeInboundPorts: "9090"'* ]] || die "NOTES.txt: the sidecar's metrics are shut"
-made=$(notes --values k8s/chart/ci/everything-values.yaml | sed -n 's/.*create secret generic \([^ ]*\) .*/\1/p' | sort | xargs)
-[ "$made" = 'keys-of-ours of-ours redis-tls' ] || die "NOTES.txt: not one command for each Secret: $made"
+notes --values k8s/chart/ci/everything-values.yaml >$all/everything-notes.yaml
+made=$(sed -n 's/.*create secret generic \([^ ]*\) .*/\1/p' $all/everything-notes.yaml | sort | xargs)
+[ "$made" = 'clients keys-of-ours of-ours redis-tls' ] || die "NOTES.txt: not one command for each Secret: $made"
+grep -q 'generic wxmint-platform --from-file=platform.json' $all/platform-notes.yaml || die "NOTES.txt: the pods wait for a Secret without a name"
+for label in knows-users looks-up-openids; do
+  grep -q "wxmint/$label=allowed" $all/everything-notes.yaml || die "NOTES.txt: a network policy lets nobody through without $label"
+done
+[[ $(notes "${needed[@]}") == *'say whose address'* ]] || die "NOTES.txt: nobody says that proxies are trusted"
+[[ $(notes "${needed[@]}" --set 'extraEnv[0].name=WXMINT_TRUSTED_PROXIES') != *'say whose address'* ]] || die "NOTES.txt: extraEnv does not count"
 # Names that YAML would take for numbers and booleans. The schemas below want texts.
 $helm template true k8s/chart --namespace 1234 --values k8s/chart/ci/everything-values.yaml --set-string "\
 fullnameOverride=true,priorityClassName=1000,networkPolicy.monitoringNamespace=123,appsSecret=12,redis.caSecret=13,\
