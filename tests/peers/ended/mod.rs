@@ -5,6 +5,7 @@ mod clock;
 mod issuer;
 mod old_tokens;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use wxmint::clock::now;
 
@@ -256,6 +257,10 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
         ),
         ("a redirect to a good page", Manner::says(|_, _, _| answer("302 Found", "Location: /elsewhere\r\n", b""))),
         ("50 MB", Manner::body("200 OK", &vec![b'e'; 50_000_000])),
+        (
+            "a header of brackets",
+            Manner::says(|_, _, _| page(&format!("{}.e30.e30", URL_SAFE_NO_PAD.encode("[".repeat(1_572_000))))),
+        ),
         ("no end", Manner::Drips),
         ("a beginning, and then silence", Manner::Stalls),
         ("a head without an end", Manner::DripsHead),
