@@ -120,7 +120,8 @@ impl LoginWorker {
         Ok(self.unseal(&self.vault.load_full(), current, &asking.person).await)
     }
 
-    /// Ends a token, or all of the user's, and forgets the session keys: the token's own, or all. May be repeated with
+    /// Ends a token, or all of the user's, and forgets the session keys: the token's own, which no later login of the
+    /// person has replaced, or all. May be repeated with
     /// the same token, also after an answer that was lost: what the first request has finished costs a repetition one
     /// look-up. `person` becomes the one whom the token was issued to, if that is known still.
     pub async fn log_out(
@@ -144,7 +145,7 @@ impl LoginWorker {
                 match person {
                     Some(own) => {
                         self.count_call(own, LOGOUTS).await?;
-                        self.store.forget(own).await?;
+                        self.store.forget_login(own, issued.issued_at).await?;
                     }
                     // A client's token tells the user alone. No client uses up what the user has at another one.
                     None => {

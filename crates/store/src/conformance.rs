@@ -580,17 +580,22 @@ async fn closed(store: &Redis, person: &Person, failed: bool) -> bool {
 
 async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
     let owner = with_session(&store, "o1").await;
+    let second = store.last_login(&owner).await.expect("an answer").expect("a login").timestamp();
+    store.forget_login(&owner, second - 1).await.expect("an answer");
     let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
-    assert_eq!(kept.keys, [sealed("k1")]);
+    assert_eq!(kept.keys, [sealed("k1")], "an earlier login has been logged out");
     closed(&store, &owner, false).await;
     assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
     assert_eq!(opened(&store, &person("stranger")).await, Opening::NotBound);
     store.keep_session_key(&owner, 1, &(kept.order, sealed("k2")), KeyOf::Reset).await.expect("kept");
     let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
-    store.forget(&owner).await.expect("forgotten");
+    store.forget_login(&owner, second - 1).await.expect("forgotten, because the key was reset by the token");
     closed(&store, &owner, false).await;
     assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+    recorded(&store, &record("o1", &orders(&store, [0, 1, 2]).await[2], "k3", "user-1")).await;
+    store.forget_login(&owner, second + 60).await.expect("forgotten");
+    assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
 }
 
 async fn the_eighth_failure_drops_the_session_key(store: Rc<Redis>) {

@@ -110,6 +110,11 @@ impl Redis {
         Ok(self.link.run("forget", change_session(person, "forget")).await?)
     }
 
+    /// The same for who has logged in in this second: a later login keeps its key.
+    pub async fn forget_login(&self, person: &Person, second: i64) -> Result<()> {
+        Ok(self.link.run("forget", change_session(person, "forget").arg(second)).await?)
+    }
+
     /// When a person has logged in last: when the exchange of the code began, or the bind ticket was redeemed. `None`
     /// if that is not known any more: for a person who is not bound, and once the session key has expired.
     pub async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {

@@ -1,6 +1,7 @@
 -- Changes the session keys of a person, or what decides whether the person may have any. KEYS: binding, session, cell
 -- of logins (one hash slot). ARGV: step, and what the step needs. Needs session.lua.
---   'forget': drops them. 'leave': the owner too.
+--   'forget': drops them; with a second, not if a login of a later second has brought the latest one. 'leave': the
+--     owner too.
 --   'reseal': replaces one, if it is still there. The sealed key, the same key sealed anew.
 --   'keep': keeps one, if the person is bound, has this generation and is not blocked, or the generation is 0 and the
 --     session has an owner. Generation, line of the session behind its length, session's seconds, '1' if there must be
@@ -11,7 +12,12 @@
 --   'share': notes that a unionid of the person may be another user's too. User.
 local step = ARGV[1]
 if step == 'forget' or step == 'leave' then
-  drop_keys(step == 'leave')
+  local lines = session()
+  -- A key that was reset counts no login: it is that of the token which may be logged out now.
+  local is_of_login = lines[1] and struct.unpack('>I4', lines[1], 8) > 0
+  if not (ARGV[2] and is_of_login and micros_of(lines[1]) >= (ARGV[2] + 1) * 1000000) then
+    drop_keys(step == 'leave')
+  end
 elseif step == 'reseal' then
   local lines, counts = session()
   for at, line in ipairs(lines) do
