@@ -47,7 +47,7 @@ pub(crate) fn noted<T>(event: audit::Event, outcome: Result<T, Failure>) -> Resu
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.
 pub(crate) async fn check(redis: &Redis) -> Result<(), Failure> {
-    let found = fitness(redis.link(), now().timestamp(), Status::Warning).await;
+    let found = fitness(&redis.link, now().timestamp(), Status::Warning).await;
     let found = found.map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
     let unfit = found.iter().filter(|finding| finding.status != Status::Ok);
     unfit.for_each(|finding| say(format_args!("warning: {}", Language::of_locale().tell(finding))));

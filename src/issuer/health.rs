@@ -44,7 +44,7 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
 
 /// For metrics, and for a warning where something is missing that logins can do without for a while.
 async fn look_at_all(issuer: &Issuer, redis: &Redis) {
-    let state = redis.link().state().await.unwrap_or_default();
+    let state = redis.link.state().await.unwrap_or_default();
     issuer.metrics.redis_is(&state);
     if state.primaries.is_empty() && state.slots.is_none() {
         // No primary answers, so it is unknown whether anything is still missing.
@@ -82,7 +82,7 @@ fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &
 /// A Redis that answers on a new connection and takes no writes, such as a former primary, or may lose bindings, makes
 /// the process not ready until that is mended. `tried`: the connection on which all was well.
 async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Option<(u64, Arc<RedisUrl>)>) {
-    let current = redis.link().connections_made();
+    let current = redis.link.connections_made();
     if tried.as_ref() == Some(&current) {
         return;
     }
@@ -111,7 +111,7 @@ fn tell(readiness: &Readiness, about: &'static str, unfit: Option<String>, mende
 
 /// Whether Redis can be trusted with bindings and takes logins. Its faults must be mended first.
 pub(super) async fn check_redis(redis: &Redis) -> Result<Vec<Finding>, Reason> {
-    let found = redis_checks::fitness(redis.link(), now().timestamp(), Status::Warning).await?;
+    let found = redis_checks::fitness(&redis.link, now().timestamp(), Status::Warning).await?;
     let refused = |reason: Reason| reason.after(format_args!("Redis does not take the write of a login: "));
     redis.try_a_login().await.map(|()| found).map_err(refused)
 }

@@ -58,7 +58,7 @@ pub async fn examine(redis: &Redis, clock: fn() -> DateTime<Utc>, life: Duration
 
 /// Also says whether an answer did not come in time.
 async fn examine_once(redis: &Redis, now: DateTime<Utc>, life: Duration) -> (Vec<Finding>, bool) {
-    let link = redis.link();
+    let link = &redis.link;
     let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
     if let Err(reason) = link.access.try_out().await {
         let is_late = is_late(reason.cause);

@@ -129,6 +129,6 @@ impl StandIn for Steps {
 
 /// The answers of a store itself.
 pub(crate) async fn answers(store: &Redis, commands: &Pipeline) -> Answers {
-    let primaries = store.link().all_primaries().await.expect("a single server is known");
+    let primaries = store.link.all_primaries().await.expect("a single server is known");
     primaries[0].1.answers(commands, Instant::now() + DEADLINE).await.ok()
 }

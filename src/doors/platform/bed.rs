@@ -91,7 +91,7 @@ impl Bed {
     pub(super) async fn half_a_minute_passes(&self) {
         for what in ["list", "refusal"] {
             let key = format!("wxmint:{{{}}}:limit:eighths:merchant:{what}", self.platform.component.id);
-            self.login.store.link().run::<i64>("forget", Call::of("DEL", &key)).await.expect("an answer");
+            self.login.store.link.run::<i64>("forget", Call::of("DEL", &key)).await.expect("an answer");
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
 /// No login needs the rights to look for people: `redis.rights` leaves them out.
 async fn rights(redis: &Redis) -> Option<Finding> {
     let refused = redis.walk_people(None, &Place::default()).await.err()?;
-    let user = redis.link().access.url().user().unwrap_or("default").to_owned();
+    let user = redis.link.access.url().user().unwrap_or("default").to_owned();
     let advice = said!(run_acl_setuser, user, "+scan +dbsize");
     let missing = || Finding::warning(CHECK, said!(WORDS: user_may_not_look_for_people), advice);
     refused.to_string().contains("NOPERM").then(missing)

@@ -68,12 +68,12 @@ pub(super) async fn note_entry(
     };
     let script = script.arg(entry).arg(new.at).arg(&new.value).arg(expected);
     let script = script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));
-    Ok(store.link().run_confirmed("note_entry", script).await?)
+    Ok(store.link.run_confirmed("note_entry", script).await?)
 }
 
 /// `None` if the version is this one.
 pub(super) async fn entries(store: &Redis, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
-    let (link, key) = (store.link(), key(platform));
+    let (link, key) = (&store.link, key(platform));
     let now: Option<u64> = link.run("entries", Call::of("HGET", &key).arg(VERSION)).await?;
     if now.unwrap_or_default() == version {
         return Ok(None);

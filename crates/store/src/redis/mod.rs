@@ -63,7 +63,8 @@ const TRIAL: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(5) };
 /// the runtime would wake that set once more for each answer of Redis.
 #[derive(Clone)]
 pub struct Redis {
-    link: Rc<Link>,
+    /// The way to Redis, for checks of Redis itself, and for whoever keeps something of its own there.
+    pub link: Rc<Link>,
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
     clocks: Clocks,
@@ -88,11 +89,6 @@ impl Redis {
         let (link, clock, made) =
             (Rc::new(Link::new(&access.link, observer)), Rc::new(clock), Arc::clone(&access.made));
         Self { link, session_ttl, clock, clocks, earlier: Rc::default(), noted_life: Rc::default(), made }
-    }
-
-    /// The way to Redis, for checks of Redis itself, and for whoever keeps something of its own there.
-    pub fn link(&self) -> &Rc<Link> {
-        &self.link
     }
 
     /// By the clock of this machine.

@@ -143,7 +143,7 @@ impl Devices<'_> {
         let script = script.arg("client").arg(client).arg("app").arg(request.app.as_str());
         let script = script.arg("counted").arg(&request.counted_by).arg("right").arg(right);
         let script = script.arg("request").arg(json(request));
-        let opened = self.0.link().run::<bool>("open_device", script).await;
+        let opened = self.0.link.run::<bool>("open_device", script).await;
         if matches!(opened, Ok(true)) {
             return Ok(Ok(true));
         }
@@ -170,7 +170,7 @@ impl Devices<'_> {
     /// a phone has looked at it.
     pub(super) async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
         let script = device(code, "find").arg(scanned.map_or("", AppId::as_str));
-        let told: Vec<String> = self.0.link().run("find_device", script).await?;
+        let told: Vec<String> = self.0.link.run("find_device", script).await?;
         if told.is_empty() {
             return Ok(None);
         }
@@ -179,12 +179,12 @@ impl Devices<'_> {
 
     /// Counts a mini-program code of an open request. False after [`MOST_PICTURES`], or if there is no such request.
     pub(super) async fn count_picture(&self, code: &UserCode) -> Result<bool> {
-        Ok(self.0.link().run("count_picture", device(code, "picture").arg(MOST_PICTURES)).await?)
+        Ok(self.0.link.run("count_picture", device(code, "picture").arg(MOST_PICTURES)).await?)
     }
 
     /// Uncounts a mini-program code that WeChat has not drawn.
     pub(super) async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
-        Ok(self.0.link().run("uncount_picture", device(code, "unpicture")).await?)
+        Ok(self.0.link.run("uncount_picture", device(code, "unpicture")).await?)
     }
 
     /// Begins an approval. `number`: the one that the person has chosen.
@@ -195,10 +195,10 @@ impl Devices<'_> {
         number: Option<&str>,
     ) -> Result<Decided> {
         let claim = |apart| device(code, "claim").arg(person.as_str()).arg(number.unwrap_or_default()).arg(apart);
-        let mut told: String = self.0.link().run("claim_device", claim(CLAIM.as_millis() as u64)).await?;
+        let mut told: String = self.0.link.run("claim_device", claim(CLAIM.as_millis() as u64)).await?;
         if told == "busy" {
             sleep(CLAIM).await;
-            told = self.0.link().run("claim_device", claim(0)).await?;
+            told = self.0.link.run("claim_device", claim(0)).await?;
         }
         Ok(match told.as_str() {
             "claimed" => Decided::Claimed,
@@ -219,12 +219,12 @@ impl Devices<'_> {
         grant: &Grant,
     ) -> Result<bool> {
         let script = device(code, "approve").arg(person.as_str()).arg(json(grant));
-        Ok(self.0.link().run("approve_device", script).await?)
+        Ok(self.0.link.run("approve_device", script).await?)
     }
 
     /// Denies a request that nobody has approved. This person may repeat it. False if there is none.
     pub(super) async fn deny_device(&self, code: &UserCode, Approver(person): &Approver) -> Result<bool> {
-        let denied = self.0.link().run("deny_device", device(code, "deny").arg(person.as_str())).await?;
+        let denied = self.0.link.run("deny_device", device(code, "deny").arg(person.as_str())).await?;
         if denied {
             close(self.0, code).await;
         }
@@ -243,7 +243,7 @@ impl Devices<'_> {
         let script = device(code.user_code(), "poll").arg(short_digest(code.expose()).to_string());
         let script = script.arg(format!("{client}{door}")).arg(app.as_str()).arg(attempt.to_string());
         let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64).arg(takes);
-        let told: Vec<String> = self.0.link().run("poll_device", script).await?;
+        let told: Vec<String> = self.0.link.run("poll_device", script).await?;
         let Some((state, grant)) = told.split_first() else { return Ok(Poll::Unknown) };
         let granted = || read::<Grant>(grant.first()).ok_or_else(|| unreadable("a page's request"));
         Ok(match state.as_str() {
@@ -265,7 +265,7 @@ impl Devices<'_> {
     /// Gives up what this attempt has taken, or may still take, and has given nobody.
     pub(super) async fn release_device(&self, code: &DeviceCode, attempt: &AttemptId) -> Result<()> {
         let script = device(code.user_code(), "release").arg(attempt.to_string());
-        Ok(self.0.link().run("release_device", script).await?)
+        Ok(self.0.link.run("release_device", script).await?)
     }
 }
 
@@ -273,7 +273,7 @@ impl Devices<'_> {
 async fn close(redis: &Redis, code: &UserCode) {
     let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest");
     type Counted = (Option<String>, Option<String>);
-    if let Ok((Some(counted), Some(digest))) = redis.link().run::<Counted>("close_device", asked).await {
+    if let Ok((Some(counted), Some(digest))) = redis.link.run::<Counted>("close_device", asked).await {
         _ = strike(redis, &open_devices(&counted), &digest).await;
     }
 }
@@ -291,12 +291,12 @@ pub(in crate::doors) async fn enlist(
     let call = Call::of("ZADD", list).arg(at).arg(name).cmd("EXPIRE").arg(list).arg(seconds);
     let call = call.cmd("ZREMRANGEBYSCORE").arg(list).arg("-inf").arg(at - seconds as f64);
     let call = call.cmd("ZRANGE").arg(list).arg(0).arg(-1).arg("WITHSCORES");
-    let (_, _, _, names): (Value, Value, Value, _) = store.link().run("enlist", call).await?;
+    let (_, _, _, names): (Value, Value, Value, _) = store.link.run("enlist", call).await?;
     Ok(names)
 }
 
 pub(in crate::doors) async fn strike(store: &Redis, list: &str, name: &str) -> Result<()> {
-    Ok(store.link().run("strike", Call::of("ZREM", list).arg(name)).await?)
+    Ok(store.link.run("strike", Call::of("ZREM", list).arg(name)).await?)
 }
 
 /// The user code is no secret of the page: whoever can read Redis learns no device code.
