@@ -6,7 +6,7 @@ use wxmint_ids::LoginCode;
 use wxmint_store::{AttemptId, Claim, Fingerprint};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
 
-use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Result, Wanted};
+use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Refused, Result};
 
 /// Acts for apps. Its futures are boxed, so that no other login pays for their room.
 #[async_trait(?Send)]
@@ -29,7 +29,7 @@ pub trait Exchange {
     /// Why no token of that app can be had before somebody has mended something.
     fn refusal(&self) -> Option<CallError>;
 
-    async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken>;
+    async fn fetch(&self, tokens: &AccessTokens<'_>, refused: Option<&Refused>) -> Result<FetchedAccessToken>;
 
     /// Counts a peer's report that WeChat has refused this token, before anything is fetched.
     async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<()>;

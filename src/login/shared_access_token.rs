@@ -1,12 +1,13 @@
 //! WeChat's access token, for the calls that want one: all replicas use the same, and one of them fetches it when it is
 //! missing, ends soon or was refused. A login by code alone never comes here.
 
-mod held;
 #[cfg(test)]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
+use chrono::{DateTime, Utc};
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::limits::{Counted, Rate};
 use wxmint_store::{
@@ -15,7 +16,6 @@ use wxmint_store::{
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
-pub use self::held::HeldToken;
 use super::{Exchange, LoginError, Result};
 
 /// All that one call takes, with the fetch before it, and with both again where the token is refused.
@@ -37,6 +37,9 @@ const FORCED: [Rate; 2] =
     [Rate { burst: 1, period: Duration::from_secs(30) }, Rate { burst: 20, period: Duration::from_secs(86_400) }];
 /// `Retry-After` where others than wxmint have used up what WeChat allows.
 const FORCED_ELSEWHERE: Duration = Duration::from_secs(30);
+/// How many seconds a process uses a token without asking whether it is the newest: fewer than those before its end in
+/// which one is renewed.
+const HELD: i64 = 60;
 
 /// The access token of one app, for one call.
 #[derive(Clone)]
@@ -61,22 +64,28 @@ pub struct Usable {
     pub is_new: bool,
 }
 
-/// Says which tokens are good enough.
-pub enum Wanted {
-    Any,
-    /// Any but this one, which WeChat has refused.
-    Other(Fingerprint),
-    /// The same, and if WeChat gives this one again, a new one is forced.
-    OtherByForce(Fingerprint),
+/// A token that many logins take. It is held for a minute at most, so that who uses it often need not ask the store
+/// each time. One that WeChat refuses is replaced as any other.
+#[derive(Default)]
+pub struct HeldToken(ArcSwapOption<(Arc<Usable>, DateTime<Utc>)>);
+
+impl HeldToken {
+    /// None also where the clock has stepped back.
+    fn at(&self, now: DateTime<Utc>) -> Option<Arc<Usable>> {
+        let held = self.0.load_full()?;
+        (0..HELD).contains(&(now - held.1).num_seconds()).then(|| Arc::clone(&held.0))
+    }
+
+    fn hold(&self, usable: &Arc<Usable>, now: DateTime<Utc>) {
+        self.0.store(Some(Arc::new((Arc::clone(usable), now))));
+    }
 }
 
-impl Wanted {
-    fn refused(&self) -> Option<&Fingerprint> {
-        match self {
-            Self::Any => None,
-            Self::Other(refused) | Self::OtherByForce(refused) => Some(refused),
-        }
-    }
+/// A token that WeChat has refused: any other is good enough.
+pub struct Refused {
+    pub token: Fingerprint,
+    /// If WeChat gives this one again, a new one is forced.
+    pub by_force: bool,
 }
 
 impl AccessTokens<'_> {
@@ -84,16 +93,16 @@ impl AccessTokens<'_> {
     /// the call is made once more.
     pub async fn with<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
         let held = self.acting().map(Exchange::held);
-        let obtained = async |wanted| {
-            let usable = Arc::new(self.obtain(wanted).await?);
-            held.inspect(|held| held.hold(&usable));
+        let obtained = async |refused| {
+            let usable = Arc::new(self.obtain(refused).await?);
+            held.inspect(|held| held.hold(&usable, self.store.now()));
             Ok::<_, LoginError>(usable)
         };
         let attempts = async {
             // The shelf may have a newer one than is held, which WeChat refuses too.
-            let (mut used, mut replacements) = match held.and_then(HeldToken::get) {
+            let (mut used, mut replacements) = match held.and_then(|held| held.at(self.store.now())) {
                 Some(used) => (used, 2),
-                None => (obtained(Wanted::Any).await?, 1),
+                None => (obtained(None).await?, 1),
             };
             loop {
                 match call(ByToken { wechat: self.wechat, app: self.app, token: &used.token }).await {
@@ -101,7 +110,7 @@ impl AccessTokens<'_> {
                         if self.may_replace && error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 =>
                     {
                         bounded!(warn, "replaced token", app = %self.app.id, %error, "an access token is replaced");
-                        used = obtained(Wanted::Other(used.fingerprint.clone())).await?;
+                        used = obtained(Some(Refused { token: used.fingerprint.clone(), by_force: false })).await?;
                         replacements = if used.is_new { 0 } else { replacements - 1 };
                     }
                     outcome => return Ok(outcome?),
@@ -134,22 +143,23 @@ impl AccessTokens<'_> {
     /// them asks WeChat. It is asked for its own successor first, because somebody else may have renewed the token;
     /// only if it gives the same one again, a new one is forced, as often as WeChat allows.
     pub async fn lend(&self, refused: Option<&AppAccessToken>) -> Result<Usable> {
-        let wanted = refused.map_or(Wanted::Any, |refused| Wanted::OtherByForce(Fingerprint::of(refused.expose())));
-        if let (Some(exchange), Some(refused)) = (self.exchange(), wanted.refused()) {
-            in_time(exchange.count_report(self, refused)).await?;
+        let refused = refused.map(|refused| Refused { token: Fingerprint::of(refused.expose()), by_force: true });
+        if let (Some(exchange), Some(refused)) = (self.exchange(), &refused) {
+            in_time(exchange.count_report(self, &refused.token)).await?;
         }
-        self.noted(in_time(self.obtain(wanted)).await).await
+        self.noted(in_time(self.obtain(refused)).await).await
     }
 
     /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.
-    pub async fn obtain(&self, mut wanted: Wanted) -> Result<Usable> {
+    pub async fn obtain(&self, mut refused: Option<Refused>) -> Result<Usable> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
-            let lent = self.store.lend_access_token(&self.app.id, &self.attempt, wanted.refused(), LEASE).await?;
+            let bad = refused.as_ref().map(|refused| &refused.token);
+            let lent = self.store.lend_access_token(&self.app.id, &self.attempt, bad, LEASE).await?;
             let (kept, expires_in, ends_soon) = match lent {
                 Lent::Token(kept, expires_in) => (kept, expires_in, false),
                 Lent::Renew(kept, expires_in) => (kept, expires_in, true),
-                Lent::Fetch => return self.fetch(&wanted).await,
+                Lent::Fetch => return self.fetch(refused.as_ref()).await,
                 Lent::Failed => return Err(self.just_failed()),
                 Lent::Wait => {
                     let late = || not_for("an access token is still being fetched", FAILED_PAUSE);
@@ -164,7 +174,7 @@ impl AccessTokens<'_> {
                 // Sealed by a vault key that is not here: it counts as none.
                 Err(error) => {
                     tracing::warn!(app = %self.app.id, %error, "an access token is fetched anew");
-                    wanted = Wanted::Other(kept.fingerprint);
+                    refused = Some(Refused { token: kept.fingerprint, by_force: false });
                 }
             }
         }
@@ -185,7 +195,7 @@ impl AccessTokens<'_> {
     /// The successor of `old`, or `old` itself if there is none soon.
     async fn renew(&self, old: Usable) -> Usable {
         let patience = self.exchange().map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_EXCHANGE);
-        match tokio::time::timeout(patience, self.fetch(&Wanted::Any)).await {
+        match tokio::time::timeout(patience, self.fetch(None)).await {
             Ok(Ok(successor)) => return successor,
             Ok(Err(error)) => tracing::warn!(app = %self.app.id, %error, "an access token was not renewed"),
             Err(_) => {
@@ -196,10 +206,10 @@ impl AccessTokens<'_> {
         old
     }
 
-    async fn fetch(&self, wanted: &Wanted) -> Result<Usable> {
+    async fn fetch(&self, refused: Option<&Refused>) -> Result<Usable> {
         let fetched = match self.exchange() {
-            Some(exchange) => exchange.fetch(self, wanted).await,
-            None => self.fetched(wanted).await,
+            Some(exchange) => exchange.fetch(self, refused).await,
+            None => self.fetched(refused).await,
         };
         match fetched {
             Ok(fetched) => {
@@ -214,11 +224,11 @@ impl AccessTokens<'_> {
         }
     }
 
-    async fn fetched(&self, wanted: &Wanted) -> Result<FetchedAccessToken> {
+    async fn fetched(&self, refused: Option<&Refused>) -> Result<FetchedAccessToken> {
         let fetched = self.wechat.stable_token(self.app, false).await?;
-        match wanted {
-            Wanted::OtherByForce(refused) if Fingerprint::of(fetched.token.expose()) == *refused => {
-                self.force(refused).await
+        match refused {
+            Some(Refused { token, by_force: true }) if Fingerprint::of(fetched.token.expose()) == *token => {
+                self.force(token).await
             }
             _ => Ok(fetched),
         }

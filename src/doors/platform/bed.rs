@@ -12,9 +12,9 @@ use wxmint_verify::Algorithm;
 
 use super::known::TICKET;
 use super::store::{Expected, PlatformEntry, entries, note_entry};
-use super::{MerchantExchange, Platform, now};
+use super::{MerchantExchange, Platform};
 use crate::issuer::{Issuer, caller::tests::issuer};
-use crate::login::LoginWorker;
+use crate::{clock::now, login::LoginWorker};
 
 const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
     "token":"token1","encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
@@ -114,7 +114,7 @@ impl Bed {
 
 fn worker(issuer: &Arc<Issuer>, platform: &Arc<Platform>) -> LoginWorker {
     let mut login = issuer.login_worker().expect("a worker");
-    login.exchange = Some(Box::new(MerchantExchange::new(Arc::clone(platform), now)));
+    login.exchange = Some(Box::new(MerchantExchange::new(Arc::clone(platform))));
     login
 }
 

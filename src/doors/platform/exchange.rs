@@ -3,7 +3,6 @@
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
@@ -15,7 +14,7 @@ use super::Platform;
 use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, refused_of, trouble_of};
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
-use crate::login::{AccessTokens, Attempt, Exchange, HeldToken, IP, LoginError, LoginWorker, Result, Wanted};
+use crate::login::{AccessTokens, Attempt, Exchange, HeldToken, IP, LoginError, LoginWorker, Refused, Result};
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
 const REPLACED: [Rate; 2] =
@@ -35,8 +34,8 @@ pub(super) struct MerchantExchange {
 }
 
 impl MerchantExchange {
-    pub(super) fn new(platform: Arc<Platform>, clock: fn() -> DateTime<Utc>) -> Self {
-        Self { platform, token: HeldToken::new(clock) }
+    pub(super) fn new(platform: Arc<Platform>) -> Self {
+        Self { platform, token: HeldToken::default() }
     }
 }
 
@@ -100,9 +99,9 @@ impl Exchange for MerchantExchange {
     }
 
     /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
-    async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken> {
-        let counted = match wanted {
-            Wanted::Other(_) => tokens.may_force("", REPLACED).await?,
+    async fn fetch(&self, tokens: &AccessTokens<'_>, refused: Option<&Refused>) -> Result<FetchedAccessToken> {
+        let counted = match refused {
+            Some(Refused { by_force: false, .. }) => tokens.may_force("", REPLACED).await?,
             _ => Vec::new(),
         };
         let fetched = match tokens.app.id == self.platform.component.id {
@@ -118,7 +117,7 @@ impl Exchange for MerchantExchange {
 
     /// A peer that reports every token keeps nobody from fetching.
     async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<()> {
-        if tokens.obtain(Wanted::Any).await?.fingerprint == *refused {
+        if tokens.obtain(None).await?.fingerprint == *refused {
             // Several who report the same token are one.
             let report = Meter { key: LimitKey::of_app(&tokens.app.id, COUNTED, refused.as_str()), rate: REPORTED };
             let counted = tokens.may_force("peer:", REPLACED).await?;
@@ -249,7 +248,7 @@ mod tests {
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
         let bed = Bed::start().await;
-        let unread = || MerchantExchange::new(Arc::clone(&bed.platform), now).apps_are_unread();
+        let unread = || MerchantExchange::new(Arc::clone(&bed.platform)).apps_are_unread();
         let is_unasked = |error| matches!(error, Some(LoginError::WeChatUnavailable(CallError::NotSent { .. })));
         assert!(is_unasked(unread()));
         let at = now().timestamp();

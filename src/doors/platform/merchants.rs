@@ -12,7 +12,7 @@ use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use super::store::{Expected, PlatformEntry, note_entry};
-use crate::login::{LoginError, LoginWorker, Result, Wanted, new_attempt};
+use crate::login::{LoginError, LoginWorker, Refused, Result, new_attempt};
 
 const COMPARED_AT_ONCE: usize = 8;
 /// So many merchants, or a tenth, may stay without an answer of use; if more do, it is WeChat that does not answer.
@@ -55,8 +55,8 @@ impl Merchants<'_> {
     /// Notes anew whether WeChat gives the platform a token: one that is fetched now, whatever is there.
     pub(super) async fn ask_for_component_token(&self) -> Result<()> {
         let tokens = self.login.access_tokens(&self.platform.component, new_attempt()?);
-        let held = tokens.obtain(Wanted::Any).await?;
-        tokens.obtain(Wanted::OtherByForce(held.fingerprint)).await.map(drop)
+        let held = tokens.obtain(None).await?;
+        tokens.obtain(Some(Refused { token: held.fingerprint, by_force: true })).await.map(drop)
     }
 
     async fn by_component<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {

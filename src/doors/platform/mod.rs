@@ -38,8 +38,8 @@ use self::{exchange::MerchantExchange, follower::follow};
 use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::{
-    admin::CurrentAdminTokens, clock::now, issuer::Issuer, issuer::examine::load, issuer::examine::unusable_file,
-    login::Exchange, settings::Settings,
+    admin::CurrentAdminTokens, issuer::Issuer, issuer::examine::load, issuer::examine::unusable_file, login::Exchange,
+    settings::Settings,
 };
 
 routes! {
@@ -103,7 +103,7 @@ impl Door for Platform {
     }
 
     fn exchange(self: Arc<Self>) -> Option<Box<dyn Exchange>> {
-        Some(Box::new(MerchantExchange::new(self, now)))
+        Some(Box::new(MerchantExchange::new(self)))
     }
 }
 
