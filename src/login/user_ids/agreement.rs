@@ -13,17 +13,6 @@ pub(super) struct Agreement {
     pub(super) heard: Option<bool>,
 }
 
-/// Why nobody may log in at this process. Otherwise people could get other user ids.
-#[derive(Debug, PartialEq, Eq)]
-enum Disagreement {
-    /// The store does not name a key yet.
-    NotCompared,
-    /// It names another key of the same kind.
-    Key,
-    /// Its user ids are of another kind.
-    Kind,
-}
-
 impl UserIds {
     /// The kind and the fingerprint of the key, as the store holds them.
     pub fn word(&self) -> Option<String> {
@@ -32,18 +21,8 @@ impl UserIds {
 
     /// Compares the key with that of the store. Returns what keeps people from logging in.
     pub async fn compare(&self, store: &Redis, has_waited: bool) -> Result<Option<Finding>, StoreError> {
-        let own = self.word();
-        let held = store.id_key(own.as_deref().filter(|_| self.may_tell(has_waited))).await?;
-        let (held, disagreement) = (held.as_deref(), self.hear(held.as_deref()));
-        let other =
-            said!(redis_knows_other_user_ids, held.unwrap_or("another kind"), own.as_deref().unwrap_or("random"));
-        Ok(disagreement.map(|why| match why {
-            Disagreement::NotCompared => {
-                Finding::fault("user_ids", said!(id_key_not_compared_yet), said!(wait_for_id_key))
-            }
-            Disagreement::Key => Finding::fault("user_ids", other, said!(restore_id_key)),
-            Disagreement::Kind => Finding::fault("user_ids", other, said!(ids_of_all_people_would_change)),
-        }))
+        let own = self.word().filter(|_| self.may_tell(has_waited));
+        Ok(self.hear(store.id_key(own.as_deref()).await?.as_deref()))
     }
 
     /// Whether a store that names no key is to be told this one: if it was the store's before, or if the process
@@ -53,8 +32,9 @@ impl UserIds {
         was_own || has_waited && heard.is_none()
     }
 
-    /// Takes the word that the store holds.
-    fn hear(&self, held: Option<&str>) -> Option<Disagreement> {
+    /// Takes the word that the store holds. Returns why nobody may log in at this process: otherwise people could get
+    /// other user ids.
+    fn hear(&self, held: Option<&str>) -> Option<Finding> {
         let (own, mut agreement) = (self.word(), self.agreement.lock());
         let is_own = own.as_deref() == held;
         // If somebody has emptied the store, what was known before holds.
@@ -63,21 +43,30 @@ impl UserIds {
             agreement.was_own |= is_own;
         }
         let kind = |text: &str| text.split(' ').next().map(str::to_owned);
-        match (own, held) {
-            _ if agreement.heard.unwrap_or(is_own) => None,
-            (Some(_), None) => Some(Disagreement::NotCompared),
-            (Some(own), Some(held)) if kind(&own) == kind(held) => Some(Disagreement::Key),
-            _ => Some(Disagreement::Kind),
-        }
+        let other =
+            said!(redis_knows_other_user_ids, held.unwrap_or("another kind"), own.as_deref().unwrap_or("random"));
+        let (found, advice) = match (own, held) {
+            _ if agreement.heard.unwrap_or(is_own) => return None,
+            (Some(_), None) => (said!(id_key_not_compared_yet), said!(wait_for_id_key)),
+            (Some(own), Some(held)) if kind(&own) == kind(held) => (other, said!(restore_id_key)),
+            _ => (other, said!(ids_of_all_people_would_change)),
+        };
+        Some(Finding::fault("user_ids", found, advice))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
+    use wxmint_findings::Said;
     use wxmint_ids::{IdKey, IdKind};
 
     use super::*;
+
+    /// On what the store holds.
+    fn advice(ids: &UserIds, held: Option<&str>) -> Option<Said> {
+        ids.hear(held).map(|finding| finding.advice)
+    }
 
     #[test]
     fn a_process_goes_on_only_beside_its_own_key_and_kind() {
@@ -88,15 +77,15 @@ mod tests {
         let word = |kind, byte| key(kind, byte).word().expect("a word");
         let own = word(IdKind::OpenId, 1);
         for (is_computed, held, judged) in [
-            (true, None, Some(Disagreement::NotCompared)),
+            (true, None, Some(said!(wait_for_id_key))),
             (true, Some(own.clone()), None),
-            (true, Some(word(IdKind::OpenId, 2)), Some(Disagreement::Key)),
-            (true, Some(word(IdKind::UnionId, 1)), Some(Disagreement::Kind)),
-            (false, Some(own), Some(Disagreement::Kind)),
+            (true, Some(word(IdKind::OpenId, 2)), Some(said!(restore_id_key))),
+            (true, Some(word(IdKind::UnionId, 1)), Some(said!(ids_of_all_people_would_change))),
+            (false, Some(own), Some(said!(ids_of_all_people_would_change))),
             (false, None, None),
         ] {
             let ids = if is_computed { key(IdKind::OpenId, 1) } else { UserIds::new(None, true) };
-            assert_eq!(ids.hear(held.as_deref()), judged, "{is_computed} {held:?}");
+            assert_eq!(advice(&ids, held.as_deref()), judged, "{is_computed} {held:?}");
         }
     }
 
@@ -105,18 +94,22 @@ mod tests {
         let key = |byte| IdKey::parse(STANDARD.encode([byte; 32]).as_bytes()).expect("a key");
         let [right, wrong] = [1, 2].map(|byte| UserIds::new(Some((IdKind::OpenId, key(byte))), true));
         assert_eq!((right.may_tell(false), right.may_tell(true), right.are_agreed()), (false, true, false));
-        assert_eq!(right.hear(right.word().as_deref()), None);
-        assert_eq!((right.hear(None), right.are_agreed(), right.may_tell(false)), (None, true, true));
-        assert_eq!(wrong.hear(right.word().as_deref()), Some(Disagreement::Key));
-        assert_eq!((wrong.hear(None), wrong.are_agreed()), (Some(Disagreement::NotCompared), false));
+        assert_eq!(advice(&right, right.word().as_deref()), None);
+        assert_eq!((advice(&right, None), right.are_agreed(), right.may_tell(false)), (None, true, true));
+        assert_eq!(advice(&wrong, right.word().as_deref()), Some(said!(restore_id_key)));
+        assert_eq!((advice(&wrong, None), wrong.are_agreed()), (Some(said!(wait_for_id_key)), false));
         assert!(!wrong.may_tell(true), "it knows better");
         let drawn = UserIds::new(None, false);
-        assert_eq!((drawn.hear(None), drawn.are_agreed()), (None, true));
-        assert_eq!(drawn.hear(right.word().as_deref()), Some(Disagreement::Kind));
-        assert_eq!((drawn.hear(None), drawn.are_agreed()), (Some(Disagreement::Kind), false));
+        assert_eq!((advice(&drawn, None), drawn.are_agreed()), (None, true));
+        assert_eq!(advice(&drawn, right.word().as_deref()), Some(said!(ids_of_all_people_would_change)));
+        assert_eq!((advice(&drawn, None), drawn.are_agreed()), (Some(said!(ids_of_all_people_would_change)), false));
         // The doctor looks too, so that looks are no time: others may compute user ids, and have not told the key yet.
-        assert_eq!((drawn.hear(None), drawn.are_agreed()), (Some(Disagreement::Kind), false), "however often it looks");
-        assert_eq!(wrong.hear(None), Some(Disagreement::NotCompared));
+        assert_eq!(
+            (advice(&drawn, None), drawn.are_agreed()),
+            (Some(said!(ids_of_all_people_would_change)), false),
+            "however often it looks"
+        );
+        assert_eq!(advice(&wrong, None), Some(said!(wait_for_id_key)));
         assert!(!wrong.may_tell(true));
     }
 }
