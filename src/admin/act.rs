@@ -104,7 +104,7 @@ impl<T: Target> Act<T> {
             let event = Event { activity, ..event.clone() };
             // Only a refusal belongs to whoever the person's user is later.
             let person = code.and(self.target.person()).cloned();
-            self.operating.worker.metrics.recent().note(&event, person, code.unwrap_or("ok"));
+            self.operating.worker.metrics.recent.note(&event, person, code.unwrap_or("ok"));
             event.tell();
         }
         event.tell();

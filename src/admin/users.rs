@@ -141,7 +141,7 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
     let read = |worker: &LoginWorker| {
         let app: Option<AppId> = Fields::from_form(request.query_string().as_bytes(), &["appid"])?.parse("appid")?;
         app.iter().try_for_each(|app| worker.check_app(app, false))?;
-        Ok::<_, Problem>(worker.metrics.recent().last_hour(app.as_ref(), now()))
+        Ok::<_, Problem>(worker.metrics.recent.last_hour(app.as_ref(), now()))
     };
     Ok(private(act.done(read(&act.operating.worker))?))
 }
@@ -157,7 +157,7 @@ pub(super) async fn events(request: HttpRequest, operating: OperatingData) -> An
     let act = Act::begin("events", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| {
         let people = operating.operator().people_of(user).await?;
-        Ok::<_, LoginError>(operating.worker.metrics.recent().events_of(user, &people, now()))
+        Ok::<_, LoginError>(operating.worker.metrics.recent.events_of(user, &people, now()))
     })
     .await
 }
@@ -206,7 +206,7 @@ pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answ
 async fn search(operating: &Operating, id: &UserId) -> Result<FoundUsers, LoginError> {
     let (operator, worker) = (operating.operator(), &operating.worker);
     let mut requests = Vec::new();
-    for (whose, event) in worker.metrics.recent().of_request(id.as_str()) {
+    for (whose, event) in worker.metrics.recent.of_request(id.as_str()) {
         let user_id = match whose {
             Whose::User(user) => Some(user),
             Whose::Person(person) => operator.store.binding(&person).await?.map(|binding| binding.user),

@@ -76,7 +76,7 @@ impl Issuer {
     /// Warns while what was in Redis may be lost.
     fn judge_loss(&self, lacks_since: Option<i64>, keep: Duration) {
         let reason = self.loss(lacks_since, keep).map(|loss| format!("{}: {}", loss.found, loss.advice));
-        self.metrics.revocations_may_be_lost(reason.is_some());
+        self.metrics.lost_revocations.set(reason.is_some().into());
         if self.readiness.warns("revocations", reason.as_deref())
             && let Some(reason) = reason
         {

@@ -56,7 +56,7 @@ fn begin(act: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<
 /// Tells of a request that a stranger may have sent.
 fn refused(worker: &IssuerWorker, event: &Event, refusal: impl Into<Refusal>) -> Problem {
     let refusal = refusal.into();
-    worker.issuer.metrics.recent().note(event, None, refusal.problem.code.as_str());
+    worker.issuer.metrics.recent.note(event, None, refusal.problem.code.as_str());
     refusal.tell(event.clone(), event.address())
 }
 
@@ -73,7 +73,7 @@ async fn leave(
         let done = work(&worker.login, &token, &mut person).await;
         let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
         let event = Event { person, ..event };
-        let (address, recent) = (event.address().to_owned(), worker.issuer.metrics.recent());
+        let (address, recent) = (event.address().to_owned(), &worker.issuer.metrics.recent);
         if let Err(error) = done {
             let refusal = Refusal::from(error);
             recent.note(&event, None, refusal.problem.code.as_str());

@@ -196,7 +196,7 @@ impl<'w> LoginAttempt<'w> {
         let app_kind = app.and_then(|app| apps.kind_told(&app.id));
         let LoginTrail { app, person, client, user, bound } = trail;
         let login = Event { app, app_kind, client, user, ..event };
-        let recent = worker.issuer.metrics.recent();
+        let recent = &worker.issuer.metrics.recent;
         if bound.is_some() {
             recent.note(&Event { activity: Activity::Bind, ..login.clone() }, person.clone(), "ok");
         }

@@ -117,8 +117,7 @@ pub fn is_free(path: &str, doors: Doors) -> bool {
 /// own, and one label on all its paths.
 fn counter(metrics: &Metrics, path: &'static str) -> RouteMetrics {
     let is_document = path == OAUTH_SERVER || ROWS.iter().any(|row| row.path == path && row.methods == READ);
-    let route = metrics.route(path);
-    if path == LOGIN || is_document { route } else { route.timed() }
+    metrics.route(path, path != LOGIN && !is_document)
 }
 
 #[cfg(test)]

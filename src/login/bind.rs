@@ -67,7 +67,7 @@ impl LoginWorker {
         }
         match (binder.link(bound, is_blocked).await?, binder.unionid) {
             (Link::Conflict(other), _) => {
-                self.metrics.unionid_in_conflict();
+                self.metrics.unionid_conflicts.inc();
                 let other = other.as_str();
                 tracing::warn!(user, other, "one unionid, two users: both are kept; see wxmint bindings conflicts");
                 if bound.blocked {

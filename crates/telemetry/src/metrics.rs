@@ -20,7 +20,8 @@ use super::audit;
 use super::recent::{OK, Recent};
 
 /// The metrics of one process. Labels take a bounded set of values, and no value comes from a client.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Deref)]
+#[deref(forward)]
 pub struct Metrics(Arc<Inner>);
 
 /// With more apps than this no metric names one.
@@ -28,9 +29,9 @@ const MANY_APPS: usize = 200;
 
 /// Declares the metrics: the name of each, its type, how it is registered, and the help for operators.
 macro_rules! metrics {
-    ($($name:ident: $type:ty, $registered:ident $help:literal;)+) => {
-        struct Registered {
-            $($name: $type,)+
+    ($($visible:vis $name:ident: $type:ty, $registered:ident $help:literal;)+) => {
+        pub struct Registered {
+            $($visible $name: $type,)+
         }
 
         impl Registered {
@@ -65,9 +66,9 @@ metrics! {
         "Requests to WeChat that were not sent, or not answered";
     wechat_request_duration: Durations<1>, durations "A request to WeChat";
     redis_operation_duration: Durations<2>, durations "An operation of the store in Redis";
-    unionid_conflicts: Counter, metric "Unionids that were found to belong to two users; both were kept";
-    distant_clocks: Counter, metric "Checks that found this machine's clock more than 5 s from the clock of Redis";
-    lost_revocations: Gauge, metric "1 while Redis may have lost data, and revocations with it";
+    pub unionid_conflicts: Counter, metric "Unionids that were found to belong to two users; both were kept";
+    pub distant_clocks: Counter, metric "Checks that found this machine's clock more than 5 s from the clock of Redis";
+    pub lost_revocations: Gauge, metric "1 while Redis may have lost data, and revocations with it";
     accounts_request_duration: Durations<2>, durations "A request to the account service";
     key_age: Family<Labels<3, String>, Real>, seconds "Time since a key's first signature; negative before it";
     key_leaves_in: Family<Labels<1, String>, Real>, seconds "Time until a key that was replaced leaves the JWKS";
@@ -80,14 +81,14 @@ metrics! {
 type Real = Gauge<f64, AtomicU64>;
 
 #[derive(Deref)]
-struct Inner {
+pub struct Inner {
     #[deref]
     registered: Registered,
     /// Looked up once, and not for each login.
     login_duration_of_ok: Histogram,
     /// Then no metric names an app.
     has_many_apps: AtomicBool,
-    recent: Recent,
+    pub recent: Recent,
     registry: Registry,
 }
 
@@ -145,14 +146,6 @@ impl Metrics {
         for (primary, replicas) in &state.primaries {
             self.0.redis_replicas_online.get_or_create(&[("primary", primary.clone())]).set((*replicas).into());
         }
-    }
-
-    pub fn unionid_in_conflict(&self) {
-        self.0.unionid_conflicts.inc();
-    }
-
-    pub fn revocations_may_be_lost(&self, are_lost: bool) {
-        self.0.lost_revocations.set(are_lost.into());
     }
 
     /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.

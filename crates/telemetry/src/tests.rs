@@ -55,7 +55,7 @@ fn refused(errcode: i64) -> CallError {
 fn printed() -> String {
     let (metrics, app) = (Metrics::default(), "wx0123456789abcdef".parse::<AppId>().expect("an AppID"));
     let took = Duration::from_millis(3);
-    metrics.route("/logout").timed().answered("ok", Instant::now());
+    metrics.route("/logout", true).answered("ok", Instant::now());
     drop(metrics.login_begins());
     metrics.login_ended(Some(app.clone()), "ok", took);
     metrics.call_ended("code2session", &app, Some(&refused(-1)), took);
@@ -66,7 +66,7 @@ fn printed() -> String {
     let state = State { primaries, slots: Some(16384), wanted: 1, ..State::default() };
     metrics.redis_is(&State { clock_difference: Some(0.0), ..state });
     metrics.apps_are([(app.clone(), "website")]);
-    metrics.unionid_in_conflict();
+    metrics.unionid_conflicts.inc();
     metrics.accounts_answered("password", "ok", took);
     metrics.reloaded("keys", "ok");
     metrics.reloaded("users", "refused");

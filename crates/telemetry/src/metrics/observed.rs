@@ -10,7 +10,7 @@ use wxmint_ids::AppId;
 use wxmint_wechat::CallError;
 
 use super::{Metrics, OK};
-use crate::{Step, recent::Recent};
+use crate::Step;
 
 /// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
 /// that has just appeared.
@@ -42,11 +42,6 @@ impl EncodeLabelSet for LoginLabels {
 }
 
 impl RouteMetrics {
-    pub fn timed(self) -> Self {
-        let duration = self.metrics.0.request_duration.get_or_create_owned(&[("route", self.route)]);
-        Self { duration: Some(duration), ..self }
-    }
-
     /// A request has been answered. `outcome` is `ok` or a problem's code.
     pub fn answered(&self, outcome: &'static str, begun: Instant) {
         match outcome {
@@ -60,10 +55,11 @@ impl RouteMetrics {
 }
 
 impl Metrics {
-    pub fn route(&self, route: &'static str) -> RouteMetrics {
+    pub fn route(&self, route: &'static str, is_timed: bool) -> RouteMetrics {
         let counter = |outcome| self.0.requests.get_or_create_owned(&[("route", route), ("outcome", outcome)]);
         drop(OF_ALERTS.map(counter));
-        RouteMetrics { route, metrics: self.clone(), ok: counter(OK), duration: None }
+        let duration = is_timed.then(|| self.0.request_duration.get_or_create_owned(&[("route", route)]));
+        RouteMetrics { route, metrics: self.clone(), ok: counter(OK), duration }
     }
 
     pub fn login_begins(&self) -> LoginInFlight {
@@ -80,15 +76,6 @@ impl Metrics {
             OK => self.0.login_duration_of_ok.observe(took.as_secs_f64()),
             _ => self.0.login_duration.get_or_create(&[("outcome", outcome)]).observe(took.as_secs_f64()),
         }
-    }
-
-    /// The clock of this machine is far from the clock of Redis.
-    pub fn clock_is_distant(&self) {
-        self.0.distant_clocks.inc();
-    }
-
-    pub fn recent(&self) -> &Recent {
-        &self.0.recent
     }
 
     pub(super) fn has_many_apps(&self) -> bool {
