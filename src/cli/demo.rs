@@ -22,7 +22,7 @@ use wxmint_wechat::App;
 
 use super::{Failure, key_line, output::print, random, ready::client, serve::init_log, simulator};
 use crate::issuer::door::{Doors, OpenDoor};
-use crate::issuer::{self, InDemo, Issuer, Routes};
+use crate::issuer::{self, Issuer, Routes};
 use crate::settings::{AppsSource, Settings, SidecarSettings};
 use crate::{clock::now, login::Operator, sidecar};
 
@@ -135,7 +135,7 @@ fn page(
     let block: Block = Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
     let (control, accounts) = (control_routes(Arc::clone(world)), account_page_routes(Arc::clone(book), known, block));
     let routes: Routes = Arc::new(move |config| {
-        config.app_data(InDemo).configure(control.clone()).configure(accounts.clone());
+        config.configure(control.clone()).configure(accounts.clone());
         config.configure(by_itself.clone()).configure(sidecar.clone());
         for &(path, kind, content) in page_files() {
             config.route(path, web::get().to(move || async move { page::answer(kind, content) }));

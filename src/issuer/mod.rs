@@ -28,4 +28,3 @@ pub use login_fields::LoginBody;
 pub use routes::{is_free, openapi_json};
 pub use run::{Routes, run};
 pub use state::Issuer;
-pub use wxmint_http::viewer::InDemo;

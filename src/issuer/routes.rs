@@ -50,10 +50,11 @@ routes! {
     DELETE "/binding" leave::dissolve [ANY, OWN_TOKEN, LIMIT], HEAD;
 }
 
-pub(super) fn description(issuer: &Issuer) -> Description {
+pub(super) fn description(issuer: &Issuer, in_demo: bool) -> Description {
     let (server, rows): (_, Vec<_>) =
         (issuer.settings.issuer.clone(), issuer.doors.iter().map(|open| open.row).collect());
-    Description::new("issuer", PLACE, move || viewer::json(described(rows), server.as_str()))
+    let place = if in_demo { "demo" } else { "issuer" };
+    Description::new(place, PLACE, move || viewer::json(described(rows), server.as_str()))
 }
 
 fn described(doors: impl IntoIterator<Item = &'static DoorRow>) -> openapi::OpenApi {

@@ -57,8 +57,8 @@ pub async fn run(
 
     let readiness = issuer.readiness.clone();
     let stop = shutdown.map(move |()| readiness.stopping());
-    let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
-    let description = web::Data::new(routes::description(&issuer));
+    let (public_issuer, in_demo) = (Arc::clone(&issuer), demo.is_some());
+    let description = web::Data::new(routes::description(&issuer, in_demo));
     let app = move || {
         let (issuer, login) = (Arc::clone(&public_issuer), public_issuer.login_worker().expect(MADE_ONCE));
         App::new()
@@ -74,7 +74,7 @@ pub async fn run(
             .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
-    serve(listeners.service, limits(&issuer, loopback_names), app, stop)?.await?;
+    serve(listeners.service, limits(&issuer, in_demo), app, stop)?.await?;
     // The probes answer until the last login has been answered.
     admin.stop(true).await;
     audit::close();

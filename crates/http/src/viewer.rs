@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use actix_web::web::{Bytes, Data, Path, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, http::header};
+use actix_web::{HttpResponse, http::header};
 use utoipa::openapi::{OpenApi, Server};
 use utoipa_swagger_ui::Config;
 
@@ -23,7 +23,7 @@ const FILES: [(&str, &str, &str); 5] = [
 ];
 
 pub struct Description {
-    /// The place whose viewer it is: `issuer`, or `admin`.
+    /// The place whose viewer it is: `issuer`, `admin`, or `demo`, where one can get codes that work.
     place: &'static str,
     /// The words about a path that is not here.
     paths: &'static str,
@@ -42,9 +42,6 @@ pub fn json(mut api: OpenApi, server: &str) -> String {
     api.servers = Some(vec![Server::new(server)]);
     api.to_json().expect("a description that is known when compiling serializes")
 }
-
-/// Marks the demo, in whose viewer one can get codes that work. It is data of the app.
-pub struct InDemo;
 
 const DOCUMENT: &str = "/openapi.json";
 const FOLDER: &str = "/docs";
@@ -66,12 +63,9 @@ async fn folder() -> HttpResponse {
 }
 
 /// `GET /docs/…`: the page and its files. The viewer's own route is not used, because its 404 has no body.
-async fn file(request: HttpRequest, name: Path<String>, description: Data<Description>) -> Answer {
+async fn file(name: Path<String>, description: Data<Description>) -> Answer {
     Ok(match name.as_str() {
-        "" | "index.html" => {
-            let place = if request.app_data::<InDemo>().is_some() { "demo" } else { description.place };
-            page::answer(HTML, PAGE.replace("{place}", place))
-        }
+        "" | "index.html" => page::answer(HTML, PAGE.replace("{place}", description.place)),
         "swagger-ui.css" => page::answer(CSS, of_swagger_ui(&name)),
         "swagger-ui-bundle.js" => page::answer(JS, of_swagger_ui(&name)),
         name => {
