@@ -82,16 +82,10 @@ pub struct RotationStep {
     pub drop: Vec<String>,
     /// The keys that get an `exp`, because they have a successor.
     pub expire: Vec<(String, DateTime<Utc>)>,
-    pub publish: Option<Publication>,
+    /// The algorithm of a key to generate, and its `nbf`.
+    pub publish: Option<(Algorithm, DateTime<Utc>)>,
     /// When to plan again. Nothing changes before.
     pub next_look: Option<DateTime<Utc>>,
-}
-
-/// A key to generate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Publication {
-    pub algorithm: Algorithm,
-    pub nbf: DateTime<Utc>,
 }
 
 /// Plans the changes to `lives` (ordered by `nbf`) at `now`. It is idempotent: once the step has been carried out, the
@@ -103,9 +97,9 @@ pub fn plan(
     at_once: bool,
 ) -> Result<RotationStep, Refusal> {
     policy.check()?;
-    let publish = publication(lives, policy, now, at_once);
+    let nbf = publication(lives, policy, now, at_once);
     // For each key that has a successor, possibly the new key: the earliest time at which it may leave the JWKS.
-    let successors = lives.iter().skip(1).map(|life| life.nbf).chain(publish.map(|key| key.nbf));
+    let successors = lives.iter().skip(1).map(|life| life.nbf).chain(nbf);
     let owed: Vec<_> = successors.map(|nbf| nbf + policy.retention()).collect();
     let expire: Vec<_> = lives
         .iter()
@@ -117,12 +111,13 @@ pub fn plan(
         |(life, owed): &(&KeyLife, &DateTime<Utc>)| life.exp.unwrap_or(**owed).max(**owed) + policy.lead <= now;
     let drop: Vec<_> = lives.iter().zip(&owed).filter(long_gone).map(|(life, _)| life.kid.clone()).collect();
     let expire = expire.into_iter().filter(|(kid, _)| !drop.contains(kid)).collect();
+    let publish = nbf.map(|nbf| (policy.algorithm, nbf));
     Ok(RotationStep { drop, expire, publish, next_look: next_look(lives, policy, now) })
 }
 
-/// The next key, if it is due: one lead before the signing key's term ends, or at once if the policy wants another
+/// The next key's `nbf`, if due: one lead before the signing key's term ends, or at once if the policy wants another
 /// algorithm, or the key expires although it has no successor. No key is added while another one has not begun to sign.
-fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>, at_once: bool) -> Option<Publication> {
+fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>, at_once: bool) -> Option<DateTime<Utc>> {
     let last = lives.last()?;
     if last.nbf > now {
         return None;
@@ -130,7 +125,7 @@ fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>, a
     let soonest = whole_second(now + policy.lead);
     let in_term = last.algorithm == policy.algorithm && last.exp.is_none() && !at_once;
     let nbf = if in_term { (last.nbf + policy.every).max(soonest) } else { soonest };
-    (nbf == soonest).then_some(Publication { algorithm: policy.algorithm, nbf })
+    (nbf == soonest).then_some(nbf)
 }
 
 /// Rounds up to a whole second, because files store whole seconds and nothing may happen early.

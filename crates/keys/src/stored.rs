@@ -106,8 +106,8 @@ impl StoredKeys {
         for (kid, exp) in &step.expire {
             self.keys.iter_mut().filter(|key| key.kid() == kid).for_each(|key| key.exp = Some(exp.timestamp()));
         }
-        if let Some(new) = step.publish {
-            self.keys.push(PrivateJwk::generate(new.algorithm, new.nbf)?);
+        if let Some((algorithm, nbf)) = step.publish {
+            self.keys.push(PrivateJwk::generate(algorithm, nbf)?);
         }
         Ok(())
     }

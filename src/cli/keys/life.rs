@@ -100,9 +100,9 @@ pub(super) fn rotate(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_
 fn said(step: &RotationStep, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<String> {
     let verb = |done: &str, planned: &str| if dry_run { planned.to_owned() } else { done.to_owned() };
     let mut lines = Vec::new();
-    if let Some(new) = step.publish {
-        let (published, from) = (verb("published", "would publish"), date(new.nbf));
-        lines.push(format!("{published} a new {} key, which signs from {from}", new.algorithm));
+    if let Some((algorithm, nbf)) = step.publish {
+        let (published, from) = (verb("published", "would publish"), date(nbf));
+        lines.push(format!("{published} a new {algorithm} key, which signs from {from}"));
     }
     for (kid, exp) in &step.expire {
         lines.push(format!("{kid} {} visible until {}", verb("stays", "would stay"), date(*exp)));

@@ -8,7 +8,7 @@ use super::draws::Draws;
 use super::verifiers::{self, Fetched};
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_keys::SIGNED_WITH;
-use wxmint_keys::rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep};
+use wxmint_keys::rotation::{self, KeyLife, KeyState, RotationPolicy, RotationStep};
 use wxmint_verify::Algorithm;
 
 use crate::{Millis, SECOND, at};
@@ -195,12 +195,7 @@ impl World {
             lives.iter_mut().filter(|life| life.kid == *kid).for_each(|life| life.exp = Some(*exp));
         }
         let kid = || self.new_kid("k", when);
-        lives.extend(step.publish.map(|Publication { algorithm, nbf }| KeyLife {
-            kid: kid(),
-            algorithm,
-            nbf,
-            exp: None,
-        }));
+        lives.extend(step.publish.map(|(algorithm, nbf)| KeyLife { kid: kid(), algorithm, nbf, exp: None }));
         lives.sort_by_key(|life| life.nbf);
     }
 

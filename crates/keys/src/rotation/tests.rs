@@ -36,10 +36,10 @@ fn after(lives: &[KeyLife], step: &RotationStep) -> Vec<KeyLife> {
     for (kid, exp) in &step.expire {
         lives.iter_mut().filter(|life| life.kid == *kid).for_each(|life| life.exp = Some(*exp));
     }
-    lives.extend(step.publish.map(|new| KeyLife {
-        kid: format!("new-{}", new.nbf.timestamp()),
-        algorithm: new.algorithm,
-        nbf: new.nbf,
+    lives.extend(step.publish.map(|(algorithm, nbf)| KeyLife {
+        kid: format!("new-{}", nbf.timestamp()),
+        algorithm,
+        nbf,
         exp: None,
     }));
     lives
@@ -56,7 +56,7 @@ fn a_key_that_expires_without_a_successor_gets_one_at_once_and_signs_until_then(
     assert_eq!(untouched.publish, None);
     for now in [DAY, 6 * DAY] {
         let step = plan(&lives, &policy(), at(now)).expect("a plan");
-        let next = Publication { algorithm: Algorithm::Es256, nbf: at(now + LEAD) };
+        let next = (Algorithm::Es256, at(now + LEAD));
         assert_eq!((step.publish, step.next_look), (Some(next), Some(at(now))));
         assert!(after(&lives, &step)[0].exp.is_some_and(|exp| exp > at(now + LEAD + DAY)), "{step:?}");
     }
@@ -69,7 +69,7 @@ fn the_next_key_is_published_one_lead_before_the_old_keys_term_ends_and_not_soon
     let early = plan(&lives, &policy(), at(due - 1)).expect("a plan");
     assert_eq!(early, RotationStep { next_look: Some(at(due)), ..RotationStep::default() });
     let step = plan(&lives, &policy(), at(due)).expect("a plan");
-    let publication = Publication { algorithm: Algorithm::Es256, nbf: at(30 * DAY) };
+    let publication = (Algorithm::Es256, at(30 * DAY));
     assert_eq!(step.publish, Some(publication));
     assert_eq!(step.expire, [("a".into(), at(31 * DAY + 120))], "its last token, leeway and skew");
 }
@@ -78,13 +78,13 @@ fn the_next_key_is_published_one_lead_before_the_old_keys_term_ends_and_not_soon
 fn rounding_to_whole_seconds_never_shortens_the_lead() {
     let now = at(90 * DAY) + TimeDelta::nanoseconds(1);
     let step = plan(&[key("a", 0, None)], &policy(), now).expect("a plan");
-    assert_eq!(step.publish.expect("a key").nbf, at(90 * DAY + LEAD + 1));
+    assert_eq!(step.publish.expect("a key").1, at(90 * DAY + LEAD + 1));
 }
 
 #[test]
 fn a_rotator_that_slept_still_gives_verifiers_a_whole_lead() {
     let step = plan(&[key("a", 0, None)], &policy(), at(90 * DAY)).expect("a plan");
-    assert_eq!(step.publish.expect("a key").nbf, at(90 * DAY + LEAD));
+    assert_eq!(step.publish.expect("a key").1, at(90 * DAY + LEAD));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn running_a_rotation_twice_changes_nothing_more() {
 #[test]
 fn a_rotation_at_once_publishes_a_key_that_signs_after_the_lead_and_then_nothing_until_it_signs() {
     let step = due_at_once(&[key("a", 0, None)], &policy(), at(DAY)).expect("a plan");
-    let publication = Publication { algorithm: Algorithm::Es256, nbf: at(DAY + LEAD) };
+    let publication = (Algorithm::Es256, at(DAY + LEAD));
     assert_eq!(step.publish, Some(publication));
     assert_eq!(step.expire, [("a".into(), at(2 * DAY + LEAD + 120))]);
     let lives = after(&[key("a", 0, None)], &step);
@@ -119,7 +119,7 @@ fn a_rotation_at_once_publishes_a_key_that_signs_after_the_lead_and_then_nothing
 fn another_algorithm_starts_a_rotation_at_once() {
     let policy = RotationPolicy { algorithm: Algorithm::EdDsa, ..policy() };
     let step = plan(&[key("a", 0, None)], &policy, at(DAY)).expect("a plan");
-    assert_eq!(step.publish, Some(Publication { algorithm: Algorithm::EdDsa, nbf: at(DAY + LEAD) }));
+    assert_eq!(step.publish, Some((Algorithm::EdDsa, at(DAY + LEAD))));
 }
 
 #[test]
