@@ -45,10 +45,11 @@ impl Vault {
             return Err(VaultError::Cut);
         }
         let mut keys: Vec<VaultKey> = Vec::new();
-        for key in keys_of(file) {
-            let key = key?;
+        let lines = file.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).zip(1..);
+        for (text, line) in lines.filter(|(text, _)| !text.is_empty()) {
+            let key = read(text, line)?;
             if keys.iter().any(|earlier| earlier.id == key.id) {
-                return Err(VaultError::Repeated { line: key.line });
+                return Err(VaultError::Repeated { line });
             }
             keys.push(key);
         }
@@ -76,13 +77,7 @@ impl Vault {
     }
 }
 
-/// The keys of a file; blank lines do not count.
-fn keys_of(file: &[u8]) -> impl Iterator<Item = Result<VaultKey, VaultError>> {
-    let numbered = file.split(|&byte| byte == b'\n').zip(1..);
-    numbered.map(|(text, line)| (text.trim_ascii(), line)).filter(|(text, _)| !text.is_empty()).map(read)
-}
-
-fn read((text, line): (&[u8], usize)) -> Result<VaultKey, VaultError> {
+fn read(text: &[u8], line: usize) -> Result<VaultKey, VaultError> {
     let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
     let (key, time) = text.split_at(end);
     let bytes = Zeroizing::new(STANDARD.decode(key).map_err(|_| VaultError::BadLine { line })?);
@@ -149,7 +144,8 @@ mod tests {
     type Row = (usize, [u8; 4], Option<DateTime<Utc>>);
 
     fn read_all(file: &str) -> Result<Vec<Row>, VaultError> {
-        keys_of(file.as_bytes()).map(|key| key.map(|key| (key.line, key.id, key.seals_from))).collect()
+        let vault = Vault::parse(file.as_bytes())?;
+        Ok(vault.keys.iter().map(|key| (key.line, key.id, key.seals_from)).collect())
     }
 
     #[test]
@@ -159,7 +155,7 @@ mod tests {
         let [one_id, two_id] = [1, 2].map(|byte| key_id(&[byte; 32]));
         assert_eq!(read, [(1, two_id, Some(at("2026-10-03T12:00:00Z"))), (3, one_id, None)]);
         for time in ["tomorrow", "2026-10-03", "2026-10-03 12:00:00", "2026-10-03T12:00:00", "\u{ff}"] {
-            assert_eq!(read_all(&format!("\n{one} {time}")), Err(VaultError::BadTime { line: 2 }), "{time}");
+            assert_eq!(read_all(&format!("\n{one} {time}\n")), Err(VaultError::BadTime { line: 2 }), "{time}");
         }
     }
 

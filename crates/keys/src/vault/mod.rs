@@ -53,12 +53,6 @@ unprintable!(Vault);
 pub struct Sealed(Vec<u8>);
 unprintable!(Sealed);
 
-impl Sealed {
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 impl Vault {
     /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the
     /// secret, so that the scripts of the store can tell the same secret. The oldest key makes it, as in

@@ -15,6 +15,10 @@ impl Sealed {
         Self(bytes)
     }
 
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Stands in for the session key of an app that has none, where logins are counted by their session keys.
     pub fn nothing() -> Self {
         Self(Vec::new())
