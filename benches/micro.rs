@@ -4,7 +4,7 @@ use std::{env, hint::black_box, sync::Arc, time::Duration};
 
 use aws_lc_rs::cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use divan::Bencher;
 use opentelemetry_sdk::trace::Sampler;
 use serde_json::{Value, json};
@@ -49,10 +49,8 @@ fn keys(algorithm: Algorithm) -> KeySet {
     StoredKeys::of([key]).check().expect("a set")
 }
 
-const LEAD: TimeDelta = TimeDelta::minutes(30);
-
 fn ring(algorithm: Algorithm) -> KeyRing {
-    KeyRing::new(keys(algorithm), LEAD, now()).expect("a ring")
+    KeyRing::new(keys(algorithm), now()).expect("a ring")
 }
 
 fn app() -> AppId {
@@ -90,7 +88,7 @@ mod verify {
 
     fn token(algorithm: Algorithm) -> (KeySet, String) {
         let keys = keys(algorithm);
-        let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
+        let minter = minter(KeyRing::new(keys.clone(), now()).expect("a ring"));
         let id = new_token_id().expect("random bits");
         let token = minter.issued(user(), app(), id, now());
         let token = minter.mint(&token, &Default::default(), now()).expect("a token");
@@ -123,7 +121,7 @@ mod ended {
 
     /// A verifier holds this when it has read so many ends of a feed.
     fn held(number: usize, keys: &KeySet) -> Arc<Ends> {
-        let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
+        let minter = minter(KeyRing::new(keys.clone(), now()).expect("a ring"));
         let (mut feed, second) = (Feed::of(ISSUER), now().timestamp());
         for first in (0..number).step_by(A_PAGE) {
             let hash = |end: usize| EndHash::of(ISSUER, &end.to_string());
@@ -154,7 +152,7 @@ mod ended {
         const TOKENS: usize = 500;
         let keys = keys(Algorithm::EdDsa);
         let verifier = Verifier::new(VerifierPolicy::new(ISSUER, [ISSUER])).expect("a policy");
-        let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
+        let minter = minter(KeyRing::new(keys.clone(), now()).expect("a ring"));
         let tokens: Vec<Endable> = (0..TOKENS)
             .map(|index| {
                 let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}").parse().expect("a user");

@@ -30,7 +30,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs, iter, thread};
 
-use chrono::TimeDelta;
 use serde_json::json;
 use wxmint::clock::now;
 use wxmint_ids::{AppId, UserId};
@@ -381,7 +380,7 @@ fn start(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
 fn mint_alone_us() -> Result<f64, Fault> {
     const TOKENS: u32 = 10_000;
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]).check()?;
-    let keys = KeyRing::new(keys, TimeDelta::minutes(30), now())?;
+    let keys = KeyRing::new(keys, now())?;
     let issuer = "https://login.example.com".to_owned();
     let day = Duration::from_secs(86_400);
     let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys));

@@ -3,7 +3,6 @@
 
 use std::{iter, net::SocketAddr, sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
 use serde_json::{Value, json};
 use wxmint::clock::now;
 use wxmint_keys::token::{Minter, new_token_id};
@@ -95,7 +94,7 @@ impl Measures {
 impl Tokens {
     /// Signs with the key of `service` and with its `iss`.
     fn of(stage: &Stage, service: &Service) -> Result<Self, Fault> {
-        let keys = KeyRing::new(KeySet::parse(&stage.files.signing_keys()?)?, TimeDelta::minutes(30), now())?;
+        let keys = KeyRing::new(KeySet::parse(&stage.files.signing_keys()?)?, now())?;
         let issuer = service.issuer();
         let day = Duration::from_secs(86_400);
         Ok(Self(Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys))))

@@ -225,7 +225,6 @@ impl From<Closed> for AccountsError {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use futures_util::{future::LocalBoxFuture, poll};
     use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
     use wxmint_verify::{Algorithm, TokenTyp};
@@ -239,7 +238,7 @@ mod tests {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let base: Url = format!("http://{}", silent.local_addr().expect("an address")).parse().expect("a URL");
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let ring = KeyRing::new(StoredKeys::of([key]).check().expect("a set"), TimeDelta::minutes(30), now());
+        let ring = KeyRing::new(StoredKeys::of([key]).check().expect("a set"), now());
         let (audience, ring) = (vec!["issuer".into()], Arc::new(ring.expect("it signs")));
         let minter = Arc::new(Minter::new("issuer".into(), audience, TokenTyp::AccessToken, TOTAL_TIMEOUT, ring));
         let tls = Tls::reaching([&base]).expect("roots");

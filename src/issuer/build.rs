@@ -4,7 +4,6 @@
 use std::{convert::Infallible, io, num::NonZero, sync::Arc, thread};
 
 use arc_swap::ArcSwap;
-use chrono::TimeDelta;
 use wxmint_findings::{Finding, Said};
 use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_identities::PeerKeys;
@@ -188,9 +187,8 @@ fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeyRing), IssuerStartE
 }
 
 fn key_ring(settings: &Settings, keys: KeySet) -> Result<KeyRing, IssuerStartError> {
-    let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
     let found = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
-    KeyRing::new(keys, lead, now()).map_err(found)
+    KeyRing::new(keys, now()).map_err(found)
 }
 
 fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {

@@ -178,7 +178,7 @@ mod tests {
         }
         let only = file(&[&signing, &soon, &later], None, &[]);
         let in_feed = |key: &PrivateJwk| {
-            let ring = KeyRing::new(whole.clone(), TimeDelta::minutes(30), now).expect("a ring");
+            let ring = KeyRing::new(whole.clone(), now).expect("a ring");
             ring.note_revoked(&[key.kid().to_owned()], now);
             check_replacement(&ring.set(), &only, Path::new(""), now)
         };

@@ -5,11 +5,12 @@ use std::{collections::HashSet, iter, sync::Arc, time::Duration};
 use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::web::{self, Header};
 use actix_web::{HttpRequest, HttpResponse};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Map, json};
 use wxmint_http::Answer;
 use wxmint_identities::OWN;
+use wxmint_keys::rotation::max_age;
 use wxmint_store::short_digest;
 use wxmint_upstream::Upstream;
 use wxmint_verify::{Algorithm, PublicKeySet};
@@ -37,11 +38,13 @@ pub(super) async fn jwks(
     let (now, issuer) = (now(), &worker.issuer);
     let jwks = issuer.published(now, request.query_string() != OWN).ok_or_else(|| later(ALL_REVOKED))?;
     let etag = format!("\"{}\"", short_digest(&jwks));
+    let lead = TimeDelta::from_std(issuer.settings.keys_lead).unwrap_or(TimeDelta::MAX);
+    let max_age = max_age(issuer.keys.set().lives(), lead, now).num_seconds();
     let known = held.is_some_and(|held| already_known(&held, &etag));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, etag))
-        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", issuer.keys.max_age(now))))
+        .insert_header((header::CACHE_CONTROL, format!("public, max-age={max_age}")))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
     if known {
         return Ok(response.finish());

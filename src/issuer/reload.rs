@@ -291,7 +291,7 @@ mod tests {
         create_private(&path, &StoredKeys::of(std::slice::from_ref(&signing)).content()).expect("written");
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
         let set = StoredKeys::parse(&content).and_then(|stored| stored.check()).expect("a set");
-        let keys = KeyRing::new(set, TimeDelta::minutes(30), now()).expect("a ring");
+        let keys = KeyRing::new(set, now()).expect("a ring");
         let mut ends =
             NotedEnds::of(Rc::new(Redis::new(&wxmint_store::RedisAccess::in_memory(now), Duration::ZERO, now, ())));
         fs::remove_file(&path).expect("our file");

@@ -8,8 +8,6 @@ mod outages;
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
-
 use crate::support::prelude::*;
 use wxmint::accounts::{
     Accounts, AccountsError, Named, ServiceAccounts, read_admission, read_checked, read_found, read_made,
@@ -23,7 +21,7 @@ use wxmint_upstream::Tls;
 use wxmint_verify::{Algorithm, TokenTyp};
 
 fn minter(issuer: &str, keys: KeySet) -> Arc<Minter> {
-    let ring = KeyRing::new(keys, TimeDelta::minutes(30), now()).expect("keys that sign");
+    let ring = KeyRing::new(keys, now()).expect("keys that sign");
     let (audience, life) = (vec![issuer.to_owned()], Duration::from_secs(60));
     Arc::new(Minter::new(issuer.to_owned(), audience, TokenTyp::AccessToken, life, Arc::new(ring)))
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::signature::{self, Signer};
@@ -18,34 +18,24 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use wxmint_verify::{KeyError, PublicKeySet, PublishedKeys};
 
-use super::set::{KeyLife, max_age};
-use super::{KeySet, SigningKey};
+use super::{KeySet, SigningKey, set::KeyLife};
 
 /// The keys in use, for all workers. A reader keeps its set even if another one is put in use meanwhile.
-pub struct KeyRing {
-    set: ArcSwap<KeySet>,
-    lead: TimeDelta,
-}
+pub struct KeyRing(ArcSwap<KeySet>);
 
 impl KeyRing {
-    /// `lead` is how long keys are published before they sign.
-    pub fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
-        Ok(Self { set: ArcSwap::from_pointee(tested(set, now)?), lead })
+    pub fn new(set: KeySet, now: DateTime<Utc>) -> Result<Self, KeyError> {
+        Ok(Self(ArcSwap::from_pointee(tested(set, now)?)))
     }
 
     pub fn set(&self) -> Arc<KeySet> {
-        self.set.load_full()
-    }
-
-    /// Seconds for which a cache may keep the JWKS: [`max_age`].
-    pub fn max_age(&self, now: DateTime<Utc>) -> i64 {
-        max_age(self.set().lives(), self.lead, now).num_seconds()
+        self.0.load_full()
     }
 
     /// Notes the keys that the feed calls ended. A key that was noted stays noted while it is visible, because nothing
     /// revives what it has signed.
     pub fn note_revoked(&self, found: &[String], now: DateTime<Utc>) {
-        self.set.rcu(|set| {
+        self.0.rcu(|set| {
             let is_revoked = |kid: &String| found.contains(kid) || set.is_revoked(kid);
             let revoked = set.visible(now).map(|key| key.kid().to_owned()).filter(is_revoked).collect();
             KeySet { revoked, ..KeySet::clone(set) }
@@ -55,7 +45,7 @@ impl KeyRing {
     /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
     pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
         let set = tested(set, now)?;
-        self.set.rcu(|before| KeySet { revoked: before.revoked.clone(), ..set.clone() });
+        self.0.rcu(|before| KeySet { revoked: before.revoked.clone(), ..set.clone() });
         Ok(())
     }
 }
@@ -67,13 +57,6 @@ fn tested(set: KeySet, now: DateTime<Utc>) -> Result<KeySet, KeyError> {
     set.signing(now)?;
     let jwks = serde_json::to_vec(&set.visible(now).collect::<PublicKeySet<'_>>()).expect("strings serialize");
     PublishedKeys::read(&jwks)?.refused.pop().map_or(Ok(set), Err)
-}
-
-impl KeySet {
-    pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
-        let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
-        signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })
-    }
 }
 
 /// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp` has not, the one with
@@ -158,6 +141,7 @@ impl JwtSigner for KeyPair {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use wxmint_verify::{Algorithm, KeySource};
 
     use super::*;
@@ -173,7 +157,7 @@ mod tests {
         let good = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let mut spoiled = good.clone();
         spoiled.keys[0].pair = good.keys[1].pair.clone();
-        let ring = KeyRing::new(good, TimeDelta::minutes(30), at(300)).expect("a ring");
+        let ring = KeyRing::new(good, at(300)).expect("a ring");
         let refused = ring.swap(spoiled, at(300)).expect_err("spoiled").to_string();
         assert!(refused.contains("it does not verify what it signs"), "{refused}");
     }
@@ -184,7 +168,7 @@ mod tests {
         keys[0].exp = Some(at(2000).timestamp());
         let (old, new) = (keys[0].kid().to_owned(), keys[1].kid().to_owned());
         let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
-        let ring = KeyRing::new(set.clone(), TimeDelta::minutes(30), at(1500)).expect("a ring");
+        let ring = KeyRing::new(set.clone(), at(1500)).expect("a ring");
         let noted = |found: &[&String], now| {
             ring.note_revoked(&found.iter().map(|&kid| kid.clone()).collect::<Vec<_>>(), at(now));
             ring.set().revoked().to_vec()

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys, token::Minter};
 use wxmint_verify::ends::{EndsPage, Feed, PageRefused};
 use wxmint_verify::{Algorithm, PublicKeySet, PublishedKeys, TokenTyp};
@@ -31,7 +30,7 @@ impl Keys {
             let set = StoredKeys::of([key]).check().expect("a set");
             let jwks = serde_json::to_vec(&set.visible(at(0)).collect::<PublicKeySet<'_>>()).expect("JSON");
             keys.published.keys.extend(PublishedKeys::read(&jwks).expect("a set").keys);
-            let ring = KeyRing::new(set, TimeDelta::minutes(30), at(0)).expect("a ring");
+            let ring = KeyRing::new(set, at(0)).expect("a ring");
             let life = std::time::Duration::from_secs(3600);
             keys.minters.push(Minter::new(ISSUER.into(), Vec::new(), TokenTyp::AccessToken, life, Arc::new(ring)));
         }

@@ -184,7 +184,7 @@ mod tests {
         let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a date");
         let jwk = PrivateJwk::generate(algorithm, now).expect("a key");
         let keys = StoredKeys::of([jwk]).check().expect("a set");
-        let ring = Arc::new(KeyRing::new(keys.clone(), TimeDelta::minutes(30), now).expect("a ring"));
+        let ring = Arc::new(KeyRing::new(keys.clone(), now).expect("a ring"));
         let audience = audience.iter().map(|&audience| audience.into()).collect();
         let day = Duration::from_secs(86_400);
         let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, ring);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     fn minter(keys: KeySet) -> Minter {
-        let ring = Arc::new(KeyRing::new(keys, TimeDelta::minutes(30), now()).expect("a ring"));
+        let ring = Arc::new(KeyRing::new(keys, now()).expect("a ring"));
         Minter::new("https://a.example".into(), vec!["a".into()], TokenTyp::AccessToken, Duration::from_secs(60), ring)
     }
 

@@ -107,7 +107,7 @@ mod tests {
 
     fn signed(algorithm: Algorithm) -> (KeySet, String) {
         let keys = StoredKeys::of([PrivateJwk::generate(algorithm, now()).expect("a key")]).check().expect("a set");
-        let ring = KeyRing::new(keys.clone(), TimeDelta::minutes(30), now()).expect("a ring");
+        let ring = KeyRing::new(keys.clone(), now()).expect("a ring");
         let (issuer, typ) = ("https://login.example.com".into(), TokenTyp::AccessToken);
         let minter = Minter::new(issuer, vec!["a".into()], typ, LIFE, Arc::new(ring));
         let id = "jti-1".parse().expect("an id");
@@ -148,7 +148,7 @@ mod tests {
         let [old, new] = [0, 1000]
             .map(|later| PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later)).expect("a key"));
         let set = KeySet::parse(&StoredKeys::of(&[old, new]).content()).expect("a set");
-        let ring = Arc::new(KeyRing::new(set, TimeDelta::minutes(30), now()).expect("a ring"));
+        let ring = Arc::new(KeyRing::new(set, now()).expect("a ring"));
         let minter = Minter::new("i".into(), vec!["a".into()], TokenTyp::AccessToken, LIFE, Arc::clone(&ring));
         let kids: Vec<_> = ring.set().lives().iter().map(|life| life.kid.clone()).collect();
         let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":1,"ended":[]}"#;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_verify::{Algorithm, Claims, KeySource, LONGEST_LIFE, Refused, TokenTyp, Verifier, VerifierPolicy};
 
@@ -20,7 +20,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 
 fn ring(key: &PrivateJwk) -> Arc<KeyRing> {
     let set = KeySet::parse(&StoredKeys::of(std::slice::from_ref(key)).content()).expect("a set");
-    Arc::new(KeyRing::new(set, TimeDelta::minutes(30), at(NOW)).expect("a ring"))
+    Arc::new(KeyRing::new(set, at(NOW)).expect("a ring"))
 }
 
 fn verify(token: &str, typ: TokenTyp, keys: &impl KeySource, now: i64) -> Result<Claims, Refused> {
