@@ -121,7 +121,8 @@ impl ServiceAccounts {
             Err(_) => Err(CallFailure::Late),
         };
         let outcome = answer.as_ref().map_or_else(|failure| failure.consequences().label, |_| "ok");
-        self.metrics.accounts_answered(label, outcome, started.elapsed());
+        let labels = [("call", label), ("outcome", outcome)];
+        self.metrics.accounts_request_duration.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
         step.end(answer.is_err().then_some(outcome));
         answer
     }

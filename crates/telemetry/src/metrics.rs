@@ -2,8 +2,8 @@
 
 mod observed;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use derive_more::Deref;
@@ -69,7 +69,7 @@ metrics! {
     pub unionid_conflicts: Counter, metric "Unionids that were found to belong to two users; both were kept";
     pub distant_clocks: Counter, metric "Checks that found this machine's clock more than 5 s from the clock of Redis";
     pub lost_revocations: Gauge, metric "1 while Redis may have lost data, and revocations with it";
-    accounts_request_duration: Durations<2>, durations "A request to the account service";
+    pub accounts_request_duration: Durations<2>, durations "A request to the account service";
     key_age: Family<Labels<3, String>, Real>, seconds "Time since a key's first signature; negative before it";
     key_leaves_in: Family<Labels<1, String>, Real>, seconds "Time until a key that was replaced leaves the JWKS";
     next_key_signs_in: Real, seconds "Time until the next key signs; NaN if none is published";
@@ -146,12 +146,6 @@ impl Metrics {
         for (primary, replicas) in &state.primaries {
             self.0.redis_replicas_online.get_or_create(&[("primary", primary.clone())]).set((*replicas).into());
         }
-    }
-
-    /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.
-    pub fn accounts_answered(&self, call: &'static str, outcome: &'static str, took: Duration) {
-        let labels = [("call", call), ("outcome", outcome)];
-        self.0.accounts_request_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is

@@ -67,7 +67,8 @@ fn printed() -> String {
     metrics.redis_is(&State { clock_difference: Some(0.0), ..state });
     metrics.apps_are([(app.clone(), "website")]);
     metrics.unionid_conflicts.inc();
-    metrics.accounts_answered("password", "ok", took);
+    let labels = [("call", "password"), ("outcome", "ok")];
+    metrics.accounts_request_duration.get_or_create(&labels).observe(took.as_secs_f64());
     metrics.reloaded("keys", "ok");
     metrics.reloaded("users", "refused");
     let (kid, algorithm, nbf) = ("key-1".to_owned(), SIGNED_WITH[0], DateTime::UNIX_EPOCH);
