@@ -9,7 +9,7 @@ use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{COMPUTED, KeptSession, Opening};
 use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
-use super::{Asking, LoginWorker, Result, SessionError, SettledState, worker::USER_DATA};
+use super::{Asking, LoginError, LoginWorker, Result, SessionError, SettledState, worker::USER_DATA};
 
 /// A mini program got this from WeChat and cannot decrypt or verify it itself.
 #[derive(Debug)]
@@ -87,15 +87,14 @@ impl LoginWorker {
         if vault.is_newest(sealed) {
             return Some((key, sealed.clone()));
         }
-        let resealed = match vault.seal(key.expose(), person) {
-            Ok(anew) => {
-                let anew = if sealed.is_stale() { anew.stale() } else { anew };
-                self.store.reseal(person, sealed, &anew).await.map(|()| anew).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(error.to_string()),
+        let resealed = async {
+            let anew = vault.seal(key.expose(), person)?;
+            let anew = if sealed.is_stale() { anew.stale() } else { anew };
+            self.store.reseal(person, sealed, &anew).await?;
+            Ok::<_, LoginError>(anew)
         };
-        let stored = resealed.unwrap_or_else(|error| {
-            tracing::warn!(error, "a session key stays under an older vault key");
+        let stored = resealed.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a session key stays under an older vault key");
             sealed.clone()
         });
         Some((key, stored))
