@@ -100,17 +100,12 @@ pub fn plan(
     let nbf = publication(lives, policy, now, at_once);
     // For each key that has a successor, possibly the new key: the earliest time at which it may leave the JWKS.
     let successors = lives.iter().skip(1).map(|life| life.nbf).chain(nbf);
-    let owed: Vec<_> = successors.map(|nbf| nbf + policy.retention()).collect();
-    let expire: Vec<_> = lives
-        .iter()
-        .zip(&owed)
-        .filter(|(life, owed)| life.exp.is_none_or(|exp| exp < **owed))
-        .map(|(life, owed)| (life.kid.clone(), *owed))
-        .collect();
-    let long_gone =
-        |(life, owed): &(&KeyLife, &DateTime<Utc>)| life.exp.unwrap_or(**owed).max(**owed) + policy.lead <= now;
-    let drop: Vec<_> = lives.iter().zip(&owed).filter(long_gone).map(|(life, _)| life.kid.clone()).collect();
-    let expire = expire.into_iter().filter(|(kid, _)| !drop.contains(kid)).collect();
+    let owed = lives.iter().zip(successors.map(|nbf| nbf + policy.retention()));
+    let (gone, left): (Vec<_>, Vec<_>) =
+        owed.partition(|(life, owed)| life.exp.unwrap_or(*owed).max(*owed) + policy.lead <= now);
+    let drop = gone.into_iter().map(|(life, _)| life.kid.clone()).collect();
+    let leave_too_soon = left.into_iter().filter(|(life, owed)| life.exp.is_none_or(|exp| exp < *owed));
+    let expire = leave_too_soon.map(|(life, owed)| (life.kid.clone(), owed)).collect();
     let publish = nbf.map(|nbf| (policy.algorithm, nbf));
     Ok(RotationStep { drop, expire, publish, next_look: next_look(lives, policy, now) })
 }
