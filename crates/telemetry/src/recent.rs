@@ -6,7 +6,7 @@
 mod tests;
 mod told;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
@@ -27,9 +27,9 @@ pub struct Recent {
     rooms: [Mutex<Room>; 6],
 }
 
-/// How many logins each minute of an hour had; the newest minute is last.
+/// How many logins each minute of an hour had.
 #[derive(Default)]
-pub struct Hour(VecDeque<(u64, Counts)>);
+pub struct Hour(BTreeMap<u64, Counts>);
 
 /// By mini program and outcome.
 pub type Counts = HashMap<(Option<AppId>, &'static str), u32>;
@@ -66,9 +66,7 @@ impl Recent {
 
     /// Counts a login of an app that is configured.
     pub(super) fn count(&self, app: Option<AppId>, outcome: &'static str) {
-        let mut hour = self.hour.lock();
-        // Read now, so that no thread brings an earlier minute than the one before it.
-        hour.count(self.minute(), app, outcome);
+        self.hour.lock().count(self.minute(), app, outcome);
     }
 
     /// Notes what became of a request, for whoever looks up the user, the person or the request.
@@ -99,17 +97,14 @@ impl Recent {
 
 impl Hour {
     pub fn count(&mut self, minute: u64, app: Option<AppId>, outcome: &'static str) {
-        if self.0.back().is_none_or(|(newest, _)| *newest != minute) {
+        if !self.0.contains_key(&minute) {
             self.forget_before(first(minute));
-            self.0.push_back((minute, Counts::new()));
         }
-        if let Some((_, counts)) = self.0.back_mut() {
-            *counts.entry((app, outcome)).or_default() += 1;
-        }
+        *self.0.entry(minute).or_default().entry((app, outcome)).or_default() += 1;
     }
 
     fn forget_before(&mut self, minute: u64) {
-        self.0.retain(|(of, _)| *of >= minute);
+        self.0.retain(|of, _| *of >= minute);
     }
 }
 

@@ -115,14 +115,14 @@ impl Hour {
     pub fn sums(&mut self, minute: u64) -> Counts {
         self.forget_before(first(minute));
         let mut sums = Counts::new();
-        for (of, count) in self.0.iter().flat_map(|(_, counts)| counts) {
+        for (of, count) in self.0.values().flatten() {
             *sums.entry(of.clone()).or_default() += count;
         }
         sums
     }
 
     pub fn forget(&mut self, is_gone: impl Fn(&AppId) -> bool) {
-        for (_, counts) in &mut self.0 {
+        for counts in self.0.values_mut() {
             counts.retain(|(app, _), _| !app.as_ref().is_some_and(&is_gone));
         }
     }
