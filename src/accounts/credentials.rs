@@ -2,27 +2,9 @@
 
 use std::str::FromStr;
 
+use wxmint_findings::Said;
 use wxmint_ids::unprintable;
 use zeroize::Zeroizing;
-
-/// Why a text is not a valid user name or password. The error does not repeat the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidCredential {
-    #[error("must not be empty")]
-    Empty,
-    /// Too long. The length is limited because hashing and comparing take time.
-    #[error("must be at most {0} characters")]
-    TooLong(usize),
-    #[error("must not hold control characters")]
-    Control,
-}
-
-in_chinese! {
-    InvalidCredential:
-        InvalidCredential::Empty => "不能为空",
-        InvalidCredential::TooLong(most) => "最多 {most} 个字符",
-        InvalidCredential::Control => "不能含有控制字符";
-}
 
 /// A business user's name as it was typed, without surrounding spaces.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -37,13 +19,13 @@ impl Username {
 }
 
 impl FromStr for Username {
-    type Err = InvalidCredential;
+    type Err = Said;
 
-    fn from_str(text: &str) -> Result<Self, InvalidCredential> {
+    fn from_str(text: &str) -> Result<Self, Said> {
         let text = text.trim();
         checked(text, Self::MAX_CHARS)?;
         if text.chars().any(char::is_control) {
-            return Err(InvalidCredential::Control);
+            return Err(said!(must_not_hold_control_characters));
         }
         Ok(Self(text.into()))
     }
@@ -65,9 +47,9 @@ impl Password {
 }
 
 impl FromStr for Password {
-    type Err = InvalidCredential;
+    type Err = Said;
 
-    fn from_str(text: &str) -> Result<Self, InvalidCredential> {
+    fn from_str(text: &str) -> Result<Self, Said> {
         checked(text, Self::MAX_CHARS)?;
         Ok(Self(text.to_owned().into()))
     }
@@ -75,10 +57,11 @@ impl FromStr for Password {
 
 unprintable!(Password);
 
-fn checked(text: &str, limit: usize) -> Result<(), InvalidCredential> {
+/// The length is limited because hashing and comparing take time. The error does not repeat the text.
+fn checked(text: &str, limit: usize) -> Result<(), Said> {
     match text.chars().count() {
-        0 => Err(InvalidCredential::Empty),
-        length if length > limit => Err(InvalidCredential::TooLong(limit)),
+        0 => Err(said!(must_not_be_empty)),
+        length if length > limit => Err(said!(must_be_at_most_characters, limit)),
         _ => Ok(()),
     }
 }
@@ -90,13 +73,13 @@ mod tests {
     #[test]
     fn names_and_passwords_are_limited_in_length_and_not_printed() {
         assert!("名".repeat(512).parse::<Username>().is_ok());
-        assert_eq!("n".repeat(513).parse::<Username>(), Err(InvalidCredential::TooLong(512)));
-        assert_eq!("a\nb".parse::<Username>(), Err(InvalidCredential::Control));
-        assert_eq!(" ".parse::<Username>(), Err(InvalidCredential::Empty));
+        assert_eq!("n".repeat(513).parse::<Username>(), Err(said!(must_be_at_most_characters, 512)));
+        assert_eq!("a\nb".parse::<Username>(), Err(said!(must_not_hold_control_characters)));
+        assert_eq!(" ".parse::<Username>(), Err(said!(must_not_be_empty)));
         assert_eq!(" alice ".parse::<Username>().expect("a name").as_str(), "alice");
         let password: Password = " hunter2 ".parse().expect("a password");
         assert_eq!(password.expose(), " hunter2 ");
-        assert_eq!("p".repeat(1025).parse::<Password>().expect_err("long"), InvalidCredential::TooLong(1024));
+        assert_eq!("p".repeat(1025).parse::<Password>().expect_err("long"), said!(must_be_at_most_characters, 1024));
         let printed = format!("{password:?} {:?}", "hunter2".parse::<Username>());
         assert!(!printed.contains("hunter2"), "{printed}");
     }

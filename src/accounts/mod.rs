@@ -13,7 +13,7 @@ use wxmint_findings::Said;
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::token::ExtraClaims;
 
-pub use self::credentials::{InvalidCredential, Password, Username};
+pub use self::credentials::{Password, Username};
 pub use self::file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile};
 pub use self::service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made};
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::claims_column::{BYTE_ORDER_MARK, ClaimsColumn};
 use super::hash::StoredHash;
-use crate::accounts::{InvalidCredential, Username};
+use crate::accounts::Username;
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';
@@ -133,7 +133,7 @@ impl User {
         };
         let enabled = hash.strip_prefix(DISABLED);
         Ok(Self {
-            name: name.parse().map_err(|fault: InvalidCredential| said!(user_name_is_wrong, Said::from(fault)))?,
+            name: name.parse().map_err(|fault: Said| said!(user_name_is_wrong, fault))?,
             hash: StoredHash::parse(enabled.unwrap_or(hash))?,
             id: foreign_id(id).map_err(|fault| said!(user_id_is_wrong, Said::from(fault)))?,
             disabled: enabled.is_some(),

@@ -12,7 +12,7 @@ use wxmint_ids::{UserId, foreign_id};
 use super::keys::{self, KeysCommand, KeysPlaceArgs};
 use super::output::{ask_hidden, print, say};
 use super::{Failure, variables};
-use crate::accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user};
+use crate::accounts::{ClaimsColumn, StoredHash, User, Username, UsersFile, fresh_user};
 use crate::clock::now;
 use crate::secret_files::{FileError, Held, MAKE_USERS, read_private};
 use crate::settings::{AccountsSource, read_one, variables::ACCOUNTS};
@@ -123,7 +123,7 @@ pub(super) struct OneUser {
 }
 
 fn name(text: &str) -> Result<Username, String> {
-    let name: Username = text.parse().map_err(|error: InvalidCredential| error.to_string())?;
+    let name: Username = text.parse()?;
     if User::can_be_named(&name) { Ok(name) } else { Err("must not begin with `#`, as comments do".into()) }
 }
 
