@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::Deserialize;
-use wxmint_findings::json_places::Step::{self, Element, Member};
 use wxmint_findings::{Said, json_places::line_of};
 use wxmint_ids::AppId;
 use wxmint_upstream::site;
@@ -130,10 +129,10 @@ impl Written {
     fn read(text: &str, id: AppId) -> Result<Configured, Said> {
         let Self { kind, secret, origins, unionid_required } =
             serde_json::from_str(text).map_err(|error| said!(is_no_object_of_app, error.line(), error.column()))?;
-        let at = |place: &[Step<'_>], wrong: Said| said!(see_line, wrong, line_of(text, place));
-        let wrong = |wrong| at(&[Member("secret")], said!(has_wrong_secret, wrong));
+        let at = |place: &str, wrong: Said| said!(see_line, wrong, line_of(text, place));
+        let wrong = |wrong| at("/secret", said!(has_wrong_secret, wrong));
         let secret: AppSecret = secret.parse().map_err(wrong)?;
-        let wrong = |number| at(&[Member("origins"), Element(number)], said!(origins_are_no_https_sites));
+        let wrong = |number| at(&format!("/origins/{number}"), said!(origins_are_no_https_sites));
         let origins = origins.iter().enumerate().map(|(number, origin)| site(origin).ok_or_else(|| wrong(number)));
         let origins = origins.collect::<Result<_, _>>()?;
         Ok(Configured { app: App { id, kind, secret: Some(secret) }, origins, unionid_required })

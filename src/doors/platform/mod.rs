@@ -23,8 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 use serde::Deserialize;
 use tokio::sync::Notify;
 use utoipa::OpenApi;
-use wxmint_findings::json_places::{Step::Member, line_of};
-use wxmint_findings::{Finding, Said, Words};
+use wxmint_findings::{Finding, Said, Words, json_places::line_of};
 use wxmint_http::ProblemDocument;
 use wxmint_http::described::{DescribedRoute, POST, Routes, routes};
 use wxmint_ids::AppId;
@@ -120,7 +119,7 @@ impl Platform {
         }
         let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
         let at = |member: &str, wrong: &dyn fmt::Display| {
-            format!("line {}: its `{member}` {wrong}", line_of(text, &[Member(member)]))
+            format!("line {}: its `{member}` {wrong}", line_of(text, &format!("/{member}")))
         };
         // serde_json's message may quote a secret.
         let written: Written = serde_json::from_str(text).map_err(|error| {

@@ -6,7 +6,6 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use wxmint_findings::json_places::Step::{Element, Member};
 use wxmint_findings::{Said, json_places::line_of};
 use wxmint_identities::ServiceIdentity;
 use wxmint_ids::{AppId, ClientId, is_visible};
@@ -70,9 +69,8 @@ impl Clients {
         let mut clients = BTreeMap::new();
         for (number, form) in file.clients.iter().enumerate() {
             let at_its_line = |mistake: Mistake| {
-                let of_client = [Member("clients"), Element(number), Member(mistake.member), Element(mistake.element)];
-                let (line, mistake) = (line_of(text, &of_client), mistake.of(&form.client_id));
-                said!(on_line, line, mistake)
+                let place = format!("/clients/{number}/{}/{}", mistake.member, mistake.element);
+                said!(on_line, line_of(text, &place), mistake.of(&form.client_id))
             };
             let client = form.checked().map_err(at_its_line)?;
             if client.token_ttl.is_some_and(|ttl| ttl > longest) {
