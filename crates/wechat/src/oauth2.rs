@@ -14,34 +14,27 @@ use super::{Api, App, AppKind, CallError, Result, WeChat, app::PersonAccessToken
 /// The one scope with which WeChat does not tell the unionid.
 const WITHOUT_UNIONID: &str = "snsapi_base";
 
-/// WeChat grants this for a code.
-#[derive(Debug)]
-pub struct Grant {
-    openid: OpenId,
-    unionid: Option<UnionId>,
-    /// With which the unionid can be asked for, if the scope has it and the answer has not.
-    asks: Option<PersonAccessToken>,
-}
+/// A session, and the token with which its unionid can be asked for, if the scope has it and the answer has not.
+pub(super) type Grant = (Session, Option<PersonAccessToken>);
 
 impl WeChat {
     /// Asks for the unionid (`GET /sns/userinfo`) if it is in the scope and not in the grant. Both calls together may
     /// take as long as one. There is none if the app is bound to no account of the Open Platform. A person let in
     /// without the unionid might become another user for good, so that the exchange fails where the unionid is in the
     /// scope and cannot be had.
-    pub(super) async fn session_of(&self, app: &App, grant: Grant, until: Instant) -> Result<Session> {
-        let Grant { openid, mut unionid, asks } = grant;
+    pub(super) async fn session_of(&self, app: &App, (mut session, asks): Grant, until: Instant) -> Result<Session> {
         if let Some(token) = asks {
-            let query = [("access_token", token.expose()), ("openid", openid.as_str())];
-            let read = |body: &[u8]| read_user_info(body, &openid);
+            let query = [("access_token", token.expose()), ("openid", session.openid.as_str())];
+            let read = |body: &[u8]| read_user_info(body, &session.openid);
             let told = self.call_until(until, Api::UserInfo, app, |endpoint| endpoint.get(query), read).await;
             // Whatever has gone wrong, the code is used up, and it is not the code that is to blame.
-            unionid = told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
+            session.unionid = told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
         }
         // Only an official account can be without an account of the Open Platform.
-        if unionid.is_none() && app.kind != AppKind::OfficialAccount {
+        if session.unionid.is_none() && app.kind != AppKind::OfficialAccount {
             return Err(CallError::unanswered("no unionid, which every website and mobile app has"));
         }
-        Ok(Session { openid, unionid, session_key: None })
+        Ok(session)
     }
 }
 
@@ -72,7 +65,7 @@ pub fn read_grant(api: Api, body: &[u8]) -> Result<Grant> {
     let has_none = || CallError::unanswered("neither a unionid nor an access_token");
     let is_untold = scope != WITHOUT_UNIONID && unionid.is_none();
     let asks = is_untold.then(|| token.ok_or_else(has_none)).transpose()?;
-    Ok(Grant { openid, unionid, asks })
+    Ok((Session { openid, unionid, session_key: None }, asks))
 }
 
 fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>> {
@@ -88,8 +81,8 @@ mod tests {
     use super::*;
 
     fn told(body: &str) -> (String, Option<String>, bool) {
-        let grant = read_grant(Api::Oauth2, body.as_bytes()).expect(body);
-        (grant.openid.as_str().into(), grant.unionid.map(|unionid| unionid.as_str().into()), grant.asks.is_some())
+        let (session, asks) = read_grant(Api::Oauth2, body.as_bytes()).expect(body);
+        (session.openid.as_str().into(), session.unionid.map(|unionid| unionid.as_str().into()), asks.is_some())
     }
 
     #[test]
