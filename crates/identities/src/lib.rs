@@ -65,15 +65,16 @@ impl ServiceIdentity {
         let no_keys = || said!(must_be_https_url_or_jwks);
         let (issuer, subject) = (text("issuer", no_keys())?, text("subject", said!(must_be_sub_of_tokens))?);
         let metadata = [issuer.trim_end_matches('/'), "/.well-known/openid-configuration"].concat();
-        let keys = match members.get("jwks").copied() {
+        let jwks = if members.contains_key("jwks_uri") { "jwks_uri" } else { "jwks" };
+        let keys = match members.get(jwks).copied() {
             None => Place::Metadata(secure(&metadata).ok_or_else(wrong("issuer", no_keys()))?),
             Some(path) if path.starts_with('/') => Place::File(path.into()),
             Some(set) if set.starts_with('{') => {
                 usable(PublishedKeys::read_of_others(set.as_bytes()))
-                    .map_err(|reason| wrong("jwks", said!(has_no_usable_key, reason))())?;
+                    .map_err(|reason| wrong(jwks, said!(has_no_usable_key, reason))())?;
                 Place::Given(set.to_owned())
             }
-            Some(url) => Place::Url(secure(url).ok_or_else(wrong("jwks", said!(must_be_https_url_or_path)))?),
+            Some(url) => Place::Url(secure(url).ok_or_else(wrong(jwks, said!(must_be_https_url_or_path)))?),
         };
         let (ca, token) = (path("ca")?, path("token")?);
         if token.is_some() && !matches!(keys, Place::Url(_)) {
@@ -91,19 +92,14 @@ impl ServiceIdentity {
         if members.is_empty() {
             return Ok(None);
         }
-        let uri = members.remove("jwks_uri");
-        if uri.is_some() && members.contains_key("jwks") {
+        if members.contains_key("jwks_uri") && members.contains_key("jwks") {
             return Err(WrongMember { member: "jwks_uri", wrong: said!(is_beside_jwks) });
         }
-        members.extend(uri.map(|uri| ("jwks", uri)));
         let makes_assertions = !members.contains_key("issuer") && !members.contains_key("subject");
         if makes_assertions {
             members.extend([("issuer", id), ("subject", id)]);
         }
-        let mut identity = Self::read(&members).map_err(|wrong| match uri {
-            Some(_) if wrong.member == "jwks" => WrongMember { member: "jwks_uri", ..wrong },
-            _ => wrong,
-        })?;
+        let mut identity = Self::read(&members)?;
         if makes_assertions {
             identity.trust.longest_life = LONGEST_ASSERTION;
         }
