@@ -10,7 +10,7 @@ use wxmint_store::{Redis, walk::Found};
 
 use super::record::{Record, mark, trailer};
 use super::{Failure, say, walk_all};
-use crate::cli::output::json;
+use crate::{cli::output::json, secret_files::FileError};
 
 pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
     let (people, half_done) = match out {
@@ -96,11 +96,8 @@ impl Drop for NewFile<'_> {
     }
 }
 
-fn refuse_existing(path: &Path) -> Result<(), Failure> {
-    match path.exists() {
-        true => Err(Failure::usage(format_args!("{} exists already and is not overwritten", path.display()))),
-        false => Ok(()),
-    }
+fn refuse_existing(path: &Path) -> Result<(), FileError> {
+    if path.exists() { Err(FileError::Exists(path.to_owned())) } else { Ok(()) }
 }
 
 fn unwritable(path: &Path) -> impl Fn(io::Error) -> Failure {
