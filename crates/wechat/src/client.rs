@@ -108,19 +108,8 @@ impl WeChat {
         Ok(self.http.fetch(Request::new(Method::GET, url)).await?.date())
     }
 
-    /// Makes a call for an app, at most twice, within [`TOTAL_TIMEOUT`] and if the endpoint's breaker allows it.
+    /// Makes a call for an app, at most twice, until a deadline and if the endpoint's breaker allows it.
     pub(super) async fn call<T>(
-        &self,
-        api: Api,
-        app: &App,
-        request: impl Fn(&Endpoint) -> Request,
-        read: impl Fn(&[u8]) -> Result<T>,
-    ) -> Result<T> {
-        self.call_until(call_ends(), api, app, request, read).await
-    }
-
-    /// The same until a deadline, for what takes several calls.
-    pub(super) async fn call_until<T>(
         &self,
         until: Deadline,
         api: Api,
@@ -182,7 +171,7 @@ pub struct ByToken<'a> {
 impl ByToken<'_> {
     pub(super) async fn post<T>(self, api: Api, body: &impl Serialize, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
         let query = [(api.token_parameter(), self.token.expose())];
-        self.wechat.call(api, self.app, |endpoint| endpoint.post(query, body), read).await
+        self.wechat.call(call_ends(), api, self.app, |endpoint| endpoint.post(query, body), read).await
     }
 }
 

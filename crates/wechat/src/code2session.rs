@@ -41,9 +41,9 @@ impl WeChat {
     ) -> Result<Session> {
         let (until, request) = (call_ends(), |endpoint: &Endpoint| endpoint.get(query));
         if app.kind.has_session_keys() {
-            return self.call_until(until, api, app, request, |body| read_session(api, body)).await;
+            return self.call(until, api, app, request, |body| read_session(api, body)).await;
         }
-        let grant = self.call_until(until, api, app, request, |body| read_grant(api, body)).await?;
+        let grant = self.call(until, api, app, request, |body| read_grant(api, body)).await?;
         self.session_of(app, grant, until).await
     }
 }

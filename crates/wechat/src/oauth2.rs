@@ -26,7 +26,7 @@ impl WeChat {
         if let Some(token) = asks {
             let query = [("access_token", token.expose()), ("openid", session.openid.as_str())];
             let read = |body: &[u8]| read_user_info(body, &session.openid);
-            let told = self.call_until(until, Api::UserInfo, app, |endpoint| endpoint.get(query), read).await;
+            let told = self.call(until, Api::UserInfo, app, |endpoint| endpoint.get(query), read).await;
             // Whatever has gone wrong, the code is used up, and it is not the code that is to blame.
             session.unionid = told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
         }

@@ -5,14 +5,14 @@ use reqwest::Request;
 use serde_json::{Map, Value};
 use wxmint_ids::OpenId;
 
-use super::client::{Endpoint, believed, read};
+use super::client::{Endpoint, believed, call_ends, read};
 use super::{Api, ByToken, CallError, Result, SessionKey, Verdict, code2session::Answer};
 
 impl ByToken<'_> {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`).
     pub async fn check_session(self, openid: &OpenId, key: &SessionKey) -> Result<bool> {
         let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
-        match self.wechat.call(Api::CheckSession, self.app, request, read_session_check).await {
+        match self.wechat.call(call_ends(), Api::CheckSession, self.app, request, read_session_check).await {
             Err(error) if error.verdict() == Some(Verdict::StaleSession) => Ok(false),
             checked => checked.map(|()| true),
         }
@@ -24,7 +24,7 @@ impl ByToken<'_> {
     pub async fn reset_session_key(self, openid: &OpenId, key: &SessionKey) -> Result<SessionKey> {
         let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
         let read = |body: &[u8]| read_new_session_key(openid, body);
-        self.wechat.call(Api::ResetSessionKey, self.app, request, read).await
+        self.wechat.call(call_ends(), Api::ResetSessionKey, self.app, request, read).await
     }
 
     /// A call that is signed with the person's session key.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::{believed, read};
+use super::client::{believed, call_ends, read};
 use super::{Api, App, AppAccessToken, CallError, Result, WeChat, errcode::number_or_quoted};
 
 /// The longest life that is trusted, because WeChat's tokens live two hours.
@@ -30,7 +30,7 @@ impl WeChat {
             "force_refresh": force,
         });
         let read = |body: &[u8]| read_access_token(Api::StableToken, body);
-        self.call(Api::StableToken, app, |endpoint| endpoint.post([], &wanted), read).await
+        self.call(call_ends(), Api::StableToken, app, |endpoint| endpoint.post([], &wanted), read).await
     }
 }
 

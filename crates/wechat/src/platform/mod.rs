@@ -10,7 +10,7 @@ use serde_json::json;
 use wxmint_ids::{AppId, LoginCode};
 
 pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
-use super::client::{believed, parsed, read};
+use super::client::{believed, call_ends, parsed, read};
 use super::errcode::number_or_quoted;
 use super::{
     Api, App, AppKind, AppSecret, AuthorizationCode, ByToken, ComponentTicket, FetchedAccessToken, RefreshToken,
@@ -45,7 +45,7 @@ impl WeChat {
             "component_verify_ticket": ticket.expose(),
         });
         let read = |body: &[u8]| read_access_token(Api::ComponentToken, body);
-        self.call(Api::ComponentToken, component, |endpoint| endpoint.post([], &wanted), read).await
+        self.call(call_ends(), Api::ComponentToken, component, |endpoint| endpoint.post([], &wanted), read).await
     }
 
     /// Makes WeChat push the ticket anew (`POST /cgi-bin/component/api_start_push_ticket`, which has a name of its own
@@ -53,7 +53,7 @@ impl WeChat {
     pub async fn start_push_ticket(&self, component: &App, secret: &AppSecret) -> Result<()> {
         let wanted = json!({"component_appid": component.id.as_str(), "component_secret": secret.expose()});
         let read = |body: &[u8]| read::<serde::de::IgnoredAny>(Api::StartPushTicket, body).map(drop);
-        self.call(Api::StartPushTicket, component, |endpoint| endpoint.post([], &wanted), read).await
+        self.call(call_ends(), Api::StartPushTicket, component, |endpoint| endpoint.post([], &wanted), read).await
     }
 }
 
