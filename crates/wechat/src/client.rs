@@ -119,44 +119,36 @@ impl WeChat {
     ) -> Result<T> {
         let endpoint = &self.endpoints[api as usize];
         let permit = endpoint.breaker.admit(&app.id, Instant::now())?;
+        let http = if api == Api::MiniProgramCode { &self.pictures } else { &self.http };
+        let attempt = async || {
+            let started = Instant::now();
+            // The status is ignored because it says nothing.
+            let answer = match timeout_at(until, http.fetch(request(endpoint))).await {
+                Ok(Ok(Fetched { mut body, .. })) => {
+                    if api != Api::MiniProgramCode {
+                        blank_control_characters(&mut body);
+                    }
+                    read(&body).map_err(|error| error.of_reading(&body))
+                }
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => Err(CallError::unanswered("no answer within 5 s")),
+            };
+            self.observer.call_ended(endpoint.name, &app.id, answer.as_ref().err(), started.elapsed());
+            answer
+        };
         let attempts = async {
-            let error = match self.call_once(until, api, app, request(endpoint), &read).await {
+            let error = match attempt().await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let Some(pause) = error.pause_before_another(endpoint.spends_a_code) else { return Err(error) };
             sleep(pause).await;
-            let second = self.call_once(until, api, app, request(endpoint), &read).await;
+            let second = attempt().await;
             if matches!(error, CallError::NotSent { .. }) { second } else { second.map_err(CallError::after_an_answer) }
         };
         let outcome = attempts.await;
         permit.ended(outcome.as_ref().map_or_else(CallError::outcome, |_| CallOutcome::Succeeded), Instant::now());
         outcome
-    }
-
-    async fn call_once<T>(
-        &self,
-        until: Deadline,
-        api: Api,
-        app: &App,
-        request: Request,
-        read: impl Fn(&[u8]) -> Result<T>,
-    ) -> Result<T> {
-        let started = Instant::now();
-        // The status is ignored because it says nothing.
-        let http = if api == Api::MiniProgramCode { &self.pictures } else { &self.http };
-        let answer = match timeout_at(until, http.fetch(request)).await {
-            Ok(Ok(Fetched { mut body, .. })) => {
-                if api != Api::MiniProgramCode {
-                    blank_control_characters(&mut body);
-                }
-                read(&body).map_err(|error| error.of_reading(&body))
-            }
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(CallError::unanswered("no answer within 5 s")),
-        };
-        self.observer.call_ended(self.endpoints[api as usize].name, &app.id, answer.as_ref().err(), started.elapsed());
-        answer
     }
 }
 
