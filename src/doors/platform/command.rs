@@ -79,8 +79,7 @@ fn start_push(settings: &Settings, platform: &Platform) -> Result<(), Failure> {
     let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
     let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()));
     let wechat = made.map_err(Failure::unfinished)?;
-    let secret = platform.component.secret.as_ref().ok_or_else(|| Failure::usage("no component_appsecret"))?;
-    run_to_end(async { wechat.start_push_ticket(&platform.component, secret).await.map_err(Failure::unfinished) })?;
+    run_to_end(async { wechat.start_push_ticket(&platform.component).await.map_err(Failure::unfinished) })?;
     print("WeChat pushes the ticket to the address that the platform's console has");
     Ok(())
 }

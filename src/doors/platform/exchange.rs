@@ -164,8 +164,7 @@ impl AccessTokens<'_> {
             }
         }
         let ticket = self.opened(&sealed, &component.id, "the platform's ticket")?;
-        let secret = component.secret.as_ref().ok_or_else(|| not_yet("the platform has no secret"))?;
-        let fetched = self.wechat.component_token(component, secret, &ticket).await;
+        let fetched = self.wechat.component_token(component, &ticket).await;
         let refusal = fetched.as_ref().err().and_then(|error| Refusal::of(error, at));
         if (refusal.is_some() || fetched.is_ok()) && refusal != known.refusal {
             let new = refusal.map_or(PlatformEntry { at, value: Vec::new() }, |refusal| refusal.entry());

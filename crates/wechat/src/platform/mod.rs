@@ -13,8 +13,8 @@ pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
 use super::client::{believed, call_ends, parsed, read};
 use super::errcode::number_or_quoted;
 use super::{
-    Api, App, AppKind, AppSecret, AuthorizationCode, ByToken, ComponentTicket, FetchedAccessToken, RefreshToken,
-    Result, Session, WeChat, stable_token::read_access_token,
+    Api, App, AppKind, AuthorizationCode, ByToken, ComponentTicket, FetchedAccessToken, RefreshToken, Result, Session,
+    WeChat, stable_token::read_access_token,
 };
 
 /// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.
@@ -33,15 +33,10 @@ pub struct Authorizer {
 impl WeChat {
     /// Fetches the platform's own token (`POST /cgi-bin/component/api_component_token`). Each call gives another one;
     /// the one before lives on for some minutes.
-    pub async fn component_token(
-        &self,
-        component: &App,
-        secret: &AppSecret,
-        ticket: &ComponentTicket,
-    ) -> Result<FetchedAccessToken> {
+    pub async fn component_token(&self, component: &App, ticket: &ComponentTicket) -> Result<FetchedAccessToken> {
         let wanted = json!({
             "component_appid": component.id.as_str(),
-            "component_appsecret": secret.expose(),
+            "component_appsecret": component.own_secret()?.expose(),
             "component_verify_ticket": ticket.expose(),
         });
         let read = |body: &[u8]| read_access_token(Api::ComponentToken, body);
@@ -50,8 +45,9 @@ impl WeChat {
 
     /// Makes WeChat push the ticket anew (`POST /cgi-bin/component/api_start_push_ticket`, which has a name of its own
     /// for the secret).
-    pub async fn start_push_ticket(&self, component: &App, secret: &AppSecret) -> Result<()> {
-        let wanted = json!({"component_appid": component.id.as_str(), "component_secret": secret.expose()});
+    pub async fn start_push_ticket(&self, component: &App) -> Result<()> {
+        let secret = component.own_secret()?.expose();
+        let wanted = json!({"component_appid": component.id.as_str(), "component_secret": secret});
         let read = |body: &[u8]| read::<serde::de::IgnoredAny>(Api::StartPushTicket, body).map(drop);
         self.call(call_ends(), Api::StartPushTicket, component, |endpoint| endpoint.post([], &wanted), read).await
     }
