@@ -1,13 +1,12 @@
 //! The file of an import. It is read twice: to check it, and to import it.
 
 use std::io::{self, BufRead, BufReader, Seek};
-use std::{collections::HashSet, fs::File, path::PathBuf};
+use std::{collections::HashSet, fs::File};
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::AppId;
 
-use super::Failure;
 use super::record::{Record, mark, read_trailer};
+use super::{Failure, ImportArgs};
 use crate::clock::now;
 
 /// Broken lines that are listed; further ones are only counted.
@@ -15,20 +14,16 @@ const NAMED: usize = 20;
 const UNTRAILED: &str =
     "it ends without a trailer: it was cut off; if it is the table of another system, add --no-trailer";
 
-pub(super) struct BindingsFile {
-    path: PathBuf,
+pub(super) struct BindingsFile<'a> {
+    args: &'a ImportArgs,
     file: File,
-    /// Whether the last line must be a trailer.
-    trailer: bool,
-    /// The app of lines that name none.
-    app: Option<AppId>,
     now: DateTime<Utc>,
 }
 
-impl BindingsFile {
-    pub(super) fn open(path: PathBuf, trailer: bool, app: Option<AppId>) -> Result<Self, Failure> {
-        let file = File::open(&path).map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))?;
-        Ok(Self { path, file, trailer, app, now: now() })
+impl<'a> BindingsFile<'a> {
+    pub(super) fn open(args: &'a ImportArgs) -> Result<Self, Failure> {
+        let file = File::open(&args.file).map_err(|error| Failure::usage(error).at(args.file.display()))?;
+        Ok(Self { args, file, now: now() })
     }
 
     /// Reads the whole file, and returns the number of people in it or everything that is wrong with it.
@@ -42,7 +37,7 @@ impl BindingsFile {
                 Err(_) => unnamed += 1,
             }
         }
-        if faults.is_empty() && self.trailer && trailer != Some(people.len()) {
+        if faults.is_empty() && !self.args.no_trailer && trailer != Some(people.len()) {
             let found = people.len();
             faults.push(trailer.map_or(UNTRAILED.to_owned(), |told| {
                 format!("it has {found} people, but had {told} when it was exported")
@@ -62,13 +57,13 @@ impl BindingsFile {
             return Err("follows the trailer".into());
         }
         if let Some(found) = read_trailer(line) {
-            if !self.trailer {
+            if self.args.no_trailer {
                 return Err("is a trailer: remove the line, or leave out --no-trailer".into());
             }
             *trailer = Some(found?);
             return Ok(());
         }
-        let record = Record::parse(line, self.app.as_ref(), self.now)?;
+        let record = Record::parse(line, self.args.appid.as_ref(), self.now)?;
         match people.insert(mark(record.person())) {
             true => Ok(()),
             false => Err("is about a person who has a line already".into()),
@@ -81,7 +76,7 @@ impl BindingsFile {
         Ok(self.lines()?.filter_map(move |(number, line)| match line {
             Ok(line) if read_trailer(&line).is_some() => None,
             Ok(line) => {
-                let record = Record::parse(&line, self.app.as_ref(), self.now);
+                let record = Record::parse(&line, self.args.appid.as_ref(), self.now);
                 Some(record.map(|record| (number, record)).map_err(changed))
             }
             Err(error) => Some(Err(self.unusable(&error.to_string()))),
@@ -100,6 +95,6 @@ impl BindingsFile {
     }
 
     fn unusable(&self, reason: &str) -> Failure {
-        Failure::usage(format_args!("{}: {reason}", self.path.display()))
+        Failure::usage(reason).at(self.args.file.display())
     }
 }

@@ -19,13 +19,13 @@ const IN_FLIGHT: usize = 64;
 #[derive(Args)]
 pub(in crate::cli) struct ImportArgs {
     /// NDJSON: an export, or the table of another system
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// The file is the table of another system, and does not end with the number of its lines
     #[arg(long)]
-    no_trailer: bool,
+    pub(super) no_trailer: bool,
     /// The app of lines that name none
     #[arg(long, value_name = "APPID")]
-    appid: Option<AppId>,
+    pub(super) appid: Option<AppId>,
     /// The number of people that a user may have in one app; default: WXMINT_BINDINGS_PER_USER
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     per_user: Option<u32>,
@@ -47,7 +47,7 @@ struct Counts {
 }
 
 pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure> {
-    let file = BindingsFile::open(args.file.clone(), !args.no_trailer, args.appid.clone())?;
+    let file = BindingsFile::open(args)?;
     let people = file.check()?;
     // One id for the whole import, because it only tells a repeated step from the step of another writer.
     let attempt = AttemptId::random().map_err(|_| Failure::unfinished("the system gave no random bits"))?;
@@ -64,7 +64,7 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    async fn all(&self, file: &BindingsFile, people: usize, counts: &mut Counts) -> Result<(), Failure> {
+    async fn all(&self, file: &BindingsFile<'_>, people: usize, counts: &mut Counts) -> Result<(), Failure> {
         let (mut progress, mut conflicts) = (Progress::begin(), 0);
         let lines = stream::iter(file.records()?).map(async |line| {
             let (number, record) = line?;
