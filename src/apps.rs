@@ -5,7 +5,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use wxmint_ids::AppId;
 use wxmint_wechat::{App, AppKind};
@@ -30,12 +30,6 @@ impl From<App> for Configured {
 /// The apps in use at one time: at least one, unless others come from elsewhere.
 #[derive(Debug)]
 pub struct Apps(BTreeMap<AppId, Configured>);
-
-impl CurrentApps {
-    pub fn all(&self) -> Arc<Apps> {
-        self.in_use.load_full()
-    }
-}
 
 /// Why it is unclear which app a login means. The text is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -25,7 +25,7 @@ pub enum AppsSource {
 /// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it has taken.
 pub struct CurrentApps {
     source: AppsSource,
-    pub(super) in_use: ArcSwap<Apps>,
+    in_use: ArcSwap<Apps>,
     /// Whoever changes the apps waits here, because files and apps from elsewhere change at the same time.
     known: Mutex<LastKnown>,
 }
@@ -50,6 +50,10 @@ impl CurrentApps {
         let apps = Apps::new(apps);
         warn_of_unusual(apps.iter());
         Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
+    }
+
+    pub fn all(&self) -> Arc<Apps> {
+        self.in_use.load_full()
     }
 
     /// Puts apps without an AppSecret in use, in place of those before. An app that has a secret stays as it is.
