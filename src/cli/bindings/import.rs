@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use wxmint_ids::{AppId, Person, UnionId, UserId};
+use wxmint_ids::AppId;
 use wxmint_store::{AttemptId, Binding, Bound, Intent, Redis, StoreError};
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 
@@ -99,11 +99,11 @@ impl Import<'_> {
     /// Imports one person. Each step is idempotent, and so is the whole.
     async fn one(&self, record: &Record) -> Result<Imported, StoreError> {
         let person = record.person();
-        let Record::Bound(Binding { user, unionid, conflict, bound_at, .. }) = record else {
+        let Record::Bound(line) = record else {
             let news = self.redis.note_dissolved(person).await?;
             return Ok(Imported::Done { news, conflict: false });
         };
-        let store = self.redis.at(*bound_at);
+        let (user, store) = (&line.user, self.redis.at(line.bound_at));
         // Without the unionid, because a unionid of another user is no reason to refuse.
         let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
         let mut news = false;
@@ -122,7 +122,7 @@ impl Import<'_> {
                     let intent = Intent { user: user.clone(), made: false, by_unionid: false };
                     store.admit(person, bound.generation, &intent, u32::MAX).await?;
                 }
-                let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
+                let conflict = self.link(line, &bound).await?;
                 return Ok(Imported::Done { news, conflict });
             }
             Err(LoginError::AlreadyBound) if news => {
@@ -139,15 +139,10 @@ impl Import<'_> {
     /// Links the unionid to the user whom the line names for it. Does nothing if a login has linked a unionid to the
     /// person already, because that is newer than the line. Returns whether the unionid belongs to another user and
     /// that is new.
-    async fn link(
-        &self,
-        person: &Person,
-        bound: &Bound,
-        unionid: Option<&UnionId>,
-        stands_for: Option<&UserId>,
-    ) -> Result<bool, StoreError> {
-        let Some(unionid) = unionid.filter(|_| bound.unionid.is_none()) else { return Ok(false) };
-        if let Some(user) = stands_for {
+    async fn link(&self, line: &Binding, bound: &Bound) -> Result<bool, StoreError> {
+        let Binding { person, unionid, conflict, .. } = line;
+        let Some(unionid) = unionid.as_ref().filter(|_| bound.unionid.is_none()) else { return Ok(false) };
+        if let Some(user) = conflict {
             self.redis.move_unionid(unionid, user, user).await?;
         }
         let (unionid, per_user) = (Some(unionid), self.per_user);
