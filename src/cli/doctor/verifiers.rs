@@ -15,11 +15,9 @@ use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
 use super::{Tells, faulty, remarked, wechat::clock};
 use crate::cli::{remarks, variables};
 use crate::settings::{IssuerUrl, SidecarSettings};
-use crate::{clock::now, issuer::Issuer};
+use crate::{clock::now, issuer::Issuer, issuer::declared};
 
 const PUBLIC: &str = "public";
-const JWKS: &str = "/.well-known/jwks.json";
-const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
 /// A client that fetches documents, or the reason why there is none.
 pub(super) type Web = Result<Upstream, Said>;
@@ -47,7 +45,7 @@ pub(super) async fn published(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer
     let look = async |path: &str| {
         let document = fetch(web, format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;
         match path {
-            JWKS => right_keys(&document, kid.as_deref()),
+            declared::JWKS => right_keys(&document, kid.as_deref()),
             _ => right_metadata(&document, url.as_str()),
         }
     };
@@ -55,7 +53,7 @@ pub(super) async fn published(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer
         Ok(()) => Finding::ok(PUBLIC, format!("{url}{path}")),
         Err(reason) => Finding::warning(PUBLIC, said!("{}{}: {}", url, path, reason), said!(let_machine_reach_proxy)),
     };
-    join_all([JWKS, METADATA[0], METADATA[1]].map(judge)).await
+    join_all([declared::JWKS, declared::METADATA, declared::OAUTH_SERVER].map(judge)).await
 }
 
 fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), Said> {
@@ -77,7 +75,7 @@ fn right_metadata(body: &[u8], issuer: &str) -> Result<(), Said> {
         jwks_uri: String,
     }
     let found: Metadata = serde_json::from_slice(body).map_err(|_| said!(no_metadata_of_issuer))?;
-    match (found.issuer == issuer, found.jwks_uri == format!("{issuer}{JWKS}")) {
+    match (found.issuer == issuer, found.jwks_uri == [issuer, declared::JWKS].concat()) {
         (true, true) => Ok(()),
         (false, _) => Err(said!(it_names_another_issuer)),
         (_, false) => Err(said!(it_names_another_place_of_keys)),
@@ -114,10 +112,8 @@ async fn of_issuer(web: &Web, trusted: &TrustedIssuer) -> Vec<Finding> {
 }
 
 /// A URL without its query, which may hold a secret.
-fn place(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.into()
+fn place(url: &Url) -> &str {
+    url.as_str().split('?').next().unwrap_or_default()
 }
 
 fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, Said>) -> Finding {
