@@ -100,9 +100,7 @@ pub trait Door: Any + Send + Sync {
         None
     }
 
-    fn metrics(&self) -> Option<&Registry> {
-        None
-    }
+    fn metrics(&self, _registry: &mut Registry) {}
 }
 
 pub(crate) struct OpenDoor {

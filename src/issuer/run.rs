@@ -6,6 +6,7 @@ use std::{net::TcpListener, sync::Arc};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, dev::ServerHandle, middleware::from_fn};
 use futures_util::{FutureExt, future::join};
+use prometheus_client::registry::Registry;
 use tracing_actix_web::TracingLogger;
 use wxmint_findings::{Doctor, Finding, Status};
 use wxmint_http::{
@@ -97,7 +98,9 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     let metrics = move || {
         let keys = measured.keys.set();
         measured.metrics.keys_are(keys.lives(), keys.revoked(), now());
-        measured.metrics.exposition(measured.doors.iter().filter_map(|open| open.door.metrics()))
+        let mut of_doors = Registry::with_prefix("wxmint");
+        measured.doors.iter().for_each(|open| open.door.metrics(&mut of_doors));
+        measured.metrics.exposition([&of_doors])
     };
     let routes: Vec<_> = issuer.rows.iter().filter_map(|row| row.admin).collect();
     let panels: Vec<_> = issuer.rows.iter().filter_map(|row| row.panel).collect();

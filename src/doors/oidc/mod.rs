@@ -67,8 +67,8 @@ pub(super) const DOOR: DoorRow = DoorRow {
 
 type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
 
+#[derive(Default)]
 struct Oidc {
-    registry: Registry,
     /// The outcomes of codes and refresh tokens, by client.
     logins: Family<[(&'static str, String); 2], Counter>,
 }
@@ -78,14 +78,6 @@ const RENEWAL: Activity = Activity::AtDoor("Site Renewal", "site_renewal");
 const LOGGED_OUT: (Activity, &str) = (Activity::Logout, "logged_out");
 /// The outcomes that no site is refused with. The others are `ended`, `repeated` and `unknown`.
 const DONE: [&str; 3] = ["logged_in", "renewed", "logged_out"];
-
-impl Default for Oidc {
-    fn default() -> Self {
-        let (mut registry, logins) = (Registry::with_prefix("wxmint"), Family::default());
-        registry.register("oidc_logins", "What became of codes and refresh tokens of sites", Family::clone(&logins));
-        Self { registry, logins }
-    }
-}
 
 impl Oidc {
     fn count(&self, client: &ClientId, outcome: &'static str) {
@@ -165,8 +157,8 @@ impl Door for Oidc {
         members
     }
 
-    fn metrics(&self) -> Option<&Registry> {
-        Some(&self.registry)
+    fn metrics(&self, registry: &mut Registry) {
+        registry.register("oidc_logins", "What became of codes and refresh tokens of sites", self.logins.clone());
     }
 }
 

@@ -66,7 +66,6 @@ struct Platform {
     /// WeChat's list of merchants is to be asked for without waiting for the hour.
     compare_soon: Notify,
     known: ArcSwap<Known>,
-    registry: Registry,
     /// In seconds; infinite before a ticket has come.
     ticket_age: Gauge<f64, AtomicU64>,
 }
@@ -97,8 +96,9 @@ impl Door for Platform {
         vec![examine::examine(self, issuer, redis).await]
     }
 
-    fn metrics(&self) -> Option<&Registry> {
-        Some(&self.registry)
+    fn metrics(&self, registry: &mut Registry) {
+        let help = "Since WeChat made the platform's last ticket; +Inf without one";
+        registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, self.ticket_age.clone());
     }
 
     fn exchange(self: Arc<Self>) -> Option<Box<dyn Exchange>> {
@@ -134,10 +134,8 @@ impl Platform {
         let secret = written.component_appsecret.parse().map_err(|wrong| at("component_appsecret", &wrong))?;
         let id = written.component_appid.parse().map_err(|wrong| at("component_appid", &wrong))?;
         let component = App::mini_program(id, secret);
-        let (mut registry, ticket_age) = (Registry::with_prefix("wxmint"), Gauge::default());
-        let help = "Since WeChat made the platform's last ticket; +Inf without one";
-        registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, Gauge::clone(&ticket_age));
-        Ok(Self { component, push_key, compare_soon: Notify::new(), known: ArcSwap::default(), registry, ticket_age })
+        let (known, ticket_age) = (ArcSwap::default(), Gauge::default());
+        Ok(Self { component, push_key, compare_soon: Notify::new(), known, ticket_age })
     }
 
     fn known(&self) -> Arc<Known> {
@@ -218,7 +216,9 @@ mod tests {
     fn the_alerts_and_the_dashboard_ask_for_the_metric_that_is_printed() {
         let platform = file(ID, SECRET, "token1", KEY).unwrap_or_else(|wrong| panic!("{wrong}"));
         platform.ticket_age.set(600.0);
-        let printed = Metrics::default().exposition([&platform.registry]);
+        let mut registry = Registry::with_prefix("wxmint");
+        platform.metrics(&mut registry);
+        let printed = Metrics::default().exposition([&registry]);
         let name = "wxmint_platform_ticket_age_seconds";
         assert!(printed.contains(&format!("\n{name} 600.0\n")), "{printed}");
         for file in ["alerts-issuer.yaml", "dashboards/wxmint.json"] {

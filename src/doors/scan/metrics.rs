@@ -7,7 +7,6 @@ use actix_web::{HttpRequest, web::Data};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use prometheus_client::metrics::{counter::Counter, family::Family};
-use prometheus_client::registry::Registry;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 use wxmint_http::described::{DescribedRoute, READ, Routes, routes};
@@ -22,8 +21,7 @@ use crate::{admin::tokens::Right, clock::now};
 
 pub(in crate::doors) struct Scans {
     begun: Instant,
-    pub(super) registry: Registry,
-    count: Family<[(&'static str, String); 2], Counter>,
+    pub(super) count: Family<[(&'static str, String); 2], Counter>,
     known: Mutex<Known>,
 }
 
@@ -64,10 +62,7 @@ pub(super) struct ScansOfClient {
 
 impl Default for Scans {
     fn default() -> Self {
-        let (mut registry, count) = (Registry::with_prefix("wxmint"), Family::default());
-        let help = "What became of requests of pages for a login by a phone";
-        registry.register("device_requests", help, Family::clone(&count));
-        Self { begun: Instant::now(), registry, count, known: Mutex::default() }
+        Self { begun: Instant::now(), count: Family::default(), known: Mutex::default() }
     }
 }
 
@@ -147,9 +142,11 @@ routes! {
 mod tests {
     use std::fs;
 
-    use prometheus_client::encoding::text::encode_registry;
+    use prometheus_client::{encoding::text::encode_registry, registry::Registry};
 
     use super::*;
+    use crate::doors::scan::clients::Clients;
+    use crate::issuer::door::Door;
 
     fn id(text: &str) -> ClientId {
         text.parse().expect("a client_id")
@@ -192,9 +189,12 @@ mod tests {
 
     #[test]
     fn the_dashboard_and_the_page_name_what_is_printed() {
-        let (scans, mut printed) = (scans(&["shop-web"]), String::new());
-        scans.count(&id("shop-web"), "asked");
-        encode_registry(&mut printed, &scans.registry).expect("a text");
+        let (scan, mut registry) = (Scan::new(Clients::default(), None, ""), Registry::with_prefix("wxmint"));
+        are(&scan.scans, &["shop-web"]);
+        scan.scans.count(&id("shop-web"), "asked");
+        scan.metrics(&mut registry);
+        let mut printed = String::new();
+        encode_registry(&mut printed, &registry).expect("a text");
         let name = "wxmint_device_requests_total";
         assert!(printed.contains(&format!("{name}{{client=\"shop-web\",outcome=\"asked\"}} 1")), "{printed}");
         for file in ["k8s/monitoring/dashboards/wxmint.json", "docs/operation.md"] {

@@ -159,8 +159,9 @@ impl Door for Scan {
         self.clients().have_origin(client, origin)
     }
 
-    fn metrics(&self) -> Option<&Registry> {
-        Some(&self.scans.registry)
+    fn metrics(&self, registry: &mut Registry) {
+        let help = "What became of requests of pages for a login by a phone";
+        registry.register("device_requests", help, self.scans.count.clone());
     }
 }
 
