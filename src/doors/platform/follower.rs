@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::HashSet, rc::Rc, sync::Arc, time::Duration
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
 use wxmint_ids::AppId;
 use wxmint_store::{LimitKey, Meter, limits::Rate};
 use wxmint_telemetry::bounded;
@@ -12,8 +13,9 @@ use wxmint_wechat::CallError;
 
 use super::Platform;
 use super::known::{COUNTED, code_of, digest_of, done_code};
+use super::leaving::{Left, MOST_WALKS};
+use super::merchants::Merchants;
 use super::store::{Expected, PlatformEntry, PlatformState, entries};
-use super::{leaving::LeavingMerchants, merchants::Merchants};
 use crate::login::{LoginError, LoginWorker};
 use crate::{clock::now, issuer::Issuer};
 
@@ -40,9 +42,7 @@ const TOLD_AT_ONCE: usize = 32;
 /// Follows what the store keeps of the platform, and does what is to be done about merchants.
 pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
-    let login = Rc::new(login);
-    let leaving = LeavingMerchants::new(Rc::clone(&login), Arc::clone(&platform));
-    let follower = Rc::new(Follower { login, platform, issuer, at_work: RefCell::default(), leaving });
+    let follower = Rc::new(Follower::new(login, platform, issuer));
     actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
     actix_web::rt::spawn(Rc::clone(&follower).ask_again_while_refused());
     let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
@@ -63,17 +63,24 @@ pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
 }
 
 /// One process does this for the platform.
-struct Follower {
-    login: Rc<LoginWorker>,
-    platform: Arc<Platform>,
+pub(super) struct Follower {
+    pub(super) login: LoginWorker,
+    pub(super) platform: Arc<Platform>,
     issuer: Arc<Issuer>,
     /// The codes about which something is being done.
     at_work: RefCell<HashSet<String>>,
-    leaving: Rc<LeavingMerchants>,
+    /// The merchants that have left and are at work, here or at another replica.
+    pub(super) leaving: RefCell<Left>,
+    pub(super) walks: Semaphore,
 }
 
 impl Follower {
-    fn merchants(&self) -> Merchants<'_> {
+    pub(super) fn new(login: LoginWorker, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Self {
+        let (at_work, leaving, walks) = (RefCell::default(), RefCell::default(), Semaphore::new(MOST_WALKS));
+        Self { login, platform, issuer, at_work, leaving, walks }
+    }
+
+    pub(super) fn merchants(&self) -> Merchants<'_> {
         Merchants { login: &self.login, platform: &self.platform }
     }
 
@@ -141,7 +148,7 @@ impl Follower {
                 });
             }
         }
-        self.leaving.end();
+        self.end_leaving();
     }
 
     async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<(), LoginError> {
@@ -214,10 +221,7 @@ mod tests {
     use crate::doors::platform::bed::Bed;
 
     fn follower(bed: &Bed) -> Rc<Follower> {
-        let (login, platform) = (Rc::new(bed.worker()), Arc::clone(&bed.platform));
-        let leaving = LeavingMerchants::new(Rc::clone(&login), Arc::clone(&platform));
-        let issuer = Arc::clone(&bed.issuer);
-        Rc::new(Follower { login, platform, issuer, at_work: RefCell::default(), leaving })
+        Rc::new(Follower::new(bed.worker(), Arc::clone(&bed.platform), Arc::clone(&bed.issuer)))
     }
 
     const LIST: &str = "api_get_authorizer_list";

@@ -1,22 +1,20 @@
 //! The end of the tokens of merchants that have left: one walk over all people for all that leave at that time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use actix_web::rt::{spawn, time::sleep};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
-use tokio::sync::Semaphore;
 use wxmint_ids::{AppId, Person};
 use wxmint_store::walk::{Page, Place};
 use wxmint_store::{LimitKey, Meter, TICKET_TTL, limits::Rate};
 use wxmint_telemetry::bounded;
 
-use super::Platform;
+use super::follower::Follower;
 use super::known::{COUNTED, MerchantState, digest_of, entry_of};
-use super::merchants::Merchants;
 use super::store::{Expected, PlatformEntry};
-use crate::login::{LoginError, LoginWorker, Operator};
+use crate::login::{LoginError, Operator};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
@@ -27,51 +25,38 @@ const LOGINS_END: Duration = Duration::from_secs(12);
 /// How many people's tokens are revoked at the same time.
 const AT_ONCE: usize = 32;
 /// A merchant that leaves while others' people are walked over does not wait for that.
-const MOST_WALKS: usize = 3;
+pub(super) const MOST_WALKS: usize = 3;
 /// A walk goes no further before fewer than these have failed.
 const MOST_FAILED: usize = 1000;
 /// Between two tries where the store does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The merchants that have left, and all that it takes to end their people's tokens.
-pub(super) struct LeavingMerchants {
-    login: Rc<LoginWorker>,
-    platform: Arc<Platform>,
-    /// Those that are at work, here or at another replica.
-    at_work: RefCell<Left>,
-    walks: Semaphore,
-}
-
 /// Merchants that have left, each as the store keeps it: one that comes back and leaves anew is another one.
-type Left = BTreeMap<AppId, PlatformEntry>;
+pub(super) type Left = BTreeMap<AppId, PlatformEntry>;
 
 /// A person whose tokens are to be revoked, unless the last login was before.
 type Due = (DateTime<Utc>, Person);
 
-impl LeavingMerchants {
-    pub(super) fn new(login: Rc<LoginWorker>, platform: Arc<Platform>) -> Rc<Self> {
-        Rc::new(Self { login, platform, at_work: RefCell::default(), walks: Semaphore::new(MOST_WALKS) })
-    }
-
+impl Follower {
     /// Begins what is to be done about merchants that have left since.
-    pub(super) fn end(self: &Rc<Self>) {
+    pub(super) fn end_leaving(self: &Rc<Self>) {
         let known = self.platform.known();
         let leaving = known.merchants.iter().filter(|(_, merchant)| merchant.state == MerchantState::Leaving);
         let leaving = leaving.map(|(app, merchant)| (app.clone(), merchant.entry.clone()));
-        let new: Left = leaving.filter(|(app, entry)| self.at_work.borrow().get(app) != Some(entry)).collect();
+        let new: Left = leaving.filter(|(app, entry)| self.leaving.borrow().get(app) != Some(entry)).collect();
         if !new.is_empty() && self.walks.available_permits() > 0 {
-            self.at_work.borrow_mut().extend(new.clone());
-            let leaving = Rc::clone(self);
-            spawn(async move { leaving.end_all(new).await });
+            self.leaving.borrow_mut().extend(new.clone());
+            let follower = Rc::clone(self);
+            spawn(async move { follower.end_all(new).await });
         }
     }
 
     /// Looks at a merchant again after this time, unless nothing is left to do by then.
     fn look_again(self: &Rc<Self>, app: AppId, entry: PlatformEntry, after: Duration) {
-        let leaving = Rc::clone(self);
+        let follower = Rc::clone(self);
         spawn(async move {
             sleep(after).await;
-            leaving.at_work.borrow_mut().retain(|other, held| *other != app || *held != entry);
+            follower.leaving.borrow_mut().retain(|other, held| *other != app || *held != entry);
         });
     }
 
@@ -116,11 +101,10 @@ impl LeavingMerchants {
 
     /// Notes that nothing is left to do for those none of whose people has failed, and takes them out.
     async fn note_gone(self: &Rc<Self>, left: &mut Left, failed: &[Due]) {
-        let merchants = Merchants { login: &self.login, platform: &self.platform };
         let is_done = |app: &AppId| !failed.iter().any(|(_, person)| person.app == *app);
         for (app, entry) in left.extract_if(.., |app, _| is_done(app)).collect::<Left>() {
             let gone = MerchantState::Gone.entry(entry.at);
-            match merchants.note(&entry_of(&app), &gone, Expected::This(Some(&entry))).await {
+            match self.merchants().note(&entry_of(&app), &gone, Expected::This(Some(&entry))).await {
                 Ok(is_noted) => {
                     // Otherwise it has come back, or another replica has noted it.
                     if is_noted {
@@ -223,11 +207,14 @@ impl LeavingMerchants {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use wxmint_keys::PrivateJwk;
     use wxmint_verify::Algorithm;
 
     use super::*;
     use crate::clock::now;
+    use crate::doors::platform::Platform;
     use crate::issuer::caller::tests::issuer;
 
     const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
@@ -238,11 +225,12 @@ mod tests {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         for hours in [0, 2, -2] {
             let ahead = TimeDelta::hours(hours);
-            let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "1h")).login_worker().expect("a worker");
+            let issuer = Arc::new(issuer(&key, ("WXMINT_TOKEN_TTL", "1h")));
+            let mut login = issuer.login_worker().expect("a worker");
             login.store = login.store.at(now() + ahead);
             login.store.note_life(Duration::from_secs(3600)).await.expect("noted");
             let platform = Platform::parse(FILE.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
-            let (oldest, began) = LeavingMerchants::new(Rc::new(login), Arc::new(platform)).since().await;
+            let (oldest, began) = Follower::new(login, Arc::new(platform), Arc::clone(&issuer)).since().await;
             let seconds = |time: DateTime<Utc>| (now() + ahead.min(TimeDelta::zero()) - time).num_seconds();
             assert!((60..70).contains(&seconds(began)), "{hours}: {}", seconds(began));
             assert!((60 + 3600..3 * 3600).contains(&seconds(oldest)), "{hours}: {}", seconds(oldest));
