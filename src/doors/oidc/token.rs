@@ -19,14 +19,8 @@ pub(super) const REFRESH: &str = "refresh_token";
 /// Codes and refresh tokens that are nobody's or were used, by address: they may be guesses.
 pub(super) const TRIES: &str = "oidc-tries";
 
-const FIELDS: &[&str] = &["grant_type", "device_code", "code", "redirect_uri", "code_verifier", "refresh_token"];
-
 #[async_trait(?Send)]
 impl FurtherGrants for Oidc {
-    fn fields(&self) -> &'static [&'static str] {
-        FIELDS
-    }
-
     async fn grant(
         &self,
         (request, fields, client): (&HttpRequest, &Fields<'_>, &Client),

@@ -29,6 +29,8 @@ use super::{ASKED, AtDoor, codes::DeviceCode, to_oauth};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// Those of the further grants too.
+const FIELDS: [&str; 6] = ["grant_type", "device_code", "code", "redirect_uri", "code_verifier", "refresh_token"];
 
 /// The form of `POST /token`.
 #[derive(ToSchema)]
@@ -77,9 +79,7 @@ pub(super) struct TokenAnswer {
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
 pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
     let granted = async {
-        let further = request.app_data::<Data<dyn FurtherGrants>>();
-        let names = further.map_or(&["grant_type", "device_code"][..], |further| further.fields());
-        let fields = read_form(&request, payload, names).await?;
+        let fields = read_form(&request, payload, &FIELDS).await?;
         // Whatever was stolen ends, and is told, although the client may hang up.
         to_the_end(async move { grant(&request, &fields, &at, now()).await }).await
     };
@@ -89,7 +89,6 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
 /// The grants of another door that has the same endpoint.
 #[async_trait(?Send)]
 pub(in crate::doors) trait FurtherGrants {
-    fn fields(&self) -> &'static [&'static str];
     /// `Err` has the grant types that there are for this client, if this is none of them.
     async fn grant(
         &self,
