@@ -9,11 +9,10 @@ use std::{fmt::Display, time::Duration};
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, parsed};
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{StoreError, short_digest, unreadable};
+use wxmint_store::short_digest;
 
 use crate::login::LoginError;
 
@@ -23,6 +22,7 @@ pub(super) const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
 /// The logins of a user at a client that can live at a time: three browsers that log in anew on each of 30 days. The
 /// oldest ends when there are more, so that nobody fills the store.
 pub(super) const MOST_LOGINS: usize = 100;
+pub(super) const LOGIN: &str = "a login of a site";
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct CodeGrant {
@@ -103,10 +103,6 @@ pub(super) fn random() -> Result<String, LoginError> {
 
 pub(super) fn hash(text: &str) -> String {
     short_digest(text).to_string()
-}
-
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|_| unreadable("a login of a site"))
 }
 
 impl Family {

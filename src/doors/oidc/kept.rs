@@ -9,10 +9,10 @@ use wxmint_keys::token::Issued;
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::family::{
-    CODE_KNOWN, CODE_TTL, CodeGrant, Family, MOST_LOGINS, Rotation, hashed_key, key, random, read, rotation_key,
+    CODE_KNOWN, CODE_TTL, CodeGrant, Family, LOGIN, MOST_LOGINS, Rotation, hashed_key, key, random, rotation_key,
 };
 use super::request::AuthorizeRequest;
-use crate::doors::scan::store::{Grant, enlist, json, strike};
+use crate::doors::scan::store::{Grant, enlist, json, read, strike};
 use crate::login::{LoginError, LoginWorker};
 
 impl LoginWorker {
@@ -32,7 +32,7 @@ impl LoginWorker {
     }
 
     pub(super) async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LoginError> {
-        Ok(self.store.kept(key).await?.map(|text| read(&text)).transpose()?)
+        Ok(self.store.kept(key).await?.map(|text| read(LOGIN, &text)).transpose()?)
     }
 
     /// Whether this is the first use of a code. `own`: the mark of this use.

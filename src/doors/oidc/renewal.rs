@@ -6,7 +6,7 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::family::{self, Family, RefreshToken, Rotation, hash};
 use super::grants::{NotGiven, Outcome, refresh_life};
-use crate::doors::scan::{clients::Client, store::json};
+use crate::doors::scan::{clients::Client, store::json, store::read};
 use crate::login::{LoginError, LoginWorker, OPENID, mark_of_client};
 
 /// For so many seconds the same refresh token is answered the same: answers are lost.
@@ -113,7 +113,7 @@ impl LoginWorker {
         if found.is_empty() {
             return Ok(None);
         }
-        let given: Rotation = family::read(&found)?;
+        let given: Rotation = read(family::LOGIN, &found)?;
         let is_first = given.salt == own.salt;
         // The second renewal after this one has discarded what was given for it, so that a late repetition comes first.
         let is_late = is_first && self.find_rotation(sid, number - 1).await?.is_none();

@@ -3,7 +3,7 @@
 --   'open': digest of the device code, seconds until it expires, seconds for which its end is told, interval of asks in
 --     milliseconds, and its other fields with their values. Answers 1, or 0 if it is there already.
 --   'find': app whose phone looks at it, or ''. Answers the request, when it came, the milliseconds that are left, and
---     who has approved it, or {}.
+--     who has approved it, or nothing.
 --   'picture': how often at most. Answers whether it was less often before, as 1 or 0. 'unpicture' takes one back.
 --   'claim': approver, number or '', milliseconds for which this person's others are 'busy'. Answers 'claimed', 'busy',
 --     'approved' (by the same person), 'wrong', or ''.
@@ -39,7 +39,7 @@ local waits = left > 0 and (held.state == 'open' or held.state == 'claimed')
 
 if step == 'find' then
   if not waits and (left <= 0 or held.state ~= 'approved' and held.state ~= 'taken') then
-    return {}
+    return false
   elseif waits and held.app == ARGV[2] then
     keep('looked', '1')
   end

@@ -35,6 +35,7 @@ pub(super) const MOST_OPEN: usize = 20;
 const CLAIM: Duration = Duration::from_secs(1);
 /// How often WeChat is asked for the mini-program code of one request.
 pub(super) const MOST_PICTURES: u32 = 3;
+const REQUEST: &str = "a page's request";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::doors) struct DeviceRequest {
@@ -170,11 +171,11 @@ impl Devices<'_> {
     /// a phone has looked at it.
     pub(super) async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
         let script = device(code, "find").arg(scanned.map_or("", AppId::as_str));
-        let told: Vec<String> = self.0.link.run("find_device", script).await?;
-        if told.is_empty() {
-            return Ok(None);
-        }
-        found(told).map(Some).ok_or_else(|| unreadable("a page's request"))
+        let told: Option<(String, i64, u64, String)> = self.0.link.run("find_device", script).await?;
+        let Some((request, requested_at, left, approver)) = told else { return Ok(None) };
+        let (request, expires_in) = (read(REQUEST, &request)?, Duration::from_millis(left));
+        let approver = (!approver.is_empty()).then_some(Approver(approver));
+        Ok(Some(FoundDevice { request, requested_at, expires_in, approver }))
     }
 
     /// Counts a mini-program code of an open request. False after [`MOST_PICTURES`], or if there is no such request.
@@ -245,7 +246,7 @@ impl Devices<'_> {
         let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64).arg(takes);
         let told: Vec<String> = self.0.link.run("poll_device", script).await?;
         let Some((state, grant)) = told.split_first() else { return Ok(Poll::Unknown) };
-        let granted = || read::<Grant>(grant.first()).ok_or_else(|| unreadable("a page's request"));
+        let granted = || read::<Grant>(REQUEST, grant.first().map_or("", String::as_str));
         Ok(match state.as_str() {
             "pending" => Poll::Pending { scanned: false },
             "scanned" => Poll::Pending { scanned: true },
@@ -312,16 +313,6 @@ fn device(code: &UserCode, step: &str) -> Call {
     DEVICE.on(&[&key(code)]).arg(step)
 }
 
-fn found(told: Vec<String>) -> Option<FoundDevice> {
-    let [request, at, left, approver]: [String; 4] = told.try_into().ok()?;
-    Some(FoundDevice {
-        request: read(Some(&request))?,
-        requested_at: at.parse().ok()?,
-        expires_in: Duration::from_millis(left.parse().ok()?),
-        approver: (!approver.is_empty()).then_some(Approver(approver)),
-    })
-}
-
-fn read<T: DeserializeOwned>(kept: Option<&String>) -> Option<T> {
-    serde_json::from_str(kept?).ok()
+pub(in crate::doors) fn read<T: DeserializeOwned>(what: &'static str, kept: &str) -> Result<T> {
+    serde_json::from_str(kept).map_err(|_| unreadable(what))
 }
