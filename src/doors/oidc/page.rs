@@ -2,6 +2,7 @@
 
 use actix_web::http::header::{self, AcceptLanguage, Header};
 use actix_web::{HttpRequest, HttpResponse};
+use wxmint_findings::{Words, texts_of};
 use wxmint_http::page::{HTML, answer};
 use wxmint_http::{Answer, Problem, ProblemCode, pairs};
 
@@ -10,14 +11,10 @@ use crate::doors::scan::clients::Client;
 use crate::issuer::state::IssuerWorker;
 
 /// Each has a code, and is in English and Chinese.
-const TEXTS: &[[&str; 3]] = &include!("page.json");
+const TEXTS: Words = &include!("page.json");
 /// The states of the page's script.
 const STATES: [&str; 8] = ["loading", "wait", "scanned", "going", "denied", "busy", "paused", "no_answer"];
 pub(super) const NOT_POSSIBLE: &str = "not_possible";
-
-fn text(code: &str) -> [&'static str; 2] {
-    TEXTS.iter().find(|[own, ..]| *own == code).map(|[_, english, chinese]| [*english, *chinese]).unwrap_or_default()
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Why {
@@ -78,7 +75,7 @@ fn is_chinese(request: &HttpRequest, query: &str) -> bool {
 /// `query` is that of the site's request, or the site's form.
 pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, page: &Page<'_>) -> HttpResponse {
     let (language, root) = (usize::from(is_chinese(request, query)), &root(worker));
-    let t = |code: &str| text(code)[language];
+    let t = |code: &str| texts_of(TEXTS, code, 0)[language];
     let (title, body, problem) = match page {
         Page::Scan(client, cancel, web) => {
             (format!("{} · {}", t("log_in"), client.name), scan(client, cancel, *web, root, t), None)
@@ -175,7 +172,7 @@ mod tests {
         let whys = whys.chain(logins).flat_map(|why| [why.title, why.code]);
         let said: Vec<_> = pages.chain(STATES).chain(whys).collect();
         for code in &said {
-            assert!(text(code).iter().all(|text| !text.is_empty()), "{code}");
+            assert!(texts_of(TEXTS, code, 0).iter().all(|text| !text.is_empty()), "{code}");
         }
         for code in [ProblemCode::UserBlocked, ProblemCode::UnionidMissing] {
             assert_eq!(Why::of(NOT_POSSIBLE, code).code, "not_let_in", "no later try can help");
