@@ -64,7 +64,7 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let issuer = issuer(settings, &address, doors)?;
     run_to_end(async {
         let stop = stop_signal()?;
-        let (peer, page) = page(&address, &world, &book, issuer.memory.clone())?;
+        let (peer, page) = page(&address, &world, &book, issuer.redis.clone())?;
         let logins = regulars_logins(&world);
         // Both serve until the process ends.
         tokio::spawn(simulator::run_on(wechat, Arc::clone(&world), 1, pending()));

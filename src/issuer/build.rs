@@ -122,8 +122,7 @@ impl Issuer {
             )?,
             peers: settings.jwks_peers.iter().map(PeerKeys::at).collect(),
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-            redis,
-            memory: RedisAccess::in_memory(now),
+            redis: redis.unwrap_or_else(|| RedisAccess::in_memory(now)),
             proxies: TrustedProxies(settings.trusted_proxies.clone()),
             pages: FeedPages::default(),
             settings,
@@ -135,9 +134,9 @@ impl Issuer {
 
     pub(super) fn store(&self) -> Redis {
         let ttl = self.settings.session_key_ttl;
-        match &self.redis {
-            Some(access) => Redis::new(access, ttl, now, self.metrics.clone()),
-            None => Redis::new(&self.memory, ttl, now, ()),
+        match self.settings.store.url {
+            Some(_) => Redis::new(&self.redis, ttl, now, self.metrics.clone()),
+            None => Redis::new(&self.redis, ttl, now, ()),
         }
     }
 

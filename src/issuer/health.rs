@@ -28,7 +28,7 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
     for look in 0.. {
         interval.tick().await;
         issuer.judge_ended_keys(&redis).await;
-        if issuer.redis.is_none() {
+        if issuer.settings.store.url.is_none() {
             continue;
         }
         // Calls that fail have said why.
@@ -125,7 +125,7 @@ fn is_gone(cause: Cause) -> bool {
 /// ready, and logs nobody in.
 pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
     let (store, mut begun) = (issuer.store(), None);
-    let wait = if issuer.redis.is_some() { OTHERS_FIRST } else { Duration::ZERO };
+    let wait = if issuer.settings.store.url.is_some() { OTHERS_FIRST } else { Duration::ZERO };
     // A process that draws user ids only has to notice that others compute them.
     let mut interval = actix_web::rt::time::interval(IDS_INTERVAL * if issuer.ids.are_computed() { 1 } else { 10 });
     loop {

@@ -51,10 +51,10 @@ pub(super) fn watch_files(issuer: &Issuer) {
         watch(issuer, "users", "users file", async move || reload_users(&users, &mut file));
     }
     watch_apps(issuer);
-    if let (Some(access), Some(file)) = (issuer.redis.clone(), issuer.settings.store.url_file.clone()) {
-        let (settings, mut seen) = (issuer.settings.store.clone(), Settled::default());
-        let ttl = issuer.settings.session_key_ttl;
-        let reload = async move || reload_redis_url(&access.link, &settings, ttl, &file, &mut seen).await;
+    let (settings, access) = (issuer.settings.store.clone(), issuer.redis.link.clone());
+    if let (Some(_), Some(file)) = (&settings.url, settings.url_file.clone()) {
+        let (ttl, mut seen) = (issuer.settings.session_key_ttl, Settled::default());
+        let reload = async move || reload_redis_url(&access, &settings, ttl, &file, &mut seen).await;
         watch(issuer, "redis_url", "URL of Redis", reload);
     }
 }

@@ -147,7 +147,7 @@ async fn await_fitness(issuer: Arc<Issuer>) {
 
 async fn check_all(issuer: &Issuer, store: &Redis) -> Result<Vec<Finding>, StoreError> {
     let mut found = Vec::new();
-    if issuer.redis.is_some() {
+    if issuer.settings.store.url.is_some() {
         found = health::check_redis(store).await?;
     }
     found.extend(issuer.learn_ended_keys(store, now()).await?);

@@ -41,11 +41,8 @@ pub struct Issuer {
     pub(crate) vault: Arc<ArcSwap<Vault>>,
     pub(super) tls: Tls,
     pub(super) peers: Vec<PeerKeys>,
-    /// `None` if the settings ask for the store in memory.
-    pub(super) redis: Option<RedisAccess>,
-    /// The store of all workers, if the settings ask for the store in memory, whose content the demo shows. Otherwise
-    /// it stays empty.
-    pub(crate) memory: RedisAccess,
+    /// The way of all workers to Redis, or to the store in memory, whose content the demo shows.
+    pub(crate) redis: RedisAccess,
     pub(super) proxies: TrustedProxies,
     pub(super) pages: FeedPages,
 }
