@@ -29,7 +29,7 @@ use wxmint_findings::Said;
 use zeroize::Zeroizing;
 
 use self::{failure::Failure, output::Language};
-use crate::issuer::door::Doors;
+use crate::issuer::door::{DoorCommand, Doors};
 use crate::settings::{Variable, env_file, parse_duration};
 
 const EXIT_UNFINISHED: u8 = 1;
@@ -96,9 +96,9 @@ enum Command {
 fn command_line(doors: Doors) -> clap::Command {
     let wxmint = clap::Command::new("wxmint").version(env!("CARGO_PKG_VERSION")).about(ABOUT).after_help(EXIT_CODES);
     let wxmint = Command::augment_subcommands(wxmint.subcommand_required(true).arg_required_else_help(true));
-    let mut of_doors: Vec<_> = doors.iter().filter_map(|row| row.command).collect();
-    of_doors.sort_by_key(|command| command.name);
-    wxmint.subcommands(of_doors.iter().map(|command| (command.described)()))
+    let mut of_doors: Vec<_> = doors.iter().filter_map(|row| Some((row.command?.described)())).collect();
+    of_doors.sort_by(|one, other| one.get_name().cmp(other.get_name()));
+    wxmint.subcommands(of_doors)
 }
 
 /// Runs the command that the arguments name, of a program that has these doors.
@@ -107,9 +107,9 @@ pub fn run(doors: Doors) -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return exit(explain(&error)),
     };
-    let of_door = doors.iter().filter_map(|row| row.command);
-    let mut named = of_door.filter_map(|command| Some((command.run, matches.subcommand_matches(command.name)?)));
-    match named.next() {
+    let named =
+        |command: DoorCommand| Some((command.run, matches.subcommand_matches((command.described)().get_name())?));
+    match doors.iter().filter_map(|row| row.command).find_map(named) {
         Some((run, matches)) => run(matches),
         None => exit(read(&matches).and_then(|command| run_command(command, doors))),
     }

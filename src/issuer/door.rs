@@ -57,8 +57,7 @@ pub type OpensInDemo = fn(&str, &AppId, Duration) -> Result<Arc<dyn Door>, Strin
 /// A command of the program: `wxmint NAME …`.
 #[derive(Clone, Copy)]
 pub struct DoorCommand {
-    pub name: &'static str,
-    /// It has this name, a description, options, and the commands below it.
+    /// It has its name, a description, options, and the commands below it.
     pub described: fn() -> Command,
     pub run: fn(&ArgMatches) -> ExitCode,
 }

@@ -18,14 +18,13 @@ use crate::secret_files::read_private;
 use crate::settings::Settings;
 
 pub(super) const COMMAND: DoorCommand = DoorCommand {
-    name: "platform",
     described: PlatformCommand::command,
     run: |matches| exit(command_of(matches).and_then(|command| with_env_file(|| run(&command)))),
 };
 
 /// The merchants of a third-party platform (WXMINT_PLATFORM_FILE)
 #[derive(Parser)]
-#[command(name = COMMAND.name)]
+#[command(name = "platform")]
 enum PlatformCommand {
     /// List the merchants that have authorised the platform: AppID, what it is, how it stands, and since when
     Apps,

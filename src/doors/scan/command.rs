@@ -27,14 +27,13 @@ const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 const AT_ONCE: usize = 500;
 
 pub(super) const COMMAND: DoorCommand = DoorCommand {
-    name: "clients",
     described: ClientsCommand::command,
     run: |matches| exit(command_of(matches).and_then(|command| with_env_file(|| run(command)))),
 };
 
 /// The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)
 #[derive(Parser)]
-#[command(name = COMMAND.name)]
+#[command(name = "clients")]
 enum ClientsCommand {
     /// Add one that may ask for a scan; prints the secret of a back end, once
     Add {
