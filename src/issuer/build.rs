@@ -15,7 +15,7 @@ use wxmint_telemetry::Metrics;
 use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_wechat::WeChat;
 
-use super::door::{self, Doors};
+use super::door::{DoorRow, Doors, OpenDoor};
 use super::examine::{load, unusable_file, unusable_keys, unusable_vault};
 use super::{caller, feed_pages::FeedPages, state::Issuer};
 use crate::accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile};
@@ -93,7 +93,8 @@ impl Issuer {
         let (apps, users) = (faults.take(load_apps(&settings)), faults.take(load_users(&settings)));
         let redis = faults.take(open_redis(&settings));
         let tokens = admin_tokens.as_ref().and_then(Option::as_ref).map(|(_, tokens)| tokens);
-        let doors = door::open(rows, &settings, tokens, &mut faults);
+        let open = |row: &'static DoorRow| Some(OpenDoor { row, door: faults.take((row.open)(&settings, tokens))?? });
+        let doors = rows.iter().filter_map(open).collect();
         let ids = faults.take(load_user_ids(&settings));
         let (Some(keys), Some(vault), Some(admin_tokens), Some(apps), Some(users), Some(redis), Some(ids), true) =
             (keys, vault, admin_tokens, apps, users, redis, ids, faults.findings.is_empty())

@@ -106,15 +106,3 @@ pub(crate) struct OpenDoor {
     pub(crate) row: &'static DoorRow,
     pub(crate) door: Arc<dyn Door>,
 }
-
-/// Opens each door whose settings are set. Tells the faults of all.
-pub(super) fn open(
-    doors: Doors,
-    settings: &Settings,
-    tokens: Option<&CurrentAdminTokens>,
-    faults: &mut IssuerStartError,
-) -> Vec<OpenDoor> {
-    let opened =
-        doors.iter().filter_map(|row| Some(OpenDoor { row, door: faults.take((row.open)(settings, tokens))?? }));
-    opened.collect()
-}

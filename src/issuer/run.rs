@@ -45,7 +45,9 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), IssuerStartError> {
     let issuer = Arc::new(issuer);
-    announce(&issuer, &listeners);
+    let [public, admin] = listeners.addresses();
+    let (apps, url) = (issuer.apps.all().names(), issuer.settings.issuer.as_str());
+    tracing::info!(public, admin, issuer = url, apps, "listening");
 
     let admin = start_admin(&issuer, listeners.admin, doctor)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
@@ -113,12 +115,6 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
         admin::configure(config, operating, Arc::clone(&doctor), description.clone(), &routes, &panels);
     };
     Ok(serve_admin(listener, readiness, metrics, configure, admin::PATHS)?)
-}
-
-fn announce(issuer: &Issuer, listeners: &Listeners) {
-    let [public, admin] = listeners.addresses();
-    let (apps, issuer) = (issuer.apps.all().names(), issuer.settings.issuer.as_str());
-    tracing::info!(public, admin, issuer, apps, "listening");
 }
 
 /// Waits until the store answers and can be trusted with bindings, and no key in use is ended; then it is ready.
