@@ -1,15 +1,14 @@
 //! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users, operators' secrets
 //! and the URL of Redis.
 
-use std::{fmt::Display, path::Path, rc::Rc, sync::Arc, time::Duration};
+use std::{fmt::Display, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use wxmint_findings::Status;
 use wxmint_http::Readiness;
 use wxmint_keys::{KeyRing, StoredKeys, vault::Vault};
-use wxmint_redis_link::RedisAccess;
-use wxmint_store::Redis;
+use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_telemetry::audit::{Activity, Event};
 
@@ -18,7 +17,7 @@ use super::ended_keys::{NotedEnds, check_replacement};
 use super::health::check_redis;
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
-use crate::{admin::AdminTokens, apps::Apps, clock::now, settings::StoreSettings};
+use crate::{admin::AdminTokens, apps::Apps, clock::now};
 
 /// Two looks must find the same, so that a change counts within 4 s.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -51,12 +50,7 @@ pub(super) fn watch_files(issuer: &Issuer) {
         watch(issuer, "users", "users file", async move || reload_users(&users, &mut file));
     }
     watch_apps(issuer);
-    let (settings, access) = (issuer.settings.store.clone(), issuer.redis.link.clone());
-    if let (Some(_), Some(file)) = (&settings.url, settings.url_file.clone()) {
-        let (ttl, mut seen) = (issuer.settings.session_key_ttl, Settled::default());
-        let reload = async move || reload_redis_url(&access, &settings, ttl, &file, &mut seen).await;
-        watch(issuer, "redis_url", "URL of Redis", reload);
-    }
+    watch_redis_url(issuer);
 }
 
 fn watch_apps(issuer: &Issuer) {
@@ -207,25 +201,25 @@ pub(crate) fn reload<T, E: Display>(
 
 /// A new URL is in use once a Redis takes logins there that can be trusted with bindings. Until then the previous one
 /// may still be right, because an operator cannot change the file and Redis at the same moment.
-async fn reload_redis_url(
-    access: &RedisAccess,
-    settings: &StoreSettings,
-    session_ttl: Duration,
-    file: &Path,
-    seen: &mut Settled,
-) -> Result<Option<bool>, String> {
-    let Some(url) = settings.read_again(file, seen)? else { return Ok(None) };
-    if *access.url() == url {
-        return Ok(Some(false));
-    }
-    let there = Redis::new(&wxmint_store::RedisAccess::new(access.by(url.clone())), session_ttl, now, ());
-    let found = check_redis(&there).await.map_err(|reason| format!("with the URL in {}: {reason}", file.display()))?;
-    if let Some(fault) = found.iter().find(|finding| finding.status == Status::Fault) {
-        return Err(format!("with the URL in {}: {fault}", file.display()));
-    }
-    access.replace(url);
-    tracing::info!("the URL of Redis was read again");
-    Ok(Some(true))
+fn watch_redis_url(issuer: &Issuer) {
+    let (settings, access) = (issuer.settings.store.clone(), issuer.redis.link.clone());
+    let (Some(_), Some(file)) = (&settings.url, settings.url_file.clone()) else { return };
+    let (ttl, mut seen) = (issuer.settings.session_key_ttl, Settled::default());
+    watch(issuer, "redis_url", "URL of Redis", async move || {
+        let Some(url) = settings.read_again(&file, &mut seen)? else { return Ok(None) };
+        if *access.url() == url {
+            return Ok(Some(false));
+        }
+        let there = Redis::new(&RedisAccess::new(access.by(url.clone())), ttl, now, ());
+        let of_url = |wrong: &dyn Display| format!("with the URL in {}: {wrong}", file.display());
+        let found = check_redis(&there).await.map_err(|reason| of_url(&reason))?;
+        if let Some(fault) = found.iter().find(|finding| finding.status == Status::Fault) {
+            return Err(of_url(fault));
+        }
+        access.replace(url);
+        tracing::info!("the URL of Redis was read again");
+        Ok(Some(true))
+    });
 }
 
 #[cfg(test)]
@@ -292,8 +286,7 @@ mod tests {
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
         let set = StoredKeys::parse(&content).and_then(|stored| stored.check()).expect("a set");
         let keys = KeyRing::new(set, now()).expect("a ring");
-        let mut ends =
-            NotedEnds::of(Rc::new(Redis::new(&wxmint_store::RedisAccess::in_memory(now), Duration::ZERO, now, ())));
+        let mut ends = NotedEnds::of(Rc::new(Redis::new(&RedisAccess::in_memory(now), Duration::ZERO, now, ())));
         fs::remove_file(&path).expect("our file");
         create_private(&path, &StoredKeys::of(&[signing, next]).content()).expect("written");
         let mut reload = || reload_keys(&keys, &mut file, &mut ends);
