@@ -23,7 +23,7 @@ use crate::doors::scan::store::{Grant, Poll};
 use crate::doors::scan::token::tell_of_theft;
 use crate::doors::scan::{Scan, to_oauth};
 use crate::issuer::state::IssuerWorker;
-use crate::login::LoginError;
+use crate::login::Result;
 
 /// Apart from the client's own pages: what is for one of the two must not be fetched at the other.
 const DOOR: &str = " authorize";
@@ -149,7 +149,7 @@ pub(super) async fn let_in(
     asked: &AuthorizeRequest<'_>,
     grant: Grant,
     app: &AppId,
-) -> Result<String, LoginError> {
+) -> Result<String> {
     let hint = asked.id_token_hint.as_deref().and_then(|hint| OwnJwt::read(&worker.issuer, hint));
     let hinted = hint.as_ref().and_then(OwnJwt::subject);
     if hinted.is_some_and(|user| user != grant.token.user.as_str()) {

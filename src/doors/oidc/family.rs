@@ -14,7 +14,7 @@ use wxmint_ids::{AppId, parsed};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::short_digest;
 
-use crate::login::LoginError;
+use crate::login::{LoginError, Result};
 
 /// How long a code can be used, and how much longer it is known that it was.
 pub(super) const CODE_TTL: Duration = Duration::from_secs(60);
@@ -95,7 +95,7 @@ pub(super) fn written(sid: &str, number: u32, key: &str, secret: &str) -> String
 }
 
 /// 43 characters of base64url.
-pub(super) fn random() -> Result<String, LoginError> {
+pub(super) fn random() -> Result<String> {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).map_err(|_| LoginError::NoRandomness)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))

@@ -16,7 +16,7 @@ use wxmint_store::Bound;
 use super::family::{self, CODE_TTL, CodeGrant, Family, Rotation, hash};
 use super::request::OFFLINE;
 use crate::doors::scan::{clients::Client, requests::persistently, store::json as written_json};
-use crate::login::{LoginError, LoginWorker};
+use crate::login::{LoginWorker, Result};
 
 /// The life of an id token, which is read once.
 const ID_TOKEN_TTL: i64 = 600;
@@ -45,7 +45,7 @@ pub(super) enum NotGiven {
     Ended(Box<Issued>),
 }
 
-pub(super) type Outcome = Result<Result<Given, NotGiven>, LoginError>;
+pub(super) type Outcome = Result<Result<Given, NotGiven>>;
 
 /// A code as it comes, with what it is bound to.
 pub(super) struct ShownCode {
@@ -111,7 +111,7 @@ impl LoginWorker {
     }
 
     /// Keeps the family before anybody has a token of it.
-    async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<(), LoginError> {
+    async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<()> {
         let (store, first, sid, life) = (&self.store, &family.first, family.sid(), family.life(at));
         let given = Rotation { salt: String::new(), token: first.clone(), next, given_at: None };
         store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
@@ -126,7 +126,7 @@ impl LoginWorker {
     }
 
     /// The binding by which the person has come, if nothing has ended the login since.
-    pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>, LoginError> {
+    pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>> {
         // An app that is missing at the moment ends nothing.
         self.choose(&self.apps.all(), Some(&family.app), None)?;
         self.still_bound(&family.app, &family.mark, &family.first).await
@@ -179,6 +179,7 @@ mod tests {
     use crate::doors::scan::store::Grant;
     use crate::doors::servers::RedisServer;
     use crate::issuer::caller::tests::issuer;
+    use crate::login::LoginError;
 
     /// Redis refuses what comes after the use. A site that waits and asks again must not look like a thief.
     #[actix_web::test]

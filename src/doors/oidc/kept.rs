@@ -13,16 +13,11 @@ use super::family::{
 };
 use super::request::AuthorizeRequest;
 use crate::doors::scan::store::{Grant, enlist, json, read, strike};
-use crate::login::{LoginError, LoginWorker};
+use crate::login::{LoginWorker, Result};
 
 impl LoginWorker {
     /// A code for what a person has been granted who has come through `app`.
-    pub(super) async fn make_code(
-        &self,
-        request: &AuthorizeRequest<'_>,
-        grant: Grant,
-        app: &AppId,
-    ) -> Result<String, LoginError> {
+    pub(super) async fn make_code(&self, request: &AuthorizeRequest<'_>, grant: Grant, app: &AppId) -> Result<String> {
         let AuthorizeRequest { redirect_uri, challenge, nonce, scope, .. } = request.clone();
         let (code, made_at, Grant { token: first, claims, mark }) = (random()?, self.store.now().timestamp(), grant);
         let family = Family { first, app: app.clone(), mark, scope, until: None, key: String::new() };
@@ -31,12 +26,12 @@ impl LoginWorker {
         Ok(code)
     }
 
-    pub(super) async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LoginError> {
+    pub(super) async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         Ok(self.store.kept(key).await?.map(|text| read(LOGIN, &text)).transpose()?)
     }
 
     /// Whether this is the first use of a code. `own`: the mark of this use.
-    pub(super) async fn use_code(&self, code: &str, own: &str) -> Result<bool, LoginError> {
+    pub(super) async fn use_code(&self, code: &str, own: &str) -> Result<bool> {
         let key = hashed_key("used", code);
         let first = async || self.store.keep_first(&key, own, 2 * CODE_KNOWN).await;
         // An answer that was lost must not look like a second use.
@@ -45,7 +40,7 @@ impl LoginWorker {
     }
 
     /// One that is gone is so at replicas too: the answer to whoever has ended it may be lost.
-    pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>, LoginError> {
+    pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>> {
         let found = self.find(&key("family", sid)).await?;
         if found.is_none() {
             self.store.discard(&key("family", sid)).await?;
@@ -53,13 +48,13 @@ impl LoginWorker {
         Ok(found)
     }
 
-    pub(super) async fn find_rotation(&self, sid: &str, number: u32) -> Result<Option<Rotation>, LoginError> {
+    pub(super) async fn find_rotation(&self, sid: &str, number: u32) -> Result<Option<Rotation>> {
         self.find(&rotation_key(sid, number)).await
     }
 
     /// Counts a login before it is kept, and ends the user's oldest ones at this client that are too many. It is the
     /// newest, whatever the clock says. With `WXMINT_ONE_LOGIN` it has ended the others, but not what they renewed.
-    pub(super) async fn make_room(&self, family: &Family) -> Result<(), LoginError> {
+    pub(super) async fn make_room(&self, family: &Family) -> Result<()> {
         let (list, sid) = (family.list(), family.sid());
         let mut listed = enlist(&self.store, &list, sid, family.first.issued_at as f64, LONGEST_LIFE).await?;
         listed.retain(|(other, _)| other != sid);
@@ -77,7 +72,7 @@ impl LoginWorker {
 
     /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here. Each renewal
     /// asks for the end of the first one. So it is held as long as there can be renewals, also if Redis loses it.
-    pub(super) async fn end_family(&self, family: &Family) -> Result<(), LoginError> {
+    pub(super) async fn end_family(&self, family: &Family) -> Result<()> {
         let (store, sid, first) = (&self.store, family.sid(), &family.first);
         let expires_at = first.expires_at.max(family.until.unwrap_or_default());
         self.end_if_alive(&Issued { expires_at, ..first.clone() }).await?;
@@ -91,7 +86,7 @@ impl LoginWorker {
     }
 
     /// Ends the tokens that can be alive, and returns their numbers.
-    async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>, LoginError> {
+    async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>> {
         let last = self.last_number(family.sid()).await?;
         let numbers = last.saturating_sub(1)..=last.saturating_add(1);
         for number in numbers.clone() {
@@ -103,14 +98,14 @@ impl LoginWorker {
     }
 
     /// The number of the last refresh token that was used.
-    pub(super) async fn last_number(&self, sid: &str) -> Result<u32, LoginError> {
+    pub(super) async fn last_number(&self, sid: &str) -> Result<u32> {
         let last = self.store.kept(&key("last", sid)).await?;
         Ok(last.and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 
     /// A verifier whose clock is a minute behind may accept a token for two after it has expired. It has expired by two
     /// clocks, this machine's and Redis', because one of them may be wrong.
-    pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool, LoginError> {
+    pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool> {
         let left = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64 - self.store.now().timestamp();
         if left <= 0 && left <= self.store.clock_ahead().await? {
             return Ok(false);

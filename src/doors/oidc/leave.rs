@@ -24,7 +24,7 @@ use crate::doors::scan::clients::Client;
 use crate::doors::scan::token::authenticate;
 use crate::doors::scan::{page::OAuthError, to_oauth};
 use crate::issuer::state::IssuerWorker;
-use crate::login::{LoginError, LoginWorker, OPENID, is_of_client, issued};
+use crate::login::{LoginError, LoginWorker, OPENID, Result, is_of_client, issued};
 
 /// The claims of a user
 ///
@@ -97,7 +97,7 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
 }
 
 /// The user, if it was a token of the client's.
-async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Option<UserId>, LoginError> {
+async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Option<UserId>> {
     let login = &worker.login;
     if let Some(refresh) = RefreshToken::read(token) {
         let Some(family) = login.family_of(&refresh, client).await? else { return Ok(None) };
@@ -109,7 +109,7 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
 }
 
 /// Ends the login that began with this access token, or renewed it. If Redis has lost the login, ends the token alone.
-async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>, LoginError> {
+async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>> {
     // Each login has this budget for itself, so nobody keeps others from leaving: the first request has ended it.
     login.count(LimitKey::new(TRIES, token.id.as_str()), login.policy.limits.openid, OPENID).await?;
     let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;

@@ -7,7 +7,7 @@ use wxmint_verify::MAX_LEEWAY;
 use super::family::{self, Family, RefreshToken, Rotation, hash};
 use super::grants::{NotGiven, Outcome, refresh_life};
 use crate::doors::scan::{clients::Client, store::json, store::read};
-use crate::login::{LoginError, LoginWorker, OPENID, mark_of_client};
+use crate::login::{LoginError, LoginWorker, OPENID, Result, mark_of_client};
 
 /// For so many seconds the same refresh token is answered the same: answers are lost.
 const ANSWERED_AGAIN: i64 = 30;
@@ -52,7 +52,7 @@ impl LoginWorker {
 
     /// A renewal asks the account backend and ends a token for all verifiers, so that a person must not choose how
     /// often. A repetition is not counted.
-    async fn count_renewal(&self, family: &Family, number: u32) -> Result<Option<(Meter, Counted)>, LoginError> {
+    async fn count_renewal(&self, family: &Family, number: u32) -> Result<Option<(Meter, Counted)>> {
         let None = self.find_rotation(family.sid(), number).await? else { return Ok(None) };
         let meter = Meter { key: LimitKey::new(RENEWALS, family.list()), rate: self.policy.limits.openid };
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
@@ -61,7 +61,7 @@ impl LoginWorker {
 
     /// The claims of the account backend, unless the login has ended, or the access token that came with the refresh
     /// token.
-    async fn allowed(&self, family: &Family, before: &Rotation) -> Result<Option<ExtraClaims>, LoginError> {
+    async fn allowed(&self, family: &Family, before: &Rotation) -> Result<Option<ExtraClaims>> {
         if !matches!(self.store.token_state(&before.token).await?, TokenState::People(_)) {
             return Ok(None);
         }
@@ -74,7 +74,7 @@ impl LoginWorker {
     }
 
     /// The client's family whose refresh token this is or was. It may be a guess, for which no replica is waited for.
-    pub(super) async fn family_of(&self, token: &RefreshToken<'_>, of: &Client) -> Result<Option<Family>, LoginError> {
+    pub(super) async fn family_of(&self, token: &RefreshToken<'_>, of: &Client) -> Result<Option<Family>> {
         let found: Option<Family> = self.find(&family::key("family", token.sid)).await?;
         let is_own = |family: &Family| family.first.app == of.id.0 && family.key == hash(token.key);
         Ok(found.filter(|family| family.until.is_some() && is_own(family)))
@@ -94,7 +94,7 @@ impl LoginWorker {
         token: &RefreshToken<'_>,
         client: &Client,
         issued_at: i64,
-    ) -> Result<Option<(Rotation, bool)>, LoginError> {
+    ) -> Result<Option<(Rotation, bool)>> {
         let (store, sid, number, now) = (&self.store, family.sid(), token.number, self.store.now());
         let (minter, salt) = (self.minter.with(&[], client.token_ttl), family::random()?);
         let own = Rotation {
@@ -134,7 +134,7 @@ impl LoginWorker {
 
     /// The token before the last is the oldest one that anybody has honestly, but for the first, whose end would be
     /// that of the family.
-    async fn end_old(&self, family: &Family, number: u32) -> Result<(), LoginError> {
+    async fn end_old(&self, family: &Family, number: u32) -> Result<()> {
         let Some(oldest) = self.find_rotation(family.sid(), number).await? else { return Ok(()) };
         if number > 0 {
             self.end_if_alive(&oldest.token).await?;

@@ -21,7 +21,7 @@ use super::{AtDoor, no_sites, root};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::store::{enlist, json, read as read_kept, strike};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
-use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, new_attempt};
+use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, Result, new_attempt};
 use crate::{apps::UnknownApp, clock::now, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
@@ -208,7 +208,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
 }
 
 /// Finds with what a browser was sent, and whether it was this one, and comes for the first time.
-async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<(Sent, bool)>, LoginError> {
+async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<(Sent, bool)>> {
     let store = &worker.login.store;
     let Some(found) = store.kept(&hashed_key("state", state)).await? else { return Ok(None) };
     let sent: Sent = read_kept(family::LOGIN, &found)?;

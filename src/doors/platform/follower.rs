@@ -16,7 +16,7 @@ use super::known::{COUNTED, code_of, digest_of, done_code};
 use super::leaving::{Left, MOST_WALKS};
 use super::merchants::Merchants;
 use super::store::{Expected, PlatformEntry, PlatformState, entries};
-use crate::login::{LoginError, LoginWorker};
+use crate::login::{LoginError, LoginWorker, Result};
 use crate::{clock::now, issuer::Issuer};
 
 /// How often the store is asked whether something has changed.
@@ -85,7 +85,7 @@ impl Follower {
     }
 
     /// Reads what has changed. What the store has lost, as by a failover, is still known, and told again.
-    async fn read(&self) -> Result<(), LoginError> {
+    async fn read(&self) -> Result<()> {
         let known = self.platform.known();
         let news = entries(&self.login.store, &self.platform.component.id, known.version).await?;
         let Some(mut state) = news.or_else(|| (!known.is_read).then(PlatformState::default)) else { return Ok(()) };
@@ -151,7 +151,7 @@ impl Follower {
         self.end_leaving();
     }
 
-    async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<(), LoginError> {
+    async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<()> {
         let meter = Meter { key: LimitKey::of_app(app, COUNTED, digest_of(code)), rate: TRIED };
         if let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
@@ -184,7 +184,7 @@ impl Follower {
         }
     }
 
-    async fn compare(&self) -> Result<(), LoginError> {
+    async fn compare(&self) -> Result<()> {
         let list = LimitKey::of_app(&self.platform.component.id, COUNTED, "list");
         let meter = Meter { key: list, rate: COMPARED_AT_MOST };
         while let Err(later) = self.login.store.count(&meter).await? {

@@ -14,7 +14,7 @@ use wxmint_telemetry::bounded;
 use super::follower::Follower;
 use super::known::{COUNTED, MerchantState, digest_of, entry_of};
 use super::store::{Expected, PlatformEntry};
-use crate::login::{LoginError, Operator};
+use crate::login::{Operator, Result};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
@@ -197,7 +197,7 @@ impl Follower {
 
     /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
     /// one may have been forgotten.
-    async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
+    async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<()> {
         match self.login.store.last_login(person).await? {
             Some(last) if last < since => Ok(()),
             _ => Operator { store: &self.login.store }.end_person(person).await.map(drop),

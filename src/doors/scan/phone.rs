@@ -17,7 +17,7 @@ use super::store::{Approver, Decided, DeviceRequest, Devices, FoundDevice, Grant
 use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, UNKNOWN_DEVICE_CODE};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, session_key_routes::asking, state::IssuerWorker};
-use crate::login::{AT_DOORS, Admitted, Asking, Attempt, LoginError, LoginRequest, LoginTrail, LoginWorker};
+use crate::login::{AT_DOORS, Admitted, Asking, Attempt, LoginRequest, LoginTrail, LoginWorker, Result};
 use crate::{clock::now, refusals::Refusal};
 
 /// The request of a page.
@@ -252,12 +252,7 @@ impl LoginWorker {
     }
 
     /// Counts first of all, because whoever asks learns whether there is such a request.
-    async fn count_approval(
-        &self,
-        asking: Option<&Asking>,
-        address: &str,
-        trail: &mut LoginTrail,
-    ) -> Result<(), LoginError> {
+    async fn count_approval(&self, asking: Option<&Asking>, address: &str, trail: &mut LoginTrail) -> Result<()> {
         let Some((person, user)) = asking.map(|asking| (&asking.person, &asking.user)) else {
             return self.count_by(TRIES, address).await;
         };
@@ -271,7 +266,7 @@ impl LoginWorker {
         client: &Client,
         admitted: &Admitted,
         now: DateTime<Utc>,
-    ) -> Result<Grant, LoginError> {
+    ) -> Result<Grant> {
         let minter = self.minter.with(&client.audience, client.token_ttl);
         let token = self.issue(&client.id, &minter, admitted, now).await?;
         Ok(Grant { token, claims: admitted.extra.clone(), mark: admitted.mark() })

@@ -14,7 +14,7 @@ use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DeviceRequest, Devices, Grant, Poll};
-use crate::login::{IP, LoginError, LoginWorker, mark_of_client, new_attempt};
+use crate::login::{IP, LoginError, LoginWorker, Result, mark_of_client, new_attempt};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// The limit of open requests of an address. No variable sets it.
@@ -50,7 +50,7 @@ impl LoginWorker {
         (client, door): (&Client, &'static str),
         address: &str,
         user_agent: &str,
-    ) -> Result<(DeviceCode, DeviceRequest), LoginError> {
+    ) -> Result<(DeviceCode, DeviceRequest)> {
         let apps = self.apps.all();
         if !self.choose(&apps, Some(&client.app), None)?.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
@@ -81,12 +81,7 @@ impl LoginWorker {
     }
 
     /// Draws the mini-program code of an open request. `None` if there is no such request.
-    pub(super) async fn picture(
-        &self,
-        code: &UserCode,
-        clients: &Clients,
-        address: &str,
-    ) -> Result<Option<Vec<u8>>, LoginError> {
+    pub(super) async fn picture(&self, code: &UserCode, clients: &Clients, address: &str) -> Result<Option<Vec<u8>>> {
         self.count_by(TRIES, address).await?;
         let Some(found) = Devices(&self.store).find_device(code, None).await?.filter(|found| found.approver.is_none())
         else {
@@ -106,7 +101,7 @@ impl LoginWorker {
         drawn.map(Some)
     }
 
-    pub(in crate::doors) async fn count_by(&self, kind: &'static str, address: &str) -> Result<(), LoginError> {
+    pub(in crate::doors) async fn count_by(&self, kind: &'static str, address: &str) -> Result<()> {
         self.count(LimitKey::new(kind, address), self.policy.limits.ip, IP).await
     }
 
@@ -119,8 +114,8 @@ impl LoginWorker {
         (client, door): (&Client, &str),
         address: &str,
         now: DateTime<Utc>,
-        give: impl AsyncFnOnce(Grant) -> Result<T, LoginError>,
-    ) -> Result<Result<T, Poll>, LoginError> {
+        give: impl AsyncFnOnce(Grant) -> Result<T>,
+    ) -> Result<Result<T, Poll>> {
         self.choose(&self.apps.all(), Some(&client.app), None)?;
         let (devices, attempt) = (Devices(&self.store), new_attempt()?);
         let ask = async |takes| devices.poll_device(code, (&client.id, door), &client.app, (&attempt, takes)).await;
@@ -178,7 +173,7 @@ pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> O
 }
 
 /// Three different numbers of two digits, and which of them the page shows.
-fn draw_numbers() -> Result<([String; 3], String), LoginError> {
+fn draw_numbers() -> Result<([String; 3], String)> {
     let mut bits = [0; 8];
     rand::fill(&mut bits).map_err(|_| LoginError::NoRandomness)?;
     // The remainders of 64 bits are as good as equally likely.
