@@ -1,5 +1,6 @@
 //! A platform whose WeChat answers what a test says.
 
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::rt::spawn;
@@ -10,6 +11,7 @@ use wxmint_keys::PrivateJwk;
 use wxmint_redis_link::Call;
 use wxmint_verify::Algorithm;
 
+use super::follower::Follower;
 use super::known::TICKET;
 use super::store::{Expected, PlatformEntry, entries, note_entry};
 use super::{MerchantExchange, Platform};
@@ -80,6 +82,10 @@ impl Bed {
         let sealed = bed.login.vault.load().seal("ticket@@@of-the-test", &bed.platform.component.id).expect("sealed");
         bed.note(TICKET, now().timestamp(), sealed.as_bytes()).await;
         bed
+    }
+
+    pub(super) fn follower(&self) -> Rc<Follower> {
+        Rc::new(Follower::new(self.worker(), Arc::clone(&self.platform), Arc::clone(&self.issuer)))
     }
 
     /// Another one, with the same store.

@@ -14,7 +14,6 @@ use wxmint_wechat::CallError;
 use super::Platform;
 use super::known::{COUNTED, code_of, digest_of, done_code};
 use super::leaving::{Left, MOST_WALKS};
-use super::merchants::Merchants;
 use super::store::{Expected, PlatformEntry, PlatformState, entries};
 use crate::login::{LoginError, LoginWorker, Result};
 use crate::{clock::now, issuer::Issuer};
@@ -80,10 +79,6 @@ impl Follower {
         Self { login, platform, issuer, at_work, leaving, walks }
     }
 
-    pub(super) fn merchants(&self) -> Merchants<'_> {
-        Merchants { login: &self.login, platform: &self.platform }
-    }
-
     /// Reads what has changed. What the store has lost, as by a failover, is still known, and told again.
     async fn read(&self) -> Result<()> {
         let known = self.platform.known();
@@ -100,9 +95,7 @@ impl Follower {
         if !lost.is_empty() {
             let entries = lost.len();
             bounded!(warn, "entries lost", entries, "the store had lost something of the platform: it is told again");
-            let merchants = self.merchants();
-            let told =
-                lost.iter().map(async |(entry, new)| merchants.note(entry, new, Expected::NotLater).await.map(drop));
+            let told = lost.iter().map(async |(entry, new)| self.note(entry, new, Expected::NotLater).await.map(drop));
             let told: Vec<_> = stream::iter(told).buffer_unordered(TOLD_AT_ONCE).collect().await;
             told.into_iter().collect::<Result<(), _>>()?;
         }
@@ -157,9 +150,9 @@ impl Follower {
             actix_web::rt::time::sleep(later.retry_after).await;
             return Ok(());
         }
-        let asked = self.merchants().let_in(app, code).await;
+        let asked = self.ask_about(app, code).await;
         if now().timestamp() - code.at > CODE_LIVES || asked.as_ref().is_err_and(is_spent) {
-            self.merchants().note(&code_of(app), &done_code(code, None), Expected::This(Some(code))).await?;
+            self.note(&code_of(app), &done_code(code, None), Expected::This(Some(code))).await?;
             self.platform.compare_soon.notify_one();
         }
         asked
@@ -190,7 +183,7 @@ impl Follower {
         while let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
         }
-        self.merchants().compare_all().await
+        self.compare_all().await
     }
 
     /// Also if nobody logs in, so that readiness and doctor say what is so.
@@ -199,7 +192,7 @@ impl Follower {
         loop {
             interval.tick().await;
             if self.platform.known().refusal.is_some() {
-                let asked = self.merchants().ask_for_component_token().await;
+                let asked = self.ask_for_component_token().await;
                 tracing::debug!(error = asked.err().map(tracing::field::display), "WeChat was asked again for a token");
             }
         }
@@ -220,16 +213,12 @@ mod tests {
     use super::*;
     use crate::doors::platform::bed::Bed;
 
-    fn follower(bed: &Bed) -> Rc<Follower> {
-        Rc::new(Follower::new(bed.worker(), Arc::clone(&bed.platform), Arc::clone(&bed.issuer)))
-    }
-
     const LIST: &str = "api_get_authorizer_list";
 
     #[actix_web::test]
     async fn readiness_warns_until_wechats_list_of_merchants_was_compared() {
         let bed = Bed::start().await;
-        let follower = follower(&bed);
+        let follower = bed.follower();
         bed.wechat
             .says(|request| request.contains(LIST).then(|| json!({"errcode": 48001, "errmsg": "api unauthorized"})));
         follower.compare().await.expect_err("refused");
@@ -239,7 +228,7 @@ mod tests {
         let warnings = || bed.issuer.readiness.check().expect("ready").join(" ");
         assert!(warnings().contains("WeChat's list of merchants"), "{}", warnings());
         bed.wechat.says(|_| None);
-        follower.merchants().compare_all().await.expect("compared");
+        follower.compare_all().await.expect("compared");
         follower.read().await.expect("read");
         follower.warn();
         assert_eq!(warnings(), "");
@@ -248,7 +237,7 @@ mod tests {
     #[actix_web::test]
     async fn the_list_is_asked_for_as_soon_as_wechat_gives_the_platform_a_token_again() {
         let bed = Bed::start().await;
-        let follower = follower(&bed);
+        let follower = bed.follower();
         let told = "access clientip is not registered requestIP: 203.0.113.7";
         bed.wechat.says(move |request| {
             request.contains("api_component_token").then(|| json!({"errcode": 61004, "errmsg": told}))
@@ -272,7 +261,7 @@ mod tests {
         // A fetch that has failed is not repeated for a second.
         while bed.platform.known().refusal.is_some() {
             actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
-            drop(follower.merchants().ask_for_component_token().await);
+            drop(follower.ask_for_component_token().await);
             follower.read().await.expect("read");
         }
         known(&|| bed.wechat.asked(LIST) == 1).await;

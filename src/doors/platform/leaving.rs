@@ -104,7 +104,7 @@ impl Follower {
         let is_done = |app: &AppId| !failed.iter().any(|(_, person)| person.app == *app);
         for (app, entry) in left.extract_if(.., |app, _| is_done(app)).collect::<Left>() {
             let gone = MerchantState::Gone.entry(entry.at);
-            match self.merchants().note(&entry_of(&app), &gone, Expected::This(Some(&entry))).await {
+            match self.note(&entry_of(&app), &gone, Expected::This(Some(&entry))).await {
                 Ok(is_noted) => {
                     // Otherwise it has come back, or another replica has noted it.
                     if is_noted {

@@ -8,6 +8,7 @@ use wxmint_telemetry::bounded;
 use wxmint_wechat::{AppKind, AuthorizationCode, Authorizer, ByToken, CallError, News, Push, RefreshToken, Verdict};
 
 use super::Platform;
+use super::follower::Follower;
 use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
@@ -18,15 +19,10 @@ const COMPARED_AT_ONCE: usize = 8;
 /// So many merchants, or a tenth, may stay without an answer of use; if more do, it is WeChat that does not answer.
 const MOST_UNANSWERED: usize = 3;
 
-pub(super) struct Merchants<'a> {
-    pub(super) login: &'a LoginWorker,
-    pub(super) platform: &'a Platform,
-}
-
-impl Merchants<'_> {
+impl Platform {
     /// Keeps what a push has said. `digest` is of the push.
-    pub(super) async fn note_push(&self, push: Push, digest: &str) -> Result<()> {
-        let (vault, platform) = (self.login.vault.load_full(), &self.platform.component.id);
+    pub(super) async fn note_push(&self, login: &LoginWorker, push: Push, digest: &str) -> Result<()> {
+        let (vault, platform) = (login.vault.load_full(), &self.component.id);
         let used;
         let mut expected = Expected::NotLater;
         let (entry, new) = match &push.news {
@@ -44,9 +40,11 @@ impl Merchants<'_> {
             News::Unauthorized(app) => (entry_of(app), MerchantState::Leaving.entry(push.created)),
             News::Other => return Ok(()),
         };
-        Ok(note_entry(&self.login.store, platform, &entry, &new, expected, Some(digest)).await.map(drop)?)
+        Ok(note_entry(&login.store, platform, &entry, &new, expected, Some(digest)).await.map(drop)?)
     }
+}
 
+impl Follower {
     /// Notes something that no push says just now, and answers whether it is kept.
     pub(super) async fn note(&self, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> Result<bool> {
         Ok(note_entry(&self.login.store, &self.platform.component.id, entry, new, expected, None).await?)
@@ -68,7 +66,7 @@ impl Merchants<'_> {
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.
-    pub(super) async fn let_in(&self, app: &AppId, sealed: &PlatformEntry) -> Result<()> {
+    pub(super) async fn ask_about(&self, app: &AppId, sealed: &PlatformEntry) -> Result<()> {
         let code = AuthorizationCode::from(self.login.vault.load_full().open(&sealed_code(sealed), app)?);
         // First, because the code is good for one use.
         let kind = self.kind_of(app).await?;
@@ -105,7 +103,7 @@ impl Merchants<'_> {
         let names: HashSet<&AppId> = listed.iter().map(|listed| &listed.app).collect();
         let unlisted = known.merchants.iter().filter(|(app, merchant)| merchant.is_in() && !names.contains(app));
         let compared = listed.iter().map(async |authorizer| {
-            let compared = self.compare(known.merchants.get(&authorizer.app), authorizer).await;
+            let compared = self.compare_one(known.merchants.get(&authorizer.app), authorizer).await;
             unless_of_merchant(&authorizer.app, compared)
         });
         let mut outcomes: Vec<_> = stream::iter(compared).buffer_unordered(COMPARED_AT_ONCE).collect().await;
@@ -137,7 +135,7 @@ impl Merchants<'_> {
         }
     }
 
-    async fn compare(&self, known: Option<&Merchant>, listed: &Authorizer) -> Result<()> {
+    async fn compare_one(&self, known: Option<&Merchant>, listed: &Authorizer) -> Result<()> {
         let app = &listed.app;
         let kind = match known.map(|merchant| &merchant.state) {
             Some(MerchantState::In(kind, sealed)) => {
@@ -186,7 +184,6 @@ fn may_stay(error: &LoginError, is_compared: bool) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
     use crate::doors::platform::bed::{Bed, app};
 
     #[actix_web::test]
@@ -203,7 +200,7 @@ mod tests {
                 }
                 _ => None,
             });
-            let compared = Merchants { login: &bed.login, platform: &bed.platform }.compare_all().await;
+            let compared = bed.follower().compare_all().await;
             assert_eq!(compared.is_ok(), is_compared, "{odd}: {compared:?}");
             bed.follow().await;
             assert_eq!(

@@ -11,7 +11,7 @@ use wxmint_store::short_digest;
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{News, PushQuery};
 
-use super::{Platform, merchants::Merchants, store::PUSH_BELIEVED};
+use super::{Platform, store::PUSH_BELIEVED};
 use crate::admin::act::{Act, OperatingData};
 use crate::admin::routes::{APP, BODY, SECRET, SECURITY};
 use crate::admin::{tokens::Right, wechat::text};
@@ -63,8 +63,7 @@ pub(super) async fn push(
         News::Unauthorized(app) => tracing::info!(app = %app, news = "unauthorized", "a merchant"),
         News::Ticket(_) | News::Other => {}
     }
-    let merchants = Merchants { login: &worker.login, platform: &platform };
-    let kept = merchants.note_push(push, &short_digest(&query.msg_signature).to_string()).await;
+    let kept = platform.note_push(&worker.login, push, &short_digest(&query.msg_signature).to_string()).await;
     kept.map_err(|error| Refusal::from(error).problem)?;
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("success"))
 }
