@@ -8,8 +8,7 @@ use wxmint_store::Redis;
 use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
 use wxmint_telemetry::{Audit, Metrics};
 
-use super::verifiers::{published, web};
-use super::{Tells, accounts, faulty, remarked, wechat};
+use super::{Tells, accounts, faulty, remarked, verifiers::published, wechat};
 use crate::apps::{AppsSource, IGNORED, is_copy};
 use crate::cli::{remarks, variables};
 use crate::issuer::{Issuer, door::Doors, is_free, open_redis};
@@ -65,7 +64,7 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
     let accounts = async { tell(Vec::from_iter(accounts::examine(issuer.as_ref().ok(), &settings).await)) };
     let published = async {
         if public {
-            tell(published(&web(), &settings.issuer, issuer.as_ref().ok()).await);
+            tell(published(&settings.issuer, issuer.as_ref().ok()).await);
         }
     };
     let alone = doors.iter().filter(|row| row.check.is_some_and(|(_, variable)| is_set(variable)));

@@ -20,9 +20,7 @@ use crate::{clock::now, issuer::Issuer, issuer::declared};
 const PUBLIC: &str = "public";
 
 /// A client that fetches documents, or the reason why there is none.
-pub(super) type Web = Result<Upstream, Said>;
-
-pub(super) fn web() -> Web {
+fn web() -> Result<Upstream, Said> {
     let client = Tls::from_system()
         .and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)))
         .map(|client| client.reading(MAX_PAGE));
@@ -30,7 +28,7 @@ pub(super) fn web() -> Web {
 }
 
 /// A document with status 200. The error says what was wrong.
-async fn fetch(web: &Web, url: Url) -> Result<Fetched, Said> {
+async fn fetch(web: &Result<Upstream, Said>, url: Url) -> Result<Fetched, Said> {
     let client = web.as_ref().map_err(Said::clone)?;
     let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| Said::from(&error))?;
     match fetched.status.as_u16() {
@@ -40,7 +38,8 @@ async fn fetch(web: &Web, url: Url) -> Result<Fetched, Said> {
 }
 
 /// `issuer` is that of the keys; without it, any keys will do.
-pub(super) async fn published(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<Finding> {
+pub(super) async fn published(url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<Finding> {
+    let web = &web();
     let kid = issuer.and_then(|issuer| Some(issuer.keys.set().signing(now()).ok()?.public().kid().to_owned()));
     let look = async |path: &str| {
         let document = fetch(web, format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;
@@ -96,7 +95,7 @@ pub(super) async fn examine_sidecar(tells: Tells) {
     join_all(issuers).await;
 }
 
-async fn of_issuer(web: &Web, trusted: &TrustedIssuer) -> Vec<Finding> {
+async fn of_issuer(web: &Result<Upstream, Said>, trusted: &TrustedIssuer) -> Vec<Finding> {
     let (issuer, fetched) = (&trusted.policy.issuer, fetch(web, trusted.jwks_url.clone()).await);
     let date = fetched.as_ref().ok().and_then(|fetched| fetched.date());
     let keys = fetched.and_then(|fetched| read_keys(&fetched.body));
