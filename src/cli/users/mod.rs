@@ -257,21 +257,18 @@ fn remove(user: OneUser) -> Result<(), Failure> {
     Ok(())
 }
 
-fn set_disabled(user: OneUser, disabled: bool) -> Result<WhatGoesOn, Failure> {
+fn set_disabled(user: OneUser, disabled: bool) -> Result<(UserId, String), Failure> {
     edit(user, if disabled { "disabled" } else { "enabled" }, |file, user| {
         file.user_mut(&user.name).into_iter().for_each(|user| user.disabled = disabled);
     })
 }
 
-/// The id of a user, and the other names by which the user may log in.
-type WhatGoesOn = (UserId, String);
-
-/// Changes what the file has of a user, and tells it.
+/// Changes what the file has of a user, and tells it. Returns the user id, and the user's other names that may log in.
 fn edit(
     OneUser { place, name }: OneUser,
     said: &str,
     act: impl FnOnce(&mut UsersFile, &User),
-) -> Result<WhatGoesOn, Failure> {
+) -> Result<(UserId, String), Failure> {
     let path = place.path()?;
     let goes_on = change(&path, Held::wait(&path), |file| {
         let unknown = || Failure::usage(format_args!("there is no user {}; see: wxmint users list", name.as_str()));
@@ -285,7 +282,7 @@ fn edit(
     Ok(goes_on)
 }
 
-fn tell_what_goes_on((id, others): WhatGoesOn) {
+fn tell_what_goes_on((id, others): (UserId, String)) {
     match others.as_str() {
         "" => say(format_args!(
             "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire; \

@@ -11,7 +11,7 @@ use wxmint_telemetry::audit::{Activity, Event, Origin};
 
 use super::{Failure, print, say};
 use crate::cli::at_redis::{self, at_first, audited, open, patiently, walk_all};
-use crate::cli::output::confirm;
+use crate::cli::output::{confirm, json};
 use crate::login::{Erased, LoginError, Operator};
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
@@ -30,9 +30,8 @@ pub(super) fn unblock(user: &UserId) -> Result<(), Failure> {
 }
 
 pub(super) fn show(user: &UserId) -> Result<(), Failure> {
-    let shown = act("show", user, async |operator| Ok(operator.show(user).await?))?;
-    print(serde_json::to_string(&shown).expect("plain data is JSON"));
-    Ok(())
+    let shown = act("show", user, async |operator| Ok(operator.show(user).await?));
+    shown.map(|shown| print(json(&shown)))
 }
 
 pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
