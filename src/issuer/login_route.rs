@@ -8,7 +8,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use wxmint_http::{Answer, Fields, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
 use wxmint_ids::{AppId, Person};
 use wxmint_telemetry::LoginInFlight;
-use wxmint_telemetry::audit::{self, Activity, Event, Origin};
+use wxmint_telemetry::audit::{self, Activity, Event};
 
 use super::login_fields::{
     LoginAnswer, LoginBody, NAMES, NO_CODE, NO_CODE_IN_FORM, SEND_BY_POST, alone, both, no_fields, without_credentials,
@@ -117,17 +117,31 @@ fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
     Ok(LoginRequest { app, app_hint: None, proof, identity })
 }
 
+/// Counts, logs and audits also a login whose client has disconnected.
 async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
     let (is_refused, is_of_page) = (asked.is_err(), request.headers().contains_key(header::ORIGIN));
-    if is_of_page {
-        let (apps, asked) = (worker.issuer.apps.all(), asked.as_ref().ok());
-        let [named, hint] = [asked.and_then(|it| it.app.as_ref()), asked.and_then(|it| it.app_hint.as_ref())];
-        if let Ok(app) = apps.choose(named, hint) {
-            cross_origin::readable_by_pages_of(request, &worker, &app.id);
-        }
+    let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();
+    if is_of_page && let Ok(app) = worker.issuer.apps.all().choose(named[0].as_ref(), named[1].as_ref()) {
+        cross_origin::readable_by_pages_of(request, &worker, &app.id);
     }
-    let login = log_in_and_tell(worker.clone(), asked, origin(request), is_of_page);
+    let (at, origin) = (worker.clone(), origin(request));
+    let login = async move {
+        let mut attempt = LoginAttempt::begin(&at, named);
+        let logging_in = async {
+            let asked = asked?;
+            attempt.has_room()?;
+            let address = origin.address.as_deref().unwrap_or_default();
+            let mut attempt = Attempt::begin(address, &mut attempt.trail, now())?;
+            Ok::<_, Refusal>(at.login.log_in(asked, &mut attempt).await?)
+        };
+        let outcome = logging_in.await;
+        let app = if is_of_page { attempt.trail.app.clone() } else { None };
+        let told = outcome.as_ref().map(|logged_in| logged_in.new_user);
+        let took = attempt.end(Event::new(Activity::Login, origin), told);
+        let answer = outcome.map(|logged_in| welcome(&at, logged_in, took)).map_err(|refusal| refusal.problem);
+        (answer, app)
+    };
     // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
     let (answer, app) = if is_refused { Box::pin(login).await } else { to_the_end(login).await };
     if let Some(app) = app {
@@ -135,30 +149,6 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
         cross_origin::readable_by_pages_of(request, &worker, &app);
     }
     answer
-}
-
-/// Counts, logs and audits also a login whose client has disconnected. Answers with the app of a page's login.
-async fn log_in_and_tell(
-    worker: Data<IssuerWorker>,
-    asked: Asked,
-    origin: Origin,
-    is_of_page: bool,
-) -> (Answer, Option<AppId>) {
-    let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();
-    let mut attempt = LoginAttempt::begin(&worker, named);
-    let logging_in = async {
-        let asked = asked?;
-        attempt.has_room()?;
-        let address = origin.address.as_deref().unwrap_or_default();
-        let mut attempt = Attempt::begin(address, &mut attempt.trail, now())?;
-        Ok::<_, Refusal>(worker.login.log_in(asked, &mut attempt).await?)
-    };
-    let outcome = logging_in.await;
-    let app = if is_of_page { attempt.trail.app.clone() } else { None };
-    let told = outcome.as_ref().map(|logged_in| logged_in.new_user);
-    let took = attempt.end(Event::new(Activity::Login, origin), told);
-    let answer = outcome.map(|logged_in| welcome(&worker, logged_in, took)).map_err(|refusal| refusal.problem);
-    (answer, app)
 }
 
 /// A login under way, also one whose token goes to a client.
