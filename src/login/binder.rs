@@ -116,7 +116,10 @@ impl Binder<'_> {
                 SettledState::Bound(bound) if bound.user == candidate.user => return Ok(bound),
                 SettledState::Bound(_) => return Err(LoginError::AlreadyBound),
             };
-            if self.unionid_is_anothers(candidate, dissolved).await? {
+            let unionid = self.unionid.filter(|_| !dissolved);
+            if let Some(other) = self.holder(unionid, Some(&candidate.user)).await?
+                && !self.is_deserted(&other).await?
+            {
                 return Err(LoginError::AlreadyBound);
             }
             let Named { user, made } = candidate.clone();
@@ -256,12 +259,6 @@ impl Binder<'_> {
             }
             _ => Ok(was_leaving),
         }
-    }
-
-    async fn unionid_is_anothers(&self, candidate: &Named, dissolved: bool) -> Result<bool, StoreError> {
-        let unionid = self.unionid.filter(|_| !dissolved);
-        let holder = self.holder(unionid, Some(&candidate.user)).await?;
-        Ok(if let Some(holder) = holder { !self.is_deserted(&holder).await? } else { false })
     }
 
     /// Whether the user had bindings once and has none left.
