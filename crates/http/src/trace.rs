@@ -30,7 +30,9 @@ impl RootSpanBuilder for RequestSpan {
         if let Some(id) = proxy_id(request) {
             request.extensions_mut().insert(ProxyId(id));
         }
-        let trace = trace_of(request);
+        let traceparent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+        // Probes come every few seconds and tell nothing, so that none is sampled.
+        let trace = Trace::of_request(traceparent, !["/livez", "/readyz", "/metrics"].contains(&request.path()));
         let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.id()));
         let is_named = request.app_data::<LogAddresses>().is_some_and(|LogAddresses(is_named)| *is_named);
         let client = is_named.then(|| address(request.request()));
@@ -51,12 +53,6 @@ impl RootSpanBuilder for RequestSpan {
             trace.answered(|| name(response.request()), status, code.map(|code| code.as_str()));
         }
     }
-}
-
-/// Probes come every few seconds and tell nothing, so that none is sampled.
-fn trace_of(request: &ServiceRequest) -> Option<Trace> {
-    let traceparent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
-    Trace::of_request(traceparent, !["/livez", "/readyz", "/metrics"].contains(&request.path()))
 }
 
 /// The method and the route, without what a client has invented.
