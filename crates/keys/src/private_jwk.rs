@@ -98,18 +98,35 @@ impl PrivateJwk {
     }
 
     fn from_der(bytes: &[u8]) -> Result<Self, KeyError> {
+        let unread = |_| KeyError::Crypto("read a key");
         let unknown = "it must be an EC key on P-256, an Ed25519 key or an RSA key of 2048 bits or more";
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
             .or_else(|_| EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes))
         {
-            return Ok(Self::of(Algorithm::Es256, Material::of_p256(&pair)?));
+            let d: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().map_err(unread)?;
+            let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+            let material = Material { x: encode(x), y: encode(y), d: encode(d.as_ref()), ..Material::default() };
+            return Ok(Self::of(Algorithm::Es256, material));
         }
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes) {
-            return Ok(Self::of(Algorithm::EdDsa, Material::of_ed25519(&pair)?));
+            let seed: Curve25519SeedBin<'_> = pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(unread)?;
+            let x = encode(pair.public_key().as_ref());
+            return Ok(Self::of(Algorithm::EdDsa, Material { x, d: encode(seed.as_ref()), ..Material::default() }));
         }
         let inside = PrivateKeyInfo::from_der(bytes).map_or(bytes, |envelope| envelope.private_key);
         let key = RsaPrivateKey::from_der(inside).map_err(|_| unusable(unknown))?;
-        Ok(Self::of(Algorithm::Rs256, Material::of_rsa(&key)))
+        let material = Material {
+            n: encode(key.modulus.as_bytes()),
+            e: encode(key.public_exponent.as_bytes()),
+            d: encode(key.private_exponent.as_bytes()),
+            p: encode(key.prime1.as_bytes()),
+            q: encode(key.prime2.as_bytes()),
+            dp: encode(key.exponent1.as_bytes()),
+            dq: encode(key.exponent2.as_bytes()),
+            qi: encode(key.coefficient.as_bytes()),
+            ..Material::default()
+        };
+        Ok(Self::of(Algorithm::Rs256, material))
     }
 
     fn from_json(content: &[u8]) -> Result<Self, KeyError> {
@@ -155,34 +172,6 @@ impl PrivateJwk {
     pub(super) fn label(&self, index: usize) -> String {
         let place = index + 1;
         self.kid.as_ref().map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
-    }
-}
-
-impl Material {
-    fn of_p256(pair: &EcdsaKeyPair) -> Result<Self, KeyError> {
-        let d: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().map_err(|_| KeyError::Crypto("read a key"))?;
-        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-        Ok(Self { x: encode(x), y: encode(y), d: encode(d.as_ref()), ..Self::default() })
-    }
-
-    fn of_ed25519(pair: &Ed25519KeyPair) -> Result<Self, KeyError> {
-        let seed: Curve25519SeedBin<'_> =
-            pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(|_| KeyError::Crypto("read a key"))?;
-        Ok(Self { x: encode(pair.public_key().as_ref()), d: encode(seed.as_ref()), ..Self::default() })
-    }
-
-    fn of_rsa(key: &RsaPrivateKey<'_>) -> Self {
-        Self {
-            n: encode(key.modulus.as_bytes()),
-            e: encode(key.public_exponent.as_bytes()),
-            d: encode(key.private_exponent.as_bytes()),
-            p: encode(key.prime1.as_bytes()),
-            q: encode(key.prime2.as_bytes()),
-            dp: encode(key.exponent1.as_bytes()),
-            dq: encode(key.exponent2.as_bytes()),
-            qi: encode(key.coefficient.as_bytes()),
-            ..Self::default()
-        }
     }
 }
 
