@@ -2,10 +2,9 @@
 
 use std::{str::FromStr, time::Duration};
 
-use aws_lc_rs::{error::Unspecified, rand};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, unprintable};
+use wxmint_keys::{KeyError, token::new_token_id};
 
 use super::{Redis, name, packed, script, unreadable};
 use crate::{AttemptId, AttemptMark, ExchangeOrder, ExchangedKey, Person, Result, Sealed};
@@ -32,10 +31,8 @@ pub struct TicketHolder {
 }
 
 impl Ticket {
-    pub fn random() -> Result<Self, Unspecified> {
-        let mut bits = [0; 16];
-        rand::fill(&mut bits)?;
-        Ok(Self(URL_SAFE_NO_PAD.encode(bits)))
+    pub fn random() -> Result<Self, KeyError> {
+        Ok(Self(new_token_id()?.as_str().to_owned()))
     }
 
     /// As the client gets it.
