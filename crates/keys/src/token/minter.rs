@@ -126,10 +126,7 @@ impl Minter {
         let (random, its_mark) = bytes.split_at_mut(RANDOM_LEN);
         rand::fill(random).map_err(|_| KeyError::Crypto("draw random bits"))?;
         its_mark.copy_from_slice(&mark(&set.signing(now)?.marking, random, binding));
-        let mut id = [0; (RANDOM_LEN + MARK_LEN) / 3 * 4];
-        URL_SAFE_NO_PAD.encode_slice(bytes, &mut id).expect("three bytes are four characters");
-        let id = str::from_utf8(&id).expect("base64url is ASCII");
-        Ok(id.parse().expect("base64url is an allowed form"))
+        Ok(URL_SAFE_NO_PAD.encode(bytes).parse().expect("base64url is an allowed form"))
     }
 
     /// Whether a token with this `jti` was issued under this binding.
