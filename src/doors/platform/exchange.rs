@@ -28,15 +28,9 @@ const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 const AT_ALL_MERCHANTS: u32 = 10;
 
 pub(super) struct MerchantExchange {
-    platform: Arc<Platform>,
+    pub(super) platform: Arc<Platform>,
     /// For a minute, so that a login makes no round trip for it.
-    token: HeldToken,
-}
-
-impl MerchantExchange {
-    pub(super) fn new(platform: Arc<Platform>) -> Self {
-        Self { platform, token: HeldToken::default() }
-    }
+    pub(super) token: HeldToken,
 }
 
 #[async_trait(?Send)]
@@ -247,7 +241,8 @@ mod tests {
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
         let bed = Bed::start().await;
-        let unread = || MerchantExchange::new(Arc::clone(&bed.platform)).apps_are_unread();
+        let exchange = MerchantExchange { platform: Arc::clone(&bed.platform), token: HeldToken::default() };
+        let unread = || exchange.apps_are_unread();
         let is_unasked = |error| matches!(error, Some(LoginError::WeChatUnavailable(CallError::NotSent { .. })));
         assert!(is_unasked(unread()));
         let at = now().timestamp();

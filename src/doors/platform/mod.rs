@@ -38,7 +38,7 @@ use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::{
     admin::CurrentAdminTokens, issuer::Issuer, issuer::examine::load, issuer::examine::unusable_file, login::Exchange,
-    settings::Settings,
+    login::HeldToken, settings::Settings,
 };
 
 routes! {
@@ -102,7 +102,7 @@ impl Door for Platform {
     }
 
     fn exchange(self: Arc<Self>) -> Option<Box<dyn Exchange>> {
-        Some(Box::new(MerchantExchange::new(self)))
+        Some(Box::new(MerchantExchange { platform: self, token: HeldToken::default() }))
     }
 }
 
