@@ -191,7 +191,7 @@ async fn an_issuer_whose_keys_cannot_be_had_lets_nobody_in_and_stops_nothing_els
     bed.log_in("lin").await.expect_login();
     let found = Report::of(&bed.configuration).await.output;
     for (cluster, (_, _, why)) in clusters.iter().zip(&faults) {
-        let said = format!("the keys of {} cannot be had, so its tokens are refused: {why}", cluster.url());
+        let said = format!("the keys of {} cannot be had, so its tokens get 503: {why}", cluster.url());
         assert!(found.contains(&said), "{said}: {found}");
     }
     assert!(elsewhere.server.calls().is_empty(), "nothing leads elsewhere");

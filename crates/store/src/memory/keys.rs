@@ -185,7 +185,6 @@ impl Keys {
         Ok(match (name, arguments) {
             (b"ZADD", [score, member]) => count(scores.insert(member.to_vec(), number(score)?).is_none().into()),
             (b"ZREM", [member]) => count(scores.remove(*member).is_some().into()),
-            (b"ZCARD", []) => count(scores.len()),
             (b"ZSCORE", [member]) => scores.get(*member).map_or(Value::Nil, text),
             (b"ZREMRANGEBYSCORE", [from, to]) => {
                 let (range, before) = (number::<f64>(from)?..=number(to)?, scores.len());
