@@ -29,8 +29,6 @@ pub(crate) const TOKEN: &[ProblemCode] = &[InvalidToken];
 /// Those of a token where one that was issued to a page does not count.
 pub(crate) const OWN_TOKEN: &[ProblemCode] = &[InvalidToken, Forbidden];
 pub(crate) const LIMIT: &[ProblemCode] = &[RateLimited];
-/// Those of the issuer of a client's or a receiver's token.
-pub(crate) const KEYS: &[ProblemCode] = &[KeysUnavailable];
 /// A phone number costs the app something.
 pub(crate) const BILLED: &[ProblemCode] = &[PhoneNumbersSpent];
 /// The problems of a call of WeChat's API for one person.

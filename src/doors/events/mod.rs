@@ -21,10 +21,12 @@ use wxmint_telemetry::audit::{Activity, Event};
 
 use crate::admin::CurrentAdminTokens;
 use crate::admin::tokens::{Holder, Right};
-use crate::issuer::declared::{ANY, BODY, HEAD, KEYS, LIMIT, SECURITY, TOKEN};
+use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
 use crate::issuer::state::IssuerWorker;
 
+/// Those of the issuer of a receiver's token.
+const KEYS: &[ProblemCode] = &[ProblemCode::KeysUnavailable];
 const NO_STREAM: &[u16] = &[404, 431];
 const ONE_STREAM: &[u16] = &[409, 431];
 /// So many polls of a receiver are worked on, or have answers that nobody has read. A receiver sends one after another.

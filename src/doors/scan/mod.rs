@@ -30,9 +30,7 @@ use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
 
 use self::{clients::Clients, metrics::Scans};
-use crate::issuer::declared::{
-    ANY, BILLED, BODY, HEAD, IDENTITY, KEYS, LIMIT, LOGOUT, OWN_TOKEN, SECURITY, STORE, WECHAT,
-};
+use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, OWN_TOKEN, SECURITY, STORE, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::issuer::reload::{reload, watch};
 use crate::{
@@ -61,6 +59,8 @@ routes! {
 }
 
 const UNAVAILABLE: &[ProblemCode] = &[WechatUnavailable];
+/// Those of the issuer of a client's token.
+const KEYS: &[ProblemCode] = &[KeysUnavailable];
 
 /// The command that makes the file; its path follows.
 const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
