@@ -12,10 +12,11 @@
 --   'share': notes that a unionid of the person may be another user's too. User.
 local step = ARGV[1]
 if step == 'forget' or step == 'leave' then
-  local lines = session()
-  -- A key that was reset counts no login: it is that of the token which may be logged out now.
-  local is_of_login = lines[1] and struct.unpack('>I4', lines[1], 8) > 0
-  if not (ARGV[2] and is_of_login and micros_of(lines[1]) >= (ARGV[2] + 1) * 1000000) then
+  local latest = session()[1]
+  -- A key that was reset counts no login, and one from ahead of the clock is of no known second: either may be that of
+  -- the token which is logged out now.
+  local is_dated = latest and struct.unpack('>I4', latest, 8) > 0 and micros_of(latest) <= now
+  if not (ARGV[2] and is_dated and micros_of(latest) >= (ARGV[2] + 1) * 1000000) then
     drop_keys(step == 'leave')
   end
 elseif step == 'reseal' then
