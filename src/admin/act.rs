@@ -124,10 +124,13 @@ impl Act<Person> {
             let changed = work(&self.operating.operator(), &self.target).await;
             let computed = worker.ids.of_openid(&self.target).filter(|_| worker.check_app(app, false).is_ok());
             let changed = match (changed, computed) {
-                // Redis may have lost the session that names the user.
+                // The session that names the user may have expired, and Redis may have lost it.
                 (Ok((None, more)), Some(user)) => {
-                    let ended = worker.store.end_in_app(&user, app).await;
-                    ended.map(|()| (Some(user), more)).map_err(LoginError::from)
+                    let mut done = worker.store.end_in_app(&user, app).await;
+                    if done.is_ok() && self.action == "erase_person" {
+                        done = worker.store.strike_off(&user, &self.target).await;
+                    }
+                    done.map(|()| (Some(user), more)).map_err(LoginError::from)
                 }
                 (changed, _) => changed,
             };

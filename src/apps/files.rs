@@ -63,9 +63,13 @@ impl Found {
                 found.ignored.push(path);
                 continue;
             }
+            // Whoever swaps name and content has named the file by an AppSecret, which is not to be logged.
+            let may_be_secret = name.len() == 32;
             // The id of a page may have a dot, and an AppID has none.
-            match name.to_str().filter(|name| !name.contains('.')).and_then(|name| name.parse().ok()) {
+            let id = name.to_str().filter(|name| !may_be_secret && !name.contains('.'));
+            match id.and_then(|name| name.parse().ok()) {
                 Some(id) => found.add(id, &path, known),
+                None if may_be_secret => found.faults.push(fault(&folder.join("…"), said!(is_not_named_by_appid))),
                 None => found.faults.push(fault(&path, said!(is_not_named_by_appid))),
             }
         }

@@ -143,6 +143,7 @@ fn the_start_fails_with_all_faults_of_the_folder() {
     symlink("nowhere", path("wx8")).expect("a link");
     fs::write(path("notes.txt"), "hunter2").expect("written");
     fs::write(path("wx2~"), "hunter2").expect("written");
+    fs::write(path(&"a7".repeat(16)), "wx0123456789abcdef").expect("written, with name and content swapped");
     fs::write(path(".hidden"), "hunter2").expect("written");
     let said = CurrentApps::read(AppsSource::Folder(folder.path().into())).err().expect("faults").to_string();
     for (name, wrong) in [
@@ -154,11 +155,12 @@ fn the_start_fails_with_all_faults_of_the_folder() {
         ("wx7", "cannot be read: it is not a file"),
         ("wx8", "cannot be read: No such file"),
         ("notes.txt", "is not named by an AppID"),
+        ("…", "is not named by an AppID"),
     ] {
         assert!(said.contains(&format!("{} {wrong}", path(name).display())), "{name}: {said}");
     }
     assert!(!said.contains("hunter2") && !said.contains(".hidden") && !said.contains(ONE), "{said}");
-    assert!(!said.contains("wx2~"), "{said}");
+    assert!(!said.contains("wx2~") && !said.contains("a7a7"), "{said}");
 }
 
 #[test]

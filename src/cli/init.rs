@@ -15,9 +15,10 @@ use zeroize::Zeroizing;
 use super::keys::checked;
 use super::output::{Language, ask_hidden, print, say};
 use super::{Failure, key_line};
+use crate::clock::now;
+use crate::secret_files::{create_private, one_value};
 use crate::settings::env_file::{self, filled, quoted};
 use crate::settings::{Fault, Faults, Settings, read_one, variables};
-use crate::{clock::now, secret_files::create_private};
 
 const KEYS: &str = "keys.json";
 const VAULT: &str = "vault.key";
@@ -235,7 +236,7 @@ fn for_demo(options: [(&'static str, Option<String>); 4]) -> Values {
 fn read_secret(path: &Path) -> Result<String, Failure> {
     let read = if path == Path::new("-") { io::read_to_string(stdin()) } else { fs::read_to_string(path) };
     let text = read.map_err(|error| Failure::usage(format_args!("--app-secret-file {}: {error}", path.display())))?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    Ok(one_value(&text).to_owned())
 }
 
 #[cfg(test)]

@@ -208,7 +208,9 @@ fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, Current
 fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {
     let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
     let unusable = |error| unusable_file("accounts", "WXMINT_ACCOUNTS", path, error);
-    let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), UsersFile::parse, unusable)?;
+    // A user who is disabled in the file would be let in without it.
+    let parse = |content: &[u8]| UsersFile::parse_in_use(content, !settings.auto_provision);
+    let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), parse, unusable)?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let users = FileAccounts::new(&users, cores, settings.auto_provision);
     tracing::info!(users = users.count(), "users come from a file");

@@ -172,11 +172,8 @@ fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<
 }
 
 fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<Option<bool>, String> {
-    // Whoever writes in place empties the file first. No user of it could log in until the whole of it is there.
-    let parse = |content: &[u8]| match content.is_empty() && accounts.count() > 0 {
-        true => Err(said!(is_empty_comment_alone_takes_all_users)),
-        false => UsersFile::parse(content),
-    };
+    // No user of it could log in until the whole of it is there.
+    let parse = |content: &[u8]| UsersFile::parse_in_use(content, accounts.count() == 0);
     reload(file, Some(MAKE_USERS), parse, |users| {
         accounts.swap(&users);
         tracing::info!(users = accounts.count(), "the users file was read again");

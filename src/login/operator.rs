@@ -155,7 +155,10 @@ impl Operator<'_> {
         let unionids = try_join_all(links).await?.into_iter().filter(|was_linked| *was_linked).count();
         let mut gone = Vec::new();
         for person in &people {
-            gone.extend(self.erase_stranger(person).await?);
+            let Some(erased) = self.erase_stranger(person).await? else { continue };
+            // The list of a computed user names a person for longer than the session does.
+            self.store.strike_off(user, person).await?;
+            gone.push(erased);
         }
         let sum = |count: fn(&ErasedPerson) -> u64| gone.iter().map(count).sum();
         let (bindings, session_keys) = (sum(|person| person.bindings), sum(|person| person.session_keys));

@@ -177,9 +177,7 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Issued> {
         let Arrival { person, at, may_be_ended, .. } = arrival;
-        // Where no list tells of a login, no end knows whether Redis was ahead then: this machine's clock counts.
-        let at = if self.ids.are_unlisted() && !self.policy.one_login { now.min(*at) } else { *at };
-        let token = self.minter.issued(user, person.app.clone(), id, at);
+        let token = self.minter.issued(user, person.app.clone(), id, *at);
         let latest = latest(now, token.expires_at);
         if token.issued_at > latest || token.expires_at <= now.timestamp() {
             let wrong = if token.issued_at > latest { "more than a minute ahead" } else { "behind by a token's life" };
@@ -187,8 +185,8 @@ impl LoginWorker {
         }
         let date = match self.policy.one_login {
             true => self.store.end_earlier(&token, latest).await?.ok_or(LoginError::Blocked)?,
-            // Nothing has ended the tokens of a user whom this login has made. `may_be_ended` is said of Redis' second.
-            false if (*may_be_ended || at.timestamp() < arrival.at.timestamp()) && !new_user => {
+            // Nothing has ended the tokens of a user whom this login has made.
+            false if *may_be_ended && !new_user => {
                 self.store.date_token(person, &token, latest).await?.ok_or(LoginError::Blocked)?
             }
             false => token.issued_at,

@@ -108,13 +108,13 @@ fn is_taken(name: &str) -> bool {
 /// the folder of them, and the reverse.
 fn is_decided(name: &str) -> bool {
     let other = name.strip_suffix("_FILE").map_or_else(|| format!("{name}_FILE"), str::to_owned);
-    let instead = match name {
-        "WXMINT_APPS_DIR" => "WXMINT_APPID",
-        "WXMINT_APPID" | "WXMINT_APP_SECRET" | "WXMINT_APP_SECRET_FILE" => "WXMINT_APPS_DIR",
-        _ => name,
+    let instead: &[_] = match name {
+        "WXMINT_APPS_DIR" => &["WXMINT_APP_SECRET", "WXMINT_APP_SECRET_FILE"],
+        "WXMINT_APPID" | "WXMINT_APP_SECRET" | "WXMINT_APP_SECRET_FILE" => &["WXMINT_APPS_DIR"],
+        _ => &[],
     };
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    env::var_os(name).is_some() || is_set(other.as_str()) || is_set(instead)
+    env::var_os(name).is_some() || [other.as_str()].iter().chain(instead).any(is_set)
 }
 
 /// The variables of a file's text, in their order. dotenvy does not read them, because it puts variables in the place

@@ -84,9 +84,9 @@ async fn a_clock_that_is_behind_by_a_tokens_life_is_named() {
 /// No list tells when these people have logged in.
 #[tokio::test]
 async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {
-    for (before, after) in [(50, 0), (0, -50), (20, 20)] {
+    for (before, after, one_login) in [(50, 0, "false"), (0, -50, "false"), (20, 20, "false"), (50, 0, "true")] {
         let builder = TestBed::builder().user_ids("openid", crate::user_ids::ID_KEY).env("WXMINT_USER_INDEX", "false");
-        let (bed, _folder) = bed_of(builder).await;
+        let (bed, _folder) = bed_of(builder.env("WXMINT_ONE_LOGIN", one_login)).await;
         bed.redis.move_clock(before);
         let ended = bed.log_in("lin").await.expect_login();
         bed.redis.move_clock(after);

@@ -193,6 +193,12 @@ async fn nothing_names_the_people_of_a_forgotten_user_whether_a_list_names_them_
         assert!(!bed.accepts(&login).await);
         assert!(!traces("mei").await.is_empty(), "somebody else's stay");
         assert_eq!(user_of(&bed, APPID, "mei").await, mei);
+        if index == "true" {
+            let person = people(&bed, &mei, 1).await[0]["openid"].as_str().expect("an openid").to_owned();
+            bed.redis.command::<()>(&["DEL", &format!("wxmint:{{{APPID}:{person}}}:session")]);
+            bed.run(&["users", "forget", &mei, "--yes"]).expect_success();
+            assert_eq!(traces("mei").await, [""; 0], "{kind}: the session had expired");
+        }
     }
 }
 

@@ -36,6 +36,14 @@ pub struct UsersFile {
 type Line = Result<User, String>;
 
 impl UsersFile {
+    /// Parses what is served. Whoever writes in place empties the file first.
+    pub fn parse_in_use(content: &[u8], may_be_empty: bool) -> Result<Self, Said> {
+        match content.is_empty() && !may_be_empty {
+            true => Err(said!(is_empty_comment_alone_takes_all_users)),
+            false => Self::parse(content),
+        }
+    }
+
     /// Parses all lines. The error says what is wrong with the first broken line, and does not repeat it.
     pub fn parse(content: &[u8]) -> Result<Self, Said> {
         if content.is_empty() {
@@ -178,6 +186,14 @@ mod tests {
         let users: Vec<_> = file.users().map(|user| (user.name.as_str(), user.id.as_str(), user.disabled)).collect();
         assert_eq!(users, [("alice", "u-1", false), ("bob", "u-2", true), ("名 字", "u-1", false)]);
         assert_eq!(file.content().as_slice(), text.replace("  # gone", "# gone").as_bytes());
+    }
+
+    #[test]
+    fn a_file_in_use_that_holds_nothing_is_being_written() {
+        let parsed = |text: &str, may_be_empty| UsersFile::parse_in_use(text.as_bytes(), may_be_empty).is_ok();
+        let (of_nobody, empty) = ("# nobody\n", "");
+        let cases = [(of_nobody, false), (of_nobody, true), (empty, true), (empty, false)];
+        assert_eq!(cases.map(|(text, may_be_empty)| parsed(text, may_be_empty)), [true, true, true, false]);
     }
 
     #[test]
