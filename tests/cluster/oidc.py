@@ -76,7 +76,7 @@ def a_site_behind_oauth2_proxy_logs_a_person_in():
     step = lambda name, form: browser.ask("POST", to.replace("/authorize?", f"/authorize/{name}?"), form)
     _, _, shown = step("scan", "")
     approved = {"code": codes(1)[0], "appid": APPID, "match": shown["match"]}
-    phone = call("POST", f"http://{service('wxmint')}/device/{shown['picture'].split('/')[2]}/approve", approved)
+    phone = call("POST", f"http://{service('wxmint')}/device/{shown['user_code']}/approve", approved)
     assert phone[0] == 204, phone
     status, to, _ = browser.ask("GET", step("poll", f"device_code={shown['device_code']}")[2]["location"])
     assert (status, to) == (302, "/orders"), (status, to)
