@@ -104,13 +104,13 @@ impl LoginWorker {
         if arrival.unionid.as_ref().or(known).is_none() && self.need_unionid(&arrival.person.app) {
             return Err(LoginError::UnionIdMissing);
         }
-        let candidate = self.identify(&arrival, request.identity, attempt).await?;
+        let (candidate, extra) = self.identify(&arrival, request.identity, attempt).await?.unzip();
         // A person who is bound costs no call, and no room for those calls.
         let bound = match arrival.settled().filter(|_| candidate.is_none()) {
             Some(bound) => bound.clone(),
             None => Box::pin(self.bind(&arrival, candidate, attempt)).await?,
         };
-        let extra = self.allow(&bound).await?;
+        let extra = self.allow(&bound, extra).await?;
 
         if arrival.kept_for != Some(bound.generation) {
             let of = KeyOf::Login(arrival.at);

@@ -114,22 +114,26 @@ impl LoginWorker {
     }
 
     /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess costs a fresh code.
+    /// Returns the claims, too, because a user who may not log in is not to be bound.
     pub(super) async fn identify(
         &self,
         arrival: &Arrival,
         identity: Identity,
-        attempt: &Attempt<'_>,
-    ) -> Result<Option<Named>> {
-        match identity {
-            Identity::Nothing => Ok(None),
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Option<(Named, ExtraClaims)>> {
+        let named = match identity {
+            Identity::Nothing => return Ok(None),
             Identity::Password(name, password) => {
-                self.check_password(&arrival.person, &name, &password, attempt.address).await.map(Some)
+                self.check_password(&arrival.person, &name, &password, attempt.address).await?
             }
             Identity::Phone(code) => {
                 let phone = Box::pin(self.phone_of(&arrival.person, &code, &attempt.id)).await?;
-                self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused).map(Some)
+                self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused)?
             }
-        }
+        };
+        attempt.trail.user.get_or_insert_with(|| named.user.clone());
+        let claims = self.claims_of(&named.user).await?;
+        Ok(Some((named, claims)))
     }
 
     /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
@@ -147,17 +151,19 @@ impl LoginWorker {
         checked?.map(|user| Named { user, made: false }).ok_or(LoginError::InvalidCredentials)
     }
 
-    /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the
-    /// account backend does not let log in any more.
-    pub(crate) async fn allow(&self, bound: &Bound) -> Result<ExtraClaims> {
-        let user = bound.user.as_str();
+    /// Returns the claims that the account backend adds to the token, which may be `known`. Refuses a user who is
+    /// blocked, or whom the account backend does not let log in any more.
+    pub(crate) async fn allow(&self, bound: &Bound, known: Option<ExtraClaims>) -> Result<ExtraClaims> {
         if bound.blocked {
-            tracing::info!(user, "the user is blocked");
+            tracing::info!(user = bound.user.as_str(), "the user is blocked");
             return Err(LoginError::Blocked);
         }
-        let claims = self.accounts.check_login(&bound.user).await?;
-        claims.ok_or_else(|| {
-            tracing::info!(user, "the account backend does not let this user log in");
+        if let Some(claims) = known { Ok(claims) } else { self.claims_of(&bound.user).await }
+    }
+
+    async fn claims_of(&self, user: &UserId) -> Result<ExtraClaims> {
+        self.accounts.check_login(user).await?.ok_or_else(|| {
+            tracing::info!(user = user.as_str(), "the account backend does not let this user log in");
             LoginError::ShutOut
         })
     }

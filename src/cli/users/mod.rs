@@ -230,9 +230,7 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
     Err(Failure::usage(match (file.user(name), namesake) {
         (Some(_), _) if !replace => format!("{shown} exists already; for another password, add --replace"),
         (Some(User { id, .. }), _) if wanted.is_some_and(|wanted| wanted != id) => {
-            format!(
-                "{shown} has the user id {id}, which stays; for another one, first run: wxmint users remove {shown}"
-            )
+            format!("{shown} has the user id {id}, which stays, because the WeChat user is bound to it")
         }
         (None, Some(User { name: other, id, .. })) => {
             let other = other.as_str();

@@ -66,7 +66,7 @@ impl LoginWorker {
             return Ok(None);
         }
         let Some(bound) = self.bound_of(family).await? else { return Ok(None) };
-        match self.allow(&bound).await {
+        match self.allow(&bound, None).await {
             Ok(claims) => Ok(Some(claims)),
             Err(LoginError::Blocked | LoginError::ShutOut) => Ok(None),
             Err(error) => Err(error),

@@ -56,6 +56,7 @@ async fn the_token_has_the_claims_of_the_service_or_there_is_none_and_whom_it_re
     service.book().shut_out("user-alice");
     let refused = bed.log_in("lin").await.expect_problem(403, "user_blocked");
     assert!(!refused.body.contains("alice"), "{refused:?}");
-    bed.log_in_with("lin", alice("wonderland")).await.expect_problem(403, "user_blocked");
+    bed.log_in_with("mei", alice("wonderland")).await.expect_problem(403, "user_blocked");
+    bed.log_in("mei").await.expect_problem(403, "binding_required");
     assert_eq!(counted("ok").await, 7.0);
 }
