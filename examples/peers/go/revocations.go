@@ -26,6 +26,7 @@ const (
 	refreshKeys     = 10 * time.Second // at most, for a page of a key that is not known
 	maxRevocations  = 1_000_000        // held; of more, the oldest of the kind with most are dropped, but no key
 	forgetEvery     = 60 * time.Second // by the time of the pages: a look at so many takes long
+	forever         = 1 << 62          // of a key: its thief can sign at any time
 	maxAge          = 60 * time.Second // what to do when the knowledge is older:
 	failClosed      = false            // false goes on and warns; true answers 503
 	firstPageWithin = 10 * time.Second // unless failClosed, goes on without a first page after that
@@ -43,7 +44,7 @@ type revocations struct {
 	keys   *keySet
 
 	lock     sync.RWMutex
-	held     map[string]int64 // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
+	held     map[string]int64 // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": forever
 	complete time.Time        // the greatest iat of a page after which there was no more
 	began    time.Time        // when there were keys for the first time
 
@@ -180,7 +181,7 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 	}
 	learnt := map[string]int64{}
 	for _, end := range ended {
-		if err := read(end, issued.Unix(), learnt); err != nil {
+		if err := read(end, learnt); err != nil {
 			return false, err
 		}
 	}
@@ -191,8 +192,7 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 		return false, errors.New("the page's key is ended")
 	}
 	for name, time := range learnt {
-		held, has := e.held[name]
-		if !has || held < time && !strings.HasPrefix(name, "kid ") {
+		if held, has := e.held[name]; !has || held < time {
 			e.held[name] = time
 		}
 	}
@@ -215,7 +215,7 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 }
 
 // read adds one revocation of a page to those that are learnt from it.
-func read(end any, issued int64, learnt map[string]int64) error {
+func read(end any, learnt map[string]int64) error {
 	list, _ := end.([]any)
 	parts := [3]any{}
 	copy(parts[:], list)
@@ -232,7 +232,7 @@ func read(end any, issued int64, learnt map[string]int64) error {
 			learnt[name] = time
 		}
 	case "kid":
-		learnt["kid "+value] = issued
+		learnt["kid "+value] = forever
 		named = value != ""
 	} // others are of a newer issuer
 	if !named {

@@ -26,7 +26,7 @@ const now = () => Date.now() / 1000;
 const uptime = () => performance.now() / 1000; // for durations: the clock may be set
 
 export class Revocations {
-  #held = new Map(); // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
+  #held = new Map(); // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": infinity
   #keep = 0; // seconds; the greatest of the pages since #keepSince
   #keepSince = 0;
   #cursor = "";
@@ -113,8 +113,7 @@ export class Revocations {
     for (const [kind, value, time] of ended) {
       if (!Object.hasOwn(SHAPES, kind)) continue; // of a newer issuer
       const name = `${kind} ${value}`;
-      const held = this.#held.get(name);
-      this.#held.set(name, kind === "kid" ? (held ?? iat) : Math.max(held ?? 0, time));
+      this.#held.set(name, Math.max(this.#held.get(name) ?? 0, kind === "kid" ? Infinity : time));
     }
     this.#newest = Math.max(iat, this.#newest);
     // A smaller `keep` says nothing of tokens that were issued before it. A clock that is behind accepts tokens for longer.

@@ -90,7 +90,7 @@ class Revocations:
     def __init__(self, issuer, keys, refresh):
         """`keys()` returns {kid: jwt.PyJWK}, empty while there are none. `await refresh()` fetches them anew."""
         self.issuer, self.keys, self.refresh = issuer, keys, refresh
-        self.held = {}  # (sub or app, hash): BEFORE; ("jti", hash): EXP; ("kid", kid): when it was first seen
+        self.held = {}  # (sub or app, hash): BEFORE; ("jti", hash): EXP; ("kid", kid): infinity
         self.cursor = ""
         self.keep, self.keep_since = 0, 0  # seconds: the greatest of the pages since then
         self.newest = 0  # the greatest `iat` of a page
@@ -191,7 +191,7 @@ class Revocations:
             raise ValueError("the page's key is ended")
         for kind, *rest in page["ended"]:
             if kind == "kid":
-                self.held.setdefault((kind, rest[0]), iat)
+                self.held[kind, rest[0]] = float("inf")
             elif kind in ("sub", "app", "jti"):  # others are of a newer issuer
                 self.held[kind, rest[0]] = max(rest[1], self.held.get((kind, rest[0]), 0))
         moved = cursor != self.cursor

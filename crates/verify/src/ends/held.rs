@@ -46,7 +46,7 @@ pub struct Ends {
     users_in_apps: Table,
     /// By token: its `exp`.
     tokens: Table,
-    /// By the hash of a `kid`: when its end was first seen.
+    /// By the hash of a `kid`. There are few, and they stay: whoever has stolen such a key signs new tokens at any time.
     keys: Table,
     /// `iat` of the newest page after which there were no more; `i64::MIN` before the first.
     known_until: AtomicI64,
@@ -116,17 +116,16 @@ impl Ends {
             End::User { user, before } => (&self.users, user, before, Forget::needs_user),
             End::UserInApp { user_in_app, before } => (&self.users_in_apps, user_in_app, before, Forget::needs_user),
             End::Token { token, expires } => (&self.tokens, token, expires, Forget::needs_token),
-            End::Key { ref kid } => return self.keys.put(EndHash::of(&self.issuer, kid), forget.now, Seconds::min),
+            End::Key { ref kid } => return self.keys.put(EndHash::of(&self.issuer, kid), 0),
         };
         let time = seconds(time);
-        is_needed(forget, time).then(|| table.put(hash, time, Seconds::max));
+        is_needed(forget, time).then(|| table.put(hash, time));
     }
 
     pub(super) fn forget(&self, forget: &Forget) {
         self.users.retain(|before| forget.needs_user(before));
         self.users_in_apps.retain(|before| forget.needs_user(before));
         self.tokens.retain(|expires| forget.needs_token(expires));
-        self.keys.retain(|first_seen| forget.needs_user(first_seen));
     }
 
     /// Drops ends until `most` are left: of the kind of which most are held, the oldest. So whoever makes many ends of

@@ -41,12 +41,12 @@ impl Table {
         part.get(place(&part, hash)).filter(|(held, _)| held == hash).map(|(_, time)| *time)
     }
 
-    /// Adds an entry. If there is one with this hash, `merge` chooses between its time and the new one.
-    pub(super) fn put(&self, hash: EndHash, time: Seconds, merge: fn(Seconds, Seconds) -> Seconds) {
+    /// Adds an entry. Of several with one hash, the latest time counts.
+    pub(super) fn put(&self, hash: EndHash, time: Seconds) {
         let mut part = self.part(&hash).write().unwrap_or_else(PoisonError::into_inner);
         let place = place(&part, &hash);
         if let Some((_, held)) = part.get_mut(place).filter(|(held, _)| *held == hash) {
-            *held = merge(*held, time);
+            *held = time.max(*held);
             return;
         }
         if part.len() == part.capacity() {
@@ -121,15 +121,13 @@ mod tests {
         let table = Table::empty();
         assert_eq!(table.time(&hash(0)), None);
         for number in 0..50_000 {
-            table.put(hash(number), number, u32::max);
+            table.put(hash(number), number);
         }
         assert_eq!(table.len(), 50_000);
         assert!((0..50_000).all(|number| table.time(&hash(number)) == Some(number)));
         assert_eq!(table.time(&hash(50_000)), None);
-        for (time, merge, then) in
-            [(9, u32::max as fn(u32, u32) -> u32, 9), (5, u32::max, 9), (5, u32::min, 5), (9, u32::min, 5)]
-        {
-            table.put(hash(1), time, merge);
+        for (time, then) in [(9, 9), (5, 9)] {
+            table.put(hash(1), time);
             assert_eq!((table.time(&hash(1)), table.len()), (Some(then), 50_000));
         }
         table.retain(|time| time >= 40_000);
@@ -143,7 +141,7 @@ mod tests {
     #[test]
     fn the_oldest_are_dropped_and_of_one_second_no_more_than_must_be() {
         let table = Table::empty();
-        (0..1000).for_each(|number| table.put(hash(number), number / 10, u32::max));
+        (0..1000).for_each(|number| table.put(hash(number), number / 10));
         assert_eq!((table.drop_oldest(0), table.len()), (None, 1000));
         assert_eq!((table.drop_oldest(405), table.len()), (Some(40), 595));
         let held =
@@ -156,7 +154,7 @@ mod tests {
     #[test]
     fn a_part_reserves_at_most_an_eighth_more_than_it_holds() {
         let table = Table::empty();
-        (0..200_000).for_each(|number| table.put(hash(number), 1, u32::max));
+        (0..200_000).for_each(|number| table.put(hash(number), 1));
         let reserved: usize = table.parts.iter().map(|part| part.read().expect("a part").capacity()).sum();
         assert!(reserved < 200_000 * 9 / 8 + PARTS * 4, "{reserved}");
     }

@@ -152,7 +152,7 @@ final class Follower
             throw new \UnexpectedValueException("the page's key is ended");
         }
         $learn = $this->state->db->prepare('INSERT INTO revocations VALUES (?, ?, ?)
-            ON CONFLICT DO UPDATE SET at = max(at, excluded.at) WHERE kind <> \'kid\'');
+            ON CONFLICT DO UPDATE SET at = max(at, excluded.at)');
         $this->state->db->beginTransaction();
         foreach ($page['ended'] as $end) {
             if (in_array($end[0], ['sub', 'app', 'jti', 'kid'], true)) { // others are of a newer issuer
@@ -201,7 +201,7 @@ final class Follower
         [$keep, $leeway] = [(int) $this->known['keep'], 2 * Settings::LEEWAY];
         if ($now - $this->forgotAt >= self::FORGET_EVERY) {
             $this->forgotAt = $now;
-            $db->exec("DELETE FROM revocations WHERE kind = 'jti' AND at < $now - $leeway OR kind <> 'jti' AND at < $now - $keep");
+            $db->exec("DELETE FROM revocations WHERE kind <> 'kid' AND at < $now - CASE kind WHEN 'jti' THEN $leeway ELSE $keep END");
         }
         $counts = fn () => $db->query('SELECT kind, count(*) FROM revocations GROUP BY kind')->fetchAll(\PDO::FETCH_KEY_PAIR);
         while (array_sum($held = $counts()) > self::MOST_REVOCATIONS) {

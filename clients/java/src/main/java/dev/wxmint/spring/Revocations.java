@@ -26,6 +26,7 @@ final class Revocations implements Runnable {
 	// Held in memory; of more, the oldest of the kind with most are dropped, but no key.
 	private static final int MOST_REVOCATIONS = 1_000_000;
 	private static final long FORGET_EVERY = 60; // seconds, by the time of the pages: a look at so many takes long
+	private static final long FOREVER = Long.MAX_VALUE / 2; // of a key: its thief can sign at any time
 	private static final long MAX_AGE = 60; // seconds; what is older is old knowledge
 	private static final long FIRST_PAGE_WITHIN = 10; // seconds; unless `closed`, goes on without a first page then
 	private static final long LEEWAY = 60; // seconds by which clocks may differ
@@ -52,7 +53,7 @@ final class Revocations implements Runnable {
 	private final boolean closed; // with old knowledge: false goes on and warns, true answers 503
 	private final Keys<?> keys;
 	private final Pages pages;
-	// "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
+	// "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": FOREVER
 	private final Map<String, Long> held = new ConcurrentHashMap<>();
 	private volatile long complete; // the greatest iat of a page after which there was no more, or 0
 	private volatile Long began; // uptime when there were keys for the first time
@@ -189,12 +190,12 @@ final class Revocations implements Runnable {
 		check(after.isEmpty() || after.equals(cursor), "a page that was not asked for");
 		Map<String, Long> learnt = new HashMap<>();
 		for (Object end : as(List.class, page.get("ended"))) {
-			learn(as(List.class, end), iat, learnt);
+			learn(as(List.class, end), learnt);
 		}
 		String key = "kid " + signed.kid;
 		check(!held.containsKey(key) && !learnt.containsKey(key), "the page's key is ended");
 		long itsKeep = time(page.get("keep")) + LEEWAY; // a clock that is behind accepts tokens for longer
-		learnt.forEach((name, time) -> held.merge(name, time, name.startsWith("kid ") ? Math::min : Math::max));
+		learnt.forEach((name, time) -> held.merge(name, time, Math::max));
 		newest = Math.max(iat, newest);
 		if (itsKeep >= keep || newest - keepSince >= keep) { // A smaller one says nothing of tokens issued before it.
 			keep = itsKeep;
@@ -209,12 +210,12 @@ final class Revocations implements Runnable {
 		return more && moved;
 	}
 
-	private static void learn(List<?> end, long iat, Map<String, Long> learnt) throws IOException {
+	private static void learn(List<?> end, Map<String, Long> learnt) throws IOException {
 		check(!end.isEmpty(), "a malformed end");
 		String kind = as(String.class, end.get(0));
 		if (kind.equals("kid")) {
 			check(end.size() > 1 && !as(String.class, end.get(1)).isEmpty(), "a malformed end");
-			learnt.put("kid " + end.get(1), iat);
+			learnt.put("kid " + end.get(1), FOREVER);
 		}
 		else if (List.of("sub", "app", "jti").contains(kind)) { // Another is of a newer issuer.
 			check(end.size() > 2 && as(String.class, end.get(1)).matches("[A-Za-z0-9_-]{16}"), "a malformed end");

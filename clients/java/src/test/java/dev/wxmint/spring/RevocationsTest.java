@@ -82,6 +82,16 @@ class RevocationsTest {
 	}
 
 	@Test
+	void anEndOfAKeyIsNeverForgotten() throws Exception {
+		this.page.putAll(Map.of("iat", this.now - 50, "keep", 0L));
+		look(List.of("sub", hash("lin"), this.now - 50), List.of("kid", "kid-9"));
+		this.page.putAll(Map.of("after", "1", "iat", this.now + 50));
+		look();
+		assertFalse(has("kid-1", "lin", "wx1", "j", this.now - 50), "the end of a user is");
+		assertTrue(has("kid-9", "lin", "wx1", "j", this.now));
+	}
+
+	@Test
 	void anEndStaysThroughLaterPagesAndWhileTheIssuerIsAway() throws Exception {
 		look(List.of("sub", hash("lin"), this.now));
 		this.page.put("after", "1");
