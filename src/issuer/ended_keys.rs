@@ -9,10 +9,10 @@ use chrono::{DateTime, Utc};
 use wxmint_findings::Finding;
 use wxmint_keys::{EndedKey, KeySet};
 use wxmint_store::{Redis, StoreError};
-use wxmint_verify::MAX_LEEWAY;
+use wxmint_verify::{MAX_LEEWAY, PublicKey};
 
 use super::Issuer;
-use super::examine::{end_by_hand, ended_keys};
+use super::examine::{end_by_hand, ended_key};
 use crate::clock::now;
 
 /// How long to wait before the end of a key is written again, if the store did not take it.
@@ -98,16 +98,20 @@ fn lacking<'a>(before: &'a KeySet, after: &'a KeySet, now: DateTime<Utc>) -> imp
 }
 
 impl Issuer {
-    /// Learns which keys in use the feed calls ended, so that this process refuses their tokens as every verifier does
-    /// that follows the feed. Returns what there is to mend. If the store does not answer, what is known stays.
+    /// Learns which keys in use, or of peers, the feed calls ended, so that this process refuses their tokens as every
+    /// verifier does that follows the feed. Returns what there is to mend. If the store does not answer, what is known
+    /// stays.
     pub(super) async fn learn_ended_keys(
         &self,
         store: &Redis,
         now: DateTime<Utc>,
     ) -> Result<Option<Finding>, StoreError> {
-        let kids: Vec<_> = self.keys.set().visible(now).map(|key| key.kid().to_owned()).collect();
-        self.keys.note_revoked(&store.ended_keys(&kids).await?, now);
-        Ok(ended_keys(self.keys.set().revoked(), &self.settings.keys))
+        let (set, peers) = (self.keys.set(), self.keys_of_peers(now));
+        let kids: Vec<_> = set.visible(now).chain(&peers).map(|key| key.kid().to_owned()).collect();
+        self.keys.note_revoked(&store.ended_keys(&kids).await?);
+        let set = self.keys.set();
+        let ended = set.visible(now).map(PublicKey::kid).find(|kid| set.is_revoked(kid));
+        Ok(ended.map(|kid| ended_key(kid, &self.settings.keys)))
     }
 
     /// Learns them again. While the key that signs is ended, or none signs, the process is not ready, because everybody
@@ -179,7 +183,7 @@ mod tests {
         let only = file(&[&signing, &soon, &later], None, &[]);
         let in_feed = |key: &PrivateJwk| {
             let ring = KeyRing::new(whole.clone(), now).expect("a ring");
-            ring.note_revoked(&[key.kid().to_owned()], now);
+            ring.note_revoked(&[key.kid().to_owned()]);
             check_replacement(&ring.set(), &only, Path::new(""), now)
         };
         assert!(in_feed(&old).is_ok() && in_feed(&signing).is_err(), "another replica has ended it");

@@ -64,14 +64,9 @@ pub(super) fn end_by_hand(kid: &str, path: &Path) -> Said {
     said!(keys_retire_now, kid, path.display())
 }
 
-/// The key to mend first of those in use that were ended.
-pub(super) fn ended_keys(kids: &[String], path: &Path) -> Option<Finding> {
-    let kid = kids.first()?;
-    Some(Finding::fault(
-        "keys",
-        said!(key_is_revoked, path.display(), kid),
-        said!(take_it_out_run, end_by_hand(kid, path)),
-    ))
+/// The key is in use although it was ended.
+pub(super) fn ended_key(kid: &str, path: &Path) -> Finding {
+    Finding::fault("keys", said!(key_is_revoked, path.display(), kid), said!(take_it_out_run, end_by_hand(kid, path)))
 }
 
 impl Issuer {

@@ -13,7 +13,7 @@ use wxmint_identities::OWN;
 use wxmint_keys::rotation::max_age;
 use wxmint_store::short_digest;
 use wxmint_upstream::Upstream;
-use wxmint_verify::{Algorithm, PublicKeySet};
+use wxmint_verify::{Algorithm, PublicKey, PublicKeySet};
 
 use super::revocations::{ALL_REVOKED, later};
 use super::{Issuer, state::IssuerWorker};
@@ -95,12 +95,15 @@ impl Issuer {
     /// The JWKS without keys that were ended, also long ago. Keys of peers come behind the own ones. A key id that is
     /// taken keeps its key. `None` if all own keys were ended: verifiers keep the set that they have.
     fn published(&self, now: DateTime<Utc>, joins_peers: bool) -> Option<String> {
-        let peers: Vec<_> = self.peers.iter().filter(|_| joins_peers).filter_map(|peer| peer.keys()).collect();
+        let peers = if joins_peers { self.keys_of_peers(now) } else { Vec::new() };
         let (own, mut kids) = (self.keys.set(), HashSet::new());
         own.accepted(now).next()?;
-        let keys = own.visible(now).chain(peers.iter().flat_map(|keys| keys.iter()));
-        let keys = keys.filter(|key| kids.insert(key.kid()) && !own.is_revoked(key.kid()));
+        let keys = own.visible(now).chain(&peers).filter(|key| kids.insert(key.kid()) && !own.is_revoked(key.kid()));
         Some(serde_json::to_string(&keys.collect::<PublicKeySet<'_>>()).expect("strings serialize"))
+    }
+
+    pub(super) fn keys_of_peers(&self, now: DateTime<Utc>) -> Vec<PublicKey> {
+        self.peers.iter().flat_map(|peer| peer.keys(now)).collect()
     }
 
     pub(super) async fn follow_peers(self: Arc<Self>) {
@@ -110,17 +113,69 @@ impl Issuer {
         }
     }
 
-    /// Reads the sets, all at the same time. One that cannot be read stays as it was.
+    /// Reads the sets, all at the same time. One that cannot be read stays as it was for a day.
     pub(super) async fn read_peers(&self) {
         let Some(_) = self.peers.first() else { return };
         let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else { return };
-        let read = join_all(self.peers.iter().map(async |peer| (peer, peer.fetch(&http).await))).await;
+        let read = join_all(self.peers.iter().map(async |peer| (peer, peer.fetch(&http, now()).await))).await;
         let faults = read.into_iter().filter_map(|(peer, read)| Some(format!("{}: {}", peer.host(), read.err()?)));
         let faults: Vec<_> = faults.collect();
-        let warning = format!("WXMINT_JWKS_PEERS: keys are not published, or as they were: {}", faults.join("; "));
+        let warning =
+            format!("WXMINT_JWKS_PEERS: keys are not published, or for 24 h as they were: {}", faults.join("; "));
         let warning = (!faults.is_empty()).then_some(warning);
         if self.readiness.warns("jwks_peers", warning.as_deref()) {
             tracing::warn!(warning, "keys of peers");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::{net::TcpListener, thread};
+
+    use wxmint_keys::PrivateJwk;
+
+    use super::super::caller::tests::issuer;
+    use super::*;
+
+    /// Answers each request with a JWK Set. Returns its URL.
+    fn peer(set: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/jwks.json", listener.local_addr().expect("bound"));
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 4096]);
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", set.len());
+                stream.write_all((head + &set).as_bytes()).expect("answered");
+            }
+        });
+        url
+    }
+
+    #[actix_web::test]
+    async fn a_key_of_a_peer_is_published_until_it_is_ended_here_or_the_peer_has_been_away_for_a_day() {
+        let key = |algorithm| PrivateJwk::generate(algorithm, now() - TimeDelta::hours(1)).expect("a key");
+        let [own, ended, other] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(key);
+        let set = |key: &PrivateJwk| issuer(key, ("WXMINT_TOKEN_TTL", "1h")).published(now(), true).expect("a set");
+        let keys = [&ended, &other].map(|key| set(key)["{\"keys\":[".len()..].trim_end_matches("]}").to_owned());
+        let url = peer(format!("{{\"keys\":[{}]}}", keys.join(",")));
+        let issuer = issuer(&own, ("WXMINT_JWKS_PEERS", &url));
+        let published = |at, joins| {
+            let set = issuer.published(at, joins).expect("a set");
+            [&own, &ended, &other].map(|key| set.contains(key.kid()))
+        };
+        issuer.read_peers().await;
+        assert_eq!((published(now(), true), published(now(), false)), ([true; 3], [true, false, false]));
+
+        let store = issuer.store();
+        store.end_key(ended.kid()).await.expect("ended");
+        let found = issuer.learn_ended_keys(&store, now()).await.expect("asked");
+        assert_eq!(found, None, "nothing is to be mended here");
+        assert_eq!(published(now(), true), [true, false, true]);
+        issuer.read_peers().await;
+        assert_eq!(published(now(), true), [true, false, true], "the peer has it still");
+        let later = |minutes| published(now() + TimeDelta::minutes(minutes), true);
+        assert_eq!([later(24 * 60 - 1), later(24 * 60)], [[true, false, true], [true, false, false]]);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, fs::File, io, io::Read, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, Url};
@@ -21,6 +21,8 @@ use super::{ServiceIdentity, secure};
 const MAX_FILE: u64 = 64 << 10;
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
+/// As verifiers have it by default.
+const BELIEVED: TimeDelta = TimeDelta::hours(24);
 
 /// Asks a peer for its own keys alone: a key that it has retired must not come back from whoever it publishes.
 pub const OWN: &str = "own";
@@ -169,7 +171,7 @@ impl Trust {
 /// One further set of keys, as it was last read.
 pub struct PeerKeys {
     url: Url,
-    keys: ArcSwapOption<Vec<PublicKey>>,
+    keys: ArcSwapOption<(DateTime<Utc>, Vec<PublicKey>)>,
 }
 
 impl PeerKeys {
@@ -184,15 +186,17 @@ impl PeerKeys {
         self.url.host_str().unwrap_or_default()
     }
 
-    pub fn keys(&self) -> Option<Arc<Vec<PublicKey>>> {
-        self.keys.load_full()
+    /// The keys, unless the peer has not confirmed them for so long that verifiers believe none.
+    pub fn keys(&self, now: DateTime<Utc>) -> Vec<PublicKey> {
+        let read = self.keys.load_full().filter(|read| now - read.0 < BELIEVED);
+        read.map(|read| read.1.clone()).unwrap_or_default()
     }
 
     /// Reads the keys. Those that cannot be read stay as they were, and the error says why.
-    pub async fn fetch(&self, http: &Upstream) -> Result<(), String> {
+    pub async fn fetch(&self, http: &Upstream, now: DateTime<Utc>) -> Result<(), String> {
         let set = fetch(http, Request::new(Method::GET, self.url.clone())).await?;
         let PublishedKeys { keys, refused } = usable(PublishedKeys::read(&set))?;
-        self.keys.store(Some(Arc::new(keys)));
+        self.keys.store(Some(Arc::new((now, keys))));
         refused.first().map_or(Ok(()), |error| Err(error.to_string()))
     }
 }

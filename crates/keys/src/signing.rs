@@ -32,13 +32,12 @@ impl KeyRing {
         self.0.load_full()
     }
 
-    /// Notes the keys that the feed calls ended. A key that was noted stays noted while it is visible, because nothing
-    /// revives what it has signed.
-    pub fn note_revoked(&self, found: &[String], now: DateTime<Utc>) {
+    /// Notes the keys that the feed calls ended, also those of others. They stay noted, because nothing revives what
+    /// they have signed.
+    pub fn note_revoked(&self, found: &[String]) {
         self.0.rcu(|set| {
-            let is_revoked = |kid: &String| found.contains(kid) || set.is_revoked(kid);
-            let revoked = set.visible(now).map(|key| key.kid().to_owned()).filter(is_revoked).collect();
-            KeySet { revoked, ..KeySet::clone(set) }
+            let new = found.iter().filter(|kid| !set.is_revoked(kid));
+            KeySet { revoked: set.revoked.iter().chain(new).cloned().collect(), ..KeySet::clone(set) }
         });
     }
 
@@ -163,22 +162,21 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_ended_stays_ended_while_it_is_visible() {
+    fn a_key_that_was_ended_stays_ended() {
         let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         keys[0].exp = Some(at(2000).timestamp());
         let (old, new) = (keys[0].kid().to_owned(), keys[1].kid().to_owned());
         let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let ring = KeyRing::new(set.clone(), at(1500)).expect("a ring");
-        let noted = |found: &[&String], now| {
-            ring.note_revoked(&found.iter().map(|&kid| kid.clone()).collect::<Vec<_>>(), at(now));
+        let noted = |found: &[&str]| {
+            ring.note_revoked(&found.iter().map(|&kid| kid.to_owned()).collect::<Vec<_>>());
             ring.set().revoked().to_vec()
         };
-        assert_eq!(noted(&[&old, &"a stranger".to_owned()], 1500), [old.as_str()]);
-        assert_eq!(noted(&[], 1999), [old.as_str()], "an end that the store has lost still holds");
+        assert_eq!(noted(&[&old, "a peer's"]), [old.as_str(), "a peer's"]);
+        assert_eq!(noted(&[]), [old.as_str(), "a peer's"], "an end that the store has lost still holds");
         ring.swap(set, at(1999)).expect("the same set");
-        assert_eq!(noted(&[], 1999), [old.as_str()], "also in a set that was read again");
+        assert_eq!(noted(&[&old]), [old.as_str(), "a peer's"], "also in a set that was read again");
         assert!(ring.set().key(&old, at(1999)).is_none() && ring.set().key(&new, at(1999)).is_some());
-        assert_eq!(noted(&[&new], 1999), [old.as_str(), new.as_str()]);
-        assert_eq!(noted(&[&old], 2000), [new.as_str()], "it is out of sight");
+        assert_eq!(noted(&[&new]), [old.as_str(), "a peer's", new.as_str()]);
     }
 }

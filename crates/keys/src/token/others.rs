@@ -154,7 +154,7 @@ mod tests {
         let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":1,"ended":[]}"#;
         let page: EndsPage = serde_json::from_str(text).expect("a page");
         for (ended, signs) in [(&kids[..0], &kids[0]), (&kids[..1], &kids[1]), (&kids[..], &kids[0])] {
-            ring.note_revoked(ended, now());
+            ring.note_revoked(ended);
             let header = part(&minter.sign_page(&page, now()).expect("signed"), 0);
             assert_eq!(serde_json::from_slice::<Value>(&header).expect("JSON")["kid"], **signs, "{ended:?}");
             // A token or an event of a revoked key would be lost.
