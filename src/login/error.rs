@@ -147,11 +147,11 @@ impl LoginError {
     }
 }
 
-/// Another replica may have the keys that this one lacks.
+/// Another replica may have the keys, or the clock, that this one lacks.
 impl From<KeyError> for LoginError {
     fn from(error: KeyError) -> Self {
         match error {
-            KeyError::Revoked => StoreError { reason: error.to_string() }.into(),
+            KeyError::Revoked | KeyError::NoneSigning { .. } => StoreError { reason: error.to_string() }.into(),
             error => Self::Mint(error),
         }
     }
@@ -212,5 +212,18 @@ impl From<Malformed> for SessionError {
 impl From<StoreError> for SessionError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_without_a_key_that_signs_may_succeed_at_another_replica() {
+        let early = KeyError::NoneSigning { earliest: "2026-01-01T00:00:00Z".into() };
+        for (error, pause) in [(KeyError::Revoked, true), (early, true), (KeyError::Crypto("sign"), false)] {
+            assert_eq!(LoginError::from(error.clone()).retry_after().is_some(), pause, "{error}");
+        }
     }
 }
