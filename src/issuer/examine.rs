@@ -179,13 +179,13 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
         let from = next.nbf.to_rfc3339_opts(SecondsFormat::Secs, true);
         said!(key_signs_from, next.kid, from)
     });
-    let since = set.lives().iter().find(|life| life.kid == signing.kid()).map_or(now, |life| life.nbf);
-    if next.is_none() && now - since > OLD {
-        return Finding::warning(
-            "keys",
-            said!(has_signed_for_days, signing.kid(), (now - since).num_days()),
-            said!(run_keys_rotate, path.display()),
-        );
+    let life = set.lives().iter().find(|life| life.kid == signing.kid()).filter(|_| next.is_none());
+    let forgotten = life.and_then(|KeyLife { kid, nbf, exp, .. }| match exp {
+        Some(exp) => Some(said!(key_leaves_alone, kid, exp.to_rfc3339_opts(SecondsFormat::Secs, true))),
+        None => (now - nbf > OLD).then(|| said!(has_signed_for_days, kid, (now - nbf).num_days())),
+    });
+    if let Some(forgotten) = forgotten {
+        return Finding::warning("keys", forgotten, said!(run_keys_rotate, path.display()));
     }
     let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
     let keys = count(set.lives().len(), ["key", "个密钥"]);
@@ -194,10 +194,38 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use wxmint_keys::{PrivateJwk, StoredKeys};
+    use wxmint_verify::Algorithm;
+
     use super::*;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn a_key_that_leaves_or_is_old_needs_a_successor() {
+        let key = PrivateJwk::generate(Algorithm::EdDsa, at(0)).expect("a key");
+        let next = PrivateJwk::generate(Algorithm::EdDsa, at(40_000_000)).expect("a key");
+        for (keys, exp, now, says) in [
+            (vec![&key], None, 100, "signs (EdDSA)"),
+            (vec![&key], None, 40_000_000, "has signed for 462 days"),
+            (
+                vec![&key],
+                Some(50_000_000_i64),
+                100,
+                "leaves the JWKS at 1971-08-02T16:53:20Z, and no other key is published",
+            ),
+            (vec![&key, &next], Some(50_000_000), 100, " on"),
+        ] {
+            let keys: Vec<_> = keys.into_iter().cloned().collect();
+            let mut file: serde_json::Value = serde_json::from_slice(&StoredKeys::of(keys).content()).expect("JSON");
+            file["keys"][0]["exp"] = exp.into();
+            let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
+            let found = super::keys(&set, Path::new("k"), at(now));
+            assert!(found.found.contains(says), "{found:?}");
+            assert_eq!(found.advice.contains("keys rotate --keys k"), found.status == Status::Warning);
+        }
     }
 
     #[test]
