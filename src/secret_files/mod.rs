@@ -142,7 +142,13 @@ impl Held {
 
     fn lock(path: PathBuf) -> Result<Self, FileError> {
         let beside = beside(&path, "lock");
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside);
+        let open = |is_new| OpenOptions::new().write(true).create_new(is_new).mode(0o600).open(&beside);
+        let lock = match open(true) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(false),
+            // The file's owner, who is to hold it later. What was there before may be a link, and is given to nobody.
+            made => made
+                .inspect(|lock| _ = fs::metadata(&path).map(|file| fchown(lock, Some(file.uid()), Some(file.gid())))),
+        };
         let lock = lock.and_then(|lock| lock.lock().map(|()| lock));
         Ok(Self { path, _lock: lock.map_err(|source| FileError::Io { path: beside, source })? })
     }
@@ -229,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_file_keeps_its_owner() {
+    fn a_replaced_file_keeps_its_owner_who_gets_its_lock_unless_that_was_there() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keys.json");
         create_private(&path, b"old").expect("written");
@@ -239,8 +245,17 @@ mod tests {
         } else {
             fs::metadata(&path).map(|file| (file.uid(), file.gid())).expect("there")
         };
+        let owner_of = |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid())).expect("there");
         Held::wait(&path).expect("held").replace(b"new").expect("replaced");
-        assert_eq!(fs::metadata(&path).map(|file| (file.uid(), file.gid())).expect("there"), owner);
+        assert_eq!([owner_of(&path), owner_of(&beside(&path, "lock"))], [owner; 2]);
+
+        let (ours, lock) = (folder.path().join("ours"), beside(&path, "lock"));
+        create_private(&ours, b"").expect("written");
+        let before = owner_of(&ours);
+        fs::remove_file(&lock).expect("there");
+        std::os::unix::fs::symlink(&ours, &lock).expect("a link");
+        Held::wait(&path).expect("held");
+        assert_eq!(owner_of(&ours), before, "no link makes root give away another file");
     }
 
     #[test]
