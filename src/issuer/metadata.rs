@@ -67,15 +67,12 @@ fn already_known(held: &IfNoneMatch, etag: &str) -> bool {
 ))]
 pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
-    let (set, now) = (worker.issuer.keys.set(), now());
-    let is_published = |algorithm: &&Algorithm| set.visible(now).any(|key| key.algorithm() == **algorithm);
-    let algorithms = Algorithm::ALL.iter().filter(is_published).map(|algorithm| algorithm.name());
     // Verifiers require these. The Kubernetes API server's service-account issuer publishes the same ones.
     let own = json!({
         // Equals the token's `iss` byte for byte (RFC 8414 section 3.3).
         "issuer": issuer,
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "id_token_signing_alg_values_supported": algorithms.collect::<Vec<_>>(),
+        "id_token_signing_alg_values_supported": worker.issuer.algorithms(now()),
         "subject_types_supported": ["public"],
         "response_types_supported": ["id_token"],
         "service_documentation": format!("{issuer}/docs"),
@@ -100,6 +97,13 @@ impl Issuer {
         own.accepted(now).next()?;
         let keys = own.visible(now).chain(&peers).filter(|key| kids.insert(key.kid()) && !own.is_revoked(key.kid()));
         Some(serde_json::to_string(&keys.collect::<PublicKeySet<'_>>()).expect("strings serialize"))
+    }
+
+    fn algorithms(&self, now: DateTime<Utc>) -> Vec<&'static str> {
+        let (own, peers) = (self.keys.set(), self.keys_of_peers(now));
+        let is_published =
+            |algorithm: &&Algorithm| own.visible(now).chain(&peers).any(|key| key.algorithm() == **algorithm);
+        Algorithm::ALL.iter().filter(is_published).map(|algorithm| algorithm.name()).collect()
     }
 
     pub(super) fn keys_of_peers(&self, now: DateTime<Utc>) -> Vec<PublicKey> {
@@ -177,5 +181,7 @@ mod tests {
         assert_eq!(published(now(), true), [true, false, true], "the peer has it still");
         let later = |minutes| published(now() + TimeDelta::minutes(minutes), true);
         assert_eq!([later(24 * 60 - 1), later(24 * 60)], [[true, false, true], [true, false, false]]);
+        let algorithms = |days| issuer.algorithms(now() + TimeDelta::days(days));
+        assert_eq!((algorithms(0), algorithms(1)), (vec!["ES256", "EdDSA", "RS256"], vec!["ES256"]));
     }
 }
