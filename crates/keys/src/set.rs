@@ -184,6 +184,34 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_leaves_no_room_to_count_on_from_it_is_refused() {
+        let last = 253_402_300_799;
+        let policy = crate::rotation::RotationPolicy {
+            every: TimeDelta::days(365),
+            lead: TimeDelta::days(1),
+            token_ttl: TimeDelta::days(30),
+            algorithm: Algorithm::EdDsa,
+        };
+        for (member, seconds, is_read) in [
+            ("nbf", last, true),
+            ("exp", last, true),
+            ("nbf", i64::from(i32::MIN) * 2000, true),
+            ("nbf", last + 1, false),
+            ("exp", last + 1, false),
+            ("exp", 8_210_266_876_799, false),
+            ("nbf", i64::MAX, false),
+        ] {
+            let mut file =
+                file_of(&[0, 100].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key")));
+            file["keys"][0][member] = seconds.into();
+            let set = parse(&file);
+            let planned = set.as_ref().map(|set| crate::rotation::plan(set.lives(), &policy, at(200), false).is_ok());
+            assert_eq!(planned.is_ok_and(|planned| planned), is_read, "{member} {seconds}");
+            assert!(is_read || set.expect_err("refused").to_string().contains("before the year 10000"));
+        }
+    }
+
+    #[test]
     fn the_key_with_the_latest_nbf_that_has_come_signs() {
         let [old, new] = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let set = KeySet::parse(&StoredKeys::of(&[new, old]).content()).expect("a set");

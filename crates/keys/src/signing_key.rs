@@ -5,7 +5,7 @@ use aws_lc_rs::signature::{
 };
 use aws_lc_rs::{hmac, rsa::KeyPairComponents};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use derive_more::Debug;
 use jsonwebtoken::signature::Signer;
 use wxmint_verify::{Algorithm, KeyError, PublicKey};
@@ -143,6 +143,7 @@ fn bytes(name: &str, value: &Member) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 fn date(name: &str, seconds: i64) -> Result<DateTime<Utc>, String> {
-    let date = DateTime::from_timestamp(seconds, 0);
-    date.ok_or_else(|| format!("`{name}` must be a number of seconds since 1970"))
+    // Later times leave no room to count on from them, and are mostly milliseconds.
+    let date = DateTime::from_timestamp(seconds, 0).filter(|date| date.year() < 10_000);
+    date.ok_or_else(|| format!("`{name}` must be a number of seconds since 1970, before the year 10000"))
 }

@@ -94,7 +94,7 @@ impl StoredKeys {
 
     /// Forgets the retired keys of which no token can be left. Returns their ids.
     pub fn forget_ended(&mut self, policy: &RotationPolicy, now: DateTime<Utc>) -> Vec<String> {
-        self.ended.extract_if(.., |key| key.at() + policy.retention() <= now).map(|key| key.kid).collect()
+        self.ended.extract_if(.., |key| key.at() <= now - policy.retention()).map(|key| key.kid).collect()
     }
 
     pub fn add(&mut self, key: PrivateJwk) {
@@ -197,5 +197,7 @@ mod tests {
         assert_eq!(stored.forget_ended(&policy, at(200 + 3600 + 119)), [""; 0]);
         assert_eq!(stored.forget_ended(&policy, at(200 + 3600 + 120)), [kid]);
         assert_eq!(stored.ended(), []);
+        stored.ended.push(EndedKey { kid: "a".into(), at: 8_210_266_876_799 });
+        assert_eq!(stored.forget_ended(&policy, at(0)), [""; 0], "a time that leaves no room to count on from it");
     }
 }
