@@ -4,9 +4,8 @@ use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use wxmint_http::{Problem, bearer_token, no_valid_token};
+use wxmint_http::{Problem, bearer_token, refused_token};
 use wxmint_keys::KeySet;
-use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, LONGEST_LIFE, MAX_LEEWAY, Refused, Verified, Verifier, VerifierPolicy};
 
 use super::Issuer;
@@ -36,11 +35,7 @@ impl Issuer {
             Err(Refused::Audience) => self.verify_of_client(token, &keys, now),
             verified => verified,
         };
-        verified.map_err(|refused| {
-            let reason = refused.to_string();
-            bounded!(info, &reason, reason, "token refused");
-            no_valid_token()
-        })
+        verified.map_err(|refused| refused_token(&refused.to_string()))
     }
 
     /// A page's token is for its client's audience, and its client may have left the file since. It counts whatever its
@@ -67,6 +62,7 @@ pub(crate) mod tests {
     use actix_web::{http::StatusCode, test::TestRequest};
     use base64::{Engine, engine::general_purpose::STANDARD};
     use chrono::TimeDelta;
+    use wxmint_http::no_valid_token;
 
     use super::*;
     use crate::clock::now;

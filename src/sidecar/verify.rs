@@ -9,7 +9,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde_json::Value;
 use wxmint_http::path_rules::{Demand, PathSource};
-use wxmint_http::{Answer, Problem, ProblemCode, no_token, no_valid_token, unreadable_token};
+use wxmint_http::{Answer, Problem, ProblemCode, no_token, refused_token, unreadable_token};
 use wxmint_verify::{Claims, NoBearer, bearer, peer::NotVerified};
 
 use super::{EMPTY, Sidecar, metrics::VerifyOutcome, remembered::RememberedUser};
@@ -47,8 +47,7 @@ impl Sidecar {
         if let Demand::Token(lists) = demand
             && !lists.iter().all(|audiences| identity.is_for(audiences))
         {
-            tracing::debug!("token refused: the path wants another audience");
-            return Err((no_valid_token(), VerifyOutcome::Refused));
+            return Err(refused("the path wants another audience"));
         }
         Ok((self.allow(Some(&identity)), outcome))
     }
@@ -62,7 +61,7 @@ impl Sidecar {
         let (claims, proof) = self.peer.prove(token, now).await.map_err(refusal)?;
         let handed_on = self.settings.claims.iter().map(|(name, _)| value(name, &claims));
         let identity = RememberedUser::of(&claims, handed_on, proof);
-        let identity = identity.map(Arc::new).ok_or((no_valid_token(), VerifyOutcome::Refused))?;
+        let identity = identity.map(Arc::new).ok_or_else(|| refused("no header can say its ids"))?;
         self.remembered.cache.insert(hash, Arc::clone(&identity));
         Ok((identity, VerifyOutcome::Verified))
     }
@@ -91,13 +90,14 @@ impl Sidecar {
     }
 }
 
+fn refused(reason: &str) -> (Problem, VerifyOutcome) {
+    (refused_token(reason), VerifyOutcome::Refused)
+}
+
 fn refusal(reason: NotVerified) -> (Problem, VerifyOutcome) {
     let without_keys = |detail| (unavailable(ProblemCode::KeysUnavailable, detail), VerifyOutcome::NoKeys);
     match reason {
-        NotVerified::Refused(reason) => {
-            tracing::debug!(%reason, "token refused");
-            (no_valid_token(), VerifyOutcome::Refused)
-        }
+        NotVerified::Refused(reason) => refused(&reason.to_string()),
         NotVerified::NoKeys => {
             without_keys("The issuer's keys have not been fetched yet, so that no token can be verified. Try again.")
         }

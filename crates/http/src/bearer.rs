@@ -53,6 +53,12 @@ pub fn no_valid_token() -> Problem {
     Problem::new(ProblemCode::InvalidToken, detail).challenge(INVALID_TOKEN)
 }
 
+/// That answer. The log alone says the reason, which repeats nothing of the token.
+pub fn refused_token(reason: &str) -> Problem {
+    bounded!(info, reason, reason, "token refused");
+    no_valid_token()
+}
+
 pub fn no_token() -> Problem {
     let detail = "Send the token of the login, as `Authorization: Bearer …`.";
     Problem::new(ProblemCode::InvalidToken, detail).challenge(NO_TOKEN)

@@ -19,7 +19,7 @@ mod server;
 mod trace;
 pub mod viewer;
 
-pub use bearer::{bearer_token, identify, no_token, no_valid_token, unreadable_token};
+pub use bearer::{bearer_token, identify, no_token, no_valid_token, refused_token, unreadable_token};
 pub use body::{SMALL_BODY, read_body};
 pub use body_fields::{Fields, malformed, missing, pairs};
 pub use client_address::TrustedProxies;
