@@ -1,6 +1,7 @@
 //! No log line is lost, and Prometheus' rules and Grafana's dashboard in k8s/monitoring ask for metrics and labels that
 //! there are.
 
+use std::path::Path;
 use std::process::{self, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{collections::BTreeSet, env, fs, io::Read, thread};
@@ -180,6 +181,33 @@ fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hu
     assert!(!names_one());
     metrics.apps_are(apps(200));
     assert!(names_one());
+}
+
+/// All macros that log, up to the end of their statement.
+fn logged(folder: &Path, found: &mut Vec<String>) {
+    for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if path.is_dir() && !path.ends_with("target") {
+            logged(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
+            let text = fs::read_to_string(&path).expect("a source");
+            let begun = ["tracing::info!(", "tracing::warn!(", "tracing::error!(", "tracing::debug!(", "bounded!("];
+            let starts = begun.iter().flat_map(|begun| text.match_indices(begun)).map(|(start, _)| &text[start..]);
+            found.extend(starts.filter_map(|rest| Some(rest.split_once(");")?.0.to_owned())));
+        }
+    }
+}
+
+/// A line would have the member twice.
+#[test]
+fn no_event_has_a_field_of_the_span_of_a_request() {
+    let mut found = Vec::new();
+    ["src", "crates"].iter().for_each(|folder| logged(&Path::new(REPOSITORY).join(folder), &mut found));
+    assert!(found.len() > 100, "{}", found.len());
+    for line in found {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let has = |name: &str| words.windows(2).any(|two| two == [name, "="]) || words.contains(&&*format!("{name},"));
+        assert!(!["request_id", "trace_id", "client"].into_iter().any(has), "{line}");
+    }
 }
 
 const IN_A_CHILD: &str = "TEST_OF_LOST_LINES";

@@ -123,7 +123,7 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor, now: Dat
     match worker.login.fetch_grant(&code, (client, OWN), &address, now, give).await? {
         Ok(answer) => {
             scan.scans.count(&client.id, "fetched");
-            tracing::info!(user = answer.user_id.as_str(), client = client.id.as_str(), "a page was logged in");
+            tracing::info!(user = answer.user_id.as_str(), client_id = client.id.as_str(), "a page was logged in");
             Ok(uncached(answer))
         }
         Err(poll) => {
@@ -145,7 +145,7 @@ pub(in crate::doors) fn uncached(answer: impl Serialize) -> HttpResponse {
 
 /// Tells that something for one use came again, so that a client's token was ended.
 pub(in crate::doors) fn tell_of_theft(request: &HttpRequest, token: &Issued, found: &'static str) {
-    bounded!(warn, token.id.as_str(), client = token.app.as_str(), "{found}, so its token was revoked");
+    bounded!(warn, token.id.as_str(), client_id = token.app.as_str(), "{found}, so its token was revoked");
     let (client, user) = (Some(ClientId(token.app.clone())), Some(token.user.clone()));
     let ended = Event { client, user, note: Some(found.into()), ..Event::new(Activity::End, origin(request)) };
     ended.tell_bounded(token.id.as_str());
