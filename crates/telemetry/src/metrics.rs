@@ -141,7 +141,10 @@ impl Metrics {
         self.0.redis_slots_covered.set(state.slots.map_or(f64::NAN, |slots| slots as f64));
         self.0.redis_replicas_wanted.set(state.wanted.into());
         self.0.redis_clock_difference.set(state.clock_difference.unwrap_or(f64::NAN));
-        self.0.redis_evicted_keys.set(state.evicted as i64);
+        // The sum without those that are silent would fall and rise again, as if keys were being evicted.
+        if state.all_answer {
+            self.0.redis_evicted_keys.set(state.evicted as i64);
+        }
         self.0.redis_replicas_online.clear();
         for (primary, replicas) in &state.primaries {
             self.0.redis_replicas_online.get_or_create(&[("primary", primary.clone())]).set((*replicas).into());

@@ -78,6 +78,16 @@ fn printed() -> String {
     metrics.exposition([])
 }
 
+/// The alert would take it for keys that are evicted when they are there again.
+#[test]
+fn evicted_keys_stay_what_they_are_while_a_primary_is_silent() {
+    let metrics = Metrics::default();
+    for (evicted, all_answer) in [(5, true), (0, false), (3, false)] {
+        metrics.redis_is(&State { evicted, all_answer, ..State::default() });
+        assert!(metrics.exposition([]).contains("\nwxmint_redis_evicted_keys 5\n"), "{evicted}");
+    }
+}
+
 /// Whether a sample has the name, and the label where one is asked for.
 fn has(printed: &str, name: &str, label: Option<&str>) -> bool {
     let label = label.filter(|label| !OF_THE_TARGET.contains(label));
