@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::{join_all, try_join_all};
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
-use wxmint_store::{Binding, BindingState, ErasedPerson, Redis, StoreError, UserState};
+use wxmint_store::{BindingState, Bound, ErasedPerson, Redis, StoreError, UserState};
 use wxmint_wechat::App;
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
@@ -69,11 +69,11 @@ impl Operator<'_> {
         let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
         let left = left.into_iter().flatten().filter(|(of, _)| of == user).flat_map(|(_, unionids)| unionids);
         let unionids: BTreeSet<_> =
-            own.into_iter().flat_map(|own| own.unionid.into_iter().chain(own.others)).chain(left).collect();
+            own.into_iter().flat_map(|(_, own)| own.unionid.into_iter().chain(own.others)).chain(left).collect();
         for unionid in &unionids {
             for other in self.store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
                 let bindings = self.bindings_of(other).await?;
-                for Binding { person, .. } in bindings.iter().filter(|binding| has_unionid(binding, unionid)) {
+                for (person, _) in bindings.iter().filter(|(_, bound)| has_unionid(bound, unionid)) {
                     self.end_in_app(other, &person.app).await?;
                 }
             }
@@ -191,11 +191,11 @@ impl Operator<'_> {
 
     /// The user whose the person is. `None` for a person who is not bound.
     pub async fn look_up(&self, person: &Person) -> Result<Option<ShownPerson>, StoreError> {
-        let Some(binding) = self.store.binding(person).await? else { return Ok(None) };
-        let user_id = binding.user.clone();
+        let Some(bound) = self.store.binding(person).await? else { return Ok(None) };
+        let user_id = bound.user.clone();
         let UserState { blocked, .. } = self.store.user_state(&user_id).await?;
         let last_login = self.store.last_login(person).await?.map(|at| at.timestamp());
-        let ShownBinding { unionid, bound_at, .. } = binding.into();
+        let ShownBinding { unionid, bound_at, .. } = (person.clone(), bound).into();
         Ok(Some(ShownPerson { user_id, unionid, bound_at, blocked, last_login }))
     }
 
@@ -236,8 +236,10 @@ impl Operator<'_> {
         let people: Vec<_> = apps.iter().map(person).collect();
         for people in people.chunks(APPS_AT_A_TIME) {
             let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
-            let of = |it: Binding| FoundUser { by: "openid", appid: Some(it.person.app), user_id: it.user };
-            found.extend(bindings.into_iter().flatten().map(of));
+            let of = |(person, bound): (&Person, Option<Bound>)| {
+                Some(FoundUser { by: "openid", appid: Some(person.app.clone()), user_id: bound?.user })
+            };
+            found.extend(people.iter().zip(bindings).filter_map(of));
         }
         Ok(found)
     }
@@ -246,7 +248,7 @@ impl Operator<'_> {
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
         let UserState { blocked, ended_before, told } = self.store.user_state(user).await?;
         let bindings = self.bindings_of(user).await?;
-        let logins = try_join_all(bindings.iter().map(|binding| self.store.last_login(&binding.person))).await?;
+        let logins = try_join_all(bindings.iter().map(|(person, _)| self.store.last_login(person))).await?;
         let last_login = logins.into_iter().max().flatten().map(|at| at.timestamp());
         let wechat = bindings.into_iter().map(ShownBinding::from).collect();
         Ok(ShownUser { user_id: user.clone(), blocked: blocked && told, ended_before, last_login, wechat })
@@ -254,11 +256,12 @@ impl Operator<'_> {
 
     /// The user's bindings, oldest first. The user's list may also name people whose binding has not been made yet, or
     /// has just been dissolved.
-    pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
+    pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<(Person, Bound)>, StoreError> {
         let people = self.people_of(user).await?;
         let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
-        let mut bindings: Vec<_> = bindings.into_iter().flatten().filter(|binding| binding.user == *user).collect();
-        bindings.sort_by_key(|binding| (binding.bound_at, binding.person.app.clone(), binding.person.openid.clone()));
+        let theirs = |(person, bound): (_, Option<Bound>)| Some((person, bound.filter(|bound| bound.user == *user)?));
+        let mut bindings: Vec<(Person, _)> = people.into_iter().zip(bindings).filter_map(theirs).collect();
+        bindings.sort_by_key(|(person, bound)| (bound.bound_at, person.app.clone(), person.openid.clone()));
         Ok(bindings)
     }
 
@@ -291,7 +294,7 @@ pub(super) async fn release_unionid(store: &Redis, unionid: &UnionId, user: &Use
 async fn release_from(store: &Redis, unionid: &UnionId, user: &UserId, is_kept: bool) -> Result<(), StoreError> {
     let is_needed = async || {
         let bindings = Operator { store }.bindings_of(user).await?;
-        Ok::<_, StoreError>(bindings.iter().any(|binding| has_unionid(binding, unionid)))
+        Ok::<_, StoreError>(bindings.iter().any(|(_, bound)| has_unionid(bound, unionid)))
     };
     loop {
         if is_needed().await? {
@@ -306,6 +309,6 @@ async fn release_from(store: &Redis, unionid: &UnionId, user: &UserId, is_kept: 
     }
 }
 
-fn has_unionid(binding: &Binding, unionid: &UnionId) -> bool {
-    binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)
+fn has_unionid(bound: &Bound, unionid: &UnionId) -> bool {
+    bound.unionid.iter().chain(&bound.others).any(|own| own == unionid)
 }

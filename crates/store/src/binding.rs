@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, UserId};
 
-use super::{AttemptMark, Person};
+use super::AttemptMark;
 
 /// How long a unionid stays linked to a user for whom the person has not been bound yet.
 pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_secs(60 * 60);
@@ -55,12 +55,14 @@ pub struct Computed {
     pub listed: bool,
 }
 
-/// A binding, as far as a login needs it.
+/// A person's binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
     /// Differs from the person's earlier bindings.
     pub generation: u64,
     pub user: UserId,
+    /// To the second. Of a computed user: when the person logged in last, or 1970 if that was not looked up.
+    pub bound_at: DateTime<Utc>,
     /// The unionid that was seen last.
     pub unionid: Option<UnionId>,
     /// Other unionids that may be linked to the user: one that is about to be, and those that the person had before.
@@ -77,31 +79,8 @@ pub struct Bound {
 impl Bound {
     /// To a computed user.
     pub fn computed(user: UserId) -> Self {
-        let (unionid, others, conflict, shared, new_for, blocked) = Default::default();
-        Self { generation: COMPUTED, user, unionid, others, conflict, shared, new_for, blocked }
-    }
-}
-
-/// All that is stored of a binding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    pub person: Person,
-    pub user: UserId,
-    /// The unionid that was seen last.
-    pub unionid: Option<UnionId>,
-    /// Other unionids that may be linked to the user: from before the person's unionid changed.
-    pub others: Vec<UnionId>,
-    /// The other user whom the unionid was linked to then.
-    pub conflict: Option<UserId>,
-    /// To the second. Of a computed user: when the person logged in last.
-    pub bound_at: DateTime<Utc>,
-}
-
-impl Binding {
-    /// Stands for the binding of a person who has none, and has logged in last then.
-    pub(crate) fn computed(person: &Person, user: UserId, at: Option<DateTime<Utc>>) -> Self {
-        let (unionid, others, conflict) = Default::default();
-        Self { person: person.clone(), user, unionid, others, conflict, bound_at: at.unwrap_or_default() }
+        let (bound_at, unionid, others, conflict, shared, new_for, blocked) = Default::default();
+        Self { generation: COMPUTED, user, bound_at, unionid, others, conflict, shared, new_for, blocked }
     }
 }
 

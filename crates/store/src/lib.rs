@@ -26,7 +26,7 @@ use wxmint_ids::Person;
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_redis_link::Reason;
 
-pub use self::binding::{Binding, BindingState, Bound, COMPUTED, Computed, Decision, Intent, UNPROVEN_LINK_KEPT};
+pub use self::binding::{BindingState, Bound, COMPUTED, Computed, Decision, Intent, UNPROVEN_LINK_KEPT};
 pub use self::ends::{Admission, DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
 pub use self::limits::{LimitKey, Meter};
 use self::limits::{Rate, TooMany};

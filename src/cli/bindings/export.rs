@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write, stdout};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use wxmint_store::{Redis, walk::Found};
+use wxmint_store::{BindingState, Redis};
 
 use super::record::{Record, mark, trailer};
 use super::{Failure, say, walk_all};
@@ -38,17 +38,21 @@ async fn write_all(
     unwritten: impl Fn(io::Error) -> Failure,
 ) -> Result<(usize, u64), Failure> {
     let (mut lines, mut people, mut half_done) = (BufWriter::new(output), HashSet::new(), 0);
-    let write = async |found| {
-        let record = match found {
-            Found::Bound(binding) => Record::Bound(binding),
-            Found::Dissolved(person) => Record::Dissolved(person),
-            Found::HalfDone => {
+    let write = async |(person, state)| {
+        let bound = match state {
+            BindingState::Bound(bound) => Some(bound),
+            BindingState::Free { dissolved: true, .. } => None,
+            BindingState::Free { .. } => return Ok(()),
+            BindingState::Intended { .. } | BindingState::Leaving { .. } => {
                 half_done += 1;
                 return Ok(());
             }
         };
-        let is_news = people.insert(mark(record.person()));
-        if is_news { writeln!(lines, "{}", json(&record)).map_err(&unwritten) } else { Ok(()) }
+        let is_news = people.insert(mark(&person));
+        if !is_news {
+            return Ok(());
+        }
+        writeln!(lines, "{}", json(&Record { person, bound })).map_err(&unwritten)
     };
     walk_all(async |from| redis.walk(from).await, write).await?;
     let trailer = trailer(people.len());

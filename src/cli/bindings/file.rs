@@ -64,7 +64,7 @@ impl<'a> BindingsFile<'a> {
             return Ok(());
         }
         let record = Record::parse(line, self.args.appid.as_ref(), self.now)?;
-        match people.insert(mark(record.person())) {
+        match people.insert(mark(&record.person)) {
             true => Ok(()),
             false => Err("is about a person who has a line already".into()),
         }

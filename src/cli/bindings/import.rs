@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use wxmint_ids::AppId;
-use wxmint_store::{AttemptId, Binding, Bound, Intent, Redis, StoreError};
+use wxmint_ids::{AppId, Person};
+use wxmint_store::{AttemptId, Bound, Intent, Redis, StoreError};
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 
 use super::{Failure, Progress, file::BindingsFile, noted, patiently, print, record::Record, say};
@@ -97,9 +97,8 @@ impl Import<'_> {
     }
 
     /// Imports one person. Each step is idempotent, and so is the whole.
-    async fn one(&self, record: &Record) -> Result<Imported, StoreError> {
-        let person = record.person();
-        let Record::Bound(line) = record else {
+    async fn one(&self, Record { person, bound: line }: &Record) -> Result<Imported, StoreError> {
+        let Some(line) = line else {
             let news = self.redis.note_dissolved(person).await?;
             return Ok(Imported::Done { news, conflict: false });
         };
@@ -122,7 +121,7 @@ impl Import<'_> {
                     let intent = Intent { user: user.clone(), made: false, by_unionid: false };
                     store.admit(person, bound.generation, &intent, u32::MAX).await?;
                 }
-                let conflict = self.link(line, &bound).await?;
+                let conflict = self.link(person, line, &bound).await?;
                 return Ok(Imported::Done { news, conflict });
             }
             Err(LoginError::AlreadyBound) if news => {
@@ -139,10 +138,9 @@ impl Import<'_> {
     /// Links the unionid to the user whom the line names for it. Does nothing if a login has linked a unionid to the
     /// person already, because that is newer than the line. Returns whether the unionid belongs to another user and
     /// that is new.
-    async fn link(&self, line: &Binding, bound: &Bound) -> Result<bool, StoreError> {
-        let Binding { person, unionid, conflict, .. } = line;
-        let Some(unionid) = unionid.as_ref().filter(|_| bound.unionid.is_none()) else { return Ok(false) };
-        if let Some(user) = conflict {
+    async fn link(&self, person: &Person, line: &Bound, bound: &Bound) -> Result<bool, StoreError> {
+        let Some(unionid) = line.unionid.as_ref().filter(|_| bound.unionid.is_none()) else { return Ok(false) };
+        if let Some(user) = &line.conflict {
             self.redis.move_unionid(unionid, user, user).await?;
         }
         let (unionid, per_user) = (Some(unionid), self.per_user);

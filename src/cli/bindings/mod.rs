@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use wxmint_http::run_to_end;
 use wxmint_ids::Person;
-use wxmint_store::{Binding, Redis, walk::Found};
+use wxmint_store::{BindingState, Bound, Redis};
 
 use self::import::ImportArgs;
 use super::Failure;
@@ -62,9 +62,9 @@ type Conflict = [String; COLUMNS.len()];
 async fn conflicts(redis: &Redis, as_json: bool) -> Result<(), Failure> {
     // By app and openid.
     let mut conflicts = BTreeSet::new();
-    let add = async |found| {
-        if let Found::Bound(binding) = found {
-            conflicts.extend(conflict_of(redis, binding).await?);
+    let add = async |(person, state)| {
+        if let BindingState::Bound(bound) = state {
+            conflicts.extend(conflict_of(redis, person, bound).await?);
         }
         Ok(())
     };
@@ -82,13 +82,10 @@ async fn conflicts(redis: &Redis, as_json: bool) -> Result<(), Failure> {
 }
 
 /// Reads again whose the unionid is, because the conflict may have been resolved since the person's last login.
-async fn conflict_of(redis: &Redis, binding: Binding) -> Result<Option<Conflict>, Failure> {
-    let Binding { person: Person { app, openid }, user, unionid: Some(unionid), conflict: Some(_), .. } = binding
-    else {
-        return Ok(None);
-    };
+async fn conflict_of(redis: &Redis, person: Person, bound: Bound) -> Result<Option<Conflict>, Failure> {
+    let Bound { user, unionid: Some(unionid), conflict: Some(_), .. } = bound else { return Ok(None) };
     let stands_for = patiently(async || redis.claim_unionid(&unionid, None).await).await?;
-    let [openid, unionid] = [openid.as_str(), unionid.as_str()].map(str::to_owned);
+    let [openid, unionid] = [person.openid.as_str(), unionid.as_str()].map(str::to_owned);
     let other = stands_for.filter(|other| *other != user);
-    Ok(other.map(|other| [app.to_string(), openid, user.to_string(), unionid, other.to_string()]))
+    Ok(other.map(|other| [person.app.to_string(), openid, user.to_string(), unionid, other.to_string()]))
 }

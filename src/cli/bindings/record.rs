@@ -7,26 +7,19 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use wxmint_ids::{AppId, InvalidId, Person, foreign_id};
-use wxmint_store::Binding;
+use wxmint_store::Bound;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Record {
-    Bound(Binding),
-    /// The person has ended the binding, and must not be bound again without being asked.
-    Dissolved(Person),
+pub(super) struct Record {
+    pub(super) person: Person,
+    /// `None`: the person has ended the binding, and must not be bound again without being asked.
+    pub(super) bound: Option<Bound>,
 }
 
 /// The members of a line, in this order.
 const MEMBERS: [&str; 7] = ["appid", "openid", "user_id", "unionid", "unionid_conflict", "bound_at", "dissolved"];
 
 impl Record {
-    pub(super) fn person(&self) -> &Person {
-        match self {
-            Self::Bound(binding) => &binding.person,
-            Self::Dissolved(person) => person,
-        }
-    }
-
     /// Reads a line. `app` and `now` are the app of a line that names none, and the time of one that another system
     /// does not know. Errors do not repeat the content.
     pub(super) fn parse(line: &[u8], app: Option<&AppId>, now: DateTime<Utc>) -> Result<Self, String> {
@@ -52,12 +45,12 @@ impl Record {
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Person { app, openid } = self.person();
+        let Person { app, openid } = &self.person;
         let text = |text: &str| Some(Value::from(text));
         let (app, openid) = (text(app.as_str()), text(openid.as_str()));
-        let values = match self {
-            Self::Dissolved(_) => [app, openid, None, None, None, None, Some(true.into())],
-            Self::Bound(Binding { user, unionid, conflict, bound_at, .. }) => [
+        let values = match &self.bound {
+            None => [app, openid, None, None, None, None, Some(true.into())],
+            Some(Bound { user, unionid, conflict, bound_at, .. }) => [
                 app,
                 openid,
                 text(user.as_str()),
@@ -91,9 +84,9 @@ fn record(person: Person, members: &Map<String, Value>, now: DateTime<Utc>) -> R
         }
         (Some(user), None) => {
             let bound_at = members.get("bound_at").map_or(Ok(now), bound_at)?;
-            Ok(Record::Bound(Binding { person, user, unionid, others: Vec::new(), conflict, bound_at }))
+            Ok(Record { person, bound: Some(Bound { unionid, conflict, bound_at, ..Bound::computed(user) }) })
         }
-        (None, Some(Value::Bool(true))) => Ok(Record::Dissolved(person)),
+        (None, Some(Value::Bool(true))) => Ok(Record { person, bound: None }),
         (None, None) => Err("has no `user_id`".into()),
         _ => Err("`dissolved` must be true, and stand without `user_id`".into()),
     }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_ids::{AppId, UserId};
-use wxmint_store::Binding;
+use wxmint_ids::{AppId, Person, UserId};
+use wxmint_store::Bound;
 
 /// The stored facts about a user, for operators. Times are seconds since 1970.
 #[derive(Serialize, ToSchema)]
@@ -59,13 +59,13 @@ pub struct ShownBinding {
     pub(super) bound_at: i64,
 }
 
-impl From<Binding> for ShownBinding {
-    fn from(binding: Binding) -> Self {
+impl From<(Person, Bound)> for ShownBinding {
+    fn from((person, bound): (Person, Bound)) -> Self {
         Self {
-            appid: binding.person.app,
-            openid: binding.person.openid.as_str().to_owned(),
-            unionid: binding.unionid.map(|unionid| unionid.as_str().to_owned()),
-            bound_at: binding.bound_at.timestamp(),
+            appid: person.app,
+            openid: person.openid.as_str().to_owned(),
+            unionid: bound.unionid.map(|unionid| unionid.as_str().to_owned()),
+            bound_at: bound.bound_at.timestamp(),
         }
     }
 }

@@ -8,11 +8,8 @@ use wxmint_ids::{AppId, UnionId, UserId};
 
 use super::session::{change_session, exchanged, owner};
 use super::stored::{StoredBinding, stored_binding};
-use super::walk::{Found, found};
 use super::{Call, Redis, flag, name, packed, replace, script, unreadable};
-use crate::{
-    AttemptMark, Binding, BindingState, Bound, COMPUTED, Decision, Intent, Person, Result, UNPROVEN_LINK_KEPT,
-};
+use crate::{AttemptMark, BindingState, Bound, COMPUTED, Decision, Intent, Person, Result, UNPROVEN_LINK_KEPT};
 
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&[u8]; 3] = [b"block", b"ended", b"floor"];
@@ -21,24 +18,19 @@ pub(super) const NO_PEOPLE: [&[u8]; 3] = [b"block", b"ended", b"floor"];
 /// repeated, it answers the same again.
 impl Redis {
     /// `None` for a person who is not bound, or not yet.
-    pub async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
-        let asked = stored_binding(person).cmd("GET").arg(name::session(person));
-        let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding", asked).await?;
-        match found(person.clone(), &stored)? {
-            Some(Found::Bound(binding)) => Ok(Some(binding)),
-            Some(Found::HalfDone) => Ok(None),
-            _ => Ok(session.and_then(|session| {
-                let at = exchanged(&session).and_then(|second| DateTime::from_timestamp(second, 0));
-                Some(Binding::computed(person, owner(&session)?, at))
-            })),
-        }
+    pub async fn binding(&self, person: &Person) -> Result<Option<Bound>> {
+        Ok(if let BindingState::Bound(bound) = self.binding_state(person).await? { Some(bound) } else { None })
     }
 
     pub async fn binding_state(&self, person: &Person) -> Result<BindingState> {
         let asked = stored_binding(person).cmd("GET").arg(name::session(person));
         let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding_state", asked).await?;
-        match (self.certain(person, stored).await?, session.as_deref().and_then(owner)) {
-            (BindingState::Free { .. }, Some(user)) => Ok(BindingState::Bound(Bound::computed(user))),
+        let (state, session) = (self.certain(person, stored).await?, session.unwrap_or_default());
+        match (state, owner(&session)) {
+            (BindingState::Free { .. }, Some(user)) => {
+                let at = exchanged(&session).and_then(|second| DateTime::from_timestamp(second, 0));
+                Ok(BindingState::Bound(Bound { bound_at: at.unwrap_or_default(), ..Bound::computed(user) }))
+            }
             (state, _) => Ok(state),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use chrono::DateTime;
 use redis::{FromRedisValue, ParsingError, Value};
 
 use super::{Call, Redis, name, packed, unreadable};
@@ -59,12 +60,14 @@ impl StoredBinding {
         let (is_set, generation) = (|name| self.field(name) == Some(b"1"), self.generation()?);
         if let Some(user) = self.field(b'u') {
             let is_on = self.field(b's').is_some_and(|block| block.ends_with(b"on"));
+            let bound_at = self.number(b'b').and_then(|second| DateTime::from_timestamp(second, 0));
             return Ok(BindingState::Bound(Bound {
                 generation,
                 user: packed::read_user(user)?,
-                unionid: self.field(b'n').and_then(|unionid| packed::read_unionid(unionid).ok()),
+                bound_at: bound_at.ok_or_else(|| unreadable("a binding's time"))?,
+                unionid: self.field(b'n').map(packed::read_unionid).transpose()?,
                 others: self.field(b'o').map(packed::read_unionids).transpose()?.into_iter().flatten().collect(),
-                conflict: self.field(b'c').and_then(|user| packed::read_user(user).ok()),
+                conflict: self.field(b'c').map(packed::read_user).transpose()?,
                 shared: is_set(b'r'),
                 new_for: self.field(b'f').and_then(|mark| Some(AttemptMark(u32::from_be_bytes(mark.try_into().ok()?)))),
                 blocked: is_on && self.field(b'k') == Some(user),

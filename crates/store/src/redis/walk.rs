@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use chrono::DateTime;
 use futures_util::future::try_join_all;
 use wxmint_ids::{AppId, UserId};
 use wxmint_redis_link::scan::Slots;
@@ -10,16 +9,7 @@ pub use wxmint_redis_link::scan::{PAGE, Page, Place};
 
 use super::stored::{StoredBinding, stored_binding};
 use super::{Redis, name, packed, session, unreadable};
-use crate::{Binding, Person, Result, Sealed};
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum Found {
-    Bound(Binding),
-    /// Bound to nobody, as they wished.
-    Dissolved(Person),
-    /// Being bound or freed: the next login ends it.
-    HalfDone,
-}
+use crate::{BindingState, Person, Result, Sealed};
 
 impl Redis {
     /// The people of the page, of one app or of all, who have a binding or once had one.
@@ -32,14 +22,14 @@ impl Redis {
         Ok(Some(page.with(people.into_iter().collect())))
     }
 
-    /// Reads the page of bindings that begins at `from`.
-    pub async fn walk(&self, from: &Place) -> Result<Option<Page<Found>>> {
+    /// Reads the page of people and their bindings that begins at `from`. Some of them may have none.
+    pub async fn walk(&self, from: &Place) -> Result<Option<Page<(Person, BindingState)>>> {
         let page = self.link.keys_like("wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
         let Some(page) = page else { return Ok(None) };
         let people: Vec<Person> = page.found.iter().map(|key| owner(key, "binding")).collect::<Result<_, _>>()?;
-        let rows = try_join_all(people.iter().map(|person| self.link.run("walk", stored_binding(person)))).await?;
-        let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, &row).transpose());
-        Ok(Some(page.with(found.collect::<Result<_, _>>()?)))
+        let rows = people.iter().map(|person| self.link.run::<StoredBinding>("walk", stored_binding(person)));
+        let states = try_join_all(rows).await?.into_iter().map(StoredBinding::state).collect::<Result<Vec<_>>>()?;
+        Ok(Some(page.with(people.into_iter().zip(states).collect())))
     }
 
     /// The blocked users of the page that begins at `from`.
@@ -82,21 +72,4 @@ pub(super) fn owner(key: &str, what: &str) -> Result<Person> {
     let rest = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what));
     let entry = rest.and_then(|rest| rest.strip_suffix("}:"));
     Ok(packed::read_person(entry.ok_or_else(|| unreadable("the name of a key"))?.as_bytes())?)
-}
-
-/// `None` for a person of whom nothing is left, or nothing but a number.
-pub(super) fn found(person: Person, stored: &StoredBinding) -> Result<Option<Found>> {
-    let Some(user) = stored.field(b'u') else {
-        let half_done = stored.field(b'i').or(stored.field(b'q')).map(|_| Found::HalfDone);
-        return Ok(half_done.or(stored.field(b'v').map(|_| Found::Dissolved(person))));
-    };
-    let bound_at = stored.number(b'b').and_then(|second| DateTime::from_timestamp(second, 0));
-    Ok(Some(Found::Bound(Binding {
-        person,
-        user: packed::read_user(user)?,
-        unionid: stored.field(b'n').map(packed::read_unionid).transpose()?,
-        others: stored.field(b'o').map(packed::read_unionids).transpose()?.unwrap_or_default(),
-        conflict: stored.field(b'c').map(packed::read_user).transpose()?,
-        bound_at: bound_at.ok_or_else(|| unreadable("a binding's time"))?,
-    })))
 }
