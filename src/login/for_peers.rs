@@ -5,8 +5,8 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::StoreError;
-use wxmint_wechat::{AppAccessToken, AppKind, ByToken, EncryptKey, SessionKey, user_signature};
+use wxmint_store::{AttemptId, StoreError};
+use wxmint_wechat::{AppAccessToken, AppKind, ByToken, CallError, EncryptKey, SessionKey, user_signature};
 
 use super::{LoginError, LoginWorker, Result, Usable, new_attempt, worker::ENCRYPT_KEYS};
 
@@ -35,13 +35,7 @@ impl LoginWorker {
         let (person, (_, sealed), key) = self.latest_session(user, app).await?;
         self.count_call(&person, ENCRYPT_KEYS).await?;
         let ask = async |by: ByToken<'_>| by.encrypt_keys(&person.openid, &key).await;
-        match self.by_access_token(app, &new_attempt()?, ask).await {
-            Err(error) if error.is_stale_session() => {
-                self.note_stale(&person, &sealed).await?;
-                Err(LoginError::SessionKeyMissing)
-            }
-            answered => answered,
-        }
+        self.by_session_key(&person, &sealed, &new_attempt()?, ask).await?.ok_or(LoginError::SessionKeyMissing)
     }
 
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
@@ -66,9 +60,24 @@ impl LoginWorker {
         if is_known || !self.ids.are_unlisted() { Ok(()) } else { Err(LoginError::NotListed) }
     }
 
-    /// Remembers that WeChat has refused a session key, as long as the key itself is kept.
-    pub(super) async fn note_stale(&self, person: &Person, sealed: &Sealed) -> Result<(), StoreError> {
-        if sealed.is_stale() { Ok(()) } else { self.store.reseal(person, sealed, &sealed.stale()).await }
+    /// Makes a call with a session key of the person's. `None` if WeChat calls the key stale, which is noted as long as
+    /// the key is kept.
+    pub(super) async fn by_session_key<T>(
+        &self,
+        person: &Person,
+        sealed: &Sealed,
+        attempt: &AttemptId,
+        call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
+    ) -> Result<Option<T>> {
+        match self.by_access_token(&person.app, attempt, call).await {
+            Err(error) if error.is_stale_session() => {
+                if !sealed.is_stale() {
+                    self.store.reseal(person, sealed, &sealed.stale()).await?;
+                }
+                Ok(None)
+            }
+            answered => answered.map(Some),
+        }
     }
 
     async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(Person, KeptKey, SessionKey)> {

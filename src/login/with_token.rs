@@ -82,13 +82,8 @@ impl LoginWorker {
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
         let Some((key, sealed)) = self.current_key(asking).await? else { return Ok(false) };
         self.count_call(&asking.person, CHECK).await?;
-        let openid = &asking.person.openid;
-        let check = async |by: ByToken<'_>| by.check_session(openid, &key).await;
-        let holds = self.by_access_token(&asking.person.app, &asking.attempt, check).await.map_err(undecryptable)?;
-        if !holds {
-            self.note_stale(&asking.person, &sealed).await?;
-        }
-        Ok(holds)
+        let check = async |by: ByToken<'_>| by.check_session(&asking.person.openid, &key).await;
+        Ok(self.by_session_key(&asking.person, &sealed, &asking.attempt, check).await?.is_some())
     }
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
@@ -105,11 +100,8 @@ impl LoginWorker {
         let Asking { person, generation, .. } = asking;
         let (old, stored) = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
         let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
-        let replaced = self.by_access_token(&person.app, &asking.attempt, ask).await;
-        if replaced.as_ref().is_err_and(LoginError::is_stale_session) {
-            self.note_stale(person, &stored).await?;
-        }
-        let new = replaced.map_err(undecryptable)?;
+        let replaced = self.by_session_key(person, &stored, &asking.attempt, ask).await?;
+        let new = replaced.ok_or(SessionError::Undecryptable)?;
         let sealed = self.vault.load_full().seal(new.expose(), person).map_err(LoginError::from)?;
         Ok(self.store.keep_session_key(person, *generation, &(order, sealed), KeyOf::Reset).await?)
     }
@@ -203,11 +195,6 @@ impl LoginWorker {
         }
         self.store.expire_list(user).await
     }
-}
-
-/// WeChat calls the session key stale: as if there were none.
-fn undecryptable(error: LoginError) -> SessionError {
-    if error.is_stale_session() { SessionError::Undecryptable } else { error.into() }
 }
 
 /// The claims by which a token can be ended.

@@ -6,20 +6,17 @@ use serde_json::{Map, Value};
 use wxmint_ids::OpenId;
 
 use super::client::{Endpoint, believed, call_ends, read};
-use super::{Api, ByToken, CallError, Result, SessionKey, Verdict, code2session::Answer};
+use super::{Api, ByToken, CallError, Result, SessionKey, code2session::Answer};
 
 impl ByToken<'_> {
-    /// Whether the session key is the person's current one (`GET /wxa/checksession`).
-    pub async fn check_session(self, openid: &OpenId, key: &SessionKey) -> Result<bool> {
+    /// Checks that the session key is the person's current one (`GET /wxa/checksession`).
+    pub async fn check_session(self, openid: &OpenId, key: &SessionKey) -> Result<()> {
         let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
-        match self.wechat.call(call_ends(), Api::CheckSession, self.app, request, read_session_check).await {
-            Err(error) if error.verdict() == Some(Verdict::StaleSession) => Ok(false),
-            checked => checked.map(|()| true),
-        }
+        self.wechat.call(call_ends(), Api::CheckSession, self.app, request, read_session_check).await
     }
 
     /// Makes WeChat replace the person's session key (`GET /wxa/resetusersessionkey`), which must be the current one
-    /// ([`Verdict::StaleSession`]) and is invalid from then on. The call is repeated only if no byte of the first
+    /// ([`super::Verdict::StaleSession`]) and is invalid from then on. The call is repeated only if no byte of the first
     /// request was sent, or if WeChat answered -1, because a new key whose response was lost is known to nobody.
     pub async fn reset_session_key(self, openid: &OpenId, key: &SessionKey) -> Result<SessionKey> {
         let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
@@ -71,6 +68,7 @@ pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::Verdict;
     use super::*;
 
     fn openid() -> OpenId {
