@@ -4,9 +4,7 @@ use std::{fs, io, path::PathBuf, sync::Arc};
 
 use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore, crypto::aws_lc_rs,
-};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -147,17 +145,14 @@ impl Content {
     fn config(&self, program: &Program) -> Result<ClientConfig, String> {
         let Program { ca_file, cert_file, key_file, .. } = program;
         let failed = |error: Error| format!("TLS to Redis cannot be set up: {error}");
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(failed)?;
         let builder = match &self.ca {
-            None => builder.with_platform_verifier().map_err(failed)?,
+            None => ClientConfig::builder().with_platform_verifier().map_err(failed)?,
             Some(pem) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates(ca_file, pem)? {
                     roots.add(certificate).map_err(|error| format!("{ca_file}: {error}"))?;
                 }
-                builder.with_root_certificates(roots)
+                ClientConfig::builder().with_root_certificates(roots)
             }
         };
         let Some((certificate, key)) = &self.client else { return Ok(builder.with_no_client_auth()) };
