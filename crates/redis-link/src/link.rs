@@ -103,9 +103,7 @@ impl Link {
         if !Arc::ptr_eq(&primaries.connector.url, &self.access.current.load()) {
             *primaries = Primaries::new(self.access.connector());
         }
-        if let Layout::Sentinel { .. } = primaries.connector.url.layout {
-            primaries.ask_sentinels_again();
-        }
+        primaries.ask_sentinels_again();
         Rc::clone(&primaries)
     }
 

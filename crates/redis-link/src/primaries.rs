@@ -108,9 +108,9 @@ impl Primaries {
         self.table.borrow().iter().find(|(primary, _)| primary.address == *address).cloned()
     }
 
-    /// Asks the Sentinels again if they were asked too long ago.
+    /// Asks the Sentinels again, where there are some and they were asked too long ago.
     pub(crate) fn ask_sentinels_again(self: &Rc<Self>) {
-        if self.last_began().is_some_and(|began| began.elapsed() > SENTINELS_ASKED_EVERY) {
+        if self.sentinels.is_some() && self.last_began().is_some_and(|began| began.elapsed() > SENTINELS_ASKED_EVERY) {
             drop(self.search());
         }
     }
