@@ -97,11 +97,9 @@ impl LoginWorker {
 
     /// The person, with the session key if there is one. `None` for a person who is not bound to the user.
     async fn session_of(&self, person: Person, user: &UserId) -> Result<Option<(Person, Option<KeptKey>)>, StoreError> {
-        let at = self.store.last_login(&person).await?;
         let kept = self.store.session_keys(&person).await?;
         // Read last, because the person may have left the user and logged in as another one meanwhile.
-        let bound = self.store.binding(&person).await?;
-        let is_bound = bound.is_some_and(|bound| bound.user == *user);
-        Ok(is_bound.then_some((person, at.zip(kept.into_iter().next()))))
+        let bound = self.store.binding(&person).await?.filter(|bound| bound.user == *user);
+        Ok(bound.map(|bound| (person, bound.last_login.zip(kept.into_iter().next()))))
     }
 }

@@ -192,9 +192,8 @@ impl Operator<'_> {
     /// The user whose the person is. `None` for a person who is not bound.
     pub async fn look_up(&self, person: &Person) -> Result<Option<ShownPerson>, StoreError> {
         let Some(bound) = self.store.binding(person).await? else { return Ok(None) };
-        let user_id = bound.user.clone();
+        let (user_id, last_login) = (bound.user.clone(), bound.last_login.map(|at| at.timestamp()));
         let UserState { blocked, .. } = self.store.user_state(&user_id).await?;
-        let last_login = self.store.last_login(person).await?.map(|at| at.timestamp());
         let ShownBinding { unionid, bound_at, .. } = (person.clone(), bound).into();
         Ok(Some(ShownPerson { user_id, unionid, bound_at, blocked, last_login }))
     }
@@ -248,8 +247,7 @@ impl Operator<'_> {
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
         let UserState { blocked, ended_before, told } = self.store.user_state(user).await?;
         let bindings = self.bindings_of(user).await?;
-        let logins = try_join_all(bindings.iter().map(|(person, _)| self.store.last_login(person))).await?;
-        let last_login = logins.into_iter().max().flatten().map(|at| at.timestamp());
+        let last_login = bindings.iter().filter_map(|(_, bound)| bound.last_login).max().map(|at| at.timestamp());
         let wechat = bindings.into_iter().map(ShownBinding::from).collect();
         Ok(ShownUser { user_id: user.clone(), blocked: blocked && told, ended_before, last_login, wechat })
     }

@@ -61,8 +61,11 @@ pub struct Bound {
     /// Differs from the person's earlier bindings.
     pub generation: u64,
     pub user: UserId,
-    /// To the second. Of a computed user: when the person logged in last, or 1970 if that was not looked up.
+    /// To the second. Of a computed user: when the person logged in last, or 1970 if that is not known.
     pub bound_at: DateTime<Utc>,
+    /// When the person has logged in last: when the exchange of the code began, or the bind ticket was redeemed. Who
+    /// logs in is told of that alone which was noted when a session ended.
+    pub last_login: Option<DateTime<Utc>>,
     /// The unionid that was seen last.
     pub unionid: Option<UnionId>,
     /// Other unionids that may be linked to the user: one that is about to be, and those that the person had before.
@@ -79,8 +82,8 @@ pub struct Bound {
 impl Bound {
     /// To a computed user.
     pub fn computed(user: UserId) -> Self {
-        let (bound_at, unionid, others, conflict, shared, new_for, blocked) = Default::default();
-        Self { generation: COMPUTED, user, bound_at, unionid, others, conflict, shared, new_for, blocked }
+        let (bound_at, last_login, unionid, others, conflict, shared, new_for, blocked) = Default::default();
+        Self { generation: COMPUTED, user, bound_at, last_login, unionid, others, conflict, shared, new_for, blocked }
     }
 }
 

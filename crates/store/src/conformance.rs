@@ -198,6 +198,12 @@ fn bound_to(generation: u64, name: &str) -> Bound {
     Bound { generation, ..Bound::computed(user(name)) }
 }
 
+impl Redis {
+    async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
+        Ok(self.binding(person).await?.and_then(|bound| bound.last_login))
+    }
+}
+
 /// The same, whenever the binding was made.
 fn undated(state: BindingState) -> BindingState {
     let BindingState::Bound(bound) = state else { return state };

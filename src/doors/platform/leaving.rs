@@ -198,7 +198,7 @@ impl Follower {
     /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
     /// one may have been forgotten.
     async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<()> {
-        match self.login.store.last_login(person).await? {
+        match self.login.store.binding(person).await?.and_then(|bound| bound.last_login) {
             Some(last) if last < since => Ok(()),
             _ => Operator { store: &self.login.store }.end_person(person).await.map(drop),
         }

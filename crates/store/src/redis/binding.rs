@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use chrono::DateTime;
 use redis::Value;
 use wxmint_ids::{AppId, UnionId, UserId};
 
@@ -26,13 +25,17 @@ impl Redis {
         let asked = stored_binding(person).cmd("GET").arg(name::session(person));
         let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding_state", asked).await?;
         let (state, session) = (self.certain(person, stored).await?, session.unwrap_or_default());
-        match (state, owner(&session)) {
+        let exchanged = exchanged(&session);
+        Ok(match (state, owner(&session)) {
             (BindingState::Free { .. }, Some(user)) => {
-                let at = exchanged(&session).and_then(|second| DateTime::from_timestamp(second, 0));
-                Ok(BindingState::Bound(Bound { bound_at: at.unwrap_or_default(), ..Bound::computed(user) }))
+                let bound_at = exchanged.unwrap_or_default();
+                BindingState::Bound(Bound { bound_at, last_login: exchanged, ..Bound::computed(user) })
             }
-            (state, _) => Ok(state),
-        }
+            (BindingState::Bound(bound), _) => {
+                BindingState::Bound(Bound { last_login: bound.last_login.max(exchanged), ..bound })
+            }
+            (state, _) => state,
+        })
     }
 
     /// The same, also for a person whose user id was computed.

@@ -73,9 +73,9 @@ impl Redis {
     /// people, which no process needs to have seen. A clock of Redis that has stepped back is behind them.
     pub(super) async fn latest_second_of(&self, user: &UserId) -> Result<i64> {
         let (now, people) = try_join(self.latest_second(&name::user(user)), self.people_of(user)).await?;
-        let logins = people.iter().flatten().map(|person| self.last_login(person));
-        let logins = try_join_all(logins).await?.into_iter().flatten().map(|login| login.timestamp());
-        Ok(logins.fold(now, i64::max))
+        let bindings = try_join_all(people.iter().flatten().map(|person| self.binding(person))).await?;
+        let logins = bindings.into_iter().filter_map(|bound| bound?.last_login);
+        Ok(logins.map(|login| login.timestamp()).fold(now, i64::max))
     }
 
     /// Waits for replicas if a token is dated ahead of the clock, so that later ends name it also after a failover.

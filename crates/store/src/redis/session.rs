@@ -114,17 +114,6 @@ impl Redis {
     pub async fn forget_login(&self, person: &Person, second: i64) -> Result<()> {
         Ok(self.link.run("forget", change_session(person, "forget").arg(second)).await?)
     }
-
-    /// When a person has logged in last: when the exchange of the code began, or the bind ticket was redeemed. `None`
-    /// if that is not known any more: for a person who is not bound, and once the session key has expired.
-    pub async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
-        let asked = Call::of("GET", name::session(person)).cmd("HMGET").arg(name::binding(person)).arg(&["u", "l"]);
-        type Found = (Option<Vec<u8>>, (Option<Vec<u8>>, Option<i64>));
-        let (session, (user, noted)): Found = self.link.run("last_login", asked).await?;
-        let session = session.unwrap_or_default();
-        let second = exchanged(&session).max(noted).filter(|_| user.is_some() || owner(&session).is_some());
-        Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
-    }
 }
 
 /// The owner of a session, as it stands behind the lines.
@@ -167,8 +156,8 @@ pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
 }
 
 /// The second of the last exchange.
-pub(super) fn exchanged(session: &[u8]) -> Option<i64> {
-    keys(session).first().map(|(micros, _)| (micros / 1_000_000) as i64)
+pub(super) fn exchanged(session: &[u8]) -> Option<DateTime<Utc>> {
+    keys(session).first().and_then(|(micros, _)| DateTime::from_timestamp((micros / 1_000_000) as i64, 0))
 }
 
 /// A step of `change_session.lua`.

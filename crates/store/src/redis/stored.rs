@@ -60,11 +60,12 @@ impl StoredBinding {
         let (is_set, generation) = (|name| self.field(name) == Some(b"1"), self.generation()?);
         if let Some(user) = self.field(b'u') {
             let is_on = self.field(b's').is_some_and(|block| block.ends_with(b"on"));
-            let bound_at = self.number(b'b').and_then(|second| DateTime::from_timestamp(second, 0));
+            let time = |name| self.number(name).and_then(|second| DateTime::from_timestamp(second, 0));
             return Ok(BindingState::Bound(Bound {
                 generation,
                 user: packed::read_user(user)?,
-                bound_at: bound_at.ok_or_else(|| unreadable("a binding's time"))?,
+                bound_at: time(b'b').ok_or_else(|| unreadable("a binding's time"))?,
+                last_login: time(b'l'),
                 unionid: self.field(b'n').map(packed::read_unionid).transpose()?,
                 others: self.field(b'o').map(packed::read_unionids).transpose()?.into_iter().flatten().collect(),
                 conflict: self.field(b'c').map(packed::read_user).transpose()?,
