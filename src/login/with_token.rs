@@ -7,7 +7,7 @@ use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
 use wxmint_store::{
-    Admission, AttemptId, COMPUTED, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, short_digest,
+    Admission, AttemptId, COMPUTED, KeptSession, KeyOf, LimitKey, Meter, StoreError, TokenState, short_digest,
 };
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
@@ -80,7 +80,8 @@ impl LoginWorker {
 
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
-        let Some((key, sealed)) = self.current_key(asking).await? else { return Ok(false) };
+        let kept = self.store.session_keys(&asking.person).await?;
+        let Some((key, sealed)) = self.current_key(&asking.person, &kept).await else { return Ok(false) };
         self.count_call(&asking.person, CHECK).await?;
         let check = async |by: ByToken<'_>| by.check_session(&asking.person.openid, &key).await;
         Ok(self.by_session_key(&asking.person, &sealed, &asking.attempt, check).await?.is_some())
@@ -90,26 +91,24 @@ impl LoginWorker {
     pub async fn reset_session(&self, asking: &Asking) -> Result<(), SessionError> {
         self.count_call(&asking.person, RESET).await?;
         let kept = self.open_session(asking).await?;
-        let replaced = self.replace_key(asking, kept.order).await;
+        let replaced = self.replace_key(asking, kept).await;
         self.store.close(&asking.person, &asking.attempt, false).await?;
         replaced
     }
 
     /// Stores the new key at once, because WeChat has forgotten the old one.
-    async fn replace_key(&self, asking: &Asking, order: ExchangeOrder) -> Result<(), SessionError> {
+    async fn replace_key(&self, asking: &Asking, kept: KeptSession) -> Result<(), SessionError> {
         let Asking { person, generation, .. } = asking;
-        let (old, stored) = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
+        let (old, stored) = self.current_key(person, &kept.keys).await.ok_or(SessionError::Undecryptable)?;
         let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
         let replaced = self.by_session_key(person, &stored, &asking.attempt, ask).await?;
         let new = replaced.ok_or(SessionError::Undecryptable)?;
         let sealed = self.vault.load_full().seal(new.expose(), person).map_err(LoginError::from)?;
-        Ok(self.store.keep_session_key(person, *generation, &(order, sealed), KeyOf::Reset).await?)
+        Ok(self.store.keep_session_key(person, *generation, &(kept.order, sealed), KeyOf::Reset).await?)
     }
 
-    async fn current_key(&self, asking: &Asking) -> Result<Option<(SessionKey, Sealed)>, SessionError> {
-        let kept = self.store.session_keys(&asking.person).await?;
-        let Some(current) = kept.first() else { return Ok(None) };
-        Ok(self.unseal(&self.vault.load_full(), current, &asking.person).await)
+    async fn current_key(&self, person: &Person, kept: &[Sealed]) -> Option<(SessionKey, Sealed)> {
+        self.unseal(&self.vault.load_full(), kept.first()?, person).await
     }
 
     /// Ends a token, or all of the user's, and forgets the session keys: the token's own, which no later login of the
