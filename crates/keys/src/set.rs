@@ -29,29 +29,6 @@ impl KeySet {
         StoredKeys::parse(json)?.check()
     }
 
-    pub(super) fn new(
-        mut keys: Vec<SigningKey>,
-        ended: Vec<EndedKey>,
-        all_ended_at: Option<i64>,
-    ) -> Result<Self, KeyError> {
-        if keys.is_empty() {
-            return Err(KeyError::Empty);
-        }
-        keys.sort_by_key(|key| key.life.nbf);
-        let lives = keys.iter().map(|key| key.life.clone()).collect();
-        for (index, key) in keys.iter().enumerate() {
-            for other in &keys[index + 1..] {
-                let same_kid = key.public().kid() == other.public().kid();
-                if same_kid || key.life.nbf == other.life.nbf {
-                    let member = if same_kid { "kid" } else { "nbf" };
-                    let [first, second] = [key, other].map(|key| key.label.clone());
-                    return Err(KeyError::Ambiguous { first, second, member });
-                }
-            }
-        }
-        Ok(Self { keys, lives, ended, all_ended_at, revoked: Vec::new() })
-    }
-
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
         let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
         signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })

@@ -70,7 +70,24 @@ impl StoredKeys {
     /// Checks the keys against each other and makes a [`KeySet`] of them.
     pub fn check(&self) -> Result<KeySet, KeyError> {
         let keys = self.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index));
-        KeySet::new(keys.collect::<Result<_, _>>()?, self.ended.clone(), self.all_ended_at)
+        let mut keys = keys.collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        keys.sort_by_key(|key| key.life.nbf);
+        for (index, key) in keys.iter().enumerate() {
+            for other in &keys[index + 1..] {
+                let same_kid = key.public().kid() == other.public().kid();
+                if same_kid || key.life.nbf == other.life.nbf {
+                    let member = if same_kid { "kid" } else { "nbf" };
+                    let [first, second] = [key, other].map(|key| key.label.clone());
+                    return Err(KeyError::Ambiguous { first, second, member });
+                }
+            }
+        }
+        let lives = keys.iter().map(|key| key.life.clone()).collect();
+        let (ended, all_ended_at, revoked) = (self.ended.clone(), self.all_ended_at, Vec::new());
+        Ok(KeySet { keys, lives, ended, all_ended_at, revoked })
     }
 
     /// The times of the keys, ordered by `nbf`; none if `ended` names each key.
