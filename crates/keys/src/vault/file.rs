@@ -88,7 +88,7 @@ fn read(text: &[u8], line: usize) -> Result<VaultKey, VaultError> {
         time => Some(instant(time).ok_or(VaultError::BadTime { line })?),
     };
     let [mac, names, nonces] = ["wxmint vault MAC key", "wxmint audit person key", "wxmint vault nonce key"]
-        .map(|label| MacKey::derived_from(&bytes, label));
+        .map(|label| MacKey(hmac::Key::new(hmac::HMAC_SHA256, derived(label, &bytes).as_ref())));
     Ok(VaultKey { id: key_id(&bytes), key: LessSafeKey::new(key), mac, names, nonces, line, seals_from })
 }
 
@@ -96,17 +96,14 @@ fn instant(text: &[u8]) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(str::from_utf8(text).ok()?).ok()?.to_utc())
 }
 
-impl MacKey {
-    /// `label` names what the key is for.
-    fn derived_from(vault_key: &[u8], label: &str) -> Self {
-        let derived = digest::digest(&digest::SHA256, &Zeroizing::new([label.as_bytes(), vault_key].concat()));
-        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
-    }
+fn key_id(vault_key: &[u8]) -> KeyId {
+    let hash = derived("wxmint vault key id", vault_key);
+    array::from_fn(|index| hash.as_ref()[index])
 }
 
-fn key_id(key: &[u8]) -> KeyId {
-    let hash = digest::digest(&digest::SHA256, &Zeroizing::new([b"wxmint vault key id", key].concat()));
-    array::from_fn(|index| hash.as_ref()[index])
+/// `label` names what it is for.
+fn derived(label: &str, vault_key: &[u8]) -> digest::Digest {
+    digest::digest(&digest::SHA256, &Zeroizing::new([label.as_bytes(), vault_key].concat()))
 }
 
 /// `file` with a new key on top, which seals from an instant on. What is there stays as it is.
