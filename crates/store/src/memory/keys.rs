@@ -194,14 +194,10 @@ impl Keys {
             (b"ZRANGE", [from, to, options @ ..]) => {
                 let mut found: Vec<_> = scores.iter().collect();
                 found.sort_by(|(_, one), (_, other)| one.total_cmp(other));
-                match options {
-                    [b"BYSCORE", b"LIMIT", _, most, ..] => {
-                        let range = number::<f64>(from)?..=number(to)?;
-                        found.retain(|(_, score)| range.contains(*score));
-                        found.truncate(number(most)?);
-                    }
-                    _ if *to != b"-1" => found.truncate(number::<usize>(to)? + 1),
-                    _ => {}
+                if let [b"BYSCORE", b"LIMIT", _, most, ..] = options {
+                    let range = number::<f64>(from)?..=number(to)?;
+                    found.retain(|(_, score)| range.contains(*score));
+                    found.truncate(number(most)?);
                 }
                 let with_scores = options.contains(&&b"WITHSCORES"[..]);
                 let member = |(member, score): (&Bytes, &f64)| [Some(bulk(member)), with_scores.then(|| text(score))];
