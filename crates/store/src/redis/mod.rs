@@ -110,7 +110,7 @@ impl Redis {
         Ok(held)
     }
 
-    /// Keeps a text of a door's for a time, at a key of its own. Each step for these texts is one command on one key,
+    /// Keeps a text of a door's for a time, at a key of its own. The steps for these texts are commands on one key,
     /// so that replicas agree without a script: of those who want to be the first at a key, one is.
     pub async fn keep(&self, key: &str, text: &str, life: Duration) -> Result<()> {
         Ok(self.link.run("keep_text", keeping(key, text, life)).await?)
@@ -118,12 +118,10 @@ impl Redis {
 
     /// Keeps the first text, and returns it once replicas have it. A repetition with the same text finds its own.
     pub async fn keep_first(&self, key: &str, text: &str, life: Duration) -> Result<String> {
-        let claimed = keeping(key, text, life).arg("NX");
-        if self.link.run_confirmed::<Option<String>>("keep_text", claimed).await?.is_some() {
-            return Ok(text.to_owned());
-        }
+        let claimed = keeping(key, text, life).arg("NX").cmd("GET").arg(key);
+        let (_, held): (Value, Option<String>) = self.link.run_confirmed("keep_text", claimed).await?;
         // A text that has expired since is nobody's.
-        Ok(self.kept(key).await?.unwrap_or_default())
+        Ok(held.unwrap_or_default())
     }
 
     pub async fn kept(&self, key: &str) -> Result<Option<String>> {
