@@ -10,9 +10,7 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::limits::{Counted, Rate};
-use wxmint_store::{
-    AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Redis, StoreError, TokenLife,
-};
+use wxmint_store::{AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Redis, StoreError};
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
@@ -156,9 +154,9 @@ impl AccessTokens<'_> {
         loop {
             let bad = refused.as_ref().map(|refused| &refused.token);
             let lent = self.store.lend_access_token(&self.app.id, &self.attempt, bad, LEASE).await?;
-            let (kept, expires_in, ends_soon) = match lent {
-                Lent::Token(kept, expires_in) => (kept, expires_in, false),
-                Lent::Renew(kept, expires_in) => (kept, expires_in, true),
+            let (kept, ends_soon) = match lent {
+                Lent::Token(kept) => (kept, false),
+                Lent::Renew(kept) => (kept, true),
                 Lent::Fetch => return self.fetch(refused.as_ref()).await,
                 Lent::Failed => return Err(self.just_failed()),
                 Lent::Wait => {
@@ -168,7 +166,7 @@ impl AccessTokens<'_> {
                     continue;
                 }
             };
-            match self.open(&kept, expires_in) {
+            match self.open(&kept) {
                 Ok(usable) if ends_soon => return Ok(self.renew(usable).await),
                 Ok(usable) => return Ok(usable),
                 // Sealed by a vault key that is not here: it counts as none.
@@ -187,9 +185,9 @@ impl AccessTokens<'_> {
         }
     }
 
-    fn open(&self, kept: &KeptToken, expires_in: Duration) -> Result<Usable, VaultError> {
+    fn open(&self, kept: &KeptToken) -> Result<Usable, VaultError> {
         let token = self.vault.open(&kept.sealed, &self.app.id)?.into();
-        Ok(Usable { token, expires_in, fingerprint: kept.fingerprint.clone(), is_new: false })
+        Ok(Usable { token, expires_in: kept.expires_in, fingerprint: kept.fingerprint.clone(), is_new: false })
     }
 
     /// The successor of `old`, or `old` itself if there is none soon.
@@ -277,9 +275,9 @@ impl AccessTokens<'_> {
             Ok(sealed) => sealed,
             Err(error) => return tracing::error!(app = %self.app.id, %error, "an access token could not be sealed"),
         };
-        let kept = KeptToken { sealed, fingerprint: fingerprint.clone() };
-        let life = life(fetched.expires_in, self.exchange().is_some());
-        if let Err(error) = self.store.keep_access_token(&self.app.id, &self.attempt, &kept, life).await {
+        let kept = KeptToken { sealed, fingerprint: fingerprint.clone(), expires_in: fetched.expires_in };
+        let renew_in = renew_in(fetched.expires_in, self.exchange().is_some());
+        if let Err(error) = self.store.keep_access_token(&self.app.id, &self.attempt, &kept, renew_in).await {
             tracing::warn!(app = %self.app.id, %error, "an access token could not be kept");
         }
     }
@@ -293,9 +291,8 @@ impl AccessTokens<'_> {
 
 /// When to renew a token that is valid for this long. If little time is left, in its last tenth, so that WeChat is not
 /// asked again and again for the same token. Those of an exchange get no successor unasked.
-fn life(expires_in: Duration, is_of_exchange: bool) -> TokenLife {
-    let before_end = if is_of_exchange { expires_in / 12 } else { RENEWED_BEFORE_END.min(expires_in / 10) };
-    TokenLife { renew_in: expires_in - before_end, expires_in }
+fn renew_in(expires_in: Duration, is_of_exchange: bool) -> Duration {
+    expires_in - if is_of_exchange { expires_in / 12 } else { RENEWED_BEFORE_END.min(expires_in / 10) }
 }
 
 async fn in_time<T>(steps: impl Future<Output = Result<T>>) -> Result<T> {

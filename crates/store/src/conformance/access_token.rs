@@ -3,21 +3,22 @@
 use super::*;
 
 const LEASE: Duration = Duration::from_secs(6);
-const AN_HOUR: TokenLife = TokenLife { renew_in: Duration::from_secs(3500), expires_in: Duration::from_secs(3600) };
+/// When a token is to be renewed, and when it expires.
+type Life = (Duration, Duration);
+const AN_HOUR: Life = (Duration::from_secs(3500), Duration::from_secs(3600));
 /// To be renewed at once.
-const ENDING: TokenLife = TokenLife { renew_in: Duration::ZERO, expires_in: Duration::from_secs(60) };
+const ENDING: Life = (Duration::ZERO, Duration::from_secs(60));
 const A_MOMENT: Duration = Duration::from_millis(20);
 
 fn token(name: &str) -> KeptToken {
-    let fingerprint = Fingerprint::of(name);
-    KeptToken { sealed: sealed(name), fingerprint }
+    KeptToken { sealed: sealed(name), fingerprint: Fingerprint::of(name), expires_in: Duration::ZERO }
 }
 
 /// Without the rest of a token's life, which has a case of its own.
 fn timeless(lent: Lent) -> Lent {
     match lent {
-        Lent::Token(kept, _) => Lent::Token(kept, Duration::ZERO),
-        Lent::Renew(kept, _) => Lent::Renew(kept, Duration::ZERO),
+        Lent::Token(kept) => Lent::Token(KeptToken { expires_in: Duration::ZERO, ..kept }),
+        Lent::Renew(kept) => Lent::Renew(KeptToken { expires_in: Duration::ZERO, ..kept }),
         other => other,
     }
 }
@@ -33,8 +34,9 @@ async fn lend_another(store: &Redis, attempt: u8, bad: &KeptToken) -> Lent {
     )
 }
 
-async fn keep(store: &Redis, attempt: u8, token: &KeptToken, life: TokenLife) {
-    store.keep_access_token(&app(), &attempt_id(attempt), token, life).await.expect("an answer");
+async fn keep(store: &Redis, attempt: u8, token: &KeptToken, (renew_in, expires_in): Life) {
+    let token = KeptToken { expires_in, ..token.clone() };
+    store.keep_access_token(&app(), &attempt_id(attempt), &token, renew_in).await.expect("an answer");
 }
 
 async fn give_up(store: &Redis, attempt: u8) {
@@ -42,7 +44,7 @@ async fn give_up(store: &Redis, attempt: u8) {
 }
 
 /// A shelf with a token.
-async fn shelve(store: &Redis, token: &KeptToken, life: TokenLife) {
+async fn shelve(store: &Redis, token: &KeptToken, life: Life) {
     assert_eq!(lend(store, 0).await, Lent::Fetch);
     keep(store, 0, token, life).await;
 }
@@ -69,10 +71,10 @@ async fn one_fetches_and_the_others_wait_and_share(store: Rc<Redis>) {
     assert_eq!(lend(&store, 2).await, Lent::Wait, "only the lease's holder keeps a token");
     keep(&store, 1, &token("t1"), AN_HOUR).await;
     for attempt in [1, 2, 3] {
-        assert_eq!(lend(&store, attempt).await, Lent::Token(token("t1"), Duration::ZERO));
+        assert_eq!(lend(&store, attempt).await, Lent::Token(token("t1")));
     }
     keep(&store, 1, &token("late"), AN_HOUR).await;
-    assert_eq!(lend(&store, 3).await, Lent::Token(token("t1"), Duration::ZERO), "the lease has ended");
+    assert_eq!(lend(&store, 3).await, Lent::Token(token("t1")), "the lease has ended");
 }
 
 async fn apps_have_their_own(store: Rc<Redis>) {
@@ -83,20 +85,20 @@ async fn apps_have_their_own(store: Rc<Redis>) {
 
 async fn a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(store: Rc<Redis>) {
     shelve(&store, &token("t1"), ENDING).await;
-    assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
-    assert_eq!(lend(&store, 2).await, Lent::Token(token("t1"), Duration::ZERO));
+    assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1")));
+    assert_eq!(lend(&store, 2).await, Lent::Token(token("t1")));
     keep(&store, 1, &token("t2"), AN_HOUR).await;
-    assert_eq!(lend(&store, 2).await, Lent::Token(token("t2"), Duration::ZERO));
+    assert_eq!(lend(&store, 2).await, Lent::Token(token("t2")));
 }
 
 async fn a_renewal_that_failed_leaves_the_token_and_is_not_tried_again_at_once(store: Rc<Redis>) {
     shelve(&store, &token("t1"), ENDING).await;
-    assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
+    assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1")));
     give_up(&store, 2).await;
-    assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1"), Duration::ZERO), "only the lease's holder gives it up");
+    assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1")), "only the lease's holder gives it up");
     give_up(&store, 1).await;
     give_up(&store, 1).await;
-    assert_eq!(lend(&store, 2).await, Lent::Token(token("t1"), Duration::ZERO));
+    assert_eq!(lend(&store, 2).await, Lent::Token(token("t1")));
     assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Fetch, "but a bad one is replaced at once");
 }
 
@@ -104,10 +106,10 @@ async fn a_bad_token_is_replaced_once_and_only_if_it_is_the_one_used(store: Rc<R
     shelve(&store, &token("t1"), AN_HOUR).await;
     assert_eq!(lend_another(&store, 1, &token("t1")).await, Lent::Fetch);
     assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Wait);
-    assert_eq!(lend(&store, 3).await, Lent::Token(token("t1"), Duration::ZERO), "who has not been refused it may try");
+    assert_eq!(lend(&store, 3).await, Lent::Token(token("t1")), "who has not been refused it may try");
     keep(&store, 1, &token("t2"), AN_HOUR).await;
-    assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Token(token("t2"), Duration::ZERO));
-    assert_eq!(lend(&store, 3).await, Lent::Token(token("t2"), Duration::ZERO));
+    assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Token(token("t2")));
+    assert_eq!(lend(&store, 3).await, Lent::Token(token("t2")));
 }
 
 async fn after_a_fetch_that_failed_nobody_tries_for_a_second(store: Rc<Redis>) {
@@ -126,7 +128,7 @@ async fn a_bad_token_whose_successor_could_not_be_fetched_stays_bad(store: Rc<Re
     assert_eq!(lend_another(&store, 1, &token("t1")).await, Lent::Fetch);
     give_up(&store, 1).await;
     assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Failed);
-    assert_eq!(lend(&store, 3).await, Lent::Token(token("t1"), Duration::ZERO));
+    assert_eq!(lend(&store, 3).await, Lent::Token(token("t1")));
 }
 
 async fn a_lease_ends_by_itself(store: Rc<Redis>) {
@@ -149,21 +151,20 @@ async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<Redis>) {
     let within = |life: Duration, most: u64| (most - 10..=most).contains(&life.as_secs());
     shelve(&store, &token("t1"), AN_HOUR).await;
     match store.lend_access_token(&app(), &attempt_id(1), None, LEASE).await.expect("an answer") {
-        Lent::Token(kept, life) => assert!(kept == token("t1") && within(life, 3600), "{life:?}"),
+        Lent::Token(kept) => assert!(kept.sealed == sealed("t1") && within(kept.expires_in, 3600), "{kept:?}"),
         other => panic!("a token: {other:?}"),
     }
     assert_eq!(lend_another(&store, 1, &token("t1")).await, Lent::Fetch);
     keep(&store, 1, &token("t2"), ENDING).await;
     match store.lend_access_token(&app(), &attempt_id(2), None, LEASE).await.expect("an answer") {
-        Lent::Renew(kept, life) => assert!(kept == token("t2") && within(life, 60), "{life:?}"),
+        Lent::Renew(kept) => assert!(kept.sealed == sealed("t2") && within(kept.expires_in, 60), "{kept:?}"),
         other => panic!("a token to renew: {other:?}"),
     }
 }
 
 async fn an_expired_token_is_not_lent(store: Rc<Redis>) {
-    let life = TokenLife { renew_in: A_MOMENT, expires_in: A_MOMENT };
-    shelve(&store, &token("t1"), life).await;
-    assert_eq!(after(Lent::Token(token("t1"), Duration::ZERO), async || lend(&store, 1).await).await, Lent::Fetch);
+    shelve(&store, &token("t1"), (A_MOMENT, A_MOMENT)).await;
+    assert_eq!(after(Lent::Token(token("t1")), async || lend(&store, 1).await).await, Lent::Fetch);
 }
 
 crate::conformance! {
@@ -200,7 +201,7 @@ mod redis_only {
         assert_eq!(after(Lent::Failed, async || lend(&store, 1).await).await, Lent::Fetch);
         keep(&store, 1, &token("t1"), ENDING).await;
         assert!((50_000..=60_000).contains(&lives_for(&server)), "a token's");
-        assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
+        assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1")));
         assert!((50_000..=60_000).contains(&lives_for(&server)), "the longer of a token's and its renewal's");
     }
 

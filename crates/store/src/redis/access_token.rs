@@ -36,22 +36,16 @@ impl Fingerprint {
 pub struct KeptToken {
     pub sealed: Sealed,
     pub fingerprint: Fingerprint,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenLife {
-    /// After this time one caller is asked to fetch the next token.
-    pub renew_in: Duration,
     /// After this time the token is not lent any more.
     pub expires_in: Duration,
 }
 
-/// The answer to a caller who needs an access token. A token comes with the rest of its life.
+/// The answer to a caller who needs an access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lent {
-    Token(KeptToken, Duration),
+    Token(KeptToken),
     /// The token expires soon, and the caller holds the lease to fetch the next one.
-    Renew(KeptToken, Duration),
+    Renew(KeptToken),
     /// There is no token, and the caller holds the lease to fetch one.
     Fetch,
     /// There is no token, and another caller is fetching one: ask again shortly.
@@ -74,28 +68,29 @@ impl Redis {
         let script = script.arg(attempt.to_string()).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
         let answer: (String, Vec<u8>, String, u64) = self.link.run("lend_access_token", script).await?;
         let (kind, sealed, fingerprint, life) = answer;
-        let kept = KeptToken { sealed: Sealed::from_stored(sealed), fingerprint: Fingerprint(fingerprint) };
-        let life = Duration::from_millis(life);
+        let (sealed, expires_in) = (Sealed::from_stored(sealed), Duration::from_millis(life));
+        let kept = KeptToken { sealed, fingerprint: Fingerprint(fingerprint), expires_in };
         Ok(match kind.as_str() {
-            "token" => Lent::Token(kept, life),
-            "renew" => Lent::Renew(kept, life),
+            "token" => Lent::Token(kept),
+            "renew" => Lent::Renew(kept),
             "fetch" => Lent::Fetch,
             "wait" => Lent::Wait,
             _ => Lent::Failed,
         })
     }
 
-    /// Stores the fetched token and ends the lease. Does nothing if `attempt` holds no lease any more.
+    /// Stores the fetched token and ends the lease. After `renew_in` one caller is asked to fetch the next token. Does
+    /// nothing if `attempt` holds no lease any more.
     pub async fn keep_access_token(
         &self,
         app: &AppId,
         attempt: &AttemptId,
         token: &KeptToken,
-        life: TokenLife,
+        renew_in: Duration,
     ) -> Result<()> {
         let script = script::END_LEASE.on(&[&name::access_token(app)]);
         let script = script.arg(attempt.to_string()).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
-        let script = script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
+        let script = script.arg(millis(renew_in)).arg(millis(token.expires_in));
         Ok(self.link.run("keep_access_token", script).await?)
     }
 
