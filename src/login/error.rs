@@ -171,14 +171,8 @@ impl From<CallError> for LoginError {
             Some(Verdict::NotPermitted) => Self::NotPermitted(error),
             Some(Verdict::PhoneNumbersSpent) => Self::PhoneNumbersSpent(error),
             Some(Verdict::Misconfigured | Verdict::OurBug) => Self::Misconfigured { error, app: None },
-            Some(
-                Verdict::Busy
-                | Verdict::BadAccessToken
-                | Verdict::StaleSession
-                | Verdict::StaleRefreshToken
-                | Verdict::Unknown,
-            )
-            | None => Self::WeChatUnavailable(error),
+            // Busy, a token or a session key that is stale, an unknown errcode, or no answer.
+            _ => Self::WeChatUnavailable(error),
         }
     }
 }
