@@ -139,17 +139,9 @@ impl Minter {
     /// Signs a token for its user, who logged in through its app, with the claims `extra` too. `now` chooses the
     /// signing key; it differs from `iat` if the store dates logins by its own clock.
     pub fn mint(&self, token: &Issued, extra: &ExtraClaims, now: DateTime<Utc>) -> Result<SignedToken, KeyError> {
-        let Issued { user, app, id, issued_at, expires_at } = token;
-        let claims = MintedClaims {
-            iss: &self.issuer,
-            sub: user,
-            aud: &self.audience,
-            client_id: app,
-            iat: *issued_at,
-            exp: *expires_at,
-            jti: id,
-            extra,
-        };
+        let Issued { user: sub, app: client_id, id: jti, issued_at: iat, expires_at: exp } = token;
+        let (iss, aud) = (&*self.issuer, &*self.audience);
+        let claims = MintedClaims { iss, sub, aud, client_id, iat: *iat, exp: *exp, jti, extra };
         sign(&self.keys, self.typ, &claims, now).map(SignedToken)
     }
 }
