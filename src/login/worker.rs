@@ -137,14 +137,7 @@ impl LoginWorker {
     }
 
     pub(crate) fn access_tokens<'a>(&'a self, app: &'a App, attempt: AttemptId) -> AccessTokens<'a> {
-        AccessTokens {
-            wechat: &self.wechat,
-            store: &self.store,
-            vault: self.vault.load_full(),
-            exchange: self.exchange.as_deref(),
-            app,
-            attempt,
-            may_replace: true,
-        }
+        let (wechat, store, vault) = (&self.wechat, &self.store, self.vault.load_full());
+        AccessTokens { wechat, store, vault, exchange: self.exchange.as_deref(), app, attempt, may_replace: true }
     }
 }
