@@ -8,8 +8,8 @@ use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{PAGE, Page, Place};
 
 use super::stored::{StoredBinding, stored_binding};
-use super::{Redis, name, packed, session, unreadable};
-use crate::{BindingState, Person, Result, Sealed};
+use super::{Redis, name, packed, unreadable};
+use crate::{BindingState, Bound, COMPUTED, Person, Result, Sealed};
 
 impl Redis {
     /// The people of the page, of one app or of all, who have a binding or once had one.
@@ -45,12 +45,10 @@ impl Redis {
     /// How many people there are on the first page of all: with computed user ids, and bound.
     pub async fn some_people(&self) -> Result<(usize, usize)> {
         let Some(page) = self.walk_people(None, &Place::default()).await? else { return Ok((0, 0)) };
-        let of =
-            async |person| self.link.run("walk", stored_binding(person).cmd("GET").arg(name::session(person))).await;
-        let rows: Vec<(StoredBinding, Option<Vec<u8>>)> = try_join_all(page.found.iter().map(of)).await?;
-        let (bound, others): (Vec<_>, Vec<_>) = rows.iter().partition(|(stored, _)| stored.field(b'u').is_some());
-        let computed = others.iter().filter(|(_, session)| session.as_deref().and_then(session::owner).is_some());
-        Ok((computed.count(), bound.len()))
+        let bindings = try_join_all(page.found.iter().map(|person| self.binding(person))).await?;
+        let is_computed = |bound: &Bound| bound.generation == COMPUTED;
+        let (computed, bound): (Vec<_>, Vec<_>) = bindings.into_iter().flatten().partition(is_computed);
+        Ok((computed.len(), bound.len()))
     }
 
     /// Some sealed session keys, and whose they are. Needs the right to `SCAN`.
