@@ -109,17 +109,18 @@ impl Redis {
         let Issued { user, app, id, issued_at, expires_at } = newest;
         let script = script::END_EARLIER.on(&[&name::ends(user), &name::user(user)]);
         let script = script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
-        let answer: Vec<String> = self.link.run("end_earlier", script).await?;
-        let Some((date, earlier)) = answer.split_first() else { return Ok(None) };
-        let date = date.parse().map_err(|_| unreadable("a user's ends"))?;
+        let answer: Option<(i64, Vec<(String, i64)>)> = self.link.run("end_earlier", script).await?;
+        let Some((date, earlier)) = answer else { return Ok(None) };
         if self.confirm_date(newest, date, latest).await? > latest {
             return Ok(Some(date));
         }
         let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before: date - 1 };
         self.put_into_stream(&ended, None, false).await?;
-        let earlier = earlier.chunks(2).map(|token| of_the_same_second(newest, token));
-        let earlier = earlier.collect::<Result<Vec<_>>>()?;
-        try_join_all(earlier.iter().map(|token| self.end_one(token, false))).await?;
+        let end = async |(id, expires_at): (String, i64)| {
+            let id = id.parse().map_err(|_| unreadable("a user's ends"))?;
+            self.end_one(&Issued { id, expires_at, ..newest.clone() }, false).await
+        };
+        try_join_all(earlier.into_iter().map(end)).await?;
         Ok(Some(date))
     }
 
@@ -301,12 +302,6 @@ pub(super) fn unless_ahead(answer: String) -> Result<String> {
         Some(ahead) => Err(too_far_ahead(ahead.parse().map_err(|_| unreadable("the time"))?)),
         None => Ok(answer),
     }
-}
-
-fn of_the_same_second(newest: &Issued, token: &[String]) -> Result<Issued> {
-    let [id, expires_at] = token else { return Err(unreadable("a user's ends")) };
-    let (Ok(id), Ok(expires_at)) = (id.parse(), expires_at.parse()) else { return Err(unreadable("a user's ends")) };
-    Ok(Issued { id, expires_at, ..newest.clone() })
 }
 
 /// Reads what a user's list says of one who is or was admitted in an app, in the form of `admit.lua`. `None` of others.
