@@ -136,8 +136,8 @@ impl Redis {
         self.end_clients_of(user, &person.app, Some(since)).await?;
         let script = script::DISMISS.on(&keys);
         let script = script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(since);
-        let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
-        self.publish_app(user, &person.app, &unpublished).await
+        let unpublished = self.link.run_confirmed("dismiss", script).await?;
+        self.publish_app(user, &person.app, unpublished).await
     }
 
     /// Marks the dissolution of the user's binding of this `generation` as complete.

@@ -65,8 +65,7 @@ impl Redis {
     /// it, also if the store's clock steps back. `first`: the token that came with the login.
     pub async fn date_renewal(&self, first: &Issued) -> Result<i64> {
         let script = self.ending(&first.user, "renew", Some(first.issued_at)).await?.arg(2 * ENDS_KEPT.as_secs());
-        let second = unless_ahead(self.link.run_confirmed("date_renewal", script).await?)?;
-        second.parse().map_err(|_| unreadable("a user's ends"))
+        unless_ahead(self.link.run_confirmed("date_renewal", script).await?)
     }
 
     /// Ends one token until its `exp` and the leeway of verifiers have passed.
@@ -81,7 +80,7 @@ impl Redis {
     pub async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let script = self.ending(user, "user", None).await?.arg(asked_at);
         let unpublished = unless_ahead(self.link.run_confirmed("end_user", script).await?)?;
-        self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
+        self.publish(user, "before", unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
 
     /// Ends all tokens that a user was issued in one app up to and in this second, as [`Redis::end_user`] takes it.
@@ -97,7 +96,7 @@ impl Redis {
         let Some(second): Option<i64> = self.link.run("end_in_app", asked).await? else { return Ok(false) };
         self.end_clients_of(user, app, Some(second)).await?;
         self.record_end(&Ended::UserInApp { user: user.clone(), app: app.clone(), before: second }).await?;
-        self.publish_app(user, app, &second.to_string()).await.map(|()| true)
+        self.publish_app(user, app, Some(second)).await.map(|()| true)
     }
 
     /// Dates the token of a login, as [`Redis::date_token`] does, and ends the tokens that its user was issued in its
@@ -144,8 +143,7 @@ impl Redis {
     /// it. [`Redis::end_user`] ends what other primaries have dated, and tells verifiers.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let script = if blocked { self.ending(user, "block", Some(0)).await? } else { change_ends(user, "unblock") };
-        let number = unless_ahead(self.link.run_confirmed("set_blocked", script).await?)?;
-        number.parse().map_err(|_| unreadable("a user's list"))
+        unless_ahead(self.link.run_confirmed("set_blocked", script).await?)
     }
 
     /// A step with three seconds: up to `last`, or up to now.
@@ -249,7 +247,7 @@ impl Redis {
     pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
         let script = self.ending(user, "app", last).await?.arg(app.as_str()).arg(last);
         let unpublished = unless_ahead(self.link.run_confirmed("end_in_app", script).await?)?;
-        self.publish_app(user, app, &unpublished).await
+        self.publish_app(user, app, unpublished).await
     }
 
     /// `confirmed`: once replicas have the end.
@@ -273,19 +271,16 @@ impl Redis {
         self.put_into_stream(ended, Some(note), confirmed).await.map(drop)
     }
 
-    pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: &str) -> Result<()> {
+    pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: Option<i64>) -> Result<()> {
         let ended = |before| Ended::UserInApp { user: user.clone(), app: app.clone(), before };
         self.publish(user, &format!("app:{app}"), unpublished, ended).await
     }
 
-    /// Puts an end into the stream, unless `unsent` is empty. The user's ends call it `name`.
-    async fn publish(&self, user: &UserId, name: &str, unsent: &str, ended: impl FnOnce(i64) -> Ended) -> Result<()> {
-        if unsent.is_empty() {
-            return Ok(());
-        }
-        let second = unsent.parse().map_err(|_| unreadable("the end of a token"))?;
-        self.put_once(&ended(second), true).await?;
-        let script = change_ends(user, "published").arg(format!("untold:{name}")).arg(unsent);
+    /// Puts an end into the stream, if it is not there up to this second. The user's ends call it `name`.
+    async fn publish(&self, user: &UserId, name: &str, unsent: Option<i64>, end: impl Fn(i64) -> Ended) -> Result<()> {
+        let Some(second) = unsent else { return Ok(()) };
+        self.put_once(&end(second), true).await?;
+        let script = change_ends(user, "published").arg(format!("untold:{name}")).arg(second);
         // A note that a failover brought back would call the end untold for good.
         Ok(self.link.run_confirmed("note_published", script).await?)
     }
@@ -297,11 +292,8 @@ pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
 }
 
 /// The answer of a script, unless Redis is ahead.
-pub(super) fn unless_ahead(answer: String) -> Result<String> {
-    match answer.strip_prefix("ahead ") {
-        Some(ahead) => Err(too_far_ahead(ahead.parse().map_err(|_| unreadable("the time"))?)),
-        None => Ok(answer),
-    }
+pub(super) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Result<T> {
+    ahead.map_or(Ok(answer), |seconds| Err(too_far_ahead(seconds)))
 }
 
 /// Reads what a user's list says of one who is or was admitted in an app, in the form of `admit.lua`. `None` of others.

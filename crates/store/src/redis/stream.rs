@@ -56,8 +56,7 @@ impl Redis {
         let script = script::PUBLISH_END.on(&keys.collect::<Vec<_>>()).arg(ended.to_string());
         let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
         let script = script.arg(note.as_ref().map(|(_, life)| *life).unwrap_or_default());
-        let answer = self.link.write("publish_end", script, confirmed).await?;
-        let is_added = unless_ahead(answer)? == "added";
+        let is_added = unless_ahead(self.link.write("publish_end", script, confirmed).await?)?;
         if is_added {
             self.made.lock().push(ended.clone());
         }

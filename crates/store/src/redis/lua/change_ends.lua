@@ -19,9 +19,9 @@
 --     wait, the end.
 --   'forget': forgets the ends that no token can be left for. The first second that is still needed, and how long a
 --     token without a login may live. An end that is not in the stream yet is needed.
--- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or ''. They always
--- write, so that a repetition also waits until a replica has the end. If Redis is ahead by more, they only answer that:
--- see now_or_ahead.
+-- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or false. They always
+-- write, so that a repetition also waits until a replica has the end. In front of their answers, and of those of
+-- 'block', 'unblock' and 'renew', stands false, or by how much Redis is ahead, if it is by more: then nothing is done.
 local step = ARGV[1]
 
 -- The number is not below the second, because a list that was lost may have had later changes than the one that is
@@ -53,7 +53,7 @@ elseif step == 'restore' then
   redis.call('PERSIST', KEYS[1])
   return redis.call('HSET', KEYS[1], ARGV[2], math.max(held, tonumber(ARGV[3])))
 elseif step == 'unblock' then
-  return set_block('off')
+  return {false, set_block('off')}
 elseif step == 'published' then
   return redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[2]) or 0
 elseif step == 'forget' then
@@ -74,20 +74,20 @@ end
 local now, ahead = now_or_ahead(ARGV[3], ARGV[4])
 local has_last = step == 'app' and ARGV[6]
 if ahead and not has_last then
-  return ahead
+  return {ahead, 0}
 end
 -- A note of 'renew' alone may expire.
 redis.call('PERSIST', KEYS[1])
 if has_last then
-  return end_app_and_tell(ARGV[5], math.max(tonumber(ARGV[6]), latest_dated()))
+  return {false, end_app_and_tell(ARGV[5], math.max(tonumber(ARGV[6]), latest_dated()))}
 end
 now = math.max(now, tonumber(ARGV[2]), latest_dated())
 if step == 'app' then
-  return end_app_and_tell(ARGV[5], now)
+  return {false, end_app_and_tell(ARGV[5], now)}
 elseif step == 'renew' then
   redis.call('HSET', KEYS[1], 'dated', now)
   expire_note(ARGV[5])
-  return tostring(now)
+  return {false, tostring(now)}
 end
 local before, asked_at = tonumber(redis.call('HGET', KEYS[1], 'before') or '-1'), tonumber(ARGV[5])
 if not asked_at or before < asked_at then
@@ -98,6 +98,6 @@ redis.call('HSET', KEYS[1], 'before', before)
 note_on_list(before)
 -- Last, because Redis takes back nothing of a script that fails: whoever is blocked has the end.
 if step == 'block' then
-  return set_block('on')
+  return {false, set_block('on')}
 end
-return redis.call('HGET', KEYS[1], 'untold:before') or ''
+return {false, redis.call('HGET', KEYS[1], 'untold:before')}

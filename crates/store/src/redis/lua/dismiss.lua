@@ -1,12 +1,12 @@
 -- Takes a person off a user's list, and ends the user's tokens of that app. Needs ends.lua. KEYS: the user's ends, the
 -- list, who is gone from it, and the number of the person if the person was struck off (one hash slot). ARGV: person,
 -- generation, appid, the second in which the person left. Answers the last second that is ended while the end is not in
--- the stream yet, or ''.
+-- the stream yet, or false.
 local held = redis.call('HGET', KEYS[2], ARGV[1]) or redis.call('HGET', KEYS[3], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
 local erased = math.max(tonumber(redis.call('HGET', KEYS[2], 'floor') or '0'), tonumber(redis.call('GET', KEYS[4]) or '0'))
 if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
-  return ''
+  return false
 end
 if sign ~= '-' then
   redis.call('PERSIST', KEYS[1])
@@ -18,4 +18,4 @@ if sign ~= '-' then
 end
 -- A write, so that a repetition also waits until a replica has the end.
 redis.call('HSET', KEYS[1], 'app:' .. ARGV[3], redis.call('HGET', KEYS[1], 'app:' .. ARGV[3]) or ARGV[4] + 1)
-return redis.call('HGET', KEYS[1], 'untold:app:' .. ARGV[3]) or ''
+return redis.call('HGET', KEYS[1], 'untold:app:' .. ARGV[3])

@@ -12,7 +12,7 @@ end
 local function now_or_ahead(own, at_most)
   local now = tonumber(redis.call('TIME')[1])
   if now - own > tonumber(at_most) then
-    return nil, 'ahead ' .. now - own
+    return nil, now - own
   end
   return now
 end
