@@ -160,27 +160,22 @@ impl Link {
         let found = known.all();
         let asked = Instant::now();
         let answers = join_all(found.iter().map(|(_, server)| self.ask(server, asked))).await;
-        let (mut primaries, mut slots, mut times, mut evicted) = (Vec::new(), 0, Vec::new(), 0);
+        let (mut state, mut slots, mut times) = (State::default(), 0, Vec::new());
         for ((primary, _), answer) in found.iter().zip(answers) {
-            let Ok((replicas, time, keys)) = answer else { continue };
-            evicted += keys;
+            let Ok((replicas, time, evicted)) = answer else { continue };
+            state.primaries.push((primary.address.to_string(), replicas));
+            state.evicted += evicted;
             slots += primary.slots.iter().map(ExactSizeIterator::len).sum::<usize>();
             times.push(time);
-            primaries.push((primary.address.to_string(), replicas));
         }
-        let confirm = self.access.confirm;
-        Ok(State {
-            all_answer: primaries.len() == found.len(),
-            primaries,
-            slots: known.is_cluster().then_some(slots),
-            wanted: match confirm {
-                Confirm::Auto => u32::from(!known.is_single()),
-                Confirm::Replicas(count) => count.into(),
-            },
-            are_required: confirm != Confirm::Auto,
-            clock_difference: spread(&times),
-            evicted,
-        })
+        state.all_answer = state.primaries.len() == found.len();
+        state.slots = known.is_cluster().then_some(slots);
+        state.clock_difference = spread(&times);
+        (state.wanted, state.are_required) = match self.access.confirm {
+            Confirm::Auto => (u32::from(!known.is_single()), false),
+            Confirm::Replicas(count) => (count.into(), true),
+        };
+        Ok(state)
     }
 
     /// How many replicas of a primary are online, the time by its clock when all were asked, in seconds since 1970, and
