@@ -129,10 +129,6 @@ impl LoginError {
         }
     }
 
-    pub(super) fn is_stale_session(&self) -> bool {
-        matches!(self, Self::WeChatUnavailable(error) if error.verdict() == Some(Verdict::StaleSession))
-    }
-
     /// The same error, which says that `app` is the one to mend, unless it is another one already.
     pub(crate) fn of(self, app: &AppId) -> Self {
         match self {

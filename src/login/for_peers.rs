@@ -6,7 +6,7 @@ use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, StoreError};
-use wxmint_wechat::{AppAccessToken, AppKind, ByToken, CallError, EncryptKey, SessionKey, user_signature};
+use wxmint_wechat::{AppAccessToken, AppKind, ByToken, CallError, EncryptKey, SessionKey, Verdict, user_signature};
 
 use super::{LoginError, LoginWorker, Result, Usable, new_attempt, worker::ENCRYPT_KEYS};
 
@@ -70,7 +70,7 @@ impl LoginWorker {
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
     ) -> Result<Option<T>> {
         match self.by_access_token(&person.app, attempt, call).await {
-            Err(error) if error.is_stale_session() => {
+            Err(LoginError::WeChatUnavailable(error)) if error.verdict() == Some(Verdict::StaleSession) => {
                 if !sealed.is_stale() {
                     self.store.reseal(person, sealed, &sealed.stale()).await?;
                 }
