@@ -39,20 +39,17 @@ struct Write<'a> {
     said: Replication,
 }
 
-/// Returns once every replica that could take over has all that the primary had when it answered with `info`.
-async fn until_confirmed(
-    primaries: &Rc<Primaries>,
-    primary: &Rc<Server>,
-    info: &Value,
-    deadline: Instant,
-) -> Result<(), Failure> {
-    let Some(said) = replication(primary, info) else { return Ok(()) };
-    let confirmed = timeout_at(deadline, Write { primaries, primary, said }.is_confirmed()).await;
-    confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".into())).map_err(|reason| {
-        // Perhaps another server has taken over.
-        drop(primaries.search());
-        Failure { server: primary.name.clone(), problem: Problem::Refused, reason }
-    })
+impl Primaries {
+    /// Returns once every replica that could take over has all that the primary had when it answered with `info`.
+    async fn confirm(self: &Rc<Self>, primary: &Rc<Server>, info: &Value, deadline: Instant) -> Result<(), Failure> {
+        let Some(said) = replication(primary, info) else { return Ok(()) };
+        let confirmed = timeout_at(deadline, Write { primaries: self, primary, said }.is_confirmed()).await;
+        confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".into())).map_err(|reason| {
+            // Perhaps another server has taken over.
+            drop(self.search());
+            Failure { server: primary.name.clone(), problem: Problem::Refused, reason }
+        })
+    }
 }
 
 impl Link {
@@ -70,11 +67,11 @@ impl Link {
         self.measured(step, async |primaries, deadline| {
             let mut reply = answer(&primaries, call, deadline).await?;
             let info = reply.values.pop().unwrap_or(Value::Nil);
-            Box::pin(until_confirmed(&primaries, &reply.from, &info, deadline)).await?;
+            Box::pin(primaries.confirm(&reply.from, &info, deadline)).await?;
             // Also those of the first: what has been deleted there by an earlier call is asked of the other.
             if let Some(other) = &reply.other {
                 let info = Box::pin(other.send(redis::pipe().cmd("INFO").arg("replication"), deadline)).await?.pop();
-                Box::pin(until_confirmed(&primaries, other, &info.unwrap_or(Value::Nil), deadline)).await?;
+                Box::pin(primaries.confirm(other, &info.unwrap_or(Value::Nil), deadline)).await?;
             }
             reply.read()
         })
@@ -246,7 +243,7 @@ mod tests {
             primaries.put_in_use(vec![primary], Some(said));
             let info = Value::SimpleString("master_replid:x\r\nmaster_repl_offset:1\r\n".into());
             let deadline = Instant::now() + Duration::from_secs(10);
-            until_confirmed(&primaries, &primaries.server(&address), &info, deadline).await.is_ok()
+            primaries.confirm(&primaries.server(&address), &info, deadline).await.is_ok()
         };
         let confirmed = async { [is_confirmed_after(25).await, is_confirmed_after(31).await] };
         assert_eq!(LocalSet::new().run_until(confirmed).await, [true, false]);
