@@ -170,7 +170,7 @@ impl HeldEnds {
 
     /// The end, if a token can be left in that second that it names.
     fn needed(&self, end: &str, second: i64) -> Option<Ended> {
-        let ended: Ended = end.parse().ok()?;
+        let ended = Ended::read(end)?;
         ended.needed_until(self.keep).is_none_or(|until| second <= until).then_some(ended)
     }
 

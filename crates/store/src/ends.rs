@@ -1,6 +1,6 @@
 //! The owner of a token, how tokens end before they expire, the stream that tells verifiers, and who is blocked.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use derive_more::Display;
@@ -8,7 +8,7 @@ use wxmint_ids::{AppId, TokenId, UserId};
 use wxmint_verify::ends::{End, EndHash};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
-use super::{Person, Result};
+use super::Person;
 
 /// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens
 /// have. It is forgotten sooner once [`super::Redis::note_life`] has noted a life: the longest one is a second shorter.
@@ -72,29 +72,22 @@ pub enum Ended {
     Key { kid: String },
 }
 
-impl FromStr for Ended {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let parts: Vec<&str> = text.split(' ').collect();
-        let ended = || {
-            Some(match parts[..] {
-                ["sub", before, user] => Self::User { user: user.parse().ok()?, before: before.parse().ok()? },
-                ["app", before, app, user] => {
-                    Self::UserInApp { user: user.parse().ok()?, app: app.parse().ok()?, before: before.parse().ok()? }
-                }
-                ["jti", expires_at, id, user] => {
-                    Self::Token { id: id.parse().ok()?, user: user.parse().ok()?, expires_at: expires_at.parse().ok()? }
-                }
-                ["kid", kid] => Self::Key { kid: kid.to_owned() },
-                _ => return None,
-            })
-        };
-        ended().ok_or(())
-    }
-}
-
 impl Ended {
+    /// Reads the form in the stream.
+    pub fn read(text: &str) -> Option<Self> {
+        Some(match text.split(' ').collect::<Vec<_>>()[..] {
+            ["sub", before, user] => Self::User { user: user.parse().ok()?, before: before.parse().ok()? },
+            ["app", before, app, user] => {
+                Self::UserInApp { user: user.parse().ok()?, app: app.parse().ok()?, before: before.parse().ok()? }
+            }
+            ["jti", expires_at, id, user] => {
+                Self::Token { id: id.parse().ok()?, user: user.parse().ok()?, expires_at: expires_at.parse().ok()? }
+            }
+            ["kid", kid] => Self::Key { kid: kid.to_owned() },
+            _ => return None,
+        })
+    }
+
     /// The form for verifiers of this issuer, which names nobody.
     pub fn published(&self, iss: &str) -> End {
         match *self {
@@ -156,10 +149,10 @@ mod tests {
             Ended::Token { id: "jti-1".parse().expect("an id"), user, expires_at: 3 },
             Ended::Key { kid: "a-kid".into() },
         ] {
-            assert_eq!(end.to_string().parse(), Ok(end));
+            assert_eq!(Ended::read(&end.to_string()), Some(end));
         }
         for wrong in ["", "sub", "sub 1", "sub x user-1", "jti 1 a", "jti 1 a b c", "nonsense 1 x"] {
-            assert_eq!(wrong.parse::<Ended>(), Err(()), "{wrong}");
+            assert_eq!(Ended::read(wrong), None, "{wrong}");
         }
     }
 }

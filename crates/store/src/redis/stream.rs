@@ -87,7 +87,8 @@ impl Redis {
         let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
         // An end that a later version wrote must not keep verifiers from the others.
         let ends = entries.iter().filter_map(|(id, (_, end))| {
-            end.parse().inspect_err(|()| tracing::warn!(id, "this version cannot read an entry of wxmint:ended")).ok()
+            let unread = || tracing::warn!(id, "this version cannot read an entry of wxmint:ended");
+            Ended::read(end).ok_or_else(unread).ok()
         });
         Ok(ReadEnds { at, keep, ends: ends.collect(), cursor, more })
     }
@@ -110,14 +111,14 @@ impl Redis {
         }
         let mut of_users = BTreeMap::<UserId, Vec<String>>::new();
         for (_, (_, end)) in &entries {
-            match end.parse() {
-                Ok(Ended::User { user, .. } | Ended::UserInApp { user, .. }) => _ = of_users.entry(user).or_default(),
-                Ok(Ended::Token { id, user, .. }) => {
+            match Ended::read(end) {
+                Some(Ended::User { user, .. } | Ended::UserInApp { user, .. }) => _ = of_users.entry(user).or_default(),
+                Some(Ended::Token { id, user, .. }) => {
                     let key = name::ended(&user, &id);
                     of_users.entry(user).or_default().push(key);
                 }
                 // A key file of before may come back at any time. What a later version wrote, that has to forget.
-                Ok(Ended::Key { .. }) | Err(()) => {}
+                Some(Ended::Key { .. }) | None => {}
             }
         }
         let of_user = of_users.iter().map(|(user, tokens)| {
