@@ -182,8 +182,8 @@ impl Redis {
     /// Notes on the binding that a unionid is about to be linked to the user, so that the person's erasure finds the
     /// link. Whether the person is bound to the user still.
     pub async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
-        let noted: i8 = self.link.run_confirmed("note_unionid", link_unionid(person, user, unionid)).await?;
-        Ok(noted >= 0)
+        let noted: Option<bool> = self.link.run_confirmed("note_unionid", link_unionid(person, user, unionid)).await?;
+        Ok(noted.is_some())
     }
 
     /// Notes that a unionid is of all these users, who are in conflict. Returns all users of whom that is noted.
@@ -212,8 +212,7 @@ impl Redis {
         conflict: Option<&UserId>,
     ) -> Result<Option<bool>> {
         let script = link_unionid(person, user, unionid).arg(conflict.map(packed::user).unwrap_or_default());
-        let news: i8 = self.link.run("link_unionid", script).await?;
-        Ok((news >= 0).then_some(news == 1))
+        Ok(self.link.run("link_unionid", script).await?)
     }
 
     /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
