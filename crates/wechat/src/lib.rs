@@ -4,8 +4,8 @@
 //! succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are present.
 //!
 //! - `client`: how calls are made and read; `call_error`: how they fail; `app`: for whom; `api`, `errcode`: tables;
-//! - `code2session`, `oauth2`, `stable_token`, `phone_number`, `encrypt_keys`: one call each; `session_key`: two calls
-//!   with the same parameters;
+//! - `exchange`: the calls that a login code is for; `session_key`: those that are signed; `stable_token`,
+//!   `phone_number`, `mini_program_code`: one call each;
 //! - `platform`: the calls of a third-party platform, and what is pushed to it;
 //! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini program.
 
@@ -13,11 +13,9 @@ mod api;
 mod app;
 mod call_error;
 mod client;
-mod code2session;
-mod encrypt_keys;
 mod errcode;
+mod exchange;
 mod mini_program_code;
-mod oauth2;
 mod phone_number;
 mod platform;
 mod session_key;
@@ -31,13 +29,13 @@ pub use app::{
 };
 pub use call_error::{CallError, Result};
 pub use client::{ByToken, Observer, WeChat};
-pub use code2session::{Session, read_session};
-pub use encrypt_keys::{EncryptKey, read_encrypt_keys};
 pub use errcode::Verdict;
-pub use oauth2::read_grant;
+pub use exchange::{Session, read_grant, read_session};
 pub use phone_number::read_phone_number;
 pub use platform::{Authorizer, BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
-pub use session_key::{read_new_session_key, read_session_check, session_signature, user_signature};
+pub use session_key::{
+    EncryptKey, read_encrypt_keys, read_new_session_key, read_session_check, session_signature, user_signature,
+};
 pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{DataCheck, EncryptedData, Malformed, OpenedData, RawData, Undecryptable};
 

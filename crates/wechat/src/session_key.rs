@@ -1,12 +1,34 @@
-//! checksession and resetusersessionkey: check whether a session key is the current one, and replace it.
+//! The calls that are signed with a person's session key. checksession and resetusersessionkey: check whether it is the
+//! current one, and replace it. getuserencryptkey: the keys with which a mini program encrypts its messages
+//! (`wx.getUserCryptoManager`).
 
 use aws_lc_rs::hmac;
 use reqwest::Request;
-use serde_json::{Map, Value};
-use wxmint_ids::OpenId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use wxmint_ids::{OpenId, unprintable};
 
 use super::client::{Endpoint, believed, call_ends, read};
-use super::{Api, ByToken, CallError, Result, SessionKey, code2session::Answer};
+use super::{Api, ByToken, CallError, Result, SessionKey, errcode::number_or_quoted, exchange::Answer};
+
+/// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names
+/// the version of its key.
+#[derive(PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
+pub struct EncryptKey {
+    /// base64 of 16 bytes
+    pub encrypt_key: String,
+    /// 16 characters
+    pub iv: String,
+    #[serde(deserialize_with = "number_or_quoted")]
+    pub version: i64,
+    /// The rest of its life, in seconds.
+    #[serde(rename(deserialize = "expire_in"), deserialize_with = "number_or_quoted")]
+    pub expires_in: i64,
+    /// Seconds since 1970.
+    #[serde(rename(deserialize = "create_time"), deserialize_with = "number_or_quoted")]
+    pub created_at: i64,
+}
+unprintable!(EncryptKey);
 
 impl ByToken<'_> {
     /// Checks that the session key is the person's current one (`GET /wxa/checksession`).
@@ -22,6 +44,15 @@ impl ByToken<'_> {
         let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
         let read = |body: &[u8]| read_new_session_key(openid, body);
         self.wechat.call(call_ends(), Api::ResetSessionKey, self.app, request, read).await
+    }
+
+    /// The person's last three keys, newest first (`POST /wxa/business/getuserencryptkey`). The session key must be the
+    /// current one ([`Verdict::StaleSession`]).
+    pub async fn encrypt_keys(self, openid: &OpenId, key: &SessionKey) -> Result<Vec<EncryptKey>> {
+        let wanted = json!({
+            "openid": openid.as_str(), "signature": session_signature(key), "sig_method": "hmac_sha256",
+        });
+        self.post(Api::EncryptKeys, &wanted, read_encrypt_keys).await
     }
 
     /// A call that is signed with the person's session key.
@@ -64,6 +95,18 @@ pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey> 
         return Err(CallError::unanswered("another person's session_key"));
     }
     key.ok_or_else(|| CallError::unanswered("neither an errcode nor a session_key"))
+}
+
+pub fn read_encrypt_keys(body: &[u8]) -> Result<Vec<EncryptKey>> {
+    #[derive(Deserialize)]
+    struct Keys {
+        key_info_list: Vec<EncryptKey>,
+    }
+    let Keys { key_info_list: keys } = read(Api::EncryptKeys, body)?;
+    if keys.iter().any(|key| key.encrypt_key.is_empty() || key.iv.is_empty()) {
+        return Err(CallError::unanswered("a key that is empty"));
+    }
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -117,6 +160,39 @@ mod tests {
             let error = read_new_session_key(&openid(), body.as_bytes()).expect_err(&body);
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
             assert!(!format!("{error} {error:?}").contains("YVQPHx"), "{error:?}");
+        }
+    }
+
+    const KEYS: &str = r#"{"errcode":0,"errmsg":"ok","key_info_list":[
+        {"encrypt_key":"VI6BpyrK9XH4i4AIGe86tg==","version":10,"expire_in":3597,"iv":"6003f73ec441c386","create_time":1616572301},
+        {"encrypt_key":"aoUGAHltcliiL9f23oTKHA==","version":"9","expire_in":"0","iv":"7996656384218dbb","create_time":"1616504886"}]}"#;
+
+    #[test]
+    fn keys_are_read_in_the_order_of_wechat() {
+        let [newest, older] = &read_encrypt_keys(KEYS.as_bytes()).expect("keys")[..] else { panic!("two keys") };
+        assert_eq!((newest.encrypt_key.as_str(), newest.iv.as_str()), ("VI6BpyrK9XH4i4AIGe86tg==", "6003f73ec441c386"));
+        assert_eq!((newest.version, newest.expires_in, newest.created_at), (10, 3597, 1_616_572_301));
+        assert_eq!((older.version, older.expires_in, older.created_at), (9, 0, 1_616_504_886));
+        assert!(!format!("{newest:?}").contains("VI6"));
+    }
+
+    #[test]
+    fn what_is_not_a_list_of_keys_is_refused_and_not_repeated() {
+        let refused = read_encrypt_keys(br#"{"errcode":87009,"errmsg":"invalid signature"}"#).expect_err("a refusal");
+        assert_eq!(refused.verdict(), Some(Verdict::StaleSession));
+        for body in [
+            "{}",
+            r#"{"errcode":0,"errmsg":"ok"}"#,
+            &KEYS.replace("VI6BpyrK9XH4i4AIGe86tg==", ""),
+            &KEYS.replace("6003f73ec441c386", ""),
+            &KEYS.replace("\"version\":10,", ""),
+            &KEYS.replace("1616572301", "\"soon\""),
+            &KEYS[..200],
+            "<html>VI6</html>",
+        ] {
+            let error = read_encrypt_keys(body.as_bytes()).expect_err(body);
+            assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
+            assert!(!format!("{error} {error:?}").contains("VI6"), "{error:?}");
         }
     }
 }

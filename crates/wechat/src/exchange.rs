@@ -1,0 +1,226 @@
+//! Exchanges a login code for a person: by code2Session, which also brings a session key, or by OAuth2, by which
+//! official accounts, websites and mobile apps log in
+//! (<https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html>). The parser is
+//! lenient about the form and strict about the values.
+
+use serde::Deserialize;
+use serde_json::Value;
+use wxmint_ids::{LoginCode, OpenId, UnionId};
+
+use super::client::{Endpoint, believed, call_ends, parsed, read};
+use super::{Api, App, AppKind, CallError, PersonAccessToken, Result, SessionKey, WeChat};
+
+/// The one scope with which WeChat does not tell the unionid.
+const WITHOUT_UNIONID: &str = "snsapi_base";
+
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub openid: OpenId,
+    /// The person in all apps of the owner, if WeChat knows a unionid.
+    pub unionid: Option<UnionId>,
+    /// Only a mini program's person has one. Leaves the process only encrypted.
+    pub session_key: Option<SessionKey>,
+}
+
+impl WeChat {
+    /// Exchanges a login code, in the way of the app's kind: that of wx.login (`GET /sns/jscode2session`), or one of
+    /// OAuth2 (`GET /sns/oauth2/access_token`). The code is sent once. It is sent a second time only if no byte of the
+    /// first request was sent, or if WeChat answered -1.
+    pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session> {
+        let has_key = app.kind.has_session_keys();
+        let (api, name) = if has_key { (Api::Code2Session, "js_code") } else { (Api::Oauth2, "code") };
+        let query = [
+            ("appid", app.id.as_str()),
+            ("secret", app.own_secret()?.expose()),
+            (name, code.as_str()),
+            ("grant_type", "authorization_code"),
+        ];
+        self.exchange_by(api, app, query).await
+    }
+
+    /// Exchanges the code that is in this query. After OAuth2, asks for the unionid (`GET /sns/userinfo`) if it is in
+    /// the scope and not in the answer. Both calls together may take as long as one. There is none if the app is bound
+    /// to no account of the Open Platform. A person let in without the unionid might become another user for good, so
+    /// that the exchange fails where the unionid is in the scope and cannot be had.
+    pub(super) async fn exchange_by<const N: usize>(
+        &self,
+        api: Api,
+        app: &App,
+        query: [(&str, &str); N],
+    ) -> Result<Session> {
+        let (until, request) = (call_ends(), |endpoint: &Endpoint| endpoint.get(query));
+        if app.kind.has_session_keys() {
+            return self.call(until, api, app, request, |body| read_session(api, body)).await;
+        }
+        let (mut session, asks) = self.call(until, api, app, request, |body| read_grant(api, body)).await?;
+        if let Some(token) = asks {
+            let query = [("access_token", token.expose()), ("openid", session.openid.as_str())];
+            let read = |body: &[u8]| read_user_info(body, &session.openid);
+            let told = self.call(until, Api::UserInfo, app, |endpoint| endpoint.get(query), read).await;
+            // Whatever has gone wrong, the code is used up, and it is not the code that is to blame.
+            session.unionid = told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
+        }
+        // Only an official account can be without an account of the Open Platform.
+        if session.unionid.is_none() && app.kind != AppKind::OfficialAccount {
+            return Err(CallError::unanswered("no unionid, which every website and mobile app has"));
+        }
+        Ok(session)
+    }
+}
+
+/// WeChat names a person. The texts are copied, which costs a login two small allocations and saves a type.
+#[derive(Deserialize)]
+pub(super) struct Answer {
+    pub(super) openid: Option<String>,
+    unionid: Option<String>,
+    pub(super) session_key: Option<String>,
+    /// OAuth2 alone has this and what follows.
+    scope: Option<String>,
+    access_token: Option<String>,
+    /// A number in WeChat's documentation. Whatever else it may be one day is taken for set.
+    #[serde(default)]
+    is_snapshotuser: Value,
+}
+
+/// Reads the answer to a call that exchanges the code of a mini program.
+pub fn read_session(api: Api, body: &[u8]) -> Result<Session> {
+    let answer: Answer = read(api, body)?;
+    // Made first, so that the key is wiped even if the response is refused.
+    let session_key = believed(answer.session_key).map(SessionKey::new);
+    let (Some(openid), Some(session_key)) = (believed(answer.openid), session_key) else {
+        return Err(CallError::unanswered("neither an errcode nor both of openid and session_key"));
+    };
+    let (openid, unionid) = (parsed("openid", &openid)?, unionid(answer.unionid)?);
+    Ok(Session { openid, unionid, session_key: Some(session_key) })
+}
+
+/// Reads the answer to a call that exchanges a code of OAuth2: a session, and the token with which its unionid can be
+/// asked for, if the scope has it and the answer has not. WeChat's other tokens are dropped at once.
+pub fn read_grant(api: Api, body: &[u8]) -> Result<(Session, Option<PersonAccessToken>)> {
+    let answer: Answer = read(api, body)?;
+    // Made first, so that the token is wiped even if the response is refused.
+    let token = believed(answer.access_token).map(PersonAccessToken::new);
+    let flag = answer.is_snapshotuser;
+    if !(matches!(flag, Value::Null | Value::Bool(false)) || flag == 0 || flag == "0") {
+        return Err(CallError::SnapshotUser);
+    }
+    let (Some(openid), Some(scope)) = (believed(answer.openid), believed(answer.scope)) else {
+        return Err(CallError::unanswered("neither an errcode nor both of openid and scope"));
+    };
+    let (openid, unionid) = (parsed("openid", &openid)?, unionid(answer.unionid)?);
+    let has_none = || CallError::unanswered("neither a unionid nor an access_token");
+    let is_untold = scope != WITHOUT_UNIONID && unionid.is_none();
+    let asks = is_untold.then(|| token.ok_or_else(has_none)).transpose()?;
+    Ok((Session { openid, unionid, session_key: None }, asks))
+}
+
+fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>> {
+    let info: Answer = read(Api::UserInfo, body)?;
+    match info.openid.is_some_and(|told| told == openid.as_str()) {
+        true => unionid(info.unionid),
+        false => Err(CallError::unanswered("the information of another person")),
+    }
+}
+
+/// `None` where WeChat has not named one.
+fn unionid(member: Option<String>) -> Result<Option<UnionId>> {
+    // One that is there and cannot be a unionid is an error, so that nobody is let in as if there were none.
+    member.filter(|text| !text.is_empty()).map(|unionid| parsed("unionid", &unionid)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_responses_that_were_observed_are_read() {
+        let escaped = br#"{"session_key":"O\/YVQPHxQY18DrsFq+\/bjQ==","openid":"o000000000000000000000000000","unionid":"o111111111111111111111111111"}"#;
+        let session = read_session(Api::Code2Session, escaped).expect("a session");
+        assert_eq!(session.session_key.expect("a key").expose(), "O/YVQPHxQY18DrsFq+/bjQ==");
+        assert_eq!(session.unionid.expect("a unionid").as_str(), "o111111111111111111111111111");
+        let legacy = br#"{"session_key":"D1ZWEygStjuLCnZ9IN2l4Q==","expires_in":7200,"openid":"o16wA0b4AZKzgVJR3MBwoUdTfU_E","errcode":0,"unionid":""}"#;
+        assert!(read_session(Api::Code2Session, legacy).expect("a session").unionid.is_none());
+    }
+
+    #[test]
+    fn success_needs_openid_and_session_key_both_non_empty() {
+        for body in [
+            r#"{}"#,
+            r#"{"errcode":0}"#,
+            r#"{"openid":"o1"}"#,
+            r#"{"openid":"","session_key":"k"}"#,
+            r#"{"openid":"o1","session_key":""}"#,
+            r#"{"openid":"o1}{","session_key":"k"}"#,
+            r#"{"openid":1,"session_key":"k"}"#,
+            "<html>502</html>",
+            "",
+            r#"{"openid":"o1","session_key":"secret-key"#,
+        ] {
+            let error = read_session(Api::Code2Session, body.as_bytes()).expect_err(body);
+            assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
+            assert!(!format!("{error} {error:?}").contains("secret-key"));
+        }
+        let long = |length| format!(r#"{{"openid":"o1","session_key":"{}"}}"#, "k".repeat(length));
+        assert!(
+            read_session(Api::Code2Session, long(1024).as_bytes()).is_ok()
+                && read_session(Api::Code2Session, long(1025).as_bytes()).is_err()
+        );
+    }
+
+    fn told(body: &str) -> (String, Option<String>, bool) {
+        let (session, asks) = read_grant(Api::Oauth2, body.as_bytes()).expect(body);
+        (session.openid.as_str().into(), session.unionid.map(|unionid| unionid.as_str().into()), asks.is_some())
+    }
+
+    #[test]
+    fn the_unionid_is_asked_for_if_the_scope_has_it_and_the_answer_has_not() {
+        for (scope, unionid, asks) in [
+            ("snsapi_base", "", false),
+            ("snsapi_userinfo", "", true),
+            ("snsapi_userinfo", r#","unionid":"""#, true),
+            ("snsapi_login", "", true),
+            ("snsapi_base, snsapi_login", "", true),
+            ("SNSAPI_USERINFO", "", true),
+            ("snsapi_userinfo", r#","unionid":"u1""#, false),
+        ] {
+            let body = format!(
+                r#"{{"access_token":"80_a","expires_in":7200,"refresh_token":"80_r","openid":"o1","scope":"{scope}"{unionid}}}"#
+            );
+            let known = (!asks && unionid.len() > 1).then(|| "u1".to_owned());
+            assert_eq!(told(&body), ("o1".into(), known, asks), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_virtual_person_is_nobody() {
+        for body in [
+            r#"{"access_token":"80_a","openid":"o1","scope":"snsapi_base","is_snapshotuser":1}"#,
+            r#"{"access_token":"","openid":"","scope":"snsapi_userinfo","is_snapshotuser":"1"}"#,
+            r#"{"access_token":"80_a","openid":"o1","scope":"snsapi_base","is_snapshotuser":true}"#,
+            r#"{"access_token":"80_a","openid":"o1","scope":"snsapi_base","is_snapshotuser":{}}"#,
+            r#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":"perhaps"}"#,
+        ] {
+            assert_eq!(read_grant(Api::Oauth2, body.as_bytes()).expect_err(body), CallError::SnapshotUser);
+        }
+        assert!(read_grant(Api::Oauth2, br#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":0}"#).is_ok());
+    }
+
+    #[test]
+    fn an_answer_that_leaves_the_person_open_is_refused() {
+        for body in [
+            "{}",
+            r#"{"openid":"o1"}"#,
+            r#"{"openid":"","scope":"snsapi_base"}"#,
+            r#"{"openid":"two words","scope":"snsapi_base"}"#,
+            r#"{"openid":"o1","scope":"snsapi_userinfo","access_token":""}"#,
+        ] {
+            let error = read_grant(Api::Oauth2, body.as_bytes()).expect_err(body);
+            assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
+        }
+        let openid = "o1".parse().expect("an openid");
+        let unionid = |body: &str| read_user_info(body.as_bytes(), &openid).map(|unionid| unionid.is_some());
+        assert_eq!(unionid(r#"{"openid":"o1","unionid":"u1"}"#), Ok(true));
+        assert_eq!(unionid(r#"{"openid":"o1"}"#), Ok(false));
+        assert!(unionid(r#"{"openid":"o2","unionid":"u1"}"#).is_err() && unionid("{}").is_err());
+    }
+}
