@@ -3,10 +3,10 @@
 
 use std::str::FromStr;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
-use wxmint_http::{Answer, Problem, origin, private, to_the_end};
+use wxmint_http::{Answer, Done, Problem, origin, private, to_the_end};
 use wxmint_ids::{AppId, InvalidId, Person, UserId};
 use wxmint_keys::vault::Vault;
 use wxmint_telemetry::audit::{Activity, Event};
@@ -67,23 +67,15 @@ impl<T: Target> Act<T> {
         Ok(Self { action, by, event, target, _room: room, operating })
     }
 
-    /// Does what was asked for, even if the client disconnects, and answers 204.
-    pub(crate) async fn change<E: Into<Refusal>>(
-        self,
-        work: impl AsyncFnOnce(&Operating, &T) -> Result<(), E> + 'static,
-    ) -> Answer {
-        self.find(work).await?;
-        Ok(HttpResponse::NoContent().finish())
-    }
-
     pub(crate) async fn show<Found: Serialize + 'static, E: Into<Refusal>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
     ) -> Answer {
-        Ok(private(self.find(work).await?))
+        Ok(private(self.run(work).await?))
     }
 
-    pub(crate) async fn find<Found: 'static, E: Into<Refusal>>(
+    /// Does what was asked for, even if the client disconnects. Where there is nothing to tell, the answer is 204.
+    pub(crate) async fn run<Found: 'static, E: Into<Refusal>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
     ) -> Result<Found, Problem> {
@@ -96,7 +88,7 @@ impl<T: Target> Act<T> {
     }
 
     /// Writes the outcome to the audit log.
-    pub(crate) fn done<Done, E: Into<Refusal>>(&self, outcome: Result<Done, E>) -> Result<Done, Problem> {
+    pub(crate) fn done<Value, E: Into<Refusal>>(&self, outcome: Result<Value, E>) -> Result<Value, Problem> {
         let outcome = outcome.map_err(E::into);
         let code = outcome.as_ref().err().map(|refusal| refusal.problem.code.as_str());
         let event = outcome.as_ref().map_or_else(|refusal| refusal.of(self.event.clone()), |_| self.event.clone());
@@ -118,7 +110,7 @@ impl Act<Person> {
     pub(crate) async fn change_person(
         mut self,
         work: impl AsyncFnOnce(&Operator<'_>, &Person) -> Result<(Option<UserId>, bool), LoginError> + 'static,
-    ) -> Answer {
+    ) -> Done {
         let changing = async move {
             let (worker, app) = (&self.operating.worker, &self.target.app);
             let changed = work(&self.operating.operator(), &self.target).await;
@@ -137,8 +129,7 @@ impl Act<Person> {
             self.event.user = changed.as_ref().ok().and_then(|(user, _)| user.clone());
             self.done(changed.and_then(|(user, more)| worker.check_app(app, user.is_some() || more)))
         };
-        to_the_end(changing).await?;
-        Ok(HttpResponse::NoContent().finish())
+        to_the_end(changing).await
     }
 }
 

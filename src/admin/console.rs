@@ -133,5 +133,5 @@ impl LatestDiagnosis {
     responses((status = 200, description = "What was found", body = Diagnosis)))]
 pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, latest: Data<LatestDiagnosis>) -> Answer {
     let act = Act::<()>::begin("doctor", Right::Read, &request, operating).await?;
-    Ok(private(&*act.find(async move |_, ()| latest.diagnosis().await).await?))
+    Ok(private(&*act.run(async move |_, ()| latest.diagnosis().await).await?))
 }

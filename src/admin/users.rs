@@ -4,7 +4,7 @@
 use actix_web::HttpRequest;
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, private, to_the_end};
+use wxmint_http::{Answer, Done, Fields, Problem, private, to_the_end};
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_telemetry::recent::{LastHour, UserEvent, UserEvents, Whose};
 
@@ -52,9 +52,9 @@ pub(super) async fn show(request: HttpRequest, operating: OperatingData) -> Answ
 /// Does what `DELETE /binding` does for the person.
 #[utoipa::path(delete, path = "/users/{user_id}/wechat/{appid}", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path), ("appid" = String, Path)), responses((status = 204, description = "Dissolved")))]
-pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> Answer {
+pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("dissolve", Right::Operate, &request, operating).await?;
-    act.change(async |operating, (user, app): &(UserId, AppId)| {
+    act.run(async |operating, (user, app): &(UserId, AppId)| {
         let is_known = operating.operator().dissolve(user, app).await?;
         operating.worker.abandon(user).await?;
         operating.worker.check_app(app, is_known)?;
@@ -66,9 +66,9 @@ pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> 
 /// Revoke all tokens of a user
 #[utoipa::path(post, path = "/users/{user_id}/end", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
-pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Answer {
+pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("end", Right::Operate, &request, operating).await?;
-    act.change(async |operating, user: &UserId| operating.operator().end(user).await.map_err(LoginError::from)).await
+    act.run(async |operating, user: &UserId| operating.operator().end(user).await.map_err(LoginError::from)).await
 }
 
 /// Block a user
@@ -76,9 +76,9 @@ pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Answe
 /// Refuses the user's logins, and revokes all tokens for good.
 #[utoipa::path(put, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Blocked")))]
-pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Answer {
+pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("block", Right::Operate, &request, operating).await?;
-    act.change(async |operating, user: &UserId| operating.operator().block(user).await.map_err(LoginError::from)).await
+    act.run(async |operating, user: &UserId| operating.operator().block(user).await.map_err(LoginError::from)).await
 }
 
 /// Lift the block of a user
@@ -86,10 +86,9 @@ pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Ans
 /// Revoked tokens stay revoked.
 #[utoipa::path(delete, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Lifted")))]
-pub(super) async fn unblock(request: HttpRequest, operating: OperatingData) -> Answer {
+pub(super) async fn unblock(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("unblock", Right::Operate, &request, operating).await?;
-    act.change(async |operating, user: &UserId| operating.operator().unblock(user).await.map_err(LoginError::from))
-        .await
+    act.run(async |operating, user: &UserId| operating.operator().unblock(user).await.map_err(LoginError::from)).await
 }
 
 /// Find the user of an openid
@@ -113,7 +112,7 @@ pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingDat
 #[utoipa::path(post, path = "/wechat/{appid}/people/{openid}/end", operation_id = "end_person",
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
-pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -> Answer {
+pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("end_person", Right::Operate, &request, operating).await?;
     act.change_person(async |operator, person| Ok((operator.end_person(person).await?, false))).await
 }
@@ -124,7 +123,7 @@ pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -
 #[utoipa::path(delete, path = "/wechat/{appid}/people/{openid}", operation_id = "erase_person",
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
-pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData) -> Answer {
+pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("erase_person", Right::Operate, &request, operating).await?;
     act.change_person(async |operator, person| operator.erase(person).await).await
 }

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web::Payload};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, malformed, missing, private, read_body};
+use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, malformed, missing, private, read_body};
 use wxmint_ids::{AppId, UserId};
 use wxmint_wechat::{AppAccessToken, EncryptKey};
 
@@ -15,8 +15,6 @@ use crate::login::{Usable, UserSignature};
 const LONGEST_DATA: usize = 16 * 1024;
 /// JSON may write each byte of the data as `\\u00XX`, six bytes.
 const SIGNATURE_BODY: usize = 6 * LONGEST_DATA + 1024;
-/// Room for an access token, or an authorization code, which have 512 bytes at most.
-const RENEWAL_BODY: usize = 16 * 1024;
 
 /// The answer of `GET …/encrypt-keys`, newest first.
 #[derive(Serialize, ToSchema)]
@@ -66,7 +64,7 @@ pub(super) async fn sign(request: HttpRequest, payload: Payload, operating: Oper
     responses((status = 200, description = "At most three, newest first", body = EncryptKeys)))]
 pub(super) async fn encrypt_keys(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, operating).await?;
-    let keys = act.find(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await).await?;
+    let keys = act.run(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await).await?;
     Ok(private(EncryptKeys { keys }))
 }
 
@@ -77,7 +75,7 @@ pub(super) async fn encrypt_keys(request: HttpRequest, operating: OperatingData)
     params(("appid" = String, Path)), responses((status = 200, description = "The token in use", body = SharedAccessToken)))]
 pub(super) async fn access_token(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::<AppId>::begin("access_token", Right::WeChat, &request, operating).await?;
-    Ok(shared(&act.find(async |operating, app| operating.worker.access_token(app, None).await).await?))
+    Ok(shared(&act.run(async |operating, app| operating.worker.access_token(app, None).await).await?))
 }
 
 /// Report that WeChat refused the access token
@@ -88,9 +86,9 @@ pub(super) async fn access_token(request: HttpRequest, operating: OperatingData)
     responses((status = 200, description = "The token in use now", body = SharedAccessToken)))]
 pub(super) async fn replace_access_token(request: HttpRequest, payload: Payload, operating: OperatingData) -> Answer {
     let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, operating).await?;
-    let refused = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| text(&body, "invalid")))?;
+    let refused = act.may_go_on(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "invalid")))?;
     let refused = AppAccessToken::new(refused);
-    Ok(shared(&act.find(async move |operating, app| operating.worker.access_token(app, Some(&refused)).await).await?))
+    Ok(shared(&act.run(async move |operating, app| operating.worker.access_token(app, Some(&refused)).await).await?))
 }
 
 fn shared(usable: &Usable) -> HttpResponse {

@@ -1,9 +1,9 @@
 //! `/logout` and `/binding`: ways to leave.
 
+use actix_web::HttpRequest;
 use actix_web::web::{self, Payload};
-use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end};
+use wxmint_http::{Done, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end};
 use wxmint_ids::{ClientId, Person};
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_telemetry::bounded;
@@ -32,7 +32,7 @@ pub(super) struct LogoutBody {
         ("everywhere" = (summary = "All of the user's tokens", value = json!({"everywhere": true}))),
     )),
     responses((status = 204, description = "Logged out")))]
-pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Done {
     let (event, token) = begin(Activity::Logout, &request, &worker)?;
     let body = read_body(payload, SMALL_BODY).await;
     let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&worker, &event, problem))?;
@@ -67,7 +67,7 @@ async fn leave(
     event: Event,
     token: Verified<Claims>,
     work: impl AsyncFnOnce(&LoginWorker, &Verified<Claims>, &mut Option<Person>) -> Result<(), SessionError> + 'static,
-) -> Answer {
+) -> Done {
     let leaving = async move {
         let mut person = None;
         let done = work(&worker.login, &token, &mut person).await;
@@ -86,7 +86,7 @@ async fn leave(
             _ => bounded!(info, &format!("logout {user}"), user, app, everywhere = event.note.is_some(), "logged out"),
         }
         event.tell_bounded(&format!("{} {address}", token.id.as_str()));
-        Ok(HttpResponse::NoContent().finish())
+        Ok(())
     };
     to_the_end(leaving).await
 }
@@ -107,7 +107,7 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 /// The next login asks again which user the person is.
 #[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
     responses((status = 204, description = "Dissolved")))]
-pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {
     let (event, token) = begin(Activity::Unbind, &request, &worker)?;
     let leaving = async |login: &LoginWorker, token: &_, person: &mut _| login.unbind(token, person).await;
     leave(worker, event, token, leaving).await

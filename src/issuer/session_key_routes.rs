@@ -1,11 +1,11 @@
 //! `/wechat/…`: what a session key is used for after the login.
 
+use actix_web::HttpRequest;
 use actix_web::web::{self, Payload};
-use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, ProblemCode, SMALL_BODY, missing, private, read_body, to_the_end};
+use wxmint_http::{Answer, Done, Fields, Problem, ProblemCode, SMALL_BODY, missing, private, read_body, to_the_end};
 use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::{EncryptedData, RawData};
 
@@ -110,10 +110,9 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker
 /// Have WeChat replace the session key
 #[utoipa::path(post, path = "/wechat/session/reset", tag = "wechat", security(("bearer" = [])),
     responses((status = 204, description = "Replaced")))]
-pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {
     let asking = asking_with_key(&request, &worker).await?;
-    to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(reset_refused)?;
-    Ok(HttpResponse::NoContent().finish())
+    to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(reset_refused)
 }
 
 /// A reset has no data that could be "undecryptable", so it needs other words.

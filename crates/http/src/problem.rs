@@ -270,6 +270,8 @@ impl ResponseError for Problem {
 }
 
 pub type Answer = Result<HttpResponse, Problem>;
+/// Answers 204 where all is well.
+pub type Done = Result<(), Problem>;
 
 /// 404 for an unknown path. `has` names the paths that exist; the unknown path is not repeated.
 pub fn not_found(has: &str) -> Problem {

@@ -2,11 +2,11 @@
 
 use actix_web::http::{StatusCode, header::AUTHORIZATION};
 use actix_web::web::{Path, Payload};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
+use wxmint_http::{Answer, Done, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
 use wxmint_ids::ClientId;
 use wxmint_telemetry::audit::{Activity, Event};
 
@@ -89,12 +89,12 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
 #[utoipa::path(post, path = "/device/{user_code}/deny", tag = "scan", security(("bearer" = [])),
     params(("user_code" = String, Path, description = "What was scanned")),
     responses((status = 204, description = "Denied")))]
-pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
+pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Done {
     let (asking, event) = begin(DENIED, &request, &worker).await?;
     to_the_end(async move {
         let mut client = None;
         let denied = worker.login.deny(&asking, &code, &mut client).await;
-        told(&scan, Event { client, ..event }, "denied", denied).map(|()| HttpResponse::NoContent().finish())
+        told(&scan, Event { client, ..event }, "denied", denied)
     })
     .await
 }
@@ -131,7 +131,7 @@ fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, R
     params(("user_code" = String, Path, description = "What was scanned")),
     request_body(content = ApprovalBody, example = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "match": "47"})),
     responses((status = 204, description = "The page may fetch its token")))]
-pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payload, (worker, scan): AtDoor) -> Answer {
+pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payload, (worker, scan): AtDoor) -> Done {
     // A page of another site can send all other types without being asked for a preflight.
     if !request.content_type().eq_ignore_ascii_case("application/json") {
         let detail = "Send the header `Content-Type: application/json`.";
@@ -162,7 +162,7 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
             scan.scans.count(client, became);
         }
         attempt.end(event, outcome.as_ref().map(|()| false));
-        outcome.map(|()| HttpResponse::NoContent().finish()).map_err(|refusal| refusal.problem)
+        outcome.map_err(|refusal| refusal.problem)
     };
     to_the_end(approving).await
 }
