@@ -1,4 +1,5 @@
-//! The fields of a login and of its answer, as the API describes them, and the words about those that are not right.
+//! The fields of a login and of its answer, as the API describes them: which login they ask for, and the words about
+//! those that are not right.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,8 @@ use utoipa::ToSchema;
 use wxmint_http::{Fields, Problem, ProblemCode};
 use wxmint_ids::UserId;
 use wxmint_keys::token::SignedToken;
+
+use crate::login::{Identity, LoginProof, LoginRequest};
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
 #[derive(ToSchema)]
@@ -50,33 +53,78 @@ pub(super) struct LoginAnswer<'a> {
     pub(super) aliases: BTreeMap<&'a str, &'a SignedToken>,
 }
 
-pub(super) const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
+pub(super) type Asked = Result<LoginRequest, Problem>;
 
-pub(super) const NO_CODE: &str = "The field `code` is missing. Send the code that wx.login gives.";
+const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
+
+const NO_CODE: &str = "The field `code` is missing. Send the code that wx.login gives.";
 /// To JSON that a client labels as a form, as curl does.
-pub(super) const NO_CODE_IN_FORM: &str = "\
+const NO_CODE_IN_FORM: &str = "\
     The body was read as a form, because Content-Type is application/x-www-form-urlencoded, and this form has no field \
     `code`. If the body is JSON, send the header `Content-Type: application/json`.";
-pub(super) const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` goes into the body.";
+const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` goes into the body.";
 /// To a POST, whose body has room for them.
 const SEND_IN_BODY: &str = "Put it beside `code` in the `data` of wx.request, which a POST sends in the body.";
 
 impl LoginBody {
+    pub fn from_json(body: &[u8]) -> Asked {
+        asked_by(&Fields::from_json(body, NAMES).map_err(no_fields)?, NO_CODE)
+    }
+
+    pub fn from_form(body: &[u8]) -> Asked {
+        asked_by(&Fields::from_form(body, NAMES).map_err(no_fields)?, NO_CODE_IN_FORM)
+    }
+
+    /// From a query string. Credentials in it are refused, unless it may hold them, for pages that were published so
+    /// (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
+    pub fn from_query(query: &str, may_hold_password: bool) -> Asked {
+        asked_by(&of_query(query, (!may_hold_password).then_some(SEND_BY_POST))?, NO_CODE)
+    }
+
+    /// A login that may have one text more, by this name.
+    pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), Problem> {
+        let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
+        let further = fields.text(name)?.map(|text| text.into_owned());
+        Ok((asked_by(&fields, NO_CODE)?, further))
+    }
+
     /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the
     /// page has a body for them.
     pub fn refuse_password_beside_body(query: &str) -> Result<(), Problem> {
-        without_credentials(query, SEND_IN_BODY).map(drop)
+        of_query(query, Some(SEND_IN_BODY)).map(drop)
     }
 }
 
+fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
+    let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
+        (Some(code), None) => LoginProof::Code(code),
+        (None, Some(ticket)) => LoginProof::Ticket(ticket),
+        (None, None) => return Err(Problem::invalid(no_code)),
+        (Some(_), Some(_)) => return Err(both("code", "bind_ticket")),
+    };
+    let app = fields.parse("appid")?;
+    let identity = match (fields.parse("username")?, fields.parse("password")?, fields.parse("phone_code")?) {
+        (None, None, None) => Identity::Nothing,
+        (Some(username), Some(password), None) => Identity::Password(username, password),
+        (None, None, Some(phone_code)) => Identity::Phone(phone_code),
+        (Some(_), None, _) => return Err(alone("password")),
+        (None, Some(_), _) => return Err(alone("username")),
+        (Some(_), Some(_), Some(_)) => return Err(both("password", "phone_code")),
+    };
+    Ok(LoginRequest { app, app_hint: None, proof, identity })
+}
+
 /// Shows a body that is right.
-pub(super) fn no_fields(Problem { detail, .. }: Problem) -> Problem {
+fn no_fields(Problem { detail, .. }: Problem) -> Problem {
     Problem::invalid(format!("{detail} Send {{\"code\": \"…\"}}."))
 }
 
-pub(super) fn without_credentials(query: &str, advice: &str) -> Result<Fields<'static>, Problem> {
+/// The fields of a query. Credentials are refused with this advice, if there is one.
+fn of_query(query: &str, advice: Option<&str>) -> Result<Fields<'static>, Problem> {
     let fields = Fields::from_form(query.as_bytes(), NAMES).map_err(no_fields)?;
-    if fields.text("username")?.is_some() || fields.text("password")?.is_some() {
+    if let Some(advice) = advice
+        && (fields.text("username")?.is_some() || fields.text("password")?.is_some())
+    {
         let detail =
             format!("A user name or password must not be in the URL, where logs and histories keep it. {advice}");
         return Err(Problem::new(ProblemCode::CredentialsInQuery, detail));
@@ -84,18 +132,17 @@ pub(super) fn without_credentials(query: &str, advice: &str) -> Result<Fields<'s
     Ok(fields)
 }
 
-pub(super) fn both(one: &str, other: &str) -> Problem {
+fn both(one: &str, other: &str) -> Problem {
     Problem::invalid(format!("The fields `{one}` and `{other}` exclude each other."))
 }
 
-pub(super) fn alone(missing: &str) -> Problem {
+fn alone(missing: &str) -> Problem {
     Problem::invalid(format!("The field `{missing}` is missing. A user name and its password go together."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::login::{Identity, LoginProof, LoginRequest};
 
     fn json(body: &str) -> Result<LoginRequest, Problem> {
         LoginBody::from_json(body.as_bytes())

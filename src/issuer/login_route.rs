@@ -5,19 +5,15 @@ use std::time::{Duration, Instant};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use wxmint_http::{Answer, Fields, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
+use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
 use wxmint_ids::{AppId, Person};
 use wxmint_telemetry::LoginInFlight;
 use wxmint_telemetry::audit::{self, Activity, Event};
 
-use super::login_fields::{
-    LoginAnswer, LoginBody, NAMES, NO_CODE, NO_CODE_IN_FORM, SEND_BY_POST, alone, both, no_fields, without_credentials,
-};
+use super::login_fields::{Asked, LoginAnswer, LoginBody};
 use super::{cross_origin, state::IssuerWorker};
-use crate::login::{Attempt, Identity, LoggedIn, LoginProof, LoginRequest, LoginTrail, OPENID, USERNAME};
+use crate::login::{Attempt, LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME};
 use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
-
-type Asked = Result<LoginRequest, Problem>;
 
 /// Turn a login code into a token
 ///
@@ -69,52 +65,6 @@ async fn read_post(request: &HttpRequest, payload: Payload) -> Asked {
     }
     let body = read_body(payload, SMALL_BODY).await?;
     if is_json { LoginBody::from_json(&body) } else { LoginBody::from_form(&body) }
-}
-
-impl LoginBody {
-    pub fn from_json(body: &[u8]) -> Asked {
-        asked_by(&Fields::from_json(body, NAMES).map_err(no_fields)?, NO_CODE)
-    }
-
-    pub fn from_form(body: &[u8]) -> Asked {
-        asked_by(&Fields::from_form(body, NAMES).map_err(no_fields)?, NO_CODE_IN_FORM)
-    }
-
-    /// From a query string. Credentials in it are refused, unless it may hold them, for pages that were published so
-    /// (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
-    pub fn from_query(query: &str, may_hold_password: bool) -> Asked {
-        let fields = match may_hold_password {
-            true => Fields::from_form(query.as_bytes(), NAMES).map_err(no_fields)?,
-            false => without_credentials(query, SEND_BY_POST)?,
-        };
-        asked_by(&fields, NO_CODE)
-    }
-
-    /// A login that may have one text more, by this name.
-    pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), Problem> {
-        let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
-        let further = fields.text(name)?.map(|text| text.into_owned());
-        Ok((asked_by(&fields, NO_CODE)?, further))
-    }
-}
-
-fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
-    let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
-        (Some(code), None) => LoginProof::Code(code),
-        (None, Some(ticket)) => LoginProof::Ticket(ticket),
-        (None, None) => return Err(Problem::invalid(no_code)),
-        (Some(_), Some(_)) => return Err(both("code", "bind_ticket")),
-    };
-    let app = fields.parse("appid")?;
-    let identity = match (fields.parse("username")?, fields.parse("password")?, fields.parse("phone_code")?) {
-        (None, None, None) => Identity::Nothing,
-        (Some(username), Some(password), None) => Identity::Password(username, password),
-        (None, None, Some(phone_code)) => Identity::Phone(phone_code),
-        (Some(_), None, _) => return Err(alone("password")),
-        (None, Some(_), _) => return Err(alone("username")),
-        (Some(_), Some(_), Some(_)) => return Err(both("password", "phone_code")),
-    };
-    Ok(LoginRequest { app, app_hint: None, proof, identity })
 }
 
 /// Counts, logs and audits also a login whose client has disconnected.
