@@ -60,9 +60,9 @@ impl Endpoint {
         Self { url, name, spends_a_code, breaker: Breaker::new(MAX_IN_FLIGHT, workers) }
     }
 
-    pub(super) fn get<const N: usize>(&self, query: [(&str, &str); N]) -> Request {
-        let mut url = self.url.clone();
-        if !query.is_empty() {
+    pub(super) fn get<'q>(&self, query: impl IntoIterator<Item = (&'q str, &'q str)>) -> Request {
+        let (mut url, mut query) = (self.url.clone(), query.into_iter().peekable());
+        if query.peek().is_some() {
             url.query_pairs_mut().extend_pairs(query);
         }
         Request::new(Method::GET, url)

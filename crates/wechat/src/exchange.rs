@@ -27,29 +27,27 @@ impl WeChat {
     /// OAuth2 (`GET /sns/oauth2/access_token`). The code is sent once. It is sent a second time only if no byte of the
     /// first request was sent, or if WeChat answered -1.
     pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session> {
-        let has_key = app.kind.has_session_keys();
-        let (api, name) = if has_key { (Api::Code2Session, "js_code") } else { (Api::Oauth2, "code") };
-        let query = [
-            ("appid", app.id.as_str()),
-            ("secret", app.own_secret()?.expose()),
-            (name, code.as_str()),
-            ("grant_type", "authorization_code"),
-        ];
-        self.exchange_by(api, app, query).await
+        let secret = app.own_secret()?.expose();
+        self.exchange_by([Api::Code2Session, Api::Oauth2], app, code, [("secret", secret)]).await
     }
 
-    /// Exchanges the code that is in this query. After OAuth2, asks for the unionid (`GET /sns/userinfo`) if it is in
+    /// Exchanges a code by the call for mini programs, or by the one for other apps, with these parameters that say who
+    /// asks. After OAuth2, asks for the unionid (`GET /sns/userinfo`) if it is in
     /// the scope and not in the answer. Both calls together may take as long as one. There is none if the app is bound
     /// to no account of the Open Platform. A person let in without the unionid might become another user for good, so
     /// that the exchange fails where the unionid is in the scope and cannot be had.
     pub(super) async fn exchange_by<const N: usize>(
         &self,
-        api: Api,
+        [of_mini_programs, of_others]: [Api; 2],
         app: &App,
-        query: [(&str, &str); N],
+        code: &LoginCode,
+        who: [(&str, &str); N],
     ) -> Result<Session> {
-        let (until, request) = (call_ends(), |endpoint: &Endpoint| endpoint.get(query));
-        if app.kind.has_session_keys() {
+        let has_key = app.kind.has_session_keys();
+        let (api, name) = if has_key { (of_mini_programs, "js_code") } else { (of_others, "code") };
+        let query = [("appid", app.id.as_str()), (name, code.as_str()), ("grant_type", "authorization_code")];
+        let (until, request) = (call_ends(), |endpoint: &Endpoint| endpoint.get(query.into_iter().chain(who)));
+        if has_key {
             return self.call(until, api, app, request, |body| read_session(api, body)).await;
         }
         let (mut session, asks) = self.call(until, api, app, request, |body| read_grant(api, body)).await?;

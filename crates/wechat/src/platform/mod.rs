@@ -58,18 +58,9 @@ impl ByToken<'_> {
     /// Exchanges the login code of a merchant's app, in the way of its kind: `GET /sns/component/jscode2session`, or
     /// `GET /sns/oauth2/component/access_token`.
     pub async fn exchange_for(self, merchant: &App, code: &LoginCode) -> Result<Session> {
-        let (api, name) = match merchant.kind.has_session_keys() {
-            true => (Api::ComponentCode2Session, "js_code"),
-            false => (Api::ComponentOauth2, "code"),
-        };
-        let query = [
-            ("appid", merchant.id.as_str()),
-            (name, code.as_str()),
-            ("grant_type", "authorization_code"),
-            ("component_appid", self.app.id.as_str()),
-            ("component_access_token", self.token.expose()),
-        ];
-        self.wechat.exchange_by(api, merchant, query).await
+        let who = [("component_appid", self.app.id.as_str()), ("component_access_token", self.token.expose())];
+        let apis = [Api::ComponentCode2Session, Api::ComponentOauth2];
+        self.wechat.exchange_by(apis, merchant, code, who).await
     }
 
     /// Asks what a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).
