@@ -7,46 +7,34 @@ use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge,
 use prometheus_client::registry::{Registry, Unit};
 use wxmint_verify::peer::{FetchOutcome, Peer, Watcher};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum VerifyOutcome {
-    Verified,
-    Remembered,
-    /// No token was sent, and the path needs none.
-    Anonymous,
-    NoToken,
-    Refused,
-    /// There are no keys to verify the token with, or they are too old.
-    NoKeys,
-    /// The token is valid, but the known ends are too old.
-    StaleEnds,
-}
+/// How a request was answered. `anonymous`: no token was sent, and the path needs none. `no_keys`: there are none to
+/// verify the token with, or they are too old. `stale_ends`: the token is valid, but the known ends are too old.
+pub(super) type Outcome = &'static str;
 
-/// The names of the outcomes, in their order.
-const OUTCOMES: [&str; 7] = ["verified", "remembered", "anonymous", "no_token", "refused", "no_keys", "stale_ends"];
+const OUTCOMES: [Outcome; 7] = ["verified", "remembered", "anonymous", "no_token", "refused", "no_keys", "stale_ends"];
 
-type Labels<const N: usize> = [(&'static str, String); N];
+type Labels<const N: usize, V = String> = [(&'static str, V); N];
 
 /// Clones share the counts.
 #[derive(Clone, Default)]
 pub(super) struct SidecarMetrics {
-    verifications: [Counter; OUTCOMES.len()],
+    verifications: Family<Labels<1, Outcome>, Counter>,
     fetches: Family<Labels<2>, Counter>,
     refused_pages: Family<Labels<2>, Counter>,
 }
 
 impl SidecarMetrics {
-    pub(super) fn answered(&self, outcome: VerifyOutcome) {
-        self.verifications[outcome as usize].inc();
+    pub(super) fn answered(&self, outcome: Outcome) {
+        self.verifications.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     pub(super) fn exposition(&self, peer: &Peer, remembered: usize) -> String {
         let mut registry = Registry::with_prefix("wxmint");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let verifications: Family<Labels<1>, Counter> = Family::default();
-        for (outcome, count) in OUTCOMES.into_iter().zip(&self.verifications) {
-            verifications.get_or_create(&[("outcome", outcome.to_owned())]).inc_by(count.get());
-        }
-        registry.register("sidecar_verifications", "Requests on /verify, by how they were answered", verifications);
+        // Printed before they happen, so that the first time is an increase.
+        OUTCOMES.iter().for_each(|outcome| drop(self.verifications.get_or_create(&[("outcome", *outcome)])));
+        let help = "Requests on /verify, by how they were answered";
+        registry.register("sidecar_verifications", help, self.verifications.clone());
         let tokens: Gauge = Gauge::default();
         tokens.set(remembered as i64);
         registry.register("sidecar_remembered_tokens", "Tokens that need no signature check the next time", tokens);
@@ -57,7 +45,6 @@ impl SidecarMetrics {
         registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
         let help = "Pages of an issuer's revocation feed that were not received or not accepted, by reason";
         for known in peer.known().filter(|known| known.ends.is_some()) {
-            // Printed before it happens, so that the first time is an increase.
             self.refused_pages(known.issuer, "no_answer");
         }
         registry.register("revocations_refused_pages", help, self.refused_pages.clone());

@@ -51,7 +51,9 @@ pub async fn run(
 ) -> Result<(), Box<dyn Error>> {
     let metrics = SidecarMetrics::default();
     let peer = Arc::new(Peer::watched(settings.trusted.clone(), Arc::new(metrics.clone()))?);
-    announce(&settings, &listeners);
+    let [verify, admin] = listeners.addresses();
+    let issuers: Vec<_> = settings.trusted.iter().map(|issuer| issuer.policy.issuer.as_str()).collect();
+    tracing::info!(verify, admin, issuers = issuers.join(" "), "listening");
     let limits = ServerLimits {
         workers: thread::available_parallelism().map_or(1, NonZero::get),
         connections: settings.max_connections,
@@ -112,10 +114,4 @@ async fn tell_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
         }
         readiness.ready();
     }
-}
-
-fn announce(settings: &SidecarSettings, listeners: &Listeners) {
-    let [verify, admin] = listeners.addresses();
-    let issuers: Vec<_> = settings.trusted.iter().map(|issuer| issuer.policy.issuer.as_str()).collect();
-    tracing::info!(verify, admin, issuers = issuers.join(" "), "listening");
 }

@@ -12,7 +12,7 @@ use wxmint_http::path_rules::{Demand, PathSource};
 use wxmint_http::{Answer, Problem, ProblemCode, no_token, refused_token, unreadable_token};
 use wxmint_verify::{Claims, NoBearer, bearer, peer::NotVerified};
 
-use super::{EMPTY, Sidecar, metrics::VerifyOutcome, remembered::RememberedUser};
+use super::{EMPTY, Sidecar, metrics::Outcome, remembered::RememberedUser};
 use crate::clock::now;
 
 const OWN: [HeaderName; 3] = [
@@ -32,15 +32,15 @@ pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> Answ
 }
 
 impl Sidecar {
-    async fn judge(&self, request: &HttpRequest) -> Result<(HttpResponse, VerifyOutcome), (Problem, VerifyOutcome)> {
+    async fn judge(&self, request: &HttpRequest) -> Result<(HttpResponse, Outcome), (Problem, Outcome)> {
         let demand = self.settings.rules.of(self.target(request));
         let values = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
         let token = match (bearer(values), &demand) {
             (Ok(token), _) => token,
-            (Err(NoBearer::None), Demand::Nothing) => return Ok((self.allow(None), VerifyOutcome::Anonymous)),
-            (Err(NoBearer::None), _) => return Err((no_token(), VerifyOutcome::NoToken)),
+            (Err(NoBearer::None), Demand::Nothing) => return Ok((self.allow(None), "anonymous")),
+            (Err(NoBearer::None), _) => return Err((no_token(), "no_token")),
             (Err(NoBearer::Several | NoBearer::Malformed), _) => {
-                return Err((unreadable_token().with_status(StatusCode::UNAUTHORIZED), VerifyOutcome::Refused));
+                return Err((unreadable_token().with_status(StatusCode::UNAUTHORIZED), "refused"));
             }
         };
         let (identity, outcome) = self.identify(token).await?;
@@ -53,17 +53,17 @@ impl Sidecar {
     }
 
     /// Finds the user of a token, in the memory or by its signature.
-    async fn identify(&self, token: &str) -> Result<(Arc<RememberedUser>, VerifyOutcome), (Problem, VerifyOutcome)> {
+    async fn identify(&self, token: &str) -> Result<(Arc<RememberedUser>, Outcome), (Problem, Outcome)> {
         let (hash, now) = (self.remembered.hash(token), now());
         if let Some(identity) = self.remembered.recall(&hash, now, |proof| self.peer.holds(proof, now)) {
-            return Ok((identity, VerifyOutcome::Remembered));
+            return Ok((identity, "remembered"));
         }
         let (claims, proof) = self.peer.prove(token, now).await.map_err(refusal)?;
         let handed_on = self.settings.claims.iter().map(|(name, _)| value(name, &claims));
         let identity = RememberedUser::of(&claims, handed_on, proof);
         let identity = identity.map(Arc::new).ok_or_else(|| refused("no header can say its ids"))?;
         self.remembered.cache.insert(hash, Arc::clone(&identity));
-        Ok((identity, VerifyOutcome::Verified))
+        Ok((identity, "verified"))
     }
 
     /// The path of the client's request, as the proxy states it. A header that occurs twice was not set by the proxy
@@ -90,12 +90,12 @@ impl Sidecar {
     }
 }
 
-fn refused(reason: &str) -> (Problem, VerifyOutcome) {
-    (refused_token(reason), VerifyOutcome::Refused)
+fn refused(reason: &str) -> (Problem, Outcome) {
+    (refused_token(reason), "refused")
 }
 
-fn refusal(reason: NotVerified) -> (Problem, VerifyOutcome) {
-    let without_keys = |detail| (unavailable(ProblemCode::KeysUnavailable, detail), VerifyOutcome::NoKeys);
+fn refusal(reason: NotVerified) -> (Problem, Outcome) {
+    let without_keys = |detail| (unavailable(ProblemCode::KeysUnavailable, detail), "no_keys");
     match reason {
         NotVerified::Refused(reason) => refused(&reason.to_string()),
         NotVerified::NoKeys => {
@@ -106,7 +106,7 @@ fn refusal(reason: NotVerified) -> (Problem, VerifyOutcome) {
         ),
         NotVerified::StaleEnds => {
             let detail = "It is not known at the moment whether the token has been revoked. Try again.";
-            (unavailable(ProblemCode::RevocationsUnavailable, detail), VerifyOutcome::StaleEnds)
+            (unavailable(ProblemCode::RevocationsUnavailable, detail), "stale_ends")
         }
     }
 }
