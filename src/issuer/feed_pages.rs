@@ -1,6 +1,5 @@
-//! The pages of the last second, in lanes, so that a client that asks for many pages does not delay the others.
-
-pub(super) mod cursor;
+//! The pages of the last second, in lanes, so that a client that asks for many pages does not delay the others. Their
+//! cursors: a place in the stream, and a MAC, so that an invented cursor costs Redis nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::sync::{self, MutexGuard, OnceCell};
+use wxmint_keys::vault::Vault;
 
 /// How long a page is answered again, to whoever asks for the same.
 pub(super) const CACHED: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ impl FeedPages {
     pub(super) fn lane(&self, cursor: &str, now: DateTime<Utc>) -> Lane {
         match () {
             () if cursor.is_empty() || self.newest.lock().iter().any(|(_, newest)| newest == cursor) => Lane::Shared,
-            () if cursor::is_from_within(cursor, RECENT, now) => Lane::Recent,
+            () if is_from_within(cursor, RECENT, now) => Lane::Recent,
             () => Lane::Old,
         }
     }
@@ -100,6 +100,29 @@ impl FeedPages {
     }
 }
 
+/// The cursor of a place in the stream. The beginning of an empty stream has none.
+pub(super) fn cursor_of(place: &str, vault: &Vault) -> String {
+    if place.is_empty() { String::new() } else { format!("{place}.{mac}", mac = vault.mac(&labelled(place))) }
+}
+
+/// The place that a cursor names; `None` if this service has not made the cursor.
+pub(super) fn place_of<'a>(cursor: &'a str, vault: &Vault) -> Option<&'a str> {
+    let (place, mac) = cursor.rsplit_once('.')?;
+    vault.has_made(mac, &labelled(place)).then_some(place)
+}
+
+/// Whether the end that the cursor names was written within `span` before `now`. In Redis the name of a place begins
+/// with its milliseconds since 1970. (The store in memory has numbers there, which are too small.)
+fn is_from_within(cursor: &str, span: TimeDelta, now: DateTime<Utc>) -> bool {
+    let written = cursor.split_once('-').and_then(|(millis, _)| millis.parse().ok());
+    written.and_then(DateTime::from_timestamp_millis).is_some_and(|written| now - written <= span)
+}
+
+/// The vault makes MACs of other things too.
+fn labelled(place: &str) -> String {
+    format!("a cursor of the revocation feed: {place}")
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -138,5 +161,31 @@ mod tests {
         }
         assert_eq!(copies[0], copies[1]);
         assert_eq!(Arc::strong_count(&pages.page("", Lane::Shared, "client").expect("kept")), 2);
+    }
+
+    fn vault(byte: u8) -> Vault {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        Vault::parse((STANDARD.encode([byte; 32]) + "\n").as_bytes()).expect("a vault")
+    }
+
+    #[test]
+    fn a_cursor_names_its_place_and_one_that_was_not_made_here_names_none() {
+        let cursor = cursor_of("1795000000000-0.AAAAAAAA", &vault(1));
+        assert_eq!(place_of(&cursor, &vault(1)), Some("1795000000000-0.AAAAAAAA"));
+        assert_eq!(place_of(&cursor, &vault(2)), None);
+        let earlier = cursor.replacen("1795", "1794", 1);
+        for unknown in ["", ".", "1795000000000-0.AAAAAAAA", &cursor[1..], &earlier] {
+            assert_eq!(place_of(unknown, &vault(1)), None, "{unknown}");
+        }
+        assert_eq!(cursor_of("", &vault(1)), "", "an empty stream");
+    }
+
+    #[test]
+    fn a_cursor_tells_when_its_end_was_written() {
+        let (now, minute) =
+            (DateTime::from_timestamp_millis(1_795_000_060_000).expect("a time"), TimeDelta::minutes(1));
+        let is_recent = |cursor| is_from_within(cursor, minute, now);
+        assert!(is_recent("1795000000000-0.AAAAAAAA.x") && !is_recent("1794999999999-0.AAAAAAAA.x"));
+        assert!(!is_recent("17.x") && !is_recent(""));
     }
 }

@@ -10,7 +10,7 @@ use wxmint_telemetry::bounded;
 use wxmint_verify::MAX_LEEWAY;
 use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
-use super::feed_pages::{CACHED, Lane, Made, cursor};
+use super::feed_pages::{CACHED, Lane, Made, cursor_of, place_of};
 use super::state::IssuerWorker;
 use crate::clock::now;
 
@@ -33,7 +33,8 @@ pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
 pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let after = pairs(request.query_string()).into_iter().find(|(name, _)| name == "after");
     let after = after.map(|(_, cursor)| cursor).unwrap_or_default();
-    let after = cursor::known(&after, &worker.issuer.vault.load_full());
+    // A cursor that was not made here leads to the first page.
+    let after = place_of(&after, &worker.issuer.vault.load_full()).map_or("", |_| &*after);
     let client = limit_key(worker.issuer.proxies.client_of(&request));
     let body = match page(after, &client, &worker).await? {
         Some(body) => body,
@@ -77,7 +78,7 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     let turn = timeout(PAUSE, pages.turn(lane)).await;
     let _one_at_a_time = turn.map_err(|_| "other pages are still being read")?;
     let of_store = |error: StoreError| error.to_string();
-    let place = cursor::place(&cursor, &vault).unwrap_or_default();
+    let place = place_of(&cursor, &vault).unwrap_or_default();
     // Redis may take no writes. Verifiers need the ends all the same, and the page names the life of own tokens.
     let _ = worker.login.note_life().await;
     let Some(read) = worker.login.store.ends_after(place, PAGE_ENDS).await.map_err(of_store)? else { return Ok(None) };
@@ -87,7 +88,7 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
         iss: iss.to_owned(),
         iat: at,
         exp: at + PAGE_LIFE.as_secs() as i64,
-        cursor: cursor::for_place(&read.cursor, &vault),
+        cursor: cursor_of(&read.cursor, &vault),
         after: cursor,
         more: read.more,
         keep: read.keep.max(own_keep).as_secs(),
