@@ -1,8 +1,9 @@
 //! Pages of other sites may read the public documents. Pages of an app that names its `origins`, and those that a door
 //! knows, may read more.
 
-use actix_web::{HttpRequest, Resource, http::Method, web};
-use wxmint_http::cors;
+use actix_web::http::{Method, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
+use wxmint_http::allow_site;
 use wxmint_ids::AppId;
 
 use super::declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
@@ -15,7 +16,10 @@ const OF_APPS: [&str; 3] = [LOGIN, LOGOUT, BINDING];
 /// The routes of a path, which answers preflights too if pages of other sites may use it.
 pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Resource) -> Resource {
     if OF_ALL.contains(&path) {
-        return resource.route(web::route().method(Method::OPTIONS).to(async || cors::open_preflight()));
+        // Whatever headers a page adds, as those of tracing.
+        let open =
+            async || preflight("GET, HEAD", "*").insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")).finish();
+        return resource.route(web::route().method(Method::OPTIONS).to(open));
     }
     let is_of_door = move |open: &OpenDoor| open.row.readable.contains(&path);
     let has_pages = issuer.apps.may_have_origins() || issuer.doors.iter().any(|open| !open.row.readable.is_empty());
@@ -26,18 +30,30 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
     }
     let answer = move |request: HttpRequest, worker: web::Data<IssuerWorker>| async move {
         let Issuer { apps, doors, .. } = &*worker.issuer;
-        cors::preflight(&request, |origin| {
+        // It names no client, so whether the site may read the answer is decided then.
+        allow_site(&request, |origin| {
             is_of_apps && apps.all().have_origin(None, origin)
                 || is_of_doors && doors.iter().any(|open| open.door.has_origin(None, origin))
-        })
+        });
+        preflight("POST, DELETE", "Authorization, Content-Type").finish()
     };
     resource.route(web::route().method(Method::OPTIONS).to(answer))
+}
+
+/// The answer to a preflight.
+fn preflight(methods: &'static str, headers: &'static str) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::NoContent();
+    answer
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, headers))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"));
+    answer
 }
 
 /// Lets the page read what is answered to a token, or to a login, of this client or app.
 pub(super) fn readable_by_pages_of(request: &HttpRequest, worker: &IssuerWorker, id: &AppId) {
     let Issuer { apps, doors, .. } = &*worker.issuer;
-    cors::allow(request, |origin| {
+    allow_site(request, |origin| {
         apps.all().have_origin(Some(id), origin) || doors.iter().any(|open| open.door.has_origin(Some(id), origin))
     });
 }

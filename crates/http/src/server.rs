@@ -11,7 +11,7 @@ use actix_web::http::header::{self, HOST, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode, uri::Authority};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::{net::TcpStream, spawn};
-use actix_web::{App, Error, HttpMessage, HttpResponse, body::MessageBody};
+use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, body::MessageBody};
 use futures_util::{FutureExt, TryFutureExt};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -160,9 +160,18 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// The site that may read the answer to a request.
-pub(super) struct Reader(pub(super) HeaderValue);
+struct Reader(HeaderValue);
 
-/// Writes into an answer who may read it, as [`cors::allow`](crate::cors::allow) has noted.
+/// Lets the site that has sent the request read its answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>),
+/// if `is_own` says that it may. Never with credentials.
+pub fn allow_site(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return };
+    if origin.to_str().is_ok_and(is_own) {
+        request.extensions_mut().insert(Reader(origin.clone()));
+    }
+}
+
+/// Writes into an answer who may read it.
 fn write_reader<B>(answer: &mut ServiceResponse<B>) {
     let Some(Reader(origin)) = answer.request().extensions_mut().remove() else { return };
     let headers = answer.headers_mut();

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, SMALL_BODY, cors, missing, no_valid_token, origin, private, read_body, read_form, to_the_end,
+    Answer, Fields, SMALL_BODY, allow_site, missing, no_valid_token, origin, private, read_body, read_form, to_the_end,
 };
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
@@ -36,7 +36,7 @@ pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) ->
     let client = scan.clients().get(&ClientId(token.app.clone())).cloned();
     let client = client.filter(|client| is_site(client) && is_of_client(&worker.issuer.minter, &token));
     let client = client.ok_or_else(no_valid_token)?;
-    cors::allow(&request, |origin| client.origins.iter().any(|own| own == origin));
+    allow_site(&request, |origin| client.origins.iter().any(|own| own == origin));
     let state = worker.login.store.token_state(&issued(&token)).await.map_err(LoginError::from)?;
     if !matches!(state, TokenState::People(_)) {
         return Err(no_valid_token());

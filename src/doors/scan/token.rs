@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, ClientCredentials, Fields, Problem, cors, identify, missing, origin, private, read_form, to_the_end,
+    Answer, ClientCredentials, Fields, Problem, allow_site, identify, missing, origin, private, read_form, to_the_end,
     unknown_client,
 };
 use wxmint_identities::LONGEST_ASSERTION;
@@ -200,7 +200,7 @@ pub(in crate::doors) async fn authenticate<'c>(
         Ok((known.ok_or_else(|| unknown_client("No client here has this `client_id`."))?, shown))
     });
     let (client, shown) = named.map_err(|problem| refused(request, None, problem))?;
-    cors::allow(request, |origin| client.origins.iter().any(|own| own == origin));
+    allow_site(request, |origin| client.origins.iter().any(|own| own == origin));
     prove(client, shown, at).await.map(|()| client).map_err(|problem| refused(request, Some(client), problem))
 }
 
