@@ -1,8 +1,8 @@
 //! The check files by which WeChat's console sees that an address is the operator's (`WXMINT_VERIFY_FILES_DIR`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, http::header};
 use wxmint_http::{Answer, not_found, readable};
 
@@ -14,20 +14,15 @@ const MOST_BYTES: u64 = 4096;
 /// In the folder of the rule, or at the top: the console says which.
 const CHECK_FILES: [&str; 2] = ["/device/{file:[A-Za-z0-9_-]{1,64}\\.txt}", "/{file:[A-Za-z0-9_-]{1,64}\\.txt}"];
 
-struct Folder(PathBuf);
-
-pub(super) fn check_files(folder: PathBuf) -> impl FnOnce(&mut ServiceConfig) {
-    move |config| {
-        config.app_data(Data::new(Folder(folder)));
-        for path in CHECK_FILES {
-            config.service(readable(path, check_file));
-        }
+pub(super) fn check_files(config: &mut ServiceConfig, folder: &Path) {
+    for path in CHECK_FILES {
+        let folder = folder.to_owned();
+        config.service(readable(path, move |name: web::Path<String>| check_file(folder.join(name.as_str()))));
     }
 }
 
 /// Serves a file of one name without a slash, so that no path leads out of the folder.
-async fn check_file(name: Path<String>, folder: Data<Folder>) -> Answer {
-    let path = folder.0.join(name.as_str());
+async fn check_file(path: PathBuf) -> Answer {
     let read = web::block(move || read_file(&path, MOST_BYTES + 1)).await;
     let content = read.ok().and_then(Result::ok).filter(|content| content.len() as u64 <= MOST_BYTES);
     let content = content.ok_or_else(|| not_found(PLACE))?.to_vec();

@@ -81,8 +81,8 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
         for path in ROUTES.paths() {
             config.service(service(&ROUTES, path, path));
         }
-        if let Some(folder) = settings.verify_files_dir.clone() {
-            config.configure(check_files(folder));
+        if let Some(folder) = &settings.verify_files_dir {
+            check_files(config, folder);
         }
         issuer.doors.iter().for_each(|open| Arc::clone(&open.door).configure(config));
         for OpenDoor { row, .. } in &issuer.doors {
