@@ -106,7 +106,7 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     };
     let routes: Vec<_> = issuer.rows.iter().filter_map(|row| row.admin).collect();
     let panels: Vec<_> = issuer.rows.iter().filter_map(|row| row.panel).collect();
-    let description = web::Data::new(admin::routes::description(routes.clone()));
+    let description = web::Data::new(admin::description(routes.clone()));
     // Without operators there are no paths about users.
     let configure = move |config: &mut ServiceConfig| {
         let Some((_, tokens)) = &operated.admin_tokens else { return };

@@ -13,8 +13,7 @@ use wxmint_wechat::{News, PushQuery};
 
 use super::{Platform, store::PUSH_BELIEVED};
 use crate::admin::act::{Act, OperatingData};
-use crate::admin::routes::{APP, BODY, SECRET, SECURITY};
-use crate::admin::{tokens::Right, wechat::text};
+use crate::admin::{APP, BODY, SECRET, SECURITY, tokens::Right, wechat::text};
 use crate::{apps::UnknownApp, clock::now, issuer::state::IssuerWorker, refusals::Refusal};
 
 const LARGEST: usize = 64 * 1024;

@@ -16,8 +16,8 @@ use wxmint_telemetry::recent::{Hour, first};
 
 use super::Scan;
 use crate::admin::act::{Act, OperatingData};
-use crate::admin::routes::{HEAD, SECRET, SECURITY};
-use crate::{admin::tokens::Right, clock::now};
+use crate::admin::{HEAD, SECRET, SECURITY, tokens::Right};
+use crate::clock::now;
 
 pub(in crate::doors) struct Scans {
     begun: Instant,
