@@ -129,7 +129,7 @@ impl LatestDiagnosis {
 ///
 /// The checks of `wxmint doctor`, in its order, with the files as they are now. They take up to 15 s, in which
 /// few may wait, and an answer is given again for 10 s.
-#[utoipa::path(get, path = "/doctor", operation_id = "doctor", tag = "duty", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/doctor", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "What was found", body = Diagnosis)))]
 pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, latest: Data<LatestDiagnosis>) -> Answer {
     let act = Act::<()>::begin("doctor", Right::Read, &request, operating).await?;

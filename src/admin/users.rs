@@ -92,8 +92,7 @@ pub(super) async fn unblock(request: HttpRequest, operating: OperatingData) -> D
 }
 
 /// Find the user of an openid
-#[utoipa::path(get, path = "/wechat/{appid}/people/{openid}", operation_id = "look_up_person",
-    tag = "people", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/wechat/{appid}/people/{openid}", tag = "people", security(("bearer" = ["read"])),
     params(("appid" = String, Path), ("openid" = String, Path)),
     responses((status = 200, description = "The person", body = ShownPerson)))]
 pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingData) -> Answer {
@@ -109,8 +108,7 @@ pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingDat
 /// Revoke the tokens of a person's user in this mini program
 ///
 /// For WeChat's push `user_authorization_revoke`. Tokens of this very second are revoked, too.
-#[utoipa::path(post, path = "/wechat/{appid}/people/{openid}/end", operation_id = "end_person",
-    tag = "people", security(("bearer" = ["operate"])),
+#[utoipa::path(post, path = "/wechat/{appid}/people/{openid}/end", tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("end_person", Right::Operate, &request, operating).await?;
@@ -120,8 +118,7 @@ pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -
 /// Dissolve a person's binding, and erase what is kept of the person
 ///
 /// For WeChat's push `user_authorization_cancellation`.
-#[utoipa::path(delete, path = "/wechat/{appid}/people/{openid}", operation_id = "erase_person",
-    tag = "people", security(("bearer" = ["operate"])),
+#[utoipa::path(delete, path = "/wechat/{appid}/people/{openid}", tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
 pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("erase_person", Right::Operate, &request, operating).await?;
@@ -132,7 +129,7 @@ pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData)
 ///
 /// Those that this process has answered, by outcome and minute. Another process, and this one after a restart, has its
 /// own.
-#[utoipa::path(get, path = "/activity", operation_id = "activity", tag = "duty", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/activity", tag = "duty", security(("bearer" = ["read"])),
     params(("appid" = Option<String>, Query, description = "Only the logins of this mini program")),
     responses((status = 200, description = "The logins", body = LastHour)))]
 pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> Answer {
@@ -150,7 +147,7 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
 /// Logins, refusals, logouts and what operators did on this listener, as far as this process knows them: other
 /// processes have seen others, and commands (`wxmint users …`) are seen by none. A refusal before the person was bound
 /// is among them.
-#[utoipa::path(get, path = "/users/{user_id}/events", operation_id = "events", tag = "users", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/users/{user_id}/events", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The events", body = UserEvents)))]
 pub(super) async fn events(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::begin("events", Right::Read, &request, operating).await?;
@@ -185,7 +182,7 @@ struct FoundRequest {
 /// An openid is looked for in every mini program that is configured. A request id, which a failed login shows on the
 /// phone, is looked for among the last logins, logouts and acts of this process: another process, and this one after a
 /// restart, has its own.
-#[utoipa::path(get, path = "/find", operation_id = "find", tag = "duty", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/find", tag = "duty", security(("bearer" = ["read"])),
     params(("q" = String, Query, description = "A user id, an openid, a unionid or a request id")),
     responses((status = 200, description = "Who was found, and by what", body = FoundUsers)))]
 pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answer {

@@ -125,7 +125,7 @@ impl Known {
 ///
 /// Outcomes of the requests of pages for a login by a phone, by client of `WXMINT_CLIENTS_FILE`, as far as this process
 /// has answered them. Another process, and this one after a restart, has its own.
-#[utoipa::path(get, path = "/scans", operation_id = "scans", tag = "duty", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/scans", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "The scans", body = LastScans)))]
 async fn scans(request: HttpRequest, operating: OperatingData, scan: Option<Data<Scan>>) -> Answer {
     let act = Act::<()>::begin("scans", Right::Read, &request, operating).await?;
