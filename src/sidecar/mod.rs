@@ -25,8 +25,6 @@ use crate::settings::SidecarSettings;
 
 /// The value of a header if there is no user, or no such claim.
 const EMPTY: HeaderValue = HeaderValue::from_static("");
-/// An answer takes at most 2 s, if keys must be fetched for it.
-const DRAIN: Duration = Duration::from_secs(5);
 /// How often `/readyz` learns whether the keys and the revocations are known.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -35,12 +33,6 @@ struct Sidecar {
     peer: Arc<Peer>,
     remembered: Remembered,
     metrics: SidecarMetrics,
-}
-
-impl Sidecar {
-    fn new(settings: SidecarSettings, peer: Arc<Peer>, metrics: SidecarMetrics) -> Result<Self, KeyError> {
-        Ok(Self { settings, peer, remembered: Remembered::nothing()?, metrics })
-    }
 }
 
 /// Serves until `shutdown` resolves, then answers what is in flight and returns.
@@ -57,12 +49,11 @@ pub async fn run(
     let limits = ServerLimits {
         workers: thread::available_parallelism().map_or(1, NonZero::get),
         connections: settings.max_connections,
-        drain: DRAIN,
         // Proxies copy the heads of their clients, with all cookies. Envoy lets 60 KiB pass.
         head: 64 * 1024,
         ..ServerLimits::default()
     };
-    let sidecar = Data::new(Sidecar::new(settings, peer, metrics)?);
+    let sidecar = Data::new(Sidecar { settings, peer, remembered: Remembered::nothing()?, metrics });
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
     let of_metrics = sidecar.clone();
     let metrics = move || of_metrics.metrics.exposition(&of_metrics.peer, of_metrics.remembered.cache.len());
@@ -84,7 +75,8 @@ pub async fn run(
 
 /// `/verify` for a listener of somebody else's, which is the demo's. `peer` trusts the issuers of `settings`.
 pub fn routes(settings: SidecarSettings, peer: Arc<Peer>) -> Result<impl FnOnce(&mut ServiceConfig) + Clone, KeyError> {
-    Ok(answering(Data::new(Sidecar::new(settings, peer, SidecarMetrics::default())?)))
+    let (remembered, metrics) = (Remembered::nothing()?, SidecarMetrics::default());
+    Ok(answering(Data::new(Sidecar { settings, peer, remembered, metrics })))
 }
 
 fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone {
