@@ -166,7 +166,7 @@ impl From<CallError> for LoginError {
             Some(Verdict::NotAuthorized) => Self::UnknownApp(UnknownApp::NotConfigured),
             Some(Verdict::NotPermitted) => Self::NotPermitted(error),
             Some(Verdict::PhoneNumbersSpent) => Self::PhoneNumbersSpent(error),
-            Some(Verdict::Misconfigured | Verdict::OurBug) => Self::Misconfigured { error, app: None },
+            Some(Verdict::Misconfigured) => Self::Misconfigured { error, app: None },
             // Busy, a token or a session key that is stale, an unknown errcode, or no answer.
             _ => Self::WeChatUnavailable(error),
         }

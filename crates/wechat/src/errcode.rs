@@ -31,8 +31,6 @@ pub enum Verdict {
     StaleRefreshToken,
     /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or rights.
     Misconfigured,
-    /// Our own request was wrong. The operator cannot fix it; a metric shows it.
-    OurBug,
     /// The code is in no list that we know. The client is told to retry later, because nothing says what would help.
     Unknown,
 }
@@ -41,8 +39,9 @@ pub enum Verdict {
 const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::Busy, &[-1]),
     (Verdict::BadAccessToken, &[40001, 40014, 42001]),
-    (Verdict::OurBug, &[40002, 40003, 40097, 40129, 40169, 41001, 41002, 41004, 41008, 41009]),
-    (Verdict::OurBug, &[43001, 43002, 43003, 44002, 47001, 87008]),
+    // Our own request was wrong, which the operator cannot fix; a metric shows it.
+    (Verdict::Misconfigured, &[40002, 40003, 40097, 40129, 40169, 41001, 41002, 41004, 41008, 41009]),
+    (Verdict::Misconfigured, &[43001, 43002, 43003, 44002, 47001, 87008]),
     (Verdict::Misconfigured, &[40013, 40125, 40164, 40243, 41030, 45009, 48001, 48004, 89501, 89503, 89506, 89507]),
     (Verdict::CodeInvalid, &[40029, 41029]),
     (Verdict::CodeUsed, &[40163]),

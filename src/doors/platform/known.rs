@@ -75,9 +75,7 @@ impl Refusal {
     /// The refusal that the operator has to mend. `None` for an error that passes by itself. Without the `rid`, which
     /// each answer has anew.
     pub(super) fn of(error: &CallError, of_ticket: i64) -> Option<Self> {
-        let CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured | Verdict::OurBug } = error else {
-            return None;
-        };
+        let CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured } = error else { return None };
         let errmsg = errmsg.split("rid:").next().unwrap_or_default().trim_end_matches([' ', ',']).to_owned();
         Some(Self { errcode: *errcode, errmsg, of_ticket })
     }
