@@ -15,7 +15,6 @@ mod leave_routes;
 mod login_fields;
 pub(crate) mod login_route;
 mod metadata;
-mod old_ends;
 pub(crate) mod reload;
 mod revocations;
 mod routes;
