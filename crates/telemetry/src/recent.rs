@@ -4,20 +4,22 @@
 
 #[cfg(test)]
 mod tests;
-mod told;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::{sync::Arc, time::Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 use wxmint_ids::{AppId, Person, UserId};
 
-pub use self::told::{LastHour, UserEvent, UserEvents};
 use super::audit::{Event, now};
 
 pub(super) const OK: &str = "ok";
 /// The events of one room, in about 2.5 MB.
 const MOST: usize = 8192;
+const MOST_TOLD: usize = 100;
 
 /// The memory. Minutes are counted from its beginning by a clock that nobody sets.
 pub struct Recent {
@@ -51,6 +53,64 @@ pub enum Whose {
     Person(Person),
     /// A stranger whom WeChat has not named.
     Nobody,
+}
+
+/// Something that happened to a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UserEvent {
+    #[serde(serialize_with = "seconds")]
+    #[schema(value_type = i64)]
+    pub at: DateTime<Utc>,
+    /// `login`, `bind`, `logout`, `unbind`; `device_approval`, the login of a page; or what an operator did: `end`,
+    /// `block`, `unblock`, `unbind`, `forget`.
+    #[schema(value_type = String, example = "login")]
+    pub event: &'static str,
+    #[schema(required, value_type = Option<String>)]
+    pub appid: Option<AppId>,
+    /// `ok`, or the code of the refusal.
+    #[schema(value_type = String, example = "ok")]
+    pub outcome: &'static str,
+    /// The name of the operator's secret.
+    #[schema(required, value_type = Option<String>)]
+    pub by: Option<Arc<str>>,
+}
+
+/// The last events of a user, as far as this process knows them.
+#[derive(Serialize, ToSchema)]
+pub struct UserEvents {
+    /// From then on, the list has every event that this process has seen, or the newest 100 of them.
+    known_since: i64,
+    /// Newest first.
+    events: Vec<UserEvent>,
+}
+
+/// The logins of the last hour, as far as this process has answered them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LastHour {
+    /// When the first minute of `logins` began.
+    since: i64,
+    logins: Vec<OutcomeByMinute>,
+    /// By mini program.
+    apps: Vec<LoginsOfApp>,
+}
+
+/// How many logins ended so.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+struct OutcomeByMinute {
+    /// `ok`, or the code of the refusal.
+    #[schema(value_type = String, example = "ok")]
+    outcome: &'static str,
+    /// Oldest first; at most 60. The last minute is not over.
+    minutes: Vec<u64>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+struct LoginsOfApp {
+    /// Null for logins that named no mini program of this process.
+    #[schema(required, value_type = Option<String>)]
+    appid: Option<AppId>,
+    ok: u64,
+    refused: u64,
 }
 
 impl Default for Recent {
@@ -93,6 +153,44 @@ impl Recent {
         }
         room.push_back(Noted { whose, request_id, event });
     }
+
+    pub fn last_hour(&self, app: Option<&AppId>, now: DateTime<Utc>) -> LastHour {
+        let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
+        let mut hour = self.hour.lock();
+        let minute = self.minute();
+        let (logins, apps) = hour.until(minute, app);
+        LastHour { since: begun.timestamp() + 60 * first(minute) as i64, logins, apps }
+    }
+
+    /// The events of a user, who has these people now.
+    pub fn events_of(&self, user: &UserId, people: &[Person], now: DateTime<Utc>) -> UserEvents {
+        let whose: Vec<_> = people.iter().cloned().map(Whose::Person).chain([Whose::User(user.clone())]).collect();
+        let mut known_since = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
+        let mut events = Vec::new();
+        for room in self.rooms[..5].iter().map(Mutex::lock) {
+            if let Some(oldest) = room.front().filter(|_| room.len() >= MOST) {
+                known_since = known_since.max(oldest.event.at);
+            }
+            let own = room.iter().filter(|noted| whose.contains(&noted.whose));
+            events.extend(own.map(|noted| noted.event.clone()));
+        }
+        // The binding comes first of one login's events.
+        events.sort_by_key(|event| event.at);
+        events.reverse();
+        events.truncate(MOST_TOLD);
+        UserEvents { known_since: known_since.timestamp(), events }
+    }
+
+    /// The events of the request with this id, and whom each is about.
+    pub fn of_request(&self, id: &str) -> Vec<(Whose, UserEvent)> {
+        let mut events = Vec::new();
+        for room in self.rooms.iter().map(Mutex::lock) {
+            let own = room.iter().filter(|noted| noted.request_id.as_deref() == Some(id));
+            events.extend(own.map(|noted| (noted.whose.clone(), noted.event.clone())));
+        }
+        events.truncate(MOST_TOLD);
+        events
+    }
 }
 
 impl Hour {
@@ -106,9 +204,47 @@ impl Hour {
     fn forget_before(&mut self, minute: u64) {
         self.0.retain(|of, _| *of >= minute);
     }
+
+    /// All counts of the hour that ends with this minute.
+    pub fn sums(&mut self, minute: u64) -> Counts {
+        self.forget_before(first(minute));
+        let mut sums = Counts::new();
+        for (of, count) in self.0.values().flatten() {
+            *sums.entry(of.clone()).or_default() += count;
+        }
+        sums
+    }
+
+    pub fn forget(&mut self, is_gone: impl Fn(&AppId) -> bool) {
+        for counts in self.0.values_mut() {
+            counts.retain(|(app, _), _| !app.as_ref().is_some_and(&is_gone));
+        }
+    }
+
+    /// The hour that ends with this minute.
+    fn until(&mut self, minute: u64, app: Option<&AppId>) -> (Vec<OutcomeByMinute>, Vec<LoginsOfApp>) {
+        let first = first(minute);
+        self.forget_before(first);
+        let (mut by_outcome, mut by_app) = (BTreeMap::new(), BTreeMap::new());
+        for (of, counts) in &self.0 {
+            let wanted = counts.iter().filter(|((appid, _), _)| app.is_none_or(|app| appid.as_ref() == Some(app)));
+            for ((appid, outcome), count) in wanted {
+                let minutes = by_outcome.entry(*outcome).or_insert_with(|| vec![0; (minute - first + 1) as usize]);
+                minutes[(of - first) as usize] += u64::from(*count);
+                let of_app = by_app.entry(appid).or_insert(LoginsOfApp { appid: appid.clone(), ok: 0, refused: 0 });
+                *(if *outcome == OK { &mut of_app.ok } else { &mut of_app.refused }) += u64::from(*count);
+            }
+        }
+        let logins = by_outcome.into_iter().map(|(outcome, minutes)| OutcomeByMinute { outcome, minutes });
+        (logins.collect(), by_app.into_values().collect())
+    }
 }
 
 /// The first minute of the hour that ends with this one.
 pub fn first(minute: u64) -> u64 {
     minute.saturating_sub(59)
+}
+
+fn seconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(time.timestamp())
 }

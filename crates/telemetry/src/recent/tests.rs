@@ -1,6 +1,3 @@
-use chrono::{DateTime, TimeDelta};
-
-use super::told::{LoginsOfApp, MOST_TOLD};
 use super::*;
 
 fn app(id: &str) -> AppId {
