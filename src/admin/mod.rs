@@ -9,11 +9,10 @@ mod users;
 pub(crate) mod wechat;
 
 use actix_web::web::{Data, ServiceConfig};
-use utoipa::OpenApi;
 use wxmint_findings::Doctor;
 use wxmint_http::ProblemCode::{self, *};
-use wxmint_http::ProblemDocument;
-use wxmint_http::described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, Routes, routes};
+use wxmint_http::described::{BearerSecurity, Routes};
+use wxmint_http::routes;
 use wxmint_http::viewer::{self, Description};
 
 pub use self::console::Panel;
@@ -105,7 +104,7 @@ pub(crate) fn configure(
 /// The admin listener's description of itself. It needs no secret, because it says nothing of anybody.
 pub(crate) fn description(of_doors: Vec<&'static Routes>) -> Description {
     Description::new("admin", PATHS, move || {
-        let mut api = Described::openapi();
+        let mut api = (ROUTES.described)();
         of_doors.iter().for_each(|routes| api.merge((routes.described)()));
         viewer::json(api, "/")
     })

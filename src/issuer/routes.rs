@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::header::LOCATION, web::ServiceConfig};
-use utoipa::{OpenApi, openapi};
+use utoipa::openapi::OpenApi;
 use wxmint_http::ProblemCode::{self, *};
-use wxmint_http::described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes};
+use wxmint_http::described::{READ, Routes};
 use wxmint_http::viewer::{self, Description};
-use wxmint_http::{ProblemDocument, counted, readable};
+use wxmint_http::{counted, readable, routes};
 use wxmint_telemetry::{Metrics, RouteMetrics};
 
 use super::declared::{
@@ -57,8 +57,8 @@ pub(super) fn description(issuer: &Issuer, in_demo: bool) -> Description {
     Description::new(place, PLACE, move || viewer::json(described(rows), server.as_str()))
 }
 
-fn described(doors: impl IntoIterator<Item = &'static DoorRow>) -> openapi::OpenApi {
-    let mut api = Described::openapi();
+fn described(doors: impl IntoIterator<Item = &'static DoorRow>) -> OpenApi {
+    let mut api = (ROUTES.described)();
     doors.into_iter().for_each(|row| api.merge((row.public.described)()));
     api
 }

@@ -35,26 +35,27 @@ pub struct Routes {
     pub described: fn() -> OpenApi,
 }
 
-/// Declares `ROUTES` and `Described`, to which each handler's `utoipa::path` adds its operation.
+/// Declares `ROWS`, `ROUTES` and `Described`, to which each handler's `utoipa::path` adds its operation.
 #[macro_export]
 macro_rules! routes {
     ($(#[$about:meta])+ $($methods:ident $path:literal $module:ident::$handler:ident $codes:expr, $statuses:ident;)+) => {
-        const ROWS: &[DescribedRoute] = &[$(DescribedRoute {
-            methods: $methods,
+        const ROWS: &[$crate::described::DescribedRoute] = &[$($crate::described::DescribedRoute {
+            methods: $crate::described::$methods,
             path: $path,
             route: || actix_web::web::to($module::$handler),
             codes: &$codes,
             statuses: $statuses,
         }),+];
-        pub(super) const ROUTES: Routes = Routes { rows: ROWS, described: Described::openapi };
+        pub(super) const ROUTES: $crate::described::Routes =
+            $crate::described::Routes { rows: ROWS, described: <Described as utoipa::OpenApi>::openapi };
 
-        #[derive(OpenApi)]
-        #[openapi(paths($($module::$handler),+), components(schemas(ProblemDocument)), modifiers(&SECURITY, &ROUTES))]
+        #[derive(utoipa::OpenApi)]
+        #[openapi(paths($($module::$handler),+), modifiers(&SECURITY, &ROUTES))]
+        #[openapi(components(schemas($crate::ProblemDocument)))]
         $(#[$about])+
         struct Described;
     };
 }
-pub use routes;
 
 impl Routes {
     /// Each path once.

@@ -12,11 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use utoipa::OpenApi;
-use wxmint_http::described::{DescribedRoute, GET, POST, READ, Routes, routes};
-use wxmint_http::{
-    Answer, Problem, ProblemCode, ProblemDocument, bearer_token, no_valid_token, origin, pairs, private,
-};
+use wxmint_http::{Answer, Problem, ProblemCode, bearer_token, no_valid_token, origin, pairs, private, routes};
 use wxmint_telemetry::audit::{Activity, Event};
 
 use crate::admin::CurrentAdminTokens;

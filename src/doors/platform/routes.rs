@@ -3,9 +3,8 @@
 use actix_web::web::{self, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
-use wxmint_http::described::{DescribedRoute, POST, Routes, routes};
-use wxmint_http::{Answer, Problem, ProblemCode, ProblemDocument, SMALL_BODY, read_body};
+use utoipa::ToSchema;
+use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, read_body, routes};
 use wxmint_ids::AppId;
 use wxmint_store::short_digest;
 use wxmint_telemetry::bounded;

@@ -8,9 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
-use wxmint_http::described::{DescribedRoute, READ, Routes, routes};
-use wxmint_http::{Answer, Problem, ProblemDocument, private};
+use utoipa::ToSchema;
+use wxmint_http::{Answer, Problem, private, routes};
 use wxmint_ids::ClientId;
 use wxmint_telemetry::recent::{Hour, first};
 
