@@ -153,7 +153,7 @@ impl Upstream {
             .no_proxy()
             .tcp_nodelay(true);
         let client = match proxy {
-            Some(proxy) => client.proxy(Proxy::all(proxy.expose()).map_err(failed)?),
+            Some(proxy) => client.proxy(Proxy::all(proxy.text.as_str()).map_err(failed)?),
             None => client,
         };
         let way = proxy.map_or_else(String::new, |proxy| format!("through the proxy {proxy}: "));

@@ -11,14 +11,8 @@ use zeroize::Zeroizing;
 #[debug("ProxyUrl({host_and_port})")]
 #[display("{host_and_port}")]
 pub struct ProxyUrl {
-    text: Zeroizing<String>,
+    pub(crate) text: Zeroizing<String>,
     host_and_port: String,
-}
-
-impl ProxyUrl {
-    pub(crate) fn expose(&self) -> &str {
-        &self.text
-    }
 }
 
 /// `http://` or `https://`, perhaps a user name and a password, a host and perhaps a port. Nothing may follow.
