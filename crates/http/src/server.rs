@@ -73,7 +73,11 @@ where
             ready(stream.map(|stream| http.call((stream, client)))).try_flatten().then(stay_for_steps)
         })
     };
-    Ok(stopped_by(shutdown, server.listen("http", listener, service)?.run()))
+    let server = server.listen("http", listener, service)?.run();
+    // A signal of the server's own would stop the process' other servers, too, 0.3 s after this one.
+    let handle = server.handle();
+    tokio::spawn(shutdown.then(move |()| handle.stop(true)));
+    Ok(server)
 }
 
 thread_local! {
@@ -90,13 +94,6 @@ async fn stay_for_steps<T>(end: T) -> T {
         steps.send_replace(false);
     }
     end
-}
-
-/// A signal of the server's own would stop the process' other servers, too, 0.3 s after this one.
-fn stopped_by(shutdown: impl Future<Output = ()> + Send + 'static, server: Server) -> Server {
-    let handle = server.handle();
-    tokio::spawn(shutdown.then(move |()| handle.stop(true)));
-    server
 }
 
 async fn outermost<B: MessageBody + 'static>(
