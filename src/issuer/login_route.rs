@@ -117,8 +117,14 @@ impl<'w> LoginAttempt<'w> {
         Self { worker, started, in_flight, named, trail: LoginTrail::default() }
     }
 
+    /// The logins that clients wait for are as many as there are connections. Only clients that disconnect while others
+    /// wait for Redis can bring about more.
     pub(crate) fn has_room(&self) -> Result<(), Problem> {
-        if self.in_flight.others < self.worker.issuer.settings.max_connections { Ok(()) } else { Err(crowded()) }
+        if self.in_flight.others < self.worker.issuer.settings.max_connections {
+            return Ok(());
+        }
+        let detail = "Too many logins wait for an answer. Wait, then try again.";
+        Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(Duration::from_secs(1)))
     }
 
     /// Tells of the login as an `event`: whether it made the user, or why it was refused. Returns how long it took.
@@ -174,13 +180,6 @@ fn audit_login(
             }
         }
     }
-}
-
-/// The logins that clients wait for are as many as there are connections. Only clients that disconnect while others
-/// wait for Redis can bring about more.
-fn crowded() -> Problem {
-    let detail = "Too many logins wait for an answer. Wait, then try again.";
-    Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(Duration::from_secs(1))
 }
 
 /// The mini program that the Referer names. Anybody can write a Referer, so it is only a hint.
