@@ -106,9 +106,9 @@ pub struct Problem {
     pub retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
     /// An error code of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
-    oauth: Option<&'static str>,
+    pub oauth: Option<&'static str>,
     /// A further member of such an error, which is true.
-    oauth_member: Option<&'static str>,
+    pub oauth_member: Option<&'static str>,
     /// A header that the status demands.
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
@@ -163,15 +163,6 @@ impl Problem {
     /// An error of OAuth, in its own form; as a problem with its code where the client has to wait.
     pub fn oauth(self, code: &'static str) -> Self {
         Self { oauth: Some(code), ..self }
-    }
-
-    pub fn is_oauth(&self) -> bool {
-        self.oauth.is_some()
-    }
-
-    /// Adds a member to an error of OAuth: `"NAME": true`.
-    pub fn with_true(self, name: &'static str) -> Self {
-        Self { oauth_member: Some(name), ..self }
     }
 
     /// The name of it in metrics.

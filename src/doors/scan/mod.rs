@@ -198,7 +198,7 @@ impl Scan {
 /// The answer of an endpoint of OAuth: a problem has the code that RFC 6749 has for it, if it has none yet.
 pub(super) fn to_oauth(answer: Answer) -> Answer {
     answer.map_err(|problem| match problem.status.as_u16() {
-        _ if problem.is_oauth() => problem,
+        _ if problem.oauth.is_some() => problem,
         _ if matches!(problem.code, UnknownApp | SessionKeyMissing) => {
             problem.with_status(StatusCode::BAD_REQUEST).with_detail(NO_APP).oauth("unauthorized_client")
         }

@@ -165,8 +165,9 @@ fn not_granted(poll: &Poll) -> Problem {
             ("invalid_grant", "This client has no such device_code, or its token was fetched before. Begin anew.")
         }
     };
-    let problem = Problem::invalid(detail).oauth(code);
-    if matches!(poll, Poll::Pending { scanned: true }) { problem.with_true("scanned") } else { problem }
+    let mut problem = Problem::invalid(detail).oauth(code);
+    problem.oauth_member = matches!(poll, Poll::Pending { scanned: true }).then_some("scanned");
+    problem
 }
 
 /// An assertion is valid no longer than this.
