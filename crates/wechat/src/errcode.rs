@@ -1,6 +1,7 @@
 //! WeChat's error codes, and what each one means for the login.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::Value;
 
 use super::Api;
 
@@ -87,14 +88,7 @@ pub(super) fn label(errcode: i64) -> String {
 
 /// Reads a number that WeChat sends either as a number or as a string.
 pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Number(i64),
-        Quoted(String),
-    }
-    match Form::deserialize(deserializer)? {
-        Form::Number(number) => Ok(number),
-        Form::Quoted(text) => text.parse().map_err(|_| serde::de::Error::custom("not a number")),
-    }
+    let value = Value::deserialize(deserializer)?;
+    let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    number.ok_or_else(|| D::Error::custom("not a number"))
 }
