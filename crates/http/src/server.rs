@@ -114,7 +114,13 @@ async fn outermost<B: MessageBody + 'static>(
         let answer = problem.respond(response.request());
         response = response.into_response(answer);
     }
-    write_reader(&mut response);
+    let reader = response.request().extensions_mut().remove();
+    if let Some(Reader(origin)) = reader {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    }
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
     }
@@ -166,15 +172,6 @@ pub fn allow_site(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
     if origin.to_str().is_ok_and(is_own) {
         request.extensions_mut().insert(Reader(origin.clone()));
     }
-}
-
-/// Writes into an answer who may read it.
-fn write_reader<B>(answer: &mut ServiceResponse<B>) {
-    let Some(Reader(origin)) = answer.request().extensions_mut().remove() else { return };
-    let headers = answer.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
 }
 
 impl Problem {

@@ -78,12 +78,10 @@ async fn file(name: Path<String>, description: Data<Description>) -> Answer {
 
 /// Borrows the files that are part of the program, because a copy for each client that reads slowly would take 1.5 MB.
 fn of_swagger_ui(name: &str) -> Bytes {
-    match utoipa_swagger_ui::serve(name, Arc::new(Config::default())) {
-        Ok(Some(file)) => match file.bytes {
-            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-            Cow::Owned(bytes) => bytes.into(),
-        },
-        _ => Bytes::new(),
+    match utoipa_swagger_ui::serve(name, Arc::new(Config::default())).ok().flatten().map(|file| file.bytes) {
+        Some(Cow::Borrowed(bytes)) => Bytes::from_static(bytes),
+        Some(Cow::Owned(bytes)) => bytes.into(),
+        None => Bytes::new(),
     }
 }
 
