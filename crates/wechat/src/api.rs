@@ -37,17 +37,3 @@ apis! {
     AuthorizerInfo, "/cgi-bin/component/api_get_authorizer_info", "authorizer_info", false;
     AuthorizerToken, "/cgi-bin/component/api_authorizer_token", "authorizer_token", false;
 }
-
-impl Api {
-    /// Whether an errcode may be about a code that a person's phone or page has sent.
-    pub(super) fn sends_a_persons_code(self) -> bool {
-        use Api::{Code2Session, ComponentCode2Session, ComponentOauth2, Oauth2, PhoneNumber};
-        matches!(self, Code2Session | PhoneNumber | Oauth2 | ComponentCode2Session | ComponentOauth2)
-    }
-
-    /// The parameter that has the access token: that of the app, or that of a platform.
-    pub(super) fn token_parameter(self) -> &'static str {
-        let (path, ..) = Self::ROWS[self as usize];
-        if path.starts_with("/cgi-bin/component/") { "component_access_token" } else { "access_token" }
-    }
-}

@@ -162,7 +162,9 @@ pub struct ByToken<'a> {
 
 impl ByToken<'_> {
     pub(super) async fn post<T>(self, api: Api, body: &impl Serialize, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
-        let query = [(api.token_parameter(), self.token.expose())];
+        let (path, ..) = Api::ROWS[api as usize];
+        let is_of_platform = path.starts_with("/cgi-bin/component/");
+        let query = [(if is_of_platform { "component_access_token" } else { "access_token" }, self.token.expose())];
         self.wechat.call(call_ends(), api, self.app, |endpoint| endpoint.post(query, body), read).await
     }
 }

@@ -60,7 +60,8 @@ const TABLE: &[(Verdict, &[i64])] = &[
 impl Verdict {
     /// The meaning of an `errcode` other than 0 in a response of `api`.
     pub fn of(api: Api, errcode: i64) -> Self {
-        use Api::{Code2Session, ComponentOauth2, ComponentToken, Oauth2, PhoneNumber, StableToken, StartPushTicket};
+        use Api::{Code2Session, ComponentCode2Session, ComponentOauth2, ComponentToken, Oauth2};
+        use Api::{PhoneNumber, StableToken, StartPushTicket};
         let known = TABLE.iter().find(|(_, errcodes)| errcodes.contains(&errcode));
         let verdict = match (api, errcode) {
             // It is about the AppSecret, which authenticates these calls.
@@ -72,9 +73,10 @@ impl Verdict {
             (PhoneNumber, 40003 | 40013) => Self::CodeInvalid,
             _ => known.map_or(Self::Unknown, |&(verdict, _)| verdict),
         };
+        let sends_a_code = matches!(api, Code2Session | PhoneNumber | Oauth2 | ComponentCode2Session | ComponentOauth2);
         match verdict {
-            // The errcode is about a code, but the call sends none.
-            Self::CodeInvalid | Self::CodeUsed if !api.sends_a_persons_code() => Self::Unknown,
+            // The errcode is about a code, but the call sends none of a person's phone or page.
+            Self::CodeInvalid | Self::CodeUsed if !sends_a_code => Self::Unknown,
             verdict => verdict,
         }
     }
