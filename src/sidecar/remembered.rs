@@ -39,11 +39,6 @@ impl RememberedUser {
     pub(super) fn is_for(&self, audiences: &[&str]) -> bool {
         self.audience.iter().any(|audience| audiences.contains(&audience.as_str()))
     }
-
-    /// Expires like the verifier does: to the second, and with its leeway.
-    fn has_expired(&self, now: DateTime<Utc>) -> bool {
-        (now - self.expires_at).to_std().is_ok_and(|since| since >= MAX_LEEWAY)
-    }
 }
 
 #[derive(Clone)]
@@ -85,7 +80,9 @@ impl Remembered {
         holds: impl FnOnce(&Proof) -> bool,
     ) -> Option<Arc<RememberedUser>> {
         let identity = self.cache.get(hash)?;
-        if identity.has_expired(now) || !holds(&identity.proof) {
+        // It expires like the verifier does: to the second, and with its leeway.
+        let has_expired = (now - identity.expires_at).to_std().is_ok_and(|since| since >= MAX_LEEWAY);
+        if has_expired || !holds(&identity.proof) {
             self.cache.remove(hash);
             return None;
         }
