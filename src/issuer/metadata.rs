@@ -40,7 +40,11 @@ pub(super) async fn jwks(
     let etag = format!("\"{}\"", short_digest(&jwks));
     let lead = TimeDelta::from_std(issuer.settings.keys_lead).unwrap_or(TimeDelta::MAX);
     let max_age = max_age(issuer.keys.set().lives(), lead, now).num_seconds();
-    let known = held.is_some_and(|held| already_known(&held, &etag));
+    // Weak comparison, as RFC 9110 section 13.1.2 asks of `If-None-Match`.
+    let known = held.is_some_and(|held| match &*held {
+        IfNoneMatch::Any => true,
+        IfNoneMatch::Items(held) => etag.parse::<EntityTag>().is_ok_and(|own| held.iter().any(|tag| tag.weak_eq(&own))),
+    });
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, etag))
@@ -50,14 +54,6 @@ pub(super) async fn jwks(
         return Ok(response.finish());
     }
     Ok(response.content_type("application/jwk-set+json").body(jwks))
-}
-
-/// Weak comparison, as RFC 9110 section 13.1.2 asks of `If-None-Match`.
-fn already_known(held: &IfNoneMatch, etag: &str) -> bool {
-    match held {
-        IfNoneMatch::Any => true,
-        IfNoneMatch::Items(held) => etag.parse::<EntityTag>().is_ok_and(|own| held.iter().any(|tag| tag.weak_eq(&own))),
-    }
 }
 
 /// The issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414)
