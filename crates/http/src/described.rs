@@ -153,7 +153,7 @@ fn response(problems: &[Problem]) -> Response {
     });
     let content =
         ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples).build();
-    let codes: Vec<_> =
-        problems.iter().map(|problem| format!("`{}`: {}", problem.code.as_str(), problem.title())).collect();
+    let titles = problems.iter().map(|problem| problem.code.row());
+    let codes: Vec<_> = titles.map(|(code, _, title)| format!("`{code}`: {title}")).collect();
     ResponseBuilder::new().description(codes.join("\n\n")).content("application/problem+json", content).build()
 }

@@ -30,7 +30,7 @@ macro_rules! problem_codes {
             /// But for those of doors, which the tables of their routes have.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            fn row(self) -> Row {
+            pub(super) fn row(self) -> Row {
                 match self {
                     $(Self::$name => ($code, StatusCode::$status, $title),)+
                     Self::OfDoor(row) => *row,
@@ -165,11 +165,6 @@ impl Problem {
         Self { oauth: Some(code), ..self }
     }
 
-    /// The name of it in metrics.
-    pub fn label(&self) -> &'static str {
-        self.oauth.unwrap_or(self.code.as_str())
-    }
-
     /// Replaces the status, if HTTP has a more exact one.
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
@@ -195,10 +190,6 @@ impl Problem {
     pub fn challenge(self, challenge: &'static str) -> Self {
         let header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
         Self { header, ..self }
-    }
-
-    pub fn title(&self) -> &'static str {
-        self.code.row().2
     }
 
     /// The body, as the description of the API shows it.

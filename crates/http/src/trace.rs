@@ -166,6 +166,6 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
     if answer.status().as_u16() < 400 {
         return "ok";
     }
-    let code = || Problem::code_of(answer).unwrap_or(ProblemCode::InternalError).as_str();
-    Problem::of(answer).map_or_else(code, Problem::label)
+    let oauth = Problem::of(answer).and_then(|problem| problem.oauth);
+    oauth.unwrap_or_else(|| Problem::code_of(answer).unwrap_or(ProblemCode::InternalError).as_str())
 }
