@@ -18,16 +18,12 @@ type Labels<const N: usize, V = String> = [(&'static str, V); N];
 /// Clones share the counts.
 #[derive(Clone, Default)]
 pub(super) struct SidecarMetrics {
-    verifications: Family<Labels<1, Outcome>, Counter>,
+    pub(super) verifications: Family<Labels<1, Outcome>, Counter>,
     fetches: Family<Labels<2>, Counter>,
     refused_pages: Family<Labels<2>, Counter>,
 }
 
 impl SidecarMetrics {
-    pub(super) fn answered(&self, outcome: Outcome) {
-        self.verifications.get_or_create(&[("outcome", outcome)]).inc();
-    }
-
     pub(super) fn exposition(&self, peer: &Peer, remembered: usize) -> String {
         let mut registry = Registry::with_prefix("wxmint");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

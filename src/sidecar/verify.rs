@@ -27,7 +27,7 @@ pub(super) const PATH: &str = "/verify";
 pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> Answer {
     let judged = sidecar.judge(&request).await;
     let (Ok((_, outcome)) | Err((_, outcome))) = judged;
-    sidecar.metrics.answered(outcome);
+    sidecar.metrics.verifications.get_or_create(&[("outcome", outcome)]).inc();
     judged.map(|(answer, _)| answer).map_err(|(problem, _)| problem)
 }
 
