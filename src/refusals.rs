@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_http::{Problem, ProblemCode, no_valid_token};
 use wxmint_telemetry::{audit::Event, bounded};
 use wxmint_wechat::CallError;
 
+use crate::apps::UnknownApp;
+use crate::clock::{date, now};
 use crate::login::{LoginError, SessionError};
-use crate::{apps::UnknownApp, clock::now};
 
 /// `Retry-After` while as many tries are in progress as may fail.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ impl Refusal {
         let Self { cause, limit, .. } = self;
         let code = self.problem.code.as_str();
         let kind = format!("login {code} {}", limit.unwrap_or_default());
-        let (until, took_us) = (self.until.map(in_seconds), took.as_micros() as u64);
+        let (until, took_us) = (self.until.map(date), took.as_micros() as u64);
         bounded!(info, &kind, code, cause, limit, until, took_us, "login refused");
     }
 
@@ -42,10 +43,6 @@ impl Refusal {
     pub(crate) fn of(&self, event: Event) -> Event {
         Event { refused: Some(self.problem.code.as_str().into()), limit: self.limit, until: self.until, ..event }
     }
-}
-
-fn in_seconds(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 impl From<Problem> for Refusal {
@@ -69,7 +66,7 @@ impl From<SessionError> for Refusal {
                 let detail = by_token(&error);
                 let refusal = Self::from(error);
                 if let Some(limit) = refusal.limit {
-                    let (kind, until) = (format!("by token {limit}"), refusal.until.map(in_seconds));
+                    let (kind, until) = (format!("by token {limit}"), refusal.until.map(date));
                     bounded!(info, &kind, limit, until, "a request with a token is refused by a limit");
                 }
                 match detail {

@@ -5,7 +5,6 @@ use std::io::{self, BufRead, IsTerminal, Write, stderr, stdout};
 use std::time::{Duration, Instant};
 use std::{array, env, fmt, fs::File, iter, process, sync::OnceLock, thread};
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use clap::ValueEnum;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
@@ -93,10 +92,6 @@ pub(crate) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
         process::exit(code)
     });
     rpassword::prompt_password(question).map(Zeroizing::new)
-}
-
-pub(crate) fn date(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 pub(crate) fn json(value: &impl Serialize) -> String {

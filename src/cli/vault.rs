@@ -8,9 +8,9 @@ use wxmint_findings::{Said, cure_of_vault};
 use wxmint_keys::rotation::whole_second;
 use wxmint_keys::vault::{Vault, with_new_key};
 
-use super::output::{date, print, say};
+use super::output::{print, say};
 use super::{Failure, random, span, variables};
-use crate::clock::now;
+use crate::clock::{date, now};
 use crate::secret_files::{Held, MAKE_VAULT_KEY, read_private};
 use crate::settings::{KEYS_LEAD, VAULT_KEY_FILE, read_one};
 

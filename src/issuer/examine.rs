@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryFutureExt;
 use wxmint_findings::{Finding, Said, Status, count, cure_of_vault};
 use wxmint_keys::rotation::{CLOCK_SKEW, KeyLife, LEEWAY};
@@ -14,6 +14,7 @@ use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
 use super::{Issuer, IssuerStartError, door::OpenDoor};
+use crate::clock::date;
 use crate::secret_files::{FileError, MAKE_KEYS, WatchedFile};
 
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
@@ -164,9 +165,8 @@ fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: DateTime<Ut
         (exp < owed && now < owed && follows(&pair[1])).then_some((&pair[0].kid, exp))
     });
     let ((kid, exp), seconds) = (early?, token_ttl.as_secs());
-    let exp = exp.to_rfc3339_opts(SecondsFormat::Secs, true);
     let advice = said!(run_keys_rotate_with_token_ttl, seconds, path.display());
-    Some(Finding::warning("keys", said!(key_leaves_early, kid, exp, seconds), advice))
+    Some(Finding::warning("keys", said!(key_leaves_early, kid, date(exp), seconds), advice))
 }
 
 fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
@@ -175,13 +175,10 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
         Err(error) => return unusable_keys(path, &error, now),
     };
     let next = set.lives().iter().find(|life| life.nbf > now);
-    let next = next.map(|next| {
-        let from = next.nbf.to_rfc3339_opts(SecondsFormat::Secs, true);
-        said!(key_signs_from, next.kid, from)
-    });
+    let next = next.map(|next| said!(key_signs_from, next.kid, date(next.nbf)));
     let life = set.lives().iter().find(|life| life.kid == signing.kid()).filter(|_| next.is_none());
     let forgotten = life.and_then(|KeyLife { kid, nbf, exp, .. }| match exp {
-        Some(exp) => Some(said!(key_leaves_alone, kid, exp.to_rfc3339_opts(SecondsFormat::Secs, true))),
+        Some(exp) => Some(said!(key_leaves_alone, kid, date(*exp))),
         None => (now - nbf > OLD).then(|| said!(has_signed_for_days, kid, (now - nbf).num_days())),
     });
     if let Some(forgotten) = forgotten {

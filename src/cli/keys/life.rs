@@ -7,9 +7,9 @@ use wxmint_keys::rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, Rot
 use wxmint_keys::{EndedKey, PrivateJwk, StoredKeys};
 use wxmint_verify::Algorithm;
 
-use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
+use super::{Failure, PolicyArgs, place::KeysPlace, print, say};
 use crate::cli::output::{Language, confirm};
-use crate::clock::now;
+use crate::clock::{date, now};
 
 pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
     let (keys, now) = (place.read()?, now());

@@ -16,9 +16,9 @@ use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 pub(super) use self::life::short_lead;
 use self::place::{KeysPlace, ObjectName};
 pub(super) use self::place::{KeysPlaceArgs, checked};
-use super::output::{date, json, print, say};
+use super::output::{json, print, say};
 use super::{Failure, duration, key_line, span, variables};
-use crate::clock::now;
+use crate::clock::{date, now};
 use crate::secret_files::{create_private, read_private};
 use crate::settings::{KEYS_LEAD, Reader, TOKEN_TTL};
 
