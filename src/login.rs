@@ -48,6 +48,7 @@ pub use self::with_token::{Asking, issued};
 pub use self::worker::{AT_DOORS, OPENID, USERNAME};
 pub use self::worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginWorker};
 pub(crate) use self::{steps::new_attempt, worker::IP};
+use crate::accounts::Accepts;
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature.
@@ -163,7 +164,7 @@ impl LoginWorker {
     ) -> Result<Arrival> {
         let person = Person { app: app.id.clone(), openid: session.openid };
         attempt.trail.person = Some(person.clone());
-        let has_credentials = self.accounts.accepts().anything();
+        let has_credentials = self.accounts.accepts() != Accepts::Nothing;
         let mut record = LoginRecord {
             session_key: match &session.session_key {
                 Some(key) => self.vault.load_full().seal(key.expose(), &person)?,

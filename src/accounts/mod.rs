@@ -18,17 +18,12 @@ pub use self::file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile};
 pub use self::service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made};
 
 /// The credentials that the backend accepts besides WeChat's code.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Accepts {
-    pub passwords: bool,
-    pub phones: bool,
-}
-
-impl Accepts {
-    /// Whether a person without a binding can be asked for credentials.
-    pub fn anything(self) -> bool {
-        self.passwords || self.phones
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepts {
+    /// A person without a binding cannot be asked for any.
+    Nothing,
+    Passwords,
+    PasswordsAndPhones,
 }
 
 /// A user that the backend found or made.
@@ -55,7 +50,7 @@ pub type Result<T, E = AccountsError> = std::result::Result<T, E>;
 #[async_trait(?Send)]
 pub trait Accounts {
     fn accepts(&self) -> Accepts {
-        Accepts::default()
+        Accepts::Nothing
     }
 
     /// The user with this name and password; `None` for an unknown name, a wrong password and a disabled user alike,

@@ -146,7 +146,7 @@ type ReadAnswer<A> = fn(u16, &[u8]) -> Result<A, Unusable>;
 #[async_trait(?Send)]
 impl Accounts for ServiceAccounts {
     fn accepts(&self) -> Accepts {
-        Accepts { passwords: true, phones: true }
+        Accepts::PasswordsAndPhones
     }
 
     async fn check_password(&self, name: &Username, password: &Password, address: &str) -> Result<Option<UserId>> {

@@ -8,7 +8,7 @@ use wxmint_wechat::ByToken;
 
 use super::{Arrival, Attempt, Binder, FreePlace, Link, LoginError, LoginWorker, Operator, Result, SettledState};
 use super::{IP, operator::release_unionid};
-use crate::accounts::Named;
+use crate::accounts::{Accepts, Named};
 
 impl LoginWorker {
     pub(super) async fn bind(
@@ -96,7 +96,7 @@ impl LoginWorker {
     /// Creates a user, unless the backend can ask for credentials and either `WXMINT_AUTO_PROVISION` is off or the
     /// person has dissolved a binding.
     async fn make_user(&self, person: &Person, place: &FreePlace<'_>, now: DateTime<Utc>) -> Result<Option<UserId>> {
-        let can_ask = self.accounts.accepts().anything();
+        let can_ask = self.accounts.accepts() != Accepts::Nothing;
         if can_ask && (place.dissolved || !self.policy.auto_provision) {
             return Ok(None);
         }

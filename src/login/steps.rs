@@ -10,7 +10,7 @@ use wxmint_verify::MAX_LEEWAY;
 use wxmint_wechat::App;
 
 use super::{Exchange, IP, Identity, LoginError, LoginWorker, Result, USERNAME, recipient::mark_told, worker::NAMES};
-use crate::accounts::{Named, Password, Username};
+use crate::accounts::{Accepts, Named, Password, Username};
 use crate::apps::Apps;
 
 /// The facts that were found out about a login, which may have been refused meanwhile.
@@ -85,8 +85,8 @@ impl LoginWorker {
     pub(super) fn check_accepted(&self, identity: &Identity) -> Result<()> {
         let accepts = self.accounts.accepts();
         match identity {
-            Identity::Password(..) if !accepts.passwords => Err(LoginError::NotAccepted("password")),
-            Identity::Phone(_) if !accepts.phones => Err(LoginError::NotAccepted("phone_code")),
+            Identity::Password(..) if accepts == Accepts::Nothing => Err(LoginError::NotAccepted("password")),
+            Identity::Phone(_) if accepts != Accepts::PasswordsAndPhones => Err(LoginError::NotAccepted("phone_code")),
             _ => Ok(()),
         }
     }

@@ -16,6 +16,7 @@ use wxmint_wechat::{ByToken, SessionKey};
 use super::operator::release_unionid;
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
 use super::{LoginError, LoginWorker, OPENID, Result, SessionError, is_of_client, mark_of, new_attempt};
+use crate::accounts::Accepts;
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
 const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_400) };
@@ -182,7 +183,8 @@ impl LoginWorker {
     /// Lets what is kept of a user whom this service made expire, if nobody is left and the user is not blocked: nobody
     /// can come to this user again but by a unionid, whose link goes first.
     pub async fn abandon(&self, user: &UserId) -> Result<(), StoreError> {
-        let is_left = !self.accounts.accepts().anything() && self.store.people_of(user).await? == Some(Vec::new());
+        let is_left =
+            self.accounts.accepts() == Accepts::Nothing && self.store.people_of(user).await? == Some(Vec::new());
         if !is_left || self.store.user_state(user).await?.blocked {
             return Ok(());
         }

@@ -57,7 +57,7 @@ impl FileAccounts {
 #[async_trait(?Send)]
 impl Accounts for FileAccounts {
     fn accepts(&self) -> Accepts {
-        Accepts { passwords: true, phones: false }
+        Accepts::Passwords
     }
 
     async fn check_password(&self, name: &Username, password: &Password, address: &str) -> Result<Option<UserId>> {
@@ -146,6 +146,6 @@ mod tests {
         let accounts = accounts();
         let named = accounts.new_user("k", DateTime::UNIX_EPOCH).await.expect("a user");
         assert!(named.made && named.user.as_str().len() == 36);
-        assert_eq!(accounts.accepts(), Accepts { passwords: true, phones: false });
+        assert_eq!(accounts.accepts(), Accepts::Passwords);
     }
 }
