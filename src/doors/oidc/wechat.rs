@@ -13,13 +13,13 @@ use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_wechat::{App, AppKind};
 
 use super::authorize::let_in;
-use super::family::{self, hash, hashed_key, key, random};
+use super::family::{hash, hashed_key, key, random};
 use super::leave::see_other;
 use super::page::{NOT_POSSIBLE, Page, Why, page, refused};
 use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
 use super::{AtDoor, no_sites, root};
 use crate::doors::scan::clients::Client;
-use crate::doors::scan::store::{enlist, json, read as read_kept, strike};
+use crate::doors::scan::store::{enlist, json, strike};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
 use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, Result, new_attempt};
 use crate::{apps::UnknownApp, clock::now, refusals::Refusal};
@@ -210,8 +210,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
 /// Finds with what a browser was sent, and whether it was this one, and comes for the first time.
 async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<(Sent, bool)>> {
     let store = &worker.login.store;
-    let Some(found) = store.kept(&hashed_key("state", state)).await? else { return Ok(None) };
-    let sent: Sent = read_kept(family::LOGIN, &found)?;
+    let Some(sent) = worker.login.find::<Sent>(&hashed_key("state", state)).await? else { return Ok(None) };
     let own = cookie_name(state);
     if cookies(request).find(|(name, _)| *name == own).is_none_or(|(_, secret)| sent.browser != hash(secret)) {
         return Ok(Some((sent, false)));
