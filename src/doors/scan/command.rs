@@ -19,8 +19,7 @@ use crate::cli::{exit, random, read as command_of, variables, with_env_file};
 use crate::issuer::door::DoorCommand;
 use crate::login::Operator;
 use crate::secret_files::{Held, read_private};
-use crate::settings::read_one;
-use crate::settings::{TOKEN_TTL, variables::door_file};
+use crate::settings::{TOKEN_TTL, read_one, variables::door_file};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.
