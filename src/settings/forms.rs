@@ -10,7 +10,6 @@ use opentelemetry_sdk::trace::Sampler;
 use reqwest::Url;
 use wxmint_findings::Said;
 use wxmint_http::path_rules::Prefix;
-use wxmint_ids::{AppId, IdKind};
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
@@ -27,9 +26,9 @@ pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-/// `Some(None)` if the text is empty.
-pub(super) fn optional<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
-    if text.is_empty() { Some(None) } else { parse(text).map(Some) }
+/// `Some(None)` if the text is this word.
+pub(super) fn unless<T>(word: &str, text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
+    if text == word { Some(None) } else { parse(text).map(Some) }
 }
 
 /// The parts between commas; no part if the text is empty.
@@ -128,17 +127,6 @@ pub(super) fn secure_url(text: &str) -> Option<Url> {
     service_url(text).filter(is_secure)
 }
 
-/// `random`, or what user ids are computed from.
-pub(super) fn user_ids(text: &str) -> Option<Option<IdKind>> {
-    let computed = [IdKind::OpenId, IdKind::UnionId].into_iter().find(|kind| kind.to_string() == text);
-    (text == "random" || computed.is_some()).then_some(computed)
-}
-
-/// `off`, or the URL of a feed of ends. Its pages are signed, so that http is as good as https.
-pub(super) fn feed_url(text: &str) -> Option<Option<Url>> {
-    if text == "off" { Some(None) } else { web_url(text).map(Some) }
-}
-
 pub(super) fn when_stale(text: &str) -> Option<WhenStale> {
     match text {
         "open" => Some(WhenStale::Open),
@@ -163,15 +151,6 @@ pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
     })?;
     let (claims, headers): (Vec<_>, Vec<_>) = pairs.iter().map(|(claim, header)| (claim, header)).unzip();
     (are_different(&claims) && are_different(&headers)).then_some(pairs)
-}
-
-pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
-    list(text, |name| (!name.is_empty()).then(|| name.to_owned()))
-}
-
-/// Refuses 32 characters, because an AppSecret has that many and AppIDs are logged.
-pub(super) fn appid(text: &str) -> Option<AppId> {
-    text.parse().ok().filter(|_| text.len() != 32)
 }
 
 pub(super) fn accounts(text: &str) -> Option<AccountsSource> {

@@ -26,7 +26,7 @@ use wxmint_verify::TokenTyp;
 use wxmint_wechat::App;
 
 pub use self::forms::{IssuerUrl, parse_duration};
-use self::forms::{list, optional, parsed, time_within, within};
+use self::forms::{list, parsed, time_within, unless, within};
 pub use self::reader::{Fault, Faults, Reader};
 pub use self::redis::StoreSettings;
 pub use self::sidecar::SidecarSettings;
@@ -90,8 +90,8 @@ settings! {
         keys: PathBuf = KEYS(parsed),
         vault_key_file: PathBuf = VAULT_KEY_FILE(parsed),
         listen: SocketAddr = LISTEN(parsed),
-        admin_tokens_file: Option<PathBuf> = ADMIN_TOKENS_FILE(|text| optional(text, parsed)),
-        verify_files_dir: Option<PathBuf> = VERIFY_FILES_DIR(|text| optional(text, parsed)),
+        admin_tokens_file: Option<PathBuf> = ADMIN_TOKENS_FILE(|text| unless("", text, parsed)),
+        verify_files_dir: Option<PathBuf> = VERIFY_FILES_DIR(|text| unless("", text, parsed)),
         // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers
         // (tests/it/connections.rs), though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most
         // 63 of the chart's 128 MiB. The process of `wxmint serve` takes 25 and two passwords that are being hashed
@@ -107,7 +107,7 @@ settings! {
         session_key_ttl: Duration = SESSION_KEY_TTL(|text| time_within(text, "1s", "365d")),
         dangerous_accounts_over_http: bool = DANGEROUS_ACCOUNTS_OVER_HTTP(parsed),
         auto_provision: bool = AUTO_PROVISION(parsed),
-        id_key_file: Option<PathBuf> = ID_KEY_FILE(|text| optional(text, parsed)),
+        id_key_file: Option<PathBuf> = ID_KEY_FILE(|text| unless("", text, parsed)),
         user_index: bool = USER_INDEX(parsed),
         bindings_per_user: u32 = BINDINGS_PER_USER(|text| within(text, 1..=1000)),
         one_login: bool = ONE_LOGIN(parsed),

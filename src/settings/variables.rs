@@ -13,7 +13,7 @@ use wxmint_upstream::ProxyUrl;
 use wxmint_verify::peer::WhenStale;
 use wxmint_wechat::AppSecret;
 
-use super::forms::{self, IssuerUrl, list, optional, parsed, time_within, within};
+use super::forms::{self, IssuerUrl, list, parsed, time_within, unless, within};
 use super::{AccountsSource, redis, sidecar, variable::Variable};
 
 /// OpenTelemetry's variables have its names.
@@ -42,29 +42,30 @@ pub(super) fn own_names() -> Vec<&'static str> {
 
 /// The file by which a door is opened.
 pub const fn door_file(name: &'static str) -> Variable<Option<PathBuf>> {
-    Variable::named(name, |text| optional(text, parsed))
+    Variable::named(name, |text| unless("", text, parsed))
 }
 
 variables! {
     ISSUER: Result<IssuerUrl, Said> = |text| Some(IssuerUrl::parse(text));
-    AUDIENCE: Vec<String> = forms::audiences;
-    APPID: AppId = forms::appid;
+    AUDIENCE: Vec<String> = |text| list(text, |name| (!name.is_empty()).then(|| name.to_owned()));
+    // An AppSecret has 32 characters, and AppIDs are logged.
+    APPID: AppId = |text| parsed(text).filter(|_| text.len() != 32);
     APP_SECRET: AppSecret = parsed;
-    APPS_DIR: Option<PathBuf> = |text| optional(text, parsed);
+    APPS_DIR: Option<PathBuf> = |text| unless("", text, parsed);
     REDIS_URL: Result<Option<RedisUrl>, &'static str> = |text| Some(redis::parse(text));
-    REDIS_CA_FILE: Option<PathBuf> = |text| optional(text, parsed);
-    REDIS_CERT_FILE: Option<PathBuf> = |text| optional(text, parsed);
-    REDIS_KEY_FILE: Option<PathBuf> = |text| optional(text, parsed);
+    REDIS_CA_FILE: Option<PathBuf> = |text| unless("", text, parsed);
+    REDIS_CERT_FILE: Option<PathBuf> = |text| unless("", text, parsed);
+    REDIS_KEY_FILE: Option<PathBuf> = |text| unless("", text, parsed);
     ADMIN_LISTEN: SocketAddr = parsed;
     ACCOUNTS: AccountsSource = forms::accounts;
     ACCOUNTS_CHECK: bool = parsed;
-    USER_IDS: Option<IdKind> = forms::user_ids;
+    USER_IDS: Option<IdKind> = |text| unless("random", text, parsed);
     LIMIT_IP: Rate = forms::rate;
     LIMIT_OPENID: Rate = forms::rate;
     LIMIT_USERNAME: Rate = forms::rate;
-    WECHAT_PROXY: Option<ProxyUrl> = |text| optional(text, parsed);
-    OTEL_EXPORTER_OTLP_ENDPOINT: Option<Url> = |text| optional(text, forms::service_url);
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Option<Url> = |text| optional(text, forms::service_url);
+    WECHAT_PROXY: Option<ProxyUrl> = |text| unless("", text, parsed);
+    OTEL_EXPORTER_OTLP_ENDPOINT: Option<Url> = |text| unless("", text, forms::service_url);
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Option<Url> = |text| unless("", text, forms::service_url);
     OTEL_EXPORTER_OTLP_PROTOCOL: () = |text| (text == "http/protobuf").then_some(());
     OTEL_EXPORTER_OTLP_HEADERS: Vec<()> = |text| list(text, forms::header);
     OTEL_EXPORTER_OTLP_TIMEOUT: Duration = |text| within(text, 1..=60_000).map(Duration::from_millis);
@@ -73,13 +74,14 @@ variables! {
 
     // For `wxmint sidecar`.
     JWKS_URL: Vec<Url> = |text| list(text, forms::web_url);
-    JWKS_CACHE: Option<PathBuf> = |text| optional(text, parsed);
+    JWKS_CACHE: Option<PathBuf> = |text| unless("", text, parsed);
     // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL tokens last a day.
     JWKS_MAX_AGE: Duration = |text| time_within(text, "15m", "30d");
-    REVOCATIONS_URL: Vec<Option<Url>> = |text| list(text, forms::feed_url);
+    // The pages of a feed are signed, so that http is as good as https.
+    REVOCATIONS_URL: Vec<Option<Url>> = |text| list(text, |url| unless("off", url, forms::web_url));
     REVOCATIONS_MAX_AGE: Duration = |text| time_within(text, "15s", "30d");
     REVOCATIONS_FAIL: WhenStale = forms::when_stale;
     SIDECAR_AUDIENCES: Vec<(Prefix, String)> = |text| list(text, forms::audience_rule);
     SIDECAR_ANONYMOUS: Vec<Prefix> = |text| list(text, Prefix::parse);
-    SIDECAR_PATH_HEADER: Option<PathSource> = |text| optional(text, PathSource::parse);
+    SIDECAR_PATH_HEADER: Option<PathSource> = |text| unless("", text, PathSource::parse);
 }

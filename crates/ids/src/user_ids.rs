@@ -2,15 +2,16 @@
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
-use derive_more::Display;
+use derive_more::{Display, FromStr};
 use uuid::Builder;
 use zeroize::Zeroizing;
 
 use crate::{Person, UnionId, UserId, unprintable};
 
 /// A user id is computed from one of these. Settings and Redis name it so.
-#[derive(Debug, Display, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Display, FromStr, Clone, Copy, PartialEq, Eq)]
 #[display(rename_all = "lowercase")]
+#[from_str(rename_all = "lowercase")]
 pub enum IdKind {
     /// From AppID and openid.
     OpenId,
