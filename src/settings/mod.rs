@@ -125,7 +125,7 @@ settings! {
         audience: Vec<String> = reader.read(&AUDIENCE).zip(issuer.as_ref()).map(|(names, issuer)| {
             if names.is_empty() { vec![issuer.to_string()] } else { names }
         }),
-        door_files: DoorFiles = read_door_files(reader),
+        door_files: DoorFiles = Some(read_door_files(reader)),
         apps: AppsSource = read_apps(reader, door_files.as_ref()),
         store: StoreSettings = StoreSettings::read(reader),
         admin_listen: SocketAddr = read_admin_listen(reader, listen.map(|address| (LISTEN.name, address))),
@@ -172,11 +172,9 @@ impl Settings {
 }
 
 /// Each by its variable: those that no other setting has.
-fn read_door_files(reader: &mut Reader) -> Option<DoorFiles> {
+fn read_door_files(reader: &mut Reader) -> DoorFiles {
     let names = ENTRIES.iter().map(|entry| entry.name).filter(|name| !own_names().contains(name));
-    let read: Vec<_> = names.map(|name| (name, reader.read(&door_file(name)))).collect();
-    let read: Option<Vec<_>> = read.into_iter().map(|(name, path)| Some((name, path?))).collect();
-    Some(read?.into_iter().filter_map(|(name, path)| Some((name, path?))).collect())
+    names.filter_map(|name| Some((name, reader.read(&door_file(name))??))).collect()
 }
 
 fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<AppsSource> {
