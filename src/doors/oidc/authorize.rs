@@ -17,7 +17,6 @@ use super::request::{AuthorizeRequest, Refused, read};
 use super::{AtDoor, Oidc, no_sites, root, wechat};
 use crate::clock::now;
 use crate::doors::scan::clients::Clients;
-use crate::doors::scan::codes::DeviceCode;
 use crate::doors::scan::page::{open_request, visitor};
 use crate::doors::scan::store::{Grant, Poll};
 use crate::doors::scan::token::tell_of_theft;
@@ -112,14 +111,10 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
     let clients = scan.clients();
     let asked = own_page(request, worker, &clients)?;
     let code = fields.text("device_code")?.ok_or_else(|| missing("device_code"))?;
-    let code: Option<DeviceCode> = code.parse().ok();
+    let Ok(code) = code.parse() else { return Ok(private(json!({"state": "expired"}))) };
     let (address, _) = visitor(request);
     let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
-    let polled = match &code {
-        Some(code) => worker.login.fetch_grant(code, (asked.client, DOOR), &address, now(), give).await?,
-        None => Err(Poll::Unknown),
-    };
-    let state = match polled {
+    let state = match worker.login.fetch_grant(&code, (asked.client, DOOR), &address, now(), give).await? {
         Ok(to) => {
             scan.scans.count(&asked.client.id, "fetched");
             return Ok(private(json!({"location": to})));
