@@ -83,20 +83,18 @@ impl LoginWorker {
     /// Draws the mini-program code of an open request. `None` if there is no such request.
     pub(super) async fn picture(&self, code: &UserCode, clients: &Clients, address: &str) -> Result<Option<Vec<u8>>> {
         self.count_by(TRIES, address).await?;
-        let Some(found) = Devices(&self.store).find_device(code, None).await?.filter(|found| found.approver.is_none())
-        else {
-            return Ok(None);
-        };
+        let devices = Devices(&self.store);
+        let found = devices.find_device(code, None).await?.filter(|found| found.approver.is_none());
+        let Some(found) = found else { return Ok(None) };
         let Some(client) = of_request(clients, &found.request) else { return Ok(None) };
-        if !Devices(&self.store).count_picture(code).await? {
+        if !devices.count_picture(code).await? {
             return Err(LoginError::too_many(PICTURES)(TooMany { retry_after: found.expires_in }));
         }
-        let scene = code.to_string();
-        let draw =
-            async |by: ByToken<'_>| by.mini_program_code(&scene, client.page.as_deref(), client.env_version).await;
+        let (scene, page) = (code.to_string(), client.page.as_deref());
+        let draw = async |by: ByToken<'_>| by.mini_program_code(&scene, page, client.env_version).await;
         let drawn = self.by_access_token(&client.app, &new_attempt()?, draw).await;
         if drawn.is_err() {
-            Devices(&self.store).uncount_picture(code).await?;
+            devices.uncount_picture(code).await?;
         }
         drawn.map(Some)
     }
