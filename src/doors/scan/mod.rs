@@ -50,13 +50,12 @@ routes! {
     POST "/device_authorization" page::device_authorization [STORE, KEYS, LIMIT], BODY;
     POST "/token" token::token [STORE, KEYS, LIMIT], BODY;
     READ "/device" page::show [], HEAD;
-    GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, UNAVAILABLE], HEAD;
+    GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, &[WechatUnavailable]], HEAD;
     GET "/device/{user_code}" phone::look [ANY, OWN_TOKEN, GONE, LIMIT], HEAD;
     POST "/device/{user_code}/approve" phone::approve [ANY, OWN_TOKEN, GONE, APPROVAL, IDENTITY, LIMIT, BILLED, WECHAT], BODY;
     POST "/device/{user_code}/deny" phone::deny [ANY, OWN_TOKEN, GONE, LIMIT], HEAD;
 }
 
-const UNAVAILABLE: &[ProblemCode] = &[WechatUnavailable];
 /// Those of the issuer of a client's token.
 const KEYS: &[ProblemCode] = &[KeysUnavailable];
 
