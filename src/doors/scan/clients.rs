@@ -180,6 +180,7 @@ impl Form {
         }
         let addresses =
             |member, list: &_| read(member, list, text_if(is_redirect_uri), said!(WORDS: must_be_https_addresses));
+        let known_version = |text: &str| ["release", "trial", "develop"].into_iter().find(|known| *known == text);
         let (version, hash) = (self.env_version.as_slice(), self.secret_sha256.as_slice());
         Ok(Client {
             id,
@@ -237,10 +238,6 @@ fn text_if(fits: impl Fn(&str) -> bool) -> impl Fn(&str) -> Option<String> {
 fn name(text: &str) -> Option<String> {
     let fits = |name: &&str| (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible);
     Some(text.trim()).filter(fits).map(str::to_owned)
-}
-
-fn known_version(text: &str) -> Option<&'static str> {
-    ["release", "trial", "develop"].into_iter().find(|known| *known == text)
 }
 
 fn is_color(text: &str) -> bool {
