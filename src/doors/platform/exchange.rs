@@ -11,7 +11,7 @@ use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, S
 use zeroize::Zeroizing;
 
 use super::Platform;
-use super::known::{COUNTED, MerchantState, REFUSAL, Refusal, entry_of, refused_of, trouble_of};
+use super::known::{COUNTED, Merchant, MerchantState, REFUSAL, Refusal, entry_of, refused_of, trouble_of};
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
 use crate::login::{AccessTokens, Attempt, Exchange, HeldToken, IP, LoginError, LoginWorker, Refused, Result};
@@ -188,8 +188,7 @@ impl AccessTokens<'_> {
 
     async fn merchant_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
         let (known, app) = (platform.known(), self.app);
-        let merchant = known.merchants.get(&app.id).ok_or_else(|| not_yet("the merchant has left"))?;
-        let MerchantState::In(kind, sealed) = &merchant.state else {
+        let Some(Merchant { state: MerchantState::In(kind, sealed), entry, .. }) = known.merchants.get(&app.id) else {
             return Err(not_yet("the merchant has left").into());
         };
         let opened = self.opened(sealed, &app.id, "a merchant's refresh token");
@@ -202,9 +201,9 @@ impl AccessTokens<'_> {
         if let Some(renewed) = renewed.filter(|renewed| renewed.expose() != refresh.expose()) {
             let sealed = self.vault.seal(renewed.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
             let state = MerchantState::In(*kind, sealed);
-            let new = state.entry(merchant.entry.at);
-            match self.note(platform, &entry_of(&app.id), &new, Expected::This(Some(&merchant.entry))).await {
-                true => platform.learn_merchant(&app.id, &merchant.entry, &state, &new),
+            let new = state.entry(entry.at);
+            match self.note(platform, &entry_of(&app.id), &new, Expected::This(Some(entry))).await {
+                true => platform.learn_merchant(&app.id, entry, &state, &new),
                 false => platform.compare_soon.notify_one(),
             }
         }
