@@ -148,11 +148,6 @@ impl User {
             claims: claims.parse()?,
         })
     }
-
-    /// Whether a line may begin with this name.
-    pub fn can_be_named(name: &Username) -> bool {
-        !name.as_str().starts_with(['#', BYTE_ORDER_MARK])
-    }
 }
 
 /// The text before the last field, which is not empty, and the last field.

@@ -14,7 +14,7 @@ use super::output::{ask_hidden, print, say};
 use super::{Failure, variables};
 use crate::accounts::{ClaimsColumn, StoredHash, User, Username, UsersFile, fresh_user};
 use crate::clock::now;
-use crate::secret_files::{FileError, Held, MAKE_USERS, read_private};
+use crate::secret_files::{BYTE_ORDER_MARK, FileError, Held, MAKE_USERS, read_private};
 use crate::settings::{AccountsSource, read_one, variables::ACCOUNTS};
 
 const HEADING: &[u8] =
@@ -124,7 +124,9 @@ pub(super) struct OneUser {
 
 fn name(text: &str) -> Result<Username, String> {
     let name: Username = text.parse()?;
-    if User::can_be_named(&name) { Ok(name) } else { Err("must not begin with `#`, as comments do".into()) }
+    // No line begins with such a name.
+    let is_other = name.as_str().starts_with(['#', BYTE_ORDER_MARK]);
+    if is_other { Err("must not begin with `#`, as comments do".into()) } else { Ok(name) }
 }
 
 impl UsersFileArgs {
