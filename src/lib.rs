@@ -7,6 +7,8 @@
 
 #[macro_use]
 extern crate wxmint_findings;
+#[macro_use]
+extern crate wxmint_telemetry;
 
 pub mod accounts;
 pub mod admin;

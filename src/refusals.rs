@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_http::{Problem, ProblemCode, no_valid_token};
-use wxmint_telemetry::{audit::Event, bounded};
+use wxmint_telemetry::audit::Event;
 use wxmint_wechat::CallError;
 
 use crate::apps::UnknownApp;

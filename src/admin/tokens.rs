@@ -12,7 +12,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_findings::{Finding, Said, count};
 use wxmint_http::{Problem, ProblemCode, bearer_token, identify, no_valid_token};
 use wxmint_identities::{Issuers, ServiceIdentity, take_members};
-use wxmint_telemetry::bounded;
 
 use crate::clock::now;
 

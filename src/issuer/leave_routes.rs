@@ -6,7 +6,6 @@ use utoipa::ToSchema;
 use wxmint_http::{Done, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end};
 use wxmint_ids::{ClientId, Person};
 use wxmint_telemetry::audit::{Activity, Event};
-use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
 
 use super::{cross_origin, state::IssuerWorker};

@@ -6,7 +6,6 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use tokio::time::timeout;
 use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
 use wxmint_store::StoreError;
-use wxmint_telemetry::bounded;
 use wxmint_verify::MAX_LEEWAY;
 use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 

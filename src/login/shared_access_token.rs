@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::limits::{Counted, Rate};
 use wxmint_store::{AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Redis, StoreError};
-use wxmint_telemetry::bounded;
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 use super::{Exchange, LoginError, Result};

@@ -9,7 +9,6 @@ use wxmint_store::limits::Rate;
 use wxmint_store::{
     Admission, AttemptId, COMPUTED, KeptSession, KeyOf, LimitKey, Meter, StoreError, TokenState, short_digest,
 };
-use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 

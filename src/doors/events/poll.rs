@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, ProblemCode, private, read_body};
 use wxmint_store::limits::{Rate, TooMany};
 use wxmint_store::{Ended, LimitKey, Meter, ReadEnds, StoreError};
-use wxmint_telemetry::bounded;
 
 use super::{AtDoor, EVENTS};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};

@@ -8,7 +8,6 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use wxmint_ids::AppId;
 use wxmint_store::{LimitKey, Meter, limits::Rate};
-use wxmint_telemetry::bounded;
 use wxmint_wechat::CallError;
 
 use super::Platform;

@@ -9,7 +9,6 @@ use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::walk::{Page, Place};
 use wxmint_store::{LimitKey, Meter, TICKET_TTL, limits::Rate};
-use wxmint_telemetry::bounded;
 
 use super::follower::Follower;
 use super::known::{COUNTED, MerchantState, digest_of, entry_of};

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 use wxmint_ids::AppId;
-use wxmint_telemetry::bounded;
 use wxmint_wechat::{AppKind, AuthorizationCode, Authorizer, ByToken, CallError, News, Push, RefreshToken, Verdict};
 
 use super::Platform;

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, read_body, routes};
 use wxmint_ids::AppId;
 use wxmint_store::short_digest;
-use wxmint_telemetry::bounded;
 use wxmint_wechat::{News, PushQuery};
 
 use super::{Platform, store::PUSH_BELIEVED};

@@ -11,7 +11,6 @@ use wxmint_http::{
     Answer, Fields, Problem, ProblemCode, limit_key, malformed, origin, page, private, read_form, to_the_end,
 };
 use wxmint_telemetry::audit::{Event, Origin};
-use wxmint_telemetry::bounded;
 
 use super::codes::UserCode;
 use super::store::{DEVICE_TTL, OWN, POLL_INTERVAL};

@@ -19,7 +19,6 @@ use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::{Issued, SignedToken};
 use wxmint_store::{LimitKey, Meter, limits::Rate, short_digest};
 use wxmint_telemetry::audit::{Activity, Event};
-use wxmint_telemetry::bounded;
 use wxmint_verify::{Algorithm, MAX_LEEWAY};
 
 use super::clients::{Client, Clients};
