@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::web::{Bytes, Payload};
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, ProblemCode, private, read_body};
 use wxmint_store::limits::{Rate, TooMany};
-use wxmint_store::{Ended, LimitKey, Meter, ReadEnds, StoreError};
+use wxmint_store::{Ended, LimitKey, Meter, ReadEnds, StoreError, short_digest};
 
 use super::{AtDoor, EVENTS};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
@@ -188,6 +186,5 @@ fn claims(ended: &Ended, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
 
 /// The same whenever the event is sent, so that a receiver recognises it.
 fn event_id(iss: &str, aud: &str, ended: &Ended) -> String {
-    let hash = digest(&SHA256, format!("{iss}\0{aud}\0{ended}").as_bytes());
-    URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16])
+    short_digest(&format!("{iss}\0{aud}\0{ended}")).to_string()
 }
