@@ -27,7 +27,8 @@ macro_rules! unprintable {
 
 const WORD: &str = "letters, digits, `_` and `-`";
 
-fn is_word(byte: u8) -> bool {
+/// Whether WeChat's codes and openids may have it, and what is written in base64url.
+pub fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
@@ -42,7 +43,7 @@ unprintable!(LoginCode);
 /// Whether a code of [`LoginCode`] or [`PhoneCode`] has only letters of which WeChat makes codes. WeChat need not be
 /// asked about another, such as `the code is a mock one`.
 pub fn is_code_of_wechat(code: &str) -> bool {
-    code.bytes().all(is_word)
+    code.bytes().all(is_base64url)
 }
 
 identifier! {
@@ -55,13 +56,13 @@ unprintable!(PhoneCode);
 identifier! {
     /// One person in one app, in practice 28 characters. It comes from WeChat's response alone, and never stands in a
     /// token or a log.
-    OpenId, 128, WORD, is_word
+    OpenId, 128, WORD, is_base64url
 }
 unprintable!(OpenId);
 
 identifier! {
     /// One person in all apps of one owner. As private as [`OpenId`].
-    UnionId, 128, WORD, is_word
+    UnionId, 128, WORD, is_base64url
 }
 unprintable!(UnionId);
 

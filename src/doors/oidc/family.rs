@@ -10,7 +10,7 @@ use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use wxmint_ids::{AppId, parsed};
+use wxmint_ids::{AppId, is_base64url, parsed};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::short_digest;
 
@@ -84,10 +84,6 @@ impl<'a> RefreshToken<'a> {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes()), salt.as_bytes());
         written(self.sid, self.number + 1, self.key, &URL_SAFE_NO_PAD.encode(tag))
     }
-}
-
-pub(super) fn is_base64url(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
 }
 
 pub(super) fn written(sid: &str, number: u32, key: &str, secret: &str) -> String {

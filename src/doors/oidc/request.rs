@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use reqwest::Url;
 use wxmint_http::pairs;
+use wxmint_ids::is_base64url;
 
-use super::family::is_base64url;
 use super::page::Why;
 use crate::doors::scan::clients::{Client, Clients};
 

@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{UnionId, unprintable};
+use wxmint_ids::{UnionId, is_base64url, unprintable};
 use wxmint_keys::{KeyError, token::new_token_id};
 
 use super::{Redis, name, packed, script, unreadable};
@@ -45,8 +45,7 @@ impl FromStr for Ticket {
     type Err = InvalidTicket;
 
     fn from_str(text: &str) -> Result<Self, InvalidTicket> {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        (text.len() == 22 && text.bytes().all(known)).then(|| Self(text.to_owned())).ok_or(InvalidTicket)
+        (text.len() == 22 && text.bytes().all(is_base64url)).then(|| Self(text.to_owned())).ok_or(InvalidTicket)
     }
 }
 
