@@ -110,8 +110,7 @@ fn world(apps: &[App]) -> Arc<World> {
         unionid: true,
         kind: Kind::MiniProgram,
     };
-    let options = Options { latency: WECHAT_TAKES, ..Options::default() };
-    World::with_options(apps.iter().map(known).collect(), options)
+    World::with_options(apps.iter().map(known).collect(), Options { latency: WECHAT_TAKES, ..Options::default() })
 }
 
 /// The routes of the page beside the issuer's own, and the peer behind them. Two services trust the issuer at this

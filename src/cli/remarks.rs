@@ -16,8 +16,7 @@ fn remark(found: impl Into<Said>, advice: impl Into<Said>) -> Finding {
 /// Finds what is unusual about `.env`, and variables that wxmint does not know.
 fn unusual() -> Vec<Finding> {
     let unknown = variables().filter_map(|(name, _)| {
-        let nearest = nearest_to_unknown(&name)?;
-        Some(remark(said!(unknown_variable, name), said!(did_you_mean, nearest)))
+        Some(remark(said!(unknown_variable, name), said!(did_you_mean, nearest_to_unknown(&name)?)))
     });
     env_file::note().cloned().into_iter().chain(unknown).collect()
 }
@@ -31,8 +30,7 @@ pub(super) fn beside(faults: &Faults) -> Vec<Finding> {
     };
     let is_unset = faults.0.iter().any(|fault| fault.problem.starts_with("is not set"));
     let no_file = (is_unset && env_file::is_missing()).then(|| {
-        let here = env::current_dir().unwrap_or_default();
-        remark(said!(no_env_here, here.display()), said!(change_into_folder))
+        remark(said!(no_env_here, env::current_dir().unwrap_or_default().display()), said!(change_into_folder))
     });
     no_file.into_iter().chain(unusual().into_iter().filter(|remark| !is_told(remark))).collect()
 }

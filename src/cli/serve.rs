@@ -70,10 +70,7 @@ fn start(settings: Settings, doors: Doors) -> Result<(), IssuerStartError> {
     let mut faults = IssuerStartError::default();
     let (listeners, issuer) = (faults.take(listeners), faults.take(Issuer::from_settings(settings, doors)));
     let (Some(listeners), Some(issuer)) = (listeners, issuer) else { return Err(faults) };
-    run_to_end(async {
-        let stop = stop_signal()?;
-        issuer::run(issuer, listeners, None, doctor::of_this_process(doors), stop).await
-    })
+    run_to_end(async { issuer::run(issuer, listeners, None, doctor::of_this_process(doors), stop_signal()?).await })
 }
 
 pub(super) fn run_sidecar() -> Result<(), Failure> {
@@ -84,9 +81,5 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_SIDECAR_LISTEN", settings.listen, settings.admin_listen);
     let listeners = listeners.map_err(|reasons| Failure::unfinished(Said::lines(reasons)))?;
-    let served = run_to_end(async {
-        let stop = stop_signal()?;
-        sidecar::run(settings, listeners, stop).await
-    });
-    served.map_err(Failure::unfinished)
+    run_to_end(async { sidecar::run(settings, listeners, stop_signal()?).await }).map_err(Failure::unfinished)
 }

@@ -55,8 +55,7 @@ async fn write_all(
         writeln!(lines, "{}", json(&Record { person, bound })).map_err(&unwritten)
     };
     walk_all(async |from| redis.walk(from).await, write).await?;
-    let trailer = trailer(people.len());
-    writeln!(lines, "{trailer}").and_then(|()| lines.flush()).map_err(unwritten)?;
+    writeln!(lines, "{}", trailer(people.len())).and_then(|()| lines.flush()).map_err(unwritten)?;
     Ok((people.len(), half_done))
 }
 

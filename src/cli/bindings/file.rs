@@ -64,10 +64,8 @@ impl<'a> BindingsFile<'a> {
             return Ok(());
         }
         let record = Record::parse(line, self.args.appid.as_ref(), self.now)?;
-        match people.insert(mark(&record.person)) {
-            true => Ok(()),
-            false => Err("is about a person who has a line already".into()),
-        }
+        let is_news = people.insert(mark(&record.person));
+        if is_news { Ok(()) } else { Err("is about a person who has a line already".into()) }
     }
 
     /// The people in a file that has been checked, each with the number of the line.

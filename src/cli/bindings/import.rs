@@ -68,8 +68,7 @@ impl Import<'_> {
         let (mut progress, mut conflicts) = (Progress::begin(), 0);
         let lines = stream::iter(file.records()?).map(async |line| {
             let (number, record) = line?;
-            let outcome = patiently(async || self.one(&record).await).await?;
-            Ok::<_, Failure>((number, outcome))
+            Ok::<_, Failure>((number, patiently(async || self.one(&record).await).await?))
         });
         let mut lines = std::pin::pin!(lines.buffered(IN_FLIGHT));
         while let Some(done) = lines.next().await {
@@ -99,8 +98,7 @@ impl Import<'_> {
     /// Imports one person. Each step is idempotent, and so is the whole.
     async fn one(&self, Record { person, bound: line }: &Record) -> Result<Imported, StoreError> {
         let Some(line) = line else {
-            let news = self.redis.note_dissolved(person).await?;
-            return Ok(Imported::Done { news, conflict: false });
+            return Ok(Imported::Done { news: self.redis.note_dissolved(person).await?, conflict: false });
         };
         let (user, store) = (&line.user, self.redis.at(line.bound_at));
         // Without the unionid, because a unionid of another user is no reason to refuse.
@@ -121,8 +119,7 @@ impl Import<'_> {
                     let intent = Intent { user: user.clone(), made: false, by_unionid: false };
                     store.admit(person, bound.generation, &intent, u32::MAX).await?;
                 }
-                let conflict = self.link(person, line, &bound).await?;
-                return Ok(Imported::Done { news, conflict });
+                return Ok(Imported::Done { news, conflict: self.link(person, line, &bound).await? });
             }
             Err(LoginError::AlreadyBound) if news => {
                 "the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows"

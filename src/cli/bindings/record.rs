@@ -38,8 +38,7 @@ impl Record {
                 "has an AppID with capital letters, and WeChat's have none: write it as the console shows it".into()
             );
         }
-        let openid = id(&members, "openid")?.ok_or("has no `openid`")?;
-        record(Person { app, openid }, &members, now)
+        record(Person { app, openid: id(&members, "openid")?.ok_or("has no `openid`")? }, &members, now)
     }
 }
 

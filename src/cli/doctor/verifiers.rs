@@ -91,8 +91,7 @@ pub(super) async fn examine_sidecar(tells: Tells) {
     };
     tell(remarked(remarks::of_sidecar(&settings)));
     let web = web();
-    let issuers = settings.trusted.iter().map(async |trusted| tell(of_issuer(&web, trusted).await));
-    join_all(issuers).await;
+    join_all(settings.trusted.iter().map(async |trusted| tell(of_issuer(&web, trusted).await))).await;
 }
 
 async fn of_issuer(web: &Result<Upstream, Said>, trusted: &TrustedIssuer) -> Vec<Finding> {
@@ -101,8 +100,7 @@ async fn of_issuer(web: &Result<Upstream, Said>, trusted: &TrustedIssuer) -> Vec
     let keys = fetched.and_then(|fetched| read_keys(&fetched.body));
     let ends = match (&trusted.revocations, &keys) {
         (Some(feed), Ok(keys)) => {
-            let page = fetch(web, feed.url.clone()).await.map(|fetched| fetched.body);
-            revocations(issuer, feed, keys, page, now())
+            revocations(issuer, feed, keys, fetch(web, feed.url.clone()).await.map(|fetched| fetched.body), now())
         }
         (Some(_), Err(_)) => Finding::unchecked("revocations", said!(there_are_no_keys_of_issuer, issuer)),
         (None, _) => Finding::ok("revocations", said!(revocations_are_off, issuer)),
@@ -118,8 +116,7 @@ fn place(url: &Url) -> &str {
 fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, Said>) -> Finding {
     match keys {
         Ok(keys) if keys.refused.is_empty() => {
-            let number = count(keys.keys.len(), ["key", "个公钥"]);
-            Finding::ok("jwks", said!(keys_of_issuer, number, issuer))
+            Finding::ok("jwks", said!(keys_of_issuer, count(keys.keys.len(), ["key", "个公钥"]), issuer))
         }
         Ok(keys) => Finding::warning(
             "jwks",

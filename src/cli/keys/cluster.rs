@@ -55,8 +55,7 @@ impl<K: ClusterObject> Remote<K> {
     /// Connects with the kubeconfig (`KUBECONFIG` or `~/.kube/config`), otherwise as the pod's service account.
     pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = runtime.block_on(client())?;
-        let api = Api::namespaced(client, &name.namespace);
+        let api = Api::namespaced(runtime.block_on(client())?, &name.namespace);
         Ok(Self { name, api, runtime })
     }
 
@@ -191,10 +190,7 @@ impl Remote<ConfigMap> {
         // changed and this write is refused, so that old keys never replace new ones.
         let said = self.change(|found| {
             let jwks = public_set(place)?.into_bytes();
-            Ok(match found == Some(&jwks[..]) {
-                true => ("is up to date", None),
-                false => ("was written", Some(jwks)),
-            })
+            Ok(if found == Some(&jwks[..]) { ("is up to date", None) } else { ("was written", Some(jwks)) })
         })?;
         print(format_args!("{self}: {} {said}", ConfigMap::FIELD));
         Ok(())

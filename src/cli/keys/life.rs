@@ -68,8 +68,7 @@ const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 
 /// A warning if the lead is shorter than some verifiers' interval of fetching keys.
 pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<Finding> {
-    let seconds = lead.num_seconds();
-    let found = said!(lead_is_short, seconds);
+    let found = said!(lead_is_short, lead.num_seconds());
     (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES)
         .then(|| Finding::warning("settings", found, said!(see_docs_keys_md)))
 }

@@ -217,8 +217,7 @@ fn add(
         }
         let id = id.unwrap_or_else(|| fresh_user(now()));
         let said = format!("added, user id {id}");
-        let claims = claims.unwrap_or_default();
-        file.add(User { name: name.clone(), hash, id, disabled: false, claims });
+        file.add(User { name: name.clone(), hash, id, disabled: false, claims: claims.unwrap_or_default() });
         Ok(said)
     })?;
     tell(path, &name, &said);
@@ -228,8 +227,7 @@ fn add(
 /// A name that exists keeps its user id, because other systems know the user by it.
 fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replace: bool) -> Result<(), Failure> {
     let shown = name.as_str();
-    let namesake = file.users().find(|user| Some(&user.id) == wanted);
-    Err(Failure::usage(match (file.user(name), namesake) {
+    Err(Failure::usage(match (file.user(name), file.users().find(|user| Some(&user.id) == wanted)) {
         (Some(_), _) if !replace => format!("{shown} exists already; for another password, add --replace"),
         (Some(User { id, .. }), _) if wanted.is_some_and(|wanted| wanted != id) => {
             format!("{shown} has the user id {id}, which stays, because the WeChat user is bound to it")

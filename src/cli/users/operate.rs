@@ -96,8 +96,7 @@ pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
     let users = listed(&text).map_err(|wrong| Failure::usage(format_args!("{wrong} {FORM}")).at(path.display()))?;
     audited(async |operator| {
         for user in &users {
-            let blocked = patiently(async || operator.block(user).await).await;
-            noted("block", user, blocked.map_err(Failure::from))?;
+            noted("block", user, patiently(async || operator.block(user).await).await.map_err(Failure::from))?;
         }
         Ok(())
     })?;
