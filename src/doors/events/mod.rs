@@ -123,8 +123,7 @@ async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answer {
         "events_delivered": EVENTS,
         "delivery": {"method": POLLING, "endpoint_url": format!("{issuer}/ssf/poll")},
     });
-    let pairs = pairs(request.query_string());
-    match pairs.iter().find(|(name, _)| name == "stream_id") {
+    match pairs(request.query_string()).iter().find(|(name, _)| name == "stream_id") {
         None => Ok(private([stream])),
         Some((_, id)) if *id == receiver.name => Ok(private(stream)),
         Some(_) => Err(Problem::invalid("`stream_id` is the name of the receiver's secret; leave it out to be told.")

@@ -60,8 +60,7 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
         return wechat::send(&request, &worker, &asked).await;
     }
     let cancel = asked.refused("access_denied", "The person has gone back.");
-    let web = app.map(|_| query);
-    Ok(page(&request, query, &worker, &Page::Scan(asked.client, cancel, web)))
+    Ok(page(&request, query, &worker, &Page::Scan(asked.client, cancel, app.map(|_| query))))
 }
 
 /// The same, for sites that post a form

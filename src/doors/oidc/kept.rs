@@ -99,8 +99,7 @@ impl LoginWorker {
 
     /// The number of the last refresh token that was used.
     pub(super) async fn last_number(&self, sid: &str) -> Result<u32> {
-        let last = self.store.kept(&key("last", sid)).await?;
-        Ok(last.and_then(|text| text.parse().ok()).unwrap_or_default())
+        Ok(self.store.kept(&key("last", sid)).await?.and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 
     /// A verifier whose clock is a minute behind may accept a token for two after it has expired. It has expired by two

@@ -131,8 +131,7 @@ fn check(query: &Query, length: usize, client: &Client) -> Result<(String, Strin
         _ if prompts == ["none"] => ("login_required", "wxmint keeps no session in browsers."),
         (_, Some(challenge)) => {
             let known = |scope: &&str| scopes.contains(scope) && (*scope != OFFLINE || client.refresh.is_some());
-            let scope = Vec::from_iter(SCOPES.into_iter().filter(known)).join(" ");
-            return Ok((challenge.to_owned(), scope));
+            return Ok((challenge.to_owned(), Vec::from_iter(SCOPES.into_iter().filter(known)).join(" ")));
         }
     })
 }

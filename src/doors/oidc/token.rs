@@ -46,8 +46,7 @@ async fn give(
     let one = |name| Ok::<_, Problem>(fields.text(name)?.ok_or_else(|| missing(name))?.into_owned());
     let (activity, done, outcome) = if grant_type == CODE {
         let (code, redirect_uri, verifier) = (one("code")?, one("redirect_uri")?, one("code_verifier")?);
-        let shown = ShownCode { code, redirect_uri, verifier };
-        (LOGIN, "logged_in", worker.login.redeem_code(&shown, client).await)
+        (LOGIN, "logged_in", worker.login.redeem_code(&ShownCode { code, redirect_uri, verifier }, client).await)
     } else {
         (RENEWAL, "renewed", worker.login.refresh(&one("refresh_token")?, client).await)
     };

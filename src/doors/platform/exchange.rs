@@ -217,8 +217,7 @@ impl AccessTokens<'_> {
     }
 
     fn opened<T: From<Zeroizing<String>>>(&self, sealed: &Sealed, of: &AppId, what: &str) -> Result<T, CallError> {
-        let opened = self.vault.open(sealed, of);
-        opened.map(T::from).map_err(|error| not_yet(&format!("{what} does not open: {error}")))
+        self.vault.open(sealed, of).map(T::from).map_err(|error| not_yet(&format!("{what} does not open: {error}")))
     }
 }
 

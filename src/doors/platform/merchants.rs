@@ -81,8 +81,7 @@ impl Follower {
     async fn note_merchant(&self, listed: &Authorizer, kind: AppKind, at: i64, expected: Expected<'_>) -> Result<()> {
         let (app, refresh_token) = (&listed.app, listed.refresh_token.as_ref().map_or("", RefreshToken::expose));
         let sealed = self.login.vault.load_full().seal(refresh_token, app)?;
-        let new = MerchantState::In(kind, sealed).entry(at);
-        if self.note(&entry_of(app), &new, expected).await? {
+        if self.note(&entry_of(app), &MerchantState::In(kind, sealed).entry(at), expected).await? {
             tracing::info!(app = %app, kind = kind.name(), "the platform acts for this merchant");
         }
         Ok(())
@@ -107,8 +106,7 @@ impl Follower {
         });
         let mut outcomes: Vec<_> = stream::iter(compared).buffer_unordered(COMPARED_AT_ONCE).collect().await;
         for (app, merchant) in unlisted {
-            let asked = self.ask_whether_left(app, merchant).await;
-            outcomes.push(unless_of_merchant(app, asked));
+            outcomes.push(unless_of_merchant(app, self.ask_whether_left(app, merchant).await));
         }
         let may_stay = |outcome: &Result<_, _>| outcome.as_ref().is_err_and(|error| may_stay(error, known.is_compared));
         if outcomes.iter().filter(|outcome| may_stay(outcome)).count() <= MOST_UNANSWERED.max(outcomes.len() / 10) {

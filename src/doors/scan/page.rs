@@ -144,8 +144,7 @@ fn refuse_strangers(request: &HttpRequest, worker: &IssuerWorker, client: &Clien
     if client.is_back_end() || site.to_str().is_ok_and(is_own) {
         return Ok(());
     }
-    let detail = "The site that asks is none of the client's `origins`.";
-    Err(Problem::invalid(detail).oauth("unauthorized_client"))
+    Err(Problem::invalid("The site that asks is none of the client's `origins`.").oauth("unauthorized_client"))
 }
 
 /// Address and name of the browser that sends a request.

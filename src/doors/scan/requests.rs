@@ -72,8 +72,7 @@ impl LoginWorker {
         };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random().map_err(|_| LoginError::NoRandomness)?;
-            let opened = Devices(&self.store).open_device(&code, &request).await?;
-            if opened.map_err(LoginError::too_many(OPEN_REQUESTS))? {
+            if Devices(&self.store).open_device(&code, &request).await?.map_err(LoginError::too_many(OPEN_REQUESTS))? {
                 return Ok((code, request));
             }
         }

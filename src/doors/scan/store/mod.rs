@@ -219,8 +219,7 @@ impl Devices<'_> {
         Approver(person): &Approver,
         grant: &Grant,
     ) -> Result<bool> {
-        let script = device(code, "approve").arg(person.as_str()).arg(json(grant));
-        Ok(self.0.link.run("approve_device", script).await?)
+        Ok(self.0.link.run("approve_device", device(code, "approve").arg(person.as_str()).arg(json(grant))).await?)
     }
 
     /// Denies a request that nobody has approved. This person may repeat it. False if there is none.
@@ -265,8 +264,7 @@ impl Devices<'_> {
 
     /// Gives up what this attempt has taken, or may still take, and has given nobody.
     pub(super) async fn release_device(&self, code: &DeviceCode, attempt: &AttemptId) -> Result<()> {
-        let script = device(code.user_code(), "release").arg(attempt.to_string());
-        Ok(self.0.link.run("release_device", script).await?)
+        Ok(self.0.link.run("release_device", device(code.user_code(), "release").arg(attempt.to_string())).await?)
     }
 }
 
