@@ -47,8 +47,7 @@ impl WatchedFile {
     /// Looks at the file. `None` if its content is another one than at the last look: the next one decides.
     pub fn look(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
         let io = |source| FileError::Io { path: self.path.clone(), source };
-        let found = refuse_pipe(&self.path).map_err(io).and_then(|()| read_private(&self.path));
-        self.seen.of(found)
+        self.seen.of(refuse_pipe(&self.path).map_err(io).and_then(|()| read_private(&self.path)))
     }
 
     pub fn is_in_use(&self, content: &[u8]) -> bool {

@@ -179,11 +179,9 @@ fn read_door_files(reader: &mut Reader) -> DoorFiles {
 
 fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<AppsSource> {
     let is_one = reader.is_set(&APPID) || reader.is_set(&APP_SECRET);
-    if let Some(folder) = reader.read(&APPS_DIR)? {
-        return match is_one {
-            true => reader.fault(&APPS_DIR, said!(is_set_beside_one_app)),
-            false => Some(AppsSource::Folder(folder)),
-        };
+    let beside = |folder: &Option<_>| (folder.is_some() && is_one).then(|| said!(is_set_beside_one_app));
+    if let Some(folder) = reader.read_beside(&APPS_DIR, beside)? {
+        return Some(AppsSource::Folder(folder));
     }
     let brings_apps = |(name, _): (&&str, _)| ENTRIES.iter().any(|entry| entry.brings_apps && entry.name == *name);
     if !is_one && door_files.is_some_and(|files| files.iter().any(brings_apps)) {

@@ -94,10 +94,7 @@ impl Reader {
         contradiction: impl FnOnce(&T) -> Option<Said>,
     ) -> Option<T> {
         let value = self.read(variable)?;
-        match contradiction(&value) {
-            Some(problem) => self.fault(variable, problem),
-            None => Some(value),
-        }
+        if let Some(problem) = contradiction(&value) { self.fault(variable, problem) } else { Some(value) }
     }
 
     pub fn finish<T>(mut self, settings: Option<T>) -> Result<T, Faults> {

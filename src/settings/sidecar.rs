@@ -64,8 +64,7 @@ fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Opti
                 .fault(&REVOCATIONS_URL, said!(differs_in_number, urls.len(), "WXMINT_JWKS_URL", jwks_urls.len()));
         }
     };
-    let with_settings = |feed| Revocations { max_age, when_stale, ..feed };
-    Some(feeds.into_iter().map(|feed| feed.map(with_settings)).collect())
+    Some(feeds.into_iter().map(|feed| feed.map(|feed| Revocations { max_age, when_stale, ..feed })).collect())
 }
 
 /// If a rule depends on the path, somebody must say which path was requested.
