@@ -112,8 +112,7 @@ fn read(id: AppId, path: &Path) -> Result<Configured, Said> {
     if text.trim_start().starts_with('{') {
         return Written::read(text, id).map_err(|wrong| fault(path, wrong));
     }
-    let secret = text.parse().map_err(|_| fault(path, said!(must_hold_appsecret)))?;
-    Ok(App::mini_program(id, secret).into())
+    Ok(App::mini_program(id, text.parse().map_err(|_| fault(path, said!(must_hold_appsecret)))?).into())
 }
 
 /// The file of an app that is more than a secret.

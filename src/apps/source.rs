@@ -120,8 +120,7 @@ impl CurrentApps {
 impl AppsSource {
     pub fn files_in_folder(&self) -> Vec<PathBuf> {
         let Self::Folder(folder) = self else { return Vec::new() };
-        let names = names_in(folder).unwrap_or_default();
-        names.into_iter().map(|name| folder.join(name)).collect()
+        names_in(folder).unwrap_or_default().into_iter().map(|name| folder.join(name)).collect()
     }
 
     /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there

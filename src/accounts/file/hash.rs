@@ -38,8 +38,7 @@ impl StoredHash {
             return Err("the password's hash must have version 19 (v=19)".into());
         }
         for (name, range) in [("m", MEMORY), ("t", PASSES), ("p", LANES)] {
-            let value = phc.params.get_decimal(name).ok_or(OTHER_PARAMETERS)?;
-            if !range.contains(&value) {
+            if !range.contains(&phc.params.get_decimal(name).ok_or(OTHER_PARAMETERS)?) {
                 let (least, most) = (range.start(), range.end());
                 return Err(format!("the password's hash has {name} outside of {least} to {most}"));
             }

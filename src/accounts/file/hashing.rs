@@ -71,8 +71,7 @@ impl Hashing {
             });
             hashed.await.map_err(|error| busy(&error.to_string()))?.map_err(busy)
         };
-        let answer = timeout(self.patience, in_turn).await;
-        answer.unwrap_or_else(|_| Err(busy("a password waited too long to be checked")))
+        timeout(self.patience, in_turn).await.unwrap_or_else(|_| Err(busy("a password waited too long to be checked")))
     }
 
     /// `None` while too many passwords of the address are here, each of which holds these turns.

@@ -121,10 +121,7 @@ impl UsersFile {
 fn read_line(bytes: &[u8]) -> Result<Line, Said> {
     let text = str::from_utf8(bytes).map_err(|_| said!(is_not_utf_8))?;
     let text = text.trim_matches(|around: char| around.is_whitespace() || around == BYTE_ORDER_MARK);
-    if text.is_empty() || text.starts_with('#') {
-        return Ok(Err(text.to_owned()));
-    }
-    User::parse(text).map(Ok)
+    if text.is_empty() || text.starts_with('#') { Ok(Err(text.to_owned())) } else { User::parse(text).map(Ok) }
 }
 
 impl User {
