@@ -114,10 +114,7 @@ impl From<LoginError> for Problem {
             LoginError::BindingRequired(ticket) => Self::new(code, detail).bind_ticket(ticket.expose()),
             _ => Self::new(code, detail),
         };
-        match error.retry_after() {
-            Some(wait) => problem.retry_after(wait),
-            None => problem,
-        }
+        if let Some(wait) = error.retry_after() { problem.retry_after(wait) } else { problem }
     }
 }
 

@@ -100,18 +100,12 @@ fn shared(usable: &Usable) -> HttpResponse {
 /// (`resetusersessionkey`).
 fn data_to_sign(body: &[u8]) -> Result<String, Problem> {
     let data = text(body, "data")?;
-    if data.len() > LONGEST_DATA {
-        return Err(malformed("data", "must be at most 16 KiB of UTF-8"));
-    }
-    Ok(data)
+    if data.len() > LONGEST_DATA { Err(malformed("data", "must be at most 16 KiB of UTF-8")) } else { Ok(data) }
 }
 
 /// The text of the one member that a body must have.
 pub(crate) fn text(body: &[u8], name: &'static str) -> Result<String, Problem> {
     let fields = Fields::from_json(body, &[name])?;
     let text = fields.text(name)?.ok_or_else(|| missing(name))?;
-    if text.is_empty() {
-        return Err(malformed(name, "must not be empty"));
-    }
-    Ok(text.into_owned())
+    if text.is_empty() { Err(malformed(name, "must not be empty")) } else { Ok(text.into_owned()) }
 }

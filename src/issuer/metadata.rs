@@ -50,10 +50,7 @@ pub(super) async fn jwks(
         .insert_header((header::ETAG, etag))
         .insert_header((header::CACHE_CONTROL, format!("public, max-age={max_age}")))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
-    if known {
-        return Ok(response.finish());
-    }
-    Ok(response.content_type("application/jwk-set+json").body(jwks))
+    Ok(if known { response.finish() } else { response.content_type("application/jwk-set+json").body(jwks) })
 }
 
 /// The issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414)

@@ -79,10 +79,7 @@ impl Readiness {
 
 /// Returns whether the text was another one.
 fn replace(texts: &mut BTreeMap<&'static str, String>, about: &'static str, text: Option<&str>) -> bool {
-    let before = match text {
-        Some(text) => texts.insert(about, text.to_owned()),
-        None => texts.remove(about),
-    };
+    let before = if let Some(text) = text { texts.insert(about, text.to_owned()) } else { texts.remove(about) };
     before.as_deref() != text
 }
 

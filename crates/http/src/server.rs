@@ -197,10 +197,7 @@ pub fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl 
     let runs = STEPS.with(watch::Sender::subscribe);
     // On the heap before it is handed on from layer to layer: the future of a login takes several kilobytes.
     let steps = Box::pin(steps).in_current_span().inspect(move |_| drop(runs));
-    let task = match Trace::current() {
-        Some(trace) => spawn(trace.around(steps)),
-        None => spawn(steps),
-    };
+    let task = if let Some(trace) = Trace::current() { spawn(trace.around(steps)) } else { spawn(steps) };
     async move {
         match task.await.map_err(|failed| failed.try_into_panic()) {
             Ok(done) => done,

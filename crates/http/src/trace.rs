@@ -113,10 +113,7 @@ pub async fn with_request_id<B: MessageBody + 'static>(
     own_headers(&mut request);
     let trace = request.extensions().get::<Trace>().cloned();
     let answering = next.call(request);
-    let answer = match trace {
-        Some(trace) => trace.around(answering).await,
-        None => answering.await,
-    };
+    let answer = if let Some(trace) = trace { trace.around(answering).await } else { answering.await };
     let mut response = answer?.map_into_left_body();
     if let Ok(id) = with_id_of(response.request(), HeaderValue::from_str) {
         response.headers_mut().insert(REQUEST_ID, id);

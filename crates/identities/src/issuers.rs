@@ -139,10 +139,7 @@ impl Trust {
 
     /// Reads the files each time, because Kubernetes replaces them.
     async fn get(&self, url: Url) -> Result<Vec<u8>, String> {
-        let tls = match &self.ca {
-            Some(path) => Tls::trusting(&read(path)?),
-            None => Tls::reaching([&url]),
-        };
+        let tls = if let Some(path) = &self.ca { Tls::trusting(&read(path)?) } else { Tls::reaching([&url]) };
         let client = tls.and_then(|tls| Upstream::new(&tls, CONNECT, TOTAL)).map_err(|error| error.to_string())?;
         let mut request = Request::new(Method::GET, url);
         if let Some(path) = &self.token {
