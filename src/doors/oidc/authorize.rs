@@ -1,9 +1,7 @@
 //! `/authorize`: the page of a login at a site, and the steps of its script. Nothing is kept for an open page but the
 //! request that waits for a phone.
 
-use actix_web::HttpRequest;
-use actix_web::http::header;
-use actix_web::web::Payload;
+use actix_web::{HttpRequest, http::header, web::Payload};
 use reqwest::Url;
 use serde_json::json;
 use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, missing, pairs, private, read_body, read_form, to_the_end};

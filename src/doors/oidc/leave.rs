@@ -1,9 +1,7 @@
 //! `/userinfo`, and the ways to end a login: `/end_session` (OpenID Connect RP-Initiated Logout 1.0) and `/revoke`
 //! (RFC 7009).
 
-use actix_web::http::header;
-use actix_web::web::Payload;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{

@@ -14,9 +14,7 @@ mod request;
 mod token;
 mod wechat;
 
-use std::any::Any;
-use std::future::ready;
-use std::sync::Arc;
+use std::{any::Any, future::ready, sync::Arc};
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, ServiceConfig};

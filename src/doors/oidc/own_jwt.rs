@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 use wxmint_ids::ClientId;
 use wxmint_keys::token::{Issued, Minter};
 
-use crate::doors::scan::clients::Client;
-use crate::issuer::Issuer;
+use crate::{doors::scan::clients::Client, issuer::Issuer};
 
 /// A JWT that this issuer has signed, whether or not it has expired.
 pub(super) struct OwnJwt {

@@ -7,8 +7,7 @@ use wxmint_http::page::{HTML, answer};
 use wxmint_http::{Answer, Problem, ProblemCode, pairs};
 
 use super::root;
-use crate::doors::scan::clients::Client;
-use crate::issuer::state::IssuerWorker;
+use crate::{doors::scan::clients::Client, issuer::state::IssuerWorker};
 
 /// Each has a code, and is in English and Chinese.
 const TEXTS: Words = &include!("page.json");

@@ -1,7 +1,6 @@
 //! `/token` for sites, beside the grant of pages that wait for a phone.
 
-use actix_web::HttpRequest;
-use actix_web::web::Data;
+use actix_web::{HttpRequest, web::Data};
 use async_trait::async_trait;
 use wxmint_http::{Answer, Fields, Problem, missing, origin};
 use wxmint_ids::UserId;
