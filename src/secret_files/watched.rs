@@ -66,10 +66,8 @@ impl WatchedFile {
 
 /// Opening a pipe waits for a writer, and the thread that reads files again serves requests.
 pub fn refuse_pipe(path: &Path) -> io::Result<()> {
-    match fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
-        true => Err(io::Error::other("it is a pipe, which cannot be read again")),
-        false => Ok(()),
-    }
+    let is_pipe = fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    if is_pipe { Err(io::Error::other("it is a pipe, which cannot be read again")) } else { Ok(()) }
 }
 
 fn hash(content: &[u8]) -> Vec<u8> {

@@ -79,11 +79,8 @@ fn read() -> io::Result<Option<(String, Metadata)>> {
     if !file.is_file() || file.len() > LARGEST {
         return Err(io::Error::other("is not a regular file of at most 256 KiB"));
     }
-    let mut text = String::new();
-    match opened.take(LARGEST).read_to_string(&mut text) {
-        Ok(_) if !text.contains('\0') => Ok(Some((text, file))),
-        _ => Err(io::Error::other("is not text in UTF-8")),
-    }
+    let text = io::read_to_string(opened.take(LARGEST)).ok().filter(|text| !text.contains('\0'));
+    Ok(Some((text.ok_or_else(|| io::Error::other("is not text in UTF-8"))?, file)))
 }
 
 /// Whether others can read a secret, or change what wxmint does.

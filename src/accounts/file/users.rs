@@ -52,11 +52,8 @@ impl Users {
     }
 
     pub(super) fn candidate(&self, name: &Username) -> Candidate {
-        let stand_in = self.stand_in(name);
-        match self.by_name.get(name) {
-            Some(user) => Candidate { counts: !user.disabled, user: Arc::clone(user) },
-            None => Candidate { counts: false, user: Arc::clone(stand_in) },
-        }
+        let (stand_in, known) = (self.stand_in(name), self.by_name.get(name));
+        Candidate { counts: known.is_some_and(|user| !user.disabled), user: Arc::clone(known.unwrap_or(stand_in)) }
     }
 
     /// The hash for an unknown name. It is always the same for a name, and costs are distributed as among the users.

@@ -31,10 +31,8 @@ fn web() -> Result<Upstream, Said> {
 async fn fetch(web: &Result<Upstream, Said>, url: Url) -> Result<Fetched, Said> {
     let client = web.as_ref().map_err(Said::clone)?;
     let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| Said::from(&error))?;
-    match fetched.status.as_u16() {
-        200 => Ok(fetched),
-        status => Err(said!(answer_has_status, status)),
-    }
+    let status = fetched.status.as_u16();
+    if status == 200 { Ok(fetched) } else { Err(said!(answer_has_status, status)) }
 }
 
 /// `issuer` is that of the keys; without it, any keys will do.
@@ -57,10 +55,8 @@ pub(super) async fn published(url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<F
 
 fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), Said> {
     let keys = read_keys(body)?;
-    match kid {
-        Some(kid) if !keys.keys.iter().any(|key| key.kid() == kid) => Err(said!(key_that_signs_is_not_there, kid)),
-        _ => Ok(()),
-    }
+    let missing = kid.filter(|kid| keys.keys.iter().all(|key| key.kid() != *kid));
+    missing.map_or(Ok(()), |kid| Err(said!(key_that_signs_is_not_there, kid)))
 }
 
 fn read_keys(body: &[u8]) -> Result<PublishedKeys, Said> {

@@ -96,10 +96,7 @@ fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Said> {
 
 fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
     let (name, kind, app) = ("wechat.credentials", app.kind, apps::name(app));
-    let error = match outcome {
-        Ok(()) => return Finding::ok(name, said!(wechat_takes_appid_and_appsecret, app)),
-        Err(error) => error,
-    };
+    let Err(error) = outcome else { return Finding::ok(name, said!(wechat_takes_appid_and_appsecret, app)) };
     let found = said!("{}: {}", app, Said::from(&error));
     match &error {
         CallError::Refused { errcode, errmsg, .. } => match cure(kind, *errcode, errmsg) {

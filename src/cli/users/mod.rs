@@ -135,10 +135,8 @@ impl UsersFileArgs {
             Ok(AccountsSource::File(path)) => Some(path),
             _ => None,
         };
-        self.users
-            .or_else(from_settings)
-            .filter(|path: &PathBuf| !path.as_os_str().is_empty())
-            .ok_or_else(|| Failure::usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users"))
+        let path = self.users.or_else(from_settings).filter(|path| !path.as_os_str().is_empty());
+        path.ok_or_else(|| Failure::usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users"))
     }
 }
 
