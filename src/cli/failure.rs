@@ -29,17 +29,15 @@ impl Failure {
         Self { code: EXIT_UNFINISHED, reason: Some(Said::of(reason)) }
     }
 
-    /// The doctor or clap has said all.
+    /// All is said: by the doctor or clap, or to a reader who has gone away.
     pub(crate) fn said(code: u8) -> Self {
         Self { code, reason: None }
     }
 
     /// Standard output cannot be written. No reason is needed if its reader has gone away.
     pub(crate) fn of_output(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self { code: EXIT_CLOSED, reason: None },
-            _ => Self::unfinished(format_args!("standard output: {error}")),
-        }
+        let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+        if is_closed { Self::said(EXIT_CLOSED) } else { Self::unfinished(format_args!("standard output: {error}")) }
     }
 
     /// As `From<FileError>`; if the file is missing, the text names the command that makes it.
