@@ -67,7 +67,7 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
     let (asking, event) = begin(LOOKED, &request, &worker).await?;
     let (mut client, clients) = (None, scan.clients());
     let shown = async {
-        let found = worker.login.look_at(&asking, &code, &mut client).await?;
+        let found = worker.login.look(&asking, &code, &mut client).await?;
         let name = of_request(&clients, &found.request).ok_or_else(gone)?.name.clone();
         Ok((name, found))
     };
@@ -178,12 +178,7 @@ fn not_yours() -> Refusal {
 impl LoginWorker {
     /// Shows a request to the person whose phone has scanned its code.
     /// `client` becomes the page's, also if the person may not see the request.
-    async fn look_at(
-        &self,
-        asking: &Asking,
-        code: &str,
-        client: &mut Option<ClientId>,
-    ) -> Result<FoundDevice, Refusal> {
+    async fn look(&self, asking: &Asking, code: &str, client: &mut Option<ClientId>) -> Result<FoundDevice, Refusal> {
         let code: &UserCode = &code.parse().map_err(|()| gone())?;
         self.count_call(&asking.person, AT_DOORS).await?;
         let found = Devices(&self.store).find_device(code, Some(&asking.person.app)).await?;
@@ -194,7 +189,7 @@ impl LoginWorker {
 
     /// The person may repeat it, because answers are lost.
     async fn deny(&self, asking: &Asking, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
-        match self.look_at(asking, code, client).await {
+        match self.look(asking, code, client).await {
             Err(refusal) if refusal.problem.code != UNKNOWN_DEVICE_CODE => return Err(refusal),
             _ => {}
         }

@@ -152,12 +152,10 @@ impl LoginWorker {
 }
 
 /// Gives up what nobody has got. Redis may not answer for some seconds, and what is not given up looks stolen then.
-pub(in crate::doors) async fn persistently(
-    release: impl AsyncFn() -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+pub(in crate::doors) async fn persistently(step: impl AsyncFn() -> Result<(), StoreError>) -> Result<(), StoreError> {
     let until = Instant::now() + Duration::from_secs(5);
     loop {
-        match release().await {
+        match step().await {
             Err(_) if Instant::now() < until => sleep(Duration::from_millis(100)).await,
             done => return done,
         }

@@ -192,10 +192,10 @@ impl Devices<'_> {
     pub(super) async fn claim_device(
         &self,
         code: &UserCode,
-        Approver(person): &Approver,
+        person: &Approver,
         number: Option<&str>,
     ) -> Result<Decided> {
-        let claim = |apart| device(code, "claim").arg(person.as_str()).arg(number.unwrap_or_default()).arg(apart);
+        let claim = |apart| device(code, "claim").arg(&person.0).arg(number.unwrap_or_default()).arg(apart);
         let mut told: String = self.0.link.run("claim_device", claim(CLAIM.as_millis() as u64)).await?;
         if told == "busy" {
             sleep(CLAIM).await;
@@ -213,18 +213,13 @@ impl Devices<'_> {
     }
 
     /// Approves what this person has claimed. False if it has expired, was denied, or its token was fetched meanwhile.
-    pub(super) async fn approve_device(
-        &self,
-        code: &UserCode,
-        Approver(person): &Approver,
-        grant: &Grant,
-    ) -> Result<bool> {
-        Ok(self.0.link.run("approve_device", device(code, "approve").arg(person.as_str()).arg(json(grant))).await?)
+    pub(super) async fn approve_device(&self, code: &UserCode, person: &Approver, grant: &Grant) -> Result<bool> {
+        Ok(self.0.link.run("approve_device", device(code, "approve").arg(&person.0).arg(json(grant))).await?)
     }
 
     /// Denies a request that nobody has approved. This person may repeat it. False if there is none.
-    pub(super) async fn deny_device(&self, code: &UserCode, Approver(person): &Approver) -> Result<bool> {
-        let denied = self.0.link.run("deny_device", device(code, "deny").arg(person.as_str())).await?;
+    pub(super) async fn deny_device(&self, code: &UserCode, person: &Approver) -> Result<bool> {
+        let denied = self.0.link.run("deny_device", device(code, "deny").arg(&person.0)).await?;
         if denied {
             close(self.0, code).await;
         }
