@@ -33,7 +33,8 @@ async fn a_token_that_was_logged_out_is_refused_everywhere_and_the_session_key_i
     let replicas = Replicas(TestBed::builder().services(2).two_apps().start().await);
     let log_in = async |person: &str| replicas.log_in_in(APPID, person).await;
     for (replica, body) in [(0, Value::Null), (1, json!({})), (0, json!({"everywhere": false}))] {
-        let (lin, also_lin, mei) = (log_in("lin").await, log_in("lin").await, log_in("mei").await);
+        // The later one is logged out: a logout leaves the key of a login of a later second.
+        let (also_lin, lin, mei) = (log_in("lin").await, log_in("lin").await, log_in("mei").await);
         replicas.log_out(replica, &lin, &body).await;
         replicas.expect_refused(&lin).await;
         assert!(replicas.kept(&lin).is_empty(), "both keys are forgotten");
