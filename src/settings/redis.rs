@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles};
+use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles, WrongUrl};
 
 use super::variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_KEY_FILE, REDIS_URL};
 use super::{Faults, Reader, forms::parsed, reader::read_secret_file, settings};
@@ -46,7 +46,7 @@ impl StoreSettings {
 }
 
 /// Reads the text, or says why it is no URL of a store.
-pub(super) fn parse(text: &str) -> Result<Option<RedisUrl>, &'static str> {
+pub(super) fn parse(text: &str) -> Result<Option<RedisUrl>, WrongUrl> {
     if text == "memory:" { Ok(None) } else { text.parse().map(Some) }
 }
 

@@ -2,6 +2,7 @@
 
 use wxmint_ids::{InvalidForeignId, InvalidId, InvalidIdKey};
 use wxmint_keys::vault::VaultError;
+use wxmint_redis_link::WrongUrl;
 use wxmint_upstream::FetchError;
 use wxmint_verify::ends::{MAX_PAGE, PageRefused};
 use wxmint_verify::{KeyError, PublishedKeys};
@@ -45,6 +46,18 @@ in_chinese! {
         CallError::Unanswered { reason } => "没有得到微信的可用响应：{reason}",
         CallError::Unusable { reason } => "微信的响应不能使用：{reason}",
         CallError::SnapshotUser => "页面以快照方式显示，微信给出的是虚拟用户";
+    WrongUrl:
+        WrongUrl::Scheme => "应以 redis://、rediss://、redis+cluster://、rediss+cluster://、redis+sentinel:// 或 rediss+sentinel:// 开头",
+        WrongUrl::Space => "含有空格；用户名或密码里的空格写作 %20",
+        WrongUrl::Query =>
+            "? 或 # 之后不能有内容：只有 redis+sentinel:// 可以以 ?sentinel_password_file=PATH 结尾；用户名或密码里写作 %3F 和 %23",
+        WrongUrl::Unreadable =>
+            "无法读取：应为 redis://user:password@host:port/database，端口为 1 到 65535，IPv6 地址放在方括号中（[2001:db8::1]），用户名和密码中 @ 写作 %40，: 写作 %3A，/ 写作 %2F，% 写作 %25",
+        WrongUrl::NoPassword => "有用户名而没有密码；只有密码时写作 redis://:PASSWORD@host:port",
+        WrongUrl::Database => "指定了数据库，而 Cluster 只有一个：redis+cluster://host:port,host:port",
+        WrongUrl::NoMaster => "没有写 Sentinel 监视的 master：redis+sentinel://host:port,host:port/MASTER",
+        WrongUrl::Servers =>
+            "写了多台服务器：应为 redis+cluster://host:port,host:port 或 redis+sentinel://host:port,host:port/MASTER";
     InvalidId:
         InvalidId::Empty => "不能为空",
         InvalidId::TooLong { limit } => "最多 {limit} 个字符",

@@ -35,4 +35,4 @@ pub use self::link::{Link, Observer};
 pub use self::primaries::Primary;
 pub use self::server::{DEADLINE, Server};
 pub use self::tls::TlsFiles;
-pub use self::url::RedisUrl;
+pub use self::url::{RedisUrl, WrongUrl};

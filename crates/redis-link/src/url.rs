@@ -88,29 +88,50 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// It says what is wrong, and which form is right. It never quotes the URL, which may contain a password.
-type Fault = &'static str;
-
-const UNREADABLE: Fault = "cannot be read: it is redis://user:password@host:port/database, with a port from 1 to 65535, an \
-                           IPv6 address in brackets ([2001:db8::1]), and in user and password %40 for @, %3A for :, %2F for \
-                           /, %25 for %";
+/// What is wrong, and which form is right. It never quotes the URL, which may contain a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WrongUrl {
+    #[error(
+        "begins with none of redis://, rediss://, redis+cluster://, rediss+cluster://, redis+sentinel://, rediss+sentinel://"
+    )]
+    Scheme,
+    #[error("contains a space; in a user name or a password it is written as %20")]
+    Space,
+    #[error(
+        "has something after ? or #, which it cannot: only redis+sentinel:// may end with ?sentinel_password_file=PATH; in a \
+         user name or a password they are written as %3F and %23"
+    )]
+    Query,
+    #[error(
+        "cannot be read: it is redis://user:password@host:port/database, with a port from 1 to 65535, an IPv6 address in \
+         brackets ([2001:db8::1]), and in user and password %40 for @, %3A for :, %2F for /, %25 for %"
+    )]
+    Unreadable,
+    #[error("has a user name without a password; a password alone is written redis://:PASSWORD@host:port")]
+    NoPassword,
+    #[error("names a database, but a Cluster has only one: redis+cluster://host:port,host:port")]
+    Database,
+    #[error("does not name the master that the Sentinels watch: redis+sentinel://host:port,host:port/MASTER")]
+    NoMaster,
+    #[error(
+        "names several servers: that is redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/MASTER"
+    )]
+    Servers,
+}
 
 impl FromStr for RedisUrl {
-    type Err = Fault;
+    type Err = WrongUrl;
 
-    fn from_str(text: &str) -> Result<Self, Fault> {
+    fn from_str(text: &str) -> Result<Self, WrongUrl> {
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let (kind, default_port) = match scheme.strip_prefix("rediss").or(scheme.strip_prefix("redis")) {
             Some("") => ("", 6379),
             Some("+cluster") => ("cluster", 6379),
             Some("+sentinel") => ("sentinel", 26379),
-            _ => {
-                return Err("begins with none of redis://, rediss://, redis+cluster://, rediss+cluster://, \
-                            redis+sentinel://, rediss+sentinel://");
-            }
+            _ => return Err(WrongUrl::Scheme),
         };
         if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
-            return Err("contains a space; in a user name or a password it is written as %20");
+            return Err(WrongUrl::Space);
         }
         let (rest, sentinel_password_file) = without_query(kind, rest)?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -130,48 +151,53 @@ impl FromStr for RedisUrl {
 }
 
 /// Divides what stands before the `?` from the one file that may be named behind it.
-fn without_query<'a>(kind: &str, rest: &'a str) -> Result<(&'a str, Option<PathBuf>), Fault> {
+fn without_query<'a>(kind: &str, rest: &'a str) -> Result<(&'a str, Option<PathBuf>), WrongUrl> {
     let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
     let path = query.and_then(|query| query.strip_prefix("sentinel_password_file="));
     let path = path.filter(|path| kind == "sentinel" && !path.is_empty() && !path.contains(['?', '&', '#']));
     if before.contains('#') || path.is_none() && query.is_some() {
-        return Err("has something after ? or #, which it cannot: only redis+sentinel:// may end with \
-                    ?sentinel_password_file=PATH; in a user name or a password they are written as %3F and %23");
+        return Err(WrongUrl::Query);
     }
     Ok((before, path.map(PathBuf::from)))
 }
 
 /// redis-rs reads the URL of this server alone.
-fn read_server(user: &str, host: &str, default_port: u16, db: &str) -> Result<(Address, RedisConnectionInfo), Fault> {
+fn read_server(
+    user: &str,
+    host: &str,
+    default_port: u16,
+    db: &str,
+) -> Result<(Address, RedisConnectionInfo), WrongUrl> {
     let has_port = host.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
     let port = if has_port { String::new() } else { format!(":{default_port}") };
     let url = Zeroizing::new(format!("redis://{user}{host}{port}/{db}"));
-    let info = url.as_str().into_connection_info().map_err(|_| UNREADABLE)?;
-    let (ConnectionAddr::Tcp(host, port), login) = (info.addr(), info.redis_settings()) else { return Err(UNREADABLE) };
+    let info = url.as_str().into_connection_info().map_err(|_| WrongUrl::Unreadable)?;
+    let (ConnectionAddr::Tcp(host, port), login) = (info.addr(), info.redis_settings()) else {
+        return Err(WrongUrl::Unreadable);
+    };
     if host.is_empty() || *port == 0 || login.db() < 0 {
-        return Err(UNREADABLE);
+        return Err(WrongUrl::Unreadable);
     }
     if login.username().is_some() && login.password().is_none() {
-        return Err("has a user name without a password; a password alone is written redis://:PASSWORD@host:port");
+        return Err(WrongUrl::NoPassword);
     }
     // Some proxies refuse CLIENT SETINFO.
     Ok((Address { host: host.clone(), port: *port }, login.clone().set_skip_set_lib_name()))
 }
 
-fn layout(kind: &str, mut servers: Vec<Address>, master: &str, login: &RedisConnectionInfo) -> Result<Layout, Fault> {
+fn layout(
+    kind: &str,
+    mut servers: Vec<Address>,
+    master: &str,
+    login: &RedisConnectionInfo,
+) -> Result<Layout, WrongUrl> {
     let is_name = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
     match kind {
-        "cluster" if login.db() != 0 => {
-            Err("names a database, but a Cluster has only one: redis+cluster://host:port,host:port")
-        }
+        "cluster" if login.db() != 0 => Err(WrongUrl::Database),
         "cluster" => Ok(Layout::Cluster(servers)),
-        "sentinel" if master.is_empty() || !master.chars().all(is_name) => {
-            Err("does not name the master that the Sentinels watch: redis+sentinel://host:port,host:port/MASTER")
-        }
+        "sentinel" if master.is_empty() || !master.chars().all(is_name) => Err(WrongUrl::NoMaster),
         "sentinel" => Ok(Layout::Sentinel { sentinels: servers, master: master.to_owned() }),
-        _ if servers.len() > 1 => Err(
-            "names several servers: that is redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/MASTER",
-        ),
+        _ if servers.len() > 1 => Err(WrongUrl::Servers),
         _ => Ok(Layout::Single(servers.remove(0))),
     }
 }
@@ -292,7 +318,7 @@ mod tests {
             ("redis+sentinel://a/SEC%20RET", "does not name the master"),
             ("redis+sentinel://a/m/SECRET", "cannot be read"),
         ] {
-            let fault = text.parse::<RedisUrl>().expect_err(text);
+            let fault = text.parse::<RedisUrl>().expect_err(text).to_string();
             assert!(fault.contains(named) && !fault.contains("SEC"), "{text}: {fault}");
         }
     }
