@@ -38,8 +38,8 @@ impl ByToken<'_> {
     }
 
     /// Makes WeChat replace the person's session key (`GET /wxa/resetusersessionkey`), which must be the current one
-    /// ([`super::Verdict::StaleSession`]) and is invalid from then on. The call is repeated only if no byte of the first
-    /// request was sent, or if WeChat answered -1, because a new key whose response was lost is known to nobody.
+    /// ([`super::Verdict::StaleSession`]) and is invalid from then on. The call is repeated only if no byte of the
+    /// first request was sent, or if WeChat answered -1, because a new key whose response was lost is known to nobody.
     pub async fn reset_session_key(self, openid: &OpenId, key: &SessionKey) -> Result<SessionKey> {
         let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
         let read = |body: &[u8]| read_new_session_key(openid, body);
