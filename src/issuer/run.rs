@@ -99,6 +99,7 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     let (readiness, measured, operated) = (issuer.readiness.clone(), Arc::clone(issuer), Arc::clone(issuer));
     let metrics = move || {
         let keys = measured.keys.set();
+        measured.metrics.ready.set(measured.readiness.check().is_ok().into());
         measured.metrics.keys_are(keys.lives(), keys.revoked(), now());
         let mut of_doors = Registry::with_prefix("wxmint");
         measured.doors.iter().for_each(|open| open.door.metrics(&mut of_doors));
@@ -158,4 +159,46 @@ fn is_ready(issuer: &Issuer, found: &[Finding]) {
     issuer.readiness.warns("start", (!warnings.is_empty()).then(|| warnings.join("; ")).as_deref());
     issuer.readiness.ready();
     tracing::info!("ready");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+
+    use actix_web::rt::task::spawn_blocking;
+    use wxmint_keys::PrivateJwk;
+    use wxmint_verify::Algorithm;
+
+    use super::*;
+
+    async fn metrics(address: SocketAddr) -> String {
+        let asked = spawn_blocking(move || {
+            let (mut stream, mut text) = (TcpStream::connect(address).expect("a listener"), String::new());
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
+            stream.read_to_string(&mut text).map(|_| text).expect("text")
+        });
+        asked.await.expect("an answer")
+    }
+
+    /// Whoever is not ready gets no logins, so that nothing else tells.
+    #[actix_web::test]
+    async fn metrics_say_whether_the_process_is_ready() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let issuer = Arc::new(super::super::caller::tests::issuer(&key, ("WXMINT_TOKEN_TTL", "2h")));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let doctor: Doctor = Arc::new(|| Box::pin(async { Vec::new() }));
+        let admin = start_admin(&issuer, listener, doctor).expect("started");
+        let said =
+            async || metrics(address).await.lines().find_map(|line| line.strip_prefix("wxmint_ready ")?.parse().ok());
+        assert_eq!(said().await, Some(0));
+        issuer.readiness.ready();
+        assert_eq!(said().await, Some(1));
+        issuer.readiness.unfit("redis", Some("it is full"));
+        assert_eq!(said().await, Some(0));
+        issuer.readiness.unfit("redis", None);
+        assert_eq!(said().await, Some(1));
+        admin.stop(false).await;
+    }
 }

@@ -43,6 +43,7 @@ macro_rules! metrics {
 }
 
 metrics! {
+    pub ready: Gauge, metric "1 if the process is ready";
     requests: Family<Labels<2>, Counter>, metric "Requests on the public listener, by route and outcome";
     request_duration: Durations<1>, durations
         "A request of a route that waits for something, from its head to its answer";
