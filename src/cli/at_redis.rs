@@ -40,8 +40,7 @@ pub(crate) fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Fail
 
 /// Tells the event of an act by whoever runs the command, and how the act ended.
 pub(crate) fn noted<T>(event: audit::Event, outcome: Result<T, Failure>) -> Result<T, Failure> {
-    let refused = outcome.as_ref().err().map(|_| "failed".into());
-    audit::Event { by: Some(by()), refused, ..event }.tell();
+    audit::Event { by: Some(by()), refused: outcome.as_ref().err().map(|_| "failed".into()), ..event }.tell();
     outcome
 }
 
@@ -103,8 +102,7 @@ fn by() -> String {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let is_own = |line: &&str| line.split(':').nth(2) == Some(&uid);
-    let name = users.lines().find(is_own).and_then(|line| line.split(':').next());
-    format!("command:{}", name.unwrap_or(&uid))
+    format!("command:{}", users.lines().find(is_own).and_then(|line| line.split(':').next()).unwrap_or(&uid))
 }
 
 #[cfg(test)]

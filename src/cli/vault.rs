@@ -38,8 +38,7 @@ pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
     let unfit = |error| Failure::usage(Said::from_iter([Said::from(&error), cure_of_vault(&error)])).at(path.display());
     let held = Held::wait(path).map_err(&unusable)?;
     let content = read_private(path).map_err(&unusable)?;
-    let vault = Vault::parse(&content).map_err(unfit)?.at(now());
-    if let Some(from) = vault.changes_at() {
+    if let Some(from) = Vault::parse(&content).map_err(unfit)?.at(now()).changes_at() {
         print(format_args!("{}: a new key waits already, and seals from {}", path.display(), date(from)));
         return Ok(());
     }

@@ -134,10 +134,8 @@ impl Held {
         let folder = fs::canonicalize(folder).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
         let held = Self::lock(folder.join(path.file_name().unwrap_or_default()))?;
         // The file is created under the lock, so that whoever finds it and waits for the lock finds it complete.
-        match create_private(&held.path, content) {
-            Ok(()) | Err(FileError::Exists(_)) => Ok(held),
-            Err(error) => Err(error),
-        }
+        let created = create_private(&held.path, content);
+        if let Err(FileError::Exists(_)) = created { Ok(held) } else { created.map(|()| held) }
     }
 
     fn lock(path: PathBuf) -> Result<Self, FileError> {

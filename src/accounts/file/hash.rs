@@ -51,8 +51,7 @@ impl StoredHash {
         if !LENGTH.contains(&output.len()) {
             return Err("the password's hash must have 16 to 64 bytes".into());
         }
-        let params = Params::try_from(&phc).map_err(|_| OTHER_PARAMETERS)?;
-        Ok(Self { phc: Box::new(phc), params })
+        Ok(Self { params: Params::try_from(&phc).map_err(|_| OTHER_PARAMETERS)?, phc: Box::new(phc) })
     }
 
     /// Hashes a new password with a random salt, at the default cost of the argon2 crate, which is OWASP's first

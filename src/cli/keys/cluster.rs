@@ -171,8 +171,7 @@ impl ClusterObject for ConfigMap {
     }
 
     fn set_field(&mut self, content: &[u8]) {
-        let text = String::from_utf8_lossy(content).into_owned();
-        self.data.get_or_insert_default().insert(Self::FIELD.into(), text);
+        self.data.get_or_insert_default().insert(Self::FIELD.into(), String::from_utf8_lossy(content).into_owned());
     }
 }
 

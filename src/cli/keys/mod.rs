@@ -229,8 +229,7 @@ fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Fai
         }
         keys.add(key);
         // The new key makes it due to say how long the earlier keys stay visible.
-        let step = rotation::plan(keys.check()?.lives(), &policy, now, false)?;
-        keys.apply(&step)?;
+        keys.apply(&rotation::plan(keys.check()?.lives(), &policy, now, false)?)?;
         Ok((kid, nbf))
     })?;
     print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = date(nbf)));

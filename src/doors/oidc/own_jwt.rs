@@ -49,8 +49,7 @@ impl OwnJwt {
     pub(super) fn first_token(&self, minter: &Minter, client: Option<&Client>) -> Option<Issued> {
         let ((sid, app), user) = (self.id_token()?, self.subject()?.parse().ok()?);
         let at = DateTime::from_timestamp(self.claims.get("auth_time")?.as_i64()?, 0)?;
-        let minter = minter.with(&[], client.and_then(|client| client.token_ttl));
-        Some(minter.issued(user, app.0, sid.parse().ok()?, at))
+        Some(minter.with(&[], client.and_then(|client| client.token_ttl)).issued(user, app.0, sid.parse().ok()?, at))
     }
 
     /// An access token, by which it is ended.

@@ -88,8 +88,7 @@ pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, pa
         Page::Left(client) => {
             let name = |client: &Client| format!("<p class=\"site\">{}</p>", escaped(&client.name));
             let name = client.map(name).unwrap_or_default();
-            let body = format!("{name}<h1>{}</h1><p>{}</p>", t("left"), t("close"));
-            (t("left").to_owned(), body, None)
+            (t("left").to_owned(), format!("{name}<h1>{}</h1><p>{}</p>", t("left"), t("close")), None)
         }
     };
     let html = format!(

@@ -89,8 +89,7 @@ impl Follower {
             state.version = known.version; // it is read again until nothing is lost
         }
         self.issuer.apps.from_elsewhere_are(self.platform.learn(state).apps());
-        let apps = self.issuer.apps.all();
-        self.issuer.metrics.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())));
+        self.issuer.metrics.apps_are(self.issuer.apps.all().iter().map(|app| (app.id.clone(), app.kind.name())));
         if !lost.is_empty() {
             let entries = lost.len();
             bounded!(warn, "entries lost", entries, "the store had lost something of the platform: it is told again");
