@@ -46,7 +46,7 @@ pub struct Ends {
     users_in_apps: Table,
     /// By token: its `exp`.
     tokens: Table,
-    /// By the hash of a `kid`. There are few, and they stay: whoever has stolen such a key signs new tokens at any time.
+    /// By the hash of a `kid`. They are few, and they stay: whoever has stolen such a key can sign at any time.
     keys: Table,
     /// `iat` of the newest page after which there were no more; `i64::MIN` before the first.
     known_until: AtomicI64,
