@@ -105,13 +105,15 @@ fn is_taken(name: &str) -> bool {
 /// the folder of them, and the reverse.
 fn is_decided(name: &str) -> bool {
     let other = name.strip_suffix("_FILE").map_or_else(|| format!("{name}_FILE"), str::to_owned);
-    let instead: &[_] = match name {
-        "WXMINT_APPS_DIR" => &["WXMINT_APP_SECRET", "WXMINT_APP_SECRET_FILE"],
-        "WXMINT_APPID" | "WXMINT_APP_SECRET" | "WXMINT_APP_SECRET_FILE" => &["WXMINT_APPS_DIR"],
-        _ => &[],
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let has_another = match name {
+        "WXMINT_APPS_DIR" => {
+            is_set("WXMINT_APPID") && (is_set("WXMINT_APP_SECRET") || is_set("WXMINT_APP_SECRET_FILE"))
+        }
+        "WXMINT_APPID" | "WXMINT_APP_SECRET" | "WXMINT_APP_SECRET_FILE" => is_set("WXMINT_APPS_DIR"),
+        _ => false,
     };
-    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    env::var_os(name).is_some() || [other.as_str()].iter().chain(instead).any(is_set)
+    env::var_os(name).is_some() || is_set(&other) || has_another
 }
 
 /// The variables of a file's text, in their order. dotenvy does not read them, because it puts variables in the place
