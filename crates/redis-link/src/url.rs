@@ -88,7 +88,7 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// What is wrong, and which form is right. It never quotes the URL, which may contain a password.
+/// It says what is wrong, and which form is right. It never quotes the URL, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WrongUrl {
     #[error(
