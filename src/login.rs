@@ -181,7 +181,7 @@ impl LoginWorker {
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Newcomer => return Err(LoginError::Contended),
         };
-        // No list has to tell of such a login, so an end may not know that Redis was ahead: this machine's clock counts.
+        // No list has to tell of such a login, so an end may not know that Redis was ahead: the earlier clock counts.
         let began = if self.ids.are_computed() { attempt.now.min(at) } else { at };
         let (at, may_be_ended) = (began, may_be_ended || began.timestamp() < at.timestamp());
         let LoginRecord { person, order, session_key, .. } = record;
