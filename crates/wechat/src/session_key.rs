@@ -47,7 +47,7 @@ impl ByToken<'_> {
     }
 
     /// The person's last three keys, newest first (`POST /wxa/business/getuserencryptkey`). The session key must be the
-    /// current one ([`Verdict::StaleSession`]).
+    /// current one ([`super::Verdict::StaleSession`]).
     pub async fn encrypt_keys(self, openid: &OpenId, key: &SessionKey) -> Result<Vec<EncryptKey>> {
         let wanted = json!({
             "openid": openid.as_str(), "signature": session_signature(key), "sig_method": "hmac_sha256",
