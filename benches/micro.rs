@@ -77,7 +77,7 @@ fn user() -> UserId {
 fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let (minter, user, app) = (minter(ring(algorithm)), user(), app());
     bencher.bench(|| {
-        let id = new_token_id().expect("random bits");
+        let id = new_token_id();
         let token = minter.issued(black_box(&user).clone(), app.clone(), id, now());
         minter.mint(&token, &Default::default(), now()).expect("a token")
     });
@@ -89,7 +89,7 @@ mod verify {
     fn token(algorithm: Algorithm) -> (KeySet, String) {
         let keys = keys(algorithm);
         let minter = minter(KeyRing::new(keys.clone(), now()).expect("a ring"));
-        let id = new_token_id().expect("random bits");
+        let id = new_token_id();
         let token = minter.issued(user(), app(), id, now());
         let token = minter.mint(&token, &Default::default(), now()).expect("a token");
         (keys, token.expose().to_owned())
@@ -156,7 +156,7 @@ mod ended {
         let tokens: Vec<Endable> = (0..TOKENS)
             .map(|index| {
                 let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}").parse().expect("a user");
-                let id = new_token_id().expect("random bits");
+                let id = new_token_id();
                 let token = minter.issued(user, app(), id, now());
                 let token = minter.mint(&token, &Default::default(), now()).expect("a token");
                 Endable::of(ISSUER, &verifier.verify(token.expose(), &keys, now()).expect("believed"), "a key")

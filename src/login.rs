@@ -45,9 +45,9 @@ use self::steps::{Arrival, mark_of};
 pub use self::user_data::UserDataRequest;
 pub use self::user_ids::UserIds;
 pub use self::with_token::{Asking, issued};
+pub(crate) use self::worker::IP;
 pub use self::worker::{AT_DOORS, OPENID, USERNAME};
 pub use self::worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginWorker};
-pub(crate) use self::{steps::new_attempt, worker::IP};
 use crate::accounts::Accepts;
 
 impl LoginWorker {

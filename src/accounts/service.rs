@@ -131,7 +131,7 @@ impl ServiceAccounts {
     fn signed(&self, request: &Request) -> Result<Request, KeyError> {
         let mut signed = request.try_clone().expect("its body is bytes");
         let body = signed.body().and_then(Body::as_bytes).unwrap_or_default();
-        let id = new_token_id()?;
+        let id = new_token_id();
         let (base, sent) = (self.base.as_str(), (signed.method().as_str(), signed.url().as_str()));
         let token = self.minter.sign_request(base.trim_end_matches('/'), sent, body, &id, (self.clock)())?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");

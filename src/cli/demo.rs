@@ -11,7 +11,7 @@ use serde_json::Value;
 use wxmint_findings::Doctor;
 use wxmint_http::{Listeners, listen, page, run_to_end, serve, stop_signal};
 use wxmint_ids::Person;
-use wxmint_keys::{PrivateJwk, StoredKeys, vault::Vault};
+use wxmint_keys::{PrivateJwk, StoredKeys, random, vault::Vault};
 use wxmint_simulator::{
     AccountBook, Block, DEMO_APPS, Kind, Known, KnownOf, Link, Options, World, account_page_routes, account_routes,
     control_routes, page_files, peer_routes, regulars_book, regulars_logins,
@@ -20,7 +20,7 @@ use wxmint_store::{Redis, RedisAccess};
 use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
-use super::{Failure, key_line, output::print, random, ready::client, serve::init_log, simulator};
+use super::{Failure, key_line, output::print, ready::client, serve::init_log, simulator};
 use crate::issuer::door::{Doors, OpenDoor};
 use crate::issuer::{self, Issuer, Routes};
 use crate::settings::{AppsSource, Settings, SidecarSettings};
@@ -55,7 +55,7 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let listeners = Listeners { service, admin: listen(any_port)? };
     let (wechat, accounts) = (listen(any_port)?, listen(any_port)?);
     let [tea, bakery] = DEMO_APPS;
-    let apps = [app(tea)?, app(bakery)?];
+    let apps = [app(tea), app(bakery)];
     let (world, book) = (world(&apps), regulars_book());
     let settings = settings(&address, accounts.local_addr()?, wechat.local_addr()?, apps)?;
     if env::var_os("RUST_LOG").is_some_and(|levels| !levels.is_empty()) {
@@ -85,7 +85,7 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
 fn issuer(settings: Settings, address: &str, doors: Doors) -> Result<Issuer, Failure> {
     let (longest, app) = (settings.token_ttl, DEMO_APPS[0].parse().expect("an AppID"));
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
-    let vault = Vault::parse(&key_line()?).map_err(Failure::unfinished)?;
+    let vault = Vault::parse(&key_line()).map_err(Failure::unfinished)?;
     let mut issuer = Issuer::new(settings, keys.check()?, vault, doors)?;
     for (row, open) in doors.iter().filter_map(|row| Some((row, row.in_demo?))) {
         issuer.doors.push(OpenDoor { row, door: open(address, &app, longest).map_err(Failure::unfinished)? });
@@ -128,7 +128,7 @@ fn page(
     let settings = SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
         .map_err(Failure::unfinished)?;
     let peer = Arc::new(Peer::start(settings.trusted.clone()).map_err(Failure::unfinished)?);
-    let (by_itself, sidecar) = (peer_routes(Arc::clone(&peer)), sidecar::routes(settings, Arc::clone(&peer))?);
+    let (by_itself, sidecar) = (peer_routes(Arc::clone(&peer)), sidecar::routes(settings, Arc::clone(&peer)));
     let same = memory.clone();
     let known: KnownOf = Arc::new(move |user| Box::pin(known_of(same.clone(), user.to_owned())));
     let block: Block = Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
@@ -164,9 +164,9 @@ fn store(memory: &RedisAccess) -> Redis {
     Redis::new(memory, Duration::ZERO, now, ())
 }
 
-fn app(id: &str) -> Result<App, Failure> {
-    let secret = format!("{:032x}", u128::from_be_bytes(*random::<16>()?));
-    Ok(App::mini_program(id.parse().expect("an AppID"), secret.parse().expect("an AppSecret")))
+fn app(id: &str) -> App {
+    let secret = format!("{:032x}", u128::from_be_bytes(*random::<16>()));
+    App::mini_program(id.parse().expect("an AppID"), secret.parse().expect("an AppSecret"))
 }
 
 fn settings(address: &str, accounts: SocketAddr, wechat: SocketAddr, apps: [App; 2]) -> Result<Settings, Failure> {

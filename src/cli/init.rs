@@ -103,8 +103,8 @@ fn contents(appid: &str, secret: String, settings: &Values, language: Language) 
     let text = |text: String| Zeroizing::new(text.into_bytes());
     Ok([
         (KEYS.to_owned(), keys.content()),
-        (VAULT.to_owned(), key_line()?),
-        (ID_KEY.to_owned(), key_line()?),
+        (VAULT.to_owned(), key_line()),
+        (ID_KEY.to_owned(), key_line()),
         (format!("{APPS}/{appid}"), text(secret + "\n")),
         (env_file::NAME.to_owned(), text(filled(example, settings))),
     ])

@@ -19,13 +19,13 @@ mod vault;
 
 use std::{env, process::ExitCode, time::Duration};
 
-use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use wxmint_findings::Said;
+use wxmint_keys::random;
 use zeroize::Zeroizing;
 
 use self::{failure::Failure, output::Language};
@@ -193,12 +193,6 @@ pub(crate) fn with_env_file<T>(run: impl FnOnce() -> Result<T, Failure>) -> Resu
     run()
 }
 
-pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
-    let mut bytes = Zeroizing::new([0; N]);
-    rand::fill(&mut *bytes).map_err(|_| Failure::unfinished("the system gave no random bits"))?;
-    Ok(bytes)
-}
-
 /// A value of the variable that an option stands for.
 fn span(text: &str, variable: &Variable<Duration>) -> Result<TimeDelta, String> {
     let span = (variable.parse)(text).and_then(|span| TimeDelta::from_std(span).ok());
@@ -211,8 +205,8 @@ fn duration(text: &str) -> Result<TimeDelta, &'static str> {
 }
 
 /// A new key of 32 bytes, as the one line of its file.
-fn key_line() -> Result<Zeroizing<Vec<u8>>, Failure> {
-    Ok(Zeroizing::new(format!("{}\n", STANDARD.encode(*random::<32>()?)).into_bytes()))
+fn key_line() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(format!("{}\n", STANDARD.encode(*random::<32>())).into_bytes())
 }
 
 #[cfg(test)]

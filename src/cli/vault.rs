@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use clap::Subcommand;
 use wxmint_findings::{Said, cure_of_vault};
-use wxmint_keys::rotation::whole_second;
 use wxmint_keys::vault::{Vault, with_new_key};
+use wxmint_keys::{random, rotation::whole_second};
 
 use super::output::{print, say};
-use super::{Failure, random, span, variables};
+use super::{Failure, span, variables};
 use crate::clock::{date, now};
 use crate::secret_files::{Held, MAKE_VAULT_KEY, read_private};
 use crate::settings::{KEYS_LEAD, VAULT_KEY_FILE, read_one};
@@ -43,7 +43,7 @@ pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
         return Ok(());
     }
     let from = whole_second(now() + lead);
-    let anew = with_new_key(&content, &*random()?, from).map_err(unfit)?;
+    let anew = with_new_key(&content, &random(), from).map_err(unfit)?;
     held.replace(&anew).map_err(&unusable)?;
     print(format_args!("{}: line 1 is a new key, which seals from {}", path.display(), date(from)));
     say(NEXT);

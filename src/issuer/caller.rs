@@ -91,7 +91,7 @@ pub(crate) mod tests {
 
     fn token(issuer: &Issuer) -> String {
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-        let id = new_token_id().expect("random");
+        let id = new_token_id();
         let token = issuer.minter.issued(user, app, id, now());
         issuer.minter.mint(&token, &Default::default(), now()).expect("a token").expose().to_owned()
     }

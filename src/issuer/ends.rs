@@ -215,7 +215,7 @@ impl HeldEnds {
     }
 
     async fn restore(&mut self, store: &Redis) -> Result<usize, StoreError> {
-        let own = AttemptId::random().map(|own| own.to_string()).unwrap_or_default();
+        let own = AttemptId::random().to_string();
         if store.keep_first(TURN.0, &own, TURN.1).await? != own {
             return Ok(0);
         }

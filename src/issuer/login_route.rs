@@ -82,7 +82,7 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
             let asked = asked?;
             attempt.has_room()?;
             let address = origin.address.as_deref().unwrap_or_default();
-            let mut attempt = Attempt::begin(address, &mut attempt.trail, now())?;
+            let mut attempt = Attempt::begin(address, &mut attempt.trail, now());
             Ok::<_, Refusal>(at.login.log_in(asked, &mut attempt).await?)
         };
         let outcome = logging_in.await;

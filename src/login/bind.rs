@@ -105,7 +105,7 @@ impl LoginWorker {
 
     /// Asks for credentials. The ticket replaces the login code, which has been used.
     async fn ask(&self, arrival: &Arrival) -> Result<LoginError> {
-        let ticket = Ticket::random().map_err(|_| LoginError::NoRandomness)?;
+        let ticket = Ticket::random();
         let Arrival { person, unionid, key, .. } = arrival;
         let holder = TicketHolder { person: person.clone(), unionid: unionid.clone(), key: key.clone() };
         self.store.keep_ticket(&ticket, &holder).await?;

@@ -101,8 +101,6 @@ pub enum LoginError {
     Vault(#[from] VaultError),
     #[error("no token could be signed: {0}")]
     Mint(KeyError),
-    #[error("the system gave no random bits")]
-    NoRandomness,
 }
 
 impl LoginError {

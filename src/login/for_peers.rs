@@ -8,7 +8,7 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, StoreError};
 use wxmint_wechat::{AppAccessToken, AppKind, ByToken, CallError, EncryptKey, SessionKey, Verdict, user_signature};
 
-use super::{LoginError, LoginWorker, Result, Usable, new_attempt, worker::ENCRYPT_KEYS};
+use super::{LoginError, LoginWorker, Result, Usable, worker::ENCRYPT_KEYS};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -35,12 +35,12 @@ impl LoginWorker {
         let (person, (_, sealed), key) = self.latest_session(user, app).await?;
         self.count_call(&person, ENCRYPT_KEYS).await?;
         let ask = async |by: ByToken<'_>| by.encrypt_keys(&person.openid, &key).await;
-        self.by_session_key(&person, &sealed, &new_attempt()?, ask).await?.ok_or(LoginError::SessionKeyMissing)
+        self.by_session_key(&person, &sealed, &AttemptId::random(), ask).await?.ok_or(LoginError::SessionKeyMissing)
     }
 
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable> {
-        let (apps, attempt) = (self.apps.all(), new_attempt()?);
+        let (apps, attempt) = (self.apps.all(), AttemptId::random());
         let own = self.exchange.as_ref().map(|exchange| exchange.own_app()).filter(|own| own.id == *app);
         let app = own.map_or_else(|| self.choose(&apps, Some(app), None), Ok)?;
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {

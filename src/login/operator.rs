@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use futures_util::future::{join_all, try_join_all};
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
-use wxmint_store::{BindingState, Bound, ErasedPerson, Redis, StoreError, UserState};
+use wxmint_store::{AttemptId, BindingState, Bound, ErasedPerson, Redis, StoreError, UserState};
 use wxmint_wechat::App;
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
-use super::{Binder, Result, SettledState, new_attempt, worker::COUNTED_OF_A_PERSON};
+use super::{Binder, Result, SettledState, worker::COUNTED_OF_A_PERSON};
 use crate::apps::Apps;
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails
@@ -125,7 +125,7 @@ impl Operator<'_> {
 
     /// Dissolves the person's binding, if it is one to `of`. Returns whom it was to.
     async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<Option<UserId>> {
-        let attempt = new_attempt()?;
+        let attempt = AttemptId::random();
         let state = self.store.binding_state(person).await?;
         if user_of(&state).is_none_or(|user| of.is_some_and(|of| of != user)) {
             return Ok(None);

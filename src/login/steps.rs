@@ -35,8 +35,8 @@ pub struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub fn begin(address: &'a str, trail: &'a mut LoginTrail, now: DateTime<Utc>) -> Result<Self> {
-        Ok(Self { id: new_attempt()?, address, trail, now })
+    pub fn begin(address: &'a str, trail: &'a mut LoginTrail, now: DateTime<Utc>) -> Self {
+        Self { id: AttemptId::random(), address, trail, now }
     }
 }
 
@@ -204,10 +204,6 @@ impl LoginWorker {
         }
         Ok(token)
     }
-}
-
-pub(crate) fn new_attempt() -> Result<AttemptId> {
-    AttemptId::random().map_err(|_| LoginError::NoRandomness)
 }
 
 /// The text that tells a binding from all others. Neither an AppID nor an openid can hold a colon.

@@ -14,7 +14,7 @@ use wxmint_wechat::{ByToken, SessionKey};
 
 use super::operator::release_unionid;
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::{LoginError, LoginWorker, OPENID, Result, SessionError, is_of_client, mark_of, new_attempt};
+use super::{LoginError, LoginWorker, OPENID, Result, SessionError, is_of_client, mark_of};
 use crate::accounts::Accepts;
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
@@ -49,7 +49,7 @@ impl LoginWorker {
             bounded!(info, reason, reason, user = token.user.as_str(), "token refused");
             SessionError::NotYours
         })?;
-        Ok(Asking { person, generation, user: token.user.clone(), attempt: new_attempt()? })
+        Ok(Asking { person, generation, user: token.user.clone(), attempt: AttemptId::random() })
     }
 
     /// The one of the user's people in an app whom a token was issued to.

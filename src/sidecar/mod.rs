@@ -16,7 +16,6 @@ use actix_web::web::{Data, ServiceConfig, resource, scope, to};
 use futures_util::FutureExt;
 pub use wxmint_http::path_rules::{Demand, PathSource, Prefix, Rules};
 use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
-use wxmint_verify::KeyError;
 use wxmint_verify::peer::{KnownOf, Peer};
 
 use self::verify::{PATH, verify};
@@ -53,7 +52,7 @@ pub async fn run(
         head: 64 * 1024,
         ..ServerLimits::default()
     };
-    let sidecar = Data::new(Sidecar { settings, peer, remembered: Remembered::nothing()?, metrics });
+    let sidecar = Data::new(Sidecar { settings, peer, remembered: Remembered::nothing(), metrics });
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
     let of_metrics = sidecar.clone();
     let metrics = move || of_metrics.metrics.exposition(&of_metrics.peer, of_metrics.remembered.cache.len());
@@ -74,9 +73,9 @@ pub async fn run(
 }
 
 /// `/verify` for a listener of somebody else's, which is the demo's. `peer` trusts the issuers of `settings`.
-pub fn routes(settings: SidecarSettings, peer: Arc<Peer>) -> Result<impl FnOnce(&mut ServiceConfig) + Clone, KeyError> {
-    let (remembered, metrics) = (Remembered::nothing()?, SidecarMetrics::default());
-    Ok(answering(Data::new(Sidecar { settings, peer, remembered, metrics })))
+pub fn routes(settings: SidecarSettings, peer: Arc<Peer>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    let (remembered, metrics) = (Remembered::nothing(), SidecarMetrics::default());
+    answering(Data::new(Sidecar { settings, peer, remembered, metrics }))
 }
 
 fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone {

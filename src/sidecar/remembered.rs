@@ -9,7 +9,7 @@ use actix_web::http::header::HeaderValue;
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use chrono::{DateTime, Utc};
 use quick_cache::{Weighter, sync::Cache};
-use wxmint_verify::{Claims, KeyError, MAX_LEEWAY, peer::Proof};
+use wxmint_verify::{Claims, MAX_LEEWAY, peer::Proof};
 
 /// The memory for all entries, in bytes: some 70,000 of our own tokens.
 const CAPACITY: u64 = 32 * 1024 * 1024;
@@ -61,10 +61,10 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    pub(super) fn nothing() -> Result<Self, KeyError> {
-        let hash_key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| KeyError::Crypto("draw a key for remembering tokens"))?;
-        Ok(Self { hash_key, cache: Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes) })
+    pub(super) fn nothing() -> Self {
+        let made = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        let hash_key = made.expect("aws-lc ends the process where the system has no random bits");
+        Self { hash_key, cache: Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes) }
     }
 
     pub(super) fn hash(&self, token: &str) -> TokenHash {
@@ -118,13 +118,9 @@ mod tests {
         Arc::new(RememberedUser::of(&claims, [].into_iter(), Proof::of_a_test(0, 1, &claims)).expect("an identity"))
     }
 
-    fn nothing() -> Remembered {
-        Remembered::nothing().expect("random bits")
-    }
-
     #[test]
     fn a_million_tokens_weigh_no_more_than_is_allowed_and_those_asked_for_again_stay() {
-        let (remembered, identity) = (nothing(), identity(&["https://api.example.com"]));
+        let (remembered, identity) = (Remembered::nothing(), identity(&["https://api.example.com"]));
         let regular = remembered.hash("regular");
         remembered.cache.insert(regular, Arc::clone(&identity));
         let mut most = 0;
@@ -144,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_token_with_much_to_say_takes_the_place_of_many() {
-        let remembered = nothing();
+        let remembered = Remembered::nothing();
         let names: Vec<_> = (0..500).map(|number| format!("https://{number}.example")).collect();
         let identity = identity(&names.iter().map(String::as_str).collect::<Vec<_>>());
         for number in 0..5000 {
@@ -155,7 +151,7 @@ mod tests {
 
     #[test]
     fn tokens_that_differ_in_one_byte_never_meet_and_nobody_outside_can_foresee_a_place() {
-        let (here, there) = (nothing(), nothing());
+        let (here, there) = (Remembered::nothing(), Remembered::nothing());
         let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyLTEifQ.c2lnbmF0dXJl".repeat(8);
         let mut places = HashSet::from([here.hash(&token)]);
         for index in 0..token.len() {
@@ -173,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_token_is_recalled_until_its_expiry_and_the_leeway_and_only_while_its_keys_hold() {
-        let (remembered, expires) = (nothing(), NOW + 3600);
+        let (remembered, expires) = (Remembered::nothing(), NOW + 3600);
         let recalled = |now, holds| {
             let hash = remembered.hash("token");
             remembered.cache.insert(hash, identity(&["https://api.example.com"]));

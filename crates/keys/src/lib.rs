@@ -22,3 +22,11 @@ pub use signing::KeyRing;
 pub use signing_key::SigningKey;
 pub use stored::{EndedKey, StoredKeys};
 pub use wxmint_verify::KeyError;
+use zeroize::Zeroizing;
+
+/// Random bytes of the system, which ends the process where it has none (`RAND_bytes` of AWS-LC).
+pub fn random<const LENGTH: usize>() -> Zeroizing<[u8; LENGTH]> {
+    let mut bytes = Zeroizing::new([0; LENGTH]);
+    aws_lc_rs::rand::fill(&mut *bytes).expect("the process would have ended");
+    bytes
+}

@@ -3,8 +3,9 @@
 use std::ops::RangeInclusive;
 
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, PasswordHasher, Version, password_hash::phc::Output};
-use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use wxmint_ids::unprintable;
+use wxmint_keys::random;
 
 use crate::accounts::Password;
 
@@ -57,9 +58,8 @@ impl StoredHash {
     /// Hashes a new password with a random salt, at the default cost of the argon2 crate, which is OWASP's first
     /// recommendation. It takes 12 ms on one core of 2024.
     pub fn of(password: &Password) -> Result<Self, &'static str> {
-        let mut salt = [0; 16];
-        rand::fill(&mut salt).map_err(|_| "the password could not be hashed: the system gave no random bits")?;
-        let hashed = Argon2::default().hash_password_with_salt(password.expose().as_bytes(), &salt);
+        let salt = random::<16>();
+        let hashed = Argon2::default().hash_password_with_salt(password.expose().as_bytes(), &*salt);
         let phc: PasswordHash = hashed.map_err(|_| NO_MEMORY)?;
         Ok(Self::parse(&phc.to_string()).expect("the default cost is within our bounds"))
     }

@@ -50,7 +50,7 @@ pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure>
     let file = BindingsFile::open(args)?;
     let people = file.check()?;
     // One id for the whole import, because it only tells a repeated step from the step of another writer.
-    let attempt = AttemptId::random().map_err(|_| Failure::unfinished("the system gave no random bits"))?;
+    let attempt = AttemptId::random();
     let per_user = args.per_user.map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
     let mut counts = Counts::default();
     let outcome = Import { redis, attempt, per_user }.all(&file, people, &mut counts).await;

@@ -186,7 +186,7 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
 }
 
 fn make_id_key(path: &Path) -> Result<(), Failure> {
-    let content = key_line()?;
+    let content = key_line();
     create_private(path, &content)?;
     let fingerprint = IdKey::parse(&content).map(|key| key.fingerprint()).map_err(Failure::unfinished)?;
     print(format_args!(

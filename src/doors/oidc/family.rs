@@ -6,15 +6,13 @@
 
 use std::{fmt::Display, time::Duration};
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, is_base64url, parsed};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::short_digest;
-
-use crate::login::{LoginError, Result};
 
 /// How long a code can be used, and how much longer it is known that it was.
 pub(super) const CODE_TTL: Duration = Duration::from_secs(60);
@@ -91,10 +89,8 @@ pub(super) fn written(sid: &str, number: u32, key: &str, secret: &str) -> String
 }
 
 /// 43 characters of base64url.
-pub(super) fn random() -> Result<String> {
-    let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| LoginError::NoRandomness)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+pub(super) fn random() -> String {
+    URL_SAFE_NO_PAD.encode(*wxmint_keys::random::<32>())
 }
 
 pub(super) fn hash(text: &str) -> String {
@@ -139,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_refresh_token_is_followed_by_one_that_only_its_holder_can_derive() {
-        let text = written("sid-1", 1, "key", &random().expect("random"));
+        let text = written("sid-1", 1, "key", &random());
         let token = RefreshToken::read(&text).expect("a token");
         let (next, again, other) = (token.next("salt"), token.next("salt"), token.next("pepper"));
         assert!(next == again && next != other && next.starts_with("sid-1~2~key~") && next.len() == text.len());

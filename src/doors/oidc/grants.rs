@@ -78,7 +78,7 @@ impl LoginWorker {
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
         // An app that is missing at the moment uses up nothing.
         self.choose(&self.apps.all(), Some(&kept.family.app), None)?;
-        let (used, own) = (family::hashed_key("used", &shown.code), family::random()?);
+        let (used, own) = (family::hashed_key("used", &shown.code), family::random());
         let redeemed = self.redeem_once(shown, kept, client, &own).await;
         if redeemed.is_err() {
             persistently(async || self.store.discard_own(&used, &own).await).await?;
@@ -97,7 +97,7 @@ impl LoginWorker {
             return Ok(Err(NotGiven::Unknown));
         }
         let CodeGrant { mut family, nonce, claims, .. } = kept;
-        let (key, secret) = (family::random()?, family::random()?);
+        let (key, secret) = (family::random(), family::random());
         family.key = hash(&key);
         let refresh = family.until.map(|_| family::written(family.sid(), 1, &key, &secret));
         self.make_room(&family).await?;

@@ -19,7 +19,7 @@ impl LoginWorker {
     /// A code for what a person has been granted who has come through `app`.
     pub(super) async fn make_code(&self, request: &AuthorizeRequest<'_>, grant: Grant, app: &AppId) -> Result<String> {
         let AuthorizeRequest { redirect_uri, challenge, nonce, scope, .. } = request.clone();
-        let (code, made_at, Grant { token: first, claims, mark }) = (random()?, self.store.now().timestamp(), grant);
+        let (code, made_at, Grant { token: first, claims, mark }) = (random(), self.store.now().timestamp(), grant);
         let family = Family { first, app: app.clone(), mark, scope, until: None, key: String::new() };
         let kept = CodeGrant { family, redirect_uri, challenge, nonce, claims, made_at };
         self.store.keep(&hashed_key("code", &code), &json(&kept), CODE_TTL + CODE_KNOWN).await?;

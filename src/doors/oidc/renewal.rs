@@ -96,7 +96,7 @@ impl LoginWorker {
         issued_at: i64,
     ) -> Result<Option<(Rotation, bool)>> {
         let (store, sid, number, now) = (&self.store, family.sid(), token.number, self.store.now());
-        let (minter, salt) = (self.minter.with(&[], client.token_ttl), family::random()?);
+        let (minter, salt) = (self.minter.with(&[], client.token_ttl), family::random());
         let own = Rotation {
             next: hash(&token.next(&salt)),
             salt,

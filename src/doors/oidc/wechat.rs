@@ -9,6 +9,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use wxmint_http::{Answer, origin, to_the_end};
 use wxmint_ids::LoginCode;
+use wxmint_store::AttemptId;
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_wechat::{App, AppKind};
 
@@ -21,7 +22,7 @@ use super::{AtDoor, no_sites, root};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::store::{enlist, json, strike};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
-use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, Result, new_attempt};
+use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, Result};
 use crate::{apps::UnknownApp, clock::now, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
@@ -86,7 +87,7 @@ pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &A
         let Some(app) = app_for(request, worker, asked.client).filter(|_| !is_part_of_page) else { return Ok(None) };
         let address = origin(request).address.unwrap_or_default();
         worker.login.count_by(SENT, &address).await?;
-        let (state, secret, store) = (new_attempt()?.to_string(), random()?, &worker.login.store);
+        let (state, secret, store) = (AttemptId::random().to_string(), random(), &worker.login.store);
         let (address, now) = (format!("{} {address}", asked.client.id), store.now().timestamp_micros() as f64 / 1e6);
         let ways = enlist(store, &key("ways", &address), &hash(&state), now, STATE_TTL).await?;
         for (oldest, _) in &ways[..ways.len().saturating_sub(MOST_WAYS)] {
@@ -215,7 +216,7 @@ async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Resu
     if cookies(request).find(|(name, _)| *name == own).is_none_or(|(_, secret)| sent.browser != hash(secret)) {
         return Ok(Some((sent, false)));
     }
-    let own = random()?;
+    let own = random();
     let is_first = store.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await? == own;
     _ = strike(store, &key("ways", &sent.address), &hash(state)).await;
     Ok(Some((sent, is_first)))
@@ -239,7 +240,7 @@ async fn log_in(
         let (proof, identity) = (LoginProof::Code(code), Identity::Nothing);
         let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity };
         let address = origin(request).address.unwrap_or_default();
-        let admitted = worker.login.admit(login, &mut Attempt::begin(&address, &mut attempt.trail, now())?).await?;
+        let admitted = worker.login.admit(login, &mut Attempt::begin(&address, &mut attempt.trail, now())).await?;
         let grant = worker.login.grant(asked.client, &admitted, now()).await?;
         Ok::<_, Refusal>(let_in(worker, asked, grant, &app).await?)
     };

@@ -234,7 +234,6 @@ mod tests {
     use super::*;
     use crate::doors::platform::bed::{Bed, app};
     use crate::doors::platform::known::COMPARED;
-    use crate::login::new_attempt;
 
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
@@ -270,7 +269,7 @@ mod tests {
         let code: LoginCode = "0123456789abcdef0123456789abcdef".parse().expect("a code");
         let log_in = async |number: usize| {
             let merchant = App { id: app(number), kind: AppKind::MiniProgram, secret: None };
-            let attempt = new_attempt().expect("random");
+            let attempt = AttemptId::random();
             let session = exchange.exchange(&bed.login, &merchant, &code, &attempt).await;
             bed.follow().await;
             session

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 use wxmint_ids::AppId;
+use wxmint_store::AttemptId;
 use wxmint_wechat::{AppKind, AuthorizationCode, Authorizer, ByToken, CallError, News, Push, RefreshToken, Verdict};
 
 use super::Platform;
@@ -12,7 +13,7 @@ use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use super::store::{Expected, PlatformEntry, note_entry};
-use crate::login::{LoginError, LoginWorker, Refused, Result, new_attempt};
+use crate::login::{LoginError, LoginWorker, Refused, Result};
 
 const COMPARED_AT_ONCE: usize = 8;
 /// So many merchants, or a tenth, may stay without an answer of use; if more do, it is WeChat that does not answer.
@@ -51,13 +52,13 @@ impl Follower {
 
     /// Notes anew whether WeChat gives the platform a token: one that is fetched now, whatever is there.
     pub(super) async fn ask_for_component_token(&self) -> Result<()> {
-        let tokens = self.login.access_tokens(&self.platform.component, new_attempt()?);
+        let tokens = self.login.access_tokens(&self.platform.component, AttemptId::random());
         let held = tokens.obtain(None).await?;
         tokens.obtain(Some(Refused { token: held.fingerprint, by_force: true })).await.map(drop)
     }
 
     async fn by_component<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
-        self.login.access_tokens(&self.platform.component, new_attempt()?).with(call).await
+        self.login.access_tokens(&self.platform.component, AttemptId::random()).with(call).await
     }
 
     async fn kind_of(&self, app: &AppId) -> Result<AppKind> {

@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-use aws_lc_rs::{error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use derive_more::Display;
 use wxmint_ids::unprintable;
+use wxmint_keys::random;
 
 /// RFC 8628 section 6.1: no vowels, so that no code is a word, and nothing that is easily confused.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
@@ -47,10 +47,9 @@ impl UserCode {
 }
 
 impl DeviceCode {
-    pub(super) fn random() -> Result<Self, Unspecified> {
-        let mut secret = [0; 32];
-        rand::fill(&mut secret)?;
-        Ok(Self(UserCode::of(&secret), URL_SAFE_NO_PAD.encode(secret)))
+    pub(super) fn random() -> Self {
+        let secret = random();
+        Self(UserCode::of(&secret), URL_SAFE_NO_PAD.encode(*secret))
     }
 
     /// Under which the request is stored.
@@ -91,13 +90,13 @@ mod tests {
     #[test]
     fn a_device_code_names_its_request_and_does_not_follow_from_the_user_code() {
         for _ in 0..100 {
-            let code = DeviceCode::random().expect("random");
+            let code = DeviceCode::random();
             assert_eq!(code.expose().len(), 43);
             let read: DeviceCode = code.expose().parse().expect("a device code");
             assert!(read == code && read.user_code() == code.user_code());
         }
         let codes: std::collections::HashSet<_> =
-            (0..1000).map(|_| DeviceCode::random().expect("random").user_code().to_string()).collect();
+            (0..1000).map(|_| DeviceCode::random().user_code().to_string()).collect();
         assert_eq!(codes.len(), 1000);
         for wrong in ["", "WDJBMJHT", &"A".repeat(42), &"A".repeat(44), &"+".repeat(43)] {
             assert!(wrong.parse::<DeviceCode>().is_err(), "{wrong}");

@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, CommandFactory, Parser};
 use wxmint_ids::{ClientId, UserId};
+use wxmint_keys::random;
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 
@@ -15,7 +16,7 @@ use super::{MAKE_CLIENTS, VARIABLE};
 use crate::cli::at_redis::{at_first, audited, noted, patiently};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Progress, complete, print, say, table};
-use crate::cli::{exit, random, read as command_of, variables, with_env_file};
+use crate::cli::{exit, read as command_of, variables, with_env_file};
 use crate::issuer::door::DoorCommand;
 use crate::login::Operator;
 use crate::secret_files::{Held, read_private};
@@ -106,7 +107,7 @@ fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile<Form>, Clients), Fai
 }
 
 fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
-    let secret = if public || !form.origins.is_empty() { None } else { Some(URL_SAFE_NO_PAD.encode(*random::<32>()?)) };
+    let secret = if public || !form.origins.is_empty() { None } else { Some(URL_SAFE_NO_PAD.encode(*random::<32>())) };
     let hash = |secret: &String| {
         digest(&SHA256, secret.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     };

@@ -227,7 +227,7 @@ impl LoginWorker {
             return Err(Problem::invalid(detail).into());
         }
         let login = LoginRequest { app: Some(app), ..login };
-        let admitted = self.admit(login, &mut Attempt::begin(address, trail, now)?).await?;
+        let admitted = self.admit(login, &mut Attempt::begin(address, trail, now)).await?;
         if asking.is_some_and(|asking| asking.person != *admitted.person()) {
             return Err(not_yours());
         }

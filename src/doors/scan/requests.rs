@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 use wxmint_http::Problem;
-use wxmint_store::{LimitKey, StoreError, TokenState, limits::TooMany};
+use wxmint_keys::random;
+use wxmint_store::{AttemptId, LimitKey, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::ByToken;
 
 use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DeviceRequest, Devices, Grant, Poll};
-use crate::login::{IP, LoginError, LoginWorker, Result, mark_of_client, new_attempt};
+use crate::login::{IP, LoginError, LoginWorker, Result, mark_of_client};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// The limit of open requests of an address. No variable sets it.
@@ -68,10 +68,10 @@ impl LoginWorker {
             address: address.to_owned(),
             counted_by,
             user_agent: user_agent.to_owned(),
-            numbers: if client.matches { Some(draw_numbers()?) } else { None },
+            numbers: if client.matches { Some(draw_numbers()) } else { None },
         };
         for _ in 0..MOST_DRAWS {
-            let code = DeviceCode::random().map_err(|_| LoginError::NoRandomness)?;
+            let code = DeviceCode::random();
             if Devices(&self.store).open_device(&code, &request).await?.map_err(LoginError::too_many(OPEN_REQUESTS))? {
                 return Ok((code, request));
             }
@@ -91,7 +91,7 @@ impl LoginWorker {
         }
         let (scene, page) = (code.to_string(), client.page.as_deref());
         let draw = async |by: ByToken<'_>| by.mini_program_code(&scene, page, client.env_version).await;
-        let drawn = self.by_access_token(&client.app, &new_attempt()?, draw).await;
+        let drawn = self.by_access_token(&client.app, &AttemptId::random(), draw).await;
         if drawn.is_err() {
             devices.uncount_picture(code).await?;
         }
@@ -114,7 +114,7 @@ impl LoginWorker {
         give: impl AsyncFnOnce(Grant) -> Result<T>,
     ) -> Result<Result<T, Poll>> {
         self.choose(&self.apps.all(), Some(&client.app), None)?;
-        let (devices, attempt) = (Devices(&self.store), new_attempt()?);
+        let (devices, attempt) = (Devices(&self.store), AttemptId::random());
         let ask = async |takes| devices.poll_device(code, (&client.id, door), &client.app, (&attempt, takes)).await;
         // An answer that was lost must not cost the page its token.
         let poll = async |takes| if let Ok(polled) = ask(takes).await { Ok(polled) } else { ask(takes).await };
@@ -168,15 +168,13 @@ pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> O
 }
 
 /// Three different numbers of two digits, and which of them the page shows.
-fn draw_numbers() -> Result<([String; 3], String)> {
-    let mut bits = [0; 8];
-    rand::fill(&mut bits).map_err(|_| LoginError::NoRandomness)?;
+fn draw_numbers() -> ([String; 3], String) {
     // The remainders of 64 bits are as good as equally likely.
-    let (drawn, mut left) = (u64::from_be_bytes(bits), Vec::from_iter(10..100));
+    let (drawn, mut left) = (u64::from_be_bytes(*random()), Vec::from_iter(10..100));
     let places = [drawn % 90, drawn / 90 % 89, drawn / (90 * 89) % 88];
     let numbers = places.map(|place| left.swap_remove(place as usize).to_string());
     let right = numbers[(drawn / (90 * 89 * 88) % 3) as usize].clone();
-    Ok((numbers, right))
+    (numbers, right)
 }
 
 #[cfg(test)]
@@ -214,9 +212,9 @@ mod tests {
         approve().await;
         let at = (client, "");
         for _ in 0..2 {
-            let fault = async |_| Err::<(), _>(LoginError::NoRandomness);
+            let fault = async |_| Err::<(), _>(LoginError::Contended);
             let fetched = login.fetch_grant(&code, at, "192.0.2.1", now(), fault).await;
-            assert!(matches!(fetched, Err(LoginError::NoRandomness)));
+            assert!(matches!(fetched, Err(LoginError::Contended)));
         }
         let latest = RefCell::new(None);
         let meanwhile = async |_| Ok(latest.replace(Some(approve().await)));

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
@@ -10,7 +10,7 @@ use wxmint_ids::{AppId, TokenId, UserId, parsed, unprintable};
 use wxmint_verify::{KeyError, TokenTyp};
 
 use super::ExtraClaims;
-use crate::{KeyRing, signing::encode};
+use crate::{KeyRing, random, signing::encode};
 
 /// A signed token, of a user or of a request of our own. It can be serialized into a response but not printed, because
 /// whoever has it can act as its user, or send the request.
@@ -122,11 +122,10 @@ impl Minter {
     /// is there for as long as the token is valid; nobody else can tell whose mark it is.
     pub fn token_id(&self, binding: &str, now: DateTime<Utc>) -> Result<TokenId, KeyError> {
         let set = self.keys.set();
-        let mut bytes = [0; RANDOM_LEN + MARK_LEN];
+        let mut bytes = random::<{ RANDOM_LEN + MARK_LEN }>();
         let (random, its_mark) = bytes.split_at_mut(RANDOM_LEN);
-        rand::fill(random).map_err(|_| KeyError::Crypto("draw random bits"))?;
         its_mark.copy_from_slice(&mark(&set.signing(now)?.marking, random, binding));
-        Ok(URL_SAFE_NO_PAD.encode(bytes).parse().expect("base64url is an allowed form"))
+        Ok(URL_SAFE_NO_PAD.encode(*bytes).parse().expect("base64url is an allowed form"))
     }
 
     /// Whether a token with this `jti` was issued under this binding.

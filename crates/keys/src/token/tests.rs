@@ -36,7 +36,7 @@ fn a_minted_token_is_verified_and_its_claims_are_read() {
             let audience = vec!["https://other.example".into(), API.into()];
             let minter = Minter::new(ISSUER.into(), audience.clone(), typ, LONGEST_LIFE, Arc::clone(&ring));
             let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-            let id = new_token_id().expect("random");
+            let id = new_token_id();
             let issued = minter.issued(user, app, id, at(NOW));
             let token = minter.mint(&issued, &Default::default(), at(NOW)).expect("a token");
             let claims = verify(token.expose(), typ, &*ring.set(), NOW);
@@ -55,7 +55,7 @@ fn a_key_verifies_from_when_it_is_published_until_it_leaves() {
     let [old, new] = keys.each_ref().map(|key| {
         let minter = Minter::new(ISSUER.into(), vec![API.into()], TokenTyp::AccessToken, DAY, ring(key));
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-        let id = new_token_id().expect("random");
+        let id = new_token_id();
         let issued = minter.issued(user, app, id, at(NOW - 1000));
         minter.mint(&issued, &Default::default(), at(NOW)).expect("a token")
     });

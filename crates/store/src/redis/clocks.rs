@@ -4,8 +4,8 @@
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant as Moment};
 
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::{error::Unspecified, rand};
 use chrono::{DateTime, TimeDelta, Utc};
+use wxmint_keys::random;
 
 use super::Redis;
 use crate::{Result, StoreError};
@@ -100,10 +100,8 @@ impl Redis {
 pub struct AttemptId(u128);
 
 impl AttemptId {
-    pub fn random() -> Result<Self, Unspecified> {
-        let mut bits = [0; 16];
-        rand::fill(&mut bits)?;
-        Ok(Self::new(bits))
+    pub fn random() -> Self {
+        Self::new(*random())
     }
 
     pub fn new(bits: [u8; 16]) -> Self {

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, is_base64url, unprintable};
-use wxmint_keys::{KeyError, token::new_token_id};
+use wxmint_keys::token::new_token_id;
 
 use super::{Redis, name, packed, script, unreadable};
 use crate::{AttemptId, AttemptMark, ExchangeOrder, ExchangedKey, Person, Result, Sealed};
@@ -31,8 +31,8 @@ pub struct TicketHolder {
 }
 
 impl Ticket {
-    pub fn random() -> Result<Self, KeyError> {
-        Ok(Self(new_token_id()?.as_str().to_owned()))
+    pub fn random() -> Self {
+        Self(new_token_id().as_str().to_owned())
     }
 
     /// As the client gets it.

@@ -29,7 +29,7 @@ fn request(address: &str) -> DeviceRequest {
 }
 
 fn device_code() -> DeviceCode {
-    DeviceCode::random().expect("random")
+    DeviceCode::random()
 }
 
 async fn opened_device(store: Devices<'_>) -> DeviceCode {
