@@ -167,7 +167,7 @@ impl LoginWorker {
         let has_credentials = self.accounts.accepts() != Accepts::Nothing;
         let mut record = LoginRecord {
             session_key: match &session.session_key {
-                Some(key) => self.vault.load_full().seal(key.expose(), &person)?,
+                Some(key) => self.vault.load_full().seal(key.expose(), &person),
                 None => Sealed::nothing(),
             },
             newcomer: self.ids.newcomer(&person, session.unionid.as_ref(), has_credentials)?,

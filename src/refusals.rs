@@ -223,7 +223,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::AccountsUnavailable(_) => {
             (Code::AccountsUnavailable, "The account service does not answer. Wait, then try again.")
         }
-        Error::Vault(_) | Error::Mint(_) => (Code::InternalError, "The reason is in the log, by the request id."),
+        Error::Mint(_) => (Code::InternalError, "The reason is in the log, by the request id."),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use wxmint_ids::AppId;
-use wxmint_keys::vault::VaultError;
 use wxmint_store::{StoreError, Ticket, limits::TooMany};
 use wxmint_verify::KeyError;
 use wxmint_wechat::{CallError, Malformed, Verdict};
@@ -97,8 +96,6 @@ pub enum LoginError {
     EndedAhead(Duration),
     #[error(transparent)]
     AccountsUnavailable(#[from] AccountsError),
-    #[error("the session key could not be sealed: {0}")]
-    Vault(#[from] VaultError),
     #[error("no token could be signed: {0}")]
     Mint(KeyError),
 }

@@ -270,10 +270,7 @@ impl AccessTokens<'_> {
 
     /// A failure does not fail the call, which has its token; only the next call must fetch again.
     async fn keep(&self, fetched: &FetchedAccessToken, fingerprint: &Fingerprint) {
-        let sealed = match self.vault.seal(fetched.token.expose(), &self.app.id) {
-            Ok(sealed) => sealed,
-            Err(error) => return tracing::error!(app = %self.app.id, %error, "an access token could not be sealed"),
-        };
+        let sealed = self.vault.seal(fetched.token.expose(), &self.app.id);
         let kept = KeptToken { sealed, fingerprint: fingerprint.clone(), expires_in: fetched.expires_in };
         let renew_in = renew_in(fetched.expires_in, self.exchange().is_some());
         if let Err(error) = self.store.keep_access_token(&self.app.id, &self.attempt, &kept, renew_in).await {

@@ -9,7 +9,7 @@ use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{COMPUTED, KeptSession, Opening};
 use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
-use super::{Asking, LoginError, LoginWorker, Result, SessionError, SettledState, worker::USER_DATA};
+use super::{Asking, LoginWorker, Result, SessionError, SettledState, worker::USER_DATA};
 
 /// A mini program got this from WeChat and cannot decrypt or verify it itself.
 #[derive(Debug)]
@@ -87,17 +87,13 @@ impl LoginWorker {
         if vault.is_newest(sealed) {
             return Some((key, sealed.clone()));
         }
-        let resealed = async {
-            let anew = vault.seal(key.expose(), person)?;
-            let anew = if sealed.is_stale() { anew.stale() } else { anew };
-            self.store.reseal(person, sealed, &anew).await?;
-            Ok::<_, LoginError>(anew)
-        };
-        let stored = resealed.await.unwrap_or_else(|error| {
+        let anew = vault.seal(key.expose(), person);
+        let anew = if sealed.is_stale() { anew.stale() } else { anew };
+        if let Err(error) = self.store.reseal(person, sealed, &anew).await {
             tracing::warn!(%error, "a session key stays under an older vault key");
-            sealed.clone()
-        });
-        Some((key, stored))
+            return Some((key, sealed.clone()));
+        }
+        Some((key, anew))
     }
 
     /// Links a unionid that was found in the data, if none is known. One that is known changes only by what WeChat

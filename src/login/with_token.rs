@@ -103,7 +103,7 @@ impl LoginWorker {
         let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
         let replaced = self.by_session_key(person, &stored, &asking.attempt, ask).await?;
         let new = replaced.ok_or(SessionError::Undecryptable)?;
-        let sealed = self.vault.load_full().seal(new.expose(), person).map_err(LoginError::from)?;
+        let sealed = self.vault.load_full().seal(new.expose(), person);
         Ok(self.store.keep_session_key(person, *generation, &(kept.order, sealed), KeyOf::Reset).await?)
     }
 

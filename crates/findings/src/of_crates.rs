@@ -30,8 +30,7 @@ in_chinese! {
         VaultError::NoKey => "文件里没有密钥",
         VaultError::Cut => "结尾没有换行符，可能只写了一半：请补全文件，最后一行也以换行符结尾",
         VaultError::Repeated { line } => "第 {line} 行与前面的密钥重复",
-        VaultError::DoesNotOpen => "密文不能解密：vault 密钥已不存在，或者密文被改动",
-        VaultError::Crypto => "密码库加密失败";
+        VaultError::DoesNotOpen => "密文不能解密：vault 密钥已不存在，或者密文被改动";
     &PageRefused:
         PageRefused::TooLong => "它超过 {MAX_PAGE} 字节",
         PageRefused::Refused(reason) => "{reason}",

@@ -199,7 +199,7 @@ impl AccessTokens<'_> {
         }
         let (access, renewed) = Box::pin(self.by_component(platform, ask)).await?;
         if let Some(renewed) = renewed.filter(|renewed| renewed.expose() != refresh.expose()) {
-            let sealed = self.vault.seal(renewed.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
+            let sealed = self.vault.seal(renewed.expose(), &app.id);
             let state = MerchantState::In(*kind, sealed);
             let new = state.entry(entry.at);
             match self.note(platform, &entry_of(&app.id), &new, Expected::This(Some(entry))).await {
@@ -216,8 +216,9 @@ impl AccessTokens<'_> {
         noted.inspect_err(|error| tracing::warn!(entry, %error, "news of the platform could not be noted")).is_ok()
     }
 
-    fn opened<T: From<Zeroizing<String>>>(&self, sealed: &Sealed, of: &AppId, what: &str) -> Result<T, CallError> {
-        self.vault.open(sealed, of).map(T::from).map_err(|error| not_yet(&format!("{what} does not open: {error}")))
+    pub(super) fn opened<T: From<Zeroizing<String>>>(&self, sealed: &Sealed, of: &AppId, what: &str) -> Result<T> {
+        let opened = self.vault.open(sealed, of).map(T::from);
+        opened.map_err(|error| not_yet(&format!("{what} does not open: {error}")).into())
     }
 }
 

@@ -27,11 +27,11 @@ impl Platform {
         let mut expected = Expected::NotLater;
         let (entry, new) = match &push.news {
             News::Ticket(ticket) => {
-                let sealed = vault.seal(ticket.expose(), platform)?;
+                let sealed = vault.seal(ticket.expose(), platform);
                 (TICKET.to_owned(), PlatformEntry { at: push.created, value: sealed.as_bytes().to_vec() })
             }
             News::Authorized { app, code } => {
-                let pending = pending_code(&vault.seal(code.expose(), app)?, push.created);
+                let pending = pending_code(&vault.seal(code.expose(), app), push.created);
                 used = done_code(&pending, Some(code.expose()));
                 // WeChat may push it again in another envelope when it was used.
                 expected = Expected::Other(&used);
@@ -67,7 +67,8 @@ impl Follower {
 
     /// Asks what an authorization code stands for, and lets the merchant in.
     pub(super) async fn ask_about(&self, app: &AppId, sealed: &PlatformEntry) -> Result<()> {
-        let code = AuthorizationCode::from(self.login.vault.load_full().open(&sealed_code(sealed), app)?);
+        let tokens = self.login.access_tokens(&self.platform.component, AttemptId::random());
+        let code: AuthorizationCode = tokens.opened(&sealed_code(sealed), app, "a merchant's code")?;
         // First, because the code is good for one use.
         let kind = self.kind_of(app).await?;
         let authorizer = self.by_component(async |by| by.query_auth(&code).await).await?;
@@ -81,7 +82,7 @@ impl Follower {
 
     async fn note_merchant(&self, listed: &Authorizer, kind: AppKind, at: i64, expected: Expected<'_>) -> Result<()> {
         let (app, refresh_token) = (&listed.app, listed.refresh_token.as_ref().map_or("", RefreshToken::expose));
-        let sealed = self.login.vault.load_full().seal(refresh_token, app)?;
+        let sealed = self.login.vault.load_full().seal(refresh_token, app);
         if self.note(&entry_of(app), &MerchantState::In(kind, sealed).entry(at), expected).await? {
             tracing::info!(app = %app, kind = kind.name(), "the platform acts for this merchant");
         }
@@ -140,7 +141,7 @@ impl Follower {
                 let vault = self.login.vault.load_full();
                 let is_kept = match &listed.refresh_token {
                     // One that an earlier vault key has sealed is sealed anew, because that key will be taken away.
-                    Some(refresh) => vault.seal(refresh.expose(), app)? == *sealed,
+                    Some(refresh) => vault.seal(refresh.expose(), app) == *sealed,
                     None => vault.open(sealed, app).is_ok(),
                 };
                 if is_kept {

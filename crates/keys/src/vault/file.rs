@@ -32,8 +32,6 @@ pub enum VaultError {
     /// None of the vault's keys sealed it, or it was changed, or it is another person's.
     #[error("the sealed value does not open: its vault key is gone, or it was changed")]
     DoesNotOpen,
-    #[error("the cryptographic library could not seal")]
-    Crypto,
 }
 
 impl Vault {
