@@ -34,7 +34,7 @@ use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
 pub use self::binder::{Binder, FreePlace, Link, SettledState};
-pub use self::error::{LoginError, Result, SessionError};
+pub use self::error::{LoginError, Result};
 pub use self::exchange::Exchange;
 pub use self::for_peers::UserSignature;
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};

@@ -10,10 +10,7 @@ use wxmint_wechat::CallError;
 
 use crate::apps::UnknownApp;
 use crate::clock::{date, now};
-use crate::login::{LoginError, SessionError};
-
-/// `Retry-After` while as many tries are in progress as may fail.
-const BUSY_PAUSE: Duration = Duration::from_secs(1);
+use crate::login::LoginError;
 
 /// A refusal, as its client, the log and the audit are told of it.
 pub(crate) struct Refusal {
@@ -26,6 +23,20 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// Refuses a request with a token.
+    pub(crate) fn by_token(error: LoginError) -> Self {
+        let detail = detail_by_token(&error);
+        let refusal = Self::from(error);
+        if let Some(limit) = refusal.limit {
+            let (kind, until) = (format!("by token {limit}"), refusal.until.map(date));
+            bounded!(info, &kind, limit, until, "a request with a token is refused by a limit");
+        }
+        match detail {
+            Some(detail) => Self { problem: refusal.problem.with_detail(detail), ..refusal },
+            None => refusal,
+        }
+    }
+
     pub(crate) fn log(&self, took: Duration) {
         let Self { cause, limit, .. } = self;
         let code = self.problem.code.as_str();
@@ -59,48 +70,6 @@ impl From<LoginError> for Refusal {
     }
 }
 
-impl From<SessionError> for Refusal {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::Failed(error) => {
-                let detail = by_token(&error);
-                let refusal = Self::from(error);
-                if let Some(limit) = refusal.limit {
-                    let (kind, until) = (format!("by token {limit}"), refusal.until.map(date));
-                    bounded!(info, &kind, limit, until, "a request with a token is refused by a limit");
-                }
-                match detail {
-                    Some(detail) => Self { problem: refusal.problem.with_detail(detail), ..refusal },
-                    None => refusal,
-                }
-            }
-            SessionError::NotYours => no_valid_token().into(),
-            SessionError::OfPage => Problem::new(
-                ProblemCode::Forbidden,
-                "This token was issued to a page by a scan. Of wxmint's own paths it opens POST /logout alone.",
-            )
-            .into(),
-            SessionError::Undecryptable => Problem::new(
-                ProblemCode::DataUndecryptable,
-                "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \
-                 data again. If a `+` became a space on its way, send JSON.",
-            )
-            .into(),
-            SessionError::Busy => {
-                Problem::new(ProblemCode::RateLimited, "Too many tries at once. Wait, then try again.")
-                    .retry_after(BUSY_PAUSE)
-                    .into()
-            }
-        }
-    }
-}
-
-impl From<SessionError> for Problem {
-    fn from(error: SessionError) -> Self {
-        Refusal::from(error).problem
-    }
-}
-
 /// Logs the cause, and tells the client only what to do.
 impl From<LoginError> for Problem {
     fn from(error: LoginError) -> Self {
@@ -112,6 +81,7 @@ impl From<LoginError> for Problem {
                 Self::new(code, format!("The field `{field}` is not accepted here. {detail}"))
             }
             LoginError::BindingRequired(ticket) => Self::new(code, detail).bind_ticket(ticket.expose()),
+            LoginError::NotYours => no_valid_token(),
             _ => Self::new(code, detail),
         };
         if let Some(wait) = error.retry_after() { problem.retry_after(wait) } else { problem }
@@ -119,7 +89,7 @@ impl From<LoginError> for Problem {
 }
 
 /// Other details for requests with a token, because these have other fields than a login and other remedies.
-fn by_token(error: &LoginError) -> Option<&'static str> {
+fn detail_by_token(error: &LoginError) -> Option<&'static str> {
     Some(match error {
         LoginError::UnknownApp(_) => "The token's app is not configured here any more.",
         LoginError::NotListed => {
@@ -159,6 +129,10 @@ const NOT_LISTED: &str = "\
 const NO_SESSION_KEY: &str = "\
     wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
     again, then ask again.";
+const OF_PAGE: &str = "This token was issued to a page by a scan. Of wxmint's own paths it opens POST /logout alone.";
+const UNDECRYPTABLE: &str = "\
+    The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the data again. \
+    If a `+` became a space on its way, send JSON.";
 const NO_SESSION_KEYS: &str = "\
     This app has no session keys and no phone codes, because it is no mini program but an official account, a website or a \
     mobile app.";
@@ -167,6 +141,7 @@ const SNAPSHOT: &str = "\
     the user to WeChat's page again.";
 const NO_SUCH_PERSON: &str = "In this app, this user has no WeChat identity, or this openid belongs to no user.";
 const NOT_LET_IN: &str = "The business does not let this user log in. Do not try again.";
+const PHONE_NOT_LET_IN: &str = "The business does not let the owner of this phone number in. Do not try again.";
 const NO_ACCESS_TOKEN: &str = "The app is a website or a mobile app, which have no access token at WeChat.";
 const NO_UNIONID: &str =
     "WeChat has not said who this person is in your other apps. Begin again with the scope snsapi_userinfo.";
@@ -194,12 +169,14 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::TicketInvalid => (Code::CodeUsed, SPENT_TICKET),
         Error::UserBlocked(_) => (Code::UserBlocked, "WeChat refuses this user. Do not try again."),
         Error::Blocked | Error::ShutOut => (Code::UserBlocked, NOT_LET_IN),
-        Error::PhoneRefused => {
-            (Code::UserBlocked, "The business does not let the owner of this phone number in. Do not try again.")
-        }
+        Error::PhoneRefused => (Code::UserBlocked, PHONE_NOT_LET_IN),
         Error::SlowDown => (Code::RateLimited, "WeChat limits the calls for one user. Wait, then try again."),
         Error::TooMany { .. } => (Code::RateLimited, "Too many logins or other requests. Wait, then try again."),
         Error::BindingRequired(_) => (Code::BindingRequired, WHO_IS_THIS),
+        Error::NotYours => (Code::InvalidToken, ""),
+        Error::OfPage => (Code::Forbidden, OF_PAGE),
+        Error::Undecryptable => (Code::DataUndecryptable, UNDECRYPTABLE),
+        Error::Busy => (Code::RateLimited, "Too many tries at once. Wait, then try again."),
         Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
         Error::AlreadyBound => (Code::AlreadyBound, BOUND_ELSEWHERE),
         Error::UnknownPerson => (Code::UnknownPerson, NO_SUCH_PERSON),

@@ -9,7 +9,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::{Claims, Verified};
 
 use super::{cross_origin, state::IssuerWorker};
-use crate::login::{LoginWorker, SessionError, is_of_client};
+use crate::login::{LoginError, LoginWorker, is_of_client};
 use crate::{clock::now, refusals::Refusal};
 
 /// The body of `POST /logout`, which may be left out.
@@ -65,7 +65,7 @@ async fn leave(
     worker: web::Data<IssuerWorker>,
     event: Event,
     token: Verified<Claims>,
-    work: impl AsyncFnOnce(&LoginWorker, &Verified<Claims>, &mut Option<Person>) -> Result<(), SessionError> + 'static,
+    work: impl AsyncFnOnce(&LoginWorker, &Verified<Claims>, &mut Option<Person>) -> Result<(), LoginError> + 'static,
 ) -> Done {
     let leaving = async move {
         let mut person = None;
@@ -74,7 +74,7 @@ async fn leave(
         let event = Event { person, ..event };
         let (address, recent) = (event.address().to_owned(), &worker.issuer.metrics.recent);
         if let Err(error) = done {
-            let refusal = Refusal::from(error);
+            let refusal = Refusal::by_token(error);
             recent.note(&event, None, refusal.problem.code.as_str());
             return Err(refusal.tell(event, &format!("{} {address}", token.user)));
         }

@@ -11,7 +11,8 @@ use wxmint_wechat::{EncryptedData, RawData};
 
 use super::state::IssuerWorker;
 use crate::clock::now;
-use crate::login::{Asking, SessionError, UserDataRequest};
+use crate::login::{Asking, LoginError, UserDataRequest};
+use crate::refusals::Refusal;
 
 /// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.
 const USER_DATA_BODY: usize = 128 * 1024;
@@ -82,7 +83,7 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
     let asked = user_data_request(&read_body(payload, USER_DATA_BODY).await?)?;
     let max_age = worker.issuer.settings.watermark_max_age;
     let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
-    let data = to_the_end(opening).await?;
+    let data = to_the_end(opening).await.map_err(by_token)?;
     Ok(private(UserDataAnswer { data }))
 }
 
@@ -94,7 +95,7 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
     let asking = asking_with_key(&request, &worker).await?;
     let code = phone_code(&read_body(payload, SMALL_BODY).await?)?;
     let exchange = async move { worker.login.phone_number(&asking, &code).await };
-    let Phone { number, pure_number, country_code } = to_the_end(exchange).await?;
+    let Phone { number, pure_number, country_code } = to_the_end(exchange).await.map_err(by_token)?;
     Ok(private(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
 }
 
@@ -103,7 +104,7 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
     responses((status = 200, description = "Whether it is valid", body = SessionAnswer)))]
 pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let asking = asking_with_key(&request, &worker).await?;
-    let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await?;
+    let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await.map_err(by_token)?;
     Ok(private(SessionAnswer { valid }))
 }
 
@@ -116,14 +117,18 @@ pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>)
 }
 
 /// A reset has no data that could be "undecryptable", so it needs other words.
-fn reset_refused(error: SessionError) -> Problem {
+fn reset_refused(error: LoginError) -> Problem {
     match error {
-        SessionError::Undecryptable => Problem::new(
+        LoginError::Undecryptable => Problem::new(
             ProblemCode::DataUndecryptable,
             "There is no session key here that WeChat still knows. Call wx.login and log in, which brings a new one.",
         ),
-        error => error.into(),
+        error => by_token(error),
     }
+}
+
+fn by_token(error: LoginError) -> Problem {
+    Refusal::by_token(error).problem
 }
 
 async fn asking_with_key(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
@@ -134,7 +139,7 @@ async fn asking_with_key(request: &HttpRequest, worker: &IssuerWorker) -> Result
 
 pub(crate) async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
     let token = worker.issuer.verify(request, now())?;
-    Ok(worker.login.asking(&token).await?)
+    worker.login.asking(&token).await.map_err(by_token)
 }
 
 fn user_data_request(body: &[u8]) -> Result<UserDataRequest, Problem> {
@@ -149,7 +154,7 @@ fn user_data_request(body: &[u8]) -> Result<UserDataRequest, Problem> {
             return Err(Problem::invalid(detail));
         }
     };
-    Ok(read.map_err(SessionError::from)?)
+    Ok(read.map_err(LoginError::from)?)
 }
 
 fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {

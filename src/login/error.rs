@@ -9,7 +9,7 @@ use wxmint_wechat::{CallError, Malformed, Verdict};
 
 use crate::{accounts::AccountsError, apps::UnknownApp};
 
-/// `Retry-After` while the store is away.
+/// `Retry-After` while the store is away, or as many tries are in progress as may fail.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// `Retry-After` while WeChat does not answer.
 const WECHAT_PAUSE: Duration = Duration::from_secs(2);
@@ -18,7 +18,8 @@ const WECHAT_MINUTE: Duration = Duration::from_secs(60);
 
 pub type Result<T, E = LoginError> = std::result::Result<T, E>;
 
-/// Why a login was refused: the client can mend it, or something is wrong here or at WeChat. The texts are for the log.
+/// Why a login, or a request with a valid token, was refused: the client can mend it, or something is wrong here or at
+/// WeChat. The texts are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     #[error("no such app: {0}")]
@@ -69,6 +70,17 @@ pub enum LoginError {
     NoSessionKeys,
     #[error("the app has no access token: it is a website or a mobile app")]
     NoAccessToken,
+    #[error("the token has been revoked")]
+    NotYours,
+    #[error("a page's token is not good for this")]
+    OfPage,
+    /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because
+    /// the difference would help an attacker.
+    #[error("the data cannot be decrypted")]
+    Undecryptable,
+    /// As many tries are in progress as may fail.
+    #[error("too many tries at once")]
+    Busy,
     #[error("name and password are nobody's")]
     InvalidCredentials,
     #[error("another user holds this WeChat identity, or the user another one")]
@@ -106,7 +118,7 @@ impl LoginError {
             Self::SlowDown => Some(WECHAT_MINUTE),
             Self::WeChatUnavailable(CallError::NotSent { retry_after, .. }) => Some(*retry_after),
             Self::WeChatUnavailable(_) => Some(WECHAT_PAUSE),
-            Self::StoreUnavailable(_) | Self::Contended => Some(STORE_PAUSE),
+            Self::StoreUnavailable(_) | Self::Contended | Self::Busy => Some(STORE_PAUSE),
             Self::EndedAhead(wait) => Some(*wait),
             Self::TooMany { refused, .. } => Some(refused.retry_after),
             Self::AccountsUnavailable(error) => Some(error.retry_after),
@@ -168,35 +180,11 @@ impl From<CallError> for LoginError {
     }
 }
 
-/// Why a request with a valid token was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    #[error("the token has been revoked")]
-    NotYours,
-    #[error("a page's token is not good for this")]
-    OfPage,
-    /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because
-    /// the difference would help an attacker.
-    #[error("the data cannot be decrypted")]
-    Undecryptable,
-    /// As many tries are in progress as may fail.
-    #[error("too many tries at once")]
-    Busy,
-    #[error(transparent)]
-    Failed(#[from] LoginError),
-}
-
 /// Malformed data gets the same answer as data that does not decrypt.
-impl From<Malformed> for SessionError {
+impl From<Malformed> for LoginError {
     fn from(malformed: Malformed) -> Self {
         tracing::debug!(%malformed, "user data is not what WeChat gives");
         Self::Undecryptable
-    }
-}
-
-impl From<StoreError> for SessionError {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
     }
 }
 

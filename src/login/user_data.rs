@@ -9,7 +9,7 @@ use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{COMPUTED, KeptSession, Opening};
 use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
-use super::{Asking, LoginWorker, Result, SessionError, SettledState, worker::USER_DATA};
+use super::{Asking, LoginError, LoginWorker, Result, SettledState, worker::USER_DATA};
 
 /// A mini program got this from WeChat and cannot decrypt or verify it itself.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl LoginWorker {
         request: &UserDataRequest,
         now: DateTime<Utc>,
         max_age: Duration,
-    ) -> Result<Map<String, Value>, SessionError> {
+    ) -> Result<Map<String, Value>> {
         self.count_call(&asking.person, USER_DATA).await?;
         let kept = self.open_session(asking).await?;
         let check = DataCheck { person: &asking.person, now, max_age };
@@ -47,18 +47,18 @@ impl LoginWorker {
         if self.store.close(&asking.person, &asking.attempt, failed).await? {
             tracing::warn!(user = asking.user.as_str(), "a session key was dropped: too much data failed to decrypt");
         }
-        let OpenedData { data, unionid } = opened.ok_or(SessionError::Undecryptable)?;
+        let OpenedData { data, unionid } = opened.ok_or(LoginError::Undecryptable)?;
         if let Some(unionid) = &unionid {
             self.link_found(asking, unionid).await?;
         }
         Ok(data)
     }
 
-    pub(super) async fn open_session(&self, asking: &Asking) -> Result<KeptSession, SessionError> {
+    pub(super) async fn open_session(&self, asking: &Asking) -> Result<KeptSession> {
         match self.store.open(&asking.person, &asking.user, &asking.attempt).await? {
             Opening::Keys(kept) => Ok(kept),
-            Opening::NotBound => Err(SessionError::NotYours),
-            Opening::Busy => Err(SessionError::Busy),
+            Opening::NotBound => Err(LoginError::NotYours),
+            Opening::Busy => Err(LoginError::Busy),
         }
     }
 

@@ -14,7 +14,7 @@ use wxmint_wechat::{ByToken, SessionKey};
 
 use super::operator::release_unionid;
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::{LoginError, LoginWorker, OPENID, Result, SessionError, is_of_client, mark_of};
+use super::{LoginError, LoginWorker, OPENID, Result, is_of_client, mark_of};
 use crate::accounts::Accepts;
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
@@ -31,23 +31,23 @@ pub struct Asking {
 
 impl LoginWorker {
     /// Finds the person whom the token was issued to. Refuses a token that has been ended, or whose binding is gone.
-    pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking, SessionError> {
+    pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking> {
         self.asking_by(token, self.store.token_state(&issued(token)).await?)
     }
 
-    fn asking_by(&self, token: &Verified<Claims>, state: TokenState) -> Result<Asking, SessionError> {
+    fn asking_by(&self, token: &Verified<Claims>, state: TokenState) -> Result<Asking> {
         let found = match state {
             TokenState::People(people) if people.is_empty() && is_of_client(&self.minter, token) => {
-                return Err(SessionError::OfPage);
+                return Err(LoginError::OfPage);
             }
-            TokenState::People(_) if self.ids.are_unlisted() => return Err(LoginError::NotListed.into()),
+            TokenState::People(_) if self.ids.are_unlisted() => return Err(LoginError::NotListed),
             TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
             TokenState::Ended { .. } => Err("it was logged out, or its binding was dissolved"),
             TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
         };
         let Admission { person, generation } = found.map_err(|reason| {
             bounded!(info, reason, reason, user = token.user.as_str(), "token refused");
-            SessionError::NotYours
+            LoginError::NotYours
         })?;
         Ok(Asking { person, generation, user: token.user.clone(), attempt: AttemptId::random() })
     }
@@ -60,9 +60,9 @@ impl LoginWorker {
     }
 
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.
-    pub async fn phone_number(&self, asking: &Asking, code: &PhoneCode) -> Result<Phone, SessionError> {
+    pub async fn phone_number(&self, asking: &Asking, code: &PhoneCode) -> Result<Phone> {
         self.count_call(&asking.person, PHONE).await?;
-        Ok(self.phone_of(&asking.person, code, &asking.attempt).await?)
+        self.phone_of(&asking.person, code, &asking.attempt).await
     }
 
     /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
@@ -79,7 +79,7 @@ impl LoginWorker {
     }
 
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
-    pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
+    pub async fn session_holds(&self, asking: &Asking) -> Result<bool> {
         let kept = self.store.session_keys(&asking.person).await?;
         let Some((key, sealed)) = self.current_key(&asking.person, &kept).await else { return Ok(false) };
         self.count_call(&asking.person, CHECK).await?;
@@ -88,7 +88,7 @@ impl LoginWorker {
     }
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
-    pub async fn reset_session(&self, asking: &Asking) -> Result<(), SessionError> {
+    pub async fn reset_session(&self, asking: &Asking) -> Result<()> {
         self.count_call(&asking.person, RESET).await?;
         let kept = self.open_session(asking).await?;
         let replaced = self.replace_key(asking, kept).await;
@@ -97,12 +97,12 @@ impl LoginWorker {
     }
 
     /// Stores the new key at once, because WeChat has forgotten the old one.
-    async fn replace_key(&self, asking: &Asking, kept: KeptSession) -> Result<(), SessionError> {
+    async fn replace_key(&self, asking: &Asking, kept: KeptSession) -> Result<()> {
         let Asking { person, generation, .. } = asking;
-        let (old, stored) = self.current_key(person, &kept.keys).await.ok_or(SessionError::Undecryptable)?;
+        let (old, stored) = self.current_key(person, &kept.keys).await.ok_or(LoginError::Undecryptable)?;
         let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
         let replaced = self.by_session_key(person, &stored, &asking.attempt, ask).await?;
-        let new = replaced.ok_or(SessionError::Undecryptable)?;
+        let new = replaced.ok_or(LoginError::Undecryptable)?;
         let sealed = self.vault.load_full().seal(new.expose(), person);
         Ok(self.store.keep_session_key(person, *generation, &(kept.order, sealed), KeyOf::Reset).await?)
     }
@@ -115,15 +115,10 @@ impl LoginWorker {
     /// person has replaced, or all. May be repeated with
     /// the same token, also after an answer that was lost: what the first request has finished costs a repetition one
     /// look-up. `person` becomes the one whom the token was issued to, if that is known still.
-    pub async fn log_out(
-        &self,
-        token: &Verified<Claims>,
-        everywhere: bool,
-        person: &mut Option<Person>,
-    ) -> Result<(), SessionError> {
+    pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool, person: &mut Option<Person>) -> Result<()> {
         let issued = issued(token);
         match self.store.token_state(&issued).await? {
-            TokenState::Ended { .. } if everywhere => return Err(SessionError::NotYours),
+            TokenState::Ended { .. } if everywhere => return Err(LoginError::NotYours),
             TokenState::Ended { told: true } | TokenState::EndedWithUser { told: true } => return Ok(()),
             // A repetition of a request that failed.
             TokenState::Ended { .. } | TokenState::EndedWithUser { .. } => {}
@@ -131,7 +126,7 @@ impl LoginWorker {
                 *person = self.own(token, people).map(|own| own.person);
                 let is_theirs = person.is_some() || self.ids.are_computed() || is_of_client(&self.minter, token);
                 if everywhere && !is_theirs {
-                    return Err(SessionError::NotYours);
+                    return Err(LoginError::NotYours);
                 }
                 match person {
                     Some(own) => {
@@ -159,7 +154,7 @@ impl LoginWorker {
     /// the app. Repeated after a failure, it goes on where it stopped, also once it has ended the token itself: then
     /// the user's list calls the token's own binding dismissed, and the person has no other. Of a computed binding,
     /// which is on no list then, no more is known than that verifiers are yet to be told.
-    pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<(), SessionError> {
+    pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<()> {
         let (user, app, mut state) = (&token.user, &token.app, self.store.token_state(&issued(token)).await?);
         if matches!(state, TokenState::Ended { .. }) {
             state = match self.own(token, self.store.dismissed(user, app).await?) {
