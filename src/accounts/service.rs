@@ -109,7 +109,7 @@ impl ServiceAccounts {
         read: ReadAnswer<A>,
         deadline: Instant,
     ) -> Result<A, CallFailure> {
-        let (step, signed) = (Step::call("accounts", label), self.signed(request));
+        let (step, signed) = (Step::call("accounts", label, Duration::ZERO), self.signed(request));
         let mut request = signed.map_err(CallFailure::Unsigned)?;
         if let Some(traceparent) = step.traceparent() {
             request.headers_mut().insert("traceparent", traceparent.try_into().expect("digits and hyphens"));

@@ -8,7 +8,7 @@ mod output;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{LazyLock, OnceLock, mpsc::SyncSender};
 
 use chrono::{DateTime, Utc};
@@ -22,8 +22,8 @@ use super::{LogFormat, json_lines, log};
 
 /// Events that could be written nowhere.
 pub(super) static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
-/// Those of them that the file has not been told of.
-static UNTOLD: AtomicU64 = AtomicU64::new(0);
+/// Those of them that a line of the file tells of.
+static TOLD: AtomicU64 = AtomicU64::new(0);
 static OUTPUT: OnceLock<Output> = OnceLock::new();
 
 enum Output {
@@ -152,11 +152,6 @@ fn write(event: &Event, now: DateTime<Utc>) {
         Some(Output::File(lines)) => output::is_sent(lines, event, now),
     };
     if !is_written {
-        lost(1);
+        LOST.inc();
     }
-}
-
-fn lost(events: u64) {
-    LOST.inc_by(events);
-    UNTOLD.fetch_add(events, Ordering::Relaxed);
 }

@@ -82,10 +82,9 @@ pub(super) fn of_audit(event: &audit::Event, now: DateTime<Utc>) -> io::Result<V
         line.push(b',');
     }
     let begun = line.len();
-    event.write_ocsf(now, &mut line)?;
+    let mut line = event.end_line(now, line);
     // Its members go on with those before them.
     line.remove(begun);
-    line.push(b'\n');
     Ok(line)
 }
 

@@ -84,13 +84,9 @@ impl Trace {
 pub struct Step(Option<Box<Span>>);
 
 impl Step {
-    pub fn call(service: &'static str, operation: &'static str) -> Self {
-        Self::begin(SpanKind::Client, Duration::ZERO, || format!("{service} {operation}"))
-    }
-
-    /// Tells of a request to `service` that has ended now, after this time.
-    pub fn ended(service: &'static str, operation: &'static str, took: Duration, error: Option<&str>) {
-        Self::begin(SpanKind::Client, took, || format!("{service} {operation}")).end(error);
+    /// A request to `service`, which began so long ago.
+    pub fn call(service: &'static str, operation: &'static str, ago: Duration) -> Self {
+        Self::begin(SpanKind::Client, ago, || format!("{service} {operation}"))
     }
 
     pub fn work(name: &'static str) -> Self {

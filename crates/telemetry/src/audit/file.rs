@@ -11,8 +11,8 @@ use std::{mem, thread};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open, openat};
 use rustix::{io::Errno, process::geteuid};
 
-use super::output::{WAITING, file_line};
-use super::{Activity, Event, UNTOLD, folded::Several, lost, now};
+use super::output::WAITING;
+use super::{Activity, Event, LOST, TOLD, folded::Several, now};
 
 /// Lines that wait are written together, about so many bytes at once.
 const BATCH: usize = 64 * 1024;
@@ -71,14 +71,14 @@ impl AuditFile {
         if let Err(error) = self.replace_deleted() {
             return self.lose(ends(lines), &error);
         }
-        // Nobody else takes from it: until the line is written, they count as untold.
-        let untold = UNTOLD.load(Ordering::Relaxed);
+        // Nobody else tells of them: until the line is written, they count as untold.
+        let untold = LOST.get() - TOLD.load(Ordering::Relaxed);
         if untold > 0 {
             let count = untold.try_into().unwrap_or(u32::MAX);
             let several = Some(Several { count, first: now(), last: now() });
             let loss = Event { activity: Activity::Loss, several, ..Event::default() };
-            if file_line(&loss, now()).and_then(|line| self.append(&line).map_err(|(_, error)| error)).is_ok() {
-                UNTOLD.fetch_sub(untold, Ordering::Relaxed);
+            if self.append(&loss.end_line(now(), Vec::new())).is_ok() {
+                TOLD.fetch_add(untold, Ordering::Relaxed);
                 tracing::warn!(events = untold, file = %self.path.display(), "audit events were lost; the file can be written again");
             }
         }
@@ -103,7 +103,7 @@ impl AuditFile {
     }
 
     fn lose(&mut self, events: u64, error: &io::Error) {
-        lost(events);
+        LOST.inc_by(events);
         if self.warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
             self.warned = Some(Instant::now());
             tracing::warn!(%error, file = %self.path.display(), "audit events are lost, because their file cannot be written");
@@ -217,7 +217,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit");
         let mut file = AuditFile::open(&path).expect("a file");
-        lost(3);
+        LOST.inc_by(3);
         (0..2).for_each(|_| file.write(b"{}\n"));
         let text = fs::read_to_string(&path).expect("readable");
         let [loss, "{}", "{}"] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };

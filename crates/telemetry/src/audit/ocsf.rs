@@ -1,6 +1,6 @@
 //! An event as an object of OCSF 1.8.
 
-use std::{io, sync::LazyLock};
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
@@ -123,17 +123,17 @@ impl Event {
         message
     }
 
-    /// Writes the object, without a line break.
-    pub(crate) fn write_ocsf(&self, now: DateTime<Utc>, line: &mut Vec<u8>) -> io::Result<()> {
+    /// Adds the object to the line, which ends with it.
+    pub(crate) fn end_line(&self, now: DateTime<Utc>, mut line: Vec<u8>) -> Vec<u8> {
         let (class, activity, activity_name, code) = self.activity.row();
         let only = |wanted: &[i64], value| if wanted.contains(&class) { value } else { Absent };
         let user_id = self.user.as_ref().map(UserId::as_str);
         // Whoever has no name changes the own account, or has shown a secret that is nobody's.
         let own = user_id.filter(|_| class == ACCOUNT_CHANGE && self.by.is_none());
         let actor = user(own.or(self.subject.as_deref()), self.by.as_deref());
-        let resource = [("type", Text("user")), ("uid", text(user_id))];
-        serde_json::to_writer(
-            line,
+        let resource = [("type", text(user_id.and(Some("user")))), ("uid", text(user_id))];
+        let written = serde_json::to_writer(
+            &mut line,
             &Object(&[
                 ("class_uid", Number(class)),
                 ("category_uid", Number(class / 1000)),
@@ -157,10 +157,7 @@ impl Event {
                     ]),
                 ),
                 ("api", only(&[API_ACTIVITY], Object(&[("operation", Text(code))]))),
-                (
-                    "resources",
-                    only(&[API_ACTIVITY], List(&[if user_id.is_some() { Object(&resource) } else { Absent }])),
-                ),
+                ("resources", only(&[API_ACTIVITY], List(&[Object(&resource)]))),
                 ("src_endpoint", Object(&self.source(class))),
                 ("service", only(&[AUTHENTICATION], Object(&[("name", Text("wxmint"))]))),
                 ("process", only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()))),
@@ -171,8 +168,10 @@ impl Event {
                 ("metadata", Object(&self.metadata(&PRODUCT))),
                 ("unmapped", Object(&self.unmapped())),
             ]),
-        )
-        .map_err(io::Error::from)
+        );
+        debug_assert!(written.is_ok(), "writing to a Vec does not fail");
+        line.push(b'\n');
+        line
     }
 
     fn metadata<'a>(&'a self, product: &'a [(&'static str, Json<'a>)]) -> Members<'a, 4> {
@@ -222,9 +221,7 @@ mod tests {
     use crate::audit::Origin;
 
     fn object(event: &Event) -> serde_json::Value {
-        let mut line = Vec::new();
-        event.write_ocsf(DateTime::UNIX_EPOCH, &mut line).expect("written");
-        serde_json::from_slice(&line).expect("JSON")
+        serde_json::from_slice(&event.end_line(DateTime::UNIX_EPOCH, Vec::new())).expect("JSON")
     }
 
     #[test]

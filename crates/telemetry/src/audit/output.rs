@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::file::{AuditFile, Message};
-use super::{Event, LogFormat, OUTPUT, Output, UNTOLD, folded::FOLDED, now, write};
+use super::{Event, LOST, LogFormat, OUTPUT, Output, TOLD, folded::FOLDED, now, write};
 
 /// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.
 const QUEUE: usize = 8192;
@@ -81,7 +81,7 @@ pub fn close() {
     while WAITING.load(Ordering::Relaxed) > 0 && begun.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(1));
     }
-    let events = WAITING.load(Ordering::Relaxed) + UNTOLD.load(Ordering::Relaxed);
+    let events = WAITING.load(Ordering::Relaxed) + LOST.get() - TOLD.load(Ordering::Relaxed);
     if events > 0 {
         tracing::warn!(events, "audit events are lost: until the end of the process their file did not take them");
     }
@@ -90,16 +90,9 @@ pub fn close() {
 /// Whether the file's thread is to write it. Otherwise too many wait for the disk.
 pub(super) fn is_sent(lines: &SyncSender<Message>, event: &Event, now: DateTime<Utc>) -> bool {
     WAITING.fetch_add(1, Ordering::Relaxed);
-    let sent = file_line(event, now).is_ok_and(|line| lines.try_send(Message::Line(line)).is_ok());
+    let sent = lines.try_send(Message::Line(event.end_line(now, Vec::with_capacity(1024)))).is_ok();
     if !sent {
         WAITING.fetch_sub(1, Ordering::Relaxed);
     }
     sent
-}
-
-pub(super) fn file_line(event: &Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
-    let mut line = Vec::with_capacity(1024);
-    event.write_ocsf(now, &mut line)?;
-    line.push(b'\n');
-    Ok(line)
 }

@@ -100,7 +100,7 @@ impl wxmint_redis_link::Observer for Metrics {
     fn call_ended(&self, call: &'static str, answered: bool, took: Duration) {
         let labels = [("operation", call), ("outcome", if answered { "ok" } else { "failed" })];
         self.0.redis_operation_duration.get_or_create(&labels).observe(took.as_secs_f64());
-        Step::ended("redis", call, took, (!answered).then_some("unanswered"));
+        Step::call("redis", call, took).end((!answered).then_some("unanswered"));
     }
 }
 
@@ -108,7 +108,7 @@ impl wxmint_wechat::Observer for Metrics {
     fn call_ended(&self, api: &'static str, app: &AppId, error: Option<&CallError>, took: Duration) {
         self.0.wechat_request_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
         let label = error.map(CallError::label);
-        Step::ended("wechat", api, took, label.as_deref());
+        Step::call("wechat", api, took).end(label.as_deref());
         let Some(label) = label else {
             if BILLED.contains(&api) {
                 self.0.wechat_billed_calls.get_or_create(&[("api", api.to_owned()), ("app", self.label_of(app))]).inc();
