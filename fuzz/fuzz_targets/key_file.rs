@@ -14,7 +14,7 @@ const TELLING: usize = 16;
 fuzz_target!(|file: &[u8]| match KeySet::parse(file) {
     Ok(set) => {
         set.self_test().expect("a key that was accepted signs, and its published part verifies");
-        for life in set.lives() {
+        for life in &set.lives {
             let published: PublicKeySet<'_> = set.visible(life.nbf).collect();
             shows_nothing_private(file, &serde_json::to_string(&published).expect("JSON"));
         }

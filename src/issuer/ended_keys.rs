@@ -78,8 +78,8 @@ pub(super) fn check_replacement(
             end_by_hand(kid, path)
         ));
     }
-    let is_back = |ended: &&EndedKey| after.lives().iter().any(|life| life.kid == ended.kid);
-    match before.ended().iter().find(is_back) {
+    let is_back = |ended: &&EndedKey| after.lives.iter().any(|life| life.kid == ended.kid);
+    match before.ended.iter().find(is_back) {
         Some(EndedKey { kid, .. }) => Err(format!(
             "key {kid} is back although it was revoked, so that verifiers refuse what it signs; take it out again, run: {}",
             end_by_hand(kid, path)
@@ -90,10 +90,10 @@ pub(super) fn check_replacement(
 
 fn lacking<'a>(before: &'a KeySet, after: &'a KeySet, now: DateTime<Utc>) -> impl Iterator<Item = &'a str> {
     // Another replica's clock may be ahead.
-    let may_have_signed = before.lives().iter().filter(move |life| life.nbf <= now + MAX_LEEWAY);
+    let may_have_signed = before.lives.iter().filter(move |life| life.nbf <= now + MAX_LEEWAY);
     let in_time = may_have_signed.filter(move |life| life.exp.is_none_or(|exp| exp > now));
     in_time.map(|life| life.kid.as_str()).filter(move |kid| {
-        after.visible(now).all(|key| key.kid() != *kid) && after.ended().iter().all(|ended| ended.kid != *kid)
+        after.visible(now).all(|key| key.kid() != *kid) && after.ended.iter().all(|ended| ended.kid != *kid)
     })
 }
 

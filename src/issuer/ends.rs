@@ -127,7 +127,7 @@ impl Issuer {
     /// The finding while a Redis in doubt since that second may have lost ends, which would be kept so long. Keys that
     /// have signed before tell that there were tokens.
     fn loss(&self, lacks_since: Option<i64>, keep: Duration) -> Option<Finding> {
-        let (since, oldest) = (lacks_since?, self.keys.set().lives().first()?.nbf);
+        let (since, oldest) = (lacks_since?, self.keys.set().lives.first()?.nbf);
         let is_in_doubt = self.settings.store.url.is_some() && now().timestamp() <= since + keep.as_secs() as i64;
         let is_lost = is_in_doubt && (oldest + IN_USE).timestamp() < since;
         is_lost.then(|| Finding::warning("redis.persistence", said!(redis_lost_data), said!(restore_and_end)))

@@ -159,8 +159,8 @@ fn sure(is_answered: bool, found: Finding) -> Finding {
 fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: DateTime<Utc>) -> Option<Finding> {
     let retention = TimeDelta::from_std(token_ttl).ok()? + LEEWAY + CLOCK_SKEW;
     // A key that was retired at once may have signed between these two.
-    let follows = |next: &KeyLife| set.ended().iter().all(|ended| ended.at() < next.nbf);
-    let early = set.lives().windows(2).find_map(|pair| {
+    let follows = |next: &KeyLife| set.ended.iter().all(|ended| ended.at() < next.nbf);
+    let early = set.lives.windows(2).find_map(|pair| {
         let (exp, owed) = (pair[0].exp?, pair[1].nbf + retention);
         (exp < owed && now < owed && follows(&pair[1])).then_some((&pair[0].kid, exp))
     });
@@ -174,9 +174,9 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
         Ok(key) => key.public(),
         Err(error) => return unusable_keys(path, &error, now),
     };
-    let next = set.lives().iter().find(|life| life.nbf > now);
+    let next = set.lives.iter().find(|life| life.nbf > now);
     let next = next.map(|next| said!(key_signs_from, next.kid, date(next.nbf)));
-    let life = set.lives().iter().find(|life| life.kid == signing.kid()).filter(|_| next.is_none());
+    let life = set.lives.iter().find(|life| life.kid == signing.kid()).filter(|_| next.is_none());
     let forgotten = life.and_then(|KeyLife { kid, nbf, exp, .. }| match exp {
         Some(exp) => Some(said!(key_leaves_alone, kid, date(*exp))),
         None => (now - nbf > OLD).then(|| said!(has_signed_for_days, kid, (now - nbf).num_days())),
@@ -185,7 +185,7 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
         return Finding::warning("keys", forgotten, said!(run_keys_rotate, path.display()));
     }
     let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
-    let keys = count(set.lives().len(), ["key", "个密钥"]);
+    let keys = count(set.lives.len(), ["key", "个密钥"]);
     Finding::ok("keys", said!(keys_and_which_signs, keys, kid, algorithm, next))
 }
 

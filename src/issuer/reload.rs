@@ -26,7 +26,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub(super) fn watch_files(issuer: &Issuer) {
     if let Some(mut file) = issuer.key_file.clone() {
         let (keys, mut ends, mut signs) = (Arc::clone(&issuer.keys), NotedEnds::of(Rc::from(issuer.store())), None);
-        ends.publish(keys.set().ended());
+        ends.publish(&keys.set().ended);
         watch(issuer, "keys", "key file", async move || {
             let reloaded = reload_keys(&keys, &mut file, &mut ends);
             tell_which_signs(&keys, &mut signs);
@@ -124,10 +124,10 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> 
     }
     let stored = StoredKeys::parse(&content).map_err(|error| error.to_string())?;
     // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
-    ends.publish(stored.ended());
+    ends.publish(&stored.ended);
     let set = stored.check().map_err(|error| error.to_string())?;
     check_replacement(&keys.set(), &set, file.path(), now())?;
-    let kids = || keys.set().lives().iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
+    let kids = || keys.set().lives.iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
     let before = kids();
     keys.swap(set, now()).map_err(|error| error.to_string())?;
     file.put_in_use(&content);
@@ -288,7 +288,7 @@ mod tests {
         create_private(&path, &StoredKeys::of(&[signing, next]).content()).expect("written");
         let mut reload = || reload_keys(&keys, &mut file, &mut ends);
         assert_eq!([reload(), reload(), reload()], [Ok(None), Ok(Some(true)), Ok(Some(false))]);
-        assert_eq!(keys.set().lives().len(), 2);
+        assert_eq!(keys.set().lives.len(), 2);
     }
 
     #[test]

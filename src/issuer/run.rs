@@ -100,7 +100,7 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     let metrics = move || {
         let keys = measured.keys.set();
         measured.metrics.ready.set(measured.readiness.check().is_ok().into());
-        measured.metrics.keys_are(keys.lives(), keys.revoked(), now());
+        measured.metrics.keys_are(&keys.lives, &keys.revoked, now());
         let mut of_doors = Registry::with_prefix("wxmint");
         measured.doors.iter().for_each(|open| open.door.metrics(&mut of_doors));
         measured.metrics.exposition([&of_doors])

@@ -14,14 +14,14 @@ pub const CACHE_SHARE_OF_LEAD: i32 = 6;
 /// The keys of one issuer. The set is immutable; a changed file becomes a new set.
 #[derive(Debug, Clone)]
 pub struct KeySet {
-    /// Ordered by `nbf`, like `lives`.
     pub(super) keys: Vec<SigningKey>,
-    pub(super) lives: Vec<KeyLife>,
-    /// Not published with the keys.
-    pub(super) ended: Vec<EndedKey>,
+    /// The times of each key, ordered by `nbf`, like `keys`.
+    pub lives: Vec<KeyLife>,
+    /// The keys that were retired before their time. They are not published with the others.
+    pub ended: Vec<EndedKey>,
     pub(super) all_ended_at: Option<i64>,
     /// The ids of those that verifiers refuse, because the revocation feed says that they are ended.
-    pub(super) revoked: Vec<String>,
+    pub revoked: Vec<String>,
 }
 
 impl KeySet {
@@ -32,20 +32,6 @@ impl KeySet {
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
         let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
         signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })
-    }
-
-    /// The times of each key, ordered by `nbf`.
-    pub fn lives(&self) -> &[KeyLife] {
-        &self.lives
-    }
-
-    /// The keys that were retired before their time.
-    pub fn ended(&self) -> &[EndedKey] {
-        &self.ended
-    }
-
-    pub fn revoked(&self) -> &[String] {
-        &self.revoked
     }
 
     pub fn is_revoked(&self, kid: &str) -> bool {
@@ -182,7 +168,7 @@ mod tests {
                 file_of(&[0, 100].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key")));
             file["keys"][0][member] = seconds.into();
             let set = parse(&file);
-            let planned = set.as_ref().map(|set| crate::rotation::plan(set.lives(), &policy, at(200), false).is_ok());
+            let planned = set.as_ref().map(|set| crate::rotation::plan(&set.lives, &policy, at(200), false).is_ok());
             assert_eq!(planned.is_ok_and(|planned| planned), is_read, "{member} {seconds}");
             assert!(is_read || set.expect_err("refused").to_string().contains("before the year 10000"));
         }
@@ -270,7 +256,7 @@ mod tests {
         let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let ring = KeyRing::new(set, at(1)).expect("a ring");
         for (now, longest) in [(1, 300), (700, 300), (701, 299), (999, 1), (1000, 300)] {
-            let max_age = max_age(ring.set().lives(), TimeDelta::minutes(30), at(now));
+            let max_age = max_age(&ring.set().lives, TimeDelta::minutes(30), at(now));
             assert_eq!(max_age.num_seconds(), longest, "at {now}");
         }
         let published = serde_json::to_string(&ring.set().visible(at(2)).collect::<PublicKeySet<'_>>());

@@ -19,8 +19,9 @@ const KID_CHARS: usize = 43;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct StoredKeys {
     keys: Vec<PrivateJwk>,
+    /// The keys that were retired before their time, as long as tokens of theirs may be left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    ended: Vec<EndedKey>,
+    pub ended: Vec<EndedKey>,
     /// Logins up to this second have ended, also those whose tokens a site can renew. In seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     all_ended_at: Option<i64>,
@@ -94,7 +95,7 @@ impl StoredKeys {
     pub fn lives(&self) -> Result<Vec<KeyLife>, KeyError> {
         match self.check() {
             Err(KeyError::Empty) if !self.ended.is_empty() => Ok(Vec::new()),
-            set => Ok(set?.lives().to_vec()),
+            set => Ok(set?.lives),
         }
     }
 
@@ -102,11 +103,6 @@ impl StoredKeys {
         let mut json = serde_json::to_vec_pretty(self).expect("strings and numbers serialize");
         json.push(b'\n');
         Zeroizing::new(json)
-    }
-
-    /// The keys that were retired before their time, as long as tokens of theirs may be left.
-    pub fn ended(&self) -> &[EndedKey] {
-        &self.ended
     }
 
     /// Forgets the retired keys of which no token can be left. Returns their ids.
@@ -194,7 +190,7 @@ mod tests {
         let policy = RotationPolicy { every, lead, token_ttl, algorithm: Algorithm::EdDsa };
         stored.forget_ended(&policy, DateTime::UNIX_EPOCH + TimeDelta::days(365));
         let read = KeySet::parse(&stored.content()).expect("a set");
-        assert_eq!((read.all_ended_at, read.ended()), (Some(165), &[][..]));
+        assert_eq!((read.all_ended_at, read.ended), (Some(165), vec![]));
     }
 
     #[test]
@@ -206,14 +202,14 @@ mod tests {
             let retirement = retire(&stored.lives().expect("a set"), &kid, at(now)).expect("a kid");
             stored.retire(&kid, &retirement, at(now)).expect("retired");
         }
-        assert_eq!(stored.ended(), [EndedKey { kid: kid.clone(), at: 200 }]);
+        assert_eq!(stored.ended, [EndedKey { kid: kid.clone(), at: 200 }]);
         assert_eq!(stored.lives().expect("a set").len(), 1, "the second time another key signs already");
         let [every, lead, token_ttl] = [86_400, 10, 3600].map(TimeDelta::seconds);
         let policy = RotationPolicy { every, lead, token_ttl, algorithm: Algorithm::EdDsa };
         // The life of a token, the leeway of verifiers, and the difference of clocks.
         assert_eq!(stored.forget_ended(&policy, at(200 + 3600 + 119)), [""; 0]);
         assert_eq!(stored.forget_ended(&policy, at(200 + 3600 + 120)), [kid]);
-        assert_eq!(stored.ended(), []);
+        assert_eq!(stored.ended, []);
         stored.ended.push(EndedKey { kid: "a".into(), at: 8_210_266_876_799 });
         assert_eq!(stored.forget_ended(&policy, at(0)), [""; 0], "a time that leaves no room to count on from it");
     }

@@ -15,14 +15,14 @@ pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
     let (keys, now) = (place.read()?, now());
     let lives = keys.lives().map_err(|error| Failure::from(error).at(place))?;
     if as_json {
-        print(machine_readable(&lives, keys.ended(), now));
+        print(machine_readable(&lives, &keys.ended, now));
         return Ok(());
     }
     for (index, (life, state)) in lives.iter().zip(rotation::states(&lives, now)).enumerate() {
         print(format_args!("{}  {}  {state}", life.kid, life.algorithm));
         print(format_args!("    {}", in_words(&lives, index, state)));
     }
-    for key in keys.ended() {
+    for key in &keys.ended {
         print(format_args!("{}  ended", key.kid));
         print(format_args!("    retired at once on {}; verifiers refuse its tokens", date(key.at())));
     }
@@ -77,11 +77,11 @@ pub(super) fn rotate(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_
     let step = |keys: &mut StoredKeys| {
         let (policy, now) = (policy.policy(keys, place)?, now());
         let set = keys.check()?;
-        let mut step = rotation::plan(set.lives(), &policy, now, at_once)?;
-        let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
+        let mut step = rotation::plan(&set.lives, &policy, now, at_once)?;
+        let waiting = set.lives.last().filter(|last| last.nbf > now).cloned();
         let forgotten = keys.forget_ended(&policy, now);
         keys.apply(&step)?;
-        step.next_look = rotation::plan(keys.check()?.lives(), &policy, now, false)?.next_look;
+        step.next_look = rotation::plan(&keys.check()?.lives, &policy, now, false)?.next_look;
         Ok::<_, Failure>((step, policy, waiting, forgotten))
     };
     let (step, policy, waiting, forgotten) = if dry_run { step(&mut place.read()?)? } else { place.change(step)? };

@@ -151,7 +151,7 @@ impl PolicyArgs {
     /// The policy of the options; the variables or their defaults decide where an option is missing.
     fn policy(&self, keys: &StoredKeys, place: &KeysPlace) -> Result<rotation::RotationPolicy, Failure> {
         let set = keys.check().map_err(|error| Failure::from(error).at(place))?;
-        let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
+        let last = set.lives.last().map_or(Algorithm::Es256, |life| life.algorithm);
         let mut reader = Reader::new(variables());
         let mut read = |variable| reader.read(variable).and_then(|span| TimeDelta::from_std(span).ok());
         let (lead, token_ttl) = (self.lead.or_else(|| read(&KEYS_LEAD)), self.token_ttl.or_else(|| read(&TOKEN_TTL)));
@@ -204,7 +204,7 @@ fn signing_algorithm(text: &str) -> Result<Algorithm, &'static str> {
 fn begin(place: &KeysPlace, key: PrivateJwk) -> Result<(), Failure> {
     let keys = StoredKeys::of([key]);
     let set = checked(&keys)?;
-    let rotation::KeyLife { kid, algorithm, .. } = &set.lives()[0];
+    let rotation::KeyLife { kid, algorithm, .. } = &set.lives[0];
     place.create(&keys)?;
     print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
     Ok(())
@@ -222,14 +222,14 @@ fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Fai
         let nbf = rotation::whole_second(now + policy.lead);
         let key = PrivateJwk::import(&content, nbf).map_err(named)?;
         let set = keys.check()?;
-        rotation::check_new_key(set.lives(), &policy, nbf, now)?;
+        rotation::check_new_key(&set.lives, &policy, nbf, now)?;
         let kid = key.kid().to_owned();
-        if set.ended().iter().any(|ended| ended.kid == kid) {
+        if set.ended.iter().any(|ended| ended.kid == kid) {
             return Err(Failure::usage(format_args!("{kid} was retired at once: verifiers refuse whatever it signs")));
         }
         keys.add(key);
         // The new key makes it due to say how long the earlier keys stay visible.
-        keys.apply(&rotation::plan(keys.check()?.lives(), &policy, now, false)?)?;
+        keys.apply(&rotation::plan(&keys.check()?.lives, &policy, now, false)?)?;
         Ok((kid, nbf))
     })?;
     print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = date(nbf)));
