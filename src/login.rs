@@ -29,7 +29,7 @@ mod worker;
 
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded};
+use wxmint_store::{AttemptId, COMPUTED, Claim, ExchangeOrder, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
@@ -114,8 +114,7 @@ impl LoginWorker {
         let extra = self.allow(&bound, extra).await?;
 
         if arrival.kept_for != Some(bound.generation) {
-            let of = KeyOf::Login(arrival.at);
-            self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, of).await?;
+            self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, Some(arrival.at)).await?;
         }
         Ok(Admitted { arrival, bound, extra })
     }

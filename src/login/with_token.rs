@@ -7,7 +7,7 @@ use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
 use wxmint_store::{
-    Admission, AttemptId, COMPUTED, KeptSession, KeyOf, LimitKey, Meter, StoreError, TokenState, short_digest,
+    Admission, AttemptId, COMPUTED, KeptSession, LimitKey, Meter, StoreError, TokenState, short_digest,
 };
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
@@ -104,7 +104,7 @@ impl LoginWorker {
         let replaced = self.by_session_key(person, &stored, &asking.attempt, ask).await?;
         let new = replaced.ok_or(LoginError::Undecryptable)?;
         let sealed = self.vault.load_full().seal(new.expose(), person);
-        Ok(self.store.keep_session_key(person, *generation, &(kept.order, sealed), KeyOf::Reset).await?)
+        Ok(self.store.keep_session_key(person, *generation, &(kept.order, sealed), None).await?)
     }
 
     async fn current_key(&self, person: &Person, kept: &[Sealed]) -> Option<(SessionKey, Sealed)> {

@@ -526,7 +526,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     let (owner, keys) = (person("o1"), async || store.session_keys(&person("o1")).await.expect("an answer"));
     let keep = async |generation, order: &ExchangeOrder, key| {
         store
-            .keep_session_key(&owner, generation, &(order.clone(), sealed(key)), KeyOf::Login(DateTime::UNIX_EPOCH))
+            .keep_session_key(&owner, generation, &(order.clone(), sealed(key)), Some(DateTime::UNIX_EPOCH))
             .await
             .expect("an answer");
     };
@@ -556,7 +556,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     keep(1, &third, "k3").await;
     assert_eq!(keys().await, [], "of who was blocked while the person was bound, or the key reset");
     store.note_block(&owner, &user("user-1"), 2, false).await.expect("let in again");
-    store.keep_session_key(&owner, 1, &(third.clone(), sealed("k3")), KeyOf::Reset).await.expect("an answer");
+    store.keep_session_key(&owner, 1, &(third.clone(), sealed("k3")), None).await.expect("an answer");
     assert_eq!(keys().await, [], "of who has logged out while the key was reset");
 
     let [first, ..] = orders(store, [3, 4, 5]).await;
@@ -596,7 +596,7 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
     closed(&store, &owner, false).await;
     assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
     assert_eq!(opened(&store, &person("stranger")).await, Opening::NotBound);
-    store.keep_session_key(&owner, 1, &(kept.order, sealed("k2")), KeyOf::Reset).await.expect("kept");
+    store.keep_session_key(&owner, 1, &(kept.order, sealed("k2")), None).await.expect("kept");
     let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
     store.forget_login(&owner, second - 1).await.expect("forgotten, because the key was reset by the token");
@@ -634,13 +634,13 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
         match round {
             0 => drop(log_in(store, &record("o1", &first, "k2", "user-1")).await),
             1 => store
-                .keep_session_key(&owner, 1, &(second.clone(), sealed("k3")), KeyOf::Login(DateTime::UNIX_EPOCH))
+                .keep_session_key(&owner, 1, &(second.clone(), sealed("k3")), Some(DateTime::UNIX_EPOCH))
                 .await
                 .expect("kept"),
             2 => store.reseal(&owner, &sealed("k3"), &sealed("k3 anew")).await.expect("resealed"),
             3 => store.forget(&owner).await.expect("forgotten"),
             _ => store
-                .keep_session_key(&owner, 1, &(third.clone(), sealed("k4")), KeyOf::Login(DateTime::UNIX_EPOCH))
+                .keep_session_key(&owner, 1, &(third.clone(), sealed("k4")), Some(DateTime::UNIX_EPOCH))
                 .await
                 .expect("kept"),
         }
@@ -771,7 +771,7 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Redis>) {
     let now = servers::now();
     let key = (ExchangeOrder::new(9, &attempt_id(9)), sealed("k9"));
     let at = now + TimeDelta::seconds(100);
-    store.keep_session_key(&owner, generation, &key, KeyOf::Login(at)).await.expect("kept");
+    store.keep_session_key(&owner, generation, &key, Some(at)).await.expect("kept");
     let noted = store.last_login(&owner).await.expect("an answer").map(|login| login.timestamp());
     assert_eq!(noted, Some(at.timestamp()));
     store.forget(&owner).await.expect("forgotten");
@@ -1078,12 +1078,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
     store.set_free(&owner, 1, &user).await.expect("free");
     store
-        .keep_session_key(
-            &owner,
-            1,
-            &(ExchangeOrder::new(9, &attempt), sealed("k9")),
-            KeyOf::Login(DateTime::UNIX_EPOCH),
-        )
+        .keep_session_key(&owner, 1, &(ExchangeOrder::new(9, &attempt), sealed("k9")), Some(DateTime::UNIX_EPOCH))
         .await
         .expect("late");
     let found = store.erase_person(&owner, &[], &[NAMES]).await.expect("an answer").expect("who is free");
@@ -1273,7 +1268,7 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
     }
     for _ in 0..2 {
         let reset = (at(0, 5), sealed("k5"));
-        store.keep_session_key(&person("o1"), 1, &reset, KeyOf::Reset).await.expect("kept");
+        store.keep_session_key(&person("o1"), 1, &reset, None).await.expect("kept");
         assert_eq!(keys().await, [sealed("k5"), sealed("k4")]);
     }
 }
@@ -1318,7 +1313,7 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Redis>) {
             return log_in(store, &LoginRecord { rate, session_key, ..record(openid, &order, "", "user-1") }).await;
         }
         store
-            .keep_session_key(&person(openid), 1, &(order, session_key), KeyOf::Login(DateTime::UNIX_EPOCH))
+            .keep_session_key(&person(openid), 1, &(order, session_key), Some(DateTime::UNIX_EPOCH))
             .await
             .expect("kept");
         Recorded::Newcomer
@@ -1614,7 +1609,7 @@ mod redis_only {
         for number in 0..40 {
             let [order, ..] = orders(&store, [0, 1, 2]).await;
             let key = (order, sealed(&format!("reset {number}")));
-            store.keep_session_key(&person("o1"), 1, &key, KeyOf::Reset).await.expect("kept");
+            store.keep_session_key(&person("o1"), 1, &key, None).await.expect("kept");
         }
         assert_eq!(store.session_keys(&person("o1")).await, Ok(vec![sealed("reset 39"), sealed("reset 38")]));
         assert!(is_short(), "after 40 resets");

@@ -56,7 +56,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     assert_eq!(store.open(&lin, &user("user-2"), &attempt_id(9)).await, Ok(Opening::NotBound));
     assert_eq!(store.last_login(&lin).await, Ok(Some(second.began_at())));
     let key = (second, sealed("k3"));
-    store.keep_session_key(&lin, COMPUTED, &key, KeyOf::Reset).await.expect("not kept, because a logout has come");
+    store.keep_session_key(&lin, COMPUTED, &key, None).await.expect("not kept, because a logout has come");
     assert_eq!(store.session_keys(&lin).await, Ok(vec![]));
 
     let free = BindingState::Free { generation: 0, dissolved: false };

@@ -36,15 +36,6 @@ pub enum Opening {
     Busy,
 }
 
-/// Where a session key comes from that is stored by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyOf {
-    /// A login, whose token is dated so. A bind ticket is redeemed later than its exchange began.
-    Login(DateTime<Utc>),
-    /// WeChat has replaced the key.
-    Reset,
-}
-
 /// Stands in front of a session's owner, who is so many bytes long.
 const OWNER: &[u8] = b"u";
 const OWNER_LEN: usize = 17;
@@ -82,21 +73,19 @@ impl Redis {
     }
 
     /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one.
-    /// Stores nothing once that binding is gone or its user blocked; and the key of a reset only as long as a session
-    /// key is stored, because a logout may have come meanwhile.
+    /// Stores nothing once that binding is gone or its user blocked. `login`: as the token of the key's login is dated,
+    /// because a bind ticket is redeemed later than its exchange began. A key without a login has replaced another one
+    /// at WeChat, and is stored only as long as a session key is, because a logout may have come meanwhile.
     pub async fn keep_session_key(
         &self,
         person: &Person,
         generation: u64,
         (order, sealed): &ExchangedKey,
-        of: KeyOf,
+        login: Option<DateTime<Utc>>,
     ) -> Result<()> {
         let script = change_session(person, "keep");
         let script = script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs());
-        let script = match of {
-            KeyOf::Login(at) => script.arg("").arg(at.timestamp()),
-            KeyOf::Reset => script.arg("1").arg(0),
-        };
+        let script = script.arg(flag(login.is_none())).arg(login.map_or(0, |at| at.timestamp()));
         Ok(self.link.run("keep_session_key", script).await?)
     }
 
