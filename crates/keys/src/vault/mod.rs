@@ -1,7 +1,6 @@
 //! Seals session keys and access tokens, so that nobody can read them in Redis, in a dump or in a backup.
 
 mod file;
-mod sealed;
 
 use std::array;
 
@@ -19,6 +18,9 @@ pub use self::file::{VaultError, with_new_key};
 /// 24.
 const TEXT: u8 = 1;
 const BASE64: u8 = 2;
+/// Added to the form of a session key that WeChat no longer accepts. Only what the person's phone encrypted before is
+/// decrypted with it.
+const STALE: u8 = 0x80;
 /// So much of the id is in a sealed value. It finds the key at once, unless two of 65,536 are alike.
 const MARK_LEN: usize = 2;
 const HEADER_LEN: usize = 1 + MARK_LEN + NONCE_LEN;
@@ -53,6 +55,49 @@ unprintable!(Vault);
 pub struct Sealed(Vec<u8>);
 unprintable!(Sealed);
 
+impl Sealed {
+    pub fn from_stored(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Stands in for the session key of an app that has none, where logins are counted by their session keys.
+    pub fn nothing() -> Self {
+        Self(Vec::new())
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the same secret of the same owner was sealed. The scripts of the store compare the same bytes.
+    #[cfg(test)]
+    pub fn is_same_secret(&self, other: &Self) -> bool {
+        let nonce = self.0.get(1 + MARK_LEN..HEADER_LEN);
+        nonce.is_some() && nonce == other.0.get(1 + MARK_LEN..HEADER_LEN)
+    }
+
+    /// Whether the vault key of this id may have sealed it.
+    fn is_under(&self, id: KeyId) -> bool {
+        self.0.get(1..=MARK_LEN) == id.get(..MARK_LEN)
+    }
+
+    /// Whether WeChat has refused this session key.
+    pub fn is_stale(&self) -> bool {
+        self.0.first().is_some_and(|form| form & STALE != 0)
+    }
+
+    /// The same session key, marked as one that WeChat has refused.
+    pub fn stale(&self) -> Self {
+        let mut marked = self.clone();
+        marked.0.iter_mut().take(1).for_each(|form| *form |= STALE);
+        marked
+    }
+}
+
 impl Vault {
     /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the
     /// secret, so that the scripts of the store can tell the same secret. The oldest key makes it, as in
@@ -81,6 +126,17 @@ impl Vault {
         Sealed(sealed)
     }
 
+    /// Whether `sealed` is under the key that seals now.
+    pub fn is_newest(&self, sealed: &Sealed) -> bool {
+        sealed.is_under(self.keys[self.sealing].id)
+    }
+
+    /// Opens what any of the keys sealed for this owner.
+    pub fn open(&self, sealed: &Sealed, owner: &dyn Owner) -> Result<Zeroizing<String>, VaultError> {
+        let mut candidates = self.keys.iter().filter(|key| sealed.is_under(key.id));
+        candidates.find_map(|VaultKey { key, .. }| opened(sealed, owner, key)).ok_or(VaultError::DoesNotOpen)
+    }
+
     /// No two secrets have the same, but for a chance in 2^96. The form follows from the secret.
     fn nonce(&self, secret: &str, owner: &dyn Owner) -> [u8; NONCE_LEN] {
         let text = [associated_data(owner, 0).as_ref(), secret.as_bytes()].concat();
@@ -106,6 +162,20 @@ impl Vault {
     pub fn audit_name(&self, person: &Person) -> String {
         self.oldest().names.of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
     }
+}
+
+fn opened(sealed: &Sealed, owner: &dyn Owner, key: &LessSafeKey) -> Option<Zeroizing<String>> {
+    let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(&header[1 + MARK_LEN..]).ok()?;
+    let mut buffer = Zeroizing::new(ciphertext.to_vec());
+    let form = header[0] & !STALE;
+    let secret = key.open_in_place(nonce, associated_data(owner, form), &mut buffer).ok()?;
+    let text = match form {
+        TEXT => str::from_utf8(secret).ok()?.to_owned(),
+        BASE64 => STANDARD.encode(secret),
+        _ => return None,
+    };
+    Some(Zeroizing::new(text))
 }
 
 /// The bytes of a MAC. Enough, because nobody can try one without asking.
