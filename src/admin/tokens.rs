@@ -9,9 +9,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use derive_more::{Display, FromStr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wxmint_findings::{Finding, Said, count};
+use wxmint_findings::{Finding, Said};
 use wxmint_http::{Problem, ProblemCode, bearer_token, identify, no_valid_token};
-use wxmint_identities::{Issuers, ServiceIdentity, take_members};
+use wxmint_identities::{Issuers, ServiceIdentity, examine, take_members};
 
 use crate::clock::now;
 
@@ -193,19 +193,6 @@ impl CurrentAdminTokens {
     pub(crate) async fn examine(&self) -> Vec<Finding> {
         examine("files", self.0.0.load().identities().map(|(_, identity)| identity)).await
     }
-}
-
-/// The doctor's findings on the keys of services' issuers.
-pub(crate) async fn examine<'a>(
-    check: &'static str,
-    services: impl Iterator<Item = &'a ServiceIdentity>,
-) -> Vec<Finding> {
-    let found = wxmint_identities::examine(services).await.into_iter();
-    let finding = |(issuer, keys): (&String, Result<usize, String>)| match keys {
-        Ok(keys) => Finding::ok(check, said!(issuer_has_keys, issuer, count(keys, ["key", "个密钥"]))),
-        Err(why) => Finding::warning(check, said!(issuers_keys_are_not_had, issuer, why), said!(reach_issuer)),
-    };
-    found.map(finding).collect()
 }
 
 #[cfg(test)]

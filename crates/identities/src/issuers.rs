@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
-use wxmint_findings::usable;
+use wxmint_findings::{Finding, count, said, usable};
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
 use wxmint_verify::{Identity, PublicKey, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy};
@@ -79,17 +79,20 @@ impl Issuers {
     }
 }
 
-/// Looks at each issuer's keys: how many there are, or why they cannot be had.
-pub async fn examine<'a>(
-    services: impl Iterator<Item = &'a ServiceIdentity>,
-) -> Vec<(&'a String, Result<usize, String>)> {
+/// The doctor's findings on each issuer's keys: how many there are, or why they cannot be had.
+pub async fn examine<'a>(check: &'static str, services: impl Iterator<Item = &'a ServiceIdentity>) -> Vec<Finding> {
     let mut trusts: Vec<&Trust> = Vec::new();
     for ServiceIdentity { trust, .. } in services {
         if !trusts.contains(&trust) {
             trusts.push(trust);
         }
     }
-    let look = async |trust: &'a Trust| (&trust.issuer, trust.keys().await.map(|found| found.keys.len()));
+    let look = async |trust: &Trust| match trust.keys().await {
+        Ok(PublishedKeys { keys, .. }) => {
+            Finding::ok(check, said!(issuer_has_keys, &trust.issuer, count(keys.len(), ["key", "个密钥"])))
+        }
+        Err(why) => Finding::warning(check, said!(issuers_keys_are_not_had, &trust.issuer, why), said!(reach_issuer)),
+    };
     join_all(trusts.into_iter().map(look)).await
 }
 

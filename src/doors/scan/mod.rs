@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use wxmint_findings::{Finding, Words, count};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::{Answer, routes};
-use wxmint_identities::Issuers;
+use wxmint_identities::{Issuers, examine};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
@@ -32,8 +32,8 @@ use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, 
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::issuer::reload::{reload, watch};
 use crate::{
-    admin::tokens::examine, issuer::Issuer, issuer::examine::load, issuer::examine::unusable_file,
-    issuer::state::IssuerWorker, secret_files::WatchedFile, settings::Settings,
+    issuer::Issuer, issuer::examine::load, issuer::examine::unusable_file, issuer::state::IssuerWorker,
+    secret_files::WatchedFile, settings::Settings,
 };
 
 /// It never was, has expired, was denied, or is used up.
