@@ -200,14 +200,13 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::AccountsUnavailable(_) => {
             (Code::AccountsUnavailable, "The account service does not answer. Wait, then try again.")
         }
-        Error::Mint(_) => (Code::InternalError, "The reason is in the log, by the request id."),
     }
 }
 
 fn tell_operator(code: ProblemCode, cause: &LoginError) {
     let name = code.as_str();
     match code {
-        ProblemCode::WechatMisconfigured | ProblemCode::PhoneNumbersSpent | ProblemCode::InternalError => {
+        ProblemCode::WechatMisconfigured | ProblemCode::PhoneNumbersSpent => {
             let kind = match cause {
                 // Its message has another `rid` each time.
                 LoginError::Misconfigured { error: CallError::Refused { errcode, .. }, app } => {

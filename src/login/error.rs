@@ -108,8 +108,6 @@ pub enum LoginError {
     EndedAhead(Duration),
     #[error(transparent)]
     AccountsUnavailable(#[from] AccountsError),
-    #[error("no token could be signed: {0}")]
-    Mint(KeyError),
 }
 
 impl LoginError {
@@ -153,10 +151,7 @@ impl LoginError {
 /// Another replica may have the keys, or the clock, that this one lacks.
 impl From<KeyError> for LoginError {
     fn from(error: KeyError) -> Self {
-        match error {
-            KeyError::Revoked | KeyError::NoneSigning { .. } => StoreError { reason: error.to_string() }.into(),
-            error => Self::Mint(error),
-        }
+        StoreError { reason: error.to_string() }.into()
     }
 }
 
@@ -195,8 +190,8 @@ mod tests {
     #[test]
     fn a_login_without_a_key_that_signs_may_succeed_at_another_replica() {
         let early = KeyError::NoneSigning { earliest: "2026-01-01T00:00:00Z".into() };
-        for (error, pause) in [(KeyError::Revoked, true), (early, true), (KeyError::Crypto("sign"), false)] {
-            assert_eq!(LoginError::from(error.clone()).retry_after().is_some(), pause, "{error}");
+        for error in [KeyError::Revoked, early] {
+            assert!(LoginError::from(error.clone()).retry_after().is_some(), "{error}");
         }
     }
 }

@@ -89,7 +89,8 @@ pub(super) fn install() -> Result<(), KeyError> {
     if *IS_INSTALLED { Ok(()) } else { Err(is_other) }
 }
 
-pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Result<String, KeyError> {
+/// Claims of ours are JSON, and a key in use has signed before ([`tested`]).
+pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> String {
     let algorithm = key.pair.algorithm();
     // No key, only the family of one, which jsonwebtoken compares with the algorithm's.
     let family = match key.pair {
@@ -99,8 +100,7 @@ pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Re
     };
     let header = Header { typ: Some(typ.to_owned()), kid: Some(key.life.kid.clone()), ..Header::new(algorithm) };
     PAIR.set(Some(key.pair.clone()));
-    let unusable = |error| KeyError::Unusable { key: key.label.clone(), reason: format!("it cannot sign: {error}") };
-    jsonwebtoken::encode(&header, claims, &family).map_err(unusable)
+    jsonwebtoken::encode(&header, claims, &family).expect("it signs")
 }
 
 /// A parsed key pair. It is parsed only once, because parsing takes as long as signing, and longer for RSA.

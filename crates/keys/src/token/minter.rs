@@ -155,7 +155,7 @@ fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
 
 /// Signs a JWT with these claims, with the key that signs at `now`, which must not be revoked.
 pub(super) fn sign(keys: &KeyRing, typ: &str, claims: &impl Serialize, at: DateTime<Utc>) -> Result<String, KeyError> {
-    encode(keys.set().accepted_signing(at)?, typ, claims)
+    Ok(encode(keys.set().accepted_signing(at)?, typ, claims))
 }
 
 #[cfg(test)]

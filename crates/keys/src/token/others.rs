@@ -51,7 +51,7 @@ impl Minter {
         let mut visible = set.iter().filter(|key| !is_gone(&key.life, now));
         let signing = set.signing(now)?;
         let other = set.is_revoked(&signing.life.kid).then(|| visible.find(|key| !set.is_revoked(&key.life.kid)));
-        encode(other.flatten().unwrap_or(signing), PAGE_TYP, page)
+        Ok(encode(other.flatten().unwrap_or(signing), PAGE_TYP, page))
     }
 
     /// Signs the token for one request to the service of this base URL, for `Authorization: Bearer`. The method is in
