@@ -34,7 +34,7 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
         // Calls that fail have said why.
         if let Ok(ahead) = redis.clock_ahead().await {
             judge_clock(&issuer, ahead, &mut clock);
-            try_new_connection(&issuer.readiness, &redis, &mut tried).await;
+            try_connection(&issuer.readiness, &redis, &mut tried, look % LOOKS == 0).await;
         }
         if look % LOOKS == 0 {
             look_at_all(&issuer, &redis).await;
@@ -80,22 +80,31 @@ fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &
 }
 
 /// A Redis that answers on a new connection and takes no writes, such as a former primary, or may lose bindings, makes
-/// the process not ready until that is mended. `tried`: the connection on which all was well.
-async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Option<(u64, Arc<RedisUrl>)>) {
+/// the process not ready until that is mended. `tried`: the connection on which all was well. There, only an eviction
+/// policy that has been changed is looked for, because all replicas would leave at once when the memory is full.
+async fn try_connection(
+    readiness: &Readiness,
+    redis: &Redis,
+    tried: &mut Option<(u64, Arc<RedisUrl>)>,
+    looks_again: bool,
+) {
     let current = redis.link.connections_made();
-    if tried.as_ref() == Some(&current) {
-        return;
-    }
-    // A URL that is put back counts its connections anew.
-    *tried = None;
-    let refused = match check_redis(redis).await {
+    let is_tried = tried.as_ref() == Some(&current);
+    let found = match is_tried {
+        true if !looks_again => return,
+        true => redis_checks::fitness(&redis.link, now().timestamp(), Status::Warning).await,
+        false => {
+            // A URL that is put back counts its connections anew.
+            *tried = None;
+            check_redis(redis).await
+        }
+    };
+    let refused = match found {
         Ok(found) => found.into_iter().find(|finding| finding.status == Status::Fault).map(|fault| fault.to_string()),
-        Err(reason) if is_gone(reason.cause) => return,
+        Err(reason) if is_tried || is_gone(reason.cause) => return,
         Err(reason) => Some(reason.to_string()),
     };
-    if refused.is_none() {
-        *tried = Some(current);
-    }
+    *tried = refused.is_none().then_some(current);
     tell(readiness, "redis", refused, "Redis takes logins again");
 }
 

@@ -44,6 +44,8 @@ async fn after_a_lost_connection_a_write_decides_again_and_a_redis_that_is_gone_
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     bed.service().ready().await;
     bed.log_in("lin").await.expect_login();
+    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lfu"]);
+    bed.service().readyz_says(503, "allkeys-lfu").await;
 }
 
 #[tokio::test]
