@@ -183,13 +183,24 @@ fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<Apps
     if let Some(folder) = reader.read_beside(&APPS_DIR, beside)? {
         return Some(AppsSource::Folder(folder));
     }
-    let brings_apps = |(name, _): (&&str, _)| ENTRIES.iter().any(|entry| entry.brings_apps && entry.name == *name);
-    if !is_one && door_files.is_some_and(|files| files.iter().any(brings_apps)) {
+    if !is_one && door_files.is_some_and(bring_apps) {
         return Some(AppsSource::Given(Vec::new()));
     }
     let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
     let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
     Some(AppsSource::One { app: App::mini_program(id?, secret?), secret_file })
+}
+
+fn bring_apps(files: &DoorFiles) -> bool {
+    files.keys().any(|name| ENTRIES.iter().any(|entry| entry.brings_apps && entry.name == *name))
+}
+
+/// The apps alone, for a command that needs nothing else. `None` if a door brings further ones, or if the settings of
+/// the apps are not here or not valid.
+pub fn read_all_apps(vars: impl IntoIterator<Item = (String, String)>) -> Option<AppsSource> {
+    let mut reader = Reader::new(vars);
+    let door_files = read_door_files(&mut reader);
+    read_apps(&mut reader, Some(&door_files)).filter(|_| !bring_apps(&door_files))
 }
 
 /// The address of the admin listener, which the other listener cannot have too.

@@ -177,22 +177,20 @@ async fn whoever_is_bound_stays_bound_and_a_user_has_as_many_people_as_the_setti
     let users = |words: &[&str]| Ended::of(&mut command_on(&redis.url(), words), "").expect_success();
     users(&["users", "block", "user-9"]);
     let ninth = folder.write("ninth.ndjson", r#"{"openid":"o9","user_id":"user-9"}"#);
-    assert_refused(
-        &redis,
-        &["import", &ninth, "--no-trailer", "--appid", APPID],
-        1,
-        "unblock, import, and block again",
-    );
+    let import = ["import", &ninth, "--no-trailer", "--appid", APPID];
+    assert_refused(&redis, &import, 1, "unblock, import, and block again");
     users(&["users", "unblock", "user-9"]);
-    done(&redis, &["import", &ninth, "--no-trailer", "--appid", APPID]);
+    done(&redis, &import);
 
     redis.command::<()>(&["FLUSHALL"]);
     let line = |number| format!("{}\n", json!({"appid": APPID, "openid": format!("o{number}"), "user_id": "one"}));
     let table = folder.write("table.ndjson", &(0..3).map(line).collect::<String>());
     let full = ": the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows\n";
     assert_refused(&redis, &["import", &table, "--no-trailer"], 1, full);
-    let mut by_setting = command(&redis, &["import", &table, "--no-trailer"]);
-    let told = Ended::of(by_setting.env("WXMINT_BINDINGS_PER_USER", "2"), "").expect_end(1, &["imported 1 people"]);
+    let mut limited = command(&redis, &["import", &table, "--no-trailer"]);
+    limited.env("WXMINT_BINDINGS_PER_USER", "2").envs([("WXMINT_APPID", OTHER_APP), ("WXMINT_APP_SECRET", APP_SECRET)]);
+    let unknown = format!("no app here has the AppID {APPID}: ");
+    let told = Ended::of(&mut limited, "").expect_end(1, &["imported 1 people", &unknown]);
     assert_eq!(told.stdout.lines().collect::<Vec<_>>(), [format!("line 3{}", full.trim_end())]);
     let told = done(&redis, &["import", &table, "--no-trailer", "--per-user", "3"]);
     assert!(told.contains("imported 1 people; 2 were unchanged"), "{told}");

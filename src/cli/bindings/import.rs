@@ -1,5 +1,6 @@
 //! `wxmint bindings import`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,8 +11,8 @@ use wxmint_telemetry::audit::{Activity, Event, Origin};
 
 use super::{Failure, Progress, file::BindingsFile, noted, patiently, print, record::Record, say};
 use crate::login::{Binder, Link, LoginError, SettledState};
-use crate::settings::{BINDINGS_PER_USER, read_one};
-use crate::{accounts::Named, cli::variables};
+use crate::settings::{BINDINGS_PER_USER, read_all_apps, read_one};
+use crate::{accounts::Named, apps::CurrentApps, cli::variables};
 
 /// People who are imported at the same time, so that the round trips to Redis overlap.
 const IN_FLIGHT: usize = 64;
@@ -57,6 +58,15 @@ pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure>
     noted(Event { note: Some(counts.to_string()), ..Event::new(Activity::Bind, Origin::default()) }, outcome)
 }
 
+/// Nobody who is imported under the AppID of no app is found at a login, so that all of them become new users.
+fn warn_of_unknown(apps: &BTreeSet<AppId>) {
+    let Some(known) = read_all_apps(variables()).and_then(|source| CurrentApps::read(source).ok()) else { return };
+    let known = known.all();
+    for app in apps.iter().filter(|app| known.choose(Some(app), None).is_err()) {
+        say(format_args!("warning: no app here has the AppID {app}: under another one, these people become new users"));
+    }
+}
+
 struct Import<'a> {
     redis: &'a Redis,
     attempt: AttemptId,
@@ -65,20 +75,24 @@ struct Import<'a> {
 
 impl Import<'_> {
     async fn all(&self, file: &BindingsFile<'_>, people: usize, counts: &mut Counts) -> Result<(), Failure> {
-        let (mut progress, mut conflicts) = (Progress::begin(), 0);
+        let (mut progress, mut conflicts, mut apps) = (Progress::begin(), 0, BTreeSet::new());
         let lines = stream::iter(file.records()?).map(async |line| {
             let (number, record) = line?;
-            Ok::<_, Failure>((number, patiently(async || self.one(&record).await).await?))
+            let done = patiently(async || self.one(&record).await).await?;
+            Ok::<_, Failure>((number, record.person.app, done))
         });
         let mut lines = std::pin::pin!(lines.buffered(IN_FLIGHT));
         while let Some(done) = lines.next().await {
             let before = counts.imported + counts.unchanged + counts.refused;
-            match done.inspect_err(|_| say(format_args!("{before} of {people} people are done")))? {
-                (_, Imported::Done { news, conflict }) => {
+            let (number, app, done) =
+                done.inspect_err(|_| say(format_args!("{before} of {people} people are done")))?;
+            apps.insert(app);
+            match done {
+                Imported::Done { news, conflict } => {
                     *(if news { &mut counts.imported } else { &mut counts.unchanged }) += 1;
                     conflicts += u64::from(conflict);
                 }
-                (number, Imported::Refused(reason)) => {
+                Imported::Refused(reason) => {
                     counts.refused += 1;
                     print(format_args!("line {number}: {reason}"));
                 }
@@ -86,6 +100,7 @@ impl Import<'_> {
             progress.tell(format_args!("{} of {people} people are done", before + 1));
         }
         say(&*counts);
+        warn_of_unknown(&apps);
         if conflicts > 0 {
             say(format_args!(
                 "the unionids of {conflicts} people belong to other users; see: wxmint bindings conflicts"
