@@ -148,11 +148,7 @@ impl Door for Scan {
             let found = said!(WORDS: client_compares_no_number, client.id);
             warning(found, said!(WORDS: leave_match_out))
         });
-        let folder = issuer.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
-            let found = said!(WORDS: verify_files_dir_is_not_folder, path.display());
-            warning(found, said!(WORDS: name_folder_of_these_files))
-        });
-        let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
+        let mut found: Vec<_> = unknown.chain(numberless).collect();
         if found.is_empty() {
             let number = count(clients.iter().count(), ["client", "个客户端"]);
             found.push(Finding::ok(CHECK, said!(WORDS: may_ask_for_scan, number)));

@@ -186,7 +186,7 @@ async fn clients_are_counted_and_what_their_file_cannot_have_or_gives_up_is_name
     put_clients(&mut bed.configuration, &two_pages());
     let folder = bed.configuration.path("checks");
     bed.configuration.set("WXMINT_VERIFY_FILES_DIR", &folder.to_string_lossy());
-    Report::of(&bed.configuration).await.advice("clients", "warning", "checks is not a folder");
+    Report::of(&bed.configuration).await.advice("settings", "warning", "checks is not a folder");
     fs::create_dir(folder).expect("a folder");
     Report::of(&bed.configuration).await.expect_healthy();
     cannot_use_clients(&mut bed).await;
