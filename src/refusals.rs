@@ -143,8 +143,8 @@ const NO_SUCH_PERSON: &str = "In this app, this user has no WeChat identity, or 
 const NOT_LET_IN: &str = "The business does not let this user log in. Do not try again.";
 const PHONE_NOT_LET_IN: &str = "The business does not let the owner of this phone number in. Do not try again.";
 const NO_ACCESS_TOKEN: &str = "The app is a website or a mobile app, which have no access token at WeChat.";
-const NO_UNIONID: &str =
-    "WeChat has not said who this person is in your other apps. Begin again with the scope snsapi_userinfo.";
+const NO_UNIONID: &str = "WeChat has not said who this person is in your other apps. A page begins again with the scope snsapi_userinfo; the \
+    operator of a mini program binds it to its Open Platform account.";
 const NOT_PERMITTED: &str =
     "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
 const PHONE_NUMBERS_SPENT: &str =

@@ -97,7 +97,7 @@ fn not_json(error: &serde_json::Error) -> Problem {
         return Problem::invalid("The body must be a JSON object.");
     }
     let (line, column) = (error.line(), error.column());
-    Problem::invalid(format!("The body is not valid JSON (line {line}, column {column})."))
+    Problem::invalid(format!("The body is not valid JSON (line {line}, column {column}): send a JSON object."))
 }
 
 /// The decoded names and values of a query or a form.

@@ -107,7 +107,7 @@ pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
 const FORM: &str = r#"must be {"user_id":"…"}; nobody was blocked"#;
 
 fn listed(text: &str) -> Result<Vec<UserId>, String> {
-    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let lines = text.trim_start_matches('\u{feff}').lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     let user = |line| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse().ok();
     let users: Vec<_> = lines.map(|(line, at)| user(line).ok_or(format!("line {at}"))).collect::<Result<_, _>>()?;
     // Not Ok: perhaps an export was cut off.
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_file_of_blocked_users_has_one_at_least_and_each_line_is_one() {
         let listed = |text| listed(text).map(|users| users.len());
-        assert_eq!(listed("{\"user_id\":\"a\"}\n\n{\"user_id\":\"b\"}\n"), Ok(2));
+        assert_eq!(listed("\u{feff}{\"user_id\":\"a\"}\n\n{\"user_id\":\"b\"}\n"), Ok(2));
         for empty in ["", "\n \n"] {
             assert!(listed(empty).is_err_and(|wrong| wrong.starts_with("is empty")), "{empty:?}");
         }
