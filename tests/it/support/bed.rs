@@ -4,12 +4,13 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wxmint::clock::now;
 
 use super::secrets::Place;
 use super::{
-    APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Ended, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
+    APP_SECRET, APPID, Answer, Breakable, Configuration, Ended, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
     RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, clock_of, command_on,
-    eventually, free_port, movable_clock, replace, write_private,
+    free_port, movable_clock, replace, write_private,
 };
 
 /// The store to which `WXMINT_REDIS_URL` leads.
@@ -153,13 +154,11 @@ impl<R> TestBed<R> {
         answer.status == 200
     }
 
-    /// A login whose token is good: in the second of an end, a person logs in once more.
+    /// A login whose token is good when it is answered, for verifiers without leeway too, also in the second of an end.
     pub(crate) async fn for_good(&self, log_in: impl AsyncFn() -> Answer) -> Answer {
-        eventually("a login after the second of the end", BUSY, async || {
-            let login = log_in().await.expect_login();
-            self.accepts(&login).await.then_some(login)
-        })
-        .await
+        let login = log_in().await.expect_login();
+        assert!(self.accepts(&login).await && login.claims()["iat"].as_i64() <= Some(now().timestamp()), "{login:?}");
+        login
     }
 
     /// Where it answers 204.
