@@ -78,14 +78,8 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
     let (at, origin) = (worker.clone(), origin(request));
     let login = async move {
         let mut attempt = LoginAttempt::begin(&at, named);
-        let logging_in = async {
-            let asked = asked?;
-            attempt.has_room()?;
-            let address = origin.address.as_deref().unwrap_or_default();
-            let mut attempt = Attempt::begin(address, &mut attempt.trail, now());
-            Ok::<_, Refusal>(at.login.log_in(asked, &mut attempt).await?)
-        };
-        let outcome = logging_in.await;
+        let address = origin.address.as_deref().unwrap_or_default();
+        let outcome = attempt.make(address, async |attempt| Ok(at.login.log_in(asked?, attempt).await?)).await;
         let app = if is_of_page { attempt.trail.app.clone() } else { None };
         let told = outcome.as_ref().map(|logged_in| logged_in.new_user);
         let took = attempt.end(Event::new(Activity::Login, origin), told);
@@ -117,14 +111,18 @@ impl<'w> LoginAttempt<'w> {
         Self { worker, started, in_flight, named, trail: LoginTrail::default() }
     }
 
-    /// The logins that clients wait for are as many as there are connections. Only clients that disconnect while others
-    /// wait for Redis can bring about more.
-    pub(crate) fn has_room(&self) -> Result<(), Problem> {
-        if self.in_flight.others < self.worker.issuer.settings.max_connections {
-            return Ok(());
+    /// Does the `login`, which comes from this address. The logins that clients wait for are as many as there are
+    /// connections. Only clients that disconnect while others wait for Redis can bring about more.
+    pub(crate) async fn make<T>(
+        &mut self,
+        address: &str,
+        login: impl AsyncFnOnce(&mut Attempt<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        if self.in_flight.others >= self.worker.issuer.settings.max_connections {
+            let detail = "Too many logins wait for an answer. Wait, then try again.";
+            return Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(Duration::from_secs(1)).into());
         }
-        let detail = "Too many logins wait for an answer. Wait, then try again.";
-        Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(Duration::from_secs(1)))
+        login(&mut Attempt::begin(address, &mut self.trail, now())).await
     }
 
     /// Tells of the login as an `event`: whether it made the user, or why it was refused. Returns how long it took.

@@ -31,7 +31,7 @@ pub struct Attempt<'a> {
     /// Logins are counted by it.
     pub(crate) address: &'a str,
     pub(crate) trail: &'a mut LoginTrail,
-    pub(super) now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
 }
 
 impl<'a> Attempt<'a> {

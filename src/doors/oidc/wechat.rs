@@ -23,7 +23,7 @@ use crate::doors::scan::clients::Client;
 use crate::doors::scan::store::{enlist, json, strike};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
 use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, Result};
-use crate::{apps::UnknownApp, clock::now, refusals::Refusal};
+use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
 const STATE_TTL: Duration = Duration::from_secs(600);
@@ -235,17 +235,15 @@ async fn log_in(
     let app = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?.clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
     attempt.trail.client = Some(asked.client.id.clone());
-    let admitted = async {
-        attempt.has_room()?;
-        let (proof, identity) = (LoginProof::Code(code), Identity::Nothing);
-        let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity };
-        let address = origin(request).address.unwrap_or_default();
-        let admitted = worker.login.admit(login, &mut Attempt::begin(&address, &mut attempt.trail, now())).await?;
-        let grant = worker.login.grant(asked.client, &admitted, now()).await?;
-        Ok::<_, Refusal>(let_in(worker, asked, grant, &app).await?)
+    let (event, proof) = (Event::new(Activity::Login, origin(request)), LoginProof::Code(code));
+    let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity: Identity::Nothing };
+    let log_in = async |attempt: &mut Attempt<'_>| {
+        let admitted = worker.login.admit(login, attempt).await?;
+        let grant = worker.login.grant(asked.client, &admitted, attempt.now).await?;
+        Ok(let_in(worker, asked, grant, &app).await?)
     };
-    let outcome = admitted.await;
-    attempt.end(Event::new(Activity::Login, origin(request)), outcome.as_ref().map(|_| false));
+    let outcome = attempt.make(event.address(), log_in).await;
+    attempt.end(event, outcome.as_ref().map(|_| false));
     outcome
 }
 

@@ -17,8 +17,8 @@ use super::store::{Approver, Decided, DeviceRequest, Devices, FoundDevice, Grant
 use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, UNKNOWN_DEVICE_CODE};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, session_key_routes::asking, state::IssuerWorker};
-use crate::login::{AT_DOORS, Admitted, Asking, Attempt, LoginRequest, LoginTrail, LoginWorker, Result};
-use crate::{clock::now, refusals::Refusal};
+use crate::login::{AT_DOORS, Admitted, Asking, Attempt, LoginRequest, LoginWorker, Result};
+use crate::refusals::Refusal;
 
 /// The request of a page.
 #[derive(Serialize, ToSchema)]
@@ -145,14 +145,12 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
     let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let event = Event::new(APPROVED, origin(&request));
     let approving = async move {
-        let (clients, address) = (scan.clients(), event.address().to_owned());
+        let clients = scan.clients();
         let mut attempt = LoginAttempt::begin(&worker, [login.app.clone(), login.app_hint.clone()]);
-        let approved = async {
-            attempt.has_room()?;
-            let phone = (shown.as_ref(), &*address);
-            worker.login.approve(&code, (login, number), phone, &clients, &mut attempt.trail, now()).await
+        let approve = async |attempt: &mut Attempt<'_>| {
+            worker.login.approve(&code, (login, number), shown.as_ref(), &clients, attempt).await
         };
-        let outcome = approved.await;
+        let outcome = attempt.make(event.address(), approve).await;
         let became = match &outcome {
             Ok(()) => Some("approved"),
             Err(refusal) if refusal.problem.code == MATCH_WRONG => Some("denied"),
@@ -198,20 +196,19 @@ impl LoginWorker {
     }
 
     /// Logs the person in who has chosen this number, and grants the token to the page. `asking` is the owner of the
-    /// token that the phone shows, if it shows one, and `address` the phone's, as limits count it. A person who has
-    /// approved a request may repeat it, because answers are lost.
+    /// token that the phone shows, if it shows one. A person who has approved a request may repeat it, because answers
+    /// are lost.
     async fn approve(
         &self,
         code: &UserCode,
         (login, number): (LoginRequest, Option<String>),
-        (asking, address): (Option<&Asking>, &str),
+        asking: Option<&Asking>,
         clients: &Clients,
-        trail: &mut LoginTrail,
-        now: DateTime<Utc>,
+        attempt: &mut Attempt<'_>,
     ) -> Result<(), Refusal> {
-        self.count_approval(asking, address, trail).await?;
+        self.count_approval(asking, attempt).await?;
         let found = Devices(&self.store).find_device(code, None).await?.ok_or_else(gone)?;
-        trail.client = Some(found.request.client.clone());
+        attempt.trail.client = Some(found.request.client.clone());
         let client = of_request(clients, &found.request).ok_or_else(gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
         if asking.is_some_and(|asking| asking.person.app != app)
@@ -227,7 +224,7 @@ impl LoginWorker {
             return Err(Problem::invalid(detail).into());
         }
         let login = LoginRequest { app: Some(app), ..login };
-        let admitted = self.admit(login, &mut Attempt::begin(address, trail, now)).await?;
+        let admitted = self.admit(login, attempt).await?;
         if asking.is_some_and(|asking| asking.person != *admitted.person()) {
             return Err(not_yours());
         }
@@ -238,7 +235,7 @@ impl LoginWorker {
             Decided::WrongNumber => return Err(Problem::new(MATCH_WRONG, WRONG_NUMBER).into()),
             Decided::Gone => return Err(gone()),
         }
-        let grant = self.grant(client, &admitted, now).await?;
+        let grant = self.grant(client, &admitted, attempt.now).await?;
         let approved = Devices(&self.store).approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before, or somebody has denied.
         let is_done =
@@ -247,10 +244,9 @@ impl LoginWorker {
     }
 
     /// Counts first of all, because whoever asks learns whether there is such a request.
-    async fn count_approval(&self, asking: Option<&Asking>, address: &str, trail: &mut LoginTrail) -> Result<()> {
-        let Some((person, user)) = asking.map(|asking| (&asking.person, &asking.user)) else {
-            return self.count_by(TRIES, address).await;
-        };
+    async fn count_approval(&self, asking: Option<&Asking>, attempt: &mut Attempt<'_>) -> Result<()> {
+        let Some(Asking { person, user, .. }) = asking else { return self.count_by(TRIES, attempt.address).await };
+        let trail = &mut *attempt.trail;
         (trail.app, trail.person, trail.user) = (Some(person.app.clone()), Some(person.clone()), Some(user.clone()));
         self.count_call(person, AT_DOORS).await
     }
