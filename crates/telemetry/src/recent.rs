@@ -21,17 +21,19 @@ pub(super) const OK: &str = "ok";
 const MOST: usize = 8192;
 const MOST_TOLD: usize = 100;
 
-/// The memory. Minutes are counted from its beginning by a clock that nobody sets.
+/// The memory.
+#[derive(Default)]
 pub struct Recent {
-    begun: Instant,
     hour: Mutex<Hour>,
     /// The last has what is nobody's.
     rooms: [Mutex<Room>; 6],
 }
 
-/// How many logins each minute of an hour had.
-#[derive(Default)]
-pub struct Hour(BTreeMap<u64, Counts>);
+/// How much each minute of an hour had. Minutes are counted from its beginning by a clock that nobody sets.
+pub struct Hour {
+    begun: Instant,
+    minutes: BTreeMap<u64, Counts>,
+}
 
 /// By mini program and outcome.
 pub type Counts = HashMap<(Option<AppId>, &'static str), u32>;
@@ -113,20 +115,16 @@ struct LoginsOfApp {
     refused: u64,
 }
 
-impl Default for Recent {
+impl Default for Hour {
     fn default() -> Self {
-        Self { begun: Instant::now(), hour: Mutex::default(), rooms: Default::default() }
+        Self { begun: Instant::now(), minutes: BTreeMap::new() }
     }
 }
 
 impl Recent {
-    fn minute(&self) -> u64 {
-        self.begun.elapsed().as_secs() / 60
-    }
-
     /// Counts a login of an app that is configured.
     pub(super) fn count(&self, app: Option<AppId>, outcome: &'static str) {
-        self.hour.lock().count(self.minute(), app, outcome);
+        self.hour.lock().count(Instant::now(), app, outcome);
     }
 
     /// Notes what became of a request, for whoever looks up the user, the person or the request.
@@ -155,21 +153,17 @@ impl Recent {
     }
 
     pub fn last_hour(&self, app: Option<&AppId>, now: DateTime<Utc>) -> LastHour {
-        let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
-        let mut hour = self.hour.lock();
-        let minute = self.minute();
-        let (logins, apps) = hour.until(minute, app);
-        LastHour { since: begun.timestamp() + 60 * first(minute) as i64, logins, apps }
+        self.hour.lock().until((Instant::now(), now), app)
     }
 
     /// The events of a user, who has these people now.
     pub fn events_of(&self, user: &UserId, people: &[Person], now: DateTime<Utc>) -> UserEvents {
         let whose: Vec<_> = people.iter().cloned().map(Whose::Person).chain([Whose::User(user.clone())]).collect();
-        let mut known_since = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
+        let mut known_since = self.hour.lock().since(0, (Instant::now(), now));
         let mut events = Vec::new();
         for room in self.rooms[..5].iter().map(Mutex::lock) {
             if let Some(oldest) = room.front().filter(|_| room.len() >= MOST) {
-                known_since = known_since.max(oldest.event.at);
+                known_since = known_since.max(oldest.event.at.timestamp());
             }
             let own = room.iter().filter(|noted| whose.contains(&noted.whose));
             events.extend(own.map(|noted| noted.event.clone()));
@@ -178,7 +172,7 @@ impl Recent {
         events.sort_by_key(|event| event.at);
         events.reverse();
         events.truncate(MOST_TOLD);
-        UserEvents { known_since: known_since.timestamp(), events }
+        UserEvents { known_since, events }
     }
 
     /// The events of the request with this id, and whom each is about.
@@ -194,39 +188,50 @@ impl Recent {
 }
 
 impl Hour {
-    pub fn count(&mut self, minute: u64, app: Option<AppId>, outcome: &'static str) {
-        if !self.0.contains_key(&minute) {
-            self.forget_before(first(minute));
+    pub fn count(&mut self, at: Instant, app: Option<AppId>, outcome: &'static str) {
+        let minute = self.minute(at);
+        if !self.minutes.contains_key(&minute) {
+            self.begin(at);
         }
-        *self.0.entry(minute).or_default().entry((app, outcome)).or_default() += 1;
+        *self.minutes.entry(minute).or_default().entry((app, outcome)).or_default() += 1;
     }
 
-    fn forget_before(&mut self, minute: u64) {
-        self.0.retain(|of, _| *of >= minute);
+    fn minute(&self, at: Instant) -> u64 {
+        (at - self.begun).as_secs() / 60
     }
 
-    /// All counts of the hour that ends with this minute.
-    pub fn sums(&mut self, minute: u64) -> Counts {
-        self.forget_before(first(minute));
-        let mut sums = Counts::new();
-        for (of, count) in self.0.values().flatten() {
+    /// The second in which a minute began.
+    fn since(&self, minute: u64, (at, now): (Instant, DateTime<Utc>)) -> i64 {
+        (now - TimeDelta::from_std(at - self.begun).unwrap_or_default()).timestamp() + 60 * minute as i64
+    }
+
+    /// Forgets what was before the hour that ends with this minute. Returns the first one of it.
+    fn begin(&mut self, at: Instant) -> u64 {
+        let first = self.minute(at).saturating_sub(59);
+        self.minutes.retain(|of, _| *of >= first);
+        first
+    }
+
+    /// When the hour began that ends now, and all its counts.
+    pub fn sums(&mut self, now: (Instant, DateTime<Utc>)) -> (i64, Counts) {
+        let (first, mut sums) = (self.begin(now.0), Counts::new());
+        for (of, count) in self.minutes.values().flatten() {
             *sums.entry(of.clone()).or_default() += count;
         }
-        sums
+        (self.since(first, now), sums)
     }
 
     pub fn forget(&mut self, is_gone: impl Fn(&AppId) -> bool) {
-        for counts in self.0.values_mut() {
+        for counts in self.minutes.values_mut() {
             counts.retain(|(app, _), _| !app.as_ref().is_some_and(&is_gone));
         }
     }
 
-    /// The hour that ends with this minute.
-    fn until(&mut self, minute: u64, app: Option<&AppId>) -> (Vec<OutcomeByMinute>, Vec<LoginsOfApp>) {
-        let first = first(minute);
-        self.forget_before(first);
+    /// The hour that ends now.
+    fn until(&mut self, now: (Instant, DateTime<Utc>), app: Option<&AppId>) -> LastHour {
+        let (minute, first) = (self.minute(now.0), self.begin(now.0));
         let (mut by_outcome, mut by_app) = (BTreeMap::new(), BTreeMap::new());
-        for (of, counts) in &self.0 {
+        for (of, counts) in &self.minutes {
             let wanted = counts.iter().filter(|((appid, _), _)| app.is_none_or(|app| appid.as_ref() == Some(app)));
             for ((appid, outcome), count) in wanted {
                 let minutes = by_outcome.entry(*outcome).or_insert_with(|| vec![0; (minute - first + 1) as usize]);
@@ -236,13 +241,8 @@ impl Hour {
             }
         }
         let logins = by_outcome.into_iter().map(|(outcome, minutes)| OutcomeByMinute { outcome, minutes });
-        (logins.collect(), by_app.into_values().collect())
+        LastHour { since: self.since(first, now), logins: logins.collect(), apps: by_app.into_values().collect() }
     }
-}
-
-/// The first minute of the hour that ends with this one.
-pub fn first(minute: u64) -> u64 {
-    minute.saturating_sub(59)
 }
 
 fn seconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,22 +4,22 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use actix_web::{HttpRequest, web::Data};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, private, routes};
 use wxmint_ids::ClientId;
-use wxmint_telemetry::recent::{Hour, first};
+use wxmint_telemetry::recent::Hour;
 
 use super::Scan;
 use crate::admin::act::{Act, OperatingData};
 use crate::admin::{HEAD, SECRET, SECURITY, tokens::Right};
 use crate::clock::now;
 
+#[derive(Default)]
 pub(in crate::doors) struct Scans {
-    begun: Instant,
     pub(super) count: Family<[(&'static str, String); 2], Counter>,
     known: Mutex<Known>,
 }
@@ -59,12 +59,6 @@ pub(super) struct ScansOfClient {
     repeated: u32,
 }
 
-impl Default for Scans {
-    fn default() -> Self {
-        Self { begun: Instant::now(), count: Family::default(), known: Mutex::default() }
-    }
-}
-
 impl Scans {
     /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
     pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (ClientId, String)>) {
@@ -84,24 +78,14 @@ impl Scans {
         if !known.clients.contains_key(client) {
             return;
         }
-        known.hour.count(self.begun.elapsed().as_secs() / 60, Some(client.0.clone()), outcome);
+        known.hour.count(Instant::now(), Some(client.0.clone()), outcome);
         // Under the lock, so that a client that has just left is not counted after it.
         self.count.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
 
-    pub(super) fn of_last_hour(&self, now: DateTime<Utc>) -> LastScans {
-        let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
+    pub(super) fn of_last_hour(&self, now: (Instant, DateTime<Utc>)) -> LastScans {
         let mut known = self.known.lock();
-        // Read now, so that no thread counts in a later minute than this one.
-        let minute = self.begun.elapsed().as_secs() / 60;
-        let first = i64::try_from(60 * first(minute)).unwrap_or(i64::MAX);
-        LastScans { since: begun.timestamp() + first, clients: known.until(minute) }
-    }
-}
-
-impl Known {
-    fn until(&mut self, minute: u64) -> Vec<ScansOfClient> {
-        let mut counts = self.hour.sums(minute);
+        let (since, mut counts) = known.hour.sums(now);
         let of_client = |(id, name): (&ClientId, &String)| {
             let mut count = |outcome| counts.remove(&(Some(id.0.clone()), outcome)).unwrap_or_default();
             ScansOfClient {
@@ -116,7 +100,7 @@ impl Known {
                 repeated: count("repeated"),
             }
         };
-        self.clients.iter().map(of_client).collect()
+        LastScans { since, clients: known.clients.iter().map(of_client).collect() }
     }
 }
 
@@ -128,7 +112,8 @@ impl Known {
     responses((status = 200, description = "The scans", body = LastScans)))]
 async fn scans(request: HttpRequest, operating: OperatingData, scan: Option<Data<Scan>>) -> Answer {
     let act = Act::<()>::begin("scans", Right::Read, &request, operating).await?;
-    let counted = scan.map_or_else(|| Scans::default().of_last_hour(now()), |scan| scan.scans.of_last_hour(now()));
+    let now = (Instant::now(), now());
+    let counted = scan.map_or_else(|| Scans::default().of_last_hour(now), |scan| scan.scans.of_last_hour(now));
     Ok(private(act.done(Ok::<_, Problem>(counted))?))
 }
 
@@ -139,7 +124,7 @@ routes! {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, time::Duration};
 
     use prometheus_client::{encoding::text::encode_registry, registry::Registry};
 
@@ -169,7 +154,7 @@ mod tests {
         }
         scans.count(&id("stranger"), "asked");
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a date");
-        let LastScans { since, clients } = scans.of_last_hour(now);
+        let LastScans { since, clients } = scans.of_last_hour((Instant::now(), now));
         assert!((now.timestamp() - 1..=now.timestamp()).contains(&since));
         let one = |client: &str, [asked, once]: [u32; 2]| ScansOfClient {
             client_id: id(client),
@@ -183,7 +168,8 @@ mod tests {
             repeated: once,
         };
         assert_eq!(clients, [one("shop-web", [3, 1]), one("tv", [0; 2])]);
-        assert!(scans.known.lock().until(60).iter().all(|client| client.asked == 0), "an hour later");
+        let later = scans.of_last_hour((Instant::now() + Duration::from_secs(3600), now));
+        assert!(later.clients.iter().all(|client| client.asked == 0), "an hour later");
     }
 
     #[test]
@@ -217,7 +203,7 @@ mod tests {
         count();
         assert_eq!(["shop-web", "tv"].map(asked), [Some(1), None]);
         are(&scans, &["shop-web", "tv"]);
-        let shown = scans.known.lock().until(0);
-        assert_eq!(shown.iter().map(|client| client.asked).collect::<Vec<_>>(), [2, 0]);
+        let shown = scans.of_last_hour((Instant::now(), now()));
+        assert_eq!(shown.clients.iter().map(|client| client.asked).collect::<Vec<_>>(), [2, 0]);
     }
 }
