@@ -25,7 +25,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId, unprintable};
 
-use self::{cbc::BLOCK, members::Members};
+use self::cbc::BLOCK;
 use super::{SessionKey, client::blank_control_characters, session_key::hex};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
@@ -92,7 +92,7 @@ impl EncryptedData {
         // All of this always runs, and then something is always parsed as JSON.
         let readable = padded_well & text::may_be_an_object(&text);
         blank_control_characters(&mut text);
-        Members::read(if readable { &text } else { DECOY })?.believed(check)
+        members::read(if readable { &text } else { DECOY }, Some(check))
     }
 }
 
@@ -133,7 +133,7 @@ impl RawData {
             .map_err(|_| Undecryptable)?;
         let mut text = self.text.clone().into_bytes();
         blank_control_characters(&mut text);
-        Ok(OpenedData { data: Members::read(&text)?.others, unionid: None })
+        members::read(&text, None)
     }
 }
 
