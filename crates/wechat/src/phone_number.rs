@@ -1,6 +1,5 @@
 //! getuserphonenumber: exchanges a phone code for the phone number that WeChat has verified.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 
@@ -21,45 +20,31 @@ impl ByToken<'_> {
     }
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    phone_info: Option<PhoneInfo>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PhoneInfo {
-    phone_number: Option<String>,
-    pure_phone_number: Option<String>,
-    /// The documentation says string, but its own example has a number.
-    country_code: Option<Value>,
-    watermark: Value,
-}
-
 /// Reads the body of a getuserphonenumber response for `app`.
 pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone> {
-    let answer: Answer = read(Api::PhoneNumber, body)?;
-    let info = answer.phone_info.ok_or_else(|| CallError::unanswered("neither an errcode nor a phone_info"))?;
-    if info.watermark["appid"] != app.as_str() {
+    let answer: Value = read(Api::PhoneNumber, body)?;
+    let info = answer.get("phone_info").filter(|info| !info.is_null());
+    let info = info.ok_or_else(|| CallError::unanswered("neither an errcode nor a phone_info"))?;
+    if info["watermark"]["appid"] != app.as_str() {
         return Err(CallError::unanswered("a phone_info with another app's watermark"));
     }
-    let text = |code: Value| code.as_u64().map(|number| number.to_string()).or_else(|| Some(code.as_str()?.to_owned()));
-    let country_code = info.country_code.and_then(text);
     Ok(Phone {
-        number: dialled(info.phone_number, LONGEST_NUMBER)?,
-        pure_number: dialled(info.pure_phone_number, LONGEST_NUMBER)?,
-        country_code: dialled(country_code, LONGEST_COUNTRY_CODE)?,
+        number: dialled(&info["phoneNumber"], LONGEST_NUMBER)?,
+        pure_number: dialled(&info["purePhoneNumber"], LONGEST_NUMBER)?,
+        country_code: dialled(&info["countryCode"], LONGEST_COUNTRY_CODE)?,
     })
 }
 
-/// Requires a member that can be dialled: digits, and what people write between them.
-fn dialled(member: Option<String>, longest: usize) -> Result<String> {
+/// Requires a member that can be dialled: digits, and what people write between them. The documentation says string,
+/// but its own example has a country code that is a number.
+fn dialled(member: &Value, longest: usize) -> Result<String> {
+    let number = member.as_u64().map(|number| number.to_string());
     let fits = |text: &String| {
         text.len() <= longest
             && text.bytes().any(|byte| byte.is_ascii_digit())
             && text.bytes().all(|byte| byte.is_ascii_digit() || b"+- ".contains(&byte))
     };
-    believed(member)
+    believed(number.or_else(|| Some(member.as_str()?.to_owned())))
         .filter(fits)
         .ok_or_else(|| CallError::unanswered("a phone_info without a number that can be dialled"))
 }
