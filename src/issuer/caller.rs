@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use wxmint_http::{Problem, bearer_token, refused_token};
 use wxmint_keys::KeySet;
-use wxmint_verify::{Claims, LONGEST_LIFE, MAX_LEEWAY, Refused, Verified, Verifier, VerifierPolicy};
+use wxmint_verify::{Claims, Refused, Verified, Verifier, VerifierPolicy};
 
 use super::Issuer;
 use crate::{login::is_of_client, settings::Settings};
@@ -16,13 +16,7 @@ use crate::{login::is_of_client, settings::Settings};
 /// shortened. (After a change of `WXMINT_TOKEN_TYP` from `JWT` everybody must log in again, which mini programs do by
 /// themselves.)
 pub(super) fn verifier(settings: &Settings, audiences: Vec<String>) -> Verifier {
-    let policy = VerifierPolicy {
-        issuer: settings.issuer.as_str().to_owned(),
-        audiences,
-        typ: settings.token_typ,
-        longest_life: LONGEST_LIFE,
-        leeway: MAX_LEEWAY,
-    };
+    let policy = VerifierPolicy { typ: settings.token_typ, ..VerifierPolicy::new(settings.issuer.as_str(), audiences) };
     Verifier::new(policy).expect("settings have an issuer and an audience")
 }
 
