@@ -94,8 +94,8 @@ pub trait Door: Any + Send + Sync {
         false
     }
 
-    /// Acts, for one worker, for apps without an AppSecret.
-    fn exchange(self: Arc<Self>) -> Option<Box<dyn Exchange>> {
+    /// Acts for apps without an AppSecret.
+    fn exchange(self: Arc<Self>) -> Option<Arc<dyn Exchange>> {
         None
     }
 

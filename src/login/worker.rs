@@ -67,7 +67,7 @@ pub struct LoginWorker {
     pub ids: Arc<UserIds>,
     pub metrics: Metrics,
     /// Acts for the apps that have no AppSecret.
-    pub exchange: Option<Box<dyn Exchange>>,
+    pub exchange: Option<Arc<dyn Exchange>>,
 }
 
 /// How people are bound to users, and how often they may try.

@@ -11,13 +11,13 @@ use wxmint_keys::PrivateJwk;
 use wxmint_redis_link::Call;
 use wxmint_verify::Algorithm;
 
+use super::Platform;
 use super::follower::Follower;
 use super::known::TICKET;
 use super::store::{Expected, PlatformEntry, entries, note_entry};
-use super::{MerchantExchange, Platform};
 use crate::clock::now;
 use crate::issuer::{Issuer, caller::tests::issuer};
-use crate::login::{HeldToken, LoginWorker};
+use crate::login::LoginWorker;
 
 const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
     "token":"token1","encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
@@ -121,7 +121,7 @@ impl Bed {
 
 fn worker(issuer: &Arc<Issuer>, platform: &Arc<Platform>) -> LoginWorker {
     let mut login = issuer.login_worker().expect("a worker");
-    login.exchange = Some(Box::new(MerchantExchange { platform: Arc::clone(platform), token: HeldToken::default() }));
+    login.exchange = Some(Arc::clone(platform) as _);
     login
 }
 

@@ -1,6 +1,6 @@
 //! How the people of merchants log in: by a token of the platform's. The tokens of a platform and of its merchants.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::join;
@@ -27,18 +27,12 @@ const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 /// How many times the limit of an address at one merchant it may have at all of them together.
 const AT_ALL_MERCHANTS: u32 = 10;
 
-pub(super) struct MerchantExchange {
-    pub(super) platform: Arc<Platform>,
-    /// For a minute, so that a login makes no round trip for it.
-    pub(super) token: HeldToken,
-}
-
 #[async_trait(?Send)]
-impl Exchange for MerchantExchange {
+impl Exchange for Platform {
     fn apps_are_unread(&self) -> Option<LoginError> {
         let unasked = || not_yet("WeChat was not asked yet for the merchants of the platform");
-        let why = || LoginError::from(self.refusal().unwrap_or_else(unasked)).of(&self.platform.component.id);
-        (!self.platform.known().is_compared).then(why)
+        let why = || LoginError::from(self.refusal().unwrap_or_else(unasked)).of(&self.component.id);
+        (!self.known().is_compared).then(why)
     }
 
     /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
@@ -70,18 +64,18 @@ impl Exchange for MerchantExchange {
             sent.set(true);
             by.exchange_for(app, code).await
         };
-        let exchanged = login.access_tokens(app, attempt.clone()).by_component(&self.platform, ask).await;
+        let exchanged = login.access_tokens(app, attempt.clone()).by_component(self, ask).await;
         if let Err(LoginError::UnknownApp(_)) = exchanged {
-            self.platform.compare_soon.notify_one(); // the push of its leaving may be lost
+            self.compare_soon.notify_one(); // the push of its leaving may be lost
         }
         if !sent.get() {
             login.give_back(app, code, attempt).await;
         }
-        exchanged.map_err(|error| error.of(&self.platform.component.id))
+        exchanged.map_err(|error| error.of(&self.component.id))
     }
 
     fn own_app(&self) -> &App {
-        &self.platform.component
+        &self.component
     }
 
     fn held(&self) -> &HeldToken {
@@ -89,7 +83,7 @@ impl Exchange for MerchantExchange {
     }
 
     fn refusal(&self) -> Option<CallError> {
-        self.platform.known().refusal.as_ref().map(Refusal::error)
+        self.known().refusal.as_ref().map(Refusal::error)
     }
 
     /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
@@ -98,9 +92,9 @@ impl Exchange for MerchantExchange {
             Some(Refused { by_force: false, .. }) => tokens.may_force("", REPLACED).await?,
             _ => Vec::new(),
         };
-        let fetched = match tokens.app.id == self.platform.component.id {
-            true => tokens.component_token(&self.platform).await,
-            false => tokens.merchant_token(&self.platform).await,
+        let fetched = match tokens.app.id == self.component.id {
+            true => tokens.component_token(self).await,
+            false => tokens.merchant_token(self).await,
         };
         if fetched.is_err() {
             // While WeChat gives none, nothing is used up.
@@ -132,15 +126,15 @@ impl Exchange for MerchantExchange {
         else {
             return;
         };
-        let (known, app) = (self.platform.known(), tokens.app);
+        let (known, app) = (self.known(), tokens.app);
         let Some(merchant) = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode)) else {
             return;
         };
         let (name, trouble) = trouble_of(&app.id, &merchant.entry, *errcode);
-        tokens.note(&self.platform, &name, &trouble, Expected::NotLater).await;
+        tokens.note(self, &name, &trouble, Expected::NotLater).await;
         tracing::warn!(app = %app.id, %error, "WeChat refuses calls for a merchant");
         if matches!(error, LoginError::WeChatUnavailable(_)) {
-            self.platform.compare_soon.notify_one();
+            self.compare_soon.notify_one();
         }
     }
 }
@@ -239,8 +233,7 @@ mod tests {
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
         let bed = Bed::start().await;
-        let exchange = MerchantExchange { platform: Arc::clone(&bed.platform), token: HeldToken::default() };
-        let unread = || exchange.apps_are_unread();
+        let unread = || bed.platform.apps_are_unread();
         let is_unasked = |error| matches!(error, Some(LoginError::WeChatUnavailable(CallError::NotSent { .. })));
         assert!(is_unasked(unread()));
         let at = now().timestamp();

@@ -29,9 +29,9 @@ use wxmint_store::Redis;
 use wxmint_wechat::{App, PushKey};
 use zeroize::Zeroizing;
 
+use self::follower::follow;
 use self::known::{Known, MerchantState};
 use self::store::{PlatformEntry, PlatformState};
-use self::{exchange::MerchantExchange, follower::follow};
 use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::{
@@ -64,6 +64,8 @@ struct Platform {
     /// WeChat's list of merchants is to be asked for without waiting for the hour.
     compare_soon: Notify,
     known: ArcSwap<Known>,
+    /// The component's access token, for a minute, so that a login makes no round trip for it.
+    token: HeldToken,
     /// In seconds; infinite before a ticket has come.
     ticket_age: Gauge<f64, AtomicU64>,
 }
@@ -99,8 +101,8 @@ impl Door for Platform {
         registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, self.ticket_age.clone());
     }
 
-    fn exchange(self: Arc<Self>) -> Option<Box<dyn Exchange>> {
-        Some(Box::new(MerchantExchange { platform: self, token: HeldToken::default() }))
+    fn exchange(self: Arc<Self>) -> Option<Arc<dyn Exchange>> {
+        Some(self)
     }
 }
 
@@ -132,8 +134,8 @@ impl Platform {
         let secret = written.component_appsecret.parse().map_err(|wrong| at("component_appsecret", &wrong))?;
         let id = written.component_appid.parse().map_err(|wrong| at("component_appid", &wrong))?;
         let component = App::mini_program(id, secret);
-        let (known, ticket_age) = (ArcSwap::default(), Gauge::default());
-        Ok(Self { component, push_key, compare_soon: Notify::new(), known, ticket_age })
+        let (known, token, ticket_age) = Default::default();
+        Ok(Self { component, push_key, compare_soon: Notify::new(), known, token, ticket_age })
     }
 
     fn known(&self) -> Arc<Known> {
