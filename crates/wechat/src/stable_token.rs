@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{believed, call_ends, read};
-use super::{Api, App, AppAccessToken, CallError, Result, WeChat, errcode::number_or_quoted};
+use super::{Api, App, AppAccessToken, CallError, RefreshToken, Result, WeChat, errcode::number_or_quoted};
 
 /// The longest life that is trusted, because WeChat's tokens live two hours.
 const LONGEST_LIFE: Duration = Duration::from_secs(7200);
@@ -16,6 +16,8 @@ pub struct FetchedAccessToken {
     pub token: AppAccessToken,
     /// The rest of its life, from one second to two hours.
     pub expires_in: Duration,
+    /// A merchant's refresh token that is good from then on, if WeChat names one.
+    pub refresh_token: Option<RefreshToken>,
 }
 
 impl WeChat {
@@ -40,11 +42,13 @@ struct Answer {
     access_token: Option<String>,
     #[serde(default, deserialize_with = "number_or_quoted")]
     expires_in: i64,
+    authorizer_refresh_token: Option<String>,
 }
 
 /// Reads the answer to a call that fetches an access token, of which some have names of their own for it.
 pub fn read_access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken> {
     let answer: Answer = read(api, body)?;
+    let refresh_token = believed(answer.authorizer_refresh_token).map(RefreshToken::new);
     let token = believed(answer.access_token)
         .map(AppAccessToken::new)
         .ok_or_else(|| CallError::unanswered("neither an errcode nor an access_token"))?;
@@ -53,7 +57,7 @@ pub fn read_access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken> {
     }
     let seconds = u64::try_from(answer.expires_in).ok().filter(|&seconds| seconds > 0);
     let expires_in = seconds.ok_or_else(|| CallError::unanswered("an access_token that has expired"))?;
-    Ok(FetchedAccessToken { token, expires_in: Duration::from_secs(expires_in).min(LONGEST_LIFE) })
+    Ok(FetchedAccessToken { token, expires_in: Duration::from_secs(expires_in).min(LONGEST_LIFE), refresh_token })
 }
 
 #[cfg(test)]

@@ -191,8 +191,8 @@ impl AccessTokens<'_> {
         if refresh.expose().is_empty() {
             return Err(not_yet("the merchant has given the platform no refresh token").into());
         }
-        let (access, renewed) = Box::pin(self.by_component(platform, ask)).await?;
-        if let Some(renewed) = renewed.filter(|renewed| renewed.expose() != refresh.expose()) {
+        let access = Box::pin(self.by_component(platform, ask)).await?;
+        if let Some(renewed) = access.refresh_token.as_ref().filter(|new| new.expose() != refresh.expose()) {
             let sealed = self.vault.seal(renewed.expose(), &app.id);
             let state = MerchantState::In(*kind, sealed);
             let new = state.entry(entry.at);

@@ -116,27 +116,14 @@ impl ByToken<'_> {
         self.post(Api::AuthorizerInfo, &wanted, read).await
     }
 
-    /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`), and the refresh token that is
-    /// good from then on, if WeChat names one.
-    pub async fn authorizer_token(
-        self,
-        merchant: &App,
-        refresh: &RefreshToken,
-    ) -> Result<(FetchedAccessToken, Option<RefreshToken>)> {
-        #[derive(Deserialize)]
-        struct Answer {
-            authorizer_refresh_token: Option<String>,
-        }
+    /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`).
+    pub async fn authorizer_token(self, merchant: &App, refresh: &RefreshToken) -> Result<FetchedAccessToken> {
         let wanted = json!({
             "component_appid": self.app.id.as_str(),
             "authorizer_appid": merchant.id.as_str(),
             "authorizer_refresh_token": refresh.expose(),
         });
-        let read = |body: &[u8]| {
-            let access = read_access_token(Api::AuthorizerToken, body)?;
-            let Answer { authorizer_refresh_token: renewed } = read(Api::AuthorizerToken, body)?;
-            Ok((access, believed(renewed).map(RefreshToken::new)))
-        };
+        let read = |body: &[u8]| read_access_token(Api::AuthorizerToken, body);
         ByToken { app: merchant, ..self }.post(Api::AuthorizerToken, &wanted, read).await
     }
 }
