@@ -130,7 +130,7 @@ impl Platform {
             )
         })?;
         let key = PushKey::new(&written.token, &written.encoding_aes_key);
-        let push_key = key.map_err(|wrong| at(wrong.member, &wrong))?;
+        let push_key = key.map_err(|(member, wrong)| at(member, &wrong))?;
         let secret = written.component_appsecret.parse().map_err(|wrong| at("component_appsecret", &wrong))?;
         let id = written.component_appid.parse().map_err(|wrong| at("component_appid", &wrong))?;
         let component = App::mini_program(id, secret);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use wxmint_ids::{AppId, LoginCode};
 
-pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
+pub use self::push::{BadPush, News, Push, PushKey, PushQuery};
 use super::client::{believed, call_ends, parsed, read};
 use super::errcode::number_or_quoted;
 use super::{

@@ -33,14 +33,6 @@ pub struct PushKey {
 
 wxmint_ids::unprintable!(PushKey);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be {must}")]
-pub struct WrongPushKey {
-    /// As WeChat's console and a platform's file call it.
-    pub member: &'static str,
-    must: &'static str,
-}
-
 /// The parameters of a push's URL that its signature covers.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PushQuery {
@@ -88,15 +80,14 @@ impl PushKey {
     /// `encoding_aes_key`: 43 letters and digits, as WeChat's console shows it.
     ///
     /// # Errors
-    /// Which of the two is wrong, without its value.
-    pub fn new(token: &str, encoding_aes_key: &str) -> Result<Self, WrongPushKey> {
+    /// Which of the two is wrong, as a platform's file calls it, and what it must be.
+    pub fn new(token: &str, encoding_aes_key: &str) -> Result<Self, (&'static str, &'static str)> {
         let is_token = (3..=32).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let decoded = Zeroizing::new(LENIENT.decode(encoding_aes_key).unwrap_or_default());
-        let wrong = |member, must| WrongPushKey { member, must };
         match <[u8; 32]>::try_from(decoded.as_slice()) {
-            _ if !is_token => Err(wrong("token", "3 to 32 letters and digits")),
+            _ if !is_token => Err(("token", "must be 3 to 32 letters and digits")),
             Ok(key) => Ok(Self { token: Zeroizing::new(token.to_owned()), key: Zeroizing::new(key) }),
-            Err(_) => Err(wrong("encoding_aes_key", "43 letters and digits")),
+            Err(_) => Err(("encoding_aes_key", "must be 43 letters and digits")),
         }
     }
 

@@ -143,7 +143,7 @@ fn a_length_or_a_padding_that_lies_is_refused() {
 #[test]
 fn what_is_no_token_and_no_key_is_told_without_its_value() {
     for (token, key) in [("", KEY), ("to ken", KEY), (TOKEN, ""), (TOKEN, &KEY[1..]), (TOKEN, "a b")] {
-        let wrong = PushKey::new(token, key).expect_err("wrong").to_string();
+        let (_, wrong) = PushKey::new(token, key).expect_err("wrong");
         assert!(!wrong.contains("ken1") && wrong.contains("must be"), "{wrong}");
     }
 }
