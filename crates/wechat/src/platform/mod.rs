@@ -5,12 +5,12 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 use wxmint_ids::{AppId, LoginCode};
 
 pub use self::push::{BadPush, News, Push, PushKey, PushQuery};
-use super::client::{believed, call_ends, parsed, read};
+use super::client::{believed, call_ends, read};
 use super::errcode::number_or_quoted;
 use super::{
     Api, App, AppKind, AuthorizationCode, ByToken, ComponentTicket, FetchedAccessToken, RefreshToken, Result, Session,
@@ -21,13 +21,20 @@ use super::{
 const PAGE: usize = 100;
 
 /// A merchant that has let the platform act for it, as WeChat lists it.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub struct Authorizer {
+    #[serde(rename = "authorizer_appid", deserialize_with = "wxmint_ids::parsed")]
     pub app: AppId,
     /// None where the merchant lets the platform make no calls by its token.
+    #[serde(alias = "authorizer_refresh_token", default, deserialize_with = "refresh_token")]
     pub refresh_token: Option<RefreshToken>,
     /// Since when, in seconds since 1970, if WeChat says so.
+    #[serde(rename = "auth_time", default, deserialize_with = "number_or_quoted")]
     pub since: i64,
+}
+
+fn refresh_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
+    Ok(believed(Option::deserialize(deserializer)?).map(RefreshToken::new))
 }
 
 impl WeChat {
@@ -67,11 +74,10 @@ impl ByToken<'_> {
     pub async fn query_auth(self, code: &AuthorizationCode) -> Result<Authorizer> {
         #[derive(Deserialize)]
         struct Answer {
-            authorization_info: Named,
+            authorization_info: Authorizer,
         }
         let wanted = json!({"component_appid": self.app.id.as_str(), "authorization_code": code.expose()});
-        let read =
-            |body: &[u8]| read(Api::QueryAuth, body).and_then(|answer: Answer| authorizer(answer.authorization_info));
+        let read = |body: &[u8]| read(Api::QueryAuth, body).map(|answer: Answer| answer.authorization_info);
         self.post(Api::QueryAuth, &wanted, read).await
     }
 
@@ -83,7 +89,7 @@ impl ByToken<'_> {
             #[serde(deserialize_with = "number_or_quoted")]
             total_count: i64,
             #[serde(default)]
-            list: Vec<Named>,
+            list: Vec<Value>,
         }
         let wanted = json!({"component_appid": self.app.id.as_str(), "offset": offset, "count": PAGE});
         let read = |body: &[u8]| {
@@ -91,7 +97,7 @@ impl ByToken<'_> {
             let end = offset + list.len();
             let next = Some(end).filter(|end| *end > offset && (*end as i64) < total_count);
             // One that cannot be read is left out, so that it does not hide the others.
-            Ok((list.into_iter().filter_map(|named| authorizer(named).ok()).collect(), next))
+            Ok((list.into_iter().filter_map(|listed| serde_json::from_value(listed).ok()).collect(), next))
         };
         self.post(Api::AuthorizerList, &wanted, read).await
     }
@@ -126,19 +132,4 @@ impl ByToken<'_> {
         let read = |body: &[u8]| read_access_token(Api::AuthorizerToken, body);
         ByToken { app: merchant, ..self }.post(Api::AuthorizerToken, &wanted, read).await
     }
-}
-
-/// WeChat's words of a merchant.
-#[derive(Deserialize)]
-struct Named {
-    authorizer_appid: String,
-    #[serde(alias = "authorizer_refresh_token")]
-    refresh_token: Option<String>,
-    #[serde(deserialize_with = "number_or_quoted", default)]
-    auth_time: i64,
-}
-
-fn authorizer(named: Named) -> Result<Authorizer> {
-    let refresh_token = believed(named.refresh_token).map(RefreshToken::new);
-    Ok(Authorizer { app: parsed("authorizer_appid", &named.authorizer_appid)?, refresh_token, since: named.auth_time })
 }
