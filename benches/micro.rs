@@ -16,7 +16,7 @@ use wxmint_keys::{KeyRing, KeySet, PrivateJwk, SIGNED_WITH, StoredKeys};
 use wxmint_telemetry::{Step, Trace, TraceSettings, Traces};
 use wxmint_verify::ends::{End, EndHash, Endable, Ends, EndsPage, Feed};
 use wxmint_verify::{Algorithm, PublicKeySet, TokenTyp, Verifier, VerifierPolicy};
-use wxmint_wechat::{Api, DataCheck, EncryptedData, SessionKey, read_session};
+use wxmint_wechat::{Api, DataCheck, SessionKey, UserData, read_session};
 
 fn main() {
     // With a collector that is not there: nothing is sampled, so that nothing is sent.
@@ -199,7 +199,7 @@ mod user_data {
     const MAX_AGE: Duration = Duration::from_secs(600);
 
     /// A month of steps, encrypted as WeChat does, with a plaintext of `length` bytes.
-    fn sealed(length: usize) -> EncryptedData {
+    fn sealed(length: usize) -> UserData {
         let text = |filling: &str, steps: &[Value]| {
             let watermark = json!({"timestamp": now().timestamp(), "appid": app()});
             json!({"stepInfoList": steps, "filling": filling, "watermark": watermark}).to_string()
@@ -211,7 +211,7 @@ mod user_data {
         let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key");
         let mut bytes = text(&filling, &steps).into_bytes();
         key.less_safe_encrypt(&mut bytes, EncryptionContext::Iv128((&[0; 16]).into())).expect("sealed");
-        EncryptedData::parse(&STANDARD.encode(bytes), &STANDARD.encode([0; 16])).expect("a form")
+        UserData::encrypted(&STANDARD.encode(bytes), &STANDARD.encode([0; 16])).expect("a form")
     }
 
     #[divan::bench(args = [1024, 64 * 1024])]

@@ -42,7 +42,6 @@ pub use self::recipient::{is_of_client, mark_of_client};
 pub use self::shared_access_token::{AccessTokens, HeldToken, Refused, Usable};
 pub use self::steps::{Admitted, Attempt, LoginTrail};
 use self::steps::{Arrival, mark_of};
-pub use self::user_data::UserDataRequest;
 pub use self::user_ids::UserIds;
 pub use self::with_token::{Asking, issued};
 pub(crate) use self::worker::IP;

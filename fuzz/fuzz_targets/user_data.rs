@@ -12,7 +12,7 @@ use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
 use wxmint_ids::Person;
-use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey, Undecryptable};
+use wxmint_wechat::{DataCheck, OpenedData, SessionKey, Undecryptable, UserData};
 
 const APP: &str = "wx0123456789abcdef";
 const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     behind_a_good_signature(input);
 });
 
-fn open(data: &EncryptedData) -> Result<OpenedData, Undecryptable> {
+fn open(data: &UserData) -> Result<OpenedData, Undecryptable> {
     let person = Person { app: APP.parse().expect("an AppID"), openid: OPENID.parse().expect("an openid") };
     let now = DateTime::from_timestamp(NOW, 0).expect("a date");
     let check = DataCheck { person: &person, now, max_age: Duration::from_secs(MAX_AGE) };
@@ -40,7 +40,7 @@ fn open(data: &EncryptedData) -> Result<OpenedData, Undecryptable> {
 fn as_a_stranger_sends_it(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let (iv, data) = text.split_once('\n').unwrap_or((&text, &text));
-    let parsed = EncryptedData::parse(data, iv);
+    let parsed = UserData::encrypted(data, iv);
     assert!(!format!("{parsed:?}").contains(MARKED));
     match parsed {
         Ok(parsed) => {
@@ -49,7 +49,7 @@ fn as_a_stranger_sends_it(input: &[u8]) {
         }
         Err(error) => assert!(!error.to_string().contains(MARKED), "{error}"),
     }
-    let _ = RawData::parse(data, iv).map(|parsed| parsed.open(&SessionKey::new(KEY)));
+    let _ = UserData::raw(data, iv).map(|parsed| open(&parsed));
 }
 
 fn behind_a_good_seal(input: &[u8]) {
@@ -94,10 +94,10 @@ static CIPHER: LazyLock<PaddedBlockEncryptingKey> = LazyLock::new(|| {
     UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key")
 });
 
-fn sealed(text: &[u8]) -> EncryptedData {
+fn sealed(text: &[u8]) -> UserData {
     let mut ciphertext = text.to_vec();
     CIPHER.less_safe_encrypt(&mut ciphertext, EncryptionContext::Iv128((&IV).into())).expect("sealed");
-    EncryptedData::parse(&STANDARD.encode(ciphertext), &STANDARD.encode(IV)).expect("libFuzzer's inputs are short")
+    UserData::encrypted(&STANDARD.encode(ciphertext), &STANDARD.encode(IV)).expect("libFuzzer's inputs are short")
 }
 
 /// WeChat puts a nickname's control characters into the text as they are.
@@ -109,7 +109,7 @@ fn behind_a_good_signature(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{text}{KEY}").as_bytes());
     let signature: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let opened = RawData::parse(text, &signature).expect("a form").open(&SessionKey::new(KEY));
+    let opened = open(&UserData::raw(text, &signature).expect("a form"));
     assert!(!format!("{opened:?}").contains(MARKED));
     if let Ok(opened) = opened {
         let mut expected: Map<String, Value> =

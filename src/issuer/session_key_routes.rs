@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Done, Fields, Problem, ProblemCode, SMALL_BODY, missing, private, read_body, to_the_end};
 use wxmint_ids::{Phone, PhoneCode};
-use wxmint_wechat::{EncryptedData, RawData};
+use wxmint_wechat::UserData;
 
 use super::state::IssuerWorker;
 use crate::clock::now;
-use crate::login::{Asking, LoginError, UserDataRequest};
+use crate::login::{Asking, LoginError};
 use crate::refusals::Refusal;
 
 /// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.
@@ -142,12 +142,12 @@ pub(crate) async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Resu
     worker.login.asking(&token).await.map_err(by_token)
 }
 
-fn user_data_request(body: &[u8]) -> Result<UserDataRequest, Problem> {
+fn user_data_request(body: &[u8]) -> Result<UserData, Problem> {
     let fields = Fields::from_json(body, &["encryptedData", "iv", "rawData", "signature"])?;
     let [data, iv] = [fields.text("encryptedData")?, fields.text("iv")?];
     let read = match (data, iv, fields.text("rawData")?, fields.text("signature")?) {
-        (Some(data), Some(iv), None, None) => EncryptedData::parse(&data, &iv).map(UserDataRequest::Encrypted),
-        (None, None, Some(data), Some(signature)) => RawData::parse(&data, &signature).map(UserDataRequest::Raw),
+        (Some(data), Some(iv), None, None) => UserData::encrypted(&data, &iv),
+        (None, None, Some(data), Some(signature)) => UserData::raw(&data, &signature),
         _ => {
             let detail =
                 "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";

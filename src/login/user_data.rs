@@ -7,27 +7,9 @@ use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId};
 use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{COMPUTED, KeptSession, Opening};
-use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
+use wxmint_wechat::{DataCheck, OpenedData, SessionKey, UserData};
 
 use super::{Asking, LoginError, LoginWorker, Result, SettledState, worker::USER_DATA};
-
-/// A mini program got this from WeChat and cannot decrypt or verify it itself.
-#[derive(Debug)]
-pub enum UserDataRequest {
-    /// `encryptedData` and `iv`.
-    Encrypted(EncryptedData),
-    /// `rawData` and `signature`.
-    Raw(RawData),
-}
-
-impl UserDataRequest {
-    fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Option<OpenedData> {
-        match self {
-            Self::Encrypted(data) => data.open(key, check).ok(),
-            Self::Raw(data) => data.open(key).ok(),
-        }
-    }
-}
 
 impl LoginWorker {
     /// The data without openId, unionId and watermark. Tries the current session key and, for ten minutes after a
@@ -35,7 +17,7 @@ impl LoginWorker {
     pub async fn user_data(
         &self,
         asking: &Asking,
-        request: &UserDataRequest,
+        request: &UserData,
         now: DateTime<Utc>,
         max_age: Duration,
     ) -> Result<Map<String, Value>> {
@@ -62,11 +44,11 @@ impl LoginWorker {
         }
     }
 
-    async fn try_keys(&self, kept: &KeptSession, data: &UserDataRequest, check: &DataCheck<'_>) -> Option<OpenedData> {
+    async fn try_keys(&self, kept: &KeptSession, data: &UserData, check: &DataCheck<'_>) -> Option<OpenedData> {
         let vault = self.vault.load_full();
         for sealed in &kept.keys {
             let Some((key, _)) = self.unseal(&vault, sealed, check.person).await else { continue };
-            let opened = data.open(&key, check);
+            let opened = data.open(&key, check).ok();
             if opened.is_some() {
                 return opened;
             }

@@ -39,11 +39,12 @@ const SIGNATURE_LENGTH: usize = 40;
 /// spoil 16 bytes at once, which [`text`] detects.
 const DECOY: &[u8] = br#"{"phoneNumber";"#;
 
-/// `encryptedData` and `iv`, as a mini program forwards them.
-pub struct EncryptedData {
-    /// One or more whole blocks.
-    ciphertext: Vec<u8>,
-    iv: [u8; BLOCK],
+/// User data, as a mini program forwards it.
+pub enum UserData {
+    /// `encryptedData`, which is one or more whole blocks, and `iv`.
+    Encrypted { ciphertext: Vec<u8>, iv: [u8; BLOCK] },
+    /// `rawData`, which is signed and not encrypted, and its `signature` in lower case.
+    Raw { text: String, signature: String },
 }
 
 /// The field cannot come from WeChat, whatever the key. The error does not repeat its content.
@@ -73,26 +74,53 @@ pub struct OpenedData {
     pub unionid: Option<UnionId>,
 }
 
-impl EncryptedData {
+impl UserData {
     /// Decodes both fields and checks their lengths, before a cipher sees them.
-    pub fn parse(encrypted_data: &str, iv: &str) -> Result<Self, Malformed> {
+    pub fn encrypted(encrypted_data: &str, iv: &str) -> Result<Self, Malformed> {
         let ciphertext = from_base64("encryptedData", encrypted_data, LONGEST)?;
         if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(BLOCK) {
             return Err(Malformed("encryptedData"));
         }
         let iv = from_base64("iv", iv, BLOCK)?.try_into().map_err(|_| Malformed("iv"))?;
-        Ok(Self { ciphertext, iv })
+        Ok(Self::Encrypted { ciphertext, iv })
+    }
+
+    /// Refuses fields whose length or form is wrong.
+    pub fn raw(raw_data: &str, signature: &str) -> Result<Self, Malformed> {
+        if raw_data.len() > LONGEST {
+            return Err(Malformed("rawData"));
+        }
+        if signature.len() != SIGNATURE_LENGTH || !signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Malformed("signature"));
+        }
+        Ok(Self::Raw { text: raw_data.to_owned(), signature: signature.to_ascii_lowercase() })
     }
 
     /// Decrypts the data. Refuses it unless it was encrypted for the person's app, for the person if it names one, and
-    /// not longer ago than `max_age`.
+    /// not longer ago than `max_age`. Data that is signed with this key does not say for which person it is or from
+    /// when, so a unionid in it is ignored.
     pub fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Result<OpenedData, Undecryptable> {
-        let mut text = cbc::decrypt(key, &self.ciphertext, &self.iv)?;
-        let padded_well = cbc::blank_padding(&mut text);
-        // All of this always runs, and then something is always parsed as JSON.
-        let readable = padded_well & text::may_be_an_object(&text);
-        blank_control_characters(&mut text);
-        members::read(if readable { &text } else { DECOY }, Some(check))
+        match self {
+            Self::Encrypted { ciphertext, iv } => {
+                let mut text = cbc::decrypt(key, ciphertext, iv)?;
+                let padded_well = cbc::blank_padding(&mut text);
+                // All of this always runs, and then something is always parsed as JSON.
+                let readable = padded_well & text::may_be_an_object(&text);
+                blank_control_characters(&mut text);
+                members::read(if readable { &text } else { DECOY }, Some(check))
+            }
+            Self::Raw { text, signature } => {
+                let mut signed = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+                signed.update(text.as_bytes());
+                // The base64 text is signed, not the decoded bytes.
+                signed.update(key.expose().as_bytes());
+                verify_slices_are_equal(hex(signed.finish()).as_bytes(), signature.as_bytes())
+                    .map_err(|_| Undecryptable)?;
+                let mut text = text.clone().into_bytes();
+                blank_control_characters(&mut text);
+                members::read(&text, None)
+            }
+        }
     }
 }
 
@@ -103,40 +131,5 @@ fn from_base64(field: &'static str, text: &str, longest: usize) -> Result<Vec<u8
     STANDARD.decode(text).map_err(|_| Malformed(field))
 }
 
-/// `rawData`, which is signed and not encrypted, and its `signature`, as a mini program forwards them.
-pub struct RawData {
-    text: String,
-    /// In lower case.
-    signature: String,
-}
-
-impl RawData {
-    /// Refuses fields whose length or form is wrong.
-    pub fn parse(raw_data: &str, signature: &str) -> Result<Self, Malformed> {
-        if raw_data.len() > LONGEST {
-            return Err(Malformed("rawData"));
-        }
-        if signature.len() != SIGNATURE_LENGTH || !signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Malformed("signature"));
-        }
-        Ok(Self { text: raw_data.to_owned(), signature: signature.to_ascii_lowercase() })
-    }
-
-    /// The data, if it was signed with this key. The data does not say for which person it is or from when, so a
-    /// unionid in it is ignored.
-    pub fn open(&self, key: &SessionKey) -> Result<OpenedData, Undecryptable> {
-        let mut signed = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-        signed.update(self.text.as_bytes());
-        // The base64 text is signed, not the decoded bytes.
-        signed.update(key.expose().as_bytes());
-        verify_slices_are_equal(hex(signed.finish()).as_bytes(), self.signature.as_bytes())
-            .map_err(|_| Undecryptable)?;
-        let mut text = self.text.clone().into_bytes();
-        blank_control_characters(&mut text);
-        members::read(&text, None)
-    }
-}
-
-unprintable!(EncryptedData);
-unprintable!(RawData);
+unprintable!(UserData);
 unprintable!(OpenedData);

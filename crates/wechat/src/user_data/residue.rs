@@ -77,7 +77,7 @@ fn leaves_the_key(work: fn(Hidden)) -> bool {
 }
 
 fn open_something(hidden: Hidden) {
-    let data = EncryptedData { ciphertext: vec![0; 2 * BLOCK], iv: [0; BLOCK] };
+    let data = UserData::Encrypted { ciphertext: vec![0; 2 * BLOCK], iv: [0; BLOCK] };
     let person = Person { app: "wx1".parse().expect("an AppID"), openid: "o1".parse().expect("an openid") };
     let check = DataCheck { person: &person, now: DateTime::UNIX_EPOCH, max_age: Duration::ZERO };
     let opened = data.open(&hidden.session_key(), &check);

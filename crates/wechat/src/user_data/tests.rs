@@ -19,16 +19,16 @@ fn sealed_at() -> DateTime<Utc> {
 }
 
 /// Encrypts `text` as WeChat does.
-fn seal(text: &str) -> EncryptedData {
+fn seal(text: &str) -> UserData {
     let key = STANDARD.decode(KEY).expect("a key");
     let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key");
     let (iv, mut ciphertext) = (*b"0123456789abcdef", text.as_bytes().to_vec());
     key.less_safe_encrypt(&mut ciphertext, EncryptionContext::Iv128((&iv).into())).expect("sealed");
-    EncryptedData { ciphertext, iv }
+    UserData::Encrypted { ciphertext, iv }
 }
 
 /// Encrypts `members` with a valid watermark.
-fn sealed_with_watermark(mut members: Value) -> EncryptedData {
+fn sealed_with_watermark(mut members: Value) -> UserData {
     members["watermark"] = watermark();
     seal(&members.to_string())
 }
@@ -37,11 +37,16 @@ fn watermark() -> Value {
     json!({"timestamp": sealed_at().timestamp(), "appid": APP})
 }
 
-fn open(data: &EncryptedData) -> Result<OpenedData, Undecryptable> {
+fn parts(data: &UserData) -> (Vec<u8>, [u8; BLOCK]) {
+    let UserData::Encrypted { ciphertext, iv } = data else { panic!("it is encrypted") };
+    (ciphertext.clone(), *iv)
+}
+
+fn open(data: &UserData) -> Result<OpenedData, Undecryptable> {
     open_at(data, sealed_at())
 }
 
-fn open_at(data: &EncryptedData, now: DateTime<Utc>) -> Result<OpenedData, Undecryptable> {
+fn open_at(data: &UserData, now: DateTime<Utc>) -> Result<OpenedData, Undecryptable> {
     data.open(&SessionKey::new(KEY), &DataCheck { person: &person(APP, OPENID), now, max_age: MAX_AGE })
 }
 
@@ -55,7 +60,7 @@ fn text<'a>(vector: &'a Value, name: &str) -> &'a str {
 
 /// Decrypts a published example at the time of its watermark, for `app`.
 fn open_vector(vector: &Value, app: &str) -> Result<OpenedData, Undecryptable> {
-    let data = EncryptedData::parse(text(vector, "encryptedData"), text(vector, "iv")).expect("well formed");
+    let data = UserData::encrypted(text(vector, "encryptedData"), text(vector, "iv")).expect("well formed");
     let key = SessionKey::new(text(vector, "session_key"));
     let person = person(app, "oGZUI0egBJY1zhBYw2KhdUfwVJJE");
     let sealed = [1_477_314_187, 1_700_000_000].map(|seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
@@ -91,7 +96,9 @@ fn only_the_published_signature_verifies() {
     let vector = &vectors["sha1_rawData_plus_session_key"][0];
     let (raw, signature) = (text(vector, "rawData"), text(vector, "signature"));
     let key = SessionKey::new(text(vector, "session_key"));
-    let open = |raw: &str, signature: &str, key: &SessionKey| RawData::parse(raw, signature).expect("a form").open(key);
+    let person = person(APP, OPENID);
+    let check = DataCheck { person: &person, now: sealed_at(), max_age: MAX_AGE };
+    let open = |raw: &str, signature: &str, key| UserData::raw(raw, signature).expect("a form").open(key, &check);
 
     let opened = open(raw, signature, &key).expect("signed");
     assert_eq!(Value::from(opened.data), serde_json::from_str::<Value>(raw).expect("JSON"));
@@ -109,7 +116,7 @@ fn signed_data_must_be_one_object_and_its_unionid_is_ignored() {
             &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
             format!("{raw}{KEY}").as_bytes(),
         ));
-        RawData::parse(raw, &signature).expect("a form").open(&SessionKey::new(KEY))
+        open(&UserData::raw(raw, &signature).expect("a form"))
     };
     let opened = sign(r#"{"nickName":"😀","openId":"o1","unionId":"o2","watermark":{"appid":"x","timestamp":1}}"#);
     assert_eq!(Value::from(opened.clone().expect("signed").data), json!({"nickName": "😀"}));
@@ -118,9 +125,9 @@ fn signed_data_must_be_one_object_and_its_unionid_is_ignored() {
         assert_eq!(sign(raw), Err(Undecryptable), "{raw}");
     }
     for signature in ["", "7", &"7".repeat(39), &"7".repeat(41), &"g".repeat(40), &"字".repeat(40)] {
-        assert_eq!(RawData::parse("{}", signature).expect_err("refused"), Malformed("signature"));
+        assert_eq!(UserData::raw("{}", signature).expect_err("refused"), Malformed("signature"));
     }
-    let long = RawData::parse(&" ".repeat(LONGEST + 1), &"7".repeat(40));
+    let long = UserData::raw(&" ".repeat(LONGEST + 1), &"7".repeat(40));
     assert_eq!(long.expect_err("refused"), Malformed("rawData"));
 }
 
@@ -145,7 +152,8 @@ fn all_kinds_of_data_that_wechat_encrypts_are_decrypted() {
 fn sixty_four_kibibytes_of_steps_are_decrypted() {
     let steps: Value = (0..1940).map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day})).collect();
     let data = sealed_with_watermark(json!({"stepInfoList": steps}));
-    assert!(data.ciphertext.len() > 64 * 1024, "{}", data.ciphertext.len());
+    let (ciphertext, _) = parts(&data);
+    assert!(ciphertext.len() > 64 * 1024, "{}", ciphertext.len());
     assert_eq!(open(&data).expect("opened").data["stepInfoList"], steps);
 }
 
@@ -154,7 +162,8 @@ fn data_of_every_length_up_to_the_limit_is_decrypted() {
     for text_length in (0..48).chain([LONGEST - 101]) {
         let members = json!({"a": "x".repeat(text_length)});
         let data = sealed_with_watermark(members.clone());
-        let data = EncryptedData::parse(&STANDARD.encode(&data.ciphertext), &STANDARD.encode(data.iv));
+        let (ciphertext, iv) = parts(&data);
+        let data = UserData::encrypted(&STANDARD.encode(&ciphertext), &STANDARD.encode(iv));
         let opened = open(&data.expect("well formed")).expect("opened");
         assert_eq!(Value::from(opened.data), members);
     }
@@ -167,11 +176,11 @@ fn a_plaintext_of_whole_blocks_has_a_block_of_padding() {
         let without = json!({"a": "", "watermark": watermark()}).to_string().len();
         let members = json!({"a": "x".repeat(length - without)});
         let data = sealed_with_watermark(members.clone());
-        assert_eq!(data.ciphertext.len(), length / BLOCK * BLOCK + BLOCK);
+        assert_eq!(parts(&data).0.len(), length / BLOCK * BLOCK + BLOCK);
         assert_eq!(open(&data).map(|opened| Value::from(opened.data)), Ok(members));
     }
     // One block is too short for a watermark; it must be refused without a panic.
-    assert_eq!(seal(r#"{"a":"twelve"}"#).ciphertext.len(), BLOCK);
+    assert_eq!(parts(&seal(r#"{"a":"twelve"}"#)).0.len(), BLOCK);
     assert_eq!(open(&seal(r#"{"a":"twelve"}"#)), Err(Undecryptable));
 }
 
@@ -265,14 +274,15 @@ fn every_changed_byte_is_detected_except_in_the_iv() {
     let members = json!({"a": "first block", "openId": OPENID, "phoneNumber": "13800138000", "unionId": "o1"});
     let whole = sealed_with_watermark(members);
     let opened = open(&whole).expect("opened");
-    for place in 0..BLOCK + whole.ciphertext.len() {
+    let whole = parts(&whole);
+    for place in 0..BLOCK + whole.0.len() {
         for mask in 1..=255 {
-            let mut changed = EncryptedData { ciphertext: whole.ciphertext.clone(), iv: whole.iv };
+            let (mut ciphertext, mut iv) = whole.clone();
             match place.checked_sub(BLOCK) {
-                Some(place) => changed.ciphertext[place] ^= mask,
-                None => changed.iv[place] ^= mask,
+                Some(place) => ciphertext[place] ^= mask,
+                None => iv[place] ^= mask,
             }
-            if let Ok(other) = open(&changed) {
+            if let Ok(other) = open(&UserData::Encrypted { ciphertext, iv }) {
                 assert!(place < BLOCK, "byte {place} of the ciphertext, by {mask:#x}");
                 assert_eq!(other.data["phoneNumber"], opened.data["phoneNumber"]);
             }
@@ -282,12 +292,12 @@ fn every_changed_byte_is_detected_except_in_the_iv() {
 
 #[test]
 fn no_incomplete_sequence_of_blocks_is_accepted() {
-    let whole = sealed_with_watermark(json!({"nickName": "Band", "openId": OPENID}));
-    let blocks = whole.ciphertext.len() / BLOCK;
+    let (whole, iv) = parts(&sealed_with_watermark(json!({"nickName": "Band", "openId": OPENID})));
+    let blocks = whole.len() / BLOCK;
     for (first, last) in (0..blocks).flat_map(|first| (first + 1..=blocks).map(move |last| (first, last))) {
-        let ciphertext = whole.ciphertext[first * BLOCK..last * BLOCK].to_vec();
-        let before = first.checked_sub(1).map_or(&whole.iv[..], |before| &whole.ciphertext[before * BLOCK..][..BLOCK]);
-        let part = EncryptedData { ciphertext, iv: before.try_into().expect("a block") };
+        let ciphertext = whole[first * BLOCK..last * BLOCK].to_vec();
+        let before = first.checked_sub(1).map_or(&iv[..], |before| &whole[before * BLOCK..][..BLOCK]);
+        let part = UserData::Encrypted { ciphertext, iv: before.try_into().expect("a block") };
         assert_eq!(open(&part).is_ok(), (first, last) == (0, blocks), "blocks {first} to {last}");
     }
 }
@@ -297,7 +307,7 @@ fn every_truncation_of_a_text_is_refused_and_nothing_panics() {
     let vectors = vectors();
     let vector = &vectors["aes_128_cbc_pkcs7"][1];
     let (data, iv) = (text(vector, "encryptedData"), text(vector, "iv"));
-    let opens = |data: &str, iv: &str| EncryptedData::parse(data, iv).is_ok_and(|data| open(&data).is_ok());
+    let opens = |data: &str, iv: &str| UserData::encrypted(data, iv).is_ok_and(|data| open(&data).is_ok());
     assert!(opens(data, iv));
     for length in 0..data.len() {
         assert!(!opens(&data[..length], iv), "{length} characters of the data");
@@ -314,11 +324,11 @@ fn ten_thousand_random_texts_are_refused_and_nothing_panics() {
     for _ in 0..10_000 {
         let blocks = rng.usize(1..20);
         let (data, iv) = (base64(&mut rng, blocks * BLOCK), base64(&mut rng, BLOCK));
-        assert_eq!(open(&EncryptedData::parse(&data, &iv).expect("well formed")), Err(Undecryptable));
+        assert_eq!(open(&UserData::encrypted(&data, &iv).expect("well formed")), Err(Undecryptable));
 
         let mut characters = |length| (0..rng.usize(..length)).map(|_| rng.char(..)).collect::<String>();
         let (data, iv) = (characters(200), characters(30));
-        assert!(EncryptedData::parse(&data, &iv).is_err() && RawData::parse(&data, &iv).is_err());
+        assert!(UserData::encrypted(&data, &iv).is_err() && UserData::raw(&data, &iv).is_err());
     }
 }
 
@@ -327,7 +337,7 @@ fn the_error_names_the_malformed_field() {
     let (data, iv) = (STANDARD.encode([0xfb; 32]), STANDARD.encode([0xfb; 16]));
     assert!(data.contains('+'));
     let longest = STANDARD.encode(vec![0; LONGEST]);
-    assert!(EncryptedData::parse(&longest, &iv).is_ok());
+    assert!(UserData::encrypted(&longest, &iv).is_ok());
     for (data, iv, field) in [
         (data.replace('+', " ").as_str(), iv.as_str(), "encryptedData"),
         (&data, &iv.replace('+', " "), "iv"),
@@ -345,15 +355,15 @@ fn the_error_names_the_malformed_field() {
         (&STANDARD.encode(vec![0; LONGEST + BLOCK]), &iv, "encryptedData"),
         (&" ".repeat(1_000_000), &iv, "encryptedData"),
     ] {
-        assert_eq!(EncryptedData::parse(data, iv).expect_err("refused"), Malformed(field));
+        assert_eq!(UserData::encrypted(data, iv).expect_err("refused"), Malformed(field));
     }
 }
 
 #[test]
 fn user_data_is_never_printed() {
     let data = sealed_with_watermark(json!({"phoneNumber": "13800138000"}));
-    let raw = RawData::parse(r#"{"nickName":"13800138000"}"#, &"7".repeat(40));
+    let raw = UserData::raw(r#"{"nickName":"13800138000"}"#, &"7".repeat(40));
     let printed = format!("{data:?} {:?} {raw:?} {Undecryptable:?} {Undecryptable}", open(&data));
     assert!(!printed.contains("13800138000") && !printed.contains("7777"), "{printed}");
-    assert!(printed.starts_with("EncryptedData(…) Ok(OpenedData(…)) Ok(RawData(…))"), "{printed}");
+    assert!(printed.starts_with("UserData(…) Ok(OpenedData(…)) Ok(UserData(…))"), "{printed}");
 }
