@@ -20,24 +20,15 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The log has the first failure, and one of so many after it.
 const LOGGED: u32 = 30;
 
-/// The ends that a key file notes, and that this process puts into the feed.
-pub(super) struct NotedEnds {
-    store: Rc<Redis>,
-    published: Vec<EndedKey>,
-}
-
-impl NotedEnds {
-    pub(super) fn of(store: Rc<Redis>) -> Self {
-        Self { store, published: Vec::new() }
-    }
-
-    /// Publishes what it has not published yet. The feed may lack even an old end: perhaps no replica was running when
-    /// the key was ended.
-    pub(super) fn publish(&mut self, noted: &[EndedKey]) {
-        for key in noted.iter().filter(|key| !self.published.contains(key)) {
-            actix_web::rt::spawn(end_key(Rc::clone(&self.store), key.kid.clone()));
+/// Puts the ends that a key file notes into the feed, each once. The feed may lack even an old end: perhaps no replica
+/// was running when the key was ended.
+pub(super) fn publisher(store: Redis) -> impl FnMut(&[EndedKey]) {
+    let (store, mut published) = (Rc::new(store), Vec::new());
+    move |noted| {
+        for key in noted.iter().filter(|key| !published.contains(*key)) {
+            actix_web::rt::spawn(end_key(Rc::clone(&store), key.kid.clone()));
         }
-        self.published = noted.to_vec();
+        published = noted.to_vec();
     }
 }
 

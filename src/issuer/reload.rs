@@ -1,19 +1,19 @@
 //! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users, operators' secrets
 //! and the URL of Redis.
 
-use std::{fmt::Display, rc::Rc, sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use wxmint_findings::Status;
 use wxmint_http::Readiness;
-use wxmint_keys::{KeyRing, StoredKeys, vault::Vault};
+use wxmint_keys::{EndedKey, KeyRing, StoredKeys, vault::Vault};
 use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::Issuer;
-use super::ended_keys::{NotedEnds, check_replacement};
+use super::ended_keys::{check_replacement, publisher};
 use super::health::check_redis;
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
@@ -25,10 +25,10 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Watches every file that the settings name, for as long as the process runs.
 pub(super) fn watch_files(issuer: &Issuer) {
     if let Some(mut file) = issuer.key_file.clone() {
-        let (keys, mut ends, mut signs) = (Arc::clone(&issuer.keys), NotedEnds::of(Rc::from(issuer.store())), None);
-        ends.publish(&keys.set().ended);
+        let (keys, mut publish, mut signs) = (Arc::clone(&issuer.keys), publisher(issuer.store()), None);
+        publish(&keys.set().ended);
         watch(issuer, "keys", "key file", async move || {
-            let reloaded = reload_keys(&keys, &mut file, &mut ends);
+            let reloaded = reload_keys(&keys, &mut file, &mut publish);
             tell_which_signs(&keys, &mut signs);
             reloaded
         });
@@ -117,14 +117,14 @@ fn tell(what: &'static str, name: &'static str, found: Result<bool, String>, met
     }
 }
 
-fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> Result<Option<bool>, String> {
+fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, end: impl FnOnce(&[EndedKey])) -> Result<Option<bool>, String> {
     let Some(content) = file.look().map_err(|error| error.with_cure(None))? else { return Ok(None) };
     if file.is_in_use(&content) {
         return Ok(Some(false));
     }
     let stored = StoredKeys::parse(&content).map_err(|error| error.to_string())?;
     // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
-    ends.publish(&stored.ended);
+    end(&stored.ended);
     let set = stored.check().map_err(|error| error.to_string())?;
     check_replacement(&keys.set(), &set, file.path(), now())?;
     let kids = || keys.set().lives.iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
@@ -283,10 +283,9 @@ mod tests {
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
         let set = StoredKeys::parse(&content).and_then(|stored| stored.check()).expect("a set");
         let keys = KeyRing::new(set, now()).expect("a ring");
-        let mut ends = NotedEnds::of(Rc::new(Redis::new(&RedisAccess::in_memory(now), Duration::ZERO, now, ())));
         fs::remove_file(&path).expect("our file");
         create_private(&path, &StoredKeys::of(&[signing, next]).content()).expect("written");
-        let mut reload = || reload_keys(&keys, &mut file, &mut ends);
+        let mut reload = || reload_keys(&keys, &mut file, |_| ());
         assert_eq!([reload(), reload(), reload()], [Ok(None), Ok(Some(true)), Ok(Some(false))]);
         assert_eq!(keys.set().lives.len(), 2);
     }
