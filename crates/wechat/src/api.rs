@@ -1,4 +1,7 @@
-//! The calls of WeChat's server API that wxmint makes.
+//! The calls of WeChat's server API that wxmint makes, its error codes, and what each one means for the login.
+
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::Value;
 
 /// The path of a call, its name in metrics, and whether it uses up a code or a session key: then it cannot be repeated
 /// once WeChat may have received it.
@@ -36,4 +39,94 @@ apis! {
     AuthorizerList, "/cgi-bin/component/api_get_authorizer_list", "authorizer_list", false;
     AuthorizerInfo, "/cgi-bin/component/api_get_authorizer_info", "authorizer_info", false;
     AuthorizerToken, "/cgi-bin/component/api_authorizer_token", "authorizer_token", false;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// WeChat is busy: retry once after a short pause.
+    Busy,
+    /// The code is wrong, expired, or another app's: the mini program must get another (`wx.login`, or the phone
+    /// number's button).
+    CodeInvalid,
+    /// The code was used before: the mini program must get another.
+    CodeUsed,
+    /// WeChat considers this person a risk or has restricted them: refuse without a retry.
+    PersonRefused,
+    /// This person logs in too often: retry in a minute.
+    SlowDown,
+    /// The access token is wrong or expired: fetch another and retry once.
+    BadAccessToken,
+    /// The session key is no longer the current one: the mini program must log in again.
+    StaleSession,
+    /// A merchant has not let the platform act for it, or not any more.
+    NotAuthorized,
+    /// A merchant has let the platform act for it, but not in this.
+    NotPermitted,
+    /// The app's packet of paid phone numbers is used up (手机号快速验证组件).
+    PhoneNumbersSpent,
+    /// The refresh token of a merchant has been replaced. WeChat's list has the new one.
+    StaleRefreshToken,
+    /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or rights.
+    Misconfigured,
+    /// The code is in no list that we know. The client is told to retry later, because nothing says what would help.
+    Unknown,
+}
+
+/// The errcodes of each meaning, from WeChat's documentation and the lists of public SDKs.
+const TABLE: &[(Verdict, &[i64])] = &[
+    (Verdict::Busy, &[-1]),
+    (Verdict::BadAccessToken, &[40001, 40014, 42001]),
+    // Our own request was wrong, which the operator cannot fix; a metric shows it.
+    (Verdict::Misconfigured, &[40002, 40003, 40097, 40129, 40169, 41001, 41002, 41004, 41008, 41009]),
+    (Verdict::Misconfigured, &[43001, 43002, 43003, 44002, 47001, 87008]),
+    (Verdict::Misconfigured, &[40013, 40125, 40164, 40243, 41030, 45009, 48001, 48004, 89501, 89503, 89506, 89507]),
+    (Verdict::CodeInvalid, &[40029, 41029]),
+    (Verdict::CodeUsed, &[40163]),
+    (Verdict::PersonRefused, &[40226, 50002]),
+    (Verdict::SlowDown, &[45011]),
+    (Verdict::StaleSession, &[87007, 87009]),
+    (Verdict::NotAuthorized, &[61003]),
+    (Verdict::NotPermitted, &[61007]),
+    (Verdict::PhoneNumbersSpent, &[1400001]),
+    (Verdict::StaleRefreshToken, &[61023]),
+    // A platform gets it: its address is not on the list, its ticket is old or wrong, or a code is spent.
+    (Verdict::Misconfigured, &[61004, 61005, 61006, 61009, 61010, 61011]),
+];
+
+impl Verdict {
+    /// The meaning of an `errcode` other than 0 in a response of `api`.
+    pub fn of(api: Api, errcode: i64) -> Self {
+        use Api::{Code2Session, ComponentCode2Session, ComponentOauth2, ComponentToken, Oauth2};
+        use Api::{PhoneNumber, StableToken, StartPushTicket};
+        let known = TABLE.iter().find(|(_, errcodes)| errcodes.contains(&errcode));
+        let verdict = match (api, errcode) {
+            // It is about the AppSecret, which authenticates these calls.
+            (Code2Session | StableToken | ComponentToken | StartPushTicket | Oauth2, 40001) => Self::Misconfigured,
+            // WeChat's older pages say so of a code of OAuth2 that has expired.
+            (Oauth2 | ComponentOauth2, 42003) => Self::CodeInvalid,
+            // The access token was just accepted and the openid is WeChat's own, so it is the code that belongs to
+            // another app or another person.
+            (PhoneNumber, 40003 | 40013) => Self::CodeInvalid,
+            _ => known.map_or(Self::Unknown, |&(verdict, _)| verdict),
+        };
+        let sends_a_code = matches!(api, Code2Session | PhoneNumber | Oauth2 | ComponentCode2Session | ComponentOauth2);
+        match verdict {
+            // The errcode is about a code, but the call sends none of a person's phone or page.
+            Self::CodeInvalid | Self::CodeUsed if !sends_a_code => Self::Unknown,
+            verdict => verdict,
+        }
+    }
+}
+
+/// The label under which an `errcode` is counted. Unknown codes count as `other`, so that the labels are bounded.
+pub(super) fn label(errcode: i64) -> String {
+    let is_known = TABLE.iter().any(|(_, errcodes)| errcodes.contains(&errcode));
+    if is_known { errcode.to_string() } else { "other".into() }
+}
+
+/// Reads a number that WeChat sends either as a number or as a string.
+pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    number.ok_or_else(|| D::Error::custom("not a number"))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wxmint_upstream::{CallOutcome, Closed, FetchError, PAUSE};
 
-use super::{Verdict, errcode, errcode::number_or_quoted};
+use super::{Verdict, api, api::number_or_quoted};
 
 /// A `rid` has 26 characters; an openid has 28, codes and AppSecrets have 32, and tokens more.
 const LONGEST_WORD: usize = 27;
@@ -72,7 +72,7 @@ impl CallError {
     /// The error in metrics and traces, from a bounded set.
     pub fn label(&self) -> String {
         let label = match self {
-            Self::Refused { errcode, .. } => return errcode::label(*errcode),
+            Self::Refused { errcode, .. } => return api::label(*errcode),
             Self::NotSent { .. } => "not_sent",
             Self::Unanswered { .. } => "unanswered",
             Self::Unusable { .. } => "unusable",

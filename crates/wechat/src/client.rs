@@ -12,7 +12,7 @@ use wxmint_ids::AppId;
 use wxmint_upstream::{Breaker, CallOutcome, Fetched, HttpClientError, Permit, ProxyUrl, Tls, Upstream};
 
 use super::{Api, App, AppAccessToken, CallError, Result, Verdict};
-use super::{api::Row, call_error::loggable, errcode::number_or_quoted};
+use super::{api::Row, api::number_or_quoted, call_error::loggable};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.

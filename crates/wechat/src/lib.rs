@@ -3,7 +3,7 @@
 //! WeChat answers every call with HTTP 200 and puts the outcome into the body, so no status is trusted here: a login
 //! succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are present.
 //!
-//! - `client`: how calls are made and read; `call_error`: how they fail; `app`: for whom; `api`, `errcode`: tables;
+//! - `client`: how calls are made and read; `call_error`: how they fail; `app`: for whom; `api`: tables;
 //! - `exchange`: the calls that a login code is for; `session_key`: those that are signed; `stable_token`,
 //!   `phone_number`, `mini_program_code`: one call each;
 //! - `platform`: the calls of a third-party platform, and what is pushed to it;
@@ -13,7 +13,6 @@ mod api;
 mod app;
 mod call_error;
 mod client;
-mod errcode;
 mod exchange;
 mod mini_program_code;
 mod phone_number;
@@ -22,14 +21,13 @@ mod session_key;
 mod stable_token;
 mod user_data;
 
-pub use api::Api;
+pub use api::{Api, Verdict};
 pub use app::{
     App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, ComponentTicket, PersonAccessToken, RefreshToken,
     SessionKey,
 };
 pub use call_error::{CallError, Result};
 pub use client::{ByToken, Observer, WeChat};
-pub use errcode::Verdict;
 pub use exchange::{Session, read_grant, read_session};
 pub use phone_number::read_phone_number;
 pub use platform::{Authorizer, BadPush, News, Push, PushKey, PushQuery};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use wxmint_ids::{OpenId, unprintable};
 
 use super::client::{Endpoint, believed, call_ends, read};
-use super::{Api, ByToken, CallError, Result, SessionKey, errcode::number_or_quoted, exchange::Answer};
+use super::{Api, ByToken, CallError, Result, SessionKey, api::number_or_quoted, exchange::Answer};
 
 /// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names
 /// the version of its key.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{believed, call_ends, read};
-use super::{Api, App, AppAccessToken, CallError, RefreshToken, Result, WeChat, errcode::number_or_quoted};
+use super::{Api, App, AppAccessToken, CallError, RefreshToken, Result, WeChat, api::number_or_quoted};
 
 /// The longest life that is trusted, because WeChat's tokens live two hours.
 const LONGEST_LIFE: Duration = Duration::from_secs(7200);

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use wxmint_ids::{AppId, LoginCode};
 
 pub use self::push::{BadPush, News, Push, PushKey, PushQuery};
+use super::api::number_or_quoted;
 use super::client::{believed, call_ends, read};
-use super::errcode::number_or_quoted;
 use super::{
     Api, App, AppKind, AuthorizationCode, ByToken, ComponentTicket, FetchedAccessToken, RefreshToken, Result, Session,
     WeChat, stable_token::read_access_token,

@@ -6,7 +6,7 @@ use serde_json::from_value;
 use wxmint_verify::json::read_object;
 
 use super::{DataCheck, OpenedData, Undecryptable};
-use crate::{client::believed, errcode::number_or_quoted};
+use crate::{api::number_or_quoted, client::believed};
 
 /// How far WeChat's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
