@@ -113,11 +113,11 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
     let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
     let state = match worker.login.fetch_grant(&code, (asked.client, DOOR), &address, now(), give).await? {
         Ok(to) => {
-            scan.scans.count(&asked.client.id, "fetched");
+            scan.count(&asked.client.id, "fetched");
             return Ok(private(json!({"location": to})));
         }
         Err(Poll::Repeated(token)) => {
-            scan.scans.count(&asked.client.id, "repeated");
+            scan.count(&asked.client.id, "repeated");
             oidc.count(&asked.client.id, "repeated");
             tell_of_theft(request, &token, "a device code was used twice");
             if let Some(family) = worker.login.find_family(token.id.as_str()).await? {

@@ -95,10 +95,6 @@ impl Clients {
         self.iter().filter_map(|client| client.identity.as_ref())
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = (ClientId, String)> {
-        self.iter().map(|client| (client.id.clone(), client.name.clone()))
-    }
-
     /// Whether a site is the client's own, or any client's: a preflight names none.
     pub(in crate::doors) fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
         self.iter().any(|it| id.is_none_or(|id| it.id.0 == *id) && it.origins.iter().any(|own| own == origin))

@@ -1,34 +1,20 @@
 //! The outcomes of the requests of pages for a login by a phone, by client: since the start for the metrics, and of the
 //! last hour for the console. Who is not in the file of clients is not counted, so that nobody else adds a label.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use actix_web::{HttpRequest, web::Data};
 use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
-use prometheus_client::metrics::{counter::Counter, family::Family};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, private, routes};
 use wxmint_ids::ClientId;
-use wxmint_telemetry::recent::Hour;
 
 use super::Scan;
+use super::clients::{Client, Clients};
 use crate::admin::act::{Act, OperatingData};
 use crate::admin::{HEAD, SECRET, SECURITY, tokens::Right};
 use crate::clock::now;
-
-#[derive(Default)]
-pub(in crate::doors) struct Scans {
-    pub(super) count: Family<[(&'static str, String); 2], Counter>,
-    known: Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Known {
-    clients: BTreeMap<ClientId, String>,
-    hour: Hour,
-}
 
 /// The scans of the last hour, as far as this process has answered them.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,34 +45,32 @@ pub(super) struct ScansOfClient {
     repeated: u32,
 }
 
-impl Scans {
-    /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
-    pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (ClientId, String)>) {
-        let mut known = self.known.lock();
-        let mut before = std::mem::replace(&mut known.clients, clients.into_iter().collect());
-        before.retain(|id, _| !known.clients.contains_key(id));
-        if !before.is_empty() {
-            self.count.clear();
-            known.hour.forget(|client| before.keys().any(|known| known.0 == *client));
+impl Scan {
+    /// Takes over the clients that the file has now. If one has left, all counters of clients begin at 0.
+    pub(super) fn clients_are(&self, clients: Clients) {
+        let (mut hour, clients) = (self.hour.lock(), Arc::new(clients));
+        let before = self.clients.swap(Arc::clone(&clients));
+        if before.iter().any(|client| clients.get(&client.id).is_none()) {
+            self.counts.clear();
+            hour.forget(|client| clients.iter().all(|other| other.id.0 != *client));
         }
     }
 
     /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
     /// `repeated`. A client that is not in the file is not counted.
     pub(in crate::doors) fn count(&self, client: &ClientId, outcome: &'static str) {
-        let mut known = self.known.lock();
-        if !known.clients.contains_key(client) {
+        // Until the end, so that a client that has just left is not counted after it.
+        let mut hour = self.hour.lock();
+        if self.clients().get(client).is_none() {
             return;
         }
-        known.hour.count(Instant::now(), Some(client.0.clone()), outcome);
-        // Under the lock, so that a client that has just left is not counted after it.
-        self.count.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
+        hour.count(Instant::now(), Some(client.0.clone()), outcome);
+        self.counts.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
 
-    pub(super) fn of_last_hour(&self, now: (Instant, DateTime<Utc>)) -> LastScans {
-        let mut known = self.known.lock();
-        let (since, mut counts) = known.hour.sums(now);
-        let of_client = |(id, name): (&ClientId, &String)| {
+    fn of_last_hour(&self, now: (Instant, DateTime<Utc>)) -> LastScans {
+        let (since, mut counts) = self.hour.lock().sums(now);
+        let of_client = |Client { id, name, .. }: &Client| {
             let mut count = |outcome| counts.remove(&(Some(id.0.clone()), outcome)).unwrap_or_default();
             ScansOfClient {
                 client_id: id.clone(),
@@ -100,7 +84,7 @@ impl Scans {
                 repeated: count("repeated"),
             }
         };
-        LastScans { since, clients: known.clients.iter().map(of_client).collect() }
+        LastScans { since, clients: self.clients().iter().map(of_client).collect() }
     }
 }
 
@@ -112,8 +96,8 @@ impl Scans {
     responses((status = 200, description = "The scans", body = LastScans)))]
 async fn scans(request: HttpRequest, operating: OperatingData, scan: Option<Data<Scan>>) -> Answer {
     let act = Act::<()>::begin("scans", Right::Read, &request, operating).await?;
-    let now = (Instant::now(), now());
-    let counted = scan.map_or_else(|| Scans::default().of_last_hour(now), |scan| scan.scans.of_last_hour(now));
+    let nothing = || LastScans { since: now().timestamp(), clients: Vec::new() };
+    let counted = scan.map_or_else(nothing, |scan| scan.of_last_hour((Instant::now(), now())));
     Ok(private(act.done(Ok::<_, Problem>(counted))?))
 }
 
@@ -127,23 +111,23 @@ mod tests {
     use std::{fs, time::Duration};
 
     use prometheus_client::{encoding::text::encode_registry, registry::Registry};
+    use serde_json::json;
 
     use super::*;
-    use crate::doors::scan::clients::Clients;
     use crate::issuer::door::Door;
 
     fn id(text: &str) -> ClientId {
         text.parse().expect("a client_id")
     }
 
-    fn scans(clients: &[&str]) -> Scans {
-        let scans = Scans::default();
-        are(&scans, clients);
-        scans
+    fn clients(ids: &[&str]) -> Clients {
+        let of = |id: &&str| json!({"client_id": id, "name": format!("the {id}"), "appid": "wx0123456789abcdef"});
+        let clients = json!({"clients": ids.iter().map(of).collect::<Vec<_>>()}).to_string();
+        Clients::parse(clients.as_bytes(), Duration::from_secs(3600)).expect("clients")
     }
 
-    fn are(scans: &Scans, clients: &[&str]) {
-        scans.clients_are(clients.iter().map(|client| (id(client), format!("the {client}"))));
+    fn scans(ids: &[&str]) -> Scan {
+        Scan::new(clients(ids), None, "")
     }
 
     #[test]
@@ -174,9 +158,8 @@ mod tests {
 
     #[test]
     fn the_dashboard_and_the_page_name_what_is_printed() {
-        let (scan, mut registry) = (Scan::new(Clients::default(), None, ""), Registry::with_prefix("wxmint"));
-        are(&scan.scans, &["shop-web"]);
-        scan.scans.count(&id("shop-web"), "asked");
+        let (scan, mut registry) = (scans(&["shop-web"]), Registry::with_prefix("wxmint"));
+        scan.count(&id("shop-web"), "asked");
         scan.metrics(&mut registry);
         let mut printed = String::new();
         encode_registry(&mut printed, &registry).expect("a text");
@@ -192,17 +175,17 @@ mod tests {
         let scans = scans(&["shop-web", "tv"]);
         let asked = |client: &str| {
             let labels = [("client", client.to_owned()), ("outcome", "asked".to_owned())];
-            scans.count.get(&labels).map(|counter| counter.get())
+            scans.counts.get(&labels).map(|counter| counter.get())
         };
         let count = || ["shop-web", "tv"].iter().for_each(|client| scans.count(&id(client), "asked"));
         count();
-        are(&scans, &["shop-web", "tv", "new"]);
+        scans.clients_are(clients(&["shop-web", "tv", "new"]));
         assert_eq!(["shop-web", "tv", "new"].map(asked), [Some(1), Some(1), None], "one more takes nothing away");
-        are(&scans, &["shop-web"]);
+        scans.clients_are(clients(&["shop-web"]));
         assert_eq!(["shop-web", "tv"].map(asked), [None, None]);
         count();
         assert_eq!(["shop-web", "tv"].map(asked), [Some(1), None]);
-        are(&scans, &["shop-web", "tv"]);
+        scans.clients_are(clients(&["shop-web", "tv"]));
         let shown = scans.of_last_hour((Instant::now(), now()));
         assert_eq!(shown.clients.iter().map(|client| client.asked).collect::<Vec<_>>(), [2, 0]);
     }

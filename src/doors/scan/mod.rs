@@ -17,6 +17,8 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use parking_lot::Mutex;
+use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use wxmint_findings::{Finding, Words, count};
@@ -25,9 +27,9 @@ use wxmint_http::{Answer, routes};
 use wxmint_identities::{Issuers, examine};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
-use wxmint_telemetry::audit::Activity;
+use wxmint_telemetry::{audit::Activity, recent::Hour};
 
-use self::{clients::Clients, metrics::Scans};
+use self::clients::Clients;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, OWN_TOKEN, SECURITY, STORE, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::issuer::reload::{reload, watch};
@@ -94,7 +96,9 @@ pub(super) struct Scan {
     file: Option<WatchedFile>,
     /// For clients that show a token in place of a secret.
     issuers: Issuers,
-    pub(super) scans: Scans,
+    /// The outcomes of requests by client, and by minute of the last hour.
+    counts: Family<[(&'static str, String); 2], Counter>,
+    hour: Mutex<Hour>,
 }
 
 fn open(settings: &Settings) -> Opened {
@@ -122,16 +126,14 @@ impl Door for Scan {
     }
 
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
-        self.scans.clients_are(self.clients().names());
         self.issuers.hold(self.clients().identities());
         let (Some(mut file), longest) = (self.file.clone(), issuer.settings.token_ttl) else { return };
         watch(issuer, "clients", "file of clients", async move || {
             let parse = |content: &[u8]| Clients::parse(content, longest);
             reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
                 tracing::info!(clients = read.iter().count(), "the file of clients was read again");
-                self.scans.clients_are(read.names());
                 self.issuers.hold(read.identities());
-                self.clients.store(Arc::new(read));
+                self.clients_are(read);
             })
         });
     }
@@ -175,14 +177,15 @@ impl Door for Scan {
 
     fn metrics(&self, registry: &mut Registry) {
         let help = "What became of requests of pages for a login by a phone";
-        registry.register("device_requests", help, self.scans.count.clone());
+        registry.register("device_requests", help, self.counts.clone());
     }
 }
 
 impl Scan {
     fn new(clients: Clients, file: Option<WatchedFile>, issuer: &str) -> Self {
         let (clients, issuers) = (ArcSwap::from_pointee(clients), Issuers::new(issuer.to_owned()));
-        Self { clients, file, issuers, scans: Scans::default() }
+        let (counts, hour) = Default::default();
+        Self { clients, file, issuers, counts, hour }
     }
 
     pub(super) fn clients(&self) -> Arc<Clients> {

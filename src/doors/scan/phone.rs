@@ -111,7 +111,7 @@ async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker)
 fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, Refusal>) -> Result<T, Problem> {
     match result {
         Ok(done) => {
-            event.client.iter().for_each(|client| scan.scans.count(client, outcome));
+            event.client.iter().for_each(|client| scan.count(client, outcome));
             event.tell();
             Ok(done)
         }
@@ -157,7 +157,7 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
             Err(_) => None,
         };
         if let (Some(became), Some(client)) = (became, &attempt.trail.client) {
-            scan.scans.count(client, became);
+            scan.count(client, became);
         }
         attempt.end(event, outcome.as_ref().map(|()| false));
         outcome.map_err(|refusal| refusal.problem)

@@ -121,13 +121,13 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor, now: Dat
     };
     match worker.login.fetch_grant(&code, (client, OWN), &address, now, give).await? {
         Ok(answer) => {
-            scan.scans.count(&client.id, "fetched");
+            scan.count(&client.id, "fetched");
             tracing::info!(user = answer.user_id.as_str(), client_id = client.id.as_str(), "a page was logged in");
             Ok(uncached(answer))
         }
         Err(poll) => {
             if let Poll::Repeated(token) = &poll {
-                scan.scans.count(&client.id, "repeated");
+                scan.count(&client.id, "repeated");
                 tell_of_theft(request, token, "a device code was used twice");
             }
             Err(not_granted(&poll))
