@@ -205,7 +205,7 @@ impl Hour {
         (now - TimeDelta::from_std(at - self.begun).unwrap_or_default()).timestamp() + 60 * minute as i64
     }
 
-    /// Forgets what was before the hour that ends with this minute. Returns the first one of it.
+    /// Forgets what was before the hour that ends now. Returns the first minute of that hour.
     fn begin(&mut self, at: Instant) -> u64 {
         let first = self.minute(at).saturating_sub(59);
         self.minutes.retain(|of, _| *of >= first);
