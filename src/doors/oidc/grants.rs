@@ -47,19 +47,12 @@ pub(super) enum NotGiven {
 
 pub(super) type Outcome = Result<Result<Given, NotGiven>>;
 
-/// A code as it comes, with what it is bound to.
-pub(super) struct ShownCode {
-    pub(super) code: String,
-    pub(super) redirect_uri: String,
-    pub(super) verifier: String,
-}
-
-impl ShownCode {
-    fn is_of(&self, kept: &CodeGrant) -> bool {
-        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.as_bytes()));
-        let is_verifier = (43..=128).contains(&self.verifier.len())
-            && verify_slices_are_equal(challenge.as_bytes(), kept.challenge.as_bytes()).is_ok();
-        is_verifier && self.redirect_uri == kept.redirect_uri
+impl CodeGrant {
+    fn is_for(&self, redirect_uri: &str, verifier: &str) -> bool {
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
+        let is_verifier = (43..=128).contains(&verifier.len())
+            && verify_slices_are_equal(challenge.as_bytes(), self.challenge.as_bytes()).is_ok();
+        is_verifier && redirect_uri == self.redirect_uri
     }
 }
 
@@ -69,8 +62,8 @@ pub(super) fn refresh_life(client: &Client) -> Option<i64> {
 
 impl LoginWorker {
     /// A code that was answered by a fault has given nobody anything, and may be shown again.
-    pub(super) async fn redeem_code(&self, shown: &ShownCode, client: &Client) -> Outcome {
-        let found: Option<CodeGrant> = self.find(&family::hashed_key("code", &shown.code)).await?;
+    pub(super) async fn redeem_code(&self, code: &str, [address, verifier]: [&str; 2], client: &Client) -> Outcome {
+        let found: Option<CodeGrant> = self.find(&family::hashed_key("code", code)).await?;
         let Some(mut kept) = found.filter(|kept| kept.family.first.app == client.id.0) else {
             return Ok(Err(NotGiven::Unknown));
         };
@@ -78,8 +71,9 @@ impl LoginWorker {
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
         // An app that is missing at the moment uses up nothing.
         self.choose(&self.apps.all(), Some(&kept.family.app), None)?;
-        let (used, own) = (family::hashed_key("used", &shown.code), family::random());
-        let redeemed = self.redeem_once(shown, kept, client, &own).await;
+        let (used, own) = (family::hashed_key("used", code), family::random());
+        let fits = kept.is_for(address, verifier);
+        let redeemed = self.redeem_once((code, fits), kept, client, &own).await;
         if redeemed.is_err() {
             persistently(async || self.store.discard_own(&used, &own).await).await?;
         }
@@ -87,13 +81,13 @@ impl LoginWorker {
     }
 
     /// A code is used up by whoever shows it as its own client, with a wrong verifier too. `own`: the use's mark.
-    async fn redeem_once(&self, shown: &ShownCode, kept: CodeGrant, client: &Client, own: &str) -> Outcome {
-        if !self.use_code(&shown.code, own).await? {
+    async fn redeem_once(&self, (code, fits): (&str, bool), kept: CodeGrant, client: &Client, own: &str) -> Outcome {
+        if !self.use_code(code, own).await? {
             self.end_family(&kept.family).await?;
             return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
         }
         let now = self.store.now();
-        if now.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !shown.is_of(&kept) {
+        if now.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !fits {
             return Ok(Err(NotGiven::Unknown));
         }
         let CodeGrant { mut family, nonce, claims, .. } = kept;
@@ -207,14 +201,14 @@ mod tests {
         };
         let grant = Grant { token, claims: ExtraClaims::default(), mark: "mark".into() };
         let code = login.make_code(&asked, grant, &app.parse().expect("an app")).await.expect("a code");
-        let shown = ShownCode { code, redirect_uri, verifier };
+        let redeem = async || login.redeem_code(&code, [&redirect_uri, &verifier], client).await;
         for _ in 0..2 {
             server.cli(&["ACL", "SETUSER", "default", "-zadd"]);
-            let refused = login.redeem_code(&shown, client).await;
+            let refused = redeem().await;
             assert!(matches!(refused, Err(LoginError::StoreUnavailable(_))), "no list of logins can be written");
             server.cli(&["ACL", "SETUSER", "default", "+@all"]);
         }
-        assert!(matches!(login.redeem_code(&shown, client).await, Ok(Err(NotGiven::Ended(_)))), "nobody is bound");
-        assert!(matches!(login.redeem_code(&shown, client).await, Ok(Err(NotGiven::Theft(_)))));
+        assert!(matches!(redeem().await, Ok(Err(NotGiven::Ended(_)))), "nobody is bound");
+        assert!(matches!(redeem().await, Ok(Err(NotGiven::Theft(_)))));
     }
 }

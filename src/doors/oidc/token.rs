@@ -6,7 +6,7 @@ use wxmint_http::{Answer, Fields, Problem, missing, origin};
 use wxmint_ids::UserId;
 use wxmint_telemetry::audit::Event;
 
-use super::grants::{NotGiven, ShownCode};
+use super::grants::NotGiven;
 use super::request::is_site;
 use super::{LOGIN, Oidc, RENEWAL};
 use crate::doors::scan::clients::Client;
@@ -45,7 +45,7 @@ async fn give(
     let one = |name| Ok::<_, Problem>(fields.text(name)?.ok_or_else(|| missing(name))?.into_owned());
     let (activity, done, outcome) = if grant_type == CODE {
         let (code, redirect_uri, verifier) = (one("code")?, one("redirect_uri")?, one("code_verifier")?);
-        (LOGIN, "logged_in", worker.login.redeem_code(&ShownCode { code, redirect_uri, verifier }, client).await)
+        (LOGIN, "logged_in", worker.login.redeem_code(&code, [&redirect_uri, &verifier], client).await)
     } else {
         (RENEWAL, "renewed", worker.login.refresh(&one("refresh_token")?, client).await)
     };

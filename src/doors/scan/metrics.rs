@@ -59,7 +59,7 @@ impl Scan {
     /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
     /// `repeated`. A client that is not in the file is not counted.
     pub(in crate::doors) fn count(&self, client: &ClientId, outcome: &'static str) {
-        // It is held to the end, so that a client that has just left is not counted after it.
+        // The lock is held to the end, so that a client that has just left is not counted after it.
         let mut hour = self.hour.lock();
         if self.clients().get(client).is_none() {
             return;
