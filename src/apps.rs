@@ -14,7 +14,7 @@ pub use self::files::is_copy;
 pub use self::source::{AppsSource, CurrentApps, IGNORED};
 
 /// An app, and the sites whose pages may read the answers to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Configured {
     app: App,
     origins: Vec<String>,

@@ -22,7 +22,7 @@ const MOST_BYTES: u64 = 8 << 10;
 const ENDINGS_OF_COPIES: [&str; 7] = ["~", ".bak", ".orig", ".rej", ".save", ".swp", ".tmp"];
 
 /// The apps that were found, and what is wrong with which file.
-#[derive(Default)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) apps: Vec<Configured>,
     pub(super) faults: Vec<Said>,
@@ -31,13 +31,6 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// All of it as one text, to be compared with that of another look.
-    pub(super) fn content(&self) -> Zeroizing<String> {
-        let mut content = Zeroizing::new(format!("{:?}{:?}", self.faults, self.ignored));
-        self.apps.iter().for_each(|configured| content.push_str(&configured.content()));
-        content
-    }
-
     /// Reads the file of one app. If it is invalid, the app stays as it is among the `known` ones. So it does if the
     /// secret is shorter than before: the file is only half written, because all AppSecrets have one length.
     pub(super) fn add(&mut self, id: AppId, path: &Path, known: Option<&Apps>) {

@@ -5,12 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use wxmint_findings::Said;
-use wxmint_wechat::{App, AppSecret};
-use zeroize::Zeroizing;
+use wxmint_wechat::App;
 
 use super::files::{Found, names_in};
 use super::{Apps, Configured, names};
-use crate::secret_files::Settled;
 
 #[derive(Debug, Clone)]
 pub enum AppsSource {
@@ -34,8 +32,8 @@ pub struct CurrentApps {
 struct LastKnown {
     /// Those for which somebody acts, without an AppSecret.
     from_elsewhere: Vec<App>,
-    /// The result of the last look at the files.
-    files: Settled,
+    /// What the last look at the files has found, unless it failed.
+    files: Option<Found>,
     /// The files that are no apps, so that each is told of once.
     ignored: Vec<PathBuf>,
 }
@@ -83,11 +81,11 @@ impl CurrentApps {
     pub fn reload(&self) -> Result<Option<bool>, String> {
         let mut known = self.known.lock();
         let before = self.all();
-        let found = self.source.find(Some(&before));
-        if known.files.of(found.as_ref().map(Found::content).map_err(|fault| fault.to_string()))?.is_none() {
+        let found = self.source.find(Some(&before)).inspect_err(|_| known.files = None)?;
+        if known.files.replace(found.clone()).as_ref() != Some(&found) {
             return Ok(None);
         }
-        let Found { apps, faults, ignored } = found?;
+        let Found { apps, faults, ignored } = found;
         if known.ignored != ignored {
             ignored.iter().for_each(|file| tracing::warn!(file = %file.display(), "{IGNORED}"));
             known.ignored = ignored;
@@ -100,8 +98,7 @@ impl CurrentApps {
     fn put(&self, before: &Apps, apps: Apps) -> bool {
         let without = |these: &Apps, those: &Apps| names(these.iter().filter(|app| !those.0.contains_key(&app.id)));
         let (added, removed) = (without(&apps, before), without(before, &apps));
-        let is_rotated =
-            |new: &&Configured| before.0.get(&new.app.id).is_some_and(|old| old.content() != new.content());
+        let is_rotated = |new: &&Configured| before.0.get(&new.app.id).is_some_and(|old| old != *new);
         let rotated = names(apps.0.values().filter(is_rotated).map(|configured| &configured.app));
         if added.is_empty() && removed.is_empty() && rotated.is_empty() {
             return false;
@@ -134,15 +131,6 @@ impl AppsSource {
             Self::Given(apps) => found.apps.extend(apps.iter().cloned().map(Configured::from)),
         }
         Ok(found)
-    }
-}
-
-impl Configured {
-    /// All of it as one text, to be compared with another.
-    pub(super) fn content(&self) -> Zeroizing<String> {
-        let Self { app, origins, unionid_required } = self;
-        let secret = app.secret.as_ref().map_or("", AppSecret::expose);
-        Zeroizing::new(format!("{} {} {secret} {origins:?} {unionid_required}\n", app.id, app.kind.name()))
     }
 }
 

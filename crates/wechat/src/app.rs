@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{CallError, Result};
 
 /// An app of the business's at WeChat.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
     pub id: AppId,
     pub kind: AppKind,
@@ -86,6 +86,7 @@ macro_rules! secrets {
 
 secrets! {
     /// The AppSecret, which authenticates an app to WeChat: in practice 32 hexadecimal digits.
+    #[derive(PartialEq, Eq)]
     AppSecret;
     /// WeChat's `session_key`, base64 of 16 bytes. Signatures use this text as their key, ciphers the bytes.
     SessionKey;
