@@ -9,7 +9,7 @@ use std::{rc::Rc, sync::Arc};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Body, Method, Request, Url};
+use reqwest::{Method, Request, Url};
 use serde_json::{Value, json};
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::{KeyError, token::ExtraClaims, token::Minter, token::new_token_id};
@@ -74,28 +74,35 @@ impl ServiceAccounts {
         })
     }
 
-    fn request(&self, path: &str, body: &Value) -> Request {
-        let mut request = Request::new(Method::POST, self.base.clone());
+    /// A request for one attempt, because the service may accept each token only once.
+    fn request(&self, path: &str, body: &Value) -> Result<Request, KeyError> {
+        let (mut request, text) = (Request::new(Method::POST, self.base.clone()), body.to_string());
         request.url_mut().set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
+        let (base, sent) = (self.base.as_str(), (request.method().as_str(), request.url().as_str()));
+        let (id, now) = (new_token_id(), (self.clock)());
+        let token = self.minter.sign_request(base.trim_end_matches('/'), sent, text.as_bytes(), &id, now)?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, bearer);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // The key in the body is signed and counts. The header is for gateways that support it.
         if let Some(key) = body["idempotency_key"].as_str().and_then(|key| HeaderValue::from_str(key).ok()) {
             request.headers_mut().insert("idempotency-key", key);
         }
-        *request.body_mut() = Some(body.to_string().into());
-        request
+        *request.body_mut() = Some(text.into());
+        Ok(request)
     }
 
     /// Makes a call, with limits on the calls in flight, the time and the attempts.
-    async fn ask<A>(&self, (path, label, address): Call<'_>, body: &Value, read: ReadAnswer<A>) -> Result<A> {
-        let request = self.request(path, body);
+    async fn ask<A>(&self, call: Call<'_>, body: &Value, read: ReadAnswer<A>) -> Result<A> {
+        let (path, _, address) = call;
         let permit = self.breaker.admit(&(path, address.to_owned()), Instant::now())?;
         let deadline = Instant::now() + TOTAL_TIMEOUT;
-        let mut answer = self.ask_once(label, &request, read, deadline).await;
+        let mut answer = self.ask_once(call, body, read, deadline).await;
         let time_left = deadline.saturating_duration_since(Instant::now());
         if answer.as_ref().is_err_and(|failure| failure.consequences().may_pass) && time_left > RETRY_PAUSE {
             tokio::time::sleep(RETRY_PAUSE).await;
-            answer = self.ask_once(label, &request, read, deadline).await;
+            answer = self.ask_once(call, body, read, deadline).await;
         }
         let is_outage = answer.as_ref().is_err_and(|failure| failure.consequences().is_outage);
         permit.ended(if is_outage { CallOutcome::Unanswered } else { CallOutcome::Succeeded }, Instant::now());
@@ -104,13 +111,13 @@ impl ServiceAccounts {
 
     async fn ask_once<A>(
         &self,
-        label: &'static str,
-        request: &Request,
+        (path, label, _): Call<'_>,
+        body: &Value,
         read: ReadAnswer<A>,
         deadline: Instant,
     ) -> Result<A, CallFailure> {
-        let (step, signed) = (Step::call("accounts", label, Duration::ZERO), self.signed(request));
-        let mut request = signed.map_err(CallFailure::Unsigned)?;
+        let (step, request) = (Step::call("accounts", label, Duration::ZERO), self.request(path, body));
+        let mut request = request.map_err(CallFailure::Unsigned)?;
         if let Some(traceparent) = step.traceparent() {
             request.headers_mut().insert("traceparent", traceparent.try_into().expect("digits and hyphens"));
         }
@@ -125,19 +132,6 @@ impl ServiceAccounts {
         self.metrics.accounts_request_duration.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
         step.end(answer.is_err().then_some(outcome));
         answer
-    }
-
-    /// Each attempt is signed separately, because the service may accept each token only once.
-    fn signed(&self, request: &Request) -> Result<Request, KeyError> {
-        let mut signed = request.try_clone().expect("its body is bytes");
-        let body = signed.body().and_then(Body::as_bytes).unwrap_or_default();
-        let id = new_token_id();
-        let (base, sent) = (self.base.as_str(), (signed.method().as_str(), signed.url().as_str()));
-        let token = self.minter.sign_request(base.trim_end_matches('/'), sent, body, &id, (self.clock)())?;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
-        bearer.set_sensitive(true);
-        signed.headers_mut().insert(AUTHORIZATION, bearer);
-        Ok(signed)
     }
 }
 
