@@ -5,14 +5,13 @@
 //!
 //! The client's own copies of the keys are not wiped, because the process ends right after.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use derive_more::Display;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use k8s_openapi::{ByteString, NamespaceResourceScope};
 use kube::api::entry::{CommitError, Entry};
-use kube::{Api, Client, Config, Error, Resource, api::PostParams};
-use serde::{Serialize, de::DeserializeOwned};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use kube::{Api, Client, Config, Error};
 use tokio::runtime::{self, Runtime};
 use wxmint_keys::StoredKeys;
 use wxmint_upstream::describe;
@@ -29,39 +28,49 @@ const TRIES: u32 = 5;
 /// Bounds an answer that is not the API server's own, for example a proxy's page.
 const LONGEST_MESSAGE: usize = 300;
 
+/// A kind of object, and the only field of it that wxmint reads and changes.
+pub(super) struct Kind {
+    name: &'static str,
+    /// The name that `kubectl` uses.
+    short: &'static str,
+    pub(super) field: &'static str,
+    /// Whether Kubernetes has the contents of fields as base64.
+    is_base64: bool,
+}
+
+/// A mounted Secret shows the field as a file (`WXMINT_KEYS=…/keys.json`).
+pub(super) const SECRET: Kind = Kind { name: "Secret", short: "secret", field: "keys.json", is_base64: true };
+/// The file that peers see.
+const CONFIG_MAP: Kind = Kind { name: "ConfigMap", short: "configmap", field: "jwks.json", is_base64: false };
+
 /// One object, which need not exist.
 #[derive(Display)]
-#[display("{} {name}", K::KIND)]
-pub(super) struct Remote<K: ClusterObject> {
-    pub(super) name: ObjectName,
-    api: Api<K>,
+#[display("{} {name}", kind.short)]
+pub(super) struct Remote {
+    pub(super) kind: Kind,
+    name: ObjectName,
+    resource: ApiResource,
+    api: Api<DynamicObject>,
     runtime: Runtime,
 }
 
-/// An object of a namespace, as kube sees it.
-pub(super) trait ClusterObject:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Default + DeserializeOwned + Serialize + fmt::Debug
-{
-    /// The name that `kubectl` uses.
-    const KIND: &'static str;
-    /// The only field that wxmint reads and changes.
-    const FIELD: &'static str;
-
-    fn field(&self) -> Option<&[u8]>;
-    fn set_field(&mut self, content: &[u8]);
-}
-
-impl<K: ClusterObject> Remote<K> {
+impl Remote {
     /// Connects with the kubeconfig (`KUBECONFIG` or `~/.kube/config`), otherwise as the pod's service account.
-    pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
+    pub(super) fn open(kind: Kind, name: ObjectName) -> Result<Self, Failure> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let api = Api::namespaced(runtime.block_on(client())?, &name.namespace);
-        Ok(Self { name, api, runtime })
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind.name));
+        let api = Api::namespaced_with(runtime.block_on(client())?, &name.namespace, &resource);
+        Ok(Self { kind, name, resource, api, runtime })
     }
 
     /// The field; `None` if it or the object is missing.
     pub(super) fn read(&self) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(self.entry()?.get().and_then(K::field).map(<[u8]>::to_vec))
+        Ok(self.content(&self.entry()?))
+    }
+
+    fn content(&self, entry: &Entry<'_, DynamicObject>) -> Option<Vec<u8>> {
+        let text = entry.get()?.data["data"][self.kind.field].as_str()?;
+        if self.kind.is_base64 { STANDARD.decode(text).ok() } else { Some(text.into()) }
     }
 
     /// Lets `decide` see the field, and writes what `decide` returns beside its outcome, if anything. If somebody else
@@ -73,7 +82,7 @@ impl<K: ClusterObject> Remote<K> {
     ) -> Result<T, Failure> {
         for _ in 0..TRIES {
             let entry = self.entry()?;
-            let (outcome, content) = decide(entry.get().and_then(K::field))?;
+            let (outcome, content) = decide(self.content(&entry).as_deref())?;
             let Some(content) = content else { return Ok(outcome) };
             if self.write(entry, content.as_ref())? {
                 return Ok(outcome);
@@ -84,14 +93,17 @@ impl<K: ClusterObject> Remote<K> {
         )))
     }
 
-    fn entry(&self) -> Result<Entry<'_, K>, Failure> {
+    fn entry(&self) -> Result<Entry<'_, DynamicObject>, Failure> {
         self.runtime.block_on(self.api.entry(&self.name.name)).map_err(|error| self.explain("get", &error))
     }
 
     /// Returns false if somebody else was quicker.
-    fn write(&self, entry: Entry<'_, K>, content: &[u8]) -> Result<bool, Failure> {
+    fn write(&self, entry: Entry<'_, DynamicObject>, content: &[u8]) -> Result<bool, Failure> {
         let is_new = entry.get().is_none();
-        let mut object = entry.or_insert(K::default).and_modify(|object| object.set_field(content));
+        let text = String::from_utf8_lossy(content);
+        let text = if self.kind.is_base64 { STANDARD.encode(content).into() } else { text };
+        let mut object = entry.or_insert(|| DynamicObject::new(&self.name.name, &self.resource));
+        object.get_mut().data["data"][self.kind.field] = text.into();
         match self.runtime.block_on(object.commit(&PostParams::default())) {
             Ok(()) => Ok(true),
             Err(CommitError::Save(Error::Api(status))) if status.is_already_exists() => Ok(false),
@@ -109,11 +121,11 @@ impl<K: ClusterObject> Remote<K> {
                 format!("the API server refused to {verb} it ({}): {said}", status.code)
             }
             // The error's text can quote the answer, which may be a key.
-            Error::SerdeError(_) => format!("the answer of the API server is not a {}", K::KIND),
+            Error::SerdeError(_) => format!("the answer of the API server is not a {}", self.kind.short),
             other if verb == "get" => format!("the API server gave no answer: {}", describe(other)),
             other => format!(
                 "the API server gave no answer, so the change may have been made or not; see `kubectl get {}`: {}",
-                K::KIND,
+                self.kind.short,
                 describe(other)
             ),
         };
@@ -136,49 +148,19 @@ async fn client() -> Result<Client, Failure> {
     })
 }
 
-impl ClusterObject for Secret {
-    const KIND: &'static str = "secret";
-    /// The file that a mounted Secret shows (`WXMINT_KEYS=…/keys.json`).
-    const FIELD: &'static str = "keys.json";
-
-    fn field(&self) -> Option<&[u8]> {
-        Some(&self.data.as_ref()?.get(Self::FIELD)?.0)
-    }
-
-    fn set_field(&mut self, content: &[u8]) {
-        self.data.get_or_insert_default().insert(Self::FIELD.into(), ByteString(content.to_vec()));
-    }
-}
-
-impl Remote<Secret> {
+impl Remote {
     pub(super) fn keys_of(&self, content: Option<&[u8]>) -> Result<StoredKeys, Failure> {
-        let (name, field) = (&self.name, Secret::FIELD);
+        let (name, field) = (&self.name, self.kind.field);
         let content = content.ok_or_else(|| {
             let make = format!("make it with: wxmint keys generate --secret {name}");
             Failure::usage(format_args!("{self} is not there, or has no field {field}; {make}"))
         })?;
         StoredKeys::parse(content).map_err(|error| Failure::from(error).at(format_args!("{self}: {field}")))
     }
-}
 
-impl ClusterObject for ConfigMap {
-    const KIND: &'static str = "configmap";
-    /// The file that peers see.
-    const FIELD: &'static str = "jwks.json";
-
-    fn field(&self) -> Option<&[u8]> {
-        Some(self.data.as_ref()?.get(Self::FIELD)?.as_bytes())
-    }
-
-    fn set_field(&mut self, content: &[u8]) {
-        self.data.get_or_insert_default().insert(Self::FIELD.into(), String::from_utf8_lossy(content).into_owned());
-    }
-}
-
-impl Remote<ConfigMap> {
     /// Reads the ConfigMap as well, so that a missing permission is told before any key changes. It need not exist yet.
     pub(super) fn open_copy(name: ObjectName) -> Result<Self, Failure> {
-        let copy = Self::open(name)?;
+        let copy = Self::open(CONFIG_MAP, name)?;
         copy.read()?;
         Ok(copy)
     }
@@ -191,7 +173,7 @@ impl Remote<ConfigMap> {
             let jwks = public_set(place)?.into_bytes();
             Ok(if found == Some(&jwks[..]) { ("is up to date", None) } else { ("was written", Some(jwks)) })
         })?;
-        print(format_args!("{self}: {} {said}", ConfigMap::FIELD));
+        print(format_args!("{self}: {} {said}", self.kind.field));
         Ok(())
     }
 }

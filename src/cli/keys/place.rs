@@ -6,10 +6,7 @@ use clap::Args;
 use derive_more::Display;
 
 #[cfg(feature = "kubernetes")]
-use k8s_openapi::api::core::v1::Secret;
-
-#[cfg(feature = "kubernetes")]
-use super::cluster::{ClusterObject, Remote};
+use super::cluster::{Remote, SECRET};
 use super::{Failure, variables};
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
 use crate::settings::{KEYS, read_one};
@@ -29,7 +26,7 @@ pub(super) enum KeysPlace {
     #[display("{}", _0.display())]
     File(PathBuf),
     #[cfg(feature = "kubernetes")]
-    Secret(Box<Remote<Secret>>),
+    Secret(Box<Remote>),
 }
 
 #[derive(Args)]
@@ -46,7 +43,7 @@ impl KeysPlaceArgs {
     pub(super) fn open(self) -> Result<KeysPlace, Failure> {
         #[cfg(feature = "kubernetes")]
         if let Some(name) = self.secret {
-            return Remote::open(name).map(|secret| KeysPlace::Secret(Box::new(secret)));
+            return Remote::open(SECRET, name).map(|secret| KeysPlace::Secret(Box::new(secret)));
         }
         #[cfg(not(feature = "kubernetes"))]
         if self.secret.is_some() {
@@ -75,7 +72,7 @@ impl KeysPlace {
             }),
             // Creates the Secret, or adds the field to an existing one.
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.change(|found| match (found, Secret::FIELD) {
+            Self::Secret(secret) => secret.change(|found| match (found, secret.kind.field) {
                 (None, _) => Ok(((), Some(keys.content()))),
                 (_, field) => Err(Failure::usage(format_args!("{self} has a field {field} already; it is unchanged"))),
             }),
