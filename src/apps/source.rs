@@ -32,7 +32,7 @@ pub struct CurrentApps {
 struct LastKnown {
     /// Those for which somebody acts, without an AppSecret.
     from_elsewhere: Vec<App>,
-    /// What the last look at the files has found, unless it failed.
+    /// The result of the last look at the files, unless it failed.
     files: Option<Found>,
     /// The files that are no apps, so that each is told of once.
     ignored: Vec<PathBuf>,
