@@ -44,7 +44,7 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
-    let _traces = settings.traces.as_ref().map(Traces::start).transpose().map_err(Failure::unfinished)?;
+    let _traces = settings.trace_timeout.map(Traces::start).transpose().map_err(Failure::unfinished)?;
     Ok(start(settings, doors)?)
 }
 

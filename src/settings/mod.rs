@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use reqwest::Url;
 use wxmint_ids::IdKind;
 use wxmint_store::limits::LoginLimits;
-use wxmint_telemetry::{Audit, LogFormat, TraceSettings};
+use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_upstream::{ProxyUrl, is_secure};
 use wxmint_verify::TokenTyp;
 use wxmint_wechat::App;
@@ -153,7 +153,8 @@ settings! {
             let is_here = proxy.is_some() && wechat_url.as_ref().is_some_and(|url| url.scheme() == "http");
             is_here.then(|| said!(is_set_but_wechat_is_here))
         }),
-        traces: Option<TraceSettings> = read_traces(reader),
+        // For one request to the collector of traces; `None` without a collector.
+        trace_timeout: Option<Duration> = read_traces(reader),
     }
 }
 
@@ -218,14 +219,13 @@ fn read_limits(reader: &mut Reader) -> Option<LoginLimits> {
 }
 
 /// The SDK of OpenTelemetry reads its variables itself, but takes a wrong one for none.
-fn read_traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {
+fn read_traces(reader: &mut Reader) -> Option<Option<Duration>> {
     let endpoints = [&OTEL_EXPORTER_OTLP_ENDPOINT, &OTEL_EXPORTER_OTLP_TRACES_ENDPOINT].map(|url| reader.read(url));
-    let (protocol, headers) = (reader.read(&OTEL_EXPORTER_OTLP_PROTOCOL), reader.read(&OTEL_EXPORTER_OTLP_HEADERS));
-    let (timeout, sampler) = (reader.read(&OTEL_EXPORTER_OTLP_TIMEOUT), reader.read(&OTEL_TRACES_SAMPLER));
-    let sampler = sampler.zip(reader.read(&OTEL_TRACES_SAMPLER_ARG)).and_then(|(name, arg)| forms::sampler(&name, arg));
-    let settings = TraceSettings { sampler: sampler?, timeout: timeout? };
-    protocol.and(headers)?;
-    Some(endpoints.into_iter().flatten().flatten().next().map(|_| settings))
+    let [protocol, sampler] = [&OTEL_EXPORTER_OTLP_PROTOCOL, &OTEL_TRACES_SAMPLER].map(|word| reader.read(word));
+    let (headers, part) = (reader.read(&OTEL_EXPORTER_OTLP_HEADERS), reader.read(&OTEL_TRACES_SAMPLER_ARG));
+    let timeout = reader.read(&OTEL_EXPORTER_OTLP_TIMEOUT)?;
+    protocol.and(sampler).and(headers).and(part)?;
+    Some(endpoints.iter().flatten().flatten().next().map(|_| timeout))
 }
 
 /// One variable alone, for a command that needs nothing else.

@@ -69,7 +69,7 @@ variables! {
     OTEL_EXPORTER_OTLP_PROTOCOL: () = |text| (text == "http/protobuf").then_some(());
     OTEL_EXPORTER_OTLP_HEADERS: Vec<()> = |text| list(text, forms::header);
     OTEL_EXPORTER_OTLP_TIMEOUT: Duration = |text| within(text, 1..=60_000).map(Duration::from_millis);
-    OTEL_TRACES_SAMPLER: String = |text| forms::sampler(text, 1.0).map(|_| text.to_owned());
+    OTEL_TRACES_SAMPLER: () = forms::sampler;
     OTEL_TRACES_SAMPLER_ARG: f64 = |text| within(text, 0.0..=1.0);
 
     // For `wxmint sidecar`.

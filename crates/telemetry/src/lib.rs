@@ -14,7 +14,7 @@ use std::io;
 pub use self::audit::Audit;
 pub use self::log::{LogFormat, admit_line};
 pub use self::metrics::{LoginInFlight, Metrics, RouteMetrics};
-pub use self::traces::{Step, Trace, TraceSettings, Traces};
+pub use self::traces::{Step, Trace, Traces};
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {

@@ -18,7 +18,7 @@ use opentelemetry::{Context, KeyValue, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
-pub use self::sending::{TraceSettings, Traces};
+pub use self::sending::Traces;
 use crate::audit::now;
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();

@@ -9,7 +9,7 @@ use opentelemetry::{Context, Key, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
+use opentelemetry_sdk::trace::{Config, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
 use parking_lot::Mutex;
 use tokio::runtime::{self, Runtime};
 use wxmint_ids::unprintable;
@@ -27,27 +27,20 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// How often the log repeats that the collector cannot be reached.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
 
-/// The environment says this of traces, and the SDK does not read it itself.
-#[derive(Debug, Clone)]
-pub struct TraceSettings {
-    pub sampler: Sampler,
-    /// For one request to the collector.
-    pub timeout: Duration,
-}
-
 /// The spans of this process on their way to the collector. Dropping it sends what is left.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// From here on requests are sampled. The SDK itself reads the endpoint, its headers and the process's name.
-    pub fn start(settings: &TraceSettings) -> Result<Self, Box<dyn Error>> {
-        let http = Upstream::new(&Tls::from_system()?, settings.timeout, settings.timeout)?;
+    /// From here on requests are sampled. The SDK itself reads the sampler, the endpoint, its headers and the process's
+    /// name. `timeout`: for one request to the collector.
+    pub fn start(timeout: Duration) -> Result<Self, Box<dyn Error>> {
+        let http = Upstream::new(&Tls::from_system()?, timeout, timeout)?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let collector = Collector { http, runtime, warned: Mutex::default() };
         let exporter = SpanExporter::builder().with_http().with_http_client(collector).build();
         // The error's text may hold the value of a variable.
         let exporter = exporter.map_err(|_| "OpenTelemetry refuses a variable OTEL_EXPORTER_OTLP_…")?;
-        let sampler = Bounded { wanted: settings.sampler.clone(), lately: Arc::default() };
+        let sampler = Bounded { wanted: Config::default().sampler, lately: Arc::default() };
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_sampler(sampler)
@@ -105,10 +98,10 @@ impl Collector {
     }
 }
 
-/// The sampler that the settings want, but for at most [`MOST_SAMPLED`] requests in any second.
+/// The sampler that the environment wants, but for at most [`MOST_SAMPLED`] requests in any second.
 #[derive(Debug, Clone)]
 struct Bounded {
-    wanted: Sampler,
+    wanted: Box<dyn ShouldSample>,
     /// When requests were sampled in the last second, oldest first, and whether they came with a trace.
     lately: Arc<Mutex<VecDeque<(Instant, bool)>>>,
 }
@@ -149,13 +142,15 @@ impl Bounded {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_sdk::trace::Sampler;
+
     use super::*;
 
     #[test]
     fn in_no_second_are_more_than_fifty_requests_sampled_nor_more_than_half_of_them_for_callers() {
         // So many of each ten requests come with a `traceparent`: nobody's, a flood of strangers, everybody's.
         for (of_callers, (most, expected)) in [(0, (50, 250)), (9, (50, 250)), (10, (25, 125))] {
-            let bounded = Bounded { wanted: Sampler::AlwaysOn, lately: Arc::default() };
+            let bounded = Bounded { wanted: Box::new(Sampler::AlwaysOn), lately: Arc::default() };
             let start = Instant::now();
             let is_sampled = |millis: u64| {
                 let of_caller = millis % 10 < of_callers;
