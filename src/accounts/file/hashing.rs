@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
-use wxmint_ids::UserId;
 
-use super::{hash::Workspace, users::Candidate};
+use super::{hash::Workspace, lines::User};
 use crate::accounts::{AccountsError, Password, Result};
 
 /// The most passwords of one address that wait. At 12 ms each, they are checked in less than a second if one is hashed
@@ -48,13 +47,8 @@ impl Hashing {
         }
     }
 
-    /// Checks a password. If the caller no longer waits when its turn comes, nothing is hashed.
-    pub(super) async fn check(
-        self: &Arc<Self>,
-        candidate: Candidate,
-        password: &Password,
-        address: &str,
-    ) -> Result<Option<UserId>> {
+    /// Whether a password is the user's. If the caller no longer waits when its turn comes, nothing is hashed.
+    pub(super) async fn check(self: &Arc<Self>, user: Arc<User>, password: &Password, address: &str) -> Result<bool> {
         let own = self.turns_of(address).ok_or_else(|| busy("too many passwords wait to be checked"))?;
         let (hashing, password) = (Arc::clone(self), password.clone());
         let in_turn = async {
@@ -65,9 +59,9 @@ impl Hashing {
                 let _turns = (own, turn);
                 lower_priority();
                 let mut workspace = hashing.workspaces.lock().pop().unwrap_or_default();
-                let matches = candidate.user.hash.matches(&password, &mut workspace);
+                let matches = user.hash.matches(&password, &mut workspace);
                 hashing.workspaces.lock().push(workspace);
-                matches.map(|matches| (matches & candidate.counts).then(|| candidate.user.id.clone()))
+                matches
             });
             hashed.await.map_err(|error| busy(&error.to_string()))?.map_err(busy)
         };
@@ -106,48 +100,39 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
-    use crate::accounts::file::{lines::UsersFile, users::Users};
 
     const ALICE: &str =
-        "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1\n";
-
-    fn candidate(name: &str) -> Candidate {
-        let file = UsersFile::parse(ALICE.as_bytes()).expect("a users file");
-        Users::of(&file).candidate(&name.parse().expect("a name"))
-    }
+        "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1";
 
     fn password() -> Password {
         "hunter2".parse().expect("a password")
     }
 
-    fn check(
-        hashing: &Arc<Hashing>,
-        (name, address): (&'static str, &'static str),
-    ) -> impl Future<Output = Result<Option<UserId>>> + use<> {
-        let (hashing, candidate) = (Arc::clone(hashing), candidate(name));
-        async move { hashing.check(candidate, &password(), address).await }
+    fn check(hashing: &Arc<Hashing>, address: &'static str) -> impl Future<Output = Result<bool>> + use<> {
+        let (hashing, user) = (Arc::clone(hashing), Arc::new(User::parse(ALICE).expect("a user")));
+        async move { hashing.check(user, &password(), address).await }
     }
 
     #[tokio::test]
     async fn an_address_with_many_passwords_holds_up_no_other_and_is_refused_once_too_many_wait() {
         let hashing = Arc::new(Hashing::on(1));
         let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
-        let many: Vec<_> = (0..=WAITING).map(|_| tokio::spawn(check(&hashing, ("bob", "192.0.2.1")))).collect();
+        let many: Vec<_> = (0..=WAITING).map(|_| tokio::spawn(check(&hashing, "192.0.2.1"))).collect();
         while hashing.own_turns.lock().get("192.0.2.1").is_none_or(|own| own.strong_count() <= WAITING) {
             yield_now().await;
         }
-        let refused = check(&hashing, ("alice", "192.0.2.1")).await.expect_err("no place");
+        let refused = check(&hashing, "192.0.2.1").await.expect_err("no place");
         assert_eq!((&*refused.reason, refused.retry_after), ("too many passwords wait to be checked", PAUSE));
-        let other = tokio::spawn(check(&hashing, ("alice", "192.0.2.2")));
+        let other = tokio::spawn(check(&hashing, "192.0.2.2"));
         while hashing.own_turns.lock().len() < 2 {
             yield_now().await;
         }
         drop(turn);
-        assert_eq!(other.await.expect("no panic").expect("an answer").expect("alice").as_str(), "u-1");
+        assert_eq!(other.await.expect("no panic"), Ok(true));
         let done = many.iter().filter(|one| one.is_finished()).count();
         assert!(done <= 2, "{done} of the other address came first");
         for one in many {
-            assert_eq!(one.await.expect("no panic"), Ok(None));
+            assert_eq!(one.await.expect("no panic"), Ok(true));
         }
         assert_eq!(hashing.workspaces.lock().len(), 1, "one was enough for all");
         drop(hashing.turns_of("192.0.2.1"));
@@ -158,7 +143,7 @@ mod tests {
     async fn a_password_that_waits_too_long_is_given_up_and_never_hashed() {
         let hashing = Arc::new(Hashing { patience: Duration::ZERO, ..Hashing::on(1) });
         let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
-        let refused = check(&hashing, ("alice", "192.0.2.1")).await.expect_err("not its turn");
+        let refused = check(&hashing, "192.0.2.1").await.expect_err("not its turn");
         assert_eq!(&*refused.reason, "a password waited too long to be checked");
         drop(turn);
         yield_now().await;

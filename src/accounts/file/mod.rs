@@ -61,8 +61,9 @@ impl Accounts for FileAccounts {
     }
 
     async fn check_password(&self, name: &Username, password: &Password, address: &str) -> Result<Option<UserId>> {
-        let candidate = self.users.load().candidate(name);
-        self.hashing.check(candidate, password, address).await
+        let (user, counts) = self.users.load().candidate(name);
+        let matches = self.hashing.check(Arc::clone(&user), password, address).await?;
+        Ok((matches & counts).then(|| user.id.clone()))
     }
 
     async fn check_login(&self, user: &UserId) -> Result<Option<ExtraClaims>> {

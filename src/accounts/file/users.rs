@@ -9,14 +9,6 @@ use wxmint_keys::token::ExtraClaims;
 use super::lines::{User, UsersFile};
 use crate::accounts::Username;
 
-/// The hash that is computed for a name, and whether a match counts.
-///
-/// For an unknown name, another user's hash is computed and its result is ignored, so that the answer takes as long.
-pub(super) struct Candidate {
-    pub(super) user: Arc<User>,
-    pub(super) counts: bool,
-}
-
 pub(super) struct Users {
     pub(super) by_name: HashMap<Username, Arc<User>>,
     /// Whether a user may log in, and with which claims. At least one of their names must be enabled; two names may
@@ -51,9 +43,11 @@ impl Users {
         }
     }
 
-    pub(super) fn candidate(&self, name: &Username) -> Candidate {
+    /// The user whose hash is computed for a name, and whether a match counts. For an unknown name it is another user,
+    /// whose result is ignored, so that the answer takes as long.
+    pub(super) fn candidate(&self, name: &Username) -> (Arc<User>, bool) {
         let (stand_in, known) = (self.stand_in(name), self.by_name.get(name));
-        Candidate { counts: known.is_some_and(|user| !user.disabled), user: Arc::clone(known.unwrap_or(stand_in)) }
+        (Arc::clone(known.unwrap_or(stand_in)), known.is_some_and(|user| !user.disabled))
     }
 
     /// The hash for an unknown name. It is always the same for a name, and costs are distributed as among the users.
@@ -99,8 +93,8 @@ mod tests {
     fn only_an_enabled_user_with_the_right_password_is_named() {
         let users = users(&[format!("alice {CHEAP} u-1"), format!("bob !{CHEAP} u-2")]);
         let answer = |text: &str, matches: bool| {
-            let candidate = users.candidate(&name(text));
-            (matches & candidate.counts).then(|| candidate.user.id.clone())
+            let (user, counts) = users.candidate(&name(text));
+            (matches & counts).then(|| user.id.clone())
         };
         assert_eq!(answer("alice", true).expect("alice").as_str(), "u-1");
         assert_eq!(answer("alice", false), None);
@@ -113,13 +107,13 @@ mod tests {
     fn a_hash_is_computed_for_every_name_even_with_an_empty_file() {
         let empty = users(&["# nobody yet".into()]);
         assert!(empty.by_name.is_empty());
-        assert!(empty.candidate(&name("alice")).user.hash.cost() == nobody().hash.cost());
+        assert!(empty.candidate(&name("alice")).0.hash.cost() == nobody().hash.cost());
     }
 
     #[test]
     fn unknown_names_have_the_same_distribution_of_costs_as_users() {
         let strangers: Vec<_> = (0..1000).map(|index| name(&format!("stranger{index}"))).collect();
-        let dear = |users: &Users, name| users.candidate(name).user.hash.cost().0 == 64 * 1024;
+        let dear = |users: &Users, name| users.candidate(name).0.hash.cost().0 == 64 * 1024;
         let (before, again) = (users(&mixed(30)), users(&mixed(30)));
         let found = strangers.iter().filter(|name| dear(&before, name)).count();
         assert!((250..350).contains(&found), "{found} of 1000, where 30 % of the users have it");
