@@ -171,7 +171,7 @@ impl LoginWorker {
             newcomer: self.ids.newcomer(&person, session.unionid.as_ref(), has_credentials)?,
             person,
             order,
-            rate: self.policy.limits.openid,
+            rate: self.policy.limit_openid,
         };
         let recorded = self.record_login(&mut record, session.unionid.as_ref(), attempt).await?;
         let (state, at, may_be_ended, kept_for) = match recorded {

@@ -44,7 +44,7 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     add(is_exposed, said!(redis_is_elsewhere_without_tls), said!(with_tls_url_begins_with_rediss));
     let over_http = settings.dangerous_accounts_over_http;
     add(over_http, said!(accounts_over_http_are_read), said!(use_https_unless_network_encrypts));
-    let forgets_logins = settings.session_key_ttl < settings.limits.openid.period;
+    let forgets_logins = settings.session_key_ttl < settings.limit_openid.period;
     add(forgets_logins, said!(session_key_ttl_forgets_logins), said!(keep_session_keys_as_long));
     let forgets_computed = settings.user_ids.is_some() && settings.session_key_ttl < settings.token_ttl;
     add(forgets_computed, said!(session_key_ttl_forgets_computed), said!(keep_session_keys_as_long));

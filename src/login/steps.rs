@@ -110,7 +110,7 @@ impl LoginWorker {
     }
 
     pub(super) fn meter_of(&self, address: &str) -> Meter {
-        Meter { key: LimitKey::new(IP, address), rate: self.policy.limits.ip }
+        Meter { key: LimitKey::new(IP, address), rate: self.policy.limit_ip }
     }
 
     /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess costs a fresh code.
@@ -142,7 +142,7 @@ impl LoginWorker {
         // Names that differ only in case are one name.
         let digest = short_digest(&name.as_str().to_lowercase()).to_string();
         let key = LimitKey::of_person(person, NAMES, digest);
-        let meter = Meter { key, rate: self.policy.limits.username };
+        let meter = Meter { key, rate: self.policy.limit_username };
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;
         if !matches!(checked, Ok(None)) {

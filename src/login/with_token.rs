@@ -68,7 +68,7 @@ impl LoginWorker {
     /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
     /// unbinding writes to Redis and to all verifiers, so that one person must not choose how often that happens.
     pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<()> {
-        let of_logins = (self.policy.limits.openid, OPENID);
+        let of_logins = (self.policy.limit_openid, OPENID);
         let (rate, limit) = if kind == UNBINDINGS { (UNBINDING_RATE, UNBINDINGS) } else { of_logins };
         self.count(LimitKey::of_person(person, kind, ""), rate, limit).await
     }
@@ -136,7 +136,7 @@ impl LoginWorker {
                     // A client's token tells the user alone. No client uses up what the user has at another one.
                     None => {
                         let whose = short_digest(&format!("{} {}", token.app, token.user.as_str())).to_string();
-                        self.count(LimitKey::new(LOGOUTS, whose), self.policy.limits.openid, OPENID).await?;
+                        self.count(LimitKey::new(LOGOUTS, whose), self.policy.limit_openid, OPENID).await?;
                     }
                 }
                 if everywhere {

@@ -7,8 +7,7 @@ use arc_swap::ArcSwap;
 use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId};
 use wxmint_keys::token::{Minter, SignedToken};
 use wxmint_keys::vault::Vault;
-use wxmint_store::limits::LoginLimits;
-use wxmint_store::{AttemptId, Redis, Ticket};
+use wxmint_store::{AttemptId, Redis, Ticket, limits::Rate};
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, ByToken, CallError, WeChat};
 
@@ -77,10 +76,15 @@ pub struct LoginPolicy {
     pub auto_provision: bool,
     pub bindings_per_user: u32,
     pub one_login: bool,
-    pub limits: LoginLimits,
+    /// Logins of an address.
+    pub limit_ip: Rate,
+    /// Logins of a person.
+    pub limit_openid: Rate,
+    /// Failed passwords of a person for a user name.
+    pub limit_username: Rate,
 }
 
-/// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label
+/// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginPolicy`, and its label
 /// in the log and the audit events. No variable sets the limit of unbindings.
 pub(crate) const IP: &str = "ip";
 pub const OPENID: &str = "openid";

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use ipnet::IpNet;
 use reqwest::Url;
 use wxmint_ids::IdKind;
-use wxmint_store::limits::LoginLimits;
+use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_upstream::{ProxyUrl, is_secure};
 use wxmint_verify::TokenTyp;
@@ -115,6 +115,9 @@ settings! {
         token_aliases: Vec<String> = TOKEN_ALIASES(forms::token_aliases),
         dangerous_password_in_query: bool = DANGEROUS_PASSWORD_IN_QUERY(parsed),
         trusted_proxies: Vec<IpNet> = TRUSTED_PROXIES(forms::proxies),
+        limit_ip: Rate = LIMIT_IP(forms::rate),
+        limit_openid: Rate = LIMIT_OPENID(forms::rate),
+        limit_username: Rate = LIMIT_USERNAME(forms::rate),
         watermark_max_age: Duration = WATERMARK_MAX_AGE(|text| time_within(text, "1s", "30d")),
         wechat_url: Url = WECHAT_URL(forms::secure_url),
         log_format: LogFormat = LOG_FORMAT(forms::log_format),
@@ -147,7 +150,6 @@ settings! {
             (Some(_), _, Some(None)) => Some(said!(is_computed_but_id_key_is_missing)),
             _ => None,
         }),
-        limits: LoginLimits = read_limits(reader),
         // A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.
         wechat_proxy: Option<ProxyUrl> = reader.read_beside(&WECHAT_PROXY, |proxy| {
             let is_here = proxy.is_some() && wechat_url.as_ref().is_some_and(|url| url.scheme() == "http");
@@ -211,11 +213,6 @@ fn read_admin_listen(reader: &mut Reader, other: Option<(&str, SocketAddr)>) -> 
         let is_all = |address: &SocketAddr| address.ip().is_unspecified() && other.is_ipv4() == admin.is_ipv4();
         (other == *admin || is_all(&other) || is_all(admin)).then(|| said!(takes_address_of, name))
     })
-}
-
-fn read_limits(reader: &mut Reader) -> Option<LoginLimits> {
-    let [ip, openid, username] = [&LIMIT_IP, &LIMIT_OPENID, &LIMIT_USERNAME].map(|limit| reader.read(limit));
-    Some(LoginLimits { ip: ip?, openid: openid?, username: username? })
 }
 
 /// The SDK of OpenTelemetry reads its variables itself, but takes a wrong one for none.

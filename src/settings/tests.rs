@@ -249,8 +249,8 @@ fn lists_networks_and_rates_are_read() {
     let networks: Vec<_> = settings.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!(networks, ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]);
     assert_eq!(with("WXMINT_TRUSTED_PROXIES", "none").expect("settings").trusted_proxies, []);
-    let bursts = [settings.limits.ip, settings.limits.openid, settings.limits.username].map(|rate| rate.burst);
-    assert_eq!((bursts, settings.limits.ip.period), ([600, 30, 10], Duration::from_secs(300)));
+    let bursts = [settings.limit_ip, settings.limit_openid, settings.limit_username].map(|rate| rate.burst);
+    assert_eq!((bursts, settings.limit_ip.period), ([600, 30, 10], Duration::from_secs(300)));
     let settings = with("WXMINT_LOGIN_PATHS", "/user/login,/v1/login.php").expect("settings");
     assert_eq!(settings.login_paths, ["/user/login", "/v1/login.php"]);
     let file = with("WXMINT_ACCOUNTS", "file:/etc/wxmint/users").expect("settings").accounts;

@@ -8,7 +8,6 @@ use wxmint_findings::Said;
 use wxmint_http::path_rules::{PathSource, Prefix};
 use wxmint_ids::{AppId, IdKind};
 use wxmint_redis_link::{RedisUrl, WrongUrl};
-use wxmint_store::limits::Rate;
 use wxmint_upstream::ProxyUrl;
 use wxmint_verify::peer::WhenStale;
 use wxmint_wechat::AppSecret;
@@ -60,9 +59,6 @@ variables! {
     ACCOUNTS: AccountsSource = forms::accounts;
     ACCOUNTS_CHECK: bool = parsed;
     USER_IDS: Option<IdKind> = |text| unless("random", text, parsed);
-    LIMIT_IP: Rate = forms::rate;
-    LIMIT_OPENID: Rate = forms::rate;
-    LIMIT_USERNAME: Rate = forms::rate;
     WECHAT_PROXY: Option<ProxyUrl> = |text| unless("", text, parsed);
     OTEL_EXPORTER_OTLP_ENDPOINT: Option<Url> = |text| unless("", text, forms::service_url);
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Option<Url> = |text| unless("", text, forms::service_url);

@@ -54,7 +54,7 @@ impl LoginWorker {
     /// often. A repetition is not counted.
     async fn count_renewal(&self, family: &Family, number: u32) -> Result<Option<(Meter, Counted)>> {
         let None = self.find_rotation(family.sid(), number).await? else { return Ok(None) };
-        let meter = Meter { key: LimitKey::new(RENEWALS, family.list()), rate: self.policy.limits.openid };
+        let meter = Meter { key: LimitKey::new(RENEWALS, family.list()), rate: self.policy.limit_openid };
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
         Ok(Some((meter, counted)))
     }

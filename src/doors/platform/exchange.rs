@@ -38,7 +38,7 @@ impl Exchange for Platform {
     /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
     /// claims the code.
     async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, by: &Attempt<'_>) -> Result<Claim> {
-        let rate = login.policy.limits.ip;
+        let rate = login.policy.limit_ip;
         let meter = Meter { key: LimitKey::new(IP, format!("{} {}", by.address, app.id)), rate };
         let rate = Rate { burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..rate };
         let all = Meter { key: LimitKey::new(IP, format!("{} *", by.address)), rate };

@@ -99,7 +99,7 @@ impl LoginWorker {
     }
 
     pub(in crate::doors) async fn count_by(&self, kind: &'static str, address: &str) -> Result<()> {
-        self.count(LimitKey::new(kind, address), self.policy.limits.ip, IP).await
+        self.count(LimitKey::new(kind, address), self.policy.limit_ip, IP).await
     }
 
     /// Gives the page once what `give` makes of its grant. The code is used up last: a page may repeat what has failed.

@@ -26,17 +26,6 @@ pub struct Rate {
     pub period: Duration,
 }
 
-/// The configured limits (`WXMINT_LIMIT_…`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoginLimits {
-    /// Logins per IP address.
-    pub ip: Rate,
-    /// Logins per person.
-    pub openid: Rate,
-    /// Failed passwords per person and user name.
-    pub username: Rate,
-}
-
 /// The limit is reached. The refused event was not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
