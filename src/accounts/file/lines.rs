@@ -1,6 +1,6 @@
 //! The users file line by line: one user per line. Comments and blank lines stay where they are.
 
-use std::{collections::HashMap, io::Write, str};
+use std::{collections::HashMap, str};
 
 use wxmint_findings::Said;
 use wxmint_ids::{UserId, foreign_id};
@@ -70,19 +70,15 @@ impl UsersFile {
 
     /// The text of the file: a tab between two fields, a line break after each line.
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
-        let mut text = Zeroizing::new(Vec::new());
-        for line in &self.lines {
-            let written = match line {
-                Err(remark) => writeln!(text, "{remark}"),
-                Ok(User { name, hash, id, disabled, claims }) => {
-                    let disabled = if *disabled { DISABLED.to_string() } else { String::new() };
-                    let tab = if claims.text.is_empty() { "" } else { "\t" };
-                    writeln!(text, "{}\t{disabled}{}\t{id}{tab}{}", name.as_str(), hash.phc, claims.text)
-                }
-            };
-            debug_assert!(written.is_ok(), "writing to a Vec does not fail");
-        }
-        text
+        let written = |line: &Line| match line {
+            Err(remark) => format!("{remark}\n"),
+            Ok(User { name, hash, id, disabled, claims }) => {
+                let disabled = if *disabled { DISABLED.to_string() } else { String::new() };
+                let tab = if claims.text.is_empty() { "" } else { "\t" };
+                format!("{}\t{disabled}{}\t{id}{tab}{}\n", name.as_str(), hash.phc, claims.text)
+            }
+        };
+        Zeroizing::new(self.lines.iter().map(written).collect::<String>().into_bytes())
     }
 
     pub fn users(&self) -> impl Iterator<Item = &User> {
@@ -107,9 +103,8 @@ impl UsersFile {
         self.users_mut().filter(|user| user.id == *id).for_each(|user| user.claims = claims.clone());
     }
 
-    /// Adds a user at the end. Replaces the user with the same name.
+    /// Adds a user at the end, whose name nobody has yet.
     pub fn add(&mut self, user: User) {
-        self.remove(&user.name);
         self.lines.push(Ok(user));
     }
 
@@ -273,7 +268,6 @@ mod tests {
             disabled: false,
             claims: ClaimsColumn::default(),
         };
-        file.add(bob.clone());
         file.add(bob);
         file.user_mut(&name("alice")).expect("alice").disabled = true;
         assert_eq!(file.users().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["alice", "bob"]);
