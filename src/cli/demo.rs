@@ -13,7 +13,7 @@ use wxmint_http::{Listeners, listen, page, run_to_end, serve, stop_signal};
 use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, random, vault::Vault};
 use wxmint_simulator::{
-    AccountBook, Block, DEMO_APPS, Kind, Known, KnownOf, Link, Options, World, account_page_routes, account_routes,
+    AccountBook, Block, DEMO_APPS, Known, KnownOf, Link, Options, World, account_page_routes, account_routes,
     control_routes, page_files, peer_routes, regulars_book, regulars_logins,
 };
 use wxmint_store::{Redis, RedisAccess};
@@ -54,9 +54,7 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let address = format!("http://{}", service.local_addr()?);
     let listeners = Listeners { service, admin: listen(any_port)? };
     let (wechat, accounts) = (listen(any_port)?, listen(any_port)?);
-    let [tea, bakery] = DEMO_APPS;
-    let apps = [app(tea), app(bakery)];
-    let (world, book) = (world(&apps), regulars_book());
+    let ((apps, world), book) = (apps(), regulars_book());
     let settings = settings(&address, accounts.local_addr()?, wechat.local_addr()?, apps)?;
     if env::var_os("RUST_LOG").is_some_and(|levels| !levels.is_empty()) {
         init_log(settings.log_format, &settings.audit)?;
@@ -102,15 +100,13 @@ async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// The stand-in WeChat, which knows these apps.
-fn world(apps: &[App]) -> Arc<World> {
-    let known = |app: &App| wxmint_simulator::App {
-        id: app.id.clone(),
-        secret: app.secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
-        unionid: true,
-        kind: Kind::MiniProgram,
-    };
-    World::with_options(apps.iter().map(known).collect(), Options { latency: WECHAT_TAKES, ..Options::default() })
+/// The apps, and the stand-in WeChat, which knows them by a secret that was made for this demo.
+fn apps() -> ([App; 2], Arc<World>) {
+    let secret = format!("{:032x}", u128::from_be_bytes(*random::<16>()));
+    let known = DEMO_APPS.iter().map(|id| format!("{id}:{secret}").parse().expect("an app of the simulator"));
+    let world = World::with_options(known.collect(), Options { latency: WECHAT_TAKES, ..Options::default() });
+    let app = |id: &str| App::mini_program(id.parse().expect("an AppID"), secret.parse().expect("an AppSecret"));
+    (DEMO_APPS.map(app), world)
 }
 
 /// The routes of the page beside the issuer's own, and the peer behind them. Two services trust the issuer at this
@@ -162,11 +158,6 @@ async fn block(memory: RedisAccess, user: String, blocked: bool) -> bool {
 /// It keeps no session keys itself.
 fn store(memory: &RedisAccess) -> Redis {
     Redis::new(memory, Duration::ZERO, now, ())
-}
-
-fn app(id: &str) -> App {
-    let secret = format!("{:032x}", u128::from_be_bytes(*random::<16>()));
-    App::mini_program(id.parse().expect("an AppID"), secret.parse().expect("an AppSecret"))
 }
 
 fn settings(address: &str, accounts: SocketAddr, wechat: SocketAddr, apps: [App; 2]) -> Result<Settings, Failure> {
