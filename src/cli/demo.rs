@@ -7,14 +7,13 @@ use std::{env, future::pending, sync::Arc, time::Duration};
 use actix_web::web;
 use clap::Args;
 use reqwest::Url;
-use serde_json::Value;
+use serde_json::{Value, json};
 use wxmint_findings::Doctor;
 use wxmint_http::{Listeners, listen, page, run_to_end, serve, stop_signal};
-use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, random, vault::Vault};
 use wxmint_simulator::{
-    AccountBook, Block, DEMO_APPS, Known, KnownOf, Link, Options, World, account_page_routes, account_routes,
-    control_routes, page_files, peer_routes, regulars_book, regulars_logins,
+    AccountBook, Block, DEMO_APPS, KnownOf, Options, World, account_page_routes, account_routes, control_routes,
+    page_files, peer_routes, regulars_book, regulars_logins,
 };
 use wxmint_store::{Redis, RedisAccess};
 use wxmint_verify::{Algorithm, peer::Peer};
@@ -139,13 +138,10 @@ fn page(
     Ok((peer, routes))
 }
 
-async fn known_of(memory: RedisAccess, user: String) -> Known {
-    let Ok(user) = user.parse() else { return Known::default() };
-    let store = store(&memory);
-    let people = store.people_of(&user).await.ok().flatten().unwrap_or_default();
-    let link = |person: Person| Link { appid: person.app.to_string(), openid: person.openid.as_str().to_owned() };
-    let blocked = store.user_state(&user).await.is_ok_and(|state| state.blocked);
-    Known { links: people.into_iter().map(link).collect(), blocked }
+/// Operators see the same.
+async fn known_of(memory: RedisAccess, user: String) -> Value {
+    let Ok(user) = user.parse() else { return Value::Null };
+    json!(Operator { store: &store(&memory) }.show(&user).await.ok())
 }
 
 async fn block(memory: RedisAccess, user: String, blocked: bool) -> bool {

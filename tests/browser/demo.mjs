@@ -740,8 +740,8 @@ async function fitsLaptop() {
 async function linked(page, app, user, count) {
   await atRest(page);
   const appid = { tea: "wxc0ffee0000000001", bakery: "wxc0ffee0000000002" }[app];
-  const { links } = await accountOf(page, user);
-  expect(links.filter((link) => link.appid === appid).length, count, `bindings of ${user} in the ${app}`);
+  const { wechat } = await accountOf(page, user);
+  expect(wechat.filter((link) => link.appid === appid).length, count, `bindings of ${user} in the ${app}`);
 }
 
 /** A user of the business, with the bindings that wxmint has. */

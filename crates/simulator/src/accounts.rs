@@ -195,22 +195,8 @@ fn take(path: &'static str, body: Bytes, book: &AccountBook, world: &World) -> H
     HttpResponse::build(status).content_type(JSON).body(sent)
 }
 
-/// A WeChat identity that is bound to a user.
-#[derive(Debug, Clone, Serialize)]
-pub struct Link {
-    pub appid: String,
-    pub openid: String,
-}
-
-/// wxmint knows this of a user, and the account service does not.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Known {
-    pub links: Vec<Link>,
-    pub blocked: bool,
-}
-
-/// Finds what wxmint knows of a user id.
-pub type KnownOf = Arc<dyn Fn(&str) -> LocalBoxFuture<'static, Known> + Send + Sync>;
+/// Finds what wxmint knows of a user id, as `wxmint users show` does: `blocked`, and the identities in `wechat`.
+pub type KnownOf = Arc<dyn Fn(&str) -> LocalBoxFuture<'static, Value> + Send + Sync>;
 
 /// Blocks a user, or lifts the block, as an operator can. False if that failed.
 pub type Block = Arc<dyn Fn(&str, bool) -> LocalBoxFuture<'static, bool> + Send + Sync>;
@@ -220,7 +206,7 @@ struct ShownAccount {
     #[serde(flatten)]
     account: Account,
     #[serde(flatten)]
-    known: Known,
+    known: Value,
 }
 
 /// For the page: `GET /demo/accounts`, the users with their passwords and what wxmint knows of them; and `PUT` and
@@ -310,7 +296,7 @@ mod tests {
             noted.lock().push((user.to_owned(), is_blocked));
             Box::pin(ready(true))
         });
-        let known_of: KnownOf = Arc::new(|_| Box::pin(ready(Known::default())));
+        let known_of: KnownOf = Arc::new(|_| Box::pin(ready(Value::Null)));
         let app = init_service(actix_web::App::new().configure(account_page_routes(book(), known_of, block))).await;
         let ask = async |method: Method| {
             let request = TestRequest::with_uri("/demo/blocks/user-alice").method(method);

@@ -51,9 +51,7 @@ use actix_web::HttpRequest;
 use actix_web::web::{self, ServiceConfig};
 use chrono::{DateTime, Utc};
 
-pub use accounts::{
-    Account, AccountBook, Block, Credentials, Known, KnownOf, Link, account_page_routes, account_routes,
-};
+pub use accounts::{Account, AccountBook, Block, Credentials, KnownOf, account_page_routes, account_routes};
 pub use apps::{App, InvalidApp, Kind};
 pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, Options, SimulatorArgs};
 pub use control::control_routes;

@@ -82,7 +82,7 @@ export async function readAccounts() {
   return accounts?.map((account) => ({
     ...account,
     owner: everybody.find(({ phone }) => phone === account.phone)?.name,
-    links: account.links.map(({ appid, openid }) => ({ appid, openid, person: withOpenid(appid, openid) })),
+    links: account.wechat.map(({ appid, openid }) => ({ appid, openid, person: withOpenid(appid, openid) })),
   }));
 }
 
