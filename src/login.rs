@@ -66,7 +66,7 @@ impl LoginWorker {
         let _signing = Step::work("sign the token");
         let token = self.minter.mint(&issued, &extra, now)?;
         // The token is dated by the clock of Redis, which may be behind.
-        let left = u64::try_from(issued.expires_at - now.timestamp()).unwrap_or_default();
+        let left = u64::try_from(issued.expires_at - now.timestamp().max(issued.issued_at)).unwrap_or_default();
         let expires_in = left.min(self.minter.ttl().as_secs());
         Ok(LoggedIn { token, expires_in, user: issued.user, app: issued.app, new_user })
     }

@@ -163,7 +163,13 @@ impl LoginWorker {
                 _ => state,
             };
         }
-        let Asking { person, generation, attempt, .. } = self.asking_by(token, state)?;
+        let is_alive = matches!(state, TokenState::People(_));
+        let asking = self.asking_by(token, state);
+        if is_alive && self.ids.are_computed() && matches!(asking, Err(LoginError::NotYours)) {
+            // The list of the user was lost, or is yet to be written.
+            return Ok(self.store.end_in_app(user, app).await?);
+        }
+        let Asking { person, generation, attempt, .. } = asking?;
         *whom = Some(person.clone());
         let permit = async || self.count_call(&person, UNBINDINGS).await;
         if self.binder(&person, None, &attempt).dissolve(user, generation, permit).await?

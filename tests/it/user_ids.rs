@@ -140,7 +140,7 @@ async fn whoever_leaves_is_the_same_user_again(bed: &TestBed, kind: &str) {
 /// either.
 #[tokio::test]
 async fn an_operator_dissolves_for_people_whom_no_list_names_and_the_answer_says_what_stays() {
-    for (index, act) in [("false", ""), ("true", "dissolve"), ("true", "end_person")] {
+    for (index, act) in [("false", ""), ("true", "dissolve"), ("true", "end_person"), ("true", "unbind")] {
         let bed = computed("openid").env("WXMINT_USER_INDEX", index).start().await;
         let sidecar = bed.sidecar().ready().await;
         let login = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();

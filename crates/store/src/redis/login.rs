@@ -126,7 +126,7 @@ impl Redis {
         let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
             may_be_ended = has_stepped_back || seen.0.1.is_some_and(|ended| at.timestamp() <= ended);
-            state = BindingState::Bound(self.see(record, computed, seen, sign));
+            state = BindingState::Bound(self.see(record, computed, seen, sign).await);
         }
         Ok(Recorded::Counted { state, at, may_be_ended, kept_for })
     }
@@ -150,9 +150,9 @@ impl Redis {
         }
     }
 
-    /// Notes on the computed user's list that the person was seen today. Nobody waits for it: what is lost is noted at
-    /// the next login.
-    fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, sign: &str) -> Bound {
+    /// Notes on the computed user's list that the person was seen today. It is waited for where the person was not on
+    /// the list, because another replica may be asked with the token at once. What is lost is noted at the next login.
+    async fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, sign: &str) -> Bound {
         let (LoginRecord { person, order, .. }, ((block, ended, floor, seen), fields)) = (record, seen);
         let people =
             fields - [block.is_some(), ended.is_some(), floor.is_some()].map(usize::from).iter().sum::<usize>();
@@ -162,7 +162,10 @@ impl Redis {
         if computed.listed && !blocked && is_old {
             let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
             let script = script.arg("see").arg(self.session_ttl.as_secs() + A_DAY).arg(packed::person(person));
-            self.link.unawaited("see", script.arg(today));
+            match seen {
+                Some(_) => self.link.unawaited("see", script.arg(today)),
+                None => drop(self.link.run::<Value>("see", script.arg(today)).await),
+            }
         }
         // Nobody is new who has a session from before lists were kept, or is known in another app. A repetition may be
         // that of a first login.

@@ -81,7 +81,9 @@ pub fn close() {
     while WAITING.load(Ordering::Relaxed) > 0 && begun.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(1));
     }
-    let events = WAITING.load(Ordering::Relaxed) + LOST.get() - TOLD.load(Ordering::Relaxed);
+    // Read first, because both grow.
+    let told = TOLD.load(Ordering::Relaxed);
+    let events = WAITING.load(Ordering::Relaxed) + LOST.get() - told;
     if events > 0 {
         tracing::warn!(events, "audit events are lost: until the end of the process their file did not take them");
     }

@@ -182,11 +182,13 @@ impl Follower {
         self.keys.found().await;
         self.read.send_replace(Reading::begun(self.max_age));
         loop {
+            // Replicas that started together do not ask together.
+            let (begun, every) = (Instant::now(), self.every.mul_f64(0.9 + 0.2 * jitter()));
             let fault = self.catch_up().await.err();
             self.tell(fault);
             self.tell_staleness();
-            // Replicas that started together do not ask together.
-            sleep(self.every.mul_f64(0.9 + 0.2 * jitter())).await;
+            // A replica that has not answered in time is not waited for twice.
+            sleep(every.saturating_sub(begun.elapsed()).max(every / 5)).await;
         }
     }
 
