@@ -188,7 +188,7 @@ impl Follower {
             self.tell(fault);
             self.tell_staleness();
             // A replica that has not answered in time is not waited for twice.
-            sleep(every.saturating_sub(begun.elapsed()).max(every / 5)).await;
+            sleep(every.saturating_sub(begun.elapsed()).max(every / 20)).await;
         }
     }
 
