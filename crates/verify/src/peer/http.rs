@@ -6,8 +6,8 @@ use std::{error::Error, iter, mem, time::Duration};
 use reqwest::{Client, Request, StatusCode, header::HeaderMap, redirect};
 
 const CONNECT: Duration = Duration::from_secs(2);
-/// From sending a request to the last byte of its response.
-const TOTAL: Duration = Duration::from_secs(5);
+/// From sending a request to the last byte of its response: less than 10 s with the longest pause between two of them.
+const TOTAL: Duration = Duration::from_secs(4);
 /// A connection that was idle for longer is not reused, because the issuer may be closing it.
 const IDLE: Duration = Duration::from_secs(20);
 
