@@ -6,7 +6,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
-use wxmint_ids::{AppId, Person};
+use wxmint_ids::AppId;
 use wxmint_telemetry::LoginInFlight;
 use wxmint_telemetry::audit::{self, Activity, Event};
 
@@ -139,45 +139,34 @@ impl<'w> LoginAttempt<'w> {
         }
         let app_kind = app.and_then(|app| apps.kind_told(&app.id));
         let LoginTrail { app, person, client, user, bound } = trail;
-        let login = Event { app, app_kind, client, user, ..event };
+        let audited = person.as_ref().filter(|_| audit::is_on());
+        let name = audited.map(|person| worker.issuer.vault.load_full().audit_name(person));
+        let login = Event { app, app_kind, client, user, person: name, ..event };
         let recent = &worker.issuer.metrics.recent;
-        if bound.is_some() {
-            recent.note(&Event { activity: Activity::Bind, ..login.clone() }, person.clone(), "ok");
+        if let Some(new_user) = bound {
+            let binding = Event { activity: Activity::Bind, client: None, new_user, ..login.clone() };
+            recent.note(&binding, person.clone(), "ok");
+            binding.tell();
         }
-        recent.note(&login, person.clone(), result);
-        audit_login(worker, login, person, bound, outcome);
+        recent.note(&login, person, result);
+        match outcome {
+            Ok(new_user) => Event { new_user, ..login }.tell(),
+            Err(refusal) if audit::is_on() => tell_refused(refusal.of(login)),
+            Err(_) => {}
+        }
         took
     }
 }
 
-fn audit_login(
-    worker: &IssuerWorker,
-    login: Event,
-    person: Option<Person>,
-    bound: Option<bool>,
-    outcome: Result<bool, &Refusal>,
-) {
-    if !audit::is_on() {
-        return;
-    }
-    let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
-    let login = Event { person, ..login };
-    if let Some(new_user) = bound {
-        Event { activity: Activity::Bind, client: None, new_user, ..login.clone() }.tell();
-    }
-    match outcome {
-        Ok(new_user) => Event { new_user, ..login }.tell(),
-        Err(refusal) => {
-            let (refused, person) = (refusal.of(login.clone()), login.person);
-            match refused.limit {
-                // By whom the limit counts.
-                Some(OPENID | USERNAME) => refused.tell_bounded(person.as_deref().unwrap_or_default()),
-                // Each costs a code that WeChat has given to this person, and these are limited.
-                None if person.is_some() => refused.tell(),
-                _ => refused.tell_bounded(login.origin.address.as_deref().unwrap_or_default()),
-            }
-        }
-    }
+fn tell_refused(login: Event) {
+    let who = match (login.limit, &login.person) {
+        // By whom the limit counts.
+        (Some(OPENID | USERNAME), name) => name.clone().unwrap_or_default(),
+        // Each costs a code that WeChat has given to this person, and these are limited.
+        (None, Some(_)) => return login.tell(),
+        _ => login.address().to_owned(),
+    };
+    login.tell_bounded(&who);
 }
 
 /// The mini program that the Referer names. Anybody can write a Referer, so it is only a hint.
