@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::header::LOCATION, web::ServiceConfig};
-use utoipa::openapi::OpenApi;
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{READ, Routes};
 use wxmint_http::viewer::{self, Description};
@@ -13,7 +12,7 @@ use wxmint_telemetry::{Metrics, RouteMetrics};
 use super::declared::{
     ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, OWN_TOKEN, PLACE, SECURITY, STORE, TOKEN, WECHAT,
 };
-use super::door::{DoorRow, Doors, OpenDoor};
+use super::door::{Doors, OpenDoor};
 use super::{
     Issuer, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata, revocations,
     session_key_routes as session_key,
@@ -51,20 +50,13 @@ routes! {
 }
 
 pub(super) fn description(issuer: &Issuer, in_demo: bool) -> Description {
-    let (server, rows): (_, Vec<_>) =
-        (issuer.settings.issuer.clone(), issuer.doors.iter().map(|open| open.row).collect());
     let place = if in_demo { "demo" } else { "issuer" };
-    Description::new(place, PLACE, move || viewer::json(described(rows), server.as_str()))
-}
-
-fn described(doors: impl IntoIterator<Item = &'static DoorRow>) -> OpenApi {
-    let mut api = (ROUTES.described)();
-    doors.into_iter().for_each(|row| api.merge((row.public.described)()));
-    api
+    let routes = [&ROUTES].into_iter().chain(issuer.doors.iter().map(|open| open.row.public));
+    Description::new(place, PLACE, routes.collect(), issuer.settings.issuer.to_string())
 }
 
 pub fn openapi_json(doors: Doors) -> String {
-    viewer::json(described(doors), "https://login.example.com")
+    viewer::json([&ROUTES].into_iter().chain(doors.iter().map(|row| row.public)), "https://login.example.com")
 }
 
 /// The routes for mini programs and peers, with those of the open doors.

@@ -10,7 +10,7 @@ use utoipa::openapi::{OpenApi, Server};
 use utoipa_swagger_ui::Config;
 
 use super::page::{self, CSS, HTML, JS};
-use super::{Answer, not_found, readable};
+use super::{Answer, described::Routes, not_found, readable};
 
 const PAGE: &str = include_str!("viewer/index.html");
 
@@ -32,13 +32,15 @@ pub struct Description {
 }
 
 impl Description {
-    pub fn new(place: &'static str, paths: &'static str, json: impl FnOnce() -> String + Send + 'static) -> Self {
-        Self { place, paths, document: LazyLock::new(Box::new(move || json().into())) }
+    pub fn new(place: &'static str, paths: &'static str, of: Vec<&'static Routes>, server: String) -> Self {
+        Self { place, paths, document: LazyLock::new(Box::new(move || json(of, &server).into())) }
     }
 }
 
-/// The description as JSON; `server` is the URL below which the paths are.
-pub fn json(mut api: OpenApi, server: &str) -> String {
+/// Describes the routes, the listener's own first, as JSON; `server` is the URL below which the paths are.
+pub fn json(of: impl IntoIterator<Item = &'static Routes>, server: &str) -> String {
+    let described = of.into_iter().map(|routes| (routes.described)());
+    let mut api = described.reduce(OpenApi::merge_from).unwrap_or_default();
     api.servers = Some(vec![Server::new(server)]);
     api.to_json().expect("a description that is known when compiling serializes")
 }
