@@ -133,6 +133,8 @@ const OF_PAGE: &str = "This token was issued to a page by a scan. Of wxmint's ow
 const UNDECRYPTABLE: &str = "\
     The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the data again. \
     If a `+` became a space on its way, send JSON.";
+const NOTHING_TO_RESET: &str =
+    "There is no session key here that WeChat still knows. Call wx.login and log in, which brings a new one.";
 const NO_SESSION_KEYS: &str = "\
     This app has no session keys and no phone codes, because it is no mini program but an official account, a website or a \
     mobile app.";
@@ -176,6 +178,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::NotYours => (Code::InvalidToken, ""),
         Error::OfPage => (Code::Forbidden, OF_PAGE),
         Error::Undecryptable => (Code::DataUndecryptable, UNDECRYPTABLE),
+        Error::NothingToReset => (Code::DataUndecryptable, NOTHING_TO_RESET),
         Error::Busy => (Code::RateLimited, "Too many tries at once. Wait, then try again."),
         Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
         Error::AlreadyBound => (Code::AlreadyBound, BOUND_ELSEWHERE),

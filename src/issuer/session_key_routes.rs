@@ -5,7 +5,7 @@ use actix_web::web::{self, Payload};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Done, Fields, Problem, ProblemCode, SMALL_BODY, missing, private, read_body, to_the_end};
+use wxmint_http::{Answer, Done, Fields, Problem, SMALL_BODY, missing, private, read_body, to_the_end};
 use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::UserData;
 
@@ -113,18 +113,7 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker
     responses((status = 204, description = "Replaced")))]
 pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {
     let asking = asking_with_key(&request, &worker).await?;
-    to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(reset_refused)
-}
-
-/// A reset has no data that could be "undecryptable", so it needs other words.
-fn reset_refused(error: LoginError) -> Problem {
-    match error {
-        LoginError::Undecryptable => Problem::new(
-            ProblemCode::DataUndecryptable,
-            "There is no session key here that WeChat still knows. Call wx.login and log in, which brings a new one.",
-        ),
-        error => by_token(error),
-    }
+    to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(by_token)
 }
 
 fn by_token(error: LoginError) -> Problem {

@@ -78,6 +78,8 @@ pub enum LoginError {
     /// the difference would help an attacker.
     #[error("the data cannot be decrypted")]
     Undecryptable,
+    #[error("no session key is kept that WeChat could replace")]
+    NothingToReset,
     /// As many tries are in progress as may fail.
     #[error("too many tries at once")]
     Busy,

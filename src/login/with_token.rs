@@ -99,10 +99,10 @@ impl LoginWorker {
     /// Stores the new key at once, because WeChat has forgotten the old one.
     async fn replace_key(&self, asking: &Asking, kept: KeptSession) -> Result<()> {
         let Asking { person, generation, .. } = asking;
-        let (old, stored) = self.current_key(person, &kept.keys).await.ok_or(LoginError::Undecryptable)?;
+        let (old, stored) = self.current_key(person, &kept.keys).await.ok_or(LoginError::NothingToReset)?;
         let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
         let replaced = self.by_session_key(person, &stored, &asking.attempt, ask).await?;
-        let new = replaced.ok_or(LoginError::Undecryptable)?;
+        let new = replaced.ok_or(LoginError::NothingToReset)?;
         let sealed = self.vault.load_full().seal(new.expose(), person);
         Ok(self.store.keep_session_key(person, *generation, &(kept.order, sealed), None).await?)
     }
