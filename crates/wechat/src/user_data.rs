@@ -5,11 +5,9 @@
 //! Therefore there is only one error for everything, and every failure that an attacker can cause without the key takes
 //! the same work.
 //!
-//! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all; `members`: reads the plaintext
-//!   and checks whom it is for.
+//! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all.
 
 mod cbc;
-mod members;
 #[cfg(test)]
 mod residue;
 #[cfg(test)]
@@ -21,12 +19,14 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value, from_value};
 use wxmint_ids::{Person, UnionId, unprintable};
+use wxmint_verify::json::read_object;
 
 use self::cbc::BLOCK;
-use super::{SessionKey, client::blank_control_characters, session_key::hex};
+use super::client::{believed, blank_control_characters};
+use super::{SessionKey, api::number_or_quoted, session_key::hex};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;
@@ -38,6 +38,9 @@ const SIGNATURE_LENGTH: usize = 40;
 /// stops within the first 16 bytes, as it does if an attacker has changed the iv. Anywhere else an attacker can only
 /// spoil 16 bytes at once, which [`text`] detects.
 const DECOY: &[u8] = br#"{"phoneNumber";"#;
+
+/// How far WeChat's clock may be ahead of ours.
+const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// User data, as a mini program forwards it.
 pub enum UserData {
@@ -107,7 +110,7 @@ impl UserData {
                 // All of this always runs, and then something is always parsed as JSON.
                 let readable = padded_well & text::may_be_an_object(&text);
                 blank_control_characters(&mut text);
-                members::read(if readable { &text } else { DECOY }, Some(check))
+                read(if readable { &text } else { DECOY }, Some(check))
             }
             Self::Raw { text, signature } => {
                 let mut signed = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
@@ -118,7 +121,7 @@ impl UserData {
                     .map_err(|_| Undecryptable)?;
                 let mut text = text.clone().into_bytes();
                 blank_control_characters(&mut text);
-                members::read(&text, None)
+                read(&text, None)
             }
         }
     }
@@ -129,6 +132,31 @@ fn from_base64(field: &'static str, text: &str, longest: usize) -> Result<Vec<u8
         return Err(Malformed(field));
     }
     STANDARD.decode(text).map_err(|_| Malformed(field))
+}
+
+/// The members of a plaintext. A repeated member is refused: WeChat never repeats one, and two readers could take
+/// different values. With a `check`, the plaintext must be for that app, that time, and the person if it names one.
+fn read(text: &[u8], check: Option<&DataCheck<'_>>) -> Result<OpenedData, Undecryptable> {
+    let mut data = read_object(text).map_err(|_| Undecryptable)?;
+    let (openid, watermark) = (data.remove("openId"), data.remove("watermark").unwrap_or_default());
+    // Empty or `null` if there is none.
+    let unionid = from_value(data.remove("unionId").unwrap_or_default()).map_err(|_| Undecryptable)?;
+    let Some(check) = check else { return Ok(OpenedData { data, unionid: None }) };
+    if openid.is_some_and(|openid| openid != check.person.openid.as_str()) || !check.believes(&watermark) {
+        return Err(Undecryptable);
+    }
+    let unionid = believed(unionid).map(|unionid| unionid.parse()).transpose().map_err(|_| Undecryptable)?;
+    Ok(OpenedData { data, unionid })
+}
+
+impl DataCheck<'_> {
+    /// Whether WeChat has encrypted the data for this app, and when: the watermark has seconds since 1970.
+    fn believes(&self, watermark: &Value) -> bool {
+        let sealed = number_or_quoted(&watermark["timestamp"]).ok().and_then(|at| DateTime::from_timestamp(at, 0));
+        let oldest = TimeDelta::from_std(self.max_age).unwrap_or(TimeDelta::MAX);
+        let is_of_its_time = sealed.is_some_and(|sealed| (-CLOCK_SKEW..=oldest).contains(&(self.now - sealed)));
+        watermark["appid"] == self.person.app.as_str() && is_of_its_time
+    }
 }
 
 unprintable!(UserData);
