@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use wxmint_findings::{Said, json_places::line_of};
-use wxmint_identities::ServiceIdentity;
+use wxmint_identities::{ServiceIdentity, WrongMember};
 use wxmint_ids::{AppId, ClientId, is_visible};
 use wxmint_upstream::{is_redirect_uri, site};
 
@@ -69,15 +69,15 @@ impl Clients {
         let mut clients = BTreeMap::new();
         for (number, form) in file.clients.iter().enumerate() {
             let at_its_line = |mistake: Mistake| {
-                let place = format!("/clients/{number}/{}/{}", mistake.member, mistake.element);
-                said!(on_line, line_of(text, &place), mistake.of(&form.client_id))
+                let place = format!("/clients/{number}/{}/{}", mistake.0.member, mistake.1);
+                said!(on_line, line_of(text, &place), form.told(mistake))
             };
             let client = form.checked().map_err(at_its_line)?;
             if client.token_ttl.is_some_and(|ttl| ttl > longest) {
-                return Err(at_its_line(Mistake::of_member("token_ttl", said!(WORDS: is_longer_than_token_ttl))));
+                return Err(at_its_line(mistake("token_ttl", said!(WORDS: is_longer_than_token_ttl))));
             }
             if clients.insert(client.id.clone(), client).is_some() {
-                return Err(at_its_line(Mistake::of_member("client_id", said!(WORDS: is_that_of_earlier_client))));
+                return Err(at_its_line(mistake("client_id", said!(WORDS: is_that_of_earlier_client))));
             }
         }
         Ok(Self(clients))
@@ -139,40 +139,33 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-struct Mistake {
-    member: &'static str,
-    /// The number of the element, if the member is a list.
-    element: usize,
-    wrong: Said,
-}
+/// A member that is wrong, and the number of the wrong element if it is a list.
+type Mistake = (WrongMember, usize);
 
-impl Mistake {
-    fn of_member(member: &'static str, wrong: impl Into<Said>) -> Self {
-        Self { member, element: 0, wrong: wrong.into() }
-    }
-
-    fn of(self, client_id: &str) -> Said {
-        let Self { member, wrong, .. } = self;
-        said!(WORDS: member_of_client, client_id, member, wrong)
-    }
+fn mistake(member: &'static str, wrong: impl Into<Said>) -> Mistake {
+    (WrongMember { member, wrong: wrong.into() }, 0)
 }
 
 impl Form {
     pub(super) fn client(&self) -> Result<Client, Said> {
-        self.checked().map_err(|mistake| mistake.of(&self.client_id))
+        self.checked().map_err(|mistake| self.told(mistake))
+    }
+
+    fn told(&self, (WrongMember { member, wrong }, _): Mistake) -> Said {
+        said!(WORDS: member_of_client, self.client_id, member, wrong)
     }
 
     fn checked(&self) -> Result<Client, Mistake> {
-        let id: ClientId = self.client_id.parse().map_err(|error| Mistake::of_member("client_id", error))?;
+        let id: ClientId = self.client_id.parse().map_err(|error| mistake("client_id", error))?;
         if id.0.is_usual() {
-            return Err(Mistake::of_member("client_id", said!(WORDS: has_form_of_appid_choose_another)));
+            return Err(mistake("client_id", said!(WORDS: has_form_of_appid_choose_another)));
         }
         let identity = self.identity()?;
         if (self.secret_sha256.is_some() || identity.is_some()) && !self.origins.is_empty() {
-            return Err(Mistake::of_member("origins", said!(WORDS: are_for_page_and_client)));
+            return Err(mistake("origins", said!(WORDS: are_for_page_and_client)));
         }
         if !self.redirect_uris.is_empty() && self.matches == Some(false) {
-            return Err(Mistake::of_member("match", said!(WORDS: is_needed_where_page_is_ours)));
+            return Err(mistake("match", said!(WORDS: is_needed_where_page_is_ours)));
         }
         let addresses =
             |member, list: &_| read(member, list, text_if(is_redirect_uri), said!(WORDS: must_be_https_addresses));
@@ -181,7 +174,7 @@ impl Form {
         Ok(Client {
             id,
             name: read("name", slice::from_ref(&self.name), name, said!(WORDS: must_be_1_to_64_characters))?.concat(),
-            app: self.appid.parse().map_err(|error| Mistake::of_member("appid", error))?,
+            app: self.appid.parse().map_err(|error| mistake("appid", error))?,
             page: read("page", self.page.as_slice(), text_if(is_page), said!(WORDS: must_be_path_of_page))?.pop(),
             env_version: read("env_version", version, known_version, said!(WORDS: must_be_release_trial_or_develop))?
                 .pop()
@@ -207,10 +200,9 @@ impl Form {
         let of_issuer = [("issuer", &self.issuer), ("subject", &self.subject), ("jwks", &jwks)];
         let members = [("jwks_uri", &self.jwks_uri), ("ca", &self.ca), ("token", &self.token)];
         let members = of_issuer.into_iter().chain(members).filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        let identity = ServiceIdentity::of_client(&self.client_id, members.collect())
-            .map_err(|wrong| Mistake::of_member(wrong.member, wrong.wrong))?;
+        let identity = ServiceIdentity::of_client(&self.client_id, members.collect()).map_err(|wrong| (wrong, 0))?;
         match &self.secret_sha256 {
-            Some(_) if identity.is_some() => Err(Mistake::of_member("secret_sha256", said!(WORDS: is_beside_identity))),
+            Some(_) if identity.is_some() => Err(mistake("secret_sha256", said!(WORDS: is_beside_identity))),
             _ => Ok(identity),
         }
     }
@@ -224,7 +216,7 @@ fn read<T>(
     wrong: Said,
 ) -> Result<Vec<T>, Mistake> {
     let read: Vec<_> = texts.iter().map_while(|text| read(text)).collect();
-    if read.len() < texts.len() { Err(Mistake { member, element: read.len(), wrong }) } else { Ok(read) }
+    if read.len() < texts.len() { Err((WrongMember { member, wrong }, read.len())) } else { Ok(read) }
 }
 
 fn text_if(fits: impl Fn(&str) -> bool) -> impl Fn(&str) -> Option<String> {
