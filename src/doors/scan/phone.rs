@@ -13,7 +13,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 use super::clients::{Client, Clients};
 use super::codes::UserCode;
 use super::requests::{TRIES, gone, of_request};
-use super::store::{Approver, Decided, DeviceRequest, Devices, FoundDevice, Grant};
+use super::store::{Decided, DeviceRequest, Devices, FoundDevice, Grant, approver};
 use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, UNKNOWN_DEVICE_CODE};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, session_key_routes::asking, state::IssuerWorker};
@@ -191,7 +191,7 @@ impl LoginWorker {
             Err(refusal) if refusal.problem.code != UNKNOWN_DEVICE_CODE => return Err(refusal),
             _ => {}
         }
-        let (code, person) = (code.parse().map_err(|()| gone())?, Approver::of(&asking.person));
+        let (code, person) = (code.parse().map_err(|()| gone())?, approver(&asking.person));
         if Devices(&self.store).deny_device(&code, &person).await? { Ok(()) } else { Err(gone()) }
     }
 
@@ -216,8 +216,8 @@ impl LoginWorker {
         {
             return Err(not_yours());
         }
-        if let (Some(approver), Some(asking)) = (&found.approver, asking) {
-            return if *approver == Approver::of(&asking.person) { Ok(()) } else { Err(gone()) };
+        if let (Some(by), Some(asking)) = (&found.approver, asking) {
+            return if *by == approver(&asking.person) { Ok(()) } else { Err(gone()) };
         }
         if found.approver.is_none() && numbers.is_some() && number.is_none() {
             let detail = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
@@ -228,7 +228,7 @@ impl LoginWorker {
         if asking.is_some_and(|asking| asking.person != *admitted.person()) {
             return Err(not_yours());
         }
-        let person = Approver::of(admitted.person());
+        let person = approver(admitted.person());
         match Devices(&self.store).claim_device(code, &person, number.as_deref()).await? {
             Decided::Claimed => {}
             Decided::Approved => return Ok(()),

@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::clock::now;
-    use crate::doors::scan::store::Approver;
+    use crate::doors::scan::store::approver;
     use crate::issuer::caller::tests::issuer;
 
     /// The page waits and asks again, and must not look like a thief.
@@ -199,7 +199,7 @@ mod tests {
         let file = format!(r#"{{"clients":[{{"client_id":"tv","name":"TV","appid":"{app}","match":false}}]}}"#);
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
         let client = clients.get(&"tv".parse().expect("an id")).expect("the client");
-        let person = Approver::of(&Person { app, openid: "o1".parse().expect("an openid") });
+        let person = approver(&Person { app, openid: "o1".parse().expect("an openid") });
         let (code, _) = login.ask_phone((client, ""), "192.0.2.1", "Firefox").await.expect("a request");
         let approve = async || {
             let id = login.minter.token_id("mark", now()).expect("random");

@@ -40,8 +40,8 @@ async fn opened_device(store: Devices<'_>) -> DeviceCode {
     code
 }
 
-fn of(openid: &str) -> Approver {
-    Approver::of(&Person { app: app(), openid: openid.parse().expect("an openid") })
+fn of(openid: &str) -> String {
+    approver(&Person { app: app(), openid: openid.parse().expect("an openid") })
 }
 
 fn grant(id: &str) -> Grant {

@@ -10,7 +10,7 @@ use redis::Value;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-use wxmint_ids::{AppId, ClientId, Person, parsed, unprintable};
+use wxmint_ids::{AppId, ClientId, Person, parsed};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_redis_link::{Call, Script};
 use wxmint_store::{AttemptId, Redis, Result, limits::TooMany, short_digest, unreadable};
@@ -63,18 +63,12 @@ pub(super) struct FoundDevice {
     /// Seconds since 1970 by the store's clock.
     pub(super) requested_at: i64,
     pub(super) expires_in: Duration,
-    pub(super) approver: Option<Approver>,
+    pub(super) approver: Option<String>,
 }
 
 /// A person, as the record of an approval names one: the store keeps no openid for it.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Approver(String);
-unprintable!(Approver);
-
-impl Approver {
-    pub(super) fn of(person: &Person) -> Self {
-        Self(short_digest(&[person.app.as_str(), person.openid.as_str()].join(":")).to_string())
-    }
+pub(super) fn approver(person: &Person) -> String {
+    short_digest(&[person.app.as_str(), person.openid.as_str()].join(":")).to_string()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +168,7 @@ impl Devices<'_> {
         let told: Option<(String, i64, u64, String)> = self.0.link.run("find_device", script).await?;
         let Some((request, requested_at, left, approver)) = told else { return Ok(None) };
         let (request, expires_in) = (read(REQUEST, &request)?, Duration::from_millis(left));
-        let approver = (!approver.is_empty()).then_some(Approver(approver));
+        let approver = (!approver.is_empty()).then_some(approver);
         Ok(Some(FoundDevice { request, requested_at, expires_in, approver }))
     }
 
@@ -189,13 +183,8 @@ impl Devices<'_> {
     }
 
     /// Begins an approval. `number`: the one that the person has chosen.
-    pub(super) async fn claim_device(
-        &self,
-        code: &UserCode,
-        person: &Approver,
-        number: Option<&str>,
-    ) -> Result<Decided> {
-        let claim = |apart| device(code, "claim").arg(&person.0).arg(number.unwrap_or_default()).arg(apart);
+    pub(super) async fn claim_device(&self, code: &UserCode, person: &str, number: Option<&str>) -> Result<Decided> {
+        let claim = |apart| device(code, "claim").arg(person).arg(number.unwrap_or_default()).arg(apart);
         let mut told: String = self.0.link.run("claim_device", claim(CLAIM.as_millis() as u64)).await?;
         if told == "busy" {
             sleep(CLAIM).await;
@@ -213,13 +202,13 @@ impl Devices<'_> {
     }
 
     /// Approves what this person has claimed. False if it has expired, was denied, or its token was fetched meanwhile.
-    pub(super) async fn approve_device(&self, code: &UserCode, person: &Approver, grant: &Grant) -> Result<bool> {
-        Ok(self.0.link.run("approve_device", device(code, "approve").arg(&person.0).arg(json(grant))).await?)
+    pub(super) async fn approve_device(&self, code: &UserCode, person: &str, grant: &Grant) -> Result<bool> {
+        Ok(self.0.link.run("approve_device", device(code, "approve").arg(person).arg(json(grant))).await?)
     }
 
     /// Denies a request that nobody has approved. This person may repeat it. False if there is none.
-    pub(super) async fn deny_device(&self, code: &UserCode, person: &Approver) -> Result<bool> {
-        let denied = self.0.link.run("deny_device", device(code, "deny").arg(&person.0)).await?;
+    pub(super) async fn deny_device(&self, code: &UserCode, person: &str) -> Result<bool> {
+        let denied = self.0.link.run("deny_device", device(code, "deny").arg(person)).await?;
         if denied {
             close(self.0, code).await;
         }
