@@ -48,7 +48,7 @@ impl LoginWorker {
         let vault = self.vault.load_full();
         for sealed in &kept.keys {
             let Some((key, _)) = self.unseal(&vault, sealed, check.person).await else { continue };
-            let opened = data.open(&key, check).ok();
+            let opened = data.open(&key, check);
             if opened.is_some() {
                 return opened;
             }

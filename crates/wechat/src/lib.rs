@@ -35,7 +35,7 @@ pub use session_key::{
     EncryptKey, read_encrypt_keys, read_new_session_key, read_session_check, session_signature, user_signature,
 };
 pub use stable_token::{FetchedAccessToken, read_access_token};
-pub use user_data::{DataCheck, Malformed, OpenedData, Undecryptable, UserData};
+pub use user_data::{DataCheck, Malformed, OpenedData, UserData};
 
 /// The published examples of WeChat's ciphers and signatures, each recomputed by other programs.
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! or check it.
 //!
 //! The encryption is CBC without a MAC, so an attacker who can tell failures apart could decrypt and forge data.
-//! Therefore there is only one error for everything, and every failure that an attacker can cause without the key takes
+//! Therefore there is only one answer to everything, and every failure that an attacker can cause without the key takes
 //! the same work.
 //!
 //! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all.
@@ -62,12 +62,6 @@ pub struct DataCheck<'a> {
     pub max_age: Duration,
 }
 
-/// The data was not encrypted or signed with this key, was changed, or is for another app, person or time. The error
-/// does not say which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the data cannot be decrypted with this session key, or is not for this app, person and time")]
-pub struct Undecryptable;
-
 /// Decrypted or verified user data.
 #[derive(Clone, PartialEq)]
 pub struct OpenedData {
@@ -101,8 +95,9 @@ impl UserData {
 
     /// Decrypts the data. Refuses it unless it was encrypted for the person's app, for the person if it names one, and
     /// not longer ago than `max_age`. Data that is signed with this key does not say for which person it is or from
-    /// when, so a unionid in it is ignored.
-    pub fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Result<OpenedData, Undecryptable> {
+    /// when, so a unionid in it is ignored. `None` does not say what is wrong: it was not encrypted or signed with this
+    /// key, was changed, or is for another app, person or time.
+    pub fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Option<OpenedData> {
         match self {
             Self::Encrypted { ciphertext, iv } => {
                 let mut text = cbc::decrypt(key, ciphertext, iv)?;
@@ -117,8 +112,7 @@ impl UserData {
                 signed.update(text.as_bytes());
                 // The base64 text is signed, not the decoded bytes.
                 signed.update(key.expose().as_bytes());
-                verify_slices_are_equal(hex(signed.finish()).as_bytes(), signature.as_bytes())
-                    .map_err(|_| Undecryptable)?;
+                verify_slices_are_equal(hex(signed.finish()).as_bytes(), signature.as_bytes()).ok()?;
                 let mut text = text.clone().into_bytes();
                 blank_control_characters(&mut text);
                 read(&text, None)
@@ -136,17 +130,17 @@ fn from_base64(field: &'static str, text: &str, longest: usize) -> Result<Vec<u8
 
 /// The members of a plaintext. A repeated member is refused: WeChat never repeats one, and two readers could take
 /// different values. With a `check`, the plaintext must be for that app, that time, and the person if it names one.
-fn read(text: &[u8], check: Option<&DataCheck<'_>>) -> Result<OpenedData, Undecryptable> {
-    let mut data = read_object(text).map_err(|_| Undecryptable)?;
+fn read(text: &[u8], check: Option<&DataCheck<'_>>) -> Option<OpenedData> {
+    let mut data = read_object(text).ok()?;
     let (openid, watermark) = (data.remove("openId"), data.remove("watermark").unwrap_or_default());
     // Empty or `null` if there is none.
-    let unionid = from_value(data.remove("unionId").unwrap_or_default()).map_err(|_| Undecryptable)?;
-    let Some(check) = check else { return Ok(OpenedData { data, unionid: None }) };
+    let unionid = from_value(data.remove("unionId").unwrap_or_default()).ok()?;
+    let Some(check) = check else { return Some(OpenedData { data, unionid: None }) };
     if openid.is_some_and(|openid| openid != check.person.openid.as_str()) || !check.believes(&watermark) {
-        return Err(Undecryptable);
+        return None;
     }
-    let unionid = believed(unionid).map(|unionid| unionid.parse()).transpose().map_err(|_| Undecryptable)?;
-    Ok(OpenedData { data, unionid })
+    let unionid = believed(unionid).map(|unionid| unionid.parse()).transpose().ok()?;
+    Some(OpenedData { data, unionid })
 }
 
 impl DataCheck<'_> {

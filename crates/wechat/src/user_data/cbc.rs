@@ -4,7 +4,6 @@ use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, UnboundCipher
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::{Zeroizing, zeroize_stack};
 
-use super::Undecryptable;
 use crate::SessionKey;
 
 /// The length of the cipher's block and of its iv, in bytes.
@@ -17,11 +16,7 @@ const DECODED: usize = 18;
 const STACK: usize = 16 * 1024;
 
 /// Decrypts the data and leaves its padding unchecked. `ciphertext` must be whole blocks.
-pub(super) fn decrypt(
-    key: &SessionKey,
-    ciphertext: &[u8],
-    iv: &[u8; BLOCK],
-) -> Result<Zeroizing<Vec<u8>>, Undecryptable> {
+pub(super) fn decrypt(key: &SessionKey, ciphertext: &[u8], iv: &[u8; BLOCK]) -> Option<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(ciphertext.to_vec());
     let decrypted = decrypt_in_place(key, &mut text, iv);
     zeroize_stack::<STACK>();
@@ -30,13 +25,13 @@ pub(super) fn decrypt(
 
 /// A function of its own, so that its stack frame lies where [`zeroize_stack`] wipes.
 #[inline(never)]
-fn decrypt_in_place(key: &SessionKey, text: &mut [u8], iv: &[u8; BLOCK]) -> Result<(), Undecryptable> {
+fn decrypt_in_place(key: &SessionKey, text: &mut [u8], iv: &[u8; BLOCK]) -> Option<()> {
     let mut bytes = Zeroizing::new([0; DECODED]);
-    let length = STANDARD.decode_slice(key.expose(), bytes.as_mut()).map_err(|_| Undecryptable)?;
+    let length = STANDARD.decode_slice(key.expose(), bytes.as_mut()).ok()?;
     // Fails if the length is not that of a key.
     let key = UnboundCipherKey::new(&AES_128, &bytes[..length]).and_then(DecryptingKey::cbc);
     let context = DecryptionContext::Iv128(iv.into());
-    key.and_then(|key| key.decrypt(text, context).map(drop)).map_err(|_| Undecryptable)
+    key.and_then(|key| key.decrypt(text, context).map(drop)).ok()
 }
 
 /// Replaces the padding by spaces, with which JSON may end. Returns whether the padding was valid. Always reads the
@@ -98,7 +93,7 @@ mod tests {
             ("tiihtNczf5v6AKRyjwEUhQAAtiihtNczf5v6AKRyjwEUhQAA", false),
             ("tiihtNczf5v6AKRyjwEU hQ=", false),
         ] {
-            assert_eq!(decrypt(&SessionKey::new(text), &[0; BLOCK], &[0; BLOCK]).is_ok(), is_one, "{text}");
+            assert_eq!(decrypt(&SessionKey::new(text), &[0; BLOCK], &[0; BLOCK]).is_some(), is_one, "{text}");
         }
     }
 }
