@@ -6,13 +6,13 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::sidecar::{Demand, PathSource, Prefix, Rules};
+use wxmint::sidecar::{Demand, Prefix, Rules};
 use wxmint_verify::bearer;
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
     let prefix = |text: &str| Prefix::parse(text).expect("a prefix");
     Rules {
-        source: PathSource::Path,
+        header: None,
         audiences: vec![(prefix("/orders"), "orders".to_owned()), (prefix("/public/mine"), "mine".to_owned())],
         anonymous: vec![prefix("/public"), prefix("/orders/help")],
     }

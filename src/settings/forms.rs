@@ -223,6 +223,15 @@ pub(super) fn log_format(text: &str) -> Option<LogFormat> {
     }
 }
 
+/// `path`, or the name of a header, which is in lower case afterwards.
+pub(super) fn path_header(text: &str) -> Option<Option<String>> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    match text {
+        "" | "path" => Some(None),
+        name => name.bytes().all(is_name).then(|| Some(name.to_ascii_lowercase())),
+    }
+}
+
 /// `/orders=https://orders.example.com`
 pub(super) fn audience_rule(text: &str) -> Option<(Prefix, String)> {
     let (prefix, audience) = text.split_once('=').map(|(prefix, audience)| (prefix.trim(), audience.trim()))?;

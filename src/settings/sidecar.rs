@@ -71,14 +71,13 @@ fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Opti
 fn read_rules(reader: &mut Reader) -> Option<Rules> {
     let (audiences, anonymous) = (reader.read(&SIDECAR_AUDIENCES), reader.read(&SIDECAR_ANONYMOUS));
     let are_set = reader.is_set(&SIDECAR_AUDIENCES) || reader.is_set(&SIDECAR_ANONYMOUS);
-    let source = reader.read(&if are_set { SIDECAR_PATH_HEADER.required() } else { SIDECAR_PATH_HEADER });
-    Some(Rules { source: source?.unwrap_or_default(), audiences: audiences?, anonymous: anonymous? })
+    let header = reader.read(&if are_set { SIDECAR_PATH_HEADER.required() } else { SIDECAR_PATH_HEADER });
+    Some(Rules { header: header?, audiences: audiences?, anonymous: anonymous? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wxmint_http::path_rules::PathSource;
     use wxmint_verify::{TokenTyp, peer::WhenStale};
 
     const VALID: [(&str, &str); 3] = [
@@ -206,7 +205,11 @@ mod tests {
         .expect("settings")
         .rules;
         assert_eq!((rules.anonymous.len(), rules.audiences.len()), (2, 1));
-        assert_eq!(rules.source, PathSource::Header("x-forwarded-uri".into()));
+        assert_eq!(rules.header.as_deref(), Some("x-forwarded-uri"));
+        for wrong in ["X Y", "X_Y", "X:Y"] {
+            let refused = read(&[("WXMINT_SIDECAR_PATH_HEADER", wrong)]).expect_err(wrong);
+            assert!(refused.contains("WXMINT_SIDECAR_PATH_HEADER is not valid"), "{refused}");
+        }
         for wrong in ["orders", "/orders", "/orders=", "/a/../b=x", "=x"] {
             let refused = read(&[("WXMINT_SIDECAR_AUDIENCES", wrong), ("WXMINT_SIDECAR_PATH_HEADER", "path")]);
             assert!(refused.expect_err(wrong).contains("WXMINT_SIDECAR_AUDIENCES is not valid"));

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 use wxmint_findings::Said;
-use wxmint_http::path_rules::{PathSource, Prefix};
+use wxmint_http::path_rules::Prefix;
 use wxmint_ids::{AppId, IdKind};
 use wxmint_redis_link::{RedisUrl, WrongUrl};
 use wxmint_upstream::ProxyUrl;
@@ -79,5 +79,5 @@ variables! {
     REVOCATIONS_FAIL: WhenStale = forms::when_stale;
     SIDECAR_AUDIENCES: Vec<(Prefix, String)> = |text| list(text, forms::audience_rule);
     SIDECAR_ANONYMOUS: Vec<Prefix> = |text| list(text, Prefix::parse);
-    SIDECAR_PATH_HEADER: Option<PathSource> = |text| unless("", text, PathSource::parse);
+    SIDECAR_PATH_HEADER: Option<String> = forms::path_header;
 }

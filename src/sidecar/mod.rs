@@ -14,7 +14,7 @@ use actix_web::App;
 use actix_web::http::header::HeaderValue;
 use actix_web::web::{Data, ServiceConfig, resource, scope, to};
 use futures_util::FutureExt;
-pub use wxmint_http::path_rules::{Demand, PathSource, Prefix, Rules};
+pub use wxmint_http::path_rules::{Demand, Prefix, Rules};
 use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
 use wxmint_verify::peer::{KnownOf, Peer};
 

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde_json::Value;
-use wxmint_http::path_rules::{Demand, PathSource};
+use wxmint_http::path_rules::Demand;
 use wxmint_http::{Answer, Problem, ProblemCode, no_token, refused_token, unreadable_token};
 use wxmint_verify::{Claims, NoBearer, bearer, peer::NotVerified};
 
@@ -69,9 +69,9 @@ impl Sidecar {
     /// The path of the client's request, as the proxy states it. A header that occurs twice was not set by the proxy
     /// alone, and is ignored.
     fn target<'a>(&self, request: &'a HttpRequest) -> Option<&'a str> {
-        match &self.settings.rules.source {
-            PathSource::Path => request.uri().path_and_query()?.as_str().strip_prefix(PATH),
-            PathSource::Header(name) => {
+        match &self.settings.rules.header {
+            None => request.uri().path_and_query()?.as_str().strip_prefix(PATH),
+            Some(name) => {
                 let mut values = request.headers().get_all(name.as_str());
                 values.next().filter(|_| values.next().is_none())?.to_str().ok()
             }

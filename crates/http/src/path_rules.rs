@@ -9,33 +9,12 @@
 /// The rules of one sidecar. The default has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
-    pub source: PathSource,
+    /// Where the path stands in the proxy's request: in the header with this name in lower case, or after `/verify`.
+    pub header: Option<String>,
     /// The audience that a token must name below each path; the longest prefix decides.
     pub audiences: Vec<(Prefix, String)>,
     /// The paths below which no token is needed.
     pub anonymous: Vec<Prefix>,
-}
-
-/// Where the path stands in the proxy's request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum PathSource {
-    /// The path after `/verify`.
-    #[default]
-    Path,
-    /// A header that the proxy sets, by its name in lower case.
-    Header(String),
-}
-
-impl PathSource {
-    /// `path`, or a header's name.
-    pub fn parse(text: &str) -> Option<Self> {
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        match text {
-            "path" => Some(Self::Path),
-            name if !name.is_empty() && name.bytes().all(is_name) => Some(Self::Header(name.to_ascii_lowercase())),
-            _ => None,
-        }
-    }
 }
 
 /// A plain path and all below it: `/orders` is `/orders` and `/orders/1`, and not `/ordersheet`. `/` is every path.
@@ -135,7 +114,7 @@ mod tests {
 
     fn rules(audiences: &[(&str, &str)], anonymous: &[&str]) -> Rules {
         Rules {
-            source: PathSource::Path,
+            header: None,
             audiences: audiences.iter().map(|(path, audience)| (prefix(path), (*audience).to_owned())).collect(),
             anonymous: anonymous.iter().map(|path| prefix(path)).collect(),
         }
@@ -257,14 +236,11 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_or_header_that_could_not_match_is_refused_when_it_is_read() {
+    fn a_prefix_that_could_not_match_is_refused_when_it_is_read() {
         for wrong in ["", "public", "/public/../x", "/a//b", "/a;b", "/a%2e", "/%E4%BD%A0", "/a b", "/a?b", "/é", "//"]
         {
             assert_eq!(Prefix::parse(wrong), None, "{wrong:?}");
         }
         assert_eq!(Prefix::parse("/public/"), Prefix::parse("/public"));
-        assert_eq!(PathSource::parse("X-Original-URI"), Some(PathSource::Header("x-original-uri".into())));
-        assert_eq!(PathSource::parse("path"), Some(PathSource::Path));
-        assert!(["", "X Y", "X_Y", "X:Y"].into_iter().all(|name| PathSource::parse(name).is_none()));
     }
 }
