@@ -29,9 +29,8 @@ struct Key {
 
 enum Content {
     Text(Bytes),
+    /// Or a sorted set: each member with its score.
     Hash(BTreeMap<Bytes, Bytes>),
-    /// Each member with its score.
-    Scores(BTreeMap<Bytes, f64>),
     Stream(Stream),
 }
 
@@ -47,7 +46,6 @@ impl Key {
         let is_empty = match &self.content {
             Content::Text(_) => false,
             Content::Hash(hash) => hash.is_empty(),
-            Content::Scores(scores) => scores.is_empty(),
             Content::Stream(stream) => stream.last == (0, 0),
         };
         !is_empty && self.until.is_none_or(|until| now < until)
@@ -65,8 +63,7 @@ impl Keys {
         self.tidy(key);
         // Redis names them so.
         let answer = match name.first() {
-            Some(b'H') => self.of_hash(name, key, arguments.get(1..).unwrap_or_default()),
-            Some(b'Z') => self.of_scores(name, key, arguments.get(1..).unwrap_or_default()),
+            Some(b'H' | b'Z') => self.of_hash(name, key, arguments.get(1..).unwrap_or_default()),
             Some(b'X') => self.of_stream(name, key, arguments.get(1..).unwrap_or_default()),
             _ => self.of_any(name, arguments),
         };
@@ -156,7 +153,7 @@ impl Keys {
             return Err(WRONG_TYPE.into());
         };
         Ok(match (name, arguments) {
-            (b"HGET", [field]) => hash.get(*field).map_or(Value::Nil, bulk),
+            (b"HGET" | b"ZSCORE", [field]) => hash.get(*field).map_or(Value::Nil, bulk),
             (b"HMGET", fields) => {
                 Value::Array(fields.iter().map(|field| hash.get(*field).map_or(Value::Nil, bulk)).collect())
             }
@@ -168,39 +165,29 @@ impl Keys {
                 hash.extend(pairs.chunks_exact(2).map(|pair| (pair[0].to_vec(), pair[1].to_vec())));
                 count(hash.len() - before)
             }
-            (b"HDEL", fields) => count(fields.iter().filter(|field| hash.remove(**field).is_some()).count()),
+            (b"HDEL" | b"ZREM", fields) => count(fields.iter().filter(|field| hash.remove(**field).is_some()).count()),
             (b"HINCRBY", [field, by]) => {
                 let sum = hash.get(*field).map_or(Ok(0), |value| number(value))? + number::<i64>(by)?;
                 hash.insert(field.to_vec(), sum.to_string().into());
                 Value::Int(sum)
             }
-            _ => return Err(unknown(name)),
-        })
-    }
-
-    fn of_scores(&mut self, name: &[u8], key: &[u8], arguments: &[&[u8]]) -> Answer {
-        let Content::Scores(scores) = self.content(key, Content::Scores(BTreeMap::new())) else {
-            return Err(WRONG_TYPE.into());
-        };
-        Ok(match (name, arguments) {
-            (b"ZADD", [score, member]) => count(scores.insert(member.to_vec(), number(score)?).is_none().into()),
-            (b"ZREM", [member]) => count(scores.remove(*member).is_some().into()),
-            (b"ZSCORE", [member]) => scores.get(*member).map_or(Value::Nil, text),
+            (b"ZADD", [score, member]) => count(hash.insert(member.to_vec(), score.to_vec()).is_none().into()),
             (b"ZREMRANGEBYSCORE", [from, to]) => {
-                let (range, before) = (number::<f64>(from)?..=number(to)?, scores.len());
-                scores.retain(|_, score| !range.contains(score));
-                count(before - scores.len())
+                let (range, before) = (number::<f64>(from)?..=number(to)?, hash.len());
+                hash.retain(|_, score| !number(score).is_ok_and(|score| range.contains(&score)));
+                count(before - hash.len())
             }
             (b"ZRANGE", [from, to, options @ ..]) => {
-                let mut found: Vec<_> = scores.iter().collect();
-                found.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+                let scored = hash.iter().map(|(member, score)| Ok((number::<f64>(score)?, member, score)));
+                let mut found = scored.collect::<Result<Vec<_>, String>>()?;
+                found.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
                 if let [b"BYSCORE", b"LIMIT", _, most, ..] = options {
                     let range = number::<f64>(from)?..=number(to)?;
-                    found.retain(|(_, score)| range.contains(*score));
+                    found.retain(|(score, ..)| range.contains(score));
                     found.truncate(number(most)?);
                 }
                 let with_scores = options.contains(&&b"WITHSCORES"[..]);
-                let member = |(member, score): (&Bytes, &f64)| [Some(bulk(member)), with_scores.then(|| text(score))];
+                let member = |(_, member, score)| [Some(bulk(member)), with_scores.then(|| bulk(score))];
                 Value::Array(found.into_iter().flat_map(member).flatten().collect())
             }
             _ => return Err(unknown(name)),
