@@ -39,7 +39,7 @@ pub use self::exchange::Exchange;
 pub use self::for_peers::UserSignature;
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
 pub use self::recipient::{is_of_client, mark_of_client};
-pub use self::shared_access_token::{AccessTokens, HeldToken, Refused, Usable};
+pub use self::shared_access_token::{AccessTokens, HeldToken, Refused, Usable, fingerprint};
 pub use self::steps::{Admitted, Attempt, LoginTrail};
 use self::steps::{Arrival, mark_of};
 pub use self::user_ids::UserIds;

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use wxmint_ids::LoginCode;
-use wxmint_store::{AttemptId, Claim, Fingerprint};
+use wxmint_store::{AttemptId, Claim};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
 
 use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Refused, Result};
@@ -32,7 +32,7 @@ pub trait Exchange {
     async fn fetch(&self, tokens: &AccessTokens<'_>, refused: Option<&Refused>) -> Result<FetchedAccessToken>;
 
     /// Counts a peer's report that WeChat has refused this token, before anything is fetched.
-    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<()>;
+    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()>;
 
     /// Takes note of the error of a call for the app.
     async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError);

@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::limits::{Counted, Rate};
-use wxmint_store::{AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Redis, StoreError};
+use wxmint_store::{AttemptId, FAILED_PAUSE, KeptToken, Lent, LimitKey, Meter, Redis, StoreError, short_digest};
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 use super::{Exchange, LoginError, Result};
@@ -51,12 +51,11 @@ pub struct AccessTokens<'a> {
     pub may_replace: bool,
 }
 
-/// A token to use, and by which to tell it from its successor.
+/// A token to use.
 pub struct Usable {
     pub token: AppAccessToken,
     /// The rest of its life.
     pub expires_in: Duration,
-    pub fingerprint: Fingerprint,
     /// Whether it was fetched for this call.
     pub is_new: bool,
 }
@@ -80,7 +79,8 @@ impl HeldToken {
 
 /// A token that WeChat has refused: any other is good enough.
 pub struct Refused {
-    pub token: Fingerprint,
+    /// Its fingerprint.
+    pub token: String,
     /// If WeChat gives this one again, a new one is forced.
     pub by_force: bool,
 }
@@ -107,7 +107,7 @@ impl AccessTokens<'_> {
                         if self.may_replace && error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 =>
                     {
                         bounded!(warn, "replaced token", app = %self.app.id, %error, "an access token is replaced");
-                        used = obtained(Some(Refused { token: used.fingerprint.clone(), by_force: false })).await?;
+                        used = obtained(Some(Refused { token: fingerprint(&used.token), by_force: false })).await?;
                         replacements = if used.is_new { 0 } else { replacements - 1 };
                     }
                     outcome => return Ok(outcome?),
@@ -140,7 +140,7 @@ impl AccessTokens<'_> {
     /// them asks WeChat. It is asked for its own successor first, because somebody else may have renewed the token;
     /// only if it gives the same one again, a new one is forced, as often as WeChat allows.
     pub async fn lend(&self, refused: Option<&AppAccessToken>) -> Result<Usable> {
-        let refused = refused.map(|refused| Refused { token: Fingerprint::of(refused.expose()), by_force: true });
+        let refused = refused.map(|refused| Refused { token: fingerprint(refused), by_force: true });
         if let (Some(exchange), Some(refused)) = (self.exchange(), &refused) {
             in_time(exchange.count_report(self, &refused.token)).await?;
         }
@@ -151,7 +151,7 @@ impl AccessTokens<'_> {
     pub async fn obtain(&self, mut refused: Option<Refused>) -> Result<Usable> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
-            let bad = refused.as_ref().map(|refused| &refused.token);
+            let bad = refused.as_ref().map(|refused| &*refused.token);
             let lent = self.store.lend_access_token(&self.app.id, &self.attempt, bad, LEASE).await?;
             let (kept, ends_soon) = match lent {
                 Lent::Token(kept) => (kept, false),
@@ -186,7 +186,7 @@ impl AccessTokens<'_> {
 
     fn open(&self, kept: &KeptToken) -> Result<Usable, VaultError> {
         let token = self.vault.open(&kept.sealed, &self.app.id)?.into();
-        Ok(Usable { token, expires_in: kept.expires_in, fingerprint: kept.fingerprint.clone(), is_new: false })
+        Ok(Usable { token, expires_in: kept.expires_in, is_new: false })
     }
 
     /// The successor of `old`, or `old` itself if there is none soon.
@@ -210,9 +210,8 @@ impl AccessTokens<'_> {
         };
         match fetched {
             Ok(fetched) => {
-                let fingerprint = Fingerprint::of(fetched.token.expose());
-                self.keep(&fetched, &fingerprint).await;
-                Ok(Usable { token: fetched.token, expires_in: fetched.expires_in, fingerprint, is_new: true })
+                self.keep(&fetched).await;
+                Ok(Usable { token: fetched.token, expires_in: fetched.expires_in, is_new: true })
             }
             Err(error) => {
                 self.give_up().await;
@@ -224,9 +223,7 @@ impl AccessTokens<'_> {
     async fn fetched(&self, refused: Option<&Refused>) -> Result<FetchedAccessToken> {
         let fetched = self.wechat.stable_token(self.app, false).await?;
         match refused {
-            Some(Refused { token, by_force: true }) if Fingerprint::of(fetched.token.expose()) == *token => {
-                self.force(token).await
-            }
+            Some(Refused { token, by_force: true }) if fingerprint(&fetched.token) == *token => self.force(token).await,
             _ => Ok(fetched),
         }
     }
@@ -256,11 +253,11 @@ impl AccessTokens<'_> {
         Ok(())
     }
 
-    async fn force(&self, refused: &Fingerprint) -> Result<FetchedAccessToken> {
+    async fn force(&self, refused: &str) -> Result<FetchedAccessToken> {
         self.may_force("", FORCED).await?;
         tracing::warn!(app = %self.app.id, "WeChat is made to renew an access token that it gives and does not accept");
         match self.wechat.stable_token(self.app, true).await {
-            Ok(forced) if Fingerprint::of(forced.token.expose()) != *refused => Ok(forced),
+            Ok(forced) if fingerprint(&forced.token) != *refused => Ok(forced),
             Err(CallError::Refused { errcode: 45009, .. }) | Ok(_) => {
                 Err(not_for("WeChat renews no access token now, because others have forced it", FORCED_ELSEWHERE))
             }
@@ -269,9 +266,10 @@ impl AccessTokens<'_> {
     }
 
     /// A failure does not fail the call, which has its token; only the next call must fetch again.
-    async fn keep(&self, fetched: &FetchedAccessToken, fingerprint: &Fingerprint) {
+    async fn keep(&self, fetched: &FetchedAccessToken) {
         let sealed = self.vault.seal(fetched.token.expose(), &self.app.id);
-        let kept = KeptToken { sealed, fingerprint: fingerprint.clone(), expires_in: fetched.expires_in };
+        let (fingerprint, expires_in) = (fingerprint(&fetched.token), fetched.expires_in);
+        let kept = KeptToken { sealed, fingerprint, expires_in };
         let renew_in = renew_in(fetched.expires_in, self.exchange().is_some());
         if let Err(error) = self.store.keep_access_token(&self.app.id, &self.attempt, &kept, renew_in).await {
             tracing::warn!(app = %self.app.id, %error, "an access token could not be kept");
@@ -283,6 +281,11 @@ impl AccessTokens<'_> {
             tracing::warn!(app = %self.app.id, %error, "the lease to fetch an access token could not be given back");
         }
     }
+}
+
+/// Identifies a token without revealing it.
+pub fn fingerprint(token: &AppAccessToken) -> String {
+    short_digest(token.expose()).to_string()
 }
 
 /// When to renew a token that is valid for this long. If little time is left, in its last tenth, so that WeChat is not

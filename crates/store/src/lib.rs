@@ -30,7 +30,7 @@ pub use self::binding::{BindingState, Bound, COMPUTED, Computed, Decision, Inten
 pub use self::ends::{Admission, DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
 pub use self::limits::{LimitKey, Meter};
 use self::limits::{Rate, TooMany};
-pub use self::redis::access_token::{FAILED_PAUSE, Fingerprint, KeptToken, Lent, UNRENEWED_PAUSE};
+pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
 pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::short_digest;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Claim, Fingerprint, LimitKey, Meter, limits::Rate};
+use wxmint_store::{AttemptId, Claim, LimitKey, Meter, limits::Rate};
 use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Session, Verdict};
 use zeroize::Zeroizing;
 
@@ -14,7 +14,9 @@ use super::Platform;
 use super::known::{COUNTED, Merchant, MerchantState, REFUSAL, Refusal, entry_of, refused_of, trouble_of};
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
-use crate::login::{AccessTokens, Attempt, Exchange, HeldToken, IP, LoginError, LoginWorker, Refused, Result};
+use crate::login::{
+    AccessTokens, Attempt, Exchange, HeldToken, IP, LoginError, LoginWorker, Refused, Result, fingerprint,
+};
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
 const REPLACED: [Rate; 2] =
@@ -104,10 +106,10 @@ impl Exchange for Platform {
     }
 
     /// A peer that reports every token keeps nobody from fetching.
-    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<()> {
-        if tokens.obtain(None).await?.fingerprint == *refused {
+    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()> {
+        if fingerprint(&tokens.obtain(None).await?.token) == refused {
             // Several who report the same token are one.
-            let report = Meter { key: LimitKey::of_app(&tokens.app.id, COUNTED, refused.as_str()), rate: REPORTED };
+            let report = Meter { key: LimitKey::of_app(&tokens.app.id, COUNTED, refused), rate: REPORTED };
             let counted = tokens.may_force("peer:", REPLACED).await?;
             if tokens.store.count(&report).await?.is_err() {
                 tokens.uncount(counted).await?;

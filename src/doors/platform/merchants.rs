@@ -13,7 +13,7 @@ use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use super::store::{Expected, PlatformEntry, note_entry};
-use crate::login::{LoginError, LoginWorker, Refused, Result};
+use crate::login::{LoginError, LoginWorker, Refused, Result, fingerprint};
 
 const COMPARED_AT_ONCE: usize = 8;
 /// So many merchants, or a tenth, may stay without an answer of use; if more do, it is WeChat that does not answer.
@@ -54,7 +54,7 @@ impl Follower {
     pub(super) async fn ask_for_component_token(&self) -> Result<()> {
         let tokens = self.login.access_tokens(&self.platform.component, AttemptId::random());
         let held = tokens.obtain(None).await?;
-        tokens.obtain(Some(Refused { token: held.fingerprint, by_force: true })).await.map(drop)
+        tokens.obtain(Some(Refused { token: fingerprint(&held.token), by_force: true })).await.map(drop)
     }
 
     async fn by_component<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {

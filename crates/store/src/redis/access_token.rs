@@ -8,7 +8,7 @@ use std::time::Duration;
 use wxmint_ids::AppId;
 
 use super::{Redis, name, script};
-use crate::{AttemptId, Result, Sealed, short_digest};
+use crate::{AttemptId, Result, Sealed};
 
 /// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
 pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
@@ -17,25 +17,11 @@ pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// login that makes it.
 pub const UNRENEWED_PAUSE: Duration = Duration::from_secs(20);
 
-/// Identifies an access token without revealing it: 128 bits of its SHA-256.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint(String);
-
-impl Fingerprint {
-    /// `token`: the text of an access token.
-    pub fn of(token: &str) -> Self {
-        Self(short_digest(token).to_string())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptToken {
     pub sealed: Sealed,
-    pub fingerprint: Fingerprint,
+    /// Its [`short_digest`](crate::short_digest), which identifies the token without revealing it.
+    pub fingerprint: String,
     /// After this time the token is not lent any more.
     pub expires_in: Duration,
 }
@@ -61,15 +47,15 @@ impl Redis {
         &self,
         app: &AppId,
         attempt: &AttemptId,
-        bad: Option<&Fingerprint>,
+        bad: Option<&str>,
         lease: Duration,
     ) -> Result<Lent> {
         let script = script::LEND.on(&[&name::access_token(app)]);
-        let script = script.arg(attempt.to_string()).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
+        let script = script.arg(attempt.to_string()).arg(bad.unwrap_or_default()).arg(millis(lease));
         let answer: (String, Vec<u8>, String, u64) = self.link.run("lend_access_token", script).await?;
         let (kind, sealed, fingerprint, life) = answer;
         let (sealed, expires_in) = (Sealed::from_stored(sealed), Duration::from_millis(life));
-        let kept = KeptToken { sealed, fingerprint: Fingerprint(fingerprint), expires_in };
+        let kept = KeptToken { sealed, fingerprint, expires_in };
         Ok(match kind.as_str() {
             "token" => Lent::Token(kept),
             "renew" => Lent::Renew(kept),
@@ -89,7 +75,7 @@ impl Redis {
         renew_in: Duration,
     ) -> Result<()> {
         let script = script::END_LEASE.on(&[&name::access_token(app)]);
-        let script = script.arg(attempt.to_string()).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
+        let script = script.arg(attempt.to_string()).arg(token.sealed.as_bytes()).arg(&token.fingerprint);
         let script = script.arg(millis(renew_in)).arg(millis(token.expires_in));
         Ok(self.link.run("keep_access_token", script).await?)
     }
