@@ -76,8 +76,8 @@ impl Redis {
         struck: &[&UserId],
         limits: &[&str],
     ) -> Result<Option<ErasedPerson>> {
-        let names = [name::binding, name::session, name::logins, name::left, name::tries];
-        let script = script::ERASE_PERSON.on(&name::all(person, names));
+        let keys = [name::binding, name::session, name::logins, name::left, name::tries].map(|key| key(person));
+        let script = script::ERASE_PERSON.on(&keys);
         let struck: Vec<_> = struck.iter().map(|user| packed::user(user)).collect();
         let script = script.arg(NUMBERS_KEPT.as_secs()).arg(struck);
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", script).await?;

@@ -54,11 +54,6 @@ names! {
     clients(user: &UserId) = self::user(user) + ":clients";
 }
 
-/// Several keys of a person, for a script.
-pub(super) fn all<const N: usize>(person: &Person, names: [fn(&Person) -> String; N]) -> [String; N] {
-    names.map(|name| name(person))
-}
-
 pub(super) const STREAM: &str = "wxmint:ended";
 
 /// Names the id key with which user ids are computed.

@@ -151,12 +151,12 @@ pub(super) fn exchanged(session: &[u8]) -> Option<DateTime<Utc>> {
 
 /// A step of `change_session.lua`.
 pub(super) fn change_session(person: &Person, step: &str) -> Call {
-    let script = script::CHANGE_SESSION.on(&name::all(person, [name::binding, name::session, name::logins]));
+    let script = script::CHANGE_SESSION.on(&[name::binding, name::session, name::logins].map(|key| key(person)));
     script.arg(step)
 }
 
 /// A step of `try.lua`.
 fn try_keys(step: &str, person: &Person, attempt: &AttemptId) -> Call {
-    let script = script::TRY.on(&name::all(person, [name::binding, name::session, name::logins, name::tries]));
+    let script = script::TRY.on(&[name::binding, name::session, name::logins, name::tries].map(|key| key(person)));
     script.arg(step).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).arg(attempt.to_string())
 }
