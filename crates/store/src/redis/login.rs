@@ -89,7 +89,7 @@ impl Redis {
     pub async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
         let person = &record.person;
         let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
-        let script = self.recording(record, computed);
+        let script = self.recording(record);
         // Not within the script, where it would cost Redis three times as much. An end that is made after this is read
         // reaches to the login's second.
         let (recorded, mut stored, seen): (String, StoredBinding, Option<SeenUser>) = match computed {
@@ -131,7 +131,7 @@ impl Redis {
         Ok(Recorded::Counted { state, at, may_be_ended, kept_for })
     }
 
-    pub(super) fn recording(&self, record: &LoginRecord, computed: Option<&Computed>) -> Call {
+    pub(super) fn recording(&self, record: &LoginRecord) -> Call {
         let LoginRecord { person, session_key, order, rate, newcomer } = record;
         let part = rate.part_at(self.now_micros());
         // A part more than a login counts, because another process may know the time a little better.
@@ -140,13 +140,12 @@ impl Redis {
         let script = script::RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
         let told = if *newcomer == Newcomer::Told { " 1" } else { "" };
         let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(format!("{} {longest}{told}", rate.burst));
-        let owner = computed.map(|computed| owner_text(&computed.user)).unwrap_or_default();
-        let script = script.arg(owner);
         match newcomer {
+            Newcomer::Computed(Computed { user, .. }) => script.arg(owner_text(user)),
             Newcomer::Intended(Intent { user, made, by_unionid }) => {
-                script.arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid))
+                script.arg("").arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid))
             }
-            _ => script,
+            Newcomer::Counted | Newcomer::Told => script.arg(""),
         }
     }
 

@@ -151,7 +151,7 @@ impl Redis {
         let order = ExchangeOrder::new(self.now_micros(), &AttemptId::new([0; 16]));
         let (person, session_key) = (stranger.clone(), Sealed::nothing());
         let record = LoginRecord { person, session_key, order, rate: TRIAL, newcomer: Newcomer::Counted };
-        let claim = self.recording(&record, None).cmd("SET").arg(name::tries(stranger)).arg("").arg("NX");
+        let claim = self.recording(&record).cmd("SET").arg(name::tries(stranger)).arg("").arg("NX");
         let mut call = claim.arg("EX").arg(TRIAL.period.as_secs());
         call.and(self.counting(&self.counter(&Meter { key: LimitKey::of_person(stranger, "names", ""), rate: TRIAL })));
         call
