@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::limits::{Counted, Rate};
-use wxmint_store::{AttemptId, FAILED_PAUSE, KeptToken, Lent, LimitKey, Meter, Redis, StoreError, short_digest};
+use wxmint_store::{AttemptId, FAILED_PAUSE, KeptToken, Lent, Meter, Redis, StoreError, short_digest};
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 use super::{Exchange, LoginError, Result};
@@ -233,8 +233,7 @@ impl AccessTokens<'_> {
     pub async fn may_force(&self, by: &str, rates: [Rate; 2]) -> Result<Vec<(Meter, Counted)>> {
         let mut all = Vec::new();
         for rate in rates {
-            let key = LimitKey::of_app(&self.app.id, "forced", format!("{by}{}", rate.period.as_secs()));
-            let meter = Meter { key, rate };
+            let meter = Meter::of_app(&self.app.id, "forced", format!("{by}{}", rate.period.as_secs()), rate);
             match self.store.count(&meter).await? {
                 Ok(counted) => all.push((meter, counted)),
                 Err(too_many) => {

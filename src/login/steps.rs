@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person, TokenId, UnionId, UserId};
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, StoreError, short_digest};
+use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, Meter, StoreError, short_digest};
 use wxmint_verify::MAX_LEEWAY;
 use wxmint_wechat::App;
 
@@ -110,7 +110,7 @@ impl LoginWorker {
     }
 
     pub(super) fn meter_of(&self, address: &str) -> Meter {
-        Meter { key: LimitKey::new(IP, address), rate: self.policy.limit_ip }
+        Meter::new(IP, address, self.policy.limit_ip)
     }
 
     /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess costs a fresh code.
@@ -141,8 +141,7 @@ impl LoginWorker {
     async fn check_password(&self, person: &Person, name: &Username, password: &Password, from: &str) -> Result<Named> {
         // Names that differ only in case are one name.
         let digest = short_digest(&name.as_str().to_lowercase()).to_string();
-        let key = LimitKey::of_person(person, NAMES, digest);
-        let meter = Meter { key, rate: self.policy.limit_username };
+        let meter = Meter::of_person(person, NAMES, &digest, self.policy.limit_username);
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;
         if !matches!(checked, Ok(None)) {

@@ -6,9 +6,7 @@ use std::time::Duration;
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
-use wxmint_store::{
-    Admission, AttemptId, COMPUTED, KeptSession, LimitKey, Meter, StoreError, TokenState, short_digest,
-};
+use wxmint_store::{Admission, AttemptId, COMPUTED, KeptSession, Meter, StoreError, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 
@@ -70,12 +68,12 @@ impl LoginWorker {
     pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<()> {
         let of_logins = (self.policy.limit_openid, OPENID);
         let (rate, limit) = if kind == UNBINDINGS { (UNBINDING_RATE, UNBINDINGS) } else { of_logins };
-        self.count(LimitKey::of_person(person, kind, ""), rate, limit).await
+        self.count(&Meter::of_person(person, kind, "", rate), limit).await
     }
 
-    /// Counts by `key`, for the limit by this name.
-    pub(crate) async fn count(&self, key: LimitKey, rate: Rate, limit: &'static str) -> Result<()> {
-        self.store.count(&Meter { key, rate }).await?.map(drop).map_err(LoginError::too_many(limit))
+    /// Counts for the limit by this name.
+    pub(crate) async fn count(&self, meter: &Meter, limit: &'static str) -> Result<()> {
+        self.store.count(meter).await?.map(drop).map_err(LoginError::too_many(limit))
     }
 
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
@@ -136,7 +134,7 @@ impl LoginWorker {
                     // A client's token tells the user alone. No client uses up what the user has at another one.
                     None => {
                         let whose = short_digest(&format!("{} {}", token.app, token.user.as_str())).to_string();
-                        self.count(LimitKey::new(LOGOUTS, whose), self.policy.limit_openid, OPENID).await?;
+                        self.count(&Meter::new(LOGOUTS, whose, self.policy.limit_openid), OPENID).await?;
                     }
                 }
                 if everywhere {

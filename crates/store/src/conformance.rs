@@ -71,7 +71,7 @@ const OFTEN: Rate = Rate { burst: 100_000, period: Duration::from_secs(300) };
 const NAMES: &str = "names";
 
 fn visit(address: &str, rate: Rate) -> Meter {
-    Meter { key: LimitKey::new("ip", address), rate }
+    Meter::new("ip", address, rate)
 }
 
 fn often() -> Meter {
@@ -459,7 +459,7 @@ async fn an_address_over_its_limit_claims_nothing(store: Rc<Redis>) {
 
 async fn attempts_are_counted_and_given_back(store: Rc<Redis>) {
     let rate = Rate { burst: 2, period: Duration::from_secs(3600) };
-    let meter = |name: &str| Meter { key: LimitKey::of_person(&person("o1"), NAMES, name), rate };
+    let meter = |name: &str| Meter::of_person(&person("o1"), NAMES, name, rate);
     let counted = async |name| store.count(&meter(name)).await.expect("an answer").expect("within the limit");
     for _ in 0..5 {
         store.uncount(&meter("a"), counted("a").await).await.expect("given back");
@@ -1066,9 +1066,8 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     let (owner, user, attempt) = (with_session(store, "o1").await, user("user-1"), attempt_id(1));
     let unionid: UnionId = "n1".parse().expect("a unionid");
     store.claim_unionid(&unionid, Some(&user)).await.expect("linked");
-    let key = LimitKey::of_person(&owner, NAMES, "name");
     let rate = Rate { burst: 10, period: Duration::from_secs(300) };
-    store.count(&Meter { key, rate }).await.expect("counted").expect("the first");
+    store.count(&Meter::of_person(&owner, NAMES, "name", rate)).await.expect("counted").expect("the first");
     assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(None), "who is bound");
     store.strike_off(&user, &owner).await.expect("ignored, because the person is admitted");
     assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
@@ -2119,15 +2118,16 @@ mod redis_only {
     async fn the_limits_of_replicas_hold_while_their_periods_differ() {
         let server = RedisServer::start().await;
         let stores = [300, 600].map(|seconds| (server.store(), Duration::from_secs(seconds)));
-        for key in [often().key, LimitKey::of_person(&person("o1"), NAMES, "name")] {
+        for meter in [often(), Meter::of_person(&person("o1"), NAMES, "name", OFTEN)] {
             let mut admitted = [0, 0];
             for _ in 0..20 {
                 for ((store, period), admitted) in stores.iter().zip(&mut admitted) {
-                    let meter = Meter { key: key.clone(), rate: Rate { burst: 5, period: *period } };
+                    let mut meter = meter.clone();
+                    meter.rate = Rate { burst: 5, period: *period };
                     *admitted += u32::from(store.count(&meter).await.expect("an answer").is_ok());
                 }
             }
-            assert_eq!(admitted, [5, 5], "{key:?}");
+            assert_eq!(admitted, [5, 5], "{meter:?}");
         }
         let (store, period) = &stores[0];
         store
@@ -2191,8 +2191,8 @@ mod redis_only {
         let server = RedisServer::start().await;
         let store = server.store();
         let meter = |name: &str| {
-            let key = LimitKey::of_person(&person("o1"), NAMES, name);
-            Meter { key, rate: Rate { burst: 1, period: Duration::from_secs(300) } }
+            let rate = Rate { burst: 1, period: Duration::from_secs(300) };
+            Meter::of_person(&person("o1"), NAMES, name, rate)
         };
         let key = "wxmint:{wx0123456789abcdef:o1}:limit:eighths:names";
         for (field, events) in [("old:1", "9"), ("lin:300:2", "9"), ("old:600:2", "9")] {

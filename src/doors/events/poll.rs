@@ -13,7 +13,7 @@ use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, ProblemCode, private, read_body};
 use wxmint_store::limits::{Rate, TooMany};
-use wxmint_store::{Ended, LimitKey, Meter, ReadEnds, StoreError, short_digest};
+use wxmint_store::{Ended, Meter, ReadEnds, StoreError, short_digest};
 
 use super::{AtDoor, EVENTS};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
@@ -69,7 +69,7 @@ struct Events {
 pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door): AtDoor) -> Answer {
     let receiver = door.receiver(&request).await?;
     let (name, place) = (&*receiver.name, door.place(&receiver.name)?);
-    let meter = Meter { key: LimitKey::new("polls", name), rate: RATE };
+    let meter = Meter::new("polls", name, RATE);
     worker.login.store.count(&meter).await.map_err(LoginError::from)?.map_err(|TooMany { retry_after }| {
         Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)
     })?;

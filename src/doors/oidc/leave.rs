@@ -9,7 +9,7 @@ use wxmint_http::{
 };
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
-use wxmint_store::{LimitKey, TokenState};
+use wxmint_store::{Meter, TokenState};
 
 use super::family::{RefreshToken, key};
 use super::own_jwt::OwnJwt;
@@ -109,7 +109,7 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
 /// Ends the login that began with this access token, or renewed it. If Redis has lost the login, ends the token alone.
 async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>> {
     // Each login has this budget for itself, so nobody keeps others from leaving: the first request has ended it.
-    login.count(LimitKey::new(TRIES, token.id.as_str()), login.policy.limit_openid, OPENID).await?;
+    login.count(&Meter::new(TRIES, token.id.as_str(), login.policy.limit_openid), OPENID).await?;
     let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;
     let was_alive = match login.find_family(renewed_of.as_deref().unwrap_or(token.id.as_str())).await? {
         Some(family) => login.end_family(&family).await.map(|()| true)?,

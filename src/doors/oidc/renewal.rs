@@ -1,7 +1,7 @@
 //! A site renews its tokens by a refresh token. Everything is asked for that can have ended the login.
 
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{LimitKey, Meter, TokenState, limits::Counted};
+use wxmint_store::{Meter, TokenState, limits::Counted};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::family::{self, Family, RefreshToken, Rotation, hash};
@@ -54,7 +54,7 @@ impl LoginWorker {
     /// often. A repetition is not counted.
     async fn count_renewal(&self, family: &Family, number: u32) -> Result<Option<(Meter, Counted)>> {
         let None = self.find_rotation(family.sid(), number).await? else { return Ok(None) };
-        let meter = Meter { key: LimitKey::new(RENEWALS, family.list()), rate: self.policy.limit_openid };
+        let meter = Meter::new(RENEWALS, family.list(), self.policy.limit_openid);
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
         Ok(Some((meter, counted)))
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Claim, LimitKey, Meter, limits::Rate};
+use wxmint_store::{AttemptId, Claim, Meter, limits::Rate};
 use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Session, Verdict};
 use zeroize::Zeroizing;
 
@@ -41,9 +41,9 @@ impl Exchange for Platform {
     /// claims the code.
     async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, by: &Attempt<'_>) -> Result<Claim> {
         let rate = login.policy.limit_ip;
-        let meter = Meter { key: LimitKey::new(IP, format!("{} {}", by.address, app.id)), rate };
+        let meter = Meter::new(IP, format!("{} {}", by.address, app.id), rate);
         let rate = Rate { burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..rate };
-        let all = Meter { key: LimitKey::new(IP, format!("{} *", by.address)), rate };
+        let all = Meter::new(IP, format!("{} *", by.address), rate);
         let claiming = login.store.claim_code(&app.id, code, &by.id, &meter);
         let (counted, claimed) = join(login.store.count(&all), claiming).await;
         let claim = claimed?;
@@ -109,7 +109,7 @@ impl Exchange for Platform {
     async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()> {
         if fingerprint(&tokens.obtain(None).await?.token) == refused {
             // Several who report the same token are one.
-            let report = Meter { key: LimitKey::of_app(&tokens.app.id, COUNTED, refused), rate: REPORTED };
+            let report = Meter::of_app(&tokens.app.id, COUNTED, refused, REPORTED);
             let counted = tokens.may_force("peer:", REPLACED).await?;
             if tokens.store.count(&report).await?.is_err() {
                 tokens.uncount(counted).await?;
@@ -148,7 +148,7 @@ impl AccessTokens<'_> {
         let ticket = known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
         let (at, sealed) = (ticket.at, Sealed::from_stored(ticket.value.clone()));
         if let Some(refusal) = known.refusal.as_ref().filter(|refusal| refusal.of_ticket == at) {
-            let meter = Meter { key: LimitKey::of_app(&component.id, COUNTED, REFUSAL), rate: ASKED_AGAIN };
+            let meter = Meter::of_app(&component.id, COUNTED, REFUSAL, ASKED_AGAIN);
             if self.store.count(&meter).await?.is_err() {
                 return Err(refusal.error().into());
             }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use wxmint_ids::AppId;
-use wxmint_store::{LimitKey, Meter, limits::Rate};
+use wxmint_store::{Meter, limits::Rate};
 use wxmint_wechat::CallError;
 
 use super::Platform;
@@ -143,7 +143,7 @@ impl Follower {
     }
 
     async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<()> {
-        let meter = Meter { key: LimitKey::of_app(app, COUNTED, digest_of(code)), rate: TRIED };
+        let meter = Meter::of_app(app, COUNTED, digest_of(code), TRIED);
         if let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
             return Ok(());
@@ -176,8 +176,7 @@ impl Follower {
     }
 
     async fn compare(&self) -> Result<()> {
-        let list = LimitKey::of_app(&self.platform.component.id, COUNTED, "list");
-        let meter = Meter { key: list, rate: COMPARED_AT_MOST };
+        let meter = Meter::of_app(&self.platform.component.id, COUNTED, "list", COMPARED_AT_MOST);
         while let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
         }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::walk::{Page, Place};
-use wxmint_store::{LimitKey, Meter, TICKET_TTL, limits::Rate};
+use wxmint_store::{Meter, TICKET_TTL, limits::Rate};
 
 use super::follower::Follower;
 use super::known::{COUNTED, MerchantState, digest_of, entry_of};
@@ -124,7 +124,7 @@ impl Follower {
     async fn taken_on(self: &Rc<Self>, new: Left) -> Left {
         let mut mine = Left::new();
         for (app, entry) in new {
-            let meter = Meter { key: LimitKey::of_app(&app, COUNTED, digest_of(&entry)), rate: TRIED };
+            let meter = Meter::of_app(&app, COUNTED, digest_of(&entry), TRIED);
             // Also where the store has not answered: it may have counted, and to walk twice does no harm.
             match self.login.store.count(&meter).await {
                 Ok(Err(later)) => self.look_again(app, entry, later.retry_after),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 use wxmint_http::Problem;
 use wxmint_keys::random;
-use wxmint_store::{AttemptId, LimitKey, StoreError, TokenState, limits::TooMany};
+use wxmint_store::{AttemptId, Meter, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::ByToken;
 
 use super::UNKNOWN_DEVICE_CODE;
@@ -99,7 +99,7 @@ impl LoginWorker {
     }
 
     pub(in crate::doors) async fn count_by(&self, kind: &'static str, address: &str) -> Result<()> {
-        self.count(LimitKey::new(kind, address), self.policy.limit_ip, IP).await
+        self.count(&Meter::new(kind, address, self.policy.limit_ip), IP).await
     }
 
     /// Gives the page once what `give` makes of its grant. The code is used up last: a page may repeat what has failed.

@@ -17,7 +17,7 @@ use wxmint_http::{
 use wxmint_identities::LONGEST_ASSERTION;
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::{Issued, SignedToken};
-use wxmint_store::{LimitKey, Meter, limits::Rate, short_digest};
+use wxmint_store::{Meter, limits::Rate, short_digest};
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::{Algorithm, MAX_LEEWAY};
 
@@ -239,7 +239,7 @@ async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Res
     let id = shown.id.as_ref().filter(|_| shown.audience.len() == 1);
     let id = id.ok_or_else(|| unknown_client("The assertion needs a `jti`, and one `aud`: the issuer's URL."))?;
     let used = short_digest(&format!("{} {id}", client.id)).to_string();
-    let meter = Meter { key: LimitKey::new("assertions", used), rate: ONCE };
+    let meter = Meter::new("assertions", used, ONCE);
     let counted = worker.login.store.count(&meter).await.map_err(LoginError::from)?;
     counted.map(drop).map_err(|_| unknown_client("The client's assertion was used before: sign another."))
 }

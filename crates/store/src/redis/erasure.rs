@@ -68,7 +68,7 @@ impl Redis {
     }
 
     /// Erases what is stored of a person who is bound to nobody, but for those whom [`Self::left_by`] names and who are
-    /// not `struck`; and what is counted of the person by these kinds of `LimitKey`. `None` if the person is bound, or
+    /// not `struck`; and what is counted of the person by meters of these kinds. `None` if the person is bound, or
     /// is being bound or freed, or has a computed user.
     pub async fn erase_person(
         &self,
@@ -82,7 +82,7 @@ impl Redis {
         let script = script.arg(NUMBERS_KEPT.as_secs()).arg(struck);
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", script).await?;
         let [bindings, session_keys, counters] = erased[..] else { return Ok(None) };
-        let cells: Vec<_> = limits.iter().map(|kind| name::limit_of(person, kind)).collect();
+        let cells: Vec<_> = limits.iter().map(|kind| name::limit_of_person(person, kind)).collect();
         let counted = Call::at(&name::logins(person)).cmd("DEL").arg(cells);
         let others: u64 = if limits.is_empty() { 0 } else { self.link.run_confirmed("erase_person", counted).await? };
         Ok(Some(ErasedPerson { bindings, session_keys, counters: counters + others }))

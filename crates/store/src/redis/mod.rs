@@ -35,7 +35,7 @@ use self::limits::EarlierParts;
 pub use self::script::unreadable;
 use self::script::{flag, replace};
 use crate::memory::Memory;
-use crate::{AttemptId, Ended, ExchangeOrder, LimitKey, LoginRecord, Meter, Newcomer, Result, limits::Rate};
+use crate::{AttemptId, Ended, ExchangeOrder, LoginRecord, Meter, Newcomer, Result, limits::Rate};
 
 /// Where Redis is, what the process knows of its clock, and the ends that it has put there. A process makes one.
 #[derive(Clone)]
@@ -153,7 +153,7 @@ impl Redis {
         let record = LoginRecord { person, session_key, order, rate: TRIAL, newcomer: Newcomer::Counted };
         let claim = self.recording(&record).cmd("SET").arg(name::tries(stranger)).arg("").arg("NX");
         let mut call = claim.arg("EX").arg(TRIAL.period.as_secs());
-        call.and(self.counting(&self.counter(&Meter { key: LimitKey::of_person(stranger, "names", ""), rate: TRIAL })));
+        call.and(self.counting(&self.counter(&Meter::of_person(stranger, "names", "", TRIAL))));
         call
     }
 }

@@ -7,7 +7,6 @@ use aws_lc_rs::digest;
 use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserId};
 
-use super::limits::{LimitKey, Scope};
 use crate::{Ended, Person, Ticket};
 
 /// Each name, what it is made of, and how.
@@ -24,8 +23,10 @@ names! {
     left(person: &Person) = of_person(person, "left");
     tries(person: &Person) = of_person(person, "limit:tries");
     logins(person: &Person) = of_person(person, "limit:eighths:logins");
+    limit(kind: &str, key: &str) = ["wxmint:limit:eighths:", kind, ":", key].concat();
+    limit_of_app(app: &AppId, kind: &str, key: &str) = format!("wxmint:{{{app}}}:limit:eighths:{kind}:{key}");
     /// One key has all events of a kind, so that an erasure finds them.
-    limit_of(person: &Person, kind: &str) = of_person(person, &["limit:eighths:", kind].concat());
+    limit_of_person(person: &Person, kind: &str) = of_person(person, &["limit:eighths:", kind].concat());
     /// The code is stored hashed, because it is a credential for some minutes.
     code(app: &AppId, code: &LoginCode) =
         format!("wxmint:code:{{{}}}", short_digest(&[app.as_str(), code.as_str()].join(":")));
@@ -66,14 +67,6 @@ pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
 pub fn short_digest(text: &str) -> impl Display + use<> {
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
     fmt::from_fn(move |f| Base64Display::new(&digest.as_ref()[..16], &URL_SAFE_NO_PAD).fmt(f))
-}
-
-pub(super) fn limit(LimitKey { scope, kind, key }: &LimitKey) -> String {
-    match scope {
-        Scope::Free => ["wxmint:limit:eighths:", kind, ":", key].concat(),
-        Scope::App(app) => format!("wxmint:{{{app}}}:limit:eighths:{kind}:{key}"),
-        Scope::Person(person) => limit_of(person, kind),
-    }
 }
 
 pub(super) fn user(user: &UserId) -> String {
@@ -125,7 +118,7 @@ mod tests {
             let person = Person { app: odd.parse().expect("an AppID"), openid: odd.parse().expect("an openid") };
             let mut keys =
                 vec![name::binding(&person), name::session(&person), name::logins(&person), name::tries(&person)];
-            keys.push(name::limit(&LimitKey::of_person(&person, "names", short_digest("}{%").to_string())));
+            keys.push(name::limit_of_person(&person, "names"));
             let slots: HashSet<_> = keys.iter().map(|key| slot_of(key.as_bytes())).collect();
             assert_eq!(slots.len(), 1, "{keys:?}");
         }

@@ -50,7 +50,7 @@ impl Rate {
 
 impl Redis {
     /// Decides by all that the cell holds.
-    pub(super) async fn decide_by_all(&self, counter: &Counter, answer: Value) -> Result<Result<Counted, TooMany>> {
+    pub(super) async fn decide_by_all(&self, counter: &Counter<'_>, answer: Value) -> Result<Result<Counted, TooMany>> {
         let counted = Counted(counter.part);
         let (_, _, _, fields): (Value, Value, Value, HashMap<String, u64>) =
             from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
@@ -58,15 +58,15 @@ impl Redis {
         // The event itself is counted already.
         parts.entry(counted.0).and_modify(|events| *events = events.saturating_sub(1));
         let earlier = parts.iter().filter(|(part, _)| **part != counted.0).map(|(_, events)| events).sum();
-        let decided = counter.rate.admit(&mut parts, counter.now);
+        let decided = counter.meter.rate.admit(&mut parts, counter.now);
         if decided.is_ok() {
             let mut cells = self.earlier.borrow_mut();
             if cells.len() >= MOST_CELLS {
                 cells.clear();
             }
-            cells.insert(counter.key.clone(), (counted.0, earlier));
+            cells.insert(counter.meter.key.clone(), (counted.0, earlier));
         } else {
-            self.take_back(counter, counted).await?;
+            self.uncount(counter.meter, counted).await?;
         }
         Ok(decided)
     }
@@ -74,27 +74,31 @@ impl Redis {
     /// The counter's own parts among the fields of its key. What counts no more is deleted: an event of one cell keeps
     /// the whole key, and what was counted before the clock stepped back would count again. So are fields without a
     /// period, which the version before wrote.
-    async fn own_parts(&self, counter: &Counter, fields: HashMap<String, u64>) -> Result<Counts> {
-        let (mut own, mut gone, mut life) = (Counts::new(), Vec::new(), counter.rate.life());
+    async fn own_parts(
+        &self,
+        &Counter { meter, now, .. }: &Counter<'_>,
+        fields: HashMap<String, u64>,
+    ) -> Result<Counts> {
+        let (mut own, mut gone, mut life) = (Counts::new(), Vec::new(), meter.rate.life());
         for (field, events) in fields {
             let mut ends = field.rsplit(':');
             let part = ends.next().and_then(|part| part.parse().ok()).ok_or_else(|| unreadable("a limit"))?;
             let period = ends.next().and_then(|seconds| seconds.parse::<NonZeroU32>().ok());
-            let rate = period.map(|period| Rate { period: Duration::from_secs(period.get().into()), ..counter.rate });
-            let Some(rate) = rate.filter(|rate| Rate::counts(rate.part_at(counter.now), part)) else {
+            let rate = period.map(|period| Rate { period: Duration::from_secs(period.get().into()), ..meter.rate });
+            let Some(rate) = rate.filter(|rate| Rate::counts(rate.part_at(now), part)) else {
                 gone.push(field);
                 continue;
             };
             life = life.max(rate.life());
-            if rate == counter.rate && field.starts_with(&counter.prefix) {
+            if rate == meter.rate && field.starts_with(&meter.prefix) {
                 own.insert(part, events);
             }
         }
         if !gone.is_empty() {
-            self.link.run::<Value>("count", Call::of("HDEL", &counter.key).arg(gone)).await?;
+            self.link.run::<Value>("count", Call::of("HDEL", &meter.key).arg(gone)).await?;
         }
-        if life > counter.rate.life() {
-            self.link.run::<Value>("count", Call::of("PEXPIRE", &counter.key).arg(life.as_millis() as u64)).await?;
+        if life > meter.rate.life() {
+            self.link.run::<Value>("count", Call::of("PEXPIRE", &meter.key).arg(life.as_millis() as u64)).await?;
         }
         Ok(own)
     }
