@@ -48,7 +48,7 @@ impl<T: Target> Act<T> {
         request: &HttpRequest,
         operating: OperatingData,
     ) -> Result<Self, Problem> {
-        let mut event = Event::new(Activity::Request(action), origin(request));
+        let mut event = Event::new(Activity::request(action), origin(request));
         let path = request.match_info().load().unwrap_or_default();
         let target = T::named_by(&path, &mut event, &operating.worker.vault.load_full());
         event.app_kind = event.app.as_ref().and_then(|app| operating.worker.apps.all().kind_told(app));

@@ -32,7 +32,7 @@ pub(super) struct LogoutBody {
     )),
     responses((status = 204, description = "Logged out")))]
 pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Done {
-    let (event, token) = begin(Activity::Logout, &request, &worker)?;
+    let (event, token) = begin(Activity::LOGOUT, &request, &worker)?;
     let body = read_body(payload, SMALL_BODY).await;
     let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&worker, &event, problem))?;
     let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
@@ -81,7 +81,7 @@ async fn leave(
         recent.note(&event, None, "ok");
         let (user, app) = (token.user.as_str(), token.app.as_str());
         match event.activity {
-            Activity::Unbind => bounded!(info, &format!("unbind {user}"), user, app, "binding dissolved"),
+            Activity::UNBIND => bounded!(info, &format!("unbind {user}"), user, app, "binding dissolved"),
             _ => bounded!(info, &format!("logout {user}"), user, app, everywhere = event.note.is_some(), "logged out"),
         }
         event.tell_bounded(&format!("{} {address}", token.id.as_str()));
@@ -107,7 +107,7 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 #[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {
-    let (event, token) = begin(Activity::Unbind, &request, &worker)?;
+    let (event, token) = begin(Activity::UNBIND, &request, &worker)?;
     let leaving = async |login: &LoginWorker, token: &_, person: &mut _| login.unbind(token, person).await;
     leave(worker, event, token, leaving).await
 }

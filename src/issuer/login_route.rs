@@ -82,7 +82,7 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
         let outcome = attempt.make(address, async |attempt| Ok(at.login.log_in(asked?, attempt).await?)).await;
         let app = if is_of_page { attempt.trail.app.clone() } else { None };
         let told = outcome.as_ref().map(|logged_in| logged_in.new_user);
-        let took = attempt.end(Event::new(Activity::Login, origin), told);
+        let took = attempt.end(Event::new(Activity::LOGIN, origin), told);
         let answer = outcome.map(|logged_in| welcome(&at, logged_in, took)).map_err(|refusal| refusal.problem);
         (answer, app)
     };
@@ -144,7 +144,7 @@ impl<'w> LoginAttempt<'w> {
         let login = Event { app, app_kind, client, user, person: name, ..event };
         let recent = &worker.issuer.metrics.recent;
         if let Some(new_user) = bound {
-            let binding = Event { activity: Activity::Bind, client: None, new_user, ..login.clone() };
+            let binding = Event { activity: Activity::BIND, client: None, new_user, ..login.clone() };
             recent.note(&binding, person.clone(), "ok");
             binding.tell();
         }

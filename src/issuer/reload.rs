@@ -106,12 +106,13 @@ fn tell(what: &'static str, name: &'static str, found: Result<bool, String>, met
                 tracing::info!("the {name} can be used again");
             }
             metrics.reloaded(what, "ok");
-            Event { activity: Activity::Reload(what), ..Event::default() }.tell();
+            Event { activity: Activity::RELOAD, what: Some(what), ..Event::default() }.tell();
         }
         Err(reason) if is_news => {
             metrics.reloaded(what, "refused");
             tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
-            Event { activity: Activity::Reload(what), refused: Some(reason.into()), ..Event::default() }.tell();
+            Event { activity: Activity::RELOAD, what: Some(what), refused: Some(reason.into()), ..Event::default() }
+                .tell();
         }
         _ => {}
     }
@@ -135,7 +136,7 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, end: impl FnOnce(&[EndedK
     let (added, removed) = (without(&after, &before), without(&before, &after));
     tracing::info!(added, removed, "the keys were read again");
     let note = Some(format!("added: {added}; removed: {removed}"));
-    Event { activity: Activity::KeyChange, note, ..Event::default() }.tell();
+    Event { activity: Activity::KEY_CHANGE, note, ..Event::default() }.tell();
     Ok(Some(true))
 }
 
@@ -153,7 +154,7 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
             None => tracing::error!("no key signs by the clock of this machine; see: wxmint keys list"),
         }
         let note = Some(format!("this key signs: {}", signs.as_deref().unwrap_or("none")));
-        Event { activity: Activity::KeyChange, note, ..Event::default() }.tell();
+        Event { activity: Activity::KEY_CHANGE, note, ..Event::default() }.tell();
         *told = signs;
     }
 }

@@ -16,6 +16,7 @@ use prometheus_client::metrics::counter::Counter;
 use wxmint_ids::{AppId, ClientId, UserId};
 
 pub use self::file::{FOREIGN_LINK, folder_of, is_ours};
+use self::ocsf::{ACCOUNT_CHANGE, API_ACTIVITY, AUTHENTICATION, OTHER, PROCESS_ACTIVITY};
 pub use self::output::{Audit, close, init, run};
 use self::{file::Message, folded::Several};
 use super::{LogFormat, json_lines, log};
@@ -46,43 +47,54 @@ pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
+/// An activity of OCSF: its class, its number and its name there, and our own name of the event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Activity {
-    #[default]
-    Login,
-    Logout,
-    Bind,
-    Unbind,
-    Block,
-    Unblock,
-    End,
-    Forget,
-    /// A step of a door: the activity, and our own name of the event.
-    AtDoor(&'static str, &'static str),
-    /// A request that needs a right, by its operation.
-    Request(&'static str),
-    /// A changed file was read, by its label in metrics.
-    Reload(&'static str),
-    /// Other keys are there, or another key signs.
-    KeyChange,
-    /// Events before this one could not be written.
-    Loss,
-}
+pub struct Activity(i64, i64, &'static str, &'static str);
 
 impl Activity {
+    pub const LOGIN: Self = Self(AUTHENTICATION, 1, "Logon", "login");
+    pub const LOGOUT: Self = Self(AUTHENTICATION, 2, "Logoff", "logout");
+    pub const BIND: Self = Self(ACCOUNT_CHANGE, OTHER, "Bind", "bind");
+    pub const UNBIND: Self = Self(ACCOUNT_CHANGE, OTHER, "Unbind", "unbind");
+    pub const BLOCK: Self = Self(ACCOUNT_CHANGE, 9, "Lock", "block");
+    pub const UNBLOCK: Self = Self(ACCOUNT_CHANGE, 12, "Unlock", "unblock");
+    pub const END: Self = Self(ACCOUNT_CHANGE, OTHER, "End Tokens", "end");
+    pub const FORGET: Self = Self(ACCOUNT_CHANGE, 6, "Delete", "forget");
+    /// A changed file was read.
+    pub const RELOAD: Self = Self(PROCESS_ACTIVITY, OTHER, "Reload", "reload");
+    /// Other keys are there, or another key signs.
+    pub const KEY_CHANGE: Self = Self(PROCESS_ACTIVITY, OTHER, "Key Change", "key_change");
+    /// Events before this one could not be written.
+    const LOSS: Self = Self(PROCESS_ACTIVITY, OTHER, "Loss", "loss");
+
+    /// A step of a door, by the activity's name and our own name of the event.
+    pub const fn at_door(name: &'static str, code: &'static str) -> Self {
+        Self(AUTHENTICATION, OTHER, name, code)
+    }
+
+    /// A request that needs a right, by its operation.
+    pub fn request(operation: &'static str) -> Self {
+        let (activity, name) = match operation {
+            "dissolve" | "erase_person" => (4, "Delete"),
+            "end" | "end_person" | "block" | "unblock" | "sign" | "replace_access_token" => (3, "Update"),
+            _ => (2, "Read"),
+        };
+        Self(API_ACTIVITY, activity, name, operation)
+    }
+
     /// Our own name of the event.
     pub fn code(self) -> &'static str {
-        self.row().3
+        self.3
     }
 
     /// The change that a request of the admin listener or a command makes in an account.
     pub fn changing_account(operation: &str) -> Option<Self> {
         Some(match operation {
-            "dissolve" => Self::Unbind,
-            "block" => Self::Block,
-            "unblock" => Self::Unblock,
-            "end" | "end_person" => Self::End,
-            "forget" | "erase_person" => Self::Forget,
+            "dissolve" => Self::UNBIND,
+            "block" => Self::BLOCK,
+            "unblock" => Self::UNBLOCK,
+            "end" | "end_person" => Self::END,
+            "forget" | "erase_person" => Self::FORGET,
             _ => return None,
         })
     }
@@ -122,6 +134,8 @@ pub struct Event {
     pub limit: Option<&'static str>,
     pub until: Option<DateTime<Utc>>,
     pub new_user: bool,
+    /// The changed file that was read, by its label in metrics.
+    pub what: Option<&'static str>,
     /// A note for the reader, which never comes from a client.
     pub note: Option<String>,
     /// Set where events are folded, and by nobody else.

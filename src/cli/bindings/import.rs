@@ -55,7 +55,7 @@ pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure>
     let per_user = args.per_user.map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
     let mut counts = Counts::default();
     let outcome = Import { redis, attempt, per_user }.all(&file, people, &mut counts).await;
-    noted(Event { note: Some(counts.to_string()), ..Event::new(Activity::Bind, Origin::default()) }, outcome)
+    noted(Event { note: Some(counts.to_string()), ..Event::new(Activity::BIND, Origin::default()) }, outcome)
 }
 
 /// Nobody who is imported under the AppID of no app is found at a login, so that all of them become new users.

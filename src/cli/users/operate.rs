@@ -147,7 +147,7 @@ fn act<T>(
 }
 
 fn noted<T>(action: &'static str, user: &UserId, outcome: Result<T, Failure>) -> Result<T, Failure> {
-    let activity = Activity::changing_account(action).unwrap_or(Activity::Request(action));
+    let activity = Activity::changing_account(action).unwrap_or(Activity::request(action));
     at_redis::noted(Event { user: Some(user.clone()), ..Event::new(activity, Origin::default()) }, outcome)
 }
 

@@ -69,7 +69,7 @@ impl Events {
         }
         let problem = shown.err().unwrap_or_else(no_valid_token);
         let refused = Some(problem.code.as_str().into());
-        let event = Event { by, refused, ..Event::new(Activity::Request("poll"), origin(request)) };
+        let event = Event { by, refused, ..Event::new(Activity::request("poll"), origin(request)) };
         let who = format!("poll {}", event.by.as_deref().unwrap_or(event.address()));
         event.tell_bounded(&who);
         Err(problem.with_detail("Send the secret of a receiver of events, as `Authorization: Bearer …`."))

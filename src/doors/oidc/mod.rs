@@ -69,9 +69,9 @@ struct Oidc {
     logins: Family<[(&'static str, String); 2], Counter>,
 }
 
-const LOGIN: Activity = Activity::AtDoor("Site Login", "site_login");
-const RENEWAL: Activity = Activity::AtDoor("Site Renewal", "site_renewal");
-const LOGGED_OUT: (Activity, &str) = (Activity::Logout, "logged_out");
+const LOGIN: Activity = Activity::at_door("Site Login", "site_login");
+const RENEWAL: Activity = Activity::at_door("Site Renewal", "site_renewal");
+const LOGGED_OUT: (Activity, &str) = (Activity::LOGOUT, "logged_out");
 /// The outcomes that no site is refused with. The others are `ended`, `repeated` and `unknown`.
 const DONE: [&str; 3] = ["logged_in", "renewed", "logged_out"];
 

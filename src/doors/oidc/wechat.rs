@@ -235,7 +235,7 @@ async fn log_in(
     let app = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?.clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
     attempt.trail.client = Some(asked.client.id.clone());
-    let (event, proof) = (Event::new(Activity::Login, origin(request)), LoginProof::Code(code));
+    let (event, proof) = (Event::new(Activity::LOGIN, origin(request)), LoginProof::Code(code));
     let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity: Identity::Nothing };
     let log_in = async |attempt: &mut Attempt<'_>| {
         let admitted = worker.login.admit(login, attempt).await?;

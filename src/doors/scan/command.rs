@@ -156,7 +156,7 @@ fn end(client: &ClientId) -> Result<(), Failure> {
         let mut ended = HashSet::new();
         let done = end_all(client, store, &mut ended).await;
         let (client, note) = (Some(client.clone()), Some(format!("tokens of {} users", ended.len())));
-        noted(Event { client, note, ..Event::new(Activity::End, Origin::default()) }, done).map(|()| ended.len())
+        noted(Event { client, note, ..Event::new(Activity::END, Origin::default()) }, done).map(|()| ended.len())
     })?;
     print(format_args!("{client}: the tokens of {ended} users are revoked"));
     say(

@@ -82,10 +82,10 @@ pub(super) const DOOR: DoorRow = DoorRow {
     ..DoorRow::new(&ROUTES, |settings, _| open(settings))
 };
 
-const ASKED: Activity = Activity::AtDoor("Device Request", "device_request");
-const LOOKED: Activity = Activity::AtDoor("Device Look", "device_look");
-const APPROVED: Activity = Activity::AtDoor("Device Approval", "device_approval");
-const DENIED: Activity = Activity::AtDoor("Device Denial", "device_denial");
+const ASKED: Activity = Activity::at_door("Device Request", "device_request");
+const LOOKED: Activity = Activity::at_door("Device Look", "device_look");
+const APPROVED: Activity = Activity::at_door("Device Approval", "device_approval");
+const DENIED: Activity = Activity::at_door("Device Denial", "device_denial");
 
 type AtDoor = (Data<IssuerWorker>, Data<Scan>);
 

@@ -146,7 +146,7 @@ pub(in crate::doors) fn uncached(answer: impl Serialize) -> HttpResponse {
 pub(in crate::doors) fn tell_of_theft(request: &HttpRequest, token: &Issued, found: &'static str) {
     bounded!(warn, token.id.as_str(), client_id = token.app.as_str(), "{found}, so its token was revoked");
     let (client, user) = (Some(ClientId(token.app.clone())), Some(token.user.clone()));
-    let ended = Event { client, user, note: Some(found.into()), ..Event::new(Activity::End, origin(request)) };
+    let ended = Event { client, user, note: Some(found.into()), ..Event::new(Activity::END, origin(request)) };
     ended.tell_bounded(token.id.as_str());
 }
 

@@ -76,7 +76,7 @@ impl AuditFile {
         if untold > 0 {
             let count = untold.try_into().unwrap_or(u32::MAX);
             let several = Some(Several { count, first: now(), last: now() });
-            let loss = Event { activity: Activity::Loss, several, ..Event::default() };
+            let loss = Event { activity: Activity::LOSS, several, ..Event::default() };
             if self.append(&loss.end_line(now(), Vec::new())).is_ok() {
                 TOLD.fetch_add(untold, Ordering::Relaxed);
                 tracing::warn!(events = untold, file = %self.path.display(), "audit events were lost; the file can be written again");

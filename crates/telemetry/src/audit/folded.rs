@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use super::{Event, Origin, is_on, now, write};
+use super::{Activity, Event, Origin, is_on, now, write};
 
 pub(super) static FOLDED: LazyLock<Folded> = LazyLock::new(|| Folded(Mutex::default()));
 
@@ -116,18 +116,19 @@ fn is_over(told: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 }
 
 fn key(event: &Event, who: &str) -> String {
+    let Activity(class, .., code) = event.activity;
     match event.limit {
-        Some(limit) => format!("{:?} limit {limit} {who}", event.activity),
-        None => format!("{:?} {:?} {who}", event.activity, event.refused),
+        Some(limit) => format!("{class} {code} limit {limit} {who}"),
+        None => format!("{class} {code} {:?} {who}", event.refused),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Activity, *};
+    use super::*;
 
     fn refused() -> Event {
-        Event { refused: Some("code".into()), ..Event::new(Activity::Login, Origin::default()) }
+        Event { refused: Some("code".into()), ..Event::new(Activity::LOGIN, Origin::default()) }
     }
 
     #[test]
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn refusals_of_one_limit_are_counted_apart_by_what_was_refused() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
-        for activity in [Activity::Login, Activity::Logout] {
+        for activity in [Activity::LOGIN, Activity::LOGOUT] {
             let event = Event { activity, limit: Some("ip"), ..refused() };
             assert!(folded.admit("a", event, now).is_some(), "the first is told at once");
         }
@@ -188,7 +189,7 @@ mod tests {
         for who in 0..MOST + 50 {
             folded.admit(&who.to_string(), refused(), now);
         }
-        let logout = || Event { user: "u-1".parse().ok(), ..Event::new(Activity::Logout, Origin::default()) };
+        let logout = || Event { user: "u-1".parse().ok(), ..Event::new(Activity::LOGOUT, Origin::default()) };
         for token in 0..MOST + 50 {
             let told = folded.admit(&format!("token {token}"), logout(), now).expect("told at once");
             assert!(told.user.is_some());
@@ -196,6 +197,6 @@ mod tests {
         assert!(folded.admit("token 1", logout(), now).is_none(), "repeated, it is folded all the same");
         assert!(folded.0.lock().len() <= 2 * MOST + 1);
         let due = folded.due(now + TimeDelta::minutes(1));
-        assert!(due.iter().filter(|event| event.activity == Activity::Logout).all(|event| event.user.is_some()));
+        assert!(due.iter().filter(|event| event.activity == Activity::LOGOUT).all(|event| event.user.is_some()));
     }
 }

@@ -14,12 +14,12 @@ static HOST: LazyLock<String> = LazyLock::new(|| rustix::system::uname().nodenam
 static PROCESS: LazyLock<Members<'static, 2>> =
     LazyLock::new(|| [("name", Text("wxmint")), ("pid", Number(std::process::id().into()))]);
 
-const ACCOUNT_CHANGE: i64 = 3001;
-const AUTHENTICATION: i64 = 3002;
-const API_ACTIVITY: i64 = 6003;
-const PROCESS_ACTIVITY: i64 = 1007;
+pub(super) const ACCOUNT_CHANGE: i64 = 3001;
+pub(super) const AUTHENTICATION: i64 = 3002;
+pub(super) const API_ACTIVITY: i64 = 6003;
+pub(super) const PROCESS_ACTIVITY: i64 = 1007;
 /// The activity that `activity_name` names alone.
-const OTHER: i64 = 99;
+pub(super) const OTHER: i64 = 99;
 const SERVER: i64 = 1;
 const PRODUCT: Members<'static, 3> =
     [("name", Text("wxmint")), ("vendor_name", Text("wxmint")), ("version", Text(env!("CARGO_PKG_VERSION")))];
@@ -63,33 +63,6 @@ impl Serialize for Json<'_> {
     }
 }
 
-impl Activity {
-    /// Class, activity, its name, and our own name of the event.
-    pub(super) fn row(self) -> (i64, i64, &'static str, &'static str) {
-        match self {
-            Self::Login => (AUTHENTICATION, 1, "Logon", "login"),
-            Self::Logout => (AUTHENTICATION, 2, "Logoff", "logout"),
-            Self::AtDoor(activity, code) => (AUTHENTICATION, OTHER, activity, code),
-            Self::Bind => (ACCOUNT_CHANGE, OTHER, "Bind", "bind"),
-            Self::Unbind => (ACCOUNT_CHANGE, OTHER, "Unbind", "unbind"),
-            Self::Block => (ACCOUNT_CHANGE, 9, "Lock", "block"),
-            Self::Unblock => (ACCOUNT_CHANGE, 12, "Unlock", "unblock"),
-            Self::End => (ACCOUNT_CHANGE, OTHER, "End Tokens", "end"),
-            Self::Forget => (ACCOUNT_CHANGE, 6, "Delete", "forget"),
-            Self::Request(operation) => match operation {
-                "dissolve" | "erase_person" => (API_ACTIVITY, 4, "Delete", operation),
-                "end" | "end_person" | "block" | "unblock" | "sign" | "replace_access_token" => {
-                    (API_ACTIVITY, 3, "Update", operation)
-                }
-                _ => (API_ACTIVITY, 2, "Read", operation),
-            },
-            Self::Reload(_) => (PROCESS_ACTIVITY, OTHER, "Reload", "reload"),
-            Self::KeyChange => (PROCESS_ACTIVITY, OTHER, "Key Change", "key_change"),
-            Self::Loss => (PROCESS_ACTIVITY, OTHER, "Loss", "loss"),
-        }
-    }
-}
-
 type Members<'a, const N: usize> = [(&'static str, Json<'a>); N];
 
 fn text(value: Option<&str>) -> Json<'_> {
@@ -108,10 +81,10 @@ fn user<'a>(id: Option<&'a str>, name: Option<&'a str>) -> Members<'a, 2> {
 impl Event {
     /// In a few words, for a person.
     pub(crate) fn message(&self) -> String {
-        let mut message = match self.activity {
-            Activity::Reload(what) => format!("reload of {what}"),
-            Activity::Request(operation) => format!("request {operation}"),
-            activity => activity.row().3.replace('_', " "),
+        let mut message = match (self.activity, self.what) {
+            (_, Some(what)) => format!("reload of {what}"),
+            (Activity(API_ACTIVITY, .., operation), None) => format!("request {operation}"),
+            (Activity(.., code), None) => code.replace('_', " "),
         };
         match (&self.refused, self.limit) {
             (Some(_), Some(limit)) => message += &format!(" refused by the limit {limit}"),
@@ -125,7 +98,7 @@ impl Event {
 
     /// Adds the object to the line, which ends with it.
     pub(crate) fn end_line(&self, now: DateTime<Utc>, mut line: Vec<u8>) -> Vec<u8> {
-        let (class, activity, activity_name, code) = self.activity.row();
+        let Activity(class, activity, activity_name, code) = self.activity;
         let only = |wanted: &[i64], value| if wanted.contains(&class) { value } else { Absent };
         let user_id = self.user.as_ref().map(UserId::as_str);
         // Whoever has no name changes the own account, or has shown a secret that is nobody's.
@@ -178,14 +151,14 @@ impl Event {
         [
             ("version", Text("1.8.0")),
             ("product", Object(product)),
-            ("event_code", Text(self.activity.row().3)),
+            ("event_code", Text(self.activity.code())),
             ("correlation_uid", text(self.origin.request_id.as_deref())),
         ]
     }
 
     fn severity(&self, class: i64) -> i64 {
         match (&self.refused, class) {
-            (_, _) if self.activity == Activity::Loss => 4,
+            (_, _) if self.activity == Activity::LOSS => 4,
             (None, _) => 1,
             (Some(_), API_ACTIVITY | PROCESS_ACTIVITY) => 3,
             (Some(_), _) => 2,
@@ -200,7 +173,6 @@ impl Event {
     }
 
     fn unmapped(&self) -> Members<'_, 9> {
-        let what = if let Activity::Reload(what) = self.activity { Text(what) } else { Absent };
         [
             ("app", text(self.app.as_ref().map(AppId::as_str))),
             ("app_kind", text(self.app_kind)),
@@ -210,7 +182,7 @@ impl Event {
             ("limit", text(self.limit)),
             ("until", milliseconds(self.until)),
             ("trace_id", text(self.origin.trace_id.as_deref())),
-            ("what", what),
+            ("what", text(self.what)),
         ]
     }
 }
@@ -231,7 +203,7 @@ mod tests {
             object(&event)["severity_id"].as_i64()
         };
         for (activity, refused) in
-            [(Activity::Login, 2), (Activity::Block, 2), (Activity::Request("show"), 3), (Activity::Reload("keys"), 3)]
+            [(Activity::LOGIN, 2), (Activity::BLOCK, 2), (Activity::request("show"), 3), (Activity::RELOAD, 3)]
         {
             assert_eq!(
                 [severity(activity, None), severity(activity, Some("x"))],
@@ -239,7 +211,7 @@ mod tests {
                 "{activity:?}"
             );
         }
-        assert_eq!(severity(Activity::Loss, None), Some(4));
+        assert_eq!(severity(Activity::LOSS, None), Some(4));
     }
 
     #[test]
@@ -249,9 +221,9 @@ mod tests {
             object(&Event { user, by, ..Event::new(activity, Origin::default()) })["actor"]["user"].clone()
         };
         let named = |name: &str| serde_json::json!({"name": name});
-        assert_eq!(actor(Activity::Unbind, None), serde_json::json!({"uid": "u1"}));
-        assert_eq!(actor(Activity::Unbind, Some("on-call")), named("on-call"));
-        assert_eq!(actor(Activity::Request("show"), Some("on-call")), named("on-call"));
-        assert_eq!(actor(Activity::Request("show"), None), named("unknown"));
+        assert_eq!(actor(Activity::UNBIND, None), serde_json::json!({"uid": "u1"}));
+        assert_eq!(actor(Activity::UNBIND, Some("on-call")), named("on-call"));
+        assert_eq!(actor(Activity::request("show"), Some("on-call")), named("on-call"));
+        assert_eq!(actor(Activity::request("show"), None), named("unknown"));
     }
 }
