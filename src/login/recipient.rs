@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use wxmint_ids::{AppId, ClientId, Person};
 use wxmint_keys::token::{Issued, Minter};
-use wxmint_store::{Admission, BindingState, Bound, COMPUTED, TokenState, short_digest};
+use wxmint_store::{BindingState, Bound, COMPUTED, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
 use super::steps::{dated, latest, mark_of};
@@ -78,8 +78,8 @@ impl LoginWorker {
         if mark == OF_COMPUTED {
             return Ok(Some(Bound::computed(token.user.clone())));
         }
-        let is_own = |own: &Admission| mark_told(&own.person, own.generation) == mark;
-        let Some(Admission { person, generation }) = people.into_iter().find(is_own) else { return Ok(None) };
+        let is_own = |(person, generation): &(Person, u64)| mark_told(person, *generation) == mark;
+        let Some((person, generation)) = people.into_iter().find(is_own) else { return Ok(None) };
         let BindingState::Bound(bound) = self.store.binding_state(&person).await? else { return Ok(None) };
         let is_same = bound.generation == generation && bound.user == token.user && !bound.blocked;
         Ok(is_same.then_some(bound))

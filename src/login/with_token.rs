@@ -6,7 +6,7 @@ use std::time::Duration;
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
-use wxmint_store::{Admission, AttemptId, COMPUTED, KeptSession, Meter, StoreError, TokenState, short_digest};
+use wxmint_store::{AttemptId, COMPUTED, KeptSession, Meter, StoreError, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 
@@ -43,7 +43,7 @@ impl LoginWorker {
             TokenState::Ended { .. } => Err("it was logged out, or its binding was dissolved"),
             TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
         };
-        let Admission { person, generation } = found.map_err(|reason| {
+        let (person, generation) = found.map_err(|reason| {
             bounded!(info, reason, reason, user = token.user.as_str(), "token refused");
             LoginError::NotYours
         })?;
@@ -51,10 +51,10 @@ impl LoginWorker {
     }
 
     /// The one of the user's people in an app whom a token was issued to.
-    fn own(&self, token: &Verified<Claims>, people: Vec<Admission>) -> Option<Admission> {
-        let is_of = |own: &Admission, number| self.minter.is_marked(&token.id, &mark_of(&own.person, number));
+    fn own(&self, token: &Verified<Claims>, people: Vec<(Person, u64)>) -> Option<(Person, u64)> {
+        let is_of = |person: &Person, generation| self.minter.is_marked(&token.id, &mark_of(person, generation));
         // A person who was bound to the computed user later is on the list with the number of the binding.
-        people.into_iter().find(|own| is_of(own, own.generation) || is_of(own, COMPUTED))
+        people.into_iter().find(|(person, generation)| is_of(person, *generation) || is_of(person, COMPUTED))
     }
 
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.
@@ -121,7 +121,7 @@ impl LoginWorker {
             // A repetition of a request that failed.
             TokenState::Ended { .. } | TokenState::EndedWithUser { .. } => {}
             TokenState::People(people) => {
-                *person = self.own(token, people).map(|own| own.person);
+                *person = self.own(token, people).map(|(person, _)| person);
                 let is_theirs = person.is_some() || self.ids.are_computed() || is_of_client(&self.minter, token);
                 if everywhere && !is_theirs {
                     return Err(LoginError::NotYours);
@@ -156,7 +156,7 @@ impl LoginWorker {
         let (user, app, mut state) = (&token.user, &token.app, self.store.token_state(&issued(token)).await?);
         if matches!(state, TokenState::Ended { .. }) {
             state = match self.own(token, self.store.dismissed(user, app).await?) {
-                Some(own) if self.store.binding(&own.person).await?.is_none() => TokenState::People(vec![own]),
+                Some(own) if self.store.binding(&own.0).await?.is_none() => TokenState::People(vec![own]),
                 _ if self.ids.are_computed() && self.store.finish_end_in_app(user, app).await? => return Ok(()),
                 _ => state,
             };

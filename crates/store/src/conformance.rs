@@ -702,7 +702,7 @@ fn token(id: &str, issued_at: i64) -> Issued {
 
 /// The owner's own binding, the user's first.
 fn of(owner: &Person) -> Result<TokenState, StoreError> {
-    Ok(TokenState::People(vec![Admission { person: owner.clone(), generation: 1 }]))
+    Ok(TokenState::People(vec![(owner.clone(), 1)]))
 }
 
 async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Redis>) {
@@ -822,11 +822,7 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Redis>) {
     let full = store.admit(&person("o3"), 1, &wish(&user("user-1"), false), 1).await;
     assert_eq!(full, Ok(Decision::Full));
     let dismissed = async |app| store.dismissed(&user("user-1"), &app).await;
-    assert_eq!(
-        dismissed(app()).await,
-        Ok(vec![Admission { person: owner, generation: 1 }]),
-        "nobody but who was there"
-    );
+    assert_eq!(dismissed(app()).await, Ok(vec![(owner, 1)]), "nobody but who was there");
     assert_eq!(dismissed("wxother".parse().expect("an app")).await, Ok(vec![]));
     assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: false }), "whoever is bound now");
     assert_eq!(store.token_state(&newer).await, of(&person("o2")));

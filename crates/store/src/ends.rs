@@ -30,8 +30,9 @@ pub(super) fn kept(lives: impl IntoIterator<Item = (u64, i64)>, now: i64) -> Dur
 /// The owner of a token, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenState {
-    /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
-    People(Vec<Admission>),
+    /// The token has not been ended. These are the people of its user in its app, each with the generation of the
+    /// binding; it was issued to one of them.
+    People(Vec<(Person, u64)>),
     /// All tokens of its user were ended, and this one with them. `told`: whether the end is in the stream, so that a
     /// repetition has nothing left to do.
     EndedWithUser { told: bool },
@@ -45,13 +46,6 @@ impl TokenState {
     pub fn is_told(&self) -> bool {
         matches!(self, Self::EndedWithUser { told: true } | Self::Ended { told: true })
     }
-}
-
-/// A person on a user's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admission {
-    pub person: Person,
-    pub generation: u64,
 }
 
 /// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock. It displays in its

@@ -27,7 +27,7 @@ use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_redis_link::Reason;
 
 pub use self::binding::{BindingState, Bound, COMPUTED, Computed, Decision, Intent, UNPROVEN_LINK_KEPT};
-pub use self::ends::{Admission, DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
+pub use self::ends::{DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
 pub use self::limits::Meter;
 use self::limits::{Rate, TooMany};
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};

@@ -213,9 +213,7 @@ impl World<'_> {
         match self.state_of(issued) {
             TokenState::EndedWithUser { .. } => true,
             TokenState::Ended { .. } => false,
-            TokenState::People(people) => {
-                people.iter().any(|one| one.person == person_id(person) && one.generation == generation)
-            }
+            TokenState::People(people) => people.contains(&(person_id(person), generation)),
         }
     }
 

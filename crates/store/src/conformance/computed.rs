@@ -44,7 +44,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     let found = store.binding(&lin).await.expect("an answer").expect("a binding");
     assert_eq!((found.user, found.unionid, found.bound_at), (user(USER), None, second.began_at()));
     assert!(matches!(store.binding_state(&lin).await, Ok(BindingState::Bound(bound)) if bound.generation == COMPUTED));
-    let own = Admission { person: lin.clone(), generation: COMPUTED };
+    let own = (lin.clone(), COMPUTED);
     let token = issued(first.began_at().timestamp());
     assert_eq!(store.token_state(&token).await, Ok(TokenState::People(vec![own])));
 

@@ -9,7 +9,7 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::clocks::{APART, too_far_ahead};
 use super::{Call, Redis, name, packed, script, session::change_session, unreadable};
-use crate::{Admission, COMPUTED, ENDS_KEPT, Ended, Issued, Result, TokenState, UserState};
+use crate::{COMPUTED, ENDS_KEPT, Ended, Issued, Result, TokenState, UserState};
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
@@ -297,7 +297,7 @@ pub(super) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Result<T> {
 }
 
 /// Reads what a user's list says of one who is or was admitted in an app, in the form of `admit.lua`. `None` of others.
-pub(super) fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<Admission>> {
+pub(super) fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<(Person, u64)>> {
     let is_of_app = person.starts_with(&packed::app(app));
     let generation = match (decision.split_last(), is_of_app) {
         (Some((b'c', _)), true) => Some(COMPUTED),
@@ -305,5 +305,5 @@ pub(super) fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<O
         _ => return Ok(None),
     };
     let generation = generation.ok_or_else(|| unreadable("a user's list"))?;
-    Ok(Some(Admission { person: packed::read_person(person)?, generation }))
+    Ok(Some((packed::read_person(person)?, generation)))
 }

@@ -9,7 +9,7 @@ use wxmint_ids::{AppId, UnionId, UserId};
 use wxmint_redis_link::scan::{Place, Slots};
 
 use super::{Call, Redis, binding::NO_PEOPLE, ends::admission, name, packed, replace, script, session, walk};
-use crate::{Admission, Person, Result, StoreError};
+use crate::{Person, Result, StoreError};
 
 /// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
 /// longer than any request takes.
@@ -40,7 +40,7 @@ impl Redis {
     }
 
     /// The people of an app whom the user's list has dismissed, each with the generation of the binding that ended so.
-    pub async fn dismissed(&self, user: &UserId, app: &AppId) -> Result<Vec<Admission>> {
+    pub async fn dismissed(&self, user: &UserId, app: &AppId) -> Result<Vec<(Person, u64)>> {
         let gone: HashMap<Vec<u8>, Vec<u8>> = self.link.run("gone", Call::of("HGETALL", name::gone(user))).await?;
         gone.iter().filter_map(|(person, decision)| admission(person, decision, app).transpose()).collect()
     }
