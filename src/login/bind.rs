@@ -47,7 +47,7 @@ impl LoginWorker {
         }
         match bound.generation {
             // The login has kept a session key before it found the block.
-            COMPUTED if bound.blocked => self.store.forget(person).await?,
+            COMPUTED if bound.blocked => self.store.forget(person, None).await?,
             COMPUTED => {}
             _ => self.link(&binder, &bound).await?,
         }

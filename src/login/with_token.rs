@@ -129,7 +129,7 @@ impl LoginWorker {
                 match person {
                     Some(own) => {
                         self.count_call(own, LOGOUTS).await?;
-                        self.store.forget_login(own, issued.issued_at).await?;
+                        self.store.forget(own, Some(issued.issued_at)).await?;
                     }
                     // A client's token tells the user alone. No client uses up what the user has at another one.
                     None => {

@@ -486,7 +486,7 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
     let is_told = |refused: &TooMany| (3599..4050).contains(&refused.retry_after.as_secs());
     assert!(matches!(&refused, Recorded::Limited(refused) if is_told(refused)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await.expect("kept")[0], sealed("k2"));
-    store.forget(&person("o1")).await.expect("forgotten");
+    store.forget(&person("o1"), None).await.expect("forgotten");
     let refused = log_in(&store, &login("o1", &third, "k3")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "who logs out may not log in more often: {refused:?}");
     let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else { panic!("bound") };
@@ -550,7 +550,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     store.note_block(&owner, &user("user-1"), 1, true).await.expect("blocked");
     assert_eq!(keys().await, [], "a block deletes them");
     assert_eq!(store.last_login(&owner).await, Ok(last_login), "which stays known");
-    store.forget(&owner).await.expect("forgotten");
+    store.forget(&owner, None).await.expect("forgotten");
     recorded(store, &unasked(&third, "k3")).await;
     assert_eq!(keys().await, [], "of who is blocked");
     keep(1, &third, "k3").await;
@@ -590,7 +590,7 @@ async fn closed(store: &Redis, person: &Person, failed: bool) -> bool {
 async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
     let owner = with_session(&store, "o1").await;
     let second = store.last_login(&owner).await.expect("an answer").expect("a login").timestamp();
-    store.forget_login(&owner, second - 1).await.expect("an answer");
+    store.forget(&owner, Some(second - 1)).await.expect("an answer");
     let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k1")], "an earlier login has been logged out");
     closed(&store, &owner, false).await;
@@ -599,12 +599,12 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
     store.keep_session_key(&owner, 1, &(kept.order, sealed("k2")), None).await.expect("kept");
     let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
-    store.forget_login(&owner, second - 1).await.expect("forgotten, because the key was reset by the token");
+    store.forget(&owner, Some(second - 1)).await.expect("forgotten, because the key was reset by the token");
     closed(&store, &owner, false).await;
     assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
     for (offset, token) in [(2, second + 60), (3_600_000_000, second)] {
         recorded(&store, &record("o1", &orders(&store, [0, 1, offset]).await[2], "k3", "user-1")).await;
-        store.forget_login(&owner, token).await.expect("forgotten");
+        store.forget(&owner, Some(token)).await.expect("forgotten");
         assert_eq!(store.session_keys(&owner).await, Ok(vec![]), "{offset}: the clock may have stepped back since");
     }
 }
@@ -638,7 +638,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
                 .await
                 .expect("kept"),
             2 => store.reseal(&owner, &sealed("k3"), &sealed("k3 anew")).await.expect("resealed"),
-            3 => store.forget(&owner).await.expect("forgotten"),
+            3 => store.forget(&owner, None).await.expect("forgotten"),
             _ => store
                 .keep_session_key(&owner, 1, &(third.clone(), sealed("k4")), Some(DateTime::UNIX_EPOCH))
                 .await
@@ -774,7 +774,7 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Redis>) {
     store.keep_session_key(&owner, generation, &key, Some(at)).await.expect("kept");
     let noted = store.last_login(&owner).await.expect("an answer").map(|login| login.timestamp());
     assert_eq!(noted, Some(at.timestamp()));
-    store.forget(&owner).await.expect("forgotten");
+    store.forget(&owner, None).await.expect("forgotten");
     store.end_user(&user("user-1"), None).await.expect("ended");
     let ended = store.token_state(&token("a", at.timestamp())).await;
     assert_eq!(ended, Ok(TokenState::EndedWithUser { told: true }));
@@ -1040,7 +1040,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     let at = DateTime::from_timestamp(1_700_000_000, 0);
     for _ in 0..3 {
         assert_eq!(store.last_login(&owner).await, Ok(at));
-        store.forget(&owner).await.expect("forgotten");
+        store.forget(&owner, None).await.expect("forgotten");
     }
     let later = ExchangeOrder::new(1_700_000_009_000_000, &attempt_id(2));
     recorded(store, &record("o1", &later, "k2", "user-1")).await;
@@ -1432,7 +1432,7 @@ mod redis_only {
         let [right, wrong] = ["6c207736-427e-88dc-acfd-5b0f649038f3", "6c207736-427e-88dc-acfd-5b0f649038f4"];
         store.record_login(&login(&first, right)).await.expect("recorded");
         store.record_login(&login(&second, wrong)).await.expect_err("another user");
-        store.forget(&person("o1")).await.expect("forgotten");
+        store.forget(&person("o1"), None).await.expect("forgotten");
         store.record_login(&login(&third, wrong)).await.expect_err("another user");
         let told = LoginRecord { newcomer: Newcomer::Told, ..record("o1", &third, "k1", "nobody") };
         store.record_login(&told).await.expect_err("nobody draws a user id for who has one");
@@ -1492,7 +1492,7 @@ mod redis_only {
         assert!(asks("k1").await, "the user may have been there before");
         bind(&store, "o1", "user-1", 1).await;
         assert!(!asks("k2").await, "wxmint has made the user");
-        store.forget(&person("o1")).await.expect("forgotten");
+        store.forget(&person("o1"), None).await.expect("forgotten");
         assert_eq!((date(now + 1).await, asks("k3").await), (now + 1, true), "it may be ended with its keys");
         store.end_user(&user("user-1"), Some(now + 60)).await.expect("ended");
         for (second, dated, asked) in [(now, now + 61, true), (now + 50, now + 61, true), (now + 61, now + 61, false)] {

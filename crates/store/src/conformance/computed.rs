@@ -51,7 +51,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     // A logout drops the keys, and leaves who it was, and when.
     let opened = async || store.open(&lin, &user(USER), &attempt_id(9)).await.expect("an answer");
     assert!(matches!(opened().await, Opening::Keys(kept) if kept.keys == [sealed("k2"), sealed("k1")]));
-    store.forget(&lin).await.expect("forgotten");
+    store.forget(&lin, None).await.expect("forgotten");
     assert!(matches!(opened().await, Opening::Keys(kept) if kept.keys.is_empty()));
     assert_eq!(store.open(&lin, &user("user-2"), &attempt_id(9)).await, Ok(Opening::NotBound));
     assert_eq!(store.last_login(&lin).await, Ok(Some(second.began_at())));
@@ -153,7 +153,7 @@ async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Redis>) {
     let rate = Rate { burst: 2, period: Duration::from_secs(300) };
     let twice = |order| LoginRecord { rate, ..login("o1", order, "k1") };
     logged_in(&store, &twice(&first)).await;
-    store.forget(&person("o1")).await.expect("forgotten");
+    store.forget(&person("o1"), None).await.expect("forgotten");
     logged_in(&store, &twice(&second)).await;
     store.leave(&person("o1"), &Bound::computed(user(USER))).await.expect("left");
     assert!(matches!(store.record_login(&twice(&third)).await, Ok(Recorded::Limited(_))));

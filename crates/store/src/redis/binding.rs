@@ -105,7 +105,7 @@ impl Redis {
     /// user nothing is left but the ends of the tokens.
     pub async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
         if bound.generation == COMPUTED {
-            self.forget(person).await?;
+            self.forget(person, None).await?;
             self.end_in_app(&bound.user, &person.app).await?;
             self.strike_off(&bound.user, person).await?;
             self.link.run_confirmed::<Value>("leave", change_session(person, "leave")).await?;
@@ -122,7 +122,7 @@ impl Redis {
         let mut people = self.people_of(user).await?.unwrap_or_default();
         people.retain(|person| app.is_none_or(|app| person.app == *app) && Some(person) != except);
         for person in &people {
-            self.forget(person).await?;
+            self.forget(person, None).await?;
         }
         Ok(())
     }

@@ -94,14 +94,10 @@ impl Redis {
         Ok(self.link.run("reseal", change_session(person, "reseal").arg(old.as_bytes()).arg(new.as_bytes())).await?)
     }
 
-    /// Deletes the session keys. If the person is bound, the time of the last login stays with the binding.
-    pub async fn forget(&self, person: &Person) -> Result<()> {
-        Ok(self.link.run("forget", change_session(person, "forget")).await?)
-    }
-
-    /// The same for who has logged in in this second: a later login keeps its key.
-    pub async fn forget_login(&self, person: &Person, second: i64) -> Result<()> {
-        Ok(self.link.run("forget", change_session(person, "forget").arg(second)).await?)
+    /// Deletes the session keys; with the second of a login, unless a later login has brought one. If the person is
+    /// bound, the time of the last login stays with the binding.
+    pub async fn forget(&self, person: &Person, login: Option<i64>) -> Result<()> {
+        Ok(self.link.run("forget", change_session(person, "forget").arg(login)).await?)
     }
 }
 
