@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId};
 use wxmint_keys::vault::{Sealed, Vault};
-use wxmint_store::{COMPUTED, KeptSession, Opening};
+use wxmint_store::{COMPUTED, ExchangeOrder, Opening};
 use wxmint_wechat::{DataCheck, OpenedData, SessionKey, UserData};
 
 use super::{Asking, LoginError, LoginWorker, Result, SettledState, worker::USER_DATA};
@@ -22,10 +22,10 @@ impl LoginWorker {
         max_age: Duration,
     ) -> Result<Map<String, Value>> {
         self.count_call(&asking.person, USER_DATA).await?;
-        let kept = self.open_session(asking).await?;
+        let (keys, _) = self.open_session(asking).await?;
         let check = DataCheck { person: &asking.person, now, max_age };
-        let opened = self.try_keys(&kept, request, &check).await;
-        let failed = opened.is_none() && !kept.keys.is_empty();
+        let opened = self.try_keys(&keys, request, &check).await;
+        let failed = opened.is_none() && !keys.is_empty();
         if self.store.close(&asking.person, &asking.attempt, failed).await? {
             tracing::warn!(user = asking.user.as_str(), "a session key was dropped: too much data failed to decrypt");
         }
@@ -36,17 +36,17 @@ impl LoginWorker {
         Ok(data)
     }
 
-    pub(super) async fn open_session(&self, asking: &Asking) -> Result<KeptSession> {
+    pub(super) async fn open_session(&self, asking: &Asking) -> Result<(Vec<Sealed>, ExchangeOrder)> {
         match self.store.open(&asking.person, &asking.user, &asking.attempt).await? {
-            Opening::Keys(kept) => Ok(kept),
+            Opening::Keys(keys, order) => Ok((keys, order)),
             Opening::NotBound => Err(LoginError::NotYours),
             Opening::Busy => Err(LoginError::Busy),
         }
     }
 
-    async fn try_keys(&self, kept: &KeptSession, data: &UserData, check: &DataCheck<'_>) -> Option<OpenedData> {
+    async fn try_keys(&self, keys: &[Sealed], data: &UserData, check: &DataCheck<'_>) -> Option<OpenedData> {
         let vault = self.vault.load_full();
-        for sealed in &kept.keys {
+        for sealed in keys {
             let Some((key, _)) = self.unseal(&vault, sealed, check.person).await else { continue };
             let opened = data.open(&key, check);
             if opened.is_some() {

@@ -515,8 +515,8 @@ async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc
     let refused = log_in(&store, &login(&orders[2])).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await, Ok(vec![]));
-    let Opening::Keys(kept) = opened(&store, &person("o1")).await else { panic!("bound") };
-    assert_eq!(kept.keys, []);
+    let Opening::Keys(keys, _) = opened(&store, &person("o1")).await else { panic!("bound") };
+    assert_eq!(keys, []);
     assert!(store.last_login(&person("o1")).await.expect("an answer").is_some());
 }
 
@@ -591,17 +591,17 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
     let owner = with_session(&store, "o1").await;
     let second = store.last_login(&owner).await.expect("an answer").expect("a login").timestamp();
     store.forget(&owner, Some(second - 1)).await.expect("an answer");
-    let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
-    assert_eq!(kept.keys, [sealed("k1")], "an earlier login has been logged out");
+    let Opening::Keys(keys, order) = opened(&store, &owner).await else { panic!("keys") };
+    assert_eq!(keys, [sealed("k1")], "an earlier login has been logged out");
     closed(&store, &owner, false).await;
     assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
     assert_eq!(opened(&store, &person("stranger")).await, Opening::NotBound);
-    store.keep_session_key(&owner, 1, &(kept.order, sealed("k2")), None).await.expect("kept");
-    let Opening::Keys(kept) = opened(&store, &owner).await else { panic!("keys") };
-    assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
+    store.keep_session_key(&owner, 1, &(order, sealed("k2")), None).await.expect("kept");
+    let Opening::Keys(keys, _) = opened(&store, &owner).await else { panic!("keys") };
+    assert_eq!(keys, [sealed("k2"), sealed("k1")], "newest first");
     store.forget(&owner, Some(second - 1)).await.expect("forgotten, because the key was reset by the token");
     closed(&store, &owner, false).await;
-    assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+    assert!(matches!(opened(&store, &owner).await, Opening::Keys(keys, _) if keys.is_empty()));
     for (offset, token) in [(2, second + 60), (3_600_000_000, second)] {
         recorded(&store, &record("o1", &orders(&store, [0, 1, offset]).await[2], "k3", "user-1")).await;
         store.forget(&owner, Some(token)).await.expect("forgotten");
@@ -612,12 +612,12 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
 async fn the_eighth_failure_drops_the_session_key(store: Rc<Redis>) {
     let owner = with_session(&store, "o1").await;
     for failure in 1..=8 {
-        assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys == [sealed("k1")]));
+        assert!(matches!(opened(&store, &owner).await, Opening::Keys(keys, _) if keys == [sealed("k1")]));
         let dropped = closed(&store, &owner, true).await;
         assert_eq!(dropped, failure == 8, "failure {failure}");
     }
     assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
-    assert!(matches!(opened(&store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+    assert!(matches!(opened(&store, &owner).await, Opening::Keys(keys, _) if keys.is_empty()));
 }
 
 /// Neither a login, a reset, a logout nor a key sealed anew forgives failures.
@@ -626,7 +626,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
     let owner = with_session(store, "o1").await;
     let [first, second, third] = orders(store, [10, 20, 30]).await;
     let failed = async || {
-        assert!(matches!(opened(store, &owner).await, Opening::Keys(_)));
+        assert!(matches!(opened(store, &owner).await, Opening::Keys(..)));
         closed(store, &owner, true).await
     };
     for round in 0..7 {
@@ -645,7 +645,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
                 .expect("kept"),
         }
     }
-    assert!(matches!(opened_by(store, &owner, 4).await, Opening::Keys(kept) if kept.keys == [sealed("k4")]));
+    assert!(matches!(opened_by(store, &owner, 4).await, Opening::Keys(keys, _) if keys == [sealed("k4")]));
     assert_eq!(store.close(&owner, &attempt_id(4), true).await, Ok(true), "the eighth");
     assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
     for _ in 0..7 {
@@ -659,18 +659,18 @@ async fn no_more_tries_are_under_way_than_may_fail(store: Rc<Redis>) {
     opened(&store, &owner).await;
     closed(&store, &owner, true).await;
     for attempt in 0..7 {
-        assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(_)));
+        assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(..)));
     }
     assert_eq!(opened_by(&store, &owner, 7).await, Opening::Busy);
     closed(&store, &owner, false).await;
-    assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(_)), "what went well is not counted");
+    assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(..)), "what went well is not counted");
 }
 
 async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Redis>) {
     let owner = with_session(&store, "o1").await;
     for attempt in 0..7 {
         for _ in 0..3 {
-            assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(_)));
+            assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(..)));
         }
         for _ in 0..3 {
             let dropped = store.close(&owner, &attempt_id(attempt), true).await;
@@ -678,7 +678,7 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Redis>) {
         }
     }
     for _ in 0..3 {
-        assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(kept) if kept.keys.len() == 1));
+        assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(keys, _) if keys.len() == 1));
         assert_eq!(opened_by(&store, &owner, 8).await, Opening::Busy);
     }
     assert_eq!(store.close(&owner, &attempt_id(7), true).await, Ok(true));

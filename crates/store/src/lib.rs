@@ -34,7 +34,7 @@ pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAU
 pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::short_digest;
-pub use self::redis::session::{FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening};
+pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Redis, RedisAccess, limits, unreadable, walk};
 

@@ -16,20 +16,12 @@ pub const MAX_FAILURES: u32 = 8;
 /// Begins with the first failure.
 pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// The stored session keys of a person, for a try to decrypt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptSession {
-    /// Newest first. At most two: the current and the previous key.
-    pub keys: Vec<Sealed>,
-    /// For a session key that replaces them now.
-    pub order: ExchangeOrder,
-}
-
 /// Whether session keys may be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
-    /// The caller must end the try with [`Redis::close`].
-    Keys(KeptSession),
+    /// Those that are stored, newest first: at most two, the current and the previous key. And the order of a session
+    /// key that replaces them now. The caller must end the try with [`Redis::close`].
+    Keys(Vec<Sealed>, ExchangeOrder),
     /// The person is not bound to this user.
     NotBound,
     /// As many tries are in progress as may fail.
@@ -62,7 +54,7 @@ impl Redis {
             "busy" => return Ok(Opening::Busy),
             _ => self.usable(&order)?,
         }
-        Ok(Opening::Keys(KeptSession { keys: usable(&session, now), order }))
+        Ok(Opening::Keys(usable(&session, now), order))
     }
 
     /// Ends the try of `attempt`, which has failed if none of the keys decrypted the data. That is counted. Returns
