@@ -13,8 +13,8 @@ pub use self::push::{BadPush, News, Push, PushKey, PushQuery};
 use super::api::number_or_quoted;
 use super::client::{believed, call_ends, read};
 use super::{
-    Api, App, AppKind, AuthorizationCode, ByToken, CallError, ComponentTicket, FetchedAccessToken, RefreshToken,
-    Result, Session, WeChat, stable_token::read_access_token,
+    Api, App, AppKind, AuthorizationCode, ByToken, ComponentTicket, FetchedAccessToken, RefreshToken, Result, Session,
+    WeChat, stable_token::read_access_token,
 };
 
 /// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.
@@ -105,13 +105,19 @@ impl ByToken<'_> {
     /// Asks what a merchant is (`POST /cgi-bin/component/api_get_authorizer_info`): a mini program, or an official
     /// account.
     pub async fn authorizer_kind(self, merchant: &AppId) -> Result<AppKind> {
+        #[derive(Deserialize)]
+        struct Answer {
+            authorizer_info: Info,
+        }
+        #[derive(Deserialize)]
+        struct Info {
+            #[serde(rename = "MiniProgramInfo")]
+            mini_program: Option<serde::de::IgnoredAny>,
+        }
         let wanted = json!({"component_appid": self.app.id.as_str(), "authorizer_appid": merchant.as_str()});
         let read = |body: &[u8]| {
-            let answer: Value = read(Api::AuthorizerInfo, body)?;
-            let info = answer["authorizer_info"].as_object();
-            let info = info.ok_or_else(|| CallError::unanswered("neither an errcode nor an authorizer_info"))?;
-            let is_mini_program = info.get("MiniProgramInfo").is_some_and(|own| !own.is_null());
-            Ok(if is_mini_program { AppKind::MiniProgram } else { AppKind::OfficialAccount })
+            let Answer { authorizer_info: info } = read(Api::AuthorizerInfo, body)?;
+            Ok(info.mini_program.map_or(AppKind::OfficialAccount, |_| AppKind::MiniProgram))
         };
         self.post(Api::AuthorizerInfo, &wanted, read).await
     }
