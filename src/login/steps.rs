@@ -200,7 +200,7 @@ impl LoginWorker {
         if date > at.timestamp() {
             // After an end in this second it is the next one, before which a verifier without leeway refuses the token.
             let ahead = (date * 1_000_000).saturating_sub_unsigned(self.store.now_micros());
-            if (1..=1_000_000).contains(&ahead) {
+            if (1..=2_000_000).contains(&ahead) {
                 Box::pin(tokio::time::sleep(Duration::from_micros(ahead.unsigned_abs()))).await;
             }
             let mark = mark_told(person, generation);

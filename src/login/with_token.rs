@@ -164,7 +164,7 @@ impl LoginWorker {
         let is_alive = matches!(state, TokenState::People(_));
         let asking = self.asking_by(token, state);
         if is_alive && self.ids.are_computed() && matches!(asking, Err(LoginError::NotYours)) {
-            // The list of the user was lost, or is yet to be written.
+            // The list of the user was lost, and with it whose session key this is.
             return Ok(self.store.end_in_app(user, app).await?);
         }
         let Asking { person, generation, attempt, .. } = asking?;
