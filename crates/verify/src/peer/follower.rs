@@ -182,13 +182,13 @@ impl Follower {
         self.keys.found().await;
         self.read.send_replace(Reading::begun(self.max_age));
         loop {
-            // Replicas that started together do not ask together.
-            let (begun, every) = (Instant::now(), self.every.mul_f64(0.9 + 0.2 * jitter()));
-            let fault = self.catch_up().await.err();
+            let (begun, fault) = (Instant::now(), self.catch_up().await.err());
+            // Another replica is asked soon after one that hangs.
+            let hangs = matches!(fault, Some(Fault::NoAnswer(_))) && begun.elapsed() > self.every / 2;
             self.tell(fault);
             self.tell_staleness();
-            // A replica that has not answered in time is not waited for twice.
-            sleep(every.saturating_sub(begun.elapsed()).max(every / 20)).await;
+            // Replicas that started together do not ask together.
+            sleep(self.every.mul_f64(if hangs { 0.05 } else { 0.9 + 0.2 * jitter() })).await;
         }
     }
 
