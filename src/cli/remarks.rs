@@ -55,11 +55,9 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     let unread = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(is_set);
     let unread = unread.filter(|_| is_direct);
     remarks.extend(unread.map(|name| remark(said!(proxy_is_not_read, name), said!(set_wechat_proxy, name))));
-    let no_folder =
-        settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
-            remark(said!(verify_files_dir_is_not_folder, path.display()), said!(name_folder_of_these_files))
-        });
-    remarks.extend(no_folder);
+    if let Some(path) = settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()) {
+        remarks.push(remark(said!(verify_files_dir_is_not_folder, path.display()), said!(name_folder_of_these_files)));
+    }
     let lead = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
     let named = |remark: Finding| Finding { found: said!("WXMINT_KEYS_LEAD: {}", remark.found), ..remark };
     remarks.extend(lead.map(named));

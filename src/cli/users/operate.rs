@@ -109,7 +109,9 @@ const FORM: &str = r#"must be {"user_id":"…"}; nobody was blocked"#;
 fn listed(text: &str) -> Result<Vec<UserId>, String> {
     let lines = text.trim_start_matches('\u{feff}').lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     let user = |line| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse().ok();
-    lines.map(|(line, at)| user(line).ok_or(format!("line {at}"))).collect()
+    let users: Vec<_> = lines.map(|(line, at)| user(line).ok_or(format!("line {at}"))).collect::<Result<_, _>>()?;
+    // Not Ok: perhaps an export was cut off.
+    if users.is_empty() { Err("is empty: an export of 0 users needs no import; a line".into()) } else { Ok(users) }
 }
 
 /// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering
@@ -156,11 +158,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_line_of_a_file_of_blocked_users_is_one_and_there_may_be_none() {
+    fn a_file_of_blocked_users_has_one_at_least_and_each_line_is_one() {
         let listed = |text| listed(text).map(|users| users.len());
         assert_eq!(listed("\u{feff}{\"user_id\":\"a\"}\n\n{\"user_id\":\"b\"}\n"), Ok(2));
         for empty in ["", "\n \n"] {
-            assert_eq!(listed(empty), Ok(0), "{empty:?}");
+            assert!(listed(empty).is_err_and(|wrong| wrong.starts_with("is empty")), "{empty:?}");
         }
         assert_eq!(listed("{\"user_id\":\"a\"}\n\n{\"user\":\"b\"}\n"), Err("line 3".into()));
     }
