@@ -145,8 +145,10 @@ const NO_SUCH_PERSON: &str = "In this app, this user has no WeChat identity, or 
 const NOT_LET_IN: &str = "The business does not let this user log in. Do not try again.";
 const PHONE_NOT_LET_IN: &str = "The business does not let the owner of this phone number in. Do not try again.";
 const NO_ACCESS_TOKEN: &str = "The app is a website or a mobile app, which have no access token at WeChat.";
-const NO_UNIONID: &str = "WeChat has not said who this person is in your other apps. A page begins again with the scope snsapi_userinfo; the \
-    operator of a mini program binds it to its Open Platform account.";
+const CONTENDED: &str = "Other requests are changing this binding or ending its tokens. Wait, then try again.";
+const NO_UNIONID: &str = "\
+    WeChat has not said who this person is in your other apps. A page begins again with the scope snsapi_userinfo; \
+    the operator of a mini program binds it to its Open Platform account.";
 const NOT_PERMITTED: &str =
     "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
 const PHONE_NUMBERS_SPENT: &str =
@@ -196,7 +198,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::StoreUnavailable(_) => {
             (Code::StoreUnavailable, "The session store does not answer. Wait, then try again.")
         }
-        Error::Contended => (Code::StoreUnavailable, "Other requests are changing this binding. Wait, then try again."),
+        Error::Contended => (Code::StoreUnavailable, CONTENDED),
         Error::EndedAhead(_) => {
             (Code::StoreUnavailable, "The clock of the session store is wrong. Wait, then call wx.login again.")
         }

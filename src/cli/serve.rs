@@ -4,7 +4,7 @@ use std::io;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use wxmint_findings::Said;
+use wxmint_findings::{Finding, Said};
 use wxmint_http::{Listeners, raise_file_limit, run_to_end, stop_signal};
 use wxmint_telemetry::{Audit, LogFormat, Traces};
 
@@ -39,18 +39,19 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
     }
     load_env_file()?;
     let settings = Settings::serving(variables(), |path| issuer::is_free(path, doors))?;
-    init_log(settings.log_format, &settings.audit)?;
+    let audit = init_log(settings.log_format, &settings.audit);
     remarks::of_serve(&settings).iter().for_each(|remark| tracing::warn!("{remark}"));
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
     let _traces = settings.trace_timeout.map(Traces::start).transpose().map_err(Failure::unfinished)?;
-    Ok(start(settings, doors)?)
+    Ok(start(settings, audit, doors)?)
 }
 
 /// Begins to log. Fails if the file of audit events cannot be opened.
-pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> {
-    wxmint_telemetry::init(format, audit).map_err(|error| Failure::usage(format_args!("WXMINT_AUDIT: {error}")))
+pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), IssuerStartError> {
+    let fault = |error| Finding::fault("settings", format!("WXMINT_AUDIT: {error}"), "");
+    wxmint_telemetry::init(format, audit).map_err(|error| IssuerStartError::of_setting(fault(error)))
 }
 
 /// Keeps secrets in memory: switches core dumps off, and forbids other processes of the same user to trace this one or
@@ -63,13 +64,14 @@ fn guard_memory() -> io::Result<()> {
     Ok(no_dump?)
 }
 
-fn start(settings: Settings, doors: Doors) -> Result<(), IssuerStartError> {
+fn start(settings: Settings, audit: Result<(), IssuerStartError>, doors: Doors) -> Result<(), IssuerStartError> {
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_LISTEN", settings.listen, settings.admin_listen);
     let listeners = listeners.map_err(IssuerStartError::of_machine);
     let mut faults = IssuerStartError::default();
-    let (listeners, issuer) = (faults.take(listeners), faults.take(Issuer::from_settings(settings, doors)));
-    let (Some(listeners), Some(issuer)) = (listeners, issuer) else { return Err(faults) };
+    let (audit, listeners) = (faults.take(audit), faults.take(listeners));
+    let issuer = faults.take(Issuer::from_settings(settings, doors));
+    let (Some(()), Some(listeners), Some(issuer)) = (audit, listeners, issuer) else { return Err(faults) };
     run_to_end(async { issuer::run(issuer, listeners, None, doctor::of_this_process(doors), stop_signal()?).await })
 }
 

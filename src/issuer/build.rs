@@ -34,7 +34,7 @@ pub struct IssuerStartError {
 }
 
 impl IssuerStartError {
-    pub(super) fn of_setting(finding: Finding) -> Self {
+    pub(crate) fn of_setting(finding: Finding) -> Self {
         Self { findings: vec![finding], is_in_settings: true }
     }
 

@@ -112,7 +112,7 @@ async fn try_connection(
 fn tell(readiness: &Readiness, about: &'static str, unfit: Option<String>, mended: &str) {
     if readiness.unfit(about, unfit.as_deref()) {
         match unfit {
-            Some(reason) => tracing::error!(reason, "nobody can log in"),
+            Some(reason) => tracing::error!(reason, "not ready to take logins"),
             None => tracing::info!("{mended}"),
         }
     }

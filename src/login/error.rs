@@ -100,7 +100,7 @@ pub enum LoginError {
     WeChatUnavailable(CallError),
     #[error(transparent)]
     StoreUnavailable(#[from] StoreError),
-    #[error("a binding is changed by others again and again")]
+    #[error("a binding is changed, or the tokens are ended, by others at the same time")]
     Contended,
     /// A token for the user would have to be dated later than verifiers accept: for how much longer.
     #[error(

@@ -96,7 +96,6 @@ async fn every_act(watched: &Watched) {
         ("GET", format!("{of_user}/events"), 200),
         ("GET", format!("/find?q={openid}"), 200),
         ("GET", "/activity".to_owned(), 200),
-        ("GET", "/scans".to_owned(), 200),
         ("GET", "/whoami".to_owned(), 200),
         ("GET", "/doctor".to_owned(), 200),
         ("GET", of_person.clone(), 200),

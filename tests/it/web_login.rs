@@ -81,7 +81,8 @@ async fn an_app_without_session_keys_says_so_before_a_code_is_spent_and_its_logi
 #[tokio::test]
 async fn operators_are_told_what_kind_of_app_it_is() {
     let (builder, folder) = builder();
-    let bed = builder.operator().start().await;
+    let page = json!([{"client_id": "shop-web", "name": "Shop", "appid": ACCOUNT, "page": "pages/scan/index"}]);
+    let bed = builder.operator().clients(&page).start().await;
     let infos = async || {
         let metrics = bed.service().metrics().await;
         let infos = metrics.lines().filter(|line| line.starts_with("wxmint_app_info{"));
@@ -98,6 +99,7 @@ async fn operators_are_told_what_kind_of_app_it_is() {
         let found = format!("{appid} ({kind}): WeChat takes AppID and AppSecret");
         assert!(report.output.contains(&found), "{}", report.output);
     }
+    report.advice("clients", "warning", &format!("{ACCOUNT}, is no mini program that is configured"));
     for (appid, kind) in [(APPID, Value::Null), (SITE, "website".into())] {
         let login = bed.log_in_at(appid, "lin", json!({})).await.expect_login();
         bed.dissolve(&login).await;

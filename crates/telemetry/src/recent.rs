@@ -30,13 +30,13 @@ pub struct Recent {
 }
 
 /// How much each minute of an hour had. Minutes are counted from its beginning by a clock that nobody sets.
-pub struct Hour {
+struct Hour {
     begun: Instant,
     minutes: BTreeMap<u64, Counts>,
 }
 
 /// By mini program and outcome.
-pub type Counts = HashMap<(Option<AppId>, &'static str), u32>;
+type Counts = HashMap<(Option<AppId>, &'static str), u32>;
 
 /// Events of one kind. Each kind has a room of its own, so that many of one kind make no other forgotten.
 type Room = VecDeque<Noted>;
@@ -188,7 +188,7 @@ impl Recent {
 }
 
 impl Hour {
-    pub fn count(&mut self, at: Instant, app: Option<AppId>, outcome: &'static str) {
+    fn count(&mut self, at: Instant, app: Option<AppId>, outcome: &'static str) {
         let minute = self.minute(at);
         if !self.minutes.contains_key(&minute) {
             self.begin(at);
@@ -210,21 +210,6 @@ impl Hour {
         let first = self.minute(at).saturating_sub(59);
         self.minutes.retain(|of, _| *of >= first);
         first
-    }
-
-    /// When the hour began that ends now, and all its counts.
-    pub fn sums(&mut self, now: (Instant, DateTime<Utc>)) -> (i64, Counts) {
-        let (first, mut sums) = (self.begin(now.0), Counts::new());
-        for (of, count) in self.minutes.values().flatten() {
-            *sums.entry(of.clone()).or_default() += count;
-        }
-        (self.since(first, now), sums)
-    }
-
-    pub fn forget(&mut self, is_gone: impl Fn(&AppId) -> bool) {
-        for counts in self.minutes.values_mut() {
-            counts.retain(|(app, _), _| !app.as_ref().is_some_and(&is_gone));
-        }
     }
 
     /// The hour that ends now.

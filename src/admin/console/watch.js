@@ -24,8 +24,9 @@ export function watch({ ask, session }) {
   let app = ""; // whose logins, or all
   let [total, seen, lookedAt] = [0, 0, 0]; // how many logins there were since the start, by now and when they were read, and when that was
   const select = el("select", { id: "app", hidden: true, onchange: () => void count(select.value).then(drawLogins) });
-  const panels = doors.map(({ METRIC, panel }) => ({ total: 0, name: METRIC, ...panel(ask) }));
-  const parts = [[byId("logins"), drawLogins], [byId("keys"), drawKeys], ...panels.map(({ section, draw }) => [section, draw])];
+  const panels = doors.map(({ METRIC, panel }) => ({ name: METRIC, ...panel() }));
+  let counts = []; // the samples of the panels
+  const parts = [[byId("logins"), drawLogins], [byId("keys"), drawKeys], ...panels.map(({ section, name: wanted, draw }) => [section, () => draw(counts.filter(({ name }) => name === wanted))])];
   let [ready, version, keys, checks, checksZh, examinedAt, trouble, busy] = [null, "", null, null, null, 0, null, false];
 
   async function look() {
@@ -39,7 +40,7 @@ export function watch({ ask, session }) {
       appsAre(found.filter(({ name }) => name === "app_info"));
       const sum = (wanted) => found.filter(({ name }) => name === wanted).reduce((all, { value }) => all + value, 0);
       total = sum("logins_total");
-      for (const panel of panels) panel.total = sum(panel.name);
+      counts = found;
       const leaves = found.filter(({ name }) => name === "key_leaves_in_seconds");
       keys = found.filter(({ name }) => name === "key_age_seconds").map(({ kid, alg, state, value: age }) => ({ kid, alg, state, age, leaves: leaves.find((key) => key.kid === kid)?.value }));
     } catch {
@@ -47,7 +48,6 @@ export function watch({ ask, session }) {
     }
     const isOld = total !== seen || logins?.of !== app || (logins.logins.length && Date.now() - lookedAt >= MINUTE);
     if (ready !== null && isOld && Date.now() - lookedAt >= LOGINS_EVERY) await count(app);
-    for (const panel of ready === null ? [] : panels) await panel.look(panel.total, LOGINS_EVERY);
     if (session.gone.signal.aborted) return;
     drawStanding();
     // What somebody is about to copy stays.

@@ -1,58 +1,20 @@
-//! The outcomes of the requests of pages for a login by a phone, by client: since the start for the metrics, and of the
-//! last hour for the console. Who is not in the file of clients is not counted, so that nobody else adds a label.
+//! The outcomes of the requests of pages for a login by a phone, by client, since the start. Who is not in the file of
+//! clients is not counted, so that nobody else adds a label.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use actix_web::{HttpRequest, web::Data};
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-use utoipa::ToSchema;
-use wxmint_http::{Answer, Problem, private, routes};
 use wxmint_ids::ClientId;
 
 use super::Scan;
-use super::clients::{Client, Clients};
-use crate::admin::act::{Act, OperatingData};
-use crate::admin::{HEAD, SECRET, SECURITY, tokens::Right};
-use crate::clock::now;
-
-/// The scans of the last hour, as far as this process has answered them.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct LastScans {
-    /// From when on they are counted.
-    since: i64,
-    clients: Vec<ScansOfClient>,
-}
-
-/// The outcomes of the requests of a client.
-#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct ScansOfClient {
-    #[schema(value_type = String, example = "shop-web")]
-    client_id: ClientId,
-    /// The phone shows this name.
-    #[schema(example = "晨光商城 网页版")]
-    name: String,
-    asked: u32,
-    /// Looks of phones; one request may have several.
-    scanned: u32,
-    approved: u32,
-    denied: u32,
-    /// Tokens that were fetched.
-    fetched: u32,
-    /// Requests that were not opened, because of a limit for example.
-    refused: u32,
-    /// Device codes that were used again, so that their tokens were revoked.
-    repeated: u32,
-}
+use super::clients::Clients;
 
 impl Scan {
     /// Takes over the clients that the file has now. If one has left, all counters of clients begin at 0.
     pub(super) fn clients_are(&self, clients: Clients) {
-        let (mut hour, clients) = (self.hour.lock(), Arc::new(clients));
+        let (_counting, clients) = (self.counting.lock(), Arc::new(clients));
         let before = self.clients.swap(Arc::clone(&clients));
         if before.iter().any(|client| clients.get(&client.id).is_none()) {
             self.counts.clear();
-            hour.forget(|client| clients.iter().all(|other| other.id.0 != *client));
         }
     }
 
@@ -60,50 +22,11 @@ impl Scan {
     /// `repeated`. A client that is not in the file is not counted.
     pub(in crate::doors) fn count(&self, client: &ClientId, outcome: &'static str) {
         // The lock is held to the end, so that a client that has just left is not counted after it.
-        let mut hour = self.hour.lock();
-        if self.clients().get(client).is_none() {
-            return;
+        let _counting = self.counting.lock();
+        if self.clients().get(client).is_some() {
+            self.counts.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
         }
-        hour.count(Instant::now(), Some(client.0.clone()), outcome);
-        self.counts.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
-
-    fn of_last_hour(&self, now: (Instant, DateTime<Utc>)) -> LastScans {
-        let (since, mut counts) = self.hour.lock().sums(now);
-        let of_client = |Client { id, name, .. }: &Client| {
-            let mut count = |outcome| counts.remove(&(Some(id.0.clone()), outcome)).unwrap_or_default();
-            ScansOfClient {
-                client_id: id.clone(),
-                name: name.clone(),
-                asked: count("asked"),
-                scanned: count("scanned"),
-                approved: count("approved"),
-                denied: count("denied"),
-                fetched: count("fetched"),
-                refused: count("refused"),
-                repeated: count("repeated"),
-            }
-        };
-        LastScans { since, clients: self.clients().iter().map(of_client).collect() }
-    }
-}
-
-/// Count the scans of the last hour
-///
-/// Outcomes of the requests of pages for a login by a phone, by client of `WXMINT_CLIENTS_FILE`, as far as this process
-/// has answered them. Another process, and this one after a restart, has its own.
-#[utoipa::path(get, path = "/scans", tag = "duty", security(("bearer" = ["read"])),
-    responses((status = 200, description = "The scans", body = LastScans)))]
-async fn scans(request: HttpRequest, operating: OperatingData, scan: Option<Data<Scan>>) -> Answer {
-    let act = Act::<()>::begin("scans", Right::Read, &request, operating).await?;
-    let nothing = || LastScans { since: now().timestamp(), clients: Vec::new() };
-    let counted = scan.map_or_else(nothing, |scan| scan.of_last_hour((Instant::now(), now())));
-    Ok(private(act.done(Ok::<_, Problem>(counted))?))
-}
-
-routes! {
-    #[openapi()]
-    READ "/scans" self::scans [SECRET], HEAD;
 }
 
 #[cfg(test)]
@@ -128,32 +51,6 @@ mod tests {
 
     fn scans(ids: &[&str]) -> Scan {
         Scan::new(clients(ids), None, "")
-    }
-
-    #[test]
-    fn each_client_of_the_file_has_its_own_counts_and_nobody_else_has_any() {
-        let scans = scans(&["shop-web", "tv"]);
-        for outcome in ["asked", "asked", "asked", "scanned", "approved", "fetched", "denied", "refused", "repeated"] {
-            scans.count(&id("shop-web"), outcome);
-        }
-        scans.count(&id("stranger"), "asked");
-        let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a date");
-        let LastScans { since, clients } = scans.of_last_hour((Instant::now(), now));
-        assert!((now.timestamp() - 1..=now.timestamp()).contains(&since));
-        let one = |client: &str, [asked, once]: [u32; 2]| ScansOfClient {
-            client_id: id(client),
-            name: format!("the {client}"),
-            asked,
-            scanned: once,
-            approved: once,
-            denied: once,
-            fetched: once,
-            refused: once,
-            repeated: once,
-        };
-        assert_eq!(clients, [one("shop-web", [3, 1]), one("tv", [0; 2])]);
-        let later = scans.of_last_hour((Instant::now() + Duration::from_secs(3600), now));
-        assert!(later.clients.iter().all(|client| client.asked == 0), "an hour later");
     }
 
     #[test]
@@ -185,8 +82,5 @@ mod tests {
         assert_eq!(["shop-web", "tv"].map(asked), [None, None]);
         count();
         assert_eq!(["shop-web", "tv"].map(asked), [Some(1), None]);
-        scans.clients_are(clients(&["shop-web", "tv"]));
-        let shown = scans.of_last_hour((Instant::now(), now()));
-        assert_eq!(shown.clients.iter().map(|client| client.asked).collect::<Vec<_>>(), [2, 0]);
     }
 }

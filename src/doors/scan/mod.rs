@@ -27,7 +27,7 @@ use wxmint_http::{Answer, routes};
 use wxmint_identities::{Issuers, examine};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
-use wxmint_telemetry::{audit::Activity, recent::Hour};
+use wxmint_telemetry::audit::Activity;
 
 use self::clients::Clients;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, OWN_TOKEN, SECURITY, STORE, WECHAT};
@@ -74,7 +74,6 @@ const TOKEN_PATH: &str = "/token";
 
 pub(super) const DOOR: DoorRow = DoorRow {
     readable: &[LOGOUT, AUTHORIZATION, TOKEN_PATH],
-    admin: Some(&metrics::ROUTES),
     panel: Some(("scans", include_str!("console.js"))),
     check: Some((CHECK, VARIABLE)),
     command: Some(command::COMMAND),
@@ -96,9 +95,10 @@ pub(super) struct Scan {
     file: Option<WatchedFile>,
     /// For clients that show a token in place of a secret.
     issuers: Issuers,
-    /// The outcomes of requests by client, and by minute of the last hour.
+    /// The outcomes of requests by client.
     counts: Family<[(&'static str, String); 2], Counter>,
-    hour: Mutex<Hour>,
+    /// Held while one is counted, and while the clients of the file change.
+    counting: Mutex<()>,
 }
 
 fn open(settings: &Settings) -> Opened {
@@ -142,8 +142,9 @@ impl Door for Scan {
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
         let (clients, apps) = (self.clients(), issuer.apps.all());
         let warning = |found, advice| Finding::warning(CHECK, found, advice);
-        let unknown = clients.iter().filter(|client| apps.choose(Some(&client.app), None).is_err()).map(|client| {
-            let found = said!(WORDS: appid_of_client_is_not_configured, client.id, client.app);
+        let may_scan = |app: &AppId| apps.choose(Some(app), None).is_ok_and(|app| app.kind.has_session_keys());
+        let unknown = clients.iter().filter(|client| !may_scan(&client.app)).map(|client| {
+            let found = said!(WORDS: appid_of_client_is_no_mini_program, client.id, client.app);
             warning(found, said!(WORDS: correct_appid_or_configure_appsecret))
         });
         let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
@@ -184,8 +185,8 @@ impl Door for Scan {
 impl Scan {
     fn new(clients: Clients, file: Option<WatchedFile>, issuer: &str) -> Self {
         let (clients, issuers) = (ArcSwap::from_pointee(clients), Issuers::new(issuer.to_owned()));
-        let (counts, hour) = Default::default();
-        Self { clients, file, issuers, counts, hour }
+        let (counts, counting) = Default::default();
+        Self { clients, file, issuers, counts, counting }
     }
 
     pub(super) fn clients(&self) -> Arc<Clients> {

@@ -89,7 +89,6 @@ fn requests(user: &str, openid: &str) -> Vec<(&'static str, &'static str, String
     add("get", PERSON, user, WITNESS, Value::Null);
     add("get", "/find?q={user_id}", user, WITNESS, Value::Null);
     add("get", "/activity", user, WITNESS, Value::Null);
-    add("get", "/scans", user, WITNESS, Value::Null);
     add("get", "/users/{user_id}/events", user, WITNESS, Value::Null);
     add("get", "/whoami", user, WITNESS, Value::Null);
     add("get", "/doctor", user, WITNESS, Value::Null);

@@ -39,6 +39,10 @@ async fn files_that_others_can_read_or_that_are_missing_are_mended_by_the_comman
     follow(&advice.replace("with: wxmint", "with: echo a-password-of-some-length | wxmint").replace("NAME", "alice"));
     bed.configuration.set("WXMINT_AUDIT", &format!("file:{}", audit.display()));
     Report::of(&bed.configuration).await.advice("files", "fault", "WXMINT_AUDIT: ");
+    set_mode(bed.configuration.value("WXMINT_KEYS"), 0o644);
+    let serve = Ended::within_patience(&mut bed.configuration.command_of(&["serve"])).await;
+    serve.expect_end(64, &["WXMINT_KEYS: ", "WXMINT_AUDIT: "]);
+    set_mode(bed.configuration.value("WXMINT_KEYS"), 0o600);
     fs::create_dir(bed.configuration.path("nowhere")).expect("a folder");
     let report = Report::of(&bed.configuration).await;
     report.expect_healthy();
@@ -169,7 +173,7 @@ async fn clients_are_counted_and_what_their_file_cannot_have_or_gives_up_is_name
     assert_eq!(report.names(), names);
 
     for (member, value, words, cure) in [
-        ("appid", json!(OTHER_APPID), "shop-web, wxfedcba9876543210, is not configured", "AppSecret"),
+        ("appid", json!(OTHER_APPID), "shop-web, wxfedcba9876543210, is no mini program", "AppSecret"),
         ("match", json!(false), "shop-web has `match` false", "leave `match` out"),
         ("web_apps", json!([OTHER_APPID]), "shop-web has wxfedcba9876543210 among", "WXMINT_APPS_DIR"),
     ] {

@@ -10,7 +10,7 @@ const NONE: &str = "";
 
 /// The answers about an unknown user or openid, about one who has nobody in this app, and in an app that is not
 /// configured. Nothing where the path does not name it.
-const ROUTES: [(&str, &str, [&str; 3]); 19] = [
+const ROUTES: [(&str, &str, [&str; 3]); 18] = [
     ("GET", "/users/{user_id}", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/wechat", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/events", ["ok", "ok", NONE]),
@@ -28,7 +28,6 @@ const ROUTES: [(&str, &str, [&str; 3]); 19] = [
     ("DELETE", "/wechat/{appid}/people/{openid}", ["ok", "ok", APP]),
     ("POST", "/wechat/{appid}/merchant", [APP, APP, APP]),
     ("GET", "/activity", ["ok", "ok", APP]),
-    ("GET", "/scans", ["ok", NONE, NONE]),
     ("GET", "/doctor", ["ok", NONE, NONE]),
 ];
 
