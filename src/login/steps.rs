@@ -94,7 +94,10 @@ impl LoginWorker {
     /// [`Apps::choose`]. An app is not called unknown before all apps have been read.
     pub(crate) fn choose<'a>(&self, apps: &'a Apps, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&'a App> {
         apps.choose(wanted, hint).map_err(|unknown| {
-            let not_read_yet = self.exchange.as_ref().and_then(|exchange| exchange.apps_are_unread());
+            // To name one of several is the client's to do, however many more there are.
+            let may_be_unread = wanted.or(hint).is_some() || apps.iter().nth(1).is_none();
+            let exchange = self.exchange.as_ref().filter(|_| may_be_unread);
+            let not_read_yet = exchange.and_then(|exchange| exchange.apps_are_unread());
             not_read_yet.unwrap_or_else(|| unknown.into())
         })
     }

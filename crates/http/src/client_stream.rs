@@ -90,6 +90,9 @@ impl ClientStream {
             true => lines(share).for_each(|line| _ = self.head.ends_with(line)),
             false => self.head = UnfinishedHead::default(),
         }
+        if self.head.has_line {
+            self.connection.begins_head();
+        }
         if self.head.bytes > self.connection.connections.limits.head {
             // It need not arrive.
             let _ = self.stream.try_write(TOO_LONG);

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use self::closing::{MOST_UNREAD, longest_of_who_holds_most};
 use super::ServerLimits;
 
-/// How long a client may take from the first byte of a connection to the end of its first head.
+/// How long a client may take for a head: the first of a connection from its beginning on, others from a line on.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The prefix that a subscriber of IPv6 has at least. The subscriber can choose any address below it.
@@ -25,8 +25,10 @@ const SUBSCRIBER: u8 = 64;
 /// The phase of a connection, and since when it waits for its client.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Phase {
-    /// For a request, or for the rest of its head.
+    /// For a request.
     Idle(Instant),
+    /// For the rest of a head of which a line has begun.
+    Head(Instant),
     /// A handler works, and the client has to wait.
     Works,
     /// For the rest of a body that began to arrive then.
@@ -73,13 +75,14 @@ struct State {
 impl Phase {
     /// Whether a handler works, or not all of its answer has been handed to the system.
     pub(super) fn is_busy(self) -> bool {
-        !matches!(self, Self::Idle(_) | Self::Body(_))
+        !matches!(self, Self::Idle(_) | Self::Head(_) | Self::Body(_))
     }
 
     fn waits_since(self) -> Option<Instant> {
         match self {
             Self::Works => None,
-            Self::Idle(since) | Self::Body(since) | Self::Answers(since) | Self::Flushes(since) => Some(since),
+            Self::Idle(since) | Self::Head(since) | Self::Body(since) => Some(since),
+            Self::Answers(since) | Self::Flushes(since) => Some(since),
         }
     }
 }
@@ -91,7 +94,7 @@ impl ClientConnection {
 
     pub(super) fn waits_for_head(&self) -> bool {
         let state = self.state.lock();
-        matches!(state.phase, Phase::Idle(_)) && !state.is_last
+        matches!(state.phase, Phase::Idle(_) | Phase::Head(_)) && !state.is_last
     }
 
     pub(super) fn wake_when_answered(&self, next: &Waker) {
@@ -113,6 +116,14 @@ impl ClientConnection {
             let length = bytes.len().min(MOST_UNREAD);
             self.state.lock().answer = Some((bytes.as_ptr() as usize, length));
             self.connections.make_room_for(length);
+        }
+    }
+
+    /// A line of a head has begun.
+    pub(super) fn begins_head(&self) {
+        let mut state = self.state.lock();
+        if let Phase::Idle(_) = state.phase {
+            state.phase = Phase::Head(Instant::now());
         }
     }
 

@@ -84,6 +84,8 @@ impl LoginWorker {
     async fn redeem_once(&self, (code, fits): (&str, bool), kept: CodeGrant, client: &Client, own: &str) -> Outcome {
         if !self.use_code(code, own).await? {
             self.end_family(&kept.family).await?;
+            // Whoever shows it once more is counted, and ends nothing again.
+            self.store.discard(&family::hashed_key("code", code)).await?;
             return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
         }
         let now = self.store.now();

@@ -24,6 +24,9 @@ use crate::doors::scan::{page::OAuthError, to_oauth};
 use crate::issuer::state::IssuerWorker;
 use crate::login::{LoginError, LoginWorker, OPENID, Result, is_of_client, issued};
 
+/// Requests by token.
+const USERINFO: &str = "oidc-userinfo";
+
 /// The claims of a user
 ///
 /// For the access token of a site. RFC 6750; OpenID Connect Core section 5.3.
@@ -34,6 +37,7 @@ pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) ->
     let client = scan.clients().get(&ClientId(token.app.clone())).cloned();
     let client = client.filter(|client| is_site(client) && is_of_client(&worker.issuer.minter, &token));
     let client = client.ok_or_else(no_valid_token)?;
+    worker.login.count_by(USERINFO, token.id.as_str()).await?;
     allow_site(&request, |origin| client.origins.iter().any(|own| own == origin));
     let state = worker.login.store.token_state(&issued(&token)).await.map_err(LoginError::from)?;
     if !matches!(state, TokenState::People(_)) {

@@ -13,6 +13,8 @@ use crate::login::{LoginError, LoginWorker, OPENID, Result, mark_of_client};
 const ANSWERED_AGAIN: i64 = 30;
 /// Renewals, by user and client.
 const RENEWALS: &str = "oidc-renewals";
+/// Repetitions, by renewal.
+const REPEATS: &str = "oidc-repeats";
 
 impl LoginWorker {
     /// The next tokens of a family. Everything that can have ended it is asked for.
@@ -51,12 +53,14 @@ impl LoginWorker {
     }
 
     /// A renewal asks the account backend and ends a token for all verifiers, so that a person must not choose how
-    /// often. A repetition is not counted.
+    /// often. A repetition asks again, and is counted apart, because tabs of one browser renew together.
     async fn count_renewal(&self, family: &Family, number: u32) -> Result<Option<(Meter, Counted)>> {
-        let None = self.find_rotation(family.sid(), number).await? else { return Ok(None) };
-        let meter = Meter::new(RENEWALS, family.list(), self.policy.limit_openid);
+        let is_first = self.find_rotation(family.sid(), number).await?.is_none();
+        let repeated = || (REPEATS, family::rotation_key(family.sid(), number));
+        let (kind, name) = if is_first { (RENEWALS, family.list()) } else { repeated() };
+        let meter = Meter::new(kind, name, self.policy.limit_openid);
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
-        Ok(Some((meter, counted)))
+        Ok(is_first.then_some((meter, counted)))
     }
 
     /// The claims of the account backend, unless the login has ended, or the access token that came with the refresh

@@ -229,6 +229,7 @@ mod tests {
     use wxmint_wechat::AppKind;
 
     use super::*;
+    use crate::apps::{AppsSource, CurrentApps};
     use crate::doors::platform::bed::{Bed, app};
     use crate::doors::platform::known::COMPARED;
 
@@ -238,6 +239,16 @@ mod tests {
         let unread = || bed.platform.apps_are_unread();
         let is_unasked = |error| matches!(error, Some(LoginError::WeChatUnavailable(CallError::NotSent { .. })));
         assert!(is_unasked(unread()));
+        let (stranger, apps) = (app(9), |ids: &[usize]| {
+            let known = ids.iter().map(|id| App { id: app(*id), kind: AppKind::MiniProgram, secret: None });
+            CurrentApps::read(AppsSource::Given(known.collect())).expect("apps").all()
+        });
+        for (known, hint, is_unread) in
+            [(&[][..], None, true), (&[1, 2], None, false), (&[1, 2], Some(&stranger), true)]
+        {
+            let refused = bed.login.choose(&apps(known), None, hint).expect_err("none is named");
+            assert_eq!(matches!(refused, LoginError::WeChatUnavailable(_)), is_unread, "{known:?} {hint:?}");
+        }
         let at = now().timestamp();
         bed.note(REFUSAL, at, b"61004 access clientip is not registered requestIP: 203.0.113.7").await;
         let Some(LoginError::Misconfigured { error, app }) = unread() else { panic!("{:?}", unread()) };

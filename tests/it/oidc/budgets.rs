@@ -44,7 +44,24 @@ async fn a_person_renews_as_often_as_one_may_log_in() {
     let described = bed.service().get("/openapi.json").await.json();
     assert!(described["paths"]["/token"]["post"]["responses"]["429"].is_object(), "in /openapi.json");
     assert!(!refused.header("retry-after").is_empty() && bed.userinfo(&last).await.status == 200, "nothing has ended");
-    bed.renew(&bed.log_in_site("mei").await).await.expect_login();
+    let first = bed.log_in_site("mei").await;
+    for _ in 0..4 {
+        bed.renew(&first).await.expect_login();
+    }
+    assert_eq!(bed.renew(&first).await.status, 429, "an answer is repeated as often");
+}
+
+#[tokio::test]
+async fn a_used_code_ends_its_login_once_and_claims_are_counted_by_token() {
+    let bed = builder().env("WXMINT_LIMIT_IP", "20/5m").start().await;
+    let back = told(&bed.let_in_site(&asks("spa", ORIGIN), "lin").await);
+    let form = [&grant(&back["code"], ORIGIN)[..], &[("client_id", "spa")]].concat();
+    let tokens = bed.form("/token", &form).await.expect_login();
+    let claims = join_all((0..21).map(|_| bed.userinfo(&tokens))).await;
+    assert_eq!(claims.iter().filter(|answer| answer.status == 429).count(), 1);
+    for said in ["It was used before", "It is no code"] {
+        assert!(bed.form("/token", &form).await.member("error_description").starts_with(said), "{said}");
+    }
 }
 
 /// Equal requests at the same time are one renewal, and one end.

@@ -34,6 +34,7 @@ impl ClientConnection {
         let limits = &self.connections.limits;
         match self.phase() {
             Phase::Works => false,
+            Phase::Head(since) => now - since >= HEAD_TIMEOUT,
             Phase::Idle(since) | Phase::Body(since) => now - since >= limits.keep_alive + HEAD_TIMEOUT,
             Phase::Answers(since) | Phase::Flushes(since) => now - since >= limits.answer,
         }

@@ -64,8 +64,11 @@ async fn rest(stream: &mut TcpStream) -> usize {
 
 #[actix_web::test]
 async fn a_second_head_that_never_ends_does_not_hold_its_connection() {
-    let mut stream = asked(server(), "GET /small HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let address = server_with(ServerLimits { keep_alive: 2 * LATEST, ..ServerLimits::default() });
+    let mut stream = asked(address, "GET /small HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(stream.read(&mut [0; 1024]).await.expect("an answer") > 0);
+    stream.write_all(b"\r\n").await.expect("sent");
+    timeout(2 * TICK + HEAD_TIMEOUT, stream.read(&mut [0])).await.expect_err("it may be idle");
     stream.write_all(b"G").await.expect("sent");
     assert_eq!(rest(&mut stream).await, 0);
 }
