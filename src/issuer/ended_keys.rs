@@ -12,7 +12,7 @@ use wxmint_store::{Redis, StoreError};
 use wxmint_verify::{MAX_LEEWAY, PublicKey};
 
 use super::Issuer;
-use super::examine::{end_by_hand, ended_key};
+use super::examine::{end_by_hand, ended_key, leaves_early};
 use crate::clock::now;
 
 /// How long to wait before the end of a key is written again, if the store did not take it.
@@ -124,6 +124,13 @@ impl Issuer {
                 Some(reason) => tracing::error!(reason, "a key in use is revoked"),
                 None => tracing::info!("no key in use is revoked any more"),
             }
+        }
+        let early = leaves_early(&keys, &self.settings.keys, self.settings.token_ttl, now);
+        let early = early.map(|finding| finding.to_string());
+        if self.readiness.warns("keys_early", early.as_deref())
+            && let Some(reason) = early
+        {
+            tracing::warn!(reason, "tokens will outlive the key that has signed them");
         }
     }
 }

@@ -156,7 +156,7 @@ fn sure(is_answered: bool, found: Finding) -> Finding {
 }
 
 /// The first key that leaves the JWKS too soon, because a rotation was told a shorter life of tokens than serve.
-fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: DateTime<Utc>) -> Option<Finding> {
+pub(super) fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: DateTime<Utc>) -> Option<Finding> {
     let retention = TimeDelta::from_std(token_ttl).ok()? + LEEWAY + CLOCK_SKEW;
     // A key that was retired at once may have signed between these two.
     let follows = |next: &KeyLife| set.ended.iter().all(|ended| ended.at() < next.nbf);

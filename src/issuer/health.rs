@@ -16,7 +16,8 @@ use crate::redis_checks::{self, own_clock};
 const INTERVAL: Duration = Duration::from_secs(2);
 /// One of so many looks at Redis is at all of it.
 const LOOKS: usize = 5;
-/// A store that was emptied is told the key again within this time by who had agreed before.
+/// A store that was emptied is told the key again within this time by who had agreed before, and a process that draws
+/// user ids notices that others compute them.
 const IDS_INTERVAL: Duration = Duration::from_secs(1);
 /// So long an empty store must have answered before a process tells it its own key, because others may have agreed.
 const OTHERS_FIRST: Duration = Duration::from_secs(3);
@@ -61,10 +62,11 @@ async fn look_at_all(issuer: &Issuer, redis: &Redis) {
 }
 
 /// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can
-/// neither date a token nor revoke one. One that is behind by less than a token's life costs nobody a login, and all
-/// processes would leave at once: it is warned about. `before`: what was found before, so that the log says it once.
-fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &mut Status) {
-    let found = own_clock(-ahead as f64, Duration::MAX);
+/// neither date a token nor revoke one; nor while it is behind by a token's life. One that is behind by less costs
+/// nobody a login, and all processes would leave at once: it is warned about. `before`: what was found before, so that
+/// the log says it once.
+fn judge_clock(Issuer { readiness, metrics, settings, .. }: &Issuer, ahead: i64, before: &mut Status) {
+    let found = own_clock(-ahead as f64, settings.token_ttl);
     if found.status != Status::Ok {
         metrics.distant_clocks.inc();
     }
@@ -135,8 +137,7 @@ fn is_gone(cause: Cause) -> bool {
 pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
     let (store, mut begun) = (issuer.store(), None);
     let wait = if issuer.settings.store.url.is_some() { OTHERS_FIRST } else { Duration::ZERO };
-    // A process that draws user ids only has to notice that others compute them.
-    let mut interval = actix_web::rt::time::interval(IDS_INTERVAL * if issuer.ids.are_computed() { 1 } else { 10 });
+    let mut interval = actix_web::rt::time::interval(IDS_INTERVAL);
     loop {
         interval.tick().await;
         let has_waited = begun.get_or_insert_with(Instant::now).elapsed() >= wait;

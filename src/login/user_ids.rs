@@ -26,6 +26,8 @@ struct Agreement {
     was_own: bool,
     /// Whether the last word of the store was this process's, if it has ever named a key.
     heard: Option<bool>,
+    /// Whether the store has ever answered, so that no user id is drawn where others compute them.
+    has_answered: bool,
 }
 
 impl UserIds {
@@ -48,7 +50,8 @@ impl UserIds {
 
     /// Whether the store's word is this process's, or neither has one.
     fn are_agreed(&self) -> bool {
-        self.agreement.lock().heard.unwrap_or(!self.are_computed())
+        let agreement = self.agreement.lock();
+        agreement.heard.unwrap_or(agreement.has_answered && !self.are_computed())
     }
 
     /// Asked before a code is spent, and again before somebody is recorded.
@@ -98,7 +101,7 @@ impl UserIds {
     /// Whether a store that names no key is to be told this one: if it was the store's before, or if the process
     /// `has_waited` for others to tell theirs. So a wrong key does not get into a store that was emptied.
     fn may_tell(&self, has_waited: bool) -> bool {
-        let Agreement { was_own, heard } = *self.agreement.lock();
+        let Agreement { was_own, heard, .. } = *self.agreement.lock();
         was_own || has_waited && heard.is_none()
     }
 
@@ -107,6 +110,7 @@ impl UserIds {
     fn hear(&self, held: Option<&str>) -> Option<Finding> {
         let (own, mut agreement) = (self.word(), self.agreement.lock());
         let is_own = own.as_deref() == held;
+        agreement.has_answered = true;
         // If somebody has emptied the store, what was known before holds.
         if held.is_some() {
             agreement.heard = Some(is_own);
@@ -233,6 +237,7 @@ mod tests {
         assert_eq!((advice(&wrong, None), wrong.are_agreed()), (Some(said!(wait_for_id_key)), false));
         assert!(!wrong.may_tell(true), "it knows better");
         let drawn = UserIds::new(None, false);
+        assert!(!drawn.are_agreed(), "the store has not answered");
         assert_eq!((advice(&drawn, None), drawn.are_agreed()), (None, true));
         assert_eq!(advice(&drawn, right.word().as_deref()), Some(said!(ids_of_all_people_would_change)));
         assert_eq!((advice(&drawn, None), drawn.are_agreed()), (Some(said!(ids_of_all_people_would_change)), false));

@@ -104,7 +104,7 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice_and_cloc
 async fn with_a_platform_clients_of_merchants_are_known_and_the_rights_to_look_for_people_are_granted_by_the_advice() {
     let builder = TestBed::builder().redis_password(REDIS_PASSWORD).clients(&two_pages());
     let mut bed = crate::platforms::ticketed(builder).await;
-    found(&bed, "clients", "warning", "is not configured").await;
+    found(&bed, "clients", "warning", "is no mini program").await;
     bed.wechat.control("platform/merchants", "POST", &json!({"appid": APPID})).await;
     let is_ok = async |name| Report::of(&bed.configuration).await.status(name) == "ok";
     until("the doctor knows the merchant", PATIENCE, async || is_ok("clients").await).await;
