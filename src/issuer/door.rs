@@ -2,7 +2,7 @@
 
 use std::{any::Any, process::ExitCode, sync::Arc, time::Duration};
 
-use actix_web::web::ServiceConfig;
+use actix_web::web::{Data, ServiceConfig};
 use async_trait::async_trait;
 use clap::{ArgMatches, Command};
 use prometheus_client::registry::Registry;
@@ -70,7 +70,9 @@ pub type Doors = &'static [DoorRow];
 #[async_trait(?Send)]
 pub trait Door: Any + Send + Sync {
     /// Gives the handlers of one worker thread their state.
-    fn configure(self: Arc<Self>, config: &mut ServiceConfig);
+    fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
+        config.app_data(Data::from(self));
+    }
 
     /// Begins its tasks, and watches its files, for as long as the process runs.
     fn follow(self: Arc<Self>, _issuer: &Arc<Issuer>) {}

@@ -7,7 +7,7 @@ mod poll;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{Data, ServiceConfig};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -51,11 +51,7 @@ struct Events {
     polls: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-impl Door for Events {
-    fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
-        config.app_data(Data::from(self));
-    }
-}
+impl Door for Events {}
 
 impl Events {
     /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the

@@ -15,7 +15,6 @@ mod store;
 
 use std::{fmt, sync::Arc, sync::atomic::AtomicU64};
 
-use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use prometheus_client::metrics::gauge::Gauge;
@@ -79,10 +78,6 @@ fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
 
 #[async_trait(?Send)]
 impl Door for Platform {
-    fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
-        config.app_data(Data::from(self));
-    }
-
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
         actix_web::rt::spawn(follow(self, Arc::clone(issuer)));
     }

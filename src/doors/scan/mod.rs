@@ -4,18 +4,16 @@
 pub(super) mod clients;
 pub(super) mod codes;
 mod command;
-mod metrics;
 pub(super) mod page;
 mod phone;
 pub(super) mod requests;
 pub(super) mod store;
 pub(super) mod token;
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, ServiceConfig};
-use arc_swap::ArcSwap;
+use actix_web::web::Data;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use prometheus_client::metrics::{counter::Counter, family::Family};
@@ -25,7 +23,7 @@ use wxmint_findings::{Finding, Words, count};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::{Answer, routes};
 use wxmint_identities::{Issuers, examine};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, ClientId};
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
 
@@ -89,16 +87,14 @@ const DENIED: Activity = Activity::at_door("Device Denial", "device_denial");
 type AtDoor = (Data<IssuerWorker>, Data<Scan>);
 
 pub(super) struct Scan {
-    /// Read again when the file changes.
-    clients: ArcSwap<Clients>,
+    /// Read again when the file changes. Locked while one is counted, too.
+    clients: Mutex<Arc<Clients>>,
     /// `None` in the demo.
     file: Option<WatchedFile>,
     /// For clients that show a token in place of a secret.
     issuers: Issuers,
-    /// The outcomes of requests by client.
+    /// The outcomes of requests by client, since the start.
     counts: Family<[(&'static str, String); 2], Counter>,
-    /// Held while one is counted, and while the clients of the file change.
-    counting: Mutex<()>,
 }
 
 fn open(settings: &Settings) -> Opened {
@@ -121,10 +117,6 @@ fn in_demo(address: &str, app: &AppId, longest: Duration) -> Result<Arc<dyn Door
 
 #[async_trait(?Send)]
 impl Door for Scan {
-    fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
-        config.app_data(Data::from(self));
-    }
-
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
         self.issuers.hold(self.clients().identities());
         let (Some(mut file), longest) = (self.file.clone(), issuer.settings.token_ttl) else { return };
@@ -184,13 +176,31 @@ impl Door for Scan {
 
 impl Scan {
     fn new(clients: Clients, file: Option<WatchedFile>, issuer: &str) -> Self {
-        let (clients, issuers) = (ArcSwap::from_pointee(clients), Issuers::new(issuer.to_owned()));
-        let (counts, counting) = Default::default();
-        Self { clients, file, issuers, counts, counting }
+        let (clients, issuers) = (Mutex::new(Arc::new(clients)), Issuers::new(issuer.to_owned()));
+        Self { clients, file, issuers, counts: Family::default() }
     }
 
     pub(super) fn clients(&self) -> Arc<Clients> {
-        self.clients.load_full()
+        Arc::clone(&self.clients.lock())
+    }
+
+    /// Takes over the clients that the file has now. If one has left, all counters of clients begin at 0.
+    fn clients_are(&self, clients: Clients) {
+        let mut held = self.clients.lock();
+        let before = mem::replace(&mut *held, Arc::new(clients));
+        if before.iter().any(|client| held.get(&client.id).is_none()) {
+            self.counts.clear();
+        }
+    }
+
+    /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
+    /// `repeated`. A client that is not in the file is not counted, so that nobody else adds a label.
+    pub(super) fn count(&self, client: &ClientId, outcome: &'static str) {
+        // The lock is held to the end, so that a client that has just left is not counted after it.
+        let clients = self.clients.lock();
+        if clients.get(client).is_some() {
+            self.counts.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
+        }
     }
 }
 
@@ -206,4 +216,58 @@ pub(super) fn to_oauth(answer: Answer) -> Answer {
         400..=499 => problem.oauth("invalid_request"),
         _ => problem.oauth("server_error"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use prometheus_client::encoding::text::encode_registry;
+
+    use super::*;
+
+    fn id(text: &str) -> ClientId {
+        text.parse().expect("a client_id")
+    }
+
+    fn clients(ids: &[&str]) -> Clients {
+        let of = |id: &&str| json!({"client_id": id, "name": format!("the {id}"), "appid": "wx0123456789abcdef"});
+        let clients = json!({"clients": ids.iter().map(of).collect::<Vec<_>>()}).to_string();
+        Clients::parse(clients.as_bytes(), Duration::from_secs(3600)).expect("clients")
+    }
+
+    fn scans(ids: &[&str]) -> Scan {
+        Scan::new(clients(ids), None, "")
+    }
+
+    #[test]
+    fn the_dashboard_and_the_page_name_what_is_printed() {
+        let (scan, mut registry) = (scans(&["shop-web"]), Registry::with_prefix("wxmint"));
+        scan.count(&id("shop-web"), "asked");
+        scan.metrics(&mut registry);
+        let mut printed = String::new();
+        encode_registry(&mut printed, &registry).expect("a text");
+        let name = "wxmint_device_requests_total";
+        assert!(printed.contains(&format!("{name}{{client=\"shop-web\",outcome=\"asked\"}} 1")), "{printed}");
+        for file in ["k8s/monitoring/dashboards/wxmint.json", "docs/operation.md"] {
+            assert!(fs::read_to_string(file).expect("a file of the repository").contains(name), "{file}");
+        }
+    }
+
+    #[test]
+    fn when_a_client_has_left_all_counters_begin_anew_and_its_own_stay_away() {
+        let scans = scans(&["shop-web", "tv"]);
+        let asked = |client: &str| {
+            let labels = [("client", client.to_owned()), ("outcome", "asked".to_owned())];
+            scans.counts.get(&labels).map(|counter| counter.get())
+        };
+        let count = || ["shop-web", "tv"].iter().for_each(|client| scans.count(&id(client), "asked"));
+        count();
+        scans.clients_are(clients(&["shop-web", "tv", "new"]));
+        assert_eq!(["shop-web", "tv", "new"].map(asked), [Some(1), Some(1), None], "one more takes nothing away");
+        scans.clients_are(clients(&["shop-web"]));
+        assert_eq!(["shop-web", "tv"].map(asked), [None, None]);
+        count();
+        assert_eq!(["shop-web", "tv"].map(asked), [Some(1), None]);
+    }
 }
