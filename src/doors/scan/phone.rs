@@ -66,12 +66,11 @@ pub(super) struct ApprovalBody {
 pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(LOOKED, &request, &worker).await?;
     let (mut client, clients) = (None, scan.clients());
-    let shown = async {
-        let found = worker.login.look(&asking, &code, &mut client).await?;
-        let name = of_request(&clients, &found.request).ok_or_else(gone)?.name.clone();
-        Ok((name, found))
-    };
-    let shown = shown.await;
+    let found = worker.login.look(&asking, &code, &mut client).await;
+    let shown = found.and_then(|found| {
+        let asks = of_request(&clients, &found.request).ok_or_else(gone)?;
+        Ok((asks.name.clone(), found))
+    });
     let (client_name, found) = told(&scan, Event { client, ..event }, "scanned", shown)?;
     let FoundDevice { request, requested_at, expires_in, .. } = found;
     Ok(private(DeviceAnswer {
@@ -109,17 +108,11 @@ async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker)
 
 /// Counts and audits a look or a denial. Each is counted by a limit of the person's.
 fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, Refusal>) -> Result<T, Problem> {
-    match result {
-        Ok(done) => {
-            event.client.iter().for_each(|client| scan.count(client, outcome));
-            event.tell();
-            Ok(done)
-        }
-        Err(refusal) => {
-            let who = event.person.clone().unwrap_or_default();
-            Err(refusal.tell(event, &who))
-        }
-    }
+    let who = event.person.as_deref().unwrap_or_default();
+    let done = result.map_err(|refusal| refusal.tell(event.clone(), who))?;
+    event.client.iter().for_each(|client| scan.count(client, outcome));
+    event.tell();
+    Ok(done)
 }
 
 /// Let a page in

@@ -216,15 +216,13 @@ async fn prove(client: &Client, shown: ClientCredentials, at: &AtDoor) -> Result
     if let Some(assertion) = shown.assertion {
         return check(client, &assertion, at).await;
     }
-    match (client.is_back_end(), shown.secret) {
-        (true, Some(secret)) if client.has_secret(&secret) => Ok(()),
-        (true, Some(_)) => Err(unknown_client("The client's secret is wrong.")),
-        (true, None) => Err(unknown_client("This client is a back end, and its secret is missing.")),
-        (false, Some(_)) => {
-            Err(unknown_client("This client is a page and has no secret: send none, or give it one in the file."))
-        }
-        (false, None) => Ok(()),
-    }
+    Err(unknown_client(match (client.is_back_end(), shown.secret) {
+        (false, None) => return Ok(()),
+        (true, Some(secret)) if client.has_secret(&secret) => return Ok(()),
+        (true, Some(_)) => "The client's secret is wrong.",
+        (true, None) => "This client is a back end, and its secret is missing.",
+        (false, Some(_)) => "This client is a page and has no secret: send none, or give it one in the file.",
+    }))
 }
 
 /// Checks the token of a client. One that the client has made itself is for this issuer alone, and is used once.
