@@ -78,7 +78,8 @@ impl Issuer {
 
     /// With keys that were made for this process.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault, doors: Doors) -> Result<Self, IssuerStartError> {
-        let keys = key_ring(&settings, keys)?;
+        let unusable = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
+        let keys = KeyRing::new(keys, now()).map_err(unusable)?;
         Self::of(settings, (Some(keys), Some(vault)), doors, IssuerStartError::default())
     }
 
@@ -184,13 +185,8 @@ impl Issuer {
 
 fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeyRing), IssuerStartError> {
     let unusable = |error| unusable_keys(&settings.keys, &error, now());
-    let (file, keys) = load("WXMINT_KEYS", &settings.keys, Some(MAKE_KEYS), KeySet::parse, unusable)?;
-    Ok((file, key_ring(settings, keys)?))
-}
-
-fn key_ring(settings: &Settings, keys: KeySet) -> Result<KeyRing, IssuerStartError> {
-    let found = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
-    KeyRing::new(keys, now()).map_err(found)
+    let parse = |content: &[u8]| KeyRing::new(KeySet::parse(content)?, now());
+    load("WXMINT_KEYS", &settings.keys, Some(MAKE_KEYS), parse, unusable)
 }
 
 fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {

@@ -34,21 +34,21 @@ pub(super) fn publisher(store: Redis) -> impl FnMut(&[EndedKey]) {
 
 /// Tells verifiers that whatever the key has signed is void. Every replica does so, until the store has taken it.
 async fn end_key(store: Rc<Redis>, kid: String) {
-    let mut failed = 0_u32;
-    let is_new = loop {
+    for failed in 0_u32.. {
         match store.end_key(&kid).await {
-            Ok(is_new) => break is_new,
-            Err(error) => {
-                if failed.is_multiple_of(LOGGED) {
-                    tracing::error!(kid, %error, "verifiers have not been told yet that this key was retired; trying again");
-                }
-                failed += 1;
-                actix_web::rt::time::sleep(AGAIN).await;
+            Ok(false) => return,
+            Ok(true) => {
+                return tracing::warn!(
+                    kid,
+                    "this key was retired before its time: verifiers refuse whatever it has signed"
+                );
             }
+            Err(error) if failed.is_multiple_of(LOGGED) => {
+                tracing::error!(kid, %error, "verifiers have not been told yet that this key was retired; trying again");
+            }
+            Err(_) => {}
         }
-    };
-    if is_new {
-        tracing::warn!(kid, "this key was retired before its time: verifiers refuse whatever it has signed");
+        actix_web::rt::time::sleep(AGAIN).await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use tokio::sync::{self, MutexGuard, OnceCell};
+use tokio::sync::{self, OnceCell};
 use wxmint_keys::vault::Vault;
 
 /// How long a page is answered again, to whoever asks for the same.
@@ -50,7 +50,7 @@ struct Begun {
 pub(super) struct FeedPages {
     lanes: [Mutex<HashMap<String, Begun>>; 3],
     /// Long pages are read one at a time, so that somebody who asks for all of them does not slow logins down.
-    reading: [sync::Mutex<()>; 3],
+    pub(super) reading: [sync::Mutex<()>; 3],
     /// The cursors that led to the end of the stream, and when they last did. The newest one is the last.
     newest: Mutex<VecDeque<(Instant, String)>>,
 }
@@ -83,10 +83,6 @@ impl FeedPages {
         }
         let begun = Begun { at: Instant::now(), client: client.to_owned(), page: FeedPage::default() };
         Some(Arc::clone(&pages.entry(cursor.to_owned()).or_insert(begun).page))
-    }
-
-    pub(super) async fn turn(&self, lane: Lane) -> MutexGuard<'_, ()> {
-        self.reading[lane as usize].lock().await
     }
 
     pub(super) fn led_to_the_end(&self, cursor: &str) {
@@ -142,11 +138,14 @@ mod tests {
         assert!(asks(19, "honest").is_some(), "by another client");
         assert!((20..20 + MAX_PAGES).all(|number| asks(number, &number.to_string()).is_some()));
         assert!(asks(99, "honest").is_none() && asks(99, "newcomer").is_some(), "one for each while the lane is full");
-        let _reading = pages.turn(Lane::Old).await;
+        let _reading = pages.reading[Lane::Old as usize].lock().await;
         for (cursor, lane) in [("", Lane::Shared), ("2-0.x.y", Lane::Shared), ("86399000-0.x.y", Lane::Recent)] {
             assert_eq!(pages.lane(cursor, now), lane, "{cursor}");
             assert!(pages.page(cursor, lane, "greedy").is_some(), "{cursor}");
-            assert!(pages.turn(lane).now_or_never().is_some(), "{cursor} does not wait for old pages");
+            assert!(
+                pages.reading[lane as usize].lock().now_or_never().is_some(),
+                "{cursor} does not wait for old pages"
+            );
         }
     }
 

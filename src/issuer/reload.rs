@@ -100,22 +100,15 @@ pub(crate) fn watch(
 fn tell(what: &'static str, name: &'static str, found: Result<bool, String>, metrics: &Metrics, readiness: &Readiness) {
     let fault = found.as_ref().err().map(|reason| format!("the changed {name} cannot be used: {reason}"));
     let is_news = readiness.warns(name, fault.as_deref());
-    match found {
-        Ok(changed) if is_news || changed => {
-            if is_news {
-                tracing::info!("the {name} can be used again");
-            }
-            metrics.reloaded(what, "ok");
-            Event { activity: Activity::RELOAD, what: Some(what), ..Event::default() }.tell();
-        }
-        Err(reason) if is_news => {
-            metrics.reloaded(what, "refused");
-            tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
-            Event { activity: Activity::RELOAD, what: Some(what), refused: Some(reason.into()), ..Event::default() }
-                .tell();
-        }
-        _ => {}
+    match &found {
+        Ok(false) | Err(_) if !is_news => return,
+        Ok(_) if is_news => tracing::info!("the {name} can be used again"),
+        Ok(_) => {}
+        Err(reason) => tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}"),
     }
+    metrics.reloaded(what, if found.is_ok() { "ok" } else { "refused" });
+    let refused = found.err().map(Into::into);
+    Event { activity: Activity::RELOAD, what: Some(what), refused, ..Event::default() }.tell();
 }
 
 fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, end: impl FnOnce(&[EndedKey])) -> Result<Option<bool>, String> {

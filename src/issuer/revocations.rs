@@ -74,7 +74,7 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
         return Err(ALL_REVOKED.into());
     }
     // While Redis is slow, pages that nobody waits for any more must not queue up.
-    let turn = timeout(PAUSE, pages.turn(lane)).await;
+    let turn = timeout(PAUSE, pages.reading[lane as usize].lock()).await;
     let _one_at_a_time = turn.map_err(|_| "other pages are still being read")?;
     let of_store = |error: StoreError| error.to_string();
     let place = place_of(&cursor, &vault).unwrap_or_default();

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, http::header::LOCATION, web::ServiceConfig};
+use actix_web::{HttpResponse, Resource, http::header::LOCATION, web::ServiceConfig};
 use wxmint_http::ProblemCode::{self, *};
-use wxmint_http::described::{READ, Routes};
+use wxmint_http::described::READ;
 use wxmint_http::viewer::{self, Description};
 use wxmint_http::{counted, readable, routes};
 use wxmint_telemetry::{Metrics, RouteMetrics};
 
 use super::declared::{
-    ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, OWN_TOKEN, PLACE, SECURITY, STORE, TOKEN, WECHAT,
+    ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, METADATA, OAUTH_SERVER, OWN_TOKEN, PLACE, SECURITY, STORE, TOKEN,
+    WECHAT,
 };
 use super::door::{Doors, OpenDoor};
 use super::{
@@ -63,31 +64,28 @@ pub fn openapi_json(doors: Doors) -> String {
 pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) {
     let Issuer { settings, metrics, .. } = issuer;
     move |config| {
-        let service = |routes: &Routes, of: &'static str, at: &str| {
-            let resource = routes.resource(of, at);
-            counted(counter(metrics, of), cross_origin::with_preflight(issuer, of, resource))
+        let service = |label: &'static str, resource: Resource| {
+            counted(counter(metrics, label), cross_origin::with_preflight(issuer, label, resource))
         };
         for path in &settings.login_paths {
-            config.service(service(&ROUTES, LOGIN, path));
+            config.service(service(LOGIN, ROUTES.resource(LOGIN, path)));
         }
         for path in ROUTES.paths() {
-            config.service(service(&ROUTES, path, path));
+            config.service(service(path, ROUTES.resource(path, path)));
         }
         if let Some(folder) = &settings.verify_files_dir {
             check_files(config, folder);
         }
-        issuer.doors.iter().for_each(|open| Arc::clone(&open.door).configure(config));
-        for OpenDoor { row, .. } in &issuer.doors {
+        for OpenDoor { row, door } in &issuer.doors {
+            Arc::clone(door).configure(config);
             for path in row.public.paths() {
-                config.service(service(row.public, path, path));
+                config.service(service(path, row.public.resource(path, path)));
             }
         }
-        let oauth_server = readable(OAUTH_SERVER, metadata::metadata);
-        let oauth_server = cross_origin::with_preflight(issuer, OAUTH_SERVER, oauth_server);
         // Leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
         let root = async || HttpResponse::TemporaryRedirect().insert_header((LOCATION, "docs/")).finish();
         config
-            .service(counted(counter(metrics, OAUTH_SERVER), oauth_server))
+            .service(service(OAUTH_SERVER, ROUTES.resource(METADATA, OAUTH_SERVER)))
             .service(readable(ROOT, root))
             .configure(viewer::routes);
     }
