@@ -171,10 +171,9 @@ impl Problem {
     }
 
     /// How long to wait, in whole seconds. Rounded up, because a client that comes a moment too early is refused again.
-    pub fn retry_after(mut self, wait: Duration) -> Self {
+    pub fn retry_after(self, wait: Duration) -> Self {
         let begun = u64::from(wait.subsec_nanos() > 0);
-        self.retry_after = Some(wait.as_secs().saturating_add(begun).max(1));
-        self
+        Self { retry_after: Some(wait.as_secs().saturating_add(begun).max(1)), ..self }
     }
 
     pub fn with_detail(self, detail: impl Into<String>) -> Self {

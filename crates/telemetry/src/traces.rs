@@ -32,13 +32,7 @@ impl Trace {
     /// `traceparent` is the header of the request. A malformed one counts as none.
     pub fn of_request(traceparent: Option<&str>, may_be_sampled: bool) -> Option<Self> {
         let caller = traceparent.and_then(parse);
-        match TRACER.get().filter(|_| may_be_sampled) {
-            Some(tracer) => Self::if_sampled(tracer, caller),
-            None => caller.map(Self),
-        }
-    }
-
-    fn if_sampled(tracer: &SdkTracer, caller: Option<Context>) -> Option<Self> {
+        let Some(tracer) = TRACER.get().filter(|_| may_be_sampled) else { return caller.map(Self) };
         let parent = caller.clone().unwrap_or_default();
         let span = tracer.build_with_context(SpanBuilder::from_name("request").with_kind(SpanKind::Server), &parent);
         if span.span_context().is_sampled() {
