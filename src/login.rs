@@ -120,6 +120,7 @@ impl LoginWorker {
 
     /// The first round trip counts the address and claims the code, so that no other request can use it.
     async fn claim(&self, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<ExchangeOrder> {
+        self.ids.ask_first(&self.store).await?;
         self.ids.check_agreed()?;
         self.minter.check(attempt.now)?;
         self.note_life().await?;

@@ -16,8 +16,7 @@ use crate::redis_checks::{self, own_clock};
 const INTERVAL: Duration = Duration::from_secs(2);
 /// One of so many looks at Redis is at all of it.
 const LOOKS: usize = 5;
-/// A store that was emptied is told the key again within this time by who had agreed before, and a process that draws
-/// user ids notices that others compute them.
+/// A store that was emptied is told the key again within this time by who had agreed before.
 const IDS_INTERVAL: Duration = Duration::from_secs(1);
 /// So long an empty store must have answered before a process tells it its own key, because others may have agreed.
 const OTHERS_FIRST: Duration = Duration::from_secs(3);
@@ -137,7 +136,8 @@ fn is_gone(cause: Cause) -> bool {
 pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
     let (store, mut begun) = (issuer.store(), None);
     let wait = if issuer.settings.store.url.is_some() { OTHERS_FIRST } else { Duration::ZERO };
-    let mut interval = actix_web::rt::time::interval(IDS_INTERVAL);
+    // A process that draws user ids only has to notice that others begin to compute them.
+    let mut interval = actix_web::rt::time::interval(IDS_INTERVAL * if issuer.ids.are_computed() { 1 } else { 10 });
     loop {
         interval.tick().await;
         let has_waited = begun.get_or_insert_with(Instant::now).elapsed() >= wait;

@@ -54,6 +54,15 @@ impl UserIds {
         agreement.heard.unwrap_or(agreement.has_answered && !self.are_computed())
     }
 
+    /// Compares, unless the process has done so since its start: the first login may be earlier.
+    pub(super) async fn ask_first(&self, store: &Redis) -> Result<()> {
+        let has_answered = self.agreement.lock().has_answered;
+        if !has_answered {
+            Box::pin(self.compare(store, false)).await?;
+        }
+        Ok(())
+    }
+
     /// Asked before a code is spent, and again before somebody is recorded.
     pub(super) fn check_agreed(&self) -> Result<()> {
         let reason = || "the id key of this process is not the one that the store names: see wxmint doctor".into();

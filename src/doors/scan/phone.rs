@@ -66,11 +66,12 @@ pub(super) struct ApprovalBody {
 pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(LOOKED, &request, &worker).await?;
     let (mut client, clients) = (None, scan.clients());
-    let found = worker.login.look(&asking, &code, &mut client).await;
-    let shown = found.and_then(|found| {
-        let asks = of_request(&clients, &found.request).ok_or_else(gone)?;
-        Ok((asks.name.clone(), found))
-    });
+    let shown = async {
+        let found = worker.login.look(&asking, &code, &mut client).await?;
+        let name = of_request(&clients, &found.request).ok_or_else(gone)?.name.clone();
+        Ok((name, found))
+    };
+    let shown = shown.await;
     let (client_name, found) = told(&scan, Event { client, ..event }, "scanned", shown)?;
     let FoundDevice { request, requested_at, expires_in, .. } = found;
     Ok(private(DeviceAnswer {
