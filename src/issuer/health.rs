@@ -61,11 +61,11 @@ async fn look_at_all(issuer: &Issuer, redis: &Redis) {
 }
 
 /// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can
-/// neither date a token nor revoke one; nor while it is behind by a token's life. One that is behind by less costs
-/// nobody a login, and all processes would leave at once: it is warned about. `before`: what was found before, so that
-/// the log says it once.
-fn judge_clock(Issuer { readiness, metrics, settings, .. }: &Issuer, ahead: i64, before: &mut Status) {
-    let found = own_clock(-ahead as f64, settings.token_ttl);
+/// neither date a token nor revoke one. One that is behind is warned about, even by a token's life, when nobody logs
+/// in: all processes would leave at once, and take the JWKS and the feed with them. `before`: what was found before,
+/// so that the log says it once.
+fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &mut Status) {
+    let found = own_clock(-ahead as f64, Duration::MAX);
     if found.status != Status::Ok {
         metrics.distant_clocks.inc();
     }
