@@ -226,6 +226,34 @@ mod tests {
     }
 
     #[test]
+    fn a_key_leaves_early_until_its_last_token_has_expired_unless_it_was_ended() {
+        let [key, next, gone] =
+            [at(0), at(1000), at(2000)].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, nbf).expect("a key"));
+        let token_ttl = Duration::from_secs(60);
+        let owed = 1060 + (LEEWAY + CLOCK_SKEW).num_seconds();
+        for (exp, now, ended, is_early) in [
+            (Some(owed - 1), 1000, None, true),
+            (Some(owed - 1), owed - 1, None, true),
+            (Some(owed - 1), owed, None, false),
+            (Some(owed), 1000, None, false),
+            (None, 1000, None, false),
+            // A key that was retired once the next one had begun may have signed between these two.
+            (Some(owed - 1), 1000, Some(999), true),
+            (Some(owed - 1), 1000, Some(1000), false),
+        ] {
+            let stored = StoredKeys::of([key.clone(), next.clone()].as_slice());
+            let mut file: serde_json::Value = serde_json::from_slice(&stored.content()).expect("JSON");
+            file["keys"][0]["exp"] = exp.into();
+            file["ended"] = ended.iter().map(|at| serde_json::json!({"kid": gone.kid(), "at": at})).collect();
+            let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
+            let found = leaves_early(&set, Path::new("k"), token_ttl, at(now));
+            assert_eq!(found.is_some(), is_early, "{exp:?} {now} {ended:?}");
+            let Some(Finding { found, advice, .. }) = found else { continue };
+            assert!(found.contains(key.kid()) && advice.contains("--token-ttl 60s"), "{found}: {advice}");
+        }
+    }
+
+    #[test]
     fn a_set_without_a_key_that_signs_has_expired_or_is_early() {
         let error = |nbf| KeyError::NoneSigning { earliest: at(nbf).to_rfc3339() };
         let [early, expired] = [200, 50].map(|nbf| unusable_keys(Path::new("k"), &error(nbf), at(100)));
