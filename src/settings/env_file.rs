@@ -20,14 +20,14 @@ pub const EXAMPLE: &str = include_str!("../../.env.example");
 pub const EXAMPLE_IN_CHINESE: &str = include_str!("../../.env.example.zh-CN");
 /// In bytes: many times as long as `.env.example`.
 const LARGEST: u64 = 256 * 1024;
-/// The form of a variable in Chinese: its line in the example, or else the comments that explain the variable.
+/// The form of a variable in Chinese: its line in the example, or else the first that explains the variable.
 pub fn explained_in_chinese(variable: &str) -> Option<String> {
     let names = |line: &str| line.trim_start_matches("# ").split_once('=').is_some_and(|(name, _)| name == variable);
     let paragraph = EXAMPLE_IN_CHINESE.split("\n\n").find(|text| text.lines().any(names))?;
     let comments = || paragraph.lines().take_while(|line| !names(line)).filter_map(|line| line.strip_prefix("# "));
     let is_beside = |text: &&str| ["例如：", "详见 ", "默认值：", "必填。"].iter().any(|start| text.starts_with(start));
-    let meaning = || comments().filter(|text| !is_beside(text)).collect();
-    Some(comments().find_map(|text| text.strip_prefix("格式：")).map_or_else(meaning, str::to_owned))
+    let form = comments().find_map(|text| text.strip_prefix("格式："));
+    form.or_else(|| comments().find(|text| !is_beside(text))).map(str::to_owned)
 }
 
 static NOTE: OnceLock<Finding> = OnceLock::new();

@@ -191,7 +191,7 @@ const FORMS: [(&str, &str); 27] = [
         "http://[user:password@]host",
         "http://[用户名:密码@]主机[:端口] 或 https://…；用户名和密码里的 @ 写成 %40，: 写成 %3A，/ 写成 %2F，% 写成 %25",
     ),
-    ("http/protobuf", "http/protobuf，wxmint 只支持这一种；收集器对应的端口一般是 4318"),
+    ("http/protobuf", "http/protobuf，wxmint 只支持这一种；collector 对应的端口一般是 4318"),
     ("a file with one or more certificates in PEM", "PEM 文件，里面有一个或多个证书"),
     ("the https or http URL to which spans are posted", "接收 span 的完整 URL（https 或 http），不带查询参数"),
     (

@@ -310,7 +310,7 @@ async function watches(page) {
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
   expect(await page.locator(".keys li").count(), 2, "keys");
-  expect(/In 2\d min.*begins to sign.*In .*leaves the JWKS/s.test(await page.locator("#next").textContent()), true, "what comes next");
+  expect(/In 2\d min.*this key signs.*In .*leaves the JWKS/s.test(await page.locator("#next").textContent()), true, "what comes next");
   await seen(page, "[data-check='redis.reach'][data-status=ok]");
   const [answer] = await Promise.all([page.waitForResponse(`${origin}/doctor`), page.locator("#examine").click()]);
   expect((await answer.json()).checks.length > 15, true, "checks");

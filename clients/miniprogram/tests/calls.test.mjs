@@ -42,6 +42,9 @@ test("the url is the only option that must be given: the platform is wx, if ther
   } finally {
     delete globalThis.wx;
   }
+  for (const url of [undefined, "", "login.example.com"]) {
+    assert.throws(() => createClient({ url, platform: phone.platform }), /`url` must begin with https/);
+  }
 });
 
 test("the calls work without their object", async () => {

@@ -12,13 +12,15 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8090";
 pub const DEFAULT_APP: &str = "wxc0ffee0000000001:5ec2e700c0ffee005ec2e700c0ffee00";
 
 const EXAMPLES: &str = r#"Give the phone of a person named lin a login code (this stands in for wx.login):
-  curl -H 'Content-Type: application/json' -d '{"person":"lin"}' http://127.0.0.1:8090/_simulator/codes
+  curl -H 'Content-Type: application/json' -d '{"person":"lin"}' \
+    http://127.0.0.1:8090/_simulator/codes
 
 Exchange it, as a back end does:
   curl 'http://127.0.0.1:8090/sns/jscode2session?appid=APPID&secret=SECRET&js_code=CODE&grant_type=authorization_code'
 
 Make three in ten answers "system error", and the others slow; then end the faults:
-  curl -X PUT -H 'Content-Type: application/json' -d '{"faults":[{"kind":"errcode","errcode":-1,"probability":0.3},{"kind":"latency","ms":300}]}' \
+  curl -X PUT -H 'Content-Type: application/json' \
+    -d '{"faults":[{"kind":"errcode","errcode":-1,"probability":0.3},{"kind":"latency","ms":300}]}' \
     http://127.0.0.1:8090/_simulator/faults
   curl -X DELETE http://127.0.0.1:8090/_simulator/faults
 
