@@ -225,7 +225,12 @@ mod tests {
             );
         }
         let twice = line("WXMINT_KEYS=a\nA=1\nA=2\nWXMINT_KEYS='b'\nWXMINT_APPID\n");
-        assert!(twice.starts_with(".env, line 4: sets WXMINT_KEYS a second time; .env, line 5: is not"), "{twice}");
+        assert!(
+            twice.starts_with(
+                ".env, line 4: sets WXMINT_KEYS a second time (remove one of the two lines); .env, line 5: is not"
+            ),
+            "{twice}"
+        );
         assert_eq!(line("NOT OURS\nA=b c\n\u{feff}\n"), "[]", "another program's lines");
         assert_eq!(line("A='a$b\\$'\nB=\"$A\"c${A}$$"), r#"[("A", "a$b\\$"), ("B", "$Ac${A}$$")]"#);
         assert_eq!(line("A=\"x\\$B\\$\"\\$\\\\$B"), r#"[("A", "x$B$$\\$B")]"#);

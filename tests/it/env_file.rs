@@ -123,7 +123,7 @@ async fn a_file_that_others_can_read_or_change_is_warned_about_where_it_matters(
         let file = configuration.path(".env");
         fs::write(&file, if has_secret { "WXMINT_APP_SECRET=x\n" } else { "A=b\n" }).expect("written");
         set_mode(&file, mode);
-        let sentence = format!("others can read or change .env (mode {mode:04o}); chmod 600 it");
+        let sentence = format!("others can read or change .env (mode {mode:04o}); chmod 600 .env");
         let warnings = warnings(configuration.command().current_dir(configuration.path(""))).await;
         assert_eq!(warnings.len(), usize::from(is_warned), "{mode:o} {has_secret}: {warnings:?}");
         assert!(warnings.iter().all(|warning| warning.starts_with(&sentence)), "{warnings:?}");
