@@ -18,7 +18,7 @@ export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
 TEST := RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
-# These take longest, because they start processes and wait for them; next are the unit tests whose names have CONFORMANCE.
+# These take longest, because they start processes and wait for them. So do the unit tests whose names have CONFORMANCE.
 WAITING := it peers
 CONFORMANCE := conformance::
 OTHERS = $(filter-out $(WAITING),$(shell $(CARGO) metadata --no-deps --format-version 1 | \

@@ -200,6 +200,13 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
     }
 
+    /// A key file in which the first key has this `exp`.
+    fn file(keys: &[PrivateJwk], exp: Option<i64>) -> serde_json::Value {
+        let mut file: serde_json::Value = serde_json::from_slice(&StoredKeys::of(keys).content()).expect("JSON");
+        file["keys"][0]["exp"] = exp.into();
+        file
+    }
+
     #[test]
     fn a_key_that_leaves_or_is_old_needs_a_successor() {
         let key = PrivateJwk::generate(Algorithm::EdDsa, at(0)).expect("a key");
@@ -216,9 +223,7 @@ mod tests {
             (vec![&key, &next], Some(50_000_000), 100, " on"),
         ] {
             let keys: Vec<_> = keys.into_iter().cloned().collect();
-            let mut file: serde_json::Value = serde_json::from_slice(&StoredKeys::of(keys).content()).expect("JSON");
-            file["keys"][0]["exp"] = exp.into();
-            let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
+            let set = KeySet::parse(file(&keys, exp).to_string().as_bytes()).expect("a set");
             let found = super::keys(&set, Path::new("k"), at(now));
             assert!(found.found.contains(says), "{found:?}");
             assert_eq!(found.advice.contains("keys rotate --keys k"), found.status == Status::Warning);
@@ -241,9 +246,7 @@ mod tests {
             (Some(owed - 1), 1000, Some(999), true),
             (Some(owed - 1), 1000, Some(1000), false),
         ] {
-            let stored = StoredKeys::of([key.clone(), next.clone()].as_slice());
-            let mut file: serde_json::Value = serde_json::from_slice(&stored.content()).expect("JSON");
-            file["keys"][0]["exp"] = exp.into();
+            let mut file = file(&[key.clone(), next.clone()], exp);
             file["ended"] = ended.iter().map(|at| serde_json::json!({"kid": gone.kid(), "at": at})).collect();
             let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
             let found = leaves_early(&set, Path::new("k"), token_ttl, at(now));

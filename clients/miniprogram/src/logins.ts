@@ -43,7 +43,7 @@ export type Logins = ReturnType<typeof createLogins>
 /** Who is logged in on this phone, and the one login that may be in flight. */
 export function createLogins(options: ClientOptions, platform: Platform) {
   const { appid, prefix = 'wxmint.', now = () => Date.now(), onEvent } = options
-  if (!/^https?:/.test(options.url)) throw new Error('`url` must begin with https://')
+  if (!/^https?:\/\//i.test(options.url)) throw new Error('`url` must begin with https://')
   const url = options.url.replace(/\/+$/, '')
   const key = `${prefix}${url} ${appid || ''}`
 

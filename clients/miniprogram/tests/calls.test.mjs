@@ -42,7 +42,7 @@ test("the url is the only option that must be given: the platform is wx, if ther
   } finally {
     delete globalThis.wx;
   }
-  for (const url of [undefined, "", "login.example.com"]) {
+  for (const url of [undefined, "", "login.example.com", "https:login.example.com"]) {
     assert.throws(() => createClient({ url, platform: phone.platform }), /`url` must begin with https/);
   }
 });
