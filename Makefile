@@ -18,10 +18,10 @@ export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
 TEST := RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
-# These take longest, because they start processes and wait for them. So do the unit tests whose names have CONFORMANCE.
-WAITING := it peers
+# Their tests start processes and wait for them, and so do the unit tests whose names have CONFORMANCE; all others compute.
+WAITING := it peers servers proofs
 CONFORMANCE := conformance::
-OTHERS = $(filter-out $(WAITING),$(shell $(CARGO) metadata --no-deps --format-version 1 | \
+COMPUTING = $(filter-out $(WAITING),$(shell $(CARGO) metadata --no-deps --format-version 1 | \
   jq -r '.packages[].targets[] | select(.kind == ["test"] and .test).name'))
 PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
 PHP := $(TOOLS)/php
@@ -116,7 +116,7 @@ check: ahead style ## what CI runs: all of lint, docs, test, walls-built, deny, 
 .PHONY: beside
 beside:
 	$(heading)
-	$(TEST) --lib --bins $(or $(OTHERS:%=--test %),$(error no other tests are known: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
+	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
 	$(TEST) --doc
 	nice -n 14 $(MAKE) --no-print-directory deny k8s-check image-check clippy docs walls-built
 
