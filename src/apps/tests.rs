@@ -152,7 +152,7 @@ fn the_start_fails_with_all_faults_of_the_folder() {
         ("wx4", "must hold the AppSecret"),
         ("wx5", "must hold the AppSecret"),
         ("wx6", "must hold the AppSecret"),
-        ("wx7", "cannot be read: it is not a file"),
+        ("wx7", "cannot be read: it is not a regular file"),
         ("wx8", "cannot be read: No such file"),
         ("notes.txt", "is not named by an AppID"),
         ("…", "is not named by an AppID"),

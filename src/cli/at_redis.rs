@@ -75,7 +75,7 @@ async fn repeatedly<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T,
 
 /// Walks over all bindings, or what else `read` gives, and calls `add` with each, with some of them twice.
 pub(crate) async fn walk_all<T>(
-    read: impl AsyncFn(&Place) -> Result<Option<Page<T>>, StoreError>,
+    read: impl AsyncFn(&Place) -> Result<Page<T>, StoreError>,
     mut add: impl AsyncFnMut(T) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (mut place, mut keys, mut progress) = (Place::default(), 0, Progress::begin());
@@ -84,9 +84,10 @@ pub(crate) async fn walk_all<T>(
             Err(error) if error.is_lasting() => Ok(Err(error)),
             done => done.map(Ok),
         };
-        let Some(Page { found, of, next }) = patiently(step).await?? else {
+        let Page { found, of, next, may_miss } = patiently(step).await??;
+        if may_miss {
             return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
-        };
+        }
         for found in found {
             add(found).await?;
         }
@@ -118,7 +119,7 @@ mod tests {
         let reads = Cell::new(0);
         let read = async |_: &Place| {
             reads.set(reads.get() + 1);
-            Err::<Option<Page<()>>, _>(unreadable("the name of a key"))
+            Err::<Page<()>, _>(unreadable("the name of a key"))
         };
         let told = walk_all(read, async |()| Ok(())).await;
         let why = "the store did not answer: the name of a key in Redis cannot be read: mend or delete it.";

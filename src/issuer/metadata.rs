@@ -177,4 +177,21 @@ mod tests {
         let algorithms = |days| issuer.algorithms(now() + TimeDelta::days(days));
         assert_eq!((algorithms(0), algorithms(1)), (vec!["ES256", "EdDSA", "RS256"], vec!["ES256"]));
     }
+
+    #[actix_web::test]
+    async fn a_peer_with_too_many_keys_leaves_the_set_readable_for_verifiers() {
+        let key = || PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
+        let own = key();
+        let many = std::iter::repeat_with(|| {
+            let set = issuer(&key(), ("WXMINT_TOKEN_TTL", "1h")).published(now(), false).expect("a set");
+            set["{\"keys\":[".len()..].trim_end_matches("]}").to_owned()
+        });
+        let url = peer(format!("{{\"keys\":[{}]}}", many.take(80).collect::<Vec<_>>().join(",")));
+        let issuer = issuer(&own, ("WXMINT_JWKS_PEERS", &url));
+        issuer.read_peers().await;
+        assert_eq!(issuer.published(now(), true), issuer.published(now(), false));
+        let http = Upstream::new(&issuer.tls, PEERS_WITHIN, PEERS_WITHIN).expect("a client");
+        let refused = issuer.peers[0].fetch(&http, now()).await.expect_err("too many");
+        assert!(refused.contains("bytes of keys are more than"), "{refused}");
+    }
 }

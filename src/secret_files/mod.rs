@@ -13,7 +13,7 @@ use wxmint_findings::Said;
 use zeroize::Zeroizing;
 
 pub use self::exposure::exposed;
-pub use self::watched::{Settled, WatchedFile, refuse_pipe};
+pub use self::watched::{Settled, WatchedFile};
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -77,7 +77,7 @@ pub fn one_value(text: &str) -> &str {
 /// Reads a secret file, unless others can read or change it.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
-    let mut content = Zeroizing::new(fs::read(path).map_err(failed)?);
+    let mut content = read_file(path, u64::MAX).map_err(failed)?;
     if str::from_utf8(&content).is_ok_and(|text| text.starts_with(BYTE_ORDER_MARK)) {
         content.drain(..BYTE_ORDER_MARK.len_utf8());
     }
@@ -87,10 +87,12 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
 /// Reads no more than the first `most` bytes of a file.
 pub fn read_file(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     // Checked first, because opening a pipe waits for a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
     }
-    let mut content = Zeroizing::new(Vec::with_capacity(most as usize));
+    // With room to find the end, so that no part of a secret is left where it was before it grew.
+    let mut content = Zeroizing::new(Vec::with_capacity(found.len().min(most) as usize + 32));
     File::open(path)?.take(most).read_to_end(&mut content)?;
     Ok(content)
 }
@@ -210,6 +212,15 @@ mod tests {
         }
         let values = ["\u{feff}a secret\r\n", "a secret\n", "a secret"].map(one_value);
         assert_eq!(values, ["a secret"; 3]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_unread_and_nobody_is_told_to_change_its_mode() {
+        for path in ["/dev/null", "/dev/zero", "/dev"] {
+            let refused = read_private(Path::new(path)).expect_err(path);
+            assert!(refused.to_string().contains("it is not a regular file"), "{path}: {refused}");
+            assert_eq!(refused.cure(None), None, "{path}");
+        }
     }
 
     #[test]

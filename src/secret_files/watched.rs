@@ -1,7 +1,6 @@
 //! A file of secrets that is read again while the process runs.
 
 use std::path::{Path, PathBuf};
-use std::{fs, io, os::unix::fs::FileTypeExt};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
@@ -46,8 +45,7 @@ impl WatchedFile {
 
     /// Looks at the file. `None` if its content is another one than at the last look: the next one decides.
     pub fn look(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
-        let io = |source| FileError::Io { path: self.path.clone(), source };
-        self.seen.of(refuse_pipe(&self.path).map_err(io).and_then(|()| read_private(&self.path)))
+        self.seen.of(read_private(&self.path))
     }
 
     pub fn is_in_use(&self, content: &[u8]) -> bool {
@@ -64,19 +62,13 @@ impl WatchedFile {
     }
 }
 
-/// Opening a pipe waits for a writer, and the thread that reads files again serves requests.
-pub fn refuse_pipe(path: &Path) -> io::Result<()> {
-    let is_pipe = fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
-    if is_pipe { Err(io::Error::other("it is a pipe, which cannot be read again")) } else { Ok(()) }
-}
-
 fn hash(content: &[u8]) -> Vec<u8> {
     digest(&SHA256, content).as_ref().to_vec()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc::channel, thread, time::Duration};
+    use std::{fs, sync::mpsc::channel, thread, time::Duration};
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -94,7 +86,7 @@ mod tests {
         let (sender, read) = channel();
         thread::spawn(move || sender.send(file.look().map(|_| ()).map_err(|error| error.to_string())));
         let said = read.recv_timeout(Duration::from_secs(10)).expect("an answer at once");
-        assert!(said.expect_err("no file").contains("it is a pipe, which cannot be read again"));
+        assert!(said.expect_err("no file").contains("it is not a regular file"));
     }
 
     #[test]

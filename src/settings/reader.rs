@@ -1,12 +1,12 @@
 //! Reads variables and collects what is wrong with them, so that all faults are reported at once.
 
-use std::{collections::HashMap, fmt, fs, path::Path};
+use std::{collections::HashMap, fmt, io, path::Path};
 
 use wxmint_findings::Said;
 
 use super::env_file::explained_in_chinese;
 use super::variable::{ENTRIES, Variable, nearest_to_unknown};
-use crate::secret_files::{PLACEHOLDER, one_value};
+use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
 /// One variable that is missing or wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +159,7 @@ impl Reader {
 }
 
 /// The content of the file, without what editors add around it.
-pub(super) fn read_secret_file(path: impl AsRef<Path>) -> Result<String, std::io::Error> {
-    fs::read_to_string(path).map(|text| one_value(&text).to_owned())
+pub(super) fn read_secret_file(path: impl AsRef<Path>) -> io::Result<String> {
+    let content = read_file(path.as_ref(), u64::MAX)?;
+    str::from_utf8(&content).map(|text| one_value(text).to_owned()).map_err(io::Error::other)
 }

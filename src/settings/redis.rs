@@ -6,7 +6,7 @@ use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles, Wrong
 
 use super::variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_KEY_FILE, REDIS_URL};
 use super::{Faults, Reader, forms::parsed, reader::read_secret_file, settings};
-use crate::secret_files::{Settled, read_private, refuse_pipe};
+use crate::secret_files::{Settled, read_private};
 
 settings! {
     StoreSettings {
@@ -30,15 +30,13 @@ impl StoreSettings {
     /// The content of the URL's file, which may have changed, once two looks have found the same. What is wrong with it
     /// never quotes it. It is one value, and need not end with a line break: mounted secrets often have none.
     pub fn read_again(&self, file: &Path, seen: &mut Settled) -> Result<Option<RedisUrl>, String> {
-        let read = refuse_pipe(file).and_then(|()| read_secret_file(file));
-        let found = seen.of(read).map_err(|error| format!("{}: {error}", file.display()))?;
+        let path = file.display();
+        let found = seen.of(read_secret_file(file)).map_err(|error| format!("{path}: {error}"))?;
         let Some(text) = found else { return Ok(None) };
-        let url = parse(&text).map_err(|problem| format!("the URL in {} {problem}", file.display()))?;
-        match url {
-            None => Err(format!("{} names memory:, to which only a new start can change", file.display())),
+        match parse(&text).map_err(|problem| format!("the URL in {path} {problem}"))? {
+            None => Err(format!("{path} names memory:, to which only a new start can change")),
             Some(url) if !url.has_tls() && self.tls != TlsFiles::default() => Err(format!(
-                "the URL in {} does not begin with rediss, but WXMINT_REDIS_CA_FILE or WXMINT_REDIS_CERT_FILE is set",
-                file.display()
+                "the URL in {path} does not begin with rediss, but WXMINT_REDIS_CA_FILE or WXMINT_REDIS_CERT_FILE is set"
             )),
             url => Ok(url),
         }
@@ -56,10 +54,7 @@ const PROGRAM: Program = Program {
     cert_file: "WXMINT_REDIS_CERT_FILE",
     key_file: "WXMINT_REDIS_KEY_FILE",
     confirm: "WXMINT_REDIS_CONFIRM",
-    read_secret: |path| {
-        refuse_pipe(path).map_err(|pipe| pipe.to_string())?;
-        read_private(path).map_err(|error| error.to_string())
-    },
+    read_secret: |path| read_private(path).map_err(|error| error.to_string()),
 };
 
 /// The files would be ignored without TLS, and nobody would see that the connection is not encrypted.

@@ -19,6 +19,8 @@ use super::{ServiceIdentity, secure};
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 10;
+/// The largest set of a peer's keys, in bytes: some twenty of RSA. Verifiers read 64 KiB of all sets together.
+const MAX_PEER: usize = 12 << 10;
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
 /// As verifiers have it by default.
@@ -195,6 +197,9 @@ impl PeerKeys {
     /// Reads the keys. Those that cannot be read stay as they were, and the error says why.
     pub async fn fetch(&self, http: &Upstream, now: DateTime<Utc>) -> Result<(), String> {
         let set = fetch(http, Request::new(Method::GET, self.url.clone())).await?;
+        if set.len() > MAX_PEER {
+            return Err(format!("its {} bytes of keys are more than {MAX_PEER}: retire old ones there", set.len()));
+        }
         let PublishedKeys { keys, refused } = usable(PublishedKeys::read(&set))?;
         self.keys.store(Some(Arc::new((now, keys))));
         refused.first().map_or(Ok(()), |error| Err(error.to_string()))
@@ -211,7 +216,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     // Checked first, because opening a pipe waits for a writer.
     let is_other = fs::metadata(path).is_ok_and(|it| !it.is_file());
-    let file = if is_other { Err(io::Error::other("it is not a file")) } else { File::open(path) };
+    let file = if is_other { Err(io::Error::other("it is not a regular file")) } else { File::open(path) };
     let read = file.and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
     read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
 }
@@ -231,6 +236,9 @@ mod tests {
         thread::spawn(move || sender.send(super::read(&of_pipe)));
         let said = read.recv_timeout(Duration::from_secs(10));
         remove_file(&path).expect("our pipe");
-        assert!(made.success() && said.expect("an answer at once").expect_err("no file").contains("it is not a file"));
+        assert!(
+            made.success()
+                && said.expect("an answer at once").expect_err("no file").contains("it is not a regular file")
+        );
     }
 }

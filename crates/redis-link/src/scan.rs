@@ -2,8 +2,8 @@
 //!
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or deleted
 //! meanwhile is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that
-//! is still to be walked to one that has been, so the walk ends when slots have moved. While a slot is on its way, keys
-//! can be missed, unless the walk asks for [`Slots::AtRest`].
+//! is still to be walked to one that has been, so a page says when slots have moved. While a slot is on its way, keys can
+//! be missed, and a page says so if it is asked to look for [`Slots::AtRest`].
 
 use std::ops::RangeInclusive;
 
@@ -15,14 +15,14 @@ use super::{cluster, info::member, link::Link, url::Address};
 /// Keys that one page looks at, about: a millisecond or two of Redis' time, in which it serves nobody else.
 pub const PAGE: u64 = 1000;
 
-/// A place between two pages; the default is the beginning. Holds for one process of Redis: another, or the same one
-/// started again, keeps its keys in another order. On a Cluster it holds as long as each primary has the same slots.
+/// A place between two pages; the default is the beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
     cursor: u64,
     /// The number of the primary, in the order of their addresses.
     primary: usize,
-    /// The process that it is; empty at the beginning of each primary.
+    /// The process that it is; empty at the beginning of each primary. Another one, or the same one started again,
+    /// keeps its keys in another order.
     server: String,
     /// All primaries of a Cluster and their slots.
     layout: Vec<(Address, Vec<RangeInclusive<u16>>)>,
@@ -32,7 +32,7 @@ pub struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slots {
     MayBeMoving,
-    /// They may not: the walk ends if a slot is moving.
+    /// They may not: a page during which a slot is moving may miss keys.
     AtRest,
 }
 
@@ -45,26 +45,30 @@ pub struct Page<T> {
     pub of: u64,
     /// Where the next page begins, if this is not the last.
     pub next: Option<Place>,
+    /// Whether the walk may have missed keys since the page before, because others are primaries now, slots have moved,
+    /// or Redis was started again. Another walk finds them.
+    pub may_miss: bool,
 }
 
 impl<T> Page<T> {
     /// The same page, on which this was found.
     pub fn with<U>(self, found: Vec<U>) -> Page<U> {
-        Page { found, of: self.of, next: self.next }
+        Page { found, of: self.of, next: self.next, may_miss: self.may_miss }
     }
 }
 
 impl Link {
-    /// Reads the page of names of keys like `pattern` that begins at `from`. `None` if that is a place in another
-    /// Redis, because only the beginning is everywhere; if others are primaries now; or if slots move and should not.
-    pub async fn keys_like(&self, pattern: &str, from: &Place, slots: Slots) -> Result<Option<Page<String>>> {
+    /// Reads the page of names of keys like `pattern` that begins at `from`.
+    pub async fn keys_like(&self, pattern: &str, from: &Place, slots: Slots) -> Result<Page<String>> {
         let is_cluster = self.is_cluster();
         // A primary that was added is unknown until a call needs one of its slots.
         if is_cluster && *from == Place::default() {
             self.primaries().search().await?;
         }
         let primaries = self.all_primaries().await?;
-        let Some((_, server)) = primaries.get(from.primary) else { return Ok(None) };
+        let Some((_, server)) = primaries.get(from.primary) else {
+            return Ok(Page { found: Vec::new(), of: 0, next: None, may_miss: true });
+        };
         let mut asked = redis::pipe();
         asked.cmd("INFO").arg("server").cmd("DBSIZE");
         asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
@@ -73,15 +77,12 @@ impl Link {
             asked.cmd("CLUSTER").arg(what);
         }
         let mut answers: Vec<Value> = self.query_at("walk", server, &asked).await?;
-        if asks_nodes && slots_are_moving(answers.pop()) {
-            return Ok(None);
-        }
+        let mut may_miss = asks_nodes && slots_are_moving(answers.pop());
         let mut layout = Vec::new();
         if is_cluster {
             let said = cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address)?;
-            if said.iter().map(|primary| &primary.address).ne(primaries.iter().map(|(known, _)| &known.address)) {
-                return Ok(None);
-            }
+            may_miss |=
+                said.iter().map(|primary| &primary.address).ne(primaries.iter().map(|(known, _)| &known.address));
             layout = said.into_iter().map(|primary| (primary.address, primary.slots)).collect();
         }
         let unreadable = |_| Reason::from(format!("Redis at {}: its answer to SCAN cannot be read", server.name));
@@ -89,15 +90,15 @@ impl Link {
         let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;
         // Changes with each start.
         let process = member(&info, "run_id").unwrap_or_default();
-        if *from != Place::default() && (from.layout != layout || !["", process].contains(&from.server.as_str())) {
-            return Ok(None);
-        }
+        let is_another = !["", process].contains(&from.server.as_str());
+        may_miss |= is_another || (*from != Place::default() && from.layout != layout);
         let next = match (cursor, from.primary + 1) {
+            _ if is_another => Some(Place { primary: from.primary, layout, ..Place::default() }),
             (0, next) if next == primaries.len() => None,
             (0, primary) => Some(Place { primary, layout, ..Place::default() }),
             (cursor, _) => Some(Place { cursor, layout, server: process.to_owned(), primary: from.primary }),
         };
-        Ok(Some(Page { found, of: of * primaries.len() as u64, next }))
+        Ok(Page { found, of: of * primaries.len() as u64, next, may_miss })
     }
 }
 

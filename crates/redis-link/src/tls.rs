@@ -132,7 +132,7 @@ impl Content {
         let open = |setting, path: &PathBuf| {
             // Reading a pipe would wait for a writer.
             let is_other = fs::metadata(path).is_ok_and(|it| !it.is_file());
-            let read = if is_other { Err(io::Error::other("it is not a file")) } else { fs::read(path) };
+            let read = if is_other { Err(io::Error::other("it is not a regular file")) } else { fs::read(path) };
             read.map_err(|error| format!("{setting}: {}: {error}", path.display()))
         };
         let ca = files.ca.as_ref().map(|path| open(program.ca_file, path)).transpose()?;
@@ -195,6 +195,6 @@ mod tests {
             sender.send(Content::read(&files, &Program::default()).map(drop))
         });
         let said = read.recv_timeout(Duration::from_secs(10)).expect("an answer at once");
-        assert!(said.expect_err("no file").contains("it is not a file"));
+        assert!(said.expect_err("no file").contains("it is not a regular file"));
     }
 }

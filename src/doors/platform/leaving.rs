@@ -1,7 +1,8 @@
 //! The end of the tokens of merchants that have left: one walk over all people for all that leave at that time.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::{rc::Rc, time::Duration};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::{mem, rc::Rc, time::Duration};
 
 use actix_web::rt::{spawn, time::sleep};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -156,35 +157,36 @@ impl Follower {
     async fn walk(&self, due: &BTreeSet<AppId>, since: DateTime<Utc>) -> Vec<Due> {
         let _one = self.walks.acquire().await;
         let only = due.first().filter(|_| due.len() == 1);
-        let (mut place, mut failed) = (Place::default(), Vec::new());
-        loop {
-            let next = match self.login.store.walk_people(only, &place).await {
-                Ok(Some(Page { found, next, .. })) => {
-                    let people = found.into_iter().filter(|person| due.contains(&person.app));
-                    failed.extend(self.end_each(people.map(|person| (since, person)).collect()).await);
-                    next
-                }
-                Ok(None) => {
-                    sleep(PAUSE).await; // the Cluster is changing
-                    Some(Place::default())
+        let (mut place, mut is_missing, mut failed) = (Some(Place::default()), false, Vec::new());
+        // By hashes, because a merchant may have millions of people.
+        let (hasher, mut seen) = (RandomState::new(), HashSet::new());
+        while let Some(from) = place {
+            match self.login.store.walk_people(only, &from).await {
+                Ok(Page { found, next, may_miss, .. }) => {
+                    let is_new = |who: &Person| due.contains(&who.app) && seen.insert(hasher.hash_one(who));
+                    let people = found.into_iter().filter(is_new).map(|person| (since, person));
+                    failed.extend(self.end_each(people.collect()).await);
+                    (place, is_missing) = (next, is_missing || may_miss);
                 }
                 Err(error) => {
                     bounded!(warn, "leaving", %error, "merchants have left: the walk over their people goes on from here");
                     sleep(PAUSE).await;
-                    continue;
+                    place = Some(from);
                 }
-            };
+            }
             while failed.len() > MOST_FAILED {
                 let people = failed.len();
                 bounded!(warn, "a walk waits", people, "merchants have left: Redis takes no revocations");
                 sleep(PAUSE).await;
                 failed = self.end_each(failed).await;
             }
-            match next {
-                Some(next) => place = next,
-                None => return failed,
+            // Slots of the Cluster were moving: people may have gone where the walk has been.
+            if place.is_none() && mem::take(&mut is_missing) {
+                sleep(PAUSE).await;
+                place = Some(Place::default());
             }
         }
+        failed
     }
 
     /// Those whose tokens are still to be revoked. Who belongs to a merchant that has come back is left alone.

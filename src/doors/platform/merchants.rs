@@ -16,6 +16,8 @@ use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{LoginError, LoginWorker, Refused, Result, fingerprint};
 
 const COMPARED_AT_ONCE: usize = 8;
+/// WeChat's list may name a merchant that has left within so many seconds.
+const LIST_LAGS: i64 = 600;
 /// So many merchants, or a tenth, may stay without an answer of use; if more do, it is WeChat that does not answer.
 const MOST_UNANSWERED: usize = 3;
 
@@ -135,7 +137,7 @@ impl Follower {
     }
 
     async fn compare_one(&self, known: Option<&Merchant>, listed: &Authorizer) -> Result<()> {
-        let app = &listed.app;
+        let (app, at) = (&listed.app, known.map_or(0, |merchant| merchant.entry.at));
         let kind = match known.map(|merchant| &merchant.state) {
             Some(MerchantState::In(kind, sealed)) => {
                 let vault = self.login.vault.load_full();
@@ -149,11 +151,11 @@ impl Follower {
                 }
                 *kind
             }
+            Some(_) if at > listed.since.max(self.login.store.now().timestamp() - LIST_LAGS) => return Ok(()),
             _ => self.kind_of(app).await?,
         };
-        let entry = known.map(|merchant| &merchant.entry);
-        let at = entry.map_or(0, |entry| entry.at).max(listed.since);
-        self.note_merchant(listed, kind, at, Expected::This(entry)).await
+        let expected = Expected::This(known.map(|merchant| &merchant.entry));
+        self.note_merchant(listed, kind, at.max(listed.since), expected).await
     }
 }
 
@@ -183,7 +185,30 @@ fn may_stay(error: &LoginError, is_compared: bool) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::{LIST_LAGS, MerchantState, entry_of};
+    use crate::clock::now;
     use crate::doors::platform::bed::{Bed, app};
+
+    #[actix_web::test]
+    async fn a_merchant_that_has_just_left_is_not_let_in_by_a_list_from_before() {
+        let (now, bed) = (now().timestamp(), Bed::start().await);
+        let [left, back, long_ago] = [now - 60, now - 60, now - LIST_LAGS - 60];
+        let merchants = [(left, left - 1), (back, back), (long_ago, long_ago - 1)];
+        for (number, (at, _)) in merchants.iter().enumerate() {
+            let gone = MerchantState::Gone.entry(*at);
+            bed.note(&entry_of(&app(number)), gone.at, &gone.value).await;
+        }
+        let listed: Vec<Value> = (0..3)
+            .map(|number| json!({"authorizer_appid": app(number), "refresh_token": "r", "auth_time": merchants[number].1}))
+            .collect();
+        bed.wechat.says(move |request| {
+            request.contains("api_get_authorizer_list").then(|| json!({"total_count": 3, "list": listed}))
+        });
+        bed.follower().compare_all().await.expect("compared");
+        bed.follow().await;
+        let known = bed.platform.known();
+        assert_eq!([0, 1, 2].map(|number| known.merchants[&app(number)].is_in()), [false, true, true]);
+    }
 
     #[actix_web::test]
     async fn a_tenth_of_many_merchants_of_whom_wechat_says_something_odd_keep_nobody_out() {

@@ -98,11 +98,12 @@ impl Redis {
         let person = |key: &String| walk::owner(key, "session").ok();
         while let Some(from) = place {
             // A key may have moved from a primary that was still to be read to one that had been.
-            let Some(page) = self.link.keys_like(pattern, &from, Slots::AtRest).await? else {
-                let reason = "its servers or slots changed while all keys were read, so some may have been missed: run the \
-                              same command again when the Cluster is at rest";
+            let page = self.link.keys_like(pattern, &from, Slots::AtRest).await?;
+            if page.may_miss {
+                let reason =
+                    "its servers or slots changed meanwhile: run the command again when the Cluster is at rest";
                 return Err(StoreError { reason: reason.into() });
-            };
+            }
             let keys: Vec<_> =
                 page.found.iter().filter(|key| unionid(key).is_some() || person(key).is_some()).collect();
             let asked = keys.iter().map(|key| self.link.run("named_elsewhere", Call::of("GET", key)));

@@ -13,38 +13,36 @@ use crate::{BindingState, Bound, COMPUTED, Person, Result, Sealed};
 
 impl Redis {
     /// The people of the page, of one app or of all, who have a binding or once had one.
-    pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Option<Page<Person>>> {
+    pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Page<Person>> {
         let pattern = app.map_or_else(|| "wxmint:{*".to_owned(), |app| format!("wxmint:{{{app}:*"));
         // People whose user ids are computed have the session alone.
         let person = |key: &String| owner(key, "binding").or_else(|_| owner(key, "session")).ok();
-        let Some(page) = self.link.keys_like(&pattern, from, Slots::MayBeMoving).await? else { return Ok(None) };
+        let page = self.link.keys_like(&pattern, from, Slots::MayBeMoving).await?;
         let people: HashSet<_> = page.found.iter().filter_map(person).collect();
-        Ok(Some(page.with(people.into_iter().collect())))
+        Ok(page.with(people.into_iter().collect()))
     }
 
     /// Reads the page of people and their bindings that begins at `from`. Some of them may have none.
-    pub async fn walk(&self, from: &Place) -> Result<Option<Page<(Person, BindingState)>>> {
+    pub async fn walk(&self, from: &Place) -> Result<Page<(Person, BindingState)>> {
         let page = self.link.keys_like("wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
-        let Some(page) = page else { return Ok(None) };
         let people: Vec<Person> = page.found.iter().map(|key| owner(key, "binding")).collect::<Result<_, _>>()?;
         let rows = people.iter().map(|person| self.link.run::<StoredBinding>("walk", stored_binding(person)));
         let states = try_join_all(rows).await?.into_iter().map(StoredBinding::state).collect::<Result<Vec<_>>>()?;
-        Ok(Some(page.with(people.into_iter().zip(states).collect())))
+        Ok(page.with(people.into_iter().zip(states).collect()))
     }
 
     /// The blocked users of the page that begins at `from`.
-    pub async fn walk_blocked(&self, from: &Place) -> Result<Option<Page<UserId>>> {
+    pub async fn walk_blocked(&self, from: &Place) -> Result<Page<UserId>> {
         let page = self.link.keys_like("wxmint:user:{*}", from, Slots::MayBeMoving).await?;
-        let Some(page) = page else { return Ok(None) };
         let users: Vec<_> = page.found.iter().filter_map(|key| name::user_of(key)).collect();
         let states = try_join_all(users.iter().map(|user| self.user_state(user))).await?;
         let blocked = users.into_iter().zip(states).filter(|(_, state)| state.blocked).map(|(user, _)| user);
-        Ok(Some(page.with(blocked.collect())))
+        Ok(page.with(blocked.collect()))
     }
 
     /// How many people there are on the first page of all: with computed user ids, and bound.
     pub async fn some_people(&self) -> Result<(usize, usize)> {
-        let Some(page) = self.walk_people(None, &Place::default()).await? else { return Ok((0, 0)) };
+        let page = self.walk_people(None, &Place::default()).await?;
         let bindings = try_join_all(page.found.iter().map(|person| self.binding(person))).await?;
         let is_computed = |bound: &Bound| bound.generation == COMPUTED;
         let (computed, bound): (Vec<_>, Vec<_>) = bindings.into_iter().flatten().partition(is_computed);
@@ -56,7 +54,7 @@ impl Redis {
         const ENOUGH: usize = 3;
         let page = self.link.keys_like("wxmint:{*}:session", &Place::default(), Slots::MayBeMoving).await?;
         let mut found = Vec::new();
-        for key in page.iter().flat_map(|page| &page.found).take(ENOUGH) {
+        for key in page.found.iter().take(ENOUGH) {
             let person = owner(key, "session")?;
             let keys = self.session_keys(&person).await?;
             found.extend(keys.into_iter().next().map(|current| (person, current)));

@@ -79,7 +79,7 @@ impl Shelf {
 fn distrust(is: &Metadata, owners: [u32; 2]) -> Result<(), String> {
     let mode = is.mode();
     match () {
-        () if !is.is_file() => Err("it is not a file".into()),
+        () if !is.is_file() => Err("it is not a regular file".into()),
         () if mode & 0o022 != 0 => Err(format!("others can write it (mode {:04o})", mode & 0o777)),
         () if !owners.contains(&is.uid()) => Err(format!("it belongs to another user ({})", is.uid())),
         () => Ok(()),
