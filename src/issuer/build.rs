@@ -104,6 +104,7 @@ impl Issuer {
         };
         let (keys, issuer, audience) = (Arc::new(keys), settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
+        let reached = settings.jwks_peers.iter().chain(settings.accounts.url()).chain([&settings.wechat_url]);
         let issuer = Self {
             verifier: caller::verifier(&settings, settings.audience.clone()),
             minter: Arc::new(minter),
@@ -119,9 +120,7 @@ impl Issuer {
             users,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
-            tls: Tls::reaching(
-                settings.jwks_peers.iter().chain(settings.accounts.url()).chain([&settings.wechat_url]),
-            )?,
+            tls: Tls::reaching(reached)?,
             peers: settings.jwks_peers.iter().map(PeerKeys::at).collect(),
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             redis: redis.unwrap_or_else(|| RedisAccess::in_memory(now)),
@@ -145,10 +144,7 @@ impl Issuer {
     pub fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {
         Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),
-            AccountsSource::File(_) => {
-                let (_, users) = self.users.clone().expect("read from the same settings");
-                Box::new(users)
-            }
+            AccountsSource::File(_) => Box::new(self.users.clone().expect("read from the same settings").1),
             AccountsSource::Service(base) => {
                 let (minter, metrics) = (Arc::clone(&self.minter), self.metrics.clone());
                 let (workers, check) = (self.workers, self.settings.accounts_check);
@@ -228,10 +224,8 @@ fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
         return Ok(UserIds::new(None, false));
     };
     let variable = "WXMINT_ID_KEY_FILE";
-    let unusable = |error| {
-        let found = unusable_file("user_ids", variable, path, Said::from(error));
-        Finding { advice: said!(restore_id_key), ..found }
-    };
+    let found = |error| unusable_file("user_ids", variable, path, Said::from(error));
+    let unusable = |error| Finding { advice: said!(restore_id_key), ..found(error) };
     // Read once, because this key does not change.
     let (_, key) = load(variable, path, Some(MAKE_ID_KEY), IdKey::parse, unusable)?;
     Ok(UserIds::new(Some((kind, key)), settings.user_index))

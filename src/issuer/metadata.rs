@@ -114,11 +114,13 @@ impl Issuer {
     pub(super) async fn read_peers(&self) {
         let Some(_) = self.peers.first() else { return };
         let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else { return };
-        let read = join_all(self.peers.iter().map(async |peer| (peer, peer.fetch(&http, now()).await))).await;
-        let faults = read.into_iter().filter_map(|(peer, read)| Some(format!("{}: {}", peer.host(), read.err()?)));
+        let (set, now) = (self.keys.set(), now());
+        let own: HashSet<_> = set.visible(now).map(PublicKey::kid).collect();
+        let read = join_all(self.peers.iter().map(async |peer| (&peer.url, peer.fetch(&http, &own, now).await))).await;
+        let faults = read.into_iter().filter_map(|(at, it)| Some(format!("{}: {}", at.host_str()?, it.err()?)));
         let faults: Vec<_> = faults.collect();
-        let warning =
-            format!("WXMINT_JWKS_PEERS: keys are not published, or for 24 h as they were: {}", faults.join("; "));
+        let why = faults.join("; ");
+        let warning = format!("WXMINT_JWKS_PEERS: keys are not published, or for 24 h as they were: {why}");
         let warning = (!faults.is_empty()).then_some(warning);
         if self.readiness.warns("jwks_peers", warning.as_deref()) {
             tracing::warn!(warning, "keys of peers");
@@ -136,12 +138,13 @@ mod tests {
     use super::super::caller::tests::issuer;
     use super::*;
 
-    /// Answers each request with a JWK Set. Returns its URL.
-    fn peer(set: String) -> String {
+    /// Answers requests with these JWK Sets, one after the other, and all further ones with the last. Returns its URL.
+    fn peer<const N: usize>(sets: [String; N]) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/jwks.json", listener.local_addr().expect("bound"));
         thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
+            let last = sets[N - 1].clone();
+            for (mut stream, set) in listener.incoming().flatten().zip(sets.into_iter().chain(iter::repeat(last))) {
                 let _ = stream.read(&mut [0; 4096]);
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", set.len());
                 stream.write_all((head + &set).as_bytes()).expect("answered");
@@ -156,7 +159,7 @@ mod tests {
         let [own, ended, other] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(key);
         let set = |key: &PrivateJwk| issuer(key, ("WXMINT_TOKEN_TTL", "1h")).published(now(), true).expect("a set");
         let keys = [&ended, &other].map(|key| set(key)["{\"keys\":[".len()..].trim_end_matches("]}").to_owned());
-        let url = peer(format!("{{\"keys\":[{}]}}", keys.join(",")));
+        let url = peer([format!("{{\"keys\":[{}]}}", keys.join(","))]);
         let issuer = issuer(&own, ("WXMINT_JWKS_PEERS", &url));
         let published = |at, joins| {
             let set = issuer.published(at, joins).expect("a set");
@@ -186,12 +189,25 @@ mod tests {
             let set = issuer(&key(), ("WXMINT_TOKEN_TTL", "1h")).published(now(), false).expect("a set");
             set["{\"keys\":[".len()..].trim_end_matches("]}").to_owned()
         });
-        let url = peer(format!("{{\"keys\":[{}]}}", many.take(80).collect::<Vec<_>>().join(",")));
+        let url = peer([format!("{{\"keys\":[{}]}}", many.take(80).collect::<Vec<_>>().join(","))]);
         let issuer = issuer(&own, ("WXMINT_JWKS_PEERS", &url));
         issuer.read_peers().await;
         assert_eq!(issuer.published(now(), true), issuer.published(now(), false));
         let http = Upstream::new(&issuer.tls, PEERS_WITHIN, PEERS_WITHIN).expect("a client");
-        let refused = issuer.peers[0].fetch(&http, now()).await.expect_err("too many");
+        let refused = issuer.peers[0].fetch(&http, &HashSet::new(), now()).await.expect_err("too many");
         assert!(refused.contains("bytes of keys are more than"), "{refused}");
+    }
+
+    #[actix_web::test]
+    async fn a_peer_whose_address_leads_here_takes_no_key_away() {
+        let key = || PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
+        let (own, other) = (key(), key());
+        let set = |key: &PrivateJwk| issuer(key, ("WXMINT_TOKEN_TTL", "1h")).published(now(), true).expect("a set");
+        let issuer = issuer(&own, ("WXMINT_JWKS_PEERS", &peer([set(&other), set(&own)])));
+        let http = Upstream::new(&issuer.tls, PEERS_WITHIN, PEERS_WITHIN).expect("a client");
+        let fetch = async || issuer.peers[0].fetch(&http, &HashSet::from([own.kid()]), now()).await;
+        assert_eq!(fetch().await, Ok(()));
+        assert!(fetch().await.is_err_and(|said| said.contains("this issuer's own keys")));
+        assert!(issuer.published(now(), true).is_some_and(|set| set.contains(other.kid())));
     }
 }

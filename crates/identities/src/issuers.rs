@@ -2,7 +2,7 @@
 //! this issuer in another region.
 
 use std::path::{Path, PathBuf};
-use std::{fs, fs::File, io, io::Read, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashSet, fs, fs::File, io, io::Read, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -172,7 +172,7 @@ impl Trust {
 
 /// One further set of keys, as it was last read.
 pub struct PeerKeys {
-    url: Url,
+    pub url: Url,
     keys: ArcSwapOption<(DateTime<Utc>, Vec<PublicKey>)>,
 }
 
@@ -183,24 +183,23 @@ impl PeerKeys {
         Self { url, keys: ArcSwapOption::empty() }
     }
 
-    /// The host, for warnings.
-    pub fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default()
-    }
-
     /// The keys, unless the peer has not confirmed them for so long that verifiers believe none.
     pub fn keys(&self, now: DateTime<Utc>) -> Vec<PublicKey> {
         let read = self.keys.load_full().filter(|read| now - read.0 < BELIEVED);
         read.map(|read| read.1.clone()).unwrap_or_default()
     }
 
-    /// Reads the keys. Those that cannot be read stay as they were, and the error says why.
-    pub async fn fetch(&self, http: &Upstream, now: DateTime<Utc>) -> Result<(), String> {
+    /// Reads the keys, unless all of them are `own` ones. Those that are not read stay as they were, and the error says
+    /// why.
+    pub async fn fetch(&self, http: &Upstream, own: &HashSet<&str>, now: DateTime<Utc>) -> Result<(), String> {
         let set = fetch(http, Request::new(Method::GET, self.url.clone())).await?;
         if set.len() > MAX_PEER {
             return Err(format!("its {} bytes of keys are more than {MAX_PEER}: retire old ones there", set.len()));
         }
         let PublishedKeys { keys, refused } = usable(PublishedKeys::read(&set))?;
+        if keys.iter().all(|key| own.contains(key.kid())) {
+            return Err("these are this issuer's own keys: name an address that leads to the other region alone".into());
+        }
         self.keys.store(Some(Arc::new((now, keys))));
         refused.first().map_or(Ok(()), |error| Err(error.to_string()))
     }

@@ -170,7 +170,8 @@ pub(super) fn replace_all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: 
 
 const SPREADING: &str = "  wxmint serve stops publishing the key within 5 s, and says in its feed that the key is revoked: verifiers that \
      follow the feed refuse its tokens within 10 s more. The others do so from their next fetch on: jose and PyJWT \
-     within minutes, Envoy within 10, Istio within 20; one that caches verified tokens, when they expire.";
+     within minutes, Envoy within 10, Istio within 20; one that caches verified tokens, when they expire. Where another \
+     region publishes the key (WXMINT_JWKS_PEERS), run `wxmint keys retire KID --now` there too.";
 const SIGNS_UNKNOWN: &str = "  A new key signs from now on. Verifiers refuse its tokens until their next fetch: those that fetch on an unknown kid \
      within 30 s, Envoy within 10 minutes, Istio within 20. Restart them to be quicker.";
 
