@@ -2,8 +2,8 @@
 //!
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or deleted
 //! meanwhile is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that
-//! is still to be walked to one that has been, so a page says when slots have moved. While a slot is on its way, keys can
-//! be missed, and a page says so if it is asked to look for [`Slots::AtRest`].
+//! is still to be walked to one that has been, so a page says when slots have moved. While a slot is on its way, keys
+//! can be missed, and a page says so if it is asked for [`Slots::AtRest`].
 
 use std::ops::RangeInclusive;
 
