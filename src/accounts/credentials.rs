@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
 use wxmint_findings::Said;
 use wxmint_ids::unprintable;
 use zeroize::Zeroizing;
@@ -15,6 +16,13 @@ impl Username {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name that is counted: databases take names for one by case, width, accents, spaces, or what nobody sees.
+    pub fn folded(&self) -> String {
+        let counts = |letter: &char| letter.is_alphanumeric() || letter.is_ascii_graphic();
+        let letters = DecomposingNormalizerBorrowed::new_nfkd().normalize(&self.0);
+        letters.chars().filter(counts).flat_map(char::to_lowercase).collect()
     }
 }
 
@@ -69,6 +77,18 @@ fn checked(text: &str, limit: usize) -> Result<(), Said> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_a_database_may_take_for_one_are_counted_as_one() {
+        let folded = |name: &str| name.parse::<Username>().expect("a name").folded();
+        for same in
+            ["Lin.Mei", "ｌｉｎ．ｍｅｉ", "lín.mëi", "li\u{301}n.mei", "lin\u{200b}.m\u{ad}ei", "lin . mei", "LIN.ᴹEI"]
+        {
+            assert_eq!(folded(same), "lin.mei", "{same:?}");
+        }
+        assert_eq!((folded("林妹"), folded("lin-mei")), ("林妹".into(), "lin-mei".into()));
+        assert_ne!(folded("林妹"), folded("林梅"));
+    }
 
     #[test]
     fn names_and_passwords_are_limited_in_length_and_not_printed() {

@@ -142,8 +142,7 @@ impl LoginWorker {
     /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
     /// wrong password stays counted.
     async fn check_password(&self, person: &Person, name: &Username, password: &Password, from: &str) -> Result<Named> {
-        // Names that differ only in case are one name.
-        let digest = short_digest(&name.as_str().to_lowercase()).to_string();
+        let digest = short_digest(&name.folded()).to_string();
         let meter = Meter::of_person(person, NAMES, &digest, self.policy.limit_username);
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;

@@ -14,25 +14,22 @@ const MAX_DEPTH: usize = 4;
 
 /// The names that verifiers interpret by themselves. `roles`, `groups` and `entitlements` (RFC 9068 section 2.2.3.1),
 /// and names like `permissions`, are not among them, because they say what the business says of its user.
-const REGISTERED: [&[&str]; 9] = [
+const REGISTERED: [&[&str]; 7] = [
     // RFC 7519 section 4.1: the token itself.
     &["iss", "sub", "aud", "exp", "nbf", "iat", "jti"],
-    // RFC 9068 section 2.2: the client, how the user authenticated, and what was granted to the client.
-    &["client_id", "auth_time", "acr", "amr", "scope"],
-    // The same as `scope` to Spring Security, Microsoft and Okta. RFC 8485: how the user authenticated, like `acr`.
-    &["scp", "vot", "vtm"],
+    // RFC 9068 section 2.2, RFC 8485: the client, how the user authenticated, and what was granted to the client, which
+    // is `scp` to Spring Security, Microsoft and Okta.
+    &["client_id", "auth_time", "acr", "amr", "scope", "scp", "vot", "vtm"],
     // RFC 8693 section 4: who acts for whom. RFC 7800 and RFC 9396: which key, and which grant.
     &["act", "may_act", "cnf", "authorization_details"],
-    // RFC 9493 and OpenID: other ways to name the subject.
-    &["sub_id", "sub_jwk"],
+    // RFC 9493, OpenID and WeChat: other ways to name the subject, which a token must not spread.
+    &["sub_id", "sub_jwk", "openid", "unionid", "phone_number"],
     // OpenID Connect Core and its logout.
     &["azp", "nonce", "at_hash", "c_hash", "s_hash", "sid"],
     // RFC 8417: the security events that the token tells of.
     &["events", "toe", "txn"],
-    // Claims that a verifier fetches from elsewhere.
-    &["_claim_names", "_claim_sources"],
-    // Token Status List: whether the token is valid.
-    &["status"],
+    // Claims that a verifier fetches from elsewhere; Token Status List: whether the token is valid.
+    &["_claim_names", "_claim_sources", "status"],
 ];
 
 /// The claims that a token has beside its own. They are checked, and `Default` is none.
