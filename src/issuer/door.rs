@@ -10,11 +10,13 @@ use serde_json::Value;
 use wxmint_findings::{Finding, Said};
 use wxmint_http::described::Routes;
 use wxmint_ids::AppId;
+use wxmint_keys::token::Issued;
 use wxmint_store::Redis;
 
 use super::{Issuer, IssuerStartError};
 use crate::admin::{CurrentAdminTokens, Panel};
-use crate::{login::Exchange, settings::Settings};
+use crate::login::{Exchange, LoginError, LoginWorker};
+use crate::settings::Settings;
 
 /// A row of the table of doors: what is known of a door whether it is open or not.
 pub struct DoorRow {
@@ -99,6 +101,11 @@ pub trait Door: Any + Send + Sync {
     /// Acts for apps without an AppSecret.
     fn exchange(self: Arc<Self>) -> Option<Arc<dyn Exchange>> {
         None
+    }
+
+    /// Ends what else there is of a client's login by whose token somebody has logged out.
+    async fn end_login(&self, _login: &LoginWorker, _token: Issued) -> Result<(), LoginError> {
+        Ok(())
     }
 
     fn metrics(&self, _registry: &mut Registry) {}

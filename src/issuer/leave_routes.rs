@@ -1,5 +1,7 @@
 //! `/logout` and `/binding`: ways to leave.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::web::{self, Payload};
 use utoipa::ToSchema;
@@ -9,7 +11,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::{Claims, Verified};
 
 use super::{cross_origin, state::IssuerWorker};
-use crate::login::{LoginError, LoginWorker, is_of_client};
+use crate::login::{LoginError, LoginWorker, is_of_client, issued};
 use crate::{clock::now, refusals::Refusal};
 
 /// The body of `POST /logout`, which may be left out.
@@ -36,8 +38,14 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
     let body = read_body(payload, SMALL_BODY).await;
     let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&worker, &event, problem))?;
     let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
-    let leaving =
-        async move |login: &LoginWorker, token: &_, person: &mut _| login.log_out(token, everywhere, person).await;
+    let issuer = Arc::clone(&worker.issuer);
+    let leaving = async move |login: &LoginWorker, token: &_, person: &mut _| {
+        login.log_out(token, everywhere, person).await?;
+        for open in issuer.doors.iter().filter(|_| !everywhere && is_of_client(&issuer.minter, token)) {
+            open.door.end_login(login, issued(token)).await?;
+        }
+        Ok(())
+    };
     leave(worker, event, token, leaving).await
 }
 

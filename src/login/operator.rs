@@ -87,8 +87,8 @@ impl Operator<'_> {
     /// block is noted. The tokens are ended with the list, and last again: with them those of logins that were too
     /// early to find the block.
     pub async fn block(&self, user: &UserId) -> Result<(), StoreError> {
-        self.set_blocked(user, true).await?;
-        self.store.end_user(user, None).await?;
+        let (noted, ended) = (self.set_blocked(user, true).await, self.store.end_user(user, None).await);
+        noted.and(ended)?;
         self.end_elsewhere(user).await
     }
 
@@ -99,9 +99,10 @@ impl Operator<'_> {
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<(), StoreError> {
         let (number, people) = (self.store.set_blocked(user, blocked).await?, self.people_of(user).await?);
-        // All of them are tried, also while one of a Cluster's primaries is away.
+        // All of them are tried, also while a replica or one of a Cluster's primaries is away.
         let notes = people.iter().map(|person| self.store.note_block(person, user, number, blocked));
-        join_all(notes).await.into_iter().collect()
+        let noted: Result<(), _> = join_all(notes).await.into_iter().collect();
+        noted.and(self.store.confirm_block(user, number).await)
     }
 
     /// Dissolves the user's bindings in one app, as their owner can. Ends the user's tokens there also if no list names
@@ -243,10 +244,11 @@ impl Operator<'_> {
         Ok(found)
     }
 
-    /// A block is shown once its last step has told verifiers of its end.
+    /// A block and an end are shown once verifiers are told of the end.
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
         let UserState { blocked, ended_before, told } = self.store.user_state(user).await?;
         let bindings = self.bindings_of(user).await?;
+        let ended_before = ended_before.filter(|_| told);
         let last_login = bindings.iter().filter_map(|(_, bound)| bound.last_login).max().map(|at| at.timestamp());
         let wechat = bindings.into_iter().map(ShownBinding::from).collect();
         Ok(ShownUser { user_id: user.clone(), blocked: blocked && told, ended_before, last_login, wechat })
@@ -309,4 +311,49 @@ async fn release_from(store: &Redis, unionid: &UnionId, user: &UserId, is_kept: 
 
 fn has_unionid(bound: &Bound, unionid: &UnionId) -> bool {
     bound.unionid.iter().chain(&bound.others).any(|own| own == unionid)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wxmint_store::RedisAccess;
+
+    use super::*;
+    use crate::accounts::Named;
+    use crate::clock::now;
+    use crate::doors::servers::RedisServer;
+    use crate::settings::StoreSettings;
+
+    /// No replica is there to confirm it.
+    #[actix_web::test]
+    async fn a_block_that_is_not_confirmed_keeps_the_user_out_and_its_lifting_lets_the_user_in() {
+        let server = RedisServer::start().await;
+        let url =
+            format!("redis://127.0.0.1:{}", server.cli(&["CONFIG", "GET", "port"]).lines().last().expect("a port"));
+        let variables = [("WXMINT_REDIS_URL", url.as_str()), ("WXMINT_REDIS_CONFIRM", "1")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let access = StoreSettings::from_vars(variables).ok().and_then(|it| it.redis().ok()?).expect("an access");
+        let (store, strict) = (server.store(), Redis::new(&RedisAccess::new(access), Duration::from_secs(60), now, ()));
+        let (user, attempt): (UserId, _) = ("user-1".parse().expect("a user"), AttemptId::new([1; 16]));
+        let app: AppId = "wx0123456789abcdef".parse().expect("an app");
+        let person = Person { app, openid: "o1".parse().expect("an openid") };
+        let binder = Binder { store: &store, person: &person, unionid: None, attempt: &attempt, per_user: 1 };
+        let free = SettledState::Free { generation: 0, dissolved: false };
+        binder.bind(&Named { user: user.clone(), made: false }, free).await.expect("bound");
+        let is_blocked = async || {
+            let binding = store.binding(&person).await.expect("an answer").expect("bound");
+            (binding.blocked, store.user_state(&user).await.expect("an answer").blocked)
+        };
+        let operator = Operator { store: &strict };
+        assert!(operator.block(&user).await.is_err(), "nobody could take over");
+        assert_eq!(is_blocked().await, (true, true));
+        let shown = Operator { store: &store }.show(&user).await.expect("an answer");
+        assert_eq!((shown.blocked, shown.ended_before), (false, None), "verifiers have not been told");
+        assert!(operator.unblock(&user).await.is_err());
+        assert_eq!(is_blocked().await, (false, false));
+        let number = store.set_blocked(&user, true).await.expect("blocked");
+        assert_eq!(store.confirm_block(&user, number).await, Ok(()));
+        assert!(store.confirm_block(&user, number + 1).await.is_err(), "a failover has lost it");
+    }
 }

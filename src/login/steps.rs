@@ -191,12 +191,15 @@ impl LoginWorker {
             return Err(StoreError { reason: format!("the clock of Redis is {wrong}: set it by NTP") }.into());
         }
         let date = match self.policy.one_login {
-            true => self.store.end_earlier(&token, latest).await?.ok_or(LoginError::Blocked)?,
+            true => self.store.end_earlier(&token, latest).await?,
             // Nothing has ended the tokens of a user whom this login has made.
-            false if *may_be_ended && !new_user => {
-                self.store.date_token(person, &token, latest).await?.ok_or(LoginError::Blocked)?
-            }
-            false => token.issued_at,
+            false if *may_be_ended && !new_user => self.store.date_token(person, &token, latest).await?,
+            false => Some(token.issued_at),
+        };
+        let Some(date) = date else {
+            // A failover may have lost that the person is blocked: without a session the next login asks here again.
+            self.store.forget(person, None).await?;
+            return Err(LoginError::Blocked);
         };
         let token = dated(token, date, latest)?;
         if date > at.timestamp() {

@@ -111,7 +111,7 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
 }
 
 /// Ends the login that began with this access token, or renewed it. If Redis has lost the login, ends the token alone.
-async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>> {
+pub(super) async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>> {
     // Each login has this budget for itself, so nobody keeps others from leaving: the first request has ended it.
     login.count(&Meter::new(TRIES, token.id.as_str(), login.policy.limit_openid), OPENID).await?;
     let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;

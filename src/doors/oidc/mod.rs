@@ -26,6 +26,7 @@ use wxmint_findings::{Finding, Words};
 use wxmint_http::page::{CSS, JS, answer};
 use wxmint_http::{Problem, not_found, origin, readable, routes};
 use wxmint_ids::{ClientId, UserId};
+use wxmint_keys::token::Issued;
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_wechat::{App, AppKind};
@@ -38,6 +39,7 @@ use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
 use crate::issuer::state::IssuerWorker;
+use crate::login::{LoginError, LoginWorker};
 
 routes! {
     #[openapi(tags((name = "sites", description = "For sites that speak OpenID Connect")))]
@@ -151,6 +153,10 @@ impl Door for Oidc {
         });
         clients.describe("revocation_endpoint", &mut members);
         members
+    }
+
+    async fn end_login(&self, login: &LoginWorker, token: Issued) -> Result<(), LoginError> {
+        leave::end_login(login, token).await.map(drop)
     }
 
     fn metrics(&self, registry: &mut Registry) {

@@ -23,8 +23,9 @@ impl LoginWorker {
         let Some(family) = self.family_of(&shown_token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
         let now = self.store.now();
         let until = refresh_life(client).map_or(0, |life| family.first.issued_at.saturating_add(life));
-        // A client that has lost `refresh` may have it again.
-        if now.timestamp() >= until.min(family.until.unwrap_or_default()) {
+        let has_app = client.app == family.app || client.web_apps.contains(&family.app);
+        // A client that has lost `refresh` or the app may have it again.
+        if !has_app || now.timestamp() >= until.min(family.until.unwrap_or_default()) {
             return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         }
         let before = self.find_rotation(family.sid(), shown_token.number - 1).await?;

@@ -9,7 +9,7 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::clocks::{APART, too_far_ahead};
 use super::{Call, Redis, name, packed, script, session::change_session, unreadable};
-use crate::{COMPUTED, ENDS_KEPT, Ended, Issued, Result, TokenState, UserState};
+use crate::{COMPUTED, ENDS_KEPT, Ended, Issued, Result, StoreError, TokenState, UserState};
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
@@ -139,11 +139,19 @@ impl Redis {
     }
 
     /// Blocks a user's list, which then admits nobody, and in the same step ends all of the user's tokens up to the
-    /// second of the list's primary; or lifts the block. Returns the number of this change. Answered once a replica has
-    /// it. [`Redis::end_user`] ends what other primaries have dated, and tells verifiers.
+    /// second of the list's primary; or lifts the block. Returns the number of this change, which
+    /// [`Redis::confirm_block`] waits for. [`Redis::end_user`] ends what other primaries have dated, and tells verifiers.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let script = if blocked { self.ending(user, "block", Some(0)).await? } else { change_ends(user, "unblock") };
-        unless_ahead(self.link.run_confirmed("set_blocked", script).await?)
+        unless_ahead(self.link.run("set_blocked", script).await?)
+    }
+
+    /// Returns once a replica has the change of this number, unless a failover has lost it.
+    pub async fn confirm_block(&self, user: &UserId, number: u64) -> Result<()> {
+        let asked = Call::of("HGET", name::user(user)).arg("block");
+        let held: Option<String> = self.link.run_confirmed("set_blocked", asked).await?;
+        let is_kept = held.and_then(|held| held.split(' ').next()?.parse::<u64>().ok()) >= Some(number);
+        if is_kept { Ok(()) } else { Err(StoreError { reason: "a failover has lost the block".into() }) }
     }
 
     /// A step with three seconds: up to `last`, or up to now.
