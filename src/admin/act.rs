@@ -1,5 +1,4 @@
-//! An act on the admin listener: whose secret asks, whether the secret has the right, and the audit event, whatever
-//! becomes of it.
+//! An act on the admin listener: whose secret asks, whether it has the right, and the audit event in any case.
 
 use std::str::FromStr;
 

@@ -79,7 +79,6 @@ pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> An
 
 /// How long an answer is given again: the checks cost Redis, WeChat and the account service some requests each.
 const KEPT: Duration = Duration::from_secs(10);
-
 /// How many may wait for an examination, which takes up to 15 s and holds their connections.
 const MOST_WAITING: usize = 8;
 /// When to ask again.

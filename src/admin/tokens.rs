@@ -1,5 +1,4 @@
-//! The secrets and identities of operators and services, one of which the admin listener wants from whoever asks about
-//! users, and the rights of each.
+//! The secrets and identities of the operators and services that may ask the admin listener, and the rights of each.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,8 +32,7 @@ pub(crate) enum Right {
     Operate,
     /// To use the app's access token and the users' session keys.
     WeChat,
-    /// To receive what has been revoked as security event tokens, on the public listener. Only a line that names it has
-    /// it.
+    /// To receive revocations as security event tokens, on the public listener. Only a line that names it has it.
     Events,
 }
 

@@ -92,8 +92,7 @@ pub(super) async fn replace_access_token(request: HttpRequest, payload: Payload,
 }
 
 fn shared(usable: &Usable) -> HttpResponse {
-    let Usable { token, expires_in, .. } = usable;
-    private(SharedAccessToken { access_token: token.expose(), expires_in: expires_in.as_secs() })
+    private(SharedAccessToken { access_token: usable.token.expose(), expires_in: usable.expires_in.as_secs() })
 }
 
 /// An empty text is refused: its signature is the proof by which WeChat gives a session key away

@@ -1,5 +1,4 @@
-//! Pages of other sites may read the public documents. Pages of an app that names its `origins`, and those that a door
-//! knows, may read more.
+//! Pages of other sites may read the public documents; those of an app's `origins`, or that a door knows, read more.
 
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
@@ -7,7 +6,7 @@ use wxmint_http::allow_site;
 use wxmint_ids::AppId;
 
 use super::declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
-use super::{Issuer, door::OpenDoor, state::IssuerWorker};
+use super::{Issuer, state::IssuerWorker};
 
 /// Every page may read these.
 const OF_ALL: [&str; 3] = [JWKS, METADATA, OAUTH_SERVER];
@@ -21,10 +20,9 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
             async || preflight("GET, HEAD", "*").insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")).finish();
         return resource.route(web::route().method(Method::OPTIONS).to(open));
     }
-    let is_of_door = move |open: &OpenDoor| open.row.readable.contains(&path);
     let has_pages = issuer.apps.may_have_origins() || issuer.doors.iter().any(|open| !open.row.readable.is_empty());
     let is_of_apps = has_pages && OF_APPS.contains(&path);
-    let is_of_doors = issuer.doors.iter().any(is_of_door);
+    let is_of_doors = issuer.doors.iter().any(|open| open.row.readable.contains(&path));
     if !is_of_apps && !is_of_doors {
         return resource;
     }
@@ -40,7 +38,6 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
     resource.route(web::route().method(Method::OPTIONS).to(answer))
 }
 
-/// The answer to a preflight.
 fn preflight(methods: &'static str, headers: &'static str) -> HttpResponseBuilder {
     let mut answer = HttpResponse::NoContent();
     answer

@@ -1,5 +1,4 @@
-//! The findings on the files that the settings name: why they cannot be used, or what they hold. At start, and for
-//! `wxmint doctor`.
+//! The findings on the files that the settings name, at the start and for `wxmint doctor`.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -20,8 +19,7 @@ use crate::secret_files::{FileError, MAKE_KEYS, WatchedFile};
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);
 
-/// Reads the file that a variable names for the first time, and what it contains. `unusable` says what is wrong with
-/// the content.
+/// Reads the file that a variable names for the first time. `unusable` says what is wrong with the content.
 pub(crate) fn load<T, E>(
     variable: &str,
     path: &Path,
@@ -115,15 +113,12 @@ impl Issuer {
             Err(error) => (error.reason.contains("NOPERM"), said!(no_session_key_was_tried)),
         };
         let sealed = sealed.unwrap_or_default();
-        let (closed, tried) =
-            (sealed.iter().filter(|(person, key)| vault.open(key, person).is_err()).count(), sealed.len());
-        match closed {
+        match sealed.iter().filter(|(person, key)| vault.open(key, person).is_err()).count() {
             0 => sure(is_answered, Finding::ok("vault", said!(key_of_line_seals, vault.sealing_line(), opens))),
-            closed => Finding::warning(
-                "vault",
-                said!(session_keys_do_not_open, closed, tried),
-                said!(put_earlier_vault_key_into, file),
-            ),
+            closed => {
+                let found = said!(session_keys_do_not_open, closed, sealed.len());
+                Finding::warning("vault", found, said!(put_earlier_vault_key_into, file))
+            }
         }
     }
 

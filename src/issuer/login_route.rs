@@ -81,8 +81,7 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
         let address = origin.address.as_deref().unwrap_or_default();
         let outcome = attempt.make(address, async |attempt| Ok(at.login.log_in(asked?, attempt).await?)).await;
         let app = if is_of_page { attempt.trail.app.clone() } else { None };
-        let told = outcome.as_ref().map(|logged_in| logged_in.new_user);
-        let took = attempt.end(Event::new(Activity::LOGIN, origin), told);
+        let took = attempt.end(Event::new(Activity::LOGIN, origin), outcome.as_ref().map(|done| done.new_user));
         let answer = outcome.map(|logged_in| welcome(&at, logged_in, took)).map_err(|refusal| refusal.problem);
         (answer, app)
     };

@@ -1,5 +1,4 @@
-//! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users, operators' secrets
-//! and the URL of Redis.
+//! Reads files again while the process runs: keys, vault keys, AppSecrets, users, operators' secrets, the URL of Redis.
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
@@ -12,9 +11,8 @@ use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_telemetry::audit::{Activity, Event};
 
-use super::Issuer;
 use super::ended_keys::{check_replacement, publisher};
-use super::health::check_redis;
+use super::{Issuer, health::check_redis};
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
 use crate::{admin::AdminTokens, apps::Apps, clock::now};

@@ -81,7 +81,6 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     // Redis may take no writes. Verifiers need the ends all the same, and the page names the life of own tokens.
     let _ = worker.login.note_life().await;
     let Some(read) = worker.login.store.ends_after(place, PAGE_ENDS).await.map_err(of_store)? else { return Ok(None) };
-    let own_keep = worker.login.minter.ttl() + MAX_LEEWAY;
     let (iss, at) = (worker.issuer.settings.issuer.as_str(), read.at.timestamp());
     let page = EndsPage {
         iss: iss.to_owned(),
@@ -90,7 +89,7 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
         cursor: cursor_of(&read.cursor, &vault),
         after: cursor,
         more: read.more,
-        keep: read.keep.max(own_keep).as_secs(),
+        keep: read.keep.max(worker.login.minter.ttl() + MAX_LEEWAY).as_secs(),
         ended: read.ends.iter().map(|ended| ended.published(iss)).collect(),
     };
     if !page.more {

@@ -7,7 +7,6 @@ use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::READ;
 use wxmint_http::viewer::{self, Description};
 use wxmint_http::{counted, readable, routes};
-use wxmint_telemetry::{Metrics, RouteMetrics};
 
 use super::declared::{
     ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, METADATA, OAUTH_SERVER, OWN_TOKEN, PLACE, SECURITY, STORE, TOKEN,
@@ -65,7 +64,10 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
     let Issuer { settings, metrics, .. } = issuer;
     move |config| {
         let service = |label: &'static str, resource: Resource| {
-            counted(counter(metrics, label), cross_origin::with_preflight(issuer, label, resource))
+            // Routes that wait for other services are timed; the login has a histogram of its own, for all its paths.
+            let is_document = label == OAUTH_SERVER || ROWS.iter().any(|row| row.path == label && row.methods == READ);
+            let counter = metrics.route(label, label != LOGIN && !is_document);
+            counted(counter, cross_origin::with_preflight(issuer, label, resource))
         };
         for path in &settings.login_paths {
             config.service(service(LOGIN, ROUTES.resource(LOGIN, path)));
@@ -102,13 +104,6 @@ pub fn is_free(path: &str, doors: Doors) -> bool {
     let of_doors = doors.iter().flat_map(|row| row.public.paths());
     let taken = ROUTES.paths().chain(of_doors).chain(viewer::PATHS).chain([ROOT]);
     !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
-}
-
-/// The counter of a resource's answers. Those that wait for other services are timed; the login has a histogram of its
-/// own, and one label on all its paths.
-fn counter(metrics: &Metrics, path: &'static str) -> RouteMetrics {
-    let is_document = path == OAUTH_SERVER || ROWS.iter().any(|row| row.path == path && row.methods == READ);
-    metrics.route(path, path != LOGIN && !is_document)
 }
 
 #[cfg(test)]

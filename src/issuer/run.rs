@@ -15,11 +15,8 @@ use wxmint_http::{
 use wxmint_store::{Redis, StoreError};
 use wxmint_telemetry::audit;
 
-use super::declared::PLACE;
-use super::reload::watch_files;
 use super::routes::{self, public_routes};
-use super::state::IssuerWorker;
-use super::{Issuer, IssuerStartError, ends, health};
+use super::{Issuer, IssuerStartError, declared::PLACE, ends, health, reload::watch_files, state::IssuerWorker};
 use crate::admin::{self, act::Operating};
 use crate::clock::now;
 
@@ -143,10 +140,8 @@ async fn await_fitness(issuer: Arc<Issuer>) {
 }
 
 async fn check_all(issuer: &Issuer, store: &Redis) -> Result<Vec<Finding>, StoreError> {
-    let mut found = Vec::new();
-    if issuer.settings.store.url.is_some() {
-        found = health::check_redis(store).await?;
-    }
+    let has_redis = issuer.settings.store.url.is_some();
+    let mut found = if has_redis { health::check_redis(store).await? } else { Vec::new() };
     found.extend(issuer.learn_ended_keys(store, now()).await?);
     found.extend(issuer.ids.compare(store, false).await?);
     found.extend(issuer.doors.iter().filter_map(|open| open.door.waits_for()));

@@ -10,12 +10,12 @@ use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::UserData;
 
 use super::state::IssuerWorker;
-use crate::clock::now;
 use crate::login::{Asking, LoginError};
-use crate::refusals::Refusal;
+use crate::{clock::now, refusals::Refusal};
 
 /// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.
 const USER_DATA_BODY: usize = 128 * 1024;
+const NO_DATA: &str = "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";
 
 /// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them.
 #[derive(ToSchema)]
@@ -137,11 +137,7 @@ fn user_data_request(body: &[u8]) -> Result<UserData, Problem> {
     let read = match (data, iv, fields.text("rawData")?, fields.text("signature")?) {
         (Some(data), Some(iv), None, None) => UserData::encrypted(&data, &iv),
         (None, None, Some(data), Some(signature)) => UserData::raw(&data, &signature),
-        _ => {
-            let detail =
-                "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";
-            return Err(Problem::invalid(detail));
-        }
+        _ => return Err(Problem::invalid(NO_DATA)),
     };
     Ok(read.map_err(LoginError::from)?)
 }

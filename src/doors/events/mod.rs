@@ -15,11 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_http::{Answer, Problem, ProblemCode, bearer_token, no_valid_token, origin, pairs, private, routes};
 use wxmint_telemetry::audit::{Activity, Event};
 
-use crate::admin::CurrentAdminTokens;
 use crate::admin::tokens::{Holder, Right};
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
-use crate::issuer::state::IssuerWorker;
+use crate::{admin::CurrentAdminTokens, issuer::state::IssuerWorker};
 
 /// Those of the issuer of a receiver's token.
 const KEYS: &[ProblemCode] = &[ProblemCode::KeysUnavailable];

@@ -8,19 +8,13 @@ use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, missing, pairs, private, 
 use wxmint_ids::AppId;
 use wxmint_wechat::AppKind;
 
-use super::leave::see_other;
-use super::own_jwt::OwnJwt;
 use super::page::{Page, page, refused};
 use super::request::{AuthorizeRequest, Refused, read};
-use super::{AtDoor, Oidc, no_sites, root, wechat};
-use crate::clock::now;
-use crate::doors::scan::clients::Clients;
+use super::{AtDoor, Oidc, leave::see_other, no_sites, own_jwt::OwnJwt, root, wechat};
 use crate::doors::scan::page::{open_request, visitor};
 use crate::doors::scan::store::{Grant, Poll};
-use crate::doors::scan::token::tell_of_theft;
-use crate::doors::scan::{Scan, to_oauth};
-use crate::issuer::state::IssuerWorker;
-use crate::login::Result;
+use crate::doors::scan::{Scan, clients::Clients, to_oauth, token::tell_of_theft};
+use crate::{clock::now, issuer::state::IssuerWorker, login::Result};
 
 /// Apart from the client's own pages: what is for one of the two must not be fetched at the other.
 const DOOR: &str = " authorize";
@@ -151,8 +145,7 @@ pub(super) async fn let_in(
     Ok(asked.back(&[("code", &code)]))
 }
 
-/// The request of the page that asks, which must be our own: another site's could use up what its visitor's address
-/// has.
+/// The request of the page that asks, which must be our own: another's could use up what its visitor's address has.
 fn own_page<'c>(
     request: &HttpRequest,
     worker: &'c IssuerWorker,

@@ -32,13 +32,11 @@ use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_wechat::{App, AppKind};
 
 use self::request::is_site;
-use super::scan::clients::Clients;
 use super::scan::token::{FurtherGrants, GRANT};
-use super::scan::{Scan, VARIABLE};
-use crate::issuer::Issuer;
+use super::scan::{Scan, VARIABLE, clients::Clients};
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
-use crate::issuer::state::IssuerWorker;
+use crate::issuer::{Issuer, state::IssuerWorker};
 use crate::login::{LoginError, LoginWorker};
 
 routes! {

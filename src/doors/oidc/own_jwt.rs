@@ -18,9 +18,8 @@ impl OwnJwt {
     pub(super) fn read(issuer: &Issuer, token: &str) -> Option<Self> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
-        let object =
-            |part: &str| serde_json::from_slice::<Map<String, Value>>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
-        let (header, claims) = (object(header)?, object(claims)?);
+        let object = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+        let (header, claims): (Map<String, Value>, _) = (object(header)?, object(claims)?);
         let kid = header.get("kid")?.as_str()?;
         let keys = issuer.keys.set();
         let key = keys.iter().map(|key| key.public()).find(|key| key.kid() == kid)?;

@@ -64,8 +64,7 @@ impl LoginWorker {
         Ok(is_first.then_some((meter, counted)))
     }
 
-    /// The claims of the account backend, unless the login has ended, or the access token that came with the refresh
-    /// token.
+    /// The claims of the account backend, unless the login has ended, or the access token beside the refresh token.
     async fn allowed(&self, family: &Family, before: &Rotation) -> Result<Option<ExtraClaims>> {
         if !matches!(self.store.token_state(&before.token).await?, TokenState::People(_)) {
             return Ok(None);
@@ -137,8 +136,7 @@ impl LoginWorker {
         Ok(Some((given, is_first)))
     }
 
-    /// The token before the last is the oldest one that anybody has honestly, but for the first, whose end would be
-    /// that of the family.
+    /// The token before the last is the oldest that anybody has honestly. The end of the first is the family's.
     async fn end_old(&self, family: &Family, number: u32) -> Result<()> {
         let Some(oldest) = self.find_rotation(family.sid(), number).await? else { return Ok(()) };
         if number > 0 {

@@ -6,9 +6,7 @@ use wxmint_http::{Answer, Fields, Problem, missing, origin};
 use wxmint_ids::UserId;
 use wxmint_telemetry::audit::Event;
 
-use super::grants::NotGiven;
-use super::request::is_site;
-use super::{LOGIN, Oidc, RENEWAL};
+use super::{LOGIN, Oidc, RENEWAL, grants::NotGiven, request::is_site};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::token::{FurtherGrants, tell_of_theft, uncached};
 use crate::{issuer::state::IssuerWorker, refusals::Refusal};

@@ -13,12 +13,10 @@ use wxmint_store::AttemptId;
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_wechat::{App, AppKind};
 
-use super::authorize::let_in;
 use super::family::{hash, hashed_key, key, random};
-use super::leave::see_other;
 use super::page::{NOT_POSSIBLE, Page, Why, page, refused};
 use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
-use super::{AtDoor, no_sites, root};
+use super::{AtDoor, authorize::let_in, leave::see_other, no_sites, root};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::store::{enlist, json, strike};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
@@ -50,8 +48,7 @@ struct Sent {
     browser: String,
 }
 
-/// The client's app by which this browser can go to WeChat's page, if one is configured. A longer query than this is
-/// not kept for strangers.
+/// The client's app by which this browser can go to WeChat. A query above [`LONGEST`] is not kept for strangers.
 pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Client) -> Option<App> {
     let agent = request.headers().get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     let is_wechat = agent.is_some_and(|agent| agent.contains("MicroMessenger") && !agent.contains("WindowsWechat"));

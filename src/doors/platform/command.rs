@@ -10,12 +10,9 @@ use wxmint_wechat::WeChat;
 use super::known::{Known, MerchantState};
 use super::{Platform, VARIABLE, store::entries};
 use crate::cli::at_redis::{at_first, open};
-use crate::cli::failure::Failure;
 use crate::cli::output::{print, say, table};
-use crate::cli::{exit, read as command_of, variables, with_env_file};
-use crate::issuer::door::DoorCommand;
-use crate::secret_files::read_private;
-use crate::settings::Settings;
+use crate::cli::{exit, failure::Failure, read as command_of, variables, with_env_file};
+use crate::{issuer::door::DoorCommand, secret_files::read_private, settings::Settings};
 
 pub(super) const COMMAND: DoorCommand = DoorCommand {
     described: PlatformCommand::command,
@@ -52,14 +49,12 @@ fn list(platform: &Platform) -> Result<(), Failure> {
     let known = Known::of(kept.unwrap_or_default());
     let date = |at| DateTime::from_timestamp(at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
     let merchants = known.merchants.iter().map(|(app, merchant)| {
-        let (kind, state) = match &merchant.state {
-            MerchantState::In(kind, _) => match merchant.trouble {
-                Some(61007) => (kind.name(), "logs in; lacks a permission (61007)"),
-                Some(_) => (kind.name(), "logs in; its refresh token is stale (61023)"),
-                None => (kind.name(), "logs in"),
-            },
-            MerchantState::Leaving => ("", "has left; its tokens are being revoked"),
-            MerchantState::Gone => ("", "has left"),
+        let (kind, state) = match (&merchant.state, merchant.trouble) {
+            (MerchantState::In(kind, _), Some(61007)) => (kind.name(), "logs in; lacks a permission (61007)"),
+            (MerchantState::In(kind, _), Some(_)) => (kind.name(), "logs in; its refresh token is stale (61023)"),
+            (MerchantState::In(kind, _), None) => (kind.name(), "logs in"),
+            (MerchantState::Leaving, _) => ("", "has left; its tokens are being revoked"),
+            (MerchantState::Gone, _) => ("", "has left"),
         };
         [app.as_str(), kind, state, &date(merchant.entry.at)].map(str::to_owned)
     });

@@ -25,7 +25,6 @@ const REPLACED: [Rate; 2] =
 const REPORTED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
 /// How often WeChat is asked again for a token that it has refused to give by this ticket.
 const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
-
 /// How many times the limit of an address at one merchant it may have at all of them together.
 const AT_ALL_MERCHANTS: u32 = 10;
 
@@ -94,10 +93,8 @@ impl Exchange for Platform {
             Some(Refused { by_force: false, .. }) => tokens.may_force("", REPLACED).await?,
             _ => Vec::new(),
         };
-        let fetched = match tokens.app.id == self.component.id {
-            true => tokens.component_token(self).await,
-            false => tokens.merchant_token(self).await,
-        };
+        let is_own = tokens.app.id == self.component.id;
+        let fetched = if is_own { tokens.component_token(self).await } else { tokens.merchant_token(self).await };
         if fetched.is_err() {
             // While WeChat gives none, nothing is used up.
             tokens.uncount(counted).await?;

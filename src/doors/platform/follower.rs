@@ -1,5 +1,4 @@
-//! The work for a platform: what follows from WeChat's pushes, from its list of merchants, and from what other replicas
-//! have noted.
+//! The work for a platform, by WeChat's pushes, by its list of merchants, and by what other replicas have noted.
 
 use std::{cell::RefCell, collections::HashSet, rc::Rc, sync::Arc, time::Duration};
 

@@ -33,10 +33,9 @@ use self::known::{Known, MerchantState};
 use self::store::{PlatformEntry, PlatformState};
 use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
-use crate::{
-    admin::CurrentAdminTokens, issuer::Issuer, issuer::examine::load, issuer::examine::unusable_file, login::Exchange,
-    login::HeldToken, settings::Settings,
-};
+use crate::issuer::{Issuer, examine::load, examine::unusable_file};
+use crate::login::{Exchange, HeldToken};
+use crate::{admin::CurrentAdminTokens, settings::Settings};
 
 routes! {
     #[openapi(tags((name = "platform", description = "For WeChat")))]
@@ -54,8 +53,7 @@ pub(super) const DOOR: DoorRow = DoorRow {
     ..DoorRow::new(&ROUTES, open)
 };
 
-/// The platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and what it knows
-/// now.
+/// The platform of `WXMINT_PLATFORM_FILE`, and what it knows now.
 struct Platform {
     /// WeChat calls it the component; its secret is the `component_appsecret`.
     component: App,

@@ -110,8 +110,7 @@ pub(super) struct ClientsFile<C> {
 /// The members that may be left out: those with one value, and lists.
 macro_rules! form {
     ($($given:ident: $kind:ty),+; $($list:ident),+) => {
-        /// A client as it is written. A misspelt `secret_sha256` would make a back end public, so unknown members are
-        /// mistakes.
+        /// A client as written. A misspelt `secret_sha256` would make a back end public: unknown members are mistakes.
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(super) struct Form {

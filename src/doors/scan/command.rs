@@ -14,13 +14,11 @@ use wxmint_telemetry::audit::{Activity, Event, Origin};
 use super::clients::{Clients, ClientsFile, Form};
 use super::{MAKE_CLIENTS, VARIABLE};
 use crate::cli::at_redis::{at_first, audited, noted, patiently};
-use crate::cli::failure::Failure;
 use crate::cli::output::{Progress, complete, print, say, table};
-use crate::cli::{exit, read as command_of, variables, with_env_file};
-use crate::issuer::door::DoorCommand;
-use crate::login::Operator;
+use crate::cli::{exit, failure::Failure, read as command_of, variables, with_env_file};
 use crate::secret_files::{Held, read_private};
 use crate::settings::{TOKEN_TTL, read_one, variables::door_file};
+use crate::{issuer::door::DoorCommand, login::Operator};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.

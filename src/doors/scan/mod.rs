@@ -1,5 +1,4 @@
-//! Scan to log in (RFC 8628): the page's side, the phone's side, and the file of clients. The door is open only where
-//! `WXMINT_CLIENTS_FILE` is set.
+//! Scan to log in (RFC 8628): the page's side, the phone's side, and the clients. `WXMINT_CLIENTS_FILE` opens the door.
 
 pub(super) mod clients;
 pub(super) mod codes;
@@ -30,11 +29,10 @@ use wxmint_telemetry::audit::Activity;
 use self::clients::Clients;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, OWN_TOKEN, SECURITY, STORE, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
+use crate::issuer::examine::{load, unusable_file};
 use crate::issuer::reload::{reload, watch};
-use crate::{
-    issuer::Issuer, issuer::examine::load, issuer::examine::unusable_file, issuer::state::IssuerWorker,
-    secret_files::WatchedFile, settings::Settings,
-};
+use crate::issuer::{Issuer, state::IssuerWorker};
+use crate::{secret_files::WatchedFile, settings::Settings};
 
 /// It never was, has expired, was denied, or is used up.
 const UNKNOWN_DEVICE_CODE: ProblemCode =

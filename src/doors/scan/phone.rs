@@ -11,10 +11,9 @@ use wxmint_ids::ClientId;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::clients::{Client, Clients};
-use super::codes::UserCode;
 use super::requests::{TRIES, gone, of_request};
 use super::store::{Decided, DeviceRequest, Devices, FoundDevice, Grant, approver};
-use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, UNKNOWN_DEVICE_CODE};
+use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, UNKNOWN_DEVICE_CODE, codes::UserCode};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, session_key_routes::asking, state::IssuerWorker};
 use crate::login::{AT_DOORS, Admitted, Asking, Attempt, LoginRequest, LoginWorker, Result};
@@ -190,8 +189,7 @@ impl LoginWorker {
     }
 
     /// Logs the person in who has chosen this number, and grants the token to the page. `asking` is the owner of the
-    /// token that the phone shows, if it shows one. A person who has approved a request may repeat it, because answers
-    /// are lost.
+    /// token that the phone shows, if it shows one. The person may repeat it, because answers are lost.
     async fn approve(
         &self,
         code: &UserCode,

@@ -21,8 +21,7 @@ use crate::{apps::UnknownApp, refusals::Refusal};
 const OPEN_REQUESTS: &str = "open_requests";
 /// Requests of pages are counted by address.
 const REQUESTS: &str = "device";
-/// Requests of strangers who may have guessed a code, by address: pictures, approvals without a token, and device codes
-/// that are nobody's.
+/// Requests of strangers who may have guessed a code, by address: pictures, approvals without a token, unknown codes.
 pub(super) const TRIES: &str = "device-tries";
 /// The limit of mini-program codes of one request. No variable sets it.
 const PICTURES: &str = "pictures";

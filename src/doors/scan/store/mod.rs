@@ -1,5 +1,4 @@
-//! The requests of pages that wait for a phone (RFC 8628), in Redis: a hash for each, and a set of those of an address
-//! that are open.
+//! The requests of pages that wait for a phone (RFC 8628), in Redis: a hash for each, a set of an address's open ones.
 
 #[cfg(test)]
 mod conformance;
@@ -21,8 +20,7 @@ use super::codes::{DeviceCode, UserCode};
 pub(in crate::doors) const DEVICE_TTL: Duration = Duration::from_secs(180);
 /// How long a page that still asks is told how its request has ended.
 pub(super) const DEVICE_END_KEPT: Duration = Duration::from_secs(10 * 60);
-/// How long a page pauses between two asks, and how much longer after each ask that came too soon (RFC 8628 section
-/// 3.5).
+/// How long a page pauses between two asks, and how much longer after each that came too soon (RFC 8628 section 3.5).
 pub(in crate::doors) const POLL_INTERVAL: Duration = Duration::from_secs(2);
 const POLL_SLOWER: Duration = Duration::from_secs(5);
 /// An ask may be so much too soon, because timers and networks are not exact.
@@ -130,9 +128,8 @@ impl Devices<'_> {
         if let Err(refused) = self.count_open(&request.counted_by, &digest).await? {
             return Ok(Err(refused));
         }
-        let script = device(code.user_code(), "open");
-        let script = script.arg(digest.as_str()).arg(DEVICE_TTL.as_secs()).arg(DEVICE_END_KEPT.as_secs());
-        let script = script.arg(POLL_INTERVAL.as_millis() as u64);
+        let script = device(code.user_code(), "open").arg(digest.as_str()).arg(DEVICE_TTL.as_secs());
+        let script = script.arg(DEVICE_END_KEPT.as_secs()).arg(POLL_INTERVAL.as_millis() as u64);
         let right = request.numbers.as_ref().map_or("", |(_, right)| right.as_str());
         let client = format!("{}{}", request.client, request.door);
         let script = script.arg("client").arg(client).arg("app").arg(request.app.as_str());
