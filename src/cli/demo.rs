@@ -46,8 +46,7 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // Another port is suggested, because 8080 is often in use.
     let not_listening = |error| {
-        let reason = format!("cannot listen on {}: {error}. Try: wxmint demo --listen 127.0.0.1:0", args.listen);
-        Failure::unfinished(reason)
+        Failure::unfinished(format!("cannot listen on {}: {error}. Try: wxmint demo --listen 127.0.0.1:0", args.listen))
     };
     let service = listen(args.listen).map_err(not_listening)?;
     let address = format!("http://{}", service.local_addr()?);

@@ -77,8 +77,7 @@ macro_rules! failures {
 failures! {
     faults: Faults => {
         let unusable = said!(settings_cannot_be_used_for, faults);
-        let noted = |text, note| said!("{}\n{}", text, note);
-        Self::usage(remarks::beside(&faults).into_iter().fold(unusable, noted))
+        Self::usage(remarks::beside(&faults).into_iter().fold(unusable, |text, note| said!("{}\n{}", text, note)))
     };
     error: FileError => Self::of_file(None)(error);
     error: KeyError => Self::usage(Said::from(&error));

@@ -127,8 +127,7 @@ fn write_all(folder: &Path, contents: &Contents) -> Result<(), Failure> {
 
 /// In a git work tree: writes `.gitignore`, or says what the one that is there must have.
 fn hide_from_git(folder: &Path, language: Language) -> Result<(), Failure> {
-    let whole = fs::canonicalize(folder).unwrap_or_default();
-    if !whole.ancestors().any(|folder| folder.join(".git").exists()) {
+    if !fs::canonicalize(folder).unwrap_or_default().ancestors().any(|folder| folder.join(".git").exists()) {
         return Ok(());
     }
     let path = folder.join(".gitignore");
@@ -227,8 +226,7 @@ fn given(args: InitArgs) -> Result<Values, Failure> {
 #[cfg(feature = "simulator")]
 fn for_demo(options: [(&'static str, Option<String>); 4]) -> Values {
     let (appid, secret) = wxmint_simulator::DEFAULT_APP.split_once(':').unwrap_or_default();
-    let of_demo = [appid, secret, "http://127.0.0.1:8080", "memory:"];
-    let values = options.into_iter().zip(of_demo);
+    let values = options.into_iter().zip([appid, secret, "http://127.0.0.1:8080", "memory:"]);
     let values = values.map(|((name, option), default)| (name, option.unwrap_or_else(|| default.to_owned())));
     values.chain([(WECHAT, format!("http://{}", wxmint_simulator::DEFAULT_ADDRESS))]).collect()
 }

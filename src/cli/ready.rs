@@ -28,8 +28,7 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
     let unreadable = || Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
     let url = url.parse().ok().filter(|url: &Url| ["http", "https"].contains(&url.scheme())).ok_or_else(unreadable)?;
     let asked = async {
-        let http = client([&url], PATIENCE)?;
-        http.fetch(Request::new(Method::GET, url.clone())).await.map_err(|error| error.to_string())
+        client([&url], PATIENCE)?.fetch(Request::new(Method::GET, url.clone())).await.map_err(|error| error.to_string())
     };
     match run_to_end(asked) {
         Ok(answer) if answer.status.as_u16() == 200 => Ok(()),

@@ -184,13 +184,10 @@ const PRIVATE: &str =
 
 /// `none`, or a list in which `private` stands for [`PRIVATE`].
 pub(super) fn proxies(text: &str) -> Option<Vec<IpNet>> {
+    // `10.0.0.0/8`, or one address.
+    let network = |part: &str| part.parse::<IpNet>().ok().or_else(|| part.parse().ok().map(IpAddr::into));
     let networks = |part: &str| list(if part == "private" { PRIVATE } else { part }, network);
     if text == "none" { Some(Vec::new()) } else { list(text, networks).map(|lists| lists.concat()) }
-}
-
-/// `10.0.0.0/8`, or one address.
-fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()))
 }
 
 pub(super) fn audit(text: &str) -> Option<Audit> {

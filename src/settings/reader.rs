@@ -151,8 +151,7 @@ impl Reader {
                 Err(error) => self.fault(variable, said!(cannot_be_read, error)),
             },
             (None, None) => {
-                let default = variable.default().map(str::to_owned);
-                default.or_else(|| self.fault(variable, self.is_not_set(variable)))
+                variable.default().map(str::to_owned).or_else(|| self.fault(variable, self.is_not_set(variable)))
             }
         }
     }

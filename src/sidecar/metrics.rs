@@ -55,8 +55,7 @@ impl SidecarMetrics {
     }
 
     fn refused_pages(&self, issuer: &str, reason: &str) -> Counter {
-        let labels = [("issuer", issuer.to_owned()), ("reason", reason.to_owned())];
-        self.refused_pages.get_or_create(&labels).clone()
+        self.refused_pages.get_or_create(&[("issuer", issuer.to_owned()), ("reason", reason.to_owned())]).clone()
     }
 }
 

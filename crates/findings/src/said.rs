@@ -105,8 +105,7 @@ impl Said {
 
     /// Each on a line of its own.
     pub fn lines(all: impl IntoIterator<Item: Display>) -> Self {
-        let next = |all, next| said!("{}\n        {}", all, next);
-        all.into_iter().map(Self::of).reduce(next).unwrap_or_default()
+        all.into_iter().map(Self::of).reduce(|all, next| said!("{}\n        {}", all, next)).unwrap_or_default()
     }
 }
 

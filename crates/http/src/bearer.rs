@@ -104,8 +104,7 @@ pub async fn read_form(
 
 impl ClientCredentials {
     pub fn of(request: &HttpRequest, fields: &Fields<'_>) -> Result<Self, Problem> {
-        let id = fields.text("client_id")?;
-        let secret = fields.text("client_secret")?;
+        let (id, secret) = (fields.text("client_id")?, fields.text("client_secret")?);
         let (basic, assertion) = (basic(request)?, assertion(fields)?);
         if [basic.is_some(), secret.is_some(), assertion.is_some()].iter().filter(|is_shown| **is_shown).count() > 1 {
             return Err(Problem::invalid("Send the client's secret once: in the header, or in the form."));

@@ -57,13 +57,6 @@ impl ClientStream {
         Poll::Pending
     }
 
-    fn pause(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.held.is_empty() || self.stream.poll_read_ready(cx)?.is_ready() {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    }
-
     fn poll_share(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.held.is_empty() {
             let mut memory = [0; READ_AHEAD];
@@ -150,7 +143,10 @@ impl AsyncRead for ClientStream {
             return this.poll_gone(cx);
         }
         if mem::take(&mut this.pauses) {
-            return this.pause(cx);
+            if !this.held.is_empty() || this.stream.poll_read_ready(cx)?.is_ready() {
+                cx.waker().wake_by_ref();
+            }
+            return Poll::Pending;
         }
         let before = buffer.filled().len();
         ready!(this.poll_share(cx, buffer))?;

@@ -112,8 +112,7 @@ impl Modify for BearerSecurity {
     fn modify(&self, api: &mut OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(self.format);
         let scheme = scheme.description(Some(self.description)).build();
-        let components = api.components.get_or_insert_default();
-        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
         for item in api.paths.paths.values_mut() {
             for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
                 operation(item, &method).map(|operation| operation.security.get_or_insert_default());
@@ -147,10 +146,8 @@ fn problem(code: ProblemCode) -> Problem {
 }
 
 fn response(problems: &[Problem]) -> Response {
-    let examples = problems.iter().map(|problem| {
-        let example = ExampleBuilder::new().value(Some(problem.example()));
-        (problem.code.as_str(), example)
-    });
+    let example = |problem: &Problem| ExampleBuilder::new().value(Some(problem.example()));
+    let examples = problems.iter().map(|problem| (problem.code.as_str(), example(problem)));
     let content =
         ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples).build();
     let titles = problems.iter().map(|problem| problem.code.row());

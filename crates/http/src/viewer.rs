@@ -39,8 +39,7 @@ impl Description {
 
 /// Describes the routes, the listener's own first, as JSON; `server` is the URL below which the paths are.
 pub fn json(of: impl IntoIterator<Item = &'static Routes>, server: &str) -> String {
-    let described = of.into_iter().map(|routes| (routes.described)());
-    let mut api = described.reduce(OpenApi::merge_from).unwrap_or_default();
+    let mut api = of.into_iter().map(|routes| (routes.described)()).reduce(OpenApi::merge_from).unwrap_or_default();
     api.servers = Some(vec![Server::new(server)]);
     api.to_json().expect("a description that is known when compiling serializes")
 }

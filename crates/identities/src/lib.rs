@@ -37,7 +37,6 @@ pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
     (!is_twice).then_some(members)
 }
 
-/// The fault of a member.
 #[derive(Debug)]
 pub struct WrongMember {
     pub member: &'static str,

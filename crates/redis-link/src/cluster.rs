@@ -38,10 +38,8 @@ pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, R
             break;
         }
     }
-    together(&views).ok_or_else(|| {
-        let cause = reason.cause;
-        cause.because(format!("no server of the Cluster says where its primaries are; {reason}"))
-    })
+    together(&views)
+        .ok_or_else(|| reason.cause.because(format!("no server of the Cluster says where its primaries are; {reason}")))
 }
 
 async fn view_of(server: Rc<Server>) -> Result<View, Reason> {

@@ -80,8 +80,11 @@ impl Connector {
         }
         let login = match self.to_sentinels {
             false => self.url.login.clone(),
-            // It gets a password only if it lets nobody in without one.
-            true if answer.starts_with(b"-NOAUTH") => self.login_to_sentinels()?,
+            // It gets a password only if it lets nobody in without one. A Sentinel has no database.
+            true if answer.starts_with(b"-NOAUTH") => match self.url.sentinel_password(self.access.program)? {
+                Some(own) => RedisConnectionInfo::default().set_password(own.as_str()).set_skip_set_lib_name(),
+                None => self.url.login.clone().set_db(0),
+            },
             true => RedisConnectionInfo::default().set_skip_set_lib_name(),
         };
         if answer.starts_with(b"-NOAUTH") && login.password().is_none() {
@@ -95,14 +98,6 @@ impl Connector {
         let mut task = JoinSet::new();
         task.spawn_local(driver);
         Ok(Connection { shared, _driver: Rc::new(task) })
-    }
-
-    /// A Sentinel has no database.
-    fn login_to_sentinels(&self) -> Result<RedisConnectionInfo, Reason> {
-        Ok(match self.url.sentinel_password(self.access.program)? {
-            Some(own) => RedisConnectionInfo::default().set_password(own.as_str()).set_skip_set_lib_name(),
-            None => self.url.login.clone().set_db(0),
-        })
     }
 }
 

@@ -89,7 +89,6 @@ pub(crate) fn replication(server: &Server, info: &Value) -> Option<Replication> 
 
 /// The answer, if it is no error.
 pub(crate) fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
-    /// Whether it has been said.
     static WARNED: AtomicBool = AtomicBool::new(false);
     let Value::ServerError(error) = answer else { return Some(answer) };
     if !WARNED.swap(true, Ordering::Relaxed) {
@@ -109,7 +108,6 @@ pub(crate) fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a 
 pub struct State {
     /// The primaries that answer, and how many replicas of each are online.
     pub primaries: Vec<(String, u32)>,
-    /// Whether every primary answers.
     pub all_answer: bool,
     /// How many slots of the Cluster these have; `None` where there is no Cluster.
     pub slots: Option<usize>,

@@ -238,8 +238,7 @@ impl Primaries {
 
     /// The primary of a slot; `None` if it is not known.
     pub(crate) fn of(&self, slot: u16) -> Option<Rc<Server>> {
-        let table = self.table.borrow();
-        table.iter().find(|(primary, _)| primary.has(slot)).map(|(_, server)| Rc::clone(server))
+        self.table.borrow().iter().find(|(primary, _)| primary.has(slot)).map(|(_, server)| Rc::clone(server))
     }
 
     pub(crate) fn is_cluster(&self) -> bool {

@@ -18,7 +18,6 @@ struct Outage {
     since: Instant,
     last: Instant,
     told: Option<Instant>,
-    /// How many calls failed.
     failed: u64,
 }
 
@@ -32,7 +31,6 @@ pub(crate) fn failed(redis: &str, reason: &str) {
     }
 }
 
-/// A call was answered.
 pub(crate) fn answered(redis: &str) {
     let mut outages = OUTAGES.lock();
     if outages.get(redis).is_some_and(|outage| outage.is_over(Instant::now()))

@@ -100,8 +100,7 @@ impl Primaries {
 
     /// The server at an address, whether it is known or not.
     pub(crate) fn server(&self, address: &Address) -> Rc<Server> {
-        let new = || Rc::new(Server::new(address.clone(), &self.connector));
-        self.known(address).map_or_else(new, |(_, server)| server)
+        self.known(address).map_or_else(|| Rc::new(Server::new(address.clone(), &self.connector)), |(_, server)| server)
     }
 
     fn known(&self, address: &Address) -> Option<(Primary, Rc<Server>)> {
@@ -151,7 +150,6 @@ impl Primaries {
         }
     }
 
-    /// When the last search began.
     fn last_began(&self) -> Option<Instant> {
         self.search.borrow().as_ref().map(|(began, _)| *began)
     }

@@ -73,8 +73,7 @@ impl Server {
 
     /// Sends reading commands, and reads their answers. Of one command `T` is the answer, and of several a tuple.
     pub async fn query<T: FromRedisValue>(&self, commands: &Pipeline, deadline: Instant) -> Result<T, Reason> {
-        let read = self.send(commands, deadline).await.and_then(|values| read(values, &self.address));
-        read.map_err(Reason::from)
+        self.send(commands, deadline).await.and_then(|values| read(values, &self.address)).map_err(Reason::from)
     }
 
     /// Sends the commands. An answer that is an error of one command stands among the others. The reason of a failure

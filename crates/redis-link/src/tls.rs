@@ -70,8 +70,7 @@ impl Tls {
     pub(crate) async fn encrypt(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, Reason> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| "its host is no name that a certificate can have")?;
-        let encrypted = TlsConnector::from(self.config()?).connect(name, stream).await;
-        encrypted.map_err(|error| self.describe(&error, host))
+        TlsConnector::from(self.config()?).connect(name, stream).await.map_err(|error| self.describe(&error, host))
     }
 
     /// Why there is no connection, and what to do.
@@ -166,8 +165,7 @@ impl Content {
 
 /// rustls writes `DnsName("redis.example.com")`.
 fn bare(presented: &str) -> &str {
-    let inner = presented.split_once('(').map_or(presented, |(_, inner)| inner);
-    inner.trim_matches(['(', ')', '"'])
+    presented.split_once('(').map_or(presented, |(_, inner)| inner).trim_matches(['(', ')', '"'])
 }
 
 fn certificates(setting: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

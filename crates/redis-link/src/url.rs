@@ -155,10 +155,8 @@ fn without_query<'a>(kind: &str, rest: &'a str) -> Result<(&'a str, Option<PathB
     let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
     let path = query.and_then(|query| query.strip_prefix("sentinel_password_file="));
     let path = path.filter(|path| kind == "sentinel" && !path.is_empty() && !path.contains(['?', '&', '#']));
-    if before.contains('#') || path.is_none() && query.is_some() {
-        return Err(WrongUrl::Query);
-    }
-    Ok((before, path.map(PathBuf::from)))
+    let has_more = before.contains('#') || path.is_none() && query.is_some();
+    if has_more { Err(WrongUrl::Query) } else { Ok((before, path.map(PathBuf::from))) }
 }
 
 /// redis-rs reads the URL of this server alone.

@@ -33,7 +33,10 @@ pub(super) fn init(format: LogFormat) {
         // actix-http reports each client that goes away as an error.
         target.starts_with("wxmint") || *event.level() <= Level::WARN && !target.starts_with("actix_http")
     });
-    widen_stderr();
+    // If standard error is a pipe, 1 MiB of lines may wait for its reader instead of 64 KiB, so that a container's log
+    // driver that pauses does not hold up logins. Another kind of file refuses, and needs no such room.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(io::stderr(), 1024 * 1024);
     // There is no place left to say that standard error cannot be written.
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
     let lines = match format {
@@ -45,13 +48,6 @@ pub(super) fn init(format: LogFormat) {
     if misread {
         tracing::warn!(variable = "RUST_LOG", "not understood, so that the level is info; wanted: {LEVELS}");
     }
-}
-
-/// If standard error is a pipe, lets 1 MiB of lines wait for its reader instead of 64 KiB, so that a container's log
-/// driver that pauses does not hold up logins. Another kind of file refuses, and needs no such room.
-fn widen_stderr() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::pipe::fcntl_setpipe_size(io::stderr(), 1024 * 1024);
 }
 
 const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more exactly such as info,wxmint_store=debug; \

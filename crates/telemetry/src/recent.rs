@@ -21,7 +21,6 @@ pub(super) const OK: &str = "ok";
 const MOST: usize = 8192;
 const MOST_TOLD: usize = 100;
 
-/// The memory.
 #[derive(Default)]
 pub struct Recent {
     hour: Mutex<Hour>,
@@ -165,8 +164,7 @@ impl Recent {
             if let Some(oldest) = room.front().filter(|_| room.len() >= MOST) {
                 known_since = known_since.max(oldest.event.at.timestamp());
             }
-            let own = room.iter().filter(|noted| whose.contains(&noted.whose));
-            events.extend(own.map(|noted| noted.event.clone()));
+            events.extend(room.iter().filter(|noted| whose.contains(&noted.whose)).map(|noted| noted.event.clone()));
         }
         // The binding comes first of one login's events.
         events.sort_by_key(|event| event.at);

@@ -53,10 +53,8 @@ impl Tls {
 
     /// For these URLs. The system's root certificates are read only if a URL needs them, as a bare container has none.
     pub fn reaching<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Result<Self, HttpClientError> {
-        if urls.into_iter().any(|url| url.scheme() == "https") {
-            return Self::from_system();
-        }
-        Ok(Self::with(RootCertStore::empty()))
+        let needs_roots = urls.into_iter().any(|url| url.scheme() == "https");
+        if needs_roots { Self::from_system() } else { Ok(Self::with(RootCertStore::empty())) }
     }
 
     fn with(roots: RootCertStore) -> Self {

@@ -134,8 +134,7 @@ fn is_of_wechat(body: &[u8]) -> bool {
 pub(super) fn loggable(errmsg: &str) -> String {
     let is_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
     let line: String = errmsg.chars().filter(|character| !character.is_control()).take(200).collect();
-    let words = line.split_inclusive(|character| !is_of_word(character));
-    words
+    line.split_inclusive(|character| !is_of_word(character))
         .map(|word| if word.trim_end_matches(|last| !is_of_word(last)).len() > LONGEST_WORD { "… " } else { word })
         .collect()
 }

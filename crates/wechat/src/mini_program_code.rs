@@ -18,8 +18,7 @@ impl ByToken<'_> {
 
 fn wanted(scene: &str, page: Option<&str>, env_version: &str) -> Value {
     // Other versions than the published one may have pages that are not there yet.
-    let is_published = env_version == "release";
-    let mut wanted = json!({"scene": scene, "env_version": env_version, "check_path": is_published});
+    let mut wanted = json!({"scene": scene, "env_version": env_version, "check_path": env_version == "release"});
     page.into_iter().for_each(|page| wanted["page"] = page.into());
     wanted
 }

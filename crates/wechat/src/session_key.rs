@@ -103,10 +103,8 @@ pub fn read_encrypt_keys(body: &[u8]) -> Result<Vec<EncryptKey>> {
         key_info_list: Vec<EncryptKey>,
     }
     let Keys { key_info_list: keys } = read(Api::EncryptKeys, body)?;
-    if keys.iter().any(|key| key.encrypt_key.is_empty() || key.iv.is_empty()) {
-        return Err(CallError::unanswered("a key that is empty"));
-    }
-    Ok(keys)
+    let is_empty = |key: &EncryptKey| key.encrypt_key.is_empty() || key.iv.is_empty();
+    if keys.iter().any(is_empty) { Err(CallError::unanswered("a key that is empty")) } else { Ok(keys) }
 }
 
 #[cfg(test)]

@@ -62,7 +62,6 @@ pub struct DataCheck<'a> {
     pub max_age: Duration,
 }
 
-/// Decrypted or verified user data.
 #[derive(Clone, PartialEq)]
 pub struct OpenedData {
     /// All members except `openId`, `unionId` and `watermark`.
@@ -122,10 +121,8 @@ impl UserData {
 }
 
 fn from_base64(field: &'static str, text: &str, longest: usize) -> Result<Vec<u8>, Malformed> {
-    if text.len() > longest.div_ceil(3) * 4 {
-        return Err(Malformed(field));
-    }
-    STANDARD.decode(text).map_err(|_| Malformed(field))
+    let is_too_long = text.len() > longest.div_ceil(3) * 4;
+    if is_too_long { Err(Malformed(field)) } else { STANDARD.decode(text).map_err(|_| Malformed(field)) }
 }
 
 /// The members of a plaintext. A repeated member is refused: WeChat never repeats one, and two readers could take

@@ -49,10 +49,7 @@ async fn write_all(
             }
         };
         let is_news = people.insert(mark(&person));
-        if !is_news {
-            return Ok(());
-        }
-        writeln!(lines, "{}", json(&Record { person, bound })).map_err(&unwritten)
+        if is_news { writeln!(lines, "{}", json(&Record { person, bound })).map_err(&unwritten) } else { Ok(()) }
     };
     walk_all(async |from| redis.walk(from).await, write).await?;
     writeln!(lines, "{}", trailer(people.len())).and_then(|()| lines.flush()).map_err(unwritten)?;

@@ -29,8 +29,7 @@ pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Opt
 }
 
 async fn ask(accounts: &dyn Accounts, checks_logins: bool) -> Result<Option<UserId>, AccountsError> {
-    let secret = AttemptId::random();
-    let password = format!("nobody has this {secret}").parse().expect("a password");
+    let password = format!("nobody has this {}", AttemptId::random()).parse().expect("a password");
     let user = accounts.check_password(&NOBODY.parse().expect("a name"), &password, "").await?;
     if user.is_none() && checks_logins {
         accounts.check_login(&NOBODY.parse().expect("a user id")).await?;

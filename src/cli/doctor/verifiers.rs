@@ -21,10 +21,10 @@ const PUBLIC: &str = "public";
 
 /// A client that fetches documents, or the reason why there is none.
 fn web() -> Result<Upstream, Said> {
-    let client = Tls::from_system()
+    Tls::from_system()
         .and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)))
-        .map(|client| client.reading(MAX_PAGE));
-    client.map_err(Said::of)
+        .map(|client| client.reading(MAX_PAGE))
+        .map_err(Said::of)
 }
 
 /// A document with status 200. The error says what was wrong.
@@ -133,9 +133,7 @@ fn revocations(
     let text = page.and_then(|page| String::from_utf8(page).map_err(|_| said!(no_page_of_feed)));
     let refused = |error: PageRefused| said!(page_is_refused, error.reason(), Said::from(&error));
     let accepted = text.and_then(|text| Feed::of(issuer).accept(&text, keys, now).map_err(refused));
-    let Err(reason) = accepted else {
-        return Finding::ok("revocations", said!(feed_is_signed, issuer));
-    };
+    let Err(reason) = accepted else { return Finding::ok("revocations", said!(feed_is_signed, issuer)) };
     let advice = said!(correct_revocations_url);
     let found = said!(feed_cannot_be_read, issuer, place(&feed.url), reason);
     match feed.when_stale {

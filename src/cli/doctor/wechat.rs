@@ -21,8 +21,7 @@ const AT_A_TIME: usize = 50;
 
 pub(super) async fn examine(settings: &Settings, alone: Option<Said>) -> Vec<Finding> {
     let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
-    let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()));
-    let wechat = match made {
+    let wechat = match Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default())) {
         Ok(wechat) => wechat,
         Err(error) => return CHECKS.map(|name| Finding::unchecked(name, &error)).into(),
     };

@@ -131,24 +131,7 @@ impl Remote {
         };
         Failure::unfinished(format_args!("{self}: {reason}"))
     }
-}
 
-async fn client() -> Result<Client, Failure> {
-    let mut config = Config::infer().await.map_err(|error| {
-        Failure::usage(format_args!(
-            "no cluster is configured: set KUBECONFIG, or have ~/.kube/config, or run this in a pod with \
-             automountServiceAccountToken: true ({error})"
-        ))
-    })?;
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(ANSWER_TIMEOUT);
-    config.write_timeout = Some(ANSWER_TIMEOUT);
-    Client::try_from(config).map_err(|error| {
-        Failure::usage(format_args!("the cluster's configuration cannot be used: {}", describe(&error)))
-    })
-}
-
-impl Remote {
     pub(super) fn keys_of(&self, content: Option<&[u8]>) -> Result<StoredKeys, Failure> {
         let (name, field) = (&self.name, self.kind.field);
         let content = content.ok_or_else(|| {
@@ -176,4 +159,19 @@ impl Remote {
         print(format_args!("{self}: {} {said}", self.kind.field));
         Ok(())
     }
+}
+
+async fn client() -> Result<Client, Failure> {
+    let mut config = Config::infer().await.map_err(|error| {
+        Failure::usage(format_args!(
+            "no cluster is configured: set KUBECONFIG, or have ~/.kube/config, or run this in a pod with \
+             automountServiceAccountToken: true ({error})"
+        ))
+    })?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(ANSWER_TIMEOUT);
+    config.write_timeout = Some(ANSWER_TIMEOUT);
+    Client::try_from(config).map_err(|error| {
+        Failure::usage(format_args!("the cluster's configuration cannot be used: {}", describe(&error)))
+    })
 }

@@ -46,8 +46,7 @@ fn machine_readable(lives: &[KeyLife], ended: &[EndedKey], now: DateTime<Utc>) -
         })
     };
     let end = |key: &EndedKey| json!({"kid": key.kid, "state": "ended", "ended": date(key.at())});
-    let keys = lives.iter().zip(rotation::states(lives, now)).enumerate().map(row);
-    keys.chain(ended.iter().map(end)).collect()
+    lives.iter().zip(rotation::states(lives, now)).enumerate().map(row).chain(ended.iter().map(end)).collect()
 }
 
 fn in_words(lives: &[KeyLife], index: usize, state: KeyState) -> String {
@@ -115,9 +114,7 @@ fn said(step: &RotationStep, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<St
         });
         lines.push(format!("nothing to do{}", reason.unwrap_or_default()));
     }
-    if let Some(next) = step.next_look {
-        lines.push(format!("nothing changes before {}", date(next)));
-    }
+    lines.extend(step.next_look.map(|next| format!("nothing changes before {}", date(next))));
     lines
 }
 

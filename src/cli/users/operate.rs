@@ -83,9 +83,7 @@ pub(super) fn export_blocks() -> Result<(), Failure> {
         Ok(())
     };
     run_to_end(walk_all(async |from| redis.walk_blocked(from).await, add))?;
-    for user in &blocked {
-        print(json!({"user_id": user}));
-    }
+    blocked.iter().for_each(|user| print(json!({"user_id": user})));
     say(format_args!("exported {} blocked users", blocked.len()));
     Ok(())
 }

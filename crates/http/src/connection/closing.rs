@@ -100,8 +100,7 @@ impl Connections {
 /// `None` if there is room for all answers. Bytes that several of them share are in memory once. Each client that has
 /// such an answer holds all of them: otherwise two addresses that read nothing would hold less than one that reads.
 fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
-    let answers = open.values().filter_map(|connection| Some((connection, connection.unread()?)));
-    let answers: Vec<_> = answers.collect();
+    let answers: Vec<_> = open.values().filter_map(|connection| Some((connection, connection.unread()?))).collect();
     let copies: HashSet<_> = answers.iter().map(|(_, (bytes, _))| bytes).collect();
     if copies.iter().map(|(_, length)| length).sum::<usize>() <= MOST_UNREAD {
         return None;

@@ -186,7 +186,7 @@ fn opened(path: &Path) -> io::Result<File> {
         error => error.into(),
     })?;
     if file.metadata()?.file_type().is_block_device() {
-        return Err(io::Error::other(DISK));
+        return Err(io::Error::other("is a disk; name a file on it"));
     }
     // To write waits for a reader that is slow, in the file's own thread.
     fcntl_setfl(&file, OFlags::APPEND)?;
@@ -194,7 +194,6 @@ fn opened(path: &Path) -> io::Result<File> {
 }
 
 const UNREAD: &str = "is a pipe that nobody reads, or a socket; start its reader first, or set `log`";
-const DISK: &str = "is a disk; name a file on it";
 
 pub const FOREIGN_LINK: &str = "is a link, and it or its folder belongs to neither root nor this user";
 

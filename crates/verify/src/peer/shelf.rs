@@ -150,11 +150,11 @@ mod tests {
         let is = fs::metadata(&elsewhere).expect("a file");
         assert!(distrust(&is, owners()).is_ok() && distrust(&is, [own + 1; 2]).is_err());
         symlink(&elsewhere, &shelf.0).expect("a link");
-        assert!(shelf.read().expect_err("a link").contains("not a file"));
+        assert!(shelf.read().expect_err("a link").contains("not a regular file"));
         fs::remove_file(&shelf.0).expect("a link");
         // A socket stands for a pipe or a device.
         let _socket = UnixListener::bind(&shelf.0).expect("a socket");
-        assert!(shelf.read().expect_err("a socket").contains("not a file"));
+        assert!(shelf.read().expect_err("a socket").contains("not a regular file"));
     }
 
     #[test]

@@ -66,8 +66,7 @@ impl ByToken<'_> {
     /// `GET /sns/oauth2/component/access_token`.
     pub async fn exchange_for(self, merchant: &App, code: &LoginCode) -> Result<Session> {
         let who = [("component_appid", self.app.id.as_str()), ("component_access_token", self.token.expose())];
-        let apis = [Api::ComponentCode2Session, Api::ComponentOauth2];
-        self.wechat.exchange_by(apis, merchant, code, who).await
+        self.wechat.exchange_by([Api::ComponentCode2Session, Api::ComponentOauth2], merchant, code, who).await
     }
 
     /// Asks what a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).

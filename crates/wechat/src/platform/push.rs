@@ -100,10 +100,7 @@ impl PushKey {
         let parts = text.get(RANDOM..).and_then(<[u8]>::split_first_chunk);
         let parts = parts.and_then(|(length, rest)| rest.split_at_checked(u32::from_be_bytes(*length) as usize));
         let (message, id) = parts.ok_or(BadPush::Encrypted)?;
-        if id != component.as_str().as_bytes() {
-            return Err(BadPush::OtherPlatform);
-        }
-        read(component, message)
+        if id != component.as_str().as_bytes() { Err(BadPush::OtherPlatform) } else { read(component, message) }
     }
 
     fn check_signature(&self, query: &PushQuery, encrypted: &str) -> Result<(), BadPush> {

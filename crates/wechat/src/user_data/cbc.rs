@@ -30,8 +30,7 @@ fn decrypt_in_place(key: &SessionKey, text: &mut [u8], iv: &[u8; BLOCK]) -> Opti
     let length = STANDARD.decode_slice(key.expose(), bytes.as_mut()).ok()?;
     // Fails if the length is not that of a key.
     let key = UnboundCipherKey::new(&AES_128, &bytes[..length]).and_then(DecryptingKey::cbc);
-    let context = DecryptionContext::Iv128(iv.into());
-    key.and_then(|key| key.decrypt(text, context).map(drop)).ok()
+    key.and_then(|key| key.decrypt(text, DecryptionContext::Iv128(iv.into())).map(drop)).ok()
 }
 
 /// Replaces the padding by spaces, with which JSON may end. Returns whether the padding was valid. Always reads the
