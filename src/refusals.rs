@@ -1,16 +1,15 @@
-//! Turns every refusal into the problem that the client reads, logs what the operator must know, and gives audit events
-//! the reason.
+//! Turns every refusal into the problem that the client reads, logs what the operator must know, and tells audit why.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint_http::{Problem, ProblemCode, no_valid_token};
+use wxmint_http::{Problem, ProblemCode as Code, no_valid_token};
 use wxmint_telemetry::audit::Event;
 use wxmint_wechat::CallError;
 
 use crate::apps::UnknownApp;
 use crate::clock::{date, now};
-use crate::login::LoginError;
+use crate::login::LoginError as Error;
 
 /// A refusal, as its client, the log and the audit are told of it.
 pub(crate) struct Refusal {
@@ -24,7 +23,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// Refuses a request with a token.
-    pub(crate) fn by_token(error: LoginError) -> Self {
+    pub(crate) fn by_token(error: Error) -> Self {
         let detail = detail_by_token(&error);
         let refusal = Self::from(error);
         if let Some(limit) = refusal.limit {
@@ -62,8 +61,8 @@ impl From<Problem> for Refusal {
     }
 }
 
-impl From<LoginError> for Refusal {
-    fn from(error: LoginError) -> Self {
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
         let (cause, limit) = (error.to_string(), error.limit());
         let wait = limit.and_then(|_| TimeDelta::from_std(error.retry_after()?).ok());
         Self { cause, limit, until: wait.and_then(|wait| now().checked_add_signed(wait)), problem: error.into() }
@@ -71,17 +70,15 @@ impl From<LoginError> for Refusal {
 }
 
 /// Logs the cause, and tells the client only what to do.
-impl From<LoginError> for Problem {
-    fn from(error: LoginError) -> Self {
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
         let (code, detail) = row(&error);
         tell_operator(code, &error);
         let problem = match &error {
-            LoginError::UnknownApp(why) => Self::new(code, why.to_string()),
-            LoginError::NotAccepted(field) => {
-                Self::new(code, format!("The field `{field}` is not accepted here. {detail}"))
-            }
-            LoginError::BindingRequired(ticket) => Self::new(code, detail).bind_ticket(ticket.expose()),
-            LoginError::NotYours => no_valid_token(),
+            Error::UnknownApp(why) => Self::new(code, why.to_string()),
+            Error::NotAccepted(field) => Self::new(code, format!("The field `{field}` is not accepted here. {detail}")),
+            Error::BindingRequired(ticket) => Self::new(code, detail).bind_ticket(ticket.expose()),
+            Error::NotYours => no_valid_token(),
             _ => Self::new(code, detail),
         };
         if let Some(wait) = error.retry_after() { problem.retry_after(wait) } else { problem }
@@ -89,17 +86,17 @@ impl From<LoginError> for Problem {
 }
 
 /// Other details for requests with a token, because these have other fields than a login and other remedies.
-fn detail_by_token(error: &LoginError) -> Option<&'static str> {
+fn detail_by_token(error: &Error) -> Option<&'static str> {
     Some(match error {
-        LoginError::UnknownApp(_) => "The token's app is not configured here any more.",
-        LoginError::NotListed => {
+        Error::UnknownApp(_) => "The token's app is not configured here any more.",
+        Error::NotListed => {
             "This service cannot tell which person a token is of, because its operator has set WXMINT_USER_INDEX=false."
         }
-        LoginError::PhoneCodeInvalid => {
+        Error::PhoneCodeInvalid => {
             "WeChat does not accept this `code`: it is wrong, expired, another person's, or a code of wx.login. Let the \
              user press the button getPhoneNumber again, and send the new code."
         }
-        LoginError::PhoneCodeUsed => {
+        Error::PhoneCodeUsed => {
             "This `code` has been used before. Let the user press the button getPhoneNumber again, and send the new code."
         }
         _ => return None,
@@ -155,12 +152,13 @@ const PHONE_NUMBERS_SPENT: &str =
     "The app has used up the phone numbers that its operator has paid at WeChat. Let the user log in another way.";
 const WECHAT_REFUSES_US: &str =
     "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
+const NO_WECHAT: &str = "WeChat does not answer, or its answer cannot be used. Wait, then try again.";
+const NO_STORE: &str = "The session store does not answer. Wait, then try again.";
+const CLOCK_OF_STORE: &str = "The clock of the session store is wrong. Wait, then call wx.login again.";
+const NO_ACCOUNTS: &str = "The account service does not answer. Wait, then try again.";
 
 /// The problem of a refused login, and what to do about it.
-fn row(error: &LoginError) -> (ProblemCode, &'static str) {
-    use LoginError as Error;
-    use ProblemCode as Code;
-
+fn row(error: &Error) -> (Code, &'static str) {
     match error {
         Error::UnknownApp(why) => (if *why == UnknownApp::Several { Code::AppRequired } else { Code::UnknownApp }, ""),
         Error::NotAccepted(_) => (Code::InvalidRequest, "The account backend of this service does not use it."),
@@ -192,41 +190,32 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::NotPermitted(_) => (Code::PermissionMissing, NOT_PERMITTED),
         Error::PhoneNumbersSpent(_) => (Code::PhoneNumbersSpent, PHONE_NUMBERS_SPENT),
         Error::Misconfigured { .. } => (Code::WechatMisconfigured, WECHAT_REFUSES_US),
-        Error::WeChatUnavailable(_) => {
-            (Code::WechatUnavailable, "WeChat does not answer, or its answer cannot be used. Wait, then try again.")
-        }
-        Error::StoreUnavailable(_) => {
-            (Code::StoreUnavailable, "The session store does not answer. Wait, then try again.")
-        }
+        Error::WeChatUnavailable(_) => (Code::WechatUnavailable, NO_WECHAT),
+        Error::StoreUnavailable(_) => (Code::StoreUnavailable, NO_STORE),
         Error::Contended => (Code::StoreUnavailable, CONTENDED),
-        Error::EndedAhead(_) => {
-            (Code::StoreUnavailable, "The clock of the session store is wrong. Wait, then call wx.login again.")
-        }
-        Error::AccountsUnavailable(_) => {
-            (Code::AccountsUnavailable, "The account service does not answer. Wait, then try again.")
-        }
+        Error::EndedAhead(_) => (Code::StoreUnavailable, CLOCK_OF_STORE),
+        Error::AccountsUnavailable(_) => (Code::AccountsUnavailable, NO_ACCOUNTS),
     }
 }
 
-fn tell_operator(code: ProblemCode, cause: &LoginError) {
+fn tell_operator(code: Code, cause: &Error) {
     let name = code.as_str();
     match code {
-        ProblemCode::WechatMisconfigured | ProblemCode::PhoneNumbersSpent => {
+        Code::WechatMisconfigured | Code::PhoneNumbersSpent => {
             let kind = match cause {
                 // Its message has another `rid` each time.
-                LoginError::Misconfigured { error: CallError::Refused { errcode, .. }, app } => {
+                Error::Misconfigured { error: CallError::Refused { errcode, .. }, app } => {
                     format!("{name} {errcode} {app:?}")
                 }
-                LoginError::PhoneNumbersSpent(CallError::Refused { errcode, .. }) => format!("{name} {errcode}"),
+                Error::PhoneNumbersSpent(CallError::Refused { errcode, .. }) => format!("{name} {errcode}"),
                 _ => format!("{name} {cause}"),
             };
             let text = "a request failed, and requests like it will fail until the cause is mended";
             bounded!(error, &kind, %cause, code = name, "{text}");
         }
-        ProblemCode::WechatUnavailable
-        | ProblemCode::StoreUnavailable
-        | ProblemCode::AccountsUnavailable
-        | ProblemCode::PermissionMissing => bounded!(warn, name, %cause, code = name, "a request failed"),
+        Code::WechatUnavailable | Code::StoreUnavailable | Code::AccountsUnavailable | Code::PermissionMissing => {
+            bounded!(warn, name, %cause, code = name, "a request failed")
+        }
         _ => tracing::debug!(%cause, code = name, "a request was refused"),
     }
 }

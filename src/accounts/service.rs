@@ -204,9 +204,7 @@ impl From<CallFailure> for AccountsError {
             CallFailure::Fetch(error) => (error.into(), start),
             CallFailure::Late => (said!(no_response_within_3), start),
             CallFailure::Unusable(unusable) => (unusable.into(), unusable.cure()),
-            CallFailure::Unsigned(error) => {
-                (said!("the request could not be signed: {}", error), said!(see_docs_keys_md))
-            }
+            CallFailure::Unsigned(why) => (said!("the request could not be signed: {}", why), said!(see_docs_keys_md)),
         };
         Self { reason, cure, retry_after: Duration::from_secs(2) }
     }

@@ -14,10 +14,8 @@ use zeroize::Zeroizing;
 use super::{Apps, Configured};
 use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
-/// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not
-/// read to its end.
+/// More bytes than an AppSecret and a hundred origins have. A large file that got there by mistake is not read whole.
 const MOST_BYTES: u64 = 8 << 10;
-
 /// Editors give these names to the copies that they keep beside a file. An AppID has no such name.
 const ENDINGS_OF_COPIES: [&str; 7] = ["~", ".bak", ".orig", ".rej", ".save", ".swp", ".tmp"];
 

@@ -120,8 +120,7 @@ impl AppsSource {
         names_in(folder).unwrap_or_default().into_iter().map(|name| folder.join(name)).collect()
     }
 
-    /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there
-    /// are any.
+    /// Finds the apps to use; `known` are those in use. Before there are any, the settings have read a lone app's file.
     fn find(&self, known: Option<&Apps>) -> Result<Found, Said> {
         let mut found = Found::default();
         match self {

@@ -13,8 +13,7 @@ const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
 /// In seconds; more than the way to Redis and back takes.
 const PRIMARIES_APART: f64 = 1.0;
 
-/// Whether a primary may lose bindings, and whether it is too old. `volatile`: what a policy is that evicts session
-/// keys and limits.
+/// Whether a primary may lose bindings or is old. `volatile`: what a policy is that evicts session keys and limits.
 pub async fn fitness(link: &Link, now: i64, volatile: Status) -> Result<Vec<Finding>, Reason> {
     let primaries = link.all_primaries().await?;
     let each = primaries.iter().map(|(_, server)| of(link, server, now, volatile));
@@ -97,20 +96,13 @@ pub fn own_clock(ahead: f64, life: Duration) -> Finding {
 pub fn lacks(state: &State) -> Vec<Finding> {
     let (mut found, wanted) = (Vec::new(), state.wanted);
     if let Some(slots) = state.slots.filter(|slots| *slots < CLUSTER_SLOTS) {
-        let lost = CLUSTER_SLOTS - slots;
-        found.push(Finding::fault(
-            "redis.reach",
-            said!(slots_have_no_primary, lost, CLUSTER_SLOTS),
-            said!(start_primaries),
-        ));
+        let lost = said!(slots_have_no_primary, CLUSTER_SLOTS - slots, CLUSTER_SLOTS);
+        found.push(Finding::fault("redis.reach", lost, said!(start_primaries)));
     }
     for (primary, replicas) in state.primaries.iter().filter(|(_, replicas)| *replicas < wanted) {
+        let few = said!(too_few_replicas, primary, count(*replicas as usize, ["replica", "个从节点"]), wanted);
         found.push(match state.are_required {
-            true => Finding::fault(
-                "redis.replicas",
-                said!(too_few_replicas, primary, count(*replicas as usize, ["replica", "个从节点"]), wanted),
-                said!(start_replicas_or_confirm, replicas),
-            ),
+            true => Finding::fault("redis.replicas", few, said!(start_replicas_or_confirm, replicas)),
             false => without_replica(primary),
         });
     }

@@ -31,7 +31,6 @@ const SLOW_MILLIS: f64 = 50.0;
 /// A busy machine may be too slow for a deadline now and then. A server that hangs misses it for this long too.
 const PAUSE: Duration = Duration::from_millis(200);
 const AGAIN_WITHIN: Duration = Duration::from_secs(2);
-
 /// Each command that wxmint needs, in a form that changes nothing: no key is there, and none is made. `SET … XX` and
 /// `XADD … NOMKSTREAM` write only to a key that is there; `HSET` and `HINCRBY` have wrong arguments, which Redis finds
 /// after it has checked the right.
@@ -108,9 +107,8 @@ async fn millis(link: &Link, server: &Server) -> Result<f64, Reason> {
 }
 
 async fn rights_at_all(link: &Link) -> Result<Vec<Finding>, Reason> {
-    let of_cluster = link.is_cluster().then_some(NEEDED_IN_CLUSTER);
-    let needed: Vec<_> =
-        [NEEDED, NEEDED_FOR_ENDS].into_iter().chain(of_cluster).flat_map(|all| all.split(',')).collect();
+    let further = link.is_cluster().then_some(NEEDED_IN_CLUSTER);
+    let needed: Vec<_> = [NEEDED, NEEDED_FOR_ENDS].into_iter().chain(further).flat_map(|all| all.split(',')).collect();
     let user = link.access.url().user().unwrap_or("default").to_owned();
     let of_primary = async |(primary, server): &(Primary, Rc<Server>)| match answers(&needed, primary, server).await {
         Ok(answers) => rights(&server.name, &user, &needed, &answers),
@@ -163,11 +161,8 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
 
 /// As ACL SETUSER names it.
 fn right(words: &str) -> String {
-    let mut words = words.split(' ').map(str::to_ascii_lowercase);
-    match (words.next().unwrap_or_default(), words.next()) {
-        (cluster, Some(nodes)) if cluster == "cluster" => format!("{cluster}|{nodes}"),
-        (command, _) => command,
-    }
+    let words = words.to_ascii_lowercase().replace("cluster ", "cluster|");
+    words.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn latency(millis: f64, server: &str) -> Finding {

@@ -91,9 +91,8 @@ fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
     let has_secret = pairs.iter().any(|(name, value)| !value.is_empty() && is_secret(name));
     let mode = file.mode() & 0o777;
     let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
-    is_open.then(|| {
-        Finding::warning("settings", said!(others_can_read, NAME, format_args!("{mode:04o}")), said!(chmod_600))
-    })
+    let found = said!(others_can_read, NAME, format_args!("{mode:04o}"));
+    is_open.then(|| Finding::warning("settings", found, said!(chmod_600)))
 }
 
 fn is_taken(name: &str) -> bool {

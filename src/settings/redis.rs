@@ -20,8 +20,7 @@ settings! {
 }
 
 impl StoreSettings {
-    /// How all connections of the process get in; `None` for the store in memory. Fails if a file of TLS cannot be
-    /// used.
+    /// How all connections of the process get in; `None` for the store in memory. Fails if a file of TLS is of no use.
     pub fn redis(&self) -> Result<Option<RedisAccess>, String> {
         let Some(url) = &self.url else { return Ok(None) };
         RedisAccess::new(url.clone(), self.tls.clone(), self.confirm, PROGRAM).map(Some)

@@ -29,7 +29,6 @@ pub(super) struct VariableEntry {
 
 pub(super) static ENTRIES: LazyLock<Vec<VariableEntry>> =
     LazyLock::new(|| include_str!("../../.env.example").split("\n\n").filter_map(VariableEntry::read).collect());
-
 const FORM: &str = "# Form: ";
 pub(super) const EXAMPLE: &str = "# For example: ";
 const BRINGS_APPS: &str = "Beside it no app of your own is required.";
@@ -106,8 +105,7 @@ fn known_names() -> impl Iterator<Item = String> {
     ENTRIES.iter().flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()]).flatten()
 }
 
-/// The known name that is most similar to a `WXMINT_…` variable that wxmint does not know; `None` if the name is
-/// known, or is not ours.
+/// The known name most similar to a `WXMINT_…` variable that wxmint does not know; `None` if it is known, or not ours.
 ///
 /// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself,
 /// so these are not reported.

@@ -1,6 +1,5 @@
 //! `wxmint sidecar`: verifies tokens for a peer that does not verify them itself. nginx (`auth_request`), Traefik and
-//! Caddy (forward-auth) or Envoy (ext_authz over HTTP) asks it about each request, and it answers who the user is, or
-//! refuses.
+//! Caddy (forward-auth) or Envoy (ext_authz over HTTP) asks it about each request, and it names the user, or refuses.
 //!
 //! It knows the issuers by their public keys alone, and starts even if they are not reachable yet.
 

@@ -12,7 +12,7 @@ use wxmint_identities::{Issuers, ServiceIdentity};
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Identity, NoBearer, UnverifiedIssuer, Verified, bearer, peer::NotVerified};
 
-use super::{Fields, Problem, ProblemCode, SMALL_BODY, pairs, read_body};
+use super::{Fields, Problem, ProblemCode, SMALL_BODY, body_fields::Names, pairs, read_body};
 
 /// No `error` where no token was shown (RFC 6750 section 3.1).
 const NO_TOKEN: &str = "Bearer";
@@ -87,11 +87,7 @@ pub struct ClientCredentials {
 }
 
 /// Reads a form with these fields, and those that show who sends it.
-pub async fn read_form(
-    request: &HttpRequest,
-    payload: Payload,
-    names: &[&'static str],
-) -> Result<Fields<'static>, Problem> {
+pub async fn read_form(request: &HttpRequest, payload: Payload, names: Names<'_>) -> Result<Fields<'static>, Problem> {
     if !request.content_type().eq_ignore_ascii_case(FORM) {
         return Err(Problem::invalid(format!("Send a form, with the header `Content-Type: {FORM}`.")));
     }

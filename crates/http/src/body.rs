@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use std::{cell::RefCell, error, io, mem, pin::Pin, rc::Rc, sync::Arc};
+use std::{cell::RefCell, error, io, mem::take, pin::Pin, rc::Rc, sync::Arc};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{self, ServiceRequest, ServiceResponse};
@@ -114,9 +114,7 @@ impl Stream for RequestBody {
         if polled.is_ready() {
             connection.iter().for_each(|connection| connection.is_in(Phase::Works));
             return match polled {
-                Poll::Ready(None) if mem::take(is_compressed) => {
-                    Poll::Ready(Some(Err(PayloadError::EncodingCorrupted)))
-                }
+                Poll::Ready(None) if take(is_compressed) => Poll::Ready(Some(Err(PayloadError::EncodingCorrupted))),
                 polled => polled,
             };
         }

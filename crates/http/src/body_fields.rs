@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::Problem;
 
-type Names<'n> = &'n [&'static str];
+pub(super) type Names<'n> = &'n [&'static str];
 
 /// The fields of a body that its route knows. The type of each is checked when it is asked for.
 pub struct Fields<'a>(Vec<(&'static str, Field<'a>)>);

@@ -16,7 +16,6 @@ use super::connection::{ClientConnection, Connections};
 
 /// How many bytes are read at once. What a client sends beyond that stays in the system's buffer, which is bounded.
 const READ_AHEAD: usize = 4 * 1024;
-
 /// The answer to a head that is too long, before the connection is closed.
 const TOO_LONG: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

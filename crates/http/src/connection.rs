@@ -18,7 +18,6 @@ use super::ServerLimits;
 
 /// How long a client may take for a head: the first of a connection from its beginning on, others from a line on.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The prefix that a subscriber of IPv6 has at least. The subscriber can choose any address below it.
 const SUBSCRIBER: u8 = 64;
 
@@ -162,8 +161,7 @@ impl Connections {
         });
         let mut open = self.open.lock();
         while open.len() >= self.limits.connections {
-            let waiting =
-                open.values().filter_map(|other| Some((other.client, 1, other.phase().waits_since()?, other)));
+            let waiting = open.values().filter_map(|one| Some((one.client, 1, one.phase().waits_since()?, one)));
             let Some(longest) = longest_of_who_holds_most(waiting).cloned() else { break };
             self.close(&mut open, &longest);
         }

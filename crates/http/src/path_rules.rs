@@ -53,8 +53,7 @@ fn is_name(segment: &str) -> bool {
     !segment.is_empty() && (rest == segment || rest.starts_with(is_of_a_word))
 }
 
-/// Whether the segment is `wanted` in any case, perhaps with a suffix that a back end may cut off: a dot, `.json`,
-/// `:x`.
+/// Whether the segment is `wanted` in any case, perhaps with a suffix that a back end may cut off: `.`, `.json`, `:x`.
 fn may_mean(segment: &str, wanted: &str) -> bool {
     let parts = segment.split_at_checked(wanted.len());
     parts.is_some_and(|(start, rest)| start.eq_ignore_ascii_case(wanted) && !rest.starts_with(is_of_a_word))

@@ -26,7 +26,6 @@ struct Told {
     is_stopping: bool,
     /// Why it must not receive traffic at present, although it has been ready, each by what it is about.
     unfit: BTreeMap<&'static str, String>,
-    /// Each by what it is about.
     warnings: BTreeMap<&'static str, String>,
 }
 

@@ -9,12 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How many connections may wait to be accepted: enough for a burst of logins. std would let 128 wait.
 const BACKLOG: i32 = 1024;
-
 /// The kernel may keep so many bytes of answers that a client does not read, and of requests that wait; it takes twice
 /// as much for itself. By default it would take up to 10 MiB for each connection, and a container pays for them.
 const SEND_BUFFER: usize = 8 * 1024;
 const RECEIVE_BUFFER: usize = 6 * 1024;
-
 /// For how many milliseconds a client's system may take no byte of an answer, before the kernel gives it up.
 const UNSENT: u32 = 30_000;
 
@@ -48,8 +46,7 @@ impl Default for ServerLimits {
             connections: 500,
             // Heads of fewer bytes are told what is wrong with them by `trace::limit_head`.
             head: 16 * 1024,
-            // Proxies keep idle connections for 60 s. They must close first, so that no request meets a connection that
-            // is being closed.
+            // Proxies keep idle connections for 60 s. They must close first, so that no request meets a closing one.
             keep_alive: Duration::from_secs(75),
             // The longest answer, the viewer of `/docs`, takes that long at 30 KB a second.
             answer: Duration::from_secs(60),

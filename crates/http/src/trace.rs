@@ -8,7 +8,7 @@ use actix_web::dev::{HttpServiceFactory, Service, ServiceRequest, ServiceRespons
 use actix_web::http::header::{HeaderName, HeaderValue, X_FORWARDED_FOR};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, Resource};
 use actix_web::{http::StatusCode, middleware::Next, web::BytesMut};
-use tracing::Span;
+use tracing::{Span, error_span};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use uuid::fmt::Hyphenated;
 use wxmint_telemetry::{RouteMetrics, Trace, audit::Origin};
@@ -36,8 +36,7 @@ impl RootSpanBuilder for RequestSpan {
         let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.id()));
         let is_named = request.app_data::<LogAddresses>().is_some_and(|LogAddresses(is_named)| *is_named);
         let client = is_named.then(|| address(request.request()));
-        let span =
-            with_id_of(request.request(), |request_id| tracing::error_span!("request", request_id, trace_id, client));
+        let span = with_id_of(request.request(), |request_id| error_span!("request", request_id, trace_id, client));
         if let Some(trace) = trace {
             request.extensions_mut().insert(trace);
         }

@@ -19,6 +19,7 @@ pub fn script_name(text: &[u8]) -> String {
 }
 
 /// Commands whose keys lie in one slot.
+#[must_use]
 pub struct Call {
     pub(crate) slot: u16,
     pub(crate) commands: Vec<Cmd>,
@@ -61,7 +62,6 @@ impl Call {
         Self::at(key.as_ref()).cmd(command).arg(key.as_ref())
     }
 
-    #[must_use]
     pub fn cmd(mut self, name: &str) -> Self {
         // Room for most commands, so that few buffers grow.
         let mut command = Cmd::with_capacity(12, 320);
@@ -70,7 +70,6 @@ impl Call {
         self
     }
 
-    #[must_use]
     pub fn arg(mut self, argument: impl ToRedisArgs) -> Self {
         self.commands.last_mut().expect("a command was begun").arg(argument);
         self

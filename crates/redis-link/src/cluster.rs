@@ -13,7 +13,6 @@ use super::{call::CLUSTER_SLOTS, server::Server, url::Address};
 
 /// How many servers are asked at a time: if one of them is frozen, the other answers.
 const AT_A_TIME: usize = 2;
-
 /// How long a replica counts that its primary alone knows. The other primaries hear of it within half of
 /// `cluster-node-timeout`, which is 15 s by default; a replica that never gets the data must not hold newcomers up.
 const HEARD_OF_WITHIN: Duration = Duration::from_secs(15);

@@ -18,11 +18,9 @@ use super::{access::Confirm, call::Call, cluster::newcomers, url::Address};
 
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
-
 /// The deciders are asked again if their last answer is older. No primary is taken for dead sooner.
 const FRESH: Duration = Duration::from_secs(1);
-/// While the deciders do not answer, their last answer holds so long. A replica that they have come to know meanwhile
-/// is not waited for.
+/// While the deciders are silent, their last answer holds so long. A replica that came meanwhile is not waited for.
 const HOLDS: Duration = Duration::from_secs(30);
 
 /// The replicas that must confirm a write: each of these, and so many in all.

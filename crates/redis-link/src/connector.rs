@@ -117,8 +117,7 @@ async fn tcp(to: &Address) -> Result<TcpStream, Reason> {
     Ok(stream)
 }
 
-/// The line that the server answers, of which 1 KiB is read. A server that hangs up may have said why before, and then
-/// no longer reads.
+/// The line that the server answers, of which 1 KiB is read. One that hangs up may have said why, and reads no more.
 async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Vec<u8>> {
     let sent = async {
         stream.write_all(b"*1\r\n$4\r\nPING\r\n").await?;

@@ -6,8 +6,7 @@ use redis::{ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 
 use super::url::Address;
 
-/// Why Redis has not done what it was asked: in words for the log, which contain neither keys nor values, and by its
-/// cause.
+/// Why Redis has not done what it was asked: in words for the log, without keys and values, and by its cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found}{}", .cure.iter().map(|cure| format!("; {cure}")).collect::<String>())]
 pub struct Reason {
@@ -83,13 +82,11 @@ const WRONG_SERVER: &[&str] =
 
 impl Problem {
     fn of(error: &RedisError, asked: &Address) -> Self {
-        let to = || redirected(error, asked);
-        match error.kind() {
-            ErrorKind::Server(ServerErrorKind::Moved) => to().map_or(Self::BadConnection, Self::Moved),
-            ErrorKind::Server(ServerErrorKind::Ask) => {
-                to().map_or(Self::BadConnection, |to| Self::Asked(to, Rc::default()))
-            }
-            ErrorKind::Server(ServerErrorKind::TryAgain) => Self::Split,
+        match (error.kind(), redirected(error, asked)) {
+            (ErrorKind::Server(ServerErrorKind::Moved), Some(to)) => Self::Moved(to),
+            (ErrorKind::Server(ServerErrorKind::Ask), Some(to)) => Self::Asked(to, Rc::default()),
+            (ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask), None) => Self::BadConnection,
+            (ErrorKind::Server(ServerErrorKind::TryAgain), _) => Self::Split,
             _ if is_wrong_server(error) || error.is_io_error() || error.is_unrecoverable_error() => Self::BadConnection,
             _ => Self::Refused,
         }
@@ -147,8 +144,7 @@ fn is_wrong_server(error: &RedisError) -> bool {
         || says("WAIT cannot be used with replica")
 }
 
-/// The error in words. The server's own words may quote a command's arguments, so they are not repeated. The system's
-/// words quote none.
+/// The error in words. The server's may quote a command's arguments, so they are not repeated. The system's quote none.
 pub fn describe(error: &RedisError) -> Reason {
     match error.code() {
         Some(code) => {

@@ -142,13 +142,8 @@ impl Link {
     }
 
     /// Runs reading commands on one server.
-    pub async fn query_at<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        server: &Server,
-        commands: &Pipeline,
-    ) -> Result<T> {
-        self.measured(step, async |_, deadline| read(server.send(commands, deadline).await?, &server.address)).await
+    pub async fn query_at<T: FromRedisValue>(&self, step: &'static str, at: &Server, commands: &Pipeline) -> Result<T> {
+        self.measured(step, async |_, deadline| read(at.send(commands, deadline).await?, &at.address)).await
     }
 
     /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call.

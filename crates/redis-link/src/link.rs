@@ -17,7 +17,6 @@ use super::{access::RedisAccess, call::Call, outage};
 
 /// Between two tries of a call whose keys lie on two servers, because their slot is moving.
 const SLOT_MOVES: Duration = Duration::from_millis(50);
-
 /// How often a call follows a slot that is moving, if its deadline leaves the time.
 const FOLLOWED: u32 = 5;
 
@@ -160,11 +159,9 @@ impl Reply {
     }
 }
 
-/// Futures that are seldom awaited are boxed: each call copies its future, which is as large as the largest future that
-/// it may await.
+/// Futures that are seldom awaited are boxed: each call copies its future, as large as the largest that it may await.
 impl Primaries {
-    /// Sends commands to the primary of a slot, and again if another server has the slot by now or does the primary's
-    /// work.
+    /// Sends commands to the primary of a slot, and again if another server has the slot or the primary's work by now.
     pub(crate) async fn send(self: &Rc<Self>, slot: u16, sent: &Pipeline, deadline: Instant) -> Result<Reply, Failure> {
         let from = match self.of(slot) {
             Some(server) => server,

@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 const AGAIN: Duration = Duration::from_secs(30);
 /// No failure for this long, and it is over: until then some calls may succeed and others fail.
 const OVER_AFTER: Duration = Duration::from_secs(2);
-
 /// By the address of the server, for all connections of the process.
 static OUTAGES: Mutex<BTreeMap<String, Outage>> = Mutex::new(BTreeMap::new());
 

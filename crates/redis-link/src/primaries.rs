@@ -1,6 +1,5 @@
-//! A worker's knowledge of the primaries of a URL. If a call fails because it is outdated, the worker searches for the
-//! primaries again. Under Sentinel it also does so every second while there are calls. All calls of a worker share a
-//! search.
+//! A worker's knowledge of the primaries of a URL. If a call fails because it is outdated, the worker searches for them
+//! again. Under Sentinel it also does so every second while there are calls. All calls of a worker share a search.
 
 use std::cell::{Cell, RefCell};
 use std::{ops::RangeInclusive, rc::Rc, time::Duration};
@@ -21,8 +20,7 @@ pub struct Primary {
     pub(crate) successors: Successors,
 }
 
-/// The replicas that could take over from a primary, as those say who decide it: the Sentinels, or the other primaries
-/// of a Cluster.
+/// The replicas that could take over from a primary, by those who decide it: Sentinels, or a Cluster's other primaries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Successors {
     /// Every replica that the deciders know. They know some.

@@ -16,10 +16,8 @@ use super::connector::{Connection, Connector};
 use super::failure::{Cause, Failure, Problem, Reason};
 use super::{info::Replication, outage, url::Address};
 
-/// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is
-/// found soon.
+/// After a refused connection, calls fail at once for this time: a dead Redis costs nothing, and is found again soon.
 pub(crate) const PAUSE: Duration = Duration::from_millis(200);
-
 /// For a call with connecting, looking for the primary, and repetitions.
 pub const DEADLINE: Duration = Duration::from_secs(1);
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);

@@ -89,17 +89,16 @@ impl Tls {
 
     fn distrust(&self, error: &CertificateError, host: &str) -> Reason {
         use CertificateError::*;
+        let Program { ca_file, .. } = self.program;
         match (error, &self.files.ca) {
             // A bad signature is that of another authority with the same name.
             (UnknownIssuer | BadSignature, Some(_)) => {
-                let found =
-                    format!("its certificate is not trusted: no authority in {} has signed it", self.program.ca_file);
+                let found = format!("its certificate is not trusted: no authority in {ca_file} has signed it");
                 Reason::from(found).with_cure("put the authority that did into that file")
             }
             (UnknownIssuer | BadSignature, None) => {
                 let found = "its certificate is not trusted: no authority that this system trusts has signed it";
-                let cure = format!("set {} to the PEM file of the authority that did", self.program.ca_file);
-                Reason::from(found).with_cure(cure)
+                Reason::from(found).with_cure(format!("set {ca_file} to the PEM file of the authority that did"))
             }
             (NotValidForNameContext { presented, .. }, _) => {
                 let names = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");

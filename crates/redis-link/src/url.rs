@@ -124,7 +124,7 @@ impl FromStr for RedisUrl {
 
     fn from_str(text: &str) -> Result<Self, WrongUrl> {
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
-        let (kind, default_port) = match scheme.strip_prefix("rediss").or(scheme.strip_prefix("redis")) {
+        let (kind, usual_port) = match scheme.strip_prefix("rediss").or(scheme.strip_prefix("redis")) {
             Some("") => ("", 6379),
             Some("+cluster") => ("cluster", 6379),
             Some("+sentinel") => ("sentinel", 26379),
@@ -139,13 +139,13 @@ impl FromStr for RedisUrl {
         let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         let (mut servers, mut login) = (Vec::new(), RedisConnectionInfo::default());
         for host in hosts.split(',') {
-            let (server, info) = read_server(user, host, default_port, db)?;
+            let (server, info) = read_server(user, host, usual_port, db)?;
             login = info;
             if !servers.contains(&server) {
                 servers.push(server);
             }
         }
-        let layout = layout(kind, servers, master, &login)?;
+        let layout = layout(kind, servers, master, login.db())?;
         Ok(Self { text: Zeroizing::new(text.to_owned()), layout, login, sentinel_password_file })
     }
 }
@@ -160,14 +160,9 @@ fn without_query<'a>(kind: &str, rest: &'a str) -> Result<(&'a str, Option<PathB
 }
 
 /// redis-rs reads the URL of this server alone.
-fn read_server(
-    user: &str,
-    host: &str,
-    default_port: u16,
-    db: &str,
-) -> Result<(Address, RedisConnectionInfo), WrongUrl> {
+fn read_server(user: &str, host: &str, usual_port: u16, db: &str) -> Result<(Address, RedisConnectionInfo), WrongUrl> {
     let has_port = host.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
-    let port = if has_port { String::new() } else { format!(":{default_port}") };
+    let port = if has_port { String::new() } else { format!(":{usual_port}") };
     let url = Zeroizing::new(format!("redis://{user}{host}{port}/{db}"));
     let info = url.as_str().into_connection_info().map_err(|_| WrongUrl::Unreadable)?;
     let (ConnectionAddr::Tcp(host, port), login) = (info.addr(), info.redis_settings()) else {
@@ -183,15 +178,10 @@ fn read_server(
     Ok((Address { host: host.clone(), port: *port }, login.clone().set_skip_set_lib_name()))
 }
 
-fn layout(
-    kind: &str,
-    mut servers: Vec<Address>,
-    master: &str,
-    login: &RedisConnectionInfo,
-) -> Result<Layout, WrongUrl> {
+fn layout(kind: &str, mut servers: Vec<Address>, master: &str, db: i64) -> Result<Layout, WrongUrl> {
     let is_name = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
     match kind {
-        "cluster" if login.db() != 0 => Err(WrongUrl::Database),
+        "cluster" if db != 0 => Err(WrongUrl::Database),
         "cluster" => Ok(Layout::Cluster(servers)),
         "sentinel" if master.is_empty() || !master.chars().all(is_name) => Err(WrongUrl::NoMaster),
         "sentinel" => Ok(Layout::Sentinel { sentinels: servers, master: master.to_owned() }),

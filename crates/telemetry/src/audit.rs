@@ -100,8 +100,7 @@ impl Activity {
     }
 }
 
-/// The sender of a request, and which request it is. Whatever names a request in logs stands in audit events through
-/// this.
+/// The sender of a request, and which request it is. By it, audit events have whatever names a request in logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// `None` for a command.

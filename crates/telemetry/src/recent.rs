@@ -46,8 +46,7 @@ struct Noted {
     event: UserEvent,
 }
 
-/// The user or person whom an event is about. A person belongs to the user whom the person is bound to when somebody
-/// asks.
+/// The user or person whom an event is about. A person belongs to the user to whom they are bound when somebody asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
     User(UserId),

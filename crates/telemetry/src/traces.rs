@@ -2,8 +2,7 @@
 //! request and for each of its steps, sent as OTLP over HTTP.
 //!
 //! Spans are made here alone, with names from the code, and no log line or span of another crate becomes one: so no
-//! URL, code or openid can get into a trace. docs/decisions/0021-spans-of-our-own.md says why no layer of tracing makes
-//! them.
+//! URL, code or openid can get into a trace. docs/decisions/0021-spans-of-our-own.md says why no layer makes them.
 
 mod sending;
 

@@ -45,8 +45,7 @@ apis! {
 pub enum Verdict {
     /// WeChat is busy: retry once after a short pause.
     Busy,
-    /// The code is wrong, expired, or another app's: the mini program must get another (`wx.login`, or the phone
-    /// number's button).
+    /// The code is wrong, expired, or another app's: the mini program must get another (wx.login or getPhoneNumber).
     CodeInvalid,
     /// The code was used before: the mini program must get another.
     CodeUsed,

@@ -55,8 +55,7 @@ impl CallError {
         }
     }
 
-    /// The error of a second attempt after WeChat has received the first one: even if the second was not sent, the code
-    /// may be used up.
+    /// The error of a second attempt after WeChat got the first: the code may be spent even if the second was not sent.
     pub(super) fn after_an_answer(self) -> Self {
         match self {
             Self::NotSent { reason, .. } => Self::Unanswered { reason },
@@ -119,8 +118,7 @@ impl From<Closed> for CallError {
 const OF_WECHAT: [&str; 4] = ["errcode", "openid", "authorizer_info", "authorization_info"];
 
 /// Whether WeChat itself has written the body: it has an `errcode`, the `openid` of a person, or what a merchant is.
-/// The error page of a gateway has none of them, even if it is JSON. An answer that a person's own text has spoiled is
-/// no outage.
+/// A gateway's error page has none of them, even if it is JSON. An answer that a person's text spoils is no outage.
 fn is_of_wechat(body: &[u8]) -> bool {
     let (text, answer) = (String::from_utf8_lossy(body), serde_json::from_slice::<Value>(body));
     OF_WECHAT.into_iter().any(|name| match &answer {

@@ -68,7 +68,6 @@ impl Endpoint {
         Request::new(Method::GET, url)
     }
 
-    /// A POST with a JSON body.
     pub(super) fn post<const N: usize>(&self, query: [(&str, &str); N], body: &impl Serialize) -> Request {
         let mut request = self.get(query);
         *request.method_mut() = Method::POST;

@@ -32,10 +32,9 @@ impl WeChat {
     }
 
     /// Exchanges a code by the call for mini programs, or by the one for other apps, with these parameters that say who
-    /// asks. After OAuth2, asks for the unionid (`GET /sns/userinfo`) if it is in
-    /// the scope and not in the answer. Both calls together may take as long as one. There is none if the app is bound
-    /// to no account of the Open Platform. A person let in without the unionid might become another user for good, so
-    /// that the exchange fails where the unionid is in the scope and cannot be had.
+    /// asks. After OAuth2, asks for the unionid (`GET /sns/userinfo`) if it is in the scope and not in the answer. Both
+    /// calls together may take as long as one. There is none if the app is bound to no account of the Open Platform. A
+    /// person let in without the unionid might become another user for good: where the scope has it, it must be had.
     pub(super) async fn exchange_by<const N: usize>(
         &self,
         [of_mini_programs, of_others]: [Api; 2],

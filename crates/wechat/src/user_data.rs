@@ -1,9 +1,7 @@
-//! User data that WeChat encrypts or signs with the session key and gives to a mini program. Only a server can decrypt
-//! or check it.
+//! User data that WeChat encrypts or signs with the session key for a mini program. Only a server can open or check it.
 //!
 //! The encryption is CBC without a MAC, so an attacker who can tell failures apart could decrypt and forge data.
-//! Therefore there is only one answer to everything, and every failure that an attacker can cause without the key takes
-//! the same work.
+//! So there is only one answer to everything, and what an attacker can make fail without the key takes the same work.
 //!
 //! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all.
 
@@ -30,15 +28,12 @@ use super::{SessionKey, api::number_or_quoted, session_key::hex};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;
-
 /// The number of hexadecimal digits of a SHA-1.
 const SIGNATURE_LENGTH: usize = 40;
-
 /// Parsed in place of a plaintext that cannot be JSON, so that such a failure takes as long as any other. The parser
 /// stops within the first 16 bytes, as it does if an attacker has changed the iv. Anywhere else an attacker can only
 /// spoil 16 bytes at once, which [`text`] detects.
 const DECOY: &[u8] = br#"{"phoneNumber";"#;
-
 /// How far WeChat's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 

@@ -11,7 +11,6 @@ use wxmint_keys::token::{ExtraClaims, InvalidClaims};
 
 /// An invisible character that editors on Windows put at the start of a file.
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
-
 /// The claim that is an array, also if it has one value. All others are texts.
 const ROLES: &str = "roles";
 

@@ -10,8 +10,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use super::{hash::Workspace, lines::User};
 use crate::accounts::{AccountsError, Password, Result};
 
-/// The most passwords of one address that wait. At 12 ms each, they are checked in less than a second if one is hashed
-/// at a time.
+/// The most passwords of one address that wait. At 12 ms each, they take less than a second, one hashed at a time.
 const WAITING: usize = 64;
 /// A check that takes longer is given up, because the machine is too busy. A test's machine may be.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 3 });

@@ -89,7 +89,6 @@ impl UsersFile {
         self.users().find(|user| user.name == *name)
     }
 
-    /// The users, to change anything but their names.
     fn users_mut(&mut self) -> impl Iterator<Item = &mut User> {
         self.lines.iter_mut().flatten()
     }
@@ -120,8 +119,7 @@ fn read_line(bytes: &[u8]) -> Result<Line, Said> {
 }
 
 impl User {
-    /// Parses the fields from the end, because only a name may contain spaces. The place of the hash tells whether the
-    /// line has claims.
+    /// Parses the fields from the end: only a name may contain spaces. The place of the hash tells if there are claims.
     pub(super) fn parse(text: &str) -> Result<Self, Said> {
         let (rest, last) = split_last(text)?;
         let (rest, middle) = split_last(rest)?;

@@ -32,8 +32,7 @@ impl Users {
         }
         let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };
         stand_ins.sort_by_key(|user| user.hash.cost());
-        // This secret is the same on every replica, seldom changes with the file, and is unknown to whoever cannot read
-        // the file.
+        // This secret is the same on every replica, seldom changes with the file, and only readers of the file know it.
         let secret = stand_ins.iter().map(|user| user.hash.secret()).min().unwrap_or_default();
         Self {
             draw: hmac::Key::new(hmac::HMAC_SHA256, secret),

@@ -1,7 +1,7 @@
 //! The responses that a service may give (docs/accounts.openapi.yaml): one form for yes and one for no. Any other
 //! response counts as none, because the error page of a gateway must never count as a wrong password.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, error::Category};
 use wxmint_findings::Said;
 use wxmint_ids::{InvalidForeignId, UserId, foreign_id};
@@ -59,14 +59,15 @@ impl Unusable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CheckedPassword {
-    #[serde(deserialize_with = "present")]
+    /// Required: `null` means no, but a missing member means nothing.
+    #[serde(deserialize_with = "Option::deserialize")]
     user_id: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FoundUser {
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "Option::deserialize")]
     user_id: Option<String>,
     #[serde(default)]
     new_user: Option<bool>,
@@ -77,11 +78,6 @@ struct FoundUser {
 struct Admitted {
     #[serde(deserialize_with = "unchecked_claims")]
     claims: Map<String, Value>,
-}
-
-/// Requires the member: `null` means no, but a missing member means nothing.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Option::deserialize(deserializer)
 }
 
 /// Reads the response to a password check; `None` means that the password is wrong.
@@ -103,8 +99,7 @@ pub fn read_made(status: u16, body: &[u8]) -> Result<Named, Unusable> {
     read_found(status, body)?.ok_or(Unusable::NotMade)
 }
 
-/// Reads the response to the question of whether a user may log in. Here alone, no is the status 403, whatever its body
-/// says.
+/// Reads the response to the question whether a user may log in. Here alone, no is the status 403, whatever its body.
 pub fn read_admission(status: u16, body: &[u8]) -> Result<Option<ExtraClaims>, Unusable> {
     if status == 403 {
         return Ok(None);

@@ -107,8 +107,7 @@ fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
     }
     let mut seen = HashSet::new();
     let mut amount = |client: IpNet, bytes: (usize, usize)| if seen.insert((client, bytes)) { bytes.1 } else { 0 };
-    let held =
-        answers.iter().map(|(other, (bytes, since))| (other.client, amount(other.client, *bytes), *since, *other));
+    let held = answers.iter().map(|(one, (bytes, since))| (one.client, amount(one.client, *bytes), *since, *one));
     longest_of_who_holds_most(held).cloned()
 }
 

@@ -139,8 +139,8 @@ impl Redis {
     }
 
     /// Blocks a user's list, which then admits nobody, and in the same step ends all of the user's tokens up to the
-    /// second of the list's primary; or lifts the block. Returns the number of this change, which
-    /// [`Redis::confirm_block`] waits for. [`Redis::end_user`] ends what other primaries have dated, and tells verifiers.
+    /// second of the list's primary; or lifts the block. Returns the number of this change, for
+    /// [`Redis::confirm_block`]. [`Redis::end_user`] ends what other primaries have dated, and tells verifiers.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let script = if blocked { self.ending(user, "block", Some(0)).await? } else { change_ends(user, "unblock") };
         unless_ahead(self.link.run("set_blocked", script).await?)

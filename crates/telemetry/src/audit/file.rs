@@ -160,8 +160,7 @@ fn ends(lines: &[u8]) -> u64 {
 }
 
 /// A new file belongs to the owner of its folder, so that `wxmint serve` can write one that `sudo wxmint users` has
-/// made. A link is followed only if link and folder belong to root or to this user: another one could lead root's lines
-/// to any file.
+/// made. A link is followed only if link and folder belong to root or this user: others could lead root's lines astray.
 fn opened(path: &Path) -> io::Result<File> {
     // Everything that is opened below lies in this folder, whatever the path leads to by then.
     let folder = open(folder_of(path), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -194,7 +193,6 @@ fn opened(path: &Path) -> io::Result<File> {
 }
 
 const UNREAD: &str = "is a pipe that nobody reads, or a socket; start its reader first, or set `log`";
-
 pub const FOREIGN_LINK: &str = "is a link, and it or its folder belongs to neither root nor this user";
 
 /// Whether what stands there, and its folder, belong to root or to this user.

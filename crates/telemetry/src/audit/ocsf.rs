@@ -103,7 +103,10 @@ impl Event {
         let user_id = self.user.as_ref().map(UserId::as_str);
         // Whoever has no name changes the own account, or has shown a secret that is nobody's.
         let own = user_id.filter(|_| class == ACCOUNT_CHANGE && self.by.is_none());
-        let actor = user(own.or(self.subject.as_deref()), self.by.as_deref());
+        let by = user(own.or(self.subject.as_deref()), self.by.as_deref());
+        let process = || only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()));
+        let actor = [("user", only(&[ACCOUNT_CHANGE, API_ACTIVITY], Object(&by))), ("process", process())];
+        let device = [("hostname", Text(&HOST)), ("type_id", Number(SERVER))];
         let resource = [("type", text(user_id.and(Some("user")))), ("uid", text(user_id))];
         let written = serde_json::to_writer(
             &mut line,
@@ -122,22 +125,13 @@ impl Event {
                 ("start_time", milliseconds(self.several.map(|several| several.first))),
                 ("end_time", milliseconds(self.several.map(|several| several.last))),
                 ("user", only(&[AUTHENTICATION, ACCOUNT_CHANGE], Object(&user(user_id, None)))),
-                (
-                    "actor",
-                    Object(&[
-                        ("user", only(&[ACCOUNT_CHANGE, API_ACTIVITY], Object(&actor))),
-                        ("process", only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()))),
-                    ]),
-                ),
+                ("actor", Object(&actor)),
                 ("api", only(&[API_ACTIVITY], Object(&[("operation", Text(code))]))),
                 ("resources", only(&[API_ACTIVITY], List(&[Object(&resource)]))),
                 ("src_endpoint", Object(&self.source(class))),
                 ("service", only(&[AUTHENTICATION], Object(&[("name", Text("wxmint"))]))),
-                ("process", only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()))),
-                (
-                    "device",
-                    only(&[PROCESS_ACTIVITY], Object(&[("hostname", Text(&HOST)), ("type_id", Number(SERVER))])),
-                ),
+                ("process", process()),
+                ("device", only(&[PROCESS_ACTIVITY], Object(&device))),
                 ("metadata", Object(&self.metadata(&PRODUCT))),
                 ("unmapped", Object(&self.unmapped())),
             ]),

@@ -15,7 +15,6 @@ use crate::Step;
 /// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
 /// that has just appeared.
 const OF_ALERTS: [&str; 3] = ["internal_error", "store_unavailable", "wechat_misconfigured"];
-
 /// WeChat bills these, each number 0.03 yuan:
 /// <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
 const BILLED: [&str; 1] = ["getuserphonenumber"];
@@ -115,11 +114,9 @@ impl wxmint_wechat::Observer for Metrics {
             }
             return;
         };
-        let api = ("api", api.to_owned());
+        let (api, app) = (("api", api.to_owned()), ("app", self.label_of(app)));
         match error.and_then(CallError::verdict) {
-            Some(_) => {
-                self.0.wechat_errcodes.get_or_create(&[api, ("errcode", label), ("app", self.label_of(app))]).inc()
-            }
+            Some(_) => self.0.wechat_errcodes.get_or_create(&[api, ("errcode", label), app]).inc(),
             None => self.0.wechat_failures.get_or_create(&[api, ("kind", label)]).inc(),
         };
     }

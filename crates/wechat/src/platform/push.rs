@@ -19,13 +19,11 @@ use crate::session_key::hex;
 const PADDED_TO: usize = 32;
 /// So many random bytes are in front of the text, before the length of the message.
 const RANDOM: usize = 16;
-
 /// The bits behind the last whole byte may be anything, as in WeChat's own examples.
 pub(super) const LENIENT: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// The key by which pushes are encrypted, and the token by which they are signed: 消息加解密Key and 消息校验Token of the
-/// platform.
+/// The key that encrypts pushes, and the token that signs them: the platform's 消息加解密Key and 消息校验Token.
 pub struct PushKey {
     token: Zeroizing<String>,
     key: Zeroizing<[u8; 32]>,

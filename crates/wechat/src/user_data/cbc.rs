@@ -8,10 +8,8 @@ use crate::SessionKey;
 
 /// The length of the cipher's block and of its iv, in bytes.
 pub(super) const BLOCK: usize = 16;
-
 /// The buffer that base64 needs to decode the 24 characters of a key.
 const DECODED: usize = 18;
-
 /// More stack than decoding and setting up a key use. Both leave copies of the key on the stack.
 const STACK: usize = 16 * 1024;
 
