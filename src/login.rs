@@ -31,7 +31,7 @@ use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, COMPUTED, Claim, ExchangeOrder, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
-use wxmint_wechat::{App, CallError, Session};
+use wxmint_wechat::{App, CallError, Session, SessionKey};
 
 pub use self::binder::{Binder, FreePlace, Link, SettledState};
 pub use self::error::{LoginError, Result};
@@ -53,20 +53,19 @@ impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature.
     pub async fn log_in(&self, request: LoginRequest, attempt: &mut Attempt<'_>) -> Result<LoggedIn> {
         let Admitted { arrival, bound, extra } = self.admit(request, attempt).await?;
-        let now = attempt.now;
-        let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
+        let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), attempt.now)?;
         let new_user = bound.new_for == Some(attempt.id.mark());
         // A computed user may have been here before, and ends may name the token.
         let was_made = new_user && bound.generation != COMPUTED;
-        let issued = self.date(&arrival, (bound.user, bound.generation), id, was_made, now).await?;
+        let issued = self.date(&arrival, (bound.user, bound.generation), id, was_made, attempt.now).await?;
         if self.exchange.is_some() {
             // Whoever has ended the tokens of an app that has left meanwhile has not found this login.
             self.choose(&self.apps.all(), Some(&arrival.person.app), None)?;
         }
         let _signing = Step::work("sign the token");
-        let token = self.minter.mint(&issued, &extra, now)?;
+        let token = self.minter.mint(&issued, &extra, attempt.now)?;
         // The token is dated by the clock of Redis, which may be behind.
-        let left = u64::try_from(issued.expires_at - now.timestamp().max(issued.issued_at)).unwrap_or_default();
+        let left = u64::try_from(issued.expires_at - attempt.now.timestamp().max(issued.issued_at)).unwrap_or_default();
         let expires_in = left.min(self.minter.ttl().as_secs());
         Ok(LoggedIn { token, expires_in, user: issued.user, app: issued.app, new_user })
     }
@@ -111,7 +110,6 @@ impl LoginWorker {
             None => Box::pin(self.bind(&arrival, candidate, attempt)).await?,
         };
         let extra = self.allow(&bound, extra).await?;
-
         if arrival.kept_for != Some(bound.generation) {
             self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, Some(arrival.at)).await?;
         }
@@ -164,11 +162,9 @@ impl LoginWorker {
         let person = Person { app: app.id.clone(), openid: session.openid };
         attempt.trail.person = Some(person.clone());
         let has_credentials = self.accounts.accepts() != Accepts::Nothing;
+        let seal = |key: &SessionKey| self.vault.load_full().seal(key.expose(), &person);
         let mut record = LoginRecord {
-            session_key: match &session.session_key {
-                Some(key) => self.vault.load_full().seal(key.expose(), &person),
-                None => Sealed::nothing(),
-            },
+            session_key: session.session_key.as_ref().map_or_else(Sealed::nothing, seal),
             newcomer: self.ids.newcomer(&person, session.unionid.as_ref(), has_credentials)?,
             person,
             order,

@@ -1,5 +1,4 @@
-//! Finds the business user: the one to whom a person is bound, the one whom a password or a phone number proves, or a
-//! new one.
+//! Finds the business user: the one to whom a person is bound, whom a password or a phone number proves, or a new one.
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId, is_code_of_wechat};
@@ -42,8 +41,7 @@ impl LoginWorker {
         if !matches!(state, BindingState::Bound(_)) {
             let new_user = bound.new_for == Some(attempt.id.mark());
             attempt.trail.bound = Some(new_user);
-            let (user, app) = (bound.user.as_str(), person.app.as_str());
-            tracing::info!(user, app, new_user, "binding made");
+            tracing::info!(user = bound.user.as_str(), app = person.app.as_str(), new_user, "binding made");
         }
         match bound.generation {
             // The login has kept a session key before it found the block.
@@ -112,8 +110,7 @@ impl LoginWorker {
         Ok(LoginError::BindingRequired(ticket))
     }
 
-    /// Redeems a ticket instead of a code: an earlier login was refused because a password was missing. A ticket of
-    /// another app than `app` is rejected.
+    /// Redeems the ticket of a login that was refused for want of a password, unless it is of another app than `app`.
     pub(super) async fn redeem(
         &self,
         ticket: &Ticket,
@@ -126,8 +123,7 @@ impl LoginWorker {
         let taken = self.store.take_ticket(ticket, &attempt.id).await?;
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
         let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
-        let trail = &mut *attempt.trail;
-        (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
+        (attempt.trail.app, attempt.trail.person) = (Some(person.app.clone()), Some(person.clone()));
         self.choose(&self.apps.all(), Some(&person.app), None)?;
         let state = self.store.binding_state(&person).await?;
         Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })

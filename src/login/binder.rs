@@ -87,8 +87,7 @@ impl Binder<'_> {
                 }
                 BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
                 BindingState::Intended { generation, intent } => {
-                    let admission = self.store.admit(self.person, generation, &intent, self.per_user);
-                    let decision = Box::pin(admission).await?;
+                    let decision = Box::pin(self.store.admit(self.person, generation, &intent, self.per_user)).await?;
                     let Intent { user, made, .. } = intent;
                     last = Some((user.clone(), decision));
                     if let Decision::Admitted { first } = decision {
@@ -160,27 +159,19 @@ impl Binder<'_> {
     /// The user whom the unionid is linked to, unless this user is `deserted`: without any bindings left.
     async fn holder(&self, unionid: Option<&UnionId>, deserted: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
         let Some(unionid) = unionid else { return Ok(None) };
-        let holder = self.store.claim_unionid(unionid, None).await?;
-        Ok(holder.filter(|holder| Some(holder) != deserted))
+        Ok(self.store.claim_unionid(unionid, None).await?.filter(|holder| Some(holder) != deserted))
     }
 
     /// The intent to bind to a user who was just made, or to the one whom a racing login in another app has made a
     /// moment before. Either login may tell `new_user`: the user's list decides which binding is the first, because the
     /// other request may have died.
-    pub async fn intent_for(
-        &self,
-        made: UserId,
-        unionid: Option<&UnionId>,
-        deserted: Option<UserId>,
-    ) -> Result<Intent, StoreError> {
-        let Some(unionid) = unionid else {
-            return Ok(Intent { user: made, made: true, by_unionid: false });
+    pub async fn intent_for(&self, made: UserId, unionid: Option<&UnionId>, from: Option<UserId>) -> Result<Intent> {
+        let user = match (unionid, from) {
+            (None, _) => made,
+            (Some(unionid), Some(from)) => self.store.move_unionid(unionid, &from, &made).await?,
+            (Some(unionid), None) => self.store.claim_unionid(unionid, Some(&made)).await?.unwrap_or(made),
         };
-        let user = match deserted {
-            Some(from) => self.store.move_unionid(unionid, &from, &made).await?,
-            None => self.store.claim_unionid(unionid, Some(&made)).await?.unwrap_or(made),
-        };
-        Ok(Intent { user, made: true, by_unionid: true })
+        Ok(Intent { user, made: true, by_unionid: unionid.is_some() })
     }
 
     /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. If it is linked to another
@@ -270,14 +261,14 @@ impl Binder<'_> {
     /// person. Returns the state, and the user of the unionid if that user is deserted.
     async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>)> {
         let state = self.store.intend(self.person, generation, &intent).await?;
-        match self.settle_and_tell(state).await? {
-            (free @ SettledState::Free { .. }, Some((user, decision))) => match decision {
-                Decision::Full if user == intent.user => Err(LoginError::AlreadyBound),
-                Decision::Blocked if user == intent.user => Err(LoginError::Blocked),
-                Decision::Deserted => Ok((free, Some(user))),
-                _ => Ok((free, None)),
-            },
-            (settled, _) => Ok((settled, None)),
+        let (settled, last) = self.settle_and_tell(state).await?;
+        let decided = last.filter(|_| matches!(settled, SettledState::Free { .. }));
+        let Some((user, decision)) = decided else { return Ok((settled, None)) };
+        match decision {
+            Decision::Full if user == intent.user => Err(LoginError::AlreadyBound),
+            Decision::Blocked if user == intent.user => Err(LoginError::Blocked),
+            Decision::Deserted => Ok((settled, Some(user))),
+            _ => Ok((settled, None)),
         }
     }
 }

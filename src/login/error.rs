@@ -126,8 +126,7 @@ impl LoginError {
         }
     }
 
-    /// The limit that refuses the request: `ip`, `openid` or `username` of `WXMINT_LIMIT_…`, `unbindings`, or `wechat`
-    /// for WeChat's own.
+    /// The limit that refuses the request: one of our own by its name, or `wechat` for WeChat's.
     pub fn limit(&self) -> Option<&'static str> {
         match self {
             Self::SlowDown => Some("wechat"),
@@ -159,10 +158,8 @@ impl From<KeyError> for LoginError {
 
 impl From<CallError> for LoginError {
     fn from(error: CallError) -> Self {
-        if error == CallError::SnapshotUser {
-            return Self::SnapshotUser;
-        }
         match error.verdict() {
+            None if error == CallError::SnapshotUser => Self::SnapshotUser,
             Some(Verdict::CodeInvalid) => Self::CodeInvalid,
             Some(Verdict::CodeUsed) => Self::CodeUsed,
             Some(Verdict::PersonRefused) => Self::UserBlocked(error),

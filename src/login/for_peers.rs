@@ -26,8 +26,7 @@ impl LoginWorker {
     /// Signs `data`, byte for byte, with the session key of the user's latest login in the app. WeChat is not asked.
     pub async fn sign(&self, user: &UserId, app: &AppId, data: &str) -> Result<UserSignature> {
         let (_, (at, _), key) = self.latest_session(user, app).await?;
-        let signature = user_signature(&key, data.as_bytes());
-        Ok(UserSignature { signature, session_key_at: at.timestamp() })
+        Ok(UserSignature { signature: user_signature(&key, data.as_bytes()), session_key_at: at.timestamp() })
     }
 
     /// The keys for the messages of whoever of the user's people has logged in last in the app, newest first.
@@ -83,8 +82,7 @@ impl LoginWorker {
     async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(Person, KeptKey, SessionKey)> {
         self.check_app(app, false)?;
         self.check_has_session_keys(app)?;
-        let people = self.store.people_of(user).await?.unwrap_or_default();
-        let of_app = people.into_iter().filter(|person| person.app == *app);
+        let of_app = self.store.people_of(user).await?.into_iter().flatten().filter(|person| person.app == *app);
         let sessions = try_join_all(of_app.map(|person| self.session_of(person, user))).await?;
         let latest = sessions.into_iter().flatten().max_by_key(|(_, kept)| kept.as_ref().map(|(at, _)| *at));
         self.check_listed(latest.is_some())?;

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use futures_util::future::{join_all, try_join_all};
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
 use wxmint_store::{AttemptId, BindingState, Bound, ErasedPerson, Redis, StoreError, UserState};
-use wxmint_wechat::App;
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
 use super::{Binder, Result, SettledState, worker::COUNTED_OF_A_PERSON};
@@ -216,8 +215,7 @@ impl Operator<'_> {
     /// binding, which stays. Returns the user whom the person was bound to, and whether there was more to erase.
     pub async fn erase(&self, person: &Person) -> Result<(Option<UserId>, bool)> {
         let user = self.dissolve_one(person, None).await?;
-        let erased = self.erase_stranger(person).await?;
-        Ok((user, erased.is_some_and(|erased| erased != ErasedPerson::default())))
+        Ok((user, self.erase_stranger(person).await?.is_some_and(|erased| erased != ErasedPerson::default())))
     }
 
     /// The user who has this id or this unionid, and those whose people have this openid in one of these apps.
@@ -232,8 +230,7 @@ impl Operator<'_> {
             found.push(FoundUser { by: "unionid", appid: None, user_id });
         }
         let Ok(openid) = id.as_str().parse::<OpenId>() else { return Ok(found) };
-        let person = |app: &App| Person { app: app.id.clone(), openid: openid.clone() };
-        let people: Vec<_> = apps.iter().map(person).collect();
+        let people: Vec<_> = apps.iter().map(|app| Person { app: app.id.clone(), openid: openid.clone() }).collect();
         for people in people.chunks(APPS_AT_A_TIME) {
             let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
             let of = |(person, bound): (&Person, Option<Bound>)| {

@@ -81,8 +81,7 @@ impl LoginWorker {
         let is_own = |(person, generation): &(Person, u64)| mark_told(person, *generation) == mark;
         let Some((person, generation)) = people.into_iter().find(is_own) else { return Ok(None) };
         let BindingState::Bound(bound) = self.store.binding_state(&person).await? else { return Ok(None) };
-        let is_same = bound.generation == generation && bound.user == token.user && !bound.blocked;
-        Ok(is_same.then_some(bound))
+        Ok(Some(bound).filter(|bound| bound.generation == generation && bound.user == token.user && !bound.blocked))
     }
 }
 

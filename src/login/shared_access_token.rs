@@ -157,7 +157,10 @@ impl AccessTokens<'_> {
                 Lent::Token(kept) => (kept, false),
                 Lent::Renew(kept) => (kept, true),
                 Lent::Fetch => return self.fetch(refused.as_ref()).await,
-                Lent::Failed => return Err(self.just_failed()),
+                Lent::Failed => {
+                    let failed = || not_for("fetching an access token has just failed", FAILED_PAUSE);
+                    return Err(self.acting().and_then(Exchange::refusal).map_or_else(failed, Into::into));
+                }
                 Lent::Wait => {
                     let late = || not_for("an access token is still being fetched", FAILED_PAUSE);
                     let pause = pauses.next().ok_or_else(late)?;
@@ -174,13 +177,6 @@ impl AccessTokens<'_> {
                     refused = Some(Refused { token: kept.fingerprint, by_force: false });
                 }
             }
-        }
-    }
-
-    fn just_failed(&self) -> LoginError {
-        match self.acting().and_then(Exchange::refusal) {
-            Some(refused) => refused.into(),
-            None => not_for("fetching an access token has just failed", FAILED_PAUSE),
         }
     }
 
@@ -267,8 +263,7 @@ impl AccessTokens<'_> {
     /// A failure does not fail the call, which has its token; only the next call must fetch again.
     async fn keep(&self, fetched: &FetchedAccessToken) {
         let sealed = self.vault.seal(fetched.token.expose(), &self.app.id);
-        let (fingerprint, expires_in) = (fingerprint(&fetched.token), fetched.expires_in);
-        let kept = KeptToken { sealed, fingerprint, expires_in };
+        let kept = KeptToken { sealed, fingerprint: fingerprint(&fetched.token), expires_in: fetched.expires_in };
         let renew_in = renew_in(fetched.expires_in, self.exchange().is_some());
         if let Err(error) = self.store.keep_access_token(&self.app.id, &self.attempt, &kept, renew_in).await {
             tracing::warn!(app = %self.app.id, %error, "an access token could not be kept");

@@ -97,8 +97,7 @@ impl LoginWorker {
             // To name one of several is the client's to do, however many more there are.
             let may_be_unread = wanted.or(hint).is_some() || apps.iter().nth(1).is_none();
             let exchange = self.exchange.as_ref().filter(|_| may_be_unread);
-            let not_read_yet = exchange.and_then(|exchange| exchange.apps_are_unread());
-            not_read_yet.unwrap_or_else(|| unknown.into())
+            exchange.and_then(|exchange| exchange.apps_are_unread()).unwrap_or_else(|| unknown.into())
         })
     }
 

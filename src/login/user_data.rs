@@ -25,8 +25,7 @@ impl LoginWorker {
         let (keys, _) = self.open_session(asking).await?;
         let check = DataCheck { person: &asking.person, now, max_age };
         let opened = self.try_keys(&keys, request, &check).await;
-        let failed = opened.is_none() && !keys.is_empty();
-        if self.store.close(&asking.person, &asking.attempt, failed).await? {
+        if self.store.close(&asking.person, &asking.attempt, opened.is_none() && !keys.is_empty()).await? {
             tracing::warn!(user = asking.user.as_str(), "a session key was dropped: too much data failed to decrypt");
         }
         let OpenedData { data, unionid } = opened.ok_or(LoginError::Undecryptable)?;
@@ -48,9 +47,8 @@ impl LoginWorker {
         let vault = self.vault.load_full();
         for sealed in keys {
             let Some((key, _)) = self.unseal(&vault, sealed, check.person).await else { continue };
-            let opened = data.open(&key, check);
-            if opened.is_some() {
-                return opened;
+            if let Some(opened) = data.open(&key, check) {
+                return Some(opened);
             }
         }
         None
@@ -59,13 +57,10 @@ impl LoginWorker {
     /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. Returns it as it is
     /// stored from then on, too. If its vault key is lost, the person must log in again.
     pub(super) async fn unseal(&self, vault: &Vault, sealed: &Sealed, person: &Person) -> Option<(SessionKey, Sealed)> {
-        let key = match vault.open(sealed, person) {
-            Ok(key) => SessionKey::from(key),
-            Err(error) => {
-                tracing::warn!(%error, "a session key that is kept cannot be used; its owner is told to log in again");
-                return None;
-            }
-        };
+        let opened = vault.open(sealed, person).inspect_err(|error| {
+            tracing::warn!(%error, "a session key that is kept cannot be used; its owner is told to log in again");
+        });
+        let key = SessionKey::from(opened.ok()?);
         if vault.is_newest(sealed) {
             return Some((key, sealed.clone()));
         }
@@ -87,8 +82,7 @@ impl LoginWorker {
             return Ok(());
         }
         let binder = self.binder(person, Some(unionid), attempt);
-        let state = self.store.binding_state(person).await?;
-        if let SettledState::Bound(bound) = binder.settle(state).await?
+        if let SettledState::Bound(bound) = binder.settle(self.store.binding_state(person).await?).await?
             && bound.unionid.is_none()
             && bound.generation != COMPUTED
         {

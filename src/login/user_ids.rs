@@ -56,8 +56,7 @@ impl UserIds {
 
     /// Compares, unless the process has done so since its start: the first login may be earlier.
     pub(super) async fn ask_first(&self, store: &Redis) -> Result<()> {
-        let has_answered = self.agreement.lock().has_answered;
-        if !has_answered {
+        if !self.agreement.lock().has_answered {
             Box::pin(self.compare(store, false)).await?;
         }
         Ok(())

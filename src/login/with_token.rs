@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
-use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, COMPUTED, ExchangeOrder, Meter, StoreError, TokenState, short_digest};
+use wxmint_store::{AttemptId, COMPUTED, ExchangeOrder, Meter, StoreError, TokenState, limits::Rate, short_digest};
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 
-use super::operator::release_unionid;
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::{LoginError, LoginWorker, OPENID, Result, is_of_client, mark_of};
+use super::{LoginError, LoginWorker, OPENID, Result, is_of_client, mark_of, operator::release_unionid};
 use crate::accounts::Accepts;
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
@@ -110,8 +108,7 @@ impl LoginWorker {
     }
 
     /// Ends a token, or all of the user's, and forgets the session keys: the token's own, which no later login of the
-    /// person has replaced, or all. May be repeated with
-    /// the same token, also after an answer that was lost: what the first request has finished costs a repetition one
+    /// person has replaced, or all. May be repeated with the same token: what the first request has finished costs one
     /// look-up. `person` becomes the one whom the token was issued to, if that is known still.
     pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool, person: &mut Option<Person>) -> Result<()> {
         let issued = issued(token);

@@ -1,12 +1,10 @@
-//! The request and the answer of a login, and what the use cases of this room share: the context of one worker thread,
-//! and the names by which requests are counted, so that nobody has too many.
+//! The request and the answer of a login, the context of one worker thread, and the names that requests are counted by.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId};
-use wxmint_keys::token::{Minter, SignedToken};
-use wxmint_keys::vault::Vault;
+use wxmint_keys::{token::Minter, token::SignedToken, vault::Vault};
 use wxmint_store::{AttemptId, Redis, Ticket, limits::Rate};
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, ByToken, CallError, WeChat};
@@ -107,7 +105,6 @@ pub(super) const LOGOUTS: &str = "logouts";
 pub const AT_DOORS: &str = "device";
 
 impl LoginWorker {
-    /// Binds `person` to users, as `attempt`.
     pub(super) fn binder<'a>(
         &'a self,
         person: &'a Person,

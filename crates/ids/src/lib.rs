@@ -92,7 +92,7 @@ unprintable!(Phone);
 /// of the usual form the 8 bytes of its digits, behind a byte that no text begins with. Anything else is itself.
 pub mod packed {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
-    use uuid::{Uuid, fmt::Hyphenated};
+    use uuid::Uuid;
 
     use crate::{AppId, Person, UnionId, UserId};
 
@@ -108,9 +108,7 @@ pub mod packed {
     pub fn user(user: &UserId) -> Vec<u8> {
         let text = user.as_str();
         match Uuid::try_parse(text) {
-            Ok(uuid) if *uuid.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]) == *text => {
-                packed(uuid.as_bytes())
-            }
+            Ok(uuid) if *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text => packed(uuid.as_bytes()),
             _ => text.into(),
         }
     }

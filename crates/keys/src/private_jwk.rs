@@ -84,8 +84,7 @@ impl PrivateJwk {
             Ok(der) => Self::from_der(der.secret_der())?,
             Err(_) => Self::from_json(content)?,
         };
-        (jwk.nbf, jwk.exp, jwk.usage) = (Some(nbf.timestamp()), None, Some("sig".into()));
-        jwk.kid = None;
+        (jwk.kid, jwk.nbf, jwk.exp, jwk.usage) = (None, Some(nbf.timestamp()), None, Some("sig".into()));
         jwk.name_itself(0)?;
         Ok(jwk)
     }

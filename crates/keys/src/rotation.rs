@@ -113,10 +113,7 @@ pub fn plan(
 /// The next key's `nbf`, if due: one lead before the signing key's term ends, or at once if the policy wants another
 /// algorithm, or the key expires although it has no successor. No key is added while another one has not begun to sign.
 fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>, at_once: bool) -> Option<DateTime<Utc>> {
-    let last = lives.last()?;
-    if last.nbf > now {
-        return None;
-    }
+    let last = lives.last().filter(|last| last.nbf <= now)?;
     let soonest = whole_second(now + policy.lead);
     let in_term = last.algorithm == policy.algorithm && last.exp.is_none() && !at_once;
     let nbf = if in_term { (last.nbf + policy.every).max(soonest) } else { soonest };
@@ -151,8 +148,7 @@ pub fn check_new_key(
     let earliest = whole_second(now + policy.lead);
     // A key whose `nbf` lies before the signing key's never signs. A replica with a slow clock may still be signing
     // with the key before that.
-    let signs_everywhere = |life: &&KeyLife| life.nbf <= now - CLOCK_SKEW;
-    let will_sign = lives.iter().filter(signs_everywhere).all(|life| life.nbf < nbf);
+    let will_sign = lives.iter().filter(|life| life.nbf <= now - CLOCK_SKEW).all(|life| life.nbf < nbf);
     if !lives.is_empty() && will_sign && nbf < earliest {
         return Err(Refusal::TooSoon { earliest: earliest.to_rfc3339_opts(SecondsFormat::Secs, true) });
     }

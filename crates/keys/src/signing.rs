@@ -4,17 +4,15 @@
 //! jsonwebtoken parses the private key on every `encode`. Here its [`EncodingKey`] is empty, and the signer takes the
 //! key pair that [`encode`] has laid down for it.
 
-use std::cell::Cell;
-use std::sync::{Arc, LazyLock};
+use std::{cell::Cell, sync::Arc, sync::LazyLock};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, KeyUtils};
-use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::signature::{self, Signer};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, errors::ErrorKind};
 use serde::Serialize;
 use wxmint_verify::{KeyError, PublicKeySet, PublishedKeys};
 
@@ -120,8 +118,7 @@ impl Signer<Vec<u8>> for KeyPair {
             Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
-                Ok(signature)
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map(|()| signature).map_err(failed)
             }
         }
     }

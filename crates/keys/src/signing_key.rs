@@ -12,8 +12,7 @@ use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
 
 use super::private_jwk::{Material, Member, PrivateJwk};
-use super::set::KeyLife;
-use super::signing::{KeyPair, install};
+use super::{set::KeyLife, signing::KeyPair, signing::install};
 
 /// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and `kid`.
 #[derive(Clone, Debug)]
@@ -52,8 +51,7 @@ impl SigningKey {
         if self.public.verifies(MESSAGE, &signature) && !self.public.verifies(b"another message", &signature) {
             return Ok(());
         }
-        let reason = "it does not verify what it signs".into();
-        Err(KeyError::Unusable { key: self.label.clone(), reason })
+        Err(KeyError::Unusable { key: self.label.clone(), reason: "it does not verify what it signs".into() })
     }
 }
 

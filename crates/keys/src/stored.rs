@@ -55,10 +55,8 @@ impl StoredKeys {
         // Half of a kid would end nothing, and a long text would make the feed's pages longer than verifiers read.
         if let Some(EndedKey { kid, .. }) = ended.iter().find(|ended| !is_thumbprint(&ended.kid)) {
             let key = format!("{} in `ended`", kid.chars().take(KID_CHARS).collect::<String>());
-            return Err(KeyError::Unusable {
-                key,
-                reason: "`kid` must be the whole id, as `keys list` prints it".into(),
-            });
+            let reason = "`kid` must be the whole id, as `keys list` prints it".into();
+            return Err(KeyError::Unusable { key, reason });
         }
         keys.retain(|key| ended.iter().all(|ended| ended.kid != key.kid()));
         Ok(stored)

@@ -13,10 +13,8 @@ use super::Person;
 /// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens
 /// have. It is forgotten sooner once [`super::Redis::note_life`] has noted a life: the longest one is a second shorter.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY).saturating_add(Duration::from_secs(1));
-
 /// Names the second since which ends may be missing, for as long as a token can be left that they would name.
 pub const DOUBTED_SINCE: &str = "wxmint:{wxmint:ended}:doubt";
-
 /// How much longer an end stays in the store than verifiers keep it: by as much as clocks may differ, because a
 /// verifier that starts with nothing and whose clock is behind the store's still accepts tokens then.
 pub(super) const CLOCKS_DIFFER: Duration = MAX_LEEWAY;

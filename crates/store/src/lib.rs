@@ -40,13 +40,10 @@ pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Redis, RedisAccess, limits, un
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
-
 /// How long a replaced session key is kept, because data that was encrypted just before a login needs it.
 pub const PREVIOUS_KEY_TTL: Duration = Duration::from_secs(10 * 60);
-
 /// How often each replica notes the life of its tokens.
 const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
-
 /// How long a noted life holds without being noted again. Much longer, because Redis may be away meanwhile.
 const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
 

@@ -17,14 +17,13 @@ use crate::{KeyRing, random, signing::encode};
 #[derive(Serialize)]
 #[serde(transparent)]
 pub struct SignedToken(pub(super) String);
+unprintable!(SignedToken);
 
 impl SignedToken {
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
-
-unprintable!(SignedToken);
 
 /// The claims that tell a token from others, and by which it can be ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,19 +29,14 @@ impl Minter {
 
     /// Signs an id token of OpenID Connect, which comes with this access token (`at_hash`: OpenID Connect Core section
     /// 3.1.3.6). It has neither the `jti` nor the `client_id` of an access token, so that no verifier takes it for one.
-    pub fn sign_id(
-        &self,
-        mut claims: Value,
-        access: &SignedToken,
-        now: DateTime<Utc>,
-    ) -> Result<SignedToken, KeyError> {
-        let hash = match self.keys.set().signing(now)?.life.algorithm {
+    pub fn sign_id(&self, mut claims: Value, access: &SignedToken, at: DateTime<Utc>) -> Result<SignedToken, KeyError> {
+        let hash = match self.keys.set().signing(at)?.life.algorithm {
             Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
             Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
         };
         let half = &hash.as_ref()[..hash.as_ref().len() / 2];
         (claims["iss"], claims["at_hash"]) = (json!(self.issuer), json!(URL_SAFE_NO_PAD.encode(half)));
-        sign(&self.keys, "JWT", &claims, now).map(SignedToken)
+        sign(&self.keys, "JWT", &claims, at).map(SignedToken)
     }
 
     /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
@@ -67,14 +62,8 @@ impl Minter {
         let iat = now.timestamp();
         // `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
         let claims = json!({
-            "iss": self.issuer,
-            "aud": base,
-            "iat": iat,
-            "exp": iat + LIFE.as_secs() as i64,
-            "jti": id,
-            "htm": method,
-            "htu": url,
-            "body_sha256": URL_SAFE_NO_PAD.encode(digest(&SHA256, body)),
+            "iss": self.issuer, "aud": base, "iat": iat, "exp": iat + LIFE.as_secs() as i64, "jti": id,
+            "htm": method, "htu": url, "body_sha256": URL_SAFE_NO_PAD.encode(digest(&SHA256, body)),
         });
         sign(&self.keys, TYP, &claims, now).map(SignedToken)
     }

@@ -81,17 +81,14 @@ fn read(text: &[u8], line: usize) -> Result<VaultKey, VaultError> {
     let bytes = Zeroizing::new(STANDARD.decode(key).map_err(|_| VaultError::BadLine { line })?);
     // Refuses all lengths but that of AES-256.
     let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::BadLine { line })?;
+    let instant = |text| DateTime::parse_from_rfc3339(str::from_utf8(text).ok()?).ok();
     let seals_from = match time.trim_ascii() {
         b"" => None,
-        time => Some(instant(time).ok_or(VaultError::BadTime { line })?),
+        time => Some(instant(time).ok_or(VaultError::BadTime { line })?.to_utc()),
     };
     let [mac, names, nonces] = ["wxmint vault MAC key", "wxmint audit person key", "wxmint vault nonce key"]
         .map(|label| MacKey(hmac::Key::new(hmac::HMAC_SHA256, derived(label, &bytes).as_ref())));
     Ok(VaultKey { id: key_id(&bytes), key: LessSafeKey::new(key), mac, names, nonces, line, seals_from })
-}
-
-fn instant(text: &[u8]) -> Option<DateTime<Utc>> {
-    Some(DateTime::parse_from_rfc3339(str::from_utf8(text).ok()?).ok()?.to_utc())
 }
 
 fn key_id(vault_key: &[u8]) -> KeyId {

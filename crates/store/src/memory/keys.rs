@@ -84,11 +84,9 @@ impl Keys {
     }
 
     fn of_any(&mut self, name: &[u8], arguments: &[&[u8]]) -> Answer {
+        let now = (self.clock)();
         Ok(match (name, arguments) {
-            (b"TIME", []) => {
-                let now = (self.clock)();
-                Value::Array([now.timestamp(), now.timestamp_subsec_micros().into()].map(text).into())
-            }
+            (b"TIME", []) => Value::Array([now.timestamp(), now.timestamp_subsec_micros().into()].map(text).into()),
             (b"GET", [key]) => match self.held.get(*key).map(|key| &key.content) {
                 None => Value::Nil,
                 Some(Content::Text(text)) => Value::BulkString(text.clone()),
@@ -96,11 +94,10 @@ impl Keys {
             },
             (b"SET", [key, value, options @ ..]) => return self.set(key, value, options),
             (b"DEL", keys) => {
-                let now = (self.clock)();
                 count(keys.iter().filter_map(|key| self.held.remove(*key)).filter(|key| key.is_there(now)).count())
             }
-            (b"EXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + Duration::from_secs(number(life)?))),
-            (b"PEXPIRE", [key, life]) => self.lasts(key, Some((self.clock)() + milliseconds(life)?)),
+            (b"EXPIRE", [key, life]) => self.lasts(key, Some(now + Duration::from_secs(number(life)?))),
+            (b"PEXPIRE", [key, life]) => self.lasts(key, Some(now + milliseconds(life)?)),
             (b"PEXPIREAT", [key, at]) => self.lasts(key, Some(DateTime::UNIX_EPOCH + milliseconds(at)?)),
             (b"PERSIST", [key]) => self.lasts(key, None),
             (b"INFO", _) => text("run_id:memory\r\n"),

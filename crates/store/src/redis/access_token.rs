@@ -12,7 +12,6 @@ use crate::{AttemptId, Result, Sealed};
 
 /// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
 pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
-
 /// How long nobody renews after a failed renewal. The old token is valid for some minutes, and each attempt delays the
 /// login that makes it.
 pub const UNRENEWED_PAUSE: Duration = Duration::from_secs(20);
@@ -76,16 +75,14 @@ impl Redis {
     ) -> Result<()> {
         let script = script::END_LEASE.on(&[&name::access_token(app)]);
         let script = script.arg(attempt.to_string()).arg(token.sealed.as_bytes()).arg(&token.fingerprint);
-        let script = script.arg(millis(renew_in)).arg(millis(token.expires_in));
-        Ok(self.link.run("keep_access_token", script).await?)
+        Ok(self.link.run("keep_access_token", script.arg(millis(renew_in)).arg(millis(token.expires_in))).await?)
     }
 
     /// Ends a lease after a failed fetch. Nobody gets another lease for [`FAILED_PAUSE`], or for [`UNRENEWED_PAUSE`] if
     /// the old token is still valid.
     pub async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
-        let script = script::END_LEASE.on(&[&name::access_token(app)]);
-        let script = script.arg(attempt.to_string()).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
-        Ok(self.link.run("give_up_access_token", script).await?)
+        let script = script::END_LEASE.on(&[&name::access_token(app)]).arg(attempt.to_string());
+        Ok(self.link.run("give_up_access_token", script.arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE))).await?)
     }
 }
 

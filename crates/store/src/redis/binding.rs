@@ -56,9 +56,8 @@ impl Redis {
     pub async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
         let Intent { user, by_unionid, .. } = intent;
         let script = script::ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
-        let script = script.arg(packed::person(person)).arg(generation);
-        let script = script.arg(packed::app(&person.app)).arg(per_app).arg(flag(*by_unionid));
-        let sign: String = self.link.run_confirmed("admit", script).await?;
+        let script = script.arg(packed::person(person)).arg(generation).arg(packed::app(&person.app)).arg(per_app);
+        let sign: String = self.link.run_confirmed("admit", script.arg(flag(*by_unionid))).await?;
         match sign.as_str() {
             "*" => Ok(Decision::Admitted { first: true }),
             "+" => Ok(Decision::Admitted { first: false }),
@@ -134,9 +133,8 @@ impl Redis {
         // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person
         // left: this step may be repeated when there are newer tokens.
         self.end_clients_of(user, &person.app, Some(since)).await?;
-        let script = script::DISMISS.on(&keys);
-        let script = script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(since);
-        let unpublished = self.link.run_confirmed("dismiss", script).await?;
+        let script = script::DISMISS.on(&keys).arg(packed::person(person)).arg(generation);
+        let unpublished = self.link.run_confirmed("dismiss", script.arg(person.app.as_str()).arg(since)).await?;
         self.publish_app(user, &person.app, unpublished).await
     }
 
@@ -163,9 +161,8 @@ impl Redis {
             let user: Option<Vec<u8>> = self.link.run("claim_unionid", Call::of("GET", key)).await?;
             return Ok(user.as_deref().map(packed::read_user).transpose()?);
         };
-        let claim = Call::of("SET", &key);
-        let claim = claim.arg(packed::user(candidate)).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
-        let claim = claim.cmd("GET").arg(&key);
+        let claim = Call::of("SET", &key).arg(packed::user(candidate)).arg("NX");
+        let claim = claim.arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs()).cmd("GET").arg(&key);
         let (_, held): (Value, Option<Vec<u8>>) = self.link.run_confirmed("claim_unionid", claim).await?;
         Ok(held.as_deref().map(packed::read_user).transpose()?)
     }

@@ -1,5 +1,4 @@
-//! The clock of Redis, which dates tokens and ends, and orders the exchanges of codes: what time it tells, and whether
-//! this machine's clock is far from it.
+//! The clock of Redis, which dates tokens and ends and orders exchanges of codes, and how far this machine's is off.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant as Moment};
 

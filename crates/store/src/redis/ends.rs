@@ -160,9 +160,8 @@ impl Redis {
         Ok(change_ends(user, step).arg(latest).arg((self.clock)().timestamp()).arg(APART.num_seconds()))
     }
 
-    /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if
-    /// the person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has
-    /// it.
+    /// Notes beside a person, where each login finds it, whether the person's user is blocked, unless the person is of
+    /// another user or a change with a greater `number` is noted. Answered once a replica has it.
     pub async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
         let script = change_session(person, "block").arg(packed::user(user)).arg(number);
         Ok(self.link.run_confirmed("note_block", script.arg(if blocked { "on" } else { "off" })).await?)
@@ -230,8 +229,7 @@ impl Redis {
         Ok(try_join(note(of_client), note(of_user)).await.map(drop)?)
     }
 
-    /// At most so many users who may have a token of a client, each with the last second of it, `from` such a second
-    /// on and in the order of these.
+    /// At most so many users who may have a token of a client, by the last second of each, which is `from` or later.
     pub async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
         let asked = Call::of("ZRANGE", name::users_of_client(&client.0));
         let asked = asked.arg(from).arg("+inf").arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
@@ -243,8 +241,7 @@ impl Redis {
     pub(super) async fn end_clients_of(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
         let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1);
         let noted: Vec<String> = self.link.run("clients_of", asked).await?;
-        let of_app = noted.iter().filter_map(|note| note.split_once(' ').filter(|(_, other)| *other == app.as_str()));
-        for (client, _) in of_app {
+        for (client, _) in noted.iter().filter_map(|note| note.split_once(' ').filter(|(_, of)| *of == app.as_str())) {
             let client = client.parse().map_err(|_| unreadable("a user's pages"))?;
             self.end_in_one_app(user, &client, last).await?;
         }
@@ -275,8 +272,7 @@ impl Redis {
 
     /// Requests at the same time make the same end, which verifiers need not read again and again.
     async fn put_once(&self, ended: &Ended, confirmed: bool) -> Result<()> {
-        let note = (name::put(ended), &["NX", "EX", "60"][..]);
-        self.put_into_stream(ended, Some(note), confirmed).await.map(drop)
+        self.put_into_stream(ended, Some((name::put(ended), &["NX", "EX", "60"])), confirmed).await.map(drop)
     }
 
     pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: Option<i64>) -> Result<()> {
@@ -306,8 +302,7 @@ pub(super) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Result<T> {
 
 /// Reads what a user's list says of one who is or was admitted in an app, in the form of `admit.lua`. `None` of others.
 pub(super) fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<(Person, u64)>> {
-    let is_of_app = person.starts_with(&packed::app(app));
-    let generation = match (decision.split_last(), is_of_app) {
+    let generation = match (decision.split_last(), person.starts_with(&packed::app(app))) {
         (Some((b'c', _)), true) => Some(COMPUTED),
         (Some((b'+' | b'*' | b'-', text)), true) => str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
         _ => return Ok(None),

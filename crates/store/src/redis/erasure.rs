@@ -14,7 +14,6 @@ use crate::{Person, Result, StoreError};
 /// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
 /// longer than any request takes.
 pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
-
 /// How long the emptied list of a user stays whom nobody can come to again, so that `users forget` finds the people.
 pub const EMPTY_LIST_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -77,9 +76,8 @@ impl Redis {
         limits: &[&str],
     ) -> Result<Option<ErasedPerson>> {
         let keys = [name::binding, name::session, name::logins, name::left, name::tries].map(|key| key(person));
-        let script = script::ERASE_PERSON.on(&keys);
         let struck: Vec<_> = struck.iter().map(|user| packed::user(user)).collect();
-        let script = script.arg(NUMBERS_KEPT.as_secs()).arg(struck);
+        let script = script::ERASE_PERSON.on(&keys).arg(NUMBERS_KEPT.as_secs()).arg(struck);
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", script).await?;
         let [bindings, session_keys, counters] = erased[..] else { return Ok(None) };
         let cells: Vec<_> = limits.iter().map(|kind| name::limit_of_person(person, kind)).collect();

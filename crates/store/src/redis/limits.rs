@@ -109,8 +109,7 @@ impl Redis {
     /// Counts an event, unless the limit is reached.
     pub async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
         let counter = self.counter(meter);
-        let answer = self.link.run("count", self.counting(&counter)).await?;
-        self.decide(&counter, answer).await
+        self.decide(&counter, self.link.run("count", self.counting(&counter)).await?).await
     }
 
     pub async fn uncount(&self, meter: &Meter, Counted(part): Counted) -> Result<()> {
@@ -151,7 +150,6 @@ impl Redis {
         self.earlier.borrow_mut().remove(&counter.meter.key);
         self.uncount(counter.meter, Counted(counter.part)).await?;
         let anew = Counter { earlier: None, ..*counter };
-        let answer = self.link.run("count", self.counting(&anew)).await?;
-        self.decide_by_all(&anew, answer).await
+        self.decide_by_all(&anew, self.link.run("count", self.counting(&anew)).await?).await
     }
 }

@@ -1,7 +1,6 @@
 //! A login claims its code, and records who has logged in.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant as Moment};
+use std::{sync::Arc, time::Duration, time::Instant as Moment};
 
 use chrono::{DateTime, Utc};
 use redis::Value;
@@ -50,9 +49,7 @@ impl Redis {
 
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
     pub async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
-        let counter = self.counter(meter);
-        let key = name::code(app, code);
-        let own = attempt.to_string();
+        let (counter, key, own) = (self.counter(meter), name::code(app, code), attempt.to_string());
         let claiming = Call::of("SET", &key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs()).cmd("TIME");
         type Claimed = (Option<String>, (u64, u64));
         let sent = Moment::now();

@@ -56,10 +56,8 @@ names! {
 }
 
 pub(super) const STREAM: &str = "wxmint:ended";
-
 /// Names the id key with which user ids are computed.
 pub(super) const ID_KEY: &str = "wxmint:id-key";
-
 /// The lives of tokens, in the slot of the stream.
 pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
 

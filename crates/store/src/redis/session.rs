@@ -12,7 +12,6 @@ use crate::{AttemptId, ExchangeOrder, ExchangedKey, PREVIOUS_KEY_TTL, Person, Re
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no
 /// MAC, so each failure might reveal something about it.
 pub const MAX_FAILURES: u32 = 8;
-
 /// Begins with the first failure.
 pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
 
@@ -45,8 +44,7 @@ impl Redis {
     /// Begins a try with the session keys of a person who is bound to `user`.
     pub async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let script = try_keys("open", person, attempt).arg(packed::user(user)).arg(owner_text(user));
-        let answer: (String, u64, u64, Vec<u8>) = self.link.run("open", script).await?;
-        let (word, seconds, micros, session) = answer;
+        let (word, seconds, micros, session): (String, u64, u64, Vec<u8>) = self.link.run("open", script).await?;
         let now = Duration::from_secs(seconds) + Duration::from_micros(micros);
         let order = ExchangeOrder::new(now.as_micros() as u64, attempt);
         match word.as_str() {
@@ -60,8 +58,7 @@ impl Redis {
     /// Ends the try of `attempt`, which has failed if none of the keys decrypted the data. That is counted. Returns
     /// true if it deleted the session key; a repetition returns false.
     pub async fn close(&self, person: &Person, attempt: &AttemptId, failed: bool) -> Result<bool> {
-        let script = try_keys("close", person, attempt).arg(flag(failed));
-        Ok(self.link.run("close", script).await?)
+        Ok(self.link.run("close", try_keys("close", person, attempt).arg(flag(failed))).await?)
     }
 
     /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one.
@@ -75,10 +72,9 @@ impl Redis {
         (order, sealed): &ExchangedKey,
         login: Option<DateTime<Utc>>,
     ) -> Result<()> {
-        let script = change_session(person, "keep");
-        let script = script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs());
-        let script = script.arg(flag(login.is_none())).arg(login.map_or(0, |at| at.timestamp()));
-        Ok(self.link.run("keep_session_key", script).await?)
+        let script = change_session(person, "keep").arg(generation).arg(line(order, 0, sealed));
+        let script = script.arg(self.session_ttl.as_secs()).arg(flag(login.is_none()));
+        Ok(self.link.run("keep_session_key", script.arg(login.map_or(0, |at| at.timestamp()))).await?)
     }
 
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
@@ -139,8 +135,7 @@ pub(super) fn exchanged(session: &[u8]) -> Option<DateTime<Utc>> {
 
 /// A step of `change_session.lua`.
 pub(super) fn change_session(person: &Person, step: &str) -> Call {
-    let script = script::CHANGE_SESSION.on(&[name::binding, name::session, name::logins].map(|key| key(person)));
-    script.arg(step)
+    script::CHANGE_SESSION.on(&[name::binding, name::session, name::logins].map(|key| key(person))).arg(step)
 }
 
 /// A step of `try.lua`.

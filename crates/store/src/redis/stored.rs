@@ -48,14 +48,10 @@ impl StoredBinding {
     }
 
     pub(super) fn generation(&self) -> Result<u64> {
-        let generation = match self.field(b'g') {
-            None => Some(0),
-            Some(_) => self.number(b'g').and_then(|number| number.try_into().ok()),
-        };
+        let generation = self.field(b'g').map_or(Some(0), |_| self.number(b'g')?.try_into().ok());
         generation.ok_or_else(|| unreadable("a binding's generation"))
     }
 
-    /// Where the person stands.
     pub(super) fn state(self) -> Result<BindingState> {
         let (is_set, generation) = (|name| self.field(name) == Some(b"1"), self.generation()?);
         if let Some(user) = self.field(b'u') {

@@ -15,6 +15,7 @@ pub const TICKET_TTL: Duration = Duration::from_secs(5 * 60);
 /// 128 random bits, base64url. Whoever has a ticket may try one password for its person, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Ticket(String);
+unprintable!(Ticket);
 
 /// The text does not have the form of a ticket. The error does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +49,6 @@ impl FromStr for Ticket {
         (text.len() == 22 && text.bytes().all(is_base64url)).then(|| Self(text.to_owned())).ok_or(InvalidTicket)
     }
 }
-
-unprintable!(Ticket);
 
 /// A ticket as it is stored, behind the second in which it is redeemed: the person, the unionid or nothing, the order
 /// of the exchange, and the sealed session key.

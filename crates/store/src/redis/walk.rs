@@ -56,8 +56,7 @@ impl Redis {
         let mut found = Vec::new();
         for key in page.found.iter().take(ENOUGH) {
             let person = owner(key, "session")?;
-            let keys = self.session_keys(&person).await?;
-            found.extend(keys.into_iter().next().map(|current| (person, current)));
+            found.extend(self.session_keys(&person).await?.into_iter().next().map(|current| (person, current)));
         }
         Ok(found)
     }

@@ -40,8 +40,7 @@ impl Rate {
         }
         if let Some(last) = last_in_the_way {
             // Until `last` has left the period.
-            let wait = self.until(last).saturating_sub(now);
-            return Err(TooMany { retry_after: Duration::from_micros(wait) });
+            return Err(TooMany { retry_after: Duration::from_micros(self.until(last).saturating_sub(now)) });
         }
         *counts.entry(part).or_default() += 1;
         Ok(Counted(part))
@@ -74,13 +73,9 @@ impl Redis {
     /// The counter's own parts among the fields of its key. What counts no more is deleted: an event of one cell keeps
     /// the whole key, and what was counted before the clock stepped back would count again. So are fields without a
     /// period, which the version before wrote.
-    async fn own_parts(
-        &self,
-        &Counter { meter, now, .. }: &Counter<'_>,
-        fields: HashMap<String, u64>,
-    ) -> Result<Counts> {
+    async fn own_parts(&self, &Counter { meter, now, .. }: &Counter<'_>, held: HashMap<String, u64>) -> Result<Counts> {
         let (mut own, mut gone, mut life) = (Counts::new(), Vec::new(), meter.rate.life());
-        for (field, events) in fields {
+        for (field, events) in held {
             let mut ends = field.rsplit(':');
             let part = ends.next().and_then(|part| part.parse().ok()).ok_or_else(|| unreadable("a limit"))?;
             let period = ends.next().and_then(|seconds| seconds.parse::<NonZeroU32>().ok());
