@@ -93,10 +93,8 @@ fn names<'a>(apps: impl Iterator<Item = &'a App>) -> String {
 
 /// The AppID, and the kind of what is no mini program.
 pub fn name(app: &App) -> String {
-    match app.kind {
-        AppKind::MiniProgram => app.id.to_string(),
-        kind => format!("{} ({})", app.id, kind.name()),
-    }
+    let App { id, kind, .. } = app;
+    if *kind == AppKind::MiniProgram { id.to_string() } else { format!("{id} ({})", kind.name()) }
 }
 
 /// The mini program that a `Referer` names. WeChat sends `https://servicewechat.com/{appid}/{version}/page-frame.html`

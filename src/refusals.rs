@@ -30,10 +30,8 @@ impl Refusal {
             let (kind, until) = (format!("by token {limit}"), refusal.until.map(date));
             bounded!(info, &kind, limit, until, "a request with a token is refused by a limit");
         }
-        match detail {
-            Some(detail) => Self { problem: refusal.problem.with_detail(detail), ..refusal },
-            None => refusal,
-        }
+        let Some(detail) = detail else { return refusal };
+        Self { problem: refusal.problem.with_detail(detail), ..refusal }
     }
 
     pub(crate) fn log(&self, took: Duration) {

@@ -32,10 +32,8 @@ impl FromStr for Username {
     fn from_str(text: &str) -> Result<Self, Said> {
         let text = text.trim();
         checked(text, Self::MAX_CHARS)?;
-        if text.chars().any(char::is_control) {
-            return Err(said!(must_not_hold_control_characters));
-        }
-        Ok(Self(text.into()))
+        let has_control = text.chars().any(char::is_control);
+        if has_control { Err(said!(must_not_hold_control_characters)) } else { Ok(Self(text.into())) }
     }
 }
 

@@ -21,10 +21,8 @@ const PAUSES: [Duration; 4] =
 /// The Redis that `wxmint serve` uses.
 pub(crate) fn open() -> Result<Redis, Failure> {
     let access = StoreSettings::from_vars(variables())?.redis().map_err(Failure::usage)?;
-    let Some(access) = access else {
-        let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
-        return Err(Failure::usage(reason));
-    };
+    let none = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
+    let access = access.ok_or_else(|| Failure::usage(none))?;
     // The life of session keys is of no importance here, because commands write none.
     Ok(Redis::new(&RedisAccess::new(access), Duration::ZERO, now, Metrics::default()))
 }

@@ -56,9 +56,7 @@ impl Failure {
     }
 
     pub(crate) fn tell(self) -> ExitCode {
-        if let Some(reason) = self.reason {
-            say(format_args!("wxmint: {}", Language::of_locale().tell(reason)));
-        }
+        self.reason.iter().for_each(|reason| say(format_args!("wxmint: {}", Language::of_locale().tell(reason))));
         ExitCode::from(self.code)
     }
 }

@@ -121,10 +121,7 @@ pub(crate) fn read<C: FromArgMatches>(matches: &ArgMatches) -> Result<C, Failure
 
 /// The exit code of the program after a command, once all that it has printed is written.
 pub(crate) fn exit(done: Result<(), Failure>) -> ExitCode {
-    match done.and_then(|()| output::complete()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
-    }
+    done.and_then(|()| output::complete()).map_or_else(Failure::tell, |()| ExitCode::SUCCESS)
 }
 
 /// Prints the requested help or version, or what is wrong with the command line.

@@ -202,10 +202,8 @@ fn cure(cause: Cause) -> Said {
 }
 
 fn unreachable(reason: Reason) -> Finding {
-    let advice = match reason.cure {
-        Some(own) if reason.cause == Cause::Other => own.into(),
-        _ => cure(reason.cause),
-    };
+    let own = reason.cure.filter(|_| reason.cause == Cause::Other);
+    let advice = own.map_or_else(|| cure(reason.cause), Said::from);
     Finding::fault("redis.reach", reason.found, advice)
 }
 

@@ -157,11 +157,8 @@ impl Held {
     /// machine dies. Owner and mode stay.
     pub fn replace(&self, content: &[u8]) -> Result<(), FileError> {
         let new = beside(&self.path, "new");
-        let replaced = self.replace_by(&new, content);
-        if replaced.is_err() {
-            // Removes the unfinished file; it is no error if there is none.
-            let _ = fs::remove_file(&new);
-        }
+        // Removes the unfinished file; it is no error if there is none.
+        let replaced = self.replace_by(&new, content).inspect_err(|_| _ = fs::remove_file(&new));
         replaced.map_err(|source| FileError::Io { path: self.path.clone(), source })
     }
 
@@ -169,10 +166,8 @@ impl Held {
     fn replace_by(&self, new: &Path, content: &[u8]) -> io::Result<()> {
         let old = fs::metadata(&self.path)?;
         // A process that died may have left this file. Under the lock, nobody else is writing it.
-        match fs::remove_file(new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        let removed = fs::remove_file(new);
+        removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
         let file = write_new(new, content)?;
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (old.uid(), old.gid()) {

@@ -55,14 +55,12 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
 fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Option<Revocations>>> {
     let (urls, max_age) = (reader.read(&REVOCATIONS_URL), reader.read(&REVOCATIONS_MAX_AGE));
     let (when_stale, urls, max_age, jwks_urls) = (reader.read(&REVOCATIONS_FAIL)?, urls?, max_age?, jwks_urls?);
+    let wanted = jwks_urls.len();
     let feeds: Vec<_> = match &urls[..] {
         [] => jwks_urls.iter().map(|url| Some(Revocations::beside(url))).collect(),
         [None] => jwks_urls.iter().map(|_| None).collect(),
-        urls if urls.len() == jwks_urls.len() => urls.iter().map(|url| url.clone().map(Revocations::at)).collect(),
-        urls => {
-            return reader
-                .fault(&REVOCATIONS_URL, said!(differs_in_number, urls.len(), "WXMINT_JWKS_URL", jwks_urls.len()));
-        }
+        urls if urls.len() == wanted => urls.iter().map(|url| url.clone().map(Revocations::at)).collect(),
+        urls => return reader.fault(&REVOCATIONS_URL, said!(differs_in_number, urls.len(), "WXMINT_JWKS_URL", wanted)),
     };
     Some(feeds.into_iter().map(|feed| feed.map(|feed| Revocations { max_age, when_stale, ..feed })).collect())
 }

@@ -94,25 +94,19 @@ fn refused(reason: &str) -> (Problem, Outcome) {
     (refused_token(reason), "refused")
 }
 
-fn refusal(reason: NotVerified) -> (Problem, Outcome) {
-    let without_keys = |detail| (unavailable(ProblemCode::KeysUnavailable, detail), "no_keys");
-    match reason {
-        NotVerified::Refused(reason) => refused(&reason.to_string()),
-        NotVerified::NoKeys => {
-            without_keys("The issuer's keys have not been fetched yet, so that no token can be verified. Try again.")
-        }
-        NotVerified::StaleKeys => without_keys(
-            "The issuer has not confirmed its keys for too long, so that no token can be verified. Try again.",
-        ),
-        NotVerified::StaleEnds => {
-            let detail = "It is not known at the moment whether the token has been revoked. Try again.";
-            (unavailable(ProblemCode::RevocationsUnavailable, detail), "stale_ends")
-        }
-    }
-}
+const NO_KEYS: &str = "The issuer's keys have not been fetched yet, so that no token can be verified. Try again.";
+const STALE_KEYS: &str =
+    "The issuer has not confirmed its keys for too long, so that no token can be verified. Try again.";
+const STALE_ENDS: &str = "It is not known at the moment whether the token has been revoked. Try again.";
 
-fn unavailable(code: ProblemCode, detail: &str) -> Problem {
-    Problem::new(code, detail).retry_after(Duration::from_secs(1))
+fn refusal(reason: NotVerified) -> (Problem, Outcome) {
+    let (code, detail, outcome) = match reason {
+        NotVerified::Refused(reason) => return refused(&reason.to_string()),
+        NotVerified::NoKeys => (ProblemCode::KeysUnavailable, NO_KEYS, "no_keys"),
+        NotVerified::StaleKeys => (ProblemCode::KeysUnavailable, STALE_KEYS, "no_keys"),
+        NotVerified::StaleEnds => (ProblemCode::RevocationsUnavailable, STALE_ENDS, "stale_ends"),
+    };
+    (Problem::new(code, detail).retry_after(Duration::from_secs(1)), outcome)
 }
 
 /// The value of a claim's header. It is empty if the token has no such claim, or one that a header cannot say.

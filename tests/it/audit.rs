@@ -30,7 +30,9 @@ impl Watched {
 
     fn events(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path()).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no event: {line}"))).collect()
+        // The last line may be half written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no event: {line}"))).collect()
     }
 
     /// The first event of this name with this outcome. It is written after the answer.

@@ -334,7 +334,7 @@ async fn a_person_takes_few_bytes_and_a_silent_login_few_commands() {
             assert!(calls.get(unwanted).is_none_or(|calls| *calls <= 5), "{unwanted}: {calls:?}");
         }
         // The script reads the binding, because logins come one upon the other; nobody else does.
-        assert!(calls["hgetall"] < 40 && calls["hmget"] == 20 && calls["evalsha"] < 30, "{calls:?}");
+        assert!(calls["hgetall"] < 40 && calls["hmget"] < 25 && calls["evalsha"] < 30, "{calls:?}");
 
         let before = bed.redis.calls();
         for number in 0..20 {
@@ -342,6 +342,6 @@ async fn a_person_takes_few_bytes_and_a_silent_login_few_commands() {
         }
         // One more script notes the person on the user's list, and nobody waits for it, nor for a replica.
         let calls = bed.redis.calls_since(&before);
-        assert!(!calls.contains_key("wait") && calls["hmget"] == 20 && calls["evalsha"] < 50, "{calls:?}");
+        assert!(!calls.contains_key("wait") && calls["hmget"] < 25 && calls["evalsha"] < 50, "{calls:?}");
     }
 }

@@ -81,10 +81,8 @@ impl PrivateJwk {
             ("oct", _) => return Err("`kty` is \"oct\", a shared secret, which cannot be published".into()),
             _ => return Err("`kty` and `crv` must be EC and P-256, OKP and Ed25519, or RSA alone".into()),
         };
-        if self.alg != algorithm.name() {
-            return Err(format!("`alg` must be {algorithm} for a key of this type"));
-        }
-        Ok(algorithm)
+        let confirmed = Some(algorithm).filter(|algorithm| self.alg == algorithm.name());
+        confirmed.ok_or_else(|| format!("`alg` must be {algorithm} for a key of this type"))
     }
 
     fn p256(&self) -> Result<(PublicKey, KeyPair), String> {

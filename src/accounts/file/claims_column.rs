@@ -42,10 +42,8 @@ impl FromStr for ClaimsColumn {
                 return Err("must name each claim once".into());
             }
         }
-        Ok(Self {
-            text: text.to_owned(),
-            claims: claims.try_into().map_err(|fault: InvalidClaims| format!("has {fault}"))?,
-        })
+        let claims = ExtraClaims::try_from(claims).map_err(|fault: InvalidClaims| format!("has {fault}"))?;
+        Ok(Self { text: text.to_owned(), claims })
     }
 }
 

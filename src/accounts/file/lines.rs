@@ -38,10 +38,8 @@ type Line = Result<User, String>;
 impl UsersFile {
     /// Parses what is served. Whoever writes in place empties the file first.
     pub fn parse_in_use(content: &[u8], may_be_empty: bool) -> Result<Self, Said> {
-        match content.is_empty() && !may_be_empty {
-            true => Err(said!(is_empty_comment_alone_takes_all_users)),
-            false => Self::parse(content),
-        }
+        let is_emptied = content.is_empty() && !may_be_empty;
+        if is_emptied { Err(said!(is_empty_comment_alone_takes_all_users)) } else { Self::parse(content) }
     }
 
     /// Parses all lines. The error says what is wrong with the first broken line, and does not repeat it.

@@ -39,12 +39,10 @@ async fn fetch(web: &Result<Upstream, Said>, url: Url) -> Result<Fetched, Said> 
 pub(super) async fn published(url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<Finding> {
     let web = &web();
     let kid = issuer.and_then(|issuer| Some(issuer.keys.set().signing(now()).ok()?.public().kid().to_owned()));
+    let kid = kid.as_deref();
     let look = async |path: &str| {
         let document = fetch(web, format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;
-        match path {
-            declared::JWKS => right_keys(&document, kid.as_deref()),
-            _ => right_metadata(&document, url.as_str()),
-        }
+        if path == declared::JWKS { right_keys(&document, kid) } else { right_metadata(&document, url.as_str()) }
     };
     let judge = async |path| match look(path).await {
         Ok(()) => Finding::ok(PUBLIC, format!("{url}{path}")),

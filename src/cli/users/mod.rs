@@ -208,9 +208,7 @@ fn add(
         if let Some(user) = file.user_mut(&name) {
             user.hash = hash;
             let (id, disabled) = (user.id.clone(), user.disabled);
-            if let Some(claims) = &claims {
-                file.set_claims(&id, claims);
-            }
+            claims.iter().for_each(|claims| file.set_claims(&id, claims));
             return Ok(format!("has another password{}", if disabled { ", and is disabled still" } else { "" }));
         }
         let id = id.unwrap_or_else(|| fresh_user(now()));

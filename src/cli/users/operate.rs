@@ -43,12 +43,10 @@ pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
     confirm(yes, format_args!("forget {user}"))?;
     let erased = act("forget", user, async |operator| operator.forget(user).await)?;
     report(user, &erased);
-    match erased.complete {
-        true => Ok(()),
-        false => Err(Failure::unfinished(format_args!(
-            "somebody was bound to {user} meanwhile, and that binding stays. To erase it too, run the same command again."
-        ))),
-    }
+    let stays = format!(
+        "somebody was bound to {user} meanwhile, and that binding stays. To erase it too, run the same command again."
+    );
+    if erased.complete { Ok(()) } else { Err(Failure::unfinished(stays)) }
 }
 
 fn report(user: &UserId, erased: &Erased) {

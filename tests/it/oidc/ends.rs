@@ -42,8 +42,7 @@ async fn end_by(builder: Builder, acts: &[&str]) {
     }
 }
 
-/// Behind this machine when the site renews, and further behind when the login ends, as after a failover: the end names
-/// what was renewed.
+/// Behind this machine at the renewal, and further behind at the end, as after a failover: the end names the renewed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_names_what_was_renewed_whatever_the_clock_of_redis_does() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -131,8 +130,7 @@ async fn a_token_that_has_just_expired_is_ended_too() {
     }
 }
 
-/// An end is kept as long as the login can be renewed, and not only as long as its access token lives. A logout by the
-/// access token ends the login too, although that token has expired long since when the site renews.
+/// An end is kept as long as the login can be renewed, also that of a logout, and not only as long as its access token.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     let (clock, bed) = Clock::around(builder().operator().env("WXMINT_TOKEN_TTL", "5m")).await;

@@ -61,11 +61,9 @@ impl TryFrom<Map<String, Value>> for ExtraClaims {
     type Error = InvalidClaims;
 
     fn try_from(claims: Map<String, Value>) -> Result<Self, InvalidClaims> {
-        for name in claims.keys() {
-            let mut registered = REGISTERED.into_iter().flatten();
-            if let Some(registered) = registered.find(|registered| registered.eq_ignore_ascii_case(name)) {
-                return Err(InvalidClaims::Registered(registered));
-            }
+        let registered = |name: &String| REGISTERED.into_iter().flatten().find(|of| of.eq_ignore_ascii_case(name));
+        if let Some(name) = claims.keys().find_map(registered) {
+            return Err(InvalidClaims::Registered(name));
         }
         check_members(&claims, 1)?;
         let json = serde_json::to_vec(&claims).expect("a map of JSON values is JSON");

@@ -62,10 +62,7 @@ struct MintedClaims<'a> {
 
 /// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
 fn one_or_several<S: Serializer>(audience: &&[String], serializer: S) -> Result<S::Ok, S::Error> {
-    match *audience {
-        [one] => one.serialize(serializer),
-        several => several.serialize(serializer),
-    }
+    if let [one] = *audience { one.serialize(serializer) } else { audience.serialize(serializer) }
 }
 
 pub(super) const RANDOM_LEN: usize = 16;

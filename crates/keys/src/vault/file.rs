@@ -51,10 +51,8 @@ impl Vault {
             }
             keys.push(key);
         }
-        if keys.is_empty() {
-            return Err(VaultError::NoKey);
-        }
-        Ok(Self { keys, sealing: 0 }.at(DateTime::<Utc>::MIN_UTC))
+        let begin = DateTime::<Utc>::MIN_UTC;
+        if keys.is_empty() { Err(VaultError::NoKey) } else { Ok(Self { keys, sealing: 0 }.at(begin)) }
     }
 
     /// The same at `now`: the first key whose time has come seals. Where none has, the last one does: something must.

@@ -31,9 +31,7 @@ impl Event {
             return;
         }
         let now = now();
-        if let Some(event) = FOLDED.admit(who, self, now) {
-            write(&event, now);
-        }
+        FOLDED.admit(who, self, now).iter().for_each(|event| write(event, now));
     }
 }
 

@@ -108,6 +108,12 @@ impl Event {
         let actor = [("user", only(&[ACCOUNT_CHANGE, API_ACTIVITY], Object(&by))), ("process", process())];
         let device = [("hostname", Text(&HOST)), ("type_id", Number(SERVER))];
         let resource = [("type", text(user_id.and(Some("user")))), ("uid", text(user_id))];
+        let metadata = [
+            ("version", Text("1.8.0")),
+            ("product", Object(&PRODUCT)),
+            ("event_code", Text(code)),
+            ("correlation_uid", text(self.origin.request_id.as_deref())),
+        ];
         let written = serde_json::to_writer(
             &mut line,
             &Object(&[
@@ -132,22 +138,13 @@ impl Event {
                 ("service", only(&[AUTHENTICATION], Object(&[("name", Text("wxmint"))]))),
                 ("process", process()),
                 ("device", only(&[PROCESS_ACTIVITY], Object(&device))),
-                ("metadata", Object(&self.metadata(&PRODUCT))),
+                ("metadata", Object(&metadata)),
                 ("unmapped", Object(&self.unmapped())),
             ]),
         );
         debug_assert!(written.is_ok(), "writing to a Vec does not fail");
         line.push(b'\n');
         line
-    }
-
-    fn metadata<'a>(&'a self, product: &'a [(&'static str, Json<'a>)]) -> Members<'a, 4> {
-        [
-            ("version", Text("1.8.0")),
-            ("product", Object(product)),
-            ("event_code", Text(self.activity.code())),
-            ("correlation_uid", text(self.origin.request_id.as_deref())),
-        ]
     }
 
     fn severity(&self, class: i64) -> i64 {

@@ -92,9 +92,6 @@ pub fn close() {
 /// Whether the file's thread is to write it. Otherwise too many wait for the disk.
 pub(super) fn is_sent(lines: &SyncSender<Message>, event: &Event, now: DateTime<Utc>) -> bool {
     WAITING.fetch_add(1, Ordering::Relaxed);
-    let sent = lines.try_send(Message::Line(event.end_line(now, Vec::with_capacity(1024)))).is_ok();
-    if !sent {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-    }
-    sent
+    let sent = lines.try_send(Message::Line(event.end_line(now, Vec::with_capacity(1024))));
+    sent.inspect_err(|_| _ = WAITING.fetch_sub(1, Ordering::Relaxed)).is_ok()
 }
