@@ -51,13 +51,11 @@ impl<T: Target> Act<T> {
         let path = request.match_info().load().unwrap_or_default();
         let target = T::named_by(&path, &mut event, &operating.worker.vault.load_full());
         event.app_kind = event.app.as_ref().and_then(|app| operating.worker.apps.all().kind_told(app));
-        let because =
-            |event: &Event, problem: &Problem| Event { refused: Some(problem.code.as_str().into()), ..event.clone() };
-        let by = operating.tokens.holder(request).await.inspect_err(|problem| {
-            because(&event, problem).tell_bounded(&format!("{action} {}", event.address()));
-        })?;
-        (event.by, event.subject) =
-            (Some(by.name.clone()), by.identity.as_ref().map(|identity| identity.subject.clone()));
+        let because = |event: &Event, why: &Problem| Event { refused: Some(why.code.as_str().into()), ..event.clone() };
+        let strange =
+            |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", event.address()));
+        let by = operating.tokens.holder(request).await.inspect_err(strange)?;
+        (event.by, event.subject) = (Some(by.name.clone()), by.identity.as_ref().map(|it| it.subject.clone()));
         let refused = |problem: &Problem| because(&event, problem).tell();
         right.into().map_or(Ok(()), |right| by.must_have(right)).inspect_err(refused)?;
         let target = target.inspect_err(refused)?;

@@ -111,9 +111,7 @@ impl LatestDiagnosis {
         let refused = |_| Problem::new(ProblemCode::RateLimited, busy).retry_after(BUSY);
         let _place = self.room.try_acquire().map_err(refused)?;
         let mut latest = self.latest.lock().await;
-        if let Some((at, diagnosis)) = &*latest
-            && at.elapsed() < KEPT
-        {
+        if let Some((_, diagnosis)) = latest.as_ref().filter(|(at, _)| at.elapsed() < KEPT) {
             return Ok(Arc::clone(diagnosis));
         }
         let checks = (self.doctor)().await;

@@ -51,11 +51,8 @@ pub(crate) struct Holder {
 
 impl Holder {
     pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
-        if self.has(right) {
-            return Ok(());
-        }
-        let detail = format!("The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{right}`.", self.name);
-        Err(Problem::new(ProblemCode::Forbidden, detail))
+        let detail = || format!("The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{right}`.", self.name);
+        if self.has(right) { Ok(()) } else { Err(Problem::new(ProblemCode::Forbidden, detail())) }
     }
 
     /// A place for one request, until it is dropped.

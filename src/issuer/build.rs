@@ -220,9 +220,8 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
 }
 
 fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
-    let Some((kind, path)) = settings.user_ids.zip(settings.id_key_file.as_ref()) else {
-        return Ok(UserIds::new(None, false));
-    };
+    let named = settings.user_ids.zip(settings.id_key_file.as_ref());
+    let Some((kind, path)) = named else { return Ok(UserIds::new(None, false)) };
     let variable = "WXMINT_ID_KEY_FILE";
     let found = |error| unusable_file("user_ids", variable, path, Said::from(error));
     let unusable = |error| Finding { advice: said!(restore_id_key), ..found(error) };

@@ -8,7 +8,7 @@ use std::{path::Path, rc::Rc, time::Duration};
 use chrono::{DateTime, Utc};
 use wxmint_findings::Finding;
 use wxmint_keys::{EndedKey, KeySet};
-use wxmint_store::{Redis, StoreError};
+use wxmint_store::{Redis, Result};
 use wxmint_verify::{MAX_LEEWAY, PublicKey};
 
 use super::Issuer;
@@ -37,12 +37,7 @@ async fn end_key(store: Rc<Redis>, kid: String) {
     for failed in 0_u32.. {
         match store.end_key(&kid).await {
             Ok(false) => return,
-            Ok(true) => {
-                return tracing::warn!(
-                    kid,
-                    "this key was retired before its time: verifiers refuse whatever it has signed"
-                );
-            }
+            Ok(true) => break,
             Err(error) if failed.is_multiple_of(LOGGED) => {
                 tracing::error!(kid, %error, "verifiers have not been told yet that this key was retired; trying again");
             }
@@ -50,6 +45,7 @@ async fn end_key(store: Rc<Redis>, kid: String) {
         }
         actix_web::rt::time::sleep(AGAIN).await;
     }
+    tracing::warn!(kid, "this key was retired before its time: verifiers refuse whatever it has signed");
 }
 
 /// Refuses a set that lacks a key which signs, or whose tokens may still be valid, unless the set itself ends the key,
@@ -92,11 +88,7 @@ impl Issuer {
     /// Learns which keys in use, or of peers, the feed calls ended, so that this process refuses their tokens as every
     /// verifier does that follows the feed. Returns what there is to mend. If the store does not answer, what is known
     /// stays.
-    pub(super) async fn learn_ended_keys(
-        &self,
-        store: &Redis,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Finding>, StoreError> {
+    pub(super) async fn learn_ended_keys(&self, store: &Redis, now: DateTime<Utc>) -> Result<Option<Finding>> {
         let (set, peers) = (self.keys.set(), self.keys_of_peers(now));
         let kids: Vec<_> = set.visible(now).chain(&peers).map(|key| key.kid().to_owned()).collect();
         self.keys.note_revoked(&store.ended_keys(&kids).await?);
@@ -127,9 +119,7 @@ impl Issuer {
         }
         let early = leaves_early(&keys, &self.settings.keys, self.settings.token_ttl, now);
         let early = early.map(|finding| finding.to_string());
-        if self.readiness.warns("keys_early", early.as_deref())
-            && let Some(reason) = early
-        {
+        if let (true, Some(reason)) = (self.readiness.warns("keys_early", early.as_deref()), early) {
             tracing::warn!(reason, "tokens will outlive the key that has signed them");
         }
     }

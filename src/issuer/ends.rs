@@ -117,9 +117,7 @@ impl Issuer {
     fn judge_loss(&self, lacks_since: Option<i64>, keep: Duration) {
         let reason = self.loss(lacks_since, keep).map(|loss| format!("{}: {}", loss.found, loss.advice));
         self.metrics.lost_revocations.set(reason.is_some().into());
-        if self.readiness.warns("revocations", reason.as_deref())
-            && let Some(reason) = reason
-        {
+        if let (true, Some(reason)) = (self.readiness.warns("revocations", reason.as_deref()), reason) {
             tracing::error!("{reason}");
         }
     }

@@ -83,16 +83,11 @@ fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &
 /// A Redis that answers on a new connection and takes no writes, such as a former primary, or may lose bindings, makes
 /// the process not ready until that is mended. `tried`: the connection on which all was well. There, only an eviction
 /// policy that has been changed is looked for, because all replicas would leave at once when the memory is full.
-async fn try_connection(
-    readiness: &Readiness,
-    redis: &Redis,
-    tried: &mut Option<(u64, Arc<RedisUrl>)>,
-    looks_again: bool,
-) {
+async fn try_connection(readiness: &Readiness, redis: &Redis, tried: &mut Option<(u64, Arc<RedisUrl>)>, again: bool) {
     let current = redis.link.connections_made();
     let is_tried = tried.as_ref() == Some(&current);
     let found = match is_tried {
-        true if !looks_again => return,
+        true if !again => return,
         true => redis_checks::fitness(&redis.link, now().timestamp(), Status::Warning).await,
         false => {
             // A URL that is put back counts its connections anew.

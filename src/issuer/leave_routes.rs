@@ -102,9 +102,8 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
     if body.trim_ascii().is_empty() {
         return Ok(false);
     }
-    let everywhere = Fields::from_json(body, &["everywhere"]).and_then(|fields| fields.flag("everywhere"));
-    everywhere
-        .map_err(|_| Problem::invalid("The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}."))
+    let wrong = |_| Problem::invalid("The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}.");
+    Fields::from_json(body, &["everywhere"]).and_then(|fields| fields.flag("everywhere")).map_err(wrong)
 }
 
 /// Dissolve this mini program's binding

@@ -174,17 +174,11 @@ pub(crate) fn app_hint(request: &HttpRequest) -> Option<AppId> {
 }
 
 fn welcome(worker: &IssuerWorker, logged_in: LoggedIn, took: Duration) -> HttpResponse {
+    let LoggedIn { token, expires_in, user, app, new_user } = logged_in;
     if !audit::is_in_log() {
-        let (user, app) = (logged_in.user.as_str(), logged_in.app.as_str());
-        tracing::info!(user, app, new_user = logged_in.new_user, took_us = took.as_micros() as u64, "login");
+        let (user, app) = (user.as_str(), app.as_str());
+        tracing::info!(user, app, new_user, took_us = took.as_micros() as u64, "login");
     }
-    let aliases = worker.issuer.settings.token_aliases.iter().map(|name| (name.as_str(), &logged_in.token));
-    private(LoginAnswer {
-        access_token: &logged_in.token,
-        token_type: "Bearer",
-        expires_in: logged_in.expires_in,
-        user_id: &logged_in.user,
-        new_user: logged_in.new_user,
-        aliases: aliases.collect(),
-    })
+    let aliases = worker.issuer.settings.token_aliases.iter().map(|name| (name.as_str(), &token)).collect();
+    private(LoginAnswer { access_token: &token, token_type: "Bearer", expires_in, user_id: &user, new_user, aliases })
 }

@@ -94,8 +94,7 @@ impl Issuer {
 
     fn algorithms(&self, now: DateTime<Utc>) -> Vec<&'static str> {
         let (own, peers) = (self.keys.set(), self.keys_of_peers(now));
-        let is_published =
-            |algorithm: &&Algorithm| own.visible(now).chain(&peers).any(|key| key.algorithm() == **algorithm);
+        let is_published = |it: &&Algorithm| own.visible(now).chain(&peers).any(|key| key.algorithm() == **it);
         Algorithm::ALL.iter().filter(is_published).map(|algorithm| algorithm.name()).collect()
     }
 
@@ -118,10 +117,8 @@ impl Issuer {
         let own: HashSet<_> = set.visible(now).map(PublicKey::kid).collect();
         let read = join_all(self.peers.iter().map(async |peer| (&peer.url, peer.fetch(&http, &own, now).await))).await;
         let faults = read.into_iter().filter_map(|(at, it)| Some(format!("{}: {}", at.host_str()?, it.err()?)));
-        let faults: Vec<_> = faults.collect();
-        let why = faults.join("; ");
-        let warning = format!("WXMINT_JWKS_PEERS: keys are not published, or for 24 h as they were: {why}");
-        let warning = (!faults.is_empty()).then_some(warning);
+        let told = |why| format!("WXMINT_JWKS_PEERS: keys are not published, or for 24 h as they were: {why}");
+        let warning = faults.reduce(|all, next| all + "; " + &next).map(told);
         if self.readiness.warns("jwks_peers", warning.as_deref()) {
             tracing::warn!(warning, "keys of peers");
         }

@@ -52,8 +52,7 @@ pub(super) fn watch_files(issuer: &Issuer) {
 }
 
 fn watch_apps(issuer: &Issuer) {
-    let tell =
-        |metrics: &Metrics, apps: &Apps| metrics.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())));
+    let tell = |to: &Metrics, apps: &Apps| to.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())));
     tell(&issuer.metrics, &issuer.apps.all());
     if !issuer.apps.may_change() {
         return;

@@ -48,9 +48,8 @@ pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWo
 
 async fn page(cursor: &str, client: &str, worker: &web::Data<IssuerWorker>) -> Result<Option<web::Bytes>, Problem> {
     let lane = worker.issuer.pages.lane(cursor, now());
-    let Some(page) = worker.issuer.pages.page(cursor, lane, client) else {
-        return Err(later("Too many pages of the feed are asked for at once."));
-    };
+    let page = worker.issuer.pages.page(cursor, lane, client);
+    let page = page.ok_or_else(|| later("Too many pages of the feed are asked for at once."))?;
     let (worker, cursor) = (web::Data::clone(worker), cursor.to_owned());
     // A client that goes away does not keep the others waiting for the page it asked for.
     let made = to_the_end(async move { page.get_or_init(|| make(&worker, cursor, lane)).await.clone() });
@@ -81,17 +80,12 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     // Redis may take no writes. Verifiers need the ends all the same, and the page names the life of own tokens.
     let _ = worker.login.note_life().await;
     let Some(read) = worker.login.store.ends_after(place, PAGE_ENDS).await.map_err(of_store)? else { return Ok(None) };
-    let (iss, at) = (worker.issuer.settings.issuer.as_str(), read.at.timestamp());
-    let page = EndsPage {
-        iss: iss.to_owned(),
-        iat: at,
-        exp: at + PAGE_LIFE.as_secs() as i64,
-        cursor: cursor_of(&read.cursor, &vault),
-        after: cursor,
-        more: read.more,
-        keep: read.keep.max(worker.login.minter.ttl() + MAX_LEEWAY).as_secs(),
-        ended: read.ends.iter().map(|ended| ended.published(iss)).collect(),
-    };
+    let (iss, iat) = (worker.issuer.settings.issuer.as_str().to_owned(), read.at.timestamp());
+    let exp = iat + PAGE_LIFE.as_secs() as i64;
+    let keep = read.keep.max(worker.login.minter.ttl() + MAX_LEEWAY).as_secs();
+    let ended = read.ends.iter().map(|ended| ended.published(&iss)).collect();
+    let (after, cursor) = (cursor, cursor_of(&read.cursor, &vault));
+    let page = EndsPage { iss, iat, exp, cursor, after, more: read.more, keep, ended };
     if !page.more {
         pages.led_to_the_end(&page.cursor);
     }

@@ -10,7 +10,7 @@ use wxmint_wechat::AppKind;
 
 use super::page::{Page, page, refused};
 use super::request::{AuthorizeRequest, Refused, read};
-use super::{AtDoor, Oidc, leave::see_other, no_sites, own_jwt::OwnJwt, root, wechat};
+use super::{AtDoor, Oidc, leave::see_other, own_jwt::OwnJwt, root, wechat, with_sites};
 use crate::doors::scan::page::{open_request, visitor};
 use crate::doors::scan::store::{Grant, Poll};
 use crate::doors::scan::{Scan, clients::Clients, to_oauth, token::tell_of_theft};
@@ -39,8 +39,7 @@ const DOOR: &str = " authorize";
         (status = 429, description = "A page: too many at WeChat", content_type = "text/html"),
         (status = 303, description = "Back to the site with an error, or on to WeChat")))]
 pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
-    let clients = scan.clients();
-    no_sites(&clients)?;
+    let clients = with_sites(&scan)?;
     let query = request.query_string();
     let asked = match read(query, &clients, worker.issuer.settings.issuer.as_str()) {
         Ok(asked) => asked,
@@ -61,7 +60,7 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
 #[utoipa::path(post, path = "/authorize", tag = "sites",
     responses((status = 303, description = "To the same address by GET")))]
 pub(super) async fn authorize_by_post(payload: Payload, (worker, scan, _): AtDoor) -> Answer {
-    no_sites(&scan.clients())?;
+    with_sites(&scan)?;
     let body = read_body(payload, SMALL_BODY).await?;
     let query = Url::parse_with_params("http://q", pairs(&String::from_utf8_lossy(&body)));
     let query = query.ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default();

@@ -64,9 +64,8 @@ impl LoginWorker {
     /// A code that was answered by a fault has given nobody anything, and may be shown again.
     pub(super) async fn redeem_code(&self, code: &str, [address, verifier]: [&str; 2], client: &Client) -> Outcome {
         let found: Option<CodeGrant> = self.find(&family::hashed_key("code", code)).await?;
-        let Some(mut kept) = found.filter(|kept| kept.family.first.app == client.id.0) else {
-            return Ok(Err(NotGiven::Unknown));
-        };
+        let found = found.filter(|kept| kept.family.first.app == client.id.0);
+        let Some(mut kept) = found else { return Ok(Err(NotGiven::Unknown)) };
         let life = refresh_life(client).filter(|_| kept.family.scope.ends_with(OFFLINE));
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
         // An app that is missing at the moment uses up nothing.
@@ -149,15 +148,10 @@ impl LoginWorker {
             "amr": ["wechat"],
         });
         nonce.into_iter().for_each(|nonce| about["nonce"] = nonce.into());
-        Ok(Ok(Given {
-            id_token: self.minter.sign_id(about, &access_token, now)?,
-            access_token,
-            token_type: "Bearer",
-            expires_in: (issued.expires_at - self.store.now().timestamp()).max(0),
-            refresh_token,
-            scope: family.scope.clone(),
-            user: issued.user,
-        }))
+        let id_token = self.minter.sign_id(about, &access_token, now)?;
+        let expires_in = (issued.expires_at - self.store.now().timestamp()).max(0);
+        let (token_type, scope, user) = ("Bearer", family.scope.clone(), issued.user);
+        Ok(Ok(Given { access_token, token_type, expires_in, id_token, refresh_token, scope, user }))
     }
 }
 

@@ -16,7 +16,7 @@ use super::own_jwt::OwnJwt;
 use super::page::{Page, Why, page, refused};
 use super::request::{Query, is_registered, is_site, with};
 use super::token::TRIES;
-use super::{AtDoor, LOGGED_OUT, no_sites, wechat::failed};
+use super::{AtDoor, LOGGED_OUT, wechat::failed, with_sites};
 use crate::clock::now;
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::token::authenticate;
@@ -146,8 +146,7 @@ pub(super) async fn end_session_by_post(request: HttpRequest, payload: Payload, 
 }
 
 async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) -> Answer {
-    let (query, clients) = (Query::of(form), scan.clients());
-    no_sites(&clients)?;
+    let (query, clients) = (Query::of(form), with_sites(&scan)?);
     let own = query.one("id_token_hint").and_then(|hint| OwnJwt::read(&worker.issuer, hint));
     let hint = own.as_ref().and_then(OwnJwt::id_token);
     let named: Option<ClientId> = query.one("client_id").and_then(|id| id.parse().ok());

@@ -71,7 +71,8 @@ struct Oidc {
 
 const LOGIN: Activity = Activity::at_door("Site Login", "site_login");
 const RENEWAL: Activity = Activity::at_door("Site Renewal", "site_renewal");
-const LOGGED_OUT: (Activity, &str) = (Activity::LOGOUT, "logged_out");
+type Step = (Activity, &'static str);
+const LOGGED_OUT: Step = (Activity::LOGOUT, "logged_out");
 /// The outcomes that no site is refused with. The others are `ended`, `repeated` and `unknown`.
 const DONE: [&str; 3] = ["logged_in", "renewed", "logged_out"];
 
@@ -81,13 +82,7 @@ impl Oidc {
     }
 
     /// Counts and audits. A site that renews without end is one event a minute.
-    fn tell(
-        &self,
-        request: &HttpRequest,
-        (activity, outcome): (Activity, &'static str),
-        client: &ClientId,
-        user: Option<&UserId>,
-    ) {
+    fn tell(&self, request: &HttpRequest, (activity, outcome): Step, client: &ClientId, user: Option<&UserId>) {
         self.count(client, outcome);
         let refused = (!DONE.contains(&outcome)).then(|| outcome.into());
         let event = Event::new(activity, origin(request));
@@ -167,9 +162,9 @@ fn clients(issuer: &Issuer) -> Arc<Clients> {
     scan.map(Scan::clients).unwrap_or_default()
 }
 
-/// As if the door were not there, while no client is a site.
-fn no_sites(clients: &Clients) -> Result<(), Problem> {
-    if clients.iter().any(is_site) { Ok(()) } else { Err(not_found(PLACE)) }
+/// The clients. As if the door were not there, while none of them is a site.
+fn with_sites(scan: &Scan) -> Result<Arc<Clients>, Problem> {
+    Some(scan.clients()).filter(|clients| clients.iter().any(is_site)).ok_or_else(|| not_found(PLACE))
 }
 
 /// The path of the issuer, below which the pages' files are.

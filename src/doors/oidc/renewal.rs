@@ -29,9 +29,8 @@ impl LoginWorker {
             return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         }
         let before = self.find_rotation(family.sid(), shown_token.number - 1).await?;
-        let Some(before) = before.filter(|before| before.next == hash(shown)) else {
-            return self.theft(&family).await;
-        };
+        let before = before.filter(|before| before.next == hash(shown));
+        let Some(before) = before else { return self.theft(&family).await };
         let counted = self.count_renewal(&family, shown_token.number).await?;
         // Before the ends are asked for: each later one names the token.
         let at = self.store.date_renewal(&family.first).await?;
@@ -39,9 +38,8 @@ impl LoginWorker {
             self.end_family(&family).await?;
             return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         };
-        let Some((given, is_first)) = self.rotate(&family, &shown_token, client, at).await? else {
-            return self.theft(&family).await;
-        };
+        let rotated = self.rotate(&family, &shown_token, client, at).await?;
+        let Some((given, is_first)) = rotated else { return self.theft(&family).await };
         if let Some((meter, counted)) = counted.filter(|_| !is_first) {
             self.store.uncount(&meter, counted).await?;
         }

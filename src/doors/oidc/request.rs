@@ -102,32 +102,30 @@ pub(super) fn is_site(client: &Client) -> bool {
 
 /// The challenge, and the scope that the site may have. Or else the error, and its description.
 fn check(query: &Query, length: usize, client: &Client) -> Result<(String, String), (&'static str, &'static str)> {
-    let is_long = |name: &str| query.one(name).is_some_and(|text| text.len() > LONGEST);
+    const INVALID: &str = "invalid_request";
+    let has = |name: &str, wrong: fn(&str) -> bool| query.one(name).is_some_and(wrong);
+    let is_long = |name: &str| has(name, |text| text.len() > LONGEST);
     let scopes: Vec<_> = query.one("scope").unwrap_or_default().split(' ').collect();
     let challenge = query.one("code_challenge").filter(|text| text.len() == 43 && text.bytes().all(is_base64url));
     let prompts: Vec<_> = query.one("prompt").unwrap_or_default().split(' ').collect();
     Err(match (query.one("response_type"), challenge) {
-        _ if query.has_twins() => ("invalid_request", "A parameter comes twice."),
+        _ if query.has_twins() => (INVALID, "A parameter comes twice."),
         _ if query.has("request") => ("request_not_supported", "Request objects are not supported."),
         _ if query.has("request_uri") => ("request_uri_not_supported", "Request objects are not supported."),
         _ if query.has("registration") => ("registration_not_supported", "The file of clients registers sites."),
-        (None, _) => ("invalid_request", "response_type is missing: it must be code."),
+        (None, _) => (INVALID, "response_type is missing: it must be code."),
         (Some(kind), _) if kind != "code" => ("unsupported_response_type", "response_type must be code."),
-        _ if query.one("response_mode").is_some_and(|mode| mode != "query") => {
-            ("invalid_request", "response_mode must be query.")
-        }
+        _ if has("response_mode", |mode| mode != "query") => (INVALID, "response_mode must be query."),
         _ if is_long("state") || is_long("nonce") || length > 3 * LONGEST => {
-            ("invalid_request", "state and nonce have at most 2048 bytes, and the whole query 6144.")
+            (INVALID, "state and nonce have at most 2048 bytes, and the whole query 6144.")
         }
         _ if !scopes.contains(&"openid") => ("invalid_scope", "scope must hold openid."),
         _ if query.one("code_challenge_method") != Some("S256") => {
-            ("invalid_request", "PKCE is required, with code_challenge_method=S256.")
+            (INVALID, "PKCE is required, with code_challenge_method=S256.")
         }
-        (_, None) => ("invalid_request", "code_challenge must be 43 characters of base64url."),
-        _ if query.one("max_age").is_some_and(|age| age.parse::<u32>().is_err()) => {
-            ("invalid_request", "max_age must be a number of seconds.")
-        }
-        _ if prompts.contains(&"none") && prompts.len() > 1 => ("invalid_request", "prompt=none goes with no other."),
+        (_, None) => (INVALID, "code_challenge must be 43 characters of base64url."),
+        _ if has("max_age", |age| age.parse::<u32>().is_err()) => (INVALID, "max_age must be a number of seconds."),
+        _ if prompts.contains(&"none") && prompts.len() > 1 => (INVALID, "prompt=none goes with no other."),
         _ if prompts == ["none"] => ("login_required", "wxmint keeps no session in browsers."),
         (_, Some(challenge)) => {
             let known = |scope: &&str| scopes.contains(scope) && (*scope != OFFLINE || client.refresh.is_some());

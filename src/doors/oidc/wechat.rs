@@ -16,7 +16,7 @@ use wxmint_wechat::{App, AppKind};
 use super::family::{hash, hashed_key, key, random};
 use super::page::{NOT_POSSIBLE, Page, Why, page, refused};
 use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
-use super::{AtDoor, authorize::let_in, leave::see_other, no_sites, root};
+use super::{AtDoor, authorize::let_in, leave::see_other, root, with_sites};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::store::{enlist, json, strike};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
@@ -66,8 +66,7 @@ pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Cli
         (status = 400, description = "A page: it is no site's", content_type = "text/html"),
         (status = 429, description = "A page: too many at WeChat", content_type = "text/html")))]
 pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
-    let clients = scan.clients();
-    no_sites(&clients)?;
+    let clients = with_sites(&scan)?;
     let query = request.query_string();
     match read(query, &clients, worker.issuer.settings.issuer.as_str()) {
         Ok(asked) => send(&request, &worker, &asked).await,
@@ -175,8 +174,7 @@ pub(super) fn failed(
 pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
     to_the_end(async move {
         let (worker, scan, _) = &at;
-        let clients = scan.clients();
-        no_sites(&clients)?;
+        let clients = with_sites(scan)?;
         let query = Query::of(request.query_string());
         let state = query.one("state").unwrap_or_default();
         let sent = match sent(&request, worker, state).await {
@@ -189,9 +187,8 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
             Ok(None) => return refused(&request, "", worker, Why::STATE),
             Err(error) => return Ok(failed(&request, worker, LOGIN, "", error)),
         };
-        let Ok(asked) = read(&sent.query, &clients, worker.issuer.settings.issuer.as_str()) else {
-            return refused(&request, &sent.query, worker, Why::CLIENT);
-        };
+        let asked = read(&sent.query, &clients, worker.issuer.settings.issuer.as_str());
+        let Ok(asked) = asked else { return refused(&request, &sent.query, worker, Why::CLIENT) };
         let mut answer = match query.one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
             Some(code) => match log_in(&request, worker, &asked, &sent.app, code).await {
                 Ok(to) => see_other(&to),

@@ -31,9 +31,8 @@ enum PlatformCommand {
 
 fn run(command: &PlatformCommand) -> Result<(), Failure> {
     let settings = Settings::from_vars(variables())?;
-    let Some(path) = settings.door_files.get(VARIABLE) else {
-        return Err(Failure::usage("which platform? Set WXMINT_PLATFORM_FILE"));
-    };
+    let unset = || Failure::usage("which platform? Set WXMINT_PLATFORM_FILE");
+    let path = settings.door_files.get(VARIABLE).ok_or_else(unset)?;
     let platform = Platform::parse(&read_private(path)?).map_err(|wrong| Failure::usage(wrong).at(path.display()))?;
     match command {
         PlatformCommand::Apps => list(&platform),

@@ -126,9 +126,8 @@ impl Exchange for Platform {
             return;
         };
         let (known, app) = (self.known(), tokens.app);
-        let Some(merchant) = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode)) else {
-            return;
-        };
+        let merchant = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode));
+        let Some(merchant) = merchant else { return };
         let (name, trouble) = trouble_of(&app.id, &merchant.entry, *errcode);
         tokens.note(self, &name, &trouble, Expected::NotLater).await;
         tracing::warn!(app = %app.id, %error, "WeChat refuses calls for a merchant");
@@ -140,8 +139,7 @@ impl Exchange for Platform {
 
 impl AccessTokens<'_> {
     async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
-        let component = &platform.component;
-        let known = platform.known();
+        let (component, known) = (&platform.component, platform.known());
         let ticket = known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
         let (at, sealed) = (ticket.at, Sealed::from_stored(ticket.value.clone()));
         if let Some(refusal) = known.refusal.as_ref().filter(|refusal| refusal.of_ticket == at) {

@@ -174,15 +174,12 @@ impl Known {
     /// Entries that this version does not understand are left out.
     pub(super) fn of(kept: PlatformState) -> Self {
         let mut known = Self { version: kept.version, is_read: true, ..Self::default() };
+        known.ticket = kept.entries.get(TICKET).cloned();
+        known.refusal = kept.entries.get(REFUSAL).and_then(Refusal::read);
+        known.is_compared = kept.entries.contains_key(COMPARED);
         let app = |name: &str, prefix| name.strip_prefix(prefix).and_then(|id| id.parse::<AppId>().ok());
         for (name, entry) in &kept.entries {
-            if name == TICKET {
-                known.ticket = Some(entry.clone());
-            } else if name == REFUSAL {
-                known.refusal = Refusal::read(entry);
-            } else if name == COMPARED {
-                known.is_compared = true;
-            } else if let Some(app) = app(name, CODE) {
+            if let Some(app) = app(name, CODE) {
                 known.codes.insert(app, entry.clone());
             } else if let Some(app) = app(name, MERCHANT)
                 && let Some(state) = MerchantState::read(&entry.value)

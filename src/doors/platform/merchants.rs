@@ -26,20 +26,18 @@ impl Platform {
     pub(super) async fn note_push(&self, login: &LoginWorker, push: Push, digest: &str) -> Result<()> {
         let (vault, platform) = (login.vault.load_full(), &self.component.id);
         let used;
-        let mut expected = Expected::NotLater;
-        let (entry, new) = match &push.news {
+        let (entry, new, expected) = match &push.news {
             News::Ticket(ticket) => {
-                let sealed = vault.seal(ticket.expose(), platform);
-                (TICKET.to_owned(), PlatformEntry { at: push.created, value: sealed.as_bytes().to_vec() })
+                let value = vault.seal(ticket.expose(), platform).as_bytes().to_vec();
+                (TICKET.to_owned(), PlatformEntry { at: push.created, value }, Expected::NotLater)
             }
             News::Authorized { app, code } => {
                 let pending = pending_code(&vault.seal(code.expose(), app), push.created);
                 used = done_code(&pending, Some(code.expose()));
                 // WeChat may push it again in another envelope when it was used.
-                expected = Expected::Other(&used);
-                (code_of(app), pending)
+                (code_of(app), pending, Expected::Other(&used))
             }
-            News::Unauthorized(app) => (entry_of(app), MerchantState::Leaving.entry(push.created)),
+            News::Unauthorized(app) => (entry_of(app), MerchantState::Leaving.entry(push.created), Expected::NotLater),
             News::Other => return Ok(()),
         };
         Ok(note_entry(&login.store, platform, &entry, &new, expected, Some(digest)).await.map(drop)?)

@@ -110,6 +110,7 @@ impl Platform {
             token: Zeroizing<String>,
             encoding_aes_key: Zeroizing<String>,
         }
+        const MEMBERS: &str = "`component_appid`, `component_appsecret`, `token` and `encoding_aes_key`";
         let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
         let at = |member: &str, wrong: &dyn fmt::Display| {
             format!("line {}: its `{member}` {wrong}", line_of(text, &format!("/{member}")))
@@ -117,10 +118,7 @@ impl Platform {
         // serde_json's message may quote a secret.
         let written: Written = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            format!(
-                "it is no JSON object of `component_appid`, `component_appsecret`, `token` and `encoding_aes_key`: see line \
-                 {line}, column {column}"
-            )
+            format!("it is no JSON object of {MEMBERS}: see line {line}, column {column}")
         })?;
         let key = PushKey::new(&written.token, &written.encoding_aes_key);
         let push_key = key.map_err(|(member, wrong)| at(member, &wrong))?;

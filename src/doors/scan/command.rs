@@ -106,10 +106,8 @@ fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile<Form>, Clients), Fai
 
 fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
     let secret = if public || !form.origins.is_empty() { None } else { Some(URL_SAFE_NO_PAD.encode(*random::<32>())) };
-    let hash = |secret: &String| {
-        digest(&SHA256, secret.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-    };
-    let secret_sha256 = secret.as_ref().map(hash);
+    let hash = secret.as_ref().map(|secret| digest(&SHA256, secret.as_bytes()));
+    let secret_sha256 = hash.map(|hash| hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
     let (id, client) = (form.client_id.clone(), Form { secret_sha256, ..form });
     client.client().map_err(Failure::usage)?;
     let held = Held::wait_or_create(path, EMPTY).map_err(Failure::of_file(MAKE_CLIENTS))?;

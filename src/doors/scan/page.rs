@@ -160,17 +160,14 @@ fn shown(agent: &str) -> String {
 
 /// Address and name of the browser that asks: a back end's visitor, or the page itself.
 fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<(String, String), Problem> {
-    let (mut address, mut agent) = visitor(request);
-    if client.is_back_end() {
-        if let Some(text) = fields.text("browser_address")? {
-            let parsed: IpAddr = text.parse().map_err(|_| malformed("browser_address", "must be an IP address"))?;
-            address = limit_key(parsed);
-        }
-        if let Some(text) = fields.text("browser_user_agent")? {
-            agent = shown(&text);
-        }
+    let (address, agent) = visitor(request);
+    if !client.is_back_end() {
+        return Ok((address, agent));
     }
-    Ok((address, agent))
+    let named = fields.text("browser_address")?.map(|text| text.parse::<IpAddr>()).transpose();
+    let named = named.map_err(|_| malformed("browser_address", "must be an IP address"))?;
+    let named_agent = fields.text("browser_user_agent")?;
+    Ok((named.map_or(address, limit_key), named_agent.map_or(agent, |text| shown(&text))))
 }
 
 /// The mini-program code of a request

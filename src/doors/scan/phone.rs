@@ -72,16 +72,10 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
     };
     let shown = shown.await;
     let (client_name, found) = told(&scan, Event { client, ..event }, "scanned", shown)?;
-    let FoundDevice { request, requested_at, expires_in, .. } = found;
-    Ok(private(DeviceAnswer {
-        client_id: request.client,
-        client_name,
-        address: request.address,
-        user_agent: request.user_agent,
-        requested_at,
-        expires_in: expires_in.as_secs(),
-        choices: request.numbers.map(|(choices, _)| choices),
-    }))
+    let (requested_at, expires_in) = (found.requested_at, found.expires_in.as_secs());
+    let DeviceRequest { client: client_id, address, user_agent, numbers, .. } = found.request;
+    let choices = numbers.map(|(choices, _)| choices);
+    Ok(private(DeviceAnswer { client_id, client_name, address, user_agent, requested_at, expires_in, choices }))
 }
 
 /// Deny a page its login
@@ -144,13 +138,11 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
             worker.login.approve(&code, (login, number), shown.as_ref(), &clients, attempt).await
         };
         let outcome = attempt.make(event.address(), approve).await;
-        let became = match &outcome {
-            Ok(()) => Some("approved"),
-            Err(refusal) if refusal.problem.code == MATCH_WRONG => Some("denied"),
-            Err(_) => None,
-        };
-        if let (Some(became), Some(client)) = (became, &attempt.trail.client) {
-            scan.count(client, became);
+        let count = |became| attempt.trail.client.iter().for_each(|client| scan.count(client, became));
+        match &outcome {
+            Ok(()) => count("approved"),
+            Err(refusal) if refusal.problem.code == MATCH_WRONG => count("denied"),
+            Err(_) => {}
         }
         attempt.end(event, outcome.as_ref().map(|()| false));
         outcome.map_err(|refusal| refusal.problem)
@@ -203,9 +195,8 @@ impl LoginWorker {
         attempt.trail.client = Some(found.request.client.clone());
         let client = of_request(clients, &found.request).ok_or_else(gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
-        if asking.is_some_and(|asking| asking.person.app != app)
-            || login.app.as_ref().is_some_and(|wanted| *wanted != app)
-        {
+        let mut named = login.app.iter().chain(asking.map(|asking| &asking.person.app));
+        if named.any(|named| *named != app) {
             return Err(not_yours());
         }
         if let (Some(by), Some(asking)) = (&found.approver, asking) {
@@ -244,14 +235,9 @@ impl LoginWorker {
     }
 
     /// The token that the client may fetch.
-    pub(in crate::doors) async fn grant(
-        &self,
-        client: &Client,
-        admitted: &Admitted,
-        now: DateTime<Utc>,
-    ) -> Result<Grant> {
-        let minter = self.minter.with(&client.audience, client.token_ttl);
-        let token = self.issue(&client.id, &minter, admitted, now).await?;
+    pub(in crate::doors) async fn grant(&self, to: &Client, admitted: &Admitted, now: DateTime<Utc>) -> Result<Grant> {
+        let minter = self.minter.with(&to.audience, to.token_ttl);
+        let token = self.issue(&to.id, &minter, admitted, now).await?;
         Ok(Grant { token, claims: admitted.extra.clone(), mark: admitted.mark() })
     }
 }

@@ -60,15 +60,9 @@ impl LoginWorker {
         }
         let counted_by = if client.is_back_end() { format!("{} {address}", client.id) } else { address.to_owned() };
         self.count_by(REQUESTS, &counted_by).await?;
-        let request = DeviceRequest {
-            client: client.id.clone(),
-            door,
-            app: client.app.clone(),
-            address: address.to_owned(),
-            counted_by,
-            user_agent: user_agent.to_owned(),
-            numbers: if client.matches { Some(draw_numbers()) } else { None },
-        };
+        let (id, app, numbers) = (client.id.clone(), client.app.clone(), client.matches.then(draw_numbers));
+        let (address, user_agent) = (address.to_owned(), user_agent.to_owned());
+        let request = DeviceRequest { client: id, door, app, address, counted_by, user_agent, numbers };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random();
             if Devices(&self.store).open_device(&code, &request).await?.map_err(LoginError::too_many(OPEN_REQUESTS))? {

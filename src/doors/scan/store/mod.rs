@@ -119,27 +119,23 @@ pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Redis);
 impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`]. False if another request has its user
     /// code.
-    pub(super) async fn open_device(
-        &self,
-        code: &DeviceCode,
-        request: &DeviceRequest,
-    ) -> Result<Result<bool, TooMany>> {
+    pub(super) async fn open_device(&self, code: &DeviceCode, asked: &DeviceRequest) -> Result<Result<bool, TooMany>> {
         let digest = short_digest(code.expose()).to_string();
-        if let Err(refused) = self.count_open(&request.counted_by, &digest).await? {
+        if let Err(refused) = self.count_open(&asked.counted_by, &digest).await? {
             return Ok(Err(refused));
         }
         let script = device(code.user_code(), "open").arg(digest.as_str()).arg(DEVICE_TTL.as_secs());
         let script = script.arg(DEVICE_END_KEPT.as_secs()).arg(POLL_INTERVAL.as_millis() as u64);
-        let right = request.numbers.as_ref().map_or("", |(_, right)| right.as_str());
-        let client = format!("{}{}", request.client, request.door);
-        let script = script.arg("client").arg(client).arg("app").arg(request.app.as_str());
-        let script = script.arg("counted").arg(&request.counted_by).arg("right").arg(right);
-        let script = script.arg("request").arg(json(request));
+        let right = asked.numbers.as_ref().map_or("", |(_, right)| right.as_str());
+        let client = format!("{}{}", asked.client, asked.door);
+        let script = script.arg("client").arg(client).arg("app").arg(asked.app.as_str());
+        let script = script.arg("counted").arg(&asked.counted_by).arg("right").arg(right);
+        let script = script.arg("request").arg(json(asked));
         let opened = self.0.link.run::<bool>("open_device", script).await;
         if matches!(opened, Ok(true)) {
             return Ok(Ok(true));
         }
-        let uncounted = strike(self.0, &open_devices(&request.counted_by), &digest).await;
+        let uncounted = strike(self.0, &open_devices(&asked.counted_by), &digest).await;
         opened?;
         uncounted.map(|()| Ok(false))
     }
@@ -226,18 +222,16 @@ impl Devices<'_> {
         let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64).arg(takes);
         let told: Vec<String> = self.0.link.run("poll_device", script).await?;
         let Some((state, grant)) = told.split_first() else { return Ok(Poll::Unknown) };
+        if takes && state == "approved" {
+            close(self.0, code.user_code()).await;
+        }
         let granted = || read::<Grant>(REQUEST, grant.first().map_or("", String::as_str));
         Ok(match state.as_str() {
             "pending" => Poll::Pending { scanned: false },
             "scanned" => Poll::Pending { scanned: true },
             "soon" => Poll::TooSoon,
             "denied" => Poll::Denied,
-            "approved" => {
-                if takes {
-                    close(self.0, code.user_code()).await;
-                }
-                Poll::Granted(granted()?)
-            }
+            "approved" => Poll::Granted(granted()?),
             "taken" => Poll::Repeated(granted()?.token),
             _ => Poll::Expired,
         })
@@ -258,15 +252,12 @@ async fn close(redis: &Redis, code: &UserCode) {
     }
 }
 
+/// The names of a list, each with its time.
+type Names = Vec<(String, f64)>;
+
 /// Adds a name to a list, and returns all of them, each with its time, the oldest first. One whose time is earlier by
 /// `life` is gone, and so is the list that long after the last one came.
-pub(in crate::doors) async fn enlist(
-    store: &Redis,
-    list: &str,
-    name: &str,
-    at: f64,
-    life: Duration,
-) -> Result<Vec<(String, f64)>> {
+pub(in crate::doors) async fn enlist(store: &Redis, list: &str, name: &str, at: f64, life: Duration) -> Result<Names> {
     let seconds = life.as_secs();
     let call = Call::of("ZADD", list).arg(at).arg(name).cmd("EXPIRE").arg(list).arg(seconds);
     let call = call.cmd("ZREMRANGEBYSCORE").arg(list).arg("-inf").arg(at - seconds as f64);
