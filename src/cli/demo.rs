@@ -168,8 +168,7 @@ fn settings(address: &str, accounts: SocketAddr, wechat: SocketAddr, apps: [App;
         ("WXMINT_ONE_LOGIN", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
     ];
-    let settings =
-        Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value))).map_err(Failure::unfinished)?;
+    let settings = Settings::from_vars(pairs.map(|(name, it)| (name.to_owned(), it))).map_err(Failure::unfinished)?;
     Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
 }
 

@@ -44,10 +44,8 @@ impl Failure {
     pub(crate) fn of_file<'a>(make: impl Into<Option<&'a str>>) -> impl Fn(FileError) -> Self {
         let make = make.into();
         move |error| match (error.with_cure(make), error) {
-            (reason, FileError::Io { source, .. }) if source.kind() != io::ErrorKind::NotFound => {
-                Self::unfinished(reason)
-            }
-            (reason, _) => Self::usage(reason),
+            (why, FileError::Io { source, .. }) if source.kind() != io::ErrorKind::NotFound => Self::unfinished(why),
+            (why, _) => Self::usage(why),
         }
     }
 

@@ -218,8 +218,7 @@ fn given(args: InitArgs) -> Result<Values, Failure> {
     if args.demo {
         return Ok(for_demo(options));
     }
-    let value =
-        |(name, option): (&'static str, Option<String>)| Some((name, option.or_else(|| from_environment(name))?));
+    let value = |(name, given): (&'static str, Option<String>)| Some((name, given.or_else(|| from_environment(name))?));
     Ok(options.into_iter().filter_map(value).collect())
 }
 

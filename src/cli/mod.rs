@@ -107,8 +107,7 @@ pub fn run(doors: Doors) -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return exit(explain(&error)),
     };
-    let named =
-        |command: DoorCommand| Some((command.run, matches.subcommand_matches((command.described)().get_name())?));
+    let named = |door: DoorCommand| Some((door.run, matches.subcommand_matches((door.described)().get_name())?));
     match doors.iter().filter_map(|row| row.command).find_map(named) {
         Some((run, matches)) => run(matches),
         None => exit(read(&matches).and_then(|command| run_command(command, doors))),

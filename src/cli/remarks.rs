@@ -51,9 +51,8 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     add(settings.dangerous_password_in_query, said!(passwords_in_urls_are_kept), said!(switch_it_off_once_pages_post));
     // By these variables other programs are told of a proxy to WeChat, while wxmint has been told of none.
     let is_direct = settings.wechat_proxy.is_none() && settings.wechat_url.scheme() == "https";
-    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let unread = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(is_set);
-    let unread = unread.filter(|_| is_direct);
+    let is_unread = |name: &&str| is_direct && env::var_os(name).is_some_and(|value| !value.is_empty());
+    let unread = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(is_unread);
     remarks.extend(unread.map(|name| remark(said!(proxy_is_not_read, name), said!(set_wechat_proxy, name))));
     if let Some(path) = settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()) {
         remarks.push(remark(said!(verify_files_dir_is_not_folder, path.display()), said!(name_folder_of_these_files)));

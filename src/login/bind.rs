@@ -104,9 +104,8 @@ impl LoginWorker {
     /// Asks for credentials. The ticket replaces the login code, which has been used.
     async fn ask(&self, arrival: &Arrival) -> Result<LoginError> {
         let ticket = Ticket::random();
-        let Arrival { person, unionid, key, .. } = arrival;
-        let holder = TicketHolder { person: person.clone(), unionid: unionid.clone(), key: key.clone() };
-        self.store.keep_ticket(&ticket, &holder).await?;
+        let (person, unionid, key) = (arrival.person.clone(), arrival.unionid.clone(), arrival.key.clone());
+        self.store.keep_ticket(&ticket, &TicketHolder { person, unionid, key }).await?;
         Ok(LoginError::BindingRequired(ticket))
     }
 

@@ -149,9 +149,8 @@ impl Binder<'_> {
                     self.intent_for(made, unionid, deserted.take()).await?
                 }
             };
-            let left;
-            (settled, left) = self.try_to_bind(generation, intent).await?;
-            deserted = left.or(deserted);
+            let (now, left) = self.try_to_bind(generation, intent).await?;
+            (settled, deserted) = (now, left.or(deserted));
         }
         Err(LoginError::Contended)
     }

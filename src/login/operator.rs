@@ -164,8 +164,7 @@ impl Operator<'_> {
         let (bindings, session_keys) = (sum(|person| person.bindings), sum(|person| person.session_keys));
         let of_people = ErasedPerson { bindings, session_keys, counters: sum(|person| person.counters) };
         let states = try_join_all(people.iter().map(|person| self.store.binding_state(person))).await?;
-        let complete =
-            self.people_of(user).await?.is_empty() && !states.iter().any(|state| user_of(state) == Some(user));
+        let complete = self.people_of(user).await?.is_empty() && !states.iter().any(|it| user_of(it) == Some(user));
         Ok(Erased { dissolved, of_people, unionids, elsewhere: people.len() - gone.len(), complete })
     }
 

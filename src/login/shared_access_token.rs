@@ -163,8 +163,7 @@ impl AccessTokens<'_> {
                 }
                 Lent::Wait => {
                     let late = || not_for("an access token is still being fetched", FAILED_PAUSE);
-                    let pause = pauses.next().ok_or_else(late)?;
-                    tokio::time::sleep(pause).await;
+                    tokio::time::sleep(pauses.next().ok_or_else(late)?).await;
                     continue;
                 }
             };
@@ -204,16 +203,11 @@ impl AccessTokens<'_> {
             Some(exchange) => exchange.fetch(self, refused).await,
             None => self.fetched(refused).await,
         };
-        match fetched {
-            Ok(fetched) => {
-                self.keep(&fetched).await;
-                Ok(Usable { token: fetched.token, expires_in: fetched.expires_in, is_new: true })
-            }
-            Err(error) => {
-                self.give_up().await;
-                Err(error)
-            }
+        match &fetched {
+            Ok(fetched) => self.keep(fetched).await,
+            Err(_) => self.give_up().await,
         }
+        fetched.map(|fetched| Usable { token: fetched.token, expires_in: fetched.expires_in, is_new: true })
     }
 
     async fn fetched(&self, refused: Option<&Refused>) -> Result<FetchedAccessToken> {

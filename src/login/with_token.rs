@@ -195,11 +195,7 @@ impl LoginWorker {
 
 /// The claims by which a token can be ended.
 pub fn issued(token: &Verified<Claims>) -> Issued {
-    Issued {
-        user: token.user.clone(),
-        app: token.app.clone(),
-        id: token.id.clone(),
-        issued_at: token.issued_at.timestamp(),
-        expires_at: token.expires_at.timestamp(),
-    }
+    let (user, app, id) = (token.user.clone(), token.app.clone(), token.id.clone());
+    let (issued_at, expires_at) = (token.issued_at.timestamp(), token.expires_at.timestamp());
+    Issued { user, app, id, issued_at, expires_at }
 }

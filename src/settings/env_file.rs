@@ -104,31 +104,28 @@ fn is_taken(name: &str) -> bool {
 /// the folder of them, and the reverse.
 fn is_decided(name: &str) -> bool {
     let other = name.strip_suffix("_FILE").map_or_else(|| format!("{name}_FILE"), str::to_owned);
-    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let has = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let has_another = match name {
-        "WXMINT_APPS_DIR" => {
-            is_set("WXMINT_APPID") && (is_set("WXMINT_APP_SECRET") || is_set("WXMINT_APP_SECRET_FILE"))
-        }
-        "WXMINT_APPID" | "WXMINT_APP_SECRET" | "WXMINT_APP_SECRET_FILE" => is_set("WXMINT_APPS_DIR"),
+        "WXMINT_APPS_DIR" => has("WXMINT_APPID") && (has("WXMINT_APP_SECRET") || has("WXMINT_APP_SECRET_FILE")),
+        "WXMINT_APPID" | "WXMINT_APP_SECRET" | "WXMINT_APP_SECRET_FILE" => has("WXMINT_APPS_DIR"),
         _ => false,
     };
-    env::var_os(name).is_some() || is_set(&other) || has_another
+    env::var_os(name).is_some() || has(&other) || has_another
 }
 
 /// The variables of a file's text, in their order. dotenvy does not read them, because it puts variables in the place
 /// of `$NAME`: a password would change.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Said>> {
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
+    let names_one = |line: &str| ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name));
+    let is_meant = |line: &str| !line.trim_start().starts_with('#') && names_one(line);
     for (number, line) in (1..).zip(text.trim_start_matches(BYTE_ORDER_MARK).lines()) {
         match pair(line) {
             Some((name, _)) if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) => {
                 faults.push(said!(line_sets_it_a_second_time, NAME, number, name));
             }
             Some(pair) => pairs.push(pair),
-            None if line.trim_start().starts_with('#') => {}
-            None if ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name)) => {
-                faults.push(said!(line_is_no_variable, NAME, number))
-            }
+            None if is_meant(line) => faults.push(said!(line_is_no_variable, NAME, number)),
             None => {}
         }
     }
@@ -171,10 +168,7 @@ pub fn quoted(value: &str) -> String {
     if !value.is_empty() && value.bytes().all(is_plain) {
         return value.to_owned();
     }
-    let escaped = value.chars().map(|letter| match letter {
-        '\'' | '\\' => format!("'\\{letter}'"),
-        _ => letter.into(),
-    });
+    let escaped = value.chars().map(|it| if matches!(it, '\'' | '\\') { format!("'\\{it}'") } else { it.into() });
     format!("'{}'", escaped.collect::<String>())
 }
 

@@ -143,8 +143,7 @@ pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
         rest.is_some_and(is_plain) && !TAKEN.contains(&name)
     };
     let pairs = list(text, |part| {
-        let (claim, header) =
-            part.split_once('=').map(|(claim, header)| (claim.trim(), header.trim().to_lowercase()))?;
+        let (claim, header) = part.split_once('=').map(|(claim, name)| (claim.trim(), name.trim().to_lowercase()))?;
         let is_good = !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && is_free(&header);
         Some((claim.to_owned(), HeaderName::try_from(header).ok().filter(|_| is_good)?))
     })?;

@@ -162,13 +162,10 @@ settings! {
 
 impl Settings {
     /// As `from_vars`; besides, the further paths of the login must be free, which only the routes tell.
-    pub fn serving(
-        vars: impl Iterator<Item = (String, String)>,
-        is_free: impl Fn(&str) -> bool,
-    ) -> Result<Self, Faults> {
+    pub fn serving(vars: impl Iterator<Item = (String, String)>, free: impl Fn(&str) -> bool) -> Result<Self, Faults> {
         let mut reader = Reader::new(vars);
         let settings = Self::read(&mut reader);
-        let is_taken = |paths: &Vec<String>| paths.iter().any(|path| !is_free(path)).then(|| said!(is_not_valid));
+        let is_taken = |paths: &Vec<String>| paths.iter().any(|path| !free(path)).then(|| said!(is_not_valid));
         reader.read_beside(&LOGIN_PATHS, is_taken);
         reader.finish(settings)
     }

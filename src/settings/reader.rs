@@ -88,13 +88,9 @@ impl Reader {
     }
 
     /// The value, unless it contradicts another setting: then there is a fault, which says how.
-    pub(super) fn read_beside<T>(
-        &mut self,
-        variable: &Variable<T>,
-        contradiction: impl FnOnce(&T) -> Option<Said>,
-    ) -> Option<T> {
+    pub(super) fn read_beside<T>(&mut self, variable: &Variable<T>, why: impl FnOnce(&T) -> Option<Said>) -> Option<T> {
         let value = self.read(variable)?;
-        if let Some(problem) = contradiction(&value) { self.fault(variable, problem) } else { Some(value) }
+        if let Some(problem) = why(&value) { self.fault(variable, problem) } else { Some(value) }
     }
 
     pub fn finish<T>(mut self, settings: Option<T>) -> Result<T, Faults> {

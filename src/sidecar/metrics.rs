@@ -40,9 +40,8 @@ impl SidecarMetrics {
         let help = "Time since an issuer's keys were last fetched; absent before they were";
         registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
         let help = "Pages of an issuer's revocation feed that were not received or not accepted, by reason";
-        for known in peer.known().filter(|known| known.ends.is_some()) {
-            self.refused_pages(known.issuer, "no_answer");
-        }
+        let followed = peer.known().filter(|known| known.ends.is_some());
+        followed.for_each(|known| drop(self.refused_pages(known.issuer, "no_answer")));
         registry.register("revocations_refused_pages", help, self.refused_pages.clone());
         let (held, age) = gauges(peer.known().filter_map(|known| Some((known.issuer, known.ends?, known.ends_age))));
         registry.register("revocations_held", "Ends of an issuer's tokens that are held", held);

@@ -60,11 +60,9 @@ pub async fn run(
     actix_web::rt::spawn(tell_readiness(sidecar.clone(), readiness.clone()));
 
     let stop = shutdown.map(move |()| readiness.stopping());
-    let app = move || {
-        App::new()
-            .configure(answering(sidecar.clone()))
-            .default_service(nothing_else("The sidecar answers at /verify."))
-    };
+    let answers = answering(sidecar);
+    let app =
+        move || App::new().configure(answers.clone()).default_service(nothing_else("The sidecar answers at /verify."));
     serve(listeners.service, limits, app, stop)?.await?;
     admin.stop(true).await;
     tracing::info!("stopped");

@@ -83,9 +83,7 @@ impl Sidecar {
         let names = OWN.into_iter().chain(self.settings.claims.iter().map(|(_, name)| name.clone()));
         let mut values = identity.into_iter().flat_map(|identity| identity.headers.iter().cloned());
         let mut answer = HttpResponse::Ok();
-        for name in names {
-            answer.insert_header((name, values.next().unwrap_or(EMPTY)));
-        }
+        names.for_each(|name| _ = answer.insert_header((name, values.next().unwrap_or(EMPTY))));
         answer.finish()
     }
 }

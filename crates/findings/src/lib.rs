@@ -58,11 +58,8 @@ impl Finding {
 
     /// How many seconds the clock of this machine is ahead of another, which is a warning if it is `far`.
     pub fn clock(name: &'static str, ahead: f64, far: f64, other: impl Display) -> Self {
-        let seconds = format!("{:.0}", ahead.abs());
-        let found = match ahead > 0.0 {
-            true => said!(clock_is_ahead, seconds, other),
-            false => said!(clock_is_behind, seconds, other),
-        };
+        let by = format!("{:.0}", ahead.abs());
+        let found = if ahead > 0.0 { said!(clock_is_ahead, by, other) } else { said!(clock_is_behind, by, other) };
         if ahead.abs() > far { Self::warning(name, found, said!(set_both_by_ntp)) } else { Self::ok(name, found) }
     }
 

@@ -114,9 +114,8 @@ impl UnfinishedHead {
         let (mut end, mut first) = (0, None);
         for line in lines(bytes) {
             end += line.len();
-            if self.ends_with(line)
-                && let Some(first) = first.replace(end)
-            {
+            let before = if self.ends_with(line) { first.replace(end) } else { None };
+            if let Some(first) = before {
                 return first;
             }
         }

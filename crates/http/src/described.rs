@@ -122,10 +122,8 @@ impl Modify for BearerSecurity {
 }
 
 fn by_status(codes: &[&[ProblemCode]], further: &[u16]) -> BTreeMap<u16, Vec<Problem>> {
-    let further = further.iter().map(|&status| {
-        let status = StatusCode::from_u16(status).expect("a status of the table");
-        problem(InvalidRequest).with_status(status)
-    });
+    let status = |status: &u16| StatusCode::from_u16(*status).expect("a status of the table");
+    let further = further.iter().map(status).map(|status| problem(InvalidRequest).with_status(status));
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let has = |code: &&ProblemCode| codes.iter().any(|codes| codes.contains(code));
     let of_doors = codes.iter().copied().flatten().filter(|code| matches!(code, OfDoor(_)));
@@ -148,9 +146,8 @@ fn problem(code: ProblemCode) -> Problem {
 fn response(problems: &[Problem]) -> Response {
     let example = |problem: &Problem| ExampleBuilder::new().value(Some(problem.example()));
     let examples = problems.iter().map(|problem| (problem.code.as_str(), example(problem)));
-    let content =
-        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples).build();
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples);
     let titles = problems.iter().map(|problem| problem.code.row());
     let codes: Vec<_> = titles.map(|(code, _, title)| format!("`{code}`: {title}")).collect();
-    ResponseBuilder::new().description(codes.join("\n\n")).content("application/problem+json", content).build()
+    ResponseBuilder::new().description(codes.join("\n\n")).content("application/problem+json", content.build()).build()
 }

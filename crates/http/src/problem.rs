@@ -198,17 +198,10 @@ impl Problem {
 
     fn document<'a>(&'a self, request_id: &'a str) -> ProblemDocument<'a> {
         let (code, _, title) = self.code.row();
-        ProblemDocument {
-            kind: format!("urn:wxmint:problem:{code}"),
-            title,
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            code,
-            request_id,
-            retry_after: self.retry_after,
-            bind_ticket: self.bind_ticket.as_ref().map(|BindTicket(ticket)| &**ticket),
-            error: self.oauth,
-        }
+        let (kind, status, detail) = (format!("urn:wxmint:problem:{code}"), self.status.as_u16(), &self.detail);
+        let bind_ticket = self.bind_ticket.as_ref().map(|BindTicket(ticket)| &**ticket);
+        let (retry_after, error) = (self.retry_after, self.oauth);
+        ProblemDocument { kind, title, status, detail, code, request_id, retry_after, bind_ticket, error }
     }
 
     /// The code of what an answer stands for, or the one that a page for people has among its extensions.

@@ -166,11 +166,7 @@ pub mod packed {
 
     /// A list of unionids, each behind its length.
     pub fn unionids<'a>(all: impl IntoIterator<Item = &'a UnionId>) -> Vec<u8> {
-        let one = |id| {
-            let bytes = unionid(id);
-            [&[bytes.len() as u8], &bytes[..]].concat()
-        };
-        all.into_iter().flat_map(one).collect()
+        all.into_iter().map(unionid).flat_map(|id| [&[id.len() as u8], &id[..]].concat()).collect()
     }
 
     pub fn read_unionids(mut list: &[u8]) -> Result<Vec<UnionId>> {

@@ -144,14 +144,8 @@ impl PrivateJwk {
             Algorithm::EdDsa | Algorithm::Ed25519 => ("OKP", Some("Ed25519")),
             Algorithm::Rs256 => ("RSA", None),
         };
-        Self {
-            kty: kty.into(),
-            crv: crv.map(Into::into),
-            alg: algorithm.name().into(),
-            usage: Some("sig".into()),
-            material,
-            ..Self::default()
-        }
+        let (kty, crv, usage) = (kty.into(), crv.map(Into::into), Some("sig".into()));
+        Self { kty, crv, alg: algorithm.name().into(), usage, material, ..Self::default() }
     }
 
     /// The `kid`; empty if the key has none yet.

@@ -104,16 +104,10 @@ impl PrivateJwk {
 
     fn rsa(&self) -> Result<(PublicKey, KeyPair), String> {
         let Material { n, e, d, p, q, dp, dq, qi, .. } = &self.material;
-        let (n, e) = (bytes("n", n)?, bytes("e", e)?);
-        let components = KeyPairComponents {
-            public_key: RsaPublicKeyComponents { n: &n[..], e: &e[..] },
-            d: bytes("d", d)?,
-            p: bytes("p", p)?,
-            q: bytes("q", q)?,
-            dP: bytes("dp", dp)?,
-            dQ: bytes("dq", dq)?,
-            qInv: bytes("qi", qi)?,
-        };
+        let (n, e, d, p, q) = (bytes("n", n)?, bytes("e", e)?, bytes("d", d)?, bytes("p", p)?, bytes("q", q)?);
+        let (dp, dq, qi) = (bytes("dp", dp)?, bytes("dq", dq)?, bytes("qi", qi)?);
+        let public_key = RsaPublicKeyComponents { n: &n[..], e: &e[..] };
+        let components = KeyPairComponents { public_key, d, p, q, dP: dp, dQ: dq, qInv: qi };
         let pair = RsaKeyPair::from_components(&components).ok();
         let both = PublicKey::rsa(&n, &e).zip(pair.map(|pair| KeyPair::Rsa(pair.into())));
         both.ok_or_else(|| "the members are not an RSA key of 2048 to 8192 bits".into())

@@ -121,9 +121,7 @@ impl Default for Program {
             cert_file: "the file of the client certificate",
             key_file: "the file of the client key",
             confirm: "the setting of replicas that confirm",
-            read_secret: |path| {
-                fs::read(path).map(Zeroizing::new).map_err(|error| format!("{}: {error}", path.display()))
-            },
+            read_secret: |path| fs::read(path).map(Zeroizing::new).map_err(|why| format!("{}: {why}", path.display())),
         }
     }
 }

@@ -63,8 +63,7 @@ pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec
     let named = own_replicas(&said.and_then(|said| from_redis_value::<String>(said).ok()).unwrap_or_default());
     let mut newcomers = primary.newcomers.borrow_mut();
     newcomers.retain(|replica, _| named.contains(replica));
-    let is_new =
-        |replica: &Address| newcomers.entry(replica.clone()).or_insert_with(Instant::now).elapsed() < HEARD_OF_WITHIN;
+    let is_new = |one: &Address| newcomers.entry(one.clone()).or_insert_with(Instant::now).elapsed() < HEARD_OF_WITHIN;
     Ok(named.into_iter().filter(is_new).collect())
 }
 

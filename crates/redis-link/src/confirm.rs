@@ -202,8 +202,7 @@ async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication
     let (mut wanted, mut within) = (replicas, CONFIRMED_WITHIN);
     loop {
         let mut commands = redis::pipe();
-        commands.cmd("INFO").arg("replication");
-        commands.cmd("WAIT").arg(wanted).arg(within.as_millis() as u64);
+        commands.cmd("INFO").arg("replication").cmd("WAIT").arg(wanted).arg(within.as_millis() as u64);
         commands.cmd("INFO").arg("replication");
         let answers = primary.for_waits().send(&commands, Instant::now() + DEADLINE).await?;
         let [before, waited, now] = &answers[..] else { return Ok(None) };

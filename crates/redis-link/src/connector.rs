@@ -57,12 +57,11 @@ impl Connector {
                 self.enter(stream, |error| Cause::Closed.because(format!("{error}: {words}"))).await
             }
         };
-        timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| {
-            Err(match has_tls {
-                true => Cause::NoAnswerByTls.because("no answer within 400 ms: does it speak TLS on this port?"),
-                false => Cause::NoAnswer.because("no answer within 400 ms"),
-            })
-        })
+        let late = |_| match has_tls {
+            true => Err(Cause::NoAnswerByTls.because("no answer within 400 ms: does it speak TLS on this port?")),
+            false => Err(Cause::NoAnswer.because("no answer within 400 ms")),
+        };
+        timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(late)
     }
 
     /// Sends a `PING`, and logs in. Without the `PING`, faults of TLS would come to light only with a caller's first

@@ -45,10 +45,8 @@ impl Tls {
     pub fn trusting(pem: &[u8]) -> Result<Self, HttpClientError> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
-        match roots.is_empty() {
-            true => Err(HttpClientError("the file holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into())),
-            false => Ok(Self::with(roots)),
-        }
+        let none = "the file holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
+        if roots.is_empty() { Err(HttpClientError(none.into())) } else { Ok(Self::with(roots)) }
     }
 
     /// For these URLs. The system's root certificates are read only if a URL needs them, as a bare container has none.
@@ -150,10 +148,8 @@ impl Upstream {
             .referer(false)
             .no_proxy()
             .tcp_nodelay(true);
-        let client = match proxy {
-            Some(proxy) => client.proxy(Proxy::all(proxy.text.as_str()).map_err(failed)?),
-            None => client,
-        };
+        let through = proxy.map(|proxy| Proxy::all(proxy.text.as_str())).transpose().map_err(failed)?;
+        let client = if let Some(through) = through { client.proxy(through) } else { client };
         let way = proxy.map_or_else(String::new, |proxy| format!("through the proxy {proxy}: "));
         Ok(Self { client: client.build().map_err(failed)?, most: MAX_ANSWER, way })
     }

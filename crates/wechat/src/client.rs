@@ -136,11 +136,9 @@ impl WeChat {
             answer
         };
         let attempts = async {
-            let error = match attempt().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let Some(pause) = error.pause_before_another(endpoint.spends_a_code) else { return Err(error) };
+            let first = attempt().await;
+            let Err(error) = &first else { return first };
+            let Some(pause) = error.pause_before_another(endpoint.spends_a_code) else { return first };
             sleep(pause).await;
             let second = attempt().await;
             if matches!(error, CallError::NotSent { .. }) { second } else { second.map_err(CallError::after_an_answer) }
@@ -184,9 +182,7 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(name: &str, member: &str) -> Resu
 /// WeChat writes control characters as they are into the nicknames of people and the names of shops, where JSON (RFC
 /// 8259 section 7) wants them escaped. None of them belongs to what is read, so each becomes a space. In constant time.
 pub(super) fn blank_control_characters(text: &mut [u8]) {
-    for byte in text {
-        *byte = (*byte).max(b' ');
-    }
+    text.iter_mut().for_each(|byte| *byte = (*byte).max(b' '));
 }
 
 /// Reads the body of a response: the result, or WeChat's refusal. Status and content type say nothing.

@@ -113,10 +113,8 @@ pub fn read_grant(api: Api, body: &[u8]) -> Result<(Session, Option<PersonAccess
 
 fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>> {
     let info: Answer = read(Api::UserInfo, body)?;
-    match info.openid.is_some_and(|told| told == openid.as_str()) {
-        true => unionid(info.unionid),
-        false => Err(CallError::unanswered("the information of another person")),
-    }
+    let is_other = info.openid.is_none_or(|told| told != openid.as_str());
+    if is_other { Err(CallError::unanswered("the information of another person")) } else { unionid(info.unionid) }
 }
 
 /// `None` where WeChat has not named one.

@@ -28,25 +28,20 @@ pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone> {
     if info["watermark"]["appid"] != app.as_str() {
         return Err(CallError::unanswered("a phone_info with another app's watermark"));
     }
-    Ok(Phone {
-        number: dialled(&info["phoneNumber"], LONGEST_NUMBER)?,
-        pure_number: dialled(&info["purePhoneNumber"], LONGEST_NUMBER)?,
-        country_code: dialled(&info["countryCode"], LONGEST_COUNTRY_CODE)?,
-    })
+    let [number, pure_number] = ["phoneNumber", "purePhoneNumber"].map(|name| dialled(&info[name], LONGEST_NUMBER));
+    let country_code = dialled(&info["countryCode"], LONGEST_COUNTRY_CODE)?;
+    Ok(Phone { number: number?, pure_number: pure_number?, country_code })
 }
 
 /// Requires a member that can be dialled: digits, and what people write between them. The documentation says string,
 /// but its own example has a country code that is a number.
 fn dialled(member: &Value, longest: usize) -> Result<String> {
     let number = member.as_u64().map(|number| number.to_string());
-    let fits = |text: &String| {
-        text.len() <= longest
-            && text.bytes().any(|byte| byte.is_ascii_digit())
-            && text.bytes().all(|byte| byte.is_ascii_digit() || b"+- ".contains(&byte))
-    };
-    believed(number.or_else(|| Some(member.as_str()?.to_owned())))
-        .filter(fits)
-        .ok_or_else(|| CallError::unanswered("a phone_info without a number that can be dialled"))
+    let is_known = |byte: u8| byte.is_ascii_digit() || b"+- ".contains(&byte);
+    let has_digit = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
+    let fits = |text: &String| text.len() <= longest && has_digit(text) && text.bytes().all(is_known);
+    let number = believed(number.or_else(|| Some(member.as_str()?.to_owned()))).filter(fits);
+    number.ok_or_else(|| CallError::unanswered("a phone_info without a number that can be dialled"))
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 //! (`wx.getUserCryptoManager`).
 
 use aws_lc_rs::hmac;
-use reqwest::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wxmint_ids::{OpenId, unprintable};
 
-use super::client::{Endpoint, believed, call_ends, read};
+use super::client::{believed, call_ends, read};
 use super::{Api, ByToken, CallError, Result, SessionKey, api::number_or_quoted, exchange::Answer};
 
 /// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names
@@ -33,36 +32,34 @@ unprintable!(EncryptKey);
 impl ByToken<'_> {
     /// Checks that the session key is the person's current one (`GET /wxa/checksession`).
     pub async fn check_session(self, openid: &OpenId, key: &SessionKey) -> Result<()> {
-        let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
-        self.wechat.call(call_ends(), Api::CheckSession, self.app, request, read_session_check).await
+        self.signed(Api::CheckSession, openid, key, read_session_check).await
     }
 
     /// Makes WeChat replace the person's session key (`GET /wxa/resetusersessionkey`), which must be the current one
     /// ([`super::Verdict::StaleSession`]) and is invalid from then on. The call is repeated only if no byte of the
     /// first request was sent, or if WeChat answered -1, because a new key whose response was lost is known to nobody.
     pub async fn reset_session_key(self, openid: &OpenId, key: &SessionKey) -> Result<SessionKey> {
-        let request = |endpoint: &Endpoint| self.signed(endpoint, openid, key);
-        let read = |body: &[u8]| read_new_session_key(openid, body);
-        self.wechat.call(call_ends(), Api::ResetSessionKey, self.app, request, read).await
+        self.signed(Api::ResetSessionKey, openid, key, |body| read_new_session_key(openid, body)).await
     }
 
     /// The person's last three keys, newest first (`POST /wxa/business/getuserencryptkey`). The session key must be the
     /// current one ([`super::Verdict::StaleSession`]).
     pub async fn encrypt_keys(self, openid: &OpenId, key: &SessionKey) -> Result<Vec<EncryptKey>> {
-        let wanted = json!({
-            "openid": openid.as_str(), "signature": session_signature(key), "sig_method": "hmac_sha256",
-        });
+        let signature = session_signature(key);
+        let wanted = json!({"openid": openid.as_str(), "signature": signature, "sig_method": "hmac_sha256"});
         self.post(Api::EncryptKeys, &wanted, read_encrypt_keys).await
     }
 
-    /// A call that is signed with the person's session key.
-    fn signed(self, endpoint: &Endpoint, openid: &OpenId, key: &SessionKey) -> Request {
-        endpoint.get([
+    /// Makes a call that is signed with the person's session key.
+    async fn signed<T>(self, api: Api, id: &OpenId, key: &SessionKey, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
+        let signature = session_signature(key);
+        let query = [
             ("access_token", self.token.expose()),
-            ("openid", openid.as_str()),
-            ("signature", &session_signature(key)),
+            ("openid", id.as_str()),
+            ("signature", signature.as_str()),
             ("sig_method", "hmac_sha256"),
-        ])
+        ];
+        self.wechat.call(call_ends(), api, self.app, |endpoint| endpoint.get(query), read).await
     }
 }
 

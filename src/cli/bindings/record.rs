@@ -46,19 +46,16 @@ impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Person { app, openid } = &self.person;
         let text = |text: &str| Some(Value::from(text));
-        let (app, openid) = (text(app.as_str()), text(openid.as_str()));
-        let values = match &self.bound {
-            None => [app, openid, None, None, None, None, Some(true.into())],
-            Some(Bound { user, unionid, conflict, bound_at, .. }) => [
-                app,
-                openid,
-                text(user.as_str()),
-                unionid.as_ref().and_then(|unionid| text(unionid.as_str())),
-                conflict.as_ref().and_then(|other| text(other.as_str())),
-                text(&bound_at.to_rfc3339_opts(SecondsFormat::Millis, true)),
-                None,
-            ],
-        };
+        let bound = self.bound.as_ref();
+        let values = [
+            text(app.as_str()),
+            text(openid.as_str()),
+            bound.and_then(|bound| text(bound.user.as_str())),
+            bound.and_then(|bound| text(bound.unionid.as_ref()?.as_str())),
+            bound.and_then(|bound| text(bound.conflict.as_ref()?.as_str())),
+            bound.and_then(|bound| text(&bound.bound_at.to_rfc3339_opts(SecondsFormat::Millis, true))),
+            bound.is_none().then(|| true.into()),
+        ];
         serializer.collect_map(MEMBERS.into_iter().zip(values).filter(|(_, value)| value.is_some()))
     }
 }

@@ -20,9 +20,7 @@ pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Opt
         }
         (AccountsSource::File(_), users) => Finding::ok(NAME, said!(number_of_user_names, users.unwrap_or_default())),
         (AccountsSource::Service(_), _) => match issuer.accounts() {
-            Ok(accounts) => {
-                ask(&*accounts, settings.accounts_check).await.map_or_else(|error| unanswered(&error), answered)
-            }
+            Ok(backend) => ask(&*backend, settings.accounts_check).await.map_or_else(|why| unanswered(&why), answered),
             Err(error) => Finding::unchecked(NAME, error),
         },
     })

@@ -75,16 +75,13 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
 
 /// wxmint speaks no TLS, so an https issuer has a proxy in front of it.
 fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
-    let name = "proxies";
+    let warning = |found: Said, advice: Said| Finding::warning("proxies", found, advice);
+    let is_all = |network: &IpNet| network.prefix_len() == 0;
     match trusted {
-        [] if issuer.starts_with("https") => {
-            Finding::warning(name, said!(all_phones_are_one), said!(set_proxies_or_use_tcp))
-        }
-        [] => Finding::ok(name, said!(none_is_trusted)),
-        trusted if trusted.iter().any(|network| network.prefix_len() == 0) => {
-            Finding::warning(name, said!(every_address_is_trusted), said!(set_trusted_proxies))
-        }
-        trusted => Finding::ok(name, said!(trusts_networks, count(trusted.len(), ["network", "个网段"]))),
+        [] if issuer.starts_with("https") => warning(said!(all_phones_are_one), said!(set_proxies_or_use_tcp)),
+        [] => Finding::ok("proxies", said!(none_is_trusted)),
+        trusted if trusted.iter().any(is_all) => warning(said!(every_address_is_trusted), said!(set_trusted_proxies)),
+        trusted => Finding::ok("proxies", said!(trusts_networks, count(trusted.len(), ["network", "个网段"]))),
     }
 }
 

@@ -90,20 +90,17 @@ impl KeysPlace {
         }
     }
 
-    /// Lets `decide` change the set. If somebody else changed it meanwhile, `decide` is called again with the new set.
-    pub(super) fn change<T>(
-        &self,
-        mut decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    /// Lets `act` change the set. If somebody else changed it meanwhile, `act` is called again with the new set.
+    pub(super) fn change<T>(&self, mut act: impl FnMut(&mut StoredKeys) -> Result<T, Failure>) -> Result<T, Failure> {
         match self {
             Self::File(path) => {
                 let held = Held::wait(path).map_err(Failure::of_file(MAKE_KEYS))?;
-                let (outcome, changed) = change_keys(self.read()?, &mut decide)?;
+                let (outcome, changed) = change_keys(self.read()?, &mut act)?;
                 changed.map_or(Ok(()), |content| held.replace(&content)).map_err(Failure::of_file(MAKE_KEYS))?;
                 Ok(outcome)
             }
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.change(|content| change_keys(secret.keys_of(content)?, &mut decide)),
+            Self::Secret(secret) => secret.change(|content| change_keys(secret.keys_of(content)?, &mut act)),
         }
     }
 }
@@ -113,10 +110,10 @@ type Decided<T> = (T, Option<Zeroizing<Vec<u8>>>);
 
 fn change_keys<T>(
     mut keys: StoredKeys,
-    decide: &mut impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
+    act: &mut impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
 ) -> Result<Decided<T>, Failure> {
     let before = keys.content();
-    let outcome = decide(&mut keys)?;
+    let outcome = act(&mut keys)?;
     let after = keys.content();
     if after == before {
         return Ok((outcome, None));

@@ -131,10 +131,8 @@ fn name(text: &str) -> Result<Username, String> {
 
 impl UsersFileArgs {
     fn path(self) -> Result<PathBuf, Failure> {
-        let from_settings = || match read_one(&ACCOUNTS, variables()) {
-            Ok(AccountsSource::File(path)) => Some(path),
-            _ => None,
-        };
+        let file = |source| if let AccountsSource::File(path) = source { Some(path) } else { None };
+        let from_settings = || read_one(&ACCOUNTS, variables()).ok().and_then(file);
         let path = self.users.or_else(from_settings).filter(|path| !path.as_os_str().is_empty());
         path.ok_or_else(|| Failure::usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users"))
     }

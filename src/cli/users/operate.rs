@@ -50,28 +50,24 @@ pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
 }
 
 fn report(user: &UserId, erased: &Erased) {
-    let Erased { dissolved, of_people, unionids, elsewhere, .. } = erased;
+    let Erased { dissolved, of_people, unionids, elsewhere: left, .. } = erased;
     let ErasedPerson { bindings, session_keys, counters } = of_people;
     print(format_args!("{user}: all tokens are revoked"));
     print(format_args!("dissolved: {dissolved} bindings"));
     print(format_args!(
         "erased: {bindings} records of bindings, {session_keys} session keys, {unionids} links of unionids, {counters} counts"
     ));
-    if *elsewhere > 0 {
-        print(format_args!(
-            "stays: {elsewhere} people who have left and belong to another user, or have logged in again"
-        ));
+    if *left > 0 {
+        print(format_args!("stays: {left} people who have left and belong to another user, or have logged in again"));
     }
-    for line in [
-        format!("stays for {} min: the numbers of the erased bindings, under the openid", NUMBERS_KEPT.as_secs() / 60),
-        format!("stays for {} min at most: bind tickets that were given out", TICKET_TTL.as_secs() / 60),
-        "stays until no token can be left: the end of the tokens, and which pages had some, under the user id".to_owned(),
+    let [numbers, tickets] = [NUMBERS_KEPT, TICKET_TTL].map(|time| time.as_secs() / 60);
+    print(format_args!("stays for {numbers} min: the numbers of the erased bindings, under the openid"));
+    print(format_args!("stays for {tickets} min at most: bind tickets that were given out"));
+    print("stays until no token can be left: the end of the tokens, and which pages had some, under the user id");
+    print(
         "stays: a block of the user; audit and other logs, which hold user ids; Redis' own files, backups and exports until \
-         you replace them"
-            .to_owned(),
-    ] {
-        print(line);
-    }
+         you replace them",
+    );
 }
 
 pub(super) fn export_blocks() -> Result<(), Failure> {

@@ -97,8 +97,10 @@ impl Keys {
                 count(keys.iter().filter_map(|key| self.held.remove(*key)).filter(|key| key.is_there(now)).count())
             }
             (b"EXPIRE", [key, life]) => self.lasts(key, Some(now + Duration::from_secs(number(life)?))),
-            (b"PEXPIRE", [key, life]) => self.lasts(key, Some(now + milliseconds(life)?)),
-            (b"PEXPIREAT", [key, at]) => self.lasts(key, Some(DateTime::UNIX_EPOCH + milliseconds(at)?)),
+            (b"PEXPIRE", [key, life]) => self.lasts(key, Some(now + Duration::from_millis(number(life)?))),
+            (b"PEXPIREAT", [key, at]) => {
+                self.lasts(key, Some(DateTime::UNIX_EPOCH + Duration::from_millis(number(at)?)))
+            }
             (b"PERSIST", [key]) => self.lasts(key, None),
             (b"INFO", _) => text("run_id:memory\r\n"),
             (b"DBSIZE", []) => count(self.held.len()),
@@ -117,7 +119,7 @@ impl Keys {
                 b"XX" if held.is_none() => return Ok(Value::Nil),
                 b"NX" | b"XX" => {}
                 b"EX" => until = Some((self.clock)() + Duration::from_secs(number(life())?)),
-                b"PX" => until = Some((self.clock)() + milliseconds(life())?),
+                b"PX" => until = Some((self.clock)() + Duration::from_millis(number(life())?)),
                 b"KEEPTTL" => until = held.and_then(|held| held.until),
                 option => return Err(unknown(option)),
             }
@@ -149,11 +151,10 @@ impl Keys {
         let Content::Hash(hash) = self.content(key, Content::Hash(BTreeMap::new())) else {
             return Err(WRONG_TYPE.into());
         };
+        let held = |field: &&[u8]| hash.get(*field).map_or(Value::Nil, bulk);
         Ok(match (name, arguments) {
-            (b"HGET" | b"ZSCORE", [field]) => hash.get(*field).map_or(Value::Nil, bulk),
-            (b"HMGET", fields) => {
-                Value::Array(fields.iter().map(|field| hash.get(*field).map_or(Value::Nil, bulk)).collect())
-            }
+            (b"HGET" | b"ZSCORE", [field]) => held(field),
+            (b"HMGET", fields) => Value::Array(fields.iter().map(held).collect()),
             (b"HGETALL", []) => Value::Array(hash.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]).collect()),
             (b"HLEN", []) => count(hash.len()),
             (b"HEXISTS", [field]) => count(hash.contains_key(*field).into()),
@@ -240,10 +241,6 @@ fn shown((milliseconds, number): Id) -> String {
 
 fn number<T: std::str::FromStr>(text: &[u8]) -> Result<T, String> {
     str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(|| "ERR value is not a number".into())
-}
-
-fn milliseconds(text: &[u8]) -> Result<Duration, String> {
-    Ok(Duration::from_millis(number(text)?))
 }
 
 fn unknown(word: &[u8]) -> String {

@@ -59,8 +59,7 @@ impl Redis {
         let script = script.arg(packed::person(person)).arg(generation).arg(packed::app(&person.app)).arg(per_app);
         let sign: String = self.link.run_confirmed("admit", script.arg(flag(*by_unionid))).await?;
         match sign.as_str() {
-            "*" => Ok(Decision::Admitted { first: true }),
-            "+" => Ok(Decision::Admitted { first: false }),
+            "*" | "+" => Ok(Decision::Admitted { first: sign == "*" }),
             "f" => Ok(Decision::Full),
             "d" => Ok(Decision::Deserted),
             "b" => Ok(Decision::Blocked),
@@ -81,16 +80,10 @@ impl Redis {
         unionid: Option<&UnionId>,
     ) -> Result<BindingState> {
         let script = change(person, "bind", generation).arg(packed::user(user));
-        let mut script = script.arg("b").arg((self.clock)().timestamp());
-        if let Some(AttemptMark(mark)) = new_for {
-            script = script.arg("f").arg(&mark.to_be_bytes());
-        }
-        if let Some(unionid) = unionid {
-            script = script.arg("o").arg(packed::unionids([unionid]));
-        }
-        if self.link.confirms() {
-            script = script.arg("w").arg("1");
-        }
+        let script = script.arg("b").arg((self.clock)().timestamp());
+        let script = script.arg(new_for.map(|AttemptMark(mark)| ("f", mark.to_be_bytes().to_vec())));
+        let script = script.arg(unionid.map(|unionid| ("o", packed::unionids([unionid]))));
+        let script = script.arg(self.link.confirms().then_some(("w", "1")));
         self.confirmed(person, self.link.run_confirmed("settle", script).await?)
     }
 

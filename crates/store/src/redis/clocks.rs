@@ -56,10 +56,7 @@ impl Clocks {
 
     /// About what Redis would answer now, in microseconds since 1970. Until it has told its time, `own` stands in.
     pub(super) fn estimate(&self, own: DateTime<Utc>) -> u64 {
-        match self.known.get() {
-            Some(known) => continued(known, Moment::now()),
-            None => own.timestamp_micros().max(0) as u64,
-        }
+        self.known.get().map_or(own.timestamp_micros().max(0) as u64, |known| continued(known, Moment::now()))
     }
 }
 

@@ -98,12 +98,10 @@ impl Redis {
             // A key may have moved from a primary that was still to be read to one that had been.
             let page = self.link.keys_like(pattern, &from, Slots::AtRest).await?;
             if page.may_miss {
-                let reason =
-                    "its servers or slots changed meanwhile: run the command again when the Cluster is at rest";
-                return Err(StoreError { reason: reason.into() });
+                let why = "its servers or slots changed meanwhile: run the command again when the Cluster is at rest";
+                return Err(StoreError { reason: why.into() });
             }
-            let keys: Vec<_> =
-                page.found.iter().filter(|key| unionid(key).is_some() || person(key).is_some()).collect();
+            let keys: Vec<_> = page.found.iter().filter(|it| unionid(it).is_some() || person(it).is_some()).collect();
             let asked = keys.iter().map(|key| self.link.run("named_elsewhere", Call::of("GET", key)));
             let values: Vec<Option<Vec<u8>>> = try_join_all(asked).await?;
             for (key, value) in keys.into_iter().zip(values.into_iter().map(Option::unwrap_or_default)) {

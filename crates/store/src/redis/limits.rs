@@ -126,16 +126,15 @@ impl Redis {
 
     /// Counts the event. Where the earlier parts are known, the cell has its life since an event of this part.
     pub(super) fn counting(&self, counter: &Counter<'_>) -> Call {
-        let (meter, key) = (counter.meter, &counter.meter.key);
-        let call = Call::of("HINCRBY", key).arg(meter.field(counter.part)).arg(1);
-        if counter.earlier.is_some() {
+        let &Counter { meter, part, earlier, .. } = counter;
+        let call = Call::of("HINCRBY", &meter.key).arg(meter.field(part)).arg(1);
+        if earlier.is_some() {
             return call;
         }
         // These count no more. The last event was ten parts ago at most, and left none older than eight parts then.
-        let gone: Vec<_> =
-            (PARTS + 1..=2 * PARTS + 2).map(|ago| meter.field(counter.part.saturating_sub(ago))).collect();
-        let call = call.cmd("PEXPIRE").arg(key).arg(meter.rate.life().as_millis() as u64);
-        call.cmd("HDEL").arg(key).arg(gone).cmd("HGETALL").arg(key)
+        let gone: Vec<_> = (PARTS + 1..=2 * PARTS + 2).map(|ago| meter.field(part.saturating_sub(ago))).collect();
+        let call = call.cmd("PEXPIRE").arg(&meter.key).arg(meter.rate.life().as_millis() as u64);
+        call.cmd("HDEL").arg(&meter.key).arg(gone).cmd("HGETALL").arg(&meter.key)
     }
 
     /// Reads the answer to [`Self::counting`]. Takes back an event that is one too many.

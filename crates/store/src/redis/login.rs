@@ -150,8 +150,7 @@ impl Redis {
     /// the list, because another replica may be asked with the token at once. What is lost is noted at the next login.
     async fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, sign: &str) -> Bound {
         let (LoginRecord { person, order, .. }, ((block, ended, floor, seen), fields)) = (record, seen);
-        let people =
-            fields - [block.is_some(), ended.is_some(), floor.is_some()].map(usize::from).iter().sum::<usize>();
+        let people = fields - [block.is_some(), ended.is_some(), floor.is_some()].into_iter().filter(|it| *it).count();
         let (blocked, user) = (block.is_some_and(|block| block.ends_with(b"on")), &computed.user);
         let today = format!("{}c", order.began_at().timestamp() as u64 / A_DAY).into_bytes();
         let is_old = seen.as_ref().is_none_or(|day| day.ends_with(b"c") && *day != today);

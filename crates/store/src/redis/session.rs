@@ -48,11 +48,10 @@ impl Redis {
         let now = Duration::from_secs(seconds) + Duration::from_micros(micros);
         let order = ExchangeOrder::new(now.as_micros() as u64, attempt);
         match word.as_str() {
-            "not bound" => return Ok(Opening::NotBound),
-            "busy" => return Ok(Opening::Busy),
-            _ => self.usable(&order)?,
+            "not bound" => Ok(Opening::NotBound),
+            "busy" => Ok(Opening::Busy),
+            _ => self.usable(&order).map(|()| Opening::Keys(usable(&session, now), order)),
         }
-        Ok(Opening::Keys(usable(&session, now), order))
     }
 
     /// Ends the try of `attempt`, which has failed if none of the keys decrypted the data. That is counted. Returns

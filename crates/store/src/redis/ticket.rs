@@ -66,12 +66,8 @@ impl Redis {
 
     /// Redeems a ticket, and tells when, by the store's clock: the token's `iat`. `None` if it is unknown or another
     /// request has redeemed it.
-    pub async fn take_ticket(
-        &self,
-        ticket: &Ticket,
-        attempt: &AttemptId,
-    ) -> Result<Option<(TicketHolder, DateTime<Utc>)>> {
-        let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("take").arg(attempt.to_string());
+    pub async fn take_ticket(&self, ticket: &Ticket, id: &AttemptId) -> Result<Option<(TicketHolder, DateTime<Utc>)>> {
+        let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("take").arg(id.to_string());
         let held: Option<Held> = self.link.run("take_ticket", script).await?;
         let Some((second, person, unionid, micros, mark, sealed)) = held else { return Ok(None) };
         let unionid = (!unionid.is_empty()).then(|| packed::read_unionid(&unionid)).transpose()?;
