@@ -98,13 +98,6 @@ pub async fn examine<'a>(check: &'static str, services: impl Iterator<Item = &'a
     join_all(trusts.into_iter().map(look)).await
 }
 
-/// The members of an issuer's metadata that are read.
-#[derive(Deserialize)]
-pub struct Metadata {
-    pub issuer: String,
-    pub jwks_uri: String,
-}
-
 /// The tokens of an issuer for an audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trust {
@@ -131,6 +124,11 @@ pub(super) enum Place {
 impl Trust {
     /// Fetches the keys. The error says why they cannot be had.
     pub(super) async fn keys(&self) -> Result<PublishedKeys, String> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            issuer: String,
+            jwks_uri: String,
+        }
         let set = match &self.keys {
             Place::Given(set) => set.clone().into_bytes(),
             Place::File(path) => read(path)?,

@@ -10,7 +10,7 @@ use wxmint_findings::{Said, said, usable};
 use wxmint_upstream::is_secure;
 use wxmint_verify::PublishedKeys;
 
-pub use self::issuers::{Issuers, Metadata, OWN, PeerKeys, examine};
+pub use self::issuers::{Issuers, OWN, PeerKeys, examine};
 use self::issuers::{Place, Trust};
 
 /// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.
@@ -55,7 +55,8 @@ impl ServiceIdentity {
     /// Reads what a file says of an identity. An error names the member that is wrong.
     pub fn read(members: &Members<'_>) -> Result<Self, WrongMember> {
         let wrong = |member, wrong| move || WrongMember { member, wrong };
-        let text = |name, why| members.get(name).copied().filter(|text| !text.is_empty()).ok_or_else(wrong(name, why));
+        let text =
+            |name, fault| members.get(name).copied().filter(|text| !text.is_empty()).ok_or_else(wrong(name, fault));
         let path = |name| match members.get(name) {
             Some(path) if !path.starts_with('/') => Err(wrong(name, said!(must_be_absolute_path))()),
             path => Ok(path.map(PathBuf::from)),

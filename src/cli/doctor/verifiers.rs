@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use reqwest::{Method, Request, Url};
+use serde::Deserialize;
 use wxmint_findings::{Finding, Said, count, usable};
-use wxmint_identities::Metadata;
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::PublishedKeys;
 use wxmint_verify::ends::{Feed, MAX_PAGE, PageRefused};
@@ -62,6 +62,11 @@ fn read_keys(body: &[u8]) -> Result<PublishedKeys, Said> {
 }
 
 fn right_metadata(body: &[u8], issuer: &str) -> Result<(), Said> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        issuer: String,
+        jwks_uri: String,
+    }
     let found: Metadata = serde_json::from_slice(body).map_err(|_| said!(no_metadata_of_issuer))?;
     match (found.issuer == issuer, found.jwks_uri == [issuer, declared::JWKS].concat()) {
         (true, true) => Ok(()),
