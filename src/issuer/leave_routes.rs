@@ -1,7 +1,5 @@
 //! `/logout` and `/binding`: ways to leave.
 
-use std::sync::Arc;
-
 use actix_web::HttpRequest;
 use actix_web::web::{self, Payload};
 use utoipa::ToSchema;
@@ -38,10 +36,11 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
     let body = read_body(payload, SMALL_BODY).await;
     let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&worker, &event, problem))?;
     let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
-    let issuer = Arc::clone(&worker.issuer);
+    let issuer = worker.issuer.clone();
     let leaving = async move |login: &LoginWorker, token: &_, person: &mut _| {
         login.log_out(token, everywhere, person).await?;
-        for open in issuer.doors.iter().filter(|_| !everywhere && is_of_client(&issuer.minter, token)) {
+        let doors = if everywhere || !is_of_client(&issuer.minter, token) { &[] } else { &issuer.doors[..] };
+        for open in doors {
             open.door.end_login(login, issued(token)).await?;
         }
         Ok(())

@@ -1,11 +1,9 @@
 //! The environment of a `wxmint serve`: complete and right, until a test changes something.
 
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{collections::BTreeMap, io::Write, process::Command};
 
 use tempfile::TempDir;
 use wxmint_keys::{PrivateJwk, StoredKeys};

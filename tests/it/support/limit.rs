@@ -1,11 +1,8 @@
 //! A limit for each test. libtest has none, and a test that hangs would hold up everything after it.
 
-use std::cell::OnceCell;
 use std::io::{Write, stderr};
-use std::process::abort;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread;
-use std::time::Duration;
+use std::{cell::OnceCell, process::abort, thread, time::Duration};
 
 thread_local! {
     /// Dropped when the thread of the test ends.

@@ -1,11 +1,8 @@
 //! A terminal with a command of wxmint at it.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Write};
-use std::path::Path;
 use std::process::{Child, Command};
-use std::sync::mpsc;
-use std::thread;
+use std::{fs::File, path::Path, sync::mpsc, thread};
 
 use rustix::process::{Pid, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
