@@ -87,14 +87,9 @@ impl<T: Target> Act<T> {
     /// Writes the outcome to the audit log.
     pub(crate) fn done<Value, E: Into<Refusal>>(&self, outcome: Result<Value, E>) -> Result<Value, Problem> {
         let outcome = outcome.map_err(E::into);
-        let code = outcome.as_ref().err().map(|refusal| refusal.problem.code.as_str());
         let event = outcome.as_ref().map_or_else(|refusal| refusal.of(self.event.clone()), |_| self.event.clone());
         if let Some(activity) = Activity::changing_account(self.action) {
-            let event = Event { activity, ..event.clone() };
-            // Only a refusal belongs to whoever the person's user is later.
-            let person = code.and(self.target.person()).cloned();
-            self.operating.worker.metrics.recent.note(&event, person, code.unwrap_or("ok"));
-            event.tell();
+            Event { activity, ..event.clone() }.tell();
         }
         event.tell();
         outcome.map_err(|refusal| refusal.problem)
@@ -143,11 +138,6 @@ pub(crate) struct Parts {
 pub(crate) trait Target: Sized + 'static {
     /// The audit event names the user, the app and the person, and never an openid.
     fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem>;
-
-    /// The person, if the path names one and not a user.
-    fn person(&self) -> Option<&Person> {
-        None
-    }
 }
 
 fn part<T: FromStr<Err = InvalidId>>(text: &str, name: &str) -> Result<T, Problem> {
@@ -184,9 +174,5 @@ impl Target for Person {
         let person = Self { app: part(&path.appid, "AppID")?, openid: part(&path.openid, "openid")? };
         (event.app, event.person) = (Some(person.app.clone()), Some(vault.audit_name(&person)));
         Ok(person)
-    }
-
-    fn person(&self) -> Option<&Person> {
-        Some(self)
     }
 }

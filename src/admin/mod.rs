@@ -71,7 +71,6 @@ routes! {
     READ "/whoami" console::whoami [SECRET], HEAD;
     READ "/doctor" console::doctor [SECRET], HEAD;
     READ "/find" users::find [ANY], HEAD;
-    READ "/users/{user_id}/events" users::events [ANY], HEAD;
     READ "/activity" users::activity [SECRET, APP], HEAD;
 }
 

@@ -34,7 +34,7 @@ pub(super) struct LogoutBody {
 pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Done {
     let (event, token) = begin(Activity::LOGOUT, &request, &worker)?;
     let body = read_body(payload, SMALL_BODY).await;
-    let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&worker, &event, problem))?;
+    let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&event, problem))?;
     let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
     let issuer = worker.issuer.clone();
     let leaving = async move |login: &LoginWorker, token: &_, person: &mut _| {
@@ -50,7 +50,7 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
 
 fn begin(act: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Event, Verified<Claims>), Problem> {
     let event = Event::new(act, origin(request));
-    let token = worker.issuer.verify(request, now()).map_err(|problem| refused(worker, &event, problem))?;
+    let token = worker.issuer.verify(request, now()).map_err(|problem| refused(&event, problem))?;
     cross_origin::readable_by_pages_of(request, worker, &token.app);
     let (user, of) = (Some(token.user.clone()), token.app.clone());
     let (app, client) =
@@ -60,10 +60,8 @@ fn begin(act: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<
 }
 
 /// Tells of a request that a stranger may have sent.
-fn refused(worker: &IssuerWorker, event: &Event, refusal: impl Into<Refusal>) -> Problem {
-    let refusal = refusal.into();
-    worker.issuer.metrics.recent.note(event, None, refusal.problem.code.as_str());
-    refusal.tell(event.clone(), event.address())
+fn refused(event: &Event, problem: Problem) -> Problem {
+    Refusal::from(problem).tell(event.clone(), event.address())
 }
 
 /// Does `work`, which finds out the person, even if the client disconnects, and tells what became of it. Whoever has a
@@ -79,13 +77,10 @@ async fn leave(
         let done = work(&worker.login, &token, &mut person).await;
         let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
         let event = Event { person, ..event };
-        let (address, recent) = (event.address().to_owned(), &worker.issuer.metrics.recent);
+        let address = event.address().to_owned();
         if let Err(error) = done {
-            let refusal = Refusal::by_token(error);
-            recent.note(&event, None, refusal.problem.code.as_str());
-            return Err(refusal.tell(event, &format!("{} {address}", token.user)));
+            return Err(Refusal::by_token(error).tell(event, &format!("{} {address}", token.user)));
         }
-        recent.note(&event, None, "ok");
         let (user, app) = (token.user.as_str(), token.app.as_str());
         match event.activity {
             Activity::UNBIND => bounded!(info, &format!("unbind {user}"), user, app, "binding dissolved"),

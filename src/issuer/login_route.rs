@@ -138,16 +138,12 @@ impl<'w> LoginAttempt<'w> {
         }
         let app_kind = app.and_then(|app| apps.kind_told(&app.id));
         let LoginTrail { app, person, client, user, bound } = trail;
-        let audited = person.as_ref().filter(|_| audit::is_on());
-        let name = audited.map(|person| worker.issuer.vault.load_full().audit_name(person));
-        let login = Event { app, app_kind, client, user, person: name, ..event };
-        let recent = &worker.issuer.metrics.recent;
+        let person = person.filter(|_| audit::is_on());
+        let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
+        let login = Event { app, app_kind, client, user, person, ..event };
         if let Some(new_user) = bound {
-            let binding = Event { activity: Activity::BIND, client: None, new_user, ..login.clone() };
-            recent.note(&binding, person.clone(), "ok");
-            binding.tell();
+            Event { activity: Activity::BIND, client: None, new_user, ..login.clone() }.tell();
         }
-        recent.note(&login, person, result);
         match outcome {
             Ok(new_user) => Event { new_user, ..login }.tell(),
             Err(refusal) if audit::is_on() => tell_refused(refusal.of(login)),

@@ -261,7 +261,7 @@ impl Operator<'_> {
         Ok(bindings)
     }
 
-    pub async fn people_of(&self, user: &UserId) -> Result<Vec<Person>, StoreError> {
+    async fn people_of(&self, user: &UserId) -> Result<Vec<Person>, StoreError> {
         Ok(self.store.people_of(user).await?.unwrap_or_default())
     }
 }

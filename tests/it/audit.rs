@@ -95,7 +95,6 @@ async fn every_act(watched: &Watched) {
     for (method, path, status) in [
         ("GET", of_user.clone(), 200),
         ("GET", format!("{of_user}/wechat"), 200),
-        ("GET", format!("{of_user}/events"), 200),
         ("GET", format!("/find?q={openid}"), 200),
         ("GET", "/activity".to_owned(), 200),
         ("GET", "/whoami".to_owned(), 200),

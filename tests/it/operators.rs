@@ -1,9 +1,9 @@
 //! Acts of operators on users, on the admin listener and by command.
 
 mod commands;
+mod duty;
 mod forgetting;
 mod people;
-mod recent;
 mod unknown;
 
 use crate::support::prelude::*;
@@ -120,7 +120,7 @@ async fn expect_cause(service: &Service, times: usize) {
     .await;
 }
 
-/// `recent` blocks a user whom wxmint has made.
+/// `people` blocks a user whom wxmint has made.
 #[tokio::test]
 async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password_and_is_let_in_again() {
     let builder = TestBed::builder().services(2).users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "9");

@@ -82,11 +82,6 @@ impl Activity {
         Self(API_ACTIVITY, activity, name, operation)
     }
 
-    /// Our own name of the event.
-    pub fn code(self) -> &'static str {
-        self.3
-    }
-
     /// The change that a request of the admin listener or a command makes in an account.
     pub fn changing_account(operation: &str) -> Option<Self> {
         Some(match operation {

@@ -4,7 +4,6 @@ pub mod audit;
 mod json_lines;
 mod log;
 mod metrics;
-pub mod recent;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -13,7 +12,7 @@ use std::io;
 
 pub use self::audit::Audit;
 pub use self::log::{LogFormat, admit_line};
-pub use self::metrics::{LoginInFlight, Metrics, RouteMetrics};
+pub use self::metrics::{LastHour, LoginInFlight, Metrics, RouteMetrics};
 pub use self::traces::{Step, Trace, Traces};
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.

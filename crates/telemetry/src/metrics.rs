@@ -1,12 +1,15 @@
 //! The metrics of a process.
 
+mod hour;
 mod observed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use derive_more::Deref;
+use parking_lot::Mutex;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info};
 use prometheus_client::registry::{Metric, Registry, Unit};
@@ -14,10 +17,12 @@ use wxmint_ids::AppId;
 use wxmint_keys::rotation::{KeyLife, states};
 use wxmint_redis_link::State;
 
-use self::observed::LoginLabels;
+pub use self::hour::LastHour;
 pub use self::observed::{LoginInFlight, RouteMetrics};
+use self::{hour::Hour, observed::LoginLabels};
 use super::audit;
-use super::recent::{OK, Recent};
+
+const OK: &str = "ok";
 
 /// The metrics of one process. Labels take a bounded set of values, and no value comes from a client.
 #[derive(Clone, Default, Deref)]
@@ -89,7 +94,7 @@ pub struct Inner {
     login_duration_of_ok: Histogram,
     /// Then no metric names an app.
     has_many_apps: AtomicBool,
-    pub recent: Recent,
+    hour: Mutex<Hour>,
     registry: Registry,
 }
 
@@ -105,7 +110,7 @@ impl Default for Inner {
             login_duration_of_ok: registered.login_duration.get_or_create_owned(&[("outcome", OK)]),
             registered,
             has_many_apps: AtomicBool::default(),
-            recent: Recent::default(),
+            hour: Mutex::default(),
             registry,
         }
     }
@@ -174,6 +179,11 @@ impl Metrics {
             let labels = [("kid", kid.clone()), ("alg", algorithm.name().to_owned()), ("state", state)];
             self.0.key_age.get_or_create(&labels).set(-until(*nbf));
         }
+    }
+
+    /// The logins of the hour that ends now, or those of an app.
+    pub fn last_hour(&self, app: Option<&AppId>, now: DateTime<Utc>) -> LastHour {
+        self.0.hour.lock().until((Instant::now(), now), app)
     }
 
     /// The text exposition (OpenMetrics), with the metrics of `others`.

@@ -15,22 +15,21 @@ const ACTS = {
 };
 
 export function userPanel({ ask, mayOperate }) {
-  let user = null; // as GET /users/{user_id} has it, with `events` and `known_since` of GET /users/{user_id}/events
-  let found = {}; // by the search: `choices` if several users are known by the text, and `requests`, which have it as their id
+  let user = null; // as GET /users/{user_id} has it
+  let found = {}; // by the search: `choices` if several users are known by the text, or that it `isUnknown`
   let said = null; // { kind, parts() } of the line above the user
   let asked = 0; // the search that is shown; a slower one from before is not
   let busy = false; // whether an act is under way
 
-  /** What is sought is a user id, an openid, a unionid or a request id. A text that nobody is known by has no card and no buttons. */
+  /** What is sought is a user id, an openid or a unionid. A text that nobody is known by has no card and no buttons. */
   async function find(event) {
     event.preventDefault();
     const sought = byId("sought").value.trim();
     if (!sought) return;
     await search(async () => {
-      const { found: choices, requests } = await ask("GET", `/find?q=${encodeURIComponent(sought)}`);
-      if (choices.length > 1) return { choices, requests };
-      const id = choices[0]?.user_id ?? requests.find(({ user_id: of }) => of)?.user_id;
-      return { user: id ? await read(id) : null, requests, isUnknown: !id && !requests.length };
+      const { found: choices } = await ask("GET", `/find?q=${encodeURIComponent(sought)}`);
+      if (choices.length > 1) return { choices };
+      return choices.length ? { user: await read(choices[0].user_id) } : { isUnknown: true };
     });
   }
 
@@ -48,8 +47,7 @@ export function userPanel({ ask, mayOperate }) {
 
   async function read(id) {
     if (isDots(id)) throw { code: "dots" };
-    const [kept, events] = await Promise.all([ask("GET", pathOf(id)), ask("GET", `${pathOf(id)}/events`)]);
-    return { ...kept, ...events };
+    return ask("GET", pathOf(id));
   }
 
   function show(nextUser, nextSaid, nextFound = found) {
@@ -61,17 +59,10 @@ export function userPanel({ ask, mayOperate }) {
     byId("said").hidden = !said;
     byId("said").className = `note ${said?.kind ?? ""}`;
     byId("said").replaceChildren(...(said?.parts() ?? []));
-    const { choices = [], requests = [], isUnknown } = found;
+    const { choices = [], isUnknown } = found;
     byId("user").replaceChildren(
-      ...(requests.length ? requestRows(requests) : []), ...(user ? drawn() : choices.map(choice)),
+      ...(user ? drawn() : choices.map(choice)),
       ...(isUnknown ? [el("p", { className: "soft", id: "unknown" }, words().unknown)] : []));
-  }
-
-  /** What became of the request whose id was sought. */
-  function requestRows(requests) {
-    const isOfSomebody = requests.some(({ user_id: id }) => id);
-    return [el("h4", {}, words().requestHeading), el("ol", { className: "events", id: "requests" }, requests.map(eventRow)),
-      isOfSomebody ? "" : el("p", { className: "soft small" }, words().requestOfNobody)];
   }
 
   function choice({ by, appid, user_id: id }) {
@@ -79,10 +70,10 @@ export function userPanel({ ask, mayOperate }) {
     return el("button", { type: "button", className: "chip", onclick }, words().knownBy[by](appName(appid)), " ", el("code", {}, id));
   }
 
-  /** What is kept of the user, what happened of late, and what can be done. */
+  /** What is kept of the user, and what can be done. */
   function drawn() {
     const text = words();
-    const { user_id: id, blocked, last_login: login, ended_before: ended, wechat, events, known_since: since } = user;
+    const { user_id: id, blocked, last_login: login, ended_before: ended, wechat } = user;
     return [
       el("div", { className: "row whom-row" },
         el("h3", { className: "mono", id: "shown-user" }, id),
@@ -92,18 +83,7 @@ export function userPanel({ ask, mayOperate }) {
       el("ul", { className: "bindings" }, wechat.map((binding) => bindingRow(id, binding))),
       el("div", { className: "row" }, actButton("end", id), actButton(blocked ? "unblock" : "block", id)),
       !mayOperate && el("p", { className: "soft small" }, text.readOnly),
-      el("h4", {}, text.eventsHeading),
-      events.length > 0 && el("ol", { className: "events", id: "events" }, events.map(eventRow)),
-      el("p", { className: "soft small" }, events.length ? "" : `${text.noEvents} `, text.eventsKnown(moment(since))),
     ].filter(Boolean);
-  }
-
-  function eventRow({ at, event, appid, outcome, by }) {
-    const text = words();
-    const failed = outcome !== "ok" && [el("code", {}, outcome), text.outcomes[outcome] && el("span", { className: "soft" }, text.outcomes[outcome])];
-    return el("li", { className: failed ? "bad" : "", "data-event": event },
-      el("time", {}, moment(at)), el("b", {}, text.events[event] ?? event), ...(failed || []),
-      appid && el("code", { className: "soft" }, appName(appid)), by && el("span", { className: "soft" }, text.by(by)));
   }
 
   const facts = (pairs) => el("dl", { className: "facts" }, pairs.map(([name, fact]) => el("div", {}, el("dt", {}, name), el("dd", {}, fact ?? words().none))));

@@ -7,11 +7,10 @@ const en = {
   left: { left: "You are signed out.", idle: "Signed out, because nothing was done here for 15 minutes.", refused: "This secret is not valid, or not any more: no line of the file has it." },
   ready: "ready", readyBut: "ready, with a warning", notReady: "not ready",
   standing: (version, name, rights) => `wxmint ${version} · ${name} (${rights.join(", ")})`,
-  findHeading: "A user", sought: "User id (the sub of tokens), openid, unionid, or the request id that a phone shows", find: "Find",
+  findHeading: "A user", sought: "User id (the sub of tokens), openid or unionid", find: "Find",
   knownBy: { user_id: () => "user id", unionid: () => "unionid", openid: (app) => `openid in ${app}:` },
   blocked: "blocked", notBlocked: "not blocked", lastLogin: "Last login", endedBefore: "Tokens revoked up to", none: "none", boundAt: "Bound at",
-  unknown: "Nobody is known by this text: wxmint has seen no such user id, openid or unionid, and this process no request with this id. Ask the other processes for the request, or search the log. To block a user of your own system before the first login: wxmint users block ID.",
-  requestHeading: "The request", requestOfNobody: "Its user is not known: WeChat has not named the person, or the person is bound to nobody.",
+  unknown: "Nobody is known by this text: wxmint has seen no such user id, openid or unionid. If it is the request id that a phone shows, search the audit log of all processes for it. To block a user of your own system before the first login: wxmint users block ID.",
   bindings: (count) => (count ? `Bindings (${count})` : "No binding"), readOnly: "This secret may only look: its line lacks the right operate.", cancel: "Cancel",
   acts: {
     end: { button: "Revoke all tokens", asks: "Revoke all tokens of this user?", done: "Revoked all tokens of", says: "wxmint refuses every token issued until now at once, and verifiers that follow the feed within 10 s. The user can log in again." },
@@ -19,9 +18,6 @@ const en = {
     unblock: { button: "Lift the block", asks: "Lift the block of this user?", done: "Lifted the block of", says: "The user can log in again. Revoked tokens stay revoked." },
     dissolve: { button: "Dissolve", asks: "Dissolve a binding of this user?", done: "Dissolved the binding of", says: (app) => `Unbinds the WeChat identity in ${app} and revokes the user's tokens there. The next login asks who it is; under WXMINT_ACCOUNTS=auto it is a new user. This cannot be taken back here.` },
   },
-  eventsHeading: "Last events", noEvents: "None.", by: (name) => `by ${name}`,
-  eventsKnown: (at) => `As far as this process knows, since ${at}. Other processes have seen other events, and what was done by command (wxmint users …) is in none of them.`,
-  events: { login: "login", bind: "bound", logout: "logout", unbind: "unbound", end: "tokens revoked", block: "blocked", unblock: "block lifted", forget: "data erased" },
   problems: {
     other: "wxmint refused this.", unreachable: "wxmint does not answer. Look whether the port-forward still runs and the process is up, then try again.",
     forbidden: "This secret lacks the right.",
@@ -51,11 +47,10 @@ const zh = {
   left: { left: "已退出。", idle: "15 分钟没有操作，已自动退出。", refused: "访问密钥无效或已停用：文件里没有这个访问密钥。" },
   ready: "就绪", readyBut: "就绪，但有警告", notReady: "未就绪",
   standing: (version, name, rights) => `wxmint ${version} · ${name}（${rights.join("、")}）`,
-  findHeading: "用户", sought: "用户 ID（token 的 sub）、openid、unionid，或手机上显示的请求 ID", find: "查找",
+  findHeading: "用户", sought: "用户 ID（token 的 sub）、openid 或 unionid", find: "查找",
   knownBy: { user_id: () => "用户 ID", unionid: () => "unionid", openid: (app) => `${app} 中的 openid：` },
   blocked: "已封禁", notBlocked: "未封禁", lastLogin: "最近登录", endedBefore: "token 吊销截至", none: "无", boundAt: "绑定时间",
-  unknown: "没有找到：wxmint 没有这个用户 ID、openid 或 unionid，本进程也没有这个请求 ID。如果它是请求 ID，请到其他进程的控制台查找，或查日志。要在首次登录之前封禁你自己系统里的用户，请用命令 wxmint users block ID。",
-  requestHeading: "该请求", requestOfNobody: "不知道是哪个用户：微信没有返回 openid，或该微信身份没有绑定用户。",
+  unknown: "没有找到：wxmint 没有这个用户 ID、openid 或 unionid。如果它是手机上显示的请求 ID，请在所有进程的审计日志里查找。要在首次登录之前封禁你自己系统里的用户，请用命令 wxmint users block ID。",
   bindings: (count) => (count ? `绑定（${count}）` : "没有绑定"), readOnly: "此访问密钥只能查看：它没有 operate 权限。", cancel: "取消",
   acts: {
     end: { button: "吊销全部 token", asks: "吊销该用户的全部 token？", done: "已吊销全部 token，用户：", says: "此前签发的 token，wxmint 立即拒绝，跟踪 feed 的验证方在 10 秒内拒绝。用户可以重新登录。" },
@@ -63,9 +58,6 @@ const zh = {
     unblock: { button: "解除封禁", asks: "解除对该用户的封禁？", done: "已解除封禁，用户：", says: "用户可以重新登录。已吊销的 token 不会恢复。" },
     dissolve: { button: "解除绑定", asks: "解除该用户的一个绑定？", done: "已解除绑定，用户：", says: (app) => `解除该用户在 ${app} 中的微信身份绑定，并吊销其在该应用的 token。下一次登录会重新确认是哪个用户；WXMINT_ACCOUNTS=auto 时成为新用户。此操作在这里无法撤回。` },
   },
-  eventsHeading: "最近的事件", noEvents: "没有。", by: (name) => `操作者 ${name}`,
-  eventsKnown: (at) => `仅含本进程自 ${at} 以来的事件；其他进程各有自己的事件。用命令（wxmint users …）执行的操作不在其中。`,
-  events: { login: "登录", bind: "绑定", logout: "退出登录", unbind: "解除绑定", end: "吊销 token", block: "封禁", unblock: "解除封禁", forget: "清除数据" },
   problems: {
     other: "wxmint 拒绝了该请求。", unreachable: "wxmint 没有响应。请检查端口转发是否仍在运行、进程是否正常，然后重试。",
     forbidden: "此访问密钥没有所需的权限。",
@@ -88,12 +80,10 @@ const zh = {
   number: (value) => value.toLocaleString("zh-CN"), units: [" 天", " 小时", " 分钟", " 秒"],
 };
 
-/** Takes a door's `events` and `outcomes`, in both languages. */
+/** Takes a door's outcomes, in both languages. */
 export function learn(english, chinese) {
-  for (const kind of ["events", "outcomes"]) {
-    Object.assign(en[kind], english[kind]);
-    Object.assign(zh[kind], chinese[kind]);
-  }
+  Object.assign(en.outcomes, english);
+  Object.assign(zh.outcomes, chinese);
 }
 
 export const words = () => (document.documentElement.lang.startsWith("zh") ? zh : en);

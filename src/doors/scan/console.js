@@ -16,13 +16,10 @@ const zh = {
   counted: "仅含本进程启动以来的扫码，移除客户端时重新计数；其他进程各自统计。未受理：wxmint 没有受理请求，例如超过限额。",
 };
 
-learn({
-  events: { device_approval: "page let in" },
-  outcomes: { match_wrong: "another number was tapped", unknown_device_code: "no such code of a page, or not any more" },
-}, {
-  events: { device_approval: "允许网页登录" },
-  outcomes: { match_wrong: "点了另一个数字", unknown_device_code: "扫码请求不存在或已失效" },
-});
+learn(
+  { match_wrong: "another number was tapped", unknown_device_code: "no such code of a page, or not any more" },
+  { match_wrong: "点了另一个数字", unknown_device_code: "扫码请求不存在或已失效" },
+);
 
 export function panel() {
   const [heading, list, counted] = [el("h2", { id: "scans-heading" }), el("ul", { className: "clients" }), el("p", { className: "soft small" })];

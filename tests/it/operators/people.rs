@@ -123,6 +123,22 @@ async fn an_end_by_openid_is_of_this_app_and_who_is_erased_there_stays_who_they_
     assert_ne!(anew.member("user_id"), other.member("user_id"));
 }
 
+/// Soon the person may be another user's.
+#[tokio::test]
+async fn the_audit_names_the_user_whom_a_person_had() {
+    let office = office(TestBed::builder()).await;
+    let user = office.log_in("lin").await.expect_login().member("user_id");
+    let path = Somebody::named(&office, "lin").await.path();
+    office.done("POST", &format!("{path}/end")).await;
+    office.done("DELETE", &path).await;
+    for code in ["end", "forget", "end_person", "erase_person"] {
+        let has_code = |event: &Value| event["metadata"]["event_code"] == code;
+        let event = eventually(code, BUSY, async || office.service().events().into_iter().find(has_code)).await;
+        let uid = if event["user"].is_null() { &event["resources"][0]["uid"] } else { &event["user"]["uid"] };
+        assert_eq!(uid, &user, "{event}");
+    }
+}
+
 /// Somebody with a past: two users left, one who did not take them, wrong passwords, limits of days, a ticket, and a
 /// unionid from before the app was moved to another Open Platform account, and the one of now.
 async fn with_a_past(bed: &TestBed) -> ([Somebody; 2], String) {

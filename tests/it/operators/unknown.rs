@@ -10,10 +10,9 @@ const NONE: &str = "";
 
 /// The answers about an unknown user or openid, about one who has nobody in this app, and in an app that is not
 /// configured. Nothing where the path does not name it.
-const ROUTES: [(&str, &str, [&str; 3]); 18] = [
+const ROUTES: [(&str, &str, [&str; 3]); 17] = [
     ("GET", "/users/{user_id}", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/wechat", ["ok", "ok", NONE]),
-    ("GET", "/users/{user_id}/events", ["ok", "ok", NONE]),
     ("POST", "/users/{user_id}/end", ["ok", "ok", NONE]),
     ("PUT", "/users/{user_id}/block", ["ok", "ok", NONE]),
     ("DELETE", "/users/{user_id}/block", ["ok", "ok", NONE]),

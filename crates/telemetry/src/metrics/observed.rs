@@ -67,7 +67,7 @@ impl Metrics {
     /// `app` is one that is configured, and `outcome` is `ok` or a problem's code.
     pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
         let app = app.filter(|_| !self.has_many_apps());
-        self.0.recent.count(app.clone(), outcome);
+        self.0.hour.lock().count(Instant::now(), app.clone(), outcome);
         self.0.logins.get_or_create(&LoginLabels { app, outcome }).inc();
         match outcome {
             OK => self.0.login_duration_of_ok.observe(took.as_secs_f64()),
