@@ -10,7 +10,6 @@ use wxmint_telemetry::LastHour;
 
 use super::act::{Act, OperatingData};
 use super::tokens::Right;
-use crate::clock::now;
 use crate::login::{FoundUser, LoginError, LoginWorker, ShownBinding, ShownPerson, ShownUser};
 
 /// The answer of `GET /users/{user_id}/wechat`: peers need openids for calls of WeChat's API.
@@ -137,7 +136,7 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
     let read = |worker: &LoginWorker| {
         let app: Option<AppId> = Fields::from_form(request.query_string().as_bytes(), &["appid"])?.parse("appid")?;
         app.iter().try_for_each(|app| worker.check_app(app, false))?;
-        Ok::<_, Problem>(worker.metrics.last_hour(app.as_ref(), now()))
+        Ok::<_, Problem>(worker.metrics.last_hour(app.as_ref()))
     };
     Ok(private(act.done(read(&act.operating.worker))?))
 }

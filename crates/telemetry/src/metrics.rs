@@ -182,8 +182,8 @@ impl Metrics {
     }
 
     /// The logins of the hour that ends now, or those of an app.
-    pub fn last_hour(&self, app: Option<&AppId>, now: DateTime<Utc>) -> LastHour {
-        self.0.hour.lock().until((Instant::now(), now), app)
+    pub fn last_hour(&self, app: Option<&AppId>) -> LastHour {
+        self.0.hour.lock().until((Instant::now(), audit::now()), app)
     }
 
     /// The text exposition (OpenMetrics), with the metrics of `others`.
