@@ -146,8 +146,7 @@ impl<'w> LoginAttempt<'w> {
         }
         match outcome {
             Ok(new_user) => Event { new_user, ..login }.tell(),
-            Err(refusal) if audit::is_on() => tell_refused(refusal.of(login)),
-            Err(_) => {}
+            Err(refusal) => tell_refused(refusal.of(login)),
         }
         took
     }
