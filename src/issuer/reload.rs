@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use wxmint_findings::Status;
 use wxmint_http::Readiness;
-use wxmint_keys::{EndedKey, KeyRing, StoredKeys, vault::Vault};
+use wxmint_keys::{EndedKey, KeyRing, KeySet, StoredKeys, vault::Vault};
 use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_telemetry::audit::{Activity, Event};
@@ -125,9 +125,24 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, end: impl FnOnce(&[EndedK
     let after = kids();
     let (added, removed) = (without(&after, &before), without(&before, &after));
     tracing::info!(added, removed, "the keys were read again");
+    if let Some(kid) = signs_unread(&before, &keys.set(), now()) {
+        tracing::warn!(
+            kid,
+            "this key signs at once, before verifiers have read it, and they refuse its tokens until then: give a key \
+             that you add by hand an nbf of at least WXMINT_KEYS_LEAD from now"
+        );
+    }
     let note = Some(format!("added: {added}; removed: {removed}"));
     Event { activity: Activity::KEY_CHANGE, note, ..Event::default() }.tell();
     Ok(Some(true))
+}
+
+/// The kid that signs although the set before, with these kids, did not publish it; none where a key of that set was
+/// ended, because then another has to sign at once.
+fn signs_unread(before: &[String], set: &KeySet, now: DateTime<Utc>) -> Option<String> {
+    let kid = set.signing(now).ok()?.public().kid();
+    let has_ended = set.ended.iter().any(|ended| before.contains(&ended.kid));
+    (!has_ended && !before.iter().any(|it| it == kid)).then(|| kid.to_owned())
 }
 
 fn without(these: &[String], those: &[String]) -> String {
@@ -279,6 +294,26 @@ mod tests {
         let mut reload = || reload_keys(&keys, &mut file, |_| ());
         assert_eq!([reload(), reload(), reload()], [Ok(None), Ok(Some(true)), Ok(Some(false))]);
         assert_eq!(keys.set().lives.len(), 2);
+    }
+
+    #[test]
+    fn a_key_that_signs_before_verifiers_have_read_it_is_named_unless_another_was_ended() {
+        let key = |seconds| PrivateJwk::generate(Algorithm::EdDsa, now() + TimeDelta::seconds(seconds)).expect("a key");
+        let (old, by_hand, in_time) = (key(-100), key(-1), key(1000));
+        let [old_kid, hand_kid] = [&old, &by_hand].map(|key| key.kid().to_owned());
+        let named = |keys: &[&PrivateJwk], ended: bool| {
+            let keys: Vec<_> = keys.iter().map(|&key| key.clone()).collect();
+            let mut file: serde_json::Value =
+                serde_json::from_slice(&StoredKeys::of(keys.as_slice()).content()).expect("JSON");
+            if ended {
+                file["ended"] = serde_json::json!([{"kid": old_kid, "at": now().timestamp()}]);
+            }
+            let stored = StoredKeys::parse(file.to_string().as_bytes()).expect("a file");
+            signs_unread(std::slice::from_ref(&old_kid), &stored.check().expect("a set"), now())
+        };
+        assert_eq!(named(&[&old, &by_hand], false), Some(hand_kid));
+        assert_eq!(named(&[&old, &in_time], false), None);
+        assert_eq!(named(&[&by_hand], true), None, "keys retire --now");
     }
 
     #[test]

@@ -146,7 +146,10 @@ fn is_wrong_server(error: &RedisError) -> bool {
 
 /// The error in words. The server's may quote a command's arguments, so they are not repeated. The system's quote none.
 pub fn describe(error: &RedisError) -> Reason {
-    match error.code() {
+    // Redis words it as an error of the script if the user may not run one of the script's commands.
+    let says = |words: &str| error.detail().is_some_and(|detail| detail.contains(words));
+    let lacks_right = says("ACL failure in script") || says("user executing the script can't run");
+    match error.code().map(|code| if lacks_right { "NOPERM" } else { code }) {
         Some(code) => {
             let (cause, meaning) = meaning(code);
             let reason = cause.because(format!("it answered {code}{meaning}"));
@@ -222,8 +225,14 @@ mod tests {
             lacks,
             told("NOPERM this user has no permissions to run the 'config|get' command or its subcommand")
         );
-        let of_key = told("NOPERM User wxmint has no permissions to access the 'wxmint:user:1' key");
-        assert_eq!(of_key, "it answered NOPERM: the user may not run a command that is needed");
+        let unnamed = [
+            "NOPERM User wxmint has no permissions to access the 'wxmint:user:1' key",
+            "ERR The user executing the script can't run this command or subcommand script: 9f4, on @user_script:1.",
+            "ERR ACL failure in script: User wxmint has no permissions to access the 'wxmint:user:1' key script: 9f4",
+        ];
+        for answer in unnamed {
+            assert_eq!(told(answer), "it answered NOPERM: the user may not run a command that is needed", "{answer}");
+        }
     }
 
     #[test]

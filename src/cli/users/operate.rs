@@ -115,7 +115,7 @@ fn act<T>(
 ) -> Result<T, Failure> {
     let unreachable = |StoreError { reason, .. }| {
         Failure::unfinished(format_args!(
-            "WXMINT_REDIS_URL: Redis did not answer, and nothing was done: {reason}. Run the same command again."
+            "WXMINT_REDIS_URL: nothing was done: {reason}. Run the same command again when this is mended."
         ))
     };
     let (known, done, ahead) = audited(async |operator| {
