@@ -1,14 +1,12 @@
 //! `/token` for sites, beside the grant of pages that wait for a phone.
 
-use actix_web::{HttpRequest, web::Data};
 use async_trait::async_trait;
-use wxmint_http::{Answer, Fields, Problem, missing, origin};
+use wxmint_http::{Answer, Problem, missing, origin};
 use wxmint_ids::UserId;
 use wxmint_telemetry::audit::Event;
 
 use super::{LOGIN, Oidc, RENEWAL, grants::NotGiven, request::is_site};
-use crate::doors::scan::clients::Client;
-use crate::doors::scan::token::{FurtherGrants, tell_of_theft, uncached};
+use crate::doors::scan::token::{Asked, FurtherGrants, GrantTypes, tell_of_theft, uncached};
 use crate::{issuer::state::IssuerWorker, refusals::Refusal};
 
 pub(super) const CODE: &str = "authorization_code";
@@ -18,28 +16,18 @@ pub(super) const TRIES: &str = "oidc-tries";
 
 #[async_trait(?Send)]
 impl FurtherGrants for Oidc {
-    async fn grant(
-        &self,
-        (request, fields, client): (&HttpRequest, &Fields<'_>, &Client),
-        grant_type: &str,
-        worker: &Data<IssuerWorker>,
-    ) -> Result<Answer, &'static [&'static str]> {
+    async fn grant(&self, asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker) -> Result<Answer, GrantTypes> {
+        let (_, _, client) = asked;
         match grant_type {
             _ if !is_site(client) => Err(&[]),
-            CODE | REFRESH => Ok(give(request, (fields, grant_type), client, worker, self).await),
+            CODE | REFRESH => Ok(give(asked, grant_type, worker, self).await),
             _ if client.refresh.is_none() => Err(&[CODE]),
             _ => Err(&[CODE, REFRESH]),
         }
     }
 }
 
-async fn give(
-    request: &HttpRequest,
-    (fields, grant_type): (&Fields<'_>, &str),
-    client: &Client,
-    worker: &IssuerWorker,
-    oidc: &Oidc,
-) -> Answer {
+async fn give((request, fields, client): Asked<'_>, grant_type: &str, worker: &IssuerWorker, oidc: &Oidc) -> Answer {
     let one = |name| Ok::<_, Problem>(fields.text(name)?.ok_or_else(|| missing(name))?.into_owned());
     let (activity, done, outcome) = if grant_type == CODE {
         let (code, redirect_uri, verifier) = (one("code")?, one("redirect_uri")?, one("code_verifier")?);

@@ -85,16 +85,15 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
     to_oauth(granted.await)
 }
 
+/// A request here, its form, and the client that it has shown.
+pub(in crate::doors) type Asked<'a> = (&'a HttpRequest, &'a Fields<'a>, &'a Client);
+pub(in crate::doors) type GrantTypes = &'static [&'static str];
+
 /// The grants of another door that has the same endpoint.
 #[async_trait(?Send)]
 pub(in crate::doors) trait FurtherGrants {
     /// `Err` has the grant types that there are for this client, if this is none of them.
-    async fn grant(
-        &self,
-        asked: (&HttpRequest, &Fields<'_>, &Client),
-        grant_type: &str,
-        worker: &Data<IssuerWorker>,
-    ) -> Result<Answer, &'static [&'static str]>;
+    async fn grant(&self, asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker) -> Result<Answer, GrantTypes>;
 }
 
 async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor, now: DateTime<Utc>) -> Answer {
