@@ -14,7 +14,7 @@ use super::{AtDoor, Oidc, leave::see_other, own_jwt::OwnJwt, root, wechat, with_
 use crate::doors::scan::page::{open_request, visitor};
 use crate::doors::scan::store::{Grant, Poll};
 use crate::doors::scan::{Scan, clients::Clients, to_oauth, token::tell_of_theft};
-use crate::{clock::now, issuer::state::IssuerWorker, login::Result};
+use crate::{issuer::state::IssuerWorker, login::Result};
 
 /// Apart from the client's own pages: what is for one of the two must not be fetched at the other.
 const DOOR: &str = " authorize";
@@ -104,7 +104,7 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
     let Ok(code) = code.parse() else { return Ok(private(json!({"state": "expired"}))) };
     let (address, _) = visitor(request);
     let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
-    let state = match worker.login.fetch_grant(&code, (asked.client, DOOR), &address, now(), give).await? {
+    let state = match worker.login.fetch_grant(&code, (asked.client, DOOR), &address, give).await? {
         Ok(to) => {
             scan.count(&asked.client.id, "fetched");
             return Ok(private(json!({"location": to})));

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 use wxmint_http::Problem;
 use wxmint_keys::random;
@@ -103,7 +102,6 @@ impl LoginWorker {
         code: &DeviceCode,
         (client, door): (&Client, &str),
         address: &str,
-        now: DateTime<Utc>,
         give: impl AsyncFnOnce(Grant) -> Result<T>,
     ) -> Result<Result<T, Poll>> {
         self.choose(&self.apps.all(), Some(&client.app), None)?;
@@ -113,7 +111,7 @@ impl LoginWorker {
         let poll = async |takes| if let Ok(polled) = ask(takes).await { Ok(polled) } else { ask(takes).await };
         let mut polled = poll(false).await?;
         if let Poll::Granted(grant) = &polled {
-            if grant.token.expires_at <= now.timestamp() {
+            if grant.token.expires_at <= self.store.now().timestamp() {
                 return Ok(Err(Poll::Expired));
             }
             // An end of the user since the approval has ended this token too.
@@ -206,14 +204,14 @@ mod tests {
         let at = (client, "");
         for _ in 0..2 {
             let fault = async |_| Err::<(), _>(LoginError::Contended);
-            let fetched = login.fetch_grant(&code, at, "192.0.2.1", now(), fault).await;
+            let fetched = login.fetch_grant(&code, at, "192.0.2.1", fault).await;
             assert!(matches!(fetched, Err(LoginError::Contended)));
         }
         let latest = RefCell::new(None);
         let meanwhile = async |_| Ok(latest.replace(Some(approve().await)));
-        let fetched = login.fetch_grant(&code, at, "192.0.2.1", now(), meanwhile).await;
+        let fetched = login.fetch_grant(&code, at, "192.0.2.1", meanwhile).await;
         assert!(matches!(fetched, Err(LoginError::Contended)), "the token would be another than the one that is kept");
-        let fetch = async || login.fetch_grant(&code, at, "192.0.2.1", now(), async |grant| Ok(grant)).await;
+        let fetch = async || login.fetch_grant(&code, at, "192.0.2.1", async |grant| Ok(grant)).await;
         let latest = latest.take().expect("a grant");
         assert_eq!(fetch().await.expect("an answer"), Ok(latest.clone()));
         assert_eq!(fetch().await.expect("an answer"), Err(Poll::Repeated(latest.token)));

@@ -6,7 +6,6 @@ use std::iter;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, http::header};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -80,7 +79,7 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
     let granted = async {
         let fields = read_form(&request, payload, &FIELDS).await?;
         // Whatever was stolen ends, and is told, although the client may hang up.
-        to_the_end(async move { grant(&request, &fields, &at, now()).await }).await
+        to_the_end(async move { grant(&request, &fields, &at).await }).await
     };
     to_oauth(granted.await)
 }
@@ -96,8 +95,8 @@ pub(in crate::doors) trait FurtherGrants {
     async fn grant(&self, asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker) -> Result<Answer, GrantTypes>;
 }
 
-async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor, now: DateTime<Utc>) -> Answer {
-    let ((worker, scan), clients) = (at, at.1.clients());
+async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor) -> Answer {
+    let ((worker, scan), clients, now) = (at, at.1.clients(), now());
     let client = authenticate(request, fields, &clients, at).await?;
     let grant_type = fields.text("grant_type")?.ok_or_else(|| missing("grant_type"))?;
     if grant_type != GRANT {
@@ -118,7 +117,7 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor, now: Dat
         let (access_token, left) = (minter.mint(&issued, &claims, now)?, issued.expires_at - now.timestamp());
         Ok(TokenAnswer { access_token, token_type: "Bearer", expires_in: left.max(0), user_id: issued.user })
     };
-    match worker.login.fetch_grant(&code, (client, OWN), &address, now, give).await? {
+    match worker.login.fetch_grant(&code, (client, OWN), &address, give).await? {
         Ok(answer) => {
             scan.count(&client.id, "fetched");
             tracing::info!(user = answer.user_id.as_str(), client_id = client.id.as_str(), "a page was logged in");
