@@ -18,7 +18,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 use crate::admin::tokens::{Holder, Right};
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
-use crate::{admin::CurrentAdminTokens, issuer::state::IssuerWorker};
+use crate::{admin::CurrentAdminTokens, issuer::state::IssuerWorker, refusals::Refusal};
 
 /// Those of the issuer of a receiver's token.
 const KEYS: &[ProblemCode] = &[ProblemCode::KeysUnavailable];
@@ -62,12 +62,11 @@ impl Events {
         if let Some(receiver) = holder.filter(|holder| holder.has(Right::Events)) {
             return Ok(receiver);
         }
-        let problem = shown.err().unwrap_or_else(no_valid_token);
-        let refused = Some(problem.code.as_str().into());
-        let event = Event { by, refused, ..Event::new(Activity::request("poll"), origin(request)) };
+        let detail = "Send the secret of a receiver of events, as `Authorization: Bearer …`.";
+        let problem = shown.err().unwrap_or_else(no_valid_token).with_detail(detail);
+        let event = Event { by, ..Event::new(Activity::request("poll"), origin(request)) };
         let who = format!("poll {}", event.by.as_deref().unwrap_or(event.address()));
-        event.tell_bounded(&who);
-        Err(problem.with_detail("Send the secret of a receiver of events, as `Authorization: Bearer …`."))
+        Err(Refusal::from(problem).tell(event, &who))
     }
 
     /// A place for one poll and its answer, until it is dropped.
