@@ -12,7 +12,9 @@ use wxmint_wechat::{News, PushQuery};
 use super::{Platform, store::PUSH_BELIEVED};
 use crate::admin::act::{Act, OperatingData};
 use crate::admin::{APP, BODY, SECRET, SECURITY, tokens::Right, wechat::text};
-use crate::{apps::UnknownApp, clock::now, issuer::state::IssuerWorker, refusals::Refusal};
+use crate::{apps::UnknownApp, clock::now, issuer::state::IssuerWorker};
+
+type AtDoor = (Data<IssuerWorker>, Data<Platform>);
 
 const LARGEST: usize = 64 * 1024;
 
@@ -25,13 +27,8 @@ const LARGEST: usize = 64 * 1024;
         ("timestamp" = i64, Query, description = "In seconds since 1970"),
         ("nonce" = String, Query, description = "Random")),
     responses((status = 200, description = "The word `success`", body = String, content_type = "text/plain")))]
-pub(super) async fn push(
-    request: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    worker: Data<IssuerWorker>,
-    platform: Data<Platform>,
-) -> Answer {
+pub(super) async fn push(request: HttpRequest, path: Path<String>, payload: Payload, at: AtDoor) -> Answer {
+    let (worker, platform) = at;
     if platform.component.id.as_str() != *path {
         bounded!(
             warn,
@@ -60,8 +57,7 @@ pub(super) async fn push(
         News::Unauthorized(app) => tracing::info!(app = %app, news = "unauthorized", "a merchant"),
         News::Ticket(_) | News::Other => {}
     }
-    let kept = platform.note_push(&worker.login, push, &short_digest(&query.msg_signature).to_string()).await;
-    kept.map_err(|error| Refusal::from(error).problem)?;
+    platform.note_push(&worker.login, push, &short_digest(&query.msg_signature).to_string()).await?;
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("success"))
 }
 
