@@ -7,19 +7,34 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use wxmint_ids::UserId;
+use wxmint_ids::{AppId, UserId};
 use wxmint_keys::token::{ExtraClaims, Issued, SignedToken};
 use wxmint_store::Bound;
 
-use super::family::{self, CODE_TTL, CodeGrant, Family, Rotation, hash};
-use super::request::OFFLINE;
-use crate::doors::scan::{clients::Client, requests::persistently, store::json as written_json};
+use super::family::{self, Family, Rotation, hash};
+use super::request::{AuthorizeRequest, OFFLINE};
+use crate::doors::scan::store::{Grant, json as written_json};
+use crate::doors::scan::{clients::Client, requests::persistently};
 use crate::login::{LoginWorker, Result};
 
+/// How long a code can be used, and how much longer it is known that it was.
+const CODE_TTL: Duration = Duration::from_secs(60);
+const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
 /// The life of an id token, which is read once.
 const ID_TOKEN_TTL: i64 = 600;
+
+#[derive(Serialize, Deserialize)]
+struct CodeGrant {
+    family: Family,
+    redirect_uri: String,
+    challenge: String,
+    nonce: Option<String>,
+    claims: ExtraClaims,
+    /// Seconds since 1970.
+    made_at: i64,
+}
 
 /// A site gets this (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
 #[derive(Serialize)]
@@ -61,6 +76,17 @@ pub(super) fn refresh_life(client: &Client) -> Option<i64> {
 }
 
 impl LoginWorker {
+    /// A code for what a person has been granted who has come through `app`.
+    pub(super) async fn make_code(&self, request: &AuthorizeRequest<'_>, grant: Grant, app: &AppId) -> Result<String> {
+        let AuthorizeRequest { redirect_uri, challenge, nonce, scope, .. } = request.clone();
+        let (code, Grant { token: first, claims, mark }) = (family::random(), grant);
+        let family = Family { first, app: app.clone(), mark, scope, until: None, key: String::new() };
+        let made_at = self.store.now().timestamp();
+        let kept = CodeGrant { family, redirect_uri, challenge, nonce, claims, made_at };
+        self.store.keep(&family::hashed_key("code", &code), &written_json(&kept), CODE_TTL + CODE_KNOWN).await?;
+        Ok(code)
+    }
+
     /// A code that was answered by a fault has given nobody anything, and may be shown again.
     pub(super) async fn redeem_code(&self, code: &str, [address, verifier]: [&str; 2], client: &Client) -> Outcome {
         let found: Option<CodeGrant> = self.find(&family::hashed_key("code", code)).await?;
@@ -103,6 +129,15 @@ impl LoginWorker {
             return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         }
         self.give(client, &family, (family.first.clone(), refresh), &claims, nonce.as_deref(), now).await
+    }
+
+    /// Whether this is the first use of a code. `own`: the mark of this use.
+    async fn use_code(&self, code: &str, own: &str) -> Result<bool> {
+        let key = family::hashed_key("used", code);
+        let first = async || self.store.keep_first(&key, own, 2 * CODE_KNOWN).await;
+        // An answer that was lost must not look like a second use.
+        let found = if let Ok(found) = first().await { found } else { first().await? };
+        Ok(found == own)
     }
 
     /// Keeps the family before anybody has a token of it.
@@ -164,9 +199,7 @@ mod tests {
 
     use super::*;
     use crate::clock::now;
-    use crate::doors::oidc::request::AuthorizeRequest;
     use crate::doors::scan::clients::Clients;
-    use crate::doors::scan::store::Grant;
     use crate::doors::servers::RedisServer;
     use crate::issuer::caller::tests::issuer;
     use crate::login::LoginError;

@@ -5,7 +5,6 @@
 mod authorize;
 mod family;
 mod grants;
-mod kept;
 mod leave;
 mod own_jwt;
 mod page;
