@@ -107,7 +107,11 @@ impl LoginWorker {
 
     /// A code is used up by whoever shows it as its own client, with a wrong verifier too. `own`: the use's mark.
     async fn redeem_once(&self, (code, fits): (&str, bool), kept: CodeGrant, client: &Client, own: &str) -> Outcome {
-        if !self.use_code(code, own).await? {
+        let used = family::hashed_key("used", code);
+        let first = async || self.store.keep_first(&used, own, 2 * CODE_KNOWN).await;
+        // An answer that was lost must not look like a second use.
+        let found = if let Ok(found) = first().await { found } else { first().await? };
+        if found != own {
             self.end_family(&kept.family).await?;
             // Whoever shows it once more is counted, and ends nothing again.
             self.store.discard(&family::hashed_key("code", code)).await?;
@@ -129,15 +133,6 @@ impl LoginWorker {
             return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         }
         self.give(client, &family, (family.first.clone(), refresh), &claims, nonce.as_deref(), now).await
-    }
-
-    /// Whether this is the first use of a code. `own`: the mark of this use.
-    async fn use_code(&self, code: &str, own: &str) -> Result<bool> {
-        let key = family::hashed_key("used", code);
-        let first = async || self.store.keep_first(&key, own, 2 * CODE_KNOWN).await;
-        // An answer that was lost must not look like a second use.
-        let found = if let Ok(found) = first().await { found } else { first().await? };
-        Ok(found == own)
     }
 
     /// Keeps the family before anybody has a token of it.
