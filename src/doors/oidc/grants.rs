@@ -62,15 +62,6 @@ pub(super) enum NotGiven {
 
 pub(super) type Outcome = Result<Result<Given, NotGiven>>;
 
-impl CodeGrant {
-    fn is_for(&self, redirect_uri: &str, verifier: &str) -> bool {
-        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
-        let is_verifier = (43..=128).contains(&verifier.len())
-            && verify_slices_are_equal(challenge.as_bytes(), self.challenge.as_bytes()).is_ok();
-        is_verifier && redirect_uri == self.redirect_uri
-    }
-}
-
 pub(super) fn refresh_life(client: &Client) -> Option<i64> {
     i64::try_from(client.refresh?.as_secs()).ok()
 }
@@ -97,7 +88,10 @@ impl LoginWorker {
         // An app that is missing at the moment uses up nothing.
         self.choose(&self.apps.all(), Some(&kept.family.app), None)?;
         let (used, own) = (family::hashed_key("used", code), family::random());
-        let fits = kept.is_for(address, verifier);
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
+        let is_verifier = (43..=128).contains(&verifier.len())
+            && verify_slices_are_equal(challenge.as_bytes(), kept.challenge.as_bytes()).is_ok();
+        let fits = is_verifier && address == kept.redirect_uri;
         let redeemed = self.redeem_once((code, fits), kept, client, &own).await;
         if redeemed.is_err() {
             persistently(async || self.store.discard_own(&used, &own).await).await?;
