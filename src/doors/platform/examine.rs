@@ -52,7 +52,7 @@ async fn rights(redis: &Redis) -> Option<Finding> {
 /// The merchants for which WeChat refuses calls until something changes.
 fn troubled(known: &Known) -> Option<Finding> {
     let of = |wanted: i64| {
-        let merchants = known.merchants.iter().filter(|(_, it)| it.is_in() && it.trouble == Some(wanted));
+        let merchants = known.merchants.iter().filter(|(_, it)| it.state.is_in() && it.trouble == Some(wanted));
         match &merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()[..] {
             [] => None,
             [few @ .., _] if few.len() >= MOST_NAMED => Some(said!(WORDS: and_others, few[..MOST_NAMED].join(", "))),

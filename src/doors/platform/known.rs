@@ -56,12 +56,6 @@ pub(super) struct Merchant {
     pub(super) entry: PlatformEntry,
 }
 
-impl Merchant {
-    pub(super) fn is_in(&self) -> bool {
-        matches!(self.state, MerchantState::In(..))
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("errcode {errcode} ({errmsg})")]
 pub(super) struct Refusal {
@@ -107,6 +101,10 @@ pub(super) enum MerchantState {
 }
 
 impl MerchantState {
+    pub(super) fn is_in(&self) -> bool {
+        matches!(self, Self::In(..))
+    }
+
     fn read(value: &[u8]) -> Option<Self> {
         let (mark, sealed) = value.split_first()?;
         let sealed = || Sealed::from_stored(sealed.to_vec());
@@ -207,7 +205,7 @@ impl Known {
         let used = done_code(&PlatformEntry { at: 0, value: Vec::new() }, Some(code)).value;
         let is_it = |held: &PlatformEntry| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;
         let has_used_it = |app: &AppId| self.entries.get(&code_of(app)).is_some_and(is_it);
-        self.merchants.iter().find(|(app, merchant)| merchant.is_in() && has_used_it(app)).map(|(app, _)| app)
+        self.merchants.iter().find(|(app, merchant)| merchant.state.is_in() && has_used_it(app)).map(|(app, _)| app)
     }
 
     /// Whether WeChat refuses new tokens of the platform's too for the merchant.

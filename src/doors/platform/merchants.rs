@@ -13,7 +13,7 @@ use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use super::store::{Expected, PlatformEntry, note_entry};
-use crate::login::{LoginError, LoginWorker, Refused, Result, fingerprint};
+use crate::login::{AccessTokens, LoginError, LoginWorker, Refused, Result, fingerprint};
 
 const COMPARED_AT_ONCE: usize = 8;
 /// WeChat's list may name a merchant that has left within so many seconds.
@@ -52,26 +52,25 @@ impl Follower {
 
     /// Notes anew whether WeChat gives the platform a token: one that is fetched now, whatever is there.
     pub(super) async fn ask_for_component_token(&self) -> Result<()> {
-        let tokens = self.login.access_tokens(&self.platform.component, AttemptId::random());
+        let tokens = self.tokens();
         let held = tokens.obtain(None).await?;
         tokens.obtain(Some(Refused { token: fingerprint(&held.token), by_force: true })).await.map(drop)
     }
 
-    async fn by_component<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
-        self.login.access_tokens(&self.platform.component, AttemptId::random()).with(call).await
+    fn tokens(&self) -> AccessTokens<'_> {
+        self.login.access_tokens(&self.platform.component, AttemptId::random())
     }
 
     async fn kind_of(&self, app: &AppId) -> Result<AppKind> {
-        self.by_component(async |by| by.authorizer_kind(app).await).await
+        self.tokens().with(async |by| by.authorizer_kind(app).await).await
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.
     pub(super) async fn ask_about(&self, app: &AppId, sealed: &PlatformEntry) -> Result<()> {
-        let tokens = self.login.access_tokens(&self.platform.component, AttemptId::random());
-        let code: AuthorizationCode = tokens.opened(&sealed_code(sealed), app, "a merchant's code")?;
+        let code: AuthorizationCode = self.tokens().opened(&sealed_code(sealed), app, "a merchant's code")?;
         // First, because the code is good for one use.
         let kind = self.kind_of(app).await?;
-        let authorizer = self.by_component(async |by| by.query_auth(&code).await).await?;
+        let authorizer = self.tokens().with(async |by| by.query_auth(&code).await).await?;
         if authorizer.app != *app {
             let reason = "WeChat names another merchant for the code than the push".into();
             return Err(CallError::Unusable { reason }.into());
@@ -97,11 +96,11 @@ impl Follower {
         let (mut listed, mut next) = (Vec::new(), Some(0));
         while let Some(offset) = next {
             let page;
-            (page, next) = self.by_component(async |by: ByToken<'_>| by.authorizers(offset).await).await?;
+            (page, next) = self.tokens().with(async |by: ByToken<'_>| by.authorizers(offset).await).await?;
             listed.extend(page);
         }
         let names: HashSet<&AppId> = listed.iter().map(|listed| &listed.app).collect();
-        let unlisted = known.merchants.iter().filter(|(app, merchant)| merchant.is_in() && !names.contains(app));
+        let unlisted = known.merchants.iter().filter(|(app, merchant)| merchant.state.is_in() && !names.contains(app));
         let compared = listed.iter().map(async |authorizer| {
             let compared = self.compare_one(known.merchants.get(&authorizer.app), authorizer).await;
             unless_of_merchant(&authorizer.app, compared)
@@ -205,7 +204,7 @@ mod tests {
         bed.follower().compare_all().await.expect("compared");
         bed.follow().await;
         let known = bed.platform.known();
-        assert_eq!([0, 1, 2].map(|number| known.merchants[&app(number)].is_in()), [false, true, true]);
+        assert_eq!([0, 1, 2].map(|number| known.merchants[&app(number)].state.is_in()), [false, true, true]);
     }
 
     #[actix_web::test]
