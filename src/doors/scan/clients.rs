@@ -139,22 +139,18 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 }
 
 /// A member that is wrong, and the number of the wrong element if it is a list.
-type Mistake = (WrongMember, usize);
+pub(super) type Mistake = (WrongMember, usize);
 
 fn mistake(member: &'static str, wrong: impl Into<Said>) -> Mistake {
     (WrongMember { member, wrong: wrong.into() }, 0)
 }
 
 impl Form {
-    pub(super) fn client(&self) -> Result<Client, Said> {
-        self.checked().map_err(|mistake| self.told(mistake))
-    }
-
-    fn told(&self, (WrongMember { member, wrong }, _): Mistake) -> Said {
+    pub(super) fn told(&self, (WrongMember { member, wrong }, _): Mistake) -> Said {
         said!(WORDS: member_of_client, self.client_id, member, wrong)
     }
 
-    fn checked(&self) -> Result<Client, Mistake> {
+    pub(super) fn checked(&self) -> Result<Client, Mistake> {
         let id: ClientId = self.client_id.parse().map_err(|error| mistake("client_id", error))?;
         if id.0.is_usual() {
             return Err(mistake("client_id", said!(WORDS: has_form_of_appid_choose_another)));

@@ -109,7 +109,7 @@ fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
     let hash = secret.as_ref().map(|secret| digest(&SHA256, secret.as_bytes()));
     let secret_sha256 = hash.map(|hash| hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
     let (id, client) = (form.client_id.clone(), Form { secret_sha256, ..form });
-    client.client().map_err(Failure::usage)?;
+    client.checked().map_err(|mistake| Failure::usage(client.told(mistake)))?;
     let held = Held::wait_or_create(path, EMPTY).map_err(Failure::of_file(MAKE_CLIENTS))?;
     let (mut file, _) = read(path, &read_private(path).map_err(Failure::of_file(MAKE_CLIENTS))?)?;
     file.clients.push(client);
