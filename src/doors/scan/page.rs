@@ -96,17 +96,15 @@ pub(in crate::doors) struct DeviceAuthorization {
         (status = 400, description = "Another form of request, or a client of a mini program that is not configured", body = OAuthError),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
 pub(super) async fn device_authorization(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
-    to_oauth(open(&request, payload, &at).await)
-}
-
-async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
-    let (worker, scan) = at;
-    let (fields, clients) =
-        (read_form(request, payload, &["browser_address", "browser_user_agent"]).await?, scan.clients());
-    let client = authenticate(request, &fields, &clients, at).await?;
-    let browser = refuse_strangers(request, worker, client).and_then(|()| browser(request, &fields, client));
-    let browser = browser.map_err(|problem| refused(request, Some(client), problem))?;
-    Ok(private(open_request(request, worker, scan, (client, OWN), browser).await?))
+    let opened = async {
+        let fields = read_form(&request, payload, &["browser_address", "browser_user_agent"]).await?;
+        let ((worker, scan), clients) = (&at, at.1.clients());
+        let client = authenticate(&request, &fields, &clients, &at).await?;
+        let browser = refuse_strangers(&request, worker, client).and_then(|()| browser(&request, &fields, client));
+        let browser = browser.map_err(|problem| refused(&request, Some(client), problem))?;
+        Ok(private(open_request(&request, worker, scan, (client, OWN), browser).await?))
+    };
+    to_oauth(opened.await)
 }
 
 pub(in crate::doors) async fn open_request(
