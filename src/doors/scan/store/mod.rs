@@ -128,9 +128,8 @@ impl Devices<'_> {
         let script = script.arg(DEVICE_END_KEPT.as_secs()).arg(POLL_INTERVAL.as_millis() as u64);
         let right = asked.numbers.as_ref().map_or("", |(_, right)| right.as_str());
         let client = format!("{}{}", asked.client, asked.door);
-        let script = script.arg("client").arg(client).arg("app").arg(asked.app.as_str());
-        let script = script.arg("counted").arg(&asked.counted_by).arg("right").arg(right);
-        let script = script.arg("request").arg(json(asked));
+        let members = ["client", &client, "app", asked.app.as_str(), "counted", &asked.counted_by, "right", right];
+        let script = script.arg(&members).arg("request").arg(json(asked));
         let opened = self.0.link.run::<bool>("open_device", script).await;
         if matches!(opened, Ok(true)) {
             return Ok(Ok(true));
