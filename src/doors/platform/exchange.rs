@@ -118,10 +118,8 @@ impl Exchange for Platform {
     /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and
     /// the doctor. WeChat's list has the refresh token that is good now.
     async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError) {
-        let (LoginError::NotPermitted(CallError::Refused { errcode, .. })
-        | LoginError::WeChatUnavailable(CallError::Refused {
-            errcode, verdict: Verdict::StaleRefreshToken, ..
-        })) = error
+        let (LoginError::NotPermitted(told) | LoginError::WeChatUnavailable(told)) = error else { return };
+        let CallError::Refused { errcode, verdict: Verdict::NotPermitted | Verdict::StaleRefreshToken, .. } = told
         else {
             return;
         };
