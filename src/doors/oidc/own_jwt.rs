@@ -51,7 +51,6 @@ impl OwnJwt {
         Some(minter.with(&[], client.and_then(|client| client.token_ttl)).issued(user, app.0, sid.parse().ok()?, at))
     }
 
-    /// An access token, by which it is ended.
     pub(super) fn access_token(&self) -> Option<Issued> {
         let second = |name| self.claims.get(name)?.as_i64();
         Some(Issued {

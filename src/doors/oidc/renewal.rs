@@ -17,7 +17,6 @@ const RENEWALS: &str = "oidc-renewals";
 const REPEATS: &str = "oidc-repeats";
 
 impl LoginWorker {
-    /// The next tokens of a family. Everything that can have ended it is asked for.
     pub(super) async fn refresh(&self, shown: &str, client: &Client) -> Outcome {
         let Some(shown_token) = RefreshToken::read(shown) else { return Ok(Err(NotGiven::Unknown)) };
         let Some(family) = self.family_of(&shown_token, client).await? else { return Ok(Err(NotGiven::Unknown)) };

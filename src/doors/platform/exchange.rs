@@ -58,7 +58,6 @@ impl Exchange for Platform {
         Ok(claim)
     }
 
-    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it.
     async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session> {
         let sent = Cell::new(false);
         let ask = async |by: ByToken<'_>| {
