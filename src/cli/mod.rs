@@ -73,7 +73,7 @@ enum Command {
     /// The users file, if WXMINT_ACCOUNTS=file:PATH; and for every account backend: end, block, show or forget a user
     #[command(subcommand)]
     Users(users::UsersCommand),
-    /// The WeChat identities of users: export, import, conflicts
+    /// The WeChat identities of users: export, import
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
     /// The vault keys, which encrypt session keys: make a new one

@@ -67,7 +67,7 @@ impl LoginWorker {
             (Link::Conflict(other), _) => {
                 self.metrics.unionid_conflicts.inc();
                 let other = other.as_str();
-                tracing::warn!(user, other, "one unionid, two users: both are kept; see wxmint bindings conflicts");
+                tracing::warn!(user, other, "one unionid, two users: both are kept; see wxmint bindings export");
                 if bound.blocked {
                     Operator { store: &self.store }.end(&bound.user).await?;
                 }

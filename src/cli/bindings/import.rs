@@ -102,9 +102,7 @@ impl Import<'_> {
         say(&*counts);
         warn_of_unknown(&apps);
         if conflicts > 0 {
-            say(format_args!(
-                "the unionids of {conflicts} people belong to other users; see: wxmint bindings conflicts"
-            ));
+            say(format_args!("the unionids of {conflicts} people belong to other users; see: wxmint bindings export"));
         }
         let refused = Failure::unfinished("the lines listed were not imported; all others were");
         if counts.refused > 0 { Err(refused) } else { Ok(()) }

@@ -45,7 +45,7 @@ async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once
     }
     is_users(&found, "bob");
     assert_eq!(bed.conflicts().await, 1.0);
-    let message = "one unionid, two users: both are kept; see wxmint bindings conflicts";
+    let message = "one unionid, two users: both are kept; see wxmint bindings export";
     let line = bed.logged_of(&found, message).await;
     for (member, value) in [("level", "WARN"), ("user", "id-of-bob"), ("other", "id-of-alice")] {
         assert_eq!(line[member], value);

@@ -66,7 +66,7 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
     let url = redis.url();
     refused(&["users", "end", "two words"], Some(&url), 64, "visible ASCII");
     refused(&["users", "forget", "user-1"], Some(&url), 64, "add --yes");
-    for words in [&["users", "end", "user-1"][..], &["bindings", "export"], &["bindings", "conflicts"]] {
+    for words in [&["users", "end", "user-1"][..], &["bindings", "export"]] {
         refused(words, None, 64, "WXMINT_REDIS_URL is not set");
         refused(words, Some("memory:"), 64, "needs a Redis");
         refused(words, Some("redis://:secret@[wrong"), 64, "WXMINT_REDIS_URL cannot be read");
