@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use wxmint_store::{BindingState, Redis};
 
 use super::record::{Record, mark, trailer};
-use super::{Failure, say, walk_all};
+use super::{Failure, check, say, walk_all};
 use crate::{cli::output::json, secret_files::FileError};
 
 pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
+    check(redis).await?;
     let (people, half_done) = match out {
         None => write_all(redis, stdout(), |error| Failure::of_output(&error)).await?,
         Some(path) => {

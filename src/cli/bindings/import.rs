@@ -9,7 +9,7 @@ use wxmint_ids::{AppId, Person};
 use wxmint_store::{AttemptId, Bound, Intent, Redis, StoreError};
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 
-use super::{Failure, Progress, file::BindingsFile, noted, patiently, print, record::Record, say};
+use super::{Failure, Progress, check, file::BindingsFile, noted, patiently, print, record::Record, say};
 use crate::login::{Binder, Link, LoginError, SettledState};
 use crate::settings::{BINDINGS_PER_USER, read_all_apps, read_one};
 use crate::{accounts::Named, apps::CurrentApps, cli::variables};
@@ -48,6 +48,7 @@ struct Counts {
 }
 
 pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure> {
+    check(redis).await?;
     let file = BindingsFile::open(args)?;
     let people = file.check()?;
     // One id for the whole import, because it only tells a repeated step from the step of another writer.

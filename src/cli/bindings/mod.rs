@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use wxmint_http::run_to_end;
-use wxmint_store::Redis;
 
 use self::import::ImportArgs;
 use super::Failure;
@@ -29,13 +28,8 @@ pub(super) enum BindingsCommand {
 }
 
 pub(super) fn run(command: BindingsCommand) -> Result<(), Failure> {
-    let is_import = matches!(command, BindingsCommand::Import(_));
-    let act = async |redis: &Redis| {
-        check(redis).await?;
-        match command {
-            BindingsCommand::Export { out } => export::run(redis, out.as_deref()).await,
-            BindingsCommand::Import(args) => import::run(redis, &args).await,
-        }
-    };
-    if is_import { audited(async |operator| act(operator.store).await) } else { run_to_end(act(&open()?)) }
+    match command {
+        BindingsCommand::Export { out } => run_to_end(export::run(&open()?, out.as_deref())),
+        BindingsCommand::Import(args) => audited(async |operator| import::run(operator.store, &args).await),
+    }
 }
