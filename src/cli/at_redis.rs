@@ -74,7 +74,7 @@ async fn repeatedly<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T,
 /// Walks over all bindings, or what else `read` gives, and calls `add` with each, with some of them twice.
 pub(crate) async fn walk_all<T>(
     read: impl AsyncFn(&Place) -> Result<Page<T>, StoreError>,
-    mut add: impl AsyncFnMut(T) -> Result<(), Failure>,
+    mut add: impl FnMut(T) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (mut place, mut keys, mut progress) = (Place::default(), 0, Progress::begin());
     loop {
@@ -87,7 +87,7 @@ pub(crate) async fn walk_all<T>(
             return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
         }
         for found in found {
-            add(found).await?;
+            add(found)?;
         }
         keys = (keys + PAGE).min(of);
         progress.tell(format_args!("about {keys} of {of} keys read"));
@@ -119,7 +119,7 @@ mod tests {
             reads.set(reads.get() + 1);
             Err::<Page<()>, _>(unreadable("the name of a key"))
         };
-        let told = walk_all(read, async |()| Ok(())).await;
+        let told = walk_all(read, |()| Ok(())).await;
         let why = "the store did not answer: the name of a key in Redis cannot be read: mend or delete it.";
         assert_eq!((told, reads.get()), (Err(Failure::unfinished(why)), 1));
     }

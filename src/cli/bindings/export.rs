@@ -39,7 +39,7 @@ async fn write_all(
     unwritten: impl Fn(io::Error) -> Failure,
 ) -> Result<(usize, u64), Failure> {
     let (mut lines, mut people, mut half_done) = (BufWriter::new(output), HashSet::new(), 0);
-    let write = async |(person, state)| {
+    let write = |(person, state)| {
         let bound = match state {
             BindingState::Bound(bound) => Some(bound),
             BindingState::Free { dissolved: true, .. } => None,

@@ -72,7 +72,7 @@ fn report(user: &UserId, erased: &Erased) {
 
 pub(super) fn export_blocks() -> Result<(), Failure> {
     let (redis, mut blocked) = (open()?, BTreeSet::new());
-    let add = async |user| {
+    let add = |user| {
         blocked.insert(user);
         Ok(())
     };
