@@ -7,7 +7,6 @@ use wxmint_ids::{AppId, UserId};
 use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{PAGE, Page, Place};
 
-use super::stored::{StoredBinding, stored_binding};
 use super::{Redis, name, packed, unreadable};
 use crate::{BindingState, Bound, COMPUTED, Person, Result, Sealed};
 
@@ -26,8 +25,7 @@ impl Redis {
     pub async fn walk(&self, from: &Place) -> Result<Page<(Person, BindingState)>> {
         let page = self.link.keys_like("wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
         let people: Vec<Person> = page.found.iter().map(|key| owner(key, "binding")).collect::<Result<_, _>>()?;
-        let rows = people.iter().map(|person| self.link.run::<StoredBinding>("walk", stored_binding(person)));
-        let states = try_join_all(rows).await?.into_iter().map(StoredBinding::state).collect::<Result<Vec<_>>>()?;
+        let states = try_join_all(people.iter().map(|person| self.stored_state(person))).await?;
         Ok(page.with(people.into_iter().zip(states).collect()))
     }
 
@@ -64,7 +62,6 @@ impl Redis {
 
 /// Reads the person from the key's name.
 pub(super) fn owner(key: &str, what: &str) -> Result<Person> {
-    let rest = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what));
-    let entry = rest.and_then(|rest| rest.strip_suffix("}:"));
+    let entry = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what)?.strip_suffix("}:"));
     Ok(packed::read_person(entry.ok_or_else(|| unreadable("the name of a key"))?.as_bytes())?)
 }
