@@ -68,16 +68,13 @@ impl<'a> BindingsFile<'a> {
         if is_news { Ok(()) } else { Err("is about a person who has a line already".into()) }
     }
 
-    /// The people in a file that has been checked, each with the number of the line.
-    pub(super) fn records(&self) -> Result<impl Iterator<Item = Result<(u64, Record), Failure>>, Failure> {
+    /// The people in a file that has been checked, `all` of them, each with the number of the line.
+    pub(super) fn records(&self, all: usize) -> Result<impl Iterator<Item = Result<(u64, Record), Failure>>, Failure> {
         let changed = |_| self.unusable("somebody else is changing it");
-        Ok(self.lines()?.filter_map(move |(number, line)| match line {
-            Ok(line) if read_trailer(&line).is_some() => None,
-            Ok(line) => {
-                let record = Record::parse(&line, self.args.appid.as_ref(), self.now);
-                Some(record.map(|record| (number, record)).map_err(changed))
-            }
-            Err(error) => Some(Err(self.unusable(&error.to_string()))),
+        Ok(self.lines()?.take(all).map(move |(number, line)| {
+            let line = line.map_err(|error| self.unusable(&error.to_string()))?;
+            let record = Record::parse(&line, self.args.appid.as_ref(), self.now);
+            record.map(|record| (number, record)).map_err(changed)
         }))
     }
 

@@ -77,7 +77,7 @@ struct Import<'a> {
 impl Import<'_> {
     async fn all(&self, file: &BindingsFile<'_>, people: usize, counts: &mut Counts) -> Result<(), Failure> {
         let (mut progress, mut conflicts, mut apps) = (Progress::begin(), 0, BTreeSet::new());
-        let lines = stream::iter(file.records()?).map(async |line| {
+        let lines = stream::iter(file.records(people)?).map(async |line| {
             let (number, record) = line?;
             let done = patiently(async || self.one(&record).await).await?;
             Ok::<_, Failure>((number, record.person.app, done))
