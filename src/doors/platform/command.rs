@@ -42,10 +42,8 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
 
 fn list(platform: &Platform) -> Result<(), Failure> {
     let redis = open()?;
-    let kept = run_to_end(async {
-        at_first(async || entries(&redis, &platform.component.id, 0).await).await.map_err(Failure::unfinished)
-    })?;
-    let known = Known::of(kept.unwrap_or_default());
+    let kept = run_to_end(at_first(async || entries(&redis, &platform.component.id, 0).await));
+    let known = Known::of(kept.map_err(Failure::unfinished)?.unwrap_or_default());
     let date = |at| DateTime::from_timestamp(at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
     let merchants = known.merchants.iter().map(|(app, merchant)| {
         let (kind, state) = match (&merchant.state, merchant.trouble) {
