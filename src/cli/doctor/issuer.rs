@@ -50,7 +50,7 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
             Err(error) => with_unchecked(error.findings.clone(), &of_files, said!(file_of_settings_is_unusable)),
         };
         found.extend(audit(&settings.audit));
-        found.extend(exposed(value_files(variables())));
+        found.extend(value_files(variables()).into_iter().filter_map(exposed));
         found.extend(apps(&settings.apps));
         tell(found);
     };
@@ -88,14 +88,11 @@ fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
 /// Rights of users who are neither the owner nor of the group: to read and to write.
 const OF_ALL: u32 = 0o006;
 
-/// Files with secrets that wxmint takes whoever can read them.
-fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
-    let warning = |(variable, path): (String, PathBuf)| {
-        let exposed = secret_files::exposed(&path, OF_ALL).ok()??;
-        let found = said!("{}: {}", variable, Said::from(&exposed));
-        Some(Finding::warning("files", found, exposed.cure(None).unwrap_or_default()))
-    };
-    files.into_iter().filter_map(warning).collect()
+/// Warns of a file with a secret that others can read, which wxmint takes all the same.
+fn exposed((variable, path): (String, PathBuf)) -> Option<Finding> {
+    let exposed = secret_files::exposed(&path, OF_ALL).ok()??;
+    let found = said!("{}: {}", variable, Said::from(&exposed));
+    Some(Finding::warning("files", found, exposed.cure(None).unwrap_or_default()))
 }
 
 fn apps(source: &AppsSource) -> Vec<Finding> {
