@@ -65,7 +65,7 @@ impl Clients {
     /// Reads the file. No token may live longer than `longest`. The error names the line and the mistake.
     pub(in crate::doors) fn parse(content: &[u8], longest: Duration) -> Result<Self, Said> {
         let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
-        let file: ClientsFile<Form> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let file: ClientsFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
         for (number, form) in file.clients.iter().enumerate() {
             let at_its_line = |mistake: Mistake| {
@@ -103,8 +103,8 @@ impl Clients {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ClientsFile<C> {
-    pub(super) clients: Vec<C>,
+pub(super) struct ClientsFile {
+    pub(super) clients: Vec<Form>,
 }
 
 /// The members that may be left out: those with one value, and lists.

@@ -97,7 +97,7 @@ fn run(command: ClientsCommand) -> Result<(), Failure> {
 }
 
 /// The file as it is written, and what it means.
-fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile<Form>, Clients), Failure> {
+fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile, Clients), Failure> {
     let clients = Clients::parse(content, read_one(&TOKEN_TTL, variables())?);
     let clients = clients.map_err(|fault| Failure::usage(fault).at(path.display()))?;
     let file = serde_json::from_slice(content).map_err(|error| Failure::usage(error).at(path.display()))?;
