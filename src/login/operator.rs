@@ -153,19 +153,17 @@ impl Operator<'_> {
         let dissolved = self.dissolve_all(user, people.iter()).await?;
         let links = unionids.iter().map(|unionid| self.store.erase_unionid(unionid, user));
         let unionids = try_join_all(links).await?.into_iter().filter(|was_linked| *was_linked).count();
-        let mut gone = Vec::new();
+        let (mut of_people, mut elsewhere) = (ErasedPerson::default(), people.len());
         for person in &people {
             let Some(erased) = self.erase_stranger(person).await? else { continue };
             // The list of a computed user names a person for longer than the session does.
             self.store.strike_off(user, person).await?;
-            gone.push(erased);
+            of_people += erased;
+            elsewhere -= 1;
         }
-        let sum = |count: fn(&ErasedPerson) -> u64| gone.iter().map(count).sum();
-        let (bindings, session_keys) = (sum(|person| person.bindings), sum(|person| person.session_keys));
-        let of_people = ErasedPerson { bindings, session_keys, counters: sum(|person| person.counters) };
         let states = try_join_all(people.iter().map(|person| self.store.binding_state(person))).await?;
         let complete = self.people_of(user).await?.is_empty() && !states.iter().any(|it| user_of(it) == Some(user));
-        Ok(Erased { dissolved, of_people, unionids, elsewhere: people.len() - gone.len(), complete })
+        Ok(Erased { dissolved, of_people, unionids, elsewhere, complete })
     }
 
     /// Erases what is kept of a person who is bound to nobody, also in the lists of the users whom the person has left.

@@ -18,7 +18,7 @@ pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
 pub const EMPTY_LIST_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// The number of things that were erased of one person.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, derive_more::AddAssign)]
 pub struct ErasedPerson {
     /// The record of bindings. Its number stays for [`NUMBERS_KEPT`].
     pub bindings: u64,
