@@ -19,7 +19,7 @@ pub use self::file::{FOREIGN_LINK, folder_of, is_ours};
 use self::ocsf::{ACCOUNT_CHANGE, API_ACTIVITY, AUTHENTICATION, OTHER, PROCESS_ACTIVITY};
 pub use self::output::{Audit, close, init, run};
 use self::{file::Message, folded::Several};
-use super::{LogFormat, json_lines, log};
+use super::json_lines;
 
 /// Events that could be written nowhere.
 pub(super) static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
@@ -28,7 +28,7 @@ static TOLD: AtomicU64 = AtomicU64::new(0);
 static OUTPUT: OnceLock<Output> = OnceLock::new();
 
 enum Output {
-    Log(LogFormat),
+    Log,
     /// A thread writes the file, so that no login waits for a disk.
     File(SyncSender<Message>),
 }
@@ -39,7 +39,7 @@ pub fn is_on() -> bool {
 
 /// Whether a line of the log would say again what an event says there.
 pub fn is_in_log() -> bool {
-    matches!(OUTPUT.get(), Some(Output::Log(_)))
+    matches!(OUTPUT.get(), Some(Output::Log))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a line, an event and a minute of lines begin when they are written")]
@@ -152,11 +152,9 @@ impl Event {
 }
 
 fn write(event: &Event, now: DateTime<Utc>) {
-    let to_log = |line: io::Result<Vec<u8>>| line.and_then(|line| io::stderr().lock().write_all(&line)).is_ok();
     let is_written = match OUTPUT.get() {
         None => true,
-        Some(Output::Log(LogFormat::Json)) => to_log(json_lines::of_audit(event, now)),
-        Some(Output::Log(LogFormat::Text)) => to_log(log::text_of_audit(event, now)),
+        Some(Output::Log) => json_lines::of_audit(event, now).and_then(|line| io::stderr().write_all(&line)).is_ok(),
         Some(Output::File(lines)) => output::is_sent(lines, event, now),
     };
     if !is_written {

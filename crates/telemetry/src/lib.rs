@@ -18,5 +18,5 @@ pub use self::traces::{Step, Trace, Traces};
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
     log::init(format);
-    audit::init(audit, format)
+    audit::init(audit)
 }

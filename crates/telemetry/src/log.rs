@@ -1,16 +1,15 @@
 //! The log: its levels, its output, and how many lines a minute an outage or strangers can write to it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::{collections::HashMap, sync::LazyLock};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::audit::{Event, now};
-use super::json_lines::JsonLines;
+use super::{audit::now, json_lines::JsonLines};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -59,27 +58,6 @@ pub(super) fn levels(text: &str) -> Option<Targets> {
     let levels: Targets = text.parse().ok()?;
     let concerns_us = |target: &str| "wxmint".starts_with(target) || target.starts_with("wxmint");
     (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target))).then_some(levels)
-}
-
-pub(super) fn text_of_audit(event: &Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
-    let (timestamp, message) = (now.to_rfc3339_opts(SecondsFormat::Micros, true), event.message());
-    let mut line = Vec::with_capacity(1024);
-    write!(line, "{timestamp}  INFO audit: {}", message.replace(char::is_control, " "))?;
-    let until = event.until.map(|until| until.to_rfc3339_opts(SecondsFormat::Secs, true));
-    for (name, value) in [
-        ("by", event.by.as_deref()),
-        ("user", event.user.as_ref().map(|user| user.as_str())),
-        ("app", event.app.as_ref().map(|app| app.as_str())),
-        ("person", event.person.as_deref()),
-        ("client", event.origin.address.as_deref()),
-        ("until", until.as_deref()),
-        ("request_id", event.origin.request_id.as_deref()),
-        ("trace_id", event.origin.trace_id.as_deref()),
-    ] {
-        value.map_or(Ok(()), |value| write!(line, " {name}={value}"))?;
-    }
-    line.push(b'\n');
-    Ok(line)
 }
 
 /// An outage fails thousands of logins a second, and strangers send what is refused. Metrics count all of it.

@@ -80,7 +80,7 @@ fn user<'a>(id: Option<&'a str>, name: Option<&'a str>) -> Members<'a, 2> {
 
 impl Event {
     /// In a few words, for a person.
-    pub(crate) fn message(&self) -> String {
+    fn message(&self) -> String {
         let mut message = match (self.activity, self.what) {
             (_, Some(what)) => format!("reload of {what}"),
             (Activity(API_ACTIVITY, .., operation), None) => format!("request {operation}"),

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::file::{AuditFile, Message};
-use super::{Event, LOST, LogFormat, OUTPUT, Output, TOLD, folded::FOLDED, now, write};
+use super::{Event, LOST, OUTPUT, Output, TOLD, folded::FOLDED, now, write};
 
 /// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.
 const QUEUE: usize = 8192;
@@ -20,7 +20,7 @@ pub(super) static WAITING: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audit {
-    /// Into the log, with the target `audit`.
+    /// Among the lines of the log, with the target `audit`, as JSON whatever the others are.
     Log,
     /// Into this file, which they are appended to as JSON lines.
     File(PathBuf),
@@ -28,10 +28,10 @@ pub enum Audit {
 }
 
 /// Begins to write audit events. Fails if their file cannot be opened.
-pub fn init(to: &Audit, format: LogFormat) -> io::Result<()> {
+pub fn init(to: &Audit) -> io::Result<()> {
     let output = match to {
         Audit::Off => return Ok(()),
-        Audit::Log => Output::Log(format),
+        Audit::Log => Output::Log,
         Audit::File(path) => {
             let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
             let file = AuditFile::open(path).map_err(named)?;
