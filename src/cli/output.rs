@@ -18,7 +18,7 @@ use super::Failure;
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints a line on standard output. If that fails, the command goes on, because it may have more to do than print
-/// (`keys rotate --publish-configmap`, and what serves); [`complete`] turns the error into a failure.
+/// (`wxmint demo` serves afterwards); [`complete`] turns the error into a failure.
 pub(crate) fn print(line: impl fmt::Display) {
     if UNWRITTEN.get().is_none()
         && let Err(error) = writeln!(stdout(), "{line}")

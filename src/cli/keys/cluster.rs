@@ -1,7 +1,7 @@
-//! Keys in a Kubernetes Secret, and the public set in a ConfigMap, for verifiers that mount it instead of fetching it.
+//! Keys in a Kubernetes Secret.
 //!
-//! An object cannot be locked. A write names the version that was read (`resourceVersion`), and the API server refuses
-//! it (409) if the object has changed since; then the command reads and decides again.
+//! A Secret cannot be locked. A write names the version that was read (`resourceVersion`), and the API server refuses
+//! it (409) if the Secret has changed since; then the command reads and decides again.
 //!
 //! The client's own copies of the keys are not wiped, because the process ends right after.
 
@@ -16,8 +16,8 @@ use tokio::runtime::{self, Runtime};
 use wxmint_keys::StoredKeys;
 use wxmint_upstream::describe;
 
-use super::place::{KeysPlace, ObjectName};
-use super::{Failure, print, public_set};
+use super::Failure;
+use super::place::{Decided, ObjectName};
 
 /// An API server that takes longer is out of order, because commands ask it a few times a minute at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,63 +28,46 @@ const TRIES: u32 = 5;
 /// Bounds an answer that is not the API server's own, for example a proxy's page.
 const LONGEST_MESSAGE: usize = 300;
 
-/// A kind of object, and the only field of it that wxmint reads and changes.
-pub(super) struct Kind {
-    name: &'static str,
-    /// The name that `kubectl` uses.
-    short: &'static str,
-    pub(super) field: &'static str,
-    /// Whether Kubernetes has the contents of fields as base64.
-    is_base64: bool,
-}
+/// The only field of the Secret that wxmint reads and changes. A mounted Secret shows it as a file
+/// (`WXMINT_KEYS=…/keys.json`).
+pub(super) const FIELD: &str = "keys.json";
 
-/// A mounted Secret shows the field as a file (`WXMINT_KEYS=…/keys.json`).
-pub(super) const SECRET: Kind = Kind { name: "Secret", short: "secret", field: "keys.json", is_base64: true };
-/// The file that peers see.
-const CONFIG_MAP: Kind = Kind { name: "ConfigMap", short: "configmap", field: "jwks.json", is_base64: false };
-
-/// One object, which need not exist.
+/// A Secret, which need not exist.
 #[derive(Display)]
-#[display("{} {name}", kind.short)]
-pub(super) struct Remote {
-    pub(super) kind: Kind,
+#[display("secret {name}")]
+pub(super) struct KeysSecret {
     name: ObjectName,
     resource: ApiResource,
     api: Api<DynamicObject>,
     runtime: Runtime,
 }
 
-impl Remote {
+impl KeysSecret {
     /// Connects with the kubeconfig (`KUBECONFIG` or `~/.kube/config`), otherwise as the pod's service account.
-    pub(super) fn open(kind: Kind, name: ObjectName) -> Result<Self, Failure> {
+    pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind.name));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Secret"));
         let api = Api::namespaced_with(runtime.block_on(client())?, &name.namespace, &resource);
-        Ok(Self { kind, name, resource, api, runtime })
+        Ok(Self { name, resource, api, runtime })
     }
 
-    /// The field; `None` if it or the object is missing.
+    /// The field; `None` if it or the Secret is missing.
     pub(super) fn read(&self) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(self.content(&self.entry()?))
-    }
-
-    fn content(&self, entry: &Entry<'_, DynamicObject>) -> Option<Vec<u8>> {
-        let text = entry.get()?.data["data"][self.kind.field].as_str()?;
-        if self.kind.is_base64 { STANDARD.decode(text).ok() } else { Some(text.into()) }
+        Ok(content(&self.entry()?))
     }
 
     /// Lets `decide` see the field, and writes what `decide` returns beside its outcome, if anything. If somebody else
-    /// has changed the object since it was read (`metadata.resourceVersion`), nothing is written, and `decide` sees the
+    /// has changed the Secret since it was read (`metadata.resourceVersion`), nothing is written, and `decide` sees the
     /// field anew.
-    pub(super) fn change<T, C: AsRef<[u8]>>(
+    pub(super) fn change<T>(
         &self,
-        mut decide: impl FnMut(Option<&[u8]>) -> Result<(T, Option<C>), Failure>,
+        mut decide: impl FnMut(Option<&[u8]>) -> Result<Decided<T>, Failure>,
     ) -> Result<T, Failure> {
         for _ in 0..TRIES {
             let entry = self.entry()?;
-            let (outcome, content) = decide(self.content(&entry).as_deref())?;
-            let Some(content) = content else { return Ok(outcome) };
-            if self.write(entry, content.as_ref())? {
+            let (outcome, changed) = decide(content(&entry).as_deref())?;
+            let Some(changed) = changed else { return Ok(outcome) };
+            if self.write(entry, &changed)? {
                 return Ok(outcome);
             }
         }
@@ -100,10 +83,8 @@ impl Remote {
     /// Returns false if somebody else was quicker.
     fn write(&self, entry: Entry<'_, DynamicObject>, content: &[u8]) -> Result<bool, Failure> {
         let is_new = entry.get().is_none();
-        let text = String::from_utf8_lossy(content);
-        let text = if self.kind.is_base64 { STANDARD.encode(content).into() } else { text };
         let mut object = entry.or_insert(|| DynamicObject::new(&self.name.name, &self.resource));
-        object.get_mut().data["data"][self.kind.field] = text.into();
+        object.get_mut().data["data"][FIELD] = STANDARD.encode(content).into();
         match self.runtime.block_on(object.commit(&PostParams::default())) {
             Ok(()) => Ok(true),
             Err(CommitError::Save(Error::Api(status))) if status.is_already_exists() => Ok(false),
@@ -121,11 +102,10 @@ impl Remote {
                 format!("the API server refused to {verb} it ({}): {said}", status.code)
             }
             // The error's text can quote the answer, which may be a key.
-            Error::SerdeError(_) => format!("the answer of the API server is not a {}", self.kind.short),
+            Error::SerdeError(_) => "the answer of the API server is not a secret".into(),
             other if verb == "get" => format!("the API server gave no answer: {}", describe(other)),
             other => format!(
-                "the API server gave no answer, so the change may have been made or not; see `kubectl get {}`: {}",
-                self.kind.short,
+                "the API server gave no answer, so the change may have been made or not; see `kubectl get secret`: {}",
                 describe(other)
             ),
         };
@@ -133,32 +113,17 @@ impl Remote {
     }
 
     pub(super) fn keys_of(&self, content: Option<&[u8]>) -> Result<StoredKeys, Failure> {
-        let (name, field) = (&self.name, self.kind.field);
         let content = content.ok_or_else(|| {
-            let make = format!("make it with: wxmint keys generate --secret {name}");
-            Failure::usage(format_args!("{self} is not there, or has no field {field}; {make}"))
+            let make = format!("make it with: wxmint keys generate --secret {}", self.name);
+            Failure::usage(format_args!("{self} is not there, or has no field {FIELD}; {make}"))
         })?;
-        StoredKeys::parse(content).map_err(|error| Failure::from(error).at(format_args!("{self}: {field}")))
+        StoredKeys::parse(content).map_err(|error| Failure::from(error).at(format_args!("{self}: {FIELD}")))
     }
+}
 
-    /// Reads the ConfigMap as well, so that a missing permission is told before any key changes. It need not exist yet.
-    pub(super) fn open_copy(name: ObjectName) -> Result<Self, Failure> {
-        let copy = Self::open(CONFIG_MAP, name)?;
-        copy.read()?;
-        Ok(copy)
-    }
-
-    /// Writes the current public keys to the ConfigMap.
-    pub(super) fn follow(&self, place: &KeysPlace) -> Result<(), Failure> {
-        // The ConfigMap is read before the keys: if another process publishes newer keys in between, the ConfigMap has
-        // changed and this write is refused, so that old keys never replace new ones.
-        let said = self.change(|found| {
-            let jwks = public_set(place)?.into_bytes();
-            Ok(if found == Some(&jwks[..]) { ("is up to date", None) } else { ("was written", Some(jwks)) })
-        })?;
-        print(format_args!("{self}: {} {said}", self.kind.field));
-        Ok(())
-    }
+/// The field of a Secret that was read.
+fn content(entry: &Entry<'_, DynamicObject>) -> Option<Vec<u8>> {
+    STANDARD.decode(entry.get()?.data["data"][FIELD].as_str()?).ok()
 }
 
 async fn client() -> Result<Client, Failure> {

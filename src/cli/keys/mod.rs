@@ -14,17 +14,13 @@ use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation, rotation::CLOCK
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
 pub(super) use self::life::short_lead;
-use self::place::{KeysPlace, ObjectName};
+use self::place::KeysPlace;
 pub(super) use self::place::{KeysPlaceArgs, checked};
 use super::output::{json, print, say};
 use super::{Failure, duration, key_line, span, variables};
 use crate::clock::{date, now};
 use crate::secret_files::{create_private, read_private};
 use crate::settings::{KEYS_LEAD, Reader, TOKEN_TTL};
-
-#[cfg(not(feature = "kubernetes"))]
-const WITHOUT_KUBERNETES: &str =
-    "this wxmint was built without Kubernetes, to build sooner; build it with: cargo build --features kubernetes";
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
@@ -49,7 +45,7 @@ pub(super) enum KeysCommand {
     /// Do what is due: publish the next key, remove expired ones; run it as often as you like
     Rotate {
         #[command(flatten)]
-        keys: PublishedKeysArgs,
+        place: KeysPlaceArgs,
         #[command(flatten)]
         policy: PolicyArgs,
         /// Publish the next key now, however long the last one has signed; it signs after the lead
@@ -70,7 +66,7 @@ pub(super) enum KeysCommand {
     /// For emergencies: remove a key at once, which invalidates every token that it signed
     Retire {
         #[command(flatten)]
-        keys: PublishedKeysArgs,
+        place: KeysPlaceArgs,
         /// The key, as `keys list` shows it
         #[arg(allow_hyphen_values = true)]
         kid: String,
@@ -84,7 +80,7 @@ pub(super) enum KeysCommand {
     /// Add a private key that was made elsewhere: PEM (PKCS#8, PKCS#1, SEC 1) or a JWK
     Import {
         #[command(flatten)]
-        keys: PublishedKeysArgs,
+        place: KeysPlaceArgs,
         #[command(flatten)]
         policy: PolicyArgs,
         /// The file of the key
@@ -101,33 +97,6 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         place: KeysPlaceArgs,
     },
-}
-
-/// Where the keys are that a command changes, and where it publishes them.
-#[derive(Args)]
-pub(super) struct PublishedKeysArgs {
-    #[command(flatten)]
-    place: KeysPlaceArgs,
-    /// Also write the public set to this Kubernetes ConfigMap, under `jwks.json`, for verifiers that mount it
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    publish_configmap: Option<ObjectName>,
-}
-
-impl PublishedKeysArgs {
-    /// Changes the keys, then the ConfigMap. A cluster that cannot be reached is noticed before any change.
-    fn change(self, change: impl FnOnce(&KeysPlace) -> Result<(), Failure>) -> Result<(), Failure> {
-        #[cfg(not(feature = "kubernetes"))]
-        if self.publish_configmap.is_some() {
-            return Err(Failure::usage(WITHOUT_KUBERNETES));
-        }
-        let place = self.place.open()?;
-        #[cfg(feature = "kubernetes")]
-        let copy = self.publish_configmap.map(cluster::Remote::open_copy).transpose()?;
-        change(&place)?;
-        #[cfg(feature = "kubernetes")]
-        copy.map_or(Ok(()), |copy| copy.follow(&place))?;
-        Ok(())
-    }
 }
 
 /// The rotation policy. The defaults come from the variables that `wxmint serve` reads.
@@ -173,13 +142,10 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
                 false => begin(&place, PrivateJwk::generate(alg.unwrap_or(Algorithm::Es256), now() - CLOCK_SKEW)?),
             }
         }
-        KeysCommand::Rotate { mut keys, policy, now, dry_run } => {
-            keys.publish_configmap = keys.publish_configmap.filter(|_| !dry_run);
-            keys.change(|place| life::rotate(place, &policy, now, dry_run))
-        }
+        KeysCommand::Rotate { place, policy, now, dry_run } => life::rotate(&place.open()?, &policy, now, dry_run),
         KeysCommand::List { place, json } => life::list(&place.open()?, json),
-        KeysCommand::Retire { keys, kid, now, yes } => keys.change(|place| life::retire(place, &kid, now, yes)),
-        KeysCommand::Import { keys, policy, key } => keys.change(|place| import(place, &policy, &key)),
+        KeysCommand::Retire { place, kid, now, yes } => life::retire(&place.open()?, &kid, now, yes),
+        KeysCommand::Import { place, policy, key } => import(&place.open()?, &policy, &key),
         KeysCommand::IdKey { path } => make_id_key(&path),
         KeysCommand::Jwks { place } => public_set(&place.open()?).map(print),
     }

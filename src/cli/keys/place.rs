@@ -6,7 +6,7 @@ use clap::Args;
 use derive_more::Display;
 
 #[cfg(feature = "kubernetes")]
-use super::cluster::{Remote, SECRET};
+use super::cluster::{FIELD, KeysSecret};
 use super::{Failure, variables};
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
 use crate::settings::{KEYS, read_one};
@@ -26,7 +26,7 @@ pub(super) enum KeysPlace {
     #[display("{}", _0.display())]
     File(PathBuf),
     #[cfg(feature = "kubernetes")]
-    Secret(Box<Remote>),
+    Secret(Box<KeysSecret>),
 }
 
 #[derive(Args)]
@@ -43,11 +43,14 @@ impl KeysPlaceArgs {
     pub(super) fn open(self) -> Result<KeysPlace, Failure> {
         #[cfg(feature = "kubernetes")]
         if let Some(name) = self.secret {
-            return Remote::open(SECRET, name).map(|secret| KeysPlace::Secret(Box::new(secret)));
+            return KeysSecret::open(name).map(|secret| KeysPlace::Secret(Box::new(secret)));
         }
         #[cfg(not(feature = "kubernetes"))]
         if self.secret.is_some() {
-            return Err(Failure::usage(super::WITHOUT_KUBERNETES));
+            return Err(Failure::usage(
+                "this wxmint was built without Kubernetes, to build sooner; build it with: \
+                 cargo build --features kubernetes",
+            ));
         }
         let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok()).map(KeysPlace::File);
         named.ok_or_else(|| Failure::usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json"))
@@ -72,9 +75,9 @@ impl KeysPlace {
             }),
             // Creates the Secret, or adds the field to an existing one.
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.change(|found| match (found, secret.kind.field) {
-                (None, _) => Ok(((), Some(keys.content()))),
-                (_, field) => Err(Failure::usage(format_args!("{self} has a field {field} already; it is unchanged"))),
+            Self::Secret(secret) => secret.change(|found| match found {
+                None => Ok(((), Some(keys.content()))),
+                Some(_) => Err(Failure::usage(format_args!("{self} has a field {FIELD} already; it is unchanged"))),
             }),
         }
     }
@@ -106,7 +109,7 @@ impl KeysPlace {
 }
 
 /// The outcome of a decision, and what to write, or `None` if it has changed nothing.
-type Decided<T> = (T, Option<Zeroizing<Vec<u8>>>);
+pub(super) type Decided<T> = (T, Option<Zeroizing<Vec<u8>>>);
 
 fn change_keys<T>(
     mut keys: StoredKeys,
