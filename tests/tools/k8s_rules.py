@@ -36,7 +36,7 @@ def check_object(kind, name, spec, document):
     """(what is wrong, unless this holds)."""
     yield "a kind that the chart must not have", kind not in ("Secret", "ClusterRole", "ClusterRoleBinding")
     yield "a token for all its pods", kind != "ServiceAccount" or document.get("automountServiceAccountToken") is False
-    if kind == "ConfigMap" and not name.endswith(("-nginx", "-jwks")):
+    if kind == "ConfigMap" and not name.endswith("-nginx"):
         yield f"no settings: {set(document['data']) - KNOWN}", set(document["data"]) <= KNOWN
         yield "a danger", not {setting for setting in document["data"] if "DANGEROUS" in setting} - DANGERS
     if kind == "Service" and not name.endswith("-admin"):
