@@ -152,10 +152,9 @@ def metric(at, name, **labels):
 
 
 def key_ids(namespace="wxmint"):
-    """The key ids in the Secret, and in the ConfigMap."""
-    private = json.loads(base64.b64decode(get("secret/wxmint-keys", namespace=namespace)["data"]["keys.json"]))
-    public = json.loads(get("configmap/wxmint-jwks", namespace=namespace).get("data", {}).get("jwks.json", '{"keys":[]}'))
-    return [[key["kid"] for key in jwks["keys"]] for jwks in (private, public)]
+    """The key ids in the Secret."""
+    keys = json.loads(base64.b64decode(get("secret/wxmint-keys", namespace=namespace)["data"]["keys.json"]))
+    return [key["kid"] for key in keys["keys"]]
 
 
 def new_keys():

@@ -11,7 +11,7 @@ from asked import KEYS, PROGRAM, SECRETS, ask, get, key_ids, kubectl, new_keys, 
 from cluster import API, kubeconfig
 
 ROTATOR = "wxmint-keys-rotate"
-OWN = {("secrets", "wxmint-keys"), ("configmaps", "wxmint-jwks")}
+ROTATE_NOW = (PROGRAM, "keys", "rotate", "--secret=wxmint/wxmint-keys", "--now")
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "bind", "escalate")
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubject"
 
@@ -21,10 +21,9 @@ def token():
     return kubectl("create", "token", ROTATOR).strip()
 
 
-def rotate(config, *options):
-    """`wxmint keys rotate` on the Secret, as the Job's container runs it."""
-    words = [PROGRAM, "keys", "rotate", "--secret=wxmint/wxmint-keys", "--publish-configmap=wxmint/wxmint-jwks", *options]
-    return subprocess.Popen(words, env={"KUBECONFIG": str(config)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def rotate(config):
+    """`wxmint keys rotate --now` on the Secret, as the Job's container runs it."""
+    return subprocess.Popen(ROTATE_NOW, env={"KUBECONFIG": str(config)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def the_rotation_has_the_rights_that_it_uses_and_no_other():
@@ -33,11 +32,11 @@ def the_rotation_has_the_rights_that_it_uses_and_no_other():
     status, said = ask(mine, "POST", REVIEWS + "rulesreviews", {"spec": {"namespace": "wxmint"}})
     rights = {(resource, name, verb) for rule in said["status"]["resourceRules"] for resource in rule["resources"]
               for name in rule.get("resourceNames", ["*"]) for verb in rule["verbs"] if not resource.startswith("selfsubject")}
-    assert status == 201 and rights == {(*thing, verb) for thing in OWN for verb in ("get", "update")}, rights
+    assert status == 201 and rights == {("secrets", "wxmint-keys", verb) for verb in ("get", "update")}, rights
     resources = [name.partition(".") for name in run("kubectl", "api-resources", "--output=name").split()]
     asked = 0
-    for (resource, _, group), name, verb in itertools.product(resources, ("", "wxmint-keys", "wxmint-jwks"), VERBS):
-        if resource.startswith("selfsubject") or name and resource not in ("secrets", "configmaps") or (resource, name, verb) in rights:
+    for (resource, _, group), name, verb in itertools.product(resources, ("", "wxmint-keys"), VERBS):
+        if resource.startswith("selfsubject") or name and resource != "secrets" or (resource, name, verb) in rights:
             continue
         wanted = {"namespace": "wxmint", "verb": verb, "group": group, "resource": resource, "name": name}
         answer = ask(mine, "POST", REVIEWS + "accessreviews", {"spec": {"resourceAttributes": wanted}})[1]
@@ -61,23 +60,23 @@ def the_rotation_reads_and_writes_its_secret_and_no_other():
 
 
 def two_rotations_at_once_change_the_secret_once():
-    """And the public set with it."""
+    """And both succeed."""
     config = kubeconfig("rotation", token())
     for _ in range(5):
         new_keys()
-        before = key_ids()[0]
-        two = [rotate(config, "--now") for _ in range(2)]
+        before = key_ids()
+        two = [rotate(config) for _ in range(2)]
         said = [process.communicate()[0] for process in two]
         assert [process.returncode for process in two] == [0, 0], said
         assert sorted("published a new" in text for text in said) == [False, True], said
-        secret, public = key_ids()
-        assert len(secret) == 2 and secret[0] == before[0] and sorted(public) == sorted(secret), (before, secret, public)
+        after = key_ids()
+        assert len(after) == 2 and after[0] == before[0], (before, after)
 
 
 @contextmanager
 def between(act):
-    """A kubeconfig of the rotation, whose writes of the Secret and of the public set wait until `act` has been called with their
-    number; and the answers to them."""
+    """A kubeconfig of the rotation, whose writes of the Secret wait until `act` has been called with their number; and the
+    answers to them."""
     mine, written = token(), []
 
     class Between(BaseHTTPRequestHandler):
@@ -110,11 +109,16 @@ def somebody_else_writes(number):
 
 def a_conflicting_write_is_repeated_with_what_was_decided_anew():
     """Somebody changes the Secret between the rotation's read and its write: once, and each time."""
-    for times, written, code, length in ((1, [409, 200, 200], 0, 2), (9, [409] * 5, 1, 1)):
+    for times, written, code, length in ((1, [409, 200], 0, 2), (9, [409] * 5, 1, 1)):
         new_keys()
         with between(lambda number, times=times: number < times and somebody_else_writes(number)) as (config, answers):
-            process = rotate(config, "--now")
+            process = rotate(config)
             said = process.communicate()[0]
-        assert (process.returncode, answers, len(key_ids()[0])) == (code, written, length), (said, answers)
+        assert (process.returncode, answers, len(key_ids())) == (code, written, length), (said, answers)
         assert code == 0 or "somebody else changed it 5 times" in said, said
         assert get("secret/wxmint-keys")["metadata"]["annotations"]["somebody"].startswith("else-")
+    # A quick rotation is done before a slow one has written: the slow one finds that nothing is left to do.
+    new_keys()
+    with between(lambda _: run(*ROTATE_NOW)) as (config, answers):
+        said = rotate(config).communicate()[0]
+    assert answers == [409] and "nothing to do" in said and len(key_ids()) == 2, (said, answers)

@@ -33,9 +33,8 @@ PLANE = [
     rights.two_rotations_at_once_change_the_secret_once,
     rights.a_conflicting_write_is_repeated_with_what_was_decided_anew,
     secret_keys.every_command_works_on_a_secret_and_writes_only_what_it_has_changed,
-    secret_keys.a_right_that_is_missing_is_named_before_any_key_changes_or_the_next_run_mends_it,
+    secret_keys.a_right_that_is_missing_is_named_before_any_key_changes,
     secret_keys.what_is_missing_is_named_with_what_makes_it,
-    secret_keys.the_public_set_follows_and_an_older_one_never_replaces_a_newer_one,
     identity.a_service_account_opens_the_admin_listener_until_its_token_expires_and_no_other_does,
 ]
 # It mostly waits, so the others go on meanwhile, in other namespaces.
