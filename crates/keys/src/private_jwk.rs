@@ -2,12 +2,11 @@
 
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, EcPrivateKeyBin, Pkcs8V1Der};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
-use aws_lc_rs::{hmac, rand::SystemRandom, rsa::KeySize};
+use aws_lc_rs::{error::Unspecified, hmac, rsa::KeySize};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use pkcs1::{RsaPrivateKey, der::Decode};
 use pkcs8::PrivateKeyInfo;
-use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 use wxmint_ids::unprintable;
 use wxmint_verify::{Algorithm, KeyError};
@@ -57,34 +56,15 @@ pub const SIGNED_WITH: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Alg
 
 impl PrivateJwk {
     pub fn generate(algorithm: Algorithm, nbf: DateTime<Utc>) -> Result<Self, KeyError> {
-        let (random, refused) = (SystemRandom::new(), |_| KeyError::Crypto("generate a key"));
-        let mut jwk = match algorithm {
-            Algorithm::Es256 => {
-                let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(refused)?;
-                Self::from_der(key.as_ref())?
-            }
-            Algorithm::EdDsa | Algorithm::Ed25519 => {
-                Self::from_der(Ed25519KeyPair::generate_pkcs8(&random).map_err(refused)?.as_ref())?
-            }
-            Algorithm::Rs256 => {
-                let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(refused)?;
-                let key: Pkcs8V1Der<'_> = pair.as_der().map_err(refused)?;
-                Self::from_der(key.as_ref())?
-            }
+        let (kty, crv, material) = match algorithm {
+            Algorithm::Es256 => ("EC", Some("P-256"), Material::of_p256()),
+            Algorithm::EdDsa | Algorithm::Ed25519 => ("OKP", Some("Ed25519"), Material::of_ed25519()),
+            Algorithm::Rs256 => ("RSA", None, Material::of_rsa()),
         };
-        jwk.nbf = Some(nbf.timestamp());
-        jwk.name_itself(0)?;
-        Ok(jwk)
-    }
-
-    /// Reads a private key that was made elsewhere: PEM of PKCS#8, PKCS#1 or SEC 1, or a JWK, alone or as the only key
-    /// of a set. The key signs from `nbf` on, whatever `nbf` it has itself.
-    pub fn import(content: &[u8], nbf: DateTime<Utc>) -> Result<Self, KeyError> {
-        let mut jwk = match PrivateKeyDer::from_pem_slice(content) {
-            Ok(der) => Self::from_der(der.secret_der())?,
-            Err(_) => Self::from_json(content)?,
-        };
-        (jwk.kid, jwk.nbf, jwk.exp, jwk.usage) = (None, Some(nbf.timestamp()), None, Some("sig".into()));
+        let material = material.map_err(|_| KeyError::Crypto("generate a key"))?;
+        let (kty, crv, alg) = (kty.into(), crv.map(Into::into), algorithm.name().into());
+        let mut jwk =
+            Self { kty, crv, alg, usage: Some("sig".into()), nbf: Some(nbf.timestamp()), material, ..Self::default() };
         jwk.name_itself(0)?;
         Ok(jwk)
     }
@@ -94,58 +74,6 @@ impl PrivateJwk {
         let private = self.material.d.as_ref().map_or(&b""[..], |d| d.as_bytes());
         let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, private), b"wxmint mark of a binding");
         hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
-    }
-
-    fn from_der(bytes: &[u8]) -> Result<Self, KeyError> {
-        let unread = |_| KeyError::Crypto("read a key");
-        let unknown = "it must be an EC key on P-256, an Ed25519 key or an RSA key of 2048 bits or more";
-        if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
-            .or_else(|_| EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes))
-        {
-            let d: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().map_err(unread)?;
-            let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-            let material = Material { x: encode(x), y: encode(y), d: encode(d.as_ref()), ..Material::default() };
-            return Ok(Self::of(Algorithm::Es256, material));
-        }
-        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes) {
-            let seed: Curve25519SeedBin<'_> = pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(unread)?;
-            let x = encode(pair.public_key().as_ref());
-            return Ok(Self::of(Algorithm::EdDsa, Material { x, d: encode(seed.as_ref()), ..Material::default() }));
-        }
-        let inside = PrivateKeyInfo::from_der(bytes).map_or(bytes, |envelope| envelope.private_key);
-        let key = RsaPrivateKey::from_der(inside).map_err(|_| unusable(unknown))?;
-        let material = Material {
-            n: encode(key.modulus.as_bytes()),
-            e: encode(key.public_exponent.as_bytes()),
-            d: encode(key.private_exponent.as_bytes()),
-            p: encode(key.prime1.as_bytes()),
-            q: encode(key.prime2.as_bytes()),
-            dp: encode(key.exponent1.as_bytes()),
-            dq: encode(key.exponent2.as_bytes()),
-            qi: encode(key.coefficient.as_bytes()),
-            ..Material::default()
-        };
-        Ok(Self::of(Algorithm::Rs256, material))
-    }
-
-    fn from_json(content: &[u8]) -> Result<Self, KeyError> {
-        #[derive(Deserialize)]
-        struct Set {
-            keys: [PrivateJwk; 1],
-        }
-        let set = serde_json::from_slice::<Set>(content).map(|Set { keys: [jwk] }| jwk);
-        set.or_else(|_| serde_json::from_slice(content))
-            .map_err(|_| unusable("neither unencrypted PEM of a private key, nor one private JWK"))
-    }
-
-    fn of(algorithm: Algorithm, material: Material) -> Self {
-        let (kty, crv) = match algorithm {
-            Algorithm::Es256 => ("EC", Some("P-256")),
-            Algorithm::EdDsa | Algorithm::Ed25519 => ("OKP", Some("Ed25519")),
-            Algorithm::Rs256 => ("RSA", None),
-        };
-        let (kty, crv, usage) = (kty.into(), crv.map(Into::into), Some("sig".into()));
-        Self { kty, crv, alg: algorithm.name().into(), usage, material, ..Self::default() }
     }
 
     /// The `kid`; empty if the key has none yet.
@@ -168,25 +96,38 @@ impl PrivateJwk {
     }
 }
 
-fn unusable(reason: &str) -> KeyError {
-    KeyError::Unusable { key: "in the file".into(), reason: reason.into() }
+impl Material {
+    fn of_p256() -> Result<Self, Unspecified> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+        let d: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes()?;
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+        Ok(Self { x: encode(x), y: encode(y), d: encode(d.as_ref()), ..Self::default() })
+    }
+
+    fn of_ed25519() -> Result<Self, Unspecified> {
+        let pair = Ed25519KeyPair::generate()?;
+        let seed: Curve25519SeedBin<'_> = pair.seed()?.as_be_bytes()?;
+        Ok(Self { x: encode(pair.public_key().as_ref()), d: encode(seed.as_ref()), ..Self::default() })
+    }
+
+    fn of_rsa() -> Result<Self, Unspecified> {
+        let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa2048)?.as_der()?;
+        let envelope = PrivateKeyInfo::from_der(der.as_ref()).map_err(|_| Unspecified)?;
+        let key = RsaPrivateKey::from_der(envelope.private_key).map_err(|_| Unspecified)?;
+        Ok(Self {
+            n: encode(key.modulus.as_bytes()),
+            e: encode(key.public_exponent.as_bytes()),
+            d: encode(key.private_exponent.as_bytes()),
+            p: encode(key.prime1.as_bytes()),
+            q: encode(key.prime2.as_bytes()),
+            dp: encode(key.exponent1.as_bytes()),
+            dq: encode(key.exponent2.as_bytes()),
+            qi: encode(key.coefficient.as_bytes()),
+            ..Self::default()
+        })
+    }
 }
 
 fn encode(bytes: &[u8]) -> Member {
     Some(URL_SAFE_NO_PAD.encode(bytes).into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_private_key_is_said_to_be_none() {
-        for label in ["PUBLIC KEY", "ENCRYPTED PRIVATE KEY"] {
-            let pem = format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n");
-            let refused = PrivateJwk::import(pem.as_bytes(), DateTime::UNIX_EPOCH).map(|_| ()).expect_err("no key");
-            let said = refused.to_string();
-            assert!(said.contains("neither unencrypted PEM of a private key") && !said.contains("JWK Set"), "{said}");
-        }
-    }
 }

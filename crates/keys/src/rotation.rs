@@ -38,11 +38,6 @@ pub enum Refusal {
     EveryWithinLead { every: i64, lead: i64 },
     #[error("{0} must be longer than 0 s")]
     NoTime(&'static str),
-    /// The key would sign before verifiers can know it.
-    #[error("a key that is added now must not sign before {earliest}, because verifiers may not know it until then")]
-    TooSoon { earliest: String },
-    #[error("another key begins to sign at {nbf} already; run this again after that, or with another --lead")]
-    SameMoment { nbf: String },
     /// The key must stay because tokens that it signed may not have expired.
     #[error("tokens that {kid} signed may be valid until {earliest}; after that, `keys rotate` removes the key")]
     TokensLive { kid: String, earliest: String },
@@ -133,26 +128,6 @@ fn next_look(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> 
     let due = if stays { last.nbf + policy.every - policy.lead } else { last.nbf };
     let drops = lives.iter().filter_map(|life| life.exp).map(|exp| exp + policy.lead);
     Some(drops.chain([due]).min()?.max(now))
-}
-
-/// Whether a key that is added at `now` may first sign at `nbf`.
-pub fn check_new_key(
-    lives: &[KeyLife],
-    policy: &RotationPolicy,
-    nbf: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<(), Refusal> {
-    if lives.iter().any(|life| life.nbf == nbf) {
-        return Err(Refusal::SameMoment { nbf: nbf.to_rfc3339_opts(SecondsFormat::Secs, true) });
-    }
-    let earliest = whole_second(now + policy.lead);
-    // A key whose `nbf` lies before the signing key's never signs. A replica with a slow clock may still be signing
-    // with the key before that.
-    let will_sign = lives.iter().filter(|life| life.nbf <= now - CLOCK_SKEW).all(|life| life.nbf < nbf);
-    if !lives.is_empty() && will_sign && nbf < earliest {
-        return Err(Refusal::TooSoon { earliest: earliest.to_rfc3339_opts(SecondsFormat::Secs, true) });
-    }
-    Ok(())
 }
 
 /// Why `kid` cannot be removed, unless it is an emergency.

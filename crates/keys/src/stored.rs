@@ -108,10 +108,6 @@ impl StoredKeys {
         self.ended.extract_if(.., |key| key.at() <= now - policy.retention()).map(|key| key.kid).collect()
     }
 
-    pub fn add(&mut self, key: PrivateJwk) {
-        self.keys.push(key);
-    }
-
     pub fn apply(&mut self, step: &RotationStep) -> Result<(), KeyError> {
         self.keys.retain(|key| !step.drop.iter().any(|kid| key.kid() == kid));
         for (kid, exp) in &step.expire {

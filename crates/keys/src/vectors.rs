@@ -1,12 +1,11 @@
 //! Test vectors from the RFCs, and key sets that must be refused.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::DateTime;
 use jsonwebtoken::signature::Signer;
 use serde_json::{Value, json};
 use wxmint_verify::{KeyError, PublicKey, PublicKeySet, PublishedKeys};
 
-use super::{KeySet, PrivateJwk};
+use super::{KeySet, StoredKeys};
 
 /// The encoded payload of RFC 7515's examples.
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -110,10 +109,12 @@ fn signatures_are_those_of_rfc_7515_and_rfc_8037() {
 }
 
 #[test]
-fn the_rsa_key_of_rfc_7517_is_imported_under_the_thumbprint_of_rfc_7638() {
+fn the_rsa_key_of_rfc_7517_has_the_thumbprint_of_rfc_7638_as_its_kid() {
     let [_, signing] = set_of_rfc_7517();
-    let key = PrivateJwk::import(signing.to_string().as_bytes(), DateTime::UNIX_EPOCH).expect("a key");
-    assert_eq!(key.kid(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    let mut unnamed = with(signing, "nbf", 1);
+    unnamed.as_object_mut().expect("an object").remove("kid");
+    let set = StoredKeys::parse(json!({"keys": [unnamed]}).to_string().as_bytes()).expect("a file");
+    assert_eq!(set.lives().expect("a set")[0].kid, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
 }
 
 #[test]

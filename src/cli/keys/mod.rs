@@ -11,15 +11,15 @@ use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use wxmint_ids::IdKey;
 use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation, rotation::CLOCK_SKEW};
-use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
+use wxmint_verify::{Algorithm, PublicKeySet};
 
 pub(super) use self::life::short_lead;
 use self::place::KeysPlace;
 pub(super) use self::place::{KeysPlaceArgs, checked};
 use super::output::{json, print, say};
 use super::{Failure, duration, key_line, span, variables};
-use crate::clock::{date, now};
-use crate::secret_files::{create_private, read_private};
+use crate::clock::now;
+use crate::secret_files::create_private;
 use crate::settings::{KEYS_LEAD, Reader, TOKEN_TTL};
 
 #[derive(Subcommand)]
@@ -76,15 +76,6 @@ pub(super) enum KeysCommand {
         /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
-    },
-    /// Add a private key that was made elsewhere: PEM (PKCS#8, PKCS#1, SEC 1) or a JWK
-    Import {
-        #[command(flatten)]
-        place: KeysPlaceArgs,
-        #[command(flatten)]
-        policy: PolicyArgs,
-        /// The file of the key
-        key: PathBuf,
     },
     /// Make an id key, with which WXMINT_USER_IDS=openid or unionid computes user ids; keep it for good
     IdKey {
@@ -145,7 +136,6 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
         KeysCommand::Rotate { place, policy, now, dry_run } => life::rotate(&place.open()?, &policy, now, dry_run),
         KeysCommand::List { place, json } => life::list(&place.open()?, json),
         KeysCommand::Retire { place, kid, now, yes } => life::retire(&place.open()?, &kid, now, yes),
-        KeysCommand::Import { place, policy, key } => import(&place.open()?, &policy, &key),
         KeysCommand::IdKey { path } => make_id_key(&path),
         KeysCommand::Jwks { place } => public_set(&place.open()?).map(print),
     }
@@ -173,32 +163,6 @@ fn begin(place: &KeysPlace, key: PrivateJwk) -> Result<(), Failure> {
     let rotation::KeyLife { kid, algorithm, .. } = &set.lives[0];
     place.create(&keys)?;
     print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
-    Ok(())
-}
-
-fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Failure> {
-    let content = read_private(file)?;
-    let named = |error: KeyError| Failure::from(error).at(file.display());
-    if !place.exists()? {
-        return begin(place, PrivateJwk::import(&content, now() - CLOCK_SKEW).map_err(named)?);
-    }
-    let (kid, nbf) = place.change(|keys| {
-        let (now, policy) = (now(), policy.policy(keys, place)?);
-        policy.check()?;
-        let nbf = rotation::whole_second(now + policy.lead);
-        let key = PrivateJwk::import(&content, nbf).map_err(named)?;
-        let set = keys.check()?;
-        rotation::check_new_key(&set.lives, &policy, nbf, now)?;
-        let kid = key.kid().to_owned();
-        if set.ended.iter().any(|ended| ended.kid == kid) {
-            return Err(Failure::usage(format_args!("{kid} was retired at once: verifiers refuse whatever it signs")));
-        }
-        keys.add(key);
-        // The new key makes it due to say how long the earlier keys stay visible.
-        keys.apply(&rotation::plan(&keys.check()?.lives, &policy, now, false)?)?;
-        Ok((kid, nbf))
-    })?;
-    print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = date(nbf)));
     Ok(())
 }
 
