@@ -22,7 +22,7 @@ struct Stage {
 impl Stage {
     async fn with(flaw: Flaw) -> Self {
         let scene = Scene::start().await;
-        let sidecar = scene.sidecar(&[]).await;
+        let sidecar = scene.sidecar().await;
         let link = Breakable::before(sidecar.public).await;
         let proxy = Proxy::start(&scene, ([127, 0, 0, 1], link.port()).into(), flaw).await;
         let example = Example::new("stand-in", proxy.address.port());

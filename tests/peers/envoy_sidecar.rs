@@ -15,7 +15,7 @@ use crate::support::Breakable;
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
-    let sidecar = scene.sidecar(&[]).await;
+    let sidecar = scene.sidecar().await;
     let link = Breakable::before(sidecar.public).await;
     let Started { example, .. } = &started(&scene, link.address()).await;
     checks::asks_a_sidecar(&scene, example, &link).await;

@@ -5,6 +5,7 @@
 use std::{env, fs, net::SocketAddr, path::Path, process::Command};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::example::{Started, example_folder};
 use crate::raw::Request;
@@ -12,14 +13,10 @@ use crate::scene::Scene;
 use crate::support::{Breakable, repository, tools};
 use crate::{checks, envoy};
 
-/// Its sidecar also knows what is public.
-pub(crate) const HIGRESS_RULES: [(&str, &str); 2] =
-    [("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_PATH_HEADER", "path")];
-
 #[tokio::test(flavor = "multi_thread")]
 async fn higress_filters_with_the_sidecar_let_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
-    let sidecar = scene.sidecar(&HIGRESS_RULES).await;
+    let sidecar = scene.sidecar().await;
     let link = Breakable::before(sidecar.public).await;
     let Started { example, .. } = &higress(&scene, link.address()).await;
     checks::asks_a_sidecar(&scene, example, &link).await;
@@ -29,7 +26,7 @@ async fn higress_filters_with_the_sidecar_let_good_tokens_through_and_nothing_el
 #[tokio::test(flavor = "multi_thread")]
 async fn higress_filters_refuse_ended_users_and_retired_keys() {
     let scene = Scene::start().await;
-    let sidecar = scene.sidecar(&HIGRESS_RULES).await;
+    let sidecar = scene.sidecar().await;
     checks::obeys_ends(&scene, &higress(&scene, sidecar.public).await.example).await;
 }
 
@@ -54,8 +51,7 @@ async fn higress_filters_show_the_sidecar_the_token_alone_and_its_yes_must_name_
 #[ignore = "needs the plugins of Higress: examples/peers/higress"]
 async fn higress_plugins_with_the_sidecar_let_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
-    let rules = [HIGRESS_RULES[0], ("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri")];
-    let sidecar = scene.sidecar(&rules).await;
+    let sidecar = scene.sidecar().await;
     let link = Breakable::before(sidecar.public).await;
     let Started { example, .. } = &higress_with_plugins(&scene, link.address()).await;
     checks::asks_a_sidecar(&scene, example, &link).await;
@@ -143,7 +139,7 @@ async fn higress(scene: &Scene, sidecar: SocketAddr) -> Started {
     let filters = documents(&folder.path().join("envoyfilter.yaml"));
     let configuration = Gateway::of(&filters, "GATEWAY").before(scene.back_end.address);
     fs::write(folder.path().join("envoy.json"), configuration.to_string()).expect("written");
-    envoy::run("higress", folder, "envoy.json").await
+    run(folder).await
 }
 
 /// The same with the plugins of the example, as Higress' controller hands them on.
@@ -169,15 +165,21 @@ async fn higress_with_plugins(scene: &Scene, sidecar: SocketAddr) -> Started {
     let configuration = gateway.before(scene.back_end.address);
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("envoy.json"), configuration.to_string()).expect("written");
-    envoy::run("higress", folder, "envoy.json").await
+    run(folder).await
+}
+
+/// Nothing is public there.
+async fn run(folder: TempDir) -> Started {
+    let mut envoy = envoy::run("higress", folder, "envoy.json").await;
+    envoy.example.public = None;
+    envoy
 }
 
 fn plugins() -> Vec<Value> {
     documents(&repository("examples/peers/higress/wasmplugin.yaml"))
 }
 
-/// The addition to the bootstrap of a gateway. It leaves paths as they are, though Istio's normalize them by default:
-/// the sidecar must not need that.
+/// The addition to the bootstrap of a gateway. It leaves paths as they are, though Istio's normalize them by default.
 #[derive(Default)]
 pub(crate) struct Gateway {
     pub(crate) filters: Vec<Value>,

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::example::Started;
-use crate::gateways::{Gateway, HIGRESS_RULES, documents, extension};
+use crate::gateways::{Gateway, documents, extension};
 use crate::raw::Request;
 use crate::scene::Scene;
 use crate::support::{Breakable, repository, tools};
@@ -19,9 +19,12 @@ const IDENTITY_HEADERS: &str = "orders-wxmint-identity-headers";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mesh_that_asks_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
-    let sidecar = scene.sidecar(&HIGRESS_RULES).await;
+    let sidecar = scene.sidecar().await;
     let link = Breakable::before(sidecar.public).await;
-    let Started { example, .. } = &mesh(&scene, "istio-sidecar", Some(link.address()), &[]).await;
+    let mut envoy = mesh(&scene, "istio-sidecar", Some(link.address()), &[]).await;
+    // The sidecar wants a token there too.
+    envoy.example.public = None;
+    let example = &envoy.example;
     checks::tokens(&scene, example, &[]).await;
     checks::identity_headers(&scene, example).await;
     checks::paths(&scene, example).await;

@@ -68,16 +68,11 @@ impl Scene {
         self.link.address()
     }
 
-    pub(crate) fn jwks_url(&self) -> String {
-        format!("{}/.well-known/jwks.json", self.issuer)
-    }
-
-    /// A sidecar that follows the issuer, with these settings besides what it needs, or in place of that.
-    pub(crate) async fn sidecar(&self, settings: &[(&str, &str)]) -> Sidecar {
-        let needed = [("WXMINT_ISSUER", &*self.issuer), ("WXMINT_AUDIENCE", &*self.issuer)];
-        let all = needed.iter().chain(settings);
-        let start = SidecarSettings::new(&self.jwks_url()).without("WXMINT_REVOCATIONS_URL");
-        let sidecar = all.fold(start, |settings, (name, value)| settings.with(name, value)).start().await;
+    /// A sidecar that follows the issuer.
+    pub(crate) async fn sidecar(&self) -> Sidecar {
+        let settings = SidecarSettings::following(&self.issuer);
+        let settings = settings.with("WXMINT_ISSUER", &self.issuer).with("WXMINT_AUDIENCE", &self.issuer);
+        let sidecar = settings.start().await;
         sidecar.ready_within(2 * PATIENCE).await;
         sidecar
     }

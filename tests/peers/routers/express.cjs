@@ -1,11 +1,9 @@
 // A back end on Express 5, whose router ignores case and a slash at the end, with a route of Rails' kind besides: `.json`
-// and the like after a path choose a format. Answers with the protected path that it takes a request's path for.
+// and the like after a path choose a format. Answers with /orders where it takes a request's path for that.
 const express = require("express");
 
 const app = express();
-for (const path of ["/public/orders", "/orders"]) {
-  const handler = (request, response) => response.send(path);
-  app.use(path, handler);
-  app.all(`${path}{.:format}`, handler);
-}
+const orders = (request, response) => response.send("/orders");
+app.use("/orders", orders);
+app.all("/orders{.:format}", orders);
 const server = app.listen(0, "127.0.0.1", () => console.log(JSON.stringify({ express: server.address().port })));

@@ -1,4 +1,4 @@
-"""Back ends that read a path each in its own way. Each answers with the protected path that it takes a request's path for.
+"""Back ends that read a path each in its own way. Each answers with /orders where it takes a request's path for that.
 
 Flask (Werkzeug), Starlette and http.server are the real ones. Two imitate what cannot be run here, by its documentation:
 `imitated_spring` is UrlPathHelper and AntPathMatcher with suffix patterns (the default until Spring 5.3; the classes of
@@ -22,11 +22,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from werkzeug.serving import make_server
 
-PROTECTED = ["/public/orders", "/orders"]
+PROTECTED = "/orders"
 
 
 def protected(path):
-    return next((each for each in PROTECTED if path == each or path.startswith(each + "/")), "")
+    return PROTECTED if path == PROTECTED or path.startswith(PROTECTED + "/") else ""
 
 
 def resolved(path):
@@ -79,17 +79,16 @@ def serve_files(handler):
 
 def serve_flask():
     app = flask.Flask(__name__)
-    for path in PROTECTED:
-        for rule in [path, path + "/<path:rest>"]:
-            app.add_url_rule(rule, rule, lambda rest="", path=path: path)
+    for rule in [PROTECTED, PROTECTED + "/<path:rest>"]:
+        app.add_url_rule(rule, rule, lambda rest="": PROTECTED)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever).start()
     return server.server_port
 
 
 def serve_starlette():
-    answers = [(path, PlainTextResponse(path)) for path in PROTECTED]
-    routes = [route for path, answer in answers for route in (Route(path, answer), Mount(path, answer))]
+    answer = PlainTextResponse(PROTECTED)
+    routes = [Route(PROTECTED, answer), Mount(PROTECTED, answer)]
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="warning"))
     threading.Thread(target=server.run, kwargs={"sockets": [listener]}).start()
