@@ -25,7 +25,7 @@ macro_rules! targets {
 }
 
 targets! {
-    accounts_answer forwarded identifiers jwks key_file login_form login_json sidecar token user_data users_file
+    accounts_answer bearer forwarded identifiers jwks key_file login_form login_json token user_data users_file
     vault_file wechat_answer
 }
 
