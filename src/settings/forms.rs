@@ -8,7 +8,6 @@ use derive_more::Display;
 use ipnet::IpNet;
 use reqwest::Url;
 use wxmint_findings::Said;
-use wxmint_http::path_rules::Prefix;
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
@@ -217,19 +216,4 @@ pub(super) fn log_format(text: &str) -> Option<LogFormat> {
         "text" => Some(LogFormat::Text),
         _ => None,
     }
-}
-
-/// `path`, or the name of a header, which is in lower case afterwards.
-pub(super) fn path_header(text: &str) -> Option<Option<String>> {
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    match text {
-        "" | "path" => Some(None),
-        name => name.bytes().all(is_name).then(|| Some(name.to_ascii_lowercase())),
-    }
-}
-
-/// `/orders=https://orders.example.com`
-pub(super) fn audience_rule(text: &str) -> Option<(Prefix, String)> {
-    let (prefix, audience) = text.split_once('=').map(|(prefix, audience)| (prefix.trim(), audience.trim()))?;
-    Some((Prefix::parse(prefix)?, (!audience.is_empty()).then(|| audience.to_owned())?))
 }

@@ -143,7 +143,7 @@ fn comments(row: &str, is_set: bool) -> String {
 }
 
 /// Forms that the Chinese tables do not say with the meaning.
-const FORMS: [(&str, &str); 27] = [
+const FORMS: [(&str, &str); 24] = [
     (
         "the https URL at which clients reach this service",
         "https URL（本机地址可用 http），不含 query、fragment 和末尾的斜杠，因为验证方逐字节比较",
@@ -180,24 +180,12 @@ const FORMS: [(&str, &str); 27] = [
         "代理的地址或网段（192.0.2.0/28,2001:db8::/64）以及 private，用逗号分隔；none 只能单独写",
     ),
     (
-        "paths of ASCII letters, digits and signs such as - . _ ~ below",
-        "由 ASCII 字母、数字和 - . _ ~ 等符号组成的路径，它和它的下级都不需要 token，用逗号分隔",
-    ),
-    (
-        "paths of ASCII letters, digits and signs such as - . _ ~, each",
-        "路径=audience，用逗号分隔；路径由 ASCII 字母、数字和 - . _ ~ 等符号组成",
-    ),
-    (
         "http://[user:password@]host",
         "http://[用户名:密码@]主机[:端口] 或 https://…；用户名和密码里的 @ 写成 %40，: 写成 %3A，/ 写成 %2F，% 写成 %25",
     ),
     ("http/protobuf", "http/protobuf，wxmint 只支持这一种；collector 对应的端口一般是 4318"),
     ("a file with one or more certificates in PEM", "PEM 文件，里面有一个或多个证书"),
     ("the https or http URL to which spans are posted", "接收 span 的完整 URL（https 或 http），不带查询参数"),
-    (
-        "the header in which your proxy itself",
-        "代理自己用来传递路径的请求头（Traefik 和 Caddy 是 X-Forwarded-Uri，示例里的 nginx 是 X-Original-URI）；或者 path，即 /verify 之后的部分（Envoy）",
-    ),
 ];
 
 /// As a comment, with the bounds of a time.

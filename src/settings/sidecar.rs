@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use actix_web::http::header::HeaderName;
 use reqwest::Url;
-use wxmint_http::path_rules::Rules;
 use wxmint_telemetry::LogFormat;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
@@ -20,7 +19,6 @@ settings! {
         dangerous_jwks_over_http: bool = DANGEROUS_JWKS_OVER_HTTP(parsed),
     } |reader| {
         trusted: Vec<TrustedIssuer> = read_trusted(reader, dangerous_jwks_over_http == Some(true)),
-        rules: Rules = read_rules(reader),
         admin_listen: SocketAddr = read_admin_listen(reader, listen.map(|address| (SIDECAR_LISTEN.name, address))),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
@@ -65,14 +63,6 @@ fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Opti
     Some(feeds.into_iter().map(|feed| feed.map(|feed| Revocations { max_age, when_stale, ..feed })).collect())
 }
 
-/// If a rule depends on the path, somebody must say which path was requested.
-fn read_rules(reader: &mut Reader) -> Option<Rules> {
-    let (audiences, anonymous) = (reader.read(&SIDECAR_AUDIENCES), reader.read(&SIDECAR_ANONYMOUS));
-    let are_set = reader.is_set(&SIDECAR_AUDIENCES) || reader.is_set(&SIDECAR_ANONYMOUS);
-    let header = reader.read(&if are_set { SIDECAR_PATH_HEADER.required() } else { SIDECAR_PATH_HEADER });
-    Some(Rules { header: header?, audiences: audiences?, anonymous: anonymous? })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +83,7 @@ mod tests {
     fn three_variables_are_enough_and_each_is_asked_for_by_name() {
         let settings = read(&[]).expect("settings");
         assert_eq!((settings.listen.port(), settings.admin_listen.port()), (8181, 9090));
-        assert!(settings.rules == Rules::default() && settings.trusted[0].kept_in.is_none());
+        assert!(settings.trusted[0].kept_in.is_none());
         let faults = SidecarSettings::from_vars([]).expect_err("nothing is set");
         let asked: Vec<_> = faults.0.iter().map(|fault| (fault.variable, &*fault.problem)).collect();
         let wanted = ["WXMINT_ISSUER", "WXMINT_AUDIENCE", "WXMINT_JWKS_URL"].map(|name| (name, "is not set"));
@@ -188,29 +178,6 @@ mod tests {
                 claims(wrong).is_err_and(|faults| faults.contains("WXMINT_SIDECAR_CLAIMS is not valid")),
                 "{wrong}"
             );
-        }
-    }
-
-    #[test]
-    fn rules_by_path_want_to_know_who_tells_the_path() {
-        let missing = read(&[("WXMINT_SIDECAR_ANONYMOUS", "/public")]).expect_err("who tells?");
-        assert!(missing.contains("WXMINT_SIDECAR_PATH_HEADER is not set"), "{missing}");
-        let rules = read(&[
-            ("WXMINT_SIDECAR_ANONYMOUS", "/public, /health"),
-            ("WXMINT_SIDECAR_AUDIENCES", "/orders=https://orders.example.com"),
-            ("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri"),
-        ])
-        .expect("settings")
-        .rules;
-        assert_eq!((rules.anonymous.len(), rules.audiences.len()), (2, 1));
-        assert_eq!(rules.header.as_deref(), Some("x-forwarded-uri"));
-        for wrong in ["X Y", "X_Y", "X:Y"] {
-            let refused = read(&[("WXMINT_SIDECAR_PATH_HEADER", wrong)]).expect_err(wrong);
-            assert!(refused.contains("WXMINT_SIDECAR_PATH_HEADER is not valid"), "{refused}");
-        }
-        for wrong in ["orders", "/orders", "/orders=", "/a/../b=x", "=x"] {
-            let refused = read(&[("WXMINT_SIDECAR_AUDIENCES", wrong), ("WXMINT_SIDECAR_PATH_HEADER", "path")]);
-            assert!(refused.expect_err(wrong).contains("WXMINT_SIDECAR_AUDIENCES is not valid"));
         }
     }
 }

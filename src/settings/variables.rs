@@ -5,7 +5,6 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 use wxmint_findings::Said;
-use wxmint_http::path_rules::Prefix;
 use wxmint_ids::{AppId, IdKind};
 use wxmint_redis_link::{RedisUrl, WrongUrl};
 use wxmint_upstream::ProxyUrl;
@@ -77,7 +76,4 @@ variables! {
     REVOCATIONS_URL: Vec<Option<Url>> = |text| list(text, |url| unless("off", url, forms::web_url));
     REVOCATIONS_MAX_AGE: Duration = |text| time_within(text, "15s", "30d");
     REVOCATIONS_FAIL: WhenStale = forms::when_stale;
-    SIDECAR_AUDIENCES: Vec<(Prefix, String)> = |text| list(text, forms::audience_rule);
-    SIDECAR_ANONYMOUS: Vec<Prefix> = |text| list(text, Prefix::parse);
-    SIDECAR_PATH_HEADER: Option<String> = forms::path_header;
 }

@@ -7,11 +7,11 @@ use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge,
 use prometheus_client::registry::{Registry, Unit};
 use wxmint_verify::peer::{FetchOutcome, Peer, Watcher};
 
-/// How a request was answered. `anonymous`: no token was sent, and the path needs none. `no_keys`: there are none to
-/// verify the token with, or they are too old. `stale_ends`: the token is valid, but the known ends are too old.
+/// How a request was answered. `no_keys`: there are none to verify the token with, or they are too old. `stale_ends`:
+/// the token is valid, but the known ends are too old.
 pub(super) type Outcome = &'static str;
 
-const OUTCOMES: [Outcome; 7] = ["verified", "remembered", "anonymous", "no_token", "refused", "no_keys", "stale_ends"];
+const OUTCOMES: [Outcome; 6] = ["verified", "remembered", "no_token", "refused", "no_keys", "stale_ends"];
 
 type Labels<const N: usize, V = String> = [(&'static str, V); N];
 

@@ -10,19 +10,15 @@ mod verify;
 use std::{error::Error, num::NonZero, sync::Arc, thread, time::Duration};
 
 use actix_web::App;
-use actix_web::http::header::HeaderValue;
 use actix_web::web::{Data, ServiceConfig, resource, scope, to};
 use futures_util::FutureExt;
-pub use wxmint_http::path_rules::{Demand, Prefix, Rules};
 use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
 use wxmint_verify::peer::{KnownOf, Peer};
 
-use self::verify::{PATH, verify};
-use self::{metrics::SidecarMetrics, remembered::Remembered};
+use self::{metrics::SidecarMetrics, remembered::Remembered, verify::verify};
 use crate::settings::SidecarSettings;
 
-/// The value of a header if there is no user, or no such claim.
-const EMPTY: HeaderValue = HeaderValue::from_static("");
+const PATH: &str = "/verify";
 /// How often `/readyz` learns whether the keys and the revocations are known.
 const LOOK: Duration = Duration::from_secs(1);
 

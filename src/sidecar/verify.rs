@@ -8,11 +8,10 @@ use std::{sync::Arc, time::Duration};
 use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde_json::Value;
-use wxmint_http::path_rules::Demand;
 use wxmint_http::{Answer, Problem, ProblemCode, no_token, refused_token, unreadable_token};
 use wxmint_verify::{Claims, NoBearer, bearer, peer::NotVerified};
 
-use super::{EMPTY, Sidecar, metrics::Outcome, remembered::RememberedUser};
+use super::{Sidecar, metrics::Outcome, remembered::RememberedUser};
 use crate::clock::now;
 
 const OWN: [HeaderName; 3] = [
@@ -21,7 +20,8 @@ const OWN: [HeaderName; 3] = [
     HeaderName::from_static("x-token-id"),
 ];
 
-pub(super) const PATH: &str = "/verify";
+/// The value of a header whose claim the token does not have.
+const EMPTY: HeaderValue = HeaderValue::from_static("");
 
 /// Any method, on `/verify` and below.
 pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> Answer {
@@ -33,23 +33,15 @@ pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> Answ
 
 impl Sidecar {
     async fn judge(&self, request: &HttpRequest) -> Result<(HttpResponse, Outcome), (Problem, Outcome)> {
-        let demand = self.settings.rules.of(self.target(request));
         let values = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let token = match (bearer(values), &demand) {
-            (Ok(token), _) => token,
-            (Err(NoBearer::None), Demand::Nothing) => return Ok((self.allow(None), "anonymous")),
-            (Err(NoBearer::None), _) => return Err((no_token(), "no_token")),
-            (Err(NoBearer::Several | NoBearer::Malformed), _) => {
-                return Err((unreadable_token().with_status(StatusCode::UNAUTHORIZED), "refused"));
+        let token = bearer(values).map_err(|reason| match reason {
+            NoBearer::None => (no_token(), "no_token"),
+            NoBearer::Several | NoBearer::Malformed => {
+                (unreadable_token().with_status(StatusCode::UNAUTHORIZED), "refused")
             }
-        };
+        })?;
         let (identity, outcome) = self.identify(token).await?;
-        if let Demand::Token(lists) = demand
-            && !lists.iter().all(|audiences| identity.is_for(audiences))
-        {
-            return Err(refused("the path wants another audience"));
-        }
-        Ok((self.allow(Some(&identity)), outcome))
+        Ok((self.allow(&identity), outcome))
     }
 
     /// Finds the user of a token, in the memory or by its signature.
@@ -66,24 +58,11 @@ impl Sidecar {
         Ok((identity, "verified"))
     }
 
-    /// The path of the client's request, as the proxy states it. A header that occurs twice was not set by the proxy
-    /// alone, and is ignored.
-    fn target<'a>(&self, request: &'a HttpRequest) -> Option<&'a str> {
-        match &self.settings.rules.header {
-            None => request.uri().path_and_query()?.as_str().strip_prefix(PATH),
-            Some(name) => {
-                let mut values = request.headers().get_all(name.as_str());
-                values.next().filter(|_| values.next().is_none())?.to_str().ok()
-            }
-        }
-    }
-
     /// Always sets all headers, because Envoy passes on the client's own header if one is missing.
-    fn allow(&self, identity: Option<&RememberedUser>) -> HttpResponse {
+    fn allow(&self, identity: &RememberedUser) -> HttpResponse {
         let names = OWN.into_iter().chain(self.settings.claims.iter().map(|(_, name)| name.clone()));
-        let mut values = identity.into_iter().flat_map(|identity| identity.headers.iter().cloned());
         let mut answer = HttpResponse::Ok();
-        names.for_each(|name| _ = answer.insert_header((name, values.next().unwrap_or(EMPTY))));
+        names.zip(identity.headers.iter().cloned()).for_each(|header| _ = answer.insert_header(header));
         answer.finish()
     }
 }

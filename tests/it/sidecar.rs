@@ -11,7 +11,6 @@ mod hostile;
 #[path = "../peers/ended/issuer.rs"]
 mod issuer;
 mod issuers;
-mod rules;
 mod secrets;
 mod signer;
 mod starting;

@@ -9,7 +9,6 @@ mod client_stream;
 mod connection;
 pub mod described;
 pub mod page;
-pub mod path_rules;
 mod probes;
 mod problem;
 mod process;
