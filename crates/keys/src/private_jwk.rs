@@ -56,13 +56,13 @@ pub const SIGNED_WITH: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Alg
 
 impl PrivateJwk {
     pub fn generate(algorithm: Algorithm, nbf: DateTime<Utc>) -> Result<Self, KeyError> {
-        let (kty, crv, material) = match algorithm {
-            Algorithm::Es256 => ("EC", Some("P-256"), Material::of_p256()),
-            Algorithm::EdDsa | Algorithm::Ed25519 => ("OKP", Some("Ed25519"), Material::of_ed25519()),
-            Algorithm::Rs256 => ("RSA", None, Material::of_rsa()),
+        let (alg, kty, crv, material) = match algorithm {
+            Algorithm::Es256 => (Algorithm::Es256, "EC", Some("P-256"), Material::of_p256()),
+            Algorithm::EdDsa | Algorithm::Ed25519 => (Algorithm::EdDsa, "OKP", Some("Ed25519"), Material::of_ed25519()),
+            Algorithm::Rs256 => (Algorithm::Rs256, "RSA", None, Material::of_rsa()),
         };
         let material = material.map_err(|_| KeyError::Crypto("generate a key"))?;
-        let (kty, crv, alg) = (kty.into(), crv.map(Into::into), algorithm.name().into());
+        let (kty, crv, alg) = (kty.into(), crv.map(Into::into), alg.name().into());
         let mut jwk =
             Self { kty, crv, alg, usage: Some("sig".into()), nbf: Some(nbf.timestamp()), material, ..Self::default() };
         jwk.name_itself(0)?;
@@ -96,6 +96,7 @@ impl PrivateJwk {
     }
 }
 
+/// The members of a new key pair.
 impl Material {
     fn of_p256() -> Result<Self, Unspecified> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
