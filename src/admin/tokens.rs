@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use derive_more::{Display, FromStr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_findings::{Finding, Said};
-use wxmint_http::{Problem, ProblemCode, bearer_token, identify, no_valid_token};
+use wxmint_http::{Problem, ProblemCode, bearer_token, identified, no_valid_token};
 use wxmint_identities::{Issuers, ServiceIdentity, examine, take_members};
 
 use crate::clock::now;
@@ -179,10 +179,11 @@ impl CurrentAdminTokens {
     /// The holder of this secret, or of the identity that this token shows.
     pub(crate) async fn of(&self, shown: &str) -> Result<Option<Holder>, Problem> {
         let (tokens, issuers) = (self.0.0.load_full(), &self.0.1);
-        match tokens.holder(shown) {
-            Some(holder) => Ok(Some(holder.clone())),
-            None => Ok(identify(issuers, shown, tokens.identities(), now()).await?.map(|(holder, _)| holder.clone())),
-        }
+        let found = match tokens.holder(shown) {
+            None => identified(issuers.find(shown, tokens.identities(), now()).await)?.map(|(holder, _)| holder),
+            known => known,
+        };
+        Ok(found.cloned())
     }
 
     pub(crate) async fn examine(&self) -> Vec<Finding> {

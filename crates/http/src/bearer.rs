@@ -7,10 +7,8 @@ use std::time::Duration;
 use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, http::StatusCode, web::Payload};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{DateTime, Utc};
-use wxmint_identities::{Issuers, ServiceIdentity};
 use wxmint_telemetry::bounded;
-use wxmint_verify::{Identity, NoBearer, UnverifiedIssuer, Verified, bearer, peer::NotVerified};
+use wxmint_verify::{NoBearer, UnverifiedIssuer, bearer, peer::NotVerified};
 
 use super::{Fields, Problem, ProblemCode, SMALL_BODY, body_fields::Names, pairs, read_body};
 
@@ -37,14 +35,8 @@ pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
     })
 }
 
-/// Finds the service that a token of another issuer is of. Only the log says what is wrong with a token.
-pub async fn identify<'a, Service>(
-    issuers: &Issuers,
-    token: &str,
-    services: impl Iterator<Item = (Service, &'a ServiceIdentity)>,
-    now: DateTime<Utc>,
-) -> Result<Option<(Service, Verified<Identity>)>, Problem> {
-    let found = issuers.find(token, services, now).await;
+/// The service that a token of another issuer was found to be of. Only the log says what is wrong with a token.
+pub fn identified<Service>(found: Result<Option<Service>, NotVerified>) -> Result<Option<Service>, Problem> {
     if let Err(NotVerified::Refused(reason)) = found {
         bounded!(info, &format!("service {reason}"), %reason, "the token of a service is refused");
         return Ok(None);

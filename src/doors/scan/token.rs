@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, ClientCredentials, Fields, Problem, allow_site, identify, missing, origin, private, read_form, to_the_end,
-    unknown_client,
+    Answer, ClientCredentials, Fields, Problem, allow_site, identified, missing, origin, private, read_form,
+    to_the_end, unknown_client,
 };
 use wxmint_identities::LONGEST_ASSERTION;
 use wxmint_ids::{ClientId, UserId};
@@ -227,7 +227,7 @@ async fn prove(client: &Client, shown: ClientCredentials, at: &AtDoor) -> Result
 async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Result<(), Problem> {
     let identity =
         client.identity.as_ref().ok_or_else(|| unknown_client("This client has no `jwks` and no `issuer`."))?;
-    let shown = identify(&scan.issuers, assertion, iter::once(((), identity)), now()).await?;
+    let shown = identified(scan.issuers.find(assertion, iter::once(((), identity)), now()).await)?;
     let ((), shown) = shown.ok_or_else(|| unknown_client("The client's assertion is not valid here."))?;
     if !identity.makes_assertions() {
         return Ok(());
