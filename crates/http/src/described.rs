@@ -114,9 +114,8 @@ impl Modify for BearerSecurity {
         let scheme = scheme.description(Some(self.description)).build();
         api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
         for item in api.paths.paths.values_mut() {
-            for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
-                operation(item, &method).map(|operation| operation.security.get_or_insert_default());
-            }
+            let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten();
+            operations.for_each(|operation| _ = operation.security.get_or_insert_default());
         }
     }
 }

@@ -93,12 +93,10 @@ async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     }
 }
 
-pub fn readable<F, Args>(path: &str, handler: F) -> Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
+pub fn readable<Args: FromRequest + 'static>(
+    path: &str,
+    handler: impl Handler<Args, Output: Responder + 'static>,
+) -> Resource {
     let resource = resource(path).route(get().to(handler.clone())).route(head().to(handler));
     resource.default_service(not_allowed("GET, HEAD".into()))
 }

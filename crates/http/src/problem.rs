@@ -36,6 +36,10 @@ macro_rules! problem_codes {
                     Self::OfDoor(row) => *row,
                 }
             }
+
+            pub fn as_str(self) -> &'static str {
+                self.row().0
+            }
         }
     };
 }
@@ -81,12 +85,6 @@ problem_codes! {
     /// It is not known which tokens have been ended.
     RevocationsUnavailable, "revocations_unavailable", SERVICE_UNAVAILABLE, "The revocations are not known at the moment";
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, "This service has made a mistake";
-}
-
-impl ProblemCode {
-    pub fn as_str(self) -> &'static str {
-        self.row().0
-    }
 }
 
 /// It binds a person once: it is sent to its owner, and not printed.

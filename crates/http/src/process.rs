@@ -1,8 +1,9 @@
 //! The process around a server: its limits, its event loop, its sockets, and the signal to stop.
 
 use std::net::{SocketAddr, TcpListener};
-use std::{io, time::Duration};
+use std::{io, pin::pin, time::Duration};
 
+use futures_util::future::select;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size, set_tcp_user_timeout};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -113,10 +114,5 @@ pub fn raise_file_limit() {
 pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = interrupted.recv() => {}
-        }
-    })
+    Ok(async move { _ = select(pin!(terminated.recv()), pin!(interrupted.recv())).await })
 }

@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const LEAVING: usize = 64;
 
 /// Serves `app` on `listener` until `shutdown` resolves. It runs once the returned server is awaited or spawned.
-pub fn serve<T, B>(
+pub fn serve<T, B: MessageBody + 'static>(
     listener: TcpListener,
     limits: ServerLimits,
     app: impl Fn() -> App<T> + Send + Clone + 'static,
@@ -38,7 +38,6 @@ pub fn serve<T, B>(
 where
     T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
         + 'static,
-    B: MessageBody + 'static,
 {
     let only_loopback_names = limits.loopback_names && listener.local_addr()?.ip().is_loopback();
     let per_worker = limits.connections.div_ceil(limits.workers);
