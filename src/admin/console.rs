@@ -12,23 +12,19 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore};
 use utoipa::ToSchema;
 use wxmint_findings::{Doctor, Finding};
-use wxmint_http::page::{CSS, EARLY, HTML, JS, LOOK, THEME, answer};
+use wxmint_http::page::{CSS, HTML, JS, SHARED, answer};
 use wxmint_http::{Answer, Problem, ProblemCode, private, readable};
 
 use super::act::{Act, OperatingData};
 use super::tokens::Right;
 use crate::clock::now;
 
-const FILES: [(&str, &str, &str); 9] = [
-    ("/console", HTML, include_str!("console/index.html")),
-    ("/console/early.js", JS, EARLY),
-    ("/console/look.css", CSS, LOOK),
-    ("/console/theme.js", JS, THEME),
-    ("/console/console.css", CSS, include_str!("console/console.css")),
-    ("/console/console.js", JS, include_str!("console/console.js")),
-    ("/console/user.js", JS, include_str!("console/user.js")),
-    ("/console/watch.js", JS, include_str!("console/watch.js")),
-    ("/console/words.js", JS, include_str!("console/words.js")),
+const FILES: [(&str, &str, &str); 5] = [
+    ("console.css", CSS, include_str!("console/console.css")),
+    ("console.js", JS, include_str!("console/console.js")),
+    ("user.js", JS, include_str!("console/user.js")),
+    ("watch.js", JS, include_str!("console/watch.js")),
+    ("words.js", JS, include_str!("console/words.js")),
 ];
 
 /// Beside the policy of every page: no script makes markup or code of a text.
@@ -38,8 +34,9 @@ const TRUSTED_TYPES: &str = "require-trusted-types-for 'script'; trusted-types '
 pub type Panel = (&'static str, &'static str);
 
 pub(super) fn pages(config: &mut ServiceConfig, panels: &[Panel]) {
-    for (path, kind, content) in FILES {
-        config.service(readable(path, move || ready(page(kind, content))));
+    config.service(readable("/console", || ready(page(HTML, include_str!("console/index.html")))));
+    for (name, kind, content) in FILES.into_iter().chain(SHARED) {
+        config.service(readable(&format!("/console/{name}"), move || ready(page(kind, content))));
     }
     let (mut imports, mut names) = (String::new(), Vec::new());
     for &(name, script) in panels {

@@ -5,14 +5,15 @@ use actix_web::{HttpResponse, body::MessageBody};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// The colours, fonts and header of every page.
-pub const LOOK: &str = include_str!("page/look.css");
-/// Chooses a page's language and colours before its first paint.
-pub const EARLY: &str = include_str!("page/early.js");
-pub const THEME: &str = include_str!("page/theme.js");
 pub const HTML: &str = "text/html; charset=utf-8";
 pub const CSS: &str = "text/css; charset=utf-8";
 pub const JS: &str = "text/javascript; charset=utf-8";
+/// Every page loads these: its language and colours, chosen before its first paint, and its colours, fonts and header.
+pub const SHARED: [(&str, &str, &str); 3] = [
+    ("early.js", JS, include_str!("page/early.js")),
+    ("look.css", CSS, include_str!("page/look.css")),
+    ("theme.js", JS, include_str!("page/theme.js")),
+];
 
 /// A page, or a file that it loads.
 pub fn answer(kind: &'static str, content: impl MessageBody + 'static) -> HttpResponse {

@@ -14,13 +14,8 @@ use super::{Answer, described::Routes, not_found, readable};
 
 const PAGE: &str = include_str!("viewer/index.html");
 
-const FILES: [(&str, &str, &str); 5] = [
-    ("early.js", JS, page::EARLY),
-    ("look.css", CSS, page::LOOK),
-    ("theme.js", JS, page::THEME),
-    ("viewer.css", CSS, include_str!("viewer/viewer.css")),
-    ("viewer.js", JS, include_str!("viewer/viewer.js")),
-];
+const FILES: [(&str, &str, &str); 2] =
+    [("viewer.css", CSS, include_str!("viewer/viewer.css")), ("viewer.js", JS, include_str!("viewer/viewer.js"))];
 
 pub struct Description {
     /// The place whose viewer it is: `issuer`, `admin`, or `demo`, where one can get codes that work.
@@ -70,9 +65,9 @@ async fn file(name: Path<String>, description: Data<Description>) -> Answer {
         "swagger-ui.css" => page::answer(CSS, of_swagger_ui(&name)),
         "swagger-ui-bundle.js" => page::answer(JS, of_swagger_ui(&name)),
         name => {
-            let (_, kind, content) =
-                FILES.iter().find(|(file, ..)| *file == name).ok_or_else(|| not_found(description.paths))?;
-            page::answer(kind, *content)
+            let found = FILES.into_iter().chain(page::SHARED).find(|(file, ..)| *file == name);
+            let (_, kind, content) = found.ok_or_else(|| not_found(description.paths))?;
+            page::answer(kind, content)
         }
     })
 }
