@@ -90,11 +90,9 @@ pub fn count(number: usize, [english, chinese]: [&str; 2]) -> Said {
 
 impl Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.found.fmt(f)?;
-        if self.advice.is_empty() {
-            return Ok(());
+        match self.advice.is_empty() {
+            true => self.found.fmt(f),
+            false => said!(fault_and_advice, self.found, self.advice).fmt(f),
         }
-        f.write_str(if f.alternate() { "；" } else { "; " })?;
-        self.advice.fmt(f)
     }
 }
