@@ -1,8 +1,9 @@
 //! The issuers whose keys are held, where their keys are, and the service that a token is of; and the public keys of
 //! this issuer in another region.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::{collections::HashSet, fs, fs::File, io, io::Read, pin::Pin, sync::Arc, time::Duration};
+use std::{fs, fs::File, io, io::Read, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,7 +30,7 @@ const BELIEVED: TimeDelta = TimeDelta::hours(24);
 /// Asks a peer for its own keys alone: a key that it has retired must not come back from whoever it publishes.
 pub const OWN: &str = "own";
 
-type Held = Vec<(Trust, Arc<OtherIssuer>)>;
+type Held = HashMap<Trust, Arc<OtherIssuer>>;
 
 /// The issuers whose keys are held, for tokens of an audience.
 pub struct Issuers {
@@ -47,10 +48,8 @@ impl Issuers {
     pub fn hold<'a>(&self, services: impl Iterator<Item = &'a ServiceIdentity>) {
         let (before, mut held) = (self.held.load_full(), Held::new());
         for ServiceIdentity { trust, .. } in services {
-            let find = |held: &Held| held.iter().find(|(other, _)| other == trust).cloned();
-            if find(&held).is_none() {
-                held.push(find(&before).unwrap_or_else(|| (trust.clone(), Arc::new(trust.start(&self.audience)))));
-            }
+            let start = || before.get(trust).cloned().unwrap_or_else(|| Arc::new(trust.start(&self.audience)));
+            held.entry(trust.clone()).or_insert_with(start);
         }
         self.held.store(Arc::new(held));
     }
@@ -69,7 +68,7 @@ impl Issuers {
             if trust.issuer != issuer.as_str() || unknown.iter().any(|(of, _)| *of == trust) {
                 continue;
             }
-            let (_, keys) = held.iter().find(|(other, _)| other == trust).ok_or(NotVerified::NoKeys)?;
+            let keys = held.get(trust).ok_or(NotVerified::NoKeys)?;
             match keys.identify(token, subject, now).await {
                 Err(NotVerified::Refused(Refused::Subject)) => {}
                 // Another service of the issuer may have its keys from elsewhere.
@@ -83,23 +82,19 @@ impl Issuers {
 
 /// The doctor's findings on each issuer's keys: how many there are, or why they cannot be had.
 pub async fn examine<'a>(check: &'static str, services: impl Iterator<Item = &'a ServiceIdentity>) -> Vec<Finding> {
-    let mut trusts: Vec<&Trust> = Vec::new();
-    for ServiceIdentity { trust, .. } in services {
-        if !trusts.contains(&trust) {
-            trusts.push(trust);
-        }
-    }
-    let look = async |trust: &Trust| match trust.keys().await {
+    let mut seen = HashSet::new();
+    let trusts = services.map(|service| &service.trust).filter(|trust| seen.insert(*trust));
+    let look = async |trust: &Trust| match trust.clone().keys().await {
         Ok(PublishedKeys { keys, .. }) => {
             Finding::ok(check, said!(issuer_has_keys, &trust.issuer, count(keys.len(), ["key", "个密钥"])))
         }
         Err(why) => Finding::warning(check, said!(issuers_keys_are_not_had, &trust.issuer, why), said!(reach_issuer)),
     };
-    join_all(trusts.into_iter().map(look)).await
+    join_all(trusts.map(look)).await
 }
 
 /// The tokens of an issuer for an audience.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Trust {
     pub(super) issuer: String,
     /// `None`: that of [`Issuers`].
@@ -112,7 +107,7 @@ pub(super) struct Trust {
     pub(super) token: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     /// The `jwks_uri` of the metadata at this URL (OpenID Connect Discovery 1.0 section 4).
     Metadata(Url),
@@ -123,7 +118,7 @@ pub(super) enum Place {
 
 impl Trust {
     /// Fetches the keys. The error says why they cannot be had.
-    pub(super) async fn keys(&self) -> Result<PublishedKeys, String> {
+    async fn keys(self) -> Result<PublishedKeys, String> {
         #[derive(Deserialize)]
         struct Metadata {
             issuer: String,
@@ -162,11 +157,7 @@ impl Trust {
         let policy =
             VerifierPolicy { longest_life: self.longest_life, ..VerifierPolicy::new(&self.issuer, [audience]) };
         let trust = self.clone();
-        let fetch = move || -> Pin<Box<dyn Future<Output = _> + Send>> {
-            let trust = trust.clone();
-            Box::pin(async move { trust.keys().await })
-        };
-        OtherIssuer::start(policy, Box::new(fetch)).expect("an issuer and an audience")
+        OtherIssuer::start(policy, Box::new(move || Box::pin(trust.clone().keys()))).expect("an issuer and an audience")
     }
 }
 

@@ -54,11 +54,10 @@ pub struct ServiceIdentity {
 impl ServiceIdentity {
     /// Reads what a file says of an identity. An error names the member that is wrong.
     pub fn read(members: &Members<'_>) -> Result<Self, WrongMember> {
-        let wrong = |member, wrong| move || WrongMember { member, wrong };
-        let text =
-            |name, fault| members.get(name).copied().filter(|text| !text.is_empty()).ok_or_else(wrong(name, fault));
+        let wrong = |member, wrong| WrongMember { member, wrong };
+        let text = |name, fault| members.get(name).copied().filter(|text| !text.is_empty()).ok_or(wrong(name, fault));
         let path = |name| match members.get(name) {
-            Some(path) if !path.starts_with('/') => Err(wrong(name, said!(must_be_absolute_path))()),
+            Some(path) if !path.starts_with('/') => Err(wrong(name, said!(must_be_absolute_path))),
             path => Ok(path.map(PathBuf::from)),
         };
         let no_keys = || said!(must_be_https_url_or_jwks);
@@ -66,18 +65,18 @@ impl ServiceIdentity {
         let metadata = [issuer.trim_end_matches('/'), "/.well-known/openid-configuration"].concat();
         let jwks = if members.contains_key("jwks_uri") { "jwks_uri" } else { "jwks" };
         let keys = match members.get(jwks).copied() {
-            None => Place::Metadata(secure(&metadata).ok_or_else(wrong("issuer", no_keys()))?),
+            None => Place::Metadata(secure(&metadata).ok_or(wrong("issuer", no_keys()))?),
             Some(path) if path.starts_with('/') => Place::File(path.into()),
             Some(set) if set.starts_with('{') => {
                 usable(PublishedKeys::read_of_others(set.as_bytes()))
-                    .map_err(|reason| wrong(jwks, said!(has_no_usable_key, reason))())?;
+                    .map_err(|reason| wrong(jwks, said!(has_no_usable_key, reason)))?;
                 Place::Given(set.to_owned())
             }
-            Some(url) => Place::Url(secure(url).ok_or_else(wrong(jwks, said!(must_be_https_url_or_path)))?),
+            Some(url) => Place::Url(secure(url).ok_or(wrong(jwks, said!(must_be_https_url_or_path)))?),
         };
         let (ca, token) = (path("ca")?, path("token")?);
         if token.is_some() && !matches!(keys, Place::Url(_)) {
-            return Err(wrong("token", said!(needs_jwks_url))());
+            return Err(wrong("token", said!(needs_jwks_url)));
         }
         let audience = members.get("audience").map(|_| text("audience", said!(must_not_be_empty))).transpose()?;
         let (issuer, audience) = (issuer.to_owned(), audience.map(str::to_owned));
