@@ -10,7 +10,7 @@ use reqwest::Url;
 use wxmint_findings::Said;
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
-use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
+use wxmint_verify::REGISTERED_CLAIMS;
 
 use super::{AccountsSource, is_secure};
 
@@ -27,6 +27,11 @@ pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
 /// `Some(None)` if the text is this word.
 pub(super) fn unless<T>(word: &str, text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
     if text == word { Some(None) } else { parse(text).map(Some) }
+}
+
+/// The value that goes by this word.
+pub(super) fn word<T, const N: usize>(text: &str, words: [(&str, T); N]) -> Option<T> {
+    words.into_iter().find_map(|(word, value)| (word == text).then_some(value))
 }
 
 /// The parts between commas; no part if the text is empty.
@@ -54,14 +59,8 @@ pub(super) fn time_within(text: &str, shortest: &str, longest: &str) -> Option<D
 
 /// `90s`, `30m`, `24h`, `30d`: a whole number above 0 and a unit.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return None,
-    };
+    let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
+    let (number, seconds) = units.into_iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
     // At most 136 years, so that the time can be added to a date.
     let total = number.parse::<u32>().ok()?.checked_mul(seconds)?;
     (total > 0).then(|| Duration::from_secs(total.into()))
@@ -125,14 +124,6 @@ pub(super) fn secure_url(text: &str) -> Option<Url> {
     service_url(text).filter(is_secure)
 }
 
-pub(super) fn when_stale(text: &str) -> Option<WhenStale> {
-    match text {
-        "open" => Some(WhenStale::Open),
-        "closed" => Some(WhenStale::Closed),
-        _ => None,
-    }
-}
-
 /// `roles=X-User-Roles`, each claim and each header once. The header's name is in lower case afterwards.
 pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
     const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
@@ -189,11 +180,8 @@ pub(super) fn proxies(text: &str) -> Option<Vec<IpNet>> {
 }
 
 pub(super) fn audit(text: &str) -> Option<Audit> {
-    match text {
-        "log" => Some(Audit::Log),
-        "off" => Some(Audit::Off),
-        _ => text.strip_prefix("file:").filter(|path| !path.is_empty()).map(|path| Audit::File(path.into())),
-    }
+    let file = || text.strip_prefix("file:").filter(|path| !path.is_empty()).map(|path| Audit::File(path.into()));
+    word(text, [("log", Audit::Log), ("off", Audit::Off)]).or_else(file)
 }
 
 /// `name=value` of a header, with `%` and two digits for what may not stand there.
@@ -210,10 +198,6 @@ pub(super) fn sampler(text: &str) -> Option<()> {
 }
 
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {
-    match text {
-        "auto" if io::stderr().is_terminal() => Some(LogFormat::Text),
-        "auto" | "json" => Some(LogFormat::Json),
-        "text" => Some(LogFormat::Text),
-        _ => None,
-    }
+    let auto = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+    word(text, [("auto", auto), ("json", LogFormat::Json), ("text", LogFormat::Text)])
 }

@@ -11,7 +11,7 @@ use wxmint_upstream::ProxyUrl;
 use wxmint_verify::peer::WhenStale;
 use wxmint_wechat::AppSecret;
 
-use super::forms::{self, IssuerUrl, list, parsed, time_within, unless, within};
+use super::forms::{self, IssuerUrl, list, parsed, time_within, unless, within, word};
 use super::{AccountsSource, redis, sidecar, variable::Variable};
 
 /// OpenTelemetry's variables have its names.
@@ -75,5 +75,5 @@ variables! {
     // The pages of a feed are signed, so that http is as good as https.
     REVOCATIONS_URL: Vec<Option<Url>> = |text| list(text, |url| unless("off", url, forms::web_url));
     REVOCATIONS_MAX_AGE: Duration = |text| time_within(text, "15s", "30d");
-    REVOCATIONS_FAIL: WhenStale = forms::when_stale;
+    REVOCATIONS_FAIL: WhenStale = |text| word(text, [("open", WhenStale::Open), ("closed", WhenStale::Closed)]);
 }
