@@ -117,7 +117,7 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, end: impl FnOnce(&[EndedK
     // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
     end(&stored.ended);
     let set = stored.check().map_err(|error| error.to_string())?;
-    check_replacement(&keys.set(), &set, file.path(), now())?;
+    check_replacement(&keys.set(), &set, &file.path, now())?;
     let kids = || keys.set().lives.iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
     let before = kids();
     keys.swap(set, now()).map_err(|error| error.to_string())?;
@@ -197,7 +197,7 @@ pub(crate) fn reload<T, E: Display>(
     if file.is_in_use(&content) {
         return Ok(Some(false));
     }
-    put_in_use(parse(&content).map_err(|error| format!("{}: {error}", file.path().display()))?);
+    put_in_use(parse(&content).map_err(|error| format!("{}: {error}", file.path.display()))?);
     file.put_in_use(&content);
     Ok(Some(true))
 }

@@ -50,12 +50,9 @@ fn is_mounted_for_this(path: &Path, file: &Metadata, mode: u32, own: u32) -> boo
 
 /// Whether the last mount at `path` is of this one file or folder, and read-only.
 fn is_read_only_mount(mounts: &str, path: &Path) -> bool {
-    let fields = |line: &str| {
-        let mut fields = line.split(' ').skip(4);
-        Some((fields.next()?.to_owned(), fields.next()?.split(',').any(|option| option == "ro")))
-    };
-    let mut of_path = mounts.lines().filter_map(fields).filter(|(place, _)| Path::new(place) == path);
-    of_path.next_back().is_some_and(|(_, is_read_only)| is_read_only)
+    let is_at_path = |line: &&str| line.split(' ').nth(4).is_some_and(|place| Path::new(place) == path);
+    let options = mounts.lines().rfind(is_at_path).and_then(|line| line.split(' ').nth(5));
+    options.is_some_and(|options| options.split(',').any(|option| option == "ro"))
 }
 
 #[cfg(test)]

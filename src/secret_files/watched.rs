@@ -16,17 +16,15 @@ impl Settled {
     /// Returns what this look has found, if it is what the last one has found.
     pub fn of<T: AsRef<[u8]>, E>(&mut self, found: Result<T, E>) -> Result<Option<T>, E> {
         let found = found.inspect_err(|_| self.0 = None)?;
-        let now = Some(hash(found.as_ref()));
-        let is_settled = self.0 == now;
-        self.0 = now;
-        Ok(is_settled.then_some(found))
+        let before = self.0.replace(hash(found.as_ref()));
+        Ok((before == self.0).then_some(found))
     }
 }
 
 /// A file, and the hash of the content that is in use. Content is compared, not dates, because Kubernetes swaps links.
 #[derive(Debug, Clone)]
 pub struct WatchedFile {
-    path: PathBuf,
+    pub path: PathBuf,
     in_use: Vec<u8>,
     seen: Settled,
 }
@@ -37,10 +35,6 @@ impl WatchedFile {
         let content = read_private(path)?;
         let in_use = hash(&content);
         Ok((Self { path: path.to_owned(), seen: Settled(Some(in_use.clone())), in_use }, content))
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Looks at the file. `None` if its content is another one than at the last look: the next one decides.
