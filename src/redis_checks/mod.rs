@@ -73,15 +73,11 @@ async fn examine_once(redis: &Redis, now: DateTime<Utc>, life: Duration) -> (Vec
         let names: Vec<_> = primaries.iter().map(|(_, server)| server.name.as_str()).collect();
         vec![Finding::ok("redis.reach", said!(each_primary_answers, names.join(" ")))]
     });
-    let (mut found, mut error) = (Vec::new(), None);
-    for part in [reached, latency, fitness, state, rights] {
-        match part {
-            Ok(part) => found.extend(part),
-            Err(reason) => error = Some(reason),
-        }
-    }
+    let (parts, mut error) = ([reached, latency, fitness, state, rights], None);
+    let found = parts.into_iter().flat_map(|part| part.map_err(|reason| error = Some(reason)).unwrap_or_default());
+    let found = worst(found.collect());
     let because = error.as_ref().map_or_else(|| said!(redis_takes_no_writes), Said::of);
-    let found = with_unchecked(worst(found), &REDIS_CHECKS, because);
+    let found = with_unchecked(found, &REDIS_CHECKS, because);
     let hangs = cure(Cause::NoAnswer);
     let was_late = error.is_some_and(|error| is_late(error.cause)) || found.iter().any(|one| one.advice == hangs);
     (found, was_late)
