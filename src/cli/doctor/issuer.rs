@@ -8,7 +8,7 @@ use wxmint_store::Redis;
 use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
 use wxmint_telemetry::{Audit, Metrics};
 
-use super::{Tells, accounts, faulty, remarked, verifiers::published, wechat};
+use super::{Tell, accounts, faulty, remarked, verifiers::published, wechat};
 use crate::apps::{AppsSource, IGNORED, is_copy};
 use crate::cli::{remarks, variables};
 use crate::issuer::{Issuer, door::Doors, is_free, open_redis};
@@ -32,8 +32,7 @@ fn is_set(variable: &str) -> bool {
     variables().any(|(name, value)| name == variable && !value.is_empty())
 }
 
-pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
-    let tell = |found| _ = tells.send(found);
+pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
     let settings = match Settings::serving(variables(), |path| is_free(path, doors)) {
         Ok(settings) => settings,
         Err(faults) => return tell(faulty(&faults, &checks(public, doors))),

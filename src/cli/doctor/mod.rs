@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::{collections::BTreeMap, thread, time::Duration};
 
 use clap::{Args, Subcommand};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Dispatch, dispatcher::set_default};
 use wxmint_findings::{Doctor, Finding, Status, with_unchecked};
@@ -44,7 +44,7 @@ enum DoctorCommand {
 }
 
 /// Takes what a group of checks has found.
-type Tells = UnboundedSender<Vec<Finding>>;
+type Tell = Box<dyn Fn(Vec<Finding>)>;
 
 /// Prints what is found, and fails with an exit code that says how bad it is.
 pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
@@ -60,7 +60,7 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
             with_unchecked(faults.collect(), &names, said!(settings_cannot_be_used))
         }
         (Some(DoctorCommand::Sidecar), Ok(())) => run_to_end(gather(names, verifiers::examine_sidecar)),
-        (None, Ok(())) => run_to_end(gather(names, move |tells| issuer::examine(tells, public, doors))),
+        (None, Ok(())) => run_to_end(gather(names, move |tell| issuer::examine(tell, public, doors))),
     };
     let language = Language::of_locale();
     match args.json {
@@ -81,7 +81,7 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
 
 /// Finds what is wrong with the configuration that `wxmint serve` in this process has, with its files as they are now.
 pub(super) fn of_this_process(doors: Doors) -> Doctor {
-    let examine = move |tells| issuer::examine(tells, false, doors);
+    let examine = move |tell| issuer::examine(tell, false, doors);
     Arc::new(move || Box::pin(gather(issuer::checks(false, doors), examine)))
 }
 
@@ -112,7 +112,7 @@ static EXAMINING: Mutex<()> = Mutex::new(());
 /// process does not wait for. They say nothing in the log, because all that they find is returned.
 async fn gather<F: Future<Output = ()>>(
     names: Vec<&'static str>,
-    examine: impl FnOnce(Tells) -> F + Send + 'static,
+    examine: impl FnOnce(Tell) -> F + Send + 'static,
 ) -> Vec<Finding> {
     let (tells, mut told) = unbounded_channel();
     thread::spawn(move || {
@@ -121,7 +121,7 @@ async fn gather<F: Future<Output = ()>>(
             return;
         }
         let _silent = set_default(&Dispatch::none());
-        run_to_end(async { examine(tells).await });
+        run_to_end(async { examine(Box::new(move |found| _ = tells.send(found))).await });
     });
     let (mut all, deadline) = (Vec::new(), Instant::now() + LONGEST);
     while let Ok(Some(found)) = timeout_at(deadline, told.recv()).await {

@@ -12,7 +12,7 @@ use wxmint_verify::PublishedKeys;
 use wxmint_verify::ends::{Feed, MAX_PAGE, PageRefused};
 use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
 
-use super::{Tells, faulty, remarked, wechat::clock};
+use super::{Tell, faulty, remarked, wechat::clock};
 use crate::cli::{remarks, variables};
 use crate::settings::{IssuerUrl, SidecarSettings};
 use crate::{clock::now, issuer::Issuer, issuer::declared};
@@ -21,10 +21,8 @@ const PUBLIC: &str = "public";
 
 /// A client that fetches documents, or the reason why there is none.
 fn web() -> Result<Upstream, Said> {
-    Tls::from_system()
-        .and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)))
-        .map(|client| client.reading(MAX_PAGE))
-        .map_err(Said::of)
+    let made = Tls::from_system().and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)));
+    made.map(|client| client.reading(MAX_PAGE)).map_err(Said::of)
 }
 
 /// A document with status 200. The error says what was wrong.
@@ -77,8 +75,7 @@ fn right_metadata(body: &[u8], issuer: &str) -> Result<(), Said> {
 
 pub(super) const OF_SIDECAR: [&str; 4] = ["settings", "jwks", "revocations", "clock"];
 
-pub(super) async fn examine_sidecar(tells: Tells) {
-    let tell = |found| _ = tells.send(found);
+pub(super) async fn examine_sidecar(tell: Tell) {
     let settings = match SidecarSettings::from_vars(variables()) {
         Ok(settings) => settings,
         Err(faults) => return tell(faulty(&faults, &OF_SIDECAR)),
