@@ -184,7 +184,7 @@ fn load_env_file() -> Result<(), Failure> {
 /// For a command without a log of its own: what is unusual about `.env` is said at once.
 pub(crate) fn with_env_file<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     load_env_file()?;
-    let note = env_file::note().map(|note| Language::of_locale().tell(note));
+    let note = env_file::NOTE.get().map(|note| Language::of_locale().tell(note));
     note.into_iter().for_each(|note| output::say(format_args!("wxmint: warning: {note}")));
     run()
 }

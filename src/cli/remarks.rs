@@ -18,7 +18,7 @@ fn unusual() -> Vec<Finding> {
     let unknown = variables().filter_map(|(name, _)| {
         Some(remark(said!(unknown_variable, name), said!(did_you_mean, nearest_to_unknown(&name)?)))
     });
-    env_file::note().cloned().into_iter().chain(unknown).collect()
+    env_file::NOTE.get().cloned().into_iter().chain(unknown).collect()
 }
 
 /// Finds what may be the cause of these faults, or is wrong beside them. A name that a fault has taken for the variable

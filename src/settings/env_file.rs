@@ -30,12 +30,8 @@ pub fn explained_in_chinese(variable: &str) -> Option<String> {
     form.or_else(|| comments().find(|text| !is_beside(text))).map(str::to_owned)
 }
 
-static NOTE: OnceLock<Finding> = OnceLock::new();
-
 /// Says what is unusual about the file that was loaded.
-pub fn note() -> Option<&'static Finding> {
-    NOTE.get()
-}
+pub static NOTE: OnceLock<Finding> = OnceLock::new();
 
 pub fn is_missing() -> bool {
     matches!(fs::symlink_metadata(NAME), Err(error) if error.kind() == ErrorKind::NotFound)

@@ -49,13 +49,9 @@ pub fn routes(config: &mut ServiceConfig) {
     let document = async |description: Data<Description>| {
         HttpResponse::Ok().content_type("application/json").body(description.document.clone())
     };
+    // The viewer's files lie below. The location is relative, so that it also holds behind a proxy that adds a prefix.
+    let folder = async || HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish();
     config.service(readable(DOCUMENT, document)).service(readable(FOLDER, folder)).service(readable(FILE, file));
-}
-
-/// `GET /docs`: redirects to `/docs/`, below which the viewer's files lie. The location is relative, so that it also
-/// holds behind a proxy that adds a path prefix.
-async fn folder() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish()
 }
 
 /// `GET /docs/…`: the page and its files. The viewer's own route is not used, because its 404 has no body.

@@ -36,8 +36,6 @@ pub enum Refusal {
         "keys cannot be replaced every {every} s when each is published {lead} s before it signs: make --every longer than --lead"
     )]
     EveryWithinLead { every: i64, lead: i64 },
-    #[error("{0} must be longer than 0 s")]
-    NoTime(&'static str),
     /// The key must stay because tokens that it signed may not have expired.
     #[error("tokens that {kid} signed may be valid until {earliest}; after that, `keys rotate` removes the key")]
     TokensLive { kid: String, earliest: String },
@@ -53,20 +51,6 @@ impl RotationPolicy {
     /// slowest clock has expired for a verifier with the full leeway, even on the replica with the fastest clock.
     pub fn retention(&self) -> TimeDelta {
         self.token_ttl + LEEWAY + CLOCK_SKEW
-    }
-
-    /// Refuses a policy that contradicts itself.
-    pub fn check(&self) -> Result<(), Refusal> {
-        for (name, time) in [("--every", self.every), ("--lead", self.lead), ("the token's life", self.token_ttl)] {
-            if time <= TimeDelta::zero() {
-                return Err(Refusal::NoTime(name));
-            }
-        }
-        if self.every <= self.lead {
-            let (every, lead) = (self.every.num_seconds(), self.lead.num_seconds());
-            return Err(Refusal::EveryWithinLead { every, lead });
-        }
-        Ok(())
     }
 }
 
@@ -91,7 +75,10 @@ pub fn plan(
     now: DateTime<Utc>,
     at_once: bool,
 ) -> Result<RotationStep, Refusal> {
-    policy.check()?;
+    if policy.every <= policy.lead {
+        let (every, lead) = (policy.every.num_seconds(), policy.lead.num_seconds());
+        return Err(Refusal::EveryWithinLead { every, lead });
+    }
     let nbf = publication(lives, policy, now, at_once);
     // For each key that has a successor, possibly the new key: the earliest time at which it may leave the JWKS.
     let successors = lives.iter().skip(1).map(|life| life.nbf).chain(nbf);

@@ -162,8 +162,6 @@ fn a_key_leaves_the_file_one_lead_after_it_has_left_the_jwks() {
 fn a_policy_that_contradicts_itself_is_refused() {
     let short = RotationPolicy { every: TimeDelta::minutes(20), ..policy() };
     assert_eq!(plan(&[], &short, at(0)), Err(Refusal::EveryWithinLead { every: 1_200, lead: 1_800 }));
-    let never = RotationPolicy { token_ttl: TimeDelta::zero(), ..policy() };
-    assert_eq!(plan(&[], &never, at(0)), Err(Refusal::NoTime("the token's life")));
 }
 
 #[test]
