@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId, is_code_of_wechat};
-use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
+use wxmint_store::{BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
 use wxmint_wechat::ByToken;
 
 use super::{Arrival, Attempt, Binder, FreePlace, Link, LoginError, LoginWorker, Operator, Result, SettledState};
@@ -129,12 +129,12 @@ impl LoginWorker {
     }
 
     /// The phone number that `code` stands for, which must be this person's own.
-    pub(super) async fn phone_of(&self, person: &Person, code: &PhoneCode, attempt: &AttemptId) -> Result<Phone> {
+    pub(super) async fn phone_of(&self, person: &Person, code: &PhoneCode) -> Result<Phone> {
         if !is_code_of_wechat(code.as_str()) {
             return Err(LoginError::PhoneCodeInvalid);
         }
         let exchange = async |by: ByToken<'_>| by.phone_number(code, &person.openid).await;
-        self.by_access_token(&person.app, attempt, exchange).await.map_err(|error| match error {
+        self.by_access_token(&person.app, exchange).await.map_err(|error| match error {
             LoginError::CodeInvalid => LoginError::PhoneCodeInvalid,
             LoginError::CodeUsed => LoginError::PhoneCodeUsed,
             error => error,

@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, StoreError};
+use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, ByToken, CallError, EncryptKey, SessionKey, Verdict, user_signature};
 
 use super::{LoginError, LoginWorker, Result, Usable, worker::ENCRYPT_KEYS};
@@ -34,18 +34,18 @@ impl LoginWorker {
         let (person, (_, sealed), key) = self.latest_session(user, app).await?;
         self.count_call(&person, ENCRYPT_KEYS).await?;
         let ask = async |by: ByToken<'_>| by.encrypt_keys(&person.openid, &key).await;
-        self.by_session_key(&person, &sealed, &AttemptId::random(), ask).await?.ok_or(LoginError::SessionKeyMissing)
+        self.by_session_key(&person, &sealed, ask).await?.ok_or(LoginError::SessionKeyMissing)
     }
 
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable> {
-        let (apps, attempt) = (self.apps.all(), AttemptId::random());
+        let apps = self.apps.all();
         let own = self.exchange.as_ref().map(|exchange| exchange.own_app()).filter(|own| own.id == *app);
         let app = own.map_or_else(|| self.choose(&apps, Some(app), None), Ok)?;
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }
-        self.access_tokens(app, attempt).lend(refused).await.map_err(|error| error.of(&app.id))
+        self.access_tokens(app).lend(refused).await.map_err(|error| error.of(&app.id))
     }
 
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration
@@ -65,10 +65,9 @@ impl LoginWorker {
         &self,
         person: &Person,
         sealed: &Sealed,
-        attempt: &AttemptId,
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
     ) -> Result<Option<T>> {
-        match self.by_access_token(&person.app, attempt, call).await {
+        match self.by_access_token(&person.app, call).await {
             Err(LoginError::WeChatUnavailable(error)) if error.verdict() == Some(Verdict::StaleSession) => {
                 if !sealed.is_stale() {
                     self.store.reseal(person, sealed, &sealed.stale()).await?;

@@ -129,7 +129,7 @@ impl LoginWorker {
                 self.check_password(&arrival.person, &name, &password, attempt.address).await?
             }
             Identity::Phone(code) => {
-                let phone = Box::pin(self.phone_of(&arrival.person, &code, &attempt.id)).await?;
+                let phone = Box::pin(self.phone_of(&arrival.person, &code)).await?;
                 self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused)?
             }
         };

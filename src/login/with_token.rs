@@ -58,7 +58,7 @@ impl LoginWorker {
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.
     pub async fn phone_number(&self, asking: &Asking, code: &PhoneCode) -> Result<Phone> {
         self.count_call(&asking.person, PHONE).await?;
-        self.phone_of(&asking.person, code, &asking.attempt).await
+        self.phone_of(&asking.person, code).await
     }
 
     /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
@@ -80,7 +80,7 @@ impl LoginWorker {
         let Some((key, sealed)) = self.current_key(&asking.person, &kept).await else { return Ok(false) };
         self.count_call(&asking.person, CHECK).await?;
         let check = async |by: ByToken<'_>| by.check_session(&asking.person.openid, &key).await;
-        Ok(self.by_session_key(&asking.person, &sealed, &asking.attempt, check).await?.is_some())
+        Ok(self.by_session_key(&asking.person, &sealed, check).await?.is_some())
     }
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
@@ -97,7 +97,7 @@ impl LoginWorker {
         let Asking { person, generation, .. } = asking;
         let (old, stored) = self.current_key(person, keys).await.ok_or(LoginError::NothingToReset)?;
         let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
-        let replaced = self.by_session_key(person, &stored, &asking.attempt, ask).await?;
+        let replaced = self.by_session_key(person, &stored, ask).await?;
         let new = replaced.ok_or(LoginError::NothingToReset)?;
         let sealed = self.vault.load_full().seal(new.expose(), person);
         Ok(self.store.keep_session_key(person, *generation, &(order, sealed), None).await?)

@@ -118,7 +118,6 @@ impl LoginWorker {
     pub(crate) async fn by_access_token<T>(
         &self,
         app: &AppId,
-        attempt: &AttemptId,
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
     ) -> Result<T> {
         let apps = self.apps.all();
@@ -126,7 +125,7 @@ impl LoginWorker {
         if !app.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
-        self.access_tokens(app, attempt.clone()).with(call).await.map_err(|error| error.of(&app.id))
+        self.access_tokens(app).with(call).await.map_err(|error| error.of(&app.id))
     }
 
     /// Refuses an app whose people have no session keys. One that has left the configuration has them as before.
@@ -137,8 +136,9 @@ impl LoginWorker {
         }
     }
 
-    pub(crate) fn access_tokens<'a>(&'a self, app: &'a App, attempt: AttemptId) -> AccessTokens<'a> {
+    pub(crate) fn access_tokens<'a>(&'a self, app: &'a App) -> AccessTokens<'a> {
         let (wechat, store, vault) = (&self.wechat, &self.store, self.vault.load_full());
-        AccessTokens { wechat, store, vault, exchange: self.exchange.as_deref(), app, attempt, may_replace: true }
+        let (exchange, attempt) = (self.exchange.as_deref(), AttemptId::random());
+        AccessTokens { wechat, store, vault, exchange, app, attempt, may_replace: true }
     }
 }

@@ -64,7 +64,7 @@ impl Exchange for Platform {
             sent.set(true);
             by.exchange_for(app, code).await
         };
-        let exchanged = login.access_tokens(app, attempt.clone()).by_component(self, ask).await;
+        let exchanged = login.access_tokens(app).by_component(self, ask).await;
         if let Err(LoginError::UnknownApp(_)) = exchanged {
             self.compare_soon.notify_one(); // the push of its leaving may be lost
         }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 use wxmint_ids::AppId;
-use wxmint_store::AttemptId;
 use wxmint_wechat::{AppKind, AuthorizationCode, Authorizer, ByToken, CallError, News, Push, RefreshToken, Verdict};
 
 use super::Platform;
@@ -58,7 +57,7 @@ impl Follower {
     }
 
     fn tokens(&self) -> AccessTokens<'_> {
-        self.login.access_tokens(&self.platform.component, AttemptId::random())
+        self.login.access_tokens(&self.platform.component)
     }
 
     async fn kind_of(&self, app: &AppId) -> Result<AppKind> {

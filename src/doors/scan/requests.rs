@@ -83,7 +83,7 @@ impl LoginWorker {
         }
         let (scene, page) = (code.to_string(), client.page.as_deref());
         let draw = async |by: ByToken<'_>| by.mini_program_code(&scene, page, client.env_version).await;
-        let drawn = self.by_access_token(&client.app, &AttemptId::random(), draw).await;
+        let drawn = self.by_access_token(&client.app, draw).await;
         if drawn.is_err() {
             devices.uncount_picture(code).await?;
         }
