@@ -7,6 +7,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
 use wxmint_ids::AppId;
+use wxmint_store::AttemptId;
 use wxmint_telemetry::LoginInFlight;
 use wxmint_telemetry::audit::{self, Activity, Event};
 
@@ -121,7 +122,7 @@ impl<'w> LoginAttempt<'w> {
             let detail = "Too many logins wait for an answer. Wait, then try again.";
             return Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(Duration::from_secs(1)).into());
         }
-        login(&mut Attempt::begin(address, &mut self.trail, now())).await
+        login(&mut Attempt { id: AttemptId::random(), address, trail: &mut self.trail, now: now() }).await
     }
 
     /// Tells of the login as an `event`: whether it made the user, or why it was refused. Returns how long it took.

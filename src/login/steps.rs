@@ -34,12 +34,6 @@ pub struct Attempt<'a> {
     pub(crate) now: DateTime<Utc>,
 }
 
-impl<'a> Attempt<'a> {
-    pub fn begin(address: &'a str, trail: &'a mut LoginTrail, now: DateTime<Utc>) -> Self {
-        Self { id: AttemptId::random(), address, trail, now }
-    }
-}
-
 /// The person whom WeChat has named, and the state of the person's binding.
 pub(super) struct Arrival {
     pub(super) person: Person,
