@@ -34,10 +34,11 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Issued> {
         let Admitted { arrival, bound, .. } = admitted;
+        let app = &arrival.person.app;
         let id = minter.token_id(&mark_of_client(client), now)?;
         let mut token = minter.issued(bound.user.clone(), client.clone(), id, arrival.at);
         let latest = latest(now, token.expires_at);
-        let of_app = Issued { app: arrival.person.app.clone(), ..token.clone() };
+        let of_app = Issued { app: app.clone(), ..token.clone() };
         let dates = [&of_app, &token].map(|token| self.store.date_of_client(token, latest));
         let dates = try_join_all(dates).await?.into_iter().collect::<Option<Vec<_>>>().ok_or(LoginError::Blocked)?;
         let date = dates.into_iter().max().unwrap_or(token.issued_at);
@@ -46,24 +47,16 @@ impl LoginWorker {
             return Err(LoginError::Contended);
         }
         token = dated(token, date, latest)?;
-        self.note(&arrival.person, bound.generation, &token).await?;
-        Ok(token)
-    }
-
-    /// Notes the token where ends of the app find it, and then looks whether one has come since the login: it may have
-    /// come before the note. Every later end names the token.
-    ///
-    /// An unbinding takes the binding away first and ends the noted tokens then, so one of the two is seen here or sees
-    /// the note.
-    async fn note(&self, person: &Person, generation: u64, token: &Issued) -> Result<()> {
-        self.store.note_client_token(token, &person.app).await?;
+        // Ends of the app find the note. One may have come between the login and the note; every later one names the
+        // token. An unbinding takes the binding away first and ends the noted tokens then, so one of the two is seen
+        // below or sees the note.
+        self.store.note_client_token(&token, app).await?;
         let dated = match self.policy.one_login {
-            true => self.store.end_earlier(token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
+            true => self.store.end_earlier(&token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
             false => token.issued_at,
         };
-        let mark = mark_told(person, generation);
-        let is_alive = dated == token.issued_at && self.still_bound(&person.app, &mark, token).await?.is_some();
-        if is_alive { Ok(()) } else { Err(LoginError::Contended) }
+        let is_alive = dated == token.issued_at && self.still_bound(app, &admitted.mark(), &token).await?.is_some();
+        if is_alive { Ok(token) } else { Err(LoginError::Contended) }
     }
 
     /// The binding with this mark, through which the token of a client was issued, if nothing has ended it, the token
