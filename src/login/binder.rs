@@ -187,7 +187,9 @@ impl Binder<'_> {
         let (user, known, mut conflict) = (&bound.user, bound.unionid.as_ref(), None);
         // The other user of a conflict may have left everybody since.
         let unionid = self.unionid.or(known).filter(|named| bound.conflict.is_some() || known != Some(named));
-        let mut users = self.users_of(bound).await?;
+        // There may be other users of the person's unionids than the person's own.
+        let unionids = bound.unionid.iter().chain(&bound.others).filter(|_| bound.shared);
+        let mut users = try_join_all(unionids.map(|it| self.store.share_unionid(it, &[]))).await?.concat();
         if let Some(unionid) = unionid {
             // Sent together: a link is not made by a process that dies before it has sent the note. A note that is
             // there already may be one that no replica has confirmed.
@@ -223,12 +225,6 @@ impl Binder<'_> {
         let people = self.store.people_of(holder).await?.unwrap_or_default();
         try_join_all(people.iter().map(|person| self.store.note_shared(person, holder))).await?;
         Ok(users)
-    }
-
-    /// The users of the person's unionids, if there may be others than the person's own.
-    async fn users_of(&self, bound: &Bound) -> Result<Vec<UserId>, StoreError> {
-        let unionids = bound.unionid.iter().chain(&bound.others).filter(|_| bound.shared);
-        Ok(try_join_all(unionids.map(|unionid| self.store.share_unionid(unionid, &[]))).await?.concat())
     }
 
     /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is
