@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
-use wxmint_keys::vault::{Vault, VaultError};
+use wxmint_keys::vault::Vault;
 use wxmint_store::limits::{Counted, Rate};
 use wxmint_store::{AttemptId, FAILED_PAUSE, KeptToken, Lent, Meter, Redis, StoreError, short_digest};
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
@@ -71,10 +71,6 @@ impl HeldToken {
         let held = self.0.load_full()?;
         (0..HELD).contains(&(now - held.1).num_seconds()).then(|| Arc::clone(&held.0))
     }
-
-    fn hold(&self, usable: &Arc<Usable>, now: DateTime<Utc>) {
-        self.0.store(Some(Arc::new((Arc::clone(usable), now))));
-    }
 }
 
 /// A token that WeChat has refused: any other is good enough.
@@ -92,7 +88,7 @@ impl AccessTokens<'_> {
         let held = self.acting().map(Exchange::held);
         let obtained = async |refused| {
             let usable = Arc::new(self.obtain(refused).await?);
-            held.inspect(|held| held.hold(&usable, self.store.now()));
+            held.inspect(|held| held.0.store(Some(Arc::new((Arc::clone(&usable), self.store.now())))));
             Ok::<_, LoginError>(usable)
         };
         let attempts = async {
@@ -167,9 +163,11 @@ impl AccessTokens<'_> {
                     continue;
                 }
             };
-            match self.open(&kept) {
-                Ok(usable) if ends_soon => return Ok(self.renew(usable).await),
-                Ok(usable) => return Ok(usable),
+            match self.vault.open(&kept.sealed, &self.app.id) {
+                Ok(token) => {
+                    let usable = Usable { token: token.into(), expires_in: kept.expires_in, is_new: false };
+                    return Ok(if ends_soon { self.renew(usable).await } else { usable });
+                }
                 // Sealed by a vault key that is not here: it counts as none.
                 Err(error) => {
                     tracing::warn!(app = %self.app.id, %error, "an access token is fetched anew");
@@ -177,11 +175,6 @@ impl AccessTokens<'_> {
                 }
             }
         }
-    }
-
-    fn open(&self, kept: &KeptToken) -> Result<Usable, VaultError> {
-        let token = self.vault.open(&kept.sealed, &self.app.id)?.into();
-        Ok(Usable { token, expires_in: kept.expires_in, is_new: false })
     }
 
     /// The successor of `old`, or `old` itself if there is none soon.
