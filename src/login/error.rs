@@ -9,13 +9,6 @@ use wxmint_wechat::{CallError, Malformed, Verdict};
 
 use crate::{accounts::AccountsError, apps::UnknownApp};
 
-/// `Retry-After` while the store is away, or as many tries are in progress as may fail.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// `Retry-After` while WeChat does not answer.
-const WECHAT_PAUSE: Duration = Duration::from_secs(2);
-/// "Retry next minute", says WeChat of errcode 45011.
-const WECHAT_MINUTE: Duration = Duration::from_secs(60);
-
 pub type Result<T, E = LoginError> = std::result::Result<T, E>;
 
 /// Why a login, or a request with a valid token, was refused: the client can mend it, or something is wrong here or at
@@ -115,10 +108,11 @@ pub enum LoginError {
 impl LoginError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::SlowDown => Some(WECHAT_MINUTE),
+            // "Retry next minute", says WeChat of errcode 45011.
+            Self::SlowDown => Some(Duration::from_secs(60)),
             Self::WeChatUnavailable(CallError::NotSent { retry_after, .. }) => Some(*retry_after),
-            Self::WeChatUnavailable(_) => Some(WECHAT_PAUSE),
-            Self::StoreUnavailable(_) | Self::Contended | Self::Busy => Some(STORE_PAUSE),
+            Self::WeChatUnavailable(_) => Some(Duration::from_secs(2)),
+            Self::StoreUnavailable(_) | Self::Contended | Self::Busy => Some(Duration::from_secs(1)),
             Self::EndedAhead(wait) => Some(*wait),
             Self::TooMany { refused, .. } => Some(refused.retry_after),
             Self::AccountsUnavailable(error) => Some(error.retry_after),
