@@ -17,7 +17,6 @@ pub type Result<T, E = LoginError> = std::result::Result<T, E>;
 pub enum LoginError {
     #[error("no such app: {0}")]
     UnknownApp(#[from] UnknownApp),
-    /// Names a field.
     #[error("the account backend takes no `{0}`")]
     NotAccepted(&'static str),
     #[error("WeChat does not accept the code")]
@@ -52,13 +51,10 @@ pub enum LoginError {
     BindingRequired(Ticket),
     #[error("nobody in this app is bound to this user, or this openid is bound to nobody")]
     UnknownPerson,
-    /// It would be known by a list, and users have none.
     #[error("no list names the people of this user, because WXMINT_USER_INDEX=false")]
     NotListed,
-    /// None of the user's people in the app has one, or WeChat has refused it.
     #[error("no session key of this user is kept that WeChat accepts")]
     SessionKeyMissing,
-    /// It is no mini program.
     #[error("the app has no session keys: it is an official account, a website or a mobile app")]
     NoSessionKeys,
     #[error("the app has no access token: it is a website or a mobile app")]
@@ -73,7 +69,7 @@ pub enum LoginError {
     Undecryptable,
     #[error("no session key is kept that WeChat could replace")]
     NothingToReset,
-    /// As many tries are in progress as may fail.
+    /// As many tries of session keys are in progress as may fail.
     #[error("too many tries at once")]
     Busy,
     #[error("name and password are nobody's")]
@@ -137,7 +133,6 @@ impl LoginError {
         }
     }
 
-    /// For a limit by this name.
     pub(crate) fn too_many(limit: &'static str) -> impl FnOnce(TooMany) -> Self {
         move |refused| Self::TooMany { limit, refused }
     }
