@@ -76,10 +76,11 @@ impl Call {
     }
 
     /// Adds the commands of another call, whose keys lie in the same slot.
-    pub fn and(&mut self, other: Self) {
+    pub fn and(mut self, other: Self) -> Self {
         let before = self.commands.len();
         self.scripts.extend(other.scripts.into_iter().map(|(place, script)| (before + place, script)));
         self.commands.extend(other.commands);
+        self
     }
 }
 

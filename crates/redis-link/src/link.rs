@@ -52,7 +52,7 @@ impl Link {
     pub async fn run_both<A: FromRedisValue, B: FromRedisValue>(
         &self,
         step: &'static str,
-        mut first: Call,
+        first: Call,
         second: Call,
     ) -> Result<(A, B)> {
         self.measured(step, async |primaries, deadline| {
@@ -61,13 +61,9 @@ impl Link {
                 let (one, other) = Box::pin(join(alone(first), alone(second))).await;
                 return Ok((one?.read()?, other?.read()?));
             }
-            let count = first.commands.len();
-            first.and(second);
-            let both = first.commands.len();
-            if let Some(later) = self.later.take() {
-                first.and(later);
-            }
-            let Reply { mut values, from, .. } = answer(&primaries, first, deadline).await?;
+            let (count, both) = (first.commands.len(), first.commands.len() + second.commands.len());
+            let call = self.later.take().into_iter().fold(first.and(second), Call::and);
+            let Reply { mut values, from, .. } = answer(&primaries, call, deadline).await?;
             values.truncate(both);
             let rest = values.split_off(count);
             Ok((read(values, &from.address)?, read(rest, &from.address)?))
@@ -84,10 +80,8 @@ impl Link {
         if self.primaries().is_cluster() {
             return self.unawaited("later", call);
         }
-        match &mut *self.later.borrow_mut() {
-            Some(waiting) => waiting.and(call),
-            none => *none = Some(call),
-        }
+        let waiting = self.later.take();
+        self.later.replace(Some(if let Some(waiting) = waiting { waiting.and(call) } else { call }));
     }
 
     /// Makes a call at once. Nobody learns what becomes of it.

@@ -141,20 +141,15 @@ impl Redis {
     /// stranger.
     pub async fn try_a_login(&self) -> Result<(), Reason> {
         for (primary, _) in self.link.all_primaries().await? {
-            let Some(stranger) = stranger_of(&primary) else { continue };
-            self.link.run::<Value>("try_a_login", self.login_of(&stranger)).await?;
+            let Some(person) = stranger_of(&primary) else { continue };
+            let (tries, meter) = (name::tries(&person), Meter::of_person(&person, "names", "", TRIAL));
+            let order = ExchangeOrder::new(self.now_micros(), &AttemptId::new([0; 16]));
+            let (session_key, newcomer) = (Sealed::nothing(), Newcomer::Counted);
+            let record = self.recording(&LoginRecord { person, session_key, order, rate: TRIAL, newcomer });
+            let claim = record.cmd("SET").arg(tries).arg("").arg("NX").arg("EX").arg(TRIAL.period.as_secs());
+            self.link.run::<Value>("try_a_login", claim.and(self.counting(&self.counter(&meter)))).await?;
         }
         Ok(())
-    }
-
-    fn login_of(&self, stranger: &Person) -> Call {
-        let order = ExchangeOrder::new(self.now_micros(), &AttemptId::new([0; 16]));
-        let (person, session_key) = (stranger.clone(), Sealed::nothing());
-        let record = LoginRecord { person, session_key, order, rate: TRIAL, newcomer: Newcomer::Counted };
-        let claim = self.recording(&record).cmd("SET").arg(name::tries(stranger)).arg("").arg("NX");
-        let mut call = claim.arg("EX").arg(TRIAL.period.as_secs());
-        call.and(self.counting(&self.counter(&Meter::of_person(stranger, "names", "", TRIAL))));
-        call
     }
 }
 
