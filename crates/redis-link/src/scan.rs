@@ -77,7 +77,10 @@ impl Link {
             asked.cmd("CLUSTER").arg(what);
         }
         let mut answers: Vec<Value> = self.query_at("walk", server, &asked).await?;
-        let mut may_miss = asks_nodes && slots_are_moving(answers.pop());
+        let nodes = answers.pop_if(|_| asks_nodes).and_then(|nodes| from_redis_value::<String>(nodes).ok());
+        // Behind the slots of the server itself stand those that it receives and gives away.
+        let is_moving = |line: &str| line.contains("myself") && line.contains(" [");
+        let mut may_miss = nodes.is_some_and(|nodes| nodes.lines().any(is_moving));
         let mut layout = Vec::new();
         if is_cluster {
             let said = cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address)?;
@@ -100,10 +103,4 @@ impl Link {
         };
         Ok(Page { found, of: of * primaries.len() as u64, next, may_miss })
     }
-}
-
-/// By `CLUSTER NODES`: behind the slots of the server itself stand those that it receives and gives away.
-fn slots_are_moving(answer: Option<Value>) -> bool {
-    let nodes: String = answer.and_then(|answer| from_redis_value(answer).ok()).unwrap_or_default();
-    nodes.lines().any(|line| line.contains("myself") && line.contains(" ["))
 }
