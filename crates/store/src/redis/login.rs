@@ -28,10 +28,8 @@ impl Redis {
         let (now, url) = ((self.clock)(), self.link.access.url());
         let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
         let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh(*at);
-        if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
-            return Ok(());
-        }
-        self.note_life_again(life).await
+        let is_noted = self.noted_life.borrow().as_ref().is_some_and(is_noted);
+        if is_noted { Ok(()) } else { self.note_life_again(life).await }
     }
 
     /// The same where what was noted may be lost. A store that knows of no life was emptied, or is new: since when is
@@ -59,21 +57,16 @@ impl Redis {
         // A claim that is repeated is granted again.
         let holder = async || self.link.run::<Option<String>>("claim_code", Call::of("GET", &key)).await;
         let is_claimed = set.is_some() || holder().await? == Some(own);
-        if let Err(refused) = self.decide(&counter, counted).await? {
-            if is_claimed {
-                self.release_code(app, code, attempt).await?;
-            }
-            return Ok(Claim::Limited(refused));
-        }
-        if !is_claimed {
-            return Ok(Claim::Taken);
-        }
         let order = ExchangeOrder::new(micros, attempt);
-        if let Err(ahead) = self.usable(&order) {
+        let claim = match self.decide(&counter, counted).await? {
+            Err(refused) => Ok(Claim::Limited(refused)),
+            Ok(_) if !is_claimed => Ok(Claim::Taken),
+            Ok(_) => self.usable(&order).map(|()| Claim::Granted(order)),
+        };
+        if is_claimed && !matches!(claim, Ok(Claim::Granted(_))) {
             self.release_code(app, code, attempt).await?;
-            return Err(ahead);
         }
-        Ok(Claim::Granted(order))
+        claim
     }
 
     /// Releases a claimed code that provably was not sent.
