@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use wxmint_findings::Finding;
 use wxmint_keys::rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, RotationStep, Successor};
-use wxmint_keys::{EndedKey, PrivateJwk, StoredKeys};
+use wxmint_keys::{PrivateJwk, StoredKeys};
 use wxmint_verify::Algorithm;
 
 use super::{Failure, PolicyArgs, place::KeysPlace, print, say};
@@ -14,13 +14,23 @@ use crate::clock::{date, now};
 pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
     let (keys, now) = (place.read()?, now());
     let lives = keys.lives().map_err(|error| Failure::from(error).at(place))?;
+    // A key stops signing at its successor's first signature.
+    let signs_until = lives.iter().skip(1).map(|next| Some(next.nbf)).chain([None]);
+    let rows = lives.iter().zip(rotation::states(&lives, now)).zip(signs_until);
     if as_json {
-        print(machine_readable(&lives, &keys.ended, now));
+        let row = |((life, state), until): ((&KeyLife, KeyState), Option<DateTime<Utc>>)| {
+            let (alg, state) = (life.algorithm.name(), state.to_string());
+            let [nbf, signs_until, exp] = [Some(life.nbf), until, life.exp].map(|at| at.map(date));
+            json!({"kid": life.kid, "alg": alg, "state": state, "nbf": nbf, "signs_until": signs_until, "exp": exp})
+        };
+        let ended = keys.ended.iter();
+        let ended = ended.map(|key| json!({"kid": key.kid, "state": "ended", "ended": date(key.at())}));
+        print(rows.map(row).chain(ended).collect::<serde_json::Value>());
         return Ok(());
     }
-    for (index, (life, state)) in lives.iter().zip(rotation::states(&lives, now)).enumerate() {
+    for ((life, state), until) in rows {
         print(format_args!("{}  {}  {state}", life.kid, life.algorithm));
-        print(format_args!("    {}", in_words(&lives, index, state)));
+        print(format_args!("    {}", in_words(life, state, until)));
     }
     for key in &keys.ended {
         print(format_args!("{}  ended", key.kid));
@@ -29,29 +39,8 @@ pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A key stops signing at its successor's first signature.
-fn signs_until(lives: &[KeyLife], index: usize) -> Option<DateTime<Utc>> {
-    lives.get(index + 1).map(|next| next.nbf)
-}
-
-fn machine_readable(lives: &[KeyLife], ended: &[EndedKey], now: DateTime<Utc>) -> serde_json::Value {
-    let row = |(index, (life, state)): (usize, (&KeyLife, KeyState))| {
-        json!({
-            "kid": life.kid,
-            "alg": life.algorithm.name(),
-            "state": state.to_string(),
-            "nbf": date(life.nbf),
-            "signs_until": signs_until(lives, index).map(date),
-            "exp": life.exp.map(date),
-        })
-    };
-    let end = |key: &EndedKey| json!({"kid": key.kid, "state": "ended", "ended": date(key.at())});
-    lives.iter().zip(rotation::states(lives, now)).enumerate().map(row).chain(ended.iter().map(end)).collect()
-}
-
-fn in_words(lives: &[KeyLife], index: usize, state: KeyState) -> String {
-    let life = &lives[index];
-    let (nbf, until) = (date(life.nbf), signs_until(lives, index).map(date));
+fn in_words(life: &KeyLife, state: KeyState, signs_until: Option<DateTime<Utc>>) -> String {
+    let (nbf, until) = (date(life.nbf), signs_until.map(date));
     let exp = life.exp.map_or("it is replaced, and its last token has expired".into(), date);
     match (state, until) {
         (KeyState::Published, _) => format!("visible now, signs from {nbf}"),

@@ -137,7 +137,12 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
         KeysCommand::List { place, json } => life::list(&place.open()?, json),
         KeysCommand::Retire { place, kid, now, yes } => life::retire(&place.open()?, &kid, now, yes),
         KeysCommand::IdKey { path } => make_id_key(&path),
-        KeysCommand::Jwks { place } => public_set(&place.open()?).map(print),
+        KeysCommand::Jwks { place } => {
+            let place = place.open()?;
+            let set = place.read()?.check().map_err(|error| Failure::from(error).at(place))?;
+            print(json(&set.visible(now()).collect::<PublicKeySet<'_>>()));
+            Ok(())
+        }
     }
 }
 
@@ -164,11 +169,4 @@ fn begin(place: &KeysPlace, key: PrivateJwk) -> Result<(), Failure> {
     place.create(&keys)?;
     print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
     Ok(())
-}
-
-/// The JWKS that is published now.
-fn public_set(place: &KeysPlace) -> Result<String, Failure> {
-    let set = place.read()?.check().map_err(|error| Failure::from(error).at(place))?;
-    let public: PublicKeySet<'_> = set.visible(now()).collect();
-    Ok(json(&public))
 }
