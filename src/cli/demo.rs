@@ -1,5 +1,4 @@
-//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a
-//! page, all on loopback.
+//! `wxmint demo`: issuer, stand-ins for WeChat and an account service, a peer, a store in memory, a page, on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::{env, future::pending, sync::Arc, time::Duration};

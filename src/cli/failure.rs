@@ -59,7 +59,6 @@ impl Failure {
     }
 }
 
-/// Turns each error that a command can meet into a failure.
 macro_rules! failures {
     ($($error:ident: $kind:ty => $failure:expr;)+) => { $(
         impl From<$kind> for Failure {

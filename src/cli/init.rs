@@ -65,11 +65,8 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
     let is_new = !folder.exists();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.map_err(|error| Failure::from(error).at(folder.display()))?;
-    if let Err(failure) = write_all(&folder, &contents) {
-        // Fails if there is something in it, which is not ours then.
-        _ = is_new.then(|| fs::remove_dir(&folder));
-        return Err(failure);
-    }
+    // A new folder is removed again, which fails if there is something in it that is not ours.
+    write_all(&folder, &contents).inspect_err(|_| _ = is_new.then(|| fs::remove_dir(&folder)))?;
     print(language.tell(said!(init_has_made, place(&folder), KEYS, VAULT, ID_KEY, APPS, appid, env_file::NAME)));
     hide_from_git(&folder, language)?;
     introduce(&folder, settings.contains_key(WECHAT), language);
@@ -81,8 +78,7 @@ fn place(folder: &Path) -> Said {
     if folder == Path::new(".") { said!(this_folder) } else { said!(folder_in_sentence, folder.display()) }
 }
 
-/// Before anything is asked or written, so that all files are new or none is. A link that leads nowhere is in the way
-/// too.
+/// Before anything is asked or written, so that all files are new or none is. Links that lead nowhere are in the way.
 fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
     let existing: Vec<_> = [KEYS, VAULT, ID_KEY, APPS, env_file::NAME].into_iter().filter(exists).collect();
@@ -203,9 +199,8 @@ fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
 }
 
 fn ask(question: &str) -> io::Result<String> {
-    let mut line = String::new();
     write!(io::stderr(), "{question}")?;
-    if stdin().read_line(&mut line)? == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(line) }
+    stdin().lines().next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()))
 }
 
 /// From options, the environment, and what `--demo` stands for.

@@ -1,7 +1,7 @@
 //! Everything that commands print goes through here, because `println!` and `eprintln!` panic if the reader has gone
 //! away, as in `wxmint users list | head -1`.
 
-use std::io::{self, BufRead, IsTerminal, Write, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::time::{Duration, Instant};
 use std::{array, env, fmt, fs::File, iter, process, sync::OnceLock, thread};
 
@@ -20,11 +20,9 @@ static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 /// Prints a line on standard output. If that fails, the command goes on, because it may have more to do than print
 /// (`wxmint demo` serves afterwards); [`complete`] turns the error into a failure.
 pub(crate) fn print(line: impl fmt::Display) {
-    if UNWRITTEN.get().is_none()
-        && let Err(error) = writeln!(stdout(), "{line}")
-    {
-        // Cannot be set already, because commands print from one thread.
-        let _ = UNWRITTEN.set(error);
+    if UNWRITTEN.get().is_none() {
+        // It cannot be set already, because commands print from one thread.
+        _ = writeln!(stdout(), "{line}").map_err(|error| UNWRITTEN.set(error));
     }
 }
 
@@ -64,8 +62,7 @@ pub(crate) fn confirm(yes: bool, what: impl fmt::Display) -> Result<(), Failure>
         return Err(Failure::usage("standard input is no terminal, so that nobody can confirm; add --yes"));
     }
     say(format_args!("Type yes to {what}:"));
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
+    let answer = stdin.lines().next().transpose()?.unwrap_or_default();
     if answer.trim() == "yes" { Ok(()) } else { Err(Failure::unfinished("nothing was changed")) }
 }
 

@@ -1,5 +1,4 @@
-//! Settings that are accepted and perhaps not meant: `wxmint serve` and `wxmint sidecar` log it at each start, and the
-//! doctor tells it.
+//! Settings that are accepted and perhaps not meant: `serve` and `sidecar` log it at each start, and the doctor tells.
 
 use std::env;
 
@@ -21,8 +20,7 @@ fn unusual() -> Vec<Finding> {
     env_file::NOTE.get().cloned().into_iter().chain(unknown).collect()
 }
 
-/// Finds what may be the cause of these faults, or is wrong beside them. A name that a fault has taken for the variable
-/// is told there.
+/// Finds what may be the cause of these faults, or is wrong beside them, but for a name that a fault tells already.
 pub(super) fn beside(faults: &Faults) -> Vec<Finding> {
     let is_told = |remark: &Finding| {
         let name = remark.found.split(':').next().unwrap_or_default();

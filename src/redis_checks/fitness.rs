@@ -83,8 +83,7 @@ fn age(server: &str, info: &str) -> Finding {
 }
 
 /// Whether this machine's clock is far from those of the primaries. `ahead`: by how many seconds. If it is far behind,
-/// tokens would be dated later than verifiers accept; if it is ahead by their `life`, they would have expired. In both
-/// cases nobody logs in.
+/// tokens would be dated later than verifiers accept; if ahead by their `life`, they would be expired: nobody logs in.
 pub fn own_clock(ahead: f64, life: Duration) -> Finding {
     let of_redis = said!(clock_of_redis_which_dates_tokens);
     let found = Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), of_redis);

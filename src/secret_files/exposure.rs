@@ -39,8 +39,7 @@ fn is_of_root_for_a_group(file: &Metadata, mode: u32, own: u32) -> bool {
     mode & 0o037 == 0 && file.uid() == 0 && (own != 0 || file.gid() != 0)
 }
 
-/// Whether the file was mounted into the container of this process, which nobody else is in. Its mode cannot be changed
-/// there.
+/// Whether the file was mounted into this process' container, where nobody else is and its mode cannot be changed.
 fn is_mounted_for_this(path: &Path, file: &Metadata, mode: u32, own: u32) -> bool {
     let Ok(path) = fs::canonicalize(path) else { return false };
     let is_kept = path.starts_with(OF_CONTAINERS) && file.uid() == 0 && own != 0;

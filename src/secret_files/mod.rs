@@ -27,9 +27,8 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// Says what to do, if anything is certain to help. `make` is the command that makes the file if it is missing; its
-    /// path follows. The backup comes first, because a new file cannot open or verify what the lost one sealed or
-    /// signed.
+    /// Says what to do, if anything is certain to help. `make` is the command that makes a missing file; its path
+    /// follows. The backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
     pub fn cure(&self, make: Option<&str>) -> Option<Said> {
         match self {
             Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => match path.parent() {

@@ -41,6 +41,7 @@ pub fn is_missing() -> bool {
 /// while the process has one thread, because another one could read the environment meanwhile.
 pub fn load() -> Result<(), Vec<Said>> {
     let (text, file) = match read() {
+        Err(_) if is_missing() => return Ok(()),
         // systemd may have read the file as root, and then the environment has its variables.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let found = said!(in_working_directory_is_not_used, NAME, error);
@@ -48,8 +49,7 @@ pub fn load() -> Result<(), Vec<Said>> {
             return Ok(());
         }
         Err(error) => return Err(vec![format!("{NAME} {error}").into()]),
-        Ok(None) => return Ok(()),
-        Ok(Some(found)) => found,
+        Ok(found) => found,
     };
     let pairs = parse(&text)?;
     exposure(&file, &pairs).into_iter().for_each(|note| _ = NOTE.set(note));
@@ -58,13 +58,10 @@ pub fn load() -> Result<(), Vec<Said>> {
     dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![said!(file_cannot_be_read, NAME)])
 }
 
-/// `None` if there is no file. A file or link of another user's is not used: in `/tmp`, or in any folder of his, it
-/// would have root's command send the AppSecret of the environment to his server.
-fn read() -> io::Result<Option<(String, Metadata)>> {
-    let link = match fs::symlink_metadata(NAME) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        link => link?,
-    };
+/// A file or link of another user's is not used: in `/tmp`, or in any folder of his, it would have root's command send
+/// the AppSecret of the environment to his server.
+fn read() -> io::Result<(String, Metadata)> {
+    let link = fs::symlink_metadata(NAME)?;
     // Opened once, and without waiting for who writes into a pipe, because the file may be replaced at any moment.
     let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(NAME)?;
     let file = opened.metadata()?;
@@ -76,7 +73,7 @@ fn read() -> io::Result<Option<(String, Metadata)>> {
         return Err(io::Error::other("is not a regular file of at most 256 KiB"));
     }
     let text = io::read_to_string(opened.take(LARGEST)).ok().filter(|text| !text.contains('\0'));
-    Ok(Some((text.ok_or_else(|| io::Error::other("is not text in UTF-8"))?, file)))
+    Ok((text.ok_or_else(|| io::Error::other("is not text in UTF-8"))?, file))
 }
 
 /// Whether others can read a secret, or change what wxmint does.

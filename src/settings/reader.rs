@@ -73,13 +73,26 @@ impl Reader {
 
     /// The variable's value, or its default. `None` if it is missing or wrong: then there is a fault.
     pub fn read<T>(&mut self, variable: &Variable<T>) -> Option<T> {
-        let problem = match self.text(variable)?.as_str() {
-            "" if self.is_in_file(variable) => said!(is_empty),
-            text if text.contains(PLACEHOLDER) => said!(still_holds_its_placeholder),
-            text if is_quoted(text) => said!(stands_in_quotation_marks),
-            text => return (variable.parse)(text).or_else(|| self.fault(variable, said!(is_not_valid))),
+        self.find(variable).map_or_else(|problem| self.fault(variable, problem), Some)
+    }
+
+    /// The same, or what is wrong with it.
+    fn find<T>(&self, variable: &Variable<T>) -> Result<T, Said> {
+        let text = match (self.value(variable.name), self.secret_file(variable)) {
+            (Some(_), Some(_)) => return Err(said!(and_file_are_both_set, variable.name)),
+            (Some(value), None) => value.to_owned(),
+            (None, Some(path)) => read_secret_file(path).map_err(|error| match is_quoted(path) {
+                true => said!(cannot_be_read_path, said!(stands_in_quotation_marks)),
+                false => said!(cannot_be_read, error),
+            })?,
+            (None, None) => variable.default().ok_or_else(|| self.is_not_set(variable))?.to_owned(),
         };
-        self.fault(variable, problem)
+        match text.as_str() {
+            "" if self.is_in_file(variable) => Err(said!(is_empty)),
+            text if text.contains(PLACEHOLDER) => Err(said!(still_holds_its_placeholder)),
+            text if is_quoted(text) => Err(said!(stands_in_quotation_marks)),
+            text => (variable.parse)(text).ok_or_else(|| said!(is_not_valid)),
+        }
     }
 
     /// The value of a variable whose form says itself what is wrong.
@@ -132,24 +145,6 @@ impl Reader {
 
     fn value(&self, name: &str) -> Option<&str> {
         self.values.get(&name.to_ascii_lowercase()).map(String::as_str)
-    }
-
-    fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {
-        let name = variable.name;
-        match (self.value(name), self.secret_file(variable)) {
-            (Some(_), Some(_)) => self.fault(variable, said!(and_file_are_both_set, name)),
-            (Some(value), None) => Some(value.to_owned()),
-            (None, Some(path)) => match read_secret_file(path) {
-                Ok(text) => Some(text),
-                Err(_) if is_quoted(path) => {
-                    self.fault(variable, said!(cannot_be_read_path, said!(stands_in_quotation_marks)))
-                }
-                Err(error) => self.fault(variable, said!(cannot_be_read, error)),
-            },
-            (None, None) => {
-                variable.default().map(str::to_owned).or_else(|| self.fault(variable, self.is_not_set(variable)))
-            }
-        }
     }
 }
 

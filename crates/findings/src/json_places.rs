@@ -7,11 +7,7 @@ use serde_json::value::RawValue;
 /// The number of the line on which the value at `place` begins, or what holds it if it is not there. `place` is a JSON
 /// pointer (RFC 6901) without `~`, and `text` is JSON without a doubled member.
 pub fn line_of(text: &str, place: &str) -> usize {
-    let mut at = text;
-    for step in place.split('/').skip(1) {
-        let Some(within) = value_at(at, step) else { break };
-        at = within;
-    }
+    let (Ok(at) | Err(at)) = place.split('/').skip(1).try_fold(text, |at, step| value_at(at, step).ok_or(at));
     let before = at.as_ptr().addr() - text.as_ptr().addr();
     1 + text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count()
 }

@@ -86,7 +86,6 @@ const fn places(text: &[u8]) -> usize {
 }
 
 impl Said {
-    /// From both texts.
     pub fn new(english: fmt::Arguments<'_>, chinese: fmt::Arguments<'_>) -> Self {
         Self { english: english.to_string(), chinese: chinese.to_string() }
     }

@@ -1,6 +1,5 @@
-//! How a request shows who sends it: by the one bearer token (RFC 6750), or by the credentials of a client of OAuth2, a
-//! secret in a header or in the form (RFC 6749 section 2.3.1), or a token in its place (RFC 7521 section 4.2, RFC
-//! 7523bis).
+//! How a request shows who sends it: by the one bearer token (RFC 6750), or by credentials of a client of OAuth2, a
+//! secret in a header or the form (RFC 6749 section 2.3.1) or a token in its place (RFC 7521 section 4.2, RFC 7523bis).
 
 use std::time::Duration;
 

@@ -91,8 +91,7 @@ impl RequestBody {
     /// Drops the bytes that have already arrived. If they complete the body, the connection can be kept.
     pub(super) async fn skip_what_has_arrived(&self) {
         let mut body = self.clone();
-        // actix-web calls the handler before it decodes the bytes that came with the head, and reads more once somebody
-        // has asked for more.
+        // actix-web calls the handler before it decodes the bytes that came with the head, and reads on once asked.
         for _ in 0..2 {
             // After an encoding error actix-web sends an answer only if the answer is ready at once.
             if self.is_over() {

@@ -21,10 +21,6 @@ use super::connection::peer;
 pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
-    pub fn sent(&self, request: &HttpRequest) -> bool {
-        request.peer_addr().is_some_and(|peer| self.trusts(peer.ip().to_canonical()))
-    }
-
     /// The address of the client that sent this request. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) counts
     /// as its IPv4 address. (actix-web's own `realip_remote_addr` believes every proxy.)
     pub fn client_of(&self, request: &HttpRequest) -> IpAddr {
@@ -49,7 +45,7 @@ impl TrustedProxies {
     }
 
     /// Also compares the mapped form of IPv4, because a dual-stack proxy may be written as `::ffff:10.0.0.0/104`.
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
         let mapped = match address {
             IpAddr::V4(address) => address.to_ipv6_mapped().into(),
             IpAddr::V6(_) => address,

@@ -8,6 +8,7 @@ use actix_web::dev::{HttpServiceFactory, Service, ServiceRequest, ServiceRespons
 use actix_web::http::header::{HeaderName, HeaderValue, X_FORWARDED_FOR};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, Resource};
 use actix_web::{http::StatusCode, middleware::Next, web::BytesMut};
+use futures_util::TryFutureExt;
 use tracing::{Span, error_span};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use uuid::fmt::Hyphenated;
@@ -83,8 +84,9 @@ fn proxy_id(request: &ServiceRequest) -> Option<String> {
     let mut ids = request.headers().get_all(REQUEST_ID);
     let (id, None) = (ids.next()?.as_bytes(), ids.next()) else { return None };
     let is_id = (1..=64).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
-    let is_from_proxy = || request.app_data::<TrustedProxies>().is_some_and(|proxies| proxies.sent(request.request()));
-    (is_id && is_from_proxy()).then(|| String::from_utf8_lossy(id).into_owned())
+    let sender = request.app_data::<TrustedProxies>().zip(request.peer_addr());
+    let is_from_proxy = sender.is_some_and(|(proxies, peer)| proxies.trusts(peer.ip().to_canonical()));
+    (is_id && is_from_proxy).then(|| String::from_utf8_lossy(id).into_owned())
 }
 
 pub fn request_id(request: &HttpRequest) -> String {
@@ -149,12 +151,8 @@ fn own_headers(request: &mut ServiceRequest) {
 pub fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
     let route = Rc::new(route);
     resource.wrap_fn(move |request, service| {
-        let (route, begun, answering) = (Rc::clone(&route), Instant::now(), service.call(request));
-        async move {
-            let answer = answering.await?;
-            route.answered(outcome(answer.response()), begun);
-            Ok(answer)
-        }
+        let (route, begun) = (Rc::clone(&route), Instant::now());
+        service.call(request).inspect_ok(move |answer| route.answered(outcome(answer.response()), begun))
     })
 }
 

@@ -180,8 +180,7 @@ impl PeerKeys {
         read.map(|read| read.1.clone()).unwrap_or_default()
     }
 
-    /// Reads the keys, unless all of them are `own` ones. Those that are not read stay as they were, and the error says
-    /// why.
+    /// Reads the keys, unless all are `own` ones. Those that are not read stay as they were, and the error says why.
     pub async fn fetch(&self, http: &Upstream, own: &HashSet<&str>, now: DateTime<Utc>) -> Result<(), String> {
         let set = fetch(http, Request::new(Method::GET, self.url.clone())).await?;
         if set.len() > MAX_PEER {

@@ -128,8 +128,7 @@ impl Upstream {
         Self::through(None, tls, connect, total)
     }
 
-    /// The same, with a proxy, which opens a tunnel (`CONNECT`) to an https URL. It would read what is sent to an http
-    /// URL.
+    /// With a proxy, which opens a tunnel (`CONNECT`) to an https URL. It would read what goes to an http URL.
     pub fn through(
         proxy: Option<&ProxyUrl>,
         tls: &Tls,

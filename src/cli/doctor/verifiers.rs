@@ -29,8 +29,7 @@ fn web() -> Result<Upstream, Said> {
 async fn fetch(web: &Result<Upstream, Said>, url: Url) -> Result<Fetched, Said> {
     let client = web.as_ref().map_err(Said::clone)?;
     let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| Said::from(&error))?;
-    let status = fetched.status.as_u16();
-    if status == 200 { Ok(fetched) } else { Err(said!(answer_has_status, status)) }
+    if fetched.status == 200 { Ok(fetched) } else { Err(said!(answer_has_status, fetched.status.as_u16())) }
 }
 
 /// `issuer` is that of the keys; without it, any keys will do.
