@@ -62,13 +62,10 @@ impl Folded {
             kind.told = now;
             return Some(event);
         }
-        let mut several = Several { count: 1, first: now, last: now };
-        if let Some(held) = kind.held.take() {
-            several =
-                held.several.map_or(several, |held| Several { count: held.count.saturating_add(1), last: now, ..held });
-            event = only_common(held, event);
-        }
-        kind.held = Some(Event { several: Some(several), ..event });
+        kind.held = Some(match kind.held.take() {
+            None => Event { several: Some(Several { count: 1, first: now, last: now }), ..event },
+            Some(held) => both(held, event, now),
+        });
         None
     }
 
@@ -90,9 +87,9 @@ impl Folded {
     }
 }
 
-/// The event without what differs from an earlier one, so that nobody is charged with what somebody else has done.
+/// The events that wait and one more, without what differs, so that nobody is charged with what somebody else has done.
 /// Request and trace are those of the last.
-fn only_common(earlier: Event, event: Event) -> Event {
+fn both(earlier: Event, event: Event, now: DateTime<Utc>) -> Event {
     fn common<T: PartialEq>(earlier: Option<T>, value: Option<T>) -> Option<T> {
         value.filter(|value| earlier.as_ref() == Some(value))
     }
@@ -105,6 +102,7 @@ fn only_common(earlier: Event, event: Event) -> Event {
         app_kind: common(earlier.app_kind, event.app_kind),
         client: common(earlier.client, event.client),
         person: common(earlier.person, event.person),
+        several: earlier.several.map(|all| Several { count: all.count.saturating_add(1), last: now, ..all }),
         ..event
     }
 }
