@@ -1,8 +1,6 @@
 //! The findings on the files that the settings name, at the start and for `wxmint doctor`.
 
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{fmt::Display, path::Path, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryFutureExt;
@@ -72,11 +70,9 @@ impl Issuer {
     /// The findings on the files of an issuer that can start, and of what they have to do with Redis.
     pub async fn examine(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Vec<Finding> {
         let settings = &self.settings;
-        let named = [&settings.keys, &settings.vault_key_file].into_iter();
-        let named = named.map(PathBuf::as_path).chain(settings.admin_tokens_file.as_deref());
-        let named = named.chain(settings.door_files.values().map(PathBuf::as_path));
-        let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
-        let files = Finding::ok("files", said!(files_are_read, named.join(", ")));
+        let named = [&settings.keys, &settings.vault_key_file].into_iter().chain(&settings.admin_tokens_file);
+        let named = named.chain(settings.door_files.values()).map(|path| path.display().to_string());
+        let files = Finding::ok("files", said!(files_are_read, named.collect::<Vec<_>>().join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
         found.push(self.examine_user_ids(redis).await);
         if let Some(redis) = redis {
