@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::web::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::sync::{self, OnceCell};
 use wxmint_keys::vault::Vault;
@@ -19,7 +19,7 @@ const MAX_PAGES: usize = 32;
 const OF_A_CLIENT: usize = 8;
 /// For how long a cursor that was the newest one is remembered, and how old the end may be that a recent cursor names.
 /// Verifiers ask every 5 s.
-const RECENT: TimeDelta = TimeDelta::seconds(60);
+const RECENT: Duration = Duration::from_secs(60);
 const MAX_NEWEST: usize = 64;
 
 /// Pages of one lane do not wait for those of another.
@@ -59,7 +59,7 @@ impl FeedPages {
     pub(super) fn lane(&self, cursor: &str, now: DateTime<Utc>) -> Lane {
         match () {
             () if cursor.is_empty() || self.newest.lock().iter().any(|(_, newest)| newest == cursor) => Lane::Shared,
-            () if is_from_within(cursor, RECENT, now) => Lane::Recent,
+            () if is_recent(cursor, now) => Lane::Recent,
             () => Lane::Old,
         }
     }
@@ -87,8 +87,7 @@ impl FeedPages {
 
     pub(super) fn led_to_the_end(&self, cursor: &str) {
         let mut newest = self.newest.lock();
-        let recent = RECENT.to_std().unwrap_or(Duration::MAX);
-        newest.retain(|(at, other)| *other != cursor && at.elapsed() < recent);
+        newest.retain(|(at, other)| *other != cursor && at.elapsed() < RECENT);
         if newest.len() >= MAX_NEWEST {
             newest.pop_front();
         }
@@ -107,11 +106,11 @@ pub(super) fn place_of<'a>(cursor: &'a str, vault: &Vault) -> Option<&'a str> {
     vault.has_made(mac, &labelled(place)).then_some(place)
 }
 
-/// Whether the end that the cursor names was written within `span` before `now`. In Redis the name of a place begins
-/// with its milliseconds since 1970. (The store in memory has numbers there, which are too small.)
-fn is_from_within(cursor: &str, span: TimeDelta, now: DateTime<Utc>) -> bool {
+/// Whether the end that the cursor names was written within [`RECENT`] before `now`. In Redis the name of a place
+/// begins with its milliseconds since 1970. (The store in memory has numbers there, which are too small.)
+fn is_recent(cursor: &str, now: DateTime<Utc>) -> bool {
     let written = cursor.split_once('-').and_then(|(millis, _)| millis.parse().ok());
-    written.and_then(DateTime::from_timestamp_millis).is_some_and(|written| now - written <= span)
+    written.and_then(DateTime::from_timestamp_millis).is_some_and(|written| now - RECENT <= written)
 }
 
 /// The vault makes MACs of other things too.
@@ -121,6 +120,7 @@ fn labelled(place: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use futures_util::FutureExt;
 
     use super::*;
@@ -181,9 +181,8 @@ mod tests {
 
     #[test]
     fn a_cursor_tells_when_its_end_was_written() {
-        let (now, minute) =
-            (DateTime::from_timestamp_millis(1_795_000_060_000).expect("a time"), TimeDelta::minutes(1));
-        let is_recent = |cursor| is_from_within(cursor, minute, now);
+        let now = DateTime::from_timestamp_millis(1_795_000_060_000).expect("a time");
+        let is_recent = |cursor| is_recent(cursor, now);
         assert!(is_recent("1795000000000-0.AAAAAAAA.x") && !is_recent("1794999999999-0.AAAAAAAA.x"));
         assert!(!is_recent("17.x") && !is_recent(""));
     }
