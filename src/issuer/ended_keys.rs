@@ -57,7 +57,12 @@ pub(super) fn check_replacement(
     now: DateTime<Utc>,
 ) -> Result<(), String> {
     let signing = before.signing(now).map(|key| key.public().kid()).unwrap_or_default();
-    if let Some(kid) = lacking(before, after, now).find(|kid| !before.is_revoked(kid)) {
+    // Another replica's clock may be ahead.
+    let may_have_signed = before.lives.iter().filter(|life| life.nbf <= now + MAX_LEEWAY);
+    let mut in_time = may_have_signed.filter(|life| life.exp.is_none_or(|exp| exp > now)).map(|life| &*life.kid);
+    let is_missing =
+        |kid: &str| after.visible(now).all(|key| key.kid() != kid) && after.ended.iter().all(|ended| ended.kid != kid);
+    if let Some(kid) = in_time.find(|kid| is_missing(kid) && !before.is_revoked(kid)) {
         let role = if kid == signing { "signs" } else { "has signed tokens that may still be valid" };
         return Err(format!(
             "key {kid} is missing, which {role}: if this is the wrong file, put the previous one back; if every token of this key is \
@@ -73,15 +78,6 @@ pub(super) fn check_replacement(
         )),
         None => Ok(()),
     }
-}
-
-fn lacking<'a>(before: &'a KeySet, after: &'a KeySet, now: DateTime<Utc>) -> impl Iterator<Item = &'a str> {
-    // Another replica's clock may be ahead.
-    let may_have_signed = before.lives.iter().filter(move |life| life.nbf <= now + MAX_LEEWAY);
-    let in_time = may_have_signed.filter(move |life| life.exp.is_none_or(|exp| exp > now));
-    in_time.map(|life| life.kid.as_str()).filter(move |kid| {
-        after.visible(now).all(|key| key.kid() != *kid) && after.ended.iter().all(|ended| ended.kid != *kid)
-    })
 }
 
 impl Issuer {
