@@ -63,10 +63,6 @@ impl CurrentApps {
         self.put(&before, Apps::new(known.from_elsewhere.iter().cloned().map(Configured::from).chain(own)));
     }
 
-    pub fn may_have_origins(&self) -> bool {
-        matches!(self.source, AppsSource::Folder(_))
-    }
-
     /// Whether there are files to read again.
     pub fn may_change(&self) -> bool {
         matches!(self.source, AppsSource::One { secret_file: Some(_), .. } | AppsSource::Folder(_))

@@ -7,21 +7,19 @@ use wxmint_ids::AppId;
 
 use super::declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
 use super::{Issuer, state::IssuerWorker};
-
-/// Every page may read these.
-const OF_ALL: [&str; 3] = [JWKS, METADATA, OAUTH_SERVER];
-const OF_APPS: [&str; 3] = [LOGIN, LOGOUT, BINDING];
+use crate::apps::AppsSource;
 
 /// The routes of a path, which answers preflights too if pages of other sites may use it.
 pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Resource) -> Resource {
-    if OF_ALL.contains(&path) {
-        // Whatever headers a page adds, as those of tracing.
+    if [JWKS, METADATA, OAUTH_SERVER].contains(&path) {
+        // Every page may read these, whatever headers it adds, as those of tracing.
         let open =
             async || preflight("GET, HEAD", "*").insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")).finish();
         return resource.route(web::route().method(Method::OPTIONS).to(open));
     }
-    let has_pages = issuer.apps.may_have_origins() || issuer.doors.iter().any(|open| !open.row.readable.is_empty());
-    let is_of_apps = has_pages && OF_APPS.contains(&path);
+    let is_folder = matches!(issuer.settings.apps, AppsSource::Folder(_));
+    let has_pages = is_folder || issuer.doors.iter().any(|open| !open.row.readable.is_empty());
+    let is_of_apps = has_pages && [LOGIN, LOGOUT, BINDING].contains(&path);
     let is_of_doors = issuer.doors.iter().any(|open| open.row.readable.contains(&path));
     if !is_of_apps && !is_of_doors {
         return resource;

@@ -22,7 +22,6 @@ const ROOT: &str = "/";
 
 const CODE: &[ProblemCode] = &[CodeInvalid, CodeUsed];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing, DataUndecryptable];
-const NO_KEYS: &[ProblemCode] = &[SessionKeyMissing];
 routes! {
     #[openapi(
         info(
@@ -39,7 +38,7 @@ routes! {
     POST "/login" login_route::login_by_post [ANY, IDENTITY, CODE, LIMIT, BILLED, WECHAT], BODY;
     GET "/login" login_route::login_by_query [ANY, IDENTITY, CODE, LIMIT, WECHAT], HEAD;
     POST "/wechat/userdata" session_key::user_data [ANY, OWN_TOKEN, SESSION_KEY, &[UserBlocked], LIMIT], BODY;
-    POST "/wechat/phone" session_key::phone [ANY, OWN_TOKEN, CODE, NO_KEYS, LIMIT, BILLED, WECHAT], BODY;
+    POST "/wechat/phone" session_key::phone [ANY, OWN_TOKEN, CODE, &[SessionKeyMissing], LIMIT, BILLED, WECHAT], BODY;
     GET "/wechat/session" session_key::session [ANY, OWN_TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     POST "/wechat/session/reset" session_key::reset [ANY, OWN_TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     READ "/.well-known/jwks.json" metadata::jwks [STORE], HEAD;
