@@ -11,11 +11,10 @@ use crate::secret_files::read_file;
 
 /// WeChat's have a few bytes.
 const MOST_BYTES: u64 = 4096;
-/// In the folder of the rule, or at the top: the console says which.
-const CHECK_FILES: [&str; 2] = ["/device/{file:[A-Za-z0-9_-]{1,64}\\.txt}", "/{file:[A-Za-z0-9_-]{1,64}\\.txt}"];
 
 pub(super) fn check_files(config: &mut ServiceConfig, folder: &Path) {
-    for path in CHECK_FILES {
+    // In the folder of the rule, or at the top: the console says which.
+    for path in ["/device/{file:[A-Za-z0-9_-]{1,64}\\.txt}", "/{file:[A-Za-z0-9_-]{1,64}\\.txt}"] {
         let folder = folder.to_owned();
         config.service(readable(path, move |name: web::Path<String>| check_file(folder.join(name.as_str()))));
     }

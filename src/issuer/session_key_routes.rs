@@ -42,7 +42,7 @@ pub(super) struct UserDataAnswer {
 
 /// The body of `POST /wechat/phone`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; `phone_code` reads it")]
+#[expect(dead_code, reason = "describes the body; `phone` reads it")]
 pub(super) struct PhoneBody {
     /// The code of the button `open-type="getPhoneNumber"`, which is not a code of wx.login.
     code: String,
@@ -93,7 +93,11 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
     responses((status = 200, description = "The number", body = PhoneAnswer)))]
 pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let asking = asking_with_key(&request, &worker).await?;
-    let code = phone_code(&read_body(payload, SMALL_BODY).await?)?;
+    let body = read_body(payload, SMALL_BODY).await?;
+    let code: PhoneCode = Fields::from_json(&body, &["code"])?.parse("code")?.ok_or_else(|| {
+        let missing = missing("code").detail;
+        Problem::invalid(format!("{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."))
+    })?;
     let exchange = async move { worker.login.phone_number(&asking, &code).await };
     let Phone { number, pure_number, country_code } = to_the_end(exchange).await.map_err(by_token)?;
     Ok(private(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
@@ -140,11 +144,4 @@ fn user_data_request(body: &[u8]) -> Result<UserData, Problem> {
         _ => return Err(Problem::invalid(NO_DATA)),
     };
     Ok(read.map_err(LoginError::from)?)
-}
-
-fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {
-    Fields::from_json(body, &["code"])?.parse("code")?.ok_or_else(|| {
-        let missing = missing("code").detail;
-        Problem::invalid(format!("{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."))
-    })
 }
