@@ -110,13 +110,9 @@ impl Redis {
 /// An exchange as a line of a session, behind its length. `till` when the login counts, in quarters.
 pub(super) fn line(order: &ExchangeOrder, till: u64, sealed: &Sealed) -> Vec<u8> {
     let place = order.micros << 4 | u64::from(order.mark.0 & 15);
-    let length = TILL.end + sealed.as_bytes().len();
-    let mut line = Vec::with_capacity(2 + length);
-    line.extend_from_slice(&(length as u16).to_be_bytes());
-    line.extend_from_slice(&place.to_be_bytes()[1..]);
-    line.extend_from_slice(&u32::try_from(till).unwrap_or(u32::MAX).to_be_bytes());
-    line.extend_from_slice(sealed.as_bytes());
-    line
+    let (till, sealed) = (u32::try_from(till).unwrap_or(u32::MAX), sealed.as_bytes());
+    let length = (TILL.end + sealed.len()) as u16;
+    [&length.to_be_bytes()[..], &place.to_be_bytes()[1..], &till.to_be_bytes(), sealed].concat()
 }
 
 /// The first quarter that is not before that time.
