@@ -51,12 +51,9 @@ impl Redis {
     pub async fn some_session_keys(&self) -> Result<Vec<(Person, Sealed)>> {
         const ENOUGH: usize = 3;
         let page = self.link.keys_like("wxmint:{*}:session", &Place::default(), Slots::MayBeMoving).await?;
-        let mut found = Vec::new();
-        for key in page.found.iter().take(ENOUGH) {
-            let person = owner(key, "session")?;
-            found.extend(self.session_keys(&person).await?.into_iter().next().map(|current| (person, current)));
-        }
-        Ok(found)
+        let people = page.found.iter().take(ENOUGH).map(|key| owner(key, "session")).collect::<Result<Vec<_>>>()?;
+        let keys = try_join_all(people.iter().map(|person| self.session_keys(person))).await?;
+        Ok(people.into_iter().zip(keys).filter_map(|(person, keys)| Some((person, keys.into_iter().next()?))).collect())
     }
 }
 
