@@ -12,7 +12,6 @@ extern crate self as wxmint_store;
 
 mod binding;
 mod conformance;
-mod ends;
 mod memory;
 mod redis;
 #[cfg(test)]
@@ -27,7 +26,6 @@ use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_redis_link::Reason;
 
 pub use self::binding::{BindingState, Bound, COMPUTED, Computed, Decision, Intent, UNPROVEN_LINK_KEPT};
-pub use self::ends::{DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds, TokenState, UserState};
 pub use self::limits::Meter;
 use self::limits::{Rate, TooMany};
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
@@ -35,6 +33,7 @@ pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::short_digest;
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
+pub use self::redis::stream::{DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds};
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Redis, RedisAccess, limits, unreadable, walk};
 
@@ -128,4 +127,35 @@ pub enum Recorded {
     Limited(TooMany),
     /// Nothing is recorded: see [`Newcomer::Told`].
     Newcomer,
+}
+
+/// The owner of a token, and whether it has been ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenState {
+    /// The token has not been ended. These are the people of its user in its app, each with the generation of the
+    /// binding; it was issued to one of them.
+    People(Vec<(Person, u64)>),
+    /// All tokens of its user were ended, and this one with them. `told`: whether the end is in the stream, so that a
+    /// repetition has nothing left to do.
+    EndedWithUser { told: bool },
+    /// The token itself was ended, or all tokens of its user in its app. `told`: whether the end of the token itself is
+    /// in the stream.
+    Ended { told: bool },
+}
+
+impl TokenState {
+    /// Whether the token was ended, and a repetition has nothing left to do.
+    pub fn is_told(&self) -> bool {
+        matches!(self, Self::EndedWithUser { told: true } | Self::Ended { told: true })
+    }
+}
+
+/// A user's records say this, whether or not the user has people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserState {
+    pub blocked: bool,
+    /// The second up to which all of the user's tokens are ended. Kept until no token can be left that it names.
+    pub ended_before: Option<i64>,
+    /// Whether verifiers have been told of that end.
+    pub told: bool,
 }

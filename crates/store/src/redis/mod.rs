@@ -16,7 +16,7 @@ pub(crate) mod name;
 mod script;
 pub(crate) mod session;
 mod stored;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod ticket;
 pub mod walk;
 

@@ -1,19 +1,103 @@
-//! The stream of ends: verifiers read it page by page, and the ends that nobody needs any more are deleted.
+//! The ends of tokens, and the stream that tells verifiers of them: it is read page by page, and the ends that nobody
+//! needs any more are deleted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::{mem, time::Duration, time::Instant as Moment};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
+use derive_more::Display;
 use futures_util::future::try_join_all;
 use redis::Value;
-use wxmint_ids::UserId;
+use wxmint_ids::{AppId, TokenId, UserId};
+use wxmint_verify::ends::{End, EndHash};
+use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::ends::{change_ends, unless_ahead};
 use super::{Call, Redis, clocks::APART, name, script, unreadable};
-use crate::ends::{CLOCKS_DIFFER, kept};
-use crate::{ENDS_KEPT, Ended, ReadEnds, Result};
+use crate::Result;
+
+/// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens
+/// have. It is forgotten sooner once [`super::Redis::note_life`] has noted a life: the longest one is a second shorter.
+pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY).saturating_add(Duration::from_secs(1));
+/// Names the second since which ends may be missing, for as long as a token can be left that they would name.
+pub const DOUBTED_SINCE: &str = "wxmint:{wxmint:ended}:doubt";
+/// How much longer an end stays in the store than verifiers keep it: by as much as clocks may differ, because a
+/// verifier that starts with nothing and whose clock is behind the store's still accepts tokens then.
+const CLOCKS_DIFFER: Duration = MAX_LEEWAY;
+
+/// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock. It displays in its
+/// form in the stream. No id contains a blank.
+#[derive(Debug, Display, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// A user's tokens with `iat` not after `before`.
+    #[display("sub {before} {user}")]
+    User { user: UserId, before: i64 },
+    /// A user's tokens of one app with `iat` not after `before`.
+    #[display("app {before} {app} {user}")]
+    UserInApp { user: UserId, app: AppId, before: i64 },
+    /// One token, its user, and its `exp`.
+    #[display("jti {expires_at} {id} {user}")]
+    Token { id: TokenId, user: UserId, expires_at: i64 },
+    /// Whatever this key has signed.
+    #[display("kid {kid}")]
+    Key { kid: String },
+}
+
+impl Ended {
+    /// Reads the form in the stream.
+    pub fn read(text: &str) -> Option<Self> {
+        Some(match text.split(' ').collect::<Vec<_>>()[..] {
+            ["sub", before, user] => Self::User { user: user.parse().ok()?, before: before.parse().ok()? },
+            ["app", before, app, user] => {
+                Self::UserInApp { user: user.parse().ok()?, app: app.parse().ok()?, before: before.parse().ok()? }
+            }
+            ["jti", expires_at, id, user] => {
+                Self::Token { id: id.parse().ok()?, user: user.parse().ok()?, expires_at: expires_at.parse().ok()? }
+            }
+            ["kid", kid] => Self::Key { kid: kid.to_owned() },
+            _ => return None,
+        })
+    }
+
+    /// The form for verifiers of this issuer, which names nobody.
+    pub fn published(&self, iss: &str) -> End {
+        match *self {
+            Self::User { ref user, before } => End::User { user: EndHash::of_user(iss, user), before },
+            Self::UserInApp { ref user, ref app, before } => {
+                End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before }
+            }
+            Self::Token { ref id, expires_at: expires, .. } => {
+                End::Token { token: EndHash::of_token(iss, id), expires }
+            }
+            Self::Key { ref kid } => End::Key { kid: kid.clone() },
+        }
+    }
+
+    /// The second from which no token can be left that it names. `keep`: see [`ReadEnds::keep`]. `None` for a key.
+    pub fn needed_until(&self, keep: Duration) -> Option<i64> {
+        match self {
+            Self::User { before, .. } | Self::UserInApp { before, .. } => Some(before + keep.as_secs() as i64),
+            Self::Token { expires_at, .. } => Some(expires_at + MAX_LEEWAY.as_secs() as i64),
+            Self::Key { .. } => None,
+        }
+    }
+}
+
+/// A part of the stream of ends, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadEnds {
+    /// When it was read, by the store's clock.
+    pub at: DateTime<Utc>,
+    pub ends: Vec<Ended>,
+    /// How long an end must be kept: for the longest life of tokens that may be left, and the leeway of verifiers.
+    pub keep: Duration,
+    /// Where to go on; empty if the stream is empty. To the reader it is any text.
+    pub cursor: String,
+    /// Whether the stream goes on.
+    pub more: bool,
+}
 
 /// An entry of the stream: its id, its one field, and the end.
 type Entry = (String, (String, String));
@@ -145,4 +229,31 @@ fn stream_id(id: &str) -> Option<(u64, u64)> {
 /// Names an entry by its id and its content, because after a failover that lost entries another may have its id.
 fn cursor_of((id, (_, end)): &Entry) -> String {
     format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
+}
+
+/// How long an end must be kept, by the lives of tokens in seconds, each with the last second of such a token.
+fn kept(lives: impl IntoIterator<Item = (u64, i64)>, now: i64) -> Duration {
+    let longest = lives.into_iter().filter(|(_, until)| *until >= now).map(|(life, _)| life).max();
+    longest.map_or(ENDS_KEPT, |life| Duration::from_secs(life).saturating_add(MAX_LEEWAY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_read_as_it_was_written() {
+        let (user, app) = ("user-1".parse::<UserId>().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
+        for end in [
+            Ended::User { user: user.clone(), before: 1 },
+            Ended::UserInApp { user: user.clone(), app, before: -2 },
+            Ended::Token { id: "jti-1".parse().expect("an id"), user, expires_at: 3 },
+            Ended::Key { kid: "a-kid".into() },
+        ] {
+            assert_eq!(Ended::read(&end.to_string()), Some(end));
+        }
+        for wrong in ["", "sub", "sub 1", "sub x user-1", "jti 1 a", "jti 1 a b c", "nonsense 1 x"] {
+            assert_eq!(Ended::read(wrong), None, "{wrong}");
+        }
+    }
 }
