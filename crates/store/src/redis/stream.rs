@@ -102,6 +102,9 @@ pub struct ReadEnds {
 /// An entry of the stream: its id, its one field, and the end.
 type Entry = (String, (String, String));
 
+/// The key of a note that an end was put into the stream, and the options of its SET.
+type Note<'a> = (String, &'a [&'a str]);
+
 /// A part of the stream, behind the second in which it was read, and how long ends had to be kept then.
 type Part = (i64, Duration, Vec<Entry>);
 
@@ -128,14 +131,8 @@ impl Redis {
         self.page((second, keep, entries), cursor, most).map(Some)
     }
 
-    /// With a `note`, a key and the options of its SET, an end is put there once as long as that is kept. Returns
-    /// whether it was put there now.
-    pub(super) async fn put_into_stream(
-        &self,
-        ended: &Ended,
-        note: Option<(String, &[&str])>,
-        confirmed: bool,
-    ) -> Result<bool> {
+    /// With a `note`, an end is put there once as long as that is kept. Returns whether it was put there now.
+    pub(super) async fn put_into_stream(&self, ended: &Ended, note: Option<Note<'_>>, confirmed: bool) -> Result<bool> {
         let keys = [name::STREAM].into_iter().chain(note.as_ref().map(|(key, _)| &**key));
         let script = script::PUBLISH_END.on(&keys.collect::<Vec<_>>()).arg(ended.to_string());
         let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
