@@ -7,7 +7,6 @@
 pub(crate) mod access_token;
 mod binding;
 pub(crate) mod clocks;
-mod dates;
 mod ends;
 pub(crate) mod erasure;
 pub mod limits;
