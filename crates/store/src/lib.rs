@@ -10,7 +10,6 @@
 #[cfg(test)]
 extern crate self as wxmint_store;
 
-mod binding;
 mod conformance;
 mod memory;
 mod redis;
@@ -25,7 +24,6 @@ use wxmint_ids::Person;
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_redis_link::Reason;
 
-pub use self::binding::{BindingState, Bound, COMPUTED, Computed, Decision, Intent, UNPROVEN_LINK_KEPT};
 pub use self::limits::Meter;
 use self::limits::{Rate, TooMany};
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
@@ -33,6 +31,7 @@ pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::short_digest;
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
+pub use self::redis::stored::{BindingState, Bound, COMPUTED, Computed, Decision, Intent, UNPROVEN_LINK_KEPT};
 pub use self::redis::stream::{DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds};
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Redis, RedisAccess, limits, unreadable, walk};

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use redis::Value;
 use wxmint_ids::{AppId, LoginCode};
 
-use super::stored::{StoredBinding, line, micros, quarter, stored_binding};
-use super::{Call, NotedLife, Redis, flag, name, packed, replace, script, session::owner_text, unreadable};
+use super::session::{line, micros, owner_text, quarter};
+use super::stored::{StoredBinding, stored_binding};
+use super::{Call, NotedLife, Redis, flag, name, packed, replace, script, unreadable};
 use crate::limits::TooMany;
 use crate::{
     AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Computed, DOUBTED_SINCE, ENDS_KEPT, ExchangeOrder, Intent,

@@ -14,7 +14,7 @@ mod login;
 pub(crate) mod name;
 mod script;
 pub(crate) mod session;
-mod stored;
+pub(crate) mod stored;
 pub(crate) mod stream;
 pub(crate) mod ticket;
 pub mod walk;

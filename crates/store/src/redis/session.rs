@@ -1,11 +1,11 @@
-//! How session keys are stored, and how they are used.
+//! How session keys are stored, and how they are used. A session has a line for each of the two latest exchanges, as
+//! `session.lua` describes it.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::UserId;
 
-use super::stored::{ORDER, TILL, line};
 use super::{Call, Redis, flag, name, packed, script};
 use crate::{AttemptId, ExchangeOrder, ExchangedKey, PREVIOUS_KEY_TTL, Person, Result, Sealed};
 
@@ -14,6 +14,14 @@ use crate::{AttemptId, ExchangeOrder, ExchangedKey, PREVIOUS_KEY_TTL, Person, Re
 pub const MAX_FAILURES: u32 = 8;
 /// Begins with the first failure.
 pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
+
+/// The order of a line's exchange: microseconds since 1970 in 52 bits, and 4 random bits of its attempt, which tell two
+/// exchanges of a microsecond apart.
+const ORDER: Range<usize> = 0..7;
+/// Until when its login counts, in quarters of a second since 2020; 0 if it does not. They last until 2054.
+const TILL: Range<usize> = 7..11;
+const QUARTER: u64 = 250_000;
+const SINCE_2020: u64 = 1_577_836_800 * 4;
 
 /// Whether session keys may be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +94,24 @@ impl Redis {
     pub async fn forget(&self, person: &Person, login: Option<i64>) -> Result<()> {
         Ok(self.link.run("forget", change_session(person, "forget").arg(login)).await?)
     }
+}
+
+/// An exchange as a line of a session, behind its length. `till` when the login counts, in quarters.
+pub(super) fn line(order: &ExchangeOrder, till: u64, sealed: &Sealed) -> Vec<u8> {
+    let place = order.micros << 4 | u64::from(order.mark.0 & 15);
+    let (till, sealed) = (u32::try_from(till).unwrap_or(u32::MAX), sealed.as_bytes());
+    let length = (TILL.end + sealed.len()) as u16;
+    [&length.to_be_bytes()[..], &place.to_be_bytes()[1..], &till.to_be_bytes(), sealed].concat()
+}
+
+/// The first quarter that is not before that time.
+pub(super) fn quarter(micros: u64) -> u64 {
+    micros.div_ceil(QUARTER).saturating_sub(SINCE_2020)
+}
+
+/// Since 1970.
+pub(super) fn micros(quarter: u64) -> u64 {
+    (quarter + SINCE_2020) * QUARTER
 }
 
 /// The owner of a session, as it stands behind the lines.
