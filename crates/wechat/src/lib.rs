@@ -31,9 +31,7 @@ pub use client::{ByToken, Observer, WeChat};
 pub use exchange::{Session, read_grant, read_session};
 pub use phone_number::read_phone_number;
 pub use platform::{Authorizer, BadPush, News, Push, PushKey, PushQuery};
-pub use session_key::{
-    EncryptKey, read_encrypt_keys, read_new_session_key, read_session_check, session_signature, user_signature,
-};
+pub use session_key::{EncryptKey, read_encrypt_keys, read_new_session_key, read_session_check, user_signature};
 pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{DataCheck, Malformed, OpenedData, UserData};
 

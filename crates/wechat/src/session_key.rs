@@ -45,14 +45,14 @@ impl ByToken<'_> {
     /// The person's last three keys, newest first (`POST /wxa/business/getuserencryptkey`). The session key must be the
     /// current one ([`super::Verdict::StaleSession`]).
     pub async fn encrypt_keys(self, openid: &OpenId, key: &SessionKey) -> Result<Vec<EncryptKey>> {
-        let signature = session_signature(key);
+        let signature = user_signature(key, b"");
         let wanted = json!({"openid": openid.as_str(), "signature": signature, "sig_method": "hmac_sha256"});
         self.post(Api::EncryptKeys, &wanted, read_encrypt_keys).await
     }
 
     /// Makes a call that is signed with the person's session key.
     async fn signed<T>(self, api: Api, id: &OpenId, key: &SessionKey, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
-        let signature = session_signature(key);
+        let signature = user_signature(key, b"");
         let query = [
             ("access_token", self.token.expose()),
             ("openid", id.as_str()),
@@ -63,13 +63,8 @@ impl ByToken<'_> {
     }
 }
 
-/// The proof that the caller knows the session key: the HMAC-SHA256 of the empty string in lower-case hexadecimal
-/// digits. Its key is the base64 text and not the decoded bytes.
-pub fn session_signature(key: &SessionKey) -> String {
-    user_signature(key, b"")
-}
-
-/// The user's signature of `data` (`wx.requestVirtualPayment`, `xpay`), by the same rule.
+/// The user's signature of `data` (`wx.requestVirtualPayment`, `xpay`): the HMAC-SHA256 in lower-case hexadecimal
+/// digits, whose key is the base64 text and not the decoded bytes. That of nothing proves that the caller knows the key.
 pub fn user_signature(key: &SessionKey, data: &[u8]) -> String {
     hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()), data))
 }
@@ -121,7 +116,7 @@ mod tests {
         let [of_a_body, of_nothing] = [0, 1].map(|number| &vectors["hmac_sha256_session_signature"][number]);
         let text = |vector: &serde_json::Value, name: &str| vector[name].as_str().expect("a text").to_owned();
         let key = SessionKey::new(text(of_nothing, "session_key"));
-        assert_eq!(session_signature(&key), text(of_nothing, "signature"));
+        assert_eq!(user_signature(&key, b""), text(of_nothing, "signature"));
 
         assert_eq!(text(of_a_body, "session_key"), key.expose());
         assert_eq!(user_signature(&key, text(of_a_body, "message").as_bytes()), text(of_a_body, "signature"));
