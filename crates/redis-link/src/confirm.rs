@@ -96,12 +96,14 @@ impl Write<'_> {
             now = Some(waited);
         }
         let confirmed: Vec<_> = now.as_deref().unwrap_or(&self.said).confirmed(&self.said).collect();
-        if !required.are_met_by(&confirmed) {
+        let is_met =
+            |by: &Required| by.replicas.iter().all(|one| confirmed.contains(&one)) && confirmed.len() >= by.count;
+        if !is_met(&required) {
             // The deciders may have noticed meanwhile that a replica is dead.
             required = self.required(true).await?;
         }
         let (met, count) = (confirmed.len(), required.count);
-        required.are_met_by(&confirmed).then_some(()).ok_or_else(|| {
+        is_met(&required).then_some(()).ok_or_else(|| {
             let setting = self.primaries.connector.access.program.confirm;
             format!(
                 "{met} of {count} replicas that could take over have confirmed the write in time; {setting} says how many must"
@@ -165,12 +167,6 @@ impl Write<'_> {
             }
             None => Err(format!("{} is no primary any more", primary.name).into()),
         }
-    }
-}
-
-impl Required {
-    fn are_met_by(&self, confirmed: &[&Address]) -> bool {
-        self.replicas.iter().all(|replica| confirmed.contains(&replica)) && confirmed.len() >= self.count
     }
 }
 
