@@ -5,7 +5,7 @@ use futures_util::future::join;
 use parking_lot::Mutex;
 use wxmint_findings::Finding;
 use wxmint_ids::{AppId, IdKey, IdKind, Person, UnionId, UserId};
-use wxmint_store::{BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, Redis, StoreError};
+use wxmint_store::{BindingState, COMPUTED, Intent, LoginRecord, Newcomer, Recorded, Redis, StoreError};
 
 use super::{Attempt, LoginError, LoginWorker, Result};
 use crate::accounts::Named;
@@ -77,7 +77,7 @@ impl UserIds {
     pub fn newcomer(&self, person: &Person, unionid: Option<&UnionId>, has_credentials: bool) -> Result<Newcomer> {
         self.check_agreed()?;
         Ok(match self.of_openid(person).or_else(|| self.of_unionid(unionid?)) {
-            Some(user) => Newcomer::Computed(Computed { user, listed: self.listed }),
+            Some(user) => Newcomer::Computed { user, listed: self.listed },
             // A person without a unionid is counted, and then refused, unless there is a binding.
             None if has_credentials || self.are_computed() => Newcomer::Counted,
             None => Newcomer::Told,

@@ -1426,7 +1426,7 @@ mod redis_only {
         let store = server.store();
         let [first, second, third] = orders(&store, [0, 1, 2]).await;
         let login = |order, of: &str| {
-            let newcomer = Newcomer::Computed(Computed { user: user(of), listed: true });
+            let newcomer = Newcomer::Computed { user: user(of), listed: true };
             LoginRecord { newcomer, ..record("o1", order, "k1", "nobody") }
         };
         let [right, wrong] = ["6c207736-427e-88dc-acfd-5b0f649038f3", "6c207736-427e-88dc-acfd-5b0f649038f4"];
@@ -1456,10 +1456,9 @@ mod redis_only {
         for number in 0..4 {
             let (user, openid) = (user(&format!("user-{number}")), format!("o{number}"));
             let asks = async |key: &str| {
-                let ([order, ..], computed) =
-                    (orders(&store, [0, 1, 2]).await, Computed { user: user.clone(), listed: false });
-                let login =
-                    LoginRecord { newcomer: Newcomer::Computed(computed), ..record(&openid, &order, key, "nobody") };
+                let ([order, ..], newcomer) =
+                    (orders(&store, [0, 1, 2]).await, Newcomer::Computed { user: user.clone(), listed: false });
+                let login = LoginRecord { newcomer, ..record(&openid, &order, key, "nobody") };
                 matches!(store.record_login(&login).await, Ok(Recorded::Counted { may_be_ended: true, .. }))
             };
             assert!(!asks("k1").await && !asks("k2").await);
@@ -1729,7 +1728,7 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, owner) = (server.store(), person("o1"));
         let [order, _, _] = orders(&store, [0, 1, 2]).await;
-        let newcomer = Newcomer::Computed(Computed { user: user("user-1"), listed: true });
+        let newcomer = Newcomer::Computed { user: user("user-1"), listed: true };
         store.record_login(&LoginRecord { newcomer, ..record("o1", &order, "k1", "nobody") }).await.expect("recorded");
         let listed = async || store.people_of(&user("user-1")).await == Ok(Some(vec![owner.clone()]));
         while !listed().await {
@@ -2140,8 +2139,7 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp_micros() as u64);
         let rates = [(5, 300), (10, 600)].map(|(burst, seconds)| Rate { burst, period: Duration::from_secs(seconds) });
-        let computed = Computed { user: user("6c207736-427e-88dc-acfd-5b0f649038f3"), listed: false };
-        let computed = Newcomer::Computed(computed);
+        let computed = Newcomer::Computed { user: user("6c207736-427e-88dc-acfd-5b0f649038f3"), listed: false };
         for (openid, newcomer) in [("o1", computed), ("o2", Newcomer::Counted)] {
             let mut admitted = [0, 0];
             for number in 0..60_u8 {

@@ -20,7 +20,7 @@ mod test_limit;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::Person;
+use wxmint_ids::{Person, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_redis_link::Reason;
 
@@ -31,7 +31,7 @@ pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::short_digest;
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
-pub use self::redis::stored::{BindingState, Bound, COMPUTED, Computed, Decision, Intent, UNPROVEN_LINK_KEPT};
+pub use self::redis::stored::{BindingState, Bound, COMPUTED, Decision, Intent, UNPROVEN_LINK_KEPT};
 pub use self::redis::stream::{DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds};
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Redis, RedisAccess, limits, unreadable, walk};
@@ -103,7 +103,11 @@ pub enum Newcomer {
     /// arrives late must not undo it.
     Intended(Intent),
     /// Counts the login, and answers the computed user, unless the person has a binding.
-    Computed(Computed),
+    Computed {
+        user: UserId,
+        /// Whether the person is noted on the user's list, so that the user's people can be found.
+        listed: bool,
+    },
 }
 
 /// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat

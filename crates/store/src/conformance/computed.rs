@@ -8,7 +8,7 @@ const USER: &str = "6c207736-427e-88dc-acfd-5b0f649038f3";
 
 fn login(openid: &str, order: &ExchangeOrder, key: &str) -> LoginRecord {
     LoginRecord {
-        newcomer: Newcomer::Computed(Computed { user: user(USER), listed: true }),
+        newcomer: Newcomer::Computed { user: user(USER), listed: true },
         ..record(openid, order, key, "nobody")
     }
 }
@@ -70,7 +70,7 @@ async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Redi
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let new_for = async |openid: &str, order: &ExchangeOrder, listed| {
         let of = if openid == "o4" { "o2" } else { openid };
-        let newcomer = Newcomer::Computed(Computed { user: user(of), listed });
+        let newcomer = Newcomer::Computed { user: user(of), listed };
         logged_in(&store, &LoginRecord { newcomer, ..login(openid, order, "k1") }).await.0.new_for
     };
     assert_eq!(new_for("o1", &first, false).await, Some(first.mark));

@@ -4,15 +4,15 @@ use std::{sync::Arc, time::Duration, time::Instant as Moment};
 
 use chrono::{DateTime, Utc};
 use redis::Value;
-use wxmint_ids::{AppId, LoginCode};
+use wxmint_ids::{AppId, LoginCode, UserId};
 
 use super::session::{line, micros, owner_text, quarter};
 use super::stored::{StoredBinding, stored_binding};
 use super::{Call, NotedLife, Redis, flag, name, packed, replace, script, unreadable};
 use crate::limits::TooMany;
 use crate::{
-    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Computed, DOUBTED_SINCE, ENDS_KEPT, ExchangeOrder, Intent,
-    LIFE_HOLDS, LIFE_NOTED_EVERY, LoginRecord, Meter, Newcomer, Recorded, Result, StoreError,
+    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, DOUBTED_SINCE, ENDS_KEPT, ExchangeOrder, Intent, LIFE_HOLDS,
+    LIFE_NOTED_EVERY, LoginRecord, Meter, Newcomer, Recorded, Result, StoreError,
 };
 
 /// A user's list has this: the block, the second up to which tokens may be ended, the number that it was left with, and
@@ -79,7 +79,8 @@ impl Redis {
     /// stored one, and returns the state of the person's binding.
     pub async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
         let person = &record.person;
-        let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
+        let computed =
+            if let Newcomer::Computed { user, listed } = &record.newcomer { Some((user, *listed)) } else { None };
         let script = self.recording(record);
         // Not within the script, where it would cost Redis three times as much. An end that is made after this is read
         // reaches to the login's second.
@@ -89,7 +90,7 @@ impl Redis {
                 let (recorded, stored) = self.link.run("record_login", script).await?;
                 (recorded, stored, None)
             }
-            Some(Computed { user, .. }) => {
+            Some((user, _)) => {
                 let seen = Call::of("HMGET", name::user(user)).arg(&["block", "ended", "floor"]);
                 let seen = seen.arg(packed::person(person)).cmd("HLEN").arg(name::user(user));
                 let (recorded, seen) = self.link.run_both("record_login", script, seen).await?;
@@ -132,7 +133,7 @@ impl Redis {
         let told = if *newcomer == Newcomer::Told { " 1" } else { "" };
         let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(format!("{} {longest}{told}", rate.burst));
         match newcomer {
-            Newcomer::Computed(Computed { user, .. }) => script.arg(owner_text(user)),
+            Newcomer::Computed { user, .. } => script.arg(owner_text(user)),
             Newcomer::Intended(Intent { user, made, by_unionid }) => {
                 script.arg("").arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid))
             }
@@ -142,13 +143,13 @@ impl Redis {
 
     /// Notes on the computed user's list that the person was seen today. It is waited for where the person was not on
     /// the list, because another replica may be asked with the token at once. What is lost is noted at the next login.
-    async fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, sign: &str) -> Bound {
+    async fn see(&self, record: &LoginRecord, (user, listed): (&UserId, bool), seen: SeenUser, sign: &str) -> Bound {
         let (LoginRecord { person, order, .. }, ((block, ended, floor, seen), fields)) = (record, seen);
         let people = fields - [block.is_some(), ended.is_some(), floor.is_some()].into_iter().filter(|it| *it).count();
-        let (blocked, user) = (block.is_some_and(|block| block.ends_with(b"on")), &computed.user);
+        let blocked = block.is_some_and(|block| block.ends_with(b"on"));
         let today = format!("{}c", order.began_at().timestamp() as u64 / A_DAY).into_bytes();
         let is_old = seen.as_ref().is_none_or(|day| day.ends_with(b"c") && *day != today);
-        if computed.listed && !blocked && is_old {
+        if listed && !blocked && is_old {
             let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
             let script = script.arg("see").arg(self.session_ttl.as_secs() + A_DAY).arg(packed::person(person));
             match seen {
@@ -158,7 +159,7 @@ impl Redis {
         }
         // Nobody is new who has a session from before lists were kept, or is known in another app. A repetition may be
         // that of a first login.
-        let is_new = if computed.listed { people == 0 && !["=", ">"].contains(&sign) } else { sign == "+" };
+        let is_new = if listed { people == 0 && !["=", ">"].contains(&sign) } else { sign == "+" };
         Bound { new_for: is_new.then_some(order.mark), blocked, ..Bound::computed(user.clone()) }
     }
 }

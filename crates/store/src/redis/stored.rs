@@ -51,14 +51,6 @@ pub struct Intent {
 /// The generation of a person without a binding, whose user id was computed.
 pub const COMPUTED: u64 = 0;
 
-/// The user of a person, as far as it is computed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Computed {
-    pub user: UserId,
-    /// Whether the person is noted on the user's list, so that the user's people can be found.
-    pub listed: bool,
-}
-
 /// A person's binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
