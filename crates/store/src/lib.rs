@@ -40,7 +40,6 @@ pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Redis, RedisAccess, limits, un
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long a replaced session key is kept, because data that was encrypted just before a login needs it.
 pub const PREVIOUS_KEY_TTL: Duration = Duration::from_secs(10 * 60);
-/// How often each replica notes the life of its tokens.
 const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How long a noted life holds without being noted again. Much longer, because Redis may be away meanwhile.
 const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
@@ -115,7 +114,6 @@ pub enum Newcomer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
     Counted {
-        /// The state of the person's binding.
         state: BindingState,
         /// When the exchange began, by the store's clock. The token is dated so, because an end of the person's tokens
         /// reaches to the last exchange that is stored, whatever the clock says by then.

@@ -30,7 +30,6 @@ pub(super) fn call_ends() -> Deadline {
 
 /// It is told of each call that is sent, for metrics and traces.
 pub trait Observer {
-    /// A call for an app has ended after this time.
     fn call_ended(&self, api: &'static str, app: &AppId, error: Option<&CallError>, took: Duration);
 }
 

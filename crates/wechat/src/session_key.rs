@@ -50,7 +50,6 @@ impl ByToken<'_> {
         self.post(Api::EncryptKeys, &wanted, read_encrypt_keys).await
     }
 
-    /// Makes a call that is signed with the person's session key.
     async fn signed<T>(self, api: Api, id: &OpenId, key: &SessionKey, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
         let signature = user_signature(key, b"");
         let query = [

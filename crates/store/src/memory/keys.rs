@@ -18,7 +18,6 @@ const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong ki
 pub(super) struct Keys {
     held: BTreeMap<Bytes, Key>,
     clock: fn() -> DateTime<Utc>,
-    /// How many commands there have been.
     commands: u64,
 }
 

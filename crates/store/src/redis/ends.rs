@@ -290,7 +290,6 @@ impl Redis {
     }
 }
 
-/// A step of `change_ends.lua`.
 pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
     script::CHANGE_ENDS.on(&[name::ends(user), name::user(user)]).arg(step)
 }

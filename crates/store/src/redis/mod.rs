@@ -1,8 +1,6 @@
 //! The store in Redis: one server, a primary that Sentinels watch, or a Cluster. Each operation takes one round trip. A
-//! script touches the keys of one hash slot, so that it also runs on a Cluster.
-//!
-//! How a call survives a failover: `link` sends it and finds the new primary, `server` makes the connection anew.
-//! How a binding survives it: `Link::run_confirmed` and `confirm`. docs/decisions/0016 has the reasons.
+//! script touches the keys of one hash slot, so that it also runs on a Cluster. The link carries calls and confirmed
+//! writes through a failover; docs/decisions/0016 has the reasons.
 
 pub(crate) mod access_token;
 mod binding;
@@ -75,7 +73,6 @@ pub struct Redis {
 
 type NotedLife = (Arc<RedisUrl>, Duration, DateTime<Utc>);
 
-/// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 impl Redis {
     /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
     pub fn new(

@@ -158,12 +158,10 @@ pub(super) fn exchanged(session: &[u8]) -> Option<DateTime<Utc>> {
     keys(session).first().and_then(|(micros, _)| DateTime::from_timestamp((micros / 1_000_000) as i64, 0))
 }
 
-/// A step of `change_session.lua`.
 pub(super) fn change_session(person: &Person, step: &str) -> Call {
     script::CHANGE_SESSION.on(&[name::binding, name::session, name::logins].map(|key| key(person))).arg(step)
 }
 
-/// A step of `try.lua`.
 fn try_keys(step: &str, person: &Person, attempt: &AttemptId) -> Call {
     let script = script::TRY.on(&[name::binding, name::session, name::logins, name::tries].map(|key| key(person)));
     script.arg(step).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).arg(attempt.to_string())

@@ -76,7 +76,6 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// To a computed user.
     pub fn computed(user: UserId) -> Self {
         let (bound_at, last_login, unionid, others, conflict, shared, new_for, blocked) = Default::default();
         Self { generation: COMPUTED, user, bound_at, last_login, unionid, others, conflict, shared, new_for, blocked }

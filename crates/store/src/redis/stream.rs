@@ -37,7 +37,6 @@ pub enum Ended {
     /// A user's tokens of one app with `iat` not after `before`.
     #[display("app {before} {app} {user}")]
     UserInApp { user: UserId, app: AppId, before: i64 },
-    /// One token, its user, and its `exp`.
     #[display("jti {expires_at} {id} {user}")]
     Token { id: TokenId, user: UserId, expires_at: i64 },
     /// Whatever this key has signed.
