@@ -46,7 +46,7 @@ OF_A_CRATE = 4_500
 # Crates that are not the service.
 APART = {"crates/verify", "crates/simulator"}
 # Bounds that were not reached, and the size that such a one may not grow beyond. Each run prints by how much it was missed.
-NOT_REACHED = {"service": 33_150}
+NOT_REACHED = {"service": 33_038}
 
 # A raw string, a string, a character, a comment: nothing in them is a brace of the program.
 NOT_CODE = re.compile(

@@ -63,7 +63,7 @@ impl ByToken<'_> {
 }
 
 /// The user's signature of `data` (`wx.requestVirtualPayment`, `xpay`): the HMAC-SHA256 in lower-case hexadecimal
-/// digits, whose key is the base64 text and not the decoded bytes. That of nothing proves that the caller knows the key.
+/// digits. Its key is the base64 text, not the decoded bytes. That of nothing proves that the caller knows the key.
 pub fn user_signature(key: &SessionKey, data: &[u8]) -> String {
     hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()), data))
 }
