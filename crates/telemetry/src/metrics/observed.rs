@@ -106,16 +106,12 @@ impl wxmint_wechat::Observer for Metrics {
         self.0.wechat_request_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
         let label = error.map(CallError::label);
         Step::call("wechat", api, took).end(label.as_deref());
-        let Some(label) = label else {
-            if BILLED.contains(&api) {
-                self.0.wechat_billed_calls.get_or_create(&[("api", api.to_owned()), ("app", self.label_of(app))]).inc();
-            }
-            return;
-        };
-        let (api, app) = (("api", api.to_owned()), ("app", self.label_of(app)));
-        match error.and_then(CallError::verdict) {
-            Some(_) => self.0.wechat_errcodes.get_or_create(&[api, ("errcode", label), app]).inc(),
-            None => self.0.wechat_failures.get_or_create(&[api, ("kind", label)]).inc(),
+        let (call, app) = (|| ("api", api.to_owned()), || ("app", self.label_of(app)));
+        match (label, error.and_then(CallError::verdict)) {
+            (None, _) if BILLED.contains(&api) => self.0.wechat_billed_calls.get_or_create(&[call(), app()]).inc(),
+            (None, _) => 0,
+            (Some(code), Some(_)) => self.0.wechat_errcodes.get_or_create(&[call(), ("errcode", code), app()]).inc(),
+            (Some(kind), None) => self.0.wechat_failures.get_or_create(&[call(), ("kind", kind)]).inc(),
         };
     }
 }
