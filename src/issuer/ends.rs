@@ -40,13 +40,13 @@ const FORGOTTEN_PAGES: usize = 20;
 pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let (mut held, mut lost, mut clock) = (HeldEnds::default(), 0, EvenClock((Instant::now(), now())));
+    let (mut held, mut lost, mut clock) = (HeldEnds::default(), 0, (Instant::now(), now()));
     for look in 1.. {
         interval.tick().await;
         if look % LOOKS_IN_A_MINUTE == 0 {
             held.settled = [held.settled[1], held.ends.len()];
         }
-        if clock.has_run_for(EVEN_FOR, (Instant::now(), now())) {
+        if has_gone_evenly(&mut clock, (Instant::now(), now())) {
             forget_pages(&store).await;
             held.forget_old(&store);
         }
@@ -76,22 +76,17 @@ async fn forget_pages(store: &Redis) {
     }
 }
 
-/// Tells whether this machine's clock has gone as fast as time passes. A clock that is ahead for a while must not make
-/// ends look old.
-struct EvenClock((Instant, DateTime<Utc>));
-
-impl EvenClock {
-    /// True once every [`FORGOTTEN_EVERY`], as soon as such a period is over; a clock that was set begins a new one.
-    fn has_run_for(&mut self, period: Duration, now: (Instant, DateTime<Utc>)) -> bool {
-        let (passed, by_clock) = (now.0 - self.0.0, now.1 - self.0.1);
-        if (by_clock - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED {
-            self.0 = now;
-        } else if passed >= period {
-            self.0 = (self.0.0 + FORGOTTEN_EVERY, self.0.1 + FORGOTTEN_EVERY);
-            return true;
-        }
-        false
+/// Whether this machine's clock has gone as fast as time passes for [`EVEN_FOR`]: one that is ahead for a while must not
+/// make ends look old. True once every [`FORGOTTEN_EVERY`] from then on; a clock that was set begins anew.
+fn has_gone_evenly(began: &mut (Instant, DateTime<Utc>), now: (Instant, DateTime<Utc>)) -> bool {
+    let (passed, by_clock) = (now.0 - began.0, now.1 - began.1);
+    if (by_clock - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED {
+        *began = now;
+    } else if passed >= EVEN_FOR {
+        *began = (began.0 + FORGOTTEN_EVERY, began.1 + FORGOTTEN_EVERY);
+        return true;
     }
+    false
 }
 
 /// The ends of the stream up to the cursor, in their form there.
@@ -506,16 +501,16 @@ mod tests {
     fn ends_are_forgotten_once_the_clock_has_gone_evenly_for_an_hour_and_then_each_minute() {
         let (at, begun) = (Instant::now(), DateTime::UNIX_EPOCH);
         for moved in [TimeDelta::zero(), TimeDelta::hours(8), TimeDelta::hours(-8)] {
-            let mut clock = EvenClock((at, begun));
-            let mut has_run_for = |seconds| {
+            let mut clock = (at, begun);
+            let mut is_after = |seconds| {
                 let passed = Duration::from_secs(seconds);
-                clock.has_run_for(EVEN_FOR, (at + passed, begun + passed + moved))
+                has_gone_evenly(&mut clock, (at + passed, begun + passed + moved))
             };
-            assert_eq!(has_run_for(3600), moved.is_zero(), "a clock that was set begins anew");
-            assert!(!has_run_for(3659));
-            assert_eq!(has_run_for(3660), moved.is_zero());
-            assert_eq!(has_run_for(7199), moved.is_zero(), "it was not asked for an hour");
-            assert!(has_run_for(7200), "since then it has gone evenly");
+            assert_eq!(is_after(3600), moved.is_zero(), "a clock that was set begins anew");
+            assert!(!is_after(3659));
+            assert_eq!(is_after(3660), moved.is_zero());
+            assert_eq!(is_after(7199), moved.is_zero(), "it was not asked for an hour");
+            assert!(is_after(7200), "since then it has gone evenly");
         }
     }
 }
