@@ -43,19 +43,15 @@ impl Users {
     }
 
     /// The user whose hash is computed for a name, and whether a match counts. For an unknown name it is another user,
-    /// whose result is ignored, so that the answer takes as long.
+    /// whose result is ignored, so that the answer takes as long. It is always the same one for a name, and costs are
+    /// distributed as among the users. Otherwise, in a file with hashes of several costs, the time would reveal whether
+    /// a name exists.
     pub(super) fn candidate(&self, name: &Username) -> (Arc<User>, bool) {
-        let (stand_in, known) = (self.stand_in(name), self.by_name.get(name));
-        (Arc::clone(known.unwrap_or(stand_in)), known.is_some_and(|user| !user.disabled))
-    }
-
-    /// The hash for an unknown name. It is always the same for a name, and costs are distributed as among the users.
-    /// Otherwise, in a file with hashes of several costs, the time would reveal whether a name exists.
-    fn stand_in(&self, name: &Username) -> &Arc<User> {
         let tag = hmac::sign(&self.draw, name.as_str().as_bytes());
         let drawn = tag.as_ref()[..8].iter().fold(0, |drawn, byte| drawn << 8 | u128::from(*byte));
         let index = (drawn * self.stand_ins.len() as u128) >> 64;
-        &self.stand_ins[index as usize]
+        let (stand_in, known) = (&self.stand_ins[index as usize], self.by_name.get(name));
+        (Arc::clone(known.unwrap_or(stand_in)), known.is_some_and(|user| !user.disabled))
     }
 }
 
