@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
-use wxmint_store::{AttemptId, COMPUTED, ExchangeOrder, Meter, StoreError, TokenState, limits::Rate, short_digest};
+use wxmint_store::{AttemptId, COMPUTED, Meter, StoreError, TokenState, limits::Rate, short_digest};
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 
@@ -85,22 +85,20 @@ impl LoginWorker {
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
     pub async fn reset_session(&self, asking: &Asking) -> Result<()> {
-        self.count_call(&asking.person, RESET).await?;
+        let Asking { person, generation, attempt, .. } = asking;
+        self.count_call(person, RESET).await?;
         let (keys, order) = self.open_session(asking).await?;
-        let replaced = self.replace_key(asking, &keys, order).await;
-        self.store.close(&asking.person, &asking.attempt, false).await?;
+        // The new key is stored at once, because WeChat has forgotten the old one.
+        let replacing = async {
+            let (old, stored) = self.current_key(person, &keys).await.ok_or(LoginError::NothingToReset)?;
+            let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
+            let new = self.by_session_key(person, &stored, ask).await?.ok_or(LoginError::NothingToReset)?;
+            let sealed = self.vault.load_full().seal(new.expose(), person);
+            Ok(self.store.keep_session_key(person, *generation, &(order, sealed), None).await?)
+        };
+        let replaced: Result<()> = replacing.await;
+        self.store.close(person, attempt, false).await?;
         replaced
-    }
-
-    /// Stores the new key at once, because WeChat has forgotten the old one.
-    async fn replace_key(&self, asking: &Asking, keys: &[Sealed], order: ExchangeOrder) -> Result<()> {
-        let Asking { person, generation, .. } = asking;
-        let (old, stored) = self.current_key(person, keys).await.ok_or(LoginError::NothingToReset)?;
-        let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
-        let replaced = self.by_session_key(person, &stored, ask).await?;
-        let new = replaced.ok_or(LoginError::NothingToReset)?;
-        let sealed = self.vault.load_full().seal(new.expose(), person);
-        Ok(self.store.keep_session_key(person, *generation, &(order, sealed), None).await?)
     }
 
     async fn current_key(&self, person: &Person, kept: &[Sealed]) -> Option<(SessionKey, Sealed)> {
