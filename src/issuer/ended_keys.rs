@@ -12,7 +12,7 @@ use wxmint_store::{Redis, Result};
 use wxmint_verify::{MAX_LEEWAY, PublicKey};
 
 use super::Issuer;
-use super::examine::{end_by_hand, ended_key, leaves_early};
+use super::examine::{end_by_hand, leaves_early};
 use crate::clock::now;
 
 /// How long to wait before the end of a key is written again, if the store did not take it.
@@ -88,9 +88,10 @@ impl Issuer {
         let (set, peers) = (self.keys.set(), self.keys_of_peers(now));
         let kids: Vec<_> = set.visible(now).chain(&peers).map(|key| key.kid().to_owned()).collect();
         self.keys.note_revoked(&store.ended_keys(&kids).await?);
-        let set = self.keys.set();
-        let ended = set.visible(now).map(PublicKey::kid).find(|kid| set.is_revoked(kid));
-        Ok(ended.map(|kid| ended_key(kid, &self.settings.keys)))
+        let (set, path) = (self.keys.set(), &self.settings.keys);
+        let Some(kid) = set.visible(now).map(PublicKey::kid).find(|kid| set.is_revoked(kid)) else { return Ok(None) };
+        let cure = said!(take_it_out_run, end_by_hand(kid, path));
+        Ok(Some(Finding::fault("keys", said!(key_is_revoked, path.display(), kid), cure)))
     }
 
     /// Learns them again. While the key that signs is ended, or none signs, the process is not ready, because everybody

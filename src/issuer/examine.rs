@@ -61,11 +61,6 @@ pub(super) fn end_by_hand(kid: &str, path: &Path) -> Said {
     said!(keys_retire_now, kid, path.display())
 }
 
-/// The key is in use although it was ended.
-pub(super) fn ended_key(kid: &str, path: &Path) -> Finding {
-    Finding::fault("keys", said!(key_is_revoked, path.display(), kid), said!(take_it_out_run, end_by_hand(kid, path)))
-}
-
 impl Issuer {
     /// The findings on the files of an issuer that can start, and of what they have to do with Redis.
     pub async fn examine(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Vec<Finding> {
