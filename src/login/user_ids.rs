@@ -48,12 +48,6 @@ impl UserIds {
         matches!(self.key, Some((IdKind::OpenId, _)))
     }
 
-    /// Whether the store's word is this process's, or neither has one.
-    fn are_agreed(&self) -> bool {
-        let agreement = self.agreement.lock();
-        agreement.heard.unwrap_or(agreement.has_answered && !self.are_computed())
-    }
-
     /// Compares, unless the process has done so since its start: the first login may be earlier.
     pub(super) async fn ask_first(&self, store: &Redis) -> Result<()> {
         if !self.agreement.lock().has_answered {
@@ -62,10 +56,13 @@ impl UserIds {
         Ok(())
     }
 
-    /// Asked before a code is spent, and again before somebody is recorded.
-    pub(super) fn check_agreed(&self) -> Result<()> {
+    /// Whether the store's word is this process's, or neither has one: asked before a code is spent, and again before
+    /// somebody is recorded.
+    pub(super) fn check_agreed(&self) -> Result<(), StoreError> {
+        let Agreement { heard, has_answered, .. } = *self.agreement.lock();
         let reason = || "the id key of this process is not the one that the store names: see wxmint doctor".into();
-        if self.are_agreed() { Ok(()) } else { Err(StoreError { reason: reason() }.into()) }
+        let are_agreed = heard.unwrap_or(has_answered && !self.are_computed());
+        if are_agreed { Ok(()) } else { Err(StoreError { reason: reason() }) }
     }
 
     /// The user of a person of whom nothing need be known.
@@ -213,6 +210,10 @@ mod tests {
         ids.hear(held).map(|finding| finding.advice)
     }
 
+    fn are_agreed(ids: &UserIds) -> bool {
+        ids.check_agreed().is_ok()
+    }
+
     #[test]
     fn a_process_goes_on_only_beside_its_own_key_and_kind() {
         let key = |kind, byte| {
@@ -238,20 +239,20 @@ mod tests {
     fn what_was_agreed_holds_while_the_store_names_no_key_and_only_who_has_waited_tells_a_key_at_first() {
         let key = |byte| IdKey::parse(STANDARD.encode([byte; 32]).as_bytes()).expect("a key");
         let [right, wrong] = [1, 2].map(|byte| UserIds::new(Some((IdKind::OpenId, key(byte))), true));
-        assert_eq!((right.may_tell(false), right.may_tell(true), right.are_agreed()), (false, true, false));
+        assert_eq!((right.may_tell(false), right.may_tell(true), are_agreed(&right)), (false, true, false));
         assert_eq!(advice(&right, right.word().as_deref()), None);
-        assert_eq!((advice(&right, None), right.are_agreed(), right.may_tell(false)), (None, true, true));
+        assert_eq!((advice(&right, None), are_agreed(&right), right.may_tell(false)), (None, true, true));
         assert_eq!(advice(&wrong, right.word().as_deref()), Some(said!(restore_id_key)));
-        assert_eq!((advice(&wrong, None), wrong.are_agreed()), (Some(said!(wait_for_id_key)), false));
+        assert_eq!((advice(&wrong, None), are_agreed(&wrong)), (Some(said!(wait_for_id_key)), false));
         assert!(!wrong.may_tell(true), "it knows better");
         let drawn = UserIds::new(None, false);
-        assert!(!drawn.are_agreed(), "the store has not answered");
-        assert_eq!((advice(&drawn, None), drawn.are_agreed()), (None, true));
+        assert!(!are_agreed(&drawn), "the store has not answered");
+        assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (None, true));
         assert_eq!(advice(&drawn, right.word().as_deref()), Some(said!(ids_of_all_people_would_change)));
-        assert_eq!((advice(&drawn, None), drawn.are_agreed()), (Some(said!(ids_of_all_people_would_change)), false));
+        assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(said!(ids_of_all_people_would_change)), false));
         // The doctor looks too, so that looks are no time: others may compute user ids, and have not told the key yet.
         assert_eq!(
-            (advice(&drawn, None), drawn.are_agreed()),
+            (advice(&drawn, None), are_agreed(&drawn)),
             (Some(said!(ids_of_all_people_would_change)), false),
             "however often it looks"
         );
