@@ -38,12 +38,10 @@ pub enum SettledState {
     Bound(Bound),
 }
 
-/// The facts when a user is to be made for a person without credentials.
+/// A [`SettledState::Free`] and further facts, when a user is to be made for a person without credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreePlace<'a> {
-    /// The generation of the person's last binding.
     pub generation: u64,
-    /// Whether its owner has dissolved it.
     pub dissolved: bool,
     /// The unionid that will be linked to the user. `None` if the person has dissolved a binding.
     pub unionid: Option<&'a UnionId>,

@@ -18,7 +18,6 @@ impl Admitted {
         &self.arrival.person
     }
 
-    /// Tells the binding from all others.
     pub fn mark(&self) -> String {
         mark_told(&self.arrival.person, self.bound.generation)
     }

@@ -69,7 +69,6 @@ impl LoginWorker {
         self.count(&Meter::of_person(person, kind, "", rate), limit).await
     }
 
-    /// Counts for the limit by this name.
     pub(crate) async fn count(&self, meter: &Meter, limit: &'static str) -> Result<()> {
         self.store.count(meter).await?.map(drop).map_err(LoginError::too_many(limit))
     }

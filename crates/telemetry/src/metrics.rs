@@ -141,7 +141,6 @@ impl Metrics {
         self.0.wechat_billed_calls.clear();
     }
 
-    /// Redis, as it looks from here.
     pub fn redis_is(&self, state: &State) {
         self.0.redis_primaries.set(state.primaries.len() as i64);
         self.0.redis_slots_covered.set(state.slots.map_or(f64::NAN, |slots| slots as f64));

@@ -86,7 +86,6 @@ impl Step {
         Self::begin(SpanKind::Internal, Duration::ZERO, || name.to_owned())
     }
 
-    /// It began so long ago.
     fn begin(kind: SpanKind, ago: Duration, name: impl FnOnce() -> String) -> Self {
         let Some(tracer) = TRACER.get() else { return Self(None) };
         Context::map_current(|request| {

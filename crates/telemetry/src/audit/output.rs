@@ -27,7 +27,6 @@ pub enum Audit {
     Off,
 }
 
-/// Begins to write audit events. Fails if their file cannot be opened.
 pub fn init(to: &Audit) -> io::Result<()> {
     let output = match to {
         Audit::Off => return Ok(()),

@@ -78,7 +78,6 @@ impl Hour {
         first
     }
 
-    /// The hour that ends now.
     pub(super) fn until(&mut self, (at, now): (Instant, DateTime<Utc>), app: Option<&AppId>) -> LastHour {
         let (minute, first) = (self.minute(at), self.begin(at));
         let (mut by_outcome, mut by_app) = (BTreeMap::new(), BTreeMap::new());
