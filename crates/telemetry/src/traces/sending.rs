@@ -41,10 +41,14 @@ impl Traces {
         // The error's text may hold the value of a variable.
         let exporter = exporter.map_err(|_| "OpenTelemetry refuses a variable OTEL_EXPORTER_OTLP_…")?;
         let sampler = Bounded { wanted: Config::default().sampler, lately: Arc::default() };
+        let own = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        let name = Resource::builder().build().get(&Key::from_static_str("service.name"));
+        let is_named = name.is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+        let resource = if is_named { own } else { own.with_service_name("wxmint") };
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_sampler(sampler)
-            .with_resource(resource())
+            .with_resource(resource.build())
             .build();
         _ = TRACER.set(provider.tracer("wxmint"));
         Ok(Self(provider))
@@ -55,13 +59,6 @@ impl Drop for Traces {
     fn drop(&mut self) {
         _ = self.0.shutdown_with_timeout(FLUSH);
     }
-}
-
-fn resource() -> Resource {
-    let own = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    let name = Resource::builder().build().get(&Key::from_static_str("service.name"));
-    let is_named = name.is_some_and(|name| !name.as_str().starts_with("unknown_service"));
-    if is_named { own.build() } else { own.with_service_name("wxmint").build() }
 }
 
 /// The client of the collector. The SDK calls it in a thread of its own, where it may block, behind a bounded queue.
