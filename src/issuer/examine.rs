@@ -70,9 +70,7 @@ impl Issuer {
         let files = Finding::ok("files", said!(files_are_read, named.collect::<Vec<_>>().join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
         found.push(self.examine_user_ids(redis).await);
-        if let Some(redis) = redis {
-            found.extend(self.examine_loss(redis).await);
-        }
+        found.extend(self.examine_loss(redis).await);
         if let Some((_, tokens)) = &self.admin_tokens {
             found.extend(tokens.examine().await);
         }
