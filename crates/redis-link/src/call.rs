@@ -37,9 +37,8 @@ impl Script {
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
         let slots = || keys.iter().map(|key| slot_of(key.as_bytes()));
         debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
-        let mut call = Call::at(keys.first().unwrap_or(&"")).cmd("EVALSHA").arg(&self.sha).arg(keys.len()).arg(&keys);
-        call.scripts.push((0, self));
-        call
+        let call = Call::at(keys.first().unwrap_or(&"")).cmd("EVALSHA").arg(&self.sha).arg(keys.len()).arg(&keys);
+        Call { scripts: vec![(0, self)], ..call }
     }
 
     /// The same command as `by_name`, for a server that does not know the script.
