@@ -115,8 +115,7 @@ impl PushKey {
         let key = UnboundCipherKey::new(&AES_256, &*self.key).and_then(DecryptingKey::cbc).ok()?;
         key.decrypt(&mut text, DecryptionContext::Iv128(iv.into())).ok()?;
         let padding = usize::from(*text.last()?);
-        let is_padding = (1..=PADDED_TO).contains(&padding) && text.len() >= padding;
-        let rest = text.len().checked_sub(padding).filter(|_| is_padding)?;
+        let rest = text.len().checked_sub(padding).filter(|_| (1..=PADDED_TO).contains(&padding))?;
         text[rest..].iter().all(|byte| usize::from(*byte) == padding).then(|| text.truncate(rest))?;
         Some(text)
     }
