@@ -22,9 +22,9 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use redis::Value;
-use wxmint_ids::{AppId, Person, packed};
+use wxmint_ids::{Person, packed};
 use wxmint_keys::vault::Sealed;
-use wxmint_redis_link::{Call, Confirm, Link, Observer, Primary, Reason, RedisUrl, slot_of};
+use wxmint_redis_link::{Call, Confirm, Link, Observer, Reason, RedisUrl, slot_of};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR};
 use self::clocks::{Clocks, SteppedBack};
@@ -136,8 +136,13 @@ impl Redis {
     /// Writes at each primary what a login of a stranger writes, with the same commands and script. Nobody is the
     /// stranger.
     pub async fn try_a_login(&self) -> Result<(), Reason> {
+        let stranger = |number: u32| {
+            Some(Person { app: "wxmint-readiness".parse().ok()?, openid: number.to_string().parse().ok()? })
+        };
         for (primary, _) in self.link.all_primaries().await? {
-            let Some(person) = stranger_of(&primary) else { continue };
+            // An openid of WeChat's is longer.
+            let has = |person: &Person| primary.has(slot_of(name::session(person).as_bytes()));
+            let Some(person) = (0..100_000).filter_map(stranger).find(has) else { continue };
             let (tries, meter) = (name::tries(&person), Meter::of_person(&person, "names", "", TRIAL));
             let order = ExchangeOrder::new(self.now_micros(), &AttemptId::new([0; 16]));
             let (session_key, newcomer) = (Sealed::nothing(), Newcomer::Counted);
@@ -151,12 +156,4 @@ impl Redis {
 
 fn keeping(key: &str, text: &str, life: Duration) -> Call {
     Call::of("SET", key).arg(text).arg("EX").arg(life.as_secs().max(1))
-}
-
-/// A person whose keys lie at this primary. An openid of WeChat's is longer.
-fn stranger_of(primary: &Primary) -> Option<Person> {
-    let app: AppId = "wxmint-readiness".parse().ok()?;
-    let has = |person: &Person| primary.has(slot_of(name::session(person).as_bytes()));
-    let person = |number: u32| Some(Person { app: app.clone(), openid: number.to_string().parse().ok()? });
-    (0..100_000).filter_map(person).find(has)
 }
