@@ -101,7 +101,9 @@ impl Tls {
                 Reason::from(found).with_cure(format!("set {ca_file} to the PEM file of the authority that did"))
             }
             (NotValidForNameContext { presented, .. }, _) => {
-                let names = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
+                // rustls writes `DnsName("redis.example.com")`.
+                let bare = presented.iter().map(|name| name.split_once('(').map_or(name.as_str(), |(_, inner)| inner));
+                let names = bare.map(|name| name.trim_matches(['(', ')', '"'])).collect::<Vec<_>>().join(", ");
                 Reason::from(format!("its certificate is not for {host} but for {names}")).with_cure(
                     "name it so in the URL (on a Cluster: let it announce that name), or give it another certificate",
                 )
@@ -160,11 +162,6 @@ impl Content {
             .with_client_auth_cert(certificates(cert_file, certificate)?, key)
             .map_err(|error| format!("{cert_file} and {key_file}: {error}"))
     }
-}
-
-/// rustls writes `DnsName("redis.example.com")`.
-fn bare(presented: &str) -> &str {
-    presented.split_once('(').map_or(presented, |(_, inner)| inner).trim_matches(['(', ')', '"'])
 }
 
 fn certificates(setting: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
