@@ -35,15 +35,14 @@ unprintable!(IdKey);
 impl IdKey {
     /// Reads a file: base64 of 32 bytes, in one line.
     pub fn parse(file: &[u8]) -> Result<Self, InvalidIdKey> {
-        let line = file.trim_ascii();
-        if line.is_empty() {
-            return Err(InvalidIdKey::NoKey);
+        match file.trim_ascii() {
+            b"" => Err(InvalidIdKey::NoKey),
+            lines if lines.contains(&b'\n') => Err(InvalidIdKey::SeveralLines),
+            line => {
+                let bytes = STANDARD.decode(line).map(Zeroizing::new).ok().filter(|bytes| bytes.len() == 32);
+                Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes.ok_or(InvalidIdKey::Form)?)))
+            }
         }
-        if line.contains(&b'\n') {
-            return Err(InvalidIdKey::SeveralLines);
-        }
-        let bytes = STANDARD.decode(line).map(Zeroizing::new).ok().filter(|bytes| bytes.len() == 32);
-        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes.ok_or(InvalidIdKey::Form)?)))
     }
 
     /// The user id of a person: one for each app in which a human is known.
