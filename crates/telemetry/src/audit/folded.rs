@@ -1,6 +1,6 @@
 //! Events that strangers can cause without end are told as counts.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{collections::HashMap, mem, sync::LazyLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
@@ -69,21 +69,12 @@ impl Folded {
         None
     }
 
-    /// The events that wait and whose minute is over.
+    /// The events that wait and whose minute is over. Kinds of which none has waited are forgotten.
     pub(super) fn due(&self, now: DateTime<Utc>) -> Vec<Event> {
         let mut kinds = self.0.lock();
-        let mut due = Vec::new();
-        kinds.retain(|_, kind| {
-            if !is_over(kind.told, now) {
-                return true;
-            }
-            let held = kind.held.take();
-            let is_kept = held.is_some();
-            kind.told = now;
-            due.extend(held);
-            is_kept
-        });
-        due
+        kinds.retain(|_, kind| kind.held.is_some() || !is_over(kind.told, now));
+        let over = kinds.values_mut().filter(|kind| is_over(kind.told, now));
+        over.filter_map(|kind| mem::replace(kind, Kind { told: now, held: None }).held).collect()
     }
 }
 
