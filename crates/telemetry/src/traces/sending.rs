@@ -127,9 +127,7 @@ impl ShouldSample for Bounded {
 impl Bounded {
     fn has_room(&self, now: Instant, of_caller: bool) -> bool {
         let mut lately = self.lately.lock();
-        while lately.front().is_some_and(|(at, _)| *at + Duration::from_secs(1) <= now) {
-            lately.pop_front();
-        }
+        lately.retain(|(at, _)| now < *at + Duration::from_secs(1));
         let of_callers = lately.iter().filter(|(_, of_caller)| *of_caller).count();
         let has_room = lately.len() < MOST_SAMPLED && !(of_caller && of_callers >= MOST_OF_CALLERS);
         has_room.then(|| lately.push_back((now, of_caller)));
