@@ -61,7 +61,12 @@ impl AuditFile {
                     WAITING.fetch_sub(ends(&lines), Ordering::Relaxed);
                     lines.clear();
                 }
-                Message::Reopen => self.reopen(),
+                Message::Reopen => match Self::open(&self.path) {
+                    Ok(opened) => self.take(opened),
+                    Err(error) => {
+                        tracing::error!(%error, file = %self.path.display(), "the file of audit events cannot be opened again; the previous one stays in use");
+                    }
+                },
             }
         }
     }
@@ -143,15 +148,6 @@ impl AuditFile {
     fn take(&mut self, opened: Self) {
         *self = opened;
         tracing::info!(file = %self.path.display(), "the file of audit events was opened again");
-    }
-
-    fn reopen(&mut self) {
-        match Self::open(&self.path) {
-            Ok(opened) => self.take(opened),
-            Err(error) => {
-                tracing::error!(%error, file = %self.path.display(), "the file of audit events cannot be opened again; the previous one stays in use");
-            }
-        }
     }
 }
 
