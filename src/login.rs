@@ -29,7 +29,7 @@ mod worker;
 
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, COMPUTED, Claim, ExchangeOrder, LoginRecord, Recorded};
+use wxmint_store::{AttemptId, Bound, COMPUTED, Claim, ExchangeOrder, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session, SessionKey};
 
@@ -41,7 +41,7 @@ pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson,
 pub use self::recipient::{is_of_client, mark_of_client};
 pub use self::shared_access_token::{AccessTokens, HeldToken, Refused, Usable, fingerprint};
 pub use self::steps::{Admitted, Attempt, LoginTrail};
-use self::steps::{Arrival, mark_of};
+use self::steps::{Arrival, is_settled, mark_of};
 pub use self::user_ids::UserIds;
 pub use self::with_token::{Asking, issued};
 pub(crate) use self::worker::IP;
@@ -105,7 +105,8 @@ impl LoginWorker {
         }
         let (candidate, extra) = self.identify(&arrival, request.identity, attempt).await?.unzip();
         // A person who is bound costs no call, and no room for those calls.
-        let bound = match arrival.settled().filter(|_| candidate.is_none()) {
+        let is_settled = |bound: &&Bound| candidate.is_none() && is_settled(bound, arrival.unionid.as_ref());
+        let bound = match arrival.bound().filter(is_settled) {
             Some(bound) => bound.clone(),
             None => Box::pin(self.bind(&arrival, candidate, attempt)).await?,
         };

@@ -53,14 +53,10 @@ impl Arrival {
     pub(super) fn bound(&self) -> Option<&Bound> {
         if let BindingState::Bound(bound) = &self.state { Some(bound) } else { None }
     }
-
-    /// The binding, if a login without credentials has nothing to decide: [`Binder::link`](super::Binder::link) would
-    /// ask the store nothing, and answer [`Link::Known`](super::Link::Known).
-    pub(super) fn settled(&self) -> Option<&Bound> {
-        self.bound().filter(|bound| is_settled(bound, self.unionid.as_ref()))
-    }
 }
 
+/// Whether a login without credentials has nothing to decide: [`Binder::link`](super::Binder::link) would ask the store
+/// nothing, and answer [`Link::Known`](super::Link::Known).
 pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
     let is_linked = unionid.is_none_or(|unionid| bound.unionid.as_ref() == Some(unionid));
     is_linked && !bound.shared && bound.conflict.is_none() && !bound.blocked
