@@ -76,8 +76,8 @@ async fn forget_pages(store: &Redis) {
     }
 }
 
-/// Whether this machine's clock has gone as fast as time passes for [`EVEN_FOR`]: one that is ahead for a while must not
-/// make ends look old. True once every [`FORGOTTEN_EVERY`] from then on; a clock that was set begins anew.
+/// Whether this machine's clock has gone as fast as time passes for [`EVEN_FOR`]: one that is ahead for a while must
+/// not make ends look old. True once every [`FORGOTTEN_EVERY`] from then on; a clock that was set begins anew.
 fn has_gone_evenly(began: &mut (Instant, DateTime<Utc>), now: (Instant, DateTime<Utc>)) -> bool {
     let (passed, by_clock) = (now.0 - began.0, now.1 - began.1);
     if (by_clock - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED {
