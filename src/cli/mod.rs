@@ -8,7 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod failure;
 mod init;
 mod keys;
-pub(crate) mod output;
+pub mod output;
 mod ready;
 mod remarks;
 pub(crate) mod serve;

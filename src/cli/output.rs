@@ -96,7 +96,7 @@ pub(crate) fn json(value: &impl Serialize) -> String {
 }
 
 /// A table, whose columns are as wide as their widest value, below their headings.
-pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
+pub fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
     let rows: Vec<_> = iter::once(headings.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: [usize; N] = array::from_fn(width);
