@@ -112,12 +112,17 @@ impl Redis {
     /// the stream does not have this cursor, or no longer.
     pub async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
         if cursor.is_empty() {
-            let part = self.read_stream("ends_after", "-", most + 1).await?;
+            let part = self.read_stream("ends_after", "-", "+", most + 1).await?;
             return self.page(part, cursor, most).map(Some);
         }
         let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| stream_id(id).is_some()) else { return Ok(None) };
-        let (second, keep, mut entries) = self.read_stream("ends_after", id, most + 2).await?;
-        // It may have been trimmed, or lost in a failover, and then the first entry is another one.
+        // A cursor that is not in the stream costs next to nothing.
+        let (_, _, named) = self.read_stream("ends_after", id, id, 1).await?;
+        if named.first().is_none_or(|entry| cursor_of(entry) != cursor) {
+            return Ok(None);
+        }
+        let (second, keep, mut entries) = self.read_stream("ends_after", id, "+", most + 2).await?;
+        // It may have been trimmed meanwhile, or lost in a failover, and then the first entry is another one.
         if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
             return Ok(None);
         }
@@ -143,9 +148,9 @@ impl Redis {
         mem::take(&mut self.made.lock())
     }
 
-    async fn read_stream(&self, step: &'static str, from: &str, count: usize) -> Result<Part> {
+    async fn read_stream(&self, step: &'static str, from: &str, to: &str, count: usize) -> Result<Part> {
         let asked = Call::at(name::STREAM).cmd("TIME").cmd("HGETALL").arg(name::LIVES);
-        let asked = asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg("+").arg("COUNT").arg(count);
+        let asked = asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
         type Answer = ((u64, u64), HashMap<u64, i64>, Vec<Entry>);
         let sent = Moment::now();
         let (time, lives, entries): Answer = self.link.run(step, asked).await?;
@@ -173,7 +178,7 @@ impl Redis {
     /// clock of Redis that is ahead for a moment would bring ended tokens back, and because a full Redis evicts what
     /// expires first.
     pub async fn forget_ends(&self, most: usize) -> Result<usize> {
-        let (second, keep, mut entries) = self.read_stream("forget_ends", "-", most).await?;
+        let (second, keep, mut entries) = self.read_stream("forget_ends", "-", "+", most).await?;
         // The first second that is still needed.
         let horizon = second - (keep + CLOCKS_DIFFER).as_secs() as i64;
         // An entry leads to records, which may name later seconds and go first.
