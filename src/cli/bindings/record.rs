@@ -90,7 +90,9 @@ fn record(person: Person, members: &Map<String, Value>, now: DateTime<Utc>) -> R
 
 fn bound_at(value: &Value) -> Result<DateTime<Utc>, &'static str> {
     let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    at.map(|at| at.to_utc()).ok_or("`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)")
+    // To the millisecond, as an export has it.
+    let at = at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
+    at.ok_or("`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)")
 }
 
 /// The last line of an export, by which one that was cut off is told.
@@ -138,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_order_of_members_spaces_and_offsets_do_not_matter() {
-        let other = r#" {"user_id": "u1", "unionid_conflict":"u2","bound_at":"2026-01-31T16:00:00.123+08:00",
+        let other = r#" {"user_id": "u1", "unionid_conflict":"u2","bound_at":"2026-01-31T16:00:00.1234+08:00",
             "openid":"o1", "unionid":"n1", "appid":"wx1"} "#;
         assert_eq!(parse(other), parse(WHOLE));
     }

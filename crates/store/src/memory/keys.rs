@@ -97,7 +97,9 @@ impl Keys {
             }
             (b"EXPIRE", [key, life]) => self.lasts(key, Some(now + Duration::from_secs(number(life)?))),
             (b"PEXPIRE", [key, life]) => self.lasts(key, Some(now + Duration::from_millis(number(life)?))),
-            (b"PEXPIREAT", [key, at]) => self.lasts(key, DateTime::from_timestamp_millis(number(at)?)),
+            (b"PEXPIREAT", [key, at]) => {
+                self.lasts(key, Some(DateTime::UNIX_EPOCH + Duration::from_millis(number(at)?)))
+            }
             (b"PERSIST", [key]) => self.lasts(key, None),
             (b"INFO", _) => text("run_id:memory\r\n"),
             (b"DBSIZE", []) => count(self.held.len()),
