@@ -122,7 +122,7 @@ impl LoginWorker {
         self.ids.ask_first(&self.store).await?;
         self.ids.check_agreed()?;
         self.minter.check(attempt.now)?;
-        self.store.note_life(self.minter.ttl()).await?;
+        self.note_life().await?;
         let claim = match self.exchange_of(app) {
             None => self.store.claim_code(&app.id, code, &attempt.id, &self.meter_of(attempt.address)).await?,
             Some(other) => other.claim(self, app, code, attempt).await?,

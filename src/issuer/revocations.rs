@@ -78,7 +78,7 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     let of_store = |error: StoreError| error.to_string();
     let place = place_of(&cursor, &vault).unwrap_or_default();
     // Redis may take no writes. Verifiers need the ends all the same, and the page names the life of own tokens.
-    let _ = worker.login.store.note_life(worker.login.minter.ttl()).await;
+    let _ = worker.login.note_life().await;
     let Some(read) = worker.login.store.ends_after(place, PAGE_ENDS).await.map_err(of_store)? else { return Ok(None) };
     let (iss, iat) = (worker.issuer.settings.issuer.as_str().to_owned(), read.at.timestamp());
     let exp = iat + PAGE_LIFE.as_secs() as i64;

@@ -117,7 +117,7 @@ impl LoginWorker {
         attempt: &mut Attempt<'_>,
     ) -> Result<Arrival> {
         self.minter.check(attempt.now)?;
-        self.store.note_life(self.minter.ttl()).await?;
+        self.note_life().await?;
         self.store.count(&self.meter_of(attempt.address)).await?.map_err(LoginError::too_many(IP))?;
         let taken = self.store.take_ticket(ticket, &attempt.id).await?;
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));

@@ -91,6 +91,11 @@ impl LoginWorker {
         })
     }
 
+    /// Notes for how long ends must be kept, so that they outlive this process's tokens.
+    pub(crate) async fn note_life(&self) -> Result<(), StoreError> {
+        self.store.note_life(self.minter.ttl()).await
+    }
+
     /// `None` for an app that has an AppSecret.
     pub fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
         self.exchange.as_deref().filter(|_| app.secret.is_none())

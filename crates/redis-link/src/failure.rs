@@ -136,19 +136,21 @@ fn redirected(error: &RedisError, asked: &Address) -> Option<Address> {
     Some(Address { host: host.trim_matches(['[', ']']).to_owned(), port: port.parse().ok()? })
 }
 
+fn says(error: &RedisError, words: &str) -> bool {
+    error.detail().is_some_and(|detail| detail.contains(words))
+}
+
 fn is_wrong_server(error: &RedisError) -> bool {
     // Redis 6 wraps the error of a command within a script.
-    let says = |words: &str| error.detail().is_some_and(|detail| detail.contains(words));
     error.kind() == ErrorKind::AuthenticationFailed
-        || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || says(code))
-        || says("WAIT cannot be used with replica")
+        || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || says(error, code))
+        || says(error, "WAIT cannot be used with replica")
 }
 
 /// The error in words. The server's may quote a command's arguments, so they are not repeated. The system's quote none.
 pub fn describe(error: &RedisError) -> Reason {
     // Redis words it as an error of the script if the user may not run one of the script's commands.
-    let says = |words: &str| error.detail().is_some_and(|detail| detail.contains(words));
-    let lacks_right = says("ACL failure in script") || says("user executing the script can't run");
+    let lacks_right = says(error, "ACL failure in script") || says(error, "user executing the script can't run");
     match error.code().map(|code| if lacks_right { "NOPERM" } else { code }) {
         Some(code) => {
             let (cause, meaning) = meaning(code);

@@ -51,7 +51,9 @@ impl Outage {
     fn notes_failure(&mut self, now: Instant) -> bool {
         (self.last, self.failed) = (now, self.failed + 1);
         let is_time = self.told.is_none_or(|told| now - told >= AGAIN);
-        self.told = if is_time { Some(now) } else { self.told };
+        if is_time {
+            self.told = Some(now);
+        }
         is_time
     }
 

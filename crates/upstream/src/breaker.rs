@@ -53,7 +53,8 @@ pub enum Closed {
 }
 
 impl<App: Eq + Hash + Clone> Breaker<App> {
-    /// One of `workers` threads has its part of `most` calls, at least an eighth. Seven eighths of it are for one app.
+    /// One of `workers` threads has its part of `most` calls at a time, an eighth at least. Seven eighths of that are
+    /// for one app.
     pub fn new(most: u32, workers: u32) -> Rc<Self> {
         let max_in_flight = (most / workers.max(1)).max(most / 8);
         Rc::new(Self { max_in_flight, all: RefCell::default(), each: RefCell::default() })

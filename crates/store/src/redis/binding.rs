@@ -13,6 +13,8 @@ use crate::{AttemptMark, BindingState, Bound, COMPUTED, Decision, Intent, Person
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&[u8]; 3] = [b"block", b"ended", b"floor"];
 
+/// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent:
+/// repeated, it answers the same again.
 impl Redis {
     /// `None` for a person who is not bound, or not yet.
     pub async fn binding(&self, person: &Person) -> Result<Option<Bound>> {

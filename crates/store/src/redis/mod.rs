@@ -73,6 +73,7 @@ pub struct Redis {
 
 type NotedLife = (Arc<RedisUrl>, Duration, DateTime<Utc>);
 
+/// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 impl Redis {
     /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
     pub fn new(
