@@ -39,7 +39,7 @@ use wxmint_verify::{Algorithm, TokenTyp};
 
 use self::feeds::feeds;
 use self::kernel::CpuTime;
-use self::load::{Codes, Phases, Target, pace, saturate};
+use self::load::{Codes, Phases, Target, ask_each, pace, saturate};
 use self::peers::{a_million_tokens, peers};
 use self::platform::platform;
 use self::polls::polls;
@@ -76,6 +76,8 @@ const JWKS_CONNECTIONS: usize = 32;
 const MOST_LOGINS_A_SECOND: usize = 25_000;
 /// The same for the bare limit.
 const MOST_BARE_LOGINS_A_SECOND: usize = 60_000;
+/// Of each program that is compared.
+const TURNS: u32 = 12;
 
 /// The measurements, and for how long they take.
 struct Plan {
@@ -222,35 +224,42 @@ fn saturated(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Faul
     report.add("saturated.p99_ms", outcome.quantile_ms(0.99));
     report.add("saturated.peak_mb", kernel::peak_memory_mb(service.pid())?);
     drop(service);
-
-    for (is_plain, cpu, ratio, peak) in [
-        (false, "bare.saturated_us", "ratio.saturated", "bare.peak_mb"),
-        (true, "plain.saturated_us", "ratio.plain_saturated", "plain.peak_mb"),
-    ] {
-        let bare = Bare::start(&stage.redis, &stage.prompt, is_plain)?;
-        let codes = mint(&stage.prompt, MOST_BARE_LOGINS_A_SECOND, phases)?;
-        let limit = saturate(bare_logins(&bare), LOGIN_CONNECTIONS, codes, phases)?;
-        report.add(cpu, limit.cpu_us());
-        report.add(ratio, outcome.cpu_us() / limit.cpu_us());
-        report.add(peak, kernel::peak_memory_mb(bare.pid())?);
-    }
-    with_redis(stage, phases, report)
+    in_turns(stage, plan, report)
 }
 
-/// The same once more for wxmint and the plain handler, with what Redis uses for it.
-fn with_redis(stage: &Stage, phases: Phases, report: &mut Report) -> Result<(), Fault> {
-    let both = |target: Target| {
-        let pids = target.pids.iter().copied().chain([stage.redis.pid()]).collect();
-        let codes = mint(&stage.prompt, MOST_BARE_LOGINS_A_SECOND, phases)?;
-        Ok::<_, Fault>(saturate(Target { pids, ..target }, LOGIN_CONNECTIONS, codes, phases)?.cpu_us())
-    };
+/// Logins of wxmint, of the bare limit and of the plain handler, in turns of a second, and what Redis uses for them.
+/// The machine changes more from one minute to the next than two programs differ.
+fn in_turns(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    let phases = Phases { warm_up: Duration::from_millis(200), measured: Duration::from_secs(1) };
     let service = stage.service(&stage.prompt)?;
-    let whole = both(logins(&service))?;
-    drop(service);
-    let plain = both(bare_logins(&Bare::start(&stage.redis, &stage.prompt, true)?))?;
-    report.add("saturated.whole_us", whole);
-    report.add("plain.whole_us", plain);
-    report.add("ratio.plain_whole", whole / plain);
+    let [bare, plain] = [false, true].map(|is_plain| Bare::start(&stage.redis, &stage.prompt, is_plain));
+    let (bare, plain) = (bare?, plain?);
+    ask_each(logins(&service), LOGIN_CONNECTIONS, mint(&stage.prompt, 1, phases)?)?;
+    let mut sums = [(0, Duration::ZERO, Duration::ZERO); 3];
+    for _ in 0..TURNS / plan.haste {
+        for (sum, target) in sums.iter_mut().zip([logins(&service), bare_logins(&bare), bare_logins(&plain)]) {
+            let pids = target.pids.iter().copied().chain([stage.redis.pid()]).collect();
+            let codes = mint(&stage.prompt, MOST_BARE_LOGINS_A_SECOND, phases)?;
+            let outcome = saturate(Target { pids, ..target }, LOGIN_CONNECTIONS, codes, phases)?;
+            *sum = (sum.0 + outcome.answers, sum.1 + outcome.cpu[0], sum.2 + outcome.cpu[1]);
+        }
+    }
+    let us_each = |cpu: Duration, answers: u64| cpu.as_secs_f64() * 1e6 / answers as f64;
+    let [(own, own_whole), (bare_us, _), (plain_us, plain_whole)] =
+        sums.map(|(answers, cpu, redis)| (us_each(cpu, answers), us_each(cpu + redis, answers)));
+    for (key, value) in [
+        ("bare.saturated_us", bare_us),
+        ("plain.saturated_us", plain_us),
+        ("saturated.whole_us", own_whole),
+        ("plain.whole_us", plain_whole),
+        ("ratio.saturated", own / bare_us),
+        ("ratio.plain_saturated", own / plain_us),
+        ("ratio.plain_whole", own_whole / plain_whole),
+        ("bare.peak_mb", kernel::peak_memory_mb(bare.pid())?),
+        ("plain.peak_mb", kernel::peak_memory_mb(plain.pid())?),
+    ] {
+        report.add(key, value);
+    }
     Ok(())
 }
 
