@@ -76,7 +76,7 @@ const JWKS_CONNECTIONS: usize = 32;
 const MOST_LOGINS_A_SECOND: usize = 25_000;
 /// The same for the bare limit.
 const MOST_BARE_LOGINS_A_SECOND: usize = 60_000;
-/// Of each program that is compared.
+/// Each program that is compared has so many.
 const TURNS: u32 = 12;
 
 /// The measurements, and for how long they take.
