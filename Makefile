@@ -18,10 +18,10 @@ export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
 TEST := RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
-# Their tests start processes and wait for them, as the proofs do, and the unit tests whose names have CONFORMANCE; all others compute.
-WAITING := it peers servers
+# Their tests start processes and wait for them, and so do the unit tests whose names have CONFORMANCE; all others compute.
+WAITING := it peers servers proofs
 CONFORMANCE := conformance::
-COMPUTING = $(filter-out $(WAITING) proofs,$(shell $(CARGO) metadata --no-deps --format-version 1 | \
+COMPUTING = $(filter-out $(WAITING),$(shell $(CARGO) metadata --no-deps --format-version 1 | \
   jq -r '.packages[].targets[] | select(.kind == ["test"] and .test).name'))
 PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
 PHP := $(TOOLS)/php
@@ -118,7 +118,6 @@ beside:
 	$(heading)
 	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
 	$(TEST) --doc
-	$(TEST) --test proofs
 	nice -n 14 $(MAKE) --no-print-directory deny k8s-check image-check clippy docs walls-built
 
 # Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
