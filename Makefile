@@ -5,7 +5,7 @@ CARGO ?= cargo
 CONTAINER ?= docker
 IMAGE ?= wxmint:0.1.0
 # Tests mostly wait for other processes.
-TEST_THREADS ?= 5
+TEST_THREADS ?= 6
 # For each fuzz target.
 FUZZ_SECONDS ?= 60
 # Of the campaign.
