@@ -69,13 +69,18 @@ impl Outcome {
 
     /// `cpu` in microseconds per response.
     pub(crate) fn us_each(&self, cpu: Duration) -> f64 {
-        cpu.as_secs_f64() * 1e6 / self.answers as f64
+        us_each(cpu, self.answers)
     }
 
     /// A quantile of the latency, in milliseconds.
     pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1000.0
     }
+}
+
+/// `cpu` in microseconds for each of `answers`.
+pub(crate) fn us_each(cpu: Duration, answers: u64) -> f64 {
+    cpu.as_secs_f64() * 1e6 / answers as f64
 }
 
 /// Login codes, each for one request.

@@ -39,7 +39,7 @@ use wxmint_verify::{Algorithm, TokenTyp};
 
 use self::feeds::feeds;
 use self::kernel::CpuTime;
-use self::load::{Codes, Phases, Target, ask_each, pace, saturate};
+use self::load::{Codes, Phases, Target, ask_each, pace, saturate, us_each};
 use self::peers::{a_million_tokens, peers};
 use self::platform::platform;
 use self::polls::polls;
@@ -234,6 +234,7 @@ fn in_turns(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault
     let service = stage.service(&stage.prompt)?;
     let [bare, plain] = [false, true].map(|is_plain| Bare::start(&stage.redis, &stage.prompt, is_plain));
     let (bare, plain) = (bare?, plain?);
+    // Codes are made for all people at once. Each is bound before the first turn.
     ask_each(logins(&service), LOGIN_CONNECTIONS, mint(&stage.prompt, 1, phases)?)?;
     let mut sums = [(0, Duration::ZERO, Duration::ZERO); 3];
     for _ in 0..TURNS / plan.haste {
@@ -244,7 +245,6 @@ fn in_turns(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault
             *sum = (sum.0 + outcome.answers, sum.1 + outcome.cpu[0], sum.2 + outcome.cpu[1]);
         }
     }
-    let us_each = |cpu: Duration, answers: u64| cpu.as_secs_f64() * 1e6 / answers as f64;
     let [(own, own_whole), (bare_us, _), (plain_us, plain_whole)] =
         sums.map(|(answers, cpu, redis)| (us_each(cpu, answers), us_each(cpu + redis, answers)));
     for (key, value) in [
