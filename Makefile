@@ -105,10 +105,12 @@ walk: ## the files that a silent login (at most 45, with 6,500 lines) and a scan
 	$(TOOLS)/python/bin/python tests/tools/walk.py
 
 .PHONY: check
-check: ahead style ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
+check: ahead ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
 	$(heading)
-	$(SETUP) test
+	$(SETUP) cc
 	$(TEST) --no-run
+	@$(MAKE) --no-print-directory style
+	$(SETUP) test
 	@nice -n 5 $(MAKE) --no-print-directory beside >target/beside.log 2>&1 & beside=$$!; \
 	trap "kill $$beside" INT TERM; $(TEST) --lib $(CONFORMANCE) && $(TEST) $(WAITING:%=--test %); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
 

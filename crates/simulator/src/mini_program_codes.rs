@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use image::{Rgb, RgbImage, codecs::jpeg::JpegEncoder};
+use jpeg_encoder::{ColorType, Encoder};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use qrcode::{Color, QrCode};
 use serde::{Deserialize, Deserializer, de::Error};
@@ -26,7 +26,7 @@ const VERSIONS: [&str; 3] = ["release", "trial", "develop"];
 /// The white border of a QR code, in modules.
 const BORDER: u32 = 4;
 const QUALITY: u8 = 90;
-const WHITE: Rgb<u8> = Rgb([255; 3]);
+const WHITE: [u8; 3] = [255; 3];
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const BAD_VERSION: Refusal = Refusal(40097);
@@ -85,9 +85,9 @@ impl Wanted {
     }
 
     /// The app has no main colour, so `auto_color` gives black.
-    fn color(&self) -> Rgb<u8> {
+    fn color(&self) -> [u8; 3] {
         let LineColor { r, g, b } = self.line_color;
-        if self.auto_color { Rgb([0; 3]) } else { Rgb([r, g, b].map(|part| part as u8)) }
+        if self.auto_color { [0; 3] } else { [r, g, b].map(|part| part as u8) }
     }
 }
 
@@ -149,18 +149,20 @@ impl World {
 }
 
 /// A JPEG of the text as a QR code; `None` if the text is too long.
-fn drawn(text: &str, width: u32, color: Rgb<u8>) -> Option<Vec<u8>> {
+fn drawn(text: &str, width: u32, color: [u8; 3]) -> Option<Vec<u8>> {
     let code = QrCode::new(text).ok()?;
     let modules = code.width() as u32;
     let pixels = width / (modules + 2 * BORDER);
     let start = (width - pixels * modules) / 2;
     let module = |pixel: u32| Some(pixel.checked_sub(start)? / pixels).filter(|module| *module < modules);
-    let picture = RgbImage::from_fn(width, width, |x, y| match (module(x), module(y)) {
+    let pixel = |x, y| match (module(x), module(y)) {
         (Some(x), Some(y)) if code[(x as usize, y as usize)] == Color::Dark => color,
         _ => WHITE,
-    });
+    };
+    let picture: Vec<u8> = (0..width).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+    let side = width.try_into().ok()?;
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&picture).ok()?;
+    Encoder::new(&mut jpeg, QUALITY).encode(&picture, side, side, ColorType::Rgb).ok()?;
     Some(jpeg)
 }
 
@@ -170,9 +172,10 @@ mod tests {
 
     use actix_web::http::Method;
     use chrono::TimeDelta;
-    use image::{ImageFormat, load_from_memory_with_format};
     use rqrr::PreparedImage;
     use serde_json::json;
+    use zune_jpeg::JpegDecoder;
+    use zune_jpeg::zune_core::bytestream::ZCursor;
 
     use super::super::access_tokens::Bad;
     use super::super::call::{Answer, Endpoint, Params};
@@ -215,14 +218,21 @@ mod tests {
         refused["errcode"].clone()
     }
 
-    /// Lets another make of decoder read the JPEG and the QR code; and the width of the picture.
-    fn read(answer: &Answer) -> (String, u32) {
+    /// Red, green and blue of each pixel, as another make of decoder reads them; and the width of the picture.
+    fn decoded(answer: &Answer) -> (Vec<u8>, usize) {
         assert_eq!(answer.content_type, "image/jpeg", "{:?}", answer.body);
-        let picture = load_from_memory_with_format(&answer.body, ImageFormat::Jpeg).expect("a JPEG").into_luma8();
-        let (width, height) = picture.dimensions();
-        assert_eq!(width, height);
-        let light = |x, y| picture.get_pixel(x as u32, y as u32).0[0];
-        let mut prepared = PreparedImage::prepare_from_greyscale(width as usize, height as usize, light);
+        let mut decoder = JpegDecoder::new(ZCursor::new(&answer.body));
+        let pixels = decoder.decode().expect("a JPEG");
+        let (width, height) = decoder.dimensions().expect("a width");
+        assert_eq!((width, pixels.len()), (height, 3 * width * height));
+        (pixels, width)
+    }
+
+    /// What another make of reader finds in the QR code; and the width of the picture.
+    fn read(answer: &Answer) -> (String, usize) {
+        let (pixels, width) = decoded(answer);
+        let green = |x, y| pixels[3 * (y * width + x) + 1];
+        let mut prepared = PreparedImage::prepare_from_greyscale(width, width, green);
         let grids = prepared.detect_grids();
         assert_eq!(grids.len(), 1, "one QR code");
         (grids[0].decode().expect("a text").1, width)
@@ -334,8 +344,7 @@ mod tests {
         let is_green = |auto: bool| {
             let answer = answer(json!({"line_color": green, "auto_color": auto, "is_hyaline": true}));
             assert_eq!(read(&answer).0, OPENED);
-            let picture = load_from_memory_with_format(&answer.body, ImageFormat::Jpeg).expect("a JPEG").into_rgb8();
-            picture.pixels().any(|Rgb([r, g, b])| *r < 30 && *b < 30 && *g > 90)
+            decoded(&answer).0.chunks_exact(3).any(|pixel| pixel[0] < 30 && pixel[2] < 30 && pixel[1] > 90)
         };
         assert_eq!([is_green(false), is_green(true)], [true, false]);
     }
