@@ -228,7 +228,7 @@ mod tests {
         (pixels, width)
     }
 
-    /// What another make of reader finds in the QR code; and the width of the picture.
+    /// The text that another make of reader finds in the QR code; and the width of the picture.
     fn read(answer: &Answer) -> (String, usize) {
         let (pixels, width) = decoded(answer);
         let green = |x, y| pixels[3 * (y * width + x) + 1];
