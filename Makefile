@@ -52,6 +52,7 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster
 	$(heading)
 	$(SETUP) test cxx redises promtool alertmanager php
+	$(MAKE) deny
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
 	$(CARGO) test --locked --test nightly -- --test-threads=1
@@ -105,7 +106,7 @@ walk: ## the files that a silent login (at most 45, with 6,500 lines) and a scan
 	$(TOOLS)/python/bin/python tests/tools/walk.py
 
 .PHONY: check
-check: ahead ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
+check: ahead ## what CI runs: all of lint, docs, test, walls-built, denied, k8s-check, image-check
 	$(heading)
 	$(SETUP) cc
 	$(TEST) --no-run
@@ -114,13 +115,13 @@ check: ahead ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-ch
 	@nice -n 5 $(MAKE) --no-print-directory beside >target/beside.log 2>&1 & beside=$$!; \
 	trap "kill $$beside" INT TERM; $(TEST) --lib $(CONFORMANCE) && $(TEST) $(WAITING:%=--test %); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
 
-# In the time that tests leave which wait; last, once they have ended, what takes both cores.
+# In the time that tests leave which wait; last, what waits for `ahead`.
 .PHONY: beside
 beside:
 	$(heading)
 	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
 	$(TEST) --doc
-	nice -n 14 $(MAKE) --no-print-directory deny k8s-check image-check clippy docs walls-built
+	nice -n 14 $(MAKE) --no-print-directory clippy docs walls-built denied k8s-check image-check
 
 # Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
 .PHONY: ahead
@@ -155,11 +156,18 @@ docs: ## the crate's documentation, with warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --features kubernetes --no-deps --lib --document-private-items
 
 .PHONY: deny
-deny: ## licences, duplicate crates and sources of the dependencies
+deny: ## licences, duplicate crates and sources of the dependencies, by cargo-deny; notes what it has passed
 	$(heading)
 	$(SETUP) cargo-deny
 	$(CARGO) fetch --locked --quiet
 	$(TOOLS)/cargo/bin/cargo-deny --locked --offline check -D unmatched-skip -D unnecessary-skip licenses bans sources
+	sha256sum Cargo.lock deny.toml >tests/tools/deny.sha256
+
+# To build cargo-deny takes 150 s of a core. `make nightly` asks it again.
+.PHONY: denied
+denied: ## the same, unless Cargo.lock and deny.toml are those that `make deny` has noted
+	$(heading)
+	@if sha256sum --check --quiet tests/tools/deny.sha256; then echo "cargo-deny has passed this Cargo.lock and this deny.toml"; else $(MAKE) --no-print-directory deny; fi
 
 .PHONY: advisories
 advisories: ## known defects of the dependencies, and versions that their authors took back; needs GitHub

@@ -2,7 +2,7 @@
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #   setup.sh test    compilers, redis-server, chromium, a JDK with Maven and JUnit, Node with npm's packages, a Python environment, nginx,
 #                    libfaketime, jq, qrencode; Go must be there
-#   setup.sh check   the same, cargo-deny, promtool, linters of Kubernetes manifests, and what reads and runs container images
+#   setup.sh check   the same, promtool, linters of Kubernetes manifests, and what reads and runs container images
 #   setup.sh TOOL... some of those that `known` names
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, kube/, redis/), never outside of the
@@ -151,7 +151,7 @@ main() {
   for tool in "${@:-nothing}"; do
     case $tool in
       test) wanted+=("${for_tests[@]}") ;;
-      check) wanted+=("${for_tests[@]}" kube promtool oci cargo-deny) ;;
+      check) wanted+=("${for_tests[@]}" kube promtool oci) ;;
       *) [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"; wanted+=("$tool") ;;
     esac
   done
