@@ -115,13 +115,15 @@ check: ahead ## what CI runs: all of lint, docs, test, walls-built, denied, k8s-
 	@nice -n 5 $(MAKE) --no-print-directory beside >target/beside.log 2>&1 & beside=$$!; \
 	trap "kill $$beside" INT TERM; $(TEST) --lib $(CONFORMANCE) && $(TEST) $(WAITING:%=--test %); status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
 
-# In the time that tests leave which wait; last, what waits for `ahead`.
+# In the time that tests leave which wait.
 .PHONY: beside
 beside:
 	$(heading)
 	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
 	$(TEST) --doc
-	nice -n 14 $(MAKE) --no-print-directory clippy docs walls-built denied k8s-check image-check
+	@nice -n 14 $(MAKE) --no-print-directory denied k8s-check image-check >target/others.log 2>&1 & others=$$!; \
+	trap "kill $$others" INT TERM; nice -n 14 $(MAKE) --no-print-directory clippy docs walls-built; status=$$?; \
+	wait $$others || status=$$?; cat target/others.log; exit $$status
 
 # Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
 .PHONY: ahead

@@ -39,9 +39,9 @@ LGPL = Path("/usr/share/common-licenses/LGPL-2.1")
 BESIDE = ("LICENSE-MIT", "LICENSE-APACHE", "README.md", "README.zh-CN.md", "CHANGELOG.md", ".env.example", ".env.example.zh-CN", "docs")
 # What is used as it lies here, even where git ignores it: `wxmint init` may have left keys in one of these folders.
 PACKED = ("docs", "src", "crates", "clients/java/src", "k8s/chart", ".cargo")
-# Variables that change the program, which provenance does not tell. (CARGO_TARGET_DIR and make's own do not.)
+# Variables that change the program, which provenance does not tell. (CARGO_TARGET_DIR, make's own, and those of the dev profile do not.)
 CHANGE = re.compile(
-    r"CARGO_(ENCODED|BUILD_(?!JOBS)|PROFILE|TARGET_.*_)|RUSTC|((TARGET|HOST)_)?(CC|CXX|AR|LD)(_|$)|(?!M|GNUMAKE).*FLAGS|AWS_LC_"
+    r"CARGO_(ENCODED|BUILD_(?!JOBS)|PROFILE_(?!DEV_)|TARGET_.*_)|RUSTC|((TARGET|HOST)_)?(CC|CXX|AR|LD)(_|$)|(?!M|GNUMAKE).*FLAGS|AWS_LC_"
     r"|CMAKE_|CROSS_COMPILE|CRATE_CC_|(C|CPLUS|OBJC)_INCLUDE_PATH|CPATH|LIBRARY_PATH|COMPILER_PATH|GCC_EXEC_PREFIX"
     r"|GIT_(DIR|WORK_TREE|INDEX_FILE)"
 )

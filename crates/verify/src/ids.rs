@@ -53,8 +53,8 @@ macro_rules! identifier {
                 let allowed: fn(u8) -> bool = $allowed;
                 match text {
                     "" => Err(Self::Err::Empty),
-                    text if text.len() > Self::MAX_LEN => Err(Self::Err::TooLong { limit: Self::MAX_LEN }),
                     text if !text.bytes().all(allowed) => Err(Self::Err::Alphabet { alphabet: $alphabet }),
+                    text if text.len() > Self::MAX_LEN => Err(Self::Err::TooLong { limit: Self::MAX_LEN }),
                     text => Ok(Self(text.into())),
                 }
             }
@@ -135,6 +135,8 @@ mod tests {
     fn the_error_names_the_broken_rule() {
         assert_eq!("".parse::<AppId>(), Err(InvalidId::Empty));
         assert_eq!("a".repeat(65).parse::<AppId>(), Err(InvalidId::TooLong { limit: 64 }));
+        let bytes_are_no_characters = "微".repeat(30).parse::<AppId>();
+        assert_eq!(bytes_are_no_characters, Err(InvalidId::Alphabet { alphabet: WORD }));
         for wrong in ["wx}{", "wx:1", "wx 1", "wx\0", "wx\u{e9}"] {
             assert_eq!(wrong.parse::<AppId>(), Err(InvalidId::Alphabet { alphabet: WORD }), "{wrong:?}");
         }
