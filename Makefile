@@ -121,8 +121,8 @@ beside:
 	$(heading)
 	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
 	$(TEST) --doc
-	@nice -n 14 $(MAKE) --no-print-directory denied k8s-check image-check >target/others.log 2>&1 & others=$$!; \
-	trap "kill $$others" INT TERM; nice -n 14 $(MAKE) --no-print-directory clippy docs walls-built; status=$$?; \
+	@nice -n 14 $(MAKE) --no-print-directory denied k8s-check image-check docs >target/others.log 2>&1 & others=$$!; \
+	trap "kill $$others" INT TERM; nice -n 14 $(MAKE) --no-print-directory clippy walls-built; status=$$?; \
 	wait $$others || status=$$?; cat target/others.log; exit $$status
 
 # Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
