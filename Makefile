@@ -53,6 +53,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(heading)
 	$(SETUP) test cxx redises promtool alertmanager php
 	$(MAKE) deny
+	JUDGE=1 $(MAKE) k8s-check
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
 	$(CARGO) test --locked --test nightly -- --test-threads=1

@@ -167,7 +167,9 @@ mod tests {
 
     #[test]
     fn every_fault_is_named_and_no_value_is_repeated() {
+        let long = format!(r#"{{"code":"{}"}}"#, "hunter2".repeat(37));
         for (body, said) in [
+            (long.as_str(), "`code` must be at most 256 characters"),
             ("", "not valid JSON (line 1, column 0)"),
             ("{\"code\":\"hunter2\"", "not valid JSON (line 1, column 17)"),
             ("[\"hunter2\"]", "must be a JSON object"),

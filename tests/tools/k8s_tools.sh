@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds what judges manifests, for setup.sh: k8s_tools.sh FOLDER PYTHON
 #
-# kubeconform and kube-score come from the Go module proxy. Schemas of Kubernetes are PyPI's, in which kubeconform finds no definition
+# kubeconform comes from the Go module proxy. Schemas of Kubernetes are PyPI's, in which kubeconform finds no definition
 # as they stand; those of custom resources are made by kubeconform's script, from definitions that a cluster takes too (crds/).
 set -euo pipefail
 to=$(realpath -m "$1") python=$(realpath -s "$2")
@@ -13,7 +13,6 @@ of() { echo "$(go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",/\1/p')
 rm -rf "$to"
 mkdir -p "$to/crds" "$to/schemas/crds"
 GOBIN=$to go install $conform/cmd/kubeconform@$conform_version
-GOBIN=$to go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 cp "$(of istio.io/api@v1.32.0 kubernetes/customresourcedefinitions.gen.yaml)" "$to/crds"
 cp "$(of sigs.k8s.io/gateway-api@v1.6.3 config/crd/standard)"/gateway.*.yaml "$to/crds"
 operator=$(of github.com/prometheus-operator/prometheus-operator@v0.85.0 example/prometheus-operator-crd)

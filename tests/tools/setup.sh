@@ -127,7 +127,7 @@ libraries_for_aarch64() {
 linters_of_manifests() {
   local files=(tests/tools/k8s_tools.sh tests/tools/requirements.txt)
   stamped $tools/kube "${files[@]}" && return
-  say "building kubeconform and kube-score in $tools/kube"
+  say "building kubeconform in $tools/kube"
   alone python python_environment
   tests/tools/k8s_tools.sh $tools/kube $tools/python
   stamp $tools/kube "${files[@]}"
