@@ -52,8 +52,7 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster
 	$(heading)
 	$(SETUP) test cxx redises promtool alertmanager php
-	$(MAKE) deny
-	JUDGE=1 $(MAKE) k8s-check
+	$(MAKE) deny k8s-check JUDGE=1
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
 	$(CARGO) test --locked --test nightly -- --test-threads=1
@@ -107,9 +106,9 @@ walk: ## the files that a silent login (at most 45, with 6,500 lines) and a scan
 	$(TOOLS)/python/bin/python tests/tools/walk.py
 
 .PHONY: check
-check: ahead ## what CI runs: all of lint, docs, test, walls-built, denied, k8s-check, image-check
+check: ahead ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
 	$(heading)
-	$(SETUP) cc
+	@command -v cc >/dev/null || $(SETUP) cc
 	$(TEST) --no-run
 	@$(MAKE) --no-print-directory style
 	$(SETUP) test
@@ -122,7 +121,7 @@ beside:
 	$(heading)
 	$(TEST) --lib --bins $(or $(COMPUTING:%=--test %),$(error no tests are known that compute: jq or cargo metadata has failed)) -- --skip $(CONFORMANCE)
 	$(TEST) --doc
-	@nice -n 14 $(MAKE) --no-print-directory denied k8s-check image-check docs >target/others.log 2>&1 & others=$$!; \
+	@nice -n 14 $(MAKE) --no-print-directory deny k8s-check image-check docs >target/others.log 2>&1 & others=$$!; \
 	trap "kill $$others" INT TERM; nice -n 14 $(MAKE) --no-print-directory clippy walls-built; status=$$?; \
 	wait $$others || status=$$?; cat target/others.log; exit $$status
 
@@ -158,19 +157,15 @@ docs: ## the crate's documentation, with warnings denied
 	$(heading)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --features kubernetes --no-deps --lib --document-private-items
 
+# To build cargo-deny takes 150 s of a core. It judges what it has not yet passed, and in the night all (JUDGE=1).
 .PHONY: deny
 deny: ## licences, duplicate crates and sources of the dependencies, by cargo-deny; notes what it has passed
 	$(heading)
-	$(SETUP) cargo-deny
-	$(CARGO) fetch --locked --quiet
-	$(TOOLS)/cargo/bin/cargo-deny --locked --offline check -D unmatched-skip -D unnecessary-skip licenses bans sources
-	sha256sum Cargo.lock deny.toml >tests/tools/deny.sha256
-
-# To build cargo-deny takes 150 s of a core. `make nightly` asks it again.
-.PHONY: denied
-denied: ## the same, unless Cargo.lock and deny.toml are those that `make deny` has noted
-	$(heading)
-	@if sha256sum --check --quiet tests/tools/deny.sha256; then echo "cargo-deny has passed this Cargo.lock and this deny.toml"; else $(MAKE) --no-print-directory deny; fi
+	@judged=$$(sha256sum Cargo.lock Cargo.toml crates/*/Cargo.toml deny.toml tests/tools/setup.sh); \
+	if [ -z "$(JUDGE)" ] && [ "$$judged" = "$$(cat tests/tools/deny.sha256)" ]; then echo "cargo-deny has passed these dependencies"; exit 0; fi; set -e; \
+	$(SETUP) cargo-deny; $(CARGO) fetch --locked --quiet; \
+	$(TOOLS)/cargo/bin/cargo-deny --locked --offline check -D unmatched-skip -D unnecessary-skip licenses bans sources; \
+	echo "$$judged" >tests/tools/deny.sha256
 
 .PHONY: advisories
 advisories: ## known defects of the dependencies, and versions that their authors took back; needs GitHub

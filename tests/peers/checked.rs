@@ -46,7 +46,7 @@ async fn a_proxy_that_does_right_has_no_faults() {
     checks::paths(&stage.scene, &stage.example).await;
     checks::fails_closed(&stage.scene, &stage.example, &stage.link).await;
     // The sidecar asks for a key that it does not know at most once in 10 s.
-    checks::unknown_keys(&stage.scene, &stage.example, 4).await;
+    checks::unknown_keys(&stage.scene, &stage.example, 1).await;
     checks::issuer_away(&stage.scene, &stage.example).await;
 }
 

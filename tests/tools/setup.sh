@@ -45,11 +45,9 @@ new_go() {
     die "Go 1.21 or newer is missing; golang-go of Debian 12 is too old. Install golang-go of Debian 13, or unpack Go's own archive to /usr/local"
 }
 
-missing() { for tool in "$@"; do missing_packages "$tool"; done; }
-
 install_packages() {
   # shellcheck disable=SC2046 # names of packages
-  set -- $(missing "$@")
+  set -- $(for tool in "$@"; do missing_packages "$tool"; done)
   [ $# -gt 0 ] || return 0
   { have apt-get && as_root true; } || die "missing, by the names of Debian's packages: $*. Install them as root, then run this again."
   say "installing from Debian: $*"
@@ -155,7 +153,7 @@ main() {
       *) [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"; wanted+=("$tool") ;;
     esac
   done
-  [ -z "$(missing "${wanted[@]}")" ] || alone packages install_packages "${wanted[@]}"
+  alone packages install_packages "${wanted[@]}"
   for tool in "${wanted[@]}"; do
     case $tool in
       python) alone python python_environment ;;
