@@ -7,19 +7,22 @@ use crate::support::prelude::*;
 #[tokio::test]
 async fn a_receiver_that_polls_too_often_has_to_wait_at_every_replica_and_no_other_receiver_has() {
     let bed = receivers().services(2).start().await;
-    let (mut admitted, none) = (0, json!({"maxEvents": 0}));
-    let refused = loop {
-        let polls = (0..3).map(|number| poll_at(&bed, number % 2, SECRET, none.clone()));
-        let answers = join_all(polls).await;
-        admitted += answers.iter().filter(|answer| answer.status == 200).count();
-        if let Some(refused) = answers.into_iter().find(|answer| answer.status != 200) {
-            break refused;
-        }
+    let (mut admitted, mut refused, none) = (0, [None, None], json!({"maxEvents": 0}));
+    // After a refusal one more is admitted every 50 ms.
+    while refused.iter().any(Option::is_none) {
         assert!(admitted < 2_000, "nothing bounds it");
-    };
-    let wait: u64 = refused.expect_problem(429, "rate_limited").header("retry-after").parse().expect("seconds");
-    assert!((1..=12).contains(&wait) && admitted >= 200, "{admitted}, then {wait} s");
-    poll_at(&bed, 1, SECRET, none.clone()).await.expect_problem(429, "rate_limited");
+        let polls = (0..4).map(|number| poll_at(&bed, number % 2, SECRET, none.clone()));
+        for (number, answer) in join_all(polls).await.into_iter().enumerate() {
+            match answer.status {
+                200 => admitted += 1,
+                _ => refused[number % 2] = Some(answer),
+            }
+        }
+    }
+    for refused in refused.into_iter().flatten() {
+        let wait: u64 = refused.expect_problem(429, "rate_limited").header("retry-after").parse().expect("seconds");
+        assert!((1..=12).contains(&wait) && admitted >= 200, "{admitted}, then {wait} s");
+    }
     assert_eq!(poll_at(&bed, 1, OTHER, none).await.status, 200);
 }
 
