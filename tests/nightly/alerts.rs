@@ -1,7 +1,7 @@
-//! Every alert of k8s/monitoring fires once because of a real fault: real processes, scraped by a real Prometheus that
-//! has the rules as they are, but for its time, which runs thirty times as fast: what is 5 min in a rule is 10 s here.
-//! Faults that a restored service can forget are mended, and their alerts end. A real Alertmanager sends those that
-//! wake somebody, and their ends, to a webhook.
+//! Every alert of k8s/monitoring but that of a 500 fires once because of a real fault: real processes, scraped by a
+//! real Prometheus that has the rules as they are, but for its time, which runs thirty times as fast: what is 5 min in a
+//! rule is 10 s here. Faults that a restored service can forget are mended, and their alerts end. A real Alertmanager
+//! sends those that wake somebody, and their ends, to a webhook.
 
 use std::{net::SocketAddr, sync::Mutex, time::Instant};
 
@@ -105,9 +105,9 @@ impl Watch {
     }
 
     /// Scrapes it, once before this returns. `job` and `namespace` are what Kubernetes would make of it.
-    async fn target(&self, job: &str, namespace: &str, service: &Service) {
+    async fn target(&self, job: &str, namespace: &str, metrics: SocketAddr) {
         let labels = json!({"job": job, "namespace": namespace, "pod": format!("{namespace}-{job}")});
-        locked(&self.targets).push(json!({"targets": [service.admin.to_string()], "labels": labels}));
+        locked(&self.targets).push(json!({"targets": [metrics.to_string()], "labels": labels}));
         let targets = Value::from(locked(&self.targets).clone()).to_string();
         replace(&self.folder.path().join("targets.json"), &targets);
         let up = format!("query?query=up{{job=\"{job}\",namespace=\"{namespace}\"}}");
@@ -115,7 +115,7 @@ impl Watch {
     }
 
     async fn issuer<R>(&self, namespace: &str, bed: &TestBed<R>) {
-        self.target("wxmint", namespace, bed.service()).await;
+        self.target("wxmint", namespace, bed.service().admin).await;
     }
 
     /// A test bed that is scraped.
@@ -126,7 +126,7 @@ impl Watch {
     }
 
     async fn sidecar(&self, namespace: &str, sidecar: &Sidecar) {
-        self.target("orders", namespace, sidecar).await;
+        self.target("orders", namespace, sidecar.admin).await;
     }
 
     async fn ask(&self, path: &str) -> Value {
@@ -276,7 +276,16 @@ async fn the_clock_jumps(watch: &Watch) {
     let bed = watch.bed("clock", builder).await;
     bed.log_in("lin").await.expect_login();
     clock.is_off_but_for_redis(-50);
-    watch.fire("clock", &["WxmintInternalError", "WxmintDistantClock"], async || bed.log_in("lin").await).await;
+    watch.fire("clock", &["WxmintLoginsUnavailable", "WxmintDistantClock"], async || bed.log_in("lin").await).await;
+}
+
+/// No fault is known that ends in 500: a stand-in says that it has answered so.
+async fn a_500_is_answered(watch: &Watch) {
+    let stand_in = Answering::start();
+    let counted = "wxmint_requests_total{route=\"/wechat/login\",outcome=\"internal_error\"} 1\n";
+    stand_in.at("/metrics", Manner::says("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", counted));
+    watch.target("wxmint", "mistake", stand_in.address).await;
+    watch.fire("mistake", &["WxmintInternalError"], nothing).await;
 }
 
 /// The phone numbers that the business has bought are used up.
@@ -451,6 +460,7 @@ async fn every_alert_fires_because_of_a_real_fault() {
             no_phone_numbers_are_left(&watch),
             no_ticket_comes(&watch),
             the_clock_jumps(&watch),
+            a_500_is_answered(&watch),
             files_are_spoiled(&watch),
             a_key_in_use_is_revoked(&watch),
             a_primary_is_apart_and_gone(&watch),
