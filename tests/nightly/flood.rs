@@ -27,8 +27,8 @@ const STRANGERS_PERIOD: Duration = Duration::from_millis(100);
 const FLOOD: Duration = Duration::from_secs(30);
 /// One fetch in this time, however many ask.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How long the server of keys takes: longer than anybody should wait for it, and shorter than a fetch may take.
-const SLOW: Duration = Duration::from_secs(4);
+/// How long the server of keys takes: longer than anybody should wait for it (2 s), and shorter than a fetch may (4 s).
+const SLOW: Duration = Duration::from_secs(3);
 /// A request is kept for 2 s for keys that are fetched for it.
 const LONGEST: Duration = BUSY.saturating_add(Duration::from_secs(2));
 /// More of them at once than may wait, 64; the others are refused without waiting.
