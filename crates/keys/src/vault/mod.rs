@@ -9,7 +9,7 @@ use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD, prelude::BASE64_STANDARD as STANDARD};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, unprintable};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, Zeroizing, zeroize_stack};
 
 pub use self::file::{VaultError, with_new_key};
 
@@ -100,11 +100,12 @@ impl Sealed {
 
 impl Vault {
     /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the
-    /// secret, so that the scripts of the store can tell the same secret. The oldest key makes it, as in
-    /// [`Self::audit_name`].
+    /// secret, so that the scripts of the store can tell the same secret. The oldest key makes it.
     pub fn seal(&self, secret: &str, owner: &dyn Owner) -> Sealed {
         let VaultKey { id, key, .. } = &self.keys[self.sealing];
         let nonce = self.nonce(secret, owner);
+        // Its hash has left the end of the secret on the stack.
+        zeroize_stack::<{ 16 << 10 }>();
         // It has its final size, because a buffer that grows would leave the text behind.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + AES_256_GCM.tag_len());
         for part in [&[BASE64][..], &id[..MARK_LEN], &nonce, secret.as_bytes()] {
@@ -138,6 +139,7 @@ impl Vault {
     }
 
     /// No two secrets have the same, but for a chance in 2^96. The form follows from the secret.
+    #[inline(never)]
     fn nonce(&self, secret: &str, owner: &dyn Owner) -> [u8; NONCE_LEN] {
         let text = [associated_data(owner, 0).as_ref(), secret.as_bytes()].concat();
         self.oldest().nonces.bytes_of(&Zeroizing::new(text))
@@ -223,7 +225,7 @@ fn associated_data(owner: &dyn Owner, form: u8) -> Aad<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::LazyLock;
+    use std::{fs::File, os::unix::fs::FileExt, sync::LazyLock};
 
     use chrono::TimeDelta;
 
@@ -244,6 +246,21 @@ mod tests {
     fn vault(lines: &[u8]) -> Vault {
         let file: String = lines.iter().map(|&byte| line(byte) + "\n").collect();
         Vault::parse(file.as_bytes()).expect("a vault")
+    }
+
+    /// Looks at what lies below its own frame, before anything else is called.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn sealing_leaves_no_secret_on_the_stack() {
+        let (vault, mut below) = (vault(&[1]), vec![0; 64 << 10]);
+        let app = "wx0123456789abcdef".parse().expect("an app");
+        let owner = Person { app, ..person("o6_bmjrPTlm6_2sgVt7hMZOPfL2M") };
+        let memory = File::open("/proc/self/mem").expect("Linux");
+        let here = (&raw const memory).addr() - below.len();
+        let sealed = vault.seal(SESSION_KEY, &owner);
+        memory.read_exact_at(&mut below, here as u64).expect("a stack of 64 KiB");
+        assert!(!below.windows(SESSION_KEY.len()).any(|text| text == SESSION_KEY.as_bytes()));
+        assert!(vault.open(&sealed, &owner).is_ok());
     }
 
     #[test]
