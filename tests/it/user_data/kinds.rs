@@ -61,10 +61,10 @@ async fn data_is_opened_in_four_round_trips_to_redis() {
     let sealed = sealed_phone(&lin.key, NUMBER);
     // Scripts are loaded.
     data_of(&replicas.decrypt(0, &lin, &sealed).await);
-    let fifty = async || {
-        for _ in 0..50 {
+    let twenty = async || {
+        for _ in 0..20 {
             data_of(&replicas.decrypt(0, &lin, &sealed).await);
         }
     };
-    replicas.0.redis_link().expect_round_trips(4 * 50, fifty).await;
+    replicas.0.redis_link().expect_round_trips(4 * 20, twenty).await;
 }
