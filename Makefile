@@ -100,7 +100,7 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
 .PHONY: walk
-walk: ## the files that a silent login (at most 45, with 6,500 lines) and a scan run through, and how many of their lines run (3 to 5 min; then 10 s)
+walk: ## the files that a silent login (at most 45, with 6,500 lines) and a scan run through, and how many of their lines run (3 to 5 min; then 2)
 	$(heading)
 	$(SETUP) cc redis python
 	$(TOOLS)/python/bin/python tests/tools/walk.py

@@ -5,13 +5,16 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use wxmint_ids::AppId;
 use wxmint_wechat::{App, AppKind};
 
 pub use self::files::is_copy;
-pub use self::source::{AppsSource, CurrentApps, IGNORED};
+use self::source::LastKnown;
+pub use self::source::{AppsSource, IGNORED};
 
 /// An app, and the sites whose pages may read the answers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,14 @@ impl From<App> for Configured {
 #[derive(Debug)]
 pub struct Apps(BTreeMap<AppId, Configured>);
 
+/// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it has taken.
+pub struct CurrentApps {
+    source: AppsSource,
+    in_use: ArcSwap<Apps>,
+    /// Whoever changes the apps waits here, because files and apps from elsewhere change at the same time.
+    known: Mutex<LastKnown>,
+}
+
 /// Why it is unclear which app a login means. The text is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownApp {
@@ -38,6 +49,12 @@ pub enum UnknownApp {
     NotConfigured,
     #[error("Several apps are configured here: send in `appid` which one this login is for.")]
     Several,
+}
+
+impl CurrentApps {
+    pub fn all(&self) -> Arc<Apps> {
+        self.in_use.load_full()
+    }
 }
 
 impl Apps {

@@ -8,7 +8,7 @@ use wxmint_findings::Said;
 use wxmint_wechat::App;
 
 use super::files::{Found, names_in};
-use super::{Apps, Configured, names};
+use super::{Apps, Configured, CurrentApps, names};
 
 #[derive(Debug, Clone)]
 pub enum AppsSource {
@@ -20,16 +20,8 @@ pub enum AppsSource {
     Given(Vec<App>),
 }
 
-/// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it has taken.
-pub struct CurrentApps {
-    source: AppsSource,
-    in_use: ArcSwap<Apps>,
-    /// Whoever changes the apps waits here, because files and apps from elsewhere change at the same time.
-    known: Mutex<LastKnown>,
-}
-
 #[derive(Default)]
-struct LastKnown {
+pub(super) struct LastKnown {
     /// Those for which somebody acts, without an AppSecret.
     from_elsewhere: Vec<App>,
     /// The result of the last look at the files, unless it failed.
@@ -48,10 +40,6 @@ impl CurrentApps {
         let apps = Apps::new(apps);
         warn_of_unusual(apps.iter());
         Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
-    }
-
-    pub fn all(&self) -> Arc<Apps> {
-        self.in_use.load_full()
     }
 
     /// Puts apps without an AppSecret in use, in place of those before. An app that has a secret stays as it is.

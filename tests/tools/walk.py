@@ -4,9 +4,9 @@
     walk.py            # of a silent login, and of one person who scans to log in
 
 Builds wxmint with the compiler's counters, and does each story 5 and 65 times, each with a new process, a Redis and the simulator
-of its own. A line that has run 45 times more often belongs to the story; what runs at the start or now and then does not. For
-each file it prints how many of its lines have run, and how many it has, without unit tests. Fails if a login runs through too
-many.
+of its own. A line that has run 45 times more often belongs to the story; what runs at the start or now and then does not. Both
+processes run equally long. For each file it prints how many of its lines have run, and how many it has, without unit tests.
+Fails if a login runs through too many.
 """
 
 import json
@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "target/walk"
 PROGRAM = BUILT / "debug/wxmint"
 FEW, MANY, OFTEN = 5, 65, 45
+# Seconds. A replica looks at all of Redis every 10 s.
+LASTS = 25
 # Of a silent login: an afternoon's reading.
 MOST_FILES, MOST_LINES = 45, 6_500
 PUBLIC, ADMIN, SIMULATOR, REDIS = "http://127.0.0.1:8080", "http://127.0.0.1:9090", "http://127.0.0.1:8090", 6377
@@ -100,8 +102,10 @@ def run(times: int, story, folder: Path) -> Path:
             processes.append(process)
             ended.callback(lambda process=process: (process.send_signal(signal.SIGTERM), process.wait()))
         wait_until_ready(processes)
+        ends = time.monotonic() + LASTS
         for _ in range(times):
             story(appid)
+        time.sleep(max(0, ends - time.monotonic()))
     return counters
 
 

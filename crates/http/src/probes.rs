@@ -17,15 +17,15 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// would leave at once, and with them the JWKS and the problems that explain the outage. Only a process whose every
 /// answer is worthless is unfit: then nothing is lost if all replicas leave, and those that are fit take the traffic.
 #[derive(Debug, Clone)]
-pub struct Readiness(Arc<Mutex<Told>>);
+pub struct Readiness(pub(super) Arc<Mutex<Told>>);
 
 #[derive(Debug, Default)]
-struct Told {
+pub(super) struct Told {
     /// `None` once it has been ready.
     waits_for: Option<String>,
     is_stopping: bool,
     /// Why it must not receive traffic at present, although it has been ready, each by what it is about.
-    unfit: BTreeMap<&'static str, String>,
+    pub(super) unfit: BTreeMap<&'static str, String>,
     warnings: BTreeMap<&'static str, String>,
 }
 
@@ -54,10 +54,6 @@ impl Readiness {
     /// Not ready while there is a reason. Returns whether it is news.
     pub fn unfit(&self, about: &'static str, reason: Option<&str>) -> bool {
         replace(&mut self.0.lock().unfit, about, reason)
-    }
-
-    pub fn is_unfit(&self) -> bool {
-        !self.0.lock().unfit.is_empty()
     }
 
     /// A warning that `/readyz` shows until there is another or none about this. Returns whether it is news.

@@ -130,7 +130,7 @@ async fn outermost<B: MessageBody + 'static>(
     // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as Java's does, and
     // answers `connection: upgrade`. Unless told `close`, the client sends its next request into the end of this one.
     // Clients of a process that is unfit come to another one by their next connection.
-    let is_unfit = response.request().app_data::<Readiness>().is_some_and(Readiness::is_unfit);
+    let is_unfit = response.request().app_data::<Readiness>().is_some_and(|it| !it.0.lock().unfit.is_empty());
     if are_taken || is_unfit || response.request().head().upgrade() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }

@@ -29,21 +29,6 @@ impl KeySet {
         StoredKeys::parse(json)?.check()
     }
 
-    pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
-        let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
-        signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })
-    }
-
-    pub fn is_revoked(&self, kid: &str) -> bool {
-        self.revoked.iter().any(|revoked| revoked == kid)
-    }
-
-    /// The key that signs at `now`. Fails while verifiers refuse whatever it signs.
-    pub fn accepted_signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
-        self.signing(now)
-            .and_then(|key| if self.is_revoked(key.public().kid()) { Err(KeyError::Revoked) } else { Ok(key) })
-    }
-
     /// The public keys that are in the JWKS at `now`, unless they are revoked: all keys whose `exp` has not passed.
     pub fn visible(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().filter(move |key| !is_gone(&key.life, now)).map(SigningKey::public)

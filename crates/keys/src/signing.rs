@@ -56,6 +56,22 @@ fn tested(set: KeySet, now: DateTime<Utc>) -> Result<KeySet, KeyError> {
     PublishedKeys::read(&jwks)?.refused.pop().map_or(Ok(set), Err)
 }
 
+impl KeySet {
+    pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
+        let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
+        signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })
+    }
+
+    pub fn is_revoked(&self, kid: &str) -> bool {
+        self.revoked.iter().any(|revoked| revoked == kid)
+    }
+
+    /// The key that signs at `now`. Fails while verifiers refuse whatever it signs.
+    pub fn accepted_signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
+        self.signing(now).and_then(|key| if self.is_revoked(&key.life.kid) { Err(KeyError::Revoked) } else { Ok(key) })
+    }
+}
+
 /// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp` has not, the one with
 /// the latest `nbf`. `lives` must be ordered by `nbf`.
 pub fn signing(lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {

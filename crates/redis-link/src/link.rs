@@ -10,7 +10,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::failure::{Cause, Failure, Problem, Reason, Result};
-use super::primaries::Primaries;
+use super::primaries::{Primaries, Primary};
 use super::server::{Answers, DEADLINE, Server, is, read, usable};
 use super::url::Layout;
 use super::{access::RedisAccess, call::Call, outage};
@@ -19,6 +19,8 @@ use super::{access::RedisAccess, call::Call, outage};
 const SLOT_MOVES: Duration = Duration::from_millis(50);
 /// How often a call follows a slot that is moving, if its deadline leaves the time.
 const FOLLOWED: u32 = 5;
+/// A primary that was replaced may take writes for some seconds. Only the Sentinels tell that it was replaced.
+const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// It is told of each call, for metrics and traces. `()` makes nothing of it.
 pub trait Observer {
@@ -96,7 +98,10 @@ impl Link {
         if !Arc::ptr_eq(&primaries.connector.url, &self.access.current.load()) {
             *primaries = Primaries::new(self.access.connector());
         }
-        primaries.ask_sentinels_again();
+        let is_long_ago = |began: Instant| began.elapsed() > SENTINELS_ASKED_EVERY;
+        if primaries.sentinels.is_some() && primaries.last_began().is_some_and(is_long_ago) {
+            drop(primaries.search());
+        }
         Rc::clone(&primaries)
     }
 
@@ -150,6 +155,12 @@ pub(crate) struct Reply {
 impl Reply {
     pub(crate) fn read<T: FromRedisValue>(self) -> Result<T, Failure> {
         read(self.values, &self.from.address)
+    }
+}
+
+impl Primary {
+    pub fn has(&self, slot: u16) -> bool {
+        self.slots.iter().any(|range| range.contains(&slot))
     }
 }
 

@@ -36,16 +36,10 @@ impl Primary {
         let slots = vec![0..=CLUSTER_SLOTS as u16 - 1];
         Self { address: address.clone(), slots, successors: Successors::Unknown }
     }
-
-    pub fn has(&self, slot: u16) -> bool {
-        self.slots.iter().any(|range| range.contains(&slot))
-    }
 }
 
 /// The least time from the beginning of one search to that of the next.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A primary that was replaced may take writes for some seconds. Only the Sentinels tell that it was replaced.
-const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
 /// For the question where the primaries are.
 const ASKED_FOR: Duration = Duration::from_millis(400);
 
@@ -57,7 +51,7 @@ pub(crate) struct Primaries {
     search: RefCell<Option<(Instant, Search)>>,
     /// When the last search began that found something.
     found: Cell<Option<Instant>>,
-    sentinels: Option<Sentinels>,
+    pub(crate) sentinels: Option<Sentinels>,
 }
 
 type Search = InBackground<Result<()>>;
@@ -105,13 +99,6 @@ impl Primaries {
         self.table.borrow().iter().find(|(primary, _)| primary.address == *address).cloned()
     }
 
-    /// Asks the Sentinels again, where there are some and they were asked too long ago.
-    pub(crate) fn ask_sentinels_again(self: &Rc<Self>) {
-        if self.sentinels.is_some() && self.last_began().is_some_and(|began| began.elapsed() > SENTINELS_ASKED_EVERY) {
-            drop(self.search());
-        }
-    }
-
     /// The search for the primaries that goes on, or has just been made, or else a new one.
     pub(crate) fn search(self: &Rc<Self>) -> Search {
         let mut last = self.search.borrow_mut();
@@ -148,7 +135,7 @@ impl Primaries {
         }
     }
 
-    fn last_began(&self) -> Option<Instant> {
+    pub(crate) fn last_began(&self) -> Option<Instant> {
         self.search.borrow().as_ref().map(|(began, _)| *began)
     }
 
