@@ -107,7 +107,7 @@ const FOUND: [&[&str]; 18] = [
     &["\"limit\":\"openid\""],
     &["wxmint_wechat_request_duration_seconds{api=\"code2session\"}", "redis.latency"],
     &["errcode=\"40125\",app=\"wx0123456789abcdef\"", "wechat.credentials"],
-    &["vault.key: ", "vault "],
+    &["vault.key: "],
     &["login refused"],
     &["errcode=\"41030\",app=\"wx0123456789abcdef\"", "WeChat answered errcode 41030"],
     &["{client=\"shop-web\",outcome=\"asked\"} 1", "{route=\"/device_authorization\",outcome=\"ok\"} 1"],
