@@ -114,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_with_many_passwords_holds_up_no_other_and_is_refused_once_too_many_wait() {
-        let hashing = Arc::new(Hashing::on(1));
+        let hashing = Arc::new(Hashing { patience: Duration::from_secs(600), ..Hashing::on(1) });
         let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
         let many: Vec<_> = (0..=WAITING).map(|_| tokio::spawn(check(&hashing, "192.0.2.1"))).collect();
         while hashing.own_turns.lock().get("192.0.2.1").is_none_or(|own| own.strong_count() <= WAITING) {
