@@ -282,7 +282,7 @@ async fn the_clock_jumps(watch: &Watch) {
 /// No fault is known that ends in 500: a stand-in says that it has answered so.
 async fn a_500_is_answered(watch: &Watch) {
     let stand_in = Answering::start();
-    let counted = "wxmint_requests_total{route=\"/wechat/login\",outcome=\"internal_error\"} 1\n";
+    let counted = "wxmint_requests_total{route=\"/login\",outcome=\"internal_error\"} 1\n";
     stand_in.at("/metrics", Manner::says("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", counted));
     watch.target("wxmint", "mistake", stand_in.address).await;
     watch.fire("mistake", &["WxmintInternalError"], nothing).await;
