@@ -17,7 +17,9 @@ REDISES := $(TOOLS)/redis/redis $(TOOLS)/redis/valkey
 export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
-TEST := RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
+# CI's compiler of our crates, which lints them too.
+LINTING := $(LINTS:%=RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/%)
+TEST := RUST_TEST_THREADS=$(TEST_THREADS) $(LINTING) $(CARGO) test --locked --workspace --features kubernetes
 # Their tests start processes and wait for them, and so do the unit tests whose names have CONFORMANCE; all others compute.
 WAITING := it peers servers proofs
 CONFORMANCE := conformance::
@@ -136,8 +138,9 @@ lint: style clippy ## format and clippy, with warnings denied, and the verifier 
 .PHONY: clippy
 clippy:
 	$(heading)
-	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --features kubernetes -- -D warnings
-	$(CARGO) clippy --locked --workspace --features kubernetes --test nightly --test campaign -- -D warnings
+	$(if $(LINTS),$(LINTING) $(CARGO) check --locked --workspace --features kubernetes --bench '*' --test nightly --test campaign,\
+	  $(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --features kubernetes -- -D warnings && \
+	  $(CARGO) clippy --locked --workspace --features kubernetes --test nightly --test campaign -- -D warnings)
 	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
 
 .PHONY: style
@@ -155,7 +158,7 @@ style:
 .PHONY: docs
 docs: ## the crate's documentation, with warnings denied
 	$(heading)
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --features kubernetes --no-deps --lib --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(LINTING) $(CARGO) doc --locked --workspace --features kubernetes --no-deps --lib --document-private-items
 
 # To build cargo-deny takes 150 s of a core. It judges what it has not yet passed, and in the night all (JUDGE=1).
 .PHONY: deny
