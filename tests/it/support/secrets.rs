@@ -242,13 +242,13 @@ impl Secrets {
     /// At the end of a service: what it has written, and what it counts if it still runs.
     pub(super) fn expect_none_of_service(&self, log: &str, admin: SocketAddr, audit: Option<&str>) {
         self.expect_none_in(Log, log);
-        // Without the numbers: one of twenty thousand phone numbers may be the end of a sum of seconds.
+        // Without fractions: one of twenty thousand phone numbers may be the end of a sum of seconds.
         let metrics = got(admin, "/metrics").unwrap_or_default();
-        let named = metrics.lines().map(|line| match line.rsplit_once(' ') {
-            Some((named, number)) if number.parse::<f64>().is_ok() => named,
+        let whole = metrics.lines().map(|line| match line.rsplit_once('.') {
+            Some((whole, fraction)) if fraction.bytes().all(|byte| byte.is_ascii_digit()) => whole,
             _ => line,
         });
-        self.expect_none_in(Metrics, named.collect::<Vec<_>>().join("\n"));
+        self.expect_none_in(Metrics, whole.collect::<Vec<_>>().join("\n"));
         // Not from a pipe, which would be waited for.
         let audit = audit.filter(|path| fs::metadata(path).is_ok_and(|file| file.is_file()));
         self.expect_none_in(Audit, audit.and_then(|path| fs::read(path).ok()).unwrap_or_default());
