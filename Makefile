@@ -75,7 +75,6 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	  $(CARGO) test --locked -p wxmint-redis-link --test servers -- --skip tls:: || exit 1; done
 	PROOF_TIMES=5 $(CARGO) test --locked --test proofs
 	tests/tools/walls.sh
-	$(TOOLS)/python/bin/python tests/tools/walk.py
 	$(TOOLS)/python/bin/python tests/tools/mutants.py
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 	$(if $(filter 0,$(shell id -u)),$(MAKE) cluster,@echo "NOT RUN: make cluster wants root")
@@ -100,12 +99,6 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 	$(SETUP) cc redis python faketime
 	$(CARGO) build --locked
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
-
-.PHONY: walk
-walk: ## the files that a silent login (at most 45, with 6,500 lines) and a scan run through, and how many of their lines run (3 to 5 min; then 2)
-	$(heading)
-	$(SETUP) cc redis python
-	$(TOOLS)/python/bin/python tests/tools/walk.py
 
 .PHONY: check
 check: ahead ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
@@ -133,7 +126,7 @@ ahead:
 	@mkdir -p target; nice -n 19 $(SETUP) check >target/setup.log 2>&1 </dev/null &
 
 .PHONY: lint
-lint: style clippy ## format and clippy, with warnings denied, and the verifier by itself; sizes, versions, shell
+lint: style clippy ## format and clippy, with warnings denied, and the verifier by itself; versions, shell
 
 .PHONY: clippy
 clippy:
@@ -150,7 +143,6 @@ style:
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(SETUP) python
-	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
 	$(TOOLS)/python/bin/python tests/tools/mutants.py --check
 	tests/tools/version.py
 	$(TOOLS)/python/bin/shellcheck .ci/* tests/tools/*.sh tests/cluster/*.sh

@@ -7,9 +7,6 @@ use wxmint_http::ProblemCode;
 use crate::support::prelude::*;
 use crate::{readme::pages, support::repository};
 
-/// In each language. Who has one page more has two that say the same.
-const MOST_PAGES: usize = 24;
-
 #[test]
 fn every_page_of_docs_is_there_in_both_languages_and_in_both_indexes() {
     let (pages, docs) = (pages(), repository("docs"));
@@ -25,7 +22,6 @@ fn every_page_of_docs_is_there_in_both_languages_and_in_both_indexes() {
             );
         }
     }
-    assert!(english.len() <= MOST_PAGES, "{} pages: say it on one that is there", english.len());
 }
 
 #[test]

@@ -29,8 +29,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sizes import block_end, blanked
-
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target/mutants"
 TREE, BUILD, PLANTED = WORK / "tree", WORK / "build", WORK / "planted"
@@ -68,6 +66,31 @@ pub(crate) fn planted_script(text: &str) -> String {
 # Where a script's text is read, and what chooses its lines.
 OF_SCRIPTS = "crates/redis-link/src/call.rs"
 SCRIPT = ("pub fn new(text: &str) -> Self {", "\n        let text = &*crate::planted_script(text);")
+
+# A raw string, a string, a character, a comment: nothing in them is a brace of the program.
+NOT_CODE = re.compile(
+    r"""r(\#+)".*?"\1 | "(?:\\.|[^"\\])*" | '(?:\\[^u]|\\u\{[^}]*\}|[^'\\])' | //[^\n]* | /\*.*?\*/""", re.X | re.S
+)
+
+
+def blanked(text: str) -> str:
+    """The text with spaces in place of strings and comments, and the same lines."""
+    return NOT_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+
+
+def block_end(code: str, start: int) -> int:
+    """The place behind the block, or the semicolon, that ends the item at `start`."""
+    depth = 0
+    for place in range(start, len(code)):
+        if code[place] == "{":
+            depth += 1
+        elif code[place] == "}":
+            depth -= 1
+            if depth == 0:
+                return place + 1
+        elif code[place] == ";" and depth == 0:
+            return place + 1
+    return len(code)
 
 
 # By name, each with its program and the folder where that runs.
