@@ -48,7 +48,10 @@ pub(super) struct Rotation {
     pub(super) token: Issued,
     /// The hash of the next refresh token.
     pub(super) next: String,
-    /// By the clock of the machine that has given it, in seconds since 1970. Earlier versions did not note it.
+    /// When it was begun, by the clock of Redis, in seconds since 1970. Earlier versions did not note it.
+    #[serde(default)]
+    pub(super) begun_at: Option<i64>,
+    /// By the clock of the machine that has given it, in seconds since 1970. `None` until it is given.
     pub(super) given_at: Option<i64>,
 }
 

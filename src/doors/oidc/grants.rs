@@ -132,7 +132,7 @@ impl LoginWorker {
     /// Keeps the family before anybody has a token of it.
     async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<()> {
         let (store, first, sid, life) = (&self.store, &family.first, family.sid(), family.life(at));
-        let given = Rotation { salt: String::new(), token: first.clone(), next, given_at: None };
+        let given = Rotation { salt: String::new(), token: first.clone(), next, begun_at: None, given_at: None };
         store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
         store.keep(&family::key("last", sid), "0", life).await?;
         store.keep(&family::key("family", sid), &written_json(family), life).await?;

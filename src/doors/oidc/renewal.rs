@@ -1,11 +1,21 @@
 //! A site renews its tokens by a refresh token. Everything is asked for that can have ended the login.
+//!
+//! A refresh token is used up in two steps, because an answer may fail on its way: the renewal is begun, which names
+//! the token that is going to be given, and it is noted as given once nothing else can fail. One that was begun and not
+//! given gave nobody anything, so it can be made once more at any time, and nobody is taken for a thief. One that was
+//! given is repeated for [`ANSWERED_AGAIN`], and is a theft after that.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+use wxmint_http::to_the_end;
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{Meter, TokenState, limits::Counted};
+use wxmint_store::{Meter, TokenState, limits::Rate};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::family::{self, Family, RefreshToken, Rotation, hash};
-use super::grants::{NotGiven, Outcome, refresh_life};
+use super::grants::{Given, NotGiven, Outcome, refresh_life};
+use crate::doors::scan::requests::persistently;
 use crate::doors::scan::{clients::Client, store::json, store::read};
 use crate::login::{LoginError, LoginWorker, OPENID, Result, mark_of_client};
 
@@ -13,13 +23,45 @@ use crate::login::{LoginError, LoginWorker, OPENID, Result, mark_of_client};
 const ANSWERED_AGAIN: i64 = 30;
 /// Renewals, by user and client.
 const RENEWALS: &str = "oidc-renewals";
-/// Repetitions, by renewal.
+/// Repetitions, by renewal. They are no renewals, and the person's own limit does not count them. This bound is far
+/// above what the tabs of a browser do, and keeps whoever repeats without end from the account service.
 const REPEATS: &str = "oidc-repeats";
+const REPEATS_RATE: Rate = Rate { burst: 300, period: Duration::from_secs(ANSWERED_AGAIN.unsigned_abs()) };
+/// A renewal that was begun so many seconds ago and was not given is made anew: whoever has begun it has failed.
+const ABANDONED: i64 = 5;
+/// Repetitions at the same time wait for the first one, and look this often.
+const LOOKS: usize = 40;
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A refresh token that was shown, and whose it is.
+struct Shown<'a> {
+    client: &'a Client,
+    family: Family,
+    token: RefreshToken<'a>,
+    /// The one that gave it.
+    before: Rotation,
+}
+
+impl Shown<'_> {
+    fn key(&self) -> String {
+        family::rotation_key(self.family.sid(), self.token.number)
+    }
+}
+
+/// The renewal for a refresh token.
+enum Found {
+    /// It was begun by this request, which alone counts it and notes it as given.
+    Begun,
+    /// Another request has given it just before.
+    Given(Rotation),
+    /// It was given longer ago.
+    Spent,
+}
 
 impl LoginWorker {
     pub(super) async fn refresh(&self, shown: &str, client: &Client) -> Outcome {
-        let Some(shown_token) = RefreshToken::read(shown) else { return Ok(Err(NotGiven::Unknown)) };
-        let Some(family) = self.family_of(&shown_token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
+        let Some(token) = RefreshToken::read(shown) else { return Ok(Err(NotGiven::Unknown)) };
+        let Some(family) = self.family_of(&token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
         let now = self.store.now();
         let until = refresh_life(client).map_or(0, |life| family.first.issued_at.saturating_add(life));
         let has_app = client.app == family.app || client.web_apps.contains(&family.app);
@@ -27,38 +69,102 @@ impl LoginWorker {
         if !has_app || now.timestamp() >= until.min(family.until.unwrap_or_default()) {
             return Ok(Err(NotGiven::Ended(Box::new(family.first))));
         }
-        let before = self.find_rotation(family.sid(), shown_token.number - 1).await?;
+        let before = self.find_rotation(family.sid(), token.number - 1).await?;
         let before = before.filter(|before| before.next == hash(shown));
         let Some(before) = before else { return self.theft(&family).await };
-        let counted = self.count_renewal(&family, shown_token.number).await?;
+        let shown = Shown { client, family, token, before };
         // Before the ends are asked for: each later one names the token.
-        let at = self.store.date_renewal(&family.first).await?;
-        let Some(claims) = self.allowed(&family, &before).await? else {
-            self.end_family(&family).await?;
-            return Ok(Err(NotGiven::Ended(Box::new(family.first))));
-        };
-        let rotated = self.rotate(&family, &shown_token, client, at).await?;
-        let Some((given, is_first)) = rotated else { return self.theft(&family).await };
-        if let Some((meter, counted)) = counted.filter(|_| !is_first) {
-            self.store.uncount(&meter, counted).await?;
+        let at = self.store.date_renewal(&shown.family.first).await?;
+        let own = self.begun(&shown, at)?;
+        let found = self.find_or_begin(&shown, &own, at).await;
+        if found.is_err() {
+            // It may be there, although nobody has said so.
+            _ = self.store.discard_own(&shown.key(), &json(&own)).await;
         }
+        match found? {
+            Found::Begun => self.renew(&shown, &own).await,
+            Found::Given(given) => self.repeat(&shown, &given).await,
+            Found::Spent => self.theft(&shown.family).await,
+        }
+    }
+
+    /// Counts a renewal, and makes it. If it fails, neither the count nor what was begun is left. If Redis is away, and
+    /// both are, the next request makes the renewal anew.
+    async fn renew(&self, shown: &Shown<'_>, begun: &Rotation) -> Outcome {
+        let meter = Meter::new(RENEWALS, shown.family.list(), self.policy.limit_openid);
+        let counted = self.store.count(&meter).await.map_err(LoginError::from);
+        let renewed = match counted.and_then(|counted| counted.map_err(LoginError::too_many(OPENID))) {
+            Ok(counted) => {
+                let renewed = self.renew_counted(shown, begun).await;
+                if renewed.is_err() {
+                    _ = self.store.uncount(&meter, counted).await;
+                }
+                renewed
+            }
+            Err(error) => Err(error),
+        };
+        if renewed.is_err() {
+            _ = self.store.discard_own(&shown.key(), &json(begun)).await;
+        }
+        renewed
+    }
+
+    async fn renew_counted(&self, shown: &Shown<'_>, begun: &Rotation) -> Outcome {
+        let Some(claims) = self.allowed(&shown.family, &shown.before).await? else {
+            self.end_family(&shown.family).await?;
+            return Ok(Err(NotGiven::Ended(Box::new(shown.family.first.clone()))));
+        };
+        self.note_renewal(shown, begun).await?;
+        match self.answer(shown, begun, &claims).await? {
+            Ok(given) => self.note_as_given(shown, begun, given).await,
+            refused => Ok(refused),
+        }
+    }
+
+    /// Gives the answer of a renewal once more. The account backend is asked again.
+    async fn repeat(&self, shown: &Shown<'_>, given: &Rotation) -> Outcome {
+        let meter = Meter::new(REPEATS, shown.key(), REPEATS_RATE);
+        self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
+        let Some(claims) = self.allowed(&shown.family, &shown.before).await? else {
+            self.end_family(&shown.family).await?;
+            return Ok(Err(NotGiven::Ended(Box::new(shown.family.first.clone()))));
+        };
+        self.answer(shown, given, &claims).await
+    }
+
+    async fn answer(&self, shown: &Shown<'_>, given: &Rotation, claims: &ExtraClaims) -> Outcome {
+        let Shown { client, family, token, .. } = shown;
         // It may have been ended meanwhile, by somebody who has not seen this token.
         if self.find_family(family.sid()).await?.is_none() {
             self.end_if_alive(&given.token).await?;
-            return Ok(Err(NotGiven::Ended(Box::new(family.first))));
+            return Ok(Err(NotGiven::Ended(Box::new(family.first.clone()))));
         }
-        self.give(client, &family, (given.token, Some(shown_token.next(&given.salt))), &claims, None, now).await
+        let tokens = (given.token.clone(), Some(token.next(&given.salt)));
+        self.give(client, family, tokens, claims, None, self.store.now()).await
     }
 
-    /// A renewal asks the account backend and ends a token for all verifiers, so that a person must not choose how
-    /// often. A repetition asks again, and is counted apart, because tabs of one browser renew together.
-    async fn count_renewal(&self, family: &Family, number: u32) -> Result<Option<(Meter, Counted)>> {
-        let is_first = self.find_rotation(family.sid(), number).await?.is_none();
-        let repeated = || (REPEATS, family::rotation_key(family.sid(), number));
-        let (kind, name) = if is_first { (RENEWALS, family.list()) } else { repeated() };
-        let meter = Meter::new(kind, name, self.policy.limit_openid);
-        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
-        Ok(is_first.then_some((meter, counted)))
+    /// Notes that a renewal is given. This comes last, because a renewal that is noted and was answered by a fault
+    /// would look stolen when it is repeated.
+    async fn note_as_given(&self, shown: &Shown<'_>, begun: &Rotation, given: Given) -> Outcome {
+        let noted = Rotation { given_at: Some(self.store.now().timestamp()), ..begun.clone() };
+        let (key, begun, noted) = (shown.key(), json(begun), json(&noted));
+        let note = async || self.store.replace_kept(&key, &begun, &noted).await;
+        let outcome = if let Ok(is_noted) = note().await { Ok(is_noted) } else { note().await };
+        match outcome {
+            Ok(true) => Ok(Ok(given)),
+            Ok(false) if self.find_family(shown.family.sid()).await?.is_none() => {
+                Ok(Err(NotGiven::Ended(Box::new(shown.family.first.clone()))))
+            }
+            // This took so long that another request has begun the renewal anew.
+            Ok(false) => Err(LoginError::Contended),
+            Err(error) => {
+                let store = self.store.clone();
+                let take_back = async move || store.replace_kept(&key, &noted, &begun).await.map(drop);
+                // The client need not wait for it: until it is repeated late, a note makes no difference.
+                drop(to_the_end(async move { persistently(take_back).await }));
+                Err(error.into())
+            }
+        }
     }
 
     /// The claims of the account backend, unless the login has ended, or the access token beside the refresh token.
@@ -88,17 +194,50 @@ impl LoginWorker {
         Ok(Err(if lives { NotGiven::Theft(first) } else { NotGiven::Ended(first) }))
     }
 
-    /// Uses a refresh token up, or finds what was given for it just before, and says which. `None` if it is longer ago.
-    async fn rotate(
-        &self,
-        family: &Family,
-        token: &RefreshToken<'_>,
-        client: &Client,
-        issued_at: i64,
-    ) -> Result<Option<(Rotation, bool)>> {
-        let (store, sid, number, now) = (&self.store, family.sid(), token.number, self.store.now());
-        let (minter, salt) = (self.minter.with(&[], client.token_ttl), family::random());
-        let own = Rotation {
+    /// Begins this renewal, or finds the one for the same refresh token. Of requests at the same time the first one
+    /// begins it, and the others wait until it is given. `at`: now, by the clock of Redis.
+    async fn find_or_begin(&self, shown: &Shown<'_>, own: &Rotation, at: i64) -> Result<Found> {
+        let (key, own) = (shown.key(), json(own));
+        for _ in 0..LOOKS {
+            let Some(held) = self.store.kept(&key).await? else {
+                let life = shown.family.life(self.store.now());
+                if self.store.keep_first(&key, &own, life).await? == own {
+                    return self.unless_overtaken(shown).await;
+                }
+                continue;
+            };
+            let found: Rotation = read(family::LOGIN, &held)?;
+            if let Some(given_at) = found.given_at {
+                // Redis' clock may have stepped back. Clocks of replicas differ by a minute.
+                let by_own_clock = (self.store.now() - MAX_LEEWAY).timestamp() - given_at;
+                let by_redis = at - found.begun_at.unwrap_or(found.token.issued_at);
+                let is_late = by_own_clock.max(by_redis) > ANSWERED_AGAIN;
+                return Ok(if is_late { Found::Spent } else { Found::Given(found) });
+            }
+            // Also after a clock has stepped back.
+            let is_abandoned = found.begun_at.is_none_or(|begun_at| (at - begun_at).abs() >= ABANDONED);
+            if is_abandoned && self.store.replace_kept(&key, &held, &own).await? {
+                return self.unless_overtaken(shown).await;
+            }
+            sleep(LOOK).await;
+        }
+        Err(LoginError::Contended)
+    }
+
+    /// The second renewal after this one has discarded what was given for it, so that a late repetition comes first.
+    async fn unless_overtaken(&self, shown: &Shown<'_>) -> Result<Found> {
+        let gave_it = self.find_rotation(shown.family.sid(), shown.token.number - 1).await?;
+        Ok(if gave_it.is_some() { Found::Begun } else { Found::Spent })
+    }
+
+    /// What this request would give.
+    fn begun(&self, shown: &Shown<'_>, at: i64) -> Result<Rotation> {
+        let Shown { client, family, token, .. } = shown;
+        let (minter, salt, now) = (self.minter.with(&[], client.token_ttl), family::random(), self.store.now());
+        // No end names the login, so none names what is dated after it. A date that is ahead of this machine's clock
+        // would be refused by who allows for no difference of clocks.
+        let issued_at = at.min(now.timestamp()).max(family.first.issued_at);
+        Ok(Rotation {
             next: hash(&token.next(&salt)),
             salt,
             token: Issued {
@@ -108,29 +247,24 @@ impl LoginWorker {
                 expires_at: (issued_at + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
                 ..family.first.clone()
             },
-            given_at: Some(now.timestamp()),
-        };
-        let found = store.keep_first(&family::rotation_key(sid, number), &json(&own), family.life(now)).await?;
-        if found.is_empty() {
-            return Ok(None);
-        }
-        let given: Rotation = read(family::LOGIN, &found)?;
-        let is_first = given.salt == own.salt;
-        // The second renewal after this one has discarded what was given for it, so that a late repetition comes first.
-        let is_late = is_first && self.find_rotation(sid, number - 1).await?.is_none();
-        // The seconds of tokens stand still after Redis' clock has stepped back. Clocks of replicas differ by a minute.
-        let by_own_clock = given.given_at.map_or(0, |at| (now - MAX_LEEWAY).timestamp() - at);
-        if is_late || by_own_clock.max(issued_at - given.token.issued_at) > ANSWERED_AGAIN {
-            return Ok(None);
-        }
-        store.keep(&family::key("sid", given.token.id.as_str()), sid, minter.ttl()).await?;
+            begun_at: Some(at),
+            given_at: None,
+        })
+    }
+
+    /// Notes where the ends of the login find what is given, and discards what was given long before.
+    async fn note_renewal(&self, shown: &Shown<'_>, begun: &Rotation) -> Result<()> {
+        let Shown { client, family, token, .. } = shown;
+        let (store, sid, number) = (&self.store, family.sid(), token.number);
+        let life = self.minter.with(&[], client.token_ttl).ttl();
+        store.keep(&family::key("sid", begun.token.id.as_str()), sid, life).await?;
         if self.last_number(sid).await? < number {
-            store.keep(&family::key("last", sid), &number.to_string(), family.life(now)).await?;
+            store.keep(&family::key("last", sid), &number.to_string(), family.life(store.now())).await?;
         }
         if let Some(old) = number.checked_sub(2) {
             self.end_old(family, old).await?;
         }
-        Ok(Some((given, is_first)))
+        Ok(())
     }
 
     /// The token before the last is the oldest that anybody has honestly. The end of the first is the family's.
@@ -173,35 +307,53 @@ mod tests {
         let (app, until) = ("wx0123456789abcdef".parse().expect("an app"), Some(at + 86_400));
         let (mark, scope, key) = ("mark".to_owned(), "openid".to_owned(), hash("key"));
         let family = Family { first, app, mark, scope, until, key };
-        let mut shown = vec![family::written(family.sid(), 1, "key", "secret")];
-        let start =
-            Rotation { salt: String::new(), token: family.first.clone(), next: hash(&shown[0]), given_at: None };
+        let mut texts = vec![family::written(family.sid(), 1, "key", "secret")];
+        let start = Rotation {
+            salt: String::new(),
+            token: family.first.clone(),
+            next: hash(&texts[0]),
+            begun_at: None,
+            given_at: None,
+        };
         login
             .store
             .keep(&family::rotation_key(family.sid(), 0), &json(&start), Duration::from_secs(30))
             .await
             .expect("kept");
 
-        let rotate = async |login: &LoginWorker, shown: &str| {
-            let token = RefreshToken::read(shown).expect("a refresh token");
-            login.rotate(&family, &token, client, at).await.expect("an answer").map(|(given, is_first)| {
-                assert!(is_first || shown.contains("~2~"), "the second one is repeated");
-                token.next(&given.salt)
-            })
+        let rotate = async |login: &LoginWorker, text: &str| {
+            let token = RefreshToken::read(text).expect("a refresh token");
+            let shown = Shown { client, family: family.clone(), token, before: start.clone() };
+            let begun = login.begun(&shown, at).expect("a token");
+            let rotation = match login.find_or_begin(&shown, &begun, at).await.expect("an answer") {
+                Found::Begun => {
+                    login.note_renewal(&shown, &begun).await.expect("noted");
+                    let given = Rotation { given_at: Some(login.store.now().timestamp()), ..begun.clone() };
+                    let noted = login.store.replace_kept(&shown.key(), &json(&begun), &json(&given)).await;
+                    assert_eq!(noted, Ok(true));
+                    given
+                }
+                Found::Given(given) => {
+                    assert_eq!(shown.token.number, 2, "the second one is repeated");
+                    given
+                }
+                Found::Spent => return None,
+            };
+            Some(shown.token.next(&rotation.salt))
         };
         for _ in 0..2 {
-            let next = rotate(&login, shown.last().expect("one")).await.expect("renewed");
-            shown.push(next);
+            let next = rotate(&login, texts.last().expect("one")).await.expect("renewed");
+            texts.push(next);
         }
         // The clock of Redis has stepped back meanwhile, and all tokens have the same second.
         for (later, is_answered) in [(-60, true), (0, true), (85, true), (95, false)] {
             login.store = store.at(now() + TimeDelta::seconds(later));
-            let answer = is_answered.then(|| shown[2].clone());
-            assert_eq!(rotate(&login, &shown[1]).await, answer, "an answer that was lost, {later} s later");
+            let answer = is_answered.then(|| texts[2].clone());
+            assert_eq!(rotate(&login, &texts[1]).await, answer, "an answer that was lost, {later} s later");
         }
         login.store = store;
-        rotate(&login, &shown[2]).await.expect("renewed");
-        assert_eq!(rotate(&login, &shown[0]).await, None, "too late");
+        rotate(&login, &texts[2]).await.expect("renewed");
+        assert_eq!(rotate(&login, &texts[0]).await, None, "too late");
         assert_eq!(login.last_number(family.sid()).await.expect("an answer"), 3);
         assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Ended(_)))), "a logout came between");
         login

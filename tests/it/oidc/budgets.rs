@@ -29,7 +29,7 @@ async fn of_more_than_a_hundred_logins_of_a_person_the_oldest_ends() {
     assert_eq!(bed.redis.command::<u64>(&["ZCARD", &list]), 99, "one that has ended counts no more");
 }
 
-/// Each renewal is an end for all verifiers, so nobody chooses how many there are.
+/// Each renewal asks the account service, so nobody chooses how many there are. What is repeated is none.
 #[tokio::test]
 async fn a_person_renews_as_often_as_one_may_log_in() {
     let bed = builder().env("WXMINT_LIMIT_OPENID", "3/5m").start().await;
@@ -45,10 +45,40 @@ async fn a_person_renews_as_often_as_one_may_log_in() {
     assert!(described["paths"]["/token"]["post"]["responses"]["429"].is_object(), "in /openapi.json");
     assert!(!refused.header("retry-after").is_empty() && bed.userinfo(&last).await.status == 200, "nothing has ended");
     let first = bed.log_in_site("mei").await;
-    for _ in 0..4 {
-        bed.renew(&first).await.expect_login();
+    let mut newest = bed.renew(&first).await.expect_login();
+    for _ in 0..6 {
+        assert_eq!(bed.renew(&first).await.expect_login().claims(), newest.claims(), "an answer that was lost");
     }
-    assert_eq!(bed.renew(&first).await.status, 429, "an answer is repeated as often");
+    for _ in 0..2 {
+        newest = bed.renew(&newest).await.expect_login();
+    }
+    assert_eq!(bed.renew(&newest).await.status, 429, "three renewals");
+}
+
+/// As the tabs of a browser do. One of them renews, and the others have the same answer. Nobody waits for minutes.
+#[tokio::test]
+async fn sixty_renewals_of_one_refresh_token_at_once_are_one() {
+    let bed = builder().env("WXMINT_LIMIT_OPENID", "30/5m").start().await;
+    let tokens = bed.log_in_site("lin").await;
+    let answers = join_all((0..60).map(|_| bed.renew(&tokens))).await;
+    let newest = answers[0].clone().expect_login();
+    for answer in answers {
+        assert_eq!(answer.expect_login().member("refresh_token"), newest.member("refresh_token"));
+    }
+    let mut last = newest;
+    for _ in 0..29 {
+        last = bed.renew(&last).await.expect_login();
+    }
+    assert_eq!(bed.renew(&last).await.status, 429, "sixty were counted as one");
+    let other = bed.log_in_site("mei").await;
+    bed.renew(&other).await.expect_login();
+    let repeated = join_all((0..320).map(|_| bed.renew(&other))).await;
+    let refused: Vec<_> = repeated.iter().filter(|answer| answer.status == 429).collect();
+    assert_eq!(refused.len(), 20, "whoever repeats without end");
+    for answer in refused {
+        let seconds: u64 = answer.header("retry-after").parse().expect("seconds");
+        assert!((1..=34).contains(&seconds), "{answer:?}");
+    }
 }
 
 #[tokio::test]

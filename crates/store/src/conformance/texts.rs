@@ -23,6 +23,19 @@ async fn the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is(stor
     assert_eq!(place.keep_first("wxmint:oidc:used:code", "yours", HOUR).await.as_deref(), Ok("yours"));
 }
 
+async fn a_text_takes_the_place_of_the_one_that_is_expected_and_of_no_other(store: Rc<Redis>) {
+    let key = "wxmint:oidc:rotation:sid:1";
+    assert_eq!(store.replace_kept(key, "begun", "given").await, Ok(false), "there is none");
+    assert_eq!(store.kept(key).await, Ok(None));
+    store.keep(key, "begun", HOUR).await.expect("kept");
+    for (before, after, is_there) in
+        [("other", "given", false), ("begun", "given", true), ("begun", "given", true), ("begun", "other", false)]
+    {
+        assert_eq!(store.replace_kept(key, before, after).await, Ok(is_there), "{before} {after}");
+    }
+    assert_eq!(store.kept(key).await.expect("an answer").as_deref(), Some("given"));
+}
+
 async fn a_text_is_kept_for_its_time(store: Rc<Redis>) {
     let (key, begun) = ("wxmint:receiver:brief", store.now());
     store.keep(key, "one", Duration::from_secs(1)).await.expect("kept");
@@ -35,6 +48,7 @@ async fn a_text_is_kept_for_its_time(store: Rc<Redis>) {
 
 crate::conformance! {
     the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is
+    a_text_takes_the_place_of_the_one_that_is_expected_and_of_no_other
     a_text_is_kept_for_its_time
 }
 
@@ -42,6 +56,8 @@ crate::conformance! {
 async fn a_text_has_the_life_that_was_asked_for() {
     let server = RedisServer::start().await;
     server.store().keep("wxmint:receiver:sso", "1-0.first", Duration::from_secs(300)).await.expect("kept");
-    let ttl: u64 = server.cli(&["TTL", "wxmint:receiver:sso"]).parse().expect("seconds");
-    assert!((290..=300).contains(&ttl), "{ttl}");
+    let ttl = || server.cli(&["TTL", "wxmint:receiver:sso"]).parse::<u64>().expect("seconds");
+    assert!((290..=300).contains(&ttl()), "{}", ttl());
+    assert_eq!(server.store().replace_kept("wxmint:receiver:sso", "1-0.first", "2-0.second").await, Ok(true));
+    assert!((290..=300).contains(&ttl()), "{}", ttl());
 }

@@ -134,6 +134,13 @@ impl Redis {
         Ok(self.link.run("discard_text", replace(key, text.as_bytes(), b"")).await?)
     }
 
+    /// Puts a text in the place of the one `before`, for the rest of that one's time. Answered once replicas have it.
+    /// Returns whether the key holds it now: a repetition finds its own.
+    pub async fn replace_kept(&self, key: &str, before: &str, text: &str) -> Result<bool> {
+        let replaced = script::REPLACE_KEPT.on(&[key]).arg(before).arg(text);
+        Ok(self.link.run_confirmed("keep_text", replaced).await?)
+    }
+
     /// Writes at each primary what a login of a stranger writes, with the same commands and script. Nobody is the
     /// stranger.
     pub async fn try_a_login(&self) -> Result<(), Reason> {

@@ -32,6 +32,7 @@ scripts! {
     UNCOUNT = "uncount";
     RECORD_LOGIN = "silent_login" "session" "record_login";
     REPLACE = "replace";
+    REPLACE_KEPT = "replace_kept";
     TRY = "session" "try";
     CHANGE_SESSION = "session" "change_session";
     PUBLISH_END = "ends" "publish_end";
