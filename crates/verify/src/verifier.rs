@@ -17,6 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use claims::{Claims, Identity, REGISTERED_CLAIMS};
 pub use header::UnverifiedIssuer;
 
+use self::claims::Dates;
 use self::header::{parts, typ};
 use super::ends::{Endable, Ends};
 use super::json::Object;
@@ -126,7 +127,8 @@ impl Verifier {
     }
 
     /// Verifies `token` (its compact form) with the key of `keys` that the token names, at the time `now`, and returns
-    /// its claims.
+    /// its claims. Its dates are whole seconds: wxmint writes no others, so a token with a fraction in `iat`, `exp` or
+    /// `nbf` is refused.
     pub fn verify(
         &self,
         token: &str,
@@ -156,14 +158,15 @@ impl Verifier {
         now: DateTime<Utc>,
     ) -> Result<(Verified<Claims>, Endable), Refused> {
         let takes = |header: &Header| typ(header).map(|typ| typ == TokenTyp::AccessToken || typ == self.typ);
-        let (claims, header) = self.open(token, keys, now, takes, Claims::read)?;
+        let (claims, header) = self.open(token, keys, (now, Dates::Whole), takes, Claims::read)?;
         let endable = Endable::of(&self.issuer, &claims, &header.kid);
         Ok((Verified(claims), endable))
     }
 
     /// Verifies a token that is no access token, by which a service shows that it is `subject`: of a Kubernetes
     /// ServiceAccount, a SPIFFE JWT-SVID, or a client's assertion (RFC 7523bis). It may lack `typ`, `jti` and `iat`;
-    /// without `iat` its life counts from `now`.
+    /// without `iat` its life counts from `now`. Other issuers write its dates, which may therefore have a fraction or
+    /// an exponent, such as `1796022793.5` (RFC 7519 section 2). They are read to the millisecond.
     pub fn identify(
         &self,
         token: &str,
@@ -174,7 +177,8 @@ impl Verifier {
         let known = ["JWT", "JOSE", "client-authentication+jwt"];
         let is_known = |typ: &str| known.iter().any(|known| known.eq_ignore_ascii_case(typ));
         let takes = |header: &Header| Ok(header.typ.as_deref().is_none_or(is_known));
-        let identity = self.open(token, keys, now, takes, |claims| Identity::read(claims, subject))?.0;
+        let read = |claims: &Object| Identity::read(claims, subject);
+        let identity = self.open(token, keys, (now, Dates::Fractional), takes, read)?.0;
         Ok(Verified(identity))
     }
 
@@ -183,7 +187,7 @@ impl Verifier {
         &self,
         token: &str,
         keys: &(impl KeySource + ?Sized),
-        now: DateTime<Utc>,
+        (now, dates): (DateTime<Utc>, Dates),
         takes: impl FnOnce(&Header) -> Result<bool, Refused>,
         read: impl FnOnce(&Object) -> Result<T, Refused>,
     ) -> Result<(T, Header), Refused> {
@@ -198,7 +202,7 @@ impl Verifier {
             return Err(Refused::Issuer);
         }
         let content = read(&claims)?;
-        self.judge(&claims, now)?;
+        self.judge(&claims, now, dates)?;
         jws.check(&header, &signature, keys, now)?;
         Ok((content, header))
     }
@@ -207,12 +211,13 @@ impl Verifier {
     /// nor a signature check.
     ///
     /// Compares differences of dates, because a sum of a date and a duration could overflow.
-    fn judge(&self, claims: &Object, now: DateTime<Utc>) -> Result<(), Refused> {
+    fn judge(&self, claims: &Object, now: DateTime<Utc>, dates: Dates) -> Result<(), Refused> {
         if !claims.audience()?.iter().any(|audience| self.audiences.contains(audience)) {
             return Err(Refused::Audience);
         }
-        let expires_at = claims.time("exp")?.ok_or(Refused::Missing("exp"))?;
-        let (issued_at, not_before) = (claims.time("iat")?.unwrap_or(now), claims.time("nbf")?);
+        let expires_at = claims.time("exp", dates)?.ok_or(Refused::Missing("exp"))?;
+        let issued_at = claims.time("iat", dates)?.unwrap_or(now);
+        let not_before = claims.time("nbf", dates)?;
         let is_ahead = |time: DateTime<Utc>| time - now > self.leeway;
         let life = expires_at - issued_at;
         match () {

@@ -10,6 +10,18 @@ use crate::Refused;
 use crate::ids::{AppId, TokenId, UserId};
 use crate::json::Object;
 
+/// Which numbers are dates: RFC 7519 section 2 allows a NumericDate to have a fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dates {
+    /// Whole seconds, as wxmint writes them in its own tokens. Another number is none of its dates.
+    Whole,
+    /// Numbers with a fraction or an exponent too, as other issuers write them. They are read to the millisecond.
+    Fractional,
+}
+
+/// The largest number of seconds that is read with a fraction: a millisecond more can still be told there.
+const MOST_SECONDS: f64 = (1_u64 << 43) as f64;
+
 /// The claims that have a field of their own in [`Claims`], and `iss`.
 pub const REGISTERED_CLAIMS: [&str; 8] = ["iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti"];
 
@@ -42,9 +54,9 @@ impl Claims {
             app: claims.id("client_id")?,
             id: claims.id("jti")?,
             audience: claims.audience()?,
-            issued_at: claims.time("iat")?.ok_or(Refused::Missing("iat"))?,
-            expires_at: claims.time("exp")?.ok_or(Refused::Missing("exp"))?,
-            not_before: claims.time("nbf")?,
+            issued_at: claims.time("iat", Dates::Whole)?.ok_or(Refused::Missing("iat"))?,
+            expires_at: claims.time("exp", Dates::Whole)?.ok_or(Refused::Missing("exp"))?,
+            not_before: claims.time("nbf", Dates::Whole)?,
             others: claims.without(&REGISTERED_CLAIMS),
         })
     }
@@ -73,11 +85,15 @@ impl Object {
         self.text(name)?.parse().map_err(|_| Refused::Malformed(name))
     }
 
-    /// Reads a NumericDate of whole seconds. RFC 7519 section 2 also allows fractions, which wxmint never writes.
-    pub(super) fn time(&self, name: &'static str) -> Result<Option<DateTime<Utc>>, Refused> {
+    /// Reads a NumericDate (RFC 7519 section 2).
+    pub(super) fn time(&self, name: &'static str, dates: Dates) -> Result<Option<DateTime<Utc>>, Refused> {
         let Some(value) = self.member(name) else { return Ok(None) };
-        let seconds = value.as_i64().ok_or(Refused::Malformed(name))?;
-        DateTime::from_timestamp(seconds, 0).map(Some).ok_or(Refused::Malformed(name))
+        let time = match (value.as_i64(), value.as_f64()) {
+            (Some(seconds), _) => DateTime::from_timestamp(seconds, 0),
+            (None, Some(seconds)) if dates == Dates::Fractional => with_fraction(seconds),
+            _ => None,
+        };
+        time.map(Some).ok_or(Refused::Malformed(name))
     }
 
     /// Reads `aud`, which is a string or an array of strings (RFC 7519 section 4.1.3).
@@ -89,4 +105,10 @@ impl Object {
             Some(value) => Ok(vec![text(value)?]),
         }
     }
+}
+
+fn with_fraction(seconds: f64) -> Option<DateTime<Utc>> {
+    // Also false for what is no number.
+    let is_told_apart = seconds.abs() <= MOST_SECONDS;
+    is_told_apart.then(|| DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64)).flatten()
 }

@@ -77,6 +77,67 @@ fn whatever_is_wrong_with_a_services_token_is_refused_by_its_name() {
     assert_eq!(refused(&forge, &stranger.token()), Some(Refused::Signature));
 }
 
+/// RFC 7519 section 2: a NumericDate may have a fraction. wxmint writes none, so its own tokens have none.
+#[test]
+fn dates_of_other_issuers_may_have_fractions_and_an_access_token_has_whole_seconds() {
+    let (forge, own) = (forge(Algorithm::Es256), Forge::of(Algorithm::Es256));
+    // As the text is sent: JSON of a test writes numbers in its own way.
+    let with = |forge: &Forge, name: &str, number: &str| {
+        let claims = with(&forge.claims, name, "NUMBER").to_string().replace("\"NUMBER\"", number);
+        forge.sign(&forge.header.to_string(), &claims)
+    };
+    let known = [
+        ("iat", "1800000000.5"),
+        ("iat", "1.8e9"),
+        ("iat", "1800000059.9"),
+        ("nbf", "1799999999.999999999999"),
+        ("nbf", "-1.5"),
+        ("nbf", "-0"),
+        ("nbf", "0.0"),
+        ("exp", "1800000100.25"),
+        ("exp", "1.8000001E+9"),
+        ("exp", "1800086400.0"),
+    ];
+    for (name, number) in known {
+        assert_eq!(refused(&forge, &with(&forge, name, number)), None, "{name}: {number}");
+        let refused = own.refused(&with(&own, name, number));
+        assert_eq!(refused, Some(Refused::Malformed(name)), "an access token with {name}: {number}");
+    }
+    for (name, number, why) in [
+        ("iat", "1800000060.5", Refused::IssuedInFuture),
+        ("nbf", "1.80000006001e9", Refused::NotYetValid),
+        ("exp", "1799999939.999", Refused::Expired),
+        ("exp", "1800086400.002", Refused::Life),
+        ("exp", "1.8e10", Refused::Life),
+        ("exp", "18446744073709551616", Refused::Malformed("exp")),
+        ("exp", "18446744073709551615", Refused::Malformed("exp")),
+        ("exp", "9223372036854775807", Refused::Malformed("exp")),
+        ("exp", "1e300", Refused::Malformed("exp")),
+        ("exp", "9e15", Refused::Malformed("exp")),
+        ("exp", "-1.8e9", Refused::Expired),
+        ("iat", "-1e300", Refused::Malformed("iat")),
+        ("iat", "-1e999", Refused::NotAnObject(Part::Claims)),
+        ("exp", "NaN", Refused::NotAnObject(Part::Claims)),
+        ("exp", "1e999", Refused::NotAnObject(Part::Claims)),
+        ("exp", "\"1800000100.5\"", Refused::Malformed("exp")),
+    ] {
+        assert_eq!(refused(&forge, &with(&forge, name, number)), Some(why), "{name}: {number}");
+    }
+    // A life that is as long as it may be stays so, whatever the fraction is.
+    let policy = || VerifierPolicy { longest_life: Duration::from_secs(300), ..policy() };
+    for thousandth in 0..1000 {
+        let dates = ["iat", "exp"].into_iter().zip([NOW, NOW + 300]);
+        let claims = dates.fold(forge.claims.to_string(), |text, (name, second)| {
+            let (before, after) = (format!("\"{name}\":{}", forge.claims[name]), format!("\"{name}\":{second}"));
+            text.replace(&before, &format!("{after}.{thousandth:03}"))
+        });
+        let token = forge.sign(&forge.header.to_string(), &claims);
+        let verifier = Verifier::new(policy()).expect("a policy");
+        let judged = verifier.identify(&token, &account(), &forge.keys, now()).err();
+        assert_eq!(judged, None, "{claims}");
+    }
+}
+
 #[test]
 fn a_set_of_another_issuer_may_name_its_keys_as_it_likes_and_nothing_else() {
     let jwk = serde_json::to_value(&Forge::of(Algorithm::Es256).keys.keys[0]).expect("JSON");
