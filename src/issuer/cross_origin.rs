@@ -1,8 +1,9 @@
 //! Pages of other sites may read the public documents; those of an app's `origins`, or that a door knows, read more.
+//! Whoever may ask may also read why it was refused before it was known for whom it asks.
 
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
-use wxmint_http::allow_site;
+use wxmint_http::{ErrorReaders, allow_site};
 use wxmint_ids::AppId;
 
 use super::declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
@@ -15,7 +16,7 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
         // Every page may read these, whatever headers it adds, as those of tracing.
         let open =
             async || preflight("GET, HEAD", "*").insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")).finish();
-        return resource.route(web::route().method(Method::OPTIONS).to(open));
+        return resource.app_data(ErrorReaders::Everybody).route(web::route().method(Method::OPTIONS).to(open));
     }
     let is_folder = matches!(issuer.settings.apps, AppsSource::Folder(_));
     let has_pages = is_folder || issuer.doors.iter().any(|open| !open.row.readable.is_empty());
@@ -24,15 +25,20 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
     if !is_of_apps && !is_of_doors {
         return resource;
     }
-    let answer = move |request: HttpRequest, worker: web::Data<IssuerWorker>| async move {
+    let may_ask = move |worker: &IssuerWorker, origin: &str| {
         let Issuer { apps, doors, .. } = &*worker.issuer;
+        is_of_apps && apps.all().have_origin(None, origin)
+            || is_of_doors && doors.iter().any(|open| open.door.has_origin(None, origin))
+    };
+    let answer = move |request: HttpRequest, worker: web::Data<IssuerWorker>| async move {
         // It names no client, so whether the site may read the answer is decided then.
-        allow_site(&request, |origin| {
-            is_of_apps && apps.all().have_origin(None, origin)
-                || is_of_doors && doors.iter().any(|open| open.door.has_origin(None, origin))
-        });
+        allow_site(&request, |origin| may_ask(&worker, origin));
         preflight("POST, DELETE", "Authorization, Content-Type").finish()
     };
+    let read_errors = move |request: &HttpRequest, origin: &str| {
+        request.app_data::<web::Data<IssuerWorker>>().is_some_and(|worker| may_ask(worker, origin))
+    };
+    let resource = resource.app_data(ErrorReaders::Sites(Box::new(read_errors)));
     resource.route(web::route().method(Method::OPTIONS).to(answer))
 }
 

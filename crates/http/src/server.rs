@@ -7,7 +7,7 @@ use std::{future::pending, future::ready, io, panic::resume_unwind, sync::Arc};
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{Service, apply_fn_factory, map_config};
 use actix_web::dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HOST, HeaderValue};
+use actix_web::http::header::{self, HOST, HeaderMap, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode, uri::Authority};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::{net::TcpStream, spawn};
@@ -113,12 +113,10 @@ async fn outermost<B: MessageBody + 'static>(
         let answer = problem.respond(response.request());
         response = response.into_response(answer);
     }
-    let reader = response.request().extensions_mut().remove();
-    if let Some(Reader(origin)) = reader {
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    let reading = Reading::of(response.request(), is_error);
+    if let Some(reading) = reading {
+        reading.tell(response.headers_mut());
     }
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
@@ -161,15 +159,73 @@ fn is_loopback(host: &str) -> bool {
         || address.parse().is_ok_and(|address: Ipv6Addr| address.to_canonical().is_loopback())
 }
 
-/// The site that may read the answer to a request.
-struct Reader(HeaderValue);
+/// The headers that a page reads beside those that every page may read.
+const EXPOSED: HeaderValue = HeaderValue::from_static("Retry-After, WWW-Authenticate, X-Request-Id");
+
+/// Whether the site that has sent a request may read the answer. A handler has decided it.
+enum Reader {
+    May(HeaderValue),
+    MayNot,
+}
 
 /// Lets the site that has sent the request read its answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>),
-/// if `is_own` says that it may. Never with credentials.
+/// if `is_own` says that it may, and otherwise keeps it from reading. Never with credentials. The last call counts.
 pub fn allow_site(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
     let Some(origin) = request.headers().get(header::ORIGIN) else { return };
-    if origin.to_str().is_ok_and(is_own) {
-        request.extensions_mut().insert(Reader(origin.clone()));
+    let may = origin.to_str().is_ok_and(is_own);
+    request.extensions_mut().insert(if may { Reader::May(origin.clone()) } else { Reader::MayNot });
+}
+
+/// Who may read an error of a resource that no handler has decided about: a page must learn why it is refused, also
+/// before anybody knows of which client or app its request is. It belongs to the data of the resource.
+pub enum ErrorReaders {
+    Everybody,
+    Sites(Box<IsReader>),
+}
+
+/// Whether the site that has sent this request may read its error.
+pub type IsReader = dyn Fn(&HttpRequest, &str) -> bool;
+
+/// What the headers of an answer say about the pages that may read it.
+enum Reading {
+    Everybody,
+    Site(HeaderValue),
+    /// Another site may read an answer to the same request.
+    Nobody,
+}
+
+impl Reading {
+    /// `None`: no page's script reads this resource, or the handler has told who does.
+    fn of(request: &HttpRequest, is_error: bool) -> Option<Self> {
+        let decided = request.extensions_mut().remove();
+        let readers = request.app_data::<ErrorReaders>();
+        match (decided, readers) {
+            (Some(Reader::May(origin)), _) => Some(Self::Site(origin)),
+            (_, Some(ErrorReaders::Everybody)) => is_error.then_some(Self::Everybody),
+            (None, Some(ErrorReaders::Sites(is_one))) if is_error => {
+                let origin = request.headers().get(header::ORIGIN);
+                let reader = origin.filter(|origin| origin.to_str().is_ok_and(|origin| is_one(request, origin)));
+                Some(reader.map_or(Self::Nobody, |origin| Self::Site(origin.clone())))
+            }
+            (_, Some(ErrorReaders::Sites(_))) => Some(Self::Nobody),
+            (_, None) => None,
+        }
+    }
+
+    fn tell(self, headers: &mut HeaderMap) {
+        let reader = match self {
+            Self::Everybody => {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+                return;
+            }
+            Self::Site(origin) => Some(origin),
+            Self::Nobody => None,
+        };
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = reader {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
     }
 }
 
