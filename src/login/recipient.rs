@@ -24,7 +24,10 @@ impl Admitted {
 }
 
 impl LoginWorker {
-    /// The token that the client may have signed by this minter, dated as that of a login is (`steps.rs`).
+    /// The token that the client may have signed by this minter, dated as that of a login is (`steps.rs`). Clients
+    /// verify tokens by libraries of others, some of which refuse an `iat` that is ahead of their clock. So a Redis
+    /// that is ahead dates it with this machine's second, unless an end names that. With `WXMINT_ONE_LOGIN` it does
+    /// not, because the order of dates decides which login is left, and one clock must make it.
     pub async fn issue(
         &self,
         ClientId(client): &ClientId,
@@ -35,14 +38,16 @@ impl LoginWorker {
         let Admitted { arrival, bound, .. } = admitted;
         let app = &arrival.person.app;
         let id = minter.token_id(&mark_of_client(client), now)?;
-        let mut token = minter.issued(bound.user.clone(), client.clone(), id, arrival.at);
+        let logged_in_at = arrival.at.timestamp();
+        let at = if self.policy.one_login { arrival.at } else { arrival.at.min(now) };
+        let mut token = minter.issued(bound.user.clone(), client.clone(), id, at);
         let latest = latest(now, token.expires_at);
         let of_app = Issued { app: app.clone(), ..token.clone() };
         let dates = [&of_app, &token].map(|token| self.store.date_of_client(token, latest));
         let dates = try_join_all(dates).await?.into_iter().collect::<Option<Vec<_>>>().ok_or(LoginError::Blocked)?;
         let date = dates.into_iter().max().unwrap_or(token.issued_at);
         // An end since the login, or in its second, is meant for it. One that is ahead of the clock is of before.
-        if date > token.issued_at && date <= (self.store.now_micros() / 1_000_000) as i64 + 1 {
+        if date > logged_in_at && date <= (self.store.now_micros() / 1_000_000) as i64 + 1 {
             return Err(LoginError::Contended);
         }
         token = dated(token, date, latest)?;

@@ -167,7 +167,8 @@ impl LoginWorker {
             "aud": client.id.as_str(),
             "iat": now.timestamp(),
             "exp": now.timestamp() + ID_TOKEN_TTL,
-            "auth_time": family.first.issued_at,
+            // Redis has dated the login, and its clock may be ahead of this machine's.
+            "auth_time": family.first.issued_at.min(now.timestamp()),
             "sid": family.sid(),
             "amr": ["wechat"],
         });

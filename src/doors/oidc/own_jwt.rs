@@ -5,6 +5,7 @@ use chrono::DateTime;
 use serde_json::{Map, Value};
 use wxmint_ids::ClientId;
 use wxmint_keys::token::{Issued, Minter};
+use wxmint_store::CLOCKS_APART;
 
 use crate::{doors::scan::clients::Client, issuer::Issuer};
 
@@ -44,10 +45,12 @@ impl OwnJwt {
         self.id_token().and_then(|_| self.text("sub"))
     }
 
-    /// The first access token of an id token's login, if the client's tokens live as long as then.
+    /// The first access token of an id token's login, if the client's tokens live as long as then. Redis may have
+    /// dated it up to a minute after `auth_time`, so it is dated as late as that: a logout before the login did not end
+    /// it, and it expires no later.
     pub(super) fn first_token(&self, minter: &Minter, client: Option<&Client>) -> Option<Issued> {
         let ((sid, app), user) = (self.id_token()?, self.subject()?.parse().ok()?);
-        let at = DateTime::from_timestamp(self.claims.get("auth_time")?.as_i64()?, 0)?;
+        let at = DateTime::from_timestamp(self.claims.get("auth_time")?.as_i64()?, 0)? + CLOCKS_APART;
         Some(minter.with(&[], client.and_then(|client| client.token_ttl)).issued(user, app.0, sid.parse().ok()?, at))
     }
 
