@@ -11,8 +11,10 @@ use wxmint_keys::token::{ExtraClaims, InvalidClaims};
 
 /// An invisible character that editors on Windows put at the start of a file.
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
-/// The claim that is an array, also if it has one value. All others are texts.
+/// The claim that is an array, also if it has one value.
 const ROLES: &str = "roles";
+/// The claims that are booleans in OpenID Connect Core section 5.1. All others are texts.
+const BOOLEANS: [&str; 2] = ["email_verified", "phone_number_verified"];
 
 /// The claims of one user, as they were written. `Default` is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct ClaimsColumn {
 
 const FORM: &str =
     "must have claims of the form name=value, with `;` between them and without spaces: roles=a,b;tenant=x";
+
+const BOOLEAN_FORM: &str = "must have `true` or `false` as email_verified and phone_number_verified";
 
 impl FromStr for ClaimsColumn {
     type Err = String;
@@ -53,6 +57,7 @@ fn claim(name: &str, value: &str) -> Result<Value, &'static str> {
         _ if value.is_empty() => Err(FORM),
         ROLES if items().any(str::is_empty) => Err(FORM),
         ROLES => Ok(items().collect()),
+        _ if BOOLEANS.contains(&name) => value.parse::<bool>().map(Value::from).map_err(|_| BOOLEAN_FORM),
         _ => Ok(value.into()),
     }
 }
@@ -64,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_are_an_array_and_all_else_is_text() {
+    fn roles_are_an_array_two_claims_are_booleans_and_all_else_is_text() {
         for (text, claims) in [
             ("roles=admin,editor;tenant=north", json!({"roles": ["admin", "editor"], "tenant": "north"})),
             ("roles=admin", json!({"roles": ["admin"]})),
@@ -72,6 +77,12 @@ mod tests {
             (
                 "tenant=华东;q=a=b;url=https://a.example/?x",
                 json!({"tenant": "华东", "q": "a=b", "url": "https://a.example/?x"}),
+            ),
+            (
+                "email=a@b.example;email_verified=true;phone_number_verified=false;verified=true",
+                json!({
+                    "email": "a@b.example", "email_verified": true, "phone_number_verified": false, "verified": "true",
+                }),
             ),
             ("x=\"}", json!({"x": "\"}"})),
             ("", json!({})),
@@ -102,6 +113,10 @@ mod tests {
             "x=a\u{feff}",
         ] {
             assert_eq!(text.parse::<ClaimsColumn>(), Err(FORM.to_owned()), "{text:?}");
+        }
+        for text in ["email_verified=yes", "email_verified=True", "phone_number_verified=1", "email_verified=true,true"]
+        {
+            assert_eq!(text.parse::<ClaimsColumn>(), Err(BOOLEAN_FORM.to_owned()), "{text:?}");
         }
         assert_eq!("roles=a;roles=b".parse::<ClaimsColumn>(), Err("must name each claim once".to_owned()));
         for (text, fault) in [
