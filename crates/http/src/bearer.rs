@@ -138,7 +138,7 @@ fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Problem> {
 }
 
 /// The answer to a client that is not known (RFC 6749 section 5.2): 401, with the scheme that it may use.
-pub fn unknown_client(detail: &'static str) -> Problem {
+pub fn unknown_client(detail: impl Into<String>) -> Problem {
     let problem = Problem::invalid(detail).with_status(StatusCode::UNAUTHORIZED);
     problem.challenge("Basic realm=\"wxmint\"").oauth("invalid_client")
 }

@@ -18,7 +18,8 @@ use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::{Issued, SignedToken};
 use wxmint_store::{Meter, limits::Rate, short_digest};
 use wxmint_telemetry::audit::{Activity, Event};
-use wxmint_verify::{Algorithm, MAX_LEEWAY};
+use wxmint_verify::peer::NotVerified;
+use wxmint_verify::{Algorithm, MAX_LEEWAY, Refused};
 
 use super::clients::{Client, Clients};
 use super::page::OAuthError;
@@ -227,8 +228,18 @@ async fn prove(client: &Client, shown: ClientCredentials, at: &AtDoor) -> Result
 async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Result<(), Problem> {
     let identity =
         client.identity.as_ref().ok_or_else(|| unknown_client("This client has no `jwks` and no `issuer`."))?;
-    let shown = identified(scan.issuers.find(assertion, iter::once(((), identity)), now()).await)?;
-    let ((), shown) = shown.ok_or_else(|| unknown_client("The client's assertion is not valid here."))?;
+    let found = scan.issuers.find(assertion, iter::once(((), identity)), now()).await;
+    let is_for_another = matches!(found, Err(NotVerified::Refused(Refused::Audience)));
+    let refused = || match is_for_another {
+        // Many libraries take the address of the endpoint for it, which RFC 7523bis forbids: another server could have
+        // published that address as its own endpoint, and would show here what it was sent.
+        true => unknown_client(format!(
+            "The assertion's `aud` must be the issuer's URL, {}, and not the address of an endpoint.",
+            worker.issuer.settings.issuer
+        )),
+        false => unknown_client("The client's assertion is not valid here."),
+    };
+    let ((), shown) = identified(found)?.ok_or_else(refused)?;
     if !identity.makes_assertions() {
         return Ok(());
     }

@@ -70,6 +70,8 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
     ] {
         let refused = shows(&bed, "shop", DEVICE, &assertion(&own, claims)).await;
         assert_eq!((refused.status, refused.member("error").as_str()), (401, "invalid_client"), "{what}");
+        let says = refused.member("error_description").contains(&format!("`aud` must be the issuer's URL, {ISSUER}, "));
+        assert_eq!(says, what.ends_with(" as audience"), "{what}: {refused:?}");
     }
     shows(&bed, "shop", DEVICE, &assertion(&ForgeKey::generate(), json!({}))).await.expect_oauth(401, "invalid_client");
     for other in ["desk", "orders", "nobody", "shop-web"] {
