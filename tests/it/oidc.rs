@@ -3,8 +3,11 @@
 mod attacks;
 mod budgets;
 mod conformance;
+mod dates;
 mod ends;
+mod faults;
 mod foreign;
+mod readable;
 mod wechat;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -239,9 +242,15 @@ async fn the_metadata_name_what_is_there_a_page_alone_fetches_its_tokens_and_not
     let named = bed.service().get("/.well-known/openid-configuration").await.json();
     assert!(named.get("authorization_endpoint").is_none() && named["token_endpoint"].is_string(), "{named}");
     assert_eq!(named["response_types_supported"], json!(["id_token"]));
-    for path in ["/authorize", "/authorize/web", "/authorize/wechat", "/end_session"] {
+    for path in ["/authorize", "/authorize/web", "/authorize/wechat", "/end_session", "/userinfo"] {
         bed.service().get(path).await.expect_problem(404, "invalid_request");
     }
+    let login = bed.log_in("lin").await.expect_login().member("access_token");
+    for (method, path) in [("GET", "/userinfo"), ("POST", "/userinfo"), ("POST", "/revoke"), ("POST", "/end_session")] {
+        let absent = bed.service().ask(method, path, &login, &Value::Null).await;
+        absent.expect_problem(404, "invalid_request");
+    }
+    bed.form("/revoke", &[("client_id", "tv"), ("token", &login)]).await.expect_problem(404, "invalid_request");
     let grant = [("grant_type", "authorization_code"), ("client_id", "tv"), ("code", "x")];
     assert_eq!(bed.form("/token", &grant).await.member("error"), "unsupported_grant_type");
 }

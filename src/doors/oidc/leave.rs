@@ -33,8 +33,9 @@ const USERINFO: &str = "oidc-userinfo";
 #[utoipa::path(get, path = "/userinfo", tag = "sites", security(("bearer" = [])),
     responses((status = 200, description = "`sub`, and the claims of the account backend", body = Object)))]
 pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
+    let clients = with_sites(&scan)?;
     let token = worker.issuer.verify(&request, now())?;
-    let client = scan.clients().get(&ClientId(token.app.clone())).cloned();
+    let client = clients.get(&ClientId(token.app.clone())).cloned();
     let client = client.filter(|client| is_site(client) && is_of_client(&worker.issuer.minter, &token));
     let client = client.ok_or_else(no_valid_token)?;
     worker.login.count_by(USERINFO, token.id.as_str()).await?;
@@ -75,6 +76,7 @@ pub(super) struct RevokeForm {
     responses((status = 200, description = "It is valid no more"),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
 pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
+    with_sites(&at.1)?;
     let ended = async {
         let fields = read_form(&request, payload, &["token", "token_type_hint"]).await?;
         to_the_end(async move { ended(&request, &fields, at).await }).await
