@@ -1,6 +1,7 @@
 //! OpenID Connect: a site logs a person in with WeChat, by the code flow with PKCE (OpenID Connect Core, RFC 9700).
 
 mod attacks;
+mod backchannel;
 mod budgets;
 mod conformance;
 mod dates;

@@ -23,6 +23,7 @@ const OF_OTHERS: &[&str] = &[
     "wxmint_revocations_",
     "wxmint_device_requests_total",
     "wxmint_oidc_logins_total",
+    "wxmint_oidc_backchannel_logouts_total",
     "wxmint_platform_ticket_age_seconds",
 ];
 const HINT: &str = "if a door or the sidecar prints it, name it in OF_OTHERS";

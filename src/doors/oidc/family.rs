@@ -16,6 +16,7 @@ use wxmint_keys::token::Issued;
 use wxmint_store::short_digest;
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
+use super::backchannel::{Logout, queue};
 use crate::doors::scan::store::{enlist, read, strike};
 use crate::login::{LoginWorker, Result};
 
@@ -39,6 +40,9 @@ pub(super) struct Family {
     pub(super) until: Option<i64>,
     /// The hash of what all of its refresh tokens have. Whoever does not know it has never seen one.
     pub(super) key: String,
+    /// Whether the site wants to be told when the login ends.
+    #[serde(default)]
+    pub(super) is_told: bool,
 }
 
 /// A refresh token was used, or the code, which is number 0: what was given for it.
@@ -163,6 +167,11 @@ impl LoginWorker {
     /// asks for the end of the first one. So it is held as long as there can be renewals, also if Redis loses it.
     pub(super) async fn end_family(&self, family: &Family) -> Result<()> {
         let (store, sid, first) = (&self.store, family.sid(), &family.first);
+        // First, because nothing leads here again once the login has ended.
+        if family.is_told {
+            let logout = Logout { since: store.now().timestamp(), user: first.user.to_string(), sid: Some(sid.into()) };
+            queue(store, &first.app, &logout).await?;
+        }
         let expires_at = first.expires_at.max(family.until.unwrap_or_default());
         self.end_if_alive(&Issued { expires_at, ..first.clone() }).await?;
         self.end_last(family).await?;
@@ -241,7 +250,7 @@ mod conformance {
         let id = login.minter.token_id("mark", now()).expect("random");
         let first = login.minter.issued(user, client, id, now() - ago);
         let app = "wx0123456789abcdef".parse().expect("an app");
-        Family { first, app, mark: "mark".into(), scope: "openid".into(), until, key: String::new() }
+        Family { first, app, mark: "mark".into(), scope: "openid".into(), until, key: String::new(), is_told: false }
     }
 
     #[actix_web::test]

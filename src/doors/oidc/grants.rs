@@ -71,7 +71,7 @@ impl LoginWorker {
     pub(super) async fn make_code(&self, request: &AuthorizeRequest<'_>, grant: Grant, app: &AppId) -> Result<String> {
         let AuthorizeRequest { redirect_uri, challenge, nonce, scope, .. } = request.clone();
         let (code, Grant { token: first, claims, mark }) = (family::random(), grant);
-        let family = Family { first, app: app.clone(), mark, scope, until: None, key: String::new() };
+        let family = Family { first, app: app.clone(), mark, scope, until: None, key: String::new(), is_told: false };
         let made_at = self.store.now().timestamp();
         let kept = CodeGrant { family, redirect_uri, challenge, nonce, claims, made_at };
         self.store.keep(&family::hashed_key("code", &code), &written_json(&kept), CODE_TTL + CODE_KNOWN).await?;
@@ -85,6 +85,7 @@ impl LoginWorker {
         let Some(mut kept) = found else { return Ok(Err(NotGiven::Unknown)) };
         let life = refresh_life(client).filter(|_| kept.family.scope.ends_with(OFFLINE));
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
+        kept.family.is_told = client.logout_receiver.is_some();
         // An app that is missing at the moment uses up nothing.
         self.choose(&self.apps.all(), Some(&kept.family.app), None)?;
         let (used, own) = (family::hashed_key("used", code), family::random());

@@ -3,6 +3,7 @@
 //! and page's code it uses, and is open where that one is. A site is a client with `redirect_uris`.
 
 mod authorize;
+mod backchannel;
 mod family;
 mod grants;
 mod leave;
@@ -66,6 +67,8 @@ type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
 struct Oidc {
     /// The outcomes of codes and refresh tokens, by client.
     logins: Family<[(&'static str, String); 2], Counter>,
+    /// The outcomes of telling sites that logins have ended, by client.
+    logouts: Family<[(&'static str, String); 2], Counter>,
 }
 
 const LOGIN: Activity = Activity::at_door("Site Login", "site_login");
@@ -78,6 +81,11 @@ const DONE: [&str; 3] = ["logged_in", "renewed", "logged_out"];
 impl Oidc {
     fn count(&self, client: &ClientId, outcome: &'static str) {
         self.logins.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
+    }
+
+    /// Counts that a site was told of a logout: `sent`, `failed` for each try that it did not take, or `given_up`.
+    fn count_logout(&self, client: &ClientId, outcome: &'static str) {
+        self.logouts.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
 
     /// Counts and audits. A site that renews without end is one event a minute.
@@ -101,9 +109,14 @@ impl Door for Oidc {
             .app_data(Data::from(self));
     }
 
-    /// Finds what sites ask for and cannot have, and what gives their codes away.
-    async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
-        let (clients, apps, mut found) = (clients(issuer), issuer.apps.all(), Vec::new());
+    fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
+        actix_web::rt::spawn(backchannel::follow(self, Arc::clone(issuer)));
+    }
+
+    /// Finds what sites ask for and cannot have, what gives their codes away, and who takes no logouts.
+    async fn examine(&self, issuer: &Issuer, redis: Option<&Redis>) -> Vec<Finding> {
+        let (clients, apps) = (clients(issuer), issuer.apps.all());
+        let mut found = backchannel::examine(&clients, redis).await;
         let is_for_web = |app: &App| matches!(app.kind, AppKind::OfficialAccount | AppKind::Website);
         let mut tell = |wrong, advice| found.push(Finding::warning("clients", wrong, advice));
         for client in clients.iter() {
@@ -142,6 +155,8 @@ impl Door for Oidc {
             "ui_locales_supported": ["en", "zh-CN"],
             "authorization_response_iss_parameter_supported": true,
             "request_uri_parameter_supported": false,
+            "backchannel_logout_supported": true,
+            "backchannel_logout_session_supported": true,
         });
         clients.describe("revocation_endpoint", &mut members);
         members
@@ -153,6 +168,8 @@ impl Door for Oidc {
 
     fn metrics(&self, registry: &mut Registry) {
         registry.register("oidc_logins", "What became of codes and refresh tokens of sites", self.logins.clone());
+        let help = "Logouts that sites were told of, or not";
+        registry.register("oidc_backchannel_logouts", help, self.logouts.clone());
     }
 }
 

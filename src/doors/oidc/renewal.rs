@@ -306,7 +306,7 @@ mod tests {
         let at = first.issued_at;
         let (app, until) = ("wx0123456789abcdef".parse().expect("an app"), Some(at + 86_400));
         let (mark, scope, key) = ("mark".to_owned(), "openid".to_owned(), hash("key"));
-        let family = Family { first, app, mark, scope, until, key };
+        let family = Family { first, app, mark, scope, until, key, is_told: false };
         let mut texts = vec![family::written(family.sid(), 1, "key", "secret")];
         let start = Rotation {
             salt: String::new(),

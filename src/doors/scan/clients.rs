@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, slice, time::Duration};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
+use reqwest::Url;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use wxmint_findings::{Said, json_places::line_of};
 use wxmint_identities::{ServiceIdentity, WrongMember};
 use wxmint_ids::{AppId, ClientId, is_visible};
-use wxmint_upstream::{is_redirect_uri, site};
+use wxmint_upstream::{is_redirect_uri, is_secure, site};
 
 use super::WORDS;
 use crate::settings::parse_duration;
@@ -45,6 +46,17 @@ pub(in crate::doors) struct Client {
     pub(in crate::doors) refresh: Option<Duration>,
     pub(in crate::doors) web_apps: Vec<AppId>,
     pub(in crate::doors) color: Option<String>,
+    /// Where a site is told that logins have ended.
+    pub(in crate::doors) logout_receiver: Option<LogoutReceiver>,
+}
+
+/// The address of a site that takes logout tokens (OpenID Connect Back-Channel Logout 1.0).
+#[derive(Debug, Clone)]
+#[allow(dead_code, reason = "there may be no door for sites")]
+pub(in crate::doors) struct LogoutReceiver {
+    pub(in crate::doors) url: Url,
+    /// Whether the site knows its sessions by the `sid` of a login alone.
+    pub(in crate::doors) needs_sid: bool,
 }
 
 impl Client {
@@ -129,7 +141,8 @@ macro_rules! form {
 
 form! {
     page: String, env_version: String, secret_sha256: String, jwks: Value, jwks_uri: String, issuer: String,
-    subject: String, ca: String, token: String, token_ttl: String, refresh: String, color: String;
+    subject: String, ca: String, token: String, token_ttl: String, refresh: String, color: String, backchannel_logout_uri: String,
+    backchannel_logout_session_required: bool;
     origins, audience, redirect_uris, post_logout_redirect_uris, web_apps
 }
 
@@ -186,7 +199,26 @@ impl Form {
                 .pop(),
             web_apps: read("web_apps", &self.web_apps, |text| text.parse().ok(), said!(WORDS: must_be_appids))?,
             color: read("color", self.color.as_slice(), text_if(is_color), said!(WORDS: must_be_color))?.pop(),
+            logout_receiver: self.logout_receiver()?,
         })
+    }
+
+    /// Where it is told of logouts. wxmint sends requests there, so it is an address of a server that TLS proves.
+    fn logout_receiver(&self) -> Result<Option<LogoutReceiver>, Mistake> {
+        let needs_sid = self.backchannel_logout_session_required;
+        let Some(uri) = &self.backchannel_logout_uri else {
+            let alone = mistake("backchannel_logout_session_required", said!(WORDS: needs_backchannel_logout_uri));
+            return if needs_sid.is_some() { Err(alone) } else { Ok(None) };
+        };
+        if self.redirect_uris.is_empty() {
+            return Err(mistake("backchannel_logout_uri", said!(WORDS: needs_redirect_uris)));
+        }
+        let is_usable = |url: &Url| {
+            is_secure(url) && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
+        };
+        let url = uri.parse().ok().filter(is_usable);
+        let url = url.ok_or_else(|| mistake("backchannel_logout_uri", said!(WORDS: must_be_https_address)))?;
+        Ok(Some(LogoutReceiver { url, needs_sid: needs_sid.unwrap_or(false) }))
     }
 
     /// The tokens that it sends in place of a secret: of another issuer, or made by itself.
@@ -317,6 +349,27 @@ mod tests {
             (r#","post_logout_redirect_uris":["javascript:alert(1)"]"#, "`post_logout_redirect_uris` must be https"),
             (r#","web_apps":["wx 1"]"#, "`web_apps` must be AppIDs"),
             (r#","refresh":"31d""#, "`refresh` must be one number"),
+            (
+                r#","redirect_uris":["https://a.example/cb"],"backchannel_logout_uri":"http://a.example/out""#,
+                "`backchannel_logout_uri` must be an https address",
+            ),
+            (
+                r#","redirect_uris":["https://a.example/cb"],"backchannel_logout_uri":"https://u:p@a.example/out""#,
+                "`backchannel_logout_uri` must be an https address",
+            ),
+            (
+                r#","redirect_uris":["https://a.example/cb"],"backchannel_logout_uri":"https://a.example/out#x""#,
+                "`backchannel_logout_uri` must be an https address",
+            ),
+            (
+                r#","redirect_uris":["https://a.example/cb"],"backchannel_logout_uri":"file:///etc/passwd""#,
+                "`backchannel_logout_uri` must be an https address",
+            ),
+            (r#","backchannel_logout_uri":"https://a.example/out""#, "`backchannel_logout_uri` needs `redirect_uris`"),
+            (
+                r#","redirect_uris":["https://a.example/cb"],"backchannel_logout_session_required":true"#,
+                "`backchannel_logout_session_required` needs `backchannel_logout_uri`",
+            ),
             (r##","color":"#0a63a""##, "`color` must be #"),
             (r##","color":"#+a63a8""##, "`color` must be #"),
         ] {

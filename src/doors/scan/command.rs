@@ -57,6 +57,9 @@ enum ClientsCommand {
         /// For how long after a login, such as 30d
         #[arg(long, value_name = "TIME", requires = "redirect_uris")]
         refresh: Option<String>,
+        /// Where a site is told at once that logins have ended (OpenID Connect Back-Channel Logout)
+        #[arg(long, value_name = "URL", requires = "redirect_uris")]
+        backchannel_logout_uri: Option<String>,
         /// A page or a device that cannot keep a secret
         #[arg(long)]
         public: bool,
@@ -87,8 +90,29 @@ impl ClientsFileArgs {
 
 fn run(command: ClientsCommand) -> Result<(), Failure> {
     match command {
-        ClientsCommand::Add { place, client_id, name, appid, page, origins, redirect_uris, refresh, public } => {
-            let form = Form { client_id, name, appid, page, origins, redirect_uris, refresh, ..Form::default() };
+        ClientsCommand::Add {
+            place,
+            client_id,
+            name,
+            appid,
+            page,
+            origins,
+            redirect_uris,
+            refresh,
+            backchannel_logout_uri,
+            public,
+        } => {
+            let form = Form {
+                client_id,
+                name,
+                appid,
+                page,
+                origins,
+                redirect_uris,
+                refresh,
+                backchannel_logout_uri,
+                ..Form::default()
+            };
             add(&place.path()?, form, public)
         }
         ClientsCommand::List(place) => list(&place.path()?),

@@ -1,4 +1,4 @@
-//! Signs what is no access token, which the `typ` of each says: security events, id tokens, pages of the feed of ends,
+//! Signs what is no access token, which the `typ` of each says: security events, id tokens, logout tokens, pages of the feed of ends,
 //! and our requests to another service, so that it knows the sender and that nobody has changed the request.
 
 use std::time::Duration;
@@ -37,6 +37,13 @@ impl Minter {
         let half = &hash.as_ref()[..hash.as_ref().len() / 2];
         (claims["iss"], claims["at_hash"]) = (json!(self.issuer), json!(URL_SAFE_NO_PAD.encode(half)));
         sign(&self.keys, "JWT", &claims, at).map(SignedToken)
+    }
+
+    /// Signs a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4), which its `typ` keeps apart from access
+    /// tokens and id tokens.
+    pub fn sign_logout(&self, mut claims: Value, now: DateTime<Utc>) -> Result<String, KeyError> {
+        claims["iss"] = json!(self.issuer);
+        sign(&self.keys, "logout+jwt", &claims, now)
     }
 
     /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that

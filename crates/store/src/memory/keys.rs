@@ -174,6 +174,13 @@ impl Keys {
                 hash.retain(|_, score| !number(score).is_ok_and(|score| range.contains(&score)));
                 count(before - hash.len())
             }
+            (b"ZREMRANGEBYRANK", [first, b"-1"]) => {
+                let scored = hash.iter().map(|(member, score)| Ok((number::<f64>(score)?, member.clone())));
+                let mut ranked = scored.collect::<Result<Vec<_>, String>>()?;
+                ranked.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+                let beyond = ranked.into_iter().skip(number(first)?);
+                count(beyond.filter(|(_, member)| hash.remove(member).is_some()).count())
+            }
             (b"ZRANGE", [from, to, options @ ..]) => {
                 let scored = hash.iter().map(|(member, score)| Ok((number::<f64>(score)?, member, score)));
                 let mut found = scored.collect::<Result<Vec<_>, String>>()?;

@@ -1,0 +1,217 @@
+//! What the sites are to be told, in Redis: a queue for each client, by when each logout is due; and how far the stream
+//! of revocations was read.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use redis::Value;
+use wxmint_ids::{AppId, ClientId};
+use wxmint_redis_link::Call;
+use wxmint_store::{Ended, Redis, StoreError};
+use wxmint_verify::LONGEST_LIFE;
+
+use super::super::family;
+use super::GIVEN_UP_AFTER;
+use crate::clock::now;
+use crate::doors::scan::clients::Client;
+
+/// So many logouts are told to a site at the same time.
+pub(super) const AT_ONCE: usize = 8;
+/// So many wait for a site. Beyond, those go that have waited for the longest time, so that a site that is dead costs
+/// Redis a megabyte at most.
+const MOST_WAITING: u64 = 10_000;
+/// A queue of a site that nobody tells any more, because its address is gone, is gone after this time.
+const KEPT: Duration = Duration::from_secs(2 * GIVEN_UP_AFTER.unsigned_abs());
+/// How many revocations are read at once.
+const PAGE: usize = 500;
+const CURSOR: &str = "wxmint:oidc:logout-cursor";
+
+/// A login of a user at a client has ended, or all of them if it has no `sid`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::doors::oidc) struct Logout {
+    /// When it was queued, in seconds since 1970.
+    pub(in crate::doors::oidc) since: i64,
+    pub(in crate::doors::oidc) user: String,
+    pub(in crate::doors::oidc) sid: Option<String>,
+}
+
+impl Logout {
+    /// No id contains a blank.
+    fn written(&self) -> String {
+        let sid = self.sid.iter().map(|sid| format!(" {sid}")).collect::<String>();
+        format!("{} {}{sid}", self.since, self.user)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let since = parts.next()?.parse().ok()?;
+        let user = parts.next()?.to_owned();
+        let sid = parts.next().map(str::to_owned);
+        Some(Self { since, user, sid })
+    }
+}
+
+/// Queues a logout for a client.
+pub(in crate::doors::oidc) async fn queue(store: &Redis, client: &AppId, logout: &Logout) -> Result<(), StoreError> {
+    let key = family::key("logouts", client);
+    let call = Call::of("ZADD", &key).arg(logout.since).arg(logout.written());
+    let call = call.cmd("EXPIRE").arg(&key).arg(KEPT.as_secs());
+    // Those that fail are due later than all others.
+    let call = call.cmd("ZREMRANGEBYRANK").arg(&key).arg(MOST_WAITING).arg(-1);
+    let (_, _, dropped): (Value, Value, u64) = store.link.run_confirmed("queue_logout", call).await?;
+    if dropped > 0 {
+        let client_id = client.as_str();
+        bounded!(warn, &format!("logouts dropped {client_id}"), client_id, "too many logouts wait for a site");
+    }
+    Ok(())
+}
+
+pub(super) struct Queue(String);
+
+impl Queue {
+    pub(super) fn of(client: &ClientId) -> Self {
+        Self(family::key("logouts", client))
+    }
+
+    /// Some of the logouts that are due, those that wait for the longest time first.
+    pub(super) async fn due(&self, store: &Redis, now: i64) -> Result<Vec<Logout>, StoreError> {
+        let asked = Call::of("ZRANGE", &self.0).arg("-inf").arg(now).arg("BYSCORE").arg("LIMIT").arg(0).arg(AT_ONCE);
+        let due: Vec<String> = store.link.run("due_logouts", asked).await?;
+        Ok(due.iter().filter_map(|text| Logout::read(text)).collect())
+    }
+
+    pub(super) async fn remove(&self, store: &Redis, logout: &Logout) -> Result<(), StoreError> {
+        let removed = Call::of("ZREM", &self.0).arg(logout.written());
+        store.link.run::<Value>("due_logouts", removed).await?;
+        Ok(())
+    }
+
+    /// The logout is due at this second. If another replica has told it meanwhile, the site is told once more.
+    pub(super) async fn put_off(&self, store: &Redis, logout: &Logout, due: i64) -> Result<(), StoreError> {
+        let call = Call::of("ZADD", &self.0).arg(due).arg(logout.written());
+        let call = call.cmd("EXPIRE").arg(&self.0).arg(KEPT.as_secs());
+        let _: (Value, Value) = store.link.run("due_logouts", call).await?;
+        Ok(())
+    }
+
+    /// How many wait that were queued before this second.
+    pub(super) async fn late(&self, store: &Redis, before: i64) -> Result<usize, StoreError> {
+        let waiting: Vec<String> =
+            store.link.run("due_logouts", Call::of("ZRANGE", &self.0).arg(0).arg(MOST_WAITING)).await?;
+        let read = waiting.iter().filter_map(|text| Logout::read(text));
+        Ok(read.filter(|logout| logout.since < before).count())
+    }
+}
+
+/// Up to where the stream of revocations was read.
+pub(super) struct Cursor(String);
+
+impl Cursor {
+    /// From the oldest revocation on, if nobody has read the stream before.
+    pub(super) async fn read(store: &Redis) -> Result<Self, StoreError> {
+        Ok(Self(store.kept(CURSOR).await?.unwrap_or_default()))
+    }
+
+    /// Queues what is new for these clients, and notes how far it was read. If it is read once more, because the note
+    /// was lost, the sites are told once more.
+    pub(super) async fn go_on(mut self, store: &Redis, clients: &[&Client]) -> Result<Self, StoreError> {
+        loop {
+            let read = match store.ends_after(&self.0, PAGE).await? {
+                Some(read) => read,
+                // The stream does not have this place, or no longer.
+                None => match store.ends_after("", PAGE).await? {
+                    Some(read) => read,
+                    None => return Ok(self),
+                },
+            };
+            try_join_all(read.ends.iter().map(|ended| queue_ended(store, clients, ended))).await?;
+            if read.cursor != self.0 {
+                store.keep(CURSOR, &read.cursor, LONGEST_LIFE).await?;
+            }
+            self.0 = read.cursor;
+            if !read.more {
+                return Ok(self);
+            }
+        }
+    }
+}
+
+/// Queues a revocation of all of a user's logins, or of all at one client. What ends a login alone queues itself, and a
+/// key ends no login.
+async fn queue_ended(store: &Redis, clients: &[&Client], ended: &Ended) -> Result<(), StoreError> {
+    let (user, at, before) = match ended {
+        Ended::User { user, before, .. } => (user, None, *before),
+        Ended::UserInApp { user, app, before, .. } => (user, Some(app), *before),
+        Ended::Token { .. } | Ended::Key { .. } => return Ok(()),
+    };
+    let since = now().timestamp();
+    // By now each site would have been given up.
+    if before < since - GIVEN_UP_AFTER {
+        return Ok(());
+    }
+    for client in clients.iter().filter(|client| at.is_none_or(|app| *app == client.id.0)) {
+        let Some(receiver) = &client.logout_receiver else { continue };
+        let list = family::key("families", format_args!("{}:{user}", client.id));
+        let asked = Call::of("ZRANGE", &list).arg(0).arg(-1).arg("WITHSCORES");
+        let listed: Vec<(String, f64)> = store.link.run("logins_of_client", asked).await?;
+        for sid in ended_logins(&listed, before, receiver.needs_sid) {
+            queue(store, &client.id.0, &Logout { since, user: user.to_string(), sid }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The logins that have ended with all of a user's tokens up to a second: `None` for all of them, if the user has not
+/// logged in since. Each listed login has the second in which it began.
+fn ended_logins(listed: &[(String, f64)], before: i64, needs_sid: bool) -> Vec<Option<String>> {
+    let ended: Vec<_> = listed.iter().filter(|(_, begun)| *begun <= before as f64).collect();
+    if ended.is_empty() {
+        return Vec::new();
+    }
+    if !needs_sid && ended.len() == listed.len() {
+        return vec![None];
+    }
+    ended.into_iter().map(|(sid, _)| Some(sid.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PAUSES;
+    use super::*;
+
+    #[test]
+    fn a_logout_is_read_as_it_was_written() {
+        for sid in [None, Some("sid-1".to_owned())] {
+            let logout = Logout { since: 1_796_022_793, user: "user-1".into(), sid };
+            assert_eq!(Logout::read(&logout.written()), Some(logout));
+        }
+        for wrong in ["", "x user-1", "1"] {
+            assert_eq!(Logout::read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pause_doubles_and_a_site_is_given_up_after_some_tries() {
+        let (mut age, mut tries) = (0, 1);
+        while age < GIVEN_UP_AFTER {
+            age += age.clamp(PAUSES[0], PAUSES[1]);
+            tries += 1;
+        }
+        assert_eq!(tries, 19);
+    }
+
+    #[test]
+    fn a_login_that_is_newer_than_the_revocation_goes_on() {
+        let listed = [("old".to_owned(), 100.0), ("older".to_owned(), 90.0), ("new".to_owned(), 110.0)];
+        let told = |listed: &[(String, f64)], before, needs_sid| {
+            ended_logins(listed, before, needs_sid)
+                .into_iter()
+                .map(|sid| sid.unwrap_or("all".into()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&listed, 110, false), ["all"]);
+        assert_eq!(told(&listed, 110, true), ["old", "older", "new"]);
+        assert_eq!(told(&listed, 100, false), ["old", "older"]);
+        assert!(told(&listed, 89, false).is_empty() && told(&[], 110, false).is_empty());
+    }
+}
