@@ -125,7 +125,7 @@ impl Issuer {
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             redis: redis.unwrap_or_else(|| RedisAccess::in_memory(now)),
             proxies: TrustedProxies(settings.trusted_proxies.clone()),
-            pages: FeedPages::default(),
+            pages: Arc::new(FeedPages::default()),
             settings,
         };
         // Each worker builds its own later, when errors can no longer be reported.

@@ -1,88 +1,162 @@
-//! The pages of the last second, in lanes, so that a client that asks for many pages does not delay the others. Their
-//! cursors: a place in the stream, and a MAC, so that an invented cursor costs Redis nothing.
+//! The pages of the revocation feed that are in memory: the newest ones for a second, and those that do not change any
+//! more for longer, so that an old page costs what a cached file costs. A page that is not there is made by the first
+//! client that has its turn, for all who ask for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use tokio::sync::{self, OnceCell};
-use wxmint_keys::vault::Vault;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::feed_cursor::{Cursor, RECENT, StreamId};
+use super::feed_turns::{Reader, Turn, Turns};
 
 /// How long a page is answered again, to whoever asks for the same.
 pub(super) const CACHED: Duration = Duration::from_secs(1);
-/// The most pages of a lane that are kept.
+/// The same for a shared page: nothing is put into it any more. Verifiers refuse a page that is a minute older than
+/// another one that they have read.
+const KEPT: Duration = Duration::from_secs(20);
+/// The most bytes of shared pages: those of about 250,000 revocations. Of more, the page that was made first goes, and
+/// whoever needs it again has it made in turn.
+const MOST_KEPT: usize = 16 * 1024 * 1024;
+/// The most other pages of a lane that stay for that second.
 const MAX_PAGES: usize = 32;
-/// The most pages of a lane that are made at once for one client. A verifier asks for one after another.
-const OF_A_CLIENT: usize = 8;
-/// For how long a cursor that was the newest one is remembered, and how old the end may be that a recent cursor names.
-/// Verifiers ask every 5 s.
-const RECENT: Duration = Duration::from_secs(60);
+/// How long a client waits for its turn. A verifier waits for an answer for 4 s, and Redis may take one of them.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+const LONGEST: Duration = PATIENCE.saturating_add(Duration::from_millis(1_500));
 const MAX_NEWEST: usize = 64;
+/// For how long it is remembered that a client was given a cursor, and of how many.
+const GIVEN_FOR: Duration = Duration::from_secs(30);
+const MOST_GIVEN: usize = 8_192;
+/// The most shared pages whose beginnings and ends are known: those of ten million revocations and more.
+const MOST_BLOCKS: usize = 16_384;
 
 /// Pages of one lane do not wait for those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
-    /// The first page, and the one after the newest end. There are few of them, and they are always made.
+pub(super) enum LaneName {
+    /// The first page, and the one after the newest revocation. There are few of them, and they are always made.
     Shared,
-    /// After an end of the last minute: verifiers that are up to date.
+    /// After a revocation of the last minute: verifiers that are up to date.
     Recent,
     /// Verifiers that begin, or were away. Whoever has read the feed may ask for all of these pages.
     Old,
 }
 
-/// `None` if the stream does not have the cursor. The error is a text for the log, because all who asked share it.
-pub(super) type Made = Result<Option<Bytes>, String>;
-/// A page for all who ask for it within a second, also those of other workers. One of them makes it.
-pub(super) type FeedPage = Arc<OnceCell<Made>>;
-
-/// A page, when it was begun, and the client who asked for it first.
-struct Begun {
-    at: Instant,
-    client: String,
-    page: FeedPage,
+/// A signed page.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) bytes: Bytes,
+    /// The cursor of the next page, if there is more.
+    pub(super) next: Option<String>,
+    /// The key that has signed it.
+    pub(super) kid: String,
+    pub(super) read_at: Instant,
 }
+
+/// `None` if the stream does not have the cursor. The error is a text for the log, because all who asked share it.
+pub(super) type Made = Result<Option<Arc<Page>>, String>;
 
 /// The pages of all workers, so that each page is in memory once for whoever reads it however slowly.
 #[derive(Default)]
 pub(super) struct FeedPages {
-    lanes: [Mutex<HashMap<String, Begun>>; 3],
-    /// Long pages are read one at a time, so that somebody who asks for all of them does not slow logins down.
-    pub(super) reading: [sync::Mutex<()>; 3],
+    lanes: [Lane; 3],
+    kept: Mutex<Kept>,
+    given: Mutex<Given>,
+    pub(super) blocks: Mutex<Blocks>,
     /// The cursors that led to the end of the stream, and when they last did. The newest one is the last.
     newest: Mutex<VecDeque<(Instant, String)>>,
 }
 
+#[derive(Default)]
+struct Lane {
+    pages: Mutex<Pages>,
+    turns: Arc<Turns>,
+}
+
+#[derive(Default)]
+struct Pages {
+    of: HashMap<String, Asked>,
+    /// The cursors of those that are made, the oldest first.
+    made: VecDeque<String>,
+}
+
+/// A page that somebody has asked for.
+struct Asked {
+    made: watch::Sender<Option<Made>>,
+    made_at: Option<Instant>,
+    is_being_made: bool,
+    /// Those who wait for their turn to make it.
+    clients: HashSet<String>,
+}
+
+/// What a client waits for: the page, and perhaps the turn to make it.
+pub(super) struct Waits {
+    made: watch::Receiver<Option<Made>>,
+    pub(super) ticket: Option<Ticket>,
+}
+
+/// A client's place among those who wait for their turn to make a page. The client has left when it is dropped.
+pub(super) struct Ticket {
+    pages: Arc<FeedPages>,
+    pub(super) lane: LaneName,
+    pub(super) cursor: String,
+    client: String,
+    place: Option<oneshot::Receiver<Turn>>,
+    is_making: bool,
+}
+
 impl FeedPages {
-    pub(super) fn lane(&self, cursor: &str, now: DateTime<Utc>) -> Lane {
-        match () {
-            () if cursor.is_empty() || self.newest.lock().iter().any(|(_, newest)| newest == cursor) => Lane::Shared,
-            () if is_recent(cursor, now) => Lane::Recent,
-            () => Lane::Old,
+    pub(super) fn lane(&self, text: &str, cursor: Option<&Cursor<'_>>, now: DateTime<Utc>) -> LaneName {
+        match cursor {
+            None => LaneName::Shared,
+            Some(_) if self.newest.lock().iter().any(|(_, newest)| newest == text) => LaneName::Shared,
+            Some(cursor) if cursor.is_recent(now) => LaneName::Recent,
+            Some(_) => LaneName::Old,
         }
     }
 
-    /// The page after `cursor`, to be made by who asks for it first. `None` if as many pages are being made for this
-    /// client as may be: one, if the lane is full. So whoever asks for many pages at once keeps nobody else waiting.
-    pub(super) fn page(&self, cursor: &str, lane: Lane, client: &str) -> Option<FeedPage> {
-        let mut pages = self.lanes[lane as usize].lock();
-        pages.retain(|_, begun| begun.at.elapsed() < CACHED);
-        if let Some(begun) = pages.get(cursor) {
-            return Some(Arc::clone(&begun.page));
+    /// A shared page that was made within [`KEPT`], and signed by the key that signs now: if that has changed, the
+    /// other may have been revoked.
+    pub(super) fn kept(&self, cursor: &str, kid: &str) -> Option<Arc<Page>> {
+        self.kept.lock().page(cursor).filter(|page| page.kid == kid)
+    }
+
+    pub(super) fn keep(&self, cursor: &str, page: &Arc<Page>) {
+        self.kept.lock().keep(cursor, page);
+    }
+
+    /// The client was given a page that leads to this cursor, and goes on if it asks for that next.
+    pub(super) fn gives(&self, client: &str, next: &str) {
+        self.given.lock().note(client, next);
+    }
+
+    /// Waits for the page after `cursor`, which is being made, or has this client wait for its turn to make it. `None`
+    /// if the client waits for as many pages as it may, or too many others wait.
+    pub(super) fn ask(self: &Arc<Self>, cursor: &str, lane: LaneName, client: &str) -> Option<Waits> {
+        let goes_on = self.given.lock().has(client, cursor);
+        let reader = if goes_on { Reader::GoesOn } else { Reader::Other };
+        let (turns, mut pages) = (&self.lanes[lane as usize].turns, self.lanes[lane as usize].pages.lock());
+        if let Some(asked) = pages.of.get(cursor).filter(|asked| asked.is_current()) {
+            // Each has a place of its own in the queue, because the other's client may have many before this one.
+            let is_coming = asked.made_at.is_some() || asked.is_being_made || asked.clients.contains(client);
+            if is_coming || lane == LaneName::Shared {
+                return Some(Waits { made: asked.made.subscribe(), ticket: None });
+            }
+        } else {
+            pages.of.remove(cursor);
         }
-        if pages.len() >= MAX_PAGES {
-            // A verifier that begins asks for thousands of pages, each once.
-            pages.retain(|_, begun| !begun.page.initialized());
-        }
-        let most = if pages.len() >= MAX_PAGES { 1 } else { OF_A_CLIENT };
-        let of_client = pages.values().filter(|begun| begun.client == client && !begun.page.initialized());
-        if lane != Lane::Shared && of_client.count() >= most {
-            return None;
-        }
-        let begun = Begun { at: Instant::now(), client: client.to_owned(), page: FeedPage::default() };
-        Some(Arc::clone(&pages.entry(cursor.to_owned()).or_insert(begun).page))
+        let place = turns.place(client, reader)?;
+        let asked = pages.of.entry(cursor.to_owned()).or_insert_with(Asked::new);
+        asked.clients.insert(client.to_owned());
+        let (cursor, client) = (cursor.to_owned(), client.to_owned());
+        let ticket = Ticket { pages: Arc::clone(self), lane, cursor, client, place: Some(place), is_making: false };
+        Some(Waits { made: asked.made.subscribe(), ticket: Some(ticket) })
     }
 
     pub(super) fn led_to_the_end(&self, cursor: &str) {
@@ -95,27 +169,184 @@ impl FeedPages {
     }
 }
 
-/// The cursor of a place in the stream. The beginning of an empty stream has none.
-pub(super) fn cursor_of(place: &str, vault: &Vault) -> String {
-    if place.is_empty() { String::new() } else { format!("{place}.{mac}", mac = vault.mac(&labelled(place))) }
+impl Asked {
+    fn new() -> Self {
+        Self { made: watch::Sender::new(None), made_at: None, is_being_made: false, clients: HashSet::new() }
+    }
+
+    fn is_current(&self) -> bool {
+        self.made_at.is_none_or(|at| at.elapsed() < CACHED)
+    }
 }
 
-/// The place that a cursor names; `None` if this service has not made the cursor.
-pub(super) fn place_of<'a>(cursor: &'a str, vault: &Vault) -> Option<&'a str> {
-    let (place, mac) = cursor.rsplit_once('.')?;
-    vault.has_made(mac, &labelled(place)).then_some(place)
+impl Waits {
+    /// `None` if the page was not made in time.
+    pub(super) async fn page(mut self) -> Option<Made> {
+        let made = timeout(LONGEST, self.made.wait_for(Option::is_some)).await;
+        // All who could have made it may have left.
+        made.ok()?.ok()?.clone()
+    }
 }
 
-/// Whether the end that the cursor names was written within [`RECENT`] before `now`. In Redis the name of a place
-/// begins with its milliseconds since 1970. (The store in memory has numbers there, which are too small.)
-fn is_recent(cursor: &str, now: DateTime<Utc>) -> bool {
-    let written = cursor.split_once('-').and_then(|(millis, _)| millis.parse().ok());
-    written.and_then(DateTime::from_timestamp_millis).is_some_and(|written| now - RECENT <= written)
+impl Ticket {
+    /// Waits for this client's turn. `None` if it does not come in time, or the page has been made meanwhile.
+    pub(super) async fn turn(&mut self) -> Option<Turn> {
+        let turn = timeout(PATIENCE, self.place.take()?).await.ok()?.ok()?;
+        let mut pages = self.pages.lanes[self.lane as usize].pages.lock();
+        let asked = pages.of.get_mut(&self.cursor).filter(|asked| asked.made_at.is_none() && !asked.is_being_made)?;
+        (asked.is_being_made, self.is_making) = (true, true);
+        Some(turn)
+    }
+
+    /// Tells all who wait for the page.
+    pub(super) fn done(mut self, made: Made) {
+        let read_at = made.as_ref().ok().and_then(|page| Some(page.as_ref()?.read_at));
+        self.is_making = false;
+        let mut pages = self.pages.lanes[self.lane as usize].pages.lock();
+        if let Some(asked) = pages.of.get_mut(&self.cursor) {
+            (asked.is_being_made, asked.made_at) = (false, Some(read_at.unwrap_or_else(Instant::now)));
+            asked.made.send_replace(Some(made));
+            pages.made.push_back(self.cursor.clone());
+        }
+        while pages.made.len() > MAX_PAGES
+            && let Some(oldest) = pages.made.pop_front()
+        {
+            if pages.of.get(&oldest).is_some_and(|asked| asked.made_at.is_some()) {
+                pages.of.remove(&oldest);
+            }
+        }
+    }
 }
 
-/// The vault makes MACs of other things too.
-fn labelled(place: &str) -> String {
-    format!("a cursor of the revocation feed: {place}")
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut pages = self.pages.lanes[self.lane as usize].pages.lock();
+        let Some(asked) = pages.of.get_mut(&self.cursor) else { return };
+        asked.is_being_made &= !self.is_making;
+        asked.clients.remove(&self.client);
+        if asked.clients.is_empty() && asked.made_at.is_none() && !asked.is_being_made {
+            pages.of.remove(&self.cursor);
+        }
+    }
+}
+
+/// Shared pages by their cursors.
+#[derive(Default)]
+struct Kept {
+    pages: HashMap<String, Arc<Page>>,
+    /// The oldest first.
+    order: VecDeque<(Instant, String)>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn page(&mut self, cursor: &str) -> Option<Arc<Page>> {
+        while self.order.front().is_some_and(|(at, _)| at.elapsed() >= KEPT) {
+            self.drop_oldest();
+        }
+        self.pages.get(cursor).filter(|page| page.read_at.elapsed() < KEPT).cloned()
+    }
+
+    fn keep(&mut self, cursor: &str, page: &Arc<Page>) {
+        self.bytes += page.bytes.len();
+        if let Some(before) = self.pages.insert(cursor.to_owned(), Arc::clone(page)) {
+            self.bytes -= before.bytes.len();
+        }
+        self.order.push_back((page.read_at, cursor.to_owned()));
+        while self.bytes > MOST_KEPT || self.order.len() > MOST_BLOCKS {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((at, cursor)) = self.order.pop_front() else { return };
+        // It may have been made again since.
+        if self.pages.get(&cursor).is_some_and(|page| page.read_at == at) {
+            let page = self.pages.remove(&cursor);
+            self.bytes -= page.map_or(0, |page| page.bytes.len());
+        }
+    }
+}
+
+/// Which client was given which cursor, as hashes that nobody outside can foresee.
+#[derive(Default)]
+struct Given {
+    hasher: RandomState,
+    hashes: HashSet<u64>,
+    order: VecDeque<(Instant, u64)>,
+}
+
+impl Given {
+    fn note(&mut self, client: &str, cursor: &str) {
+        let hash = self.hasher.hash_one((client, cursor));
+        if self.hashes.insert(hash) {
+            self.order.push_back((Instant::now(), hash));
+        }
+        while self.order.len() > MOST_GIVEN || self.order.front().is_some_and(|(at, _)| at.elapsed() >= GIVEN_FOR) {
+            let Some((_, oldest)) = self.order.pop_front() else { return };
+            self.hashes.remove(&oldest);
+        }
+    }
+
+    fn has(&self, client: &str, cursor: &str) -> bool {
+        self.hashes.contains(&self.hasher.hash_one((client, cursor)))
+    }
+}
+
+/// Where the shared pages begin and end that this process has made. Whoever shows a cursor within one of them is sent to
+/// its beginning, so that no page is made for each cursor that somebody has collected.
+#[derive(Default)]
+pub(super) struct Blocks(BTreeMap<StreamId, Block>);
+
+struct Block {
+    /// After which it begins; empty for the first page.
+    cursor: String,
+    end: Option<StreamId>,
+    /// When it was read to the end of the stream.
+    was_last_at: Option<Instant>,
+}
+
+impl Blocks {
+    /// A page ends at `end`, which is `next` as a cursor, and the next page begins there. The page itself begins for
+    /// everybody at `cursor`, if that is given.
+    pub(super) fn note(&mut self, begin: Option<(StreamId, &str)>, (end, next): (StreamId, &str)) {
+        if let Some((id, cursor)) = begin {
+            self.0.insert(id, Block { cursor: cursor.to_owned(), end: Some(end), was_last_at: None });
+        }
+        self.0.entry(end).or_insert_with(|| Block { cursor: next.to_owned(), end: None, was_last_at: None });
+        self.bound();
+    }
+
+    /// The page that begins for everybody at `cursor` goes to the end of the stream.
+    pub(super) fn note_last(&mut self, id: StreamId, cursor: &str) {
+        let was_last_at = Some(Instant::now());
+        self.0.insert(id, Block { cursor: cursor.to_owned(), end: None, was_last_at });
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        while self.0.len() > MOST_BLOCKS {
+            self.0.pop_first();
+        }
+    }
+
+    /// The cursor at the beginning of the page that this place is in, or was in lately.
+    pub(super) fn around(&self, place: StreamId) -> Option<String> {
+        let (_, block) = self.0.range(..=place).next_back()?;
+        let was_last = block.was_last_at.is_some_and(|at| at.elapsed() < KEPT);
+        let is_in_it = was_last || block.end.is_some_and(|end| place < end);
+        is_in_it.then(|| block.cursor.clone())
+    }
+
+    /// The last beginning of a page before this place.
+    pub(super) fn before(&self, place: StreamId) -> Option<String> {
+        self.0.range(..=place).next_back().map(|(_, block)| block.cursor.clone())
+    }
+
+    /// The stream does not have this place any more.
+    pub(super) fn forget(&mut self, place: StreamId) {
+        self.0.remove(&place);
+    }
 }
 
 #[cfg(test)]
@@ -125,65 +356,138 @@ mod tests {
 
     use super::*;
 
+    const OLD: LaneName = LaneName::Old;
+    const KID: &str = "kid";
+
+    fn page_of(bytes: impl Into<Bytes>) -> Arc<Page> {
+        Arc::new(Page { bytes: bytes.into(), next: None, kid: KID.into(), read_at: Instant::now() })
+    }
+
+    fn asks(pages: &Arc<FeedPages>, cursor: &str, client: &str) -> (Waits, Ticket) {
+        let mut waits = pages.ask(cursor, OLD, client).expect("a place");
+        let ticket = waits.ticket.take().expect("a turn of its own");
+        (waits, ticket)
+    }
+
+    async fn got(waits: Waits) -> Arc<Page> {
+        waits.page().await.expect("in time").expect("made").expect("in the stream")
+    }
+
+    #[actix_web::test]
+    async fn an_old_page_is_made_once_for_all_readers_and_each_waits_for_its_own_turn_alone() {
+        let pages = Arc::new(FeedPages::default());
+        let (_, mut first) = asks(&pages, "0", "first");
+        let turn = first.turn().await.expect("nobody waits");
+        let mut greedy: VecDeque<_> = (1..9).map(|number| asks(&pages, &number.to_string(), "greedy")).collect();
+        assert!(pages.ask("9", OLD, "greedy").is_none(), "as many as one client may wait for");
+        let (honest, mut honest_ticket) = asks(&pages, "8", "honest");
+        drop((turn, first));
+
+        let (_, mut ticket) = greedy.pop_front().expect("eight");
+        let turn = ticket.turn().await.expect("it came first");
+        ticket.done(Ok(Some(page_of("1"))));
+        drop(turn);
+        let turn = honest_ticket.turn().await.expect("not after the greedy one's seven others");
+        let waits_too = pages.ask("8", OLD, "another").expect("it is being made");
+        assert!(waits_too.ticket.is_none());
+        honest_ticket.done(Ok(Some(page_of("8"))));
+        drop(turn);
+
+        let (greedy_waits, mut greedy_ticket) = greedy.pop_back().expect("seven");
+        drop(greedy);
+        assert!(greedy_ticket.turn().await.is_none(), "another client's turn has made it");
+        let [one, two, three] = [got(honest).await, got(waits_too).await, got(greedy_waits).await];
+        assert!(Arc::ptr_eq(&one, &two) && Arc::ptr_eq(&one, &three), "signed once");
+        let later = pages.ask("8", OLD, "greedy").expect("it is there");
+        assert!(later.ticket.is_none() && Arc::ptr_eq(&one, &got(later).await));
+    }
+
+    #[actix_web::test]
+    async fn a_client_that_goes_on_from_its_page_has_its_turn_before_strangers_who_show_other_cursors() {
+        let pages = Arc::new(FeedPages::default());
+        let (_, mut first) = asks(&pages, "0", "first");
+        let turn = first.turn().await.expect("nobody waits");
+        let mut strangers: Vec<_> = (1..100).map(|number| asks(&pages, "x", &number.to_string()).1).collect();
+        pages.gives("sidecar", "7");
+        let (_, mut stranger) = asks(&pages, "7", "a stranger who has seen the cursor");
+        let (_, mut sidecar) = asks(&pages, "7", "sidecar");
+        drop((turn, first));
+        let turn = sidecar.turn().now_or_never().expect("at once").expect("to make the page");
+        assert!(stranger.turn().now_or_never().is_none() && strangers[0].turn().now_or_never().is_none());
+        sidecar.done(Ok(Some(page_of("7"))));
+        drop(turn);
+    }
+
+    #[actix_web::test]
+    async fn who_waits_for_a_page_that_nobody_makes_any_more_is_told_so() {
+        let pages = Arc::new(FeedPages::default());
+        let (waits, mut ticket) = asks(&pages, "1", "a client");
+        let turn = ticket.turn().await.expect("nobody waits");
+        let another = pages.ask("1", OLD, "another").expect("it is being made");
+        drop((ticket, turn));
+        assert!(waits.page().await.is_none() && another.page().await.is_none());
+        assert!(pages.ask("1", OLD, "another").expect("a place").ticket.is_some(), "tried again");
+    }
+
     #[actix_web::test]
     async fn whoever_asks_for_all_old_pages_keeps_nobody_from_the_first_and_the_newest() {
-        let (pages, now) = (FeedPages::default(), DateTime::UNIX_EPOCH + TimeDelta::days(1));
-        pages.led_to_the_end("2-0.x.y");
-        let asks = |number: usize, client: &str| {
-            let cursor = format!("{number}-0.x.y");
-            assert_eq!(pages.lane(&cursor, now), Lane::Old);
-            pages.page(&cursor, Lane::Old, client)
-        };
-        assert_eq!((3..19).filter(|number| asks(*number, "greedy").is_some()).count(), OF_A_CLIENT);
-        assert!(asks(19, "honest").is_some(), "by another client");
-        assert!((20..20 + MAX_PAGES).all(|number| asks(number, &number.to_string()).is_some()));
-        assert!(asks(99, "honest").is_none() && asks(99, "newcomer").is_some(), "one for each while the lane is full");
-        let _reading = pages.reading[Lane::Old as usize].lock().await;
-        for (cursor, lane) in [("", Lane::Shared), ("2-0.x.y", Lane::Shared), ("86399000-0.x.y", Lane::Recent)] {
-            assert_eq!(pages.lane(cursor, now), lane, "{cursor}");
-            assert!(pages.page(cursor, lane, "greedy").is_some(), "{cursor}");
-            assert!(
-                pages.reading[lane as usize].lock().now_or_never().is_some(),
-                "{cursor} does not wait for old pages"
-            );
+        let (pages, now) = (Arc::new(FeedPages::default()), DateTime::UNIX_EPOCH + TimeDelta::days(1));
+        pages.led_to_the_end("newest");
+        let lane = |place, text| pages.lane(text, Some(&Cursor { place, is_shared: false }), now);
+        assert_eq!(pages.lane("", None, now), LaneName::Shared);
+        assert_eq!(lane("2-0.x", "newest"), LaneName::Shared);
+        assert_eq!(lane("86399000-0.x", "recent"), LaneName::Recent);
+        assert_eq!(lane("2-0.x", "old"), OLD);
+        let (_, mut old) = asks(&pages, "old", "greedy");
+        let _turn = old.turn().await.expect("nobody waits");
+        for (cursor, lane) in [("", LaneName::Shared), ("newest", LaneName::Shared), ("recent", LaneName::Recent)] {
+            let waits = pages.ask(cursor, lane, "greedy").expect("a place");
+            let mut ticket = waits.ticket.expect("a ticket");
+            assert!(ticket.turn().now_or_never().flatten().is_some(), "{cursor} does not wait for old pages");
         }
     }
 
-    #[actix_web::test]
-    async fn who_asks_for_the_same_page_gets_the_same_copy() {
+    #[test]
+    fn a_shared_page_is_kept_while_its_key_signs_and_there_is_room() {
         let pages = FeedPages::default();
-        let mut copies = Vec::new();
-        for bytes in [b"one", b"two"] {
-            let page = pages.page("", Lane::Shared, "client").expect("a place");
-            let made = page.get_or_init(async || Ok(Some(Bytes::from_static(bytes)))).await;
-            copies.push(made.clone().expect("made"));
+        let of_a_mebibyte = || page_of(vec![0; 1024 * 1024]);
+        for number in 0..20 {
+            pages.keep(&number.to_string(), &of_a_mebibyte());
         }
-        assert_eq!(copies[0], copies[1]);
-        assert_eq!(Arc::strong_count(&pages.page("", Lane::Shared, "client").expect("kept")), 2);
-    }
-
-    fn vault(byte: u8) -> Vault {
-        use base64::{Engine, engine::general_purpose::STANDARD};
-        Vault::parse((STANDARD.encode([byte; 32]) + "\n").as_bytes()).expect("a vault")
+        let kept = |number: usize| pages.kept(&number.to_string(), KID).is_some();
+        assert!((4..20).all(kept) && !(0..4).any(kept), "the newest 16 MiB");
+        assert!(pages.kept("19", "another key").is_none());
+        for _ in 0..100 {
+            pages.keep("19", &of_a_mebibyte());
+        }
+        assert!(kept(19) && (5..19).filter(|number| kept(*number)).count() <= 15, "counted once");
+        let old = Instant::now().checked_sub(KEPT).expect("the machine runs for long enough");
+        pages.keep("old", &Arc::new(Page { bytes: Bytes::new(), next: None, kid: KID.into(), read_at: old }));
+        assert!(pages.kept("old", KID).is_none());
     }
 
     #[test]
-    fn a_cursor_names_its_place_and_one_that_was_not_made_here_names_none() {
-        let cursor = cursor_of("1795000000000-0.AAAAAAAA", &vault(1));
-        assert_eq!(place_of(&cursor, &vault(1)), Some("1795000000000-0.AAAAAAAA"));
-        assert_eq!(place_of(&cursor, &vault(2)), None);
-        let earlier = cursor.replacen("1795", "1794", 1);
-        for unknown in ["", ".", "1795000000000-0.AAAAAAAA", &cursor[1..], &earlier] {
-            assert_eq!(place_of(unknown, &vault(1)), None, "{unknown}");
+    fn a_place_within_a_known_page_leads_to_its_beginning() {
+        let mut blocks = Blocks::default();
+        assert_eq!((blocks.around((5, 0)), blocks.before((5, 0))), (None, None));
+        blocks.note(Some(((0, 0), "")), ((10, 0), "ten"));
+        blocks.note(Some(((10, 0), "ten")), ((20, 3), "twenty"));
+        blocks.note(None, ((40, 0), "forty"));
+        for (place, begins) in [((5, 0), Some("")), ((10, 0), Some("ten")), ((20, 2), Some("ten")), ((20, 3), None)] {
+            assert_eq!(blocks.around(place).as_deref(), begins, "{place:?}");
         }
-        assert_eq!(cursor_of("", &vault(1)), "", "an empty stream");
-    }
-
-    #[test]
-    fn a_cursor_tells_when_its_end_was_written() {
-        let now = DateTime::from_timestamp_millis(1_795_000_060_000).expect("a time");
-        let is_recent = |cursor| is_recent(cursor, now);
-        assert!(is_recent("1795000000000-0.AAAAAAAA.x") && !is_recent("1794999999999-0.AAAAAAAA.x"));
-        assert!(!is_recent("17.x") && !is_recent(""));
+        assert_eq!(blocks.before((30, 0)).as_deref(), Some("twenty"));
+        assert_eq!((blocks.around((50, 0)), blocks.before((50, 0)).as_deref()), (None, Some("forty")));
+        blocks.note_last((40, 0), "forty");
+        assert_eq!(blocks.around((50, 0)).as_deref(), Some("forty"), "it went to the end of the stream");
+        blocks.note(Some(((40, 0), "forty")), ((45, 0), "more"));
+        assert_eq!((blocks.around((50, 0)), blocks.around((44, 0)).as_deref()), (None, Some("forty")));
+        blocks.forget((45, 0));
+        blocks.forget((40, 0));
+        assert_eq!(blocks.before((50, 0)).as_deref(), Some("twenty"));
+        for number in 0..2 * MOST_BLOCKS as u64 {
+            blocks.note(None, ((number, 0), "x"));
+        }
+        assert_eq!(blocks.0.len(), MOST_BLOCKS);
     }
 }

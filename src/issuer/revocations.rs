@@ -1,20 +1,23 @@
 //! The revocation feed: which tokens verifiers must refuse before they expire.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use tokio::time::timeout;
 use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
-use wxmint_store::StoreError;
-use wxmint_verify::MAX_LEEWAY;
+use wxmint_store::{ReadEnds, StoreError};
 use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
+use wxmint_verify::{KeyError, MAX_LEEWAY};
 
-use super::feed_pages::{CACHED, Lane, Made, cursor_of, place_of};
+use super::feed_cursor::{Cursor, StreamId};
+use super::feed_pages::{CACHED, LaneName, Made, Page, Ticket};
 use super::state::IssuerWorker;
 use crate::clock::now;
 
 /// The most ends in a page, which then has 51 KB. Redis reads it in half a millisecond.
 const PAGE_ENDS: usize = 1_000;
+/// A reader that lacks no more than so many ends is nearly up to date.
+const NEAR: usize = 64;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Verifiers refuse all that such a process signs. It has an old key file, and others serve them.
 pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
@@ -32,28 +35,35 @@ pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
 pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let after = pairs(request.query_string()).into_iter().find(|(name, _)| name == "after");
     let after = after.map(|(_, cursor)| cursor).unwrap_or_default();
-    // A cursor that was not made here leads to the first page.
-    let after = place_of(&after, &worker.issuer.vault.load_full()).map_or("", |_| &*after);
     let client = limit_key(worker.issuer.proxies.client_of(&request));
-    let body = match page(after, &client, &worker).await? {
-        Some(body) => body,
+    let page = match page(&after, &client, &worker).await? {
+        Some(page) => page,
         // The cursor is too old. Everybody with such a cursor shares the page that begins at the oldest end.
-        None => page("", &client, &worker).await?.unwrap_or_default(),
+        None => page("", &client, &worker).await?.ok_or_else(|| later("The revocation feed cannot be read now."))?,
     };
+    page.next.iter().for_each(|next| worker.issuer.pages.gives(&client, next));
     Ok(HttpResponse::Ok()
         .content_type(PAGE_MEDIA_TYPE)
         .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", CACHED.as_secs())))
-        .body(body))
+        .body(web::Bytes::clone(&page.bytes)))
 }
 
-async fn page(cursor: &str, client: &str, worker: &web::Data<IssuerWorker>) -> Result<Option<web::Bytes>, Problem> {
-    let lane = worker.issuer.pages.lane(cursor, now());
-    let page = worker.issuer.pages.page(cursor, lane, client);
-    let page = page.ok_or_else(|| later("Too many pages of the feed are asked for at once."))?;
-    let (worker, cursor) = (web::Data::clone(worker), cursor.to_owned());
-    // A client that goes away does not keep the others waiting for the page it asked for.
-    let made = to_the_end(async move { page.get_or_init(|| make(&worker, cursor, lane)).await.clone() });
-    made.await.map_err(|_| later("The revocation feed cannot be read now."))
+async fn page(after: &str, client: &str, worker: &web::Data<IssuerWorker>) -> Result<Option<Arc<Page>>, Problem> {
+    let (pages, vault) = (&worker.issuer.pages, worker.issuer.vault.load_full());
+    let cursor = Cursor::read(after, &vault);
+    // A cursor that was not made here leads to the first page.
+    let after = cursor.map_or("", |_| after);
+    if let Some(kept) = kid_of_pages(worker).ok().and_then(|kid| pages.kept(after, &kid)) {
+        return Ok(Some(kept));
+    }
+    let waits = pages.ask(after, pages.lane(after, cursor.as_ref(), now()), client);
+    let mut waits = waits.ok_or_else(|| later("Too many pages of the feed are asked for at once."))?;
+    if let Some(ticket) = waits.ticket.take() {
+        // A client that goes away does not keep the others waiting for the page it asked for.
+        drop(to_the_end(make_in_turn(web::Data::clone(worker), ticket)));
+    }
+    let unreadable = || later("The revocation feed cannot be read now.");
+    waits.page().await.ok_or_else(unreadable)?.map_err(|_| unreadable())
 }
 
 pub(super) fn later(reason: &str) -> Problem {
@@ -61,34 +71,146 @@ pub(super) fn later(reason: &str) -> Problem {
     Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE)
 }
 
-/// Makes a page for all who ask for it within a second. So its failure is logged once for all of them.
-async fn make(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
-    let made = make_page(worker, cursor, lane).await;
-    made.inspect_err(|error| bounded!(warn, error, error, "no page of the revocation feed could be made"))
+/// Makes a page for all who ask for it. So its failure is logged once for all of them.
+async fn make_in_turn(worker: web::Data<IssuerWorker>, mut ticket: Ticket) {
+    // While Redis is slow, pages that nobody waits for any more must not queue up.
+    let Some(_turn) = ticket.turn().await else { return };
+    let made = make(&worker, &ticket.cursor, ticket.lane).await;
+    let told = |error: &String| bounded!(warn, error, error, "no page of the revocation feed could be made");
+    ticket.done(made.inspect_err(told));
 }
 
-async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
-    let (pages, vault) = (&worker.issuer.pages, worker.issuer.vault.load_full());
+async fn make(worker: &IssuerWorker, after: &str, lane: LaneName) -> Made {
+    let maker = PageMaker { worker, kid: kid_of_pages(worker)? };
+    let vault = worker.issuer.vault.load_full();
+    match Cursor::read(after, &vault) {
+        Some(cursor) if lane == LaneName::Old && !cursor.is_shared => maker.lead_to_shared(after, cursor).await,
+        cursor => maker.read(after, cursor).await,
+    }
+}
+
+/// The key that signs pages now.
+fn kid_of_pages(worker: &IssuerWorker) -> Result<String, String> {
     if worker.issuer.keys.set().accepted(now()).next().is_none() {
         return Err(ALL_REVOKED.into());
     }
-    // While Redis is slow, pages that nobody waits for any more must not queue up.
-    let turn = timeout(PAUSE, pages.reading[lane as usize].lock()).await;
-    let _one_at_a_time = turn.map_err(|_| "other pages are still being read")?;
-    let of_store = |error: StoreError| error.to_string();
-    let place = place_of(&cursor, &vault).unwrap_or_default();
-    // Redis may take no writes. Verifiers need the ends all the same, and the page names the life of own tokens.
-    let _ = worker.login.note_life().await;
-    let Some(read) = worker.login.store.ends_after(place, PAGE_ENDS).await.map_err(of_store)? else { return Ok(None) };
-    let (iss, iat) = (worker.issuer.settings.issuer.as_str().to_owned(), read.at.timestamp());
-    let exp = iat + PAGE_LIFE.as_secs() as i64;
-    let keep = read.keep.max(worker.login.minter.ttl() + MAX_LEEWAY).as_secs();
-    let ended = read.ends.iter().map(|ended| ended.published(&iss)).collect();
-    let (after, cursor) = (cursor, cursor_of(&read.cursor, &vault));
-    let page = EndsPage { iss, iat, exp, cursor, after, more: read.more, keep, ended };
-    if !page.more {
-        pages.led_to_the_end(&page.cursor);
+    worker.login.minter.kid_of_pages(now()).map_err(unsigned)
+}
+
+fn unsigned(error: KeyError) -> String {
+    format!("the page could not be signed: {error}")
+}
+
+fn of_store(error: StoreError) -> String {
+    error.to_string()
+}
+
+/// Makes one page.
+struct PageMaker<'a> {
+    worker: &'a IssuerWorker,
+    kid: String,
+}
+
+impl PageMaker<'_> {
+    /// Reads the page after `cursor`, or the first one. If it ends before the stream does, it ends where readers meet,
+    /// whatever cursor they have begun with.
+    async fn read(&self, after: &str, cursor: Option<Cursor<'_>>) -> Made {
+        // Redis may take no writes. Verifiers need the ends all the same, and the page names the life of own tokens.
+        let _ = self.worker.login.note_life().await;
+        let begun = Instant::now();
+        let place = cursor.map_or("", |cursor| cursor.place);
+        let read = self.worker.login.store.ends_page(place, PAGE_ENDS).await.map_err(of_store)?;
+        let Some(read) = read else { return Ok(None) };
+        self.page(after, cursor, read, begun).map(Some)
     }
-    let signed = worker.login.minter.sign_page(&page, now());
-    Ok(Some(signed.map_err(|error| format!("the page could not be signed: {error}"))?.into()))
+
+    /// Answers whoever shows a cursor that the newest page had some time ago. There may be as many as there were
+    /// revocations, and a page of its own after each would be signed and read for one reader. So a reader who is nearly
+    /// up to date gets the few revocations that it lacks, and all others are led to the beginning of the page that
+    /// their cursor is in, which is made once for everybody: they read a part of it twice.
+    async fn lead_to_shared(&self, after: &str, cursor: Cursor<'_>) -> Made {
+        let pages = &self.worker.issuer.pages;
+        let Some(place) = cursor.id() else { return self.read(after, Some(cursor)).await };
+        let begun = Instant::now();
+        let near = self.worker.login.store.ends_after(cursor.place, NEAR).await.map_err(of_store)?;
+        let Some(near) = near else { return Ok(None) };
+        if !near.more {
+            return self.page(after, Some(cursor), near, begun).map(Some);
+        }
+        let known = pages.blocks.lock().around(place);
+        let begins = match known {
+            Some(begins) => Some(begins),
+            None => self.learn(place).await?,
+        };
+        match begins {
+            // The first page, which is everybody's too.
+            Some(begins) if begins.is_empty() => Ok(None),
+            Some(begins) => self.lead(after, begins, near, begun).map(Some),
+            None => self.read(after, Some(cursor)).await,
+        }
+    }
+
+    /// Reads the shared page that begins last before this place, as far as is known. Returns the cursor at its beginning
+    /// if the place is in it.
+    async fn learn(&self, place: StreamId) -> Result<Option<String>, String> {
+        let pages = &self.worker.issuer.pages;
+        let begins = pages.blocks.lock().before(place).unwrap_or_default();
+        let vault = self.worker.issuer.vault.load_full();
+        let cursor = Cursor::read(&begins, &vault);
+        let begins = cursor.map_or("", |_| &begins);
+        match self.read(begins, cursor).await? {
+            Some(page) if page.next.is_none() => Ok(Some(begins.to_owned())),
+            Some(_) => Ok(pages.blocks.lock().around(place)),
+            None => {
+                let gone = cursor.and_then(|cursor| cursor.id()).unwrap_or_default();
+                pages.blocks.lock().forget(gone);
+                Ok(None)
+            }
+        }
+    }
+
+    /// A page without revocations that leads to another one.
+    fn lead(&self, after: &str, begins: String, near: ReadEnds, begun: Instant) -> Result<Arc<Page>, String> {
+        let nothing = ReadEnds { ends: Vec::new(), more: true, ..near };
+        self.sign(after, begins, nothing, begun)
+    }
+
+    /// What was read, as a page.
+    fn page(
+        &self,
+        after: &str,
+        cursor: Option<Cursor<'_>>,
+        read: ReadEnds,
+        begun: Instant,
+    ) -> Result<Arc<Page>, String> {
+        let (pages, vault) = (&self.worker.issuer.pages, self.worker.issuer.vault.load_full());
+        let is_new = cursor.is_none_or(|cursor| cursor.place != read.cursor);
+        let end = Cursor { place: &read.cursor, is_shared: read.more };
+        let next = if is_new { end.write(&vault) } else { after.to_owned() };
+        let is_shared = cursor.is_none_or(|cursor| cursor.is_shared);
+        let begin = cursor.map_or(Some((0, 0)), |cursor| cursor.id()).filter(|_| is_shared);
+        if !read.more {
+            pages.led_to_the_end(&next);
+            begin.into_iter().for_each(|begin| pages.blocks.lock().note_last(begin, after));
+        } else if let Some(end) = end.id() {
+            pages.blocks.lock().note(begin.map(|begin| (begin, after)), (end, &next));
+        }
+        let is_kept = read.more && cursor.is_some_and(|cursor| cursor.is_shared);
+        let page = self.sign(after, next, read, begun)?;
+        if is_kept {
+            pages.keep(after, &page);
+        }
+        Ok(page)
+    }
+
+    fn sign(&self, after: &str, cursor: String, read: ReadEnds, begun: Instant) -> Result<Arc<Page>, String> {
+        let (iss, iat) = (self.worker.issuer.settings.issuer.as_str().to_owned(), read.at.timestamp());
+        let exp = iat + PAGE_LIFE.as_secs() as i64;
+        let keep = read.keep.max(self.worker.login.minter.ttl() + MAX_LEEWAY).as_secs();
+        let ended = read.ends.iter().map(|ended| ended.published(&iss)).collect();
+        let next = read.more.then(|| cursor.clone());
+        let page = EndsPage { iss, iat, exp, cursor, after: after.to_owned(), more: read.more, keep, ended };
+        let signed = self.worker.login.minter.sign_page(&page, now()).map_err(unsigned)?;
+        Ok(Arc::new(Page { bytes: signed.into(), next, kid: self.kid.clone(), read_at: begun }))
+    }
 }

@@ -44,7 +44,7 @@ pub struct Issuer {
     /// The way of all workers to Redis, or to the store in memory, whose content the demo shows.
     pub(crate) redis: RedisAccess,
     pub(super) proxies: TrustedProxies,
-    pub(super) pages: FeedPages,
+    pub(super) pages: Arc<FeedPages>,
 }
 
 pub(crate) struct IssuerWorker {

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod failovers;
+mod feed;
 mod flood;
 mod stalled;
 

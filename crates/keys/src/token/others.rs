@@ -14,7 +14,7 @@ use wxmint_verify::{Algorithm, KeyError};
 
 use super::minter::{RANDOM_LEN, sign};
 use super::{Minter, SignedToken};
-use crate::{random, signing::encode, signing::is_gone};
+use crate::{KeySet, SigningKey, random, signing::encode, signing::is_gone};
 
 /// The `typ` of a request, which no verifier of access tokens accepts (RFC 8725 section 3.11).
 const TYP: &str = "wxmint-request+jwt";
@@ -49,11 +49,12 @@ impl Minter {
     /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
     /// verifiers which ask no other process believe it.
     pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, KeyError> {
-        let set = self.keys.set();
-        let mut visible = set.iter().filter(|key| !is_gone(&key.life, now));
-        let signing = set.signing(now)?;
-        let other = set.is_revoked(&signing.life.kid).then(|| visible.find(|key| !set.is_revoked(&key.life.kid)));
-        Ok(encode(other.flatten().unwrap_or(signing), PAGE_TYP, page))
+        Ok(encode(key_of_pages(&self.keys.set(), now)?, PAGE_TYP, page))
+    }
+
+    /// The `kid` of the key that signs pages now.
+    pub fn kid_of_pages(&self, now: DateTime<Utc>) -> Result<String, KeyError> {
+        Ok(key_of_pages(&self.keys.set(), now)?.life.kid.clone())
     }
 
     /// Signs the token for one request to the service of this base URL, for `Authorization: Bearer`. The method is in
@@ -76,6 +77,13 @@ impl Minter {
     }
 }
 
+fn key_of_pages(set: &KeySet, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
+    let mut visible = set.iter().filter(|key| !is_gone(&key.life, now));
+    let signing = set.signing(now)?;
+    let other = set.is_revoked(&signing.life.kid).then(|| visible.find(|key| !set.is_revoked(&key.life.kid)));
+    Ok(other.flatten().unwrap_or(signing))
+}
+
 /// The `jti` of a new token: 128 random bits, and no mark.
 pub fn new_token_id() -> TokenId {
     URL_SAFE_NO_PAD.encode(*random::<RANDOM_LEN>()).parse().expect("22 characters of base64url")
@@ -89,7 +97,7 @@ mod tests {
     use wxmint_verify::TokenTyp;
 
     use super::*;
-    use crate::{KeyRing, KeySet, PrivateJwk, StoredKeys};
+    use crate::{KeyRing, PrivateJwk, StoredKeys};
 
     const BASE: &str = "https://accounts.example.com/wxmint";
     const URL: &str = "https://accounts.example.com/wxmint/users";

@@ -107,13 +107,26 @@ type Note<'a> = (String, &'a [&'a str]);
 /// A part of the stream, behind the second in which it was read, and how long ends had to be kept then.
 type Part = (i64, Duration, Vec<Entry>);
 
+/// How many of these entries are a part of at most so many, when the stream goes on after them.
+type Length = fn(&[Entry], usize) -> usize;
+
 impl Redis {
     /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if
     /// the stream does not have this cursor, or no longer.
     pub async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
+        self.part_after(cursor, most, |_, most| most).await
+    }
+
+    /// The same, but a part that ends before the stream does has at least half as many, and ends where the parts of
+    /// other readers do, whatever cursors they have begun with.
+    pub async fn ends_page(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
+        self.part_after(cursor, most, where_readers_meet).await
+    }
+
+    async fn part_after(&self, cursor: &str, most: usize, length: Length) -> Result<Option<ReadEnds>> {
         if cursor.is_empty() {
             let part = self.read_stream("ends_after", "-", "+", most + 1).await?;
-            return self.page(part, cursor, most).map(Some);
+            return self.page(part, cursor, most, length).map(Some);
         }
         let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| stream_id(id).is_some()) else { return Ok(None) };
         // A cursor that is not in the stream costs next to nothing.
@@ -127,7 +140,7 @@ impl Redis {
             return Ok(None);
         }
         entries.remove(0);
-        self.page((second, keep, entries), cursor, most).map(Some)
+        self.page((second, keep, entries), cursor, most, length).map(Some)
     }
 
     /// With a `note`, an end is put there once as long as that is kept. Returns whether it was put there now.
@@ -159,11 +172,11 @@ impl Redis {
         Ok((second, kept(lives, second), entries))
     }
 
-    fn page(&self, (second, keep, mut entries): Part, after: &str, most: usize) -> Result<ReadEnds> {
+    fn page(&self, (second, keep, mut entries): Part, after: &str, most: usize, length: Length) -> Result<ReadEnds> {
         let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;
         let at = self.clocks.page_time(at, (self.clock)());
         let more = entries.len() > most;
-        entries.truncate(most);
+        entries.truncate(if more { length(&entries, most) } else { most });
         let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
         // An end that a later version wrote must not keep verifiers from the others.
         let ends = entries.iter().filter_map(|(id, (_, end))| {
@@ -216,6 +229,20 @@ impl Redis {
     }
 }
 
+/// Up to the entry of the greatest weight in the second half. Whoever begins elsewhere has a great part of that half
+/// before it too, and then ends there as well. So of a stream, not many entries end a part of any reader's.
+fn where_readers_meet(entries: &[Entry], most: usize) -> usize {
+    let second_half = (most / 2..most).filter_map(|index| Some((weight(entries.get(index)?), index + 1)));
+    second_half.max().map_or(most, |(_, length)| length)
+}
+
+/// Random, and the same at every reader.
+fn weight((id, _): &Entry) -> [u8; 8] {
+    let mut weight = [0; 8];
+    weight.copy_from_slice(&digest(&SHA256, id.as_bytes()).as_ref()[..8]);
+    weight
+}
+
 /// The milliseconds since 1970 in which an entry was put there, and its number among theirs.
 fn stream_id(id: &str) -> Option<(u64, u64)> {
     let (millis, sequence) = id.split_once('-').filter(|_| id.len() <= 41)?;
@@ -251,5 +278,30 @@ mod tests {
         for wrong in ["", "sub", "sub 1", "sub x user-1", "jti 1 a", "jti 1 a b c", "nonsense 1 x"] {
             assert_eq!(Ended::read(wrong), None, "{wrong}");
         }
+    }
+
+    fn entries(from: usize, count: usize) -> Vec<Entry> {
+        (from..from + count)
+            .map(|number| (format!("1795000000{number:06}-0"), (String::new(), String::new())))
+            .collect()
+    }
+
+    #[test]
+    fn readers_who_begin_at_different_entries_soon_read_the_same_parts() {
+        let (all, most) = (40_000, 1_000);
+        let mut ends = std::collections::BTreeMap::<usize, usize>::new();
+        for begin in (0..20_000).step_by(997) {
+            let mut from = begin;
+            while from + most < all {
+                let length = where_readers_meet(&entries(from, most + 1), most);
+                assert!((most / 2 + 1..=most).contains(&length));
+                from += length;
+                *ends.entry(from).or_default() += 1;
+            }
+        }
+        let readers = (0..20_000).step_by(997).count();
+        let after = |place: usize| ends.range(place..).map(|(_, count)| *count).collect::<Vec<_>>();
+        assert!(ends.len() < all / 300, "{} ends for {readers} readers", ends.len());
+        assert!(after(30_000).iter().all(|count| *count == readers), "all of them have met: {:?}", after(30_000));
     }
 }
