@@ -21,10 +21,16 @@ const IDS_INTERVAL: Duration = Duration::from_secs(1);
 /// So long an empty store must have answered before a process tells it its own key, because others may have agreed.
 const OTHERS_FIRST: Duration = Duration::from_secs(3);
 
-/// A Redis that is gone leaves the process ready, because all replicas would leave at once.
+/// So many looks in a row must have found no Redis before a warning says so. One lost answer is no outage.
+const UNANSWERED_LOOKS: usize = 2;
+/// The console looks for the first words of it (`src/admin/console/watch.js`).
+const LOGINS_FAIL: &str = "logins fail: Redis does not answer";
+
+/// A Redis that is gone leaves the process ready, because all replicas would leave at once. A warning says that nobody
+/// can log in.
 pub(super) async fn follow_store(issuer: Arc<Issuer>) {
     let (redis, mut interval) = (issuer.store(), actix_web::rt::time::interval(INTERVAL));
-    let (mut tried, mut clock) = (None, Status::Ok);
+    let (mut tried, mut clock, mut unanswered) = (None, Status::Ok, 0);
     for look in 0.. {
         interval.tick().await;
         issuer.judge_ended_keys(&redis).await;
@@ -32,10 +38,15 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
             continue;
         }
         // Calls that fail have said why.
-        if let Ok(ahead) = redis.clock_ahead().await {
-            judge_clock(&issuer, ahead, &mut clock);
-            try_connection(&issuer.readiness, &redis, &mut tried, look % LOOKS == 0).await;
+        match redis.clock_ahead().await {
+            Ok(ahead) => {
+                unanswered = 0;
+                judge_clock(&issuer, ahead, &mut clock);
+                try_connection(&issuer.readiness, &redis, &mut tried, look % LOOKS == 0).await;
+            }
+            Err(_) => unanswered += 1,
         }
+        issuer.readiness.warns("logins", (unanswered >= UNANSWERED_LOOKS).then_some(LOGINS_FAIL));
         if look % LOOKS == 0 {
             look_at_all(&issuer, &redis).await;
         }

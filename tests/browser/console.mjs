@@ -30,6 +30,7 @@ try {
   await check("Escape and Cancel do nothing, and the focus comes back", () => takesBack(page));
   await check("two clicks block once, the phone is refused, and the page counts it", () => blocks(page));
   await check("an act that fails says why, and can be tried again", () => fails(page));
+  await check("a Redis that is gone is told of beside the readiness, and a look that fails asks nobody to repeat an act", () => missesRedis(page));
   await check("an act under way is not mistaken for one of the user who was sought meanwhile", () => staysApart(page));
   await check("390 and 1280 px, both languages, both themes: nothing scrolls sideways", fits);
   await check("tokens are revoked, and the binding is dissolved", () => acts(page));
@@ -142,7 +143,7 @@ async function counts(page) {
   await seen(page, "#outcomes tr.good");
   expect(await page.locator("#outcomes tr.good td").last().textContent(), "4", "logins of the last hour, of which one let a page in");
   expect((await page.locator("#app option").last().textContent()).endsWith(" (website): 1 ok, 0 refused"), true, "the kind of the app");
-  expect((await page.locator("#logins").textContent()).includes("Of this process alone, since"), true, "whose logins");
+  expect((await page.locator("#logins").textContent()).includes("Counted by this process since"), true, "whose logins");
   await isReadAgain(page, "/activity");
   await isNotThatOfAll(page);
 }
@@ -176,7 +177,7 @@ async function scans(page) {
   };
   await expectCounts("2,1,1,1,0,0,0", 2);
   expect(await page.locator("[data-client=tv]").count(), 0, "clients without a scan");
-  expect((await page.locator("#scans").textContent()).includes("Of this process alone, since"), true, "whose scans");
+  expect((await page.locator("#scans").textContent()).includes("Counted by this process since"), true, "whose scans");
   const asked = await fetch(scan, { method: "POST", body: new URLSearchParams({ client_id: "shop-web" }) });
   expect(asked.status, 200, "the page's answer");
   await page.clock.runFor(EVERY);
@@ -262,6 +263,27 @@ async function fails(page) {
   await page.locator("#confirm-yes").click();
   await isDone(page);
   expect((await stateOf()).blocked, false, "blocked");
+}
+
+/** A process stays ready without Redis, and its /readyz warns. */
+async function missesRedis(page) {
+  const before = faults.length;
+  const readyz = "ok\nwarning: logins fail: Redis does not answer\nwarning: another one\n";
+  await page.route((asked) => asked.pathname === "/readyz", (route) => route.fulfill({ body: readyz }), { times: 1 });
+  await page.clock.runFor(EVERY + 1);
+  await seen(page, "#standing .pill.fault >> text=/^ready, but logins fail: Redis does not answer$/");
+  expect(await page.locator("#standing .why").textContent(), "another one", "the other warning");
+  const problem = { code: "store_unavailable", detail: "Redis does not answer.", request_id: "r-2" };
+  const refuse = (route) => route.fulfill({ status: 503, contentType: "application/problem+json", json: problem });
+  await page.route((asked) => asked.pathname === "/find", refuse, { times: 1 });
+  await find(page, user);
+  await seen(page, "#said.bad >> text=nothing could be looked up");
+  expect((await page.locator("#said").textContent()).includes("may be repeated"), false, "advice for acts, at a look");
+  faults.length = before; // those that were played
+  await page.clock.runFor(EVERY + 1);
+  await seen(page, "#standing .pill.ok, #standing .pill.warning");
+  await find(page, user);
+  await seen(page, "#shown-user");
 }
 
 /** Some browsers close the dialog at a second Escape, whatever is under way: this is played. */

@@ -80,7 +80,12 @@ async fn in_a_chinese_locale_the_doctor_and_wrong_settings_have_no_english_sente
     bed.configuration.unset("WXMINT_ISSUER");
     let json = said(&mut bed.configuration.command_of(&["doctor", "--json"])).await.concat();
     let plain = bed.configuration.command_of(&["doctor"]).env("LANG", "C").output().expect("wxmint runs");
-    for english in [json, String::from_utf8(plain.stdout).expect("UTF-8")] {
+    // An option says more than the locale.
+    let in_english = said(&mut bed.configuration.command_of(&["doctor", "--lang", "en"])).await.concat();
+    for english in [json, String::from_utf8(plain.stdout).expect("UTF-8"), in_english] {
         assert!(english.contains("WXMINT_ISSUER is not set") && !english.contains("没有"), "{english}");
     }
+    let chinese = bed.configuration.command_of(&["doctor", "--lang", "zh"]).env("LANG", "C").output();
+    let chinese = String::from_utf8(chinese.expect("wxmint runs").stdout).expect("UTF-8");
+    assert!(chinese.contains("没有") && !chinese.contains("is not set（"), "{chinese}");
 }

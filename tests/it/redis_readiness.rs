@@ -36,7 +36,11 @@ async fn after_a_lost_connection_a_write_decides_again_and_a_redis_that_is_gone_
     bed.redis.kill();
     bed.log_in("lin").await.expect_problem(503, "store_unavailable");
     assert_eq!(bed.service().readyz().await.status, 200, "all replicas would leave at once");
+    bed.service().readyz_says(200, "ok\nwarning: logins fail: Redis does not answer\n").await;
+    assert_eq!(bed.service().metric("wxmint_ready").await, 1.0);
     bed.redis.start_again().await;
+    let no_warning = async || !bed.service().readyz().await.body.contains("logins fail");
+    until("no warning is left", READ_AGAIN_WITHIN, no_warning).await;
     bed.redis.command::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1", "maxmemory-policy", "allkeys-lru"]);
     bed.service().readyz_says(503, "too few replicas").await;
     bed.redis.command::<()>(&["CONFIG", "SET", "min-replicas-to-write", "0"]);

@@ -30,7 +30,7 @@ async function ask(method, path) {
   if (answer?.status === 401 && session === mine) leave(() => [words().left.refused]);
   if (session !== mine) throw { code: "left" };
   if (answer?.ok) return body;
-  throw body;
+  throw { ...body, isLook: method === "GET" };
 }
 
 async function enter(event) {

@@ -11,6 +11,7 @@ const MINUTE = 60_000; // ms, after which the logins of the hour, if there are a
 const BARS = 60; // minutes
 const NAMES = ["logins_total", "key_age_seconds", "key_leaves_in_seconds", "app_info", "build_info", ...doors.map(({ METRIC }) => METRIC)];
 const READ = new RegExp(`^wxmint_(${NAMES.join("|")})\\{(.*)\\} (\\S+)$`, "gm");
+const LOGINS_FAIL = "warning: logins fail: Redis does not answer"; // as src/issuer/health.rs says it in /readyz
 const byId = (id) => document.getElementById(id);
 
 /** The lines that the page needs of a text of metrics. */
@@ -69,9 +70,13 @@ export function watch({ ask, session }) {
 
   function drawStanding() {
     const text = words();
-    const kind = ready === null ? "fault" : ready.startsWith("ok") ? (ready === "ok" ? "ok" : "warning") : "fault";
-    const said = { ok: text.ready, warning: text.readyBut, fault: ready === null ? text.problems.unreachable : text.notReady }[kind];
-    const detail = ready?.split("\n").filter((line) => line !== "ok").map((line) => line.replace(/^(warning|not ready): /, "")).join("; ");
+    const lines = ready?.split("\n") ?? [];
+    const loginsFail = lines.includes(LOGINS_FAIL);
+    const isReady = lines[0] === "ok";
+    const kind = !isReady || loginsFail ? "fault" : lines.length === 1 ? "ok" : "warning";
+    const unfit = ready === null ? text.problems.unreachable : isReady ? text.loginsFail : text.notReady;
+    const said = { ok: text.ready, warning: text.readyBut, fault: unfit }[kind];
+    const detail = lines.filter((line) => line !== "ok" && line !== LOGINS_FAIL).map((line) => line.replace(/^(warning|not ready): /, "")).join("; ");
     const parts = [el("span", { className: `pill ${kind}` }, said), el("span", { className: "soft" }, text.standing(version, session.name, session.rights)), el("span", { lang: "en", className: "why" }, detail)];
     // Said aloud, so only when it changes.
     if (byId("standing").textContent !== parts.map((part) => part.textContent).join("")) byId("standing").replaceChildren(...parts);

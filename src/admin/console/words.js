@@ -5,7 +5,7 @@ const en = {
   doorLead: "For the person on duty: find a user, revoke tokens or block, and see what wxmint is doing.",
   doorNote: "A secret of the file of WXMINT_ADMIN_TOKENS_FILE, with the right read; to act, also operate. It stays in the memory of this page alone, and is forgotten when you sign out, leave or reload the page, or do nothing for 15 minutes.",
   left: { left: "You are signed out.", idle: "Signed out, because nothing was done here for 15 minutes.", refused: "This secret is not valid, or not any more: no line of the file has it." },
-  ready: "ready", readyBut: "ready, with a warning", notReady: "not ready",
+  ready: "ready", readyBut: "ready, with a warning", loginsFail: "ready, but logins fail: Redis does not answer", notReady: "not ready",
   standing: (version, name, rights) => `wxmint ${version} · ${name} (${rights.join(", ")})`,
   findHeading: "A user", sought: "User id (the sub of tokens), openid or unionid", find: "Find",
   knownBy: { user_id: () => "user id", unionid: () => "unionid", openid: (app) => `openid in ${app}:` },
@@ -22,11 +22,12 @@ const en = {
     other: "wxmint refused this.", unreachable: "wxmint does not answer. Look whether the port-forward still runs and the process is up, then try again.",
     forbidden: "This secret lacks the right.",
     store_unavailable: "Redis does not answer, so it is not certain what was done. An act may be repeated: try again in a moment, and look at the doctor.",
+    store_unavailable_read: "Redis does not answer, so nothing could be looked up. Looking changes nothing: try again in a moment, and look at the doctor.",
     invalid_request: "This cannot be an id.", internal_error: "wxmint failed; the log has the request id.", dots: "A URL cannot name this user. Use the command: wxmint users show, end, block.",
   },
   loginsHeading: "Logins of the last hour", outcome: "Outcome", lastTen: "10 min", lastHour: "1 h", noLogins: "None.",
   whoseLogins: "Whose logins", allApps: "All apps", kinds: { official_account: "official account", website: "website", mobile_app: "mobile app" }, ofKind: (app, kind) => `${app} (${kind})`, appLogins: (app, ok, refused) => `${app}: ${ok} ok, ${refused} refused`,
-  counted: (at) => `Of this process alone, since ${at}; another process has counted others. Each bar is a minute.`, chart: (ok, refused) => `${ok} logins and ${refused} refusals`,
+  counted: (at) => `Counted by this process since ${at}. If wxmint runs in several processes, each counts the logins that it answers. Each bar is a minute.`, chart: (ok, refused) => `${ok} logins and ${refused} refusals`,
   outcomes: {
     ok: "logged in", rate_limited: "a limit was reached", binding_required: "asked for a password", invalid_credentials: "wrong name or password", user_blocked: "blocked or disabled",
     already_bound: "bound to another", code_invalid: "WeChat knows no such code", code_used: "the code came twice", unknown_app: "AppID not configured", app_required: "several apps, none named", snapshot_user: "the virtual person of a snapshot page", unionid_missing: "new, and WeChat names no unionid", permission_missing: "the merchant has not given the permission", phone_numbers_spent: "WeChat verifies no more phone numbers", session_key_missing: "no session key that WeChat accepts", invalid_token: "the token is not valid", forbidden: "no right to this", invalid_request: "malformed", credentials_in_query: "password in the URL",
@@ -45,7 +46,7 @@ const zh = {
   doorLead: "供值班人员使用：查找用户，吊销 token 或封禁用户，并查看 wxmint 的运行情况。",
   doorNote: "填写 WXMINT_ADMIN_TOKENS_FILE 文件中的一个访问密钥，需有 read 权限；要执行操作，还需 operate 权限。访问密钥只保存在本页的内存中；退出、离开或刷新页面，或 15 分钟没有操作，都会清除。",
   left: { left: "已退出。", idle: "15 分钟没有操作，已自动退出。", refused: "访问密钥无效或已停用：文件里没有这个访问密钥。" },
-  ready: "就绪", readyBut: "就绪，但有警告", notReady: "未就绪",
+  ready: "就绪", readyBut: "就绪，但有警告", loginsFail: "就绪，但登录失败：Redis 没有响应", notReady: "未就绪",
   standing: (version, name, rights) => `wxmint ${version} · ${name}（${rights.join("、")}）`,
   findHeading: "用户", sought: "用户 ID（token 的 sub）、openid 或 unionid", find: "查找",
   knownBy: { user_id: () => "用户 ID", unionid: () => "unionid", openid: (app) => `${app} 中的 openid：` },
@@ -62,11 +63,12 @@ const zh = {
     other: "wxmint 拒绝了该请求。", unreachable: "wxmint 没有响应。请检查端口转发是否仍在运行、进程是否正常，然后重试。",
     forbidden: "此访问密钥没有所需的权限。",
     store_unavailable: "Redis 没有响应，无法确定操作是否完成。操作可以重复执行：请稍后重试，并查看体检结果。",
+    store_unavailable_read: "Redis 没有响应，无法查询。查询不会更改任何内容：请稍后重试，并查看体检结果。",
     invalid_request: "这不是有效的 ID。", internal_error: "wxmint 内部出错，请按请求 ID 查日志。", dots: "URL 无法表示该用户。请改用命令 wxmint users show、end、block。",
   },
   loginsHeading: "最近一小时的登录", outcome: "结果", lastTen: "10 分钟", lastHour: "1 小时", noLogins: "没有。",
   whoseLogins: "统计哪个应用", allApps: "全部应用", kinds: { official_account: "公众号", website: "网站应用", mobile_app: "移动应用" }, ofKind: (app, kind) => `${app}（${kind}）`, appLogins: (app, ok, refused) => `${app}：成功 ${ok}，被拒 ${refused}`,
-  counted: (at) => `仅含本进程自 ${at} 以来的登录；其他进程各自统计。每根柱表示一分钟。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
+  counted: (at) => `由本进程自 ${at} 起统计。如果运行多个 wxmint 进程，每个进程只统计自己响应的登录。每根柱表示一分钟。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
   outcomes: {
     ok: "登录成功", rate_limited: "超过限额", binding_required: "要求输入密码", invalid_credentials: "用户名或密码错误", user_blocked: "已封禁或停用",
     already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", app_required: "有多个应用，未指明", snapshot_user: "快照页的虚拟用户", unionid_missing: "新用户，且微信没有返回 unionid", permission_missing: "商家未授予该权限", phone_numbers_spent: "微信验证手机号的额度不足", session_key_missing: "没有微信认可的 session_key", invalid_token: "token 无效", forbidden: "没有权限", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
@@ -116,10 +118,10 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Why something failed, and what to do, in words of this page and in those of wxmint. */
-export function told({ code, detail, request_id: id }) {
+/** Why something failed, and what to do, in words of this page and in those of wxmint. A look changes nothing. */
+export function told({ code, detail, request_id: id, isLook }) {
   const { problems } = words();
-  return [problems[code] ?? problems.other, detail && el("span", { lang: "en" }, detail), id && el("code", {}, id)].filter(Boolean);
+  return [(isLook && problems[`${code}_read`]) || (problems[code] ?? problems.other), detail && el("span", { lang: "en" }, detail), id && el("code", {}, id)].filter(Boolean);
 }
 
 const written = (ms, form) => new Intl.DateTimeFormat(document.documentElement.lang, form).format(ms);

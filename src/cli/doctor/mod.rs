@@ -33,6 +33,9 @@ pub(super) struct DoctorArgs {
     /// Also fetch keys and metadata at the issuer's URL, as verifiers do
     #[arg(long)]
     public: bool,
+    /// The language of what is found; else that of the locale. JSON is in English
+    #[arg(long, value_enum, global = true)]
+    lang: Option<Language>,
     #[command(subcommand)]
     of: Option<DoctorCommand>,
 }
@@ -62,7 +65,7 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
         (Some(DoctorCommand::Sidecar), Ok(())) => run_to_end(gather(names, verifiers::examine_sidecar)),
         (None, Ok(())) => run_to_end(gather(names, move |tell| issuer::examine(tell, public, doors))),
     };
-    let language = Language::of_locale();
+    let language = args.lang.unwrap_or_else(Language::of_locale);
     match args.json {
         true => print(report(&found)),
         false => lines(&found, language).into_iter().for_each(print),
