@@ -18,6 +18,11 @@ use crate::{clock::now, login::Operator, redis_checks::fitness};
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
+/// `WXMINT_AUDIT=log` is the log of each process for itself, and a command's is this terminal.
+const EVENTS_ARE_HERE: &str = "note: the audit event of this command is the JSON line above, and nowhere else: with \
+                               WXMINT_AUDIT=log the log of `wxmint serve` does not have it. Keep the line, or set \
+                               WXMINT_AUDIT=file:PATH, by which a command appends its event to the file.";
+
 /// The Redis that `wxmint serve` uses.
 pub(crate) fn open() -> Result<Redis, Failure> {
     let access = StoreSettings::from_vars(variables())?.redis().map_err(Failure::usage)?;
@@ -32,6 +37,9 @@ pub(crate) fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Fail
     let redis = open()?;
     init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
     let outcome = run_to_end(acts(&Operator { store: &redis }));
+    if audit::is_in_log() {
+        say(EVENTS_ARE_HERE);
+    }
     audit::close();
     outcome
 }

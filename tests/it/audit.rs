@@ -218,8 +218,13 @@ async fn in_the_log_the_members_stand_beside_those_of_a_line_whatever_its_format
     Schema::of_fixture().check(&event);
 
     let mut command = command_on(&bed.redis.url(), &["users", "end", &user]);
-    let line = Ended::of(command.env("WXMINT_LOG_FORMAT", "text").env("RUST_LOG", "off"), "").expect_success().stderr;
-    let event: Value = serde_json::from_str(&line).expect("one event, and nothing else");
+    let told = Ended::of(command.env("WXMINT_LOG_FORMAT", "text").env("RUST_LOG", "off"), "").expect_success().stderr;
+    let [line, place] = told.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {told}") };
+    assert!(
+        place.starts_with("note: the audit event of this command is the JSON line above, and nowhere else"),
+        "{place}"
+    );
+    let event: Value = serde_json::from_str(line).expect("one event");
     assert!(is_audit(&event) && event["user"]["uid"] == user.as_str(), "{event}");
 }
 

@@ -37,7 +37,8 @@ async fn an_id_of_which_nothing_is_known_is_told_the_act_is_done_and_noted_where
         Ended::of(command.env("WXMINT_AUDIT", audit).env("RUST_LOG", "off"), "").expect_success().stderr
     };
     let log = run("end", "log");
-    let [event, note] = log.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {log}") };
+    let [event, place, note] = log.lines().collect::<Vec<_>>()[..] else { panic!("three lines: {log}") };
+    assert!(place.contains("the log of `wxmint serve` does not have it"), "{place}");
     assert!(note.contains("nothing was known of user-1"), "{note}");
     let event: Value = serde_json::from_str(event).expect("JSON");
     let told = in_short(&event);
