@@ -85,7 +85,7 @@ function home(request, response) {
   const appid = merchants.get(customer(request));
   const told = NOTES.get(request.query.error) ?? "";
   response.send(`<!doctype html><html lang="zh-CN"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>授权小程序</title><h1>授权小程序</h1><p>${appid ? `已授权：${appid}` : "还没有授权。"}</p><p>${told}</p>
+<link rel="icon" href="data:,"><title>授权小程序</title><h1>授权小程序</h1><p>${appid ? `已授权：${appid}` : "还没有授权。"}</p><p>${told}</p>
 <p><a href="/authorize">${appid ? "重新授权" : "授权给我们"}</a></p>`);
 }
 

@@ -10,6 +10,7 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use unicode_width::UnicodeWidthStr;
 use zeroize::Zeroizing;
 
 use super::Failure;
@@ -98,13 +99,20 @@ pub(crate) fn json(value: &impl Serialize) -> String {
 /// A table, whose columns are as wide as their widest value, below their headings.
 pub fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
     let rows: Vec<_> = iter::once(headings.map(str::to_owned)).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or_default();
     let widths: [usize; N] = array::from_fn(width);
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row.iter().zip(widths).map(|(cell, width)| padded(cell, width));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
+}
+
+/// A text with as many blanks behind it as it lacks columns of the terminal. (`format!` would count characters, and a
+/// Chinese one takes two columns.)
+pub(crate) fn padded(text: &str, columns: usize) -> String {
+    let lacking = columns.saturating_sub(text.width());
+    text.to_owned() + &" ".repeat(lacking)
 }
 
 /// The language of questions, of `.env`, of what the doctor finds and of what is wrong with settings. The log and JSON
@@ -141,6 +149,14 @@ impl Language {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other_beside_chinese_names_too() {
+        let rows = [["shop", "薄荷茶室", "1"], ["café", "Mint Tea", "22"]].map(|row| row.map(str::to_owned));
+        let lines = table(["CLIENT", "NAME", "OPEN"], rows.into_iter());
+        assert_eq!(lines, ["CLIENT  NAME      OPEN", "shop    薄荷茶室  1", "café    Mint Tea  22"]);
+        assert_eq!((padded("薄荷", 3), padded("薄荷", 6)), ("薄荷".to_owned(), "薄荷  ".to_owned()));
+    }
 
     #[test]
     fn the_first_variable_that_is_set_decides() {

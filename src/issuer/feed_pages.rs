@@ -95,7 +95,7 @@ struct Asked {
     clients: HashSet<String>,
 }
 
-/// What a client waits for: the page, and perhaps the turn to make it.
+/// A client waits for the page, and perhaps for its turn to make it.
 pub(super) struct Waits {
     made: watch::Receiver<Option<Made>>,
     pub(super) ticket: Option<Ticket>,
@@ -268,7 +268,7 @@ impl Kept {
     }
 }
 
-/// Which client was given which cursor, as hashes that nobody outside can foresee.
+/// The cursors that clients were given: each with its client, as a hash that nobody outside can foresee.
 #[derive(Default)]
 struct Given {
     hasher: RandomState,
@@ -293,8 +293,8 @@ impl Given {
     }
 }
 
-/// Where the shared pages begin and end that this process has made. Whoever shows a cursor within one of them is sent to
-/// its beginning, so that no page is made for each cursor that somebody has collected.
+/// The shared pages that this process has made, by where they begin and end. Whoever shows a cursor within one of them
+/// is sent to its beginning, so that no page is made for each cursor that somebody has collected.
 #[derive(Default)]
 pub(super) struct Blocks(BTreeMap<StreamId, Block>);
 

@@ -1,5 +1,5 @@
-//! Who reads the next page of the revocation feed from Redis: one request at a time, and clients in turn, so that a
-//! client that asks for many pages waits for itself.
+//! Requests that need a page of the revocation feed from Redis have turns: one request at a time, and clients one after
+//! another, so that a client that asks for many pages waits for itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::{mem, sync::Arc};

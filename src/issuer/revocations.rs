@@ -150,8 +150,8 @@ impl PageMaker<'_> {
         }
     }
 
-    /// Reads the shared page that begins last before this place, as far as is known. Returns the cursor at its beginning
-    /// if the place is in it.
+    /// Reads the shared page that begins last before this place, as far as is known. Returns the cursor at its
+    /// beginning if the place is in it.
     async fn learn(&self, place: StreamId) -> Result<Option<String>, String> {
         let pages = &self.worker.issuer.pages;
         let begins = pages.blocks.lock().before(place).unwrap_or_default();
@@ -175,7 +175,7 @@ impl PageMaker<'_> {
         self.sign(after, begins, nothing, begun)
     }
 
-    /// What was read, as a page.
+    /// Makes a page of what was read.
     fn page(
         &self,
         after: &str,

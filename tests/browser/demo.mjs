@@ -566,6 +566,9 @@ async function liftsBan(page) {
   await page.route("**/demo/blocks/*", (route) => route.abort(), { times: 1 });
   await press(page, "lift-user-lin");
   await seen(page, "[data-testid=end-result] >> text=lift the ban: not done");
+  await seen(page, "[data-testid=away]:not([hidden]) >> text=does not answer");
+  // The page looks for its server by itself, and finds it.
+  await seen(page, "[data-testid=away][hidden]");
   expect((await page.locator("#said").textContent()).includes("not done"), true, "what is said of a ban that stays");
   faults.length = before; // the one that was played
   await press(page, "lift-user-lin");

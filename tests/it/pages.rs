@@ -41,6 +41,21 @@ fn tracked() -> Vec<String> {
     String::from_utf8(listed.stdout).expect("names").lines().map(str::to_owned).collect()
 }
 
+/// Otherwise a browser asks for /favicon.ico, which nobody has, and notes a 404 for each page.
+#[test]
+fn every_page_for_browsers_names_its_icon() {
+    let mut pages = 0;
+    for path in tracked().iter().filter(|path| !path.starts_with("tests/") && !path.ends_with(".md")) {
+        let Ok(text) = fs::read_to_string(repository(path)) else { continue };
+        let text = text.to_ascii_lowercase().replace("\\\"", "\"");
+        for page in text.split("<!doctype html").skip(1) {
+            assert!(page.contains("<link rel=\"icon\" "), "{path}");
+            pages += 1;
+        }
+    }
+    assert!(pages >= 9, "{pages}");
+}
+
 const GLOSSARY: &str = "| word | 中文 | meaning | not |";
 
 /// The words of the glossary's last column.

@@ -12,7 +12,7 @@ use wxmint::clock::now;
 
 use crate::support::prelude::*;
 
-/// What verifiers have to read before they know of the logout.
+/// Verifiers have to read so many before they know of the logout.
 const REVOCATIONS: usize = 150_000;
 /// Strangers have collected the cursor after each so many of them.
 const BETWEEN_CURSORS: usize = 50;

@@ -65,7 +65,7 @@ pub(super) fn back_to(address: String) -> HttpResponse {
 pub(super) fn mistake(said: &str, errcode: u32) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
-        .body(format!("<!doctype html><p>{said}，错误码：{errcode}</p>"))
+        .body(format!("<!doctype html><link rel=\"icon\" href=\"data:,\"><p>{said}，错误码：{errcode}</p>"))
 }
 
 /// Links to those who are known, and a form for a name, because a fresh simulator knows nobody.
@@ -97,7 +97,7 @@ pub(super) fn links(query: &str, name: &str, values: impl Iterator<Item = String
 /// A page of WeChat that asks.
 pub(super) fn choice(title: &str, asked: &str, links: &str, form: &str) -> HttpResponse {
     HttpResponse::Ok().content_type("text/html; charset=utf-8").body(format!(
-        "<!doctype html><html lang=\"zh-CN\"><meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+        "<!doctype html><html lang=\"zh-CN\"><meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\"><title>{title}</title>\
          <h1>{title}</h1><p>{asked}<ul>{links}</ul>{form}"
     ))
 }

@@ -93,7 +93,7 @@ pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, pa
     };
     let html = format!(
         "<!doctype html><html lang=\"{}\" class=\"plain\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"robots\" content=\"noindex\"><title>{}</title><link rel=\"stylesheet\" href=\"{root}/docs/look.css\">\
+         <meta name=\"robots\" content=\"noindex\"><link rel=\"icon\" href=\"data:,\"><title>{}</title><link rel=\"stylesheet\" href=\"{root}/docs/look.css\">\
          <link rel=\"stylesheet\" href=\"{root}/authorize/page.css\"><main>{body}</main></html>\n",
         ["en", "zh-CN"][language],
         escaped(&title),

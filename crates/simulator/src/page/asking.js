@@ -7,6 +7,11 @@ const USUAL_HEADERS = ["content-type", "cache-control", "etag", "retry-after", "
 const SHOWN_HEADERS = [...USUAL_HEADERS, "x-user-id", "x-client-id", "x-token-id"];
 const MASK = "••••••••";
 
+let tellReach = () => {};
+
+/** Names who is told after each request whether the demo's server has answered. */
+export const onReach = (tells) => (tellReach = tells);
+
 /** Sends a request, with an object as JSON or a text as a form. Returns `{ request, answer, ms }` as the page shows them, `answer` null if none came. */
 export async function call(method, path, body, bearer) {
   const isForm = typeof body === "string";
@@ -17,6 +22,7 @@ export async function call(method, path, body, bearer) {
   const began = performance.now();
   // The keys of a demo that was stopped and started again must not come out of the browser's cache.
   const answer = await fetch(path, { method, headers, body: sent, cache: "no-cache" }).then(readResponse).catch(() => null);
+  tellReach(answer !== null);
   return { request, answer, ms: performance.now() - began };
 }
 
@@ -41,6 +47,9 @@ export function parseJson(text) {
 
 /** The JSON object of an answer, empty if there is none. */
 const read = async (method, path, body) => (await call(method, path, body)).answer?.body ?? {};
+
+/** Asks for something that every demo has, only to learn whether its server answers. */
+export const knock = () => call("GET", "/.well-known/jwks.json");
 
 /** Where the simulator's journal ends now. */
 export const journalEnd = async () => (await read("GET", `/_simulator/journal?since=${Number.MAX_SAFE_INTEGER}`)).next ?? 0;

@@ -1,7 +1,7 @@
 // The page of `wxmint demo`: plays the mini program, and shows what really happens when somebody logs in.
 // state.js holds what the page knows, login.js what the phone does, held.js what is done with the token in the box.
 
-import { phoneNumber, stillAccepted } from "./asking.js";
+import { knock, onReach, phoneNumber, stillAccepted } from "./asking.js";
 import { Diagram, drawTiming } from "./diagram.js";
 import { byId } from "./dom.js";
 import { lift, mayEnd, reexamine, spoil, stopClock, verdict } from "./held.js";
@@ -19,7 +19,10 @@ import { TokenView } from "./token.js";
 import { words } from "./words.js";
 import { keep, themeSwitch } from "/docs/theme.js";
 
+const KNOCK_AFTER = 2_000; // ms
+
 let isReady = false;
+let nextKnock = 0;
 
 const diagram = new Diagram(byId("diagram"));
 const views = [
@@ -116,6 +119,13 @@ function speak() {
   draw();
 }
 
+/** Says so while the demo's server does not answer, whatever was asked, and looks for it until it does. */
+function tellReach(isThere) {
+  byId("away").hidden = isThere;
+  clearTimeout(nextKnock);
+  if (!isThere) nextKnock = setTimeout(knock, KNOCK_AFTER);
+}
+
 function drawClock() {
   byId("clock").textContent = new Date().toLocaleTimeString("en-GB", { hour: "numeric", minute: "2-digit" });
 }
@@ -127,6 +137,7 @@ async function start() {
     speak();
   });
   themeSwitch();
+  onReach(tellReach);
   setInterval(drawClock, 10_000);
   drawClock();
   speak();

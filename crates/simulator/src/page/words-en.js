@@ -8,6 +8,7 @@ export const en = {
   docs: "API docs",
   language: "中文",
   themeLabel: "Dark colours",
+  away: "The demo's server does not answer, so nothing on this page works. Start wxmint demo again; the page goes on by itself.",
   headline: "One tap. Seven steps. One token.",
   lead: "Watch a WeChat mini-program login become a token that your services verify by themselves.",
   honest: "Every request on this page is real. wxmint answers; stand-ins play WeChat and your account service.",

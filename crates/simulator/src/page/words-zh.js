@@ -8,6 +8,7 @@ export const zh = {
   docs: "接口文档",
   language: "English",
   themeLabel: "深色",
+  away: "演示的服务没有响应，本页的操作现在都无法完成。请重新启动 wxmint demo，本页会自动恢复。",
   headline: "轻点一下，七步换一个 token",
   lead: "看一次微信小程序登录怎样变成一个签名的 token。你的服务自己就能验证它，不需要请求 wxmint。",
   honest: "页面上的请求都是真实的，由 wxmint 响应；微信和账号服务由模拟器代替。",
