@@ -128,6 +128,7 @@ export interface Device {
   clientName: string
   /** Of the asking browser, shortened. */
   address: string
+  /** The browser and its system by wxmint's own names, as `Chrome on Windows`, or `unknown device`. */
   userAgent: string
   /** Seconds since 1970. */
   requestedAt: number

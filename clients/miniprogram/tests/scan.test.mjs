@@ -12,7 +12,7 @@ const TOLD = {
   client_id: "shop-web",
   client_name: "晨光商城 网页版",
   address: "203.0.113.0/24",
-  user_agent: "Mozilla/5.0",
+  user_agent: "Chrome on Windows",
   requested_at: 1_800_000_000,
   expires_in: 171,
 };
@@ -20,7 +20,7 @@ const DETAILS = {
   clientId: "shop-web",
   clientName: "晨光商城 网页版",
   address: "203.0.113.0/24",
-  userAgent: "Mozilla/5.0",
+  userAgent: "Chrome on Windows",
   requestedAt: 1_800_000_000,
   expiresIn: 171,
 };

@@ -102,9 +102,8 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
     let asked = own_page(request, worker, &clients)?;
     let code = fields.text("device_code")?.ok_or_else(|| missing("device_code"))?;
     let Ok(code) = code.parse() else { return Ok(private(json!({"state": "expired"}))) };
-    let (address, _) = visitor(request);
     let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
-    let state = match worker.login.fetch_grant(&code, (asked.client, DOOR), &address, give).await? {
+    let state = match worker.login.fetch_grant(&code, (asked.client, DOOR), &visitor(request).address, give).await? {
         Ok(to) => {
             scan.count(&asked.client.id, "fetched");
             return Ok(private(json!({"location": to})));

@@ -1,5 +1,6 @@
 //! Scan to log in (RFC 8628): the page's side, the phone's side, and the clients. `WXMINT_CLIENTS_FILE` opens the door.
 
+pub(super) mod browser;
 pub(super) mod clients;
 pub(super) mod codes;
 mod command;

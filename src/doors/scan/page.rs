@@ -12,6 +12,7 @@ use wxmint_http::{
 };
 use wxmint_telemetry::audit::{Event, Origin};
 
+use super::browser::BrowserName;
 use super::codes::UserCode;
 use super::store::{DEVICE_TTL, OWN, POLL_INTERVAL};
 use super::token::{authenticate, refused};
@@ -22,8 +23,6 @@ use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// Pictures that are being drawn, in all threads.
 static PICTURES: Semaphore = Semaphore::const_new(256);
-/// The most characters of a browser's name that a phone shows.
-const LONGEST_AGENT: usize = 256;
 
 /// The form of `POST /device_authorization`.
 #[derive(ToSchema)]
@@ -41,7 +40,7 @@ pub(super) struct DeviceAuthorizationForm {
     client_assertion: Option<String>,
     /// From a back end: the address of the browser that asks.
     browser_address: Option<String>,
-    /// From a back end: the header User-Agent of the browser that asks.
+    /// From a back end: the header User-Agent of the browser that asks. The phone shows a name of wxmint's own list.
     browser_user_agent: Option<String>,
 }
 
@@ -100,11 +99,19 @@ pub(super) async fn device_authorization(request: HttpRequest, payload: Payload,
         let fields = read_form(&request, payload, &["browser_address", "browser_user_agent"]).await?;
         let ((worker, scan), clients) = (&at, at.1.clients());
         let client = authenticate(&request, &fields, &clients, &at).await?;
-        let browser = refuse_strangers(&request, worker, client).and_then(|()| browser(&request, &fields, client));
+        let browser = refuse_strangers(&request, worker, client);
+        let browser = browser.and_then(|()| asking_browser(&request, &fields, client));
         let browser = browser.map_err(|problem| refused(&request, Some(client), problem))?;
         Ok(private(open_request(&request, worker, scan, (client, OWN), browser).await?))
     };
     to_oauth(opened.await)
+}
+
+/// The browser that asks for a login.
+pub(in crate::doors) struct Visitor {
+    /// As limits count it.
+    pub(in crate::doors) address: String,
+    pub(in crate::doors) browser: BrowserName,
 }
 
 pub(in crate::doors) async fn open_request(
@@ -112,12 +119,12 @@ pub(in crate::doors) async fn open_request(
     worker: &IssuerWorker,
     scan: &Scan,
     (client, door): (&Client, &'static str),
-    (address, user_agent): (String, String),
+    visitor: Visitor,
 ) -> Result<DeviceAuthorization, Problem> {
-    let origin = Origin { address: Some(address.clone()), ..origin(request) };
-    let who = format!("{} {address}", client.id);
+    let origin = Origin { address: Some(visitor.address.clone()), ..origin(request) };
+    let who = format!("{} {}", client.id, visitor.address);
     let event = Event { app: Some(client.app.clone()), client: Some(client.id.clone()), ..Event::new(ASKED, origin) };
-    let opened = worker.login.ask_phone((client, door), &address, &user_agent).await;
+    let opened = worker.login.ask_phone((client, door), visitor).await;
     scan.count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
     let (code, asked) = opened.map_err(|error| Refusal::from(error).tell(event.clone(), &who))?;
     event.tell_bounded(&who);
@@ -145,27 +152,27 @@ fn refuse_strangers(request: &HttpRequest, worker: &IssuerWorker, client: &Clien
     Err(Problem::invalid("The site that asks is none of the client's `origins`.").oauth("unauthorized_client"))
 }
 
-/// Address and name of the browser that sends a request.
-pub(in crate::doors) fn visitor(request: &HttpRequest) -> (String, String) {
-    // Whatever cannot be read of it, the phone shows the rest.
-    let header = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
-    (origin(request).address.unwrap_or_default(), shown(&header.unwrap_or_default()))
+/// The browser that sends a request.
+pub(in crate::doors) fn visitor(request: &HttpRequest) -> Visitor {
+    let agent = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    let browser = BrowserName::of_agent(&agent.unwrap_or_default());
+    Visitor { address: origin(request).address.unwrap_or_default(), browser }
 }
 
-fn shown(agent: &str) -> String {
-    agent.chars().filter(|letter| wxmint_ids::is_visible(*letter)).take(LONGEST_AGENT).collect()
-}
-
-/// Address and name of the browser that asks: a back end's visitor, or the page itself.
-fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<(String, String), Problem> {
-    let (address, agent) = visitor(request);
+/// The browser that asks: a back end's visitor, or the page itself.
+fn asking_browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<Visitor, Problem> {
+    let mut asking = visitor(request);
     if !client.is_back_end() {
-        return Ok((address, agent));
+        return Ok(asking);
     }
-    let named = fields.text("browser_address")?.map(|text| text.parse::<IpAddr>()).transpose();
-    let named = named.map_err(|_| malformed("browser_address", "must be an IP address"))?;
-    let named_agent = fields.text("browser_user_agent")?;
-    Ok((named.map_or(address, limit_key), named_agent.map_or(agent, |text| shown(&text))))
+    let address = fields.text("browser_address")?.map(|text| text.parse::<IpAddr>()).transpose();
+    if let Some(address) = address.map_err(|_| malformed("browser_address", "must be an IP address"))? {
+        asking.address = limit_key(address);
+    }
+    if let Some(agent) = fields.text("browser_user_agent")? {
+        asking.browser = BrowserName::of_agent(&agent);
+    }
+    Ok(asking)
 }
 
 /// The mini-program code of a request

@@ -10,6 +10,7 @@ use wxmint_http::{Answer, Done, Problem, ProblemCode, SMALL_BODY, origin, privat
 use wxmint_ids::ClientId;
 use wxmint_telemetry::audit::{Activity, Event};
 
+use super::browser::BrowserName;
 use super::clients::{Client, Clients};
 use super::requests::{TRIES, gone, of_request};
 use super::store::{Decided, DeviceRequest, Devices, FoundDevice, Grant, approver};
@@ -29,8 +30,9 @@ pub(super) struct DeviceAnswer {
     /// The address of the browser that asks; for IPv6 its network.
     #[schema(example = "203.0.113.7")]
     address: String,
-    /// The browser's own words.
-    user_agent: String,
+    /// The browser and its system, by wxmint's own list of names, or `unknown device`: never the browser's own words.
+    #[schema(value_type = String, example = "Chrome on Windows")]
+    user_agent: BrowserName,
     /// Seconds since 1970.
     #[schema(example = 1_700_000_000)]
     requested_at: i64,
@@ -73,7 +75,7 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
     let shown = shown.await;
     let (client_name, found) = told(&scan, Event { client, ..event }, "scanned", shown)?;
     let (requested_at, expires_in) = (found.requested_at, found.expires_in.as_secs());
-    let DeviceRequest { client: client_id, address, user_agent, numbers, .. } = found.request;
+    let DeviceRequest { client: client_id, address, browser: user_agent, numbers, .. } = found.request;
     let choices = numbers.map(|(choices, _)| choices);
     Ok(private(DeviceAnswer { client_id, client_name, address, user_agent, requested_at, expires_in, choices }))
 }

@@ -12,6 +12,7 @@ use wxmint_wechat::ByToken;
 use super::UNKNOWN_DEVICE_CODE;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
+use super::page::Visitor;
 use super::store::{DeviceRequest, Devices, Grant, Poll};
 use crate::login::{IP, LoginError, LoginWorker, Result, mark_of_client};
 use crate::{apps::UnknownApp, refusals::Refusal};
@@ -41,14 +42,14 @@ pub(super) fn gone() -> Refusal {
 }
 
 impl LoginWorker {
-    /// Opens a request of a page. `address` is the page's, as limits count it. A back end's visitors are counted apart
-    /// from everybody else, because a back end can name any address.
+    /// Opens a request of a page. A back end's visitors are counted apart from everybody else, because a back end can
+    /// name any address.
     pub(in crate::doors) async fn ask_phone(
         &self,
         (client, door): (&Client, &'static str),
-        address: &str,
-        user_agent: &str,
+        visitor: Visitor,
     ) -> Result<(DeviceCode, DeviceRequest)> {
+        let Visitor { address, browser } = visitor;
         let apps = self.apps.all();
         if !self.choose(&apps, Some(&client.app), None)?.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
@@ -60,8 +61,7 @@ impl LoginWorker {
         let counted_by = if client.is_back_end() { format!("{} {address}", client.id) } else { address.to_owned() };
         self.count_by(REQUESTS, &counted_by).await?;
         let (id, app, numbers) = (client.id.clone(), client.app.clone(), client.matches.then(draw_numbers));
-        let (address, user_agent) = (address.to_owned(), user_agent.to_owned());
-        let request = DeviceRequest { client: id, door, app, address, counted_by, user_agent, numbers };
+        let request = DeviceRequest { client: id, door, app, address, counted_by, browser, numbers };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random();
             if Devices(&self.store).open_device(&code, &request).await?.map_err(LoginError::too_many(OPEN_REQUESTS))? {
@@ -178,6 +178,7 @@ mod tests {
 
     use super::*;
     use crate::clock::now;
+    use crate::doors::scan::browser::BrowserName;
     use crate::doors::scan::store::approver;
     use crate::issuer::caller::tests::issuer;
 
@@ -191,7 +192,8 @@ mod tests {
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
         let client = clients.get(&"tv".parse().expect("an id")).expect("the client");
         let person = approver(&Person { app, openid: "o1".parse().expect("an openid") });
-        let (code, _) = login.ask_phone((client, ""), "192.0.2.1", "Firefox").await.expect("a request");
+        let visitor = Visitor { address: "192.0.2.1".into(), browser: BrowserName::default() };
+        let (code, _) = login.ask_phone((client, ""), visitor).await.expect("a request");
         let approve = async || {
             let id = login.minter.token_id("mark", now()).expect("random");
             let token = login.minter.issued("user-1".parse().expect("a user"), client.id.0.clone(), id, now());

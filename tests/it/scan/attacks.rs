@@ -86,31 +86,31 @@ async fn only_a_person_of_the_mini_program_looks_approves_and_denies() {
     }
 }
 
-/// The name of a browser is the browser's own words.
+/// Words of the stranger's own could tell the person which number to tap.
 #[tokio::test]
-async fn what_a_page_says_of_itself_is_bounded_and_a_back_end_speaks_for_its_visitor() {
+async fn the_phone_shows_no_words_of_the_browser_that_asks_and_a_back_end_speaks_for_its_visitor() {
     let bed = builder().start().await;
     let phone = bed.log_in("lin").await.expect_login();
-    let long = format!("<b>\u{202e}{}", "x".repeat(1000));
+    let of_visitor = format!("Tap 47 \u{202e} Mozilla/5.0 (Windows NT 10.0) Chrome/142.0 {}", "x".repeat(1000));
     let back_end = [
         ("client_id", "shop"),
         ("client_secret", SECRET),
         ("browser_address", "2001:db8:1:2:3::4"),
-        ("browser_user_agent", &long),
+        ("browser_user_agent", &of_visitor),
     ];
     let page = [("client_id", "shop-web"), ("browser_address", "192.0.2.1"), ("browser_user_agent", "forged")];
-    for (form, address, agent) in [(&back_end[..], "2001:db8:1:2::/64", &long[..]), (&page, "127.0.0.1", "Firefox 150")]
-    {
+    let of_back_end = (&back_end[..], "2001:db8:1:2::/64", "Chrome on Windows");
+    for (form, address, browser) in [of_back_end, (&page, "127.0.0.1", "Firefox")] {
         let asked = bed.form("/device_authorization", form).await;
         let shown = bed.look(&phone, &asked.member("user_code")).await.json();
-        assert_eq!(shown["address"], address);
-        let agent: String = agent.replace('\u{202e}', "").chars().take(256).collect();
-        assert_eq!(shown["user_agent"], agent.as_str());
+        assert_eq!((&shown["address"], &shown["user_agent"]), (&address.into(), &browser.into()));
     }
     // In UTF-8, and in an encoding that nobody names.
-    let agent = HeaderValue::from_bytes(b"Fox\xe9 \xe7\x8e\x8b/1").expect("a header");
-    let request = bed.http.0.post(bed.service().url("/device_authorization")).header("user-agent", agent);
-    let asked = bed.http.send(with_form(request, &page)).await;
-    let shown = bed.look(&phone, &asked.member("user_code")).await.json();
-    assert_eq!(shown["user_agent"], "Fox\u{fffd} 王/1");
+    for agent in ["本人操作，请点 47 确认".as_bytes(), b"Fox\xe9 \xe7\x8e\x8b/1"] {
+        let agent = HeaderValue::from_bytes(agent).expect("a header");
+        let request = bed.http.0.post(bed.service().url("/device_authorization")).header("user-agent", agent);
+        let asked = bed.http.send(with_form(request, &page)).await;
+        let shown = bed.look(&phone, &asked.member("user_code")).await.json();
+        assert_eq!(shown["user_agent"], "unknown device");
+    }
 }

@@ -169,17 +169,16 @@ export function scanSheet(scan, actions) {
   return [
     headline(asks(name)),
     el("p", { className: "small" }, warning),
-    facts(Object.fromEntries([deviceOf(agent), address, time].map((value, n) => [names[n], value]))),
+    facts(Object.fromEntries([deviceOf(agent, text.scan.sheet), address, time].map((value, n) => [names[n], value]))),
     el("fieldset", { className: "numbers" }, el("legend", {}, choose), numbers),
     send,
     button("plain", "scan-deny", actions.denyScan, text.consent.deny),
   ];
 }
 
-/** The first that is found in the User-Agent counts, because a later name may stand there too. */
-function deviceOf(agent) {
-  const lists = [["Windows", "iPhone", "iPad", "Android", "Mac", "Linux"], ["Edg", "Firefox", "Chrome", "Safari"]];
-  return lists.map((names) => names.find((name) => agent.includes(name))).filter(Boolean).join(" · ") || agent;
+/** wxmint has named the browser by a list of its own: "Chrome on Windows", or "unknown device". */
+function deviceOf(agent, { unknown }) {
+  return agent === "unknown device" ? unknown : agent.split(" on ").reverse().join(" · ");
 }
 
 /** A round picture with the first character of the name. */

@@ -113,7 +113,7 @@ export const en = {
   scan: {
     labels: { device: "A website on a laptop", press: "Scan", login: "Log in by scan", again: "Show a new code", ends: "Throw it out, and all others of this user" },
     lines: { welcome: "Your orders on a larger screen. No password: the phone logs you in.", how: "Press Scan at the top of the phone.", compare: "Choose this number on the phone." },
-    sheet: { asks: (name) => `Log in to “${name}”?`, warning: "If it is not you who is logging in, do not allow it.", choose: "Choose the laptop’s number", facts: ["Device", "Address", "Asked at"] },
+    sheet: { asks: (name) => `Log in to “${name}”?`, warning: "If it is not you who is logging in, do not allow it.", choose: "Choose the laptop’s number", facts: ["Device", "Address", "Asked at"], unknown: "Unknown" },
     party: ["website", "the laptop"],
     stages: { shown: "Scan with WeChat", scanned: "Scanned", in: "Logged in", out: "Logged out", refused: "Not logged in" },
     out: (act, time) => (act ? `${act}: ${time} after wxmint’s answer` : "The token was revoked."),

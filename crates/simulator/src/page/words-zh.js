@@ -113,7 +113,7 @@ export const zh = {
   scan: {
     labels: { device: "电脑上的网站", press: "扫一扫", login: "扫码登录", again: "换一个新码", ends: "让该用户在各处退出登录：" },
     lines: { welcome: "在大屏幕上看订单。不用密码，用手机登录。", how: "按手机顶部的“扫一扫”", compare: "请在手机上选择这个数字" },
-    sheet: { asks: (name) => `登录“${name}”？`, warning: "如果不是你本人在登录，请不要允许。", choose: "请选择电脑上显示的数字", facts: ["设备", "网络地址", "请求时间"] },
+    sheet: { asks: (name) => `登录“${name}”？`, warning: "如果不是你本人在登录，请不要允许。", choose: "请选择电脑上显示的数字", facts: ["设备", "网络地址", "请求时间"], unknown: "未知设备" },
     party: ["网站", "那台电脑"],
     stages: { shown: "请用微信扫码", scanned: "已扫码", in: "已登录", out: "已退出登录", refused: "没有登录" },
     out: (act, time) => (act ? `${act}：wxmint 响应后 ${time}` : "token 已吊销"),

@@ -10,10 +10,8 @@ const ENDS = {
   forbidden: { icon: 'warn', title: '无法确认登录', text: '当前账号不能确认这次登录。' }
 }
 
-// The first that is found in the User-Agent counts, because a later name may stand there too.
-const SYSTEMS = ['Windows', 'iPhone', 'iPad', 'Harmony', 'Android', 'Mac', 'Linux']
-const BROWSERS = ['MicroMessenger', 'Edg', 'Firefox', 'Chrome', 'Safari']
-const NAMES = { Harmony: '鸿蒙', MicroMessenger: '微信', Edg: 'Edge' }
+// wxmint names the browser by a list of its own, because the browser's own words could deceive whoever decides.
+const NAMES = { WeChat: '微信', WeCom: '企业微信', DingTalk: '钉钉', Feishu: '飞书', HarmonyOS: '鸿蒙', 'unknown device': '未知设备' }
 
 Page({
   data: { device: null, end: null, busy: '', problem: '' },
@@ -71,7 +69,6 @@ Page({
 
 function shown({ clientName, address, userAgent, requestedAt, choices }) {
   const time = new Date(requestedAt * 1000).toTimeString().slice(0, 5)
-  const found = [SYSTEMS, BROWSERS].map((words) => words.find((word) => userAgent.includes(word))).filter(Boolean)
-  const system = found.map((word) => NAMES[word] || word).join(' · ') || userAgent
+  const system = userAgent.split(' on ').reverse().map((name) => NAMES[name] || name).join(' · ')
   return { clientName, address, time, system, choices: choices || [] }
 }

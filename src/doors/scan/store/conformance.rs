@@ -23,7 +23,7 @@ fn request(address: &str) -> DeviceRequest {
         app: app(),
         address: "192.0.2.77".into(),
         counted_by: address.into(),
-        user_agent: "Firefox 150, 晨光".into(),
+        browser: BrowserName::of_agent("Firefox/150 (Windows)"),
         numbers: Some((["12", "47", "83"].map(str::to_owned), "47".into())),
     }
 }
@@ -70,7 +70,7 @@ async fn an_approved_request_gives_one_token(store: Rc<Redis>) {
         let found = store.find_device(user_code, phone.as_ref()).await.expect("an answer").expect("a request");
         assert_eq!((&found.request.client, &found.request.app, found.approver), (&page(), &app(), None));
         assert_eq!(found.request.numbers, request("").numbers);
-        assert_eq!((found.request.address, found.request.user_agent), ("192.0.2.77".into(), request("").user_agent));
+        assert_eq!((found.request.address, found.request.browser), ("192.0.2.77".into(), request("").browser));
         assert!(
             (servers::now().timestamp() - found.requested_at).abs() <= 5 && found.expires_in <= DEVICE_TTL,
             "{:?}",

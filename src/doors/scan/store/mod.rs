@@ -14,6 +14,7 @@ use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_redis_link::{Call, Script};
 use wxmint_store::{AttemptId, Redis, Result, limits::TooMany, short_digest, unreadable};
 
+use super::browser::BrowserName;
 use super::codes::{DeviceCode, UserCode};
 
 /// How long a page waits for the phone.
@@ -49,7 +50,8 @@ pub(in crate::doors) struct DeviceRequest {
     /// By whom open requests are counted: the address, or that of a back end's visitor together with the back end,
     /// which must not use up what others have.
     pub(super) counted_by: String,
-    pub(super) user_agent: String,
+    #[serde(rename = "user_agent")]
+    pub(super) browser: BrowserName,
     /// The numbers from which the person must choose the one that the page shows, and which one that is.
     pub(in crate::doors) numbers: Option<([String; 3], String)>,
 }
