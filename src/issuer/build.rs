@@ -170,6 +170,7 @@ impl Issuer {
                 limit_ip: self.settings.limit_ip,
                 limit_openid: self.settings.limit_openid,
                 limit_username: self.settings.limit_username,
+                limit_open_requests: self.settings.limit_open_requests,
             },
             minter: Arc::clone(&self.minter),
             ids: Arc::clone(&self.ids),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
-use wxmint_ids::{AppId, ClientId, Person};
+use wxmint_ids::{AppId, ClientId, Person, UserId};
 use wxmint_keys::token::{Issued, Minter};
 use wxmint_store::{BindingState, Bound, COMPUTED, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
@@ -16,6 +16,10 @@ const OF_COMPUTED: &str = "computed";
 impl Admitted {
     pub fn person(&self) -> &Person {
         &self.arrival.person
+    }
+
+    pub fn user(&self) -> &UserId {
+        &self.bound.user
     }
 
     pub fn mark(&self) -> String {

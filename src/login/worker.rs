@@ -80,6 +80,8 @@ pub struct LoginPolicy {
     pub limit_openid: Rate,
     /// Failed passwords of a person for a user name.
     pub limit_username: Rate,
+    /// Requests of pages (scan to log in) that an address has open at a time.
+    pub limit_open_requests: u32,
 }
 
 /// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginPolicy`, and its label

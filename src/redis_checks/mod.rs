@@ -38,7 +38,7 @@ const NEEDED: &str = "INFO server,TIME,EVAL return(1) 1 KEY,EVALSHA 0 1 KEY,GET 
                       HMGET KEY f,HSET KEY f v g,HDEL KEY f,HLEN KEY,HEXISTS KEY f,HINCRBY KEY f x,EXPIRE KEY 1,PERSIST KEY,\
                       PEXPIRE KEY 1,PEXPIREAT KEY 1";
 /// As [`NEEDED`]; people can log in without these.
-const NEEDED_FOR_ENDS: &str = "XADD KEY NOMKSTREAM * f v,XTRIM KEY MAXLEN 1,XRANGE KEY - + COUNT 1,ZADD KEY XX 1 m,\
+const NEEDED_FOR_ENDS: &str = "XADD KEY NOMKSTREAM * f v,XTRIM KEY MAXLEN 1,XRANGE KEY - + COUNT 1,ZADD KEY XX 1 m,ZCARD KEY,\
                                ZRANGE KEY 0 0,ZREM KEY m,ZREMRANGEBYSCORE KEY 1 0,ZSCORE KEY m,WAIT 0 1";
 /// As [`NEEDED_FOR_ENDS`]; only a Cluster has them.
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";

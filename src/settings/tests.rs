@@ -116,6 +116,7 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         ("WXMINT_LIMIT_IP", "0/5m"),
         ("WXMINT_LIMIT_OPENID", "wrong/5m"),
         ("WXMINT_LIMIT_USERNAME", "10"),
+        ("WXMINT_LIMIT_OPEN_REQUESTS", "0"),
         ("WXMINT_WATERMARK_MAX_AGE", "wrong"),
         ("WXMINT_WECHAT_URL", "http://wrong.example"),
         ("WXMINT_WECHAT_PROXY", "wrong:3128"),

@@ -27,7 +27,7 @@ pub use app::{
     SessionKey,
 };
 pub use call_error::{CallError, Result};
-pub use client::{ByToken, Observer, WeChat};
+pub use client::{ByToken, MAX_PICTURE, Observer, WeChat};
 pub use exchange::{Session, read_grant, read_session};
 pub use phone_number::read_phone_number;
 pub use platform::{Authorizer, BadPush, News, Push, PushKey, PushQuery};

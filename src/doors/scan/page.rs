@@ -11,6 +11,7 @@ use wxmint_http::{
     Answer, Fields, Problem, ProblemCode, limit_key, malformed, origin, page, private, read_form, to_the_end,
 };
 use wxmint_telemetry::audit::{Event, Origin};
+use wxmint_wechat::MAX_PICTURE;
 
 use super::browser::BrowserName;
 use super::codes::UserCode;
@@ -21,8 +22,10 @@ use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 /// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
-/// Pictures that are being drawn, in all threads.
-static PICTURES: Semaphore = Semaphore::const_new(256);
+/// The bytes of pictures that are being drawn, in all threads. Each is in memory twice for a moment, and a pod of the
+/// chart has 128 MiB.
+const MOST_DRAWN: usize = 8 * 1024 * 1024;
+static PICTURES: Semaphore = Semaphore::const_new(MOST_DRAWN / MAX_PICTURE);
 
 /// The form of `POST /device_authorization`.
 #[derive(ToSchema)]
@@ -109,8 +112,10 @@ pub(super) async fn device_authorization(request: HttpRequest, payload: Payload,
 
 /// The browser that asks for a login.
 pub(in crate::doors) struct Visitor {
-    /// As limits count it.
+    /// As the phone shows it, and as limits count it.
     pub(in crate::doors) address: String,
+    /// By whom its requests are counted: the address, or the back end that names it and the address.
+    pub(in crate::doors) counted_by: String,
     pub(in crate::doors) browser: BrowserName,
 }
 
@@ -156,10 +161,12 @@ fn refuse_strangers(request: &HttpRequest, worker: &IssuerWorker, client: &Clien
 pub(in crate::doors) fn visitor(request: &HttpRequest) -> Visitor {
     let agent = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     let browser = BrowserName::of_agent(&agent.unwrap_or_default());
-    Visitor { address: origin(request).address.unwrap_or_default(), browser }
+    let address = origin(request).address.unwrap_or_default();
+    Visitor { counted_by: address.clone(), address, browser }
 }
 
-/// The browser that asks: a back end's visitor, or the page itself.
+/// The browser that asks: a back end's visitor, or the page itself. A back end's visitors are counted apart from
+/// everybody else, because it can name any address.
 fn asking_browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<Visitor, Problem> {
     let mut asking = visitor(request);
     if !client.is_back_end() {
@@ -172,6 +179,7 @@ fn asking_browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -
     if let Some(agent) = fields.text("browser_user_agent")? {
         asking.browser = BrowserName::of_agent(&agent);
     }
+    asking.counted_by = format!("{} {}", client.id, asking.address);
     Ok(asking)
 }
 

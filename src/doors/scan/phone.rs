@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Done, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
-use wxmint_ids::ClientId;
+use wxmint_ids::{AppId, ClientId, Person, UserId};
+use wxmint_store::{Meter, short_digest};
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::browser::BrowserName;
@@ -16,9 +17,12 @@ use super::requests::{TRIES, gone, of_request};
 use super::store::{Decided, DeviceRequest, Devices, FoundDevice, Grant, approver};
 use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, UNKNOWN_DEVICE_CODE, codes::UserCode};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
-use crate::issuer::{LoginBody, session_key_routes::asking, state::IssuerWorker};
-use crate::login::{AT_DOORS, Admitted, Asking, Attempt, LoginRequest, LoginWorker, Result};
-use crate::refusals::Refusal;
+use crate::issuer::{LoginBody, state::IssuerWorker};
+use crate::login::{AT_DOORS, Admitted, Attempt, LoginError, LoginRequest, LoginWorker, OPENID, Result};
+use crate::{clock::now, refusals::Refusal};
+
+/// Requests of phones whose person is not known, by user.
+const HOLDERS: &str = "device-holders";
 
 /// The request of a page.
 #[derive(Serialize, ToSchema)]
@@ -65,10 +69,10 @@ pub(super) struct ApprovalBody {
     params(("user_code" = String, Path, description = "What was scanned; case, blanks and hyphens make no difference")),
     responses((status = 200, description = "The request", body = DeviceAnswer)))]
 pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
-    let (asking, event) = begin(LOOKED, &request, &worker).await?;
+    let (holder, event) = begin(LOOKED, &request, &worker).await?;
     let (mut client, clients) = (None, scan.clients());
     let shown = async {
-        let found = worker.login.look(&asking, &code, &mut client).await?;
+        let found = worker.login.look(&holder, &code, &mut client).await?;
         let name = of_request(&clients, &found.request).ok_or_else(gone)?.name.clone();
         Ok((name, found))
     };
@@ -85,26 +89,69 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
     params(("user_code" = String, Path, description = "What was scanned")),
     responses((status = 204, description = "Denied")))]
 pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Done {
-    let (asking, event) = begin(DENIED, &request, &worker).await?;
+    let (holder, event) = begin(DENIED, &request, &worker).await?;
     to_the_end(async move {
         let mut client = None;
-        let denied = worker.login.deny(&asking, &code, &mut client).await;
+        let denied = worker.login.deny(&holder, &code, &mut client).await;
         told(&scan, Event { client, ..event }, "denied", denied)
     })
     .await
 }
 
-/// The person of the request's token, and the event that tells of the request.
-async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Asking, Event), Problem> {
-    let asking = asking(request, worker).await?;
-    let person = Some(worker.issuer.vault.load_full().audit_name(&asking.person));
-    let (user, app) = (Some(asking.user.clone()), Some(asking.person.app.clone()));
-    Ok((asking, Event { user, app, person, ..Event::new(activity, origin(request)) }))
+/// The owner of the token that a phone shows.
+struct Holder {
+    app: AppId,
+    user: UserId,
+    /// `None` where no list tells which of the user's people it is (`WXMINT_USER_INDEX=false`).
+    person: Option<Person>,
+}
+
+impl Holder {
+    /// The holder of the token that the request shows, which must be one of a mini program's own.
+    async fn of(request: &HttpRequest, worker: &IssuerWorker) -> Result<Self, Problem> {
+        let token = worker.issuer.verify(request, now())?;
+        match worker.login.asking(&token).await {
+            Ok(asking) => Ok(Self { app: token.app.clone(), user: asking.user, person: Some(asking.person) }),
+            // The token is not revoked, and this is all that it says.
+            Err(LoginError::NotListed) => Ok(Self { app: token.app.clone(), user: token.user.clone(), person: None }),
+            Err(error) => Err(Refusal::by_token(error).problem),
+        }
+    }
+
+    /// The text that stands for the holder in the record of a request: the store keeps no openid for it.
+    fn approver(&self) -> String {
+        match &self.person {
+            Some(person) => approver(person),
+            None => self.of_user(),
+        }
+    }
+
+    fn of_user(&self) -> String {
+        short_digest(&format!("{} {}", self.app, self.user.as_str())).to_string()
+    }
+
+    /// Whether this is the person who logs in.
+    fn is(&self, admitted: &Admitted) -> bool {
+        match &self.person {
+            Some(person) => person == admitted.person(),
+            None => self.app == admitted.person().app && self.user == *admitted.user(),
+        }
+    }
+}
+
+/// The holder of the request's token, and the event that tells of the request.
+async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Holder, Event), Problem> {
+    let holder = Holder::of(request, worker).await?;
+    let vault = worker.issuer.vault.load_full();
+    let person = holder.person.as_ref().map(|person| vault.audit_name(person));
+    let (user, app) = (Some(holder.user.clone()), Some(holder.app.clone()));
+    Ok((holder, Event { user, app, person, ..Event::new(activity, origin(request)) }))
 }
 
 /// Counts and audits a look or a denial. Each is counted by a limit of the person's.
 fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, Refusal>) -> Result<T, Problem> {
-    let who = event.person.as_deref().unwrap_or_default();
+    let user = event.user.as_ref().map(UserId::as_str);
+    let who = event.person.as_deref().or(user).unwrap_or_default();
     let done = result.map_err(|refusal| refusal.tell(event.clone(), who))?;
     event.client.iter().for_each(|client| scan.count(client, outcome));
     event.tell();
@@ -126,8 +173,10 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
         let detail = "Send the header `Content-Type: application/json`.";
         return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    let shown =
-        if request.headers().contains_key(AUTHORIZATION) { Some(asking(&request, &worker).await?) } else { None };
+    let shown = match request.headers().contains_key(AUTHORIZATION) {
+        true => Some(Holder::of(&request, &worker).await?),
+        false => None,
+    };
     let body = read_body(body, SMALL_BODY).await?;
     let (login, number) = LoginBody::with_field(&body, "match")?;
     let login = LoginRequest { app_hint: app_hint(&request), ..login };
@@ -163,46 +212,47 @@ fn not_yours() -> Refusal {
 impl LoginWorker {
     /// Shows a request to the person whose phone has scanned its code.
     /// `client` becomes the page's, also if the person may not see the request.
-    async fn look(&self, asking: &Asking, code: &str, client: &mut Option<ClientId>) -> Result<FoundDevice, Refusal> {
+    async fn look(&self, holder: &Holder, code: &str, client: &mut Option<ClientId>) -> Result<FoundDevice, Refusal> {
         let code: &UserCode = &code.parse().map_err(|()| gone())?;
-        self.count_call(&asking.person, AT_DOORS).await?;
-        let found = Devices(&self.store).find_device(code, Some(&asking.person.app)).await?;
+        self.count_holder(holder).await?;
+        let found = Devices(&self.store).find_device(code, Some(&holder.app)).await?;
         let found = found.filter(|found| found.approver.is_none()).ok_or_else(gone)?;
         *client = Some(found.request.client.clone());
-        if found.request.app == asking.person.app { Ok(found) } else { Err(not_yours()) }
+        if found.request.app == holder.app { Ok(found) } else { Err(not_yours()) }
     }
 
     /// The person may repeat it, because answers are lost.
-    async fn deny(&self, asking: &Asking, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
-        match self.look(asking, code, client).await {
+    async fn deny(&self, holder: &Holder, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
+        match self.look(holder, code, client).await {
             Err(refusal) if refusal.problem.code != UNKNOWN_DEVICE_CODE => return Err(refusal),
             _ => {}
         }
-        let (code, person) = (code.parse().map_err(|()| gone())?, approver(&asking.person));
-        if Devices(&self.store).deny_device(&code, &person).await? { Ok(()) } else { Err(gone()) }
+        let code = code.parse().map_err(|()| gone())?;
+        if Devices(&self.store).deny_device(&code, &holder.approver()).await? { Ok(()) } else { Err(gone()) }
     }
 
-    /// Logs the person in who has chosen this number, and grants the token to the page. `asking` is the owner of the
+    /// Logs the person in who has chosen this number, and grants the token to the page. `holder` is the owner of the
     /// token that the phone shows, if it shows one. The person may repeat it, because answers are lost.
     async fn approve(
         &self,
         code: &UserCode,
         (login, number): (LoginRequest, Option<String>),
-        asking: Option<&Asking>,
+        holder: Option<&Holder>,
         clients: &Clients,
         attempt: &mut Attempt<'_>,
     ) -> Result<(), Refusal> {
-        self.count_approval(asking, attempt).await?;
+        self.count_approval(holder, attempt).await?;
         let found = Devices(&self.store).find_device(code, None).await?.ok_or_else(gone)?;
         attempt.trail.client = Some(found.request.client.clone());
         let client = of_request(clients, &found.request).ok_or_else(gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
-        let mut named = login.app.iter().chain(asking.map(|asking| &asking.person.app));
+        let mut named = login.app.iter().chain(holder.map(|holder| &holder.app));
         if named.any(|named| *named != app) {
             return Err(not_yours());
         }
-        if let (Some(by), Some(asking)) = (&found.approver, asking) {
-            return if *by == approver(&asking.person) { Ok(()) } else { Err(gone()) };
+        // Without a person, the login below tells whether it is the same.
+        if let (Some(by), Some(person)) = (&found.approver, holder.and_then(|holder| holder.person.as_ref())) {
+            return if *by == approver(person) { Ok(()) } else { Err(gone()) };
         }
         if found.approver.is_none() && numbers.is_some() && number.is_none() {
             let detail = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
@@ -210,7 +260,7 @@ impl LoginWorker {
         }
         let login = LoginRequest { app: Some(app), ..login };
         let admitted = self.admit(login, attempt).await?;
-        if asking.is_some_and(|asking| asking.person != *admitted.person()) {
+        if holder.is_some_and(|holder| !holder.is(&admitted)) {
             return Err(not_yours());
         }
         let person = approver(admitted.person());
@@ -229,11 +279,21 @@ impl LoginWorker {
     }
 
     /// Counts first of all, because whoever asks learns whether there is such a request.
-    async fn count_approval(&self, asking: Option<&Asking>, attempt: &mut Attempt<'_>) -> Result<()> {
-        let Some(Asking { person, user, .. }) = asking else { return self.count_by(TRIES, attempt.address).await };
+    async fn count_approval(&self, holder: Option<&Holder>, attempt: &mut Attempt<'_>) -> Result<()> {
+        let Some(holder) = holder else { return self.count_by(TRIES, attempt.address).await };
         let trail = &mut *attempt.trail;
-        (trail.app, trail.person, trail.user) = (Some(person.app.clone()), Some(person.clone()), Some(user.clone()));
-        self.count_call(person, AT_DOORS).await
+        trail.app = Some(holder.app.clone());
+        trail.person = holder.person.clone();
+        trail.user = Some(holder.user.clone());
+        self.count_holder(holder).await
+    }
+
+    /// Counts a request of the phone's: by the person, or else by the user.
+    async fn count_holder(&self, holder: &Holder) -> Result<()> {
+        match &holder.person {
+            Some(person) => self.count_call(person, AT_DOORS).await,
+            None => self.count(&Meter::new(HOLDERS, holder.of_user(), self.policy.limit_openid), OPENID).await,
+        }
     }
 
     /// The token that the client may fetch.

@@ -17,13 +17,13 @@ use super::store::{DeviceRequest, Devices, Grant, Poll};
 use crate::login::{IP, LoginError, LoginWorker, Result, mark_of_client};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
-/// The limit of open requests of an address. No variable sets it.
+/// The limit of open requests of an address (`WXMINT_LIMIT_OPEN_REQUESTS`).
 const OPEN_REQUESTS: &str = "open_requests";
 /// Requests of pages are counted by address.
 const REQUESTS: &str = "device";
 /// Requests of strangers who may have guessed a code, by address: pictures, approvals without a token, unknown codes.
 pub(super) const TRIES: &str = "device-tries";
-/// The limit of mini-program codes of one request. No variable sets it.
+/// The limits of mini-program codes: of one request, and of an app with an address's share. No variable sets them.
 const PICTURES: &str = "pictures";
 /// How often a user code is drawn anew that another request has.
 const MOST_DRAWS: usize = 5;
@@ -42,14 +42,13 @@ pub(super) fn gone() -> Refusal {
 }
 
 impl LoginWorker {
-    /// Opens a request of a page. A back end's visitors are counted apart from everybody else, because a back end can
-    /// name any address.
+    /// Opens a request of a page.
     pub(in crate::doors) async fn ask_phone(
         &self,
         (client, door): (&Client, &'static str),
         visitor: Visitor,
     ) -> Result<(DeviceCode, DeviceRequest)> {
-        let Visitor { address, browser } = visitor;
+        let Visitor { address, counted_by, browser } = visitor;
         let apps = self.apps.all();
         if !self.choose(&apps, Some(&client.app), None)?.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
@@ -58,13 +57,14 @@ impl LoginWorker {
             // Ends of the one would be ends of the other.
             return Err(UnknownApp::NotConfigured.into());
         }
-        let counted_by = if client.is_back_end() { format!("{} {address}", client.id) } else { address.to_owned() };
         self.count_by(REQUESTS, &counted_by).await?;
         let (id, app, numbers) = (client.id.clone(), client.app.clone(), client.matches.then(draw_numbers));
         let request = DeviceRequest { client: id, door, app, address, counted_by, browser, numbers };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random();
-            if Devices(&self.store).open_device(&code, &request).await?.map_err(LoginError::too_many(OPEN_REQUESTS))? {
+            let most = self.policy.limit_open_requests;
+            let opened = Devices(&self.store).open_device(&code, &request, most).await?;
+            if opened.map_err(LoginError::too_many(OPEN_REQUESTS))? {
                 return Ok((code, request));
             }
         }
@@ -78,13 +78,18 @@ impl LoginWorker {
         let found = devices.find_device(code, None).await?.filter(|found| found.approver.is_none());
         let Some(found) = found else { return Ok(None) };
         let Some(client) = of_request(clients, &found.request) else { return Ok(None) };
+        let id = AttemptId::random().to_string();
+        let taken = devices.take_code(&client.app, address, &id).await?;
+        taken.map_err(LoginError::too_many(PICTURES))?;
         if !devices.count_picture(code).await? {
+            devices.give_back_code(&client.app, address, &id).await?;
             return Err(LoginError::too_many(PICTURES)(TooMany { retry_after: found.expires_in }));
         }
         let (scene, page) = (code.to_string(), client.page.as_deref());
         let draw = async |by: ByToken<'_>| by.mini_program_code(&scene, page, client.env_version).await;
         let drawn = self.by_access_token(&client.app, draw).await;
         if drawn.is_err() {
+            devices.give_back_code(&client.app, address, &id).await?;
             devices.uncount_picture(code).await?;
         }
         drawn.map(Some)
@@ -192,7 +197,8 @@ mod tests {
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
         let client = clients.get(&"tv".parse().expect("an id")).expect("the client");
         let person = approver(&Person { app, openid: "o1".parse().expect("an openid") });
-        let visitor = Visitor { address: "192.0.2.1".into(), browser: BrowserName::default() };
+        let address = "192.0.2.1".to_owned();
+        let visitor = Visitor { counted_by: address.clone(), address, browser: BrowserName::default() };
         let (code, _) = login.ask_phone((client, ""), visitor).await.expect("a request");
         let approve = async || {
             let id = login.minter.token_id("mark", now()).expect("random");

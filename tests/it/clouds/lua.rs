@@ -11,7 +11,7 @@ use regex_lite::Regex;
 const CALL: &str = r"(?x) redis \. p?call \( '
     (?: TIME'
     |   (?: EXPIRE|GET|HDEL|HEXISTS|HGET|HGETALL|HINCRBY|HLEN|HMGET|HSET|HSETNX|PERSIST|PEXPIRE|PEXPIREAT|SET|TTL
-          |XADD|ZADD|ZRANGE|ZREMRANGEBYSCORE|ZSCORE )',\ KEYS\[[1-9]\][,)]
+          |XADD|ZADD|ZCARD|ZRANGE|ZREM|ZREMRANGEBYSCORE|ZSCORE )',\ KEYS\[[1-9]\][,)]
     |   DEL' (?: ,\ KEYS\[[1-9]\] )+ \) )";
 /// Nothing of this may remain without such calls. The words behind the first two would give a script the library, or
 /// code that is not in its text, under a name that no proxy sees.

@@ -121,23 +121,27 @@ async fn what_a_site_asks_for_again_and_again_is_done_once() {
     assert_eq!(leave(&bed.log_in_site("mei").await).await, 200, "nobody keeps others from leaving");
 }
 
-/// An open page costs nothing; of those that show a code, an address has 20. What a replica keeps for itself is no
-/// page's.
+/// An open page costs nothing; of those that show a code, an address has as many as the setting says, at all sites and
+/// other clients together. What a replica keeps for itself is no page's.
 #[tokio::test]
 async fn hundreds_of_open_pages_of_one_address_leave_nothing_behind() {
-    let bed = builder().env("WXMINT_LIMIT_IP", "100000/1m").start().await;
-    let asked = asks("spa", ORIGIN);
+    let limits = builder().env("WXMINT_LIMIT_IP", "100000/1m").env("WXMINT_LIMIT_OPEN_REQUESTS", "20");
+    let bed = limits.start().await;
+    let (asked, of_back_end) = (asks("spa", ORIGIN), asks("grafana", BACK));
     let before = bed.redis.calls();
     for _ in 0..300 {
         assert_eq!(bed.service().get(&format!("/authorize?{asked}")).await.status, 200);
     }
     let written: u64 = bed.redis.calls_since(&before).into_values().sum();
     assert!(written < 300, "a page asks Redis nothing: {written} commands");
-    for _ in 0..20 {
+    for _ in 0..10 {
         assert_eq!(bed.step("scan", &asked, &[]).await.status, 200);
+        assert_eq!(bed.step("scan", &of_back_end, &[]).await.status, 200);
     }
-    let refused = bed.step("scan", &asked, &[]).await;
-    assert!(refused.status == 429 && !refused.header("retry-after").is_empty(), "{refused:?}");
+    let at_endpoint = bed.form("/device_authorization", &[("client_id", "spa")]).await;
+    for refused in [bed.step("scan", &asked, &[]).await, bed.step("scan", &of_back_end, &[]).await, at_endpoint] {
+        assert!(refused.status == 429 && !refused.header("retry-after").is_empty(), "{refused:?}");
+    }
 }
 
 /// HEAD shows whether the page is there. Nothing is done by a method that is not the step's, or beside a path.

@@ -86,6 +86,31 @@ async fn only_a_person_of_the_mini_program_looks_approves_and_denies() {
     }
 }
 
+/// Without a list of people a token tells the user alone, and the code of an approval the person.
+#[tokio::test]
+async fn without_an_index_of_people_a_phone_looks_approves_and_denies_and_nobody_else() {
+    let bed = builder().user_ids("openid", crate::user_ids::ID_KEY).env("WXMINT_USER_INDEX", "false");
+    let bed = bed.env("WXMINT_LIMIT_OPENID", "12/1h").start().await;
+    let (lin, mei) = (bed.log_in("lin").await.expect_login(), bed.log_in("mei").await.expect_login());
+    let [approved, denied, foreign] = [bed.ask().await, bed.ask().await, bed.ask().await];
+    assert_eq!(bed.look(&lin, &approved.user_code()).await.json()["client_id"], "shop-web");
+    let number = foreign.number();
+    let refused = bed.approve(Some(&mei), "lin", &foreign.user_code(), number.as_deref()).await;
+    refused.expect_problem(403, "forbidden");
+    for _ in 0..2 {
+        bed.approves(&lin, "lin", &approved).await;
+        assert_eq!(bed.deny(&lin, &denied.user_code()).await.status, 204, "also repeated");
+    }
+    let page = bed.poll(&approved).await.expect_login();
+    assert_eq!(page.claims()["sub"], lin.claims()["sub"]);
+    bed.poll(&denied).await.expect_oauth(400, "access_denied");
+    bed.look(&page, &foreign.user_code()).await.expect_problem(403, "forbidden");
+    until("the user's looks are counted", PATIENCE, async || bed.look(&lin, "WDJB-MJHT").await.status == 429).await;
+    bed.look(&mei, "WDJB-MJHT").await.expect_problem(404, "unknown_device_code");
+    bed.log_out(&lin, false).await;
+    bed.look(&lin, &foreign.user_code()).await.expect_problem(401, "invalid_token");
+}
+
 /// Words of the stranger's own could tell the person which number to tap.
 #[tokio::test]
 async fn the_phone_shows_no_words_of_the_browser_that_asks_and_a_back_end_speaks_for_its_visitor() {

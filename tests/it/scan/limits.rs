@@ -4,8 +4,8 @@ use super::*;
 
 /// Nobody uses up what others have: a back end that names an address, and another site's page in a browser.
 #[tokio::test]
-async fn an_address_has_twenty_open_requests_and_asks_as_often_as_its_limit_allows_whatever_others_ask() {
-    let bed = builder().env("WXMINT_LIMIT_IP", "30/1h").start().await;
+async fn an_address_has_so_many_open_requests_and_asks_as_often_as_its_limit_allows_whatever_others_ask() {
+    let bed = builder().env("WXMINT_LIMIT_IP", "30/1h").env("WXMINT_LIMIT_OPEN_REQUESTS", "20").start().await;
     let back_end = [("client_id", "shop"), ("client_secret", SECRET), ("browser_address", "127.0.0.1")];
     let mut open = Vec::new();
     for _ in 0..20 {
@@ -36,6 +36,17 @@ async fn an_address_has_twenty_open_requests_and_asks_as_often_as_its_limit_allo
     bed.log_in("lin").await.expect_login();
     let approve = bed.http.0.post(bed.service().url("/device/WDJBMJHT/approve")).header("content-type", "text/plain");
     bed.http.send(approve.body("{\"code\":\"a\"}")).await.expect_problem(415, "invalid_request");
+}
+
+/// They come within three minutes, and nobody has tapped a number yet.
+#[tokio::test]
+async fn an_office_of_two_hundred_people_behind_one_address_gets_its_codes_by_default() {
+    let bed = builder().start().await;
+    for number in 0..200 {
+        let user_code = bed.ask().await.user_code();
+        let picture = bed.service().get(&format!("/device/{user_code}/code.jpg")).await;
+        assert_eq!(picture.status, 200, "{number}: {picture:?}");
+    }
 }
 
 /// Whether there is a request is told to nobody without limit, and no code of wx.login is spent on it.

@@ -155,7 +155,7 @@ impl Keys {
             (b"HGET" | b"ZSCORE", [field]) => held(field),
             (b"HMGET", fields) => Value::Array(fields.iter().map(held).collect()),
             (b"HGETALL", []) => Value::Array(hash.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]).collect()),
-            (b"HLEN", []) => count(hash.len()),
+            (b"HLEN" | b"ZCARD", []) => count(hash.len()),
             (b"HEXISTS", [field]) => count(hash.contains_key(*field).into()),
             (b"HSET", pairs) => {
                 let before = hash.len();

@@ -5,8 +5,12 @@ use std::rc::Rc;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use wxmint_store::Redis;
 
+use super::share::Budget;
 use super::*;
 use crate::doors::servers::{self, RedisServer};
+
+/// How many requests an address may have open.
+const MOST_OPEN: u32 = 20;
 
 fn app() -> AppId {
     "wx0123456789abcdef".parse().expect("an app")
@@ -35,7 +39,7 @@ fn device_code() -> DeviceCode {
 async fn opened_device(store: Devices<'_>) -> DeviceCode {
     let code = device_code();
     for _ in 0..2 {
-        assert_eq!(store.open_device(&code, &request("192.0.2.1")).await, Ok(Ok(true)), "also repeated");
+        assert_eq!(store.open_device(&code, &request("192.0.2.1"), MOST_OPEN).await, Ok(Ok(true)), "also repeated");
     }
     code
 }
@@ -129,7 +133,11 @@ async fn a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone(s
     }
     let unknown = device_code();
     release(&unknown, 1).await;
-    assert_eq!(store.open_device(&unknown, &request("192.0.2.1")).await, Ok(Ok(true)), "it has left nothing");
+    assert_eq!(
+        store.open_device(&unknown, &request("192.0.2.1"), MOST_OPEN).await,
+        Ok(Ok(true)),
+        "it has left nothing"
+    );
 }
 
 async fn whoever_has_looked_is_told_to_the_page(store: Rc<Redis>) {
@@ -178,7 +186,7 @@ async fn a_device_code_is_of_one_client_and_whole(store: Rc<Redis>) {
     let guessed: DeviceCode = URL_SAFE_NO_PAD.encode(bytes).parse().expect("a device code");
     assert!(guessed.user_code() == code.user_code());
     assert_eq!(poll(store, &guessed).await, Poll::Unknown);
-    assert_eq!(store.open_device(&guessed, &request("192.0.2.9")).await, Ok(Ok(false)));
+    assert_eq!(store.open_device(&guessed, &request("192.0.2.9"), MOST_OPEN).await, Ok(Ok(false)));
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false }, "which has changed nothing");
 }
 
@@ -188,7 +196,8 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Redis>) {
     for _ in 0..MOST_OPEN {
         codes.push(opened_device(store).await);
     }
-    let one_more = async |address| store.open_device(&device_code(), &request(address)).await.expect("an answer");
+    let one_more =
+        async |address| store.open_device(&device_code(), &request(address), MOST_OPEN).await.expect("an answer");
     let Err(TooMany { retry_after }) = one_more("192.0.2.1").await else { panic!("too many") };
     assert!(retry_after <= DEVICE_TTL && retry_after > DEVICE_TTL - Duration::from_secs(60), "{retry_after:?}");
     assert_eq!(one_more("192.0.2.2").await, Ok(true));
@@ -202,6 +211,44 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Redis>) {
         assert_eq!(one_more("192.0.2.1").await, Ok(true));
     }
     assert!(matches!(one_more("192.0.2.1").await, Err(TooMany { .. })));
+}
+
+/// How many of a budget an address gets that asks until it is refused.
+async fn taken_by(store: &Redis, budget: Budget, address: &str) -> u32 {
+    for number in 0..=budget.total {
+        let taken = budget.take(store, &app(), address, &format!("{address} {number}")).await.expect("an answer");
+        let Err(TooMany { retry_after }) = taken else { continue };
+        assert!(!retry_after.is_zero() && retry_after <= budget.period, "{retry_after:?}");
+        return number;
+    }
+    panic!("{address} is never refused");
+}
+
+async fn fifty_greedy_addresses_leave_half_of_the_codes_to_those_who_take_little(store: Rc<Redis>) {
+    assert_eq!(taken_by(&store, share::CODES, "an office").await, 228, "an address alone");
+    let mut taken = 228;
+    for number in 0..49 {
+        taken += taken_by(&store, share::CODES, &format!("greedy {number}")).await;
+    }
+    assert!((2_400..=2_600).contains(&taken), "{taken} of 5,000 codes");
+    for number in 0..100 {
+        assert_eq!(taken_by(&store, share::CODES, &format!("a person {number}")).await, 2);
+    }
+}
+
+async fn what_is_given_back_or_asked_for_again_counts_once_and_each_app_has_its_own(store: Rc<Redis>) {
+    let budget = Budget { name: "few", total: 4, period: Duration::from_secs(60) };
+    let take = async |app: &AppId, address, id| budget.take(&store, app, address, id).await.expect("an answer");
+    for (address, id) in [("a", "1"), ("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("b", "2")] {
+        assert_eq!(take(&app(), address, id).await, Ok(()), "{address} {id}");
+    }
+    assert!(take(&app(), "e", "5").await.is_err(), "all are taken");
+    assert_eq!(take(&"wx0000000000000001".parse().expect("an app"), "e", "5").await, Ok(()));
+    for _ in 0..2 {
+        budget.give_back(&store, &app(), "b", "2").await.expect("given back");
+    }
+    assert_eq!(take(&app(), "e", "5").await, Ok(()));
+    assert!(take(&app(), "f", "6").await.is_err());
 }
 
 async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Redis>) {
@@ -246,6 +293,8 @@ crate::conformance! {
     a_claim_that_a_denial_overtakes_is_not_approved
     a_device_code_is_of_one_client_and_whole
     an_address_has_so_many_open_requests_at_most
+    fifty_greedy_addresses_leave_half_of_the_codes_to_those_who_take_little
+    what_is_given_back_or_asked_for_again_counts_once_and_each_app_has_its_own
     a_mini_program_code_is_asked_for_a_few_times
 }
 

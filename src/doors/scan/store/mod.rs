@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod share;
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -28,8 +29,6 @@ const POLL_SLOWER: Duration = Duration::from_secs(5);
 const POLL_TOLERANCE: Duration = Duration::from_millis(200);
 /// The door of the client's own pages, which poll at `/token`.
 pub(super) const OWN: &str = "";
-/// How many requests of one address may be open.
-pub(super) const MOST_OPEN: usize = 20;
 /// Approvals by the same person at once wait so long for the first.
 const CLAIM: Duration = Duration::from_secs(1);
 /// How often WeChat is asked for the mini-program code of one request.
@@ -47,8 +46,8 @@ pub(in crate::doors) struct DeviceRequest {
     pub(super) app: AppId,
     /// The page's, as the phone shows it.
     pub(super) address: String,
-    /// By whom open requests are counted: the address, or that of a back end's visitor together with the back end,
-    /// which must not use up what others have.
+    /// By whom open requests are counted: the address that wxmint itself sees, at all clients together, or that of a
+    /// back end's visitor together with the back end, which could name the addresses of others.
     pub(super) counted_by: String,
     #[serde(rename = "user_agent")]
     pub(super) browser: BrowserName,
@@ -120,10 +119,16 @@ pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Redis);
 
 impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`]. False if another request has its user
-    /// code.
-    pub(super) async fn open_device(&self, code: &DeviceCode, asked: &DeviceRequest) -> Result<Result<bool, TooMany>> {
+    /// code. Whoever asks has `most` open at a time.
+    pub(super) async fn open_device(
+        &self,
+        code: &DeviceCode,
+        asked: &DeviceRequest,
+        most: u32,
+    ) -> Result<Result<bool, TooMany>> {
         let digest = short_digest(code.expose()).to_string();
-        if let Err(refused) = self.count_open(&asked.counted_by, &digest).await? {
+        let place = Place { app: &asked.app, counted_by: &asked.counted_by, id: &digest };
+        if let Err(refused) = place.take(self.0, most).await? {
             return Ok(Err(refused));
         }
         let script = device(code.user_code(), "open").arg(digest.as_str()).arg(DEVICE_TTL.as_secs());
@@ -136,23 +141,9 @@ impl Devices<'_> {
         if matches!(opened, Ok(true)) {
             return Ok(Ok(true));
         }
-        let uncounted = strike(self.0, &open_devices(&asked.counted_by), &digest).await;
+        let given_back = place.give_back(self.0).await;
         opened?;
-        uncounted.map(|()| Ok(false))
-    }
-
-    /// Counts what an address has open. If it is one too many, it is not counted, and the answer is when the oldest
-    /// expires. Counted first: however many come at a time, the bound holds.
-    async fn count_open(&self, by: &str, id: &str) -> Result<Result<(), TooMany>> {
-        let (list, now) = (open_devices(by), self.0.now().timestamp());
-        let until = (now + DEVICE_TTL.as_secs() as i64) as f64;
-        match &enlist(self.0, &list, id, until, DEVICE_TTL).await?[..] {
-            open @ [(_, oldest), ..] if open.len() > MOST_OPEN => {
-                strike(self.0, &list, id).await?;
-                Ok(Err(TooMany { retry_after: Duration::from_secs((*oldest as i64 - now).max(1) as u64) }))
-            }
-            _ => Ok(Ok(())),
-        }
+        given_back.map(|()| Ok(false))
     }
 
     /// Finds a request that a phone of this app may approve, or that one has approved. With `scanned` it is noted that
@@ -164,6 +155,16 @@ impl Devices<'_> {
         let (request, expires_in) = (read(REQUEST, &request)?, Duration::from_millis(left));
         let approver = (!approver.is_empty()).then_some(approver);
         Ok(Some(FoundDevice { request, requested_at, expires_in, approver }))
+    }
+
+    /// Takes one of the codes that WeChat draws for the app in a minute. `id` names the code.
+    pub(super) async fn take_code(&self, app: &AppId, address: &str, id: &str) -> Result<Result<(), TooMany>> {
+        share::CODES.take(self.0, app, address, id).await
+    }
+
+    /// Gives back a code that WeChat has not drawn.
+    pub(super) async fn give_back_code(&self, app: &AppId, address: &str, id: &str) -> Result<()> {
+        share::CODES.give_back(self.0, app, address, id).await
     }
 
     /// Counts a mini-program code of an open request. False after [`MOST_PICTURES`], or if there is no such request.
@@ -244,12 +245,63 @@ impl Devices<'_> {
     }
 }
 
-/// Counts a request as open no more. What has ended it stands, so a failure is not told: the count expires by itself.
+/// Counts a request as open no more, because it has led to a login or was refused. What has ended it stands, so a
+/// failure is not told: the count expires by itself.
 async fn close(redis: &Redis, code: &UserCode) {
-    let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest");
-    type Counted = (Option<String>, Option<String>);
-    if let Ok((Some(counted), Some(digest))) = redis.link.run::<Counted>("close_device", asked).await {
-        _ = strike(redis, &open_devices(&counted), &digest).await;
+    let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest").arg("app");
+    type Counted = (Option<String>, Option<String>, Option<String>);
+    let Ok((Some(counted_by), Some(id), Some(app))) = redis.link.run::<Counted>("close_device", asked).await else {
+        return;
+    };
+    if let Ok(app) = app.parse() {
+        _ = Place { app: &app, counted_by: &counted_by, id: &id }.give_back(redis).await;
+    }
+}
+
+/// The place of an open request: one of those that an address may have, at all clients together, and one of those that
+/// all addresses together may have at an app.
+struct Place<'a> {
+    app: &'a AppId,
+    counted_by: &'a str,
+    id: &'a str,
+}
+
+impl Place<'_> {
+    /// If there is none, the answer is how long to wait.
+    async fn take(&self, redis: &Redis, most: u32) -> Result<Result<(), TooMany>> {
+        if let Err(refused) = self.take_of_address(redis, most).await? {
+            return Ok(Err(refused));
+        }
+        let taken = share::OPEN_REQUESTS.take(redis, self.app, self.counted_by, self.id).await;
+        if !matches!(taken, Ok(Ok(()))) {
+            strike(redis, &open_devices(self.counted_by), self.id).await?;
+        }
+        taken
+    }
+
+    /// It is counted first, and uncounted if it is one too many: however many come at a time, the bound holds.
+    async fn take_of_address(&self, redis: &Redis, most: u32) -> Result<Result<(), TooMany>> {
+        let list = open_devices(self.counted_by);
+        let now = redis.now().timestamp();
+        let life = DEVICE_TTL.as_secs() as i64;
+        let call = Call::of("ZADD", &list).arg(now + life).arg(self.id);
+        let call = call.cmd("EXPIRE").arg(&list).arg(life);
+        let call = call.cmd("ZREMRANGEBYSCORE").arg(&list).arg("-inf").arg(now);
+        let call = call.cmd("ZCARD").arg(&list);
+        let call = call.cmd("ZRANGE").arg(&list).arg(0).arg(0).arg("WITHSCORES");
+        type Counted = (Value, Value, Value, u32, Names);
+        let (_, _, _, open, oldest): Counted = redis.link.run("count_open", call).await?;
+        if open <= most {
+            return Ok(Ok(()));
+        }
+        strike(redis, &list, self.id).await?;
+        let expires_at = oldest.first().map_or(now, |(_, expires_at)| *expires_at as i64);
+        Ok(Err(TooMany { retry_after: Duration::from_secs((expires_at - now).max(1).unsigned_abs()) }))
+    }
+
+    async fn give_back(&self, redis: &Redis) -> Result<()> {
+        strike(redis, &open_devices(self.counted_by), self.id).await?;
+        share::OPEN_REQUESTS.give_back(redis, self.app, self.counted_by, self.id).await
     }
 }
 
