@@ -10,10 +10,11 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, Response, ResponseBuilder};
 use utoipa::{Modify, openapi::example::ExampleBuilder};
 
 use super::problem::ProblemCode::{self, *};
+use super::speculative::answer_nothing;
 use super::{not_allowed, problem::Problem};
 
 pub struct DescribedRoute {
-    pub methods: &'static [Method],
+    pub methods: Methods,
     pub path: &'static str,
     /// Makes the route; each worker has one of its own.
     pub route: fn() -> Route,
@@ -22,12 +23,27 @@ pub struct DescribedRoute {
     pub statuses: &'static [u16],
 }
 
-/// The methods of a resource that is not changed by being asked for, so that it may also be asked for by HEAD.
-pub const READ: &[Method] = &[Method::GET, Method::HEAD];
-pub const GET: &[Method] = &[Method::GET];
-pub const POST: &[Method] = &[Method::POST];
-pub const PUT: &[Method] = &[Method::PUT];
-pub const DELETE: &[Method] = &[Method::DELETE];
+/// The methods of a route, and what they do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Methods {
+    pub allowed: &'static [Method],
+    /// Whether it changes something to be asked for, also by GET: something is spent, ended, counted or begun. Browsers
+    /// must not ask for it ahead of time.
+    pub changes: bool,
+}
+
+const fn changing(allowed: &'static [Method]) -> Methods {
+    Methods { allowed, changes: true }
+}
+
+/// A resource that is not changed by being asked for, so that it may also be asked for by HEAD.
+pub const READ: Methods = Methods { allowed: &[Method::GET, Method::HEAD], changes: false };
+/// A page with which something begins.
+pub const OPEN: Methods = changing(&[Method::GET, Method::HEAD]);
+pub const GET: Methods = changing(&[Method::GET]);
+pub const POST: Methods = changing(&[Method::POST]);
+pub const PUT: Methods = changing(&[Method::PUT]);
+pub const DELETE: Methods = changing(&[Method::DELETE]);
 
 /// The routes of a listener with their description. `routes!` declares them.
 pub struct Routes {
@@ -64,12 +80,17 @@ impl Routes {
         (0..self.rows.len()).filter(move |number| is_first(*number)).map(|number| self.rows[number].path)
     }
 
-    /// The routes of the path `of`, at the path `at`. Other methods get 405.
+    /// The routes of the path `of`, at the path `at`. Other methods get 405, and a request that is sent ahead of time
+    /// gets nothing where it would change something.
     pub fn resource(&self, of: &str, at: &str) -> Resource {
         let mut resource = web::resource(at);
         let mut allowed = Vec::new();
+        let changes_by_get = |row: &DescribedRoute| row.methods.changes && row.methods.allowed.contains(&Method::GET);
+        if self.rows.iter().any(|row| row.path == of && changes_by_get(row)) {
+            resource = resource.route(answer_nothing());
+        }
         for row in self.rows.iter().filter(|row| row.path == of) {
-            for method in row.methods {
+            for method in row.methods.allowed {
                 resource = resource.route((row.route)().method(method.clone()));
                 allowed.push(method.as_str());
             }
@@ -83,8 +104,9 @@ impl Modify for Routes {
     fn modify(&self, api: &mut OpenApi) {
         for row in self.rows {
             let item = api.paths.paths.get_mut(row.path);
-            let operation = item.and_then(|item| operation(item, &row.methods[0]));
-            let operation = operation.unwrap_or_else(|| panic!("{} {}: not in utoipa::path", row.methods[0], row.path));
+            let operation = item.and_then(|item| operation(item, &row.methods.allowed[0]));
+            let operation =
+                operation.unwrap_or_else(|| panic!("{} {}: not in utoipa::path", row.methods.allowed[0], row.path));
             for (status, problems) in by_status(row.codes, row.statuses) {
                 operation.responses.responses.insert(status.to_string(), response(&problems).into());
             }

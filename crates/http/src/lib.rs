@@ -13,6 +13,7 @@ mod probes;
 mod problem;
 mod process;
 mod server;
+mod speculative;
 mod trace;
 pub mod viewer;
 

@@ -41,7 +41,7 @@ use crate::login::{LoginError, LoginWorker};
 
 routes! {
     #[openapi(tags((name = "sites", description = "For sites that speak OpenID Connect")))]
-    READ "/authorize" authorize::authorize [STORE], HEAD;
+    OPEN "/authorize" authorize::authorize [STORE], HEAD;
     POST "/authorize" authorize::authorize_by_post [ANY], BODY;
     POST "/authorize/scan" authorize::scan [ANY, LIMIT], BODY;
     POST "/authorize/poll" authorize::poll [ANY, LIMIT], BODY;
