@@ -25,9 +25,13 @@ function ask(path, request, headers, body) {
   return fetch(`${WXMINT_URL}${path}`, { method: "POST", redirect: "error", signal, headers: { ...headers, "X-Forwarded-For": request.ip }, body });
 }
 
-/** Which app the browser logs in to: WeChat's own browser shows the account's page, every other one a QR code. */
+/**
+ * Which app the browser logs in to: WeChat's own browser shows the account's page, every other one a QR code. WeCom's
+ * browser (wxwork) has WeChat's name too, but cannot open the account's page.
+ */
 function door(request) {
-  return /\bMicroMessenger\//.test(request.get("User-Agent"))
+  const agent = request.get("User-Agent") ?? "";
+  return /\bMicroMessenger\//.test(agent) && !/\bwxwork\//.test(agent)
     ? { appid: ACCOUNT_APPID, path: "/connect/oauth2/authorize", scope: "snsapi_userinfo" }
     : { appid: SITE_APPID, path: "/connect/qrconnect", scope: "snsapi_login" };
 }

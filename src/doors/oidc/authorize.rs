@@ -36,7 +36,6 @@ const DOOR: &str = " authorize";
         ("ui_locales" = Option<String>, Query, description = "`en` or `zh-CN`")),
     responses((status = 200, description = "A page", content_type = "text/html"),
         (status = 400, description = "A page: it is no site's", content_type = "text/html"),
-        (status = 429, description = "A page: too many at WeChat", content_type = "text/html"),
         (status = 303, description = "Back to the site with an error, or on to WeChat")))]
 pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
     let clients = with_sites(&scan)?;
@@ -48,7 +47,7 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
     };
     let app = wechat::app_for(&request, &worker, asked.client);
     if app.as_ref().is_some_and(|app| app.kind == AppKind::OfficialAccount) {
-        return wechat::send(&request, &worker, &asked).await;
+        return wechat::send(&request, &worker, &asked);
     }
     let cancel = asked.refused("access_denied", "The person has gone back.");
     Ok(page(&request, query, &worker, &Page::Scan(asked.client, cancel, app.map(|_| query))))

@@ -1,58 +1,95 @@
 //! The way through WeChat's own pages: within WeChat by an official account, on a desktop by a website app. What WeChat
 //! brings back counts in the browser alone that was sent there, and once.
+//!
+//! Nothing is kept here for a browser that is on its way: its own cookie has it, with a MAC. So whoever begins ways
+//! without end uses up nothing that others need, and voids nobody's login.
 
 use std::time::Duration;
 
 use actix_web::http::header::{COOKIE, HeaderValue, RETRY_AFTER, SET_COOKIE, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
 use wxmint_http::{Answer, origin, to_the_end};
 use wxmint_ids::LoginCode;
+use wxmint_keys::vault::Vault;
 use wxmint_store::AttemptId;
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_wechat::{App, AppKind};
 
-use super::family::{hash, hashed_key, key, random};
+use super::family::{hash, hashed_key, random};
 use super::page::{NOT_POSSIBLE, Page, Why, page, refused};
 use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
 use super::{AtDoor, authorize::let_in, leave::see_other, root, with_sites};
 use crate::doors::scan::clients::Client;
-use crate::doors::scan::store::{enlist, json, strike};
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
 use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, Result};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
 const STATE_TTL: Duration = Duration::from_secs(600);
-/// Ways to WeChat that were begun, by address.
-const SENT: &str = "oidc-web";
-/// The open ways of an address, for each client. One more makes the oldest nothing, so that nobody keeps others out.
-const MOST_WAYS: usize = 100;
-/// In one browser.
+/// Browsers that WeChat has sent back, by address. Each is noted as used.
+const RETURNED: &str = "oidc-web";
+/// The ways that a browser keeps at a time, and the bytes of their cookies together. The head of a request has 8 KiB,
+/// and a browser keeps no cookie of more than 4096 bytes.
 const MOST_COOKIES: usize = 10;
+const MOST_COOKIE_BYTES: usize = 4096;
 const COOKIE_PREFIX: &str = "__Host-wxmint-";
 const LOGIN: (&str, &str) = (NOT_POSSIBLE, "/authorize");
 /// WeChat's own host, and that of its pages.
 const WECHAT: [&str; 2] = ["https://api.weixin.qq.com", "https://open.weixin.qq.com"];
 
-/// A browser that was sent to WeChat.
-#[derive(Serialize, Deserialize)]
-struct Sent {
+/// A browser's way to WeChat and back.
+#[derive(Debug, PartialEq, Eq)]
+struct Way {
+    /// Seconds since 1970, from which on the browser comes back too late.
+    until: i64,
+    app: String,
     /// The site has asked for this.
     query: String,
-    app: String,
-    /// It is a way of this client and address.
-    address: String,
-    /// The hash of the browser's cookie.
-    browser: String,
 }
 
-/// The client's app by which this browser can go to WeChat. A query above [`LONGEST`] is not kept for strangers.
+impl Way {
+    /// The value of the browser's cookie. It counts together with this `state` alone.
+    fn cookie(&self, vault: &Vault, state: &str) -> String {
+        let text = URL_SAFE_NO_PAD.encode(format!("{} {} {}", self.until, self.app, self.query));
+        let mac = vault.mac(&Self::labelled(state, &text));
+        format!("{text}.{mac}")
+    }
+
+    /// Reads the value of a cookie. `None` if no replica has made it for this `state`.
+    fn read(cookie: &str, vault: &Vault, state: &str) -> Option<Self> {
+        let (text, mac) = cookie.split_once('.')?;
+        if !vault.has_made(mac, &Self::labelled(state, text)) {
+            return None;
+        }
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let mut parts = text.splitn(3, ' ');
+        let until = parts.next()?.parse().ok()?;
+        let app = parts.next()?.to_owned();
+        let query = parts.next()?.to_owned();
+        Some(Self { until, app, query })
+    }
+
+    /// The text of which the MAC is made: no other text that strangers send back begins like it.
+    fn labelled(state: &str, text: &str) -> String {
+        format!("way to WeChat {state} {text}")
+    }
+}
+
+/// Whether a browser is WeChat's own, on a phone, which can open an official account's page. WeCom's has WeChat's name
+/// too and cannot.
+fn is_wechat(agent: &str) -> bool {
+    agent.contains("MicroMessenger") && !agent.contains("WindowsWechat") && !agent.contains("wxwork")
+}
+
+/// The client's app by which this browser can go to WeChat. A query above [`LONGEST`] has no place in a cookie.
 pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Client) -> Option<App> {
     let agent = request.headers().get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
-    let is_wechat = agent.is_some_and(|agent| agent.contains("MicroMessenger") && !agent.contains("WindowsWechat"));
-    let kind = if is_wechat { AppKind::OfficialAccount } else { AppKind::Website };
+    let kind = match agent.is_some_and(|agent| is_wechat(&agent)) {
+        true => AppKind::OfficialAccount,
+        false => AppKind::Website,
+    };
     let apps = worker.issuer.apps.all();
     let mut own = client.web_apps.iter().filter_map(|id| apps.choose(Some(id), None).ok());
     own.find(|app| app.kind == kind && request.query_string().len() <= LONGEST).cloned()
@@ -63,45 +100,30 @@ pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Cli
 /// With the query of `/authorize`, for a client that has an app of the kind among its `web_apps`.
 #[utoipa::path(get, path = "/authorize/web", tag = "sites",
     responses((status = 303, description = "To WeChat, or back to the site with an error"),
-        (status = 400, description = "A page: it is no site's", content_type = "text/html"),
-        (status = 429, description = "A page: too many at WeChat", content_type = "text/html")))]
+        (status = 400, description = "A page: it is no site's", content_type = "text/html")))]
 pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
     let clients = with_sites(&scan)?;
     let query = request.query_string();
     match read(query, &clients, worker.issuer.settings.issuer.as_str()) {
-        Ok(asked) => send(&request, &worker, &asked).await,
+        Ok(asked) => send(&request, &worker, &asked),
         Err(Refused::ToPage(why)) => refused(&request, query, &worker, why),
         Err(Refused::ToSite(to)) => Ok(see_other(&to)),
     }
 }
 
-pub(super) async fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &AuthorizeRequest<'_>) -> Answer {
-    // A stranger's page could use up what its visitor's address has by pictures, which a browser tells apart.
+pub(super) fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &AuthorizeRequest<'_>) -> Answer {
+    // A stranger's page could begin ways by pictures, which would push the browser's own out of its cookies.
     let is_part_of_page = request.headers().get("sec-fetch-dest").is_some_and(|kind| kind != "document");
     let query = request.query_string();
-    let begun = async {
-        let Some(app) = app_for(request, worker, asked.client).filter(|_| !is_part_of_page) else { return Ok(None) };
-        let address = origin(request).address.unwrap_or_default();
-        worker.login.count_by(SENT, &address).await?;
-        let (state, secret, store) = (AttemptId::random().to_string(), random(), &worker.login.store);
-        let (address, now) = (format!("{} {address}", asked.client.id), store.now().timestamp_micros() as f64 / 1e6);
-        let ways = enlist(store, &key("ways", &address), &hash(&state), now, STATE_TTL).await?;
-        for (oldest, _) in &ways[..ways.len().saturating_sub(MOST_WAYS)] {
-            store.discard(&key("state", oldest)).await?;
-            strike(store, &key("ways", &address), oldest).await?;
-        }
-        let sent = Sent { query: query.to_owned(), app: app.id.to_string(), address, browser: hash(&secret) };
-        store.keep(&hashed_key("state", &state), &json(&sent), STATE_TTL).await?;
-        Ok::<_, LoginError>(Some((app, state, secret)))
-    };
-    let (app, state, secret) = match begun.await {
-        Ok(Some(begun)) => begun,
-        Ok(None) => return refused(request, query, worker, Why::NO_WAY),
-        Err(error) => return Ok(failed(request, worker, LOGIN, query, error)),
-    };
+    let app = app_for(request, worker, asked.client).filter(|_| !is_part_of_page);
+    let Some(app) = app else { return refused(request, query, worker, Why::NO_WAY) };
+    let state = AttemptId::random().to_string();
+    let until = (worker.login.store.now() + STATE_TTL).timestamp();
+    let way = Way { until, app: app.id.to_string(), query: query.to_owned() };
+    let (name, cookie) = (cookie_name(&state), way.cookie(&worker.issuer.vault.load(), &state));
     let mut answer = see_other(&on_wechat(worker, &app, &state));
-    forget_oldest(request, &mut answer);
-    set_cookie(&mut answer, &cookie_name(&state), &secret, STATE_TTL);
+    forget_oldest(request, &mut answer, name.len() + cookie.len());
+    set_cookie(&mut answer, &name, &cookie, STATE_TTL);
     Ok(answer)
 }
 
@@ -135,18 +157,25 @@ fn set_cookie(answer: &mut HttpResponse, name: &str, secret: &str, life: Duratio
     }
 }
 
-/// Otherwise a stranger's page could begin so many ways that no server takes the browser's requests any more.
-fn forget_oldest(request: &HttpRequest, answer: &mut HttpResponse) {
+/// Otherwise a stranger's page could begin so many ways that no server takes the browser's requests any more. `new` are
+/// the bytes of the cookie that is added.
+fn forget_oldest(request: &HttpRequest, answer: &mut HttpResponse, new: usize) {
     let own: Vec<_> = cookies(request).filter(|(name, _)| name.starts_with(COOKIE_PREFIX)).collect();
-    for (oldest, _) in &own[..own.len().saturating_sub(MOST_COOKIES)] {
-        set_cookie(answer, oldest, "", Duration::ZERO);
+    let mut bytes = new;
+    // The latest first.
+    for (kept, (name, value)) in own.iter().rev().enumerate() {
+        bytes += name.len() + value.len();
+        if kept >= MOST_COOKIES || bytes > MOST_COOKIE_BYTES {
+            set_cookie(answer, name, "", Duration::ZERO);
+        }
     }
 }
 
-/// The oldest first (RFC 6265 section 5.4).
+/// The oldest first (RFC 6265 section 5.4). A cookie that is no text spoils itself alone.
 fn cookies(request: &HttpRequest) -> impl Iterator<Item = (&str, &str)> {
-    let headers = request.headers().get_all(COOKIE).filter_map(|header| header.to_str().ok());
-    headers.flat_map(|header| header.split(';')).filter_map(|cookie| cookie.trim().split_once('='))
+    let fields = request.headers().get_all(COOKIE).map(HeaderValue::as_bytes);
+    let cookies = fields.flat_map(|field| field.split(|byte| *byte == b';'));
+    cookies.filter_map(|cookie| str::from_utf8(cookie).ok()?.trim().split_once('='))
 }
 
 /// A page that says what to do, from which the person may begin anew at `path`.
@@ -177,22 +206,22 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let clients = with_sites(scan)?;
         let query = Query::of(request.query_string());
         let state = query.one("state").unwrap_or_default();
-        let sent = match sent(&request, worker, state).await {
-            Ok(Some((sent, true))) => sent,
-            // Also who comes a second time, or has no cookie: the link logs nobody in.
-            Ok(Some((Sent { query, .. }, false))) => {
-                let again = Some(format!("{}/authorize?{query}", root(worker)));
-                return Ok(page(&request, &query, worker, &Page::Failed(Why::STATE, again)));
+        // Whoever has no cookie of this way is not let in: a link logs nobody in.
+        let Some(way) = way_of(&request, worker, state) else { return refused(&request, "", worker, Why::STATE) };
+        match is_first(&request, worker, state).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let again = Some(format!("{}/authorize?{}", root(worker), way.query));
+                return Ok(page(&request, &way.query, worker, &Page::Failed(Why::STATE, again)));
             }
-            Ok(None) => return refused(&request, "", worker, Why::STATE),
-            Err(error) => return Ok(failed(&request, worker, LOGIN, "", error)),
-        };
-        let asked = read(&sent.query, &clients, worker.issuer.settings.issuer.as_str());
-        let Ok(asked) = asked else { return refused(&request, &sent.query, worker, Why::CLIENT) };
+            Err(error) => return Ok(failed(&request, worker, LOGIN, &way.query, error)),
+        }
+        let asked = read(&way.query, &clients, worker.issuer.settings.issuer.as_str());
+        let Ok(asked) = asked else { return refused(&request, &way.query, worker, Why::CLIENT) };
         let mut answer = match query.one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
-            Some(code) => match log_in(&request, worker, &asked, &sent.app, code).await {
+            Some(code) => match log_in(&request, worker, &asked, &way.app, code).await {
                 Ok(to) => see_other(&to),
-                Err(error) => failed(&request, worker, LOGIN, &sent.query, error),
+                Err(error) => failed(&request, worker, LOGIN, &way.query, error),
             },
             None => see_other(&asked.refused("access_denied", "The person has said no at WeChat.")),
         };
@@ -202,18 +231,20 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
     .await
 }
 
-/// Finds with what a browser was sent, and whether it was this one, and comes for the first time.
-async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<(Sent, bool)>> {
-    let store = &worker.login.store;
-    let Some(sent) = worker.login.find::<Sent>(&hashed_key("state", state)).await? else { return Ok(None) };
+/// The way on which this browser was sent, if it comes back in time.
+fn way_of(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Option<Way> {
     let own = cookie_name(state);
-    if cookies(request).find(|(name, _)| *name == own).is_none_or(|(_, secret)| sent.browser != hash(secret)) {
-        return Ok(Some((sent, false)));
-    }
+    let (_, cookie) = cookies(request).find(|(name, _)| *name == own)?;
+    let way = Way::read(cookie, &worker.issuer.vault.load(), state)?;
+    (worker.login.store.now().timestamp() < way.until).then_some(way)
+}
+
+/// Notes that a way is used. False if it was before. Counted first, because the note takes memory of Redis.
+async fn is_first(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<bool> {
+    worker.login.count_by(RETURNED, &origin(request).address.unwrap_or_default()).await?;
     let own = random();
-    let is_first = store.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await? == own;
-    _ = strike(store, &key("ways", &sent.address), &hash(state)).await;
-    Ok(Some((sent, is_first)))
+    let kept = worker.login.store.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await?;
+    Ok(kept == own)
 }
 
 /// A login, whose token the site fetches with a code. The way back to the site.
@@ -244,17 +275,66 @@ async fn log_in(
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+    use base64::prelude::BASE64_STANDARD;
 
     use super::*;
+
+    /// The names of the cookies that an answer takes away.
+    fn gone(cookies: &[u8], new: usize) -> Vec<String> {
+        let mut answer = HttpResponse::Ok().finish();
+        let cookies = HeaderValue::from_bytes(cookies).expect("a header");
+        forget_oldest(&TestRequest::get().insert_header((COOKIE, cookies)).to_http_request(), &mut answer, new);
+        let gone = answer.headers().get_all(SET_COOKIE).map(|cookie| cookie.to_str().expect("text"));
+        gone.map(|cookie| cookie.split_once('=').expect("a pair").0.to_owned()).collect()
+    }
 
     #[test]
     fn a_browser_keeps_the_cookies_of_its_latest_ways_and_those_of_others() {
         let ways = (0..MOST_COOKIES + 2).map(|way| format!("{COOKIE_PREFIX}{way}=x"));
         let sent = ["theirs=1".to_owned()].into_iter().chain(ways).collect::<Vec<_>>().join("; ");
-        let mut answer = HttpResponse::Ok().finish();
-        forget_oldest(&TestRequest::get().insert_header((COOKIE, sent)).to_http_request(), &mut answer);
-        let gone = answer.headers().get_all(SET_COOKIE).map(|cookie| cookie.to_str().expect("text").to_owned());
-        let gone: Vec<_> = gone.map(|cookie| cookie.split("; ").next().expect("a pair").to_owned()).collect();
-        assert_eq!(gone, [0, 1].map(|way| format!("{COOKIE_PREFIX}{way}=")));
+        assert_eq!(gone(sent.as_bytes(), 100), [1, 0].map(|way| format!("{COOKIE_PREFIX}{way}")));
+        let long = "x".repeat(1500);
+        let ways: Vec<_> = (0..3).map(|way| format!("{COOKIE_PREFIX}{way}={long}")).collect();
+        assert_eq!(gone(ways.join("; ").as_bytes(), 100), [format!("{COOKIE_PREFIX}0")]);
+        assert_eq!(gone(ways.join("; ").as_bytes(), 2500), [1, 0].map(|way| format!("{COOKIE_PREFIX}{way}")));
+    }
+
+    #[test]
+    fn a_cookie_that_is_no_text_spoils_itself_alone() {
+        for beside in ["nick=张三".as_bytes(), b"nick=\xe9", b"no pair", b"=", b"\xff\xfe=1"] {
+            let sent = [beside, b"; own=1;", beside, b";other=2"].concat();
+            let sent = HeaderValue::from_bytes(&sent).expect("a header");
+            let request = TestRequest::get().insert_header((COOKIE, sent)).to_http_request();
+            let read: Vec<_> = cookies(&request).filter(|(name, _)| ["own", "other"].contains(name)).collect();
+            assert_eq!(read, [("own", "1"), ("other", "2")], "{beside:?}");
+        }
+    }
+
+    #[test]
+    fn a_way_counts_with_its_own_state_and_unchanged() {
+        let key = |byte: u8| Vault::parse((BASE64_STANDARD.encode([byte; 32]) + "\n").as_bytes()).expect("a vault");
+        let query = "client_id=grafana&state=s%20t&x=\"\\";
+        let way = Way { until: 1_700_000_000, app: "wx0123456789abcdef".into(), query: query.into() };
+        let cookie = way.cookie(&key(1), "a-state");
+        assert_eq!(Way::read(&cookie, &key(1), "a-state"), Some(way));
+        assert_eq!(Way::read(&cookie, &key(1), "another-state"), None);
+        assert_eq!(Way::read(&cookie, &key(2), "a-state"), None);
+        let (text, mac) = cookie.split_once('.').expect("a MAC");
+        let later = URL_SAFE_NO_PAD.encode(format!("1800000000 wx0123456789abcdef {query}"));
+        for changed in [format!("{later}.{mac}"), format!("{text}."), text.to_owned(), String::new(), ".".into()] {
+            assert_eq!(Way::read(&changed, &key(1), "a-state"), None, "{changed}");
+        }
+        let longest = Way { until: i64::from(u32::MAX), app: "w".repeat(32), query: "x".repeat(LONGEST) };
+        assert!(longest.cookie(&key(1), "a-state").len() < MOST_COOKIE_BYTES - 1000, "a browser keeps it");
+    }
+
+    #[test]
+    fn wecom_is_not_wechat_and_neither_is_a_desktop() {
+        let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148";
+        assert!(is_wechat(&format!("{phone} MicroMessenger/8.0.50(0x18003237) NetType/WIFI Language/zh_CN")));
+        assert!(!is_wechat(&format!("{phone} wxwork/4.1.36 MicroMessenger/7.0.1 Language/zh")));
+        assert!(!is_wechat("Mozilla/5.0 (Windows NT 6.1) wxwork/4.1.36 (MicroMessenger/6.2) WindowsWechat QBCore/3"));
+        assert!(!is_wechat("Mozilla/5.0 (Windows NT 10.0) MicroMessenger/7.0.20 WindowsWechat(0x63090a13)"));
+        assert!(!is_wechat(phone));
     }
 }

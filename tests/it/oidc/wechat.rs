@@ -1,5 +1,7 @@
 //! Through WeChat's own pages, by an official account or a website app.
 
+use reqwest::header::HeaderValue;
+
 use super::*;
 
 const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";
@@ -40,7 +42,9 @@ async fn back<R>(bed: &TestBed<R>, appid: &str, person: &str, state: &str, cooki
     let wanted = json!({"person": person, "appid": appid, "scope": if appid == SITE { "snsapi_login" } else { "snsapi_userinfo" }});
     let code = bed.wechat.mint_codes(wanted).await.remove(0);
     let url = bed.service().url(&format!("/authorize/wechat?code={code}&state={state}"));
-    let cookies = ["other=1"].into_iter().chain(cookie).collect::<Vec<_>>().join("; ");
+    // Beside it the cookie of another program on this host, which is no text to everybody.
+    let cookies = ["nick=张三"].into_iter().chain(cookie).collect::<Vec<_>>().join("; ");
+    let cookies = HeaderValue::from_bytes(cookies.as_bytes()).expect("a header");
     bed.http.send(bed.http.0.get(url).header("cookie", cookies)).await
 }
 
@@ -96,28 +100,92 @@ async fn a_browser_comes_back_from_wechat_once_and_alone_and_the_person_is_the_s
     bed.service().expect_no_faults().await;
 }
 
-/// Each way keeps a query of up to 8 KB until the browser is back. A neighbour who never comes back keeps nobody out.
+/// Nothing is kept for a browser until it comes back, so that nobody takes anything from anybody by beginning ways.
 #[tokio::test]
-async fn an_address_has_so_many_ways_to_wechat_open_at_most() {
+async fn a_neighbours_flood_voids_no_login_that_is_on_wechats_page() {
     let (builder, _folder) = with_apps();
     let bed = builder.start().await;
-    // Pictures of a stranger's page use up nothing of what its visitor's address has.
-    for _ in 0..110 {
-        let picture = bed.http.0.get(bed.service().url(&format!("/authorize/web?{}", asks("grafana", BACK))));
-        let refused = bed.http.send(picture.header("sec-fetch-dest", "image")).await;
-        assert!(refused.status == 400 && refused.header("set-cookie").is_empty(), "{refused:?}");
+    let mut on_their_way = Vec::new();
+    for _ in 0..30 {
+        on_their_way.push(sent(&bed, "/authorize", IN_WECHAT).await);
     }
-    let mut open = Vec::new();
-    for _ in 0..102 {
-        open.push(sent(&bed, "/authorize/web", "Firefox").await);
+    for _ in 0..700 {
+        sent(&bed, "/authorize", IN_WECHAT).await;
     }
-    for (number, status) in [(1, 400), (2, 303), (101, 303)] {
-        let Sent { cookie, state, .. } = &open[number];
-        assert_eq!(back(&bed, SITE, "lin", state, Some(cookie)).await.status, status, "{number}");
+    let keys: Vec<String> = bed.redis.command(&["KEYS", "wxmint:oidc:*"]);
+    assert_eq!(keys, Vec::<String>::new());
+    for (number, Sent { cookie, state, .. }) in on_their_way.iter().enumerate() {
+        let answer = back(&bed, ACCOUNT, &format!("person-{number}"), state, Some(cookie)).await;
+        assert!(answer.status == 303 && !told(answer.header("location"))["code"].is_empty(), "{number}: {answer:?}");
     }
-    let keys: Vec<String> = bed.redis.command(&["KEYS", "wxmint:oidc:state:*"]);
-    assert_eq!(keys.len(), 100, "the oldest are nothing");
     assert_eq!(bed.step("scan", &asks("spa", ORIGIN), &[]).await.status, 200, "scans have a count of their own");
+}
+
+/// Pictures of a stranger's page would push a browser's own ways out of its cookies.
+#[tokio::test]
+async fn a_part_of_another_page_begins_no_way() {
+    let (builder, _folder) = with_apps();
+    let bed = builder.start().await;
+    let picture = bed.http.0.get(bed.service().url(&format!("/authorize/web?{}", asks("grafana", BACK))));
+    let refused = bed.http.send(picture.header("sec-fetch-dest", "image")).await;
+    assert!(refused.status == 400 && refused.header("set-cookie").is_empty(), "{refused:?}");
+}
+
+/// WeCom cannot open an official account's page, although it has WeChat's name too.
+#[tokio::test]
+async fn wecoms_browser_gets_the_page_with_the_code() {
+    const WECOM: &str = "Mozilla/5.0 (iPhone) Mobile/15E148 wxwork/4.1.36 MicroMessenger/7.0.1 Language/zh";
+    let (builder, _folder) = with_apps();
+    let bed = builder.start().await;
+    let get = bed.http.0.get(bed.service().url(&format!("/authorize?{}", asks("grafana", BACK))));
+    let page = bed.http.send(get.header("user-agent", WECOM)).await;
+    assert!(page.status == 200 && page.body.contains("id=\"code\""), "{page:?}");
+}
+
+/// Browsers and scanners of links ask before a person does. What they would spend is the person's.
+#[tokio::test]
+async fn a_request_that_is_sent_ahead_of_time_spends_begins_and_ends_nothing() {
+    const AHEAD: [(&str, &str); 5] = [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("purpose", "prefetch"),
+        ("x-moz", "prefetch"),
+        ("x-purpose", "preview"),
+    ];
+    let (builder, _folder) = with_apps();
+    let bed = builder.start().await;
+    let phone = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+    let shown = bed.step("scan", &asks("grafana", BACK), &[]).await;
+    let user_code = shown.member("user_code");
+    let way = sent(&bed, "/authorize", IN_WECHAT).await;
+    let wanted = json!({"person": "mei", "appid": ACCOUNT, "scope": "snsapi_userinfo"});
+    let code = bed.wechat.mint_codes(wanted).await.remove(0);
+    let site = bed.log_in_site("chen").await;
+    let own_code = bed.mint_code("lin").await;
+    let hint = query(&[("id_token_hint", &site.member("id_token"))]);
+    let back = format!("/authorize/wechat?code={code}&state={}", way.state);
+    let [login, leave] = [format!("/login?code={own_code}&appid={APPID}"), format!("/end_session?{hint}")];
+    let [page, web] = ["", "/web"].map(|step| format!("/authorize{step}?{}", asks("grafana", BACK)));
+    let [look, picture] = ["", "/code.jpg"].map(|file| format!("/device/{user_code}{file}"));
+    for (name, value) in AHEAD {
+        for path in [&back, &login, &leave, &page, &web, &look, &picture, "/userinfo", "/wechat/session"] {
+            let get = bed.http.0.get(bed.service().url(path)).header(name, value).header("cookie", &way.cookie);
+            let answer = bed.http.send(get.bearer_auth(phone.member("access_token"))).await;
+            assert_eq!((answer.status, answer.header("cache-control"), &*answer.body), (204, "no-store", ""), "{path}");
+            assert!(answer.header("set-cookie").is_empty() && answer.header("location").is_empty(), "{path}");
+        }
+        let document = bed.http.0.get(bed.service().url("/.well-known/jwks.json")).header(name, value);
+        assert_eq!(bed.http.send(document).await.status, 200, "a document may be fetched ahead of time");
+    }
+    let device_code = [("device_code", &*shown.member("device_code"))];
+    assert_eq!(bed.step("poll", &asks("grafana", BACK), &device_code).await.json(), json!({"state": "wait"}));
+    assert!(bed.wechat.stats().await["requests"]["/wxa/getwxacodeunlimit"].is_null(), "no code was drawn");
+    assert_eq!(bed.userinfo(&site).await.status, 200, "nobody is logged out");
+    bed.service().get(&login).await.expect_login();
+    let answer = bed.http.send(bed.http.0.get(bed.service().url(&back)).header("cookie", &way.cookie)).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+    bed.service().get(&leave).await;
+    bed.expect_ended(&site, "the person has come").await;
 }
 
 /// The page says what to do, and the site gets nothing.
