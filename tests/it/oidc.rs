@@ -122,7 +122,7 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
     assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"), "{policy}");
     assert!(!policy.contains("unsafe") && !page.body.contains("<style") && !page.body.contains(" style="), "{page:?}");
     assert!(page.body.contains("Grafana &lt;晨光&gt;") && page.body.contains("data-color=\"#0a63a8\""), "{page:?}");
-    assert!(page.body.contains("<noscript>") && page.body.contains("error=access_denied"), "{page:?}");
+    assert!(page.body.contains("id=\"blank\"") && page.body.contains("error=access_denied"), "{page:?}");
 
     let shown = bed.step("scan", &asked, &[]).await;
     let user_code = shown.member("user_code");

@@ -1,6 +1,8 @@
 // Shows a code, asks what became of it, renews it before it expires, and goes on by itself. The browser's address has
 // what the site asks for, and each step sends it again.
 const [scan, code, match, number, status, again] = ["scan", "code", "match", "number", "status", "again"].map((id) => document.getElementById(id));
+// It says what the page needs, for browsers in which this module does not run.
+document.getElementById("blank").remove();
 const MOST_ROUNDS = 10;
 const LATEST = 15000;
 // So many polls after a scan, the person may want another code: the phone's page was closed, or somebody else's has scanned.

@@ -1,6 +1,6 @@
 //! The pages that people see, rendered here: no script, style or picture from elsewhere, and none in the page itself.
 
-use actix_web::http::header::{self, AcceptLanguage, Header};
+use actix_web::http::header::{self, AcceptLanguage};
 use actix_web::{HttpRequest, HttpResponse};
 use wxmint_findings::{Words, texts_of};
 use wxmint_http::page::{HTML, answer};
@@ -62,10 +62,18 @@ fn escaped(text: &str) -> String {
     letters.into_iter().fold(text.to_owned(), |text, (letter, written)| text.replace(letter, written))
 }
 
+/// The languages that the browser likes. One that cannot be read spoils itself alone.
+fn liked(request: &HttpRequest) -> AcceptLanguage {
+    let fields = request.headers().get_all(header::ACCEPT_LANGUAGE).map(header::HeaderValue::as_bytes);
+    let languages = fields.flat_map(|field| field.split(|byte| *byte == b','));
+    let readable = languages.filter_map(|language| str::from_utf8(language).ok()?.trim().parse().ok());
+    AcceptLanguage(readable.collect())
+}
+
 /// Whether the browser, or the site, wants Chinese: `ui_locales` first, then what the browser likes best of the two.
 fn is_chinese(request: &HttpRequest, query: &str) -> bool {
     let of_site = pairs(query).into_iter().find(|(name, _)| name == "ui_locales");
-    let liked = AcceptLanguage::parse(request).map(|liked| liked.ranked()).unwrap_or_default();
+    let liked = liked(request).ranked();
     let tags = of_site.iter().flat_map(|(_, tags)| tags.split(' ').map(str::to_owned));
     let mut tags = tags.chain(liked.iter().map(ToString::to_string)).map(|tag| tag.to_ascii_lowercase());
     tags.find(|tag| tag.starts_with("zh") || tag.starts_with("en")).is_some_and(|tag| tag.starts_with("zh"))
@@ -120,12 +128,12 @@ fn scan(client: &Client, cancel: &str, web: Option<&str>, root: &str, t: impl Fn
     let web = web.map(|query| {
         format!("<p><a class=\"go\" href=\"{root}/authorize/web?{}\">{}</a></p>", escaped(query), t("web"))
     });
-    let (log_in, no_script, scan, picture) = (t("log_in"), t("no_script"), t("scan"), t("picture"));
+    let (log_in, too_old, scan, picture) = (t("log_in"), t("too_old"), t("scan"), t("picture"));
     let (tap, again, back, name, cancel) = (t("tap"), t("again"), t("back"), escaped(&client.name), escaped(cancel));
     let (color, web) = (color.unwrap_or_default(), web.unwrap_or_default());
     format!(
         "<script type=\"module\" src=\"{root}/authorize/page.js\"></script><p class=\"site\">{name}</p><h1>{log_in}</h1>\
-         <noscript><p class=\"notice\">{no_script}</p></noscript>\
+         <p id=\"blank\" class=\"notice\">{too_old}</p>\
          <div id=\"scan\" data-root=\"{root}\"{color} hidden><p>{scan}</p><img id=\"code\" width=\"240\" height=\"240\" alt=\"{picture}\">\
          <p id=\"match\">{tap} <strong id=\"number\"></strong></p></div>\
          <p id=\"status\" role=\"status\"{states}></p><p><button id=\"again\" class=\"go\" hidden>{again}</button></p>{web}\
@@ -149,6 +157,7 @@ mod tests {
             ("en", "fr+zh-CN", "zh-CN"),
             ("en;q=0,zh", "", "zh-CN"),
             ("*, en-US;q=0.2, xx_1, zh-Hant-TW;q=0.25", "", "zh-CN"),
+            ("zh-CN, 中文, en;q=0.5", "", "zh-CN"),
         ] {
             let request = TestRequest::get().insert_header((header::ACCEPT_LANGUAGE, liked)).to_http_request();
             let query = format!("ui_locales={locales}");
