@@ -13,6 +13,8 @@ MINUTES ?= 60
 IDS ?= random
 SETUP := tests/tools/setup.sh
 TOOLS := target/tools
+# Go is there if the machine's own is missing or too old.
+export PATH := $(CURDIR)/$(TOOLS)/golang/go/bin:$(PATH)
 REDISES := $(TOOLS)/redis/redis $(TOOLS)/redis/valkey
 export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.

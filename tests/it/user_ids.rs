@@ -50,7 +50,7 @@ pub(crate) fn by_example(program: &[&str], key: &str, names: &[&str]) -> Option<
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("id.key");
     write_private(&file, key);
-    let mut command = Command::new(program[0]);
+    let mut command = if program[0] == "go" { Command::new(go()) } else { Command::new(program[0]) };
     command.args(&program[1..program.len() - 1]);
     command.arg(repository("examples/user-ids").join(program[program.len() - 1])).arg(&file).args(names);
     let run = command.env("GOCACHE", repository("target/go-cache")).output().expect("it runs");

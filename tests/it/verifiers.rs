@@ -33,9 +33,9 @@ impl Verifier {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("verify");
         for build in ["vet", "build -o"] {
-            let mut go = Command::new("go");
-            go.args(build.split(' ')).args((build != "vet").then_some(&program)).arg(package);
-            let built = go.current_dir(repository("tests/verifiers")).output();
+            let mut build_command = Command::new(go());
+            build_command.args(build.split(' ')).args((build != "vet").then_some(&program)).arg(package);
+            let built = build_command.current_dir(repository("tests/verifiers")).output();
             let built = built.unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
             assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::Command};
 
 use crate::example::{Example, Started, copy_example};
-use crate::support::{Process, free_port};
+use crate::support::{Process, free_port, go};
 
 /// For a test that would not wait for minutes.
 pub(crate) const OFTEN: [(&str, &str); 2] = [
@@ -19,7 +19,7 @@ pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     let addresses: [(&str, &str); 2] = [("127.0.0.1:8080", &issuer), ("127.0.0.1:8000", &address)];
     copy_example("go", &[settings, &addresses].concat(), folder.path());
     for build in ["vet", "build"] {
-        let built = Command::new("go").arg(build).current_dir(&folder).output();
+        let built = Command::new(go()).arg(build).current_dir(&folder).output();
         let built = built.unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     }

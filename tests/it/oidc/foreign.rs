@@ -69,7 +69,7 @@ async fn authlib_logs_in() {
 async fn go_oidc_logs_in() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("oidc");
-    let mut build = Command::new("go");
+    let mut build = Command::new(go());
     build.current_dir(repository("tests/it/oidc/go")).args(["build", "-o"]).arg(&program);
     let built = build.output().expect("go runs");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));

@@ -99,6 +99,12 @@ pub(crate) fn tools(path: &str) -> PathBuf {
     tool
 }
 
+/// The Go of `make setup`, which installs one where the machine's own is missing or too old; otherwise the machine's.
+pub(crate) fn go() -> PathBuf {
+    let installed = repository("target/tools/golang/go/bin/go");
+    if installed.exists() { installed } else { "go".into() }
+}
+
 /// For scripts of Node, which looks for packages above a script's own folder.
 pub(crate) fn node_folder() -> TempDir {
     TempDir::new_in(tools("node")).expect("a folder")
