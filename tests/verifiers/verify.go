@@ -1,4 +1,5 @@
 // go run verify.go ISSUER TOKEN
+// Accepts a revoked token until its exp: examples/peers/go also follows the revocations.
 package main
 
 import (

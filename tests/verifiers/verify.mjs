@@ -1,4 +1,5 @@
 // node verify.mjs ISSUER TOKEN
+// Accepts a revoked token until its exp: examples/peers/node also follows the revocations.
 import { createRemoteJWKSet, jwtVerify } from "jose"; // npm install jose
 
 const [issuer, token] = process.argv.slice(2);

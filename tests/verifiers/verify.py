@@ -1,4 +1,5 @@
 # python verify.py ISSUER TOKEN
+# Accepts a revoked token until its exp: examples/peers/python also follows the revocations.
 import sys
 
 import jwt  # pip install "PyJWT[crypto]"
