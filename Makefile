@@ -177,7 +177,7 @@ k8s-check: ## the chart: rendered, against schemas, kube-score's rules and a few
 	tests/tools/k8s_check.sh
 
 .PHONY: rendered
-rendered: ## k8s/rendered, what the chart renders for who has no Helm
+rendered: ## k8s/rendered, what the chart renders, for people without Helm
 	$(SETUP) python
 	tests/tools/k8s_render.sh
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes what the chart renders, for who has no Helm: `make rendered`.
+# Writes what the chart renders, for people without Helm: `make rendered`.
 #
 #   k8s_render.sh [FOLDER]    default: k8s/rendered
 set -euo pipefail
