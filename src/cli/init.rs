@@ -45,12 +45,15 @@ pub(super) struct InitArgs {
     /// Where Redis is; else WXMINT_REDIS_URL, else asked for. A URL with a password is better in WXMINT_REDIS_URL
     #[arg(long, value_name = "URL", alias = "redis")]
     redis_url: Option<String>,
+    /// The file of a third-party platform without an app of its own, whose AppID and AppSecret are then not asked for
+    #[arg(long, value_name = "PATH")]
+    platform_file: Option<PathBuf>,
     /// The language of the questions and of .env; else that of the locale
     #[arg(long, value_enum)]
     lang: Option<Language>,
     /// For a trial with `wxmint simulator` and without Redis: asks for nothing
     #[cfg(feature = "simulator")]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "platform_file")]
     demo: bool,
 }
 
@@ -59,15 +62,21 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
     let language = args.lang.unwrap_or_else(Language::of_locale);
     refuse_existing(&folder, language)?;
     let mut settings = gather(args, language)?;
-    let [appid, secret] = [APPID, SECRET].map(|name| settings.remove(name).unwrap_or_default());
-    settings.insert("WXMINT_APPS_DIR", APPS.to_owned());
-    let contents = contents(&appid, secret, &settings, language)?;
+    let app = App::take_from(&mut settings);
+    let contents = contents(app.as_ref(), &settings, language)?;
     let is_new = !folder.exists();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.map_err(|error| Failure::from(error).at(folder.display()))?;
     // A new folder is removed again, which fails if there is something in it that is not ours.
-    write_all(&folder, &contents).inspect_err(|_| _ = is_new.then(|| fs::remove_dir(&folder)))?;
-    print(language.tell(said!(init_has_made, place(&folder), KEYS, VAULT, ID_KEY, APPS, appid, env_file::NAME)));
+    let written = write_all(&folder, &contents, app.is_some());
+    written.inspect_err(|_| _ = is_new.then(|| fs::remove_dir(&folder)))?;
+    let made = match app {
+        Some(App { appid, .. }) => {
+            said!(init_has_made, place(&folder), KEYS, VAULT, ID_KEY, APPS, appid, env_file::NAME)
+        }
+        None => said!(init_has_made_without_app, place(&folder), KEYS, VAULT, ID_KEY, env_file::NAME),
+    };
+    print(language.tell(made));
     hide_from_git(&folder, language)?;
     introduce(&folder, settings.contains_key(WECHAT), language);
     Ok(())
@@ -90,31 +99,61 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     Err(Failure::usage(language.tell(why)))
 }
 
-type Contents = [(String, Zeroizing<Vec<u8>>); 5];
+/// An app of one's own, which a third-party platform need not have.
+struct App {
+    appid: String,
+    secret: Zeroizing<String>,
+}
 
-fn contents(appid: &str, secret: String, settings: &Values, language: Language) -> Result<Contents, Failure> {
+impl App {
+    /// Leaves the folder in which the app will be a file.
+    fn take_from(settings: &mut Values) -> Option<Self> {
+        let appid = settings.remove(APPID)?;
+        let secret = Zeroizing::new(settings.remove(SECRET).unwrap_or_default());
+        settings.insert("WXMINT_APPS_DIR", APPS.to_owned());
+        Some(Self { appid, secret })
+    }
+}
+
+struct NewFile {
+    /// Below the folder.
+    name: String,
+    content: Zeroizing<Vec<u8>>,
+}
+
+impl NewFile {
+    fn new(name: impl Into<String>, content: Zeroizing<Vec<u8>>) -> Self {
+        Self { name: name.into(), content }
+    }
+}
+
+fn contents(app: Option<&App>, settings: &Values, language: Language) -> Result<Vec<NewFile>, Failure> {
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now() - CLOCK_SKEW)?]);
     checked(&keys)?;
     let example = language.pick([env_file::EXAMPLE, env_file::EXAMPLE_IN_CHINESE]);
     let text = |text: String| Zeroizing::new(text.into_bytes());
-    Ok([
-        (KEYS.to_owned(), keys.content()),
-        (VAULT.to_owned(), key_line()),
-        (ID_KEY.to_owned(), key_line()),
-        (format!("{APPS}/{appid}"), text(secret + "\n")),
-        (env_file::NAME.to_owned(), text(filled(example, settings))),
-    ])
+    let mut files =
+        vec![NewFile::new(KEYS, keys.content()), NewFile::new(VAULT, key_line()), NewFile::new(ID_KEY, key_line())];
+    if let Some(App { appid, secret }) = app {
+        files.push(NewFile::new(format!("{APPS}/{appid}"), text(format!("{}\n", secret.as_str()))));
+    }
+    files.push(NewFile::new(env_file::NAME, text(filled(example, settings))));
+    Ok(files)
 }
 
 /// Writes all files or none.
-fn write_all(folder: &Path, contents: &Contents) -> Result<(), Failure> {
+fn write_all(folder: &Path, files: &[NewFile], has_app: bool) -> Result<(), Failure> {
     let apps = folder.join(APPS);
-    let made = DirBuilder::new().mode(0o700).create(&apps);
-    made.map_err(|error| Failure::from(error).at(apps.display()).at(said!(nothing_was_written)))?;
-    for (index, (name, content)) in contents.iter().enumerate() {
+    if has_app {
+        let made = DirBuilder::new().mode(0o700).create(&apps);
+        made.map_err(|error| Failure::from(error).at(apps.display()).at(said!(nothing_was_written)))?;
+    }
+    for (index, NewFile { name, content }) in files.iter().enumerate() {
         if let Err(error) = create_private(&folder.join(name), content) {
-            contents[..index].iter().for_each(|(name, _)| _ = fs::remove_file(folder.join(name)));
-            _ = fs::remove_dir(&apps);
+            files[..index].iter().for_each(|written| _ = fs::remove_file(folder.join(&written.name)));
+            if has_app {
+                _ = fs::remove_dir(&apps);
+            }
             return Err(Failure::from(error).at(said!(nothing_was_written)));
         }
     }
@@ -148,6 +187,7 @@ const ISSUER: &str = "WXMINT_ISSUER";
 const APPID: &str = "WXMINT_APPID";
 const SECRET: &str = "WXMINT_APP_SECRET";
 const REDIS: &str = "WXMINT_REDIS_URL";
+const PLATFORM_FILE: &str = "WXMINT_PLATFORM_FILE";
 
 /// The form of an AppID for WeChat itself. That of a simulator may have any form.
 const USUAL_FORM: &str =
@@ -160,7 +200,8 @@ type Values = BTreeMap<&'static str, String>;
 fn faults_of(values: &Values) -> Vec<Fault> {
     let vars = || values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     let mut faults = Settings::from_vars(vars()).map_or_else(|Faults(faults)| faults, |_| Vec::new());
-    if !values.contains_key(WECHAT) && faults.iter().all(|fault| fault.variable != APPID) {
+    if values.contains_key(APPID) && !values.contains_key(WECHAT) && faults.iter().all(|fault| fault.variable != APPID)
+    {
         let usual = |text: &str| text.parse::<AppId>().ok().filter(AppId::is_usual);
         let unusual = read_one(&variables::APPID.taking(USUAL_FORM, usual), vars()).err();
         faults.extend(unusual.into_iter().flat_map(|Faults(faults)| faults));
@@ -214,7 +255,8 @@ fn given(args: InitArgs) -> Result<Values, Failure> {
         return Ok(for_demo(options));
     }
     let value = |(name, given): (&'static str, Option<String>)| Some((name, given.or_else(|| from_environment(name))?));
-    Ok(options.into_iter().filter_map(value).collect())
+    let platform_file = args.platform_file.map(|path| (PLATFORM_FILE, path.to_string_lossy().into_owned()));
+    Ok(options.into_iter().filter_map(value).chain(platform_file).collect())
 }
 
 #[cfg(feature = "simulator")]
@@ -256,8 +298,8 @@ mod tests {
         let words = ["keys", "generate", "--keys", path.to_str().expect("text")];
         keys::run(<Keys as clap::Parser>::parse_from(words).command).expect("made");
         let generated = fs::read(path).expect("there");
-        let made = contents("wx", String::new(), &Values::new(), Language::En).expect("made");
-        for file in [&generated[..], &made[0].1] {
+        let made = contents(None, &Values::new(), Language::En).expect("made");
+        for file in [&generated[..], &made[0].content] {
             let lives = StoredKeys::parse(file).expect("a set").lives().expect("lives");
             assert!(lives[0].nbf <= now() - CLOCK_SKEW, "{lives:?}");
         }

@@ -145,6 +145,20 @@ async fn a_value_that_serve_refuses_is_refused_in_the_same_words() {
 }
 
 #[test]
+fn a_platform_without_an_app_of_its_own_gets_no_folder_of_apps_and_is_asked_for_no_app() {
+    let place = folder();
+    let words = ["init", "--platform-file", "platform.json", "--issuer", ISSUER, "--redis", REDIS];
+    made(&mut wxmint_in(&place, &words), "");
+    assert_eq!(names(place.path()), [".env", "id.key", "keys.json", "vault.key"]);
+    let set = set_in_env(place.path());
+    assert!(set.contains(&"WXMINT_PLATFORM_FILE=platform.json".to_owned()), "{set:?}");
+    assert!(!set.iter().any(|line| line.starts_with("WXMINT_APP")), "{set:?}");
+    // Nor does the service want one.
+    let checked = Ended::of(&mut wxmint_in(&place, &["doctor"]), "").said();
+    assert!(checked.contains("settings            complete") && !checked.contains("WXMINT_APP"), "{checked}");
+}
+
+#[test]
 fn without_a_terminal_what_is_missing_is_named_with_the_options() {
     let place = folder();
     let told = refused(&mut wxmint_in(&place, &["init"]), 64, "Give --appid, --app-secret-file");
@@ -257,9 +271,7 @@ async fn in_a_chinese_locale_it_asks_and_writes_in_chinese() {
     let mut terminal = Terminal::of(&["init", "--lang", "zh"], place.path());
     terminal.answer("小程序的 AppID", true, &format!("{APPID}\n")).await;
     terminal.answer("小程序访问 wxmint 的 URL", true, "nonsense\n").await;
-    terminal
-        .answer("WXMINT_ISSUER 不是 URL；应以 https:// 和主机名开头（is not a URL", true, &format!("{ISSUER}\n"))
-        .await;
+    terminal.answer("WXMINT_ISSUER 不是 URL；应以 https:// 和主机名开头", true, &format!("{ISSUER}\n")).await;
     terminal.answer("Redis 的地址", true, &format!("{REDIS}\n")).await;
     terminal.answer("小程序的 AppSecret（输入时不显示）", false, &format!("{APP_SECRET}\n")).await;
     let (code, shown) = terminal.end("  wxmint serve").await;
