@@ -136,6 +136,10 @@ macro_rules! form {
             $(#[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub(super) $list: Vec<String>,)+
         }
+
+        #[cfg(test)]
+        pub(super) const MEMBERS: &[&str] =
+            &["client_id", "name", "appid", "match", $(stringify!($given),)+ $(stringify!($list),)+];
     };
 }
 
