@@ -28,10 +28,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { variable, subject, problem, wanted, example } = self;
         if f.alternate() {
-            // With the English too, because people search for it.
             let wanted = explained_in_chinese(variable).unwrap_or_else(|| (*wanted).to_owned());
-            let english = if format!("{problem:#}") == **problem { String::new() } else { format!("（{problem}）") };
-            write!(f, "{subject:#} {problem:#}{english}\n    格式：{wanted}\n    例如：{variable}={example}")
+            write!(f, "{subject:#} {problem:#}\n    格式：{wanted}\n    例如：{variable}={example}")
         } else {
             write!(f, "{subject} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")
         }

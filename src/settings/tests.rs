@@ -393,10 +393,10 @@ fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
 }
 
 #[test]
-fn a_problem_that_has_no_chinese_is_said_once() {
+fn a_problem_is_said_in_chinese_alone() {
     let fault = with("WXMINT_REDIS_URL", "http://redis:6379").expect_err("no URL of Redis").0.remove(0);
     let (said, problem) = (format!("{fault:#}"), fault.problem.to_string());
-    assert_eq!(said.matches(&problem).count(), 1, "{said}");
+    assert!(!said.contains(&problem) && said.contains(&format!("{:#}", fault.problem)), "{said}");
 }
 
 #[test]
