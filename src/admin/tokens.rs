@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_findings::{Finding, Said};
 use wxmint_http::{Problem, ProblemCode, bearer_token, identified, no_valid_token};
 use wxmint_identities::{Issuers, ServiceIdentity, examine, take_members};
+use wxmint_verify::peer::NotVerified;
 
 use crate::clock::now;
 
@@ -147,6 +148,14 @@ fn read_line(line: &str) -> Result<Holder, Said> {
     Ok(Holder { name: name.to_owned(), sha256, identity, rights, room: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
 }
 
+/// Says whose secret or token was shown.
+pub(crate) enum Shown {
+    By(Holder),
+    /// A token of an issuer in the file, which is refused. The log says why.
+    RefusedToken,
+    ByNobody,
+}
+
 /// The tokens in use, which change when their file does.
 #[derive(Clone)]
 pub struct CurrentAdminTokens(Arc<(ArcSwap<AdminTokens>, Issuers)>);
@@ -170,20 +179,33 @@ impl CurrentAdminTokens {
     pub(super) async fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
-        self.of(token).await?.ok_or_else(|| {
-            bounded!(warn, "admin secret", "a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE");
-            no_valid_token().with_detail("This secret or token is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
-        })
+        match self.of(token).await? {
+            Shown::By(holder) => return Ok(holder),
+            Shown::RefusedToken => {}
+            Shown::ByNobody => {
+                bounded!(warn, "admin secret", "a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE");
+            }
+        }
+        // The same for both, because strangers ask too.
+        Err(no_valid_token().with_detail(
+            "This secret or token is not in the file of WXMINT_ADMIN_TOKENS_FILE, or the token's audience, times or \
+             signature are wrong. The log of wxmint says which.",
+        ))
     }
 
     /// The holder of this secret, or of the identity that this token shows.
-    pub(crate) async fn of(&self, shown: &str) -> Result<Option<Holder>, Problem> {
+    pub(crate) async fn of(&self, shown: &str) -> Result<Shown, Problem> {
         let (tokens, issuers) = (self.0.0.load_full(), &self.0.1);
-        let found = match tokens.holder(shown) {
-            None => identified(issuers.find(shown, tokens.identities(), now()).await)?.map(|(holder, _)| holder),
-            known => known,
-        };
-        Ok(found.cloned())
+        if let Some(holder) = tokens.holder(shown) {
+            return Ok(Shown::By(holder.clone()));
+        }
+        let found = issuers.find(shown, tokens.identities(), now()).await;
+        let is_refused = matches!(found, Err(NotVerified::Refused(_)));
+        Ok(match identified(found)? {
+            Some((holder, _)) => Shown::By(holder.clone()),
+            None if is_refused => Shown::RefusedToken,
+            None => Shown::ByNobody,
+        })
     }
 
     pub(crate) async fn examine(&self) -> Vec<Finding> {

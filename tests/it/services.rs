@@ -132,6 +132,29 @@ async fn a_service_account_has_the_rights_of_its_line_and_nobody_else_has_them()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_what_is_wrong_with_a_token_and_not_that_its_service_is_missing_in_the_file() {
+    let cluster = Cluster::start().await;
+    let line = format!("orders issuer={} subject={ACCOUNT}\n", cluster.url());
+    let bed = TestBed::builder().operators(&line).start().await;
+    let token = cluster.token(json!({}));
+    until("the keys are fetched", PATIENCE, async || is_let_in(&bed, &token).await).await;
+    let is_logged = async |text: &str| bed.service().log().contains(text);
+    for (claims, reason) in [
+        (json!({"aud": [ISSUER]}), "its `aud` names another audience"),
+        (json!({"exp": now() + 2 * 86_400}), "its life is longer than the policy allows"),
+        (json!({"iat": now() - 200, "nbf": null, "exp": now() - 61}), "it has expired"),
+    ] {
+        let refused = whoami(&bed, &cluster.token(claims)).await.expect_problem(401, "invalid_token");
+        assert!(refused.member("detail").contains("The log of wxmint says which"), "{reason}");
+        until(reason, BUSY, async || is_logged(reason).await).await;
+    }
+    const MISSING: &str = "not in WXMINT_ADMIN_TOKENS_FILE";
+    assert!(!is_logged(MISSING).await, "{}", bed.service().log());
+    whoami(&bed, &cluster.token(json!({"sub": "another"}))).await.expect_problem(401, "invalid_token");
+    until(MISSING, BUSY, async || is_logged(MISSING).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unknown_kids_cost_the_issuer_one_fetch_and_its_keys_are_held_while_it_is_away() {
     let cluster = Cluster::start().await;
     let line = format!("orders issuer={} subject={ACCOUNT}\n", cluster.url());

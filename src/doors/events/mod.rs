@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_http::{Answer, Problem, ProblemCode, bearer_token, no_valid_token, origin, pairs, private, routes};
 use wxmint_telemetry::audit::{Activity, Event};
 
-use crate::admin::tokens::{Holder, Right};
+use crate::admin::tokens::{Holder, Right, Shown};
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
 use crate::{admin::CurrentAdminTokens, issuer::state::IssuerWorker, refusals::Refusal};
@@ -57,7 +57,13 @@ impl Events {
     /// secret is an operator's, and refusals are audited as counts.
     async fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let shown = bearer_token(request);
-        let holder = if let Ok(token) = &shown { self.tokens.of(token).await? } else { None };
+        let holder = match &shown {
+            Ok(token) => match self.tokens.of(token).await? {
+                Shown::By(holder) => Some(holder),
+                Shown::RefusedToken | Shown::ByNobody => None,
+            },
+            Err(_) => None,
+        };
         let by = holder.as_ref().map(|holder| holder.name.clone());
         if let Some(receiver) = holder.filter(|holder| holder.has(Right::Events)) {
             return Ok(receiver);
