@@ -50,6 +50,11 @@ fn what_the_demo_names_to_read_on_is_in_docs_in_both_languages() {
     let page = fs::read_to_string(repository("crates/simulator/src/page/index.html")).expect("the page");
     let named: Vec<_> = page.split("data-page=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(named.len(), 4, "{named:?}");
+    // They are files, and no addresses that a browser could open.
+    for (language, place) in [("en", "More, in the repository:\","), ("zh", "详见仓库里的\",")] {
+        let words = fs::read_to_string(repository(format!("crates/simulator/src/page/words-{language}.js")));
+        assert_eq!(words.expect("the words").matches(place).count(), 3, "{language}: before one page, two, and one");
+    }
     for name in named {
         for ending in ["", ".zh-CN"] {
             assert!(repository(format!("docs/{name}{ending}.md")).is_file(), "{name}{ending}");

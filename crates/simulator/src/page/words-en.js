@@ -68,7 +68,7 @@ export const en = {
   freshCode: "Log in with a new code",
   storyHeading: "What happens behind it",
   tabs: { login: "Login", token: "Token", services: "Revoke", scan: "Scan" },
-  openStep: "Open a step to see its request and answer. More:",
+  openStep: "Open a step to see its request and answer. More, in the repository:",
   lanes: "These are the lanes of WeChat’s own login diagram.",
   between: " ", // between sentences
   stop: ". ",
@@ -88,7 +88,7 @@ export const en = {
   insideStore: "The page cannot look into the store: this describes what wxmint does.",
   unseen: "The answer does not tell whether it came to this.",
   steps,
-  servicesLead: "Two services get the token that stands above. One verifies it by itself with wxmint’s published keys. The other leaves that to its proxy, which asks wxmint sidecar. Both read every 5\u00a0s which tokens are revoked, and ask nobody about a token. More:",
+  servicesLead: "Two services get the token that stands above. One verifies it by itself with wxmint’s published keys. The other leaves that to its proxy, which asks wxmint sidecar. Both read every 5\u00a0s which tokens are revoked, and ask nobody about a token. More, in the repository:",
   services: {
     asking: "Ask both services",
     again: "again",
@@ -109,7 +109,7 @@ export const en = {
       failed: (act, code) => `${act}: not done (${code})`,
     },
   },
-  scanLead: "A website without passwords: it shows a code, the phone says yes, and the website has a token of the same user. This is OAuth’s device grant (RFC 8628), with the mini program as the second device. The drawn phone has no camera: its Scan button takes the code’s scene from the laptop. The code’s picture comes from the stand-in for WeChat, which draws an ordinary QR code. More:",
+  scanLead: "A website without passwords: it shows a code, the phone says yes, and the website has a token of the same user. This is OAuth’s device grant (RFC 8628), with the mini program as the second device. The drawn phone has no camera: its Scan button takes the code’s scene from the laptop. The code’s picture comes from the stand-in for WeChat, which draws an ordinary QR code. More, in the repository:",
   scan: {
     labels: { device: "A website on a laptop", press: "Scan", login: "Log in by scan", again: "Show a new code", ends: "Throw it out, and all others of this user" },
     lines: { welcome: "Your orders on a larger screen. No password: the phone logs you in.", how: "Press Scan at the top of the phone.", compare: "Choose this number on the phone." },

@@ -68,7 +68,7 @@ export const zh = {
   freshCode: "换个新 code 登录",
   storyHeading: "背后发生了什么",
   tabs: { login: "登录", token: "token", services: "吊销", scan: "扫码" },
-  openStep: "点开一步，可以看请求和响应的原文。详见",
+  openStep: "点开一步，可以看请求和响应的原文。详见仓库里的",
   lanes: "上面的泳道与微信文档里的登录时序图相同。",
   between: "",
   stop: "。",
@@ -88,7 +88,7 @@ export const zh = {
   insideStore: "本页看不到存储内部，这里只说明 wxmint 做了什么。",
   unseen: "从响应看不出是否执行到这一步。",
   steps,
-  servicesLead: "上面的 token 会交给两个服务。一个用 wxmint 公开的公钥自行验证；另一个由前面的代理去请求 wxmint sidecar。两边每 5 秒读一次哪些 token 已吊销，验证时不再询问 wxmint。详见",
+  servicesLead: "上面的 token 会交给两个服务。一个用 wxmint 公开的公钥自行验证；另一个由前面的代理去请求 wxmint sidecar。两边每 5 秒读一次哪些 token 已吊销，验证时不再询问 wxmint。详见仓库里的",
   services: {
     asking: "请求两个服务：",
     again: "再问一次",
@@ -109,7 +109,7 @@ export const zh = {
       failed: (act, code) => `${act}：没有成功（${code}）`,
     },
   },
-  scanLead: "网站不用密码：它显示一个码，手机上点“允许”，网站就拿到同一个用户的 token。这是 OAuth 的设备授权（RFC 8628），小程序充当第二台设备。画出来的手机没有摄像头，“扫一扫”直接取电脑上那个码里的 scene。码的图片来自微信模拟器，它画的是普通二维码。详见",
+  scanLead: "网站不用密码：它显示一个码，手机上点“允许”，网站就拿到同一个用户的 token。这是 OAuth 的设备授权（RFC 8628），小程序充当第二台设备。画出来的手机没有摄像头，“扫一扫”直接取电脑上那个码里的 scene。码的图片来自微信模拟器，它画的是普通二维码。详见仓库里的",
   scan: {
     labels: { device: "电脑上的网站", press: "扫一扫", login: "扫码登录", again: "换一个新码", ends: "让该用户在各处退出登录：" },
     lines: { welcome: "在大屏幕上看订单。不用密码，用手机登录。", how: "按手机顶部的“扫一扫”", compare: "请在手机上选择这个数字" },
