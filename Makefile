@@ -43,7 +43,7 @@ help: ## this list
 .PHONY: demo
 demo: ## the whole login on this machine, with a page that plays the mini program (ARGS="..." for options)
 	@$(SETUP) cc
-	$(CARGO) run --locked -- demo $(ARGS)
+	$(CARGO) run --locked --profile demo -- demo $(ARGS)
 
 .PHONY: test
 test: ## all tests but the slow ones of `make nightly`, against a real Redis and Chromium, and each fuzz target over its seeds
@@ -53,7 +53,7 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 	$(TEST)
 
 .PHONY: nightly
-nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster
+nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster; README's commands on a new Debian
 	$(heading)
 	$(SETUP) test cxx redises promtool alertmanager php
 	$(MAKE) deny k8s-check JUDGE=1
@@ -80,6 +80,13 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(TOOLS)/python/bin/python tests/tools/mutants.py
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 	$(if $(filter 0,$(shell id -u)),$(MAKE) cluster,@echo "NOT RUN: make cluster wants root")
+	$(if $(filter 0,$(shell id -u)),$(MAKE) bare,@echo "NOT RUN: make bare wants root")
+
+.PHONY: bare
+bare: ## as root: README's `make demo` and `make test` on a Debian 12 that debootstrap makes, in target/bare (10 GB); prints how long they took
+	$(heading)
+	$(SETUP) bare everyday
+	tests/tools/bare.sh
 
 .PHONY: cluster
 cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (20 min of a core, 6 GB of disk, and 1.7 GB of cargo; 3.2 GB are kept; then 9 min; 2 GB of memory), and what tests/cluster asks of it
