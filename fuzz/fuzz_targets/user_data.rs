@@ -58,9 +58,12 @@ fn behind_a_good_seal(input: &[u8]) {
     let members = serde_json::from_slice::<Map<String, Value>>(&blanked(input));
     match opened {
         Some(opened) => {
-            let mut expected = members.expect("what opens is an object");
+            let members_before = members.expect("what opens is an object");
+            let mut expected = members_before.clone();
             assert!(is_of_the_app_and_now(expected.remove("watermark").as_ref()));
             assert!(expected.remove("openId").is_none_or(|openid| openid == OPENID));
+            let names_the_person = members_before.contains_key("openId");
+            assert!(names_the_person || opened.unionid.is_none(), "a unionid without the person's openid");
             let unionid = expected.remove("unionId");
             assert!(opened.unionid.is_none_or(|found| unionid.is_some_and(|unionid| unionid == found.as_str())));
             assert_eq!(opened.data, expected);
@@ -73,12 +76,14 @@ fn behind_a_good_seal(input: &[u8]) {
     }
 }
 
-/// Whether the input is written as wxmint would write it, with the expected watermark, so that nothing can be wrong
-/// with it.
+/// Whether the input is a nickname, written as wxmint would write it, with the expected watermark, so that nothing can be
+/// wrong with it.
 fn must_be_believed(input: &[u8], members: &Map<String, Value>) -> bool {
     let stamped = json!({"appid": APP, "timestamp": NOW});
-    let plain = !members.contains_key("openId") && !members.contains_key("unionId");
-    plain && members.get("watermark") == Some(&stamped) && Value::from(members.clone()).to_string().as_bytes() == input
+    let is_a_nickname = members.len() == 2 && members.get("nickName").is_some_and(Value::is_string);
+    is_a_nickname
+        && members.get("watermark") == Some(&stamped)
+        && Value::from(members.clone()).to_string().as_bytes() == input
 }
 
 fn is_of_the_app_and_now(watermark: Option<&Value>) -> bool {

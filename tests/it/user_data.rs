@@ -6,6 +6,7 @@ mod kinds;
 mod logout;
 mod oracle;
 mod sealing;
+mod spliced;
 mod unionid;
 pub(crate) mod vault_keys;
 pub(crate) mod wechat;

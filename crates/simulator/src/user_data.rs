@@ -13,6 +13,8 @@ use super::people::Account;
 use super::state::{hex, random};
 use super::world::World;
 
+/// The length of a block of the cipher, in bytes.
+const BLOCK: usize = 16;
 /// Enough days of steps to exceed 64 KiB.
 const MOST_DAYS: u16 = 2500;
 /// The number of days that WeChat returns.
@@ -37,6 +39,18 @@ pub(super) struct Wanted {
     days: Option<u16>,
     #[serde(default)]
     members: Map<String, Value>,
+    spliced: Option<Spliced>,
+}
+
+/// What a phone can make of its data without the session key, because the encryption is CBC without a MAC: it leaves out
+/// leading blocks, and chooses the iv with which the first remaining block becomes any 16 bytes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spliced {
+    /// The first block of the plaintext: 16 bytes, for example `{"phoneNumber":"`.
+    first: String,
+    /// The text that follows it. The person has chosen it as their nickname.
+    rest: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Deserialize)]
@@ -94,14 +108,22 @@ impl World {
         let appid = wanted.watermark_appid.as_deref().unwrap_or(self.apps[app].id.as_str());
         members.extend(named([("watermark", json!({"timestamp": at.timestamp(), "appid": appid}))]));
         change(&mut members, &wanted.members);
-        let (encrypted_data, iv) = seal(object(&members), session_key);
+        if let Some(spliced) = &wanted.spliced {
+            return Ok(spliced.hand(members, session_key));
+        }
+        let (encrypted_data, iv) = seal(&object(&members), session_key);
         let signed = (wanted.kind == Kind::UserInfo).then(|| Signed::new(members, session_key));
-        Ok(Handed { encrypted_data, iv, signed })
+        Ok(Handed { encrypted_data: STANDARD.encode(encrypted_data), iv: STANDARD.encode(iv), signed })
     }
 }
 
 impl Wanted {
     fn check(&self) -> Result<(), String> {
+        if let Some(spliced) = &self.spliced
+            && (self.kind != Kind::UserInfo || spliced.first.len() != BLOCK || spliced.rest.is_empty())
+        {
+            return Err(format!("spliced needs {BLOCK} bytes as first, a rest, and the kind user_info"));
+        }
         match self.days {
             Some(days) if self.kind != Kind::Steps || !(1..=MOST_DAYS).contains(&days) => {
                 Err(format!("days must be from 1 to {MOST_DAYS}, and only the kind steps has them"))
@@ -118,6 +140,30 @@ impl Wanted {
             }
         };
         key.as_deref().ok_or_else(|| format!("{} {missing}", self.person))
+    }
+}
+
+impl Spliced {
+    /// The profile, whose nickname is long enough that `rest` begins a block, without the blocks before `rest` but one.
+    fn hand(&self, mut members: Members, session_key: &str) -> Handed {
+        let place_of_rest = |members: &mut Members, fill: usize| {
+            let nickname = format!("{}{}", "x".repeat(fill), self.rest);
+            change(members, &Map::from_iter([("nickName".to_owned(), json!(nickname))]));
+            let text = object(members);
+            let nickname = json!(nickname).to_string();
+            let place = text.find(&nickname).map_or(0, |place| place + 1 + fill);
+            (text, place)
+        };
+        let (_, unaligned) = place_of_rest(&mut members, 0);
+        let (text, place) = place_of_rest(&mut members, unaligned.next_multiple_of(BLOCK) - unaligned);
+        let (encrypted_data, _) = seal(&text, session_key);
+        // The openid alone fills two blocks before the nickname.
+        let kept = place - BLOCK;
+        let before = &encrypted_data[kept - BLOCK..kept];
+        let replaced = &text.as_bytes()[kept..place];
+        let chosen: Vec<u8> =
+            (0..BLOCK).map(|byte| before[byte] ^ replaced[byte] ^ self.first.as_bytes()[byte]).collect();
+        Handed { encrypted_data: STANDARD.encode(&encrypted_data[kept..]), iv: STANDARD.encode(chosen), signed: None }
     }
 }
 
@@ -179,14 +225,15 @@ fn object(members: &[(String, Value)]) -> String {
     with_raw_controls(&format!("{{{}}}", written.join(",")))
 }
 
-/// Encrypts with AES-128-CBC under the session key's bytes; returns ciphertext and iv in base64.
-fn seal(text: String, session_key: &str) -> (String, String) {
+/// Encrypts with AES-128-CBC under the session key's bytes; returns ciphertext and iv.
+fn seal(text: &str, session_key: &str) -> (Vec<u8>, [u8; BLOCK]) {
     let key = STANDARD.decode(session_key).expect("session keys are made here, of base64");
     let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7);
-    let (iv, mut sealed) = (random::<16>(), text.into_bytes());
+    let iv = random::<BLOCK>();
+    let mut sealed = text.as_bytes().to_vec();
     key.and_then(|key| key.less_safe_encrypt(&mut sealed, EncryptionContext::Iv128((&iv).into())))
         .expect("session keys are made here, of 16 bytes");
-    (STANDARD.encode(sealed), STANDARD.encode(iv))
+    (sealed, iv)
 }
 
 #[cfg(test)]
@@ -291,6 +338,24 @@ mod tests {
         assert_eq!(raw["nickName"], "😀");
         assert!(!["openId", "unionId", "watermark"].iter().any(|name| signed.raw_data.contains(name)));
         assert!(hand(&world, json!({"kind": "phone"})).expect("handed over").signed.is_none());
+    }
+
+    #[test]
+    fn spliced_data_begin_as_the_phone_wants_and_end_with_the_genuine_watermark() {
+        for rest in ["13900000000", "1", "139000000001390000000013900000000"] {
+            let spliced = json!({"first": "{\"phoneNumber\":\"", "rest": rest});
+            let forged = opened(json!({"kind": "user_info", "spliced": spliced}));
+            assert_eq!((&forged["phoneNumber"], &forged["watermark"]["appid"]), (&json!(rest), &json!(APPID)));
+            assert!(forged.get("openId").is_none() && forged.get("nickName").is_none(), "{forged}");
+        }
+        let (world, _) = world();
+        for wrong in [
+            json!({"kind": "phone", "spliced": {"first": "{\"phoneNumber\":\"", "rest": "1"}}),
+            json!({"kind": "user_info", "spliced": {"first": "{\"phone\":\"", "rest": "1"}}),
+            json!({"kind": "user_info", "spliced": {"first": "{\"phoneNumber\":\"", "rest": ""}}),
+        ] {
+            assert!(hand(&world, wrong).is_err());
+        }
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //!
 //! The encryption is CBC without a MAC, so an attacker who can tell failures apart could decrypt and forge data.
 //! So there is only one answer to everything, and what an attacker can make fail without the key takes the same work.
+//! Who has a plaintext beside its ciphertext, as the phone has, can join parts of it to another text ([`kinds`]).
 //!
-//! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all.
+//! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all; `kinds`: whether it is one of the
+//!   kinds of data that WeChat encrypts, with exactly its members.
 
 mod cbc;
+mod kinds;
 #[cfg(test)]
 mod residue;
 #[cfg(test)]
@@ -88,7 +91,7 @@ impl UserData {
     }
 
     /// Decrypts the data. Refuses it unless it was encrypted for the person's app, for the person if it names one, and
-    /// not longer ago than `max_age`. Data that is signed with this key does not say for which person it is or from
+    /// not longer ago than `max_age`, and unless it has exactly the members of one kind. Data that is signed with this key does not say for which person it is or from
     /// when, so a unionid in it is ignored. `None` does not say what is wrong: it was not encrypted or signed with this
     /// key, was changed, or is for another app, person or time.
     pub fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Option<OpenedData> {
@@ -121,14 +124,21 @@ fn from_base64(field: &'static str, text: &str, longest: usize) -> Result<Vec<u8
 }
 
 /// The members of a plaintext. A repeated member is refused: WeChat never repeats one, and two readers could take
-/// different values. With a `check`, the plaintext must be for that app, that time, and the person if it names one.
+/// different values. With a `check`, the plaintext must be for that app, that time, and the person if it names one, and
+/// must be one of the [`kinds`]. A unionid is believed only if it is beside the person's openid.
 fn read(text: &[u8], check: Option<&DataCheck<'_>>) -> Option<OpenedData> {
     let mut data = read_object(text).ok()?;
-    let (openid, watermark) = (data.remove("openId"), data.remove("watermark").unwrap_or_default());
+    let watermark = data.remove("watermark").unwrap_or_default();
+    if let Some(check) = check
+        && !(kinds::is_one(&data, text) && check.believes(&watermark))
+    {
+        return None;
+    }
+    let openid = data.remove("openId");
     // Empty or `null` if there is none.
     let unionid = from_value(data.remove("unionId").unwrap_or_default()).ok()?;
     let Some(check) = check else { return Some(OpenedData { data, unionid: None }) };
-    if openid.is_some_and(|openid| openid != check.person.openid.as_str()) || !check.believes(&watermark) {
+    if openid.is_some_and(|openid| openid != check.person.openid.as_str()) {
         return None;
     }
     let unionid = believed(unionid).map(|unionid| unionid.parse()).transpose().ok()?;
@@ -141,7 +151,8 @@ impl DataCheck<'_> {
         let sealed = number_or_quoted(&watermark["timestamp"]).ok().and_then(|at| DateTime::from_timestamp(at, 0));
         let oldest = TimeDelta::from_std(self.max_age).unwrap_or(TimeDelta::MAX);
         let is_of_its_time = sealed.is_some_and(|sealed| (-CLOCK_SKEW..=oldest).contains(&(self.now - sealed)));
-        watermark["appid"] == self.person.app.as_str() && is_of_its_time
+        let has_no_other_member = watermark.as_object().is_some_and(|members| members.len() == 2);
+        watermark["appid"] == self.person.app.as_str() && is_of_its_time && has_no_other_member
     }
 }
 

@@ -12,8 +12,9 @@ const FOREIGN_KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 /// tests of `wechat::user_data` have each damage.
 fn damages(session: &Session, another: &Session) -> Vec<(&'static str, Value)> {
     let key = &session.key;
-    let marked = |watermark: Value| seal(key, json!({"watermark": watermark}).to_string());
-    let of_another = json!({"openId": another.openid, "watermark": watermark(APPID, 0)});
+    let marked = |watermark: Value| seal(key, json!({"nickName": "林", "watermark": watermark}).to_string());
+    let of_another = json!({"nickName": "林", "openId": another.openid, "watermark": watermark(APPID, 0)});
+    let forged = json!({"phoneNumber": NUMBER, "gender": 0, "watermark": watermark(APPID, 0)});
     vec![
         ("a padding of 0", encrypt(key, &[0; 2 * BLOCK])),
         ("deep", seal(key, format!("{{\"a\":{}", "[".repeat(5000)))),
@@ -22,6 +23,7 @@ fn damages(session: &Session, another: &Session) -> Vec<(&'static str, Value)> {
         ("another app's", marked(watermark(OTHER_APPID, 0))),
         ("old", marked(watermark(APPID, 86_400))),
         ("another's openid", seal(key, of_another.to_string())),
+        ("joined by the phone", seal(key, forged.to_string())),
         ("a foreign key", sealed_phone(FOREIGN_KEY, NUMBER)),
         ("90 KiB of zeros", body(&vec![0; 90 * 1024], &[0; BLOCK])),
         ("signed with another key", sign(&another.key, "{}")),

@@ -137,9 +137,15 @@ fn all_kinds_of_data_that_wechat_encrypts_are_decrypted() {
     for members in [
         json!({"nickName": "😀🤦🏽‍♀️ 王子轩 𠮷 é\u{301} \u{10ffff}", "gender": 1, "openId": OPENID}),
         json!({"phoneNumber": "13800138000", "purePhoneNumber": "13800138000", "countryCode": "86"}),
-        json!({"openGId": "tGabcdefghij", "extra": {"deep": [[{"a": null}], true, 1.5, -1, ""]}}),
+        json!({"phoneNumber": "+85261234567", "purePhoneNumber": "61234567", "countryCode": 852}),
+        json!({"openGId": "tGabcdefghij"}),
+        json!({"opengid": "tGabcdefghij"}),
+        json!({"opengid": "tGabcdefghij", "group_openid": "oGabcdefghij", "chat_type": 3}),
+        json!({"open_single_roomid": "oSabcdefghij", "group_openid": "oGabcdefghij", "chat_type": 1}),
         json!({"stepInfoList": steps(31)}),
-        json!({}),
+        json!({"stepInfoList": []}),
+        json!({"nickName": "微信用户", "gender": 0, "language": "", "city": "", "province": "", "country": "",
+            "avatarUrl": "https://thirdwx.qlogo.cn/132", "is_demote": true}),
     ] {
         let opened = open(&sealed_with_watermark(members.clone())).expect("opened");
         let mut expected = members;
@@ -159,8 +165,9 @@ fn sixty_four_kibibytes_of_steps_are_decrypted() {
 
 #[test]
 fn data_of_every_length_up_to_the_limit_is_decrypted() {
-    for text_length in (0..48).chain([LONGEST - 101]) {
-        let members = json!({"a": "x".repeat(text_length)});
+    let around = json!({"nickName": "", "watermark": watermark()}).to_string().len();
+    for text_length in (0..48).chain([LONGEST - around - 1]) {
+        let members = json!({"nickName": "x".repeat(text_length)});
         let data = sealed_with_watermark(members.clone());
         let (ciphertext, iv) = parts(&data);
         let data = UserData::encrypted(&STANDARD.encode(&ciphertext), &STANDARD.encode(iv));
@@ -173,8 +180,8 @@ fn data_of_every_length_up_to_the_limit_is_decrypted() {
 #[test]
 fn a_plaintext_of_whole_blocks_has_a_block_of_padding() {
     for length in [112, 111, 113] {
-        let without = json!({"a": "", "watermark": watermark()}).to_string().len();
-        let members = json!({"a": "x".repeat(length - without)});
+        let without = json!({"nickName": "", "watermark": watermark()}).to_string().len();
+        let members = json!({"nickName": "x".repeat(length - without)});
         let data = sealed_with_watermark(members.clone());
         assert_eq!(parts(&data).0.len(), length / BLOCK * BLOCK + BLOCK);
         assert_eq!(open(&data).map(|opened| Value::from(opened.data)), Some(members));
@@ -186,10 +193,12 @@ fn a_plaintext_of_whole_blocks_has_a_block_of_padding() {
 
 #[test]
 fn a_unionid_is_removed_from_the_data_and_returned_separately() {
-    let opened = |unionid: Value| open(&sealed_with_watermark(json!({"unionId": unionid, "a": 1})));
+    let opened = |unionid: Value| {
+        open(&sealed_with_watermark(json!({"openId": OPENID, "unionId": unionid, "nickName": "Band"})))
+    };
     let with = opened(json!("ocMvos6NjeKLIBqg5Mr9QjxrP1FA")).expect("opened");
     assert_eq!(with.unionid.expect("a unionid").as_str(), "ocMvos6NjeKLIBqg5Mr9QjxrP1FA");
-    assert_eq!(Value::from(with.data), json!({"a": 1}));
+    assert_eq!(Value::from(with.data), json!({"nickName": "Band"}));
     for none in [json!(""), Value::Null] {
         assert_eq!(opened(none).expect("opened").unionid, None);
     }
@@ -200,7 +209,7 @@ fn a_unionid_is_removed_from_the_data_and_returned_separately() {
 
 #[test]
 fn data_is_accepted_up_to_its_maximum_age_and_a_minute_from_the_future() {
-    let data = sealed_with_watermark(json!({}));
+    let data = sealed_with_watermark(json!({"openGId": "tGabcdefghij"}));
     for (age, believed) in [(0, true), (600, true), (601, false), (-60, true), (-61, false), (86_400 * 9000, false)] {
         let opened = open_at(&data, sealed_at() + TimeDelta::seconds(age));
         assert_eq!(opened.is_some(), believed, "{age} s");
@@ -212,10 +221,16 @@ fn data_is_accepted_up_to_its_maximum_age_and_a_minute_from_the_future() {
 #[test]
 fn data_of_another_app_person_or_time_is_refused() {
     let (good, at) = (watermark(), sealed_at().timestamp());
-    assert!(open(&seal(&json!({"watermark": good}).to_string())).is_some());
-    assert!(open(&seal(&json!({"watermark": {"appid": APP, "timestamp": at.to_string()}}).to_string())).is_some());
+    let with = |members: Value| {
+        let mut all = json!({"nickName": "Band", "watermark": good});
+        all.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
+        open(&seal(&all.to_string()))
+    };
+    assert!(with(json!({})).is_some());
+    assert!(with(json!({"openId": OPENID})).is_some());
+    assert!(with(json!({"watermark": {"appid": APP, "timestamp": at.to_string()}})).is_some());
+    assert_eq!(open(&seal(r#"{"nickName":"Band"}"#)), None);
     for members in [
-        json!({}),
         json!({"watermark": null}),
         json!({"watermark": []}),
         json!({"watermark": {}}),
@@ -228,24 +243,26 @@ fn data_of_another_app_person_or_time_is_refused() {
         json!({"watermark": {"appid": APP, "timestamp": i64::MAX}}),
         json!({"watermark": {"appid": APP, "timestamp": u64::MAX}}),
         json!({"watermark": {"appid": APP, "timestamp": at as f64 + 0.5}}),
-        json!({"watermark": good, "openId": "oGZUI0egBJY1zhBYw2KhdUfwVJJE"}),
-        json!({"watermark": good, "openId": ""}),
-        json!({"watermark": good, "openId": null}),
-        json!({"watermark": good, "openId": [OPENID]}),
+        json!({"watermark": {"appid": APP, "timestamp": at, "phoneNumber": "13900000000"}}),
+        json!({"openId": "oGZUI0egBJY1zhBYw2KhdUfwVJJE"}),
+        json!({"openId": ""}),
+        json!({"openId": null}),
+        json!({"openId": [OPENID]}),
     ] {
-        assert_eq!(open(&seal(&members.to_string())), None, "{members}");
+        assert_eq!(with(members.clone()), None, "{members}");
     }
 }
 
 #[test]
 fn a_plaintext_that_is_not_one_object_without_repeated_members_is_refused() {
-    let good = format!(r#"{{"a":1,"openId":"{OPENID}","unionId":"o1","watermark":{}}}"#, watermark());
+    let good =
+        format!(r#"{{"gender":1,"nickName":"Band","openId":"{OPENID}","unionId":"o1","watermark":{}}}"#, watermark());
     assert!(open(&seal(&good)).is_some());
     assert!(open(&seal(&format!("{good}\r\n\t "))).is_some());
     let again = |member: &str| good.replacen('{', &format!("{{{member},"), 1);
     for text in [
-        again(r#""a":1"#),
-        again(r#""\u0061":1"#),
+        again(r#""gender":1"#),
+        again(r#""\u0067ender":1"#),
         again(&format!(r#""openId":"{OPENID}""#)),
         again(r#""unionId":"o1""#),
         again(r#""unionId":null"#),
@@ -255,11 +272,11 @@ fn a_plaintext_that_is_not_one_object_without_repeated_members_is_refused() {
         format!("{good}{good}"),
         good[1..].to_owned(),
         good[..good.len() - 1].to_owned(),
-        good.replace("1,", "tru,"),
-        good.replace("1,", "1e999,"),
-        good.replace("1,", r#""\ud83d","#),
-        good.replace("1,", &format!("{}{},", "[".repeat(200), "]".repeat(200))),
-        good.replace("1,", ","),
+        good.replacen("1,", "tru,", 1),
+        good.replacen("1,", "1e999,", 1),
+        good.replacen("1,", r#""\ud83d","#, 1),
+        good.replacen("1,", &format!("{}{},", "[".repeat(200), "]".repeat(200)), 1),
+        good.replacen("1,", ",", 1),
         String::new(),
         "null".to_owned(),
     ] {
@@ -267,11 +284,138 @@ fn a_plaintext_that_is_not_one_object_without_repeated_members_is_refused() {
     }
 }
 
+/// What the phone can make of a text of WeChat's without the session key: it leaves out the blocks before `rest`, which
+/// has to be at the beginning of a block, and chooses the iv with which the first remaining block becomes `first`.
+fn spliced(plaintext: &str, first: &str, rest: &str) -> UserData {
+    let (ciphertext, iv) = parts(&seal(plaintext));
+    let at = plaintext.find(rest).expect("the rest is in the text");
+    assert!(at % BLOCK == 0 && at >= BLOCK, "{rest} is not at the beginning of a block, but at {at}");
+    let replaced = &plaintext.as_bytes()[at - BLOCK..at];
+    let before = at.checked_sub(2 * BLOCK).map_or(&iv[..], |before| &ciphertext[before..][..BLOCK]);
+    let chosen = std::array::from_fn(|byte| before[byte] ^ replaced[byte] ^ first.as_bytes()[byte]);
+    UserData::Encrypted { ciphertext: ciphertext[at - BLOCK..].to_vec(), iv: chosen }
+}
+
+/// A profile as WeChat writes it, with a nickname in which `rest` is at the beginning of a block.
+fn profile(rest: &str, unionid: Option<&str>) -> String {
+    let before = format!(r#"{{"openId":"{OPENID}","nickName":""#);
+    let fill = "x".repeat(before.len().next_multiple_of(BLOCK) - before.len());
+    let unionid = unionid.map(|unionid| format!(r#","unionId":"{unionid}""#)).unwrap_or_default();
+    format!(
+        r#"{before}{fill}{rest}","gender":0,"language":"","city":"","province":"","country":"","avatarUrl":""{unionid},"watermark":{}}}"#,
+        watermark()
+    )
+}
+
+#[test]
+fn what_a_phone_joins_of_its_own_data_is_refused() {
+    let phone = |number: &str, pure: &str| {
+        format!(
+            r#"{{"phoneNumber":"{number}","purePhoneNumber":"{pure}","countryCode":"86","watermark":{}}}"#,
+            watermark()
+        )
+    };
+    assert!(open(&seal(&profile("13900000000", Some("oMine")))).is_some());
+    assert!(open(&seal(&phone("13800138000", "13800138000"))).is_some());
+    for (plaintext, first, rest) in [
+        (profile("13900000000", None), r#"{"phoneNumber":""#, "13900000000"),
+        (profile("13900000000", None), r#"{"purePhone"  :""#, "13900000000"),
+        (profile("13900000000", None), r#"{"countryCode":""#, "13900000000"),
+        (profile("abcdefghijklmnopqrstuvwx", None), r#"{"openGId":"tGxy"#, "abcdefghijklmnopqrstuvwx"),
+        (profile("abcdefghijklmnopqrstuvwx", None), r#"{"opengid":"tGxy"#, "abcdefghijklmnopqrstuvwx"),
+        (profile("NKLIBqg5Mr9QjxrP1FAabcde", None), r#"{"unionId":"ocMv"#, "NKLIBqg5Mr9QjxrP1FAabcde"),
+        (profile("NKLIBqg5Mr9QjxrP1FAabcde", Some("oMine")), r#"{"unionId":"ocMv"#, "NKLIBqg5Mr9QjxrP1FAabcde"),
+        (profile("[]", None), r#"{"stepInfoList":"#, "[]"),
+        (phone("13800138000", "13800138000"), r#"{"phoneNumber":""#, r#"13800138000","countryCode""#),
+        (phone("13800138000", "13800138000"), r#"{"countryCode":""#, r#"13800138000","countryCode""#),
+        (phone("13800138000", "13800138000"), r#"{"purePhone"  :""#, r#"13800138000","countryCode""#),
+    ] {
+        let opened = open(&spliced(&plaintext, first, rest));
+        assert_eq!(opened.map(|opened| opened.data), None, "{first}{rest}");
+    }
+}
+
+/// The vector of an attack on wxmint, under another key, which decrypts to a text with a genuine watermark.
+#[test]
+fn the_vector_of_spliced_data_is_refused() {
+    let key = SessionKey::new(STANDARD.encode("0123456789abcdef"));
+    let data = "wYVBlAknua/JScLhYUFgWjSOzeCS2f8VO06YblBMfg4JPefNTwzkdQhG3ufB+HZD6MrLRoD4QQqlc+rEBOURr7rZKYhBz9kHfRjv2CSh\
+                CVqK5rF+xB8iJcvR+yihxphzG3AYtDeFxzglJGNIE2VbqQ==";
+    let data = UserData::encrypted(data, "m33sUJjRWWthBBqztiTJaA==").expect("well formed");
+    let person = person("wxc0ffee0000000001", OPENID);
+    let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
+    let (ciphertext, iv) = parts(&data);
+    let text = cbc::decrypt(&key, &ciphertext, &iv).expect("decrypted");
+    assert!(text.starts_with(br#"{"phoneNumber":"13900000000","gender":0,"watermark":{"#));
+    assert_eq!(data.open(&key, &DataCheck { person: &person, now, max_age: MAX_AGE }), None);
+}
+
+#[test]
+fn each_kind_has_exactly_its_members_and_is_written_as_wechat_writes_it() {
+    let with = |members: &str| open(&seal(&format!(r#"{{{members},"watermark":{}}}"#, watermark())));
+    let phone = r#""phoneNumber":"+8613800138000","purePhoneNumber":"13800138000","countryCode":"86""#;
+    let steps = r#""stepInfoList":[{"timestamp":1700000000,"step":7}]"#;
+    let group = r#""openGId":"tGabcdefghij""#;
+    let user_info = r#""nickName":"Band","gender":1"#;
+    for good in [phone, steps, group, user_info] {
+        assert!(with(good).is_some(), "{good}");
+        for beside in
+            [r#""a":1"#, phone, steps, group, r#""nickName":"Band""#, r#""unionId":"ocMv""#, r#""countryCode":"86""#]
+        {
+            assert_eq!(with(&format!("{good},{beside}")), None, "{good},{beside}");
+        }
+        for openid in [OPENID, "oSomebodyElse"] {
+            let expected = good == user_info && openid == OPENID;
+            assert_eq!(with(&format!(r#"{good},"openId":"{openid}""#)).is_some(), expected, "{good} {openid}");
+        }
+    }
+    for (good, part, bad) in [
+        (phone, "+86", "+86 "),
+        (phone, "+86", "++86"),
+        (phone, "+86", "x86"),
+        (phone, r#""13800138000""#, r#""13900000000""#),
+        (phone, r#""13800138000""#, r#""""#),
+        (phone, r#""13800138000""#, "13800138000"),
+        (phone, r#""+8613800138000""#, "8613800138000"),
+        (phone, "+8613800138000", "+86138001380008613800138000"),
+        (phone, "+86", r"\u002b86"),
+        (phone, r#""phone"#, r#""\u0070hone"#),
+        (phone, r#","pure"#, r#", "pure"#),
+        (phone, r#","pure"#, "\u{1},\"pure"),
+        (phone, r#""86""#, "8.6"),
+        (phone, r#""86""#, "-86"),
+        (phone, r#""86""#, "[86]"),
+        (phone, r#""86""#, "null"),
+        (phone, r#""86""#, r#""864321""#),
+        (phone, r#","countryCode":"86""#, ""),
+        (steps, "7", "-7"),
+        (steps, "7", r#""7""#),
+        (steps, "7", r#"7,"phoneNumber":"13900000000""#),
+        (steps, r#""step":7"#, ""),
+        (steps, "[{", "[1,{"),
+        (steps, "[{", "[ {"),
+        (group, r#""tGabcdefghij""#, "1"),
+        (group, r#""tGabcdefghij""#, r#"["tG"]"#),
+        (group, "tGa", "tG a"),
+        (group, "tGa", "tG字"),
+        (group, r#""openGId""#, r#""chat_type""#),
+        (user_info, "1", "true"),
+        (user_info, r#""Band""#, "{}"),
+        (user_info, r#""nickName""#, r#""city""#),
+    ] {
+        let damaged = good.replacen(part, bad, 1).replace(",,", ",").replace(",}", "}");
+        assert_ne!(damaged, good, "{part}");
+        assert_eq!(with(&damaged), None, "{damaged}");
+    }
+    assert_eq!(with(r#""a":1"#), None);
+    assert_eq!(open(&seal(&json!({"watermark": watermark()}).to_string())), None);
+}
+
 /// Changing a bit of the iv changes the same bit of the first block, and CBC has no MAC, so the first block may become
 /// another text.
 #[test]
 fn every_changed_byte_is_detected_except_in_the_iv() {
-    let members = json!({"a": "first block", "openId": OPENID, "phoneNumber": "13800138000", "unionId": "o1"});
+    let members = json!({"avatarUrl": "first", "nickName": "13800138000", "openId": OPENID, "unionId": "o1"});
     let whole = sealed_with_watermark(members);
     let opened = open(&whole).expect("opened");
     let whole = parts(&whole);
@@ -284,7 +428,7 @@ fn every_changed_byte_is_detected_except_in_the_iv() {
             }
             if let Some(other) = open(&UserData::Encrypted { ciphertext, iv }) {
                 assert!(place < BLOCK, "byte {place} of the ciphertext, by {mask:#x}");
-                assert_eq!(other.data["phoneNumber"], opened.data["phoneNumber"]);
+                assert_eq!(other.data["nickName"], opened.data["nickName"]);
             }
         }
     }
