@@ -156,8 +156,8 @@ impl From<CallError> for LoginError {
             Some(Verdict::NotAuthorized) => Self::UnknownApp(UnknownApp::NotConfigured),
             Some(Verdict::NotPermitted) => Self::NotPermitted(error),
             Some(Verdict::PhoneNumbersSpent) => Self::PhoneNumbersSpent(error),
-            Some(Verdict::Misconfigured) => Self::Misconfigured { error, app: None },
-            // Busy, a token or a session key that is stale, an unknown errcode, or no answer.
+            Some(Verdict::Misconfigured | Verdict::Unknown) => Self::Misconfigured { error, app: None },
+            // Busy, a token or a session key that is stale, or no answer.
             _ => Self::WeChatUnavailable(error),
         }
     }
@@ -179,6 +179,8 @@ mod tests {
     fn a_login_without_a_key_that_signs_may_succeed_at_another_replica() {
         let early = KeyError::NoneSigning { earliest: "2026-01-01T00:00:00Z".into() };
         for error in [KeyError::Revoked, early] {
+    use wxmint_wechat::Api;
+
             assert!(LoginError::from(error.clone()).retry_after().is_some(), "{error}");
         }
     }

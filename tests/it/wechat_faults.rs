@@ -10,7 +10,7 @@ const UNAVAILABLE: (u16, &str) = (503, "wechat_unavailable");
 const MISCONFIGURED: (u16, &str) = (502, "wechat_misconfigured");
 
 /// One for each meaning: `crates/wechat` holds which errcode means which.
-const ERRCODES: [(i64, (u16, &str)); 8] = [
+const ERRCODES: [(i64, (u16, &str)); 9] = [
     (40029, (400, "code_invalid")),
     (40163, (400, "code_used")),
     (40226, (403, "user_blocked")),
@@ -18,7 +18,10 @@ const ERRCODES: [(i64, (u16, &str)); 8] = [
     (45009, MISCONFIGURED),
     (40125, MISCONFIGURED),
     (-1, UNAVAILABLE),
-    (61024, UNAVAILABLE),
+    // The app's owner has switched on API 安全.
+    (40234, MISCONFIGURED),
+    // One that we do not know.
+    (61024, MISCONFIGURED),
 ];
 
 /// A login under this fault, and how often WeChat was asked. Afterwards all is well again, but the code is used.
@@ -43,8 +46,11 @@ async fn each_errcode_becomes_the_problem_of_the_table_and_no_other_fault_costs_
         assert_eq!(asked, if errcode == -1 { 2 } else { 1 }, "{errcode}");
         let detail = answer.member("detail");
         assert!(!detail.contains("rid") && !detail.contains(&errcode.to_string()), "{answer:?}");
-        if errcode == 45011 {
-            assert_eq!(answer.header("retry-after"), "60");
+        match code {
+            "rate_limited" => assert_eq!(answer.header("retry-after"), "60"),
+            "wechat_unavailable" => assert_eq!(answer.header("retry-after"), "2"),
+            // The same would happen again, and a call may be billed.
+            _ => assert!(!answer.headers.contains_key("retry-after"), "{answer:?}"),
         }
     }
     let causes: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "ERROR").collect();

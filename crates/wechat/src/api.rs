@@ -67,7 +67,8 @@ pub enum Verdict {
     StaleRefreshToken,
     /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or rights.
     Misconfigured,
-    /// The code is in no list that we know. The client is told to retry later, because nothing says what would help.
+    /// The code is in no list that we know. WeChat has answered, so the operator must find out why: a repetition would be
+    /// refused too, and may be billed.
     Unknown,
 }
 
@@ -79,6 +80,8 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::Misconfigured, &[40002, 40003, 40097, 40129, 40169, 41001, 41002, 41004, 41008, 41009]),
     (Verdict::Misconfigured, &[43001, 43002, 43003, 44002, 47001, 87008]),
     (Verdict::Misconfigured, &[40013, 40125, 40164, 40243, 41030, 45009, 48001, 48004, 89501, 89503, 89506, 89507]),
+    // The app's owner has switched on API 安全, with which WeChat wants calls that are signed and encrypted.
+    (Verdict::Misconfigured, &[40230, 40231, 40232, 40233, 40234, 40235, 40236, 40237, 40238, 40239, 40240]),
     (Verdict::CodeInvalid, &[40029, 41029]),
     (Verdict::CodeUsed, &[40163]),
     (Verdict::PersonRefused, &[40226, 50002]),

@@ -191,6 +191,8 @@ mod tests {
             (43003, Api::CheckSession, Verdict::Misconfigured),
             (48004, Api::Code2Session, Verdict::Misconfigured),
             (89501, Api::StableToken, Verdict::Misconfigured),
+            (40230, Api::PhoneNumber, Verdict::Misconfigured),
+            (40240, Api::StableToken, Verdict::Misconfigured),
             (12345, Api::PhoneNumber, Verdict::Unknown),
         ] {
             assert_eq!(refusal(api, &format!(r#"{{"errcode":{errcode}}}"#)).2, verdict, "{errcode} of {api:?}");

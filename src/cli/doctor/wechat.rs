@@ -88,6 +88,7 @@ fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Said> {
             let address = address_in(errmsg).map_or_else(|| said!(address_of_this_machine), Said::from);
             said!(put_on_whitelist_of_app, address, console)
         }
+        40230..=40240 => said!(switch_api_security_off, console),
         40243 => said!(unfreeze_appsecret, console),
         _ => return None,
     })

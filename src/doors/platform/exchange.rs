@@ -164,7 +164,8 @@ impl AccessTokens<'_> {
     ) -> Result<T> {
         let may_replace = !platform.known().refuses_new_tokens(&self.app.id, now());
         let called = AccessTokens { app: &platform.component, may_replace, ..self.clone() }.with(call).await;
-        if let (true, Err(LoginError::WeChatUnavailable(error))) = (may_replace, &called)
+        if may_replace
+            && let Err(LoginError::WeChatUnavailable(error) | LoginError::Misconfigured { error, .. }) = &called
             && error.verdict() == Some(Verdict::BadAccessToken)
         {
             tracing::warn!(app = %self.app.id, %error, "WeChat refuses a new token of the platform for a merchant");

@@ -170,8 +170,9 @@ fn unless_of_merchant(app: &AppId, outcome: Result<()>) -> Result<()> {
 /// may at the first one too, because others must not wait until it has passed.
 fn may_stay(error: &LoginError, is_compared: bool) -> bool {
     match error {
-        LoginError::WeChatUnavailable(CallError::Refused { verdict: Verdict::Unknown, .. })
-        | LoginError::Misconfigured { error: CallError::Refused { errcode: 40013 | 48001, .. }, .. } => true,
+        LoginError::Misconfigured { error, .. } if error.verdict() == Some(Verdict::Unknown) => true,
+        LoginError::Misconfigured { error, .. } if error.verdict() == Some(Verdict::BadAccessToken) => is_compared,
+        LoginError::Misconfigured { error: CallError::Refused { errcode: 40013 | 48001, .. }, .. } => true,
         LoginError::WeChatUnavailable(_) => is_compared,
         _ => false,
     }

@@ -117,18 +117,24 @@ async fn a_phone_number_is_the_persons_own_its_code_is_good_once_and_a_refusal_c
     let refused = replicas.phone(0, &lin, &another).await.expect_problem(502, "phone_numbers_spent");
     assert!(refused.member("detail").contains("another way"), "{refused:?}");
     replicas.0.services[0].says("the app has no paid phone numbers left").await;
+    // The app's owner has switched on API 安全. A code that were sent again would be refused, too.
+    replicas.fault_at("/wxa/business/getuserphonenumber", json!({"kind": "errcode", "errcode": 40234})).await;
+    let refused = replicas.phone(0, &lin, &another).await.expect_problem(502, "wechat_misconfigured");
+    assert!(!refused.headers.contains_key("retry-after"), "{refused:?}");
     assert_eq!(counted().await, 1.0);
 }
 
 /// WeChat's answers to a call by access token, and what the page is told: one errcode for each meaning.
-const ERRCODES: [(i64, u16, &str); 7] = [
+const ERRCODES: [(i64, u16, &str); 8] = [
     (45009, 502, "wechat_misconfigured"),
     (45011, 429, "rate_limited"),
     (50002, 403, "user_blocked"),
     (-1, 503, "wechat_unavailable"),
-    (61024, 503, "wechat_unavailable"),
-    (40029, 503, "wechat_unavailable"),
-    (40001, 503, "wechat_unavailable"),
+    (40234, 502, "wechat_misconfigured"),
+    (61024, 502, "wechat_misconfigured"),
+    (40029, 502, "wechat_misconfigured"),
+    // Of a token that WeChat has just given.
+    (40001, 502, "wechat_misconfigured"),
 ];
 
 #[tokio::test]
