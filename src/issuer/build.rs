@@ -222,13 +222,14 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
 
 fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
     let named = settings.user_ids.zip(settings.id_key_file.as_ref());
-    let Some((kind, path)) = named else { return Ok(UserIds::new(None, false)) };
+    let has_peers = settings.store.url.is_some();
+    let Some((kind, path)) = named else { return Ok(UserIds::new(None, false, has_peers)) };
     let variable = "WXMINT_ID_KEY_FILE";
     let found = |error| unusable_file("user_ids", variable, path, Said::from(error));
     let unusable = |error| Finding { advice: said!(restore_id_key), ..found(error) };
     // Read once, because this key does not change.
     let (_, key) = load(variable, path, Some(MAKE_ID_KEY), IdKey::parse, unusable)?;
-    Ok(UserIds::new(Some((kind, key)), settings.user_index))
+    Ok(UserIds::new(Some((kind, key)), settings.user_index, has_peers))
 }
 
 /// `None` if the settings ask for the store in memory.

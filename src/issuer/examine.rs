@@ -118,7 +118,7 @@ impl Issuer {
             compared = self.ids.compare(redis, false).await;
             people = redis.some_people().await.ok();
         }
-        let own = self.ids.word().unwrap_or_else(|| "random".to_owned());
+        let own = self.ids.word();
         let found = match people {
             Some((computed, bound)) => said!(user_ids_are, own, computed, bound),
             None => said!(user_ids_are_not_counted, own),

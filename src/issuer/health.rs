@@ -18,7 +18,8 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const LOOKS: usize = 5;
 /// A store that was emptied is told the key again within this time by who had agreed before.
 const IDS_INTERVAL: Duration = Duration::from_secs(1);
-/// So long an empty store must have answered before a process tells it its own key, because others may have agreed.
+/// So long an empty store must have answered before a process tells it its own key, or that user ids are drawn, because
+/// others may have agreed.
 const OTHERS_FIRST: Duration = Duration::from_secs(3);
 
 /// So many looks in a row must have found no Redis before a warning says so. One lost answer is no outage.
@@ -137,22 +138,30 @@ fn is_gone(cause: Cause) -> bool {
     matches!(cause, Closed | Loading | NoAddress | NoAnswer | NoAnswerByTls | NoPrimaryNamed | NobodyListens)
 }
 
-/// Compares the id key with that of the other processes. A process whose key is another one than the store's is not
-/// ready, and logs nobody in.
+/// Compares how user ids come about with the other processes. A process that does it in another way than the store's, or
+/// with another key, is not ready, and logs nobody in.
 pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
     let (store, mut begun) = (issuer.store(), None);
     let wait = if issuer.settings.store.url.is_some() { OTHERS_FIRST } else { Duration::ZERO };
-    // A process that draws user ids only has to notice that others begin to compute them.
-    let mut interval = actix_web::rt::time::interval(IDS_INTERVAL * if issuer.ids.are_computed() { 1 } else { 10 });
+    let mut pause = Duration::ZERO;
     loop {
-        interval.tick().await;
+        actix_web::rt::time::sleep(pause).await;
+        pause = IDS_INTERVAL;
         let has_waited = begun.get_or_insert_with(Instant::now).elapsed() >= wait;
         let Ok(found) = issuer.ids.compare(&store, has_waited).await else {
             // The call has said why. The store may have been emptied meanwhile.
             begun = None;
             continue;
         };
+        if issuer.ids.wait_for_others() {
+            // The start of the process waits for this too, and says so.
+            continue;
+        }
         let found = found.map(|finding| finding.to_string());
-        tell(&issuer.readiness, "user_ids", found, "user ids are computed as everywhere");
+        tell(&issuer.readiness, "user_ids", found, "user ids come about as everywhere");
+        if !issuer.ids.are_computed() {
+            // A process that draws user ids only has to notice that others begin to compute them.
+            pause = 10 * IDS_INTERVAL;
+        }
     }
 }

@@ -183,5 +183,15 @@ mod tests {
 
             assert!(LoginError::from(error.clone()).retry_after().is_some(), "{error}");
         }
+    /// Each repetition would be refused too, and a phone number that is asked for again is billed again.
+    #[test]
+    fn what_wechat_has_answered_is_to_be_repeated_only_where_it_is_busy_or_limits_a_person() {
+        for (errcode, is_repeated) in [(-1, true), (45011, true), (45009, false), (40234, false), (99_999, false)] {
+            let verdict = Verdict::of(Api::PhoneNumber, errcode);
+            let error = LoginError::from(CallError::Refused { errcode, errmsg: String::new(), verdict });
+            assert_eq!(error.retry_after().is_some(), is_repeated, "{errcode}: {error}");
+        }
+    }
+
     }
 }

@@ -5,34 +5,36 @@ use futures_util::future::join;
 use parking_lot::Mutex;
 use wxmint_findings::Finding;
 use wxmint_ids::{AppId, IdKey, IdKind, Person, UnionId, UserId};
-use wxmint_store::{BindingState, COMPUTED, Intent, LoginRecord, Newcomer, Recorded, Redis, StoreError};
+use wxmint_store::{BindingState, COMPUTED, DRAWN, Intent, LoginRecord, Newcomer, Recorded, Redis, StoreError};
 
 use super::{Attempt, LoginError, LoginWorker, Result};
 use crate::accounts::Named;
 
-/// How user ids come about: they are drawn and bound, or computed with a key. Processes compare their keys through the
-/// store, and one that finds another key there computes no user ids.
+/// How user ids come about: they are drawn and bound, or computed with a key. Processes compare this through the store,
+/// and one that finds another way or another key there logs nobody in.
 pub struct UserIds {
     /// `None`: they are drawn.
     key: Option<(IdKind, IdKey)>,
     /// Whether people are noted on their users' lists.
     listed: bool,
+    /// Whether other processes may have the same store. A store in memory is of one process.
+    has_peers: bool,
     agreement: Mutex<Agreement>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Agreement {
-    /// Whether the store has once named this process's key.
+    /// Whether the store has once had this process's word.
     was_own: bool,
-    /// Whether the last word of the store was this process's, if it has ever named a key.
+    /// Whether the last word of the store was this process's, if it has ever had one.
     heard: Option<bool>,
-    /// Whether the store has ever answered, so that no user id is drawn where others compute them.
+    /// Whether the store has ever answered.
     has_answered: bool,
 }
 
 impl UserIds {
-    pub fn new(key: Option<(IdKind, IdKey)>, listed: bool) -> Self {
-        Self { key, listed, agreement: Mutex::default() }
+    pub fn new(key: Option<(IdKind, IdKey)>, listed: bool, has_peers: bool) -> Self {
+        Self { key, listed, has_peers, agreement: Mutex::default() }
     }
 
     pub fn are_computed(&self) -> bool {
@@ -56,13 +58,17 @@ impl UserIds {
         Ok(())
     }
 
-    /// Whether the store's word is this process's, or neither has one: asked before a code is spent, and again before
-    /// somebody is recorded.
+    /// Whether the store's word is this process's: asked before a code is spent, and again before somebody is recorded.
     pub(super) fn check_agreed(&self) -> Result<(), StoreError> {
-        let Agreement { heard, has_answered, .. } = *self.agreement.lock();
-        let reason = || "the id key of this process is not the one that the store names: see wxmint doctor".into();
-        let are_agreed = heard.unwrap_or(has_answered && !self.are_computed());
-        if are_agreed { Ok(()) } else { Err(StoreError { reason: reason() }) }
+        let reason =
+            || "user ids come about in another way or with another id key than the store names: see wxmint doctor";
+        let is_agreed = self.agreement.lock().heard == Some(true);
+        if is_agreed { Ok(()) } else { Err(StoreError { reason: reason().into() }) }
+    }
+
+    /// Whether the store has never had a word since this process started: others may tell theirs first.
+    pub fn wait_for_others(&self) -> bool {
+        self.agreement.lock().heard.is_none()
     }
 
     /// The user of a person of whom nothing need be known.
@@ -92,32 +98,39 @@ impl UserIds {
         if is_unnamed { LoginError::UnionIdMissing } else { LoginError::Contended }
     }
 
-    /// The kind and the fingerprint of the key, as the store holds them.
-    pub fn word(&self) -> Option<String> {
-        self.key.as_ref().map(|(kind, key)| format!("{kind} {}", key.fingerprint()))
+    /// What the store holds of it: the kind and the fingerprint of the key, or that user ids are drawn.
+    pub fn word(&self) -> String {
+        self.key.as_ref().map_or_else(|| DRAWN.to_owned(), |(kind, key)| format!("{kind} {}", key.fingerprint()))
     }
 
-    /// Compares the key with that of the store. Returns what keeps people from logging in.
+    /// Compares the word with that of the store. Returns what keeps people from logging in.
     pub async fn compare(&self, store: &Redis, has_waited: bool) -> Result<Option<Finding>, StoreError> {
-        let own = self.word().filter(|_| self.may_tell(has_waited));
+        let own = Some(self.word()).filter(|_| self.may_tell(has_waited));
         Ok(self.hear(store.id_key(own.as_deref()).await?.as_deref()))
     }
 
-    /// Whether a store that names no key is to be told this one: if it was the store's before, or if the process
-    /// `has_waited` for others to tell theirs. So a wrong key does not get into a store that was emptied.
+    /// Whether a store without a word is to be told this one: if it was the store's before, or if the process
+    /// `has_waited` for others to tell theirs. So a wrong word does not get into a store that was emptied. Who draws user
+    /// ids, and has heard that others compute them, knows better for good.
     fn may_tell(&self, has_waited: bool) -> bool {
         let Agreement { was_own, heard, .. } = *self.agreement.lock();
-        was_own || has_waited && heard.is_none()
+        match heard {
+            Some(is_own) => is_own || was_own && self.are_computed(),
+            None => has_waited || !self.has_peers,
+        }
     }
 
     /// Takes the word that the store holds. Returns why nobody may log in at this process: otherwise people could get
     /// other user ids.
     fn hear(&self, held: Option<&str>) -> Option<Finding> {
-        let (own, mut agreement) = (self.word(), self.agreement.lock());
-        let is_own = own.as_deref() == held;
+        let own = self.word();
+        // Who draws user ids yields to who computes them, so that their word says nothing here.
+        let held = held.filter(|held| *held != DRAWN || !self.are_computed());
+        let mut agreement = self.agreement.lock();
         agreement.has_answered = true;
         // If somebody has emptied the store, what was known before holds.
-        if held.is_some() {
+        if let Some(held) = held {
+            let is_own = own == held;
             agreement.heard = Some(is_own);
             agreement.was_own |= is_own;
         }
@@ -216,11 +229,7 @@ mod tests {
 
     #[test]
     fn a_process_goes_on_only_beside_its_own_key_and_kind() {
-        let key = |kind, byte| {
-            let key = IdKey::parse(STANDARD.encode([byte; 32]).as_bytes()).expect("a key");
-            UserIds::new(Some((kind, key)), true)
-        };
-        let word = |kind, byte| key(kind, byte).word().expect("a word");
+        let word = |kind, byte| computing(kind, byte).word();
         let own = word(IdKind::OpenId, 1);
         for (is_computed, held, judged) in [
             (true, None, Some(said!(wait_for_id_key))),
@@ -228,35 +237,56 @@ mod tests {
             (true, Some(word(IdKind::OpenId, 2)), Some(said!(restore_id_key))),
             (true, Some(word(IdKind::UnionId, 1)), Some(said!(ids_of_all_people_would_change))),
             (false, Some(own), Some(said!(ids_of_all_people_would_change))),
-            (false, None, None),
+            (false, Some(DRAWN.to_owned()), None),
+            (false, None, Some(said!(wait_for_id_key))),
         ] {
-            let ids = if is_computed { key(IdKind::OpenId, 1) } else { UserIds::new(None, true) };
+            let ids = if is_computed { computing(IdKind::OpenId, 1) } else { drawing() };
+    fn computing(kind: IdKind, byte: u8) -> UserIds {
+        let key = IdKey::parse(STANDARD.encode([byte; 32]).as_bytes()).expect("a key");
+        UserIds::new(Some((kind, key)), true, true)
+    }
+
+    fn drawing() -> UserIds {
+        UserIds::new(None, false, true)
+    }
+
             assert_eq!(advice(&ids, held.as_deref()), judged, "{is_computed} {held:?}");
         }
     }
 
     #[test]
-    fn what_was_agreed_holds_while_the_store_names_no_key_and_only_who_has_waited_tells_a_key_at_first() {
-        let key = |byte| IdKey::parse(STANDARD.encode([byte; 32]).as_bytes()).expect("a key");
-        let [right, wrong] = [1, 2].map(|byte| UserIds::new(Some((IdKind::OpenId, key(byte))), true));
+    fn what_was_agreed_holds_while_the_store_has_no_word_and_only_who_has_waited_tells_one_at_first() {
+        let [right, wrong] = [1, 2].map(|byte| computing(IdKind::OpenId, byte));
         assert_eq!((right.may_tell(false), right.may_tell(true), are_agreed(&right)), (false, true, false));
-        assert_eq!(advice(&right, right.word().as_deref()), None);
+        assert_eq!(advice(&right, Some(&right.word())), None);
         assert_eq!((advice(&right, None), are_agreed(&right), right.may_tell(false)), (None, true, true));
-        assert_eq!(advice(&wrong, right.word().as_deref()), Some(said!(restore_id_key)));
+        assert_eq!((advice(&right, Some(DRAWN)), are_agreed(&right), right.may_tell(false)), (None, true, true));
+        assert_eq!(advice(&wrong, Some(&right.word())), Some(said!(restore_id_key)));
         assert_eq!((advice(&wrong, None), are_agreed(&wrong)), (Some(said!(wait_for_id_key)), false));
+            (true, Some(DRAWN.to_owned()), Some(said!(wait_for_id_key))),
         assert!(!wrong.may_tell(true), "it knows better");
-        let drawn = UserIds::new(None, false);
-        assert!(!are_agreed(&drawn), "the store has not answered");
-        assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (None, true));
-        assert_eq!(advice(&drawn, right.word().as_deref()), Some(said!(ids_of_all_people_would_change)));
+        // However often it looks: the doctor looks too, so that looks are no time.
+        for _ in 0..2 {
+            assert_eq!(advice(&wrong, None), Some(said!(wait_for_id_key)));
+            assert!(!wrong.may_tell(true));
+        }
+    }
+
+    #[test]
+    fn who_draws_user_ids_waits_like_who_computes_them_and_yields_to_them_for_good() {
+        let right = computing(IdKind::OpenId, 1);
+        let drawn = drawing();
+        assert_eq!((drawn.may_tell(false), drawn.may_tell(true), are_agreed(&drawn)), (false, true, false));
+        for _ in 0..2 {
+            assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(said!(wait_for_id_key)), false));
+        }
+        assert_eq!((advice(&drawn, Some(DRAWN)), are_agreed(&drawn)), (None, true));
+        assert_eq!((advice(&drawn, None), are_agreed(&drawn), drawn.may_tell(false)), (None, true, true));
+        assert_eq!(advice(&drawn, Some(&right.word())), Some(said!(ids_of_all_people_would_change)));
+            assert_eq!(are_agreed(&ids), judged.is_none(), "{is_computed} {held:?}");
         assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(said!(ids_of_all_people_would_change)), false));
-        // The doctor looks too, so that looks are no time: others may compute user ids, and have not told the key yet.
-        assert_eq!(
-            (advice(&drawn, None), are_agreed(&drawn)),
-            (Some(said!(ids_of_all_people_would_change)), false),
-            "however often it looks"
-        );
-        assert_eq!(advice(&wrong, None), Some(said!(wait_for_id_key)));
-        assert!(!wrong.may_tell(true));
+        assert!(!drawn.may_tell(true), "others compute user ids, and may not have told the key again yet");
+        // A store in memory is of one process.
+        assert!(UserIds::new(None, false, false).may_tell(false));
     }
 }

@@ -82,7 +82,7 @@ impl World<'_> {
         let is_right = !self.draws.once_in(3);
         let key = IdKey::parse(if is_right { RIGHT } else { WRONG }).expect("a key");
         self.draws.note(format!("one starts, right: {is_right}"));
-        self.processes.push(UserIds::new(Some((self.kind, key)), true));
+        self.processes.push(UserIds::new(Some((self.kind, key)), true, true));
         self.compare(self.processes.len() - 1, false);
     }
 

@@ -26,6 +26,7 @@ use wxmint_redis_link::Reason;
 
 pub use self::limits::Meter;
 use self::limits::{Rate, TooMany};
+pub use self::redis::DRAWN;
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
 pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};

@@ -360,6 +360,11 @@ impl Builder {
 
     pub(crate) async fn start(self) -> TestBed {
         let redis = RedisServer::start(&self.redis_options, &self.redis_password).await;
+        let draws_ids = !self.environment.iter().any(|(name, value)| name == "WXMINT_USER_IDS" && value != "random");
+        if draws_ids && self.redis_options.is_empty() {
+            // As after the first start of an installation, in which a service waits for others to tell theirs.
+            redis.command::<()>(&["SET", "wxmint:id-key", "random"]);
+        }
         let redis_link = link(self.breakable_redis, ([127, 0, 0, 1], redis.port()).into()).await;
         let redis_url = redis_link.as_ref().map_or(redis.url(), |link| redis.url_through(link.port()));
         let mut bed = self.start_at(&redis_url, redis).await;

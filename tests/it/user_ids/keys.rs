@@ -44,11 +44,42 @@ async fn a_process_with_another_key_or_kind_logs_nobody_in_also_after_redis_was_
     expect_shut(&bed, &late, "put the id key that has been used back").await;
     assert_eq!(bed.service().readyz().await.status, 200);
 
+    // So does one that draws user ids: it would give newcomers others for good.
+    bed.redis.command::<()>(&["FLUSHALL"]);
+    let drawing = beside(&mut bed, "WXMINT_USER_IDS", "random").await;
+    expect_shut(&bed, &drawing, "wxmint doctor").await;
+    assert_eq!(bed.redis.command::<String>(&["GET", "wxmint:id-key"]), "openid 7121e63a");
+
     // A file that is replaced changes nobody, and stops the next start.
     fs::write(bed.configuration.value("WXMINT_ID_KEY_FILE"), OTHER_KEY).expect("written");
     let next = Service::start(&bed.configuration, bed.http.clone()).await;
     expect_shut(&bed, &next, "put the id key that has been used back").await;
     assert_eq!(user_of(&bed, APPID, "lin").await, lin);
+}
+
+/// A new installation, and one whose Redis was emptied.
+#[tokio::test]
+async fn who_draws_user_ids_tells_so_after_having_waited_for_others_and_goes_on_when_redis_is_emptied() {
+    let redis = RedisServer::start(&[], "").await;
+    let bed = TestBed::builder().start_on(redis).await;
+    let word = || bed.redis.command::<Option<String>>(&["GET", "wxmint:id-key"]);
+    assert_eq!(word().as_deref(), Some("random"));
+    bed.log_in("lin").await.expect_login();
+    bed.redis.command::<()>(&["FLUSHALL"]);
+    bed.log_in("lin").await.expect_login();
+    drop(bed.another().await);
+    assert_eq!((bed.service().readyz().await.status, word().as_deref()), (200, Some("random")));
+}
+
+/// Bindings win, so that those who were bound meanwhile keep their ids.
+#[tokio::test]
+async fn who_draws_user_ids_yields_to_a_process_that_computes_them() {
+    let mut bed = TestBed::builder().user_ids("random", ID_KEY).start().await;
+    let computing = beside(&mut bed, "WXMINT_USER_IDS", "openid").await;
+    computing.ready().await;
+    // It looks each 10 s.
+    until("it has heard of the other", 3 * PATIENCE, async || bed.service().readyz().await.status == 503).await;
+    expect_shut(&bed, bed.service(), "wxmint doctor").await;
 }
 
 /// crates/ids/src/user_ids.rs has a row for each file that is no key.

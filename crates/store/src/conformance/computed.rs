@@ -167,6 +167,16 @@ async fn the_first_id_key_stays(store: Rc<Redis>) {
     }
 }
 
+async fn who_draws_user_ids_yields_to_who_computes_them(store: Rc<Redis>) {
+    let held = |word: &str| Ok(Some(word.to_owned()));
+    assert_eq!(store.id_key(Some(DRAWN)).await, held(DRAWN));
+    assert_eq!(store.id_key(Some(DRAWN)).await, held(DRAWN));
+    assert_eq!(store.id_key(None).await, held(DRAWN));
+    for own in [Some("openid 1"), Some(DRAWN), Some("openid 2"), None] {
+        assert_eq!(store.id_key(own).await, held("openid 1"));
+    }
+}
+
 async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Redis>) {
     let [first, second, _] = orders(&store, [0, 1, 2]).await;
     logged_in(&store, &login("computed", &first, "k1")).await;
@@ -201,5 +211,6 @@ conformance! {
     who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid
     who_logs_out_or_leaves_gets_no_more_logins
     the_first_id_key_stays
+    who_draws_user_ids_yields_to_who_computes_them
     a_walk_finds_who_is_bound_and_whose_user_is_computed
 }

@@ -8,7 +8,7 @@ use redis::Value;
 use wxmint_ids::{AppId, UnionId, UserId};
 use wxmint_redis_link::scan::{Place, Slots};
 
-use super::{Call, Redis, binding::NO_PEOPLE, ends::admission, name, packed, replace, script, session, walk};
+use super::{Call, DRAWN, Redis, binding::NO_PEOPLE, ends::admission, name, packed, replace, script, session, walk};
 use crate::{Person, Result, StoreError};
 
 /// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
@@ -91,7 +91,8 @@ impl Redis {
     pub async fn named_elsewhere(&self, user: &UserId) -> Result<(HashSet<Person>, HashSet<UnionId>)> {
         let (mut people, mut unionids, mut place) = (HashSet::new(), HashSet::new(), Some(Place::default()));
         // No session has an owner where user ids are drawn. Otherwise one walk finds keys of both kinds.
-        let pattern = if self.id_key(None).await?.is_some() { "wxmint:*" } else { "wxmint:union:{*}" };
+        let are_computed = self.id_key(None).await?.is_some_and(|word| word != DRAWN);
+        let pattern = if are_computed { "wxmint:*" } else { "wxmint:union:{*}" };
         let unionid = |key: &String| key.strip_prefix("wxmint:union:{")?.strip_suffix('}')?.parse::<UnionId>().ok();
         let person = |key: &String| walk::owner(key, "session").ok();
         while let Some(from) = place {

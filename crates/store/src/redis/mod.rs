@@ -34,6 +34,9 @@ use self::script::{flag, replace};
 use crate::memory::Memory;
 use crate::{AttemptId, Ended, ExchangeOrder, LoginRecord, Meter, Newcomer, Result, limits::Rate};
 
+/// The word of the store where user ids are drawn.
+pub const DRAWN: &str = "random";
+
 /// Where Redis is, what the process knows of its clock, and the ends that it has put there. A process makes one.
 #[derive(Clone)]
 pub struct RedisAccess {
@@ -98,13 +101,15 @@ impl Redis {
         Self { clock: Rc::new(move || instant), ..self.clone() }
     }
 
-    /// The store's word for the id key with which user ids are computed: `own` from now on, if it held none.
+    /// The store's word for how user ids come about: [`DRAWN`], or the id key with which they are computed. It is `own`
+    /// from now on if it was none, or if it was that they are drawn: who draws user ids yields to who computes them.
     pub async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
         let held: Option<String> = self.link.run("id_key", Call::of("GET", name::ID_KEY)).await?;
-        let Some(own) = own.filter(|_| held.is_none()) else { return Ok(held) };
-        let asked = Call::of("SET", name::ID_KEY).arg(own).arg("NX").cmd("GET").arg(name::ID_KEY);
-        let (_, held): (Value, Option<String>) = self.link.run_confirmed("id_key", asked).await?;
-        Ok(held)
+        let yields = |held: &Option<String>| held.as_deref().is_none_or(|held| held == DRAWN);
+        let Some(own) = own.filter(|own| yields(&held) && held.as_deref() != Some(*own)) else { return Ok(held) };
+        let replaced = script::replace(name::ID_KEY, DRAWN.as_bytes(), own.as_bytes());
+        let held: Option<String> = self.link.run_confirmed("id_key", replaced).await?;
+        Ok(if yields(&held) { Some(own.to_owned()) } else { held })
     }
 
     /// Keeps a text of a door's for a time, at a key of its own. The steps for these texts are commands on one key,
