@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use wxmint_findings::{Said, json_places::line_of};
 use wxmint_identities::{ServiceIdentity, WrongMember};
-use wxmint_ids::{AppId, ClientId, is_visible};
+use wxmint_ids::{AppId, ClientId, IdKind, is_visible};
 use wxmint_upstream::{is_redirect_uri, is_secure, site};
 
 use super::WORDS;
@@ -93,6 +93,18 @@ impl Clients {
             }
         }
         Ok(Self(clients))
+    }
+
+    /// Refuses a site to which people come by several apps, if their user ids are computed of the openid: one human would
+    /// have a user id of each app there, and a ban of one would leave the others.
+    pub(in crate::doors) fn fitting(self, user_ids: Option<IdKind>) -> Result<Self, Said> {
+        let has_another_app = |client: &&Client| client.web_apps.iter().any(|app| *app != client.app);
+        if user_ids == Some(IdKind::OpenId)
+            && let Some(client) = self.iter().find(has_another_app)
+        {
+            return Err(said!(WORDS: human_would_have_two_user_ids_at_client, client.id));
+        }
+        Ok(self)
     }
 
     pub(in crate::doors) fn get(&self, id: &ClientId) -> Option<&Client> {

@@ -98,7 +98,7 @@ pub(super) struct Scan {
 
 fn open(settings: &Settings) -> Opened {
     let Some(path) = settings.door_files.get(VARIABLE) else { return Ok(None) };
-    let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
+    let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl)?.fitting(settings.user_ids);
     let unusable = |error| unusable_file(CHECK, VARIABLE, path, error);
     let (file, clients) = load(VARIABLE, path, Some(MAKE_CLIENTS), parse, unusable)?;
     Ok(Some(Arc::new(Scan::new(clients, Some(file), settings.issuer.as_str()))))
@@ -118,9 +118,11 @@ fn in_demo(address: &str, app: &AppId, longest: Duration) -> Result<Arc<dyn Door
 impl Door for Scan {
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
         self.issuers.hold(self.clients().identities());
-        let (Some(mut file), longest) = (self.file.clone(), issuer.settings.token_ttl) else { return };
+        let Some(mut file) = self.file.clone() else { return };
+        let longest = issuer.settings.token_ttl;
+        let user_ids = issuer.settings.user_ids;
         watch(issuer, "clients", "file of clients", async move || {
-            let parse = |content: &[u8]| Clients::parse(content, longest);
+            let parse = |content: &[u8]| Clients::parse(content, longest)?.fitting(user_ids);
             reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
                 tracing::info!(clients = read.iter().count(), "the file of clients was read again");
                 self.issuers.hold(read.identities());
