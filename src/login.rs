@@ -19,6 +19,7 @@ mod error;
 mod exchange;
 mod for_peers;
 mod operator;
+mod phone_numbers;
 mod recipient;
 mod shared_access_token;
 mod steps;

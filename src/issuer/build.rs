@@ -171,6 +171,8 @@ impl Issuer {
                 limit_openid: self.settings.limit_openid,
                 limit_username: self.settings.limit_username,
                 limit_open_requests: self.settings.limit_open_requests,
+                phone_numbers_per_person: self.settings.phone_numbers_per_person,
+                phone_numbers_per_app: self.settings.phone_numbers_per_app,
             },
             minter: Arc::clone(&self.minter),
             ids: Arc::clone(&self.ids),

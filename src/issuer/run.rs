@@ -50,6 +50,7 @@ pub async fn run(
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(health::follow_store(Arc::clone(&issuer)));
     actix_web::rt::spawn(ends::hold_ends(Arc::clone(&issuer)));
+    issuer.metrics.phone_numbers_per_app.set(issuer.settings.phone_numbers_per_app.into());
     actix_web::rt::spawn(join(health::follow_user_ids(Arc::clone(&issuer)), Arc::clone(&issuer).follow_peers()));
     actix_web::rt::spawn(audit::run());
     watch_files(&issuer);

@@ -1,9 +1,8 @@
 //! Finds the business user: the one to whom a person is bound, whom a password or a phone number proves, or a new one.
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId, is_code_of_wechat};
+use wxmint_ids::{AppId, Person, UserId};
 use wxmint_store::{BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
-use wxmint_wechat::ByToken;
 
 use super::{Arrival, Attempt, Binder, FreePlace, Link, LoginError, LoginWorker, Operator, Result, SettledState};
 use super::{IP, operator::release_unionid};
@@ -126,19 +125,6 @@ impl LoginWorker {
         self.choose(&self.apps.all(), Some(&person.app), None)?;
         let state = self.store.binding_state(&person).await?;
         Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
-    }
-
-    /// The phone number that `code` stands for, which must be this person's own.
-    pub(super) async fn phone_of(&self, person: &Person, code: &PhoneCode) -> Result<Phone> {
-        if !is_code_of_wechat(code.as_str()) {
-            return Err(LoginError::PhoneCodeInvalid);
-        }
-        let exchange = async |by: ByToken<'_>| by.phone_number(code, &person.openid).await;
-        self.by_access_token(&person.app, exchange).await.map_err(|error| match error {
-            LoginError::CodeInvalid => LoginError::PhoneCodeInvalid,
-            LoginError::CodeUsed => LoginError::PhoneCodeUsed,
-            error => error,
-        })
     }
 }
 

@@ -9,7 +9,7 @@ use wxmint_store::{AttemptId, Redis, Ticket, limits::Rate};
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, ByToken, CallError, WeChat};
 
-use super::{AccessTokens, Binder, Exchange, LoginError, Result, UserIds};
+use super::{AccessTokens, Binder, Exchange, LoginError, Result, UserIds, phone_numbers::NUMBERS};
 use crate::{accounts::Accounts, accounts::Password, accounts::Username, apps::CurrentApps};
 
 #[derive(Debug)]
@@ -82,6 +82,9 @@ pub struct LoginPolicy {
     pub limit_username: Rate,
     /// Requests of pages (scan to log in) that an address has open at a time.
     pub limit_open_requests: u32,
+    /// Phone numbers that WeChat bills, in a day.
+    pub phone_numbers_per_person: u32,
+    pub phone_numbers_per_app: u32,
 }
 
 /// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginPolicy`, and its label
@@ -92,8 +95,8 @@ pub const USERNAME: &str = "username";
 pub(super) const UNBINDINGS: &str = "unbindings";
 
 /// The kinds by which requests of a person are counted beside logins. An erasure takes them all.
-pub(super) const COUNTED_OF_A_PERSON: [&str; 9] =
-    [NAMES, PHONE, CHECK, RESET, USER_DATA, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, AT_DOORS];
+pub(super) const COUNTED_OF_A_PERSON: [&str; 10] =
+    [NAMES, PHONE, NUMBERS, CHECK, RESET, USER_DATA, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, AT_DOORS];
 /// Failed passwords, by the digest of the user name.
 pub(super) const NAMES: &str = "names";
 /// Requests that have WeChat asked.

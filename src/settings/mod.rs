@@ -119,6 +119,8 @@ settings! {
         limit_openid: Rate = LIMIT_OPENID(forms::rate),
         limit_username: Rate = LIMIT_USERNAME(forms::rate),
         limit_open_requests: u32 = LIMIT_OPEN_REQUESTS(|text| within(text, 1..=10_000)),
+        phone_numbers_per_person: u32 = PHONE_NUMBERS_PER_PERSON(|text| within(text, 1..=1000)),
+        phone_numbers_per_app: u32 = PHONE_NUMBERS_PER_APP(|text| within(text, 1..=100_000_000)),
         watermark_max_age: Duration = WATERMARK_MAX_AGE(|text| time_within(text, "1s", "30d")),
         wechat_url: Url = WECHAT_URL(forms::secure_url),
         log_format: LogFormat = LOG_FORMAT(forms::log_format),

@@ -2,6 +2,7 @@
 //! told with the exact wait, and nobody can lock somebody else out.
 
 mod passwords;
+mod phone_numbers;
 mod proxies;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -15,12 +15,13 @@ const LONGEST: Duration = Duration::from_secs(150);
 /// Between two acts of those who suffer from a fault.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The times of the rules, and what they are here. A time that is not here fails the test.
-const TIMES: [(&str, &str); 10] = [
+const TIMES: [(&str, &str); 11] = [
     ("[5m]", "[10s]"),
     ("[10m]", "[20s]"),
     ("offset 5m", "offset 10s"),
     ("offset 10m", "offset 20s"),
     ("[1h]", "[120s]"),
+    ("[1d]", "[120s]"),
     ("for: 1m", "for: 2s"),
     ("for: 2m", "for: 4s"),
     ("for: 5m", "for: 10s"),
@@ -301,6 +302,18 @@ async fn no_phone_numbers_are_left(watch: &Watch) {
     watch.fire("numbers", &["WxmintPhoneNumbersSpent"], ask).await;
 }
 
+/// More than half of the phone numbers that an app may have in a day.
+async fn many_phone_numbers_are_verified(watch: &Watch) {
+    let builder = TestBed::builder().env("WXMINT_PHONE_NUMBERS_PER_APP", "10");
+    let bed = watch.bed("bill", builder).await;
+    let token = bed.log_in("lin").await.expect_login().member("access_token");
+    let ask = async || {
+        let code = json!({"code": bed.wechat.mint_phone_code("lin").await});
+        bed.service().ask("POST", "/wechat/phone", &token, &code).await
+    };
+    watch.fire("bill", &["WxmintManyPhoneNumbers"], ask).await;
+}
+
 /// Somebody has overwritten the vault's keys and the signing keys.
 async fn files_are_spoiled(watch: &Watch) {
     let bed = watch.bed("files", TestBed::builder()).await;
@@ -458,6 +471,7 @@ async fn every_alert_fires_because_of_a_real_fault() {
             the_app_secret_is_wrong(&watch),
             wechat_draws_no_codes(&watch),
             no_phone_numbers_are_left(&watch),
+            many_phone_numbers_are_verified(&watch),
             no_ticket_comes(&watch),
             the_clock_jumps(&watch),
             a_500_is_answered(&watch),

@@ -30,7 +30,7 @@ pub use self::redis::DRAWN;
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
 pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
-pub use self::redis::name::short_digest;
+pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
 pub use self::redis::stored::{BindingState, Bound, COMPUTED, Decision, Intent, UNPROVEN_LINK_KEPT};
 pub use self::redis::stream::{DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds};

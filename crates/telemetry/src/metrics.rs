@@ -68,6 +68,7 @@ metrics! {
     logins_in_flight: Gauge, metric "Logins under way";
     wechat_errcodes: Family<Labels<3, String>, Counter>, metric "Answers of WeChat with an errcode other than 0";
     wechat_billed_calls: Family<Labels<2, String>, Counter>, metric "Calls that WeChat has answered and bills";
+    pub phone_numbers_per_app: Gauge, metric "Phone numbers that each app may have WeChat verify in a day";
     wechat_failures: Family<Labels<2, String>, Counter>, metric
         "Requests to WeChat that were not sent, or not answered";
     wechat_request_duration: Durations<1>, durations "A request to WeChat";

@@ -47,6 +47,7 @@ impl Configuration {
             // All tests come from one address, and many ask for one person again and again.
             ("WXMINT_LIMIT_IP", "1000000/1s"),
             ("WXMINT_LIMIT_OPENID", "1000000/1s"),
+            ("WXMINT_PHONE_NUMBERS_PER_PERSON", "1000"),
         ]);
         configuration
     }

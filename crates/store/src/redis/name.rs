@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 
 use aws_lc_rs::digest;
 use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
-use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserId};
+use wxmint_ids::{AppId, LoginCode, PhoneCode, TokenId, UnionId, UserId};
 
 use crate::{Ended, Person, Ticket};
 
@@ -53,6 +53,11 @@ names! {
     users_of_client(client: &AppId) = format!("wxmint:client:{{{client}}}");
     /// The clients of which a user has tokens, each with the app through which it was approved.
     clients(user: &UserId) = self::user(user) + ":clients";
+}
+
+/// Where a code of a phone number is known as counted. Hashed, as a code of a login.
+pub fn counted_phone_code(app: &AppId, code: &PhoneCode) -> String {
+    format!("wxmint:code:phone:{{{}}}", short_digest(&[app.as_str(), code.as_str()].join(":")))
 }
 
 pub(super) const STREAM: &str = "wxmint:ended";

@@ -1,0 +1,122 @@
+//! Phone numbers that WeChat verifies. Each costs the operator money, so a person and an app may have so many in a day.
+
+use std::time::Duration;
+
+use wxmint_ids::{Person, Phone, PhoneCode, is_code_of_wechat};
+use wxmint_store::limits::{Counted, Rate};
+use wxmint_store::{AttemptId, Meter, counted_phone_code};
+use wxmint_wechat::ByToken;
+
+use super::{LoginError, LoginWorker, Result};
+
+const A_DAY: Duration = Duration::from_secs(86_400);
+/// For so long a code that was counted is known. WeChat accepts a code for 5 minutes.
+const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
+
+/// The two limits, as log and audit name them.
+const PER_PERSON: &str = "phone_numbers_per_person";
+const PER_APP: &str = "phone_numbers_per_app";
+/// The kind by which numbers of a person are counted.
+pub(super) const NUMBERS: &str = "numbers";
+
+/// A number that was counted, at both meters.
+struct CountedNumber {
+    of_person: (Meter, Counted),
+    of_app: (Meter, Counted),
+    /// Where the code is known as counted, and by whom.
+    key: String,
+    attempt: String,
+}
+
+impl LoginWorker {
+    /// The phone number that `code` stands for, which must be this person's own.
+    pub(super) async fn phone_of(&self, person: &Person, code: &PhoneCode) -> Result<Phone> {
+        if !is_code_of_wechat(code.as_str()) {
+            return Err(LoginError::PhoneCodeInvalid);
+        }
+        self.check_has_session_keys(&person.app)?;
+        let counted = self.count_number(person, code).await?;
+        let exchange = async |by: ByToken<'_>| by.phone_number(code, &person.openid).await;
+        let exchanged = self.by_access_token(&person.app, exchange).await.map_err(|error| match error {
+            LoginError::CodeInvalid => LoginError::PhoneCodeInvalid,
+            LoginError::CodeUsed => LoginError::PhoneCodeUsed,
+            error => error,
+        });
+        if let (Some(counted), Err(error)) = (counted, &exchanged)
+            && is_surely_not_billed(error)
+        {
+            self.give_number_back(counted).await;
+        }
+        exchanged
+    }
+
+    /// Counts a number before WeChat is asked, unless its code was counted before: WeChat bills each code once.
+    async fn count_number(&self, person: &Person, code: &PhoneCode) -> Result<Option<CountedNumber>> {
+        let key = counted_phone_code(&person.app, code);
+        if self.store.kept(&key).await?.is_some() {
+            return Ok(None);
+        }
+        let a_day = |burst| Rate { burst, period: A_DAY };
+        let of_person = Meter::of_person(person, NUMBERS, "", a_day(self.policy.phone_numbers_per_person));
+        let of_app = Meter::of_app(&person.app, NUMBERS, "", a_day(self.policy.phone_numbers_per_app));
+        let counted_of_person = self.store.count(&of_person).await?.map_err(LoginError::too_many(PER_PERSON))?;
+        let counted_of_app = match self.store.count(&of_app).await? {
+            Ok(counted) => counted,
+            Err(refused) => {
+                self.store.uncount(&of_person, counted_of_person).await?;
+                let app = person.app.as_str();
+                bounded!(
+                    error,
+                    app,
+                    app,
+                    "the app has had as many phone numbers as WXMINT_PHONE_NUMBERS_PER_APP allows"
+                );
+                return Err(LoginError::too_many(PER_APP)(refused));
+            }
+        };
+        let counted = CountedNumber {
+            of_person: (of_person, counted_of_person),
+            of_app: (of_app, counted_of_app),
+            key,
+            attempt: AttemptId::random().to_string(),
+        };
+        // The code is known only once it is counted, so that nobody who sends it twice at once gets past the limits.
+        if self.store.keep_first(&counted.key, &counted.attempt, CODE_KNOWN).await? != counted.attempt {
+            self.uncount_number(&counted).await?;
+            return Ok(None);
+        }
+        Ok(Some(counted))
+    }
+
+    /// What cannot be given back stays counted for a day.
+    async fn give_number_back(&self, counted: CountedNumber) {
+        let given_back = async {
+            self.store.discard_own(&counted.key, &counted.attempt).await?;
+            self.uncount_number(&counted).await
+        };
+        if let Err(error) = given_back.await {
+            tracing::warn!(%error, "a phone number that WeChat has not billed stays counted");
+        }
+    }
+
+    async fn uncount_number(&self, counted: &CountedNumber) -> Result<()> {
+        let CountedNumber { of_person, of_app, .. } = counted;
+        self.store.uncount(&of_person.0, of_person.1).await?;
+        self.store.uncount(&of_app.0, of_app.1).await?;
+        Ok(())
+    }
+}
+
+/// Whether WeChat has refused the call, and refuses another with the same code that is under way. A code that was used
+/// may have been so by the other, whose answer has a number then.
+fn is_surely_not_billed(error: &LoginError) -> bool {
+    matches!(
+        error,
+        LoginError::PhoneCodeInvalid
+            | LoginError::UserBlocked(_)
+            | LoginError::PhoneNumbersSpent(_)
+            | LoginError::Misconfigured { .. }
+            | LoginError::NotPermitted(_)
+            | LoginError::UnknownApp(_)
+    )
+}
