@@ -177,6 +177,7 @@ impl LoginWorker {
             Recorded::Counted { state, at, may_be_ended, kept_for } => (state, at, may_be_ended, kept_for),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Newcomer => return Err(LoginError::Contended),
+            Recorded::OtherUser => return Err(self.other_user(&record.person, attempt).await?),
         };
         // No list has to tell of such a login, so an end may not know that Redis was ahead: the earlier clock counts.
         let began = if self.ids.are_computed() { attempt.now.min(at) } else { at };

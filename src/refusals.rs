@@ -144,6 +144,9 @@ const CONTENDED: &str = "Other requests are changing this binding or ending its 
 const NO_UNIONID: &str = "\
     WeChat has not said who this person is in your other apps. A page begins again with the scope snsapi_userinfo; \
     the operator of a mini program binds it to its Open Platform account.";
+const CHANGED_UNIONID: &str = "\
+    WeChat names this user differently than before (another unionid), so that the user would get another user id. The \
+    operator of this service decides who the user is. Do not try again before.";
 const NOT_PERMITTED: &str =
     "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
 const PHONE_NUMBERS_SPENT: &str =
@@ -164,6 +167,7 @@ fn row(error: &Error) -> (Code, &'static str) {
         Error::CodeUsed => (Code::CodeUsed, "This code has been sent before. Get another (wx.login), once."),
         Error::SnapshotUser => (Code::SnapshotUser, SNAPSHOT),
         Error::UnionIdMissing => (Code::UnionidMissing, NO_UNIONID),
+        Error::UnionIdChanged { .. } => (Code::UnionidChanged, CHANGED_UNIONID),
         Error::PhoneCodeInvalid => (Code::CodeInvalid, NO_SUCH_PHONE_CODE),
         Error::PhoneCodeUsed => (Code::CodeUsed, SPENT_PHONE_CODE),
         Error::TicketInvalid => (Code::CodeUsed, SPENT_TICKET),
@@ -213,6 +217,9 @@ fn tell_operator(code: Code, cause: &Error) {
         }
         Code::WechatUnavailable | Code::StoreUnavailable | Code::AccountsUnavailable | Code::PermissionMissing => {
             bounded!(warn, name, %cause, code = name, "a request failed")
+        }
+        Code::UnionidChanged => {
+            bounded!(error, name, %cause, code = name, "a login is refused until an operator decides who the person is")
         }
         _ => tracing::debug!(%cause, code = name, "a request was refused"),
     }

@@ -19,6 +19,7 @@ pub(crate) const IDENTITY: &[ProblemCode] = &[
     AppRequired,
     SnapshotUser,
     UnionidMissing,
+    UnionidChanged,
     SessionKeyMissing,
     BindingRequired,
     InvalidCredentials,

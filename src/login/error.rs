@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, UserId};
 use wxmint_store::{StoreError, Ticket, limits::TooMany};
 use wxmint_verify::KeyError;
 use wxmint_wechat::{CallError, Malformed, Verdict};
@@ -28,6 +28,12 @@ pub enum LoginError {
     SnapshotUser,
     #[error("WeChat has named no unionid of a person who is no user of the app yet")]
     UnionIdMissing,
+    /// Nobody's user id changes by itself, so the operator decides who the person is.
+    #[error(
+        "WeChat names another unionid for a person of the user {} in {app} than before, and the user id was computed of that one",
+        user.as_str()
+    )]
+    UnionIdChanged { user: UserId, app: AppId },
     #[error("WeChat does not accept the phone code")]
     PhoneCodeInvalid,
     #[error("the phone code has been used")]

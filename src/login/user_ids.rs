@@ -134,13 +134,16 @@ impl UserIds {
             agreement.heard = Some(is_own);
             agreement.was_own |= is_own;
         }
-        let kind = |text: &str| text.split(' ').next().map(str::to_owned);
-        let other =
-            said!(redis_knows_other_user_ids, held.unwrap_or("another kind"), own.as_deref().unwrap_or("random"));
-        let (found, advice) = match (own, held) {
-            _ if agreement.heard.unwrap_or(is_own) => return None,
-            (Some(_), None) => (said!(id_key_not_compared_yet), said!(wait_for_id_key)),
-            (Some(own), Some(held)) if kind(&own) == kind(held) => (other, said!(restore_id_key)),
+        if agreement.heard == Some(true) {
+            return None;
+        }
+        let kind = |word: &str| word.split(' ').next().map(str::to_owned);
+        let other = said!(redis_knows_other_user_ids, held.unwrap_or("another kind"), own);
+        let (found, advice) = match held {
+            None if self.are_computed() || agreement.heard.is_none() => {
+                (said!(id_key_not_compared_yet), said!(wait_for_id_key))
+            }
+            Some(held) if kind(&own) == kind(held) => (other, said!(restore_id_key)),
             _ => (other, said!(ids_of_all_people_would_change)),
         };
         Some(Finding::fault("user_ids", found, advice))
@@ -188,6 +191,20 @@ impl LoginWorker {
             _ => return Ok(recorded),
         }
         Ok(self.store.record_login(record).await?)
+    }
+
+    /// Why a person is not logged in whose session is of another computed user than this login's. The id keys have been
+    /// compared, so WeChat names another unionid for the person than before: the user id would change.
+    pub(super) async fn other_user(&self, person: &Person, attempt: &mut Attempt<'_>) -> Result<LoginError> {
+        if !self.ids.are_computed() || self.ids.are_of_openids() {
+            let reason = "the person has a user id that was computed in another way".into();
+            return Ok(StoreError { reason }.into());
+        }
+        let BindingState::Bound(bound) = self.store.binding_state(person).await? else {
+            return Ok(LoginError::Contended);
+        };
+        attempt.trail.user = Some(bound.user.clone());
+        Ok(LoginError::UnionIdChanged { user: bound.user, app: person.app.clone() })
     }
 
     /// The user to whom the unionid stands, where the same unionid computes users.

@@ -3,6 +3,8 @@
 mod keys;
 mod lost_ends;
 mod regions;
+mod sites;
+mod unionids;
 
 use crate::operators::keys_that_name;
 use crate::support::prelude::*;

@@ -146,10 +146,10 @@ impl World<'_> {
         let order = ExchangeOrder::new(number as u64, &AttemptId::new([number as u8; 16]));
         let rate = Rate { burst: 100_000, period: DAY };
         let record = LoginRecord { person, session_key: Sealed::nothing(), order, rate, newcomer };
-        let recorded = match self.runtime.block_on(self.store.record_login(&record)) {
-            Err(error) if error.reason == "the person has another user id, by another id key" => return Ok(()),
-            recorded => recorded.expect("it answers"),
-        };
+        let recorded = self.runtime.block_on(self.store.record_login(&record)).expect("it answers");
+        if matches!(recorded, Recorded::OtherUser) {
+            return Ok(());
+        }
         self.logins = number;
         let Recorded::Counted { state: BindingState::Bound(bound), .. } = recorded else {
             return Err(format!("a login is refused: {recorded:?}"));

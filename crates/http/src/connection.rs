@@ -3,7 +3,7 @@
 
 mod closing;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -194,8 +194,20 @@ pub(super) fn peer(request: &HttpRequest) -> IpAddr {
 fn subscriber(client: IpAddr) -> IpNet {
     match client.to_canonical() {
         address @ IpAddr::V4(_) => address.into(),
-        IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().into(),
+        IpAddr::V6(address) => match translated(address) {
+            Some(address) => IpAddr::V4(address).into(),
+            None => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().into(),
+        },
     }
+}
+
+/// The IPv4 address that a translator has put behind its well-known prefix `64:ff9b::/96` (RFC 6052 section 2.1). A
+/// server without IPv4 sees every client of IPv4 there, so that all of them would count as one subscriber.
+fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() else { return None };
+    let [a, b] = high.to_be_bytes();
+    let [c, d] = low.to_be_bytes();
+    Some(Ipv4Addr::new(a, b, c, d))
 }
 
 /// The name under which limits count a client: `192.0.2.1`, or for IPv6 `2001:db8:1:2::/64`. It has no braces, which

@@ -68,6 +68,8 @@ problem_codes! {
     SnapshotUser, "snapshot_user", FORBIDDEN, "WeChat shows the page as a snapshot";
     /// WeChat has never named a unionid of the person, and the app's file wants one.
     UnionidMissing, "unionid_missing", FORBIDDEN, "WeChat has named no unionid";
+    /// The user id was computed of another unionid than WeChat names now. The operator decides who the person is.
+    UnionidChanged, "unionid_changed", CONFLICT, "WeChat names another unionid for this person than before";
     /// The app's owner decides that at WeChat.
     PermissionMissing, "permission_missing", FORBIDDEN, "The merchant has not given the permission for this";
     /// WeChat bills each verified phone number, and the operator has to buy more.

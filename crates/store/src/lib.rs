@@ -130,6 +130,8 @@ pub enum Recorded {
     /// Nothing is recorded: see [`Newcomer::Told`].
     Newcomer,
 }
+    /// Nothing is recorded, because the person's session is of another computed user than [`Newcomer::Computed`] names.
+    OtherUser,
 
 /// The owner of a token, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,7 +40,7 @@ impl Why {
     pub(super) fn of(title: &'static str, problem: ProblemCode) -> Self {
         let code = match problem {
             ProblemCode::BindingRequired => "not_linked",
-            ProblemCode::UserBlocked | ProblemCode::UnionidMissing => "not_let_in",
+            ProblemCode::UserBlocked | ProblemCode::UnionidMissing | ProblemCode::UnionidChanged => "not_let_in",
             ProblemCode::SnapshotUser => "snapshot",
             ProblemCode::RateLimited => "too_many",
             _ => "no_answer",
@@ -181,7 +181,7 @@ mod tests {
         for code in &said {
             assert!(texts_of(TEXTS, code, 0).iter().all(|text| !text.is_empty()), "{code}");
         }
-        for code in [ProblemCode::UserBlocked, ProblemCode::UnionidMissing] {
+        for code in [ProblemCode::UserBlocked, ProblemCode::UnionidMissing, ProblemCode::UnionidChanged] {
             assert_eq!(Why::of(NOT_POSSIBLE, code).code, "not_let_in", "no later try can help");
         }
         let idle: Vec<_> = TEXTS.iter().map(|[code, ..]| code).filter(|code| !said.contains(code)).collect();

@@ -125,6 +125,12 @@ fn an_ipv4_mapped_address_is_ipv4_as_a_peer_and_in_a_network() {
     }
 }
 
+/// It is a stranger's, although the address in it is a proxy's.
+#[test]
+fn a_translated_address_is_no_trusted_proxy() {
+    assert_eq!(client(&ten(), "64:ff9b::10.0.0.1", &["203.0.113.9"]), "64:ff9b::a00:1");
+}
+
 #[test]
 fn limits_count_ipv4_by_address_and_ipv6_by_subscriber() {
     for (address, key) in [
@@ -136,6 +142,11 @@ fn limits_count_ipv4_by_address_and_ipv6_by_subscriber() {
         ("2001:db8:1:3::", "2001:db8:1:3::/64"),
         ("2001:0DB8::1", "2001:db8::/64"),
         ("::1", "::/64"),
+        ("64:ff9b::203.0.113.9", "203.0.113.9"),
+        ("64:ff9b::203.0.113.10", "203.0.113.10"),
+        ("64:ff9b:1::203.0.113.9", "64:ff9b:1::/64"),
+        ("64:ff9b::1:203.0.113.9", "64:ff9b::/64"),
+        ("64:ff9c::203.0.113.9", "64:ff9c::/64"),
     ] {
         assert_eq!(limit_key(address.parse().expect("an address")), key, "{address}");
     }

@@ -100,7 +100,7 @@ impl Redis {
         let now = self.now_micros();
         match recorded.as_str() {
             "newcomer" => return Ok(Recorded::Newcomer),
-            "other" => return Err(StoreError { reason: "the person has another user id, by another id key".into() }),
+            "other" => return Ok(Recorded::OtherUser),
             _ => {}
         }
         let (sign, rest) = recorded.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
