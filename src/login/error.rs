@@ -179,16 +179,10 @@ impl From<Malformed> for LoginError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn a_login_without_a_key_that_signs_may_succeed_at_another_replica() {
-        let early = KeyError::NoneSigning { earliest: "2026-01-01T00:00:00Z".into() };
-        for error in [KeyError::Revoked, early] {
     use wxmint_wechat::Api;
 
-            assert!(LoginError::from(error.clone()).retry_after().is_some(), "{error}");
-        }
+    use super::*;
+
     /// Each repetition would be refused too, and a phone number that is asked for again is billed again.
     #[test]
     fn what_wechat_has_answered_is_to_be_repeated_only_where_it_is_busy_or_limits_a_person() {
@@ -199,5 +193,11 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_login_without_a_key_that_signs_may_succeed_at_another_replica() {
+        let early = KeyError::NoneSigning { earliest: "2026-01-01T00:00:00Z".into() };
+        for error in [KeyError::Revoked, early] {
+            assert!(LoginError::from(error.clone()).retry_after().is_some(), "{error}");
+        }
     }
 }

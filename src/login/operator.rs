@@ -161,8 +161,13 @@ impl Operator<'_> {
             of_people += erased;
             elsewhere -= 1;
         }
+        // Read before it is known that nobody is left, so that notes of later tokens stay.
+        let clients = self.store.clients_of(user).await?;
         let states = try_join_all(people.iter().map(|person| self.store.binding_state(person))).await?;
         let complete = self.people_of(user).await?.is_empty() && !states.iter().any(|it| user_of(it) == Some(user));
+        if complete {
+            self.store.forget_clients(user, &clients).await?;
+        }
         Ok(Erased { dissolved, of_people, unionids, elsewhere, complete })
     }
 
@@ -175,6 +180,7 @@ impl Operator<'_> {
                 release_unionid(self.store, unionid, user).await?;
             }
             self.store.strike_off(user, person).await?;
+            self.forget_clients(user, &person.app).await?;
             // A blocked user is found by them.
             if self.people_of(user).await?.is_empty() && !self.store.user_state(user).await?.blocked {
                 for gone in self.store.ever_of(user).await? {
@@ -184,6 +190,17 @@ impl Operator<'_> {
         }
         let struck: Vec<_> = left.iter().map(|(user, _)| user).collect();
         self.store.erase_person(person, &struck, &COUNTED_OF_A_PERSON).await
+    }
+
+    /// Forgets of which clients the user has had tokens through this app, unless a person of the user is left there: the
+    /// tokens have been ended with the last binding.
+    async fn forget_clients(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
+        let mut clients = self.store.clients_of(user).await?;
+        clients.retain(|noted| noted.app == *app);
+        if clients.is_empty() || self.people_of(user).await?.iter().any(|person| person.app == *app) {
+            return Ok(());
+        }
+        self.store.forget_clients(user, &clients).await
     }
 
     /// The user whose the person is. `None` for a person who is not bound.
@@ -212,6 +229,9 @@ impl Operator<'_> {
     /// binding, which stays. Returns the user whom the person was bound to, and whether there was more to erase.
     pub async fn erase(&self, person: &Person) -> Result<(Option<UserId>, bool)> {
         let user = self.dissolve_one(person, None).await?;
+        if let Some(user) = &user {
+            self.forget_clients(user, &person.app).await?;
+        }
         Ok((user, self.erase_stranger(person).await?.is_some_and(|erased| erased != ErasedPerson::default())))
     }
 

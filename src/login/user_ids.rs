@@ -244,20 +244,6 @@ mod tests {
         ids.check_agreed().is_ok()
     }
 
-    #[test]
-    fn a_process_goes_on_only_beside_its_own_key_and_kind() {
-        let word = |kind, byte| computing(kind, byte).word();
-        let own = word(IdKind::OpenId, 1);
-        for (is_computed, held, judged) in [
-            (true, None, Some(said!(wait_for_id_key))),
-            (true, Some(own.clone()), None),
-            (true, Some(word(IdKind::OpenId, 2)), Some(said!(restore_id_key))),
-            (true, Some(word(IdKind::UnionId, 1)), Some(said!(ids_of_all_people_would_change))),
-            (false, Some(own), Some(said!(ids_of_all_people_would_change))),
-            (false, Some(DRAWN.to_owned()), None),
-            (false, None, Some(said!(wait_for_id_key))),
-        ] {
-            let ids = if is_computed { computing(IdKind::OpenId, 1) } else { drawing() };
     fn computing(kind: IdKind, byte: u8) -> UserIds {
         let key = IdKey::parse(STANDARD.encode([byte; 32]).as_bytes()).expect("a key");
         UserIds::new(Some((kind, key)), true, true)
@@ -267,7 +253,23 @@ mod tests {
         UserIds::new(None, false, true)
     }
 
+    #[test]
+    fn a_process_goes_on_only_beside_its_own_key_and_kind() {
+        let word = |kind, byte| computing(kind, byte).word();
+        let own = word(IdKind::OpenId, 1);
+        for (is_computed, held, judged) in [
+            (true, None, Some(said!(wait_for_id_key))),
+            (true, Some(own.clone()), None),
+            (true, Some(word(IdKind::OpenId, 2)), Some(said!(restore_id_key))),
+            (true, Some(word(IdKind::UnionId, 1)), Some(said!(ids_of_all_people_would_change))),
+            (true, Some(DRAWN.to_owned()), Some(said!(wait_for_id_key))),
+            (false, Some(own), Some(said!(ids_of_all_people_would_change))),
+            (false, Some(DRAWN.to_owned()), None),
+            (false, None, Some(said!(wait_for_id_key))),
+        ] {
+            let ids = if is_computed { computing(IdKind::OpenId, 1) } else { drawing() };
             assert_eq!(advice(&ids, held.as_deref()), judged, "{is_computed} {held:?}");
+            assert_eq!(are_agreed(&ids), judged.is_none(), "{is_computed} {held:?}");
         }
     }
 
@@ -280,7 +282,6 @@ mod tests {
         assert_eq!((advice(&right, Some(DRAWN)), are_agreed(&right), right.may_tell(false)), (None, true, true));
         assert_eq!(advice(&wrong, Some(&right.word())), Some(said!(restore_id_key)));
         assert_eq!((advice(&wrong, None), are_agreed(&wrong)), (Some(said!(wait_for_id_key)), false));
-            (true, Some(DRAWN.to_owned()), Some(said!(wait_for_id_key))),
         assert!(!wrong.may_tell(true), "it knows better");
         // However often it looks: the doctor looks too, so that looks are no time.
         for _ in 0..2 {
@@ -300,7 +301,6 @@ mod tests {
         assert_eq!((advice(&drawn, Some(DRAWN)), are_agreed(&drawn)), (None, true));
         assert_eq!((advice(&drawn, None), are_agreed(&drawn), drawn.may_tell(false)), (None, true, true));
         assert_eq!(advice(&drawn, Some(&right.word())), Some(said!(ids_of_all_people_would_change)));
-            assert_eq!(are_agreed(&ids), judged.is_none(), "{is_computed} {held:?}");
         assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(said!(ids_of_all_people_would_change)), false));
         assert!(!drawn.may_tell(true), "others compute user ids, and may not have told the key again yet");
         // A store in memory is of one process.

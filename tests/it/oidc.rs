@@ -6,6 +6,7 @@ mod budgets;
 mod conformance;
 mod dates;
 mod ends;
+mod erasure;
 mod faults;
 mod foreign;
 mod readable;

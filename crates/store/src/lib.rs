@@ -29,6 +29,7 @@ use self::limits::{Rate, TooMany};
 pub use self::redis::DRAWN;
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
 pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
+pub use self::redis::ends::NotedClient;
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
@@ -129,9 +130,9 @@ pub enum Recorded {
     Limited(TooMany),
     /// Nothing is recorded: see [`Newcomer::Told`].
     Newcomer,
-}
     /// Nothing is recorded, because the person's session is of another computed user than [`Newcomer::Computed`] names.
     OtherUser,
+}
 
 /// The owner of a token, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

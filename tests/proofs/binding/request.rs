@@ -191,7 +191,7 @@ impl Request {
         };
         match self.store.record_login(&record).await? {
             Recorded::Counted { state, .. } => Ok(Some(state)),
-            Recorded::Newcomer => Ok(None),
+            Recorded::Newcomer | Recorded::OtherUser => Ok(None),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
         }
     }

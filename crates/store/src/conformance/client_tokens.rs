@@ -37,8 +37,33 @@ async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_appro
     assert_eq!(store.token_state(&new).await, Ok(TokenState::People(vec![])));
 }
 
+async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone(store: Rc<Redis>) {
+    let (now, other_app): (_, AppId) = (second(), "wxother".parse().expect("an app"));
+    let user = user("user-1");
+    store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
+    let noted = store.clients_of(&user).await.expect("an answer");
+    assert_eq!(noted.iter().map(|note| (&note.client, &note.app)).collect::<Vec<_>>(), [(&page().0, &app())]);
+
+    store.note_client_token(&page_token("b", now + 5), &app()).await.expect("noted");
+    store.forget_clients(&user, &noted).await.expect("forgotten");
+    assert_eq!(store.clients_of(&user).await.expect("an answer").len(), 1, "of a later token");
+
+    store.note_client_token(&page_token("c", now + 5), &other_app).await.expect("noted");
+    let of_app = async |app: &AppId| {
+        let mut noted = store.clients_of(&user).await.expect("an answer");
+        noted.retain(|note| note.app == *app);
+        noted
+    };
+    store.forget_clients(&user, &of_app(&app()).await).await.expect("forgotten");
+    assert_eq!(store.users_of_client(&page(), 0, 10).await.expect("an answer").len(), 1, "through the other app");
+    store.forget_clients(&user, &of_app(&other_app).await).await.expect("forgotten");
+    assert_eq!(store.clients_of(&user).await, Ok(vec![]));
+    assert_eq!(store.users_of_client(&page(), 0, 10).await, Ok(vec![]));
+}
+
 crate::conformance! {
     tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved
+    whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
 }
 
 #[tokio::test(flavor = "local")]
@@ -54,6 +79,9 @@ async fn redis_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
         store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
         for key in ["wxmint:client:{shop-web}", "wxmint:user:{user-1}:clients"] {
             assert_eq!(server.cli(&["ZCARD", key]), members, "{key}: by both clocks");
+            let left: i64 = server.cli(&["TTL", key]).trim().parse().expect("seconds");
+            let of_the_last_token = page_token("a", now).expires_at - now;
+            assert!(left >= of_the_last_token && left <= of_the_last_token + 9 * 3600 + 300, "{key}: {left} s");
         }
     }
 }

@@ -19,6 +19,14 @@ const TOLD: &str = "told";
 /// both, unless a login has made it. A repetition takes the steps that are missing. Nothing of it expires by the
 /// store's clock or may be evicted: [`Redis::forget_ends`] deletes it. While the store's clock is more than a minute
 /// ahead of this machine's, no end is made.
+/// A user may have tokens of a client, which were approved through this app, until this second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotedClient {
+    pub client: AppId,
+    pub app: AppId,
+    pub until: i64,
+}
+
 impl Redis {
     /// Finds the owner of a token, and whether it has been ended.
     pub async fn token_state(&self, token: &Issued) -> Result<TokenState> {
@@ -227,6 +235,35 @@ impl Redis {
         // An end that finds no note would leave the token alive, also after a failover.
         let note = |note: Call| self.link.run_confirmed::<u8>("note_client", note.arg(until).arg(now));
         Ok(try_join(note(of_client), note(of_user)).await.map(drop)?)
+    }
+
+    /// Of which clients the user may have tokens.
+    pub async fn clients_of(&self, user: &UserId) -> Result<Vec<NotedClient>> {
+        let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1).arg("WITHSCORES");
+        let noted: Vec<(String, f64)> = self.link.run("clients_of", asked).await?;
+        let read = |(note, until): (String, f64)| {
+            let (client, app) = note.split_once(' ')?;
+            Some(NotedClient { client: client.parse().ok()?, app: app.parse().ok()?, until: until as i64 })
+        };
+        noted.into_iter().map(|note| read(note).ok_or_else(|| unreadable("a user's pages"))).collect()
+    }
+
+    /// Takes these notes back, because all tokens that they are of have been ended. Those of later tokens stay.
+    pub async fn forget_clients(&self, user: &UserId, noted: &[NotedClient]) -> Result<()> {
+        let forget = |key: &str, member: &[u8], until: i64| {
+            let script = script::FORGET_CLIENT.on(&[key]).arg(member).arg(until);
+            self.link.run_confirmed::<u8>("forget_client", script)
+        };
+        for NotedClient { client, app, until } in noted {
+            forget(&name::clients(user), format!("{client} {app}").as_bytes(), *until).await?;
+        }
+        let left = self.clients_of(user).await?;
+        for NotedClient { client, until, .. } in
+            noted.iter().filter(|note| !left.iter().any(|it| it.client == note.client))
+        {
+            forget(&name::users_of_client(client), &packed::user(user), *until).await?;
+        }
+        Ok(())
     }
 
     /// At most so many users who may have a token of a client, by the last second of each, which is `from` or later.

@@ -12,7 +12,7 @@ use super::{Call, NotedLife, Redis, flag, name, packed, replace, script, unreada
 use crate::limits::TooMany;
 use crate::{
     AttemptId, BindingState, Bound, CLAIM_TTL, Claim, DOUBTED_SINCE, ENDS_KEPT, ExchangeOrder, Intent, LIFE_HOLDS,
-    LIFE_NOTED_EVERY, LoginRecord, Meter, Newcomer, Recorded, Result, StoreError,
+    LIFE_NOTED_EVERY, LoginRecord, Meter, Newcomer, Recorded, Result,
 };
 
 /// A user's list has this: the block, the second up to which tokens may be ended, the number that it was left with, and

@@ -5,7 +5,7 @@
 pub(crate) mod access_token;
 mod binding;
 pub(crate) mod clocks;
-mod ends;
+pub(crate) mod ends;
 pub(crate) mod erasure;
 pub mod limits;
 mod login;

@@ -23,6 +23,7 @@ scripts! {
     DISMISS = "ends" "dismiss";
     LINK_UNIONID = "session" "link_unionid";
     NOTE_CLIENT = "note_client";
+    FORGET_CLIENT = "forget_client";
     NOTE_LIFE = "note_life";
     NOTE_NOT_ENDED = "note_not_ended";
     CHANGE_ENDS = "ends" "change_ends";
