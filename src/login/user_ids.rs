@@ -138,7 +138,7 @@ impl UserIds {
             return None;
         }
         let kind = |word: &str| word.split(' ').next().map(str::to_owned);
-        let other = said!(redis_knows_other_user_ids, held.unwrap_or("another kind"), own);
+        let other = said!(redis_knows_other_user_ids, held.unwrap_or("another kind"), own.as_str());
         let (found, advice) = match held {
             None if self.are_computed() || agreement.heard.is_none() => {
                 (said!(id_key_not_compared_yet), said!(wait_for_id_key))

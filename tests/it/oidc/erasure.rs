@@ -51,13 +51,13 @@ fn keys_with(bed: &TestBed, texts: &[Vec<u8>]) -> BTreeSet<String> {
 fn expect_only(bed: &TestBed, found: &BTreeSet<String>, allowed: &[(&str, i64)], user: &str, person: &str, what: &str) {
     for key in found {
         let left: i64 = bed.redis.command(&["TTL", key]);
-        let is_allowed = |(part, longest): &&(&str, i64)| {
+        let is_allowed = |(part, longest): &(&str, i64)| {
             let part = part.replace("USER", user).replace("PERSON", person);
             let is_it = if part.ends_with('}') { *key == part } else { key.starts_with(&part) };
             is_it && (-2..=*longest).contains(&left) && left != -1
         };
         let contents = || held(bed, key).iter().map(|value| value.escape_ascii().to_string()).collect::<Vec<_>>();
-        assert!(allowed.iter().find(is_allowed).is_some(), "{what}: {key} ({left} s): {:?}", contents());
+        assert!(allowed.iter().any(is_allowed), "{what}: {key} ({left} s): {:?}", contents());
     }
 }
 
