@@ -184,7 +184,7 @@ pub enum ErrorReaders {
 }
 
 /// Whether the site that has sent this request may read its error.
-pub type IsReader = dyn Fn(&HttpRequest, &str) -> bool;
+type IsReader = dyn Fn(&HttpRequest, &str) -> bool;
 
 /// What the headers of an answer say about the pages that may read it.
 enum Reading {

@@ -21,7 +21,7 @@ fn is_speculative(head: &RequestHead) -> bool {
     let fields = HEADERS.iter().flat_map(|name| head.headers().get_all(*name));
     fields.map(|field| field.as_bytes().to_ascii_lowercase()).any(|field| {
         let is_in_field = |word: &&str| field.windows(word.len()).any(|part| part == word.as_bytes());
-        WORDS.iter().any(|word| is_in_field(&word))
+        WORDS.iter().any(is_in_field)
     })
 }
 

@@ -42,11 +42,16 @@ async fn an_address_has_so_many_open_requests_and_asks_as_often_as_its_limit_all
 #[tokio::test]
 async fn an_office_of_two_hundred_people_behind_one_address_gets_its_codes_by_default() {
     let bed = builder().start().await;
-    for number in 0..200 {
-        let user_code = bed.ask().await.user_code();
-        let picture = bed.service().get(&format!("/device/{user_code}/code.jpg")).await;
-        assert_eq!(picture.status, 200, "{number}: {picture:?}");
+    let mut open = Vec::new();
+    for _ in 0..200 {
+        open.push(bed.ask().await);
     }
+    // The store's conformance suite holds that an address gets as many codes.
+    let last = open.pop().expect("a page");
+    let picture = bed.service().get(&format!("/device/{}/code.jpg", last.user_code())).await;
+    assert_eq!(picture.status, 200, "{picture:?}");
+    bed.approves(None, "lin", &last).await;
+    bed.poll(&last).await.expect_login();
 }
 
 /// Whether there is a request is told to nobody without limit, and no code of wx.login is spent on it.
