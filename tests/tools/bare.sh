@@ -129,4 +129,4 @@ fi
 clean
 [ -n "${KEEP:-}" ] || trap clean EXIT
 make_root
-unshare --mount --pid --fork --kill-child --propagation private "$0" measure "$@"
+unshare --mount --pid --fork --kill-child --propagation private tests/tools/bare.sh measure "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
-#   setup.sh test    git, curl, openssl and ps, compilers, redis-server, chromium, a JDK with Maven and JUnit, Node with npm's packages, a Python environment, nginx,
-#                    libfaketime, jq, qrencode, Go
+#   setup.sh test    git, curl, openssl and ps, compilers, redis-server, chromium, a JDK with Maven and JUnit, Go, Node with npm's
+#                    packages, a Python environment, nginx, libfaketime, jq, qrencode
 #   setup.sh check   the same, promtool, linters of Kubernetes manifests, and what reads and runs container images
 #   setup.sh TOOL... some of those that `known` names
 #
