@@ -124,10 +124,11 @@ mod ended {
         let (mut feed, second) = (Feed::of(ISSUER), now().timestamp());
         for first in (0..number).step_by(A_PAGE) {
             let hash = |end: usize| EndHash::of(ISSUER, &end.to_string());
+            let until = second + 86_400;
             let end = |end| match end % 10 {
-                0 => End::User { user: hash(end), before: second },
-                1 => End::UserInApp { user_in_app: hash(end), before: second },
-                _ => End::Token { token: hash(end), expires: second + 86_400 },
+                0 => End::User { user: hash(end), before: second, until },
+                1 => End::UserInApp { user_in_app: hash(end), before: second, until },
+                _ => End::Token { token: hash(end), until },
             };
             let page = EndsPage {
                 iss: ISSUER.to_owned(),
@@ -136,8 +137,7 @@ mod ended {
                 after: feed.cursor().to_owned(),
                 cursor: first.to_string(),
                 more: first + A_PAGE < number,
-                keep: 86_460,
-                ended: (first..number.min(first + A_PAGE)).map(end).collect(),
+                revoked: (first..number.min(first + A_PAGE)).map(end).collect(),
             };
             feed.accept(&minter.sign_page(&page, now()).expect("a page"), keys, now()).expect("accepted");
         }

@@ -47,7 +47,7 @@ fn pages(service: SocketAddr) -> Result<(usize, usize), Fault> {
         bytes += page.len();
         let claims = page.split('.').nth(1).ok_or_else(|| format!("no page: {page}"))?;
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
-        count += claims["ended"].as_array().map_or(0, Vec::len);
+        count += claims["revoked"].as_array().map_or(0, Vec::len);
         cursor = claims["cursor"].as_str().unwrap_or_default().to_owned();
         if claims["more"] != true {
             return Ok((count, bytes));

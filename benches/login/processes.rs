@@ -93,7 +93,7 @@ impl Redis {
 
     /// Leaves these revocations of users in the stream, and no others.
     pub(crate) fn revoke(&self, count: usize) -> Result<(), Fault> {
-        let add = "redis.call('XADD', KEYS[1], '*', 'end', string.format('sub 1795132800 0193f5b2-9c5e-7cc0-8000-%012d', number))";
+        let add = "redis.call('XADD', KEYS[1], '*', 'end', string.format('sub 1795132800 4102444800 0193f5b2-9c5e-7cc0-8000-%012d', number))";
         let script = format!("redis.call('DEL', KEYS[1]) for number = 1, {count} do {add} end return 1");
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;

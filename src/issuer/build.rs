@@ -1,7 +1,8 @@
 //! Builds the issuer: reads and checks what the settings name, or says why it cannot start; then the state that all
 //! workers share, and the state of each worker thread.
 
-use std::{convert::Infallible, io, num::NonZero, sync::Arc, thread};
+use std::sync::{Arc, atomic::AtomicI64};
+use std::{convert::Infallible, io, num::NonZero, thread};
 
 use arc_swap::ArcSwap;
 use wxmint_findings::{Finding, Said};
@@ -107,6 +108,7 @@ impl Issuer {
         let reached = settings.jwks_peers.iter().chain(settings.accounts.url()).chain([&settings.wechat_url]);
         let issuer = Self {
             verifier: caller::verifier(&settings, settings.audience.clone()),
+            oldest_token: AtomicI64::new(i64::MAX),
             minter: Arc::new(minter),
             vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,

@@ -1,5 +1,7 @@
 //! Verifies the token of a request, which this issuer must have signed.
 
+use std::sync::atomic::Ordering;
+
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -29,7 +31,9 @@ impl Issuer {
             Err(Refused::Audience) => self.verify_of_client(token, &keys, now),
             verified => verified,
         };
-        verified.map_err(|refused| refused_token(&refused.to_string()))
+        let verified = verified.map_err(|refused| refused_token(&refused.to_string()))?;
+        self.oldest_token.fetch_min(verified.issued_at.timestamp(), Ordering::Relaxed);
+        Ok(verified)
     }
 
     /// A page's token is for its client's audience, and its client may have left the file since. It counts whatever its

@@ -2,14 +2,15 @@
 //! Those of which no token can be left are let go of.
 
 use std::collections::{HashSet, VecDeque};
+use std::mem;
+use std::sync::{Arc, atomic::Ordering};
 use std::time::{Duration, Instant};
-use std::{mem, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use wxmint_findings::Finding;
-use wxmint_store::{AttemptId, CLOCKS_APART, DOUBTED_SINCE, ENDS_KEPT, Ended, Redis, StoreError};
-use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
+use wxmint_store::{AttemptId, CLOCKS_APART, Doubt, Ended, Lives, Redis, StoreError};
+use wxmint_verify::MAX_LEEWAY;
 
 use super::Issuer;
 use crate::clock::now;
@@ -23,31 +24,36 @@ const PAGE: usize = 1_000;
 const AT_ONCE: usize = 500;
 /// One process at a time makes ends again, and holds this key for so long after each page.
 const TURN: (&str, Duration) = ("wxmint:{wxmint:ended}:turn", Duration::from_secs(10));
-/// A key that has not signed for so long is that of a new installation, whose store has nothing to lose.
+/// A key that could sign for so long before the store was found empty has signed: the installation is not new. A younger
+/// one tells nothing; then other marks count ([`Issuer::had_tokens`]).
 const IN_USE: TimeDelta = TimeDelta::hours(1);
+/// By how much a token's `iat` and the second of a doubt may differ by clocks alone.
+const CLOCKS_DIFFER: i64 = 2 * MAX_LEEWAY.as_secs() as i64;
 /// Ends are forgotten this often,
 const FORGOTTEN_EVERY: Duration = Duration::from_secs(60);
 /// once the clock has gone evenly for so long: a machine that starts with a wrong clock has set it right by then.
 const EVEN_FOR: Duration = Duration::from_secs(60 * 60);
 /// By how much this machine's clock may be corrected in between.
 const CORRECTED: TimeDelta = TimeDelta::seconds(5);
-/// One page takes Redis a few milliseconds.
+/// One page takes Redis less than a millisecond, and a few if all of its entries are old.
 const FORGOTTEN_PAGE: usize = 500;
-/// In a minute: more than a day of ten million logouts has.
-const FORGOTTEN_PAGES: usize = 20;
+/// So many are looked at in a minute, and the next minute goes on from there: an entry among younger ones that are
+/// needed for longer is found within two hours where there are ten million.
+const FORGOTTEN_PAGES: usize = 200;
 
 /// Makes lost ends again, and forgets old ones, for as long as the process runs.
 pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
     let (mut held, mut lost, mut clock) = (HeldEnds::default(), 0, (Instant::now(), now()));
+    let mut forgotten_to = None;
     for look in 1.. {
         interval.tick().await;
         if look % LOOKS_IN_A_MINUTE == 0 {
             held.settled = [held.settled[1], held.ends.len()];
         }
         if has_gone_evenly(&mut clock, (Instant::now(), now())) {
-            forget_pages(&store).await;
+            forget_pages(&store, &mut forgotten_to).await;
             held.forget_old(&store);
         }
         // A call that fails has said why. The next look goes on.
@@ -59,21 +65,30 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
             tracing::error!(lost, "Redis has lost revocations, which were made again, and perhaps blocks and bindings");
         }
         let _ = held.doubt(&store, issuer.minter.ttl()).await;
-        issuer.judge_loss(held.lacks_since, held.keep);
+        issuer.judge_loss(&mut held, &store).await;
     }
 }
 
-/// Forgets the ends in the store of which no token can be left.
-async fn forget_pages(store: &Redis) {
+/// Forgets the ends in the store of which no token can be left. Goes on from where the last minute has come.
+async fn forget_pages(store: &Redis, from: &mut Option<String>) {
+    if let Err(error) = forget_some(store, from).await {
+        tracing::warn!(%error, "old revocations could not be deleted; tried again in a minute");
+    }
+}
+
+async fn forget_some(store: &Redis, from: &mut Option<String>) -> Result<(), StoreError> {
     for _ in 0..FORGOTTEN_PAGES {
-        match store.forget_ends(FORGOTTEN_PAGE).await {
-            Ok(FORGOTTEN_PAGE) => {}
-            Ok(_) => return,
-            Err(error) => {
-                return tracing::warn!(%error, "old revocations could not be deleted; tried again in a minute");
-            }
+        *from = store.forget_ends(from.as_deref(), FORGOTTEN_PAGE).await?.next;
+        if from.is_none() {
+            break;
         }
     }
+    for _ in 0..FORGOTTEN_PAGES {
+        if store.forget_kept(FORGOTTEN_PAGE).await? < FORGOTTEN_PAGE {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Whether this machine's clock has gone as fast as time passes for [`EVEN_FOR`]: one that is ahead for a while must
@@ -96,40 +111,67 @@ struct HeldEnds {
     cursor: String,
     /// The ends that this process has put there, and has not read there yet: Redis may lose the youngest in a crash.
     made: Vec<Box<str>>,
-    keep: Duration,
+    /// The lives of tokens that may be left, also those that the store has lost; and those that it knows.
+    lives: Lives,
+    known_lives: Lives,
     /// The records of the ends before this one were looked at.
     looked_at: usize,
     /// How many were held at the last two full minutes. Redis had confirmed those of the earlier one. A failover may
     /// take younger ones back, of which nobody was told.
     settled: [usize; 2],
+    /// The mark of the Redis that this process has seen last. One that was emptied gets another.
+    mark: Option<String>,
     /// The second at which some process found that Redis had lost ends, or did not know of any token: a new one, or an
-    /// emptied one. An end there does not take the doubt away; keys that have not signed before do.
-    lacks_since: Option<i64>,
+    /// emptied one. An end there does not take the doubt away.
+    doubt: Option<Doubt>,
+    /// Whether the log has that this Redis held nothing.
+    has_told_of_new: bool,
 }
 
 impl Issuer {
-    /// Warns while what was in Redis may be lost.
-    fn judge_loss(&self, lacks_since: Option<i64>, keep: Duration) {
-        let reason = self.loss(lacks_since, keep).map(|loss| format!("{}: {}", loss.found, loss.advice));
+    /// Warns while what was in Redis may be lost. What this process knows of a loss, all learn.
+    async fn judge_loss(&self, held: &mut HeldEnds, store: &Redis) {
+        let loss = self.loss(held.doubt, &held.lives);
+        let reason = loss.as_ref().map(|loss| format!("{}: {}", loss.found, loss.advice));
         self.metrics.lost_revocations.set(reason.is_some().into());
         if let (true, Some(reason)) = (self.readiness.warns("revocations", reason.as_deref()), reason) {
             tracing::error!("{reason}");
         }
+        let Some(Doubt { since, is_certain: false }) = held.doubt else { return };
+        if loss.is_some() {
+            // A call that fails has said why. The next look tells again.
+            let _ = store.note_loss(since).await;
+        } else if self.settings.store.url.is_some() && !mem::replace(&mut held.has_told_of_new, true) {
+            tracing::info!(
+                "this Redis held nothing of wxmint's before, as that of a new installation: if tokens were issued before, it \
+                 has lost data, see docs/redis.md#restore-redis"
+            );
+        }
     }
 
-    /// The finding while a Redis in doubt since that second may have lost ends, which would be kept so long. Keys that
-    /// have signed before tell that there were tokens.
-    fn loss(&self, lacks_since: Option<i64>, keep: Duration) -> Option<Finding> {
-        let (since, oldest) = (lacks_since?, self.keys.set().lives.first()?.nbf);
-        let is_in_doubt = self.settings.store.url.is_some() && now().timestamp() <= since + keep.as_secs() as i64;
-        let is_lost = is_in_doubt && (oldest + IN_USE).timestamp() < since;
+    /// The finding while a Redis in doubt may have lost ends that would be needed still.
+    fn loss(&self, doubt: Option<Doubt>, lives: &Lives) -> Option<Finding> {
+        let Doubt { since, is_certain } = doubt?;
+        let needed_until = since + (lives.longest(since) + MAX_LEEWAY).as_secs() as i64;
+        let is_in_doubt = self.settings.store.url.is_some() && now().timestamp() <= needed_until;
+        let is_mended = self.keys.set().has_ended_all_since(since);
+        let is_lost = is_in_doubt && !is_mended && (is_certain || self.had_tokens(since));
         is_lost.then(|| Finding::warning("redis.persistence", said!(redis_lost_data), said!(restore_and_end)))
+    }
+
+    /// Whether there were tokens before this second: there were other keys, or the key could sign for a while, or somebody
+    /// has shown a token. A new installation has none of these.
+    fn had_tokens(&self, since: i64) -> bool {
+        let (set, oldest_token) = (self.keys.set(), self.oldest_token.load(Ordering::Relaxed));
+        let is_in_use = set.lives.first().is_some_and(|oldest| (oldest.nbf + IN_USE).timestamp() < since);
+        let has_history = DateTime::from_timestamp(since, 0).is_some_and(|time| set.has_history(time));
+        has_history || is_in_use || oldest_token.saturating_add(CLOCKS_DIFFER) < since
     }
 
     /// The same for the doctor, once a process has looked at this Redis.
     pub(super) async fn examine_loss(&self, redis: Option<&Redis>) -> Option<Finding> {
-        let keep = redis?.ends_after("", 1).await.ok()??.keep;
-        self.loss(redis?.kept(DOUBTED_SINCE).await.ok()??.parse().ok(), keep)
+        let lives = redis?.ends_after("", 1).await.ok()??.lives;
+        self.loss(redis?.mark().await.ok()?.1, &lives)
     }
 }
 
@@ -145,24 +187,38 @@ impl HeldEnds {
         if self.made.is_empty() { Ok(0) } else { self.restore(store).await }
     }
 
-    /// Returns how many ends there were behind the cursor. `None` if the stream does not know it.
+    /// Returns how many ends there were behind the cursor. `None` if the stream does not know it: it may have been
+    /// deleted by its date, or the stream may be another one, which the whole of it tells.
     async fn read(&mut self, store: &Redis) -> Result<Option<usize>, StoreError> {
         let (mut more, mut count) = (true, 0);
         while more {
-            let Some(read) = store.ends_after(&self.cursor, PAGE).await? else { return Ok(None) };
-            (self.cursor, self.keep, more) = (read.cursor, read.keep, read.more);
+            let Some(read) = store.ends_after_entry(&self.cursor, PAGE).await? else { return Ok(None) };
+            (self.cursor, self.known_lives, more) = (read.cursor, read.lives, read.more);
             count += read.ends.len();
             self.hold(read.ends);
         }
+        let second = seconds(store).into_iter().min().unwrap_or_default();
+        self.lives.take_on(&self.known_lives, second);
         Ok(Some(count))
     }
 
-    /// Finds out since when ends may be missing, whoever notes the life of a token first. Where none is noted, ends are
-    /// kept for the longest time.
+    /// Sees to it that the store knows the lives of tokens, and finds out since when ends may be missing, whoever notes the
+    /// life of a token first.
     async fn doubt(&mut self, store: &Redis, life: Duration) -> Result<(), StoreError> {
-        let done = if self.keep == ENDS_KEPT { store.note_life_again(life).await } else { store.note_life(life).await };
-        done?;
-        self.lacks_since = store.kept(DOUBTED_SINCE).await?.and_then(|second| second.parse().ok());
+        let lost = self.lives.missing_from(&self.known_lives);
+        if lost.is_empty() && store.knows_life(life, &self.known_lives) {
+            store.note_life(life).await?;
+        } else {
+            store.note_life_again(life, &lost).await?;
+        }
+        let (mark, mut doubt) = store.mark().await?;
+        if self.mark.is_some() && self.mark != mark {
+            // This process has seen that there was something.
+            let since = now().timestamp();
+            store.note_loss(since).await?;
+            doubt = Some(Doubt { since, is_certain: true });
+        }
+        (self.mark, self.doubt) = (mark, doubt);
         Ok(())
     }
 
@@ -182,12 +238,12 @@ impl HeldEnds {
         let until = self.ends.len().min(from + most);
         // An end that is old by either clock may have been forgotten, and is not lost.
         let second = seconds(store).into_iter().max().unwrap_or_default();
-        let needed = (from..until).filter_map(|at| Some((at, self.needed(&self.ends[at], second)?)));
+        let needed = (from..until).filter_map(|at| Some((at, Self::needed(&self.ends[at], second)?)));
         let asked = stream::iter(needed)
             .map(async |(at, end)| store.lacks_end(&end).await.map(|lacks| lacks.then_some((at, end))));
         let lost: Vec<_> = asked.buffer_unordered(AT_ONCE).try_filter_map(async |end| Ok(end)).try_collect().await?;
         if lost.iter().any(|(at, _)| *at < self.settled[0]) {
-            store.keep(DOUBTED_SINCE, &now().timestamp().to_string(), ENDS_KEPT).await?;
+            store.note_loss(now().timestamp()).await?;
         }
         let records = stream::iter(&lost).map(|(_, ended)| store.record_end(ended));
         records.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
@@ -195,16 +251,16 @@ impl HeldEnds {
         Ok(lost.len())
     }
 
-    /// Lets go of the ends of which no token can be left. Later tokens may live longer; these ends name none of them.
+    /// Lets go of the ends of which no token can be left.
     fn forget_old(&mut self, store: &Redis) {
         let ([own, redis], ends) = (seconds(store), mem::take(&mut self.ends));
-        self.ends = ends.into_iter().filter(|end| self.needed(end, own.min(redis)).is_some()).collect();
+        self.ends = ends.into_iter().filter(|end| Self::needed(end, own.min(redis)).is_some()).collect();
     }
 
     /// The end, if a token can be left in that second that it names.
-    fn needed(&self, end: &str, second: i64) -> Option<Ended> {
+    fn needed(end: &str, second: i64) -> Option<Ended> {
         let ended = Ended::read(end)?;
-        ended.needed_until(self.keep).is_none_or(|until| second <= until).then_some(ended)
+        ended.is_needed(second).then_some(ended)
     }
 
     async fn restore(&mut self, store: &Redis) -> Result<usize, StoreError> {
@@ -229,23 +285,24 @@ impl HeldEnds {
         let mut known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
         let lost =
             self.ends.iter().chain(&self.made).map(AsRef::as_ref).enumerate().filter(|(_, end)| known.insert(*end));
-        let lost: Vec<_> = lost.filter_map(|(at, end)| Some((at, self.needed(end, own.min(redis))?))).collect();
-        // They are kept as long as before, although tokens of today may live shorter.
-        store.note_life_again(self.keep.saturating_sub(MAX_LEEWAY).min(LONGEST_LIFE)).await?;
+        let lost: Vec<_> = lost.filter_map(|(at, end)| Some((at, Self::needed(end, own.min(redis))?))).collect();
+        // Later ends name tokens of the same lives as before, although those of today may live shorter.
+        store.restore_lives(&self.lives).await?;
         // The note of a key stays when the stream forgets its end.
-        let kid = |(_, ended): &(_, Ended)| if let Ended::Key { kid } = ended { Some(kid.clone()) } else { None };
+        let kid = |(_, ended): &(_, Ended)| if let Ended::Key { kid, .. } = ended { Some(kid.clone()) } else { None };
         let kids: Vec<_> = lost.iter().filter_map(kid).collect();
         let restored = lost.len() - store.ended_keys(&kids).await?.len();
         if restored > 0 && lost.iter().any(|(at, _)| *at < self.settled[0]) {
             // First, because whoever goes on after this process finds less that is lost.
-            store.keep(DOUBTED_SINCE, &now().timestamp().to_string(), ENDS_KEPT).await?;
+            store.note_loss(now().timestamp()).await?;
         }
         for page in lost.chunks(PAGE) {
             store.keep(TURN.0, turn, TURN.1).await?;
             let made = stream::iter(page).map(|(_, ended)| store.restore_end(ended));
             made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
-        *self = Self { lacks_since: self.lacks_since, ..there };
+        let (lives, mark) = (mem::take(&mut self.lives), self.mark.take());
+        *self = Self { lives, mark, doubt: self.doubt, has_told_of_new: self.has_told_of_new, ..there };
         Ok(restored)
     }
 }
@@ -260,7 +317,7 @@ mod tests {
     use std::cell::Cell;
 
     use wxmint_ids::UserId;
-    use wxmint_keys::PrivateJwk;
+    use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
     use wxmint_store::RedisAccess;
     use wxmint_verify::Algorithm;
 
@@ -283,6 +340,21 @@ mod tests {
     }
 
     const LIFE: Duration = Duration::from_secs(60);
+    const MARK: &str = "wxmint:{wxmint:ended}:mark";
+    const DOUBT: &str = "wxmint:{wxmint:ended}:doubt";
+
+    /// The end of a user's tokens up to a second, of which the last lives for a minute.
+    fn end_of(user: &UserId, before: i64) -> Ended {
+        Ended::User { user: user.clone(), before, until: before + 60 }
+    }
+
+    fn end_of_key(kid: &str) -> Ended {
+        Ended::Key { kid: kid.into(), until: 4_000_000_000 }
+    }
+
+    fn text_of(ended: &Ended) -> String {
+        ended.to_string()
+    }
 
     impl Bed {
         fn new() -> Self {
@@ -295,55 +367,96 @@ mod tests {
 
         /// Whether somebody has noted a loss since the last call.
         async fn is_doubted_anew(&self) -> bool {
-            let is_doubted = self.process().kept(DOUBTED_SINCE).await.expect("asked").is_some();
-            self.process().discard(DOUBTED_SINCE).await.expect("forgotten");
-            is_doubted
+            let doubt = self.process().mark().await.expect("asked").1;
+            self.process().discard(DOUBT).await.expect("forgotten");
+            doubt.is_some_and(|doubt| doubt.is_certain)
         }
 
-        async fn lacks_since(&self) -> Option<i64> {
+        async fn doubt(&self) -> Option<Doubt> {
             let (store, mut held) = (self.process(), HeldEnds::default());
             assert_eq!((held.look(&store).await, held.doubt(&store, LIFE).await), (Ok(0), Ok(())));
-            held.lacks_since
+            held.doubt
         }
     }
 
     #[actix_web::test]
     async fn a_store_that_knew_of_no_token_may_lack_ends_whoever_notes_one_first_and_whatever_comes_later() {
         let empty = Bed::new();
-        let since = empty.lacks_since().await;
-        assert!(since.is_some());
-        empty.process().restore_end(&Ended::Key { kid: "one".into() }).await.expect("made");
-        assert_eq!(empty.lacks_since().await, since, "a restart and somebody else's end put no end there");
+        let since = empty.doubt().await;
+        assert!(since.is_some_and(|doubt| !doubt.is_certain), "it may be new");
+        empty.process().restore_end(&end_of_key("one")).await.expect("made");
+        assert_eq!(empty.doubt().await, since, "a restart and somebody else's end put no end there");
         let asked = Bed::new();
-        asked.process().note_life(LIFE).await.expect("a login, or a page of the feed, comes before the first look");
-        assert!(asked.lacks_since().await.is_some());
+        asked.process().note_life(LIFE).await.expect("a login comes before the first look");
+        assert!(asked.doubt().await.is_some());
     }
 
     #[actix_web::test]
     async fn a_store_that_knows_of_a_token_lacks_nothing_also_once_that_has_expired() {
         let used = Bed::new();
-        used.process().note_life(LONGEST_LIFE).await.expect("noted");
-        used.process().discard(DOUBTED_SINCE).await.expect("it is long ago");
-        assert_eq!(used.lacks_since().await, None);
+        used.process().note_life(wxmint_verify::LONGEST_LIFE).await.expect("noted");
+        used.process().discard(DOUBT).await.expect("it is long ago");
+        assert_eq!(used.doubt().await, None);
         AHEAD.set(TimeDelta::days(90));
-        assert_eq!(used.lacks_since().await, None, "nobody has logged in for months");
+        assert_eq!(used.doubt().await, None, "nobody has logged in for months");
     }
 
+    /// Each is a mark of its own: the age of the key, other keys before it, a token that somebody has shown, and what a
+    /// process has seen.
     #[actix_web::test]
-    async fn the_doctor_finds_that_redis_was_emptied_unless_the_keys_are_new() {
-        for (hours, may_be_lost) in [(2, true), (0, false)] {
-            let key = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(hours)).expect("a key");
-            let issuer = issuer(&key, ("WXMINT_REDIS_URL", "redis://127.0.0.1"));
+    async fn the_doctor_finds_that_redis_was_emptied_by_any_mark_of_earlier_tokens_and_finds_nothing_in_a_new_one() {
+        let redis = ("WXMINT_REDIS_URL", "redis://127.0.0.1");
+        for (mark, may_be_lost) in [
+            ("none", false),
+            ("an old key", true),
+            ("replaced keys", true),
+            ("keys that were replaced since", false),
+            ("a token", true),
+            ("a young token", false),
+            ("seen", true),
+        ] {
+            let began = now() - TimeDelta::hours(if mark == "an old key" { 2 } else { 0 });
+            let key = PrivateJwk::generate(Algorithm::Es256, began).expect("a key");
+            let mut issuer = issuer(&key, redis);
+            if mark.contains("replaced") {
+                let mut stored = StoredKeys::of([key]);
+                let new = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::seconds(1)).expect("a key");
+                let minutes = TimeDelta::minutes(if mark == "replaced keys" { -10 } else { 1 });
+                stored.replace(new, now() + minutes);
+                issuer.keys = Arc::new(KeyRing::new(stored.check().expect("a set"), now()).expect("a ring"));
+            }
+            let shown_at = if mark == "a token" { now() - TimeDelta::minutes(5) } else { now() };
+            if mark.ends_with("token") {
+                issuer.oldest_token.fetch_min(shown_at.timestamp(), Ordering::Relaxed);
+            }
             let store = Bed::new().process();
             let is_found = async || issuer.examine_loss(Some(&store)).await.is_some();
             assert!(!is_found().await, "nobody has looked yet");
             store.note_life(LIFE).await.expect("noted");
-            assert_eq!(is_found().await, may_be_lost, "{hours}");
-            store.discard(DOUBTED_SINCE).await.expect("it is long ago");
+            if mark == "seen" {
+                store.note_loss(now().timestamp()).await.expect("noted");
+            }
+            assert_eq!(is_found().await, may_be_lost, "{mark}");
+            store.discard(DOUBT).await.expect("it is long ago");
             assert!(!is_found().await);
         }
     }
 
+    #[actix_web::test]
+    async fn what_one_process_knows_of_a_loss_all_learn() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let [knows, other] = [(); 2].map(|()| issuer(&key, ("WXMINT_REDIS_URL", "redis://127.0.0.1")));
+        let (bed, mut held) = (Bed::new(), HeldEnds::default());
+        let store = bed.process();
+        held.doubt(&store, LIFE).await.expect("asked");
+        knows.judge_loss(&mut held, &store).await;
+        assert!(other.examine_loss(Some(&store)).await.is_none(), "it may be a new installation");
+        knows.oldest_token.store((now() - TimeDelta::hours(1)).timestamp(), Ordering::Relaxed);
+        knows.judge_loss(&mut held, &store).await;
+        assert!(other.examine_loss(Some(&store)).await.is_some());
+    }
+
+    /// However young its key is.
     #[actix_web::test]
     async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_ends_or_not() {
         for has_end in [false, true] {
@@ -351,44 +464,59 @@ mod tests {
             let mut looks = async || {
                 held.look(&store).await.expect("looked");
                 held.doubt(&store, LIFE).await.expect("asked");
-                held.lacks_since
+                held.doubt.is_some_and(|doubt| doubt.is_certain)
             };
-            store.note_life(LIFE).await.expect("noted");
             if has_end {
-                store.restore_end(&Ended::Key { kid: "one".into() }).await.expect("made");
+                store.restore_end(&end_of_key("one")).await.expect("made");
             }
-            store.discard(DOUBTED_SINCE).await.expect("it is long ago");
-            assert_eq!((looks().await, looks().await), (None, None));
-            for key in ["wxmint:{wxmint:ended}:lives", "wxmint:ended", "wxmint:{wxmint:ended}"] {
+            assert_eq!((looks().await, looks().await), (false, false));
+            for key in ["wxmint:{wxmint:ended}:lives", "wxmint:ended", "wxmint:{wxmint:ended}", MARK, DOUBT] {
                 store.discard(key).await.expect("emptied");
             }
-            assert!(looks().await.is_some(), "ends: {has_end}");
-            assert!(looks().await.is_some(), "it is in doubt also once a life is noted again");
+            assert!(looks().await, "ends: {has_end}");
+            assert!(looks().await, "also once a life is noted again");
         }
+    }
+
+    #[actix_web::test]
+    async fn lives_that_a_store_has_lost_are_noted_again_by_whoever_knows_them() {
+        let (store, mut held) = (Bed::new().process(), HeldEnds::default());
+        let day = Duration::from_secs(86_400);
+        store.note_life(day).await.expect("noted by a process with another setting");
+        held.look(&store).await.expect("looked");
+        held.doubt(&store, LIFE).await.expect("asked");
+        store.discard("wxmint:{wxmint:ended}:lives").await.expect("lost");
+        held.look(&store).await.expect("looked");
+        held.doubt(&store, LIFE).await.expect("noted again");
+        let [user, _] = users();
+        store.end_user(&user, None).await.expect("made");
+        let ends = store.ends_after("", 1).await.expect("read").expect("the oldest").ends;
+        let [Ended::User { before, until, .. }] = ends[..] else { panic!("{ends:?}") };
+        assert_eq!(until - before, 86_400, "tokens of the longer life may be left");
     }
 
     #[actix_web::test]
     async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
         let store = || Redis::new(&RedisAccess::in_memory(now), Duration::from_secs(60), now, ());
         let (before, after) = (store(), store());
-        let (user, second) = ("lin".parse().expect("a user"), now().timestamp());
-        let old = (now() - TimeDelta::days(60)).timestamp();
-        for ended in [Ended::Key { kid: "one".into() }, Ended::User { user, before: second }] {
-            before.restore_end(&ended).await.expect("made");
+        let ([lin, mei], second) = (users(), now().timestamp());
+        let needed = [end_of_key("one"), end_of(&lin, second)];
+        for ended in needed.iter().chain([&end_of(&mei, second - 200)]) {
+            before.restore_end(ended).await.expect("made");
         }
-        before.restore_end(&Ended::User { user: "mei".parse().expect("a user"), before: old }).await.expect("made");
         let mut held = HeldEnds::default();
         assert_eq!(held.look(&before).await, Ok(0));
-        let needed = [String::from("kid one"), format!("sub {second} lin")];
-        assert_eq!(ends(&held)[..2], needed);
+        let needed = needed.map(|ended| text_of(&ended));
+        held.hold(vec![end_of(&mei, second - 121)]);
         held.forget_old(&before);
-        held.keep += Duration::from_secs(90 * 86_400);
-        assert_eq!(ends(&held), needed, "a longer life of later tokens does not bring the old one back");
+        assert_eq!(ends(&held), needed, "its date and the leeway have passed");
 
-        after.restore_end(&Ended::Key { kid: "other".into() }).await.expect("made");
-        assert_eq!(held.look(&after).await, Ok(2), "the one of two months ago names no token that is left");
+        let other = end_of_key("other");
+        after.restore_end(&other).await.expect("made");
+        held.hold(vec![end_of(&mei, second - 121)]);
+        assert_eq!(held.look(&after).await, Ok(2), "the old one names no token that is left");
         assert_eq!(held.look(&after).await, Ok(0));
-        assert_eq!(ends(&held), ["kid other", &needed[0], &needed[1]]);
+        assert_eq!(ends(&held), [&text_of(&other), &needed[0], &needed[1]], "with the dates that they had");
     }
 
     #[actix_web::test]
@@ -397,9 +525,11 @@ mod tests {
         let mut held = HeldEnds::default();
         store.end_key("one").await.expect("made");
         assert_eq!((held.look(&store).await, held.made.len()), (Ok(0), 0), "it is there");
-        held.made.push("kid two".into());
+        let two = text_of(&end_of_key("two"));
+        held.made.push(two.as_str().into());
         assert_eq!(held.look(&store).await, Ok(1));
-        assert_eq!((held.look(&store).await, ends(&held)), (Ok(0), vec!["kid one", "kid two"]));
+        assert_eq!((held.look(&store).await, ends(&held).len()), (Ok(0), 2));
+        assert_eq!(ends(&held)[1], two);
     }
 
     #[actix_web::test]
@@ -434,9 +564,11 @@ mod tests {
     #[test]
     fn the_ends_of_keys_are_held_however_many_others_there_are() {
         let (mut held, [user, _]) = (HeldEnds::default(), users());
-        held.hold(vec![Ended::Key { kid: "one".into() }]);
-        held.hold((0..=MOST as i64).map(|before| Ended::User { user: user.clone(), before }).collect());
-        assert_eq!((held.ends.len(), &*held.ends[0], &*held.ends[1]), (MOST, "kid one", "sub 2 lin"));
+        let key = end_of_key("one");
+        held.hold(vec![key.clone()]);
+        held.hold((0..=MOST as i64).map(|before| end_of(&user, before)).collect());
+        let [first, second] = [text_of(&key), text_of(&end_of(&user, 2))];
+        assert_eq!((held.ends.len(), &*held.ends[0], &*held.ends[1]), (MOST, &*first, &*second));
     }
 
     #[actix_web::test]
@@ -475,7 +607,7 @@ mod tests {
         assert_eq!(held.make_again(&store, "own").await, Ok(2));
         assert_eq!(store.kept(TURN.0).await, Ok(Some("own".into())), "renewed with each page");
         store.discard("wxmint:ended").await.expect("lost again");
-        held.made.push("kid one".into());
+        held.made.push(text_of(&end_of_key("one")).into());
         assert_eq!(held.look(&store).await, Ok(0));
         AHEAD.set(TimeDelta::from_std(TURN.1).expect("a while") + TimeDelta::seconds(1));
         assert_eq!((held.look(&store).await, store.kept(TURN.0).await), (Ok(3), Ok(None)), "it is given back");
@@ -484,15 +616,18 @@ mod tests {
     #[actix_web::test]
     async fn an_end_is_old_once_it_is_by_the_clock_of_redis_and_by_that_of_this_machine() {
         for (days, made_again) in [(-1, 1), (1, 0)] {
-            AHEAD.set(TimeDelta::days(days));
+            AHEAD.set(TimeDelta::zero());
             let (before, after, [user, _], mut held) = (Bed::new(), Bed::new(), users(), HeldEnds::default());
-            let earlier = now() + AHEAD.get().min(TimeDelta::zero());
-            before.process().note_life(LIFE).await.expect("noted");
-            before.process().restore_end(&Ended::User { user, before: earlier.timestamp() }).await.expect("made");
-            assert_eq!(held.look(&before.process()).await, Ok(0));
-            held.forget_old(&before.process());
+            // The clocks of these processes are right.
+            let [store, other] = [&before, &after].map(|bed| Redis::new(&bed.0, LIFE, now, ()));
+            store.note_life(LIFE).await.expect("noted");
+            let second = (now() + TimeDelta::days(days.min(0))).timestamp();
+            store.restore_end(&end_of(&user, second)).await.expect("made");
+            AHEAD.set(TimeDelta::days(days));
+            assert_eq!(held.look(&store).await, Ok(0));
+            held.forget_old(&store);
             assert_eq!(held.ends.len(), 1, "{days}");
-            assert_eq!(held.look(&after.process()).await, Ok(made_again), "none while Redis is ahead: {days}");
+            assert_eq!(held.look(&other).await, Ok(made_again), "none while Redis is ahead: {days}");
             assert_eq!(held.ends.len(), 1 - made_again, "it will be read, or tried again: {days}");
         }
     }

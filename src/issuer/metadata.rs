@@ -65,6 +65,7 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
         // Equals the token's `iss` byte for byte (RFC 8414 section 3.3).
         "issuer": issuer,
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "revocation_feed_uri": format!("{issuer}/revocations"),
         "id_token_signing_alg_values_supported": worker.issuer.algorithms(now()),
         "subject_types_supported": ["public"],
         "response_types_supported": ["id_token"],

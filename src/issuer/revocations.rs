@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
 use wxmint_store::{ReadEnds, StoreError};
+use wxmint_verify::KeyError;
 use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
-use wxmint_verify::{KeyError, MAX_LEEWAY};
 
 use super::feed_cursor::{Cursor, StreamId};
 use super::feed_pages::{CACHED, LaneName, Made, Page, Ticket};
@@ -25,10 +25,10 @@ pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
 /// The feed of revocations for verifiers
 ///
 /// A signed JWT, `typ` `revocations+jwt`. Its claims: `iss`, `iat`, `exp`; `after`, the cursor that was asked for, or
-/// empty if the page begins at the oldest end; `cursor`, to ask with next; `more`; `keep`, the seconds after which an
-/// end may be forgotten; `ended`, an array of `["sub", H(sub), BEFORE]`, `["app", H(sub NUL AppID), BEFORE]`, `["jti",
-/// H(jti), EXP]` and `["kid", KID]`. H(value) is the base64url of the first 12 bytes of SHA-256(iss NUL value). Ask
-/// every 5 s.
+/// empty if the page begins at the oldest revocation; `cursor`, to ask with next; `more`; `revoked`, an array of
+/// `["sub", H(sub), BEFORE, UNTIL]`, `["app", H(sub NUL AppID), BEFORE, UNTIL]`, `["jti", H(jti), UNTIL]` and `["kid",
+/// KID, UNTIL]`: each may be forgotten at UNTIL and the leeway. H(value) is the base64url of the first 12 bytes of
+/// SHA-256(iss NUL value). Skip claims and kinds that you do not know. Ask every 5 s.
 #[utoipa::path(get, path = "/revocations", tag = "keys",
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
@@ -115,8 +115,6 @@ impl PageMaker<'_> {
     /// Reads the page after `cursor`, or the first one. If it ends before the stream does, it ends where readers meet,
     /// whatever cursor they have begun with.
     async fn read(&self, after: &str, cursor: Option<Cursor<'_>>) -> Made {
-        // Redis may take no writes. Verifiers need the ends all the same, and the page names the life of own tokens.
-        let _ = self.worker.login.note_life().await;
         let begun = Instant::now();
         let place = cursor.map_or("", |cursor| cursor.place);
         let read = self.worker.login.store.ends_page(place, PAGE_ENDS).await.map_err(of_store)?;
@@ -206,10 +204,9 @@ impl PageMaker<'_> {
     fn sign(&self, after: &str, cursor: String, read: ReadEnds, begun: Instant) -> Result<Arc<Page>, String> {
         let (iss, iat) = (self.worker.issuer.settings.issuer.as_str().to_owned(), read.at.timestamp());
         let exp = iat + PAGE_LIFE.as_secs() as i64;
-        let keep = read.keep.max(self.worker.login.minter.ttl() + MAX_LEEWAY).as_secs();
-        let ended = read.ends.iter().map(|ended| ended.published(&iss)).collect();
+        let revoked = read.ends.iter().map(|ended| ended.published(&iss)).collect();
         let next = read.more.then(|| cursor.clone());
-        let page = EndsPage { iss, iat, exp, cursor, after: after.to_owned(), more: read.more, keep, ended };
+        let page = EndsPage { iss, iat, exp, cursor, after: after.to_owned(), more: read.more, revoked };
         let signed = self.worker.login.minter.sign_page(&page, now()).map_err(unsigned)?;
         Ok(Arc::new(Page { bytes: signed.into(), next, kid: self.kid.clone(), read_at: begun }))
     }

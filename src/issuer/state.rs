@@ -1,6 +1,6 @@
 //! The state that all workers share, and that of one worker. Routes and doors take these, and these take none of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicI64};
 
 use arc_swap::ArcSwap;
 use wxmint_http::{Readiness, TrustedProxies};
@@ -37,6 +37,8 @@ pub struct Issuer {
     pub(super) rows: Doors,
     pub(crate) doors: Vec<OpenDoor>,
     pub(super) verifier: Verifier,
+    /// The least `iat` of the tokens that were shown here: there were tokens then.
+    pub(super) oldest_token: AtomicI64,
     pub(crate) minter: Arc<Minter>,
     pub(crate) vault: Arc<ArcSwap<Vault>>,
     pub(super) tls: Tls,

@@ -48,7 +48,7 @@ fn wrong_files(right: &Value, folder: &Path) -> [Value; 2] {
 /// The ids of the keys that the feed calls ended.
 async fn ended(bed: &TestBed) -> Vec<String> {
     let page = decoded(&bed.service().get("/revocations").await.body).1;
-    let ends = page["ended"].as_array().expect("ends").iter().filter(|end| end[0] == "kid");
+    let ends = page["revoked"].as_array().expect("ends").iter().filter(|end| end[0] == "kid");
     ends.map(|end| end[1].as_str().expect("a kid").to_owned()).collect()
 }
 

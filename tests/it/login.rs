@@ -139,6 +139,7 @@ async fn the_jwks_is_public_cacheable_and_without_private_members_and_the_metada
         assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{path}");
         assert_eq!(answer.member("issuer"), ISSUER);
         assert_eq!(answer.member("jwks_uri"), format!("{ISSUER}/.well-known/jwks.json"));
+        assert_eq!(answer.member("revocation_feed_uri"), format!("{ISSUER}/revocations"));
         assert_eq!(answer.json()["id_token_signing_alg_values_supported"], json!(["ES256"]));
     }
 }

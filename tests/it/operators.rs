@@ -144,7 +144,7 @@ async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password_a
     let hash = EndHash::of(office.configuration.value("WXMINT_ISSUER"), &user).to_string();
     until("the end is in the feed", BUSY, async || {
         let page = office.service().get("/revocations").await.body;
-        let ended = decoded(&page).1["ended"].as_array().expect("an array").clone();
+        let ended = decoded(&page).1["revoked"].as_array().expect("an array").clone();
         let is_users = |end: &Value| end[0] == "sub" && end[1] == hash.as_str() && end[2].as_i64() >= Some(iat);
         ended.iter().any(is_users)
     })

@@ -5,6 +5,7 @@ use derive_more::Display;
 use wxmint_verify::{Algorithm, KeyError, KeySource, PublicKey};
 
 use super::signing::{is_gone, signing};
+use super::stored::SPREADS_WITHIN;
 use super::{EndedKey, SigningKey, StoredKeys};
 
 /// A proxy or CDN may cache the JWKS for one sixth of the lead, which adds to the time for which a verifier does not
@@ -42,6 +43,17 @@ impl KeySet {
     /// All keys, ordered by `nbf`.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
         self.keys.iter()
+    }
+
+    /// Whether there were other keys before this time: a set that was made for a new installation has had one.
+    pub fn has_history(&self, time: DateTime<Utc>) -> bool {
+        let signing = self.lives.iter().filter(|life| life.nbf <= time);
+        self.all_ended_at.is_some() || !self.ended.is_empty() || signing.count() > 1
+    }
+
+    /// Whether all logins were ended at this second or later, so that nothing from before is good.
+    pub fn has_ended_all_since(&self, second: i64) -> bool {
+        self.all_ended_at.is_some_and(|until| until - SPREADS_WITHIN.num_seconds() >= second)
     }
 
     pub fn self_test(&self) -> Result<(), KeyError> {

@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use wxmint_verify::KeyError;
 use zeroize::Zeroizing;
 
-use super::rotation::{Retirement, RotationPolicy, RotationStep, Successor, is_thumbprint};
+use super::rotation::{Retirement, RotationStep, Successor, is_thumbprint};
 use super::{KeySet, PrivateJwk, SigningKey, set::KeyLife};
 
 /// Within 5 s every replica signs with the keys of a changed file, and clocks differ by a minute.
-const SPREADS_WITHIN: TimeDelta = TimeDelta::seconds(65);
+pub(super) const SPREADS_WITHIN: TimeDelta = TimeDelta::seconds(65);
+/// A key that was retired before its time is noted for so long: the longest life of tokens, and five minutes, within
+/// which all replicas have learnt of it.
+const ENDED_KEPT: TimeDelta = TimeDelta::seconds(30 * 86_400 + 5 * 60);
 /// The characters of a `kid`.
 const KID_CHARS: usize = 43;
 
@@ -104,8 +107,11 @@ impl StoredKeys {
     }
 
     /// Forgets the retired keys of which no token can be left. Returns their ids.
-    pub fn forget_ended(&mut self, policy: &RotationPolicy, now: DateTime<Utc>) -> Vec<String> {
-        self.ended.extract_if(.., |key| key.at() <= now - policy.retention()).map(|key| key.kid).collect()
+    ///
+    /// The settings of today say nothing about the life of the tokens of a key that was retired before, so it is the
+    /// longest that any setting allows.
+    pub fn forget_ended(&mut self, now: DateTime<Utc>) -> Vec<String> {
+        self.ended.extract_if(.., |key| key.at() <= now - ENDED_KEPT).map(|key| key.kid).collect()
     }
 
     pub fn apply(&mut self, step: &RotationStep) -> Result<(), KeyError> {
@@ -153,7 +159,7 @@ impl StoredKeys {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use wxmint_verify::Algorithm;
+    use wxmint_verify::{Algorithm, LONGEST_LIFE};
 
     use super::*;
     use crate::rotation::retire;
@@ -180,9 +186,7 @@ mod tests {
         let mut stored = StoredKeys::of([old.expect("a key")]);
         assert_eq!(stored.check().expect("a set").all_ended_at, None);
         stored.replace(new.expect("a key"), DateTime::UNIX_EPOCH + TimeDelta::seconds(100));
-        let [every, lead, token_ttl] = [86_400, 10, 3600].map(TimeDelta::seconds);
-        let policy = RotationPolicy { every, lead, token_ttl, algorithm: Algorithm::EdDsa };
-        stored.forget_ended(&policy, DateTime::UNIX_EPOCH + TimeDelta::days(365));
+        stored.forget_ended(DateTime::UNIX_EPOCH + TimeDelta::days(365));
         let read = KeySet::parse(&stored.content()).expect("a set");
         assert_eq!((read.all_ended_at, read.ended), (Some(165), vec![]));
     }
@@ -198,13 +202,12 @@ mod tests {
         }
         assert_eq!(stored.ended, [EndedKey { kid: kid.clone(), at: 200 }]);
         assert_eq!(stored.lives().expect("a set").len(), 1, "the second time another key signs already");
-        let [every, lead, token_ttl] = [86_400, 10, 3600].map(TimeDelta::seconds);
-        let policy = RotationPolicy { every, lead, token_ttl, algorithm: Algorithm::EdDsa };
-        // The life of a token, the leeway of verifiers, and the difference of clocks.
-        assert_eq!(stored.forget_ended(&policy, at(200 + 3600 + 119)), [""; 0]);
-        assert_eq!(stored.forget_ended(&policy, at(200 + 3600 + 120)), [kid]);
+        let longest = LONGEST_LIFE.as_secs() as i64;
+        assert_eq!(ENDED_KEPT.num_seconds(), longest + 300);
+        assert_eq!(stored.forget_ended(at(200 + longest + 299)), [""; 0], "whatever life tokens have today");
+        assert_eq!(stored.forget_ended(at(200 + longest + 300)), [kid]);
         assert_eq!(stored.ended, []);
         stored.ended.push(EndedKey { kid: "a".into(), at: 8_210_266_876_799 });
-        assert_eq!(stored.forget_ended(&policy, at(0)), [""; 0], "a time that leaves no room to count on from it");
+        assert_eq!(stored.forget_ended(at(0)), [""; 0], "a time that leaves no room to count on from it");
     }
 }

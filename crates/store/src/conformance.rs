@@ -21,6 +21,8 @@ use wxmint_keys::vault::Vault;
 
 use self::servers::{Cluster, DAY, RedisServer};
 use super::*;
+use wxmint_redis_link::scan::Slots;
+use wxmint_verify::LONGEST_LIFE;
 
 fn attempt_id(byte: u8) -> AttemptId {
     AttemptId::new([byte; 16])
@@ -786,7 +788,7 @@ async fn ends_that_are_needed_are_not_forgotten(store: Rc<Redis>) {
     let now = servers::now().timestamp();
     store.end_token(&token("a", now)).await.expect("ended");
     store.end_key("a-kid").await.expect("ended");
-    assert_eq!(store.forget_ends(100).await, Ok(0));
+    assert_eq!(store.forget_ends(None, 100).await, Ok(Forgotten { ends: 0, next: None }));
     assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Ended { told: true }));
     assert_eq!(read_after(store, "").await.0.len(), 2);
 }
@@ -871,7 +873,8 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Redis>) {
     else {
         panic!("{ends:?}")
     };
-    assert_eq!((*before, *earlier, key), (now + 10, now + 19, &Ended::Key { kid: "a-kid".into() }));
+    assert_eq!((*before, *earlier), (now + 10, now + 19));
+    assert!(matches!(key, Ended::Key { kid, until } if kid == "a-kid" && *until > now + 30 * 86_400), "{key:?}");
     assert!((now..now + 5).contains(unbound), "the second of the unbinding");
     assert_eq!(read_after(store, &last).await, (vec![], last.clone()));
     for unknown in ["0", "1-1", "1-1.AAAAAAAA", "nonsense", "99999999999999-0.AAAAAAAA", &format!("{last}x")] {
@@ -885,7 +888,7 @@ async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(s
     store.dismiss(&user, &owner, 1, now - 20).await.expect("dismissed");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
-    let ended = [Ended::UserInApp { user, app: app(), before: now - 20 }];
+    let ended = [Ended::UserInApp { user, app: app(), before: now - 20, until: of_any_life(now - 20) }];
     assert_eq!(read_after(store, "").await.0, ended);
     assert_eq!(store.token_state(&token("a", now - 20)).await, Ok(TokenState::Ended { told: false }));
     assert_ne!(store.token_state(&token("b", now - 19)).await, Ok(TokenState::Ended { told: false }));
@@ -1220,14 +1223,55 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Redis>) {
     assert_eq!(store.admit(&person("o1"), 2, &wish(&user, false), 9).await, Ok(Decision::Blocked));
 }
 
-async fn ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires(store: Rc<Redis>) {
-    let keep = async || store.ends_after("", 1).await.expect("read").expect("the oldest").keep;
-    assert_eq!(keep().await, ENDS_KEPT, "nothing was noted");
+/// The date of an end of a user's tokens where no life is known.
+fn of_any_life(before: i64) -> i64 {
+    before + LONGEST_LIFE.as_secs() as i64
+}
+
+async fn an_end_is_dated_by_the_longest_life_of_tokens_that_may_be_left(store: Rc<Redis>) {
     let [hour, day] = [3600, 86_400].map(Duration::from_secs);
-    for life in [hour, day, hour, hour] {
-        store.note_life(life).await.expect("noted");
+    let life = async |number: usize| {
+        let user = user(&format!("user-{number}"));
+        store.end_user(&user, None).await.expect("ended");
+        let ends = read_after(&store, "").await.0;
+        match ends.last().expect("an end") {
+            Ended::User { before, until, .. } => Duration::from_secs((until - before) as u64),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(life(0).await, LONGEST_LIFE, "nothing was noted");
+    for (number, (noted, longest)) in [(hour, hour), (day, day), (hour, day), (hour, day)].into_iter().enumerate() {
+        store.note_life(noted).await.expect("noted");
+        assert_eq!(life(number + 1).await, longest, "tokens of the longer life may be left");
     }
-    assert_eq!(keep().await, day + wxmint_verify::MAX_LEEWAY, "tokens of the longer life may be left");
+    store.note_renewals(20 * day).await.expect("noted");
+    assert_eq!(life(9).await, day, "verifiers meet none of what renews tokens");
+    assert_eq!(store.longest_login().await, Ok(20 * day));
+}
+
+async fn an_end_that_is_made_again_keeps_its_date(store: Rc<Redis>) {
+    let now = second();
+    store.note_life(Duration::from_secs(86_400)).await.expect("noted");
+    let ended = [
+        Ended::User { user: user("user-1"), before: now, until: now + 9 },
+        Ended::UserInApp { user: user("user-1"), app: app(), before: now, until: now + 8 },
+        Ended::Key { kid: "a-kid".into(), until: now + 7 },
+    ];
+    for end in &ended {
+        store.restore_end(end).await.expect("made");
+    }
+    assert_eq!(read_after(&store, "").await.0, ended);
+}
+
+fn kids(ends: &[Ended]) -> Vec<&str> {
+    ends.iter().map(kid).collect()
+}
+
+fn kid(end: &Ended) -> &str {
+    match end {
+        Ended::Key { kid, .. } => kid,
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn the_stream_is_read_in_parts(store: Rc<Redis>) {
@@ -1238,7 +1282,7 @@ async fn the_stream_is_read_in_parts(store: Rc<Redis>) {
     let read = store.ends_after("", 3).await.expect("read").expect("the oldest");
     assert_eq!((read.ends.len(), read.more), (3, true));
     let (rest, _) = read_after(store, &read.cursor).await;
-    assert_eq!(rest, [Ended::Key { kid: "kid-3".into() }]);
+    assert_eq!(kids(&rest), ["kid-3"]);
     for (cursor, most) in [("", 4), (&*read.cursor, 1)] {
         let read = store.ends_after(cursor, most).await.expect("read").expect("a cursor of the stream");
         assert_eq!((read.ends.len(), read.more), (most, false), "just full");
@@ -1384,7 +1428,8 @@ crate::conformance! {
     a_login_can_end_the_earlier_tokens_of_its_app_alone
     of_logins_in_one_second_the_last_ones_token_is_left
     a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it
-    ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires
+    an_end_is_dated_by_the_longest_life_of_tokens_that_may_be_left
+    an_end_that_is_made_again_keeps_its_date
     the_stream_is_read_in_parts
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
     a_users_state_and_last_login_are_known_as_long_as_something_tells_them
@@ -1417,7 +1462,7 @@ mod redis_only {
         server.cli(&["XADD", "wxmint:ended", "*", "end", "device 1 abc"]);
         store.end_key("other").await.expect("ended");
         let (ends, _) = read_after(&store, "").await;
-        assert_eq!(ends, ["one", "other"].map(|kid| Ended::Key { kid: kid.into() }));
+        assert_eq!(kids(&ends), ["one", "other"]);
     }
 
     #[tokio::test(flavor = "local")]
@@ -1451,8 +1496,10 @@ mod redis_only {
         let (store, operator) = (server.store(), server.store());
         let later = servers::now().timestamp() + 60;
         operator.had_told(later as u64);
-        let restored: [fn(UserId, i64) -> Ended; 2] =
-            [|user, before| Ended::User { user, before }, |user, before| Ended::UserInApp { user, app: app(), before }];
+        let restored: [fn(UserId, i64) -> Ended; 2] = [
+            |user, before| Ended::User { user, before, until: before },
+            |user, before| Ended::UserInApp { user, app: app(), before, until: before },
+        ];
         for number in 0..4 {
             let (user, openid) = (user(&format!("user-{number}")), format!("o{number}"));
             let asks = async |key: &str| {
@@ -1655,8 +1702,7 @@ mod redis_only {
             // Another worker of the process has not seen the time before.
             let maker = if follows { &other } else { &store };
             maker.end_user(&ended, None).await.expect("ended");
-            let is_whole =
-                |end: &Ended| matches!(end, Ended::User { user, before: last } if *user == ended && *last >= before);
+            let is_whole = |end: &Ended| matches!(end, Ended::User { user, before: last, .. } if *user == ended && *last >= before);
             assert!(read_after(&store, "").await.0.iter().any(is_whole), "{follows}");
         }
     }
@@ -1666,7 +1712,8 @@ mod redis_only {
     async fn what_failed_midway_is_done_by_a_repetition() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
-        let (one, kid, restored) = (token("a", now), || "kid".to_owned(), Ended::Key { kid: "restored".into() });
+        let (one, kid, restored) =
+            (token("a", now), || "kid".to_owned(), Ended::Key { kid: "restored".into(), until: now + 9 });
         server.cli(&["SET", "wxmint:ended", "no stream"]);
         for _ in 0..2 {
             store.end_token(&one).await.expect_err("not told");
@@ -1681,8 +1728,9 @@ mod redis_only {
         }
         assert_eq!(store.restore_end(&restored).await, Ok(()), "told again, though it was not lost");
         let token = Ended::Token { id: one.id, user: one.user, expires_at: one.expires_at };
-        let told = [token, Ended::Key { kid: kid() }, restored.clone(), restored];
-        assert_eq!(read_after(&store, "").await.0, told);
+        let told = read_after(&store, "").await.0;
+        assert_eq!((&told[0], kids(&told[1..])), (&token, vec!["kid", "restored", "restored"]));
+        assert_eq!(told[3], restored, "with the date that it had");
     }
 
     /// The ends of a user, or a command, are refused for a while.
@@ -1698,7 +1746,8 @@ mod redis_only {
         store.dismiss(&user, &owner, 1, since).await.expect_err("no ends");
         server.cli(&["DEL", ends]);
         store.dismiss(&user, &owner, 1, since).await.expect("dismissed");
-        let ended = Ended::UserInApp { user: user.clone(), app: app(), before: since };
+        let until = of_any_life(since);
+        let ended = Ended::UserInApp { user: user.clone(), app: app(), before: since, until };
         assert_eq!(read_after(&store, "").await.0, [ended]);
         may("-hset");
         store.set_free(&owner, 1, &user).await.expect_err("no right");
@@ -1755,7 +1804,8 @@ mod redis_only {
             }
         }
         let lengths = ["wxmint:user:{user-1}", "wxmint:user:{user-1}:ends"].map(|key| server.cli(&["HLEN", key]));
-        assert_eq!(lengths, ["2", "1"], "the owner and the last second that is ended, and the end of the app");
+        let why = "the owner and the last second that is ended; the end of the app, and until when it is kept";
+        assert_eq!(lengths, ["2", "2"], "{why}");
         assert_eq!(store.ever_of(&user("user-1")).await.map(|people| people.len()), Ok(21));
         assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("owner")])));
     }
@@ -1770,11 +1820,21 @@ mod redis_only {
         let until: i64 = server.cli(&["HGET", "wxmint:{wxmint:ended}:lives", "86400"]).parse().expect("a second");
         let since = until - servers::now().timestamp() - 86_400;
         assert!((3590..=3600).contains(&since), "an hour without being noted again: {since}");
-        let keep = async || new.ends_after("", 1).await.expect("read").expect("the oldest").keep.as_secs();
-        assert_eq!(keep().await, 86_460);
+        let ends = async |number: usize| {
+            new.end_user(&user(&format!("user-{number}")), None).await.expect("ended");
+            match read_after(&new, "").await.0.pop() {
+                Some(Ended::User { before, until, .. }) => (until, until - before),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(ends(1).await.1, 86_400);
+        // Nobody has issued such a token for an hour and three quarters of a day.
+        let last = second() + 6 * 3600;
+        server.cli(&["HSET", "wxmint:{wxmint:ended}:lives", "86400", &last.to_string()]);
+        assert_eq!(ends(2).await.0, last, "no longer than the last of the old tokens lives");
         // The last of the old tokens has expired.
         server.cli(&["HSET", "wxmint:{wxmint:ended}:lives", "86400", "1"]);
-        assert_eq!(keep().await, 660);
+        assert_eq!(ends(3).await.1, 600);
         server.store().note_life(Duration::from_secs(60)).await.expect("noted");
         assert_eq!(server.cli(&["HEXISTS", "wxmint:{wxmint:ended}:lives", "86400"]), "0");
     }
@@ -1801,12 +1861,12 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let life = async |expected: &dyn Fn(i64) -> bool| {
-            store.date_renewal(&token("a", now)).await.expect("dated");
+            store.date_renewal(&token("a", now), Duration::from_secs(300)).await.expect("dated");
             let life: i64 = server.cli(&["TTL", "wxmint:user:{user-1}:ends"]).parse().expect("seconds");
             assert!(expected(life), "{life}");
         };
-        life(&|life| life > 30 * 86_400).await;
-        store.restore_end(&Ended::User { user: user("user-1"), before: now }).await.expect("made");
+        life(&|life| (3600..=3600 + 600).contains(&life)).await;
+        store.restore_end(&Ended::User { user: user("user-1"), before: now, until: now }).await.expect("made");
         life(&|life| life == -1).await;
     }
 
@@ -1835,69 +1895,124 @@ mod redis_only {
         assert!(lives.len() >= 7 && lives.iter().all(|(_, ttl)| ttl == "-1"), "{lives:?}");
     }
 
-    /// The entries are as old as they would be after a week.
+    /// The entries are as old as they would be after some hours.
     #[tokio::test(flavor = "local")]
-    async fn ends_of_which_no_token_can_be_left_are_forgotten() {
+    async fn each_end_is_forgotten_by_its_own_date_wherever_it_stands() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
-        let [old, horizon, newer] = [now - 9_000, now - 3600 - 120 - 65, now - 100];
+        // For so long after its date an end is needed: for the leeway of verifiers, and as clocks may differ.
+        let [old, over, needed, later] = [now - 9_000, now - 125, now - 115, now + 9_000];
         store.note_life(Duration::from_secs(3600)).await.expect("noted");
-        let ends = "wxmint:user:{user-1}:ends";
-        let app = format!("app:{}", app());
+        let [first, second, third] = [1, 2, 3].map(|number| format!("wxmint:user:{{user-{number}}}:ends"));
         let list = "wxmint:user:{user-1}";
+        let recently = now - 100;
         for (key, name, second) in [
-            (ends, "before", old),
-            (ends, &app, newer),
-            (ends, "dated", old),
-            (ends, "app:wx2", old),
-            (ends, "untold:app:wx2", old),
+            (&*first, "before", old),
+            (&first, "app:wx2", old),
+            (&first, "kept", over),
             (list, "ended", old),
-            ("wxmint:user:{user-2}:ends", "before", old),
-            ("wxmint:user:{user-2}:ends", "dated", newer),
+            (&second, "before", old),
+            (&second, "kept", later),
+            (&third, "before", old),
+            (&third, "untold:before", old),
+            (&third, "dated", recently),
         ] {
             server.cli(&["HSET", key, name, &second.to_string()]);
         }
-        server.cli(&["SET", "wxmint:user:{user-1}:ended:a", "told"]);
-        server.cli(&["SET", "wxmint:{wxmint:ended}:old-kid", ""]);
-        for (second, end) in [
-            (old, format!("sub {old} user-1")),
-            (old, format!("jti {old} a user-1")),
-            (old, format!("sub {old} user-2")),
-            (old, "kid old-kid".to_owned()),
-            (horizon, "device of a later version".to_owned()),
-            (horizon + 10, format!("sub {} user-1", horizon + 11)),
-            (newer, format!("app {newer} {} user-1", crate::conformance::app())),
-        ] {
-            server.cli(&["XADD", "wxmint:ended", &format!("{}-*", second * 1000), "end", &end]);
+        for token in ["a", "b"] {
+            server.cli(&["SET", &format!("wxmint:user:{{user-1}}:ended:{token}"), "told"]);
         }
+        server.cli(&["SET", "wxmint:{wxmint:ended}:old-kid", ""]);
+        for (number, end) in [
+            format!("kid {later} kid"),
+            format!("sub {old} {over} user-1"),
+            format!("jti {over} a user-1"),
+            format!("jti {needed} b user-1"),
+            format!("sub {old} {over} user-2"),
+            format!("sub {old} {over} user-3"),
+            format!("kid {over} old-kid"),
+            format!("app {old} {needed} wx2 user-4"),
+        ]
+        .iter()
+        .enumerate()
+        {
+            server.cli(&["XADD", "wxmint:ended", &format!("{}-{number}", old * 1000), "end", end]);
+        }
+        server.cli(&["XADD", "wxmint:ended", &format!("{}-1", old * 1000 + 1), "end", "device of a later version"]);
         for far in [
             server.store_at(|| servers::now() + TimeDelta::minutes(2)),
             server.store_at(|| servers::now() - TimeDelta::minutes(2)),
         ] {
-            assert_eq!(far.forget_ends(100).await, Ok(0), "by one clock alone");
+            assert_eq!(far.forget_ends(None, 100).await, Ok(Forgotten { ends: 0, next: None }), "by one clock alone");
             assert!((119..=121).contains(&far.clock_ahead().await.expect("an answer").abs()));
         }
-        assert_eq!(store.forget_ends(2).await, Ok(2));
-        assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "5");
-        assert_eq!(store.forget_ends(100).await, Ok(3));
-        assert_eq!(store.forget_ends(100).await, Ok(0));
-        let left: BTreeSet<_> = server.cli(&["HKEYS", ends]).lines().map(str::to_owned).collect();
-        let expected = [app, "app:wx2".into(), "untold:app:wx2".into()];
-        assert_eq!(left, BTreeSet::from(expected), "what is newer, and what verifiers were not told");
-        let note: i64 = server.cli(&["TTL", "wxmint:user:{user-2}:ends"]).parse().expect("seconds");
-        assert!(note > 30 * 86_400, "the note of a renewal expires: {note}");
-        for gone in ["wxmint:user:{user-1}:ended:a", list] {
-            assert_eq!(server.cli(&["EXISTS", gone]), "0", "{gone}");
+        let forgotten = store.forget_ends(None, 4).await.expect("forgotten");
+        assert_eq!(forgotten.ends, 2);
+        let rest = store.forget_ends(forgotten.next.as_deref(), 100).await.expect("forgotten");
+        assert_eq!(rest, Forgotten { ends: 3, next: None }, "from where the first call has come");
+        let left = server.cli(&["XRANGE", "wxmint:ended", "-", "+"]);
+        let left: Vec<_> = left.lines().filter(|line| line.contains(' ')).map(str::to_owned).collect();
+        let expected = [
+            format!("kid {later} kid"),
+            format!("jti {needed} b user-1"),
+            format!("app {old} {needed} wx2 user-4"),
+            "device of a later version".into(),
+        ];
+        assert_eq!(left, expected);
+        for (key, is_left) in [
+            (&*first, "0"),
+            (list, "0"),
+            ("wxmint:user:{user-1}:ended:a", "0"),
+            ("wxmint:user:{user-1}:ended:b", "1"),
+            (&second, "1"),
+            (&third, "1"),
+            ("wxmint:{wxmint:ended}:old-kid", "1"),
+        ] {
+            assert_eq!(server.cli(&["EXISTS", key]), is_left, "{key}");
         }
-        let old = Ended::Key { kid: "old-kid".into() };
-        assert_eq!(
-            store.ended_keys(&["old-kid".into()]).await,
-            Ok(vec!["old-kid".into()]),
-            "an old key file may come back"
-        );
-        assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "2", "an entry stays longer than its records");
-        assert_eq!(store.restore_end(&old).await, Ok(()), "it was forgotten, not lost");
+        assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:ended}:kept", "user-2"]), later.to_string());
+        let untold = old + ENDS_KEPT.as_secs() as i64;
+        assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:ended}:kept", "user-3"]), untold.to_string());
+
+        // What is needed for longer than its entry is forgotten once that time has come.
+        assert_eq!(store.forget_kept(100).await, Ok(0));
+        for (key, field) in [(&second, "kept"), (&third, "untold:before")] {
+            server.cli(&["HSET", key, field, "1"]);
+        }
+        server.cli(&["ZADD", "wxmint:{wxmint:ended}:kept", "1", "user-2", "1", "user-3"]);
+        assert_eq!(store.forget_kept(100).await, Ok(2));
+        assert_eq!((server.cli(&["EXISTS", &second]), server.cli(&["HKEYS", &third])), ("0".into(), "dated".into()));
+        let note: i64 = server.cli(&["TTL", &third]).parse().expect("seconds");
+        assert!((3600..=3 * 3600).contains(&note), "the note of a renewal expires: {note}");
+        assert_eq!(server.cli(&["EXISTS", "wxmint:{wxmint:ended}:kept"]), "0");
+        let kids = store.ended_keys(&["old-kid".into()]).await;
+        assert_eq!(kids, Ok(vec!["old-kid".into()]), "an old key file may come back");
         assert!((-1..=1).contains(&store.clock_ahead().await.expect("an answer")));
+    }
+
+    /// An end that a reader has come to last is deleted by its date. The reader goes on without the ends of long ago.
+    #[tokio::test(flavor = "local")]
+    async fn a_cursor_outlives_its_entry_if_that_was_deleted_by_its_date_and_not_if_it_was_lost() {
+        let server = RedisServer::start().await;
+        let (store, now) = (server.store(), second());
+        let add = |ago: i64, end: &str| {
+            server.cli(&["XADD", "wxmint:ended", &format!("{}-*", (now - ago) * 1000), "end", end])
+        };
+        add(3000, &format!("kid {} of-long-ago", now + 9_000));
+        add(200, &format!("kid {} of-a-while-ago", now + 9_000));
+        add(150, &format!("jti {} a user-1", now - 130));
+        let (ends, cursor) = read_after(&store, "").await;
+        assert_eq!(kids(&ends), ["of-long-ago", "of-a-while-ago"], "nobody needs the third");
+        assert_eq!(read_after(&store, &cursor).await, (vec![], cursor.clone()));
+        assert_eq!(store.forget_ends(None, 100).await.expect("forgotten").ends, 1);
+        assert_eq!(kids(&read_after(&store, &cursor).await.0), ["of-a-while-ago"]);
+        add(0, &format!("kid {} new", now + 9_000));
+        assert_eq!(kids(&read_after(&store, &cursor).await.0), ["of-a-while-ago", "new"]);
+
+        let (_, last) = read_after(&store, "").await;
+        let (id_of_last, _) = last.split_once('.').expect("an id");
+        server.cli(&["XDEL", "wxmint:ended", id_of_last]);
+        assert_eq!(store.ends_after(&last, 100).await, Ok(None), "lost before its date");
     }
 
     #[tokio::test(flavor = "local")]
@@ -1918,22 +2033,49 @@ mod redis_only {
         granted(store.claim_code(&app(), &code("c"), &attempt_id(2), &often()).await.expect("given back"));
     }
 
-    /// An entry is deleted by its age.
-    #[tokio::test(flavor = "local")]
-    async fn an_end_is_as_old_as_the_later_clock_says() {
-        let server = RedisServer::start().await;
-        let later = server.store_at(|| servers::now() + TimeDelta::hours(8));
-        for kid in ["one", "other"] {
-            later.end_key(kid).await.expect("ended");
-        }
-        let entries = server.cli(&["XRANGE", "wxmint:ended", "-", "+"]);
-        let ids: Vec<i64> = entries.lines().filter_map(|line| line.split_once('-')?.0.parse().ok()).collect();
-        let ahead = ids.iter().map(|millis| millis / 1000 - second());
-        assert!(ids.len() == 2 && ahead.clone().all(|ahead| (28_790..=28_800).contains(&ahead)), "{ids:?}");
-    }
-
     thread_local! {
         static AHEAD: cell::Cell<TimeDelta> = const { cell::Cell::new(TimeDelta::zero()) };
+    }
+
+    /// What renews tokens is refused here alone, and lives for longer than any token: no entry of the stream names it.
+    #[tokio::test(flavor = "local")]
+    async fn the_record_of_an_end_is_kept_as_long_as_a_login_of_a_site_can_be_renewed() {
+        let [minutes, weeks] = [5 * 60, 20 * 86_400].map(Duration::from_secs);
+        for how in ["of a user", "of an app", "of a client", "by another login"] {
+            AHEAD.set(TimeDelta::zero());
+            let access = RedisAccess::in_memory(|| servers::now() + AHEAD.get());
+            let store = Redis::new(&access, DAY, || servers::now() + AHEAD.get(), ());
+            let (now, client): (_, AppId) = (second(), "grafana".parse().expect("a client"));
+            let login = |at: i64, life: Duration| Issued {
+                app: client.clone(),
+                issued_at: at,
+                expires_at: at + life.as_secs() as i64,
+                ..token("first", at)
+            };
+            let (first, until) = (login(now - 9, minutes), now + weeks.as_secs() as i64);
+            store.note_life(minutes).await.expect("noted");
+            store.note_client_token(&login(now - 9, weeks), &app()).await.expect("noted");
+            match how {
+                "of a user" => store.end_user(&first.user, None).await.expect("ended"),
+                "of an app" => store.end_in_app(&first.user, &app()).await.expect("ended"),
+                "of a client" => store.end_in_app(&first.user, &client).await.expect("ended"),
+                _ => _ = store.end_earlier(&login(now, minutes), now).await.expect("ended"),
+            }
+            AHEAD.set(TimeDelta::minutes(8));
+            assert!(store.forget_ends(None, 100).await.expect("forgotten").ends > 0);
+            let told = store.ends_after("", 100).await.expect("read").expect("the oldest").ends;
+            assert!(told.is_empty(), "{how}: no verifier needs it: {told:?}");
+            let is_ended = async || !matches!(store.token_state(&first).await, Ok(TokenState::People(_)));
+            assert!(is_ended().await, "{how}: nothing of it can be renewed");
+            assert_eq!(store.forget_kept(100).await, Ok(0), "{how}");
+            AHEAD.set(TimeDelta::seconds(until - now + 300));
+            assert_eq!(store.forget_kept(100).await, Ok(1), "{how}");
+            assert!(!is_ended().await, "{how}: nothing is left that could be renewed");
+            let keys = store.link.keys_like("wxmint:*", &Default::default(), Slots::AtRest).await.expect("keys").found;
+            // Who has tokens of a client is forgotten with the next such token.
+            let left = keys.iter().filter(|key| !key.contains("client") && !key.contains("wxmint:ended"));
+            assert_eq!(left.collect::<Vec<_>>(), [""; 0], "{how}");
+        }
     }
 
     #[tokio::test(flavor = "local")]
@@ -1964,8 +2106,9 @@ mod redis_only {
         let found = server.cli(&["HMGET", "wxmint:user:{user-1}:ends", "before", &first]);
         assert_eq!(found.lines().collect::<Vec<_>>(), [until, next]);
         let ends = read_after(&store, "").await.0;
-        let in_app = Ended::UserInApp { user: user.clone(), app: app(), before: later };
-        assert_eq!(ends, [Ended::User { user, before: later }, in_app], "verifiers learn the same");
+        let until = of_any_life(later);
+        let in_app = Ended::UserInApp { user: user.clone(), app: app(), before: later, until };
+        assert_eq!(ends, [Ended::User { user, before: later, until }, in_app], "verifiers learn the same");
     }
 
     /// With `WXMINT_ONE_LOGIN` a login ends tokens of its second without waiting for replicas. A logout waits for them.

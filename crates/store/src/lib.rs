@@ -34,7 +34,7 @@ pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
 pub use self::redis::stored::{BindingState, Bound, COMPUTED, Decision, Intent, UNPROVEN_LINK_KEPT};
-pub use self::redis::stream::{DOUBTED_SINCE, ENDS_KEPT, Ended, ReadEnds};
+pub use self::redis::stream::{Doubt, ENDS_KEPT, Ended, Forgotten, Lives, ReadEnds};
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Redis, RedisAccess, limits, unreadable, walk};
 

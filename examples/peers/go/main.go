@@ -20,7 +20,7 @@ const (
 func main() {
 	keys := &keySet{url: issuer + "/.well-known/jwks.json"}
 	go keys.keepFresh()
-	revocations := &revocations{issuer: issuer, keys: keys, held: map[string]int64{}}
+	revocations := &revocations{issuer: issuer, keys: keys, held: map[string]revocation{}}
 	go revocations.follow()
 
 	guard := guard{tokens: &verifier{issuer: issuer, audience: audience, keys: keys, revocations: revocations}}

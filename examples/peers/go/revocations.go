@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"regexp"
 	"sort"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,9 +23,8 @@ const (
 	maxPage         = 2 << 20          // bytes
 	maxPages        = 1_000            // in one look
 	refreshKeys     = 10 * time.Second // at most, for a page of a key that is not known
-	maxRevocations  = 1_000_000        // held; of more, the oldest of the kind with most are dropped, but no key
+	maxRevocations  = 1_000_000        // held; of more, those of the kind with most that end first are dropped, but no key
 	forgetEvery     = 60 * time.Second // by the time of the pages: a look at so many takes long
-	forever         = 1 << 62          // of a key: its thief can sign at any time
 	maxAge          = 60 * time.Second // what to do when the knowledge is older:
 	failClosed      = false            // false goes on and warns; true answers 503
 	firstPageWithin = 10 * time.Second // unless failClosed, goes on without a first page after that
@@ -38,21 +36,22 @@ var (
 	isHash    = regexp.MustCompile(`^[A-Za-z0-9_-]{16}$`)
 )
 
+// revocation of a user's tokens up to a second, or of one token or key. It is needed until the last of them has expired.
+type revocation struct{ before, until int64 }
+
 // revocations knows which tokens were ended before they expire: it follows the issuer's signed revocation feed.
 type revocations struct {
 	issuer string
 	keys   *keySet
 
 	lock     sync.RWMutex
-	held     map[string]int64 // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": forever
-	complete time.Time        // the greatest iat of a page after which there was no more
-	began    time.Time        // when there were keys for the first time
+	held     map[string]revocation // "sub HASH", "app HASH", "jti HASH", "kid KID"
+	complete time.Time             // the greatest iat of a page after which there was no more
+	began    time.Time             // when there were keys for the first time
 
-	cursor    string
-	newest    time.Time // the greatest iat of a page
-	forgotAt  time.Time // newest, when it forgot last
-	keep      int64     // seconds; the greatest of the pages since keepSince
-	keepSince time.Time
+	cursor   string
+	newest   time.Time // the greatest iat of a page
+	forgotAt time.Time // newest, when it forgot last
 
 	lacking time.Time // until when a revocation that was dropped may be needed
 }
@@ -66,8 +65,8 @@ func (e *revocations) check(kid string, token jwt.MapClaims, now time.Time) erro
 	e.lock.RLock()
 	defer e.lock.RUnlock()
 	for _, name := range []string{ofUser, ofApp, ofToken, "kid " + kid} {
-		until, has := e.held[name]
-		if has && (name == ofToken || name == "kid "+kid || issued.Unix() <= until) {
+		end, has := e.held[name]
+		if has && (name == ofToken || name == "kid "+kid || issued.Unix() <= end.before) {
 			return errEnded
 		}
 	}
@@ -163,13 +162,12 @@ func (e *revocations) fetch() (kid string, page jwt.MapClaims, err error) {
 func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool, error) {
 	issued, hasIssued := seconds(page, "iat")
 	expires, hasExpires := seconds(page, "exp")
-	keep, hasKeep := seconds(page, "keep")
 	after, hasAfter := page["after"].(string)
 	cursor, hasCursor := page["cursor"].(string)
 	more, hasMore := page["more"].(bool)
-	ended, hasEnded := page["ended"].([]any)
+	revoked, hasRevoked := page["revoked"].([]any)
 	switch {
-	case !hasIssued || !hasExpires || !hasKeep || !hasAfter || !hasCursor || !hasMore || !hasEnded:
+	case !hasIssued || !hasExpires || !hasAfter || !hasCursor || !hasMore || !hasRevoked:
 		return false, errors.New("a malformed page")
 	case text(page, "iss") != e.issuer || issued.After(now.Add(leeway)) || !now.Before(expires.Add(leeway)):
 		return false, errors.New("another issuer's page, or not of this time")
@@ -179,8 +177,8 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 	case after != "" && after != e.cursor:
 		return false, errors.New("a page that was not asked for")
 	}
-	learnt := map[string]int64{}
-	for _, end := range ended {
+	learnt := map[string]revocation{}
+	for _, end := range revoked {
 		if err := read(end, learnt); err != nil {
 			return false, err
 		}
@@ -191,19 +189,15 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 	if _, endsIt := learnt["kid "+kid]; wasEnded || endsIt {
 		return false, errors.New("the page's key is ended")
 	}
-	for name, time := range learnt {
-		if held, has := e.held[name]; !has || held < time {
-			e.held[name] = time
-		}
-	}
 	moved := cursor != e.cursor
 	e.cursor = cursor
 	if issued.After(e.newest) {
 		e.newest = issued
 	}
-	// A smaller keep says nothing of tokens that were issued before it. A clock that is behind accepts tokens for longer.
-	if keep.Add(leeway).Unix() >= e.keep || e.newest.Unix()-e.keepSince.Unix() >= e.keep {
-		e.keep, e.keepSince = keep.Add(leeway).Unix(), e.newest
+	for name, end := range learnt {
+		if merged := end.orLater(e.held[name]); e.needs(merged) {
+			e.held[name] = merged
+		}
 	}
 	if e.newest.Sub(e.forgotAt) >= forgetEvery || len(e.held) > maxRevocations {
 		e.forget()
@@ -215,38 +209,55 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 }
 
 // read adds one revocation of a page to those that are learnt from it.
-func read(end any, learnt map[string]int64) error {
+func read(end any, learnt map[string]revocation) error {
 	list, _ := end.([]any)
-	parts := [3]any{}
+	parts := [4]any{}
 	copy(parts[:], list)
 	kind, named := parts[0].(string)
 	value, _ := parts[1].(string)
-	number, _ := parts[2].(json.Number)
+	ofUser := kind == "sub" || kind == "app"
 	switch kind {
 	case "sub", "app", "jti":
-		time, err := number.Int64()
-		if err != nil || time < 0 || !isHash.MatchString(value) {
+		named = isHash.MatchString(value)
+	case "kid":
+		named = value != ""
+	default: // of a newer issuer
+		if !named {
 			return errors.New("a malformed end")
 		}
-		if name := kind + " " + value; learnt[name] < time {
-			learnt[name] = time
-		}
-	case "kid":
-		learnt["kid "+value] = forever
-		named = value != ""
-	} // others are of a newer issuer
-	if !named {
+		return nil
+	}
+	first, isTime := instant(parts[2])
+	read := revocation{until: first}
+	if ofUser {
+		until, isDate := instant(parts[3])
+		read, isTime = revocation{before: first, until: until}, isTime && isDate
+	}
+	if !named || !isTime {
 		return errors.New("a malformed end")
 	}
+	name := kind + " " + value
+	learnt[name] = read.orLater(learnt[name])
 	return nil
+}
+
+// instant reads seconds since 1970.
+func instant(value any) (int64, bool) {
+	number, _ := value.(json.Number)
+	time, err := number.Int64()
+	return time, err == nil && time >= 0
+}
+
+func (r revocation) orLater(other revocation) revocation {
+	return revocation{before: max(r.before, other.before), until: max(r.until, other.until)}
 }
 
 // forget drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
 // machine's clock may be wrong, and what is forgotten is never learnt again. The lock is held.
 func (e *revocations) forget() {
 	e.forgotAt = e.newest
-	for name := range e.held {
-		if e.needed(name) < e.newest.Unix() {
+	for name, end := range e.held {
+		if !e.needs(end) {
 			delete(e.held, name)
 		}
 	}
@@ -264,9 +275,9 @@ func (e *revocations) forget() {
 		if len(most) == 0 {
 			return
 		}
-		sort.Slice(most, func(a, b int) bool { return e.held[most[a]] < e.held[most[b]] })
+		sort.Slice(most, func(a, b int) bool { return e.held[most[a]].until < e.held[most[b]].until })
 		for _, name := range most[:(len(most)+7)/8] {
-			if until := time.Unix(e.needed(name), 0); until.After(e.lacking) {
+			if until := time.Unix(e.held[name].until, 0).Add(2 * leeway); until.After(e.lacking) {
 				e.lacking = until
 			}
 			delete(e.held, name)
@@ -274,12 +285,9 @@ func (e *revocations) forget() {
 	}
 }
 
-// needed is the second until which a revocation that is held can concern a valid token.
-func (e *revocations) needed(name string) int64 {
-	if strings.HasPrefix(name, "jti ") {
-		return e.held[name] + 2*int64(leeway.Seconds())
-	}
-	return e.held[name] + e.keep
+// needs is true until the last token has expired that it names: for the leeway, and for as long again by a clock that is behind.
+func (e *revocations) needs(end revocation) bool {
+	return end.until+2*int64(leeway.Seconds()) > e.newest.Unix()
 }
 
 // hash stands for a value in the feed, which names nobody.

@@ -6,7 +6,7 @@ const EVERY = 5_000; // ms between two looks
 const DEADLINE = 4_000; // ms for one page
 const LONGEST_PAGE = 2 << 20; // bytes
 const MOST_PAGES = 1_000; // in one look
-const MOST_REVOCATIONS = 1_000_000; // held in memory; of more, the oldest of the kind with most are dropped, but no key
+const MOST_REVOCATIONS = 1_000_000; // held in memory; of more, those of the kind with most that end first are dropped, but no key
 const FORGET_EVERY = 60; // seconds, by the time of the pages: a look at so many takes long
 const MAX_AGE = 60; // seconds; what to do when the knowledge is older:
 const FAIL = "open"; // "open" goes on and warns; "closed" answers 503
@@ -15,10 +15,10 @@ const REFRESH_EVERY = 10; // seconds; keys for a page of a key that is not known
 const LEEWAY = 60; // seconds by which clocks may differ
 
 const SHAPES = {
-  sub: (hash, before) => isHash(hash) && isTime(before),
-  app: (hash, before) => isHash(hash) && isTime(before),
-  jti: (hash, expiry) => isHash(hash) && isTime(expiry),
-  kid: (kid) => typeof kid === "string" && kid !== "",
+  sub: (hash, before, until) => isHash(hash) && isTime(before) && isTime(until),
+  app: (hash, before, until) => isHash(hash) && isTime(before) && isTime(until),
+  jti: (hash, until) => isHash(hash) && isTime(until),
+  kid: (kid, until) => typeof kid === "string" && kid !== "" && isTime(until),
 };
 const isHash = (value) => typeof value === "string" && /^[\w-]{16}$/.test(value);
 const isTime = (value) => Number.isSafeInteger(value) && value >= 0;
@@ -26,9 +26,7 @@ const now = () => Date.now() / 1000;
 const uptime = () => performance.now() / 1000; // for durations: the clock may be set
 
 export class Revocations {
-  #held = new Map(); // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": infinity
-  #keep = 0; // seconds; the greatest of the pages since #keepSince
-  #keepSince = 0;
+  #held = new Map(); // "sub HASH" and "app HASH": { before, until }; "jti HASH" and "kid KID": { until }
   #cursor = "";
   #newest = 0; // the greatest `iat` of a page
   #forgotAt = 0; // #newest, when it forgot last
@@ -45,7 +43,7 @@ export class Revocations {
 
   // Whether a verified token was ended. To be asked about each request, also where a token is remembered as good.
   has({ kid }, { sub, client_id, jti, iat }) {
-    const before = (kind, value) => this.#held.get(`${kind} ${this.#hash(value)}`) ?? -1;
+    const before = (kind, value) => this.#held.get(`${kind} ${this.#hash(value)}`)?.before ?? -1;
     if (iat <= before("sub", sub) || iat <= before("app", `${sub}\0${client_id}`)) return true;
     return this.#held.has(`jti ${this.#hash(jti)}`) || this.#held.has(`kid ${kid}`);
   }
@@ -102,24 +100,23 @@ export class Revocations {
   }
 
   // A page counts as a whole or not at all. Returns whether there is more.
-  #take({ kid, iat, after, cursor, more, keep, ended }) {
+  #take({ kid, iat, after, cursor, more, revoked }) {
     // Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
     if (iat < this.#newest - LEEWAY) throw new Error("a much older page than the newest one");
     if (after !== "" && after !== this.#cursor) throw new Error("a page that was not asked for");
-    if (typeof cursor !== "string" || typeof more !== "boolean" || !isTime(keep)) throw new Error("a malformed page");
-    if (!Array.isArray(ended) || !ended.every(isEnd)) throw new Error("a malformed end");
+    if (typeof cursor !== "string" || typeof more !== "boolean") throw new Error("a malformed page");
+    if (!Array.isArray(revoked) || !revoked.every(isEnd)) throw new Error("a malformed end");
     const endsIt = ([kind, value]) => kind === "kid" && value === kid;
-    if (this.#held.has(`kid ${kid}`) || ended.some(endsIt)) throw new Error("the page's key is ended");
-    for (const [kind, value, time] of ended) {
-      if (!Object.hasOwn(SHAPES, kind)) continue; // of a newer issuer
-      const name = `${kind} ${value}`;
-      this.#held.set(name, Math.max(this.#held.get(name) ?? 0, kind === "kid" ? Infinity : time));
-    }
+    if (this.#held.has(`kid ${kid}`) || revoked.some(endsIt)) throw new Error("the page's key is ended");
     this.#newest = Math.max(iat, this.#newest);
-    // A smaller `keep` says nothing of tokens that were issued before it. A clock that is behind accepts tokens for longer.
-    const lasts = keep + LEEWAY;
-    const isDue = this.#newest - this.#keepSince >= this.#keep;
-    if (lasts >= this.#keep || isDue) [this.#keep, this.#keepSince] = [lasts, this.#newest];
+    for (const [kind, value, ...times] of revoked) {
+      if (!Object.hasOwn(SHAPES, kind)) continue; // of a newer issuer
+      const [before, until] = kind === "sub" || kind === "app" ? times : [0, times[0]];
+      const name = `${kind} ${value}`;
+      const held = this.#held.get(name) ?? { before: 0, until: 0 };
+      const merged = { before: Math.max(held.before, before), until: Math.max(held.until, until) };
+      if (this.#needs(merged)) this.#held.set(name, merged);
+    }
     if (!more) this.#complete = Math.max(iat, this.#complete ?? 0);
     if (this.#newest - this.#forgotAt >= FORGET_EVERY || this.#held.size > MOST_REVOCATIONS) this.#forget();
     const moved = cursor !== this.#cursor;
@@ -131,16 +128,20 @@ export class Revocations {
   // machine's clock may be wrong, and what is forgotten is never learnt again.
   #forget() {
     this.#forgotAt = this.#newest;
-    const needed = ([name, time]) => time + (name.startsWith("jti ") ? 2 * LEEWAY : this.#keep);
-    for (const end of this.#held) if (needed(end) < this.#newest) this.#held.delete(end[0]);
+    for (const [name, end] of this.#held) if (!this.#needs(end)) this.#held.delete(name);
     while (this.#held.size > MOST_REVOCATIONS) {
       const kinds = ["sub", "app", "jti"].map((kind) => [...this.#held].filter(([name]) => name.startsWith(kind)));
-      const most = kinds.sort((a, b) => b.length - a.length)[0].sort((a, b) => a[1] - b[1]);
+      const most = kinds.sort((a, b) => b.length - a.length)[0].sort((a, b) => a[1].until - b[1].until);
       if (!most.length) return;
       const dropped = most.slice(0, Math.ceil(most.length / 8));
       for (const [name] of dropped) this.#held.delete(name);
-      this.#lackingUntil = Math.max(this.#lackingUntil, needed(dropped.at(-1)));
+      this.#lackingUntil = Math.max(this.#lackingUntil, dropped.at(-1)[1].until + 2 * LEEWAY);
     }
+  }
+
+  // Until the last token has expired that it names: for the leeway, and for as long again by a clock that is behind.
+  #needs({ until }) {
+    return until + 2 * LEEWAY > this.#newest;
   }
 
   // The feed names nobody: the first 12 bytes of SHA-256, as base64url.

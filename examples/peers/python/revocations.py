@@ -20,7 +20,7 @@ EVERY = 5  # seconds between two looks
 DEADLINE = 4  # seconds for one answer, from the connection to the last byte
 LONGEST_PAGE = 2 << 20  # bytes
 MOST_PAGES = 1_000  # in one look
-MOST_REVOCATIONS = 1_000_000  # held in memory; of more, the oldest of the kind with most are dropped, but no key
+MOST_REVOCATIONS = 1_000_000  # held in memory; of more, those of the kind with most that end first are dropped, but no key
 FORGET_EVERY = 60  # seconds, by the time of the pages: a look at so many takes long
 MAX_AGE = 60  # seconds; what to do when the knowledge is older:
 FAIL = "open"  # "open" goes on and warns; "closed" answers 503
@@ -90,9 +90,8 @@ class Revocations:
     def __init__(self, issuer, keys, refresh):
         """`keys()` returns {kid: jwt.PyJWK}, empty while there are none. `await refresh()` fetches them anew."""
         self.issuer, self.keys, self.refresh = issuer, keys, refresh
-        self.held = {}  # (sub or app, hash): BEFORE; ("jti", hash): EXP; ("kid", kid): infinity
+        self.held = {}  # ("sub" or "app", hash): (BEFORE, UNTIL); ("jti", hash) and ("kid", kid): (0, UNTIL)
         self.cursor = ""
-        self.keep, self.keep_since = 0, 0  # seconds: the greatest of the pages since then
         self.newest = 0  # the greatest `iat` of a page
         self.forgot_at = 0  # `newest`, when it forgot last
         self.complete = None  # the greatest `iat` of a page after which there was no more
@@ -103,7 +102,8 @@ class Revocations:
     def has(self, header, claims):
         """Whether a verified token was ended. Ask about each request, also where a token is remembered as good."""
         user, app = claims["sub"], f"{claims['sub']}\0{claims['client_id']}"
-        before = max(self.held.get(("sub", self.hash(user)), -1), self.held.get(("app", self.hash(app)), -1))
+        of_user, of_app = ("sub", self.hash(user)), ("app", self.hash(app))
+        before = max(self.held[end][0] if end in self.held else -1 for end in (of_user, of_app))
         of_token = ("jti", self.hash(claims["jti"])) in self.held
         return int(claims["iat"]) <= before or of_token or ("kid", header["kid"]) in self.held
 
@@ -152,15 +152,18 @@ class Revocations:
         """Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
         machine's clock may be wrong, and what is forgotten is never learnt again."""
         self.forgot_at = self.newest
-        lasts = {"jti": 2 * LEEWAY}
-        self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[0], self.keep) >= self.newest}
+        self.held = {end: times for end, times in self.held.items() if self.needs(times)}
         while len(self.held) > MOST_REVOCATIONS:
             kinds = [[end for end in self.held if end[0] == kind] for kind in ("sub", "app", "jti")]
-            most = sorted(max(kinds, key=len), key=self.held.get)
+            most = sorted(max(kinds, key=len), key=lambda end: self.held[end][1])
             if not most:
                 return
             for end in most[: -(-len(most) // 8)]:
-                self.lacking_until = max(self.lacking_until, self.held.pop(end) + lasts.get(end[0], self.keep))
+                self.lacking_until = max(self.lacking_until, self.held.pop(end)[1] + 2 * LEEWAY)
+
+    def needs(self, times):
+        """Until the last token has expired: for the leeway, and for as long again by a clock that is behind."""
+        return times[1] + 2 * LEEWAY > self.newest
 
     def page(self):
         """The kid of the next page's key and its claims, verified as a page. Blocks."""
@@ -183,23 +186,22 @@ class Revocations:
             raise ValueError("a much older page than the newest one")
         if after not in ("", self.cursor):
             raise ValueError("a page that was not asked for")
-        if not isinstance(cursor, str) or not isinstance(more, bool) or not is_time(page["keep"]):
+        if not isinstance(cursor, str) or not isinstance(more, bool):
             raise ValueError("a malformed page")
-        if not isinstance(page["ended"], list) or not all(map(is_end, page["ended"])):
+        if not isinstance(page["revoked"], list) or not all(map(is_end, page["revoked"])):
             raise ValueError("a malformed end")
-        if ("kid", kid) in self.held or any(end[:2] == ["kid", kid] for end in page["ended"]):
+        if ("kid", kid) in self.held or any(end[:2] == ["kid", kid] for end in page["revoked"]):
             raise ValueError("the page's key is ended")
-        for kind, *rest in page["ended"]:
-            if kind == "kid":
-                self.held[kind, rest[0]] = float("inf")
-            elif kind in ("sub", "app", "jti"):  # others are of a newer issuer
-                self.held[kind, rest[0]] = max(rest[1], self.held.get((kind, rest[0]), 0))
         moved = cursor != self.cursor
         self.newest, self.cursor = max(iat, self.newest), cursor
-        # A smaller `keep` says nothing of tokens that were issued before it. A clock that is behind accepts them for longer.
-        keep = page["keep"] + LEEWAY
-        if keep >= self.keep or self.newest - self.keep_since >= self.keep:
-            self.keep, self.keep_since = keep, self.newest
+        for kind, *rest in page["revoked"]:
+            if kind in ("sub", "app", "jti", "kid"):  # others are of a newer issuer
+                name, *times = rest
+                before, until = times[:2] if kind in ("sub", "app") else (0, times[0])
+                held = self.held.get((kind, name), (0, 0))
+                merged = max(before, held[0]), max(until, held[1])
+                if self.needs(merged):
+                    self.held[kind, name] = merged
         if self.newest - self.forgot_at >= FORGET_EVERY or len(self.held) > MOST_REVOCATIONS:
             self.forget()
         if not more:
@@ -215,12 +217,18 @@ def is_time(value):
     return type(value) is int and value >= 0
 
 
+def is_hash(value):
+    return re.fullmatch(r"[\w-]{16}", value, re.ASCII) is not None
+
+
 def is_end(end):
     match end:
-        case ["sub" | "app" | "jti", str(hash), time, *_]:
-            return re.fullmatch(r"[\w-]{16}", hash, re.ASCII) is not None and is_time(time)
-        case ["kid", str(kid), *_]:
-            return kid != ""
+        case ["sub" | "app", str(hash), before, until, *_]:
+            return is_hash(hash) and is_time(before) and is_time(until)
+        case ["jti", str(hash), until, *_]:
+            return is_hash(hash) and is_time(until)
+        case ["kid", str(kid), until, *_]:
+            return kid != "" and is_time(until)
         case [str(kind), *_]:
             return kind not in ("sub", "app", "jti", "kid")
     return False

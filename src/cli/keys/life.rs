@@ -67,7 +67,7 @@ pub(super) fn rotate(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_
         let set = keys.check()?;
         let mut step = rotation::plan(&set.lives, &policy, now, at_once)?;
         let waiting = set.lives.last().filter(|last| last.nbf > now).cloned();
-        let forgotten = keys.forget_ended(&policy, now);
+        let forgotten = keys.forget_ended(now);
         keys.apply(&step)?;
         step.next_look = rotation::plan(&keys.check()?.lives, &policy, now, false)?.next_look;
         Ok::<_, Failure>((step, policy, waiting, forgotten))

@@ -13,7 +13,7 @@ use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, ProblemCode, private, read_body};
 use wxmint_store::limits::{Rate, TooMany};
-use wxmint_store::{Ended, Meter, ReadEnds, StoreError, short_digest};
+use wxmint_store::{ENDS_KEPT, Ended, Meter, ReadEnds, StoreError, short_digest};
 
 use super::{AtDoor, EVENTS};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
@@ -129,8 +129,8 @@ impl Asked<'_> {
                 return self.signed(&read).await;
             }
             let noted = if first == read.ends.len() { read } else { self.read(&place, first).await? };
-            // The stream has its ends some minutes longer than `keep`; without a cursor they would be sent again.
-            store.keep(&key, &noted.cursor, noted.keep.saturating_mul(3)).await?;
+            // Longer than the stream has any end: without a cursor they would be sent again.
+            store.keep(&key, &noted.cursor, 3 * ENDS_KEPT).await?;
             (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
         }
     }
@@ -172,13 +172,13 @@ impl Asked<'_> {
 fn claims(ended: &Ended, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
     let user = |user: &str| json!({"format": "iss_sub", "iss": iss, "sub": user});
     let (sub_id, before) = match ended {
-        Ended::User { user: id, before } => (user(id.as_str()), Some(before)),
-        Ended::UserInApp { user: id, app, before } => {
+        Ended::User { user: id, before, .. } => (user(id.as_str()), Some(before)),
+        Ended::UserInApp { user: id, app, before, .. } => {
             let app = json!({"format": "opaque", "id": app});
             (json!({"format": "complex", "user": user(id.as_str()), "application": app}), Some(before))
         }
         Ended::Token { id, .. } => (json!({"format": "jwt_id", "iss": iss, "jti": id.as_str()}), None),
-        Ended::Key { kid } => (json!({"format": "opaque", "id": kid}), None),
+        Ended::Key { kid, .. } => (json!({"format": "opaque", "id": kid}), None),
     };
     let event = before.map_or_else(|| json!({}), |before| json!({"event_timestamp": before}));
     json!({"iss": iss, "aud": aud, "iat": iat, "jti": jti, "sub_id": sub_id, "events": { EVENTS[0]: event }})

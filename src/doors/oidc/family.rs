@@ -13,16 +13,21 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wxmint_ids::{AppId, is_base64url, parsed};
 use wxmint_keys::token::Issued;
-use wxmint_store::short_digest;
+use wxmint_store::{short_digest, unreadable};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::backchannel::{Logout, queue};
-use crate::doors::scan::store::{enlist, read, strike};
+use crate::doors::scan::store::{enlist, names, read, strike};
 use crate::login::{LoginWorker, Result};
 
+/// The access tokens of a login that can live at a time: as many as renewals every five minutes give in a day. The
+/// oldest is revoked when there are more.
+const MOST_TOKENS: usize = 300;
 /// The logins of a user at a client that can live at a time: three browsers that log in anew on each of 30 days. The
 /// oldest ends when there are more, so that nobody fills the store.
 const MOST_LOGINS: usize = 100;
+/// So many access tokens are revoked at the same time.
+const ENDED_AT_ONCE: usize = 20;
 pub(super) const LOGIN: &str = "a login of a site";
 
 /// The facts of a login that hold as long as its tokens can be renewed. The store keeps no openid for it.
@@ -127,6 +132,12 @@ pub(super) fn hashed_key(kind: &str, secret: &str) -> String {
     key(kind, short_digest(secret))
 }
 
+/// An access token of a family, as far as its end has to name it.
+fn access_token(family: &Family, id: &str, expires_at: f64) -> Result<Issued> {
+    let id = id.parse().map_err(|_| unreadable(LOGIN))?;
+    Ok(Issued { id, expires_at: expires_at as i64, ..family.first.clone() })
+}
+
 impl LoginWorker {
     pub(super) async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         Ok(self.store.kept(key).await?.map(|text| read(LOGIN, &text)).transpose()?)
@@ -163,8 +174,23 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here. Each renewal
-    /// asks for the end of the first one. So it is held as long as there can be renewals, also if Redis loses it.
+    /// Notes an access token of a family before anybody has it, so that the end of the family finds it as long as it can
+    /// be valid.
+    pub(super) async fn note_given(&self, family: &Family, token: &Issued) -> Result<()> {
+        let list = key("tokens", family.sid());
+        let life = token.expires_at - token.issued_at + 2 * MAX_LEEWAY.as_secs() as i64;
+        let life = Duration::from_secs(u64::try_from(life).unwrap_or_default());
+        let given = enlist(&self.store, &list, token.id.as_str(), token.expires_at as f64, life).await?;
+        let excess = given.len().saturating_sub(MOST_TOKENS);
+        for (id, expires_at) in given.iter().take(excess) {
+            self.end_if_alive(&access_token(family, id, *expires_at)?).await?;
+            strike(&self.store, &list, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here. What is gone
+    /// renews nothing, so that nothing is left of it once its access tokens have expired.
     pub(super) async fn end_family(&self, family: &Family) -> Result<()> {
         let (store, sid, first) = (&self.store, family.sid(), &family.first);
         // First, because nothing leads here again once the login has ended.
@@ -172,19 +198,24 @@ impl LoginWorker {
             let logout = Logout { since: store.now().timestamp(), user: first.user.to_string(), sid: Some(sid.into()) };
             queue(store, &first.app, &logout).await?;
         }
-        let expires_at = first.expires_at.max(family.until.unwrap_or_default());
-        self.end_if_alive(&Issued { expires_at, ..first.clone() }).await?;
+        self.end_if_alive(first).await?;
         self.end_last(family).await?;
         store.discard(&key("family", sid)).await?;
         let ended = self.end_last(family).await?;
         strike(store, &family.list(), sid).await?;
         // Nobody asks for these any more.
-        let left = ended.map(|number| rotation_key(sid, number)).chain([key("last", sid)]);
+        let left = ended.map(|number| rotation_key(sid, number)).chain([key("last", sid), key("tokens", sid)]);
         Ok(try_join_all(left.map(async |key| store.discard(&key).await)).await.map(drop)?)
     }
 
-    /// Ends the tokens that can be alive, and returns their numbers.
+    /// Ends the tokens that can be alive, and returns the numbers of the last refresh tokens.
     async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>> {
+        let given = names(&self.store, &key("tokens", family.sid())).await?;
+        let given = given.iter().map(|(id, expires_at)| access_token(family, id, *expires_at));
+        let given = given.collect::<Result<Vec<_>>>()?;
+        for some in given.chunks(ENDED_AT_ONCE) {
+            try_join_all(some.iter().map(|token| self.end_if_alive(token))).await?;
+        }
         let last = self.last_number(family.sid()).await?;
         let numbers = last.saturating_sub(1)..=last.saturating_add(1);
         for number in numbers.clone() {
@@ -229,6 +260,8 @@ mod tests {
 
 #[cfg(test)]
 mod conformance {
+    use std::collections::HashSet;
+
     use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
     use wxmint_store::{Ended, TokenState};
@@ -273,23 +306,53 @@ mod conformance {
         }
     }
 
+    /// What is gone renews nothing. So no entry outlives the access tokens, however long the login could be renewed.
     #[actix_web::test]
-    async fn the_end_of_a_login_is_held_as_long_as_it_could_be_renewed() {
+    async fn the_end_of_a_login_is_told_of_its_access_tokens_alone_and_until_they_expire() {
         let login = worker();
         let (day, later) = (TimeDelta::days(1), (now() + TimeDelta::days(20)).timestamp());
         let alive = family(&login, TimeDelta::zero(), None);
         let renewable = [day, TimeDelta::zero()].map(|ago| family(&login, ago, Some(later)));
         for ended in renewable.iter().chain([&alive, &family(&login, day, None)]) {
+            login.keep_family(ended, String::new(), now()).await.expect("kept");
             login.end_family(ended).await.expect("ended");
+            assert!(login.find_family(ended.sid()).await.expect("an answer").is_none(), "so that a renewal is refused");
         }
         let ends = login.store.ends_after("", 10).await.expect("an answer").expect("the beginning").ends;
-        let held = [(&renewable[0], later), (&renewable[1], later), (&alive, alive.first.expires_at)];
-        let of = |(family, expires_at): (&Family, i64)| {
-            let Issued { id, user, .. } = family.first.clone();
-            Ended::Token { id, user, expires_at }
+        assert_eq!(ends, [&renewable[1].first, &alive.first].map(end_of));
+    }
+
+    fn end_of(token: &Issued) -> Ended {
+        let Issued { id, user, expires_at, .. } = token.clone();
+        Ended::Token { id, user, expires_at }
+    }
+
+    /// No renewal has revoked the access token before it.
+    #[actix_web::test]
+    async fn the_end_of_a_login_finds_all_access_tokens_that_can_be_valid_and_no_more_than_there_may_be() {
+        let login = worker();
+        let family = family(&login, TimeDelta::days(1), Some((now() + TimeDelta::days(20)).timestamp()));
+        let second = now().timestamp();
+        let token = |number: i64| Issued {
+            id: format!("token-{number}").parse().expect("an id"),
+            issued_at: second - 3600 + number,
+            expires_at: second + number,
+            ..family.first.clone()
         };
-        assert_eq!(ends, held.map(of), "and none of one that nobody can use any more");
-        let state = login.store.token_state(&renewable[0].first).await.expect("an answer");
-        assert_eq!(state, TokenState::Ended { told: true }, "so that a renewal is refused");
+        let given = [-3000, -1, 100, 900].map(token);
+        for token in &given {
+            login.note_given(&family, token).await.expect("noted");
+        }
+        login.end_family(&family).await.expect("ended");
+        let ends = async || login.store.ends_after("", 1000).await.expect("an answer").expect("the beginning").ends;
+        let ended: HashSet<_> = ends().await.iter().map(ToString::to_string).collect();
+        let expected: HashSet<_> = given[1..].iter().map(|token| end_of(token).to_string()).collect();
+        assert_eq!(ended, expected, "but for the one that has expired");
+
+        for number in 1000..1003 + MOST_TOKENS as i64 {
+            login.note_given(&family, &token(number)).await.expect("noted");
+        }
+        let oldest: HashSet<_> = ends().await[3..].iter().map(ToString::to_string).collect();
+        assert_eq!(oldest, [1000, 1001, 1002].map(|number| end_of(&token(number)).to_string()).into());
     }
 }

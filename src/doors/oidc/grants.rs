@@ -131,16 +131,16 @@ impl LoginWorker {
     }
 
     /// Keeps the family before anybody has a token of it.
-    async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<()> {
+    pub(super) async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<()> {
         let (store, first, sid, life) = (&self.store, &family.first, family.sid(), family.life(at));
         let given = Rotation { salt: String::new(), token: first.clone(), next, begun_at: None, given_at: None };
         store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
         store.keep(&family::key("last", sid), "0", life).await?;
         store.keep(&family::key("family", sid), &written_json(family), life).await?;
         let Some(until) = family.until else { return Ok(()) };
-        // The ends of the user are kept as long as the family can live, and find it at the client and at the app. The
-        // note is confirmed, so replicas of the same primary have the family too.
-        store.note_life(Duration::from_secs(u64::try_from(until - first.issued_at).unwrap_or_default())).await?;
+        // The user's record of ends is kept as long as the family can live, and the ends find it at the client and at the
+        // app. The note is confirmed, so replicas of the same primary have the family too.
+        store.note_renewals(Duration::from_secs(u64::try_from(until - first.issued_at).unwrap_or_default())).await?;
         let longest = Issued { expires_at: until.max(first.expires_at), ..first.clone() };
         Ok(store.note_client_token(&longest, &family.app).await?)
     }

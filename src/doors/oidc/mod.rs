@@ -11,6 +11,8 @@ mod own_jwt;
 mod page;
 mod renewal;
 mod request;
+#[cfg(test)]
+mod simulated;
 mod token;
 mod wechat;
 

@@ -74,7 +74,8 @@ impl LoginWorker {
         let Some(before) = before else { return self.theft(&family).await };
         let shown = Shown { client, family, token, before };
         // Before the ends are asked for: each later one names the token.
-        let at = self.store.date_renewal(&shown.family.first).await?;
+        let life = client.token_ttl.unwrap_or(self.minter.ttl());
+        let at = self.store.date_renewal(&shown.family.first, life).await?;
         let own = self.begun(&shown, at)?;
         let found = self.find_or_begin(&shown, &own, at).await;
         if found.is_err() {
@@ -256,30 +257,42 @@ impl LoginWorker {
     async fn note_renewal(&self, shown: &Shown<'_>, begun: &Rotation) -> Result<()> {
         let Shown { client, family, token, .. } = shown;
         let (store, sid, number) = (&self.store, family.sid(), token.number);
-        let life = self.minter.with(&[], client.token_ttl).ttl();
+        // Also a token that has just expired can end the login, as verifiers may accept it still.
+        let life = self.minter.with(&[], client.token_ttl).ttl() + 2 * MAX_LEEWAY;
         store.keep(&family::key("sid", begun.token.id.as_str()), sid, life).await?;
         if self.last_number(sid).await? < number {
             store.keep(&family::key("last", sid), &number.to_string(), family.life(store.now())).await?;
         }
+        self.note_given(family, &begun.token).await?;
+        // Nobody has the refresh token before the last honestly. The access token beside it lives out its minutes.
         if let Some(old) = number.checked_sub(2) {
-            self.end_old(family, old).await?;
+            store.discard(&family::rotation_key(sid, old)).await?;
         }
         Ok(())
     }
 
-    /// The token before the last is the oldest that anybody has honestly. The end of the first is the family's.
-    async fn end_old(&self, family: &Family, number: u32) -> Result<()> {
-        let Some(oldest) = self.find_rotation(family.sid(), number).await? else { return Ok(()) };
-        if number > 0 {
-            self.end_if_alive(&oldest.token).await?;
-        }
-        Ok(self.store.discard(&family::rotation_key(family.sid(), number)).await?)
+    /// A renewal as a site gets it, but that the account backend is not asked, and nothing is signed. Returns the next
+    /// refresh token.
+    #[cfg(test)]
+    pub(super) async fn renew_alone(&self, family: &Family, shown: &str, client: &Client) -> Result<Option<String>> {
+        let token = RefreshToken::read(shown).expect("a refresh token");
+        let before = self.find_rotation(family.sid(), token.number - 1).await?.expect("it was given");
+        let shown = Shown { client, family: family.clone(), token, before };
+        let life = client.token_ttl.unwrap_or(self.minter.ttl());
+        let second = self.store.date_renewal(&shown.family.first, life).await?;
+        let begun = self.begun(&shown, second)?;
+        let Found::Begun = self.find_or_begin(&shown, &begun, second).await? else { return Ok(None) };
+        self.note_renewal(&shown, &begun).await?;
+        let given = Rotation { given_at: Some(self.store.now().timestamp()), ..begun.clone() };
+        self.store.replace_kept(&shown.key(), &json(&begun), &json(&given)).await?;
+        Ok(Some(shown.token.next(&begun.salt)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, rc::Rc, time::Duration};
+    use std::cell::{Cell, RefCell};
+    use std::{rc::Rc, time::Duration};
 
     use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
@@ -362,6 +375,47 @@ mod tests {
             .await
             .expect("kept");
         assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Theft(_)))));
+    }
+
+    /// Whatever its sites may renew, and for how long.
+    #[actix_web::test]
+    async fn a_renewal_revokes_nothing_and_leaves_no_key_longer_than_its_token_lives() {
+        thread_local!(static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) });
+        let clock = || now() + AHEAD.get();
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m")).login_worker().expect("a worker");
+        let access = RedisAccess::in_memory(clock);
+        login.store = Redis::new(&access, Duration::ZERO, clock, ());
+        let app = "wx0123456789abcdef";
+        let file = format!(r#"{{"clients":[{{"client_id":"grafana","name":"Grafana","appid":"{app}"}}]}}"#);
+        let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
+        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+        let id = login.minter.token_id("mark", now()).expect("random");
+        let first = login.minter.issued("user-1".parse().expect("a user"), client.id.0.clone(), id, now());
+        let until = Some(first.issued_at + 30 * 86_400);
+        let (mark, scope) = ("mark".to_owned(), "openid".to_owned());
+        let family =
+            Family { first, app: app.parse().expect("an app"), mark, scope, until, key: hash("key"), is_told: false };
+        let mut shown = family::written(family.sid(), 1, "key", "secret");
+        login.keep_family(&family, hash(&shown), now()).await.expect("kept");
+
+        let keys = async || {
+            let place = wxmint_redis_link::scan::Place::default();
+            let slots = wxmint_redis_link::scan::Slots::AtRest;
+            login.store.link.keys_like("wxmint:*", &place, slots).await.expect("keys").found.len()
+        };
+        let before = keys().await;
+        for _ in 0..300 {
+            AHEAD.set(AHEAD.get() + TimeDelta::minutes(5));
+            shown = login.renew_alone(&family, &shown, client).await.expect("an answer").expect("renewed");
+        }
+        let ends = login.store.ends_after("", 10).await.expect("an answer").expect("the beginning").ends;
+        assert!(ends.is_empty(), "the old access tokens live out their minutes: {ends:?}");
+        // The last two access tokens, the last two refresh tokens, and the date of the last renewal.
+        let most = before + 6;
+        assert!(keys().await <= most, "{} keys after 300 renewals, {before} before", keys().await);
+        AHEAD.set(AHEAD.get() + TimeDelta::hours(2));
+        assert!(keys().await <= before + 2, "{} keys two hours later, {before} before", keys().await);
     }
 
     #[derive(Clone, Default)]

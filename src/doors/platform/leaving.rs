@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::walk::{Page, Place};
 use wxmint_store::{Meter, TICKET_TTL, limits::Rate};
+use wxmint_verify::MAX_LEEWAY;
 
 use super::follower::Follower;
 use super::known::{COUNTED, MerchantState, digest_of, entry_of};
@@ -137,16 +138,16 @@ impl Follower {
 
     /// The time of the oldest login whose token may be good, and the present, by the earlier clock: ours or Redis'.
     async fn since(&self) -> (DateTime<Utc>, DateTime<Utc>) {
-        let read = loop {
-            match self.login.store.ends_after("", 1).await {
-                Ok(read) => break read,
+        let longest = loop {
+            match self.login.store.longest_login().await {
+                Ok(longest) => break longest,
                 Err(error) => {
                     bounded!(warn, "leaving", %error, "merchants have left: their people's tokens are not revoked yet");
                     sleep(PAUSE).await;
                 }
             }
         };
-        let lives = read.map_or(Duration::MAX, |read| read.keep).saturating_add(TICKET_TTL);
+        let lives = longest.saturating_add(MAX_LEEWAY).saturating_add(TICKET_TTL);
         let lives = TimeDelta::from_std(lives).unwrap_or(TimeDelta::MAX);
         let redis = DateTime::from_timestamp_micros(self.login.store.now_micros() as i64).unwrap_or_default();
         let began = redis.min(self.login.store.now()) - CLOCKS_DIFFER;

@@ -1,5 +1,7 @@
 //! Every act that ends a user, an app, a client or a login, against a family that lives.
 
+use wxmint::clock::now;
+
 use super::*;
 
 /// Each at once, because a refresh asks; verifiers learn it by the feed as of every token.
@@ -130,19 +132,25 @@ async fn a_token_that_has_just_expired_is_ended_too() {
     }
 }
 
-/// An end is kept as long as the login can be renewed, also that of a logout, and not only as long as its access token.
+/// A login of a site stays ended as long as it could be renewed, also by a logout, although the feed has no end of it any
+/// more once its access tokens have expired.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     let (clock, bed) = Clock::around(builder().operator().env("WXMINT_TOKEN_TTL", "5m")).await;
     let log_in = async |person| bed.renew(&bed.log_in_site(person).await).await.expect_login();
     let logins = join_all(["lin", "mei", "chen", "kept"].map(log_in)).await;
     let [by_operator, logged_out, revoked, kept] = &logins[..] else { panic!("four") };
-    // Nobody deletes an end before, at any replica.
-    let lives: BTreeMap<String, String> = bed.redis.command(&["HGETALL", "wxmint:{wxmint:ended}:lives"]);
-    assert!(lives.contains_key("2592000"), "{lives:?}");
+    let lives = |of: &str| bed.redis.command::<Vec<String>>(&["HKEYS", &format!("wxmint:{{wxmint:ended}}:{of}")]);
+    assert_eq!([lives("lives"), lives("renewals")], [["300"], ["2592000"]], "ends are dated by access tokens alone");
     bed.ends_user("end", "lin", by_operator, OPERATOR).await;
     bed.log_out(logged_out, false).await;
     bed.revoke(&revoked.member("access_token")).await;
+    let ends = bed.redis.command::<Vec<(String, (String, String))>>(&["XRANGE", redis_keys::ENDS, "-", "+"]);
+    let (soon, texts) = (now().timestamp() + 300, ends.iter().map(|(_, (_, end))| end.split(' ').collect::<Vec<_>>()));
+    for end in texts {
+        let until = if end[0] == "jti" { end[1] } else { end[2] };
+        assert!(until.parse::<i64>().expect("seconds") <= soon, "no longer than an access token lives: {end:?}");
+    }
     clock.is_later(&bed, 86_400);
     assert_eq!(bed.userinfo(kept).await.status, 401, "an access token of five minutes");
     bed.expect_ended(logged_out, "its access token had expired").await;

@@ -15,8 +15,8 @@ use crate::support::{Answering, Call, PATIENCE, Step, answer, locked, until};
 /// So that five ends are more than one page.
 const PAGE: usize = 2;
 const LONG: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
-/// Seconds.
-pub(super) const KEEP: i64 = 90_000;
+/// For so many seconds after it was made an end is needed.
+const NEEDED: i64 = 90_000;
 pub(super) const PERSON_APP: &str = "wx0000000000000001";
 pub(super) const OTHER_APP: &str = "wx0000000000000002";
 
@@ -95,7 +95,7 @@ impl Manner {
     /// A page that ends the key by which it is signed.
     pub(super) fn of_its_own_end() -> Self {
         Self::says(|signers, header, mut claims| {
-            claims["ended"].as_array_mut().expect("ends").push(json!(["kid", signers.key.kid]));
+            claims["revoked"].as_array_mut().expect("ends").push(json!(["kid", signers.key.kid, needed_until()]));
             signers.key.page(&header, &claims)
         })
     }
@@ -147,11 +147,11 @@ impl Issuer {
     }
 
     pub(super) fn end_user(&self, user: &str, before: i64) {
-        self.end(json!(["sub", self.shared.hash(user), before]));
+        self.end(json!(["sub", self.shared.hash(user), before, needed_until()]));
     }
 
     pub(super) fn end_in_app(&self, user: &str, app: &str, before: i64) {
-        self.end(json!(["app", self.shared.hash(&format!("{user}\0{app}")), before]));
+        self.end(json!(["app", self.shared.hash(&format!("{user}\0{app}")), before, needed_until()]));
     }
 
     pub(super) fn end_token(&self, jti: &str, expiry: i64) {
@@ -160,7 +160,7 @@ impl Issuer {
 
     /// As `wxmint keys retire --now` does it: the key that signs then was not published before.
     pub(super) fn retires_first_key(&self) {
-        self.end(json!(["kid", self.shared.keys[0].kid]));
+        self.end(json!(["kid", self.shared.keys[0].kid, needed_until()]));
         self.shared.feed().retired = true;
     }
 
@@ -170,7 +170,7 @@ impl Issuer {
     }
 
     pub(super) fn end_second_key(&self) {
-        self.end(json!(["kid", self.shared.keys[1].kid]));
+        self.end(json!(["kid", self.shared.keys[1].kid, needed_until()]));
     }
 
     pub(super) fn end(&self, end: Value) {
@@ -237,8 +237,8 @@ impl Shared {
             "after": if known.is_some() { cursor } else { "" },
             "cursor": format!("{}-{last}", feed.epoch),
             "more": last < feed.ends.len(),
-            "keep": KEEP,
-            "ended": feed.ends[first..last],
+            "revoked": feed.ends[first..last],
+            "of_a_newer_issuer": {"what": ["ever"]},
         });
         let kid = &self.keys[if feed.retired { 2 } else { 0 }].kid;
         (json!({"alg": "ES256", "typ": "revocations+jwt", "kid": kid}), page)
@@ -250,7 +250,7 @@ impl Shared {
 
     /// Whoever believes a page with it ends the tokens of somebody who has done nothing.
     fn end_of_mei(&self) -> Value {
-        json!([["sub", self.hash("mei"), now().timestamp() + 1000]])
+        json!([["sub", self.hash("mei"), now().timestamp() + 1000, needed_until()]])
     }
 
     fn answer(&self, target: &str) -> Vec<Step> {
@@ -265,7 +265,7 @@ impl Shared {
         }
         if target == "/elsewhere" {
             let (header, mut claims) = self.page("");
-            claims["ended"] = self.end_of_mei();
+            claims["revoked"] = self.end_of_mei();
             return sends(self.keys[0].page(&header, &claims));
         }
         let Some(query) = target.strip_prefix("/revocations") else {
@@ -277,7 +277,7 @@ impl Shared {
             Manner::Good => sends(self.signs().page(&header, &claims)),
             Manner::Gone => Vec::new(),
             Manner::Says(spoil) => {
-                claims["ended"] = self.end_of_mei();
+                claims["revoked"] = self.end_of_mei();
                 let signers = Signers { key: &self.keys[0], second: &self.keys[1], foreign: &self.foreign };
                 sends(spoil(&signers, header, claims))
             }
@@ -286,6 +286,10 @@ impl Shared {
             Manner::DripsHead => drips(b"HTTP/1.1 200 OK\r\nX-Head: "),
         }
     }
+}
+
+fn needed_until() -> i64 {
+    now().timestamp() + NEEDED
 }
 
 impl ForgeKey {

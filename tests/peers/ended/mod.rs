@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use wxmint::clock::now;
 
-use self::issuer::{By, KEEP, Manner, OTHER_APP, PERSON_APP, page};
+use self::issuer::{By, Manner, OTHER_APP, PERSON_APP, page};
 pub(crate) use self::{clock::obeys_no_wrong_clock, issuer::Issuer};
 use crate::example::Example;
 use crate::forge::{self, merged};
@@ -140,7 +140,7 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
 }
 
 async fn takes_no_page_for_a_token(issuer: &Issuer, example: &Example) {
-    let page = issuer.page_like_a_token(json!({"sub": "mei", "ended": []}));
+    let page = issuer.page_like_a_token(json!({"sub": "mei", "revoked": []}));
     assert_eq!(example.status(&page).await, Some(401), "{}: a page is no token", example.name);
 }
 
@@ -161,8 +161,8 @@ async fn takes_older_pages_for_no_news(issuer: &Issuer, open: &Example, closed: 
     let token = |sub: &str| issuer.token(By::First, json!({"sub": sub}));
     let [mei, zhou, wei, han] = ["mei", "zhou", "wei", "han"].map(token);
     let page = |iat: i64, user: &str| {
-        let end = json!(["sub", issuer.hash(user), now().timestamp() + 1000]);
-        Manner::page_with(json!({"iat": iat, "exp": iat + 300, "ended": [end]}))
+        let end = json!(["sub", issuer.hash(user), now().timestamp() + 1000, now().timestamp() + 9000]);
+        Manner::page_with(json!({"iat": iat, "exp": iat + 300, "revoked": [end]}))
     };
     issuer.says(page(now().timestamp() - 30, "zhou"));
     open.becomes(&zhou, 401, "in a page that is 30 s older").await;
@@ -187,7 +187,8 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
         Manner::says(move |signers, header, claims| signers.key.page(&merged(&header, members.clone()), &claims))
     };
     let time = now().timestamp();
-    let end = |end: Value| Manner::page_with(json!({"ended": [["sub", issuer.hash("mei"), time + 1000], end]}));
+    let end_of_mei = json!(["sub", issuer.hash("mei"), time + 1000, time + 9000]);
+    let end = |end: Value| Manner::page_with(json!({"revoked": [end_of_mei.clone(), end]}));
     for (what, manner) in [
         ("by a foreign key", Manner::says(|signers, header, claims| signers.foreign.page(&header, &claims))),
         (
@@ -229,14 +230,19 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
         ("without after", Manner::page_with(json!({"after": null}))),
         ("without a cursor", Manner::page_with(json!({"cursor": null}))),
         ("more, perhaps", Manner::page_with(json!({"more": "true"}))),
-        ("keep as text", Manner::page_with(json!({"keep": "86460"}))),
-        ("ended is no array", Manner::page_with(json!({"ended": {"0": ["sub", issuer.hash("mei"), time + 1000]}}))),
+        ("without ends", Manner::page_with(json!({"revoked": null}))),
+        ("the ends are no array", Manner::page_with(json!({"revoked": {"0": end_of_mei}}))),
         ("an end that is no array", end(json!("sub"))),
         ("an end of nothing", end(json!([]))),
         ("a user ended at no time", end(json!(["sub", issuer.hash("li")]))),
-        ("a user ended at a text", end(json!(["app", issuer.hash("li"), "1"]))),
+        ("a user ended at a text", end(json!(["app", issuer.hash("li"), "1", time]))),
+        ("an end of a user without a date", end(json!(["sub", issuer.hash("li"), time]))),
+        ("an end in an app without a date", end(json!(["app", issuer.hash("li"), time]))),
+        ("an end of a user until a text", end(json!(["sub", issuer.hash("li"), time, "1"]))),
+        ("a token without a date", end(json!(["jti", issuer.hash("li")]))),
         ("a hash that is none", end(json!(["jti", "li", 1]))),
-        ("a key without a name", end(json!(["kid", 1]))),
+        ("a key without a name", end(json!(["kid", 1, time]))),
+        ("an end of a key without a date", end(json!(["kid", "a"]))),
         ("404", Manner::body("404 Not Found", b"")),
         (
             "500 with a page",
@@ -285,27 +291,41 @@ async fn begins_again_where_its_cursor_is_unknown(issuer: &Issuer, example: &Exa
     assert_eq!(example.status(&lin).await, Some(401));
 }
 
-/// An end is not held longer than a token that it can refuse, by the time of the pages. A page with a shorter `keep`
-/// says nothing of tokens that were issued before it.
+/// An end is held until its own date, the leeway of a minute and the minute by which clocks may differ, by the time of
+/// the pages, and no longer, whatever else is held.
 async fn forgets(issuer: &Issuer, example: &Example) {
     let one = issuer.token(By::First, json!({"sub": "zhao", "jti": "jti-one"}));
     let lin = issuer.token(By::First, json!({"sub": "lin", "iat": ended_second()}));
     let time = now().timestamp();
-    let newer = |after: i64, keep: i64| {
+    let newer = |after: i64| {
         let (iat, exp) = (time + after, time + after + 300);
-        Manner::page_with(json!({"iat": iat, "exp": exp, "keep": keep, "ended": []}))
+        Manner::page_with(json!({"iat": iat, "exp": exp, "revoked": []}))
     };
     // The newest page until now may be of 50 s later. It looks for what it can forget once in 6 s of the pages, because
-    // a look at a million ends takes long. Clocks differ by 60 s.
-    issuer.answers(newer(51, KEEP)).await;
-    let before = time + 50 - 60 - KEEP;
-    let old = issuer.token(By::First, json!({"sub": "old", "iat": before}));
-    issuer.says(Manner::page_with(json!({"ended": [["sub", issuer.hash("old"), before]]})));
-    example.becomes(&old, 401, "an end of long ago").await;
-    issuer.says(newer(58, 1));
-    example.becomes(&old, 200, "an end that nobody needs any more").await;
-    assert_eq!(example.status(&lin).await, Some(401), "{}: obeys a shorter `keep` at once", example.name);
-    assert_eq!(example.status(&one).await, Some(401), "a token's end is held until its exp and the leeway");
+    // a look at a million ends takes long.
+    issuer.answers(newer(51)).await;
+    let until = time + 56 - 120;
+    let of = |sub: &str, jti: &str| issuer.token(By::First, json!({"sub": sub, "jti": jti, "iat": ended_second()}));
+    let (old, older) = (of("old", "jti-of-old"), of("older", "jti-of-older"));
+    let [in_app, by_id] = [of("in-app", "jti-of-in-app"), of("by-id", "jti-by-id")];
+    let before = ended_second();
+    issuer.says(Manner::page_with(json!({"revoked": [
+        ["sub", issuer.hash("old"), before, until],
+        ["app", issuer.hash(&format!("in-app\0{PERSON_APP}")), before, until],
+        ["jti", issuer.hash("jti-by-id"), until],
+        ["sub", issuer.hash("older"), before, time + 50 - 120],
+    ]})));
+    for token in [&old, &in_app, &by_id] {
+        example.becomes(token, 401, "an end that is needed for some seconds").await;
+    }
+    assert_eq!(example.status(&older).await, Some(200), "{}: an end that nobody needs is not taken", example.name);
+    issuer.says(newer(58));
+    for token in [&old, &in_app, &by_id] {
+        example.becomes(token, 200, "an end that nobody needs any more").await;
+    }
+    for token in [&lin, &one] {
+        assert_eq!(example.status(token).await, Some(401), "{}: forgets what is needed for longer", example.name);
+    }
 }
 
 /// Before which each user whom a test ends is ended.

@@ -1,5 +1,7 @@
 //! Requests, each a row of steps at the store. A step may be lost before or after the store has taken it.
 
+use std::time::Duration;
+
 use wxmint_keys::token::Issued;
 use wxmint_store::{Decision, Intent, Redis, StoreError, TokenState, UserState};
 
@@ -134,6 +136,8 @@ impl World<'_> {
         match request.wish {
             Wish::Login { person, user } => {
                 let user = if let Binding::To(user, _) = self.bindings[person] { user } else { user };
+                let life = Duration::from_secs(self.life as u64);
+                self.directly(async move |store: &Redis| store.note_life(life).await);
                 request.at = self.store_second();
                 request.latest = self.now.div_euclid(SECOND) + 60;
                 (!self.user_state(user).blocked).then_some(Stage::Admit)

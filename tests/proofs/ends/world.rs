@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use actix_web::rt::Runtime;
 use wxmint_ids::{Person, UserId};
-use wxmint_store::{ENDS_KEPT, ReadEnds, Redis, StoreError};
+use wxmint_store::{ReadEnds, Redis, StoreError};
 use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PageRefused};
 
 use super::draws::Draws;
@@ -228,8 +228,9 @@ impl<'a> World<'a> {
 
     /// A replica of wxmint does this once a minute.
     fn forget_ends(&mut self) {
-        let forgotten = self.directly(async |store: &Redis| store.forget_ends(100).await);
-        self.note(format!("{forgotten} ends are forgotten"));
+        let forgotten = self.directly(async |store: &Redis| store.forget_ends(None, 1_000).await);
+        self.directly(async |store: &Redis| store.forget_kept(1_000).await);
+        self.note(format!("{} ends are forgotten", forgotten.ends));
     }
 
     /// The key file loses its first key. Whether it had it.
@@ -343,12 +344,11 @@ impl<'a> World<'a> {
             after: cursor.into(),
             cursor: read.cursor,
             more: read.more,
-            keep: ENDS_KEPT.as_secs(),
-            ended: read.ends.iter().map(|ended| ended.published(ISSUER)).collect(),
+            revoked: read.ends.iter().map(|ended| ended.published(ISSUER)).collect(),
         };
         let key = self.issuers[issuer].key(self.now);
         let signed = self.keys.sign(key, &page);
-        if !page.ended.is_empty() {
+        if !page.revoked.is_empty() {
             self.note(format!("replica {issuer} makes a page: {:?} -> {:?}, {:?}", page.after, page.cursor, read.ends));
         }
         self.pages.push(signed.clone());

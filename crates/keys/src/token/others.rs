@@ -152,7 +152,7 @@ mod tests {
         let ring = Arc::new(KeyRing::new(set, now()).expect("a ring"));
         let minter = Minter::new("i".into(), vec!["a".into()], TokenTyp::AccessToken, LIFE, Arc::clone(&ring));
         let kids: Vec<_> = ring.set().lives.iter().map(|life| life.kid.clone()).collect();
-        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":1,"ended":[]}"#;
+        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[]}"#;
         let page: EndsPage = serde_json::from_str(text).expect("a page");
         for (ended, signs) in [(&kids[..0], &kids[0]), (&kids[..1], &kids[1]), (&kids[..], &kids[0])] {
             ring.note_revoked(ended);

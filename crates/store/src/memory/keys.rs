@@ -1,6 +1,6 @@
 //! The keys, and what the commands do with them: as in Redis, but for what nobody here asks for.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use redis::Value;
@@ -220,9 +220,9 @@ impl Keys {
                 });
                 Value::Array(found.collect())
             }
-            (b"XTRIM", [b"MINID", id]) => {
-                let left = entries.split_off(&stream_id(id)?);
-                count(mem::replace(entries, left).len())
+            (b"XDEL", ids) => {
+                let ids = ids.iter().map(|id| stream_id(id)).collect::<Result<Vec<_>, _>>()?;
+                count(ids.iter().filter(|id| entries.remove(id).is_some()).count())
             }
             _ => return Err(unknown(name)),
         })

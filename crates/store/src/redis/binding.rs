@@ -122,7 +122,8 @@ impl Redis {
     /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`,
     /// when the person left. A request that finishes this later must not end the tokens of a new binding.
     pub async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
-        let keys: [&str; 4] = [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
+        let [ends, list, clients] = [name::ends(user), name::user(user), name::clients(user)];
+        let keys: [&str; 5] = [&ends, &list, &clients, &name::gone(user), &name::struck(user, person)];
         // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person
         // left: this step may be repeated when there are newer tokens.
         self.end_clients_of(user, &person.app, Some(since)).await?;

@@ -1,6 +1,6 @@
 //! The ends of tokens in Redis: beside the user's list, where this service looks, and in the stream, for verifiers.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::future::{try_join, try_join_all};
 use redis::Value;
@@ -8,7 +8,8 @@ use wxmint_ids::{AppId, ClientId, Person, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::clocks::{APART, too_far_ahead};
-use super::{Call, Redis, name, packed, script, session::change_session, unreadable};
+use super::stream::KEY_ENDS_KEPT;
+use super::{Call, NOTE_KEPT, Redis, name, packed, script, session::change_session, unreadable};
 use crate::{COMPUTED, ENDS_KEPT, Ended, Issued, Result, StoreError, TokenState, UserState};
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
@@ -70,9 +71,11 @@ impl Redis {
     }
 
     /// The second of a token that is given now without a login: whatever ends the tokens of the user from here on names
-    /// it, also if the store's clock steps back. `first`: the token that came with the login.
-    pub async fn date_renewal(&self, first: &Issued) -> Result<i64> {
-        let script = self.ending(&first.user, "renew", Some(first.issued_at)).await?.arg(2 * ENDS_KEPT.as_secs());
+    /// it, also if the store's clock steps back. `first`: the token that came with the login. The token lives for
+    /// `life`, and the note of it a little longer.
+    pub async fn date_renewal(&self, first: &Issued, life: Duration) -> Result<i64> {
+        let kept = 2 * life.as_secs() + NOTE_KEPT.as_secs();
+        let script = self.ending(&first.user, "renew", Some(first.issued_at)).await?.arg(kept);
         unless_ahead(self.link.run_confirmed("date_renewal", script).await?)
     }
 
@@ -88,7 +91,8 @@ impl Redis {
     pub async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let script = self.ending(user, "user", None).await?.arg(asked_at);
         let unpublished = unless_ahead(self.link.run_confirmed("end_user", script).await?)?;
-        self.publish(user, "before", unpublished, |before| Ended::User { user: user.clone(), before }).await
+        self.publish(user, "before", unpublished, |before| Ended::User { user: user.clone(), before, until: before })
+            .await
     }
 
     /// Ends all tokens that a user was issued in one app up to and in this second, as [`Redis::end_user`] takes it.
@@ -103,7 +107,8 @@ impl Redis {
         let asked = Call::of("HGET", name::ends(user)).arg(format!("untold:app:{app}"));
         let Some(second): Option<i64> = self.link.run("end_in_app", asked).await? else { return Ok(false) };
         self.end_clients_of(user, app, Some(second)).await?;
-        self.record_end(&Ended::UserInApp { user: user.clone(), app: app.clone(), before: second }).await?;
+        let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before: second, until: second };
+        self.record_end(&ended).await?;
         self.publish_app(user, app, Some(second)).await.map(|()| true)
     }
 
@@ -114,15 +119,23 @@ impl Redis {
     /// refuses, or does not answer, is refused too.
     pub async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
-        let script = script::END_EARLIER.on(&[&name::ends(user), &name::user(user)]);
+        let script = script::END_EARLIER.on(&[name::ends(user), name::user(user), name::clients(user)]);
         let script = script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
+        let life = self.longest_life().as_secs() as i64;
+        let script = script.arg(life);
         let answer: Option<(i64, Vec<(String, i64)>)> = self.link.run("end_earlier", script).await?;
         let Some((date, earlier)) = answer else { return Ok(None) };
         if self.confirm_date(newest, date, latest).await? > latest {
             return Ok(Some(date));
         }
-        let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before: date - 1 };
-        self.put_into_stream(&ended, None, false).await?;
+        let before = date - 1;
+        let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before, until: before };
+        let (until, _) = self.put_into_stream(&ended, None, false).await?;
+        if until > date + life {
+            // Another replica has begun to issue tokens that live for longer than this process knew.
+            let script = published(user, &format!("app:{app}"), before, until);
+            self.link.run::<Value>("end_earlier", script).await?;
+        }
         let end = async |(id, expires_at): (String, i64)| {
             let id = id.parse().map_err(|_| unreadable("a user's ends"))?;
             self.end_one(&Issued { id, expires_at, ..newest.clone() }, false).await
@@ -131,9 +144,13 @@ impl Redis {
         Ok(Some(date))
     }
 
-    /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
+    /// Ends whatever a key has signed. Its entry of the stream has a date; the note of it here stays for good, because a
+    /// key file of before may come back at any time, and there are few. Returns whether the stream lacked this end: a repetition adds nothing.
     pub async fn end_key(&self, kid: &str) -> Result<bool> {
-        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }, Some((name::ended_key(kid), &["NX"])), true).await
+        let until = (self.clock)().timestamp() + KEY_ENDS_KEPT.as_secs() as i64;
+        let ended = Ended::Key { kid: kid.to_owned(), until };
+        let (_, is_added) = self.put_into_stream(&ended, Some((name::ended_key(kid), &["NX"])), true).await?;
+        Ok(is_added)
     }
 
     /// Those of these keys that the stream calls ended.
@@ -192,19 +209,19 @@ impl Redis {
 
     /// Makes an end again.
     pub async fn restore_end(&self, ended: &Ended) -> Result<()> {
-        let Ended::Key { kid } = ended else {
+        let Ended::Key { kid, .. } = ended else {
             self.record_end(ended).await?;
-            return self.put_into_stream(ended, None, true).await.map(drop);
+            return self.put_into_stream_again(ended, None).await;
         };
-        self.put_into_stream(ended, Some((name::ended_key(kid), &["KEEPTTL"])), true).await.map(drop)
+        self.put_into_stream_again(ended, Some((name::ended_key(kid), &["KEEPTTL"]))).await
     }
 
     /// Whether the record of an end has been lost, or is an older one, that the stream still has.
     pub async fn lacks_end(&self, ended: &Ended) -> Result<bool> {
         let held = |user| Call::of("HGET", name::ends(user));
         let (asked, least) = match ended {
-            Ended::User { user, before } => (held(user).arg("before"), *before),
-            Ended::UserInApp { user, app, before } => (held(user).arg(format!("app:{app}")), *before + 1),
+            Ended::User { user, before, .. } => (held(user).arg("before"), *before),
+            Ended::UserInApp { user, app, before, .. } => (held(user).arg(format!("app:{app}")), *before + 1),
             Ended::Token { id, user, .. } => {
                 let asked = Call::of("GET", name::ended(user, id));
                 return Ok(self.link.run::<Option<Vec<u8>>>("lacks_end", asked).await?.is_none());
@@ -216,12 +233,14 @@ impl Redis {
 
     /// Writes the record of an end, which the stream does not need.
     pub async fn record_end(&self, ended: &Ended) -> Result<()> {
-        let restored = |user: &UserId, field: String, second: i64| change_ends(user, "restore").arg(field).arg(second);
+        let restored = |user: &UserId, field: String, second: i64| {
+            change_ends(user, "restore").arg(field).arg(second).arg(ENDS_KEPT.as_secs())
+        };
         let record = match ended {
-            Ended::User { user, before } => restored(user, "before".into(), *before),
-            Ended::UserInApp { user, app, before } => restored(user, format!("app:{app}"), *before + 1),
+            Ended::User { user, before, .. } => restored(user, "before".into(), *before),
+            Ended::UserInApp { user, app, before, .. } => restored(user, format!("app:{app}"), *before + 1),
             Ended::Token { id, user, .. } => script::CHANGE_ENDS.on(&[&name::ended(user, id)]).arg("token"),
-            Ended::Key { kid } => Call::of("SET", name::ended_key(kid)).arg(""),
+            Ended::Key { kid, until } => Call::of("SET", name::ended_key(kid)).arg(*until),
         };
         Ok(self.link.run_confirmed::<Value>("restore_end", record).await.map(drop)?)
     }
@@ -308,27 +327,41 @@ impl Redis {
     }
 
     /// Requests at the same time make the same end, which verifiers need not read again and again.
-    async fn put_once(&self, ended: &Ended, confirmed: bool) -> Result<()> {
-        self.put_into_stream(ended, Some((name::put(ended), &["NX", "EX", "60"])), confirmed).await.map(drop)
+    /// Returns the date that the end has in the stream.
+    async fn put_once(&self, ended: &Ended, confirmed: bool) -> Result<i64> {
+        let note = name::put(&ended.form().name());
+        self.put_into_stream(ended, Some((note, &["NX", "EX", "60"])), confirmed).await.map(|(date, _)| date)
+    }
+
+    /// The longest life of tokens that this thread knows of: its own, or that of another replica.
+    fn longest_life(&self) -> Duration {
+        let own = self.noted_life.borrow().as_ref().map(|(_, life, _)| *life);
+        let known = self.known_lives.borrow();
+        let known = known.longest((self.clock)().timestamp());
+        own.map_or(known, |own| if self.known_lives.borrow().is_empty() { own } else { known.max(own) })
     }
 
     pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: Option<i64>) -> Result<()> {
-        let ended = |before| Ended::UserInApp { user: user.clone(), app: app.clone(), before };
+        let ended = |before| Ended::UserInApp { user: user.clone(), app: app.clone(), before, until: before };
         self.publish(user, &format!("app:{app}"), unpublished, ended).await
     }
 
     /// Puts an end into the stream, if it is not there up to this second. The user's ends call it `name`.
     async fn publish(&self, user: &UserId, name: &str, unsent: Option<i64>, end: impl Fn(i64) -> Ended) -> Result<()> {
         let Some(second) = unsent else { return Ok(()) };
-        self.put_once(&end(second), true).await?;
-        let script = change_ends(user, "published").arg(format!("untold:{name}")).arg(second);
+        let until = self.put_once(&end(second), true).await?;
         // A note that a failover brought back would call the end untold for good.
-        Ok(self.link.run_confirmed("note_published", script).await?)
+        Ok(self.link.run_confirmed("note_published", published(user, name, second, until)).await?)
     }
 }
 
 pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
-    script::CHANGE_ENDS.on(&[name::ends(user), name::user(user)]).arg(step)
+    script::CHANGE_ENDS.on(&[name::ends(user), name::user(user), name::clients(user)]).arg(step)
+}
+
+/// Notes beside the user that an end is in the stream, with its date.
+fn published(user: &UserId, name: &str, second: i64, until: i64) -> Call {
+    change_ends(user, "published").arg(format!("untold:{name}")).arg(second).arg(until)
 }
 
 /// The answer of a script, unless Redis is ahead.

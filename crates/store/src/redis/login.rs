@@ -1,5 +1,6 @@
 //! A login claims its code, and records who has logged in.
 
+use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration, time::Instant as Moment};
 
 use chrono::{DateTime, Utc};
@@ -11,8 +12,8 @@ use super::stored::{StoredBinding, stored_binding};
 use super::{Call, NotedLife, Redis, flag, name, packed, replace, script, unreadable};
 use crate::limits::TooMany;
 use crate::{
-    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, DOUBTED_SINCE, ENDS_KEPT, ExchangeOrder, Intent, LIFE_HOLDS,
-    LIFE_NOTED_EVERY, LoginRecord, Meter, Newcomer, Recorded, Result,
+    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Doubt, ENDS_KEPT, ExchangeOrder, Intent, LIFE_HOLDS,
+    LIFE_NOTED_EVERY, Lives, LoginRecord, Meter, Newcomer, Recorded, Result,
 };
 
 /// A user's list has this: the block, the second up to which tokens may be ended, the number that it was left with, and
@@ -22,28 +23,77 @@ type SeenUser = ((Option<Vec<u8>>, Option<i64>, Option<u64>, Option<Vec<u8>>), u
 const A_DAY: u64 = 86_400;
 
 impl Redis {
-    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
-    /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
-    /// noted lately.
+    /// Notes the life of the tokens that this process issues, before it issues any. The date of an end of a user's tokens
+    /// is that of the longest life that any replica has noted and of which tokens may be left, also after the setting
+    /// was shortened. Costs nothing if it was noted lately.
     pub async fn note_life(&self, life: Duration) -> Result<()> {
         let (now, url) = ((self.clock)(), self.link.access.url());
         let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
         let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh(*at);
         let is_noted = self.noted_life.borrow().as_ref().is_some_and(is_noted);
-        if is_noted { Ok(()) } else { self.note_life_again(life).await }
+        if is_noted { Ok(()) } else { self.note_life_again(life, &Lives::default()).await }
     }
 
-    /// The same where what was noted may be lost. A store that knows of no life was emptied, or is new: since when is
-    /// kept as [`DOUBTED_SINCE`], before anybody notes a life.
-    pub async fn note_life_again(&self, life: Duration) -> Result<()> {
-        let (now, script) = ((self.clock)(), script::NOTE_LIFE.on(&[name::LIVES]));
-        if self.link.run::<u64>("note_life", Call::of("HLEN", name::LIVES)).await? == 0 {
-            self.keep(DOUBTED_SINCE, &now.timestamp().to_string(), ENDS_KEPT).await?;
-        }
-        let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
-        self.link.run::<u8>("note_life", script).await?;
+    /// The same where what was noted may be lost, with lives that were `known` before. A store that knows of no life was
+    /// emptied, or is new: since when is kept as a [`Doubt`].
+    pub async fn note_life_again(&self, life: Duration, known: &Lives) -> Result<()> {
+        let now = (self.clock)();
+        self.note_lives(Some(life), known).await?;
         self.noted_life.replace(Some((self.link.access.url(), life, now)));
         Ok(())
+    }
+
+    /// Notes lives that were known before, and may be lost.
+    pub async fn restore_lives(&self, known: &Lives) -> Result<()> {
+        self.note_lives(None, known).await
+    }
+
+    async fn note_lives(&self, life: Option<Duration>, known: &Lives) -> Result<()> {
+        let script = script::NOTE_LIFE.on(&[name::LIVES, name::MARK, name::DOUBT]).arg((self.clock)().timestamp());
+        let script = script.arg(life.map(|life| life.as_secs().to_string()).unwrap_or_default());
+        let script = script.arg(LIFE_HOLDS.as_secs()).arg(AttemptId::random().to_string()).arg(ENDS_KEPT.as_secs());
+        let script = known.pairs().fold(script, |script, (life, last)| script.arg(life).arg(last));
+        Ok(self.link.run::<u8>("note_life", script).await.map(drop)?)
+    }
+
+    /// Whether the store will know for a while that tokens of this life are issued.
+    pub fn knows_life(&self, life: Duration, known: &Lives) -> bool {
+        let lasts = life + LIFE_HOLDS - LIFE_NOTED_EVERY;
+        known.has(life, (self.clock)().timestamp() + lasts.as_secs() as i64)
+    }
+
+    /// Notes that the tokens of a login of a site can be renewed for so long. Ends are dated without regard to it,
+    /// because verifiers meet none of what renews tokens.
+    pub async fn note_renewals(&self, life: Duration) -> Result<()> {
+        let script = script::NOTE_LIFE.on(&[name::RENEWALS]).arg((self.clock)().timestamp());
+        let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg("").arg(0);
+        Ok(self.link.run::<u8>("note_life", script).await.map(drop)?)
+    }
+
+    /// How long ago the oldest login may be of which a token is left, or what renews tokens.
+    pub async fn longest_login(&self) -> Result<Duration> {
+        let asked = Call::at(name::LIVES).cmd("TIME");
+        let asked = asked.cmd("HGETALL").arg(name::LIVES).cmd("HGETALL").arg(name::RENEWALS);
+        type Lasting = BTreeMap<u64, i64>;
+        let sent = Moment::now();
+        let (time, lives, renewals): ((u64, u64), Lasting, Lasting) = self.link.run("longest_login", asked).await?;
+        let second = (self.clocks.told(sent, time) / 1_000_000) as i64;
+        let second = second.min((self.clock)().timestamp());
+        let renewals = renewals.into_iter().filter(|(_, last)| *last >= second).map(|(life, _)| life).max();
+        let renewals = Duration::from_secs(renewals.unwrap_or_default());
+        Ok(Lives::from(lives).longest(second).max(renewals))
+    }
+
+    /// Tells this Redis from another one, and from itself once it was emptied; and whether what it holds is doubted.
+    pub async fn mark(&self) -> Result<(Option<String>, Option<Doubt>)> {
+        let asked = Call::of("GET", name::MARK).cmd("GET").arg(name::DOUBT);
+        let (mark, doubt): (Option<String>, Option<String>) = self.link.run("mark", asked).await?;
+        Ok((mark, doubt.as_deref().and_then(Doubt::read)))
+    }
+
+    /// Notes that ends were lost at this second.
+    pub async fn note_loss(&self, second: i64) -> Result<()> {
+        self.keep(name::DOUBT, &Doubt { since: second, is_certain: true }.to_string(), ENDS_KEPT).await
     }
 
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.

@@ -32,7 +32,7 @@ use self::limits::EarlierParts;
 pub use self::script::unreadable;
 use self::script::{flag, replace};
 use crate::memory::Memory;
-use crate::{AttemptId, Ended, ExchangeOrder, LoginRecord, Meter, Newcomer, Result, limits::Rate};
+use crate::{AttemptId, Ended, ExchangeOrder, Lives, LoginRecord, Meter, Newcomer, Result, limits::Rate};
 
 /// The word of the store where user ids are drawn.
 pub const DRAWN: &str = "random";
@@ -56,6 +56,9 @@ impl RedisAccess {
     }
 }
 
+/// How long a token without a login is noted after it has expired: later ends name it also after the clock of Redis has
+/// stepped back.
+const NOTE_KEPT: Duration = Duration::from_secs(60 * 60);
 /// A trial is always within the limit. What is written is gone after so many seconds, and an eighth of them.
 const TRIAL: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(5) };
 
@@ -71,6 +74,8 @@ pub struct Redis {
     earlier: EarlierParts,
     /// The life of tokens that was noted last, where, and when.
     noted_life: Rc<RefCell<Option<NotedLife>>>,
+    /// The lives that the store knew when it was asked last.
+    known_lives: Rc<RefCell<Lives>>,
     made: Arc<Mutex<Vec<Ended>>>,
 }
 
@@ -88,7 +93,8 @@ impl Redis {
         let clocks = Clocks { stepped_back: Arc::clone(&access.stepped_back), ..Clocks::default() };
         let (link, clock, made) =
             (Rc::new(Link::new(&access.link, observer)), Rc::new(clock), Arc::clone(&access.made));
-        Self { link, session_ttl, clock, clocks, earlier: Rc::default(), noted_life: Rc::default(), made }
+        let (earlier, noted_life, known_lives) = (Rc::default(), Rc::default(), Rc::default());
+        Self { link, session_ttl, clock, clocks, earlier, noted_life, known_lives, made }
     }
 
     /// By the clock of this machine.

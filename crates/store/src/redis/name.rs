@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use wxmint_ids::{AppId, LoginCode, PhoneCode, TokenId, UnionId, UserId};
 
-use crate::{Ended, Person, Ticket};
+use crate::{Person, Ticket};
 
 /// Each name, what it is made of, and how.
 macro_rules! names {
@@ -43,7 +43,8 @@ names! {
     ended(user: &UserId, token: &TokenId) = format!("{}:ended:{token}", self::user(user));
     /// Notes that the end of a key is in the stream. In the slot of the stream.
     ended_key(kid: &str) = format!("wxmint:{{{STREAM}}}:{kid}");
-    put(ended: &Ended) = format!("wxmint:{{{STREAM}}}:put:{ended}");
+    /// Notes for a while that an end is in the stream, with the date that it has there. `ended`: the end without it.
+    put(ended: &str) = format!("wxmint:{{{STREAM}}}:put:{ended}");
     union(unionid: &UnionId) = ["wxmint:union:{", unionid.as_str(), "}"].concat();
     /// The users of a unionid who are in conflict.
     shared(unionid: &UnionId) = union(unionid) + ":users";
@@ -65,6 +66,14 @@ pub(super) const STREAM: &str = "wxmint:ended";
 pub(super) const ID_KEY: &str = "wxmint:id-key";
 /// The lives of tokens, in the slot of the stream.
 pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
+/// The lives of what renews the tokens of sites.
+pub(super) const RENEWALS: &str = "wxmint:{wxmint:ended}:renewals";
+/// Made with the first life that is noted. Another one is there once Redis was emptied.
+pub(super) const MARK: &str = "wxmint:{wxmint:ended}:mark";
+/// Since when ends may be missing.
+pub(super) const DOUBT: &str = "wxmint:{wxmint:ended}:doubt";
+/// The users whose ends have no entry of the stream any more and are needed here still, by the second up to which.
+pub(super) const KEPT: &str = "wxmint:{wxmint:ended}:kept";
 
 /// Half of the SHA-256 of `text`: for names of keys, which must not tell the text.
 pub fn short_digest(text: &str) -> impl Display + use<> {

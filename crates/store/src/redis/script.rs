@@ -25,6 +25,7 @@ scripts! {
     NOTE_CLIENT = "note_client";
     FORGET_CLIENT = "forget_client";
     NOTE_LIFE = "note_life";
+    KEEP_RECORDS = "keep_records";
     NOTE_NOT_ENDED = "note_not_ended";
     CHANGE_ENDS = "ends" "change_ends";
     END_EARLIER = "ends" "end_earlier";

@@ -1,13 +1,12 @@
-//! The ends of tokens, and the stream that tells verifiers of them: it is read page by page, and the ends that nobody
-//! needs any more are deleted.
+//! The ends of tokens, and the stream that tells verifiers of them: it is read page by page. Each end has its own date,
+//! and is deleted by that alone.
 
-use std::collections::{BTreeMap, HashMap};
-use std::{mem, time::Duration, time::Instant as Moment};
+use std::collections::{BTreeMap, BTreeSet};
+use std::{fmt, mem, time::Duration, time::Instant as Moment};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use derive_more::Display;
 use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{AppId, TokenId, UserId};
@@ -15,72 +14,206 @@ use wxmint_verify::ends::{End, EndHash};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::ends::{change_ends, unless_ahead};
-use super::{Call, Redis, clocks::APART, name, script, unreadable};
-use crate::Result;
+use super::{Call, NOTE_KEPT, Redis, clocks::APART, name, script, unreadable};
+use crate::{Result, StoreError};
 
-/// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens
-/// have. It is forgotten sooner once [`super::Redis::note_life`] has noted a life: the longest one is a second shorter.
+/// How long an end is needed at most: until no verifier can accept a token from before it, whatever life tokens have.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY).saturating_add(Duration::from_secs(1));
-/// Names the second since which ends may be missing, for as long as a token can be left that they would name.
-pub const DOUBTED_SINCE: &str = "wxmint:{wxmint:ended}:doubt";
-/// How much longer an end stays in the store than verifiers keep it: by as much as clocks may differ, because a
-/// verifier that starts with nothing and whose clock is behind the store's still accepts tokens then.
-const CLOCKS_DIFFER: Duration = MAX_LEEWAY;
+/// How long the end of a key is needed: until its last token has expired, which a replica may have signed a little
+/// later, by another clock. Whoever has stolen the key can sign at any time, but by then nobody believes in a JWK Set
+/// that has it.
+pub const KEY_ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(Duration::from_secs(5 * 60));
+/// How much longer an end stays in the store than its date says: for the leeway of verifiers, and by as much as clocks
+/// may differ, because a verifier that starts with nothing and whose clock is behind the store's still accepts tokens
+/// then.
+const KEPT_AFTER: i64 = 2 * MAX_LEEWAY.as_secs() as i64;
+/// An entry whose place was deleted with it is looked for from so much earlier on: it may have been lost in a failover,
+/// and clocks of primaries differ. In milliseconds.
+const LOOKED_FOR_FROM: u64 = 5 * 60 * 1_000;
 
 /// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock. It displays in its
-/// form in the stream. No id contains a blank.
-#[derive(Debug, Display, Clone, PartialEq, Eq)]
+/// form in the stream. No id contains a blank. `until` is when the last of these tokens has expired.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// A user's tokens with `iat` not after `before`.
-    #[display("sub {before} {user}")]
-    User { user: UserId, before: i64 },
+    User {
+        user: UserId,
+        before: i64,
+        until: i64,
+    },
     /// A user's tokens of one app with `iat` not after `before`.
-    #[display("app {before} {app} {user}")]
-    UserInApp { user: UserId, app: AppId, before: i64 },
-    #[display("jti {expires_at} {id} {user}")]
-    Token { id: TokenId, user: UserId, expires_at: i64 },
+    UserInApp {
+        user: UserId,
+        app: AppId,
+        before: i64,
+        until: i64,
+    },
+    Token {
+        id: TokenId,
+        user: UserId,
+        expires_at: i64,
+    },
     /// Whatever this key has signed.
-    #[display("kid {kid}")]
-    Key { kid: String },
+    Key {
+        kid: String,
+        until: i64,
+    },
+}
+
+/// The form of an end in the stream, but for its date, which stands between the two.
+pub(super) struct Form {
+    pub(super) head: String,
+    pub(super) tail: String,
+}
+
+impl Form {
+    /// Tells an end from all others.
+    pub(super) fn name(&self) -> String {
+        [self.head.as_str(), &self.tail].concat()
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Form { head, tail } = self.form();
+        write!(f, "{head}{}{tail}", self.until())
+    }
 }
 
 impl Ended {
     /// Reads the form in the stream.
     pub fn read(text: &str) -> Option<Self> {
         Some(match text.split(' ').collect::<Vec<_>>()[..] {
-            ["sub", before, user] => Self::User { user: user.parse().ok()?, before: before.parse().ok()? },
-            ["app", before, app, user] => {
-                Self::UserInApp { user: user.parse().ok()?, app: app.parse().ok()?, before: before.parse().ok()? }
+            ["sub", before, until, user] => {
+                Self::User { user: user.parse().ok()?, before: before.parse().ok()?, until: until.parse().ok()? }
             }
+            ["app", before, until, app, user] => Self::UserInApp {
+                user: user.parse().ok()?,
+                app: app.parse().ok()?,
+                before: before.parse().ok()?,
+                until: until.parse().ok()?,
+            },
             ["jti", expires_at, id, user] => {
                 Self::Token { id: id.parse().ok()?, user: user.parse().ok()?, expires_at: expires_at.parse().ok()? }
             }
-            ["kid", kid] => Self::Key { kid: kid.to_owned() },
+            ["kid", until, kid] => Self::Key { kid: kid.to_owned(), until: until.parse().ok()? },
             _ => return None,
         })
+    }
+
+    pub(super) fn form(&self) -> Form {
+        let (head, tail) = match self {
+            Self::User { user, before, .. } => (format!("sub {before} "), format!(" {user}")),
+            Self::UserInApp { user, app, before, .. } => (format!("app {before} "), format!(" {app} {user}")),
+            Self::Token { id, user, .. } => ("jti ".into(), format!(" {id} {user}")),
+            Self::Key { kid, .. } => ("kid ".into(), format!(" {kid}")),
+        };
+        Form { head, tail }
     }
 
     /// The form for verifiers of this issuer, which names nobody.
     pub fn published(&self, iss: &str) -> End {
         match *self {
-            Self::User { ref user, before } => End::User { user: EndHash::of_user(iss, user), before },
-            Self::UserInApp { ref user, ref app, before } => {
-                End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before }
+            Self::User { ref user, before, until } => End::User { user: EndHash::of_user(iss, user), before, until },
+            Self::UserInApp { ref user, ref app, before, until } => {
+                End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before, until }
             }
-            Self::Token { ref id, expires_at: expires, .. } => {
-                End::Token { token: EndHash::of_token(iss, id), expires }
-            }
-            Self::Key { ref kid } => End::Key { kid: kid.clone() },
+            Self::Token { ref id, expires_at: until, .. } => End::Token { token: EndHash::of_token(iss, id), until },
+            Self::Key { ref kid, until } => End::Key { kid: kid.clone(), until },
         }
     }
 
-    /// The second from which no token can be left that it names. `keep`: see [`ReadEnds::keep`]. `None` for a key.
-    pub fn needed_until(&self, keep: Duration) -> Option<i64> {
-        match self {
-            Self::User { before, .. } | Self::UserInApp { before, .. } => Some(before + keep.as_secs() as i64),
-            Self::Token { expires_at, .. } => Some(expires_at + MAX_LEEWAY.as_secs() as i64),
-            Self::Key { .. } => None,
+    /// When the last token that it names has expired.
+    pub fn until(&self) -> i64 {
+        match *self {
+            Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => until,
+            Self::Token { expires_at, .. } => expires_at,
         }
+    }
+
+    /// The same end with another date. That of a token is the token's.
+    pub(super) fn dated(mut self, date: i64) -> Self {
+        match &mut self {
+            Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => *until = date,
+            Self::Token { .. } => {}
+        }
+        self
+    }
+
+    /// Whether a token can be left in that second that it names.
+    pub fn is_needed(&self, second: i64) -> bool {
+        second <= self.until().saturating_add(MAX_LEEWAY.as_secs() as i64)
+    }
+}
+
+/// The lives of tokens in seconds, each with the last second in which such a token may be left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lives(BTreeMap<u64, i64>);
+
+impl From<BTreeMap<u64, i64>> for Lives {
+    fn from(lives: BTreeMap<u64, i64>) -> Self {
+        Self(lives)
+    }
+}
+
+/// Ends may be missing since this second: a Redis that knew of no token is new, or was emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt {
+    pub since: i64,
+    /// Whether a process has seen that it held something before.
+    pub is_certain: bool,
+}
+
+/// What follows the second of a doubt that is certain.
+const LOST: &str = " lost";
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.since, if self.is_certain { LOST } else { "" })
+    }
+}
+
+impl Doubt {
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let since = text.strip_suffix(LOST);
+        Some(Self { since: since.unwrap_or(text).parse().ok()?, is_certain: since.is_some() })
+    }
+}
+
+impl Lives {
+    /// The longest life of a token that may be left in that second: the longest of all where none is known.
+    pub fn longest(&self, second: i64) -> Duration {
+        let left = self.0.iter().filter(|(_, last)| **last >= second).map(|(life, _)| *life);
+        if self.0.is_empty() { LONGEST_LIFE } else { Duration::from_secs(left.max().unwrap_or_default()) }
+    }
+
+    /// Whether this life is known to last for so long.
+    pub fn has(&self, life: Duration, last: i64) -> bool {
+        self.0.get(&life.as_secs()).is_some_and(|held| *held >= last)
+    }
+
+    /// Takes on what the others know, and forgets what has passed.
+    pub fn take_on(&mut self, others: &Self, second: i64) {
+        for (life, last) in &others.0 {
+            let held = self.0.entry(*life).or_insert(*last);
+            *held = (*held).max(*last);
+        }
+        self.0.retain(|_, last| *last >= second);
+    }
+
+    /// Those that the others do not know, or for a shorter time.
+    #[must_use]
+    pub fn missing_from(&self, others: &Self) -> Self {
+        let is_missing = |(life, last): &(&u64, &i64)| others.0.get(*life).is_none_or(|held| held < *last);
+        Self(self.0.iter().filter(is_missing).map(|(life, last)| (*life, *last)).collect())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (u64, i64)> {
+        self.0.iter().map(|(life, last)| (*life, *last))
     }
 }
 
@@ -89,9 +222,10 @@ impl Ended {
 pub struct ReadEnds {
     /// When it was read, by the store's clock.
     pub at: DateTime<Utc>,
+    /// Without those that nobody needs any more.
     pub ends: Vec<Ended>,
-    /// How long an end must be kept: for the longest life of tokens that may be left, and the leeway of verifiers.
-    pub keep: Duration,
+    /// The lives of tokens that may be left.
+    pub lives: Lives,
     /// Where to go on; empty if the stream is empty. To the reader it is any text.
     pub cursor: String,
     /// Whether the stream goes on.
@@ -104,8 +238,20 @@ type Entry = (String, (String, String));
 /// The key of a note that an end was put into the stream, and the options of its SET.
 type Note<'a> = (String, &'a [&'a str]);
 
-/// A part of the stream, behind the second in which it was read, and how long ends had to be kept then.
-type Part = (i64, Duration, Vec<Entry>);
+/// A part of the stream as it was read: in which second of Redis, and the lives that were known then.
+struct Part {
+    second: i64,
+    lives: Lives,
+    entries: Vec<Entry>,
+}
+
+/// How far the search for old ends has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forgotten {
+    pub ends: usize,
+    /// Where to go on. `None` at the end of the stream.
+    pub next: Option<String>,
+}
 
 /// How many of these entries are a part of at most so many, when the stream goes on after them.
 type Length = fn(&[Entry], usize) -> usize;
@@ -123,37 +269,89 @@ impl Redis {
         self.part_after(cursor, most, where_readers_meet).await
     }
 
+    /// The same, but `None` also if the entry of the cursor was deleted by its date, for who wants to know whether the
+    /// stream is the one that it was.
+    pub async fn ends_after_entry(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
+        if !cursor.is_empty() {
+            let Some(place) = Place::read(cursor) else { return Ok(None) };
+            let Part { entries, .. } = self.read_stream("ends_after", place.id, place.id, 1).await?;
+            if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
+                return Ok(None);
+            }
+        }
+        self.ends_after(cursor, most).await
+    }
+
     async fn part_after(&self, cursor: &str, most: usize, length: Length) -> Result<Option<ReadEnds>> {
         if cursor.is_empty() {
             let part = self.read_stream("ends_after", "-", "+", most + 1).await?;
             return self.page(part, cursor, most, length).map(Some);
         }
-        let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| stream_id(id).is_some()) else { return Ok(None) };
+        let Some(place) = Place::read(cursor) else { return Ok(None) };
         // A cursor that is not in the stream costs next to nothing.
-        let (_, _, named) = self.read_stream("ends_after", id, id, 1).await?;
-        if named.first().is_none_or(|entry| cursor_of(entry) != cursor) {
+        let Part { second, entries: named, .. } = self.read_stream("ends_after", place.id, place.id, 1).await?;
+        match named.first() {
+            Some(entry) if cursor_of(entry) == cursor => {}
+            // Its entry was deleted by its date. It may as well have been lost in a failover, in which others came to
+            // be there a little earlier: a verifier may learn some of the ends twice.
+            None if place.until.saturating_add(KEPT_AFTER) < second.min((self.clock)().timestamp()) => {
+                let from = format!("{}-0", place.millis.saturating_sub(LOOKED_FOR_FROM));
+                let part = self.read_stream("ends_after", &from, "+", most + 1).await?;
+                return self.page(part, cursor, most, length).map(Some);
+            }
+            _ => return Ok(None),
+        }
+        let mut part = self.read_stream("ends_after", place.id, "+", most + 2).await?;
+        // It may have been deleted meanwhile, or lost in a failover, and then the first entry is another one.
+        if part.entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
             return Ok(None);
         }
-        let (second, keep, mut entries) = self.read_stream("ends_after", id, "+", most + 2).await?;
-        // It may have been trimmed meanwhile, or lost in a failover, and then the first entry is another one.
-        if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
-            return Ok(None);
-        }
-        entries.remove(0);
-        self.page((second, keep, entries), cursor, most, length).map(Some)
+        part.entries.remove(0);
+        self.page(part, cursor, most, length).map(Some)
     }
 
-    /// With a `note`, an end is put there once as long as that is kept. Returns whether it was put there now.
-    pub(super) async fn put_into_stream(&self, ended: &Ended, note: Option<Note<'_>>, confirmed: bool) -> Result<bool> {
-        let keys = [name::STREAM].into_iter().chain(note.as_ref().map(|(key, _)| &**key));
-        let script = script::PUBLISH_END.on(&keys.collect::<Vec<_>>()).arg(ended.to_string());
+    /// With a `note`, an end is put there once as long as that is kept. The date of the end of a user's tokens is that
+    /// of the last one that may be left, by the lives that the store knows: not before the one that the end has. Returns
+    /// the date that it has in the stream, and whether it was put there now.
+    pub(super) async fn put_into_stream(
+        &self,
+        ended: &Ended,
+        note: Option<Note<'_>>,
+        confirmed: bool,
+    ) -> Result<(i64, bool)> {
+        let before = match ended {
+            Ended::User { before, .. } | Ended::UserInApp { before, .. } => Some(*before),
+            Ended::Token { .. } | Ended::Key { .. } => None,
+        };
+        self.put_dated(ended, before, note, confirmed).await
+    }
+
+    /// The same with the date that the end has had before.
+    pub(super) async fn put_into_stream_again(&self, ended: &Ended, note: Option<Note<'_>>) -> Result<()> {
+        self.put_dated(ended, None, note, true).await.map(drop)
+    }
+
+    async fn put_dated(
+        &self,
+        ended: &Ended,
+        before: Option<i64>,
+        note: Option<Note<'_>>,
+        confirmed: bool,
+    ) -> Result<(i64, bool)> {
+        let keys = [name::STREAM, name::LIVES].into_iter().chain(note.as_ref().map(|(key, _)| &**key));
+        let Form { head, tail } = ended.form();
+        let before = before.map(|second| second.to_string()).unwrap_or_default();
+        let script = script::PUBLISH_END.on(&keys.collect::<Vec<_>>()).arg(head).arg(tail).arg(ended.until());
+        let script = script.arg(before).arg(LONGEST_LIFE.as_secs());
         let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
         let script = script.arg(note.as_ref().map(|(_, life)| *life).unwrap_or_default());
-        let is_added = unless_ahead(self.link.write("publish_end", script, confirmed).await?)?;
+        let answer: (Option<i64>, i64, bool) = self.link.write("publish_end", script, confirmed).await?;
+        let (ahead, date, is_added) = answer;
+        unless_ahead((ahead, ()))?;
         if is_added {
-            self.made.lock().push(ended.clone());
+            self.made.lock().push(ended.clone().dated(date));
         }
-        Ok(is_added)
+        Ok((date, is_added))
     }
 
     /// The ends that all workers have put into the stream since the last call.
@@ -164,15 +362,23 @@ impl Redis {
     async fn read_stream(&self, step: &'static str, from: &str, to: &str, count: usize) -> Result<Part> {
         let asked = Call::at(name::STREAM).cmd("TIME").cmd("HGETALL").arg(name::LIVES);
         let asked = asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
-        type Answer = ((u64, u64), HashMap<u64, i64>, Vec<Entry>);
+        type Answer = ((u64, u64), BTreeMap<u64, i64>, Vec<Entry>);
         let sent = Moment::now();
         let (time, lives, entries): Answer = self.link.run(step, asked).await?;
         // So each process knows within seconds that the clock has stepped back.
         let second = (self.clocks.told(sent, time) / 1_000_000) as i64;
-        Ok((second, kept(lives, second), entries))
+        let lives = Lives(lives);
+        self.known_lives.replace(lives.clone());
+        Ok(Part { second, lives, entries })
     }
 
-    fn page(&self, (second, keep, mut entries): Part, after: &str, most: usize, length: Length) -> Result<ReadEnds> {
+    fn page(
+        &self,
+        Part { second, lives, mut entries }: Part,
+        after: &str,
+        most: usize,
+        length: Length,
+    ) -> Result<ReadEnds> {
         let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;
         let at = self.clocks.page_time(at, (self.clock)());
         let more = entries.len() > most;
@@ -183,49 +389,110 @@ impl Redis {
             let unread = || tracing::warn!(id, "this version cannot read an entry of wxmint:ended");
             Ended::read(end).ok_or_else(unread).ok()
         });
-        Ok(ReadEnds { at, keep, ends: ends.collect(), cursor, more })
+        // By both clocks, one of which may be ahead.
+        let present = second.min(at.timestamp());
+        let ends = ends.filter(|ended| ended.until().saturating_add(KEPT_AFTER) >= present);
+        Ok(ReadEnds { at, ends: ends.collect(), lives, cursor, more })
     }
 
-    /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none
-    /// while the store's clock is more than a minute from this machine's. Ends do not expire by themselves, because a
-    /// clock of Redis that is ahead for a moment would bring ended tokens back, and because a full Redis evicts what
-    /// expires first.
-    pub async fn forget_ends(&self, most: usize) -> Result<usize> {
-        let (second, keep, mut entries) = self.read_stream("forget_ends", "-", "+", most).await?;
-        // The first second that is still needed.
-        let horizon = second - (keep + CLOCKS_DIFFER).as_secs() as i64;
-        // An entry leads to records, which may name later seconds and go first.
-        let oldest = ((horizon - 60) * 1_000).max(0) as u64;
-        let is_needless = |id: &str| stream_id(id).is_some_and(|(millis, _)| millis < oldest);
-        entries.truncate(entries.iter().take_while(|(id, _)| is_needless(id)).count());
-        let Some((last, _)) = entries.last() else { return Ok(0) };
-        if (second - (self.clock)().timestamp()).abs() > APART.num_seconds() {
-            return Ok(0);
+    /// Forgets the ends whose date has passed, among so many entries of the stream: from its beginning, or from where an
+    /// earlier call has come. None while the store's clock is more than a minute from this machine's. Ends do not expire
+    /// by themselves, because a clock of Redis that is ahead for a moment would bring ended tokens back, and because a
+    /// full Redis evicts what expires first.
+    pub async fn forget_ends(&self, from: Option<&str>, most: usize) -> Result<Forgotten> {
+        let Part { second, lives, entries, .. } =
+            self.read_stream("forget_ends", from.unwrap_or("-"), "+", most).await?;
+        let own = (self.clock)().timestamp();
+        if (second - own).abs() > APART.num_seconds() {
+            return Ok(Forgotten { ends: 0, next: None });
         }
-        let mut of_users = BTreeMap::<UserId, Vec<String>>::new();
-        for (_, (_, end)) in &entries {
+        let next = entries.last().filter(|_| entries.len() == most).and_then(|(id, _)| id_after(id));
+        let present = second.min(own) - KEPT_AFTER;
+        let over: Vec<_> = entries.iter().filter(|entry| until(entry) < present).collect();
+        let (mut users, mut tokens) = (BTreeSet::<UserId>::new(), BTreeMap::<UserId, Vec<String>>::new());
+        for (_, (_, end)) in &over {
             match Ended::read(end) {
-                Some(Ended::User { user, .. } | Ended::UserInApp { user, .. }) => _ = of_users.entry(user).or_default(),
+                Some(Ended::User { user, .. } | Ended::UserInApp { user, .. }) => _ = users.insert(user),
                 Some(Ended::Token { id, user, .. }) => {
                     let key = name::ended(&user, &id);
-                    of_users.entry(user).or_default().push(key);
+                    tokens.entry(user).or_default().push(key);
                 }
-                // A key file of before may come back at any time. What a later version wrote, that has to forget.
+                // The note of a key stays, because a key file of before may come back at any time.
                 Some(Ended::Key { .. }) | None => {}
             }
         }
-        let of_user = of_users.iter().map(|(user, tokens)| {
-            let script = change_ends(user, "forget").arg(horizon).arg(2 * ENDS_KEPT.as_secs());
-            let all = tokens.iter().fold(script, |call, key| call.cmd("DEL").arg(key));
-            self.link.run::<Value>("forget_ends", all)
+        let of_tokens = tokens.iter().map(async |(user, keys)| {
+            let deleted = Call::at(&name::user(user)).cmd("DEL").arg(keys);
+            self.link.run::<Value>("forget_ends", deleted).await.map(drop).map_err(StoreError::from)
+        });
+        try_join_all(of_tokens).await?;
+        let of_users = users.iter().map(async |user| {
+            match self.forget_record(user, present, &lives).await? {
+                // An entry that is gone leads to no user.
+                Some(needed) => self.note_kept(user, Some(needed), 0).await,
+                None => Ok(()),
+            }
+        });
+        try_join_all(of_users).await?;
+        // Last, because a repetition finds what is left by the entries.
+        if !over.is_empty() {
+            let ids: Vec<_> = over.iter().map(|(id, _)| id).collect();
+            let deleted = Call::at(name::STREAM).cmd("XDEL").arg(name::STREAM).arg(ids);
+            self.link.run::<Value>("forget_ends", deleted).await?;
+        }
+        Ok(Forgotten { ends: over.len(), next })
+    }
+
+    /// Forgets at most so many records that were needed for longer than their entries of the stream. Returns how many
+    /// were looked at.
+    pub async fn forget_kept(&self, most: usize) -> Result<usize> {
+        let asked = Call::at(name::KEPT).cmd("TIME").cmd("HGETALL").arg(name::LIVES).cmd("ZRANGE").arg(name::KEPT);
+        let own = (self.clock)().timestamp();
+        let asked =
+            asked.arg("-inf").arg(own - KEPT_AFTER - 1).arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
+        type Answer = ((i64, u64), BTreeMap<u64, i64>, Vec<(String, f64)>);
+        let ((second, _), lives, users): Answer = self.link.run("forget_ends", asked).await?;
+        if (second - own).abs() > APART.num_seconds() {
+            return Ok(0);
+        }
+        let (lives, present) = (Lives(lives), second.min(own) - KEPT_AFTER);
+        let of_user = users.iter().map(async |(user, noted)| {
+            let user = user.parse().map_err(|_| unreadable("the users whose records are kept"))?;
+            let needed = self.forget_record(&user, present, &lives).await?;
+            self.note_kept(&user, needed, *noted as i64).await
         });
         try_join_all(of_user).await?;
-        // Last, because an entry that is gone leads to no user.
-        let (millis, sequence) = stream_id(last).unwrap_or_default();
-        let first_left = format!("{millis}-{}", sequence.saturating_add(1));
-        let trimmed = Call::at(name::STREAM).cmd("XTRIM").arg(name::STREAM).arg("MINID").arg(first_left);
-        self.link.run::<Value>("forget_ends", trimmed).await?;
-        Ok(entries.len())
+        Ok(users.len())
+    }
+
+    /// Forgets the record of a user's ends, unless it is needed: then until when.
+    async fn forget_record(&self, user: &UserId, present: i64, lives: &Lives) -> Result<Option<i64>> {
+        // The note of a token without a login goes with the token, and not at once if a clock is ahead.
+        let note = 2 * lives.longest(present).as_secs() + NOTE_KEPT.as_secs();
+        let script = change_ends(user, "forget").arg(present).arg(ENDS_KEPT.as_secs()).arg(note);
+        Ok(self.link.run("forget_ends", script).await?)
+    }
+
+    async fn note_kept(&self, user: &UserId, until: Option<i64>, noted: i64) -> Result<()> {
+        let script = script::KEEP_RECORDS.on(&[name::KEPT]).arg(user.as_str());
+        let until = until.map(|until| until.to_string()).unwrap_or_default();
+        Ok(self.link.run::<u64>("forget_ends", script.arg(until).arg(noted)).await.map(drop)?)
+    }
+}
+
+/// The place of an entry, as its cursor names it.
+struct Place<'a> {
+    id: &'a str,
+    millis: u64,
+    /// The date of the end.
+    until: i64,
+}
+
+impl<'a> Place<'a> {
+    fn read(cursor: &'a str) -> Option<Self> {
+        let (id, rest) = cursor.split_once('.')?;
+        let (until, _) = rest.split_once('.')?;
+        Some(Self { id, millis: stream_id(id)?.0, until: until.parse().ok()? })
     }
 }
 
@@ -249,15 +516,24 @@ fn stream_id(id: &str) -> Option<(u64, u64)> {
     Some((millis.parse().ok()?, sequence.parse().ok()?))
 }
 
-/// Names an entry by its id and its content, because after a failover that lost entries another may have its id.
-fn cursor_of((id, (_, end)): &Entry) -> String {
-    format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
+/// The id from which on the entries behind this one are.
+fn id_after(id: &str) -> Option<String> {
+    let (millis, sequence) = stream_id(id)?;
+    Some(format!("{millis}-{}", sequence.checked_add(1)?))
 }
 
-/// How long an end must be kept, by the lives of tokens in seconds, each with the last second of such a token.
-fn kept(lives: impl IntoIterator<Item = (u64, i64)>, now: i64) -> Duration {
-    let longest = lives.into_iter().filter(|(_, until)| *until >= now).map(|(life, _)| life).max();
-    longest.map_or(ENDS_KEPT, |life| Duration::from_secs(life).saturating_add(MAX_LEEWAY))
+/// The date of an entry. What a later version wrote is needed for as long as any end.
+fn until((id, (_, end)): &Entry) -> i64 {
+    let put_at = || stream_id(id).map_or(0, |(millis, _)| (millis / 1_000) as i64);
+    Ended::read(end).map_or_else(|| put_at() + ENDS_KEPT.as_secs() as i64, |ended| ended.until())
+}
+
+/// Names an entry by its id and its content, because after a failover that lost entries another may have its id; and by
+/// its date, because it is deleted then.
+fn cursor_of(entry: &Entry) -> String {
+    let (id, (_, end)) = entry;
+    let content = URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]);
+    format!("{id}.{}.{content}", until(entry))
 }
 
 #[cfg(test)]
@@ -268,14 +544,27 @@ mod tests {
     fn an_end_is_read_as_it_was_written() {
         let (user, app) = ("user-1".parse::<UserId>().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         for end in [
-            Ended::User { user: user.clone(), before: 1 },
-            Ended::UserInApp { user: user.clone(), app, before: -2 },
+            Ended::User { user: user.clone(), before: 1, until: 61 },
+            Ended::UserInApp { user: user.clone(), app, before: -2, until: 62 },
             Ended::Token { id: "jti-1".parse().expect("an id"), user, expires_at: 3 },
-            Ended::Key { kid: "a-kid".into() },
+            Ended::Key { kid: "a-kid".into(), until: 4 },
         ] {
-            assert_eq!(Ended::read(&end.to_string()), Some(end));
+            assert_eq!(Ended::read(&end.to_string()).as_ref(), Some(&end));
+            let later = end.clone().dated(99);
+            assert_eq!(later.form().name(), end.form().name(), "whatever its date");
         }
-        for wrong in ["", "sub", "sub 1", "sub x user-1", "jti 1 a", "jti 1 a b c", "nonsense 1 x"] {
+        for wrong in [
+            "",
+            "sub",
+            "sub 1",
+            "sub 1 user-1",
+            "sub x 1 user-1",
+            "sub 1 x user-1",
+            "kid a-kid",
+            "jti 1 a",
+            "jti 1 a b c",
+            "nonsense 1 x",
+        ] {
             assert_eq!(Ended::read(wrong), None, "{wrong}");
         }
     }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::held::{CLOCKS_DIFFER, Forget};
-use super::table::Seconds;
+use super::held::Forget;
 use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP};
-use crate::{KeySource, LONGEST_LIFE, MAX_LEEWAY, Refused, jws::Jws};
+use crate::{KeySource, MAX_LEEWAY, Refused, jws::Jws};
 
 /// The longest page that is read, in bytes. One of [`super::MAX_PAGE_ENDS`] has about 0.6 MB; wxmint's have a tenth.
 pub const MAX_PAGE: usize = 2 * 1024 * 1024;
@@ -70,10 +69,6 @@ pub struct Feed {
     /// The greatest `iat` of an accepted page. Ends are forgotten by this time and not by the verifier's own clock,
     /// because an end that is forgotten is never learnt again.
     newest: i64,
-    /// The greatest `keep` of the pages since `keep_since`. A shorter one counts only after that time has passed,
-    /// because an issuer whose tokens now live for a shorter time has issued longer ones before.
-    keep: Seconds,
-    keep_since: i64,
     forgotten_at: i64,
     most: usize,
 }
@@ -82,7 +77,7 @@ impl Feed {
     /// Begins at the oldest end, and holds none.
     pub fn of(issuer: &str) -> Self {
         let ends = Arc::new(Ends::of(issuer));
-        Self { ends, cursor: String::new(), newest: i64::MIN, keep: 0, keep_since: 0, forgotten_at: 0, most: MAX_HELD }
+        Self { ends, cursor: String::new(), newest: i64::MIN, forgotten_at: 0, most: MAX_HELD }
     }
 
     #[cfg(test)]
@@ -125,8 +120,8 @@ impl Feed {
         }
         jws.check(&header, &jws.signature()?, keys, at)?;
         let page: EndsPage = serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
-        let ends_its_key = |end: &End| matches!(end, End::Key { kid } if *kid == *header.kid);
-        if self.ends.has_ended_key(&header.kid) || page.ended.iter().any(ends_its_key) {
+        let ends_its_key = |end: &End| matches!(end, End::Key { kid, .. } if *kid == *header.kid);
+        if self.ends.has_ended_key(&header.kid) || page.revoked.iter().any(ends_its_key) {
             return Err(PageRefused::EndedKey);
         }
         Ok(page)
@@ -149,30 +144,20 @@ impl Feed {
 
     fn take(&mut self, page: EndsPage) -> bool {
         self.newest = self.newest.max(page.iat);
-        self.follow_keep(&page);
-        let forget = Forget::at(self.newest, self.keep);
-        page.ended.iter().for_each(|end| self.ends.add(end, &forget));
+        let forget = Forget::at(self.newest);
+        page.revoked.iter().for_each(|end| self.ends.add(end, &forget));
         let is_full = self.ends.count() > self.most + self.most / 16;
         if is_full || self.newest - self.forgotten_at >= FORGET_EVERY {
             self.ends.forget(&forget);
             self.forgotten_at = self.newest;
         }
         if is_full {
-            self.ends.keep_newest(self.most, &forget);
+            self.ends.keep_newest(self.most);
         }
         self.cursor = page.cursor;
         if !page.more {
             self.ends.known_until(page.iat);
         }
         page.more
-    }
-
-    /// Takes the page's `keep`, at most the longest life that a verifier accepts and the leeway, and what clocks
-    /// differ.
-    fn follow_keep(&mut self, page: &EndsPage) {
-        let keep = page.keep.min((LONGEST_LIFE + MAX_LEEWAY).as_secs()) as Seconds + CLOCKS_DIFFER;
-        if keep >= self.keep || self.newest - self.keep_since >= i64::from(self.keep) {
-            (self.keep, self.keep_since) = (keep, self.newest);
-        }
     }
 }

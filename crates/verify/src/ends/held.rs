@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::table::{Seconds, Table};
+use super::table::{Seconds, Table, Until, UpTo};
 use super::{End, EndHash};
 use crate::{Claims, MAX_LEEWAY};
 
 /// How many ends are held at least, if so many are needed. A sixteenth more is held before the oldest are
-/// dropped, so that they are seldom searched for. That many take 237 MB, and 268 MB while the oldest are searched for.
+/// dropped, so that they are seldom searched for. That many take 300 MB, and 330 MB while the oldest are searched for.
 pub const MAX_HELD: usize = 10_000_000;
 /// By how many seconds this machine's clock may be behind the issuer's. It accepts a token for so much longer.
 pub(super) const CLOCKS_DIFFER: Seconds = 60;
@@ -41,13 +41,13 @@ impl Endable {
 /// The ends of one issuer. [`super::Feed`] adds to them while any number of threads ask.
 pub struct Ends {
     issuer: String,
-    /// By user, and by user and app: BEFORE, the greatest.
-    users: Table,
-    users_in_apps: Table,
-    /// By token: its `exp`.
-    tokens: Table,
-    /// By the hash of a `kid`. They are few, and they stay: whoever has stolen such a key can sign at any time.
-    keys: Table,
+    /// By user, and by user and app.
+    users: Table<UpTo>,
+    users_in_apps: Table<UpTo>,
+    /// By token.
+    tokens: Table<Until>,
+    /// By the hash of a `kid`. They are few, and are dropped by their dates alone.
+    keys: Table<Until>,
     /// `iat` of the newest page after which there were no more; `i64::MIN` before the first.
     known_until: AtomicI64,
     /// Until when an end that was dropped for lack of room may be needed.
@@ -74,16 +74,17 @@ impl Ends {
 
     /// Whether an end names the token. A token whose `iat` is one second after BEFORE is valid again.
     pub fn has_ended(&self, token: &Endable) -> bool {
-        let is_before = |table: &Table, hash| table.time(hash).is_some_and(|end| i64::from(end) >= token.issued_at);
+        let is_before =
+            |table: &Table<UpTo>, hash| table.times(hash).is_some_and(|end| i64::from(end.before) >= token.issued_at);
         is_before(&self.users, &token.user)
             || is_before(&self.users_in_apps, &token.user_in_app)
-            || self.tokens.time(&token.token).is_some()
-            || self.keys.time(&token.key).is_some()
+            || self.tokens.times(&token.token).is_some()
+            || self.keys.times(&token.key).is_some()
     }
 
     /// The number of ends that are held.
     pub fn count(&self) -> usize {
-        [&self.users, &self.users_in_apps, &self.tokens, &self.keys].into_iter().map(Table::len).sum()
+        self.users.len() + self.users_in_apps.len() + self.tokens.len() + self.keys.len()
     }
 
     /// The time since the newest page after which there were no more ends, by the issuer's clock; `None` before the
@@ -107,38 +108,54 @@ impl Ends {
     }
 
     pub(super) fn has_ended_key(&self, kid: &str) -> bool {
-        self.keys.time(&EndHash::of(&self.issuer, kid)).is_some()
+        self.keys.times(&EndHash::of(&self.issuer, kid)).is_some()
     }
 
-    /// Ends that could be forgotten at once are not added, and those that are held merge by the later time.
+    /// Ends that could be forgotten at once are not added, and those that are held merge by the later times.
     pub(super) fn add(&self, end: &End, forget: &Forget) {
-        let (table, hash, time, is_needed): (_, _, _, fn(&Forget, Seconds) -> bool) = match *end {
-            End::User { user, before } => (&self.users, user, before, Forget::needs_user),
-            End::UserInApp { user_in_app, before } => (&self.users_in_apps, user_in_app, before, Forget::needs_user),
-            End::Token { token, expires } => (&self.tokens, token, expires, Forget::needs_token),
-            End::Key { ref kid } => return self.keys.put(EndHash::of(&self.issuer, kid), 0),
-        };
-        let time = seconds(time);
-        is_needed(forget, time).then(|| table.put(hash, time));
+        let (End::User { until, .. }
+        | End::UserInApp { until, .. }
+        | End::Token { until, .. }
+        | End::Key { until, .. }) = *end;
+        let until = seconds(until);
+        if !forget.needs(until) {
+            return;
+        }
+        match *end {
+            End::User { user, before, .. } => self.users.put(user, UpTo { before: seconds(before), until }),
+            End::UserInApp { user_in_app, before, .. } => {
+                self.users_in_apps.put(user_in_app, UpTo { before: seconds(before), until });
+            }
+            End::Token { token, .. } => self.tokens.put(token, Until(until)),
+            End::Key { ref kid, .. } => self.keys.put(EndHash::of(&self.issuer, kid), Until(until)),
+        }
     }
 
     pub(super) fn forget(&self, forget: &Forget) {
-        self.users.retain(|before| forget.needs_user(before));
-        self.users_in_apps.retain(|before| forget.needs_user(before));
-        self.tokens.retain(|expires| forget.needs_token(expires));
+        self.users.retain(|until| forget.needs(until));
+        self.users_in_apps.retain(|until| forget.needs(until));
+        self.tokens.retain(|until| forget.needs(until));
+        self.keys.retain(|until| forget.needs(until));
     }
 
-    /// Drops ends until `most` are left: of the kind of which most are held, the oldest. So whoever makes many ends of
-    /// one kind, which is easy with logouts, pushes out neither blocked users nor keys, and sooner or later his own
-    /// ends.
-    pub(super) fn keep_newest(&self, most: usize, forget: &Forget) {
-        let leeway = MAX_LEEWAY.as_secs() as Seconds;
-        let kinds = [(&self.users, forget.keep), (&self.users_in_apps, forget.keep), (&self.tokens, leeway)];
+    /// Drops ends until `most` are left: of the kind of which most are held, those that are needed for the shortest
+    /// time. So whoever makes many ends of one kind, which is easy with logouts, pushes out neither blocked users nor
+    /// keys, and sooner or later his own ends.
+    pub(super) fn keep_newest(&self, most: usize) {
         while self.count() > most
-            && let Some((table, lasts)) = kinds.into_iter().max_by_key(|(table, _)| table.len())
-            && let Some(dropped) = table.drop_oldest(self.count() - most)
+            && let Some(dropped) = self.drop_of_the_largest_kind(self.count() - most)
         {
-            self.lacking_until.fetch_max(i64::from(dropped) + i64::from(lasts), Ordering::AcqRel);
+            let lacking_until = i64::from(dropped) + MAX_LEEWAY.as_secs() as i64;
+            self.lacking_until.fetch_max(lacking_until, Ordering::AcqRel);
+        }
+    }
+
+    fn drop_of_the_largest_kind(&self, count: usize) -> Option<Seconds> {
+        let (users, in_apps, tokens) = (self.users.len(), self.users_in_apps.len(), self.tokens.len());
+        match users.max(in_apps).max(tokens) {
+            most if most == tokens => self.tokens.drop_oldest(count),
+            most if most == in_apps => self.users_in_apps.drop_oldest(count),
+            _ => self.users.drop_oldest(count),
         }
     }
 
@@ -152,22 +169,17 @@ impl Ends {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Forget {
     now: Seconds,
-    keep: Seconds,
 }
 
 impl Forget {
     /// `now` is the issuer's.
-    pub(super) fn at(now: i64, keep: Seconds) -> Self {
-        Self { now: seconds(now), keep }
+    pub(super) fn at(now: i64) -> Self {
+        Self { now: seconds(now) }
     }
 
-    fn needs_user(&self, before: Seconds) -> bool {
-        before.saturating_add(self.keep) > self.now
-    }
-
-    /// A verifier refuses the token when the leeway after its `exp` has passed.
-    fn needs_token(&self, expires: Seconds) -> bool {
-        expires.saturating_add(MAX_LEEWAY.as_secs() as Seconds + CLOCKS_DIFFER) > self.now
+    /// A verifier refuses the last token when the leeway after its `exp` has passed by its own clock.
+    fn needs(&self, until: Seconds) -> bool {
+        until.saturating_add(MAX_LEEWAY.as_secs() as Seconds + CLOCKS_DIFFER) > self.now
     }
 }
 

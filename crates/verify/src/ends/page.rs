@@ -31,15 +31,14 @@ pub struct EndsPage {
     pub cursor: String,
     /// Whether there are more ends now, after this page.
     pub more: bool,
-    /// After how many seconds an end may be forgotten: the longest token life and the leeway.
-    pub keep: u64,
     /// At most [`MAX_PAGE_ENDS`] ends, the oldest first.
     #[serde(deserialize_with = "known_ends")]
-    pub ended: Vec<End>,
+    pub revoked: Vec<End>,
 }
 
-/// One end, in JSON an array that begins with its kind: `["sub",H,BEFORE]`, `["app",H,BEFORE]`, `["jti",H,EXP]` or
-/// `["kid",KID]`. All times are seconds since 1970.
+/// One end, in JSON an array that begins with its kind: `["sub",H,BEFORE,UNTIL]`, `["app",H,BEFORE,UNTIL]`,
+/// `["jti",H,UNTIL]` or `["kid",KID,UNTIL]`. All times are seconds since 1970. UNTIL is when the last token that the
+/// end names has expired: nobody needs the end after that and the leeway of verifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// A user's tokens with `iat` not after `before` are void.
@@ -48,6 +47,8 @@ pub enum End {
         user: EndHash,
         /// The greatest `iat` that is void.
         before: i64,
+        /// When the last of these tokens has expired.
+        until: i64,
     },
     /// A user's tokens of one app with `iat` not after `before` are void.
     UserInApp {
@@ -55,28 +56,32 @@ pub enum End {
         user_in_app: EndHash,
         /// The greatest `iat` that is void.
         before: i64,
+        /// When the last of these tokens has expired.
+        until: i64,
     },
     /// One token is void.
     Token {
         /// [`EndHash::of_token`].
         token: EndHash,
         /// The token's `exp`.
-        expires: i64,
+        until: i64,
     },
     /// All tokens and pages that this key has signed are void.
     Key {
         /// The key's `kid`, not hashed.
         kid: String,
+        /// When the last of these tokens has expired.
+        until: i64,
     },
 }
 
 impl Serialize for End {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::User { user, before } => ("sub", user, before).serialize(serializer),
-            Self::UserInApp { user_in_app, before } => ("app", user_in_app, before).serialize(serializer),
-            Self::Token { token, expires } => ("jti", token, expires).serialize(serializer),
-            Self::Key { kid } => ("kid", kid).serialize(serializer),
+            Self::User { user, before, until } => ("sub", user, before, until).serialize(serializer),
+            Self::UserInApp { user_in_app, before, until } => ("app", user_in_app, before, until).serialize(serializer),
+            Self::Token { token, until } => ("jti", token, until).serialize(serializer),
+            Self::Key { kid, until } => ("kid", kid, until).serialize(serializer),
         }
     }
 }
@@ -111,10 +116,14 @@ impl<'de> Visitor<'de> for OneEnd {
         struct Kind<'a>(#[serde(borrow)] Cow<'a, str>);
         let Kind(kind) = next(&mut items)?;
         let end = match &*kind {
-            "sub" => Some(End::User { user: next(&mut items)?, before: next(&mut items)? }),
-            "app" => Some(End::UserInApp { user_in_app: next(&mut items)?, before: next(&mut items)? }),
-            "jti" => Some(End::Token { token: next(&mut items)?, expires: next(&mut items)? }),
-            "kid" => Some(End::Key { kid: next(&mut items)? }),
+            "sub" => Some(End::User { user: next(&mut items)?, before: next(&mut items)?, until: next(&mut items)? }),
+            "app" => Some(End::UserInApp {
+                user_in_app: next(&mut items)?,
+                before: next(&mut items)?,
+                until: next(&mut items)?,
+            }),
+            "jti" => Some(End::Token { token: next(&mut items)?, until: next(&mut items)? }),
+            "kid" => Some(End::Key { kid: next(&mut items)?, until: next(&mut items)? }),
             _ => None,
         };
         // A later version may say more about an end.
@@ -131,33 +140,40 @@ fn next<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(items: &mut A) -> Result<T,
 mod tests {
     use super::*;
 
-    fn page(ended: &str) -> Result<EndsPage, serde_json::Error> {
-        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":86460,"ended":[…]}"#;
-        serde_json::from_str(&text.replace('…', ended))
+    fn page(revoked: &str) -> Result<EndsPage, serde_json::Error> {
+        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[…]}"#;
+        serde_json::from_str(&text.replace('…', revoked))
     }
 
     #[test]
     fn a_page_that_was_written_is_read_again() {
         let hash = EndHash::of("https://login.example.com", "user-1");
-        let ended = vec![
-            End::User { user: hash, before: 1 },
-            End::UserInApp { user_in_app: hash, before: 2 },
-            End::Token { token: hash, expires: 3 },
-            End::Key { kid: "-kid".into() },
+        let revoked = vec![
+            End::User { user: hash, before: 1, until: 91 },
+            End::UserInApp { user_in_app: hash, before: 2, until: 92 },
+            End::Token { token: hash, until: 3 },
+            End::Key { kid: "-kid".into(), until: 4 },
         ];
-        let written = EndsPage { ended, ..page("").expect("a page") };
+        let written = EndsPage { revoked, ..page("").expect("a page") };
         let json = serde_json::to_string(&written).expect("JSON");
         assert!(json.ends_with(&format!(
-            r#""ended":[["sub","{hash}",1],["app","{hash}",2],["jti","{hash}",3],["kid","-kid"]]}}"#
+            r#""revoked":[["sub","{hash}",1,91],["app","{hash}",2,92],["jti","{hash}",3],["kid","-kid",4]]}}"#
         )));
         assert_eq!(serde_json::from_str::<EndsPage>(&json).expect("a page"), written);
     }
 
     #[test]
+    fn claims_that_this_version_does_not_know_are_ignored() {
+        let text =
+            r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[],"later":{"a":[1]}}"#;
+        assert_eq!(serde_json::from_str::<EndsPage>(text).ok(), page("").ok());
+    }
+
+    #[test]
     fn an_end_of_an_unknown_kind_is_ignored_and_one_of_a_wrong_form_spoils_the_page() {
-        let read = |ended: &str| page(ended).map(|page| page.ended.len()).ok();
-        assert_eq!(read(r#"["device","AAAAAAAAAAAAAAAA",1,{}],["kid","a"]"#), Some(1));
-        assert_eq!(read(r#"["kid","a","of a later version"]"#), Some(1));
+        let read = |revoked: &str| page(revoked).map(|page| page.revoked.len()).ok();
+        assert_eq!(read(r#"["device","AAAAAAAAAAAAAAAA",1,{}],["kid","a",1]"#), Some(1));
+        assert_eq!(read(r#"["kid","a",1,"of a later version"]"#), Some(1));
         for wrong in [
             r#"[]"#,
             r#"{}"#,
@@ -165,13 +181,18 @@ mod tests {
             r#"[1]"#,
             r#"["sub"]"#,
             r#"["sub","AAAAAAAAAAAAAAAA"]"#,
-            r#"["sub","AAAAAAAAAAAAAAAA","1"]"#,
-            r#"["sub","AAAAAAAAAAAAAAAA",1.5]"#,
-            r#"["sub","AAAAAAAAAAAAAAA",1]"#,
-            r#"["sub","AAAAAAAAAAAAAAAAAAAA",1]"#,
-            r#"["sub","AAAAAAAAAAAAAAA=",1]"#,
+            r#"["sub","AAAAAAAAAAAAAAAA",1]"#,
+            r#"["app","AAAAAAAAAAAAAAAA",1]"#,
+            r#"["sub","AAAAAAAAAAAAAAAA","1",2]"#,
+            r#"["sub","AAAAAAAAAAAAAAAA",1,"2"]"#,
+            r#"["sub","AAAAAAAAAAAAAAAA",1.5,2]"#,
+            r#"["sub","AAAAAAAAAAAAAAA",1,2]"#,
+            r#"["sub","AAAAAAAAAAAAAAAAAAAA",1,2]"#,
+            r#"["sub","AAAAAAAAAAAAAAA=",1,2]"#,
             r#"["jti","AAAAAAAAAAAAAAAA",null]"#,
-            r#"["kid",1]"#,
+            r#"["kid",1,1]"#,
+            r#"["kid","a"]"#,
+            r#"["kid","a","1"]"#,
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }

@@ -95,8 +95,8 @@ fn jwks(signers: &[&Forge]) -> String {
 fn page(signer: &Forge, ended: Value) -> String {
     let iat = now().timestamp();
     let page = json!({
-        "iss": ISSUER, "iat": iat, "exp": iat + 300, "after": "", "cursor": "", "more": false, "keep": 86_460,
-        "ended": ended,
+        "iss": ISSUER, "iat": iat, "exp": iat + 300, "after": "", "cursor": "", "more": false,
+        "revoked": ended,
     });
     signer.sign(&with(&signer.header, "typ", PAGE_TYP).to_string(), &page.to_string())
 }
@@ -130,7 +130,8 @@ async fn a_proof_holds_for_one_edition_of_the_keys() {
 
 #[tokio::test]
 async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and_an_open_one_what_has_no_end() {
-    let user_is_ended = json!([["sub", EndHash::of(ISSUER, "user-1"), now().timestamp() + 60]]);
+    let user_is_ended =
+        json!([["sub", EndHash::of(ISSUER, "user-1"), now().timestamp() + 60, now().timestamp() + 3600]]);
     let (stale, ended) = (Some(NotVerified::StaleEnds), Some(NotVerified::Refused(Refused::Ended)));
     for (feed, closed_now, closed_later, open) in
         [(None, stale, stale, None), (Some(json!([])), None, stale, None), (Some(user_is_ended), ended, ended, ended)]
@@ -171,7 +172,7 @@ async fn a_page_of_a_key_that_was_not_published_before_is_believed_though_a_stra
     assert_eq!(peer.verify(&valid, now()).await.err(), None);
     let unknown = Some(NotVerified::Refused(Refused::UnknownKey));
     assert_eq!(peer.verify(&token(&next), now()).await.err(), unknown);
-    let end = page(&next, json!([["kid", issuer.forge.header["kid"]]]));
+    let end = page(&next, json!([["kid", issuer.forge.header["kid"], now().timestamp() + 3600]]));
     let both = jwks(&[&issuer.forge, &next]);
     *issuer.published() = Published { jwks: both, page: Some(end), asked: [0; 2] };
     let ended = async {

@@ -136,9 +136,9 @@ final class Follower
         if (!in_array($page['after'] ?? null, ['', $this->known['cursor'] ?? ''], true)) {
             throw new \UnexpectedValueException('a page that was not asked for');
         }
-        $isWell = is_string($page['cursor']) && is_bool($page['more']) && is_int($page['keep']) && is_array($page['ended'])
-            && array_is_list($page['ended']);
-        foreach ($isWell ? $page['ended'] : [] as $end) {
+        $isWell = is_string($page['cursor']) && is_bool($page['more']) && is_array($page['revoked'] ?? null)
+            && array_is_list($page['revoked']);
+        foreach ($isWell ? $page['revoked'] : [] as $end) {
             $isWell = $isWell && self::isEnd($end);
         }
         if (!$isWell) {
@@ -147,28 +147,28 @@ final class Follower
         $kid = $header['kid'];
         $isEnded = $this->state->db->prepare("SELECT 1 FROM revocations WHERE kind = 'kid' AND name = ?");
         $isEnded->execute([$kid]);
-        $named = array_map(fn ($end) => array_slice($end, 0, 2), $page['ended']);
+        $named = array_map(fn ($end) => array_slice($end, 0, 2), $page['revoked']);
         if ($isEnded->fetchColumn() || in_array(['kid', $kid], $named, true)) {
             throw new \UnexpectedValueException("the page's key is ended");
         }
-        $learn = $this->state->db->prepare('INSERT INTO revocations VALUES (?, ?, ?)
-            ON CONFLICT DO UPDATE SET at = max(at, excluded.at)');
+        $learn = $this->state->db->prepare('INSERT INTO revocations VALUES (?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET before = max(before, excluded.before), until = max(until, excluded.until)');
+        $newest = max($newest, $page['iat']);
         $this->state->db->beginTransaction();
-        foreach ($page['ended'] as $end) {
-            if (in_array($end[0], ['sub', 'app', 'jti', 'kid'], true)) { // others are of a newer issuer
-                $learn->execute([$end[0], $end[1], $end[0] === 'kid' ? $page['iat'] : $end[2]]);
+        foreach ($page['revoked'] as $end) {
+            [$before, $until] = match ($end[0]) {
+                'sub', 'app' => [$end[2], $end[3]],
+                'jti', 'kid' => [0, $end[2]],
+                default => [0, 0], // of a newer issuer
+            };
+            if (self::isNeeded($until, $newest)) {
+                $learn->execute([$end[0], $end[1], $before, $until]);
             }
         }
         $moved = $page['cursor'] !== ($this->known['cursor'] ?? '');
         $complete = $page['more'] ? 0 : $page['iat'];
-        $newest = max($newest, $page['iat']);
         $news = ['cursor' => $page['cursor'], 'newest' => $newest,
             'complete' => max((int) ($this->known['complete'] ?? 0), $complete)];
-        [$keep, $since] = [(int) ($this->known['keep'] ?? 0), (int) ($this->known['keep_since'] ?? 0)];
-        $its = $page['keep'] + Settings::LEEWAY; // A clock that is behind accepts tokens for longer.
-        if ($its >= $keep || $newest - $since >= $keep) { // A smaller one says nothing of tokens issued before it.
-            $news += ['keep' => $its, 'keep_since' => $newest];
-        }
         array_map($this->state->learn(...), array_keys($news), $news);
         $this->known = $this->state->known();
         if (!$page['more']) {
@@ -183,12 +183,19 @@ final class Follower
         if (!is_array($end) || !is_string($end[0] ?? null)) {
             return false;
         }
+        $isHash = is_string($end[1] ?? null) && preg_match('/^[\w-]{16}$/D', $end[1]) === 1;
         return match ($end[0]) {
-            'sub', 'app', 'jti' => is_string($end[1] ?? null) && preg_match('/^[\w-]{16}$/D', $end[1])
-                && is_int($end[2] ?? null),
-            'kid' => is_string($end[1] ?? null) && $end[1] !== '',
+            'sub', 'app' => $isHash && is_int($end[2] ?? null) && is_int($end[3] ?? null),
+            'jti' => $isHash && is_int($end[2] ?? null),
+            'kid' => is_string($end[1] ?? null) && $end[1] !== '' && is_int($end[2] ?? null),
             default => true,
         };
+    }
+
+    /** Until the last token has expired that it names: for the leeway, and for as long again by a clock that is behind. */
+    private static function isNeeded(int $until, int $newest): bool
+    {
+        return $until + 2 * Settings::LEEWAY > $newest;
     }
 
     /**
@@ -198,10 +205,10 @@ final class Follower
     private function forget(int $now): void
     {
         $db = $this->state->db;
-        [$keep, $leeway] = [(int) $this->known['keep'], 2 * Settings::LEEWAY];
+        $leeway = 2 * Settings::LEEWAY;
         if ($now - $this->forgotAt >= self::FORGET_EVERY) {
             $this->forgotAt = $now;
-            $db->exec("DELETE FROM revocations WHERE kind <> 'kid' AND at < $now - CASE kind WHEN 'jti' THEN $leeway ELSE $keep END");
+            $db->exec("DELETE FROM revocations WHERE until <= $now - $leeway");
         }
         $counts = fn () => $db->query('SELECT kind, count(*) FROM revocations GROUP BY kind')->fetchAll(\PDO::FETCH_KEY_PAIR);
         while (array_sum($held = $counts()) > self::MOST_REVOCATIONS) {
@@ -210,8 +217,8 @@ final class Follower
                 return;
             }
             $kind = array_search($most = max($held), $held, true);
-            $oldest = "SELECT name, at FROM revocations WHERE kind = '$kind' ORDER BY at LIMIT " . intdiv($most + 7, 8);
-            $until = $db->query("SELECT max(at) FROM ($oldest)")->fetchColumn() + ($kind === 'jti' ? $leeway : $keep);
+            $oldest = "SELECT name, until FROM revocations WHERE kind = '$kind' ORDER BY until LIMIT " . intdiv($most + 7, 8);
+            $until = $db->query("SELECT max(until) FROM ($oldest)")->fetchColumn() + $leeway;
             $this->state->learn('lacking_until', max($until, (int) ($this->known['lacking_until'] ?? 0)));
             $db->exec("DELETE FROM revocations WHERE kind = '$kind' AND name IN (SELECT name FROM ($oldest))");
             $this->known = $this->state->known();

@@ -19,11 +19,12 @@ final class State
     {
         $this->db->exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
             CREATE TABLE IF NOT EXISTS known (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-            CREATE TABLE IF NOT EXISTS revocations (kind TEXT, name TEXT, at INTEGER, PRIMARY KEY (kind, name)) WITHOUT ROWID;
-            CREATE INDEX IF NOT EXISTS oldest ON revocations (kind, at);');
+            CREATE TABLE IF NOT EXISTS revocations (kind TEXT, name TEXT, before INTEGER, until INTEGER,
+                PRIMARY KEY (kind, name)) WITHOUT ROWID;
+            CREATE INDEX IF NOT EXISTS first_to_end ON revocations (kind, until);');
     }
 
-    /** @return array<string, string> keys, confirmed, began, cursor, newest, complete, keep, keep_since, lacking_until */
+    /** @return array<string, string> keys, confirmed, began, cursor, newest, complete, lacking_until */
     public function known(): array
     {
         if (!$this->db->query("SELECT 1 FROM sqlite_master WHERE name = 'known'")->fetchColumn()) {
@@ -61,7 +62,7 @@ final class State
     public function ended(string $kid, array $claims): bool
     {
         $query = $this->db->prepare("SELECT EXISTS (SELECT 1 FROM revocations
-            WHERE kind = 'sub' AND name = ? AND at >= ? OR kind = 'app' AND name = ? AND at >= ?
+            WHERE kind = 'sub' AND name = ? AND before >= ? OR kind = 'app' AND name = ? AND before >= ?
             OR kind = 'jti' AND name = ? OR kind = 'kid' AND name = ?)");
         $app = self::hash("{$claims['sub']}\0{$claims['client_id']}");
         $query->execute([self::hash($claims['sub']), $claims['iat'], $app, $claims['iat'], self::hash($claims['jti']), $kid]);

@@ -319,6 +319,11 @@ pub(in crate::doors) async fn enlist(store: &Redis, list: &str, name: &str, at: 
     Ok(names)
 }
 
+/// The names of a list, as [`enlist`] returns them.
+pub(in crate::doors) async fn names(store: &Redis, list: &str) -> Result<Names> {
+    Ok(store.link.run("names", Call::of("ZRANGE", list).arg(0).arg(-1).arg("WITHSCORES")).await?)
+}
+
 pub(in crate::doors) async fn strike(store: &Redis, list: &str, name: &str) -> Result<()> {
     Ok(store.link.run("strike", Call::of("ZREM", list).arg(name)).await?)
 }

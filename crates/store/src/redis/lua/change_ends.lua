@@ -1,5 +1,5 @@
--- Dates a user's tokens, ends them, blocks the user, or forgets ends. KEYS: the user's ends and list, or with 'token'
--- the end of one token. ARGV: step, and what the step needs. Needs ends.lua. No end expires by the clock of Redis.
+-- Dates a user's tokens, ends them, blocks the user, or forgets ends. KEYS: the user's ends, list and clients, or with
+-- 'token' the end of one token. ARGV: step, and what the step needs. Needs ends.lua. No end expires by the clock of Redis.
 --   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second, or false if the
 --     user is blocked; nothing is noted if it is after the latest one.
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already.
@@ -14,11 +14,13 @@
 --   'app': ends all tokens that were issued in one app up to now, in this very second too. Three seconds as before,
 --     appid; or with a last second up to that one, or to a later date that a token has got.
 --   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
---   'restore': ends again up to a second what has been lost. A field of the user's ends, the second.
---   'published': notes that an end is in the stream, if no later one waits to be put there. The field of ends that
---     wait, the end.
---   'forget': forgets the ends that no token can be left for. The first second that is still needed, and how long a
---     token without a login may live. An end that is not in the stream yet is needed.
+--   'restore': ends again up to a second what has been lost. A field of the user's ends, the second, and how long a
+--     token can live, or what renews it: the record is kept so long, because what else was known may be lost, too.
+--   'published': notes that an end is in the stream, if no later one waits to be put there, and its date. The field of
+--     ends that wait, the end, the date: the record is kept until then at least.
+--   'forget': forgets the ends, unless they are needed. The present second, after which nothing is needed; how long a
+--     token can live, or what renews it: so long is needed what has no date yet, because it is not in the stream; and
+--     how long a token without a login may live. Answers until when they are needed, or false.
 -- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or false. They always
 -- write, so that a repetition also waits until a replica has the end. In front of their answers, and of those of
 -- 'block', 'unblock' and 'renew', stands false, or by how much Redis is ahead, if it is by more: then nothing is done.
@@ -51,25 +53,36 @@ elseif step == 'restore' then
   local held = tonumber(redis.call('HGET', KEYS[1], ARGV[2]) or '-1')
   note_on_list(tonumber(ARGV[3]))
   redis.call('PERSIST', KEYS[1])
+  keep_record(tonumber(ARGV[3]) + tonumber(ARGV[4]))
   return redis.call('HSET', KEYS[1], ARGV[2], math.max(held, tonumber(ARGV[3])))
 elseif step == 'unblock' then
   return {false, set_block('off')}
 elseif step == 'published' then
+  keep_record(tonumber(ARGV[4]))
   return redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[2]) or 0
 elseif step == 'forget' then
+  local present, needed = tonumber(ARGV[2]), 0
   local all = redis.call('HGETALL', KEYS[1])
   for index = 1, #all, 2 do
-    local name, second = all[index], tonumber(string.match(all[index + 1], '^%d+') or '-1')
-    local waits = string.sub(name, 1, 7) == 'untold:' or redis.call('HEXISTS', KEYS[1], 'untold:' .. name) == 1
-    if second < tonumber(ARGV[2]) and not waits then
-      redis.call('HDEL', KEYS[1], name)
+    local name, value = all[index], tonumber(string.match(all[index + 1], '^%d+') or '0')
+    if name == 'kept' then
+      needed = math.max(needed, value)
+    elseif string.sub(name, 1, 7) == 'untold:' then
+      needed = math.max(needed, value + tonumber(ARGV[3]))
     end
   end
-  if tonumber(redis.call('HGET', KEYS[2], 'ended') or ARGV[2]) < tonumber(ARGV[2]) then
-    redis.call('HDEL', KEYS[2], 'ended')
+  if present <= needed then
+    return string.format('%.0f', needed)
   end
-  expire_note(ARGV[3])
-  return 0
+  for index = 1, #all, 2 do
+    local is_recent = all[index] == 'dated' and tonumber(all[index + 1]) + tonumber(ARGV[4]) >= present
+    if not is_recent then
+      redis.call('HDEL', KEYS[1], all[index])
+    end
+  end
+  redis.call('HDEL', KEYS[2], 'ended')
+  expire_note(ARGV[4])
+  return false
 end
 local now, ahead = now_or_ahead(ARGV[3], ARGV[4])
 local has_last = step == 'app' and ARGV[6]
@@ -95,6 +108,7 @@ if not asked_at or before < asked_at then
   redis.call('HSET', KEYS[1], 'untold:before', before)
 end
 redis.call('HSET', KEYS[1], 'before', before)
+keep_record_for_renewals()
 note_on_list(before)
 -- Last, because Redis takes back nothing of a script that fails: whoever is blocked has the end.
 if step == 'block' then

@@ -26,7 +26,6 @@ final class Revocations implements Runnable {
 	// Held in memory; of more, the oldest of the kind with most are dropped, but no key.
 	private static final int MOST_REVOCATIONS = 1_000_000;
 	private static final long FORGET_EVERY = 60; // seconds, by the time of the pages: a look at so many takes long
-	private static final long FOREVER = Long.MAX_VALUE / 2; // of a key: its thief can sign at any time
 	private static final long MAX_AGE = 60; // seconds; what is older is old knowledge
 	private static final long FIRST_PAGE_WITHIN = 10; // seconds; unless `closed`, goes on without a first page then
 	private static final long LEEWAY = 60; // seconds by which clocks may differ
@@ -49,19 +48,34 @@ final class Revocations implements Runnable {
 
 	}
 
+	/** Of a user's tokens up to a second, or of one token or key. It is needed until the last of them has expired. */
+	private static final class End {
+
+		private final long before;
+		private final long until;
+
+		End(long before, long until) {
+			this.before = before;
+			this.until = until;
+		}
+
+		End orLater(End other) {
+			return new End(Math.max(before, other.before), Math.max(until, other.until));
+		}
+
+	}
+
 	private final String issuer;
 	private final boolean closed; // with old knowledge: false goes on and warns, true answers 503
 	private final Keys<?> keys;
 	private final Pages pages;
-	// "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": FOREVER
-	private final Map<String, Long> held = new ConcurrentHashMap<>();
+	// By "sub HASH", "app HASH", "jti HASH" and "kid KID".
+	private final Map<String, End> held = new ConcurrentHashMap<>();
 	private volatile long complete; // the greatest iat of a page after which there was no more, or 0
 	private volatile Long began; // uptime when there were keys for the first time
 	private String cursor = "";
 	private long newest; // the greatest iat of a page
 	private long forgotAt; // newest, when it forgot last
-	private long keep; // seconds; the greatest of the pages since keepSince
-	private long keepSince;
 	private Long warned; // uptime
 	private volatile long lackingUntil; // until when a revocation that was dropped may be needed
 
@@ -74,9 +88,14 @@ final class Revocations implements Runnable {
 
 	/** Whether a verified token was ended. To be asked about each request, also where a token is remembered as good. */
 	boolean have(String kid, String sub, String clientId, String jti, long iat) {
-		long user = held.getOrDefault("sub " + hash(sub), -1L);
-		long app = held.getOrDefault("app " + hash(sub + "\0" + clientId), -1L);
+		long user = before("sub " + hash(sub));
+		long app = before("app " + hash(sub + "\0" + clientId));
 		return iat <= user || iat <= app || held.containsKey("jti " + hash(jti)) || held.containsKey("kid " + kid);
+	}
+
+	private long before(String name) {
+		End end = held.get(name);
+		return end == null ? -1 : end.before;
 	}
 
 	/** Whether no token can be judged now: answer 503. */
@@ -137,25 +156,26 @@ final class Revocations implements Runnable {
 	 */
 	private void forget() {
 		forgotAt = newest;
-		held.entrySet().removeIf((end) -> needed(end) < newest);
+		held.values().removeIf((end) -> !needs(end));
 		while (held.size() > MOST_REVOCATIONS) {
-			Map<String, List<Map.Entry<String, Long>>> kinds = held.entrySet().stream()
+			Map<String, List<Map.Entry<String, End>>> kinds = held.entrySet().stream()
 				.filter((end) -> !end.getKey().startsWith("kid "))
 				.collect(Collectors.groupingBy((end) -> end.getKey().substring(0, 3)));
 			if (kinds.isEmpty()) {
 				return;
 			}
-			List<Map.Entry<String, Long>> most = Collections.max(kinds.values(), Comparator.comparingInt(List::size));
-			most.sort(Map.Entry.comparingByValue());
-			for (Map.Entry<String, Long> end : most.subList(0, (most.size() + 7) / 8)) {
-				lackingUntil = Math.max(lackingUntil, needed(end));
+			List<Map.Entry<String, End>> most = Collections.max(kinds.values(), Comparator.comparingInt(List::size));
+			most.sort(Comparator.comparingLong((end) -> end.getValue().until));
+			for (Map.Entry<String, End> end : most.subList(0, (most.size() + 7) / 8)) {
+				lackingUntil = Math.max(lackingUntil, end.getValue().until + 2 * LEEWAY);
 				held.remove(end.getKey());
 			}
 		}
 	}
 
-	private long needed(Map.Entry<String, Long> end) {
-		return end.getValue() + (end.getKey().startsWith("jti ") ? 2 * LEEWAY : keep);
+	/** Until the last token has expired that it names: for the leeway, and for as long again by a clock that is behind. */
+	private boolean needs(End end) {
+		return end.until + 2 * LEEWAY > newest;
 	}
 
 	private void follow() throws Exception {
@@ -188,19 +208,18 @@ final class Revocations implements Runnable {
 		String next = as(String.class, page.get("cursor"));
 		boolean more = as(Boolean.class, page.get("more"));
 		check(after.isEmpty() || after.equals(cursor), "a page that was not asked for");
-		Map<String, Long> learnt = new HashMap<>();
-		for (Object end : as(List.class, page.get("ended"))) {
+		Map<String, End> learnt = new HashMap<>();
+		for (Object end : as(List.class, page.get("revoked"))) {
 			learn(as(List.class, end), learnt);
 		}
 		String key = "kid " + signed.kid;
 		check(!held.containsKey(key) && !learnt.containsKey(key), "the page's key is ended");
-		long itsKeep = time(page.get("keep")) + LEEWAY; // a clock that is behind accepts tokens for longer
-		learnt.forEach((name, time) -> held.merge(name, time, Math::max));
 		newest = Math.max(iat, newest);
-		if (itsKeep >= keep || newest - keepSince >= keep) { // A smaller one says nothing of tokens issued before it.
-			keep = itsKeep;
-			keepSince = newest;
-		}
+		learnt.forEach((name, end) -> {
+			if (needs(end)) {
+				held.merge(name, end, End::orLater);
+			}
+		});
 		if (newest - forgotAt >= FORGET_EVERY || held.size() > MOST_REVOCATIONS) {
 			forget();
 		}
@@ -210,17 +229,20 @@ final class Revocations implements Runnable {
 		return more && moved;
 	}
 
-	private static void learn(List<?> end, Map<String, Long> learnt) throws IOException {
+	private static void learn(List<?> end, Map<String, End> learnt) throws IOException {
 		check(!end.isEmpty(), "a malformed end");
 		String kind = as(String.class, end.get(0));
-		if (kind.equals("kid")) {
-			check(end.size() > 1 && !as(String.class, end.get(1)).isEmpty(), "a malformed end");
-			learnt.put("kid " + end.get(1), FOREVER);
+		if (!List.of("sub", "app", "jti", "kid").contains(kind)) {
+			return; // of a newer issuer
 		}
-		else if (List.of("sub", "app", "jti").contains(kind)) { // Another is of a newer issuer.
-			check(end.size() > 2 && as(String.class, end.get(1)).matches("[A-Za-z0-9_-]{16}"), "a malformed end");
-			learnt.merge(kind + " " + end.get(1), time(end.get(2)), Math::max);
-		}
+		boolean ofUser = kind.equals("sub") || kind.equals("app");
+		check(end.size() > (ofUser ? 3 : 2), "a malformed end");
+		String value = as(String.class, end.get(1));
+		boolean named = kind.equals("kid") ? !value.isEmpty() : value.matches("[A-Za-z0-9_-]{16}");
+		check(named, "a malformed end");
+		long first = time(end.get(2));
+		End learns = ofUser ? new End(first, time(end.get(3))) : new End(0, first);
+		learnt.merge(kind + " " + value, learns, End::orLater);
 	}
 
 	private static <T> T as(Class<T> type, Object value) throws IOException {

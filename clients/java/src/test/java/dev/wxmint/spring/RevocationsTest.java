@@ -53,7 +53,7 @@ class RevocationsTest {
 			return new Revocations.Page("kid-1", Map.copyOf(this.page));
 		});
 		this.page.putAll(Map.of("iss", this.issuer, "iat", this.now, "exp", this.now + 300, "after", "", "cursor", "1",
-				"more", false, "keep", 90_000L, "ended", List.of()));
+				"more", false, "revoked", List.of(), "of_a_newer_wxmint", List.of(1)));
 	}
 
 	@AfterEach
@@ -70,8 +70,9 @@ class RevocationsTest {
 
 	@Test
 	void whatWasEndedIsRefusedAndNothingElse() throws Exception {
-		look(List.of("sub", hash("lin"), this.now), List.of("app", hash("mei\0wx1"), this.now),
-				List.of("jti", hash("j1"), this.now + 60), List.of("kid", "kid-9"), List.of("of a newer wxmint", 1));
+		look(user("lin", this.now), List.of("app", hash("mei\0wx1"), this.now, this.now + 9_000),
+				List.of("jti", hash("j1"), this.now + 60), List.of("kid", "kid-9", this.now + 60),
+				List.of("of a newer wxmint", 1));
 		assertTrue(has("kid-1", "lin", "wx1", "j", this.now), "the very second of the end");
 		assertFalse(has("kid-1", "lin", "wx1", "j", this.now + 1), "a login after the end");
 		assertTrue(has("kid-1", "mei", "wx1", "j", this.now));
@@ -82,20 +83,29 @@ class RevocationsTest {
 	}
 
 	@Test
-	void anEndOfAKeyIsNeverForgotten() throws Exception {
-		this.page.putAll(Map.of("iat", this.now - 50, "keep", 0L));
-		look(List.of("sub", hash("lin"), this.now - 50), List.of("kid", "kid-9"));
+	void eachEndIsForgottenByItsOwnDate() throws Exception {
+		this.page.put("iat", this.now - 50);
+		long soon = this.now - 120 + 20; // the leeway, and as much by which clocks differ
+		look(List.of("sub", hash("lin"), this.now, soon), List.of("app", hash("mei\0wx1"), this.now, soon),
+				List.of("jti", hash("j1"), soon), List.of("kid", "kid-9", soon), user("wei", this.now),
+				List.of("kid", "kid-8", this.now + 60), List.of("jti", hash("j2"), this.now - 171));
+		assertTrue(has("kid-1", "lin", "wx1", "j", this.now));
+		assertFalse(has("kid-1", "han", "wx1", "j2", this.now), "nobody needs it");
 		this.page.putAll(Map.of("after", "1", "iat", this.now + 50));
 		look();
-		assertFalse(has("kid-1", "lin", "wx1", "j", this.now - 50), "the end of a user is");
-		assertTrue(has("kid-9", "lin", "wx1", "j", this.now));
+		assertFalse(has("kid-1", "lin", "wx1", "j", this.now), "of a user");
+		assertFalse(has("kid-1", "mei", "wx1", "j", this.now), "in an app");
+		assertFalse(has("kid-1", "han", "wx1", "j1", this.now), "of a token");
+		assertFalse(has("kid-9", "han", "wx1", "j", this.now), "of a key");
+		assertTrue(has("kid-1", "wei", "wx1", "j", this.now), "of a user, for longer");
+		assertTrue(has("kid-8", "han", "wx1", "j", this.now), "of a key, for longer");
 	}
 
 	@Test
 	void anEndStaysThroughLaterPagesAndWhileTheIssuerIsAway() throws Exception {
-		look(List.of("sub", hash("lin"), this.now));
+		look(user("lin", this.now));
 		this.page.put("after", "1");
-		look(List.of("sub", hash("lin"), this.now - 100));
+		look(user("lin", this.now - 100));
 		this.server.stop(0);
 		look();
 		assertTrue(has("kid-1", "lin", "wx1", "j", this.now));
@@ -106,17 +116,21 @@ class RevocationsTest {
 	void aPageThatIsWrongInOneThingChangesNothing() throws Exception {
 		look();
 		this.page.put("after", "1");
-		this.page.put("ended", List.of(List.of("sub", hash("lin"), this.now)));
+		this.page.put("revoked", List.of(user("lin", this.now)));
 		for (Map.Entry<String, Object> wrong : Map.<String, Object>of("iss", "https://other.example", "iat", this.now - 600,
-				"exp", this.now - 600, "after", "another", "more", "no", "keep", "1", "cursor", 1).entrySet()) {
+				"exp", this.now - 600, "after", "another", "more", "no", "cursor", 1).entrySet()) {
 			Object right = this.page.put(wrong.getKey(), wrong.getValue());
 			this.revocations.run();
 			assertFalse(has("kid-1", "lin", "wx1", "j", this.now), wrong.getKey());
 			this.page.put(wrong.getKey(), right);
 		}
-		look(List.of("sub", hash("lin"), this.now), List.of("jti", "not a hash", this.now));
-		assertFalse(has("kid-1", "lin", "wx1", "j", this.now), "one malformed end");
-		look(List.of("sub", hash("lin"), this.now), List.of("kid", "kid-1"));
+		for (List<?> wrong : List.of(List.of("jti", "not a hash", this.now), List.of("jti", hash("j1")),
+				List.of("sub", hash("mei"), this.now), List.of("app", hash("mei"), this.now), List.of("kid", "kid-9"),
+				List.of("sub", hash("mei"), this.now, "1"))) {
+			look(user("lin", this.now), wrong);
+			assertFalse(has("kid-1", "lin", "wx1", "j", this.now), "one malformed end: " + wrong);
+		}
+		look(user("lin", this.now), List.of("kid", "kid-1", this.now + 60));
 		assertFalse(has("kid-1", "lin", "wx1", "j", this.now), "it ends the key that signs it");
 	}
 
@@ -156,7 +170,7 @@ class RevocationsTest {
 			look();
 			assertFalse(this.revocations.unavailable(), "what is known stays");
 			this.error = null;
-			look(List.of("sub", hash("lin"), this.now));
+			look(user("lin", this.now));
 		}
 		finally {
 			logger.removeHandler(handler);
@@ -173,8 +187,12 @@ class RevocationsTest {
 	}
 
 	private void look(Object... ended) {
-		this.page.put("ended", List.of(ended));
+		this.page.put("revoked", List.of(ended));
 		this.revocations.run();
+	}
+
+	private List<?> user(String name, long before) throws Exception {
+		return List.of("sub", hash(name), before, before + 9_000);
 	}
 
 	private boolean has(String kid, String sub, String app, String jti, long iat) {

@@ -263,7 +263,7 @@ class SpringTest {
 			String name = Base64.getUrlEncoder().withoutPadding().encodeToString(Arrays.copyOf(hash, 12));
 			long now = System.currentTimeMillis() / 1000;
 			return signed(key, "revocations+jwt", Map.of("iss", issuer, "iat", now, "exp", now + 300, "after", "", "cursor", "1",
-					"more", false, "keep", 90_000, "ended", List.of(List.of("sub", name, now + 600))));
+					"more", false, "revoked", List.of(List.of("sub", name, now + 600, now + 9_000))));
 		}
 		catch (NoSuchAlgorithmException | JOSEException e) {
 			throw new IllegalStateException(e);
