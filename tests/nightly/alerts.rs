@@ -261,6 +261,26 @@ async fn wechat_draws_no_codes(watch: &Watch) {
     watch.end("codes", &["WxmintScanCodesNotDrawn"], nothing).await;
 }
 
+/// The server of a product is away.
+async fn a_site_takes_no_logouts(watch: &Watch) {
+    let site = Answering::start();
+    site.otherwise(Manner::says("503 Service Unavailable", "", ""));
+    let mut clients = two_pages();
+    clients[0]["redirect_uris"] = json!(["https://grafana.example.com/cb"]);
+    clients[0]["backchannel_logout_uri"] = site.url("/logout").into();
+    let bed = watch.bed("logouts", TestBed::builder().clients(&clients).operator()).await;
+    // Somebody who has logged in there is banned.
+    let ban = async || {
+        let user = format!("user-{}", fastrand::u64(..));
+        let list = format!("wxmint:oidc:families:shop-web:{user}");
+        let _: u64 = bed.redis.command(&["ZADD", &list, "1", "a-login"]);
+        bed.operate("PUT", &format!("/users/{user}/block")).await;
+    };
+    watch.fire("logouts", &["WxmintSiteTakesNoLogouts"], &ban).await;
+    site.otherwise(Manner::says("200 OK", "", ""));
+    watch.end("logouts", &["WxmintSiteTakesNoLogouts"], &ban).await;
+}
+
 /// WeChat's console has no address for the platform's pushes.
 async fn no_ticket_comes(watch: &Watch) {
     let bed = watch.bed("ticket", TestBed::builder().platform()).await;
@@ -470,6 +490,7 @@ async fn every_alert_fires_because_of_a_real_fault() {
             wechat_is_slow(&watch),
             the_app_secret_is_wrong(&watch),
             wechat_draws_no_codes(&watch),
+            a_site_takes_no_logouts(&watch),
             no_phone_numbers_are_left(&watch),
             many_phone_numbers_are_verified(&watch),
             no_ticket_comes(&watch),

@@ -176,7 +176,7 @@ pub fn allow_site(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
     request.extensions_mut().insert(if may { Reader::May(origin.clone()) } else { Reader::MayNot });
 }
 
-/// Who may read an error of a resource that no handler has decided about: a page must learn why it is refused, also
+/// The readers of an error of a resource about which no handler has decided: a page must learn why it is refused, also
 /// before anybody knows of which client or app its request is. It belongs to the data of the resource.
 pub enum ErrorReaders {
     Everybody,
@@ -186,7 +186,7 @@ pub enum ErrorReaders {
 /// Whether the site that has sent this request may read its error.
 type IsReader = dyn Fn(&HttpRequest, &str) -> bool;
 
-/// What the headers of an answer say about the pages that may read it.
+/// The pages that may read an answer, as its headers say it.
 enum Reading {
     Everybody,
     Site(HeaderValue),

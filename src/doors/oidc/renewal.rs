@@ -231,7 +231,7 @@ impl LoginWorker {
         Ok(if gave_it.is_some() { Found::Begun } else { Found::Spent })
     }
 
-    /// What this request would give.
+    /// The renewal that this request would begin.
     fn begun(&self, shown: &Shown<'_>, at: i64) -> Result<Rotation> {
         let Shown { client, family, token, .. } = shown;
         let (minter, salt, now) = (self.minter.with(&[], client.token_ttl), family::random(), self.store.now());

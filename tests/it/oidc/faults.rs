@@ -37,7 +37,7 @@ async fn a_renewal_that_was_answered_by_a_fault_is_made_when_it_is_repeated_minu
     }
     assert!(failed.len() >= 4, "{failed:?}");
 
-    // What was answered is used up, and a thief is found as before.
+    // A refresh token that was answered is used up, and a thief is found as before.
     let tokens = bed.log_in_site("lin").await;
     let renewed = bed.renew(&tokens).await.expect_login();
     clock.is_off_but_for_redis(100);

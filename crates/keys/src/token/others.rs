@@ -1,5 +1,6 @@
-//! Signs what is no access token, which the `typ` of each says: security events, id tokens, logout tokens, pages of the feed of ends,
-//! and our requests to another service, so that it knows the sender and that nobody has changed the request.
+//! Signs what is no access token, which the `typ` of each says: security events, id tokens, logout tokens, pages of the
+//! feed of ends, and our requests to another service, so that it knows the sender and that nobody has changed the
+//! request.
 
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ impl Minter {
         sign(&self.keys, "JWT", &claims, at).map(SignedToken)
     }
 
-    /// Signs a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4), which its `typ` keeps apart from access
-    /// tokens and id tokens.
+    /// Signs a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4), which its `typ` keeps apart from
+    /// access tokens and id tokens.
     pub fn sign_logout(&self, mut claims: Value, now: DateTime<Utc>) -> Result<String, KeyError> {
         claims["iss"] = json!(self.issuer);
         sign(&self.keys, "logout+jwt", &claims, now)

@@ -10,7 +10,7 @@ use crate::Refused;
 use crate::ids::{AppId, TokenId, UserId};
 use crate::json::Object;
 
-/// Which numbers are dates: RFC 7519 section 2 allows a NumericDate to have a fraction.
+/// The numbers that are dates: RFC 7519 section 2 allows a NumericDate to have a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dates {
     /// Whole seconds, as wxmint writes them in its own tokens. Another number is none of its dates.

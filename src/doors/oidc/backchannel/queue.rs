@@ -1,5 +1,5 @@
-//! What the sites are to be told, in Redis: a queue for each client, by when each logout is due; and how far the stream
-//! of revocations was read.
+//! The logouts that sites are to be told, in Redis: a queue for each client, by when each logout is due; and how far
+//! the stream of revocations was read.
 
 use std::time::Duration;
 
