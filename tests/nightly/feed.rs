@@ -1,5 +1,6 @@
 //! Strangers who ask for old pages of the revocation feed, while a sidecar starts. Run alone:
-//! `cargo test --locked --workspace --features kubernetes --test nightly feed -- --nocapture`.
+//! `cargo test --locked --workspace --features kubernetes --test nightly feed -- --test-threads=1`. On a machine that
+//! does other things too, `FEED_SCALE=20` makes both the feed and the rate of requests smaller by that factor.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,12 @@ const UNANSWERED: usize = 2_000;
 /// How long a sidecar may take beside them. It takes a second or two without them.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
+/// By how much smaller everything is than it is meant to be.
+fn scale() -> usize {
+    std::env::var("FEED_SCALE").map_or(1, |factor| factor.parse().expect("FEED_SCALE is a number"))
+}
+
+#[derive(Clone, Copy)]
 struct Strangers {
     addresses: usize,
     per_second: u32,
@@ -62,7 +69,8 @@ async fn a_sidecar_starts_beside(strangers: Strangers) {
     let stop = Arc::new(AtomicBool::new(false));
     let answers = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
     let url = bed.service().url("/revocations");
-    let Strangers { addresses, per_second } = strangers;
+    let strangers = Strangers { per_second: strangers.per_second / scale() as u32, ..strangers };
+    let (Strangers { addresses, per_second }, revocations) = (strangers, REVOCATIONS / scale());
     let cpu_before = cpu_ticks(bed.service());
     let begun = Instant::now();
     let attack = ask(bed.http.0.clone(), strangers, url, Arc::clone(&cursors), Arc::clone(&answers), Arc::clone(&stop));
@@ -72,7 +80,7 @@ async fn a_sidecar_starts_beside(strangers: Strangers) {
     attack.await.expect("strangers stop");
     let cpu = (cpu_ticks(bed.service()) - cpu_before) as f64 / 100.0 / begun.elapsed().as_secs_f64();
     tell(&format!(
-        "{addresses} strangers, {per_second} requests a second for {} old cursors of {REVOCATIONS} revocations: a \
+        "{addresses} strangers, {per_second} requests a second for {} old cursors of {revocations} revocations: a \
          sidecar first answered {} after {:.1?} (without strangers: {} after {:.1?}); answers to strangers {:?}; the \
          issuer took {cpu:.2} cores, {} MiB at most",
         cursors.len(),
@@ -99,7 +107,7 @@ async fn fill_and_collect(bed: &TestBed) -> Vec<String> {
     let script = "for i = 2, #ARGV do redis.call('XADD', KEYS[1], ARGV[1] .. '-' .. i, 'end', ARGV[i]) end";
     let (first, until) = (now().timestamp_millis() - AGO * 1_000, now().timestamp() + 6 * AGO);
     let (mut cursors, mut cursor) = (Vec::new(), String::new());
-    for step in 0..REVOCATIONS / BETWEEN_CURSORS {
+    for step in 0..REVOCATIONS / BETWEEN_CURSORS / scale() {
         let texts = (0..BETWEEN_CURSORS).map(|number| format!("jti {until} jti-{step:05}-{number:03} user-{step}"));
         let texts: Vec<_> = texts.collect();
         let id = (first + step as i64).to_string();
