@@ -138,8 +138,8 @@ fn is_gone(cause: Cause) -> bool {
     matches!(cause, Closed | Loading | NoAddress | NoAnswer | NoAnswerByTls | NoPrimaryNamed | NobodyListens)
 }
 
-/// Compares how user ids come about with the other processes. A process that does it in another way than the store's, or
-/// with another key, is not ready, and logs nobody in.
+/// Compares how user ids come about with the other processes. A process that does it in another way than the store's,
+/// or with another key, is not ready, and logs nobody in.
 pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
     let (store, mut begun) = (issuer.store(), None);
     let wait = if issuer.settings.store.url.is_some() { OTHERS_FIRST } else { Duration::ZERO };

@@ -69,8 +69,8 @@ pub(super) struct SessionAnswer {
 
 /// Decrypt a person's data, or check that it is WeChat's
 ///
-/// Uses the session key of the last login, or for ten minutes the previous one. Decrypted data are believed only if they
-/// have exactly the members of one kind: a profile, a phone number, steps, or a group.
+/// Uses the session key of the last login, or for ten minutes the previous one. Decrypted data are believed only if
+/// they have exactly the members of one kind: a profile, a phone number, steps, or a group.
 #[utoipa::path(post, path = "/wechat/userdata", tag = "wechat", security(("bearer" = [])),
     request_body(content = UserDataBody, examples(
         ("encrypted" = (summary = "encryptedData and iv",

@@ -106,8 +106,8 @@ impl AccessTokens<'_> {
                         used = obtained(Some(Refused { token: fingerprint(&used.token), by_force: false })).await?;
                         replacements = if used.is_new { 0 } else { replacements - 1 };
                     }
-                    // No further token would help.
-                    Err(error) if used.is_new && error.verdict() == Some(Verdict::BadAccessToken) => {
+                    // No further token would help. A platform's is refused for one merchant alone.
+                    Err(error) if used.is_new && held.is_none() && error.verdict() == Some(Verdict::BadAccessToken) => {
                         return Err(LoginError::Misconfigured { error, app: Some(self.app.id.clone()) });
                     }
                     outcome => return Ok(outcome?),

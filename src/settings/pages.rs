@@ -143,7 +143,7 @@ fn comments(row: &str, is_set: bool) -> String {
 }
 
 /// Forms that the Chinese tables do not say with the meaning.
-const FORMS: [(&str, &str); 24] = [
+const FORMS: [(&str, &str); 26] = [
     (
         "the https URL at which clients reach this service",
         "https URL（本机地址可用 http），不含 query、fragment 和末尾的斜杠，因为验证方逐字节比较",
@@ -163,6 +163,8 @@ const FORMS: [(&str, &str); 24] = [
         "次数/时长，例如 600/5m：次数 1 到 1000000，时长 1s 到 30d；最多连续这么多次，每段时长内也最多这么多次",
     ),
     ("a number from 1 to 1000000;", "1 到 1000000 的整数；每个连接最多占 64 KiB"),
+    ("a number from 1 to 100000000", "1 到 100000000 的整数"),
+    ("a number from 1 to 10000", "1 到 10000 的整数"),
     ("a number from 1 to 1000", "1 到 1000 的整数"),
     ("auto, or a number from 0 to 5", "auto，或 0 到 5 的整数"),
     ("random, openid or unionid", "random、openid 或 unionid"),

@@ -95,8 +95,8 @@ impl Clients {
         Ok(Self(clients))
     }
 
-    /// Refuses a site to which people come by several apps, if their user ids are computed of the openid: one human would
-    /// have a user id of each app there, and a ban of one would leave the others.
+    /// Refuses a site to which people come by several apps, if their user ids are computed of the openid: one human
+    /// would have a user id of each app there, and a ban of one would leave the others.
     pub(in crate::doors) fn fitting(self, user_ids: Option<IdKind>) -> Result<Self, Said> {
         let has_another_app = |client: &&Client| client.web_apps.iter().any(|app| *app != client.app);
         if user_ids == Some(IdKind::OpenId)

@@ -15,16 +15,18 @@ async fn a_person_whose_unionid_changes_is_refused_with_the_reason_until_an_oper
     bed.service().says(&format!("for a person of the user {lin} in {APPID}")).await;
     let openid_of = async |person| bed.wechat.account(person).await["openid"].as_str().expect("an openid").to_owned();
 
+    let person = |openid: &str| format!("/wechat/{APPID}/people/{openid}");
+    let openid = openid_of("lin").await;
+    assert_eq!(bed.operate("DELETE", &person(&openid)).await.status, 204);
     let file = bed.configuration.path("kept.ndjson");
-    let kept = json!({"appid": APPID, "openid": openid_of("lin").await, "user_id": lin});
+    let kept = json!({"appid": APPID, "openid": openid, "user_id": lin});
     fs::write(&file, format!("{kept}\n")).expect("written");
     bed.run(&["bindings", "import", &file.to_string_lossy(), "--no-trailer"]).expect_success();
     for _ in 0..2 {
         assert_eq!(user_of(&bed, APPID, "lin").await, lin);
     }
 
-    let person = format!("/wechat/{APPID}/people/{}", openid_of("mei").await);
-    assert_eq!(bed.operate("DELETE", &person).await.status, 204);
+    assert_eq!(bed.operate("DELETE", &person(&openid_of("mei").await)).await.status, 204);
     let changed = user_of(&bed, APPID, "mei").await;
     assert_ne!(changed, mei);
     assert_eq!(user_of(&bed, APPID, "mei").await, changed);

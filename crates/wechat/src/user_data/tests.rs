@@ -505,7 +505,8 @@ fn the_error_names_the_malformed_field() {
 
 #[test]
 fn user_data_is_never_printed() {
-    let data = sealed_with_watermark(json!({"phoneNumber": "13800138000"}));
+    let phone = json!({"phoneNumber": "13800138000", "purePhoneNumber": "13800138000", "countryCode": "86"});
+    let data = sealed_with_watermark(phone);
     let raw = UserData::raw(r#"{"nickName":"13800138000"}"#, &"7".repeat(40));
     let printed = format!("{data:?} {:?} {raw:?}", open(&data));
     assert!(!printed.contains("13800138000") && !printed.contains("7777"), "{printed}");
