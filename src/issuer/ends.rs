@@ -24,8 +24,8 @@ const PAGE: usize = 1_000;
 const AT_ONCE: usize = 500;
 /// One process at a time makes ends again, and holds this key for so long after each page.
 const TURN: (&str, Duration) = ("wxmint:{wxmint:ended}:turn", Duration::from_secs(10));
-/// A key that could sign for so long before the store was found empty has signed: the installation is not new. A younger
-/// one tells nothing; then other marks count ([`Issuer::had_tokens`]).
+/// A key that could sign for so long before the store was found empty has signed: the installation is not new. A
+/// younger one tells nothing; then other marks count ([`Issuer::had_tokens`]).
 const IN_USE: TimeDelta = TimeDelta::hours(1);
 /// By how much a token's `iat` and the second of a doubt may differ by clocks alone.
 const CLOCKS_DIFFER: i64 = 2 * MAX_LEEWAY.as_secs() as i64;
@@ -159,8 +159,8 @@ impl Issuer {
         is_lost.then(|| Finding::warning("redis.persistence", said!(redis_lost_data), said!(restore_and_end)))
     }
 
-    /// Whether there were tokens before this second: there were other keys, or the key could sign for a while, or somebody
-    /// has shown a token. A new installation has none of these.
+    /// Whether there were tokens before this second: there were other keys, or the key could sign for a while, or
+    /// somebody has shown a token. A new installation has none of these.
     fn had_tokens(&self, since: i64) -> bool {
         let (set, oldest_token) = (self.keys.set(), self.oldest_token.load(Ordering::Relaxed));
         let is_in_use = set.lives.first().is_some_and(|oldest| (oldest.nbf + IN_USE).timestamp() < since);
@@ -202,8 +202,8 @@ impl HeldEnds {
         Ok(Some(count))
     }
 
-    /// Sees to it that the store knows the lives of tokens, and finds out since when ends may be missing, whoever notes the
-    /// life of a token first.
+    /// Sees to it that the store knows the lives of tokens, and finds out since when ends may be missing, whoever notes
+    /// the life of a token first.
     async fn doubt(&mut self, store: &Redis, life: Duration) -> Result<(), StoreError> {
         let lost = self.lives.missing_from(&self.known_lives);
         if lost.is_empty() && store.knows_life(life, &self.known_lives) {

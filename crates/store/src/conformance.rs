@@ -1974,7 +1974,7 @@ mod redis_only {
         let untold = old + ENDS_KEPT.as_secs() as i64;
         assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:ended}:kept", "user-3"]), untold.to_string());
 
-        // What is needed for longer than its entry is forgotten once that time has come.
+        // A record that is needed for longer than its entry is forgotten once that time has come.
         assert_eq!(store.forget_kept(100).await, Ok(0));
         for (key, field) in [(&second, "kept"), (&third, "untold:before")] {
             server.cli(&["HSET", key, field, "1"]);
@@ -2037,7 +2037,8 @@ mod redis_only {
         static AHEAD: cell::Cell<TimeDelta> = const { cell::Cell::new(TimeDelta::zero()) };
     }
 
-    /// What renews tokens is refused here alone, and lives for longer than any token: no entry of the stream names it.
+    /// A refresh token is refused here alone, and lives for longer than any access token: no entry of the stream names
+    /// it.
     #[tokio::test(flavor = "local")]
     async fn the_record_of_an_end_is_kept_as_long_as_a_login_of_a_site_can_be_renewed() {
         let [minutes, weeks] = [5 * 60, 20 * 86_400].map(Duration::from_secs);
@@ -2072,7 +2073,7 @@ mod redis_only {
             assert_eq!(store.forget_kept(100).await, Ok(1), "{how}");
             assert!(!is_ended().await, "{how}: nothing is left that could be renewed");
             let keys = store.link.keys_like("wxmint:*", &Default::default(), Slots::AtRest).await.expect("keys").found;
-            // Who has tokens of a client is forgotten with the next such token.
+            // The lists of who has tokens of a client expire by themselves.
             let left = keys.iter().filter(|key| !key.contains("client") && !key.contains("wxmint:ended"));
             assert_eq!(left.collect::<Vec<_>>(), [""; 0], "{how}");
         }

@@ -174,8 +174,8 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Notes an access token of a family before anybody has it, so that the end of the family finds it as long as it can
-    /// be valid.
+    /// Notes an access token of a family before anybody has it, so that the end of the family finds it as long as it
+    /// can be valid.
     pub(super) async fn note_given(&self, family: &Family, token: &Issued) -> Result<()> {
         let list = key("tokens", family.sid());
         let life = token.expires_at - token.issued_at + 2 * MAX_LEEWAY.as_secs() as i64;
@@ -306,7 +306,8 @@ mod conformance {
         }
     }
 
-    /// What is gone renews nothing. So no entry outlives the access tokens, however long the login could be renewed.
+    /// A login that is gone renews nothing. So no entry outlives the access tokens, however long the login could be
+    /// renewed.
     #[actix_web::test]
     async fn the_end_of_a_login_is_told_of_its_access_tokens_alone_and_until_they_expire() {
         let login = worker();

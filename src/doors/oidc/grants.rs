@@ -138,8 +138,8 @@ impl LoginWorker {
         store.keep(&family::key("last", sid), "0", life).await?;
         store.keep(&family::key("family", sid), &written_json(family), life).await?;
         let Some(until) = family.until else { return Ok(()) };
-        // The user's record of ends is kept as long as the family can live, and the ends find it at the client and at the
-        // app. The note is confirmed, so replicas of the same primary have the family too.
+        // The user's record of ends is kept as long as the family can live, and the ends find it at the client and at
+        // the app. The note is confirmed, so replicas of the same primary have the family too.
         store.note_renewals(Duration::from_secs(u64::try_from(until - first.issued_at).unwrap_or_default())).await?;
         let longest = Issued { expires_at: until.max(first.expires_at), ..first.clone() };
         Ok(store.note_client_token(&longest, &family.app).await?)

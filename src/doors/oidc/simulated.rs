@@ -2,10 +2,10 @@
 //! has, and how many bytes Redis would hold. `WXMINT_TEST_DAYS=30 cargo unit a_day_of_sites -- --nocapture` prints
 //! a month, each day at midnight.
 //!
-//! Of a business with 1,000,000 people, 1,000 of whom are at sites, it plays every hundredth: 10,000 people and 10 at
-//! sites. Each day 1 of 100 people logs out, and 1 of 1,000 everywhere. Who is at a site logs in there at nine and has a
-//! proxy that renews every five minutes for eight hours; every fifth logs out in the evening, the others leave the login
-//! to be renewed for 30 days.
+//! The business has 1,000,000 people, 1,000 of whom are at sites. The test plays every hundredth: 10,000 people and 10
+//! at sites. Each day 1 of 100 people logs out, and 1 of 1,000 everywhere. Who is at a site logs in there at nine and
+//! has a proxy that renews every five minutes for eight hours; every fifth logs out in the evening, the others leave
+//! the login to be renewed for 30 days.
 
 use std::cell::Cell;
 use std::{env, time::Duration};
@@ -44,7 +44,7 @@ fn clock() -> DateTime<Utc> {
     now() + AHEAD.get()
 }
 
-/// What Redis holds.
+/// The content of Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     entries: usize,
@@ -121,7 +121,7 @@ impl Business {
         }
     }
 
-    /// What processes of wxmint do each minute.
+    /// Processes of wxmint do this each minute.
     async fn forget(&self) {
         let (store, mut from) = (&self.login.store, None);
         loop {
@@ -235,7 +235,8 @@ async fn a_day_of_sites_leaves_nothing_in_the_feed_and_in_redis_once_its_tokens_
         assert!(held[last].entries > 0);
         assert_eq!(held[later].entries, 0, "the feed is what it was");
     }
-    // Of a site, the feed has the ends of the day's logins of who has logged out: none at midnight, seven hours later.
+    // The feed has the ends of the logins at the site that somebody has logged out of: none at midnight, seven hours
+    // later.
     let more = with[last].entries.abs_diff(without[last].entries);
     assert!(more <= 5, "{more}");
     assert_eq!(
@@ -243,13 +244,13 @@ async fn a_day_of_sites_leaves_nothing_in_the_feed_and_in_redis_once_its_tokens_
         (without[0].keys + 1, without[0].keys + 1),
         "the stream"
     );
-    // What is left of sites is the list of the users of a client, and of the clients of a user.
+    // Sites leave the list of the users of a client, and of the clients of a user.
     let of_lists = 1 + AT_SITES as usize;
     assert!(with[later + 1].keys <= without[0].keys + 2 + of_lists, "{:?}", with[later + 1]);
 }
 
-/// The measure of the attacker who found it: 58 revocations of tokens of five minutes, beside a site whose logins can be
-/// renewed for 30 days.
+/// The measure of the attacker who found it: 58 revocations of tokens of five minutes, beside a site whose logins can
+/// be renewed for 30 days.
 #[actix_web::test]
 async fn of_58_revocations_of_five_minute_tokens_none_is_left_76_minutes_later_beside_a_site_of_30_days() {
     AHEAD.set(TimeDelta::zero());

@@ -132,8 +132,8 @@ async fn a_token_that_has_just_expired_is_ended_too() {
     }
 }
 
-/// A login of a site stays ended as long as it could be renewed, also by a logout, although the feed has no end of it any
-/// more once its access tokens have expired.
+/// A login of a site stays ended as long as it could be renewed, also by a logout, although the feed has no end of it
+/// any more once its access tokens have expired.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     let (clock, bed) = Clock::around(builder().operator().env("WXMINT_TOKEN_TTL", "5m")).await;

@@ -144,8 +144,9 @@ impl Redis {
         Ok(Some(date))
     }
 
-    /// Ends whatever a key has signed. Its entry of the stream has a date; the note of it here stays for good, because a
-    /// key file of before may come back at any time, and there are few. Returns whether the stream lacked this end: a repetition adds nothing.
+    /// Ends whatever a key has signed. Its entry of the stream has a date; the note of it here stays for good, because
+    /// a key file of before may come back at any time, and there are few. Returns whether the stream lacked this end: a
+    /// repetition adds nothing.
     pub async fn end_key(&self, kid: &str) -> Result<bool> {
         let until = (self.clock)().timestamp() + KEY_ENDS_KEPT.as_secs() as i64;
         let ended = Ended::Key { kid: kid.to_owned(), until };
@@ -256,7 +257,7 @@ impl Redis {
         Ok(try_join(note(of_client), note(of_user)).await.map(drop)?)
     }
 
-    /// Of which clients the user may have tokens.
+    /// The clients of which the user may have tokens.
     pub async fn clients_of(&self, user: &UserId) -> Result<Vec<NotedClient>> {
         let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1).arg("WITHSCORES");
         let noted: Vec<(String, f64)> = self.link.run("clients_of", asked).await?;

@@ -23,9 +23,9 @@ type SeenUser = ((Option<Vec<u8>>, Option<i64>, Option<u64>, Option<Vec<u8>>), u
 const A_DAY: u64 = 86_400;
 
 impl Redis {
-    /// Notes the life of the tokens that this process issues, before it issues any. The date of an end of a user's tokens
-    /// is that of the longest life that any replica has noted and of which tokens may be left, also after the setting
-    /// was shortened. Costs nothing if it was noted lately.
+    /// Notes the life of the tokens that this process issues, before it issues any. The date of an end of a user's
+    /// tokens is that of the longest life that any replica has noted and of which tokens may be left, also after the
+    /// setting was shortened. Costs nothing if it was noted lately.
     pub async fn note_life(&self, life: Duration) -> Result<()> {
         let (now, url) = ((self.clock)(), self.link.access.url());
         let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
@@ -34,8 +34,8 @@ impl Redis {
         if is_noted { Ok(()) } else { self.note_life_again(life, &Lives::default()).await }
     }
 
-    /// The same where what was noted may be lost, with lives that were `known` before. A store that knows of no life was
-    /// emptied, or is new: since when is kept as a [`Doubt`].
+    /// The same where what was noted may be lost, with lives that were `known` before. A store that knows of no life
+    /// was emptied, or is new: since when is kept as a [`Doubt`].
     pub async fn note_life_again(&self, life: Duration, known: &Lives) -> Result<()> {
         let now = (self.clock)();
         self.note_lives(Some(life), known).await?;

@@ -164,7 +164,7 @@ pub struct Doubt {
     pub is_certain: bool,
 }
 
-/// What follows the second of a doubt that is certain.
+/// This follows the second of a doubt that is certain.
 const LOST: &str = " lost";
 
 impl fmt::Display for Doubt {
@@ -311,8 +311,8 @@ impl Redis {
     }
 
     /// With a `note`, an end is put there once as long as that is kept. The date of the end of a user's tokens is that
-    /// of the last one that may be left, by the lives that the store knows: not before the one that the end has. Returns
-    /// the date that it has in the stream, and whether it was put there now.
+    /// of the last one that may be left, by the lives that the store knows: not before the one that the end has.
+    /// Returns the date that it has in the stream, and whether it was put there now.
     pub(super) async fn put_into_stream(
         &self,
         ended: &Ended,
@@ -395,10 +395,10 @@ impl Redis {
         Ok(ReadEnds { at, ends: ends.collect(), lives, cursor, more })
     }
 
-    /// Forgets the ends whose date has passed, among so many entries of the stream: from its beginning, or from where an
-    /// earlier call has come. None while the store's clock is more than a minute from this machine's. Ends do not expire
-    /// by themselves, because a clock of Redis that is ahead for a moment would bring ended tokens back, and because a
-    /// full Redis evicts what expires first.
+    /// Forgets the ends whose date has passed, among so many entries of the stream: from its beginning, or from where
+    /// an earlier call has come. None while the store's clock is more than a minute from this machine's. Ends do not
+    /// expire by themselves, because a clock of Redis that is ahead for a moment would bring ended tokens back, and
+    /// because a full Redis evicts what expires first.
     pub async fn forget_ends(&self, from: Option<&str>, most: usize) -> Result<Forgotten> {
         let Part { second, lives, entries, .. } =
             self.read_stream("forget_ends", from.unwrap_or("-"), "+", most).await?;

@@ -16,7 +16,7 @@ pub(super) type Seconds = u32;
 
 /// The times of an entry.
 pub(super) trait Times: Copy {
-    /// Of several entries with one hash, the latest times count.
+    /// The latest times count where several entries have one hash.
     fn or_later(self, other: Self) -> Self;
 
     /// When the last token that the entry names expires.

@@ -1,5 +1,6 @@
 -- Dates a user's tokens, ends them, blocks the user, or forgets ends. KEYS: the user's ends, list and clients, or with
--- 'token' the end of one token. ARGV: step, and what the step needs. Needs ends.lua. No end expires by the clock of Redis.
+-- 'token' the end of one token. ARGV: step, and what the step needs. Needs ends.lua. No end expires by the clock of
+-- Redis.
 --   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second, or false if the
 --     user is blocked; nothing is noted if it is after the latest one.
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already.

@@ -31,8 +31,8 @@ local function date(app, second, latest)
   return iat
 end
 
--- Until when the record of the user's ends is needed here: at least until what the user's clients can renew has expired,
--- which verifiers do not meet.
+-- Until when the record of the user's ends is needed here: at least until what the user's clients can renew has
+-- expired, which verifiers do not meet.
 local function keep_record(second)
   local kept = tonumber(redis.call('HGET', KEYS[1], 'kept') or '0')
   redis.call('HSET', KEYS[1], 'kept', string.format('%.0f', math.max(kept, second)))

@@ -1,8 +1,8 @@
--- Notes lives of tokens, or of what renews tokens. KEYS: the lives, each with the second up to which something that lives
--- so long may be left; and where it is to be known whether Redis has held lives before, the mark of what it holds, and
--- since when it may lack ends (one hash slot). ARGV: the second of the caller's clock; the life that is issued now, or
--- '', and how long until it is noted again at the latest; a new mark, and how many seconds a doubt is kept; then lives
--- that were known before, each with its second. Forgets a life only if it has passed by both clocks.
+-- Notes lives of tokens, or of what renews tokens. KEYS: the lives, each with the second up to which something that
+-- lives so long may be left; and where it is to be known whether Redis has held lives before, the mark of what it
+-- holds, and since when it may lack ends (one hash slot). ARGV: the second of the caller's clock; the life that is
+-- issued now, or '', and how long until it is noted again at the latest; a new mark, and how many seconds a doubt is
+-- kept; then lives that were known before, each with its second. Forgets a life only if it has passed by both clocks.
 local now, own = tonumber(redis.call('TIME')[1]), tonumber(ARGV[1])
 local earlier, later = math.min(now, own), math.max(now, own)
 local lives = redis.call('HGETALL', KEYS[1])

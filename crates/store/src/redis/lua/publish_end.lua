@@ -1,10 +1,10 @@
--- Puts an end into the stream. KEYS: the stream, the lives of tokens, and of an end that must be there once its note (one
--- hash slot). ARGV: the text of the end before its date and behind it; the least date; the second BEFORE of an end of a
--- user's tokens, or '' where the date is known; the longest life that tokens can have; the second of the caller's clock,
--- by how many seconds Redis may be ahead; and the options by which SET notes the end, if it does: after the entry,
--- because Redis takes back nothing of a script that fails. Needs ends.lua.
--- The date says when the last token that the end names has expired. Answers by how much Redis is ahead, if it is by
--- more, the date, and whether the end was added: not if SET must not replace the note, which has the date.
+-- Puts an end into the stream. KEYS: the stream, the lives of tokens, and of an end that must be there once its note
+-- (one hash slot). ARGV: the text of the end before its date and behind it; the least date; the second BEFORE of an end
+-- of a user's tokens, or '' where the date is known; the longest life that tokens can have; the second of the caller's
+-- clock, by how many seconds Redis may be ahead; and the options by which SET notes the end, if it does: after the
+-- entry, because Redis takes back nothing of a script that fails. Needs ends.lua. The date says when the last token
+-- that the end names has expired. Answers by how much Redis is ahead, if it is by more, the date, and whether the end
+-- was added: not if SET must not replace the note, which has the date.
 local own = tonumber(ARGV[6])
 local now, ahead = now_or_ahead(own, ARGV[7])
 if ahead then
