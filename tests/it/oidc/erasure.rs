@@ -6,7 +6,7 @@ use super::*;
 use crate::user_ids::ID_KEY;
 
 /// Parts of the names of keys that may name a user whose data were erased, and for how long at most, in seconds.
-const LEFT_OF_THE_USER: [(&str, i64); 6] = [
+const LEFT_OF_THE_USER: [(&str, i64); 7] = [
     // The number of the last binding, and the second up to which the user's tokens were revoked.
     ("wxmint:user:{USER}", 600),
     ("wxmint:user:{USER}:struck:", 600),
@@ -14,6 +14,8 @@ const LEFT_OF_THE_USER: [(&str, i64); 6] = [
     ("wxmint:user:{USER}:end", 31 * 86_400),
     // Logins of sites, which have ended, until they could have been renewed.
     ("wxmint:oidc:", 31 * 86_400),
+    // How often tokens were renewed, for the period of WXMINT_LIMIT_OPENID.
+    ("wxmint:limit:eighths:oidc-renewals:", 400),
     // Scans.
     ("wxmint:device:", 13 * 60),
     ("wxmint:devices:", 13 * 60),
@@ -51,6 +53,7 @@ fn keys_with(bed: &TestBed, texts: &[Vec<u8>]) -> BTreeSet<String> {
 }
 
 fn expect_only(bed: &TestBed, found: &BTreeSet<String>, allowed: &[(&str, i64)], user: &str, person: &str, what: &str) {
+    let mut wrong = Vec::new();
     for key in found {
         let left: i64 = bed.redis.command(&["TTL", key]);
         let is_allowed = |(part, longest): &(&str, i64)| {
@@ -58,9 +61,12 @@ fn expect_only(bed: &TestBed, found: &BTreeSet<String>, allowed: &[(&str, i64)],
             let is_it = if part.ends_with('}') { *key == part } else { key.starts_with(&part) };
             is_it && (-2..=*longest).contains(&left) && left != -1
         };
-        let contents = || held(bed, key).iter().map(|value| value.escape_ascii().to_string()).collect::<Vec<_>>();
-        assert!(allowed.iter().any(is_allowed), "{what}: {key} ({left} s): {:?}", contents());
+        if !allowed.iter().any(is_allowed) {
+            let contents = held(bed, key).iter().map(|value| value.escape_ascii().to_string()).collect::<Vec<_>>();
+            wrong.push(format!("{key} ({left} s): {contents:?}"));
+        }
     }
+    assert!(wrong.is_empty(), "{what}: {}", wrong.join("\n"));
 }
 
 /// The forms in which Redis may hold a user id.
