@@ -9,8 +9,8 @@ use crate::user_ids::ID_KEY;
 const WITH_THE_STREAM: i64 = i64::MAX;
 /// Parts of the names of keys that may name a user whose data were erased, and for how long at most, in seconds.
 const LEFT_OF_THE_USER: [(&str, i64); 8] = [
-    // The number of the last binding, and the second up to which the user's tokens were revoked.
-    ("wxmint:user:{USER}", 600),
+    // The second up to which the user's tokens were revoked: of a computed user a day longer than session keys.
+    ("wxmint:user:{USER}", 32 * 86_400),
     ("wxmint:user:{USER}:struck:", 600),
     // These refuse the revoked tokens, until they have expired.
     ("wxmint:user:{USER}:end", WITH_THE_STREAM),
