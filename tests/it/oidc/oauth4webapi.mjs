@@ -2,6 +2,9 @@
 import { createInterface } from "node:readline";
 import * as oauth from "oauth4webapi";
 
+// Debian 12 has Node 18, where the libraries find no `crypto` by themselves.
+globalThis.crypto ??= (await import("node:crypto")).webcrypto;
+
 const [issuer, client_id, secret, redirect_uri] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const [client, auth, insecure] = [{ client_id }, oauth.ClientSecretPost(secret), { [oauth.allowInsecureRequests]: true }];

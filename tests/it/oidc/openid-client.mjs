@@ -3,6 +3,9 @@
 import { createInterface } from "node:readline";
 import * as client from "openid-client";
 
+// Debian 12 has Node 18, where the libraries find no `crypto` by themselves.
+globalThis.crypto ??= (await import("node:crypto")).webcrypto;
+
 const [issuer, id, secret, redirect_uri, post_logout_redirect_uri] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const options = { execute: [client.allowInsecureRequests] };
