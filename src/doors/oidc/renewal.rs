@@ -29,8 +29,10 @@ const REPEATS: &str = "oidc-repeats";
 const REPEATS_RATE: Rate = Rate { burst: 300, period: Duration::from_secs(ANSWERED_AGAIN.unsigned_abs()) };
 /// A renewal that was begun so many seconds ago and was not given is made anew: whoever has begun it has failed.
 const ABANDONED: i64 = 5;
+/// So often five seconds a note that nobody may have been answered is taken back: as long as Redis is usually away.
+const TAKEN_BACK: usize = 12;
 /// Repetitions at the same time wait for the first one, and look this often.
-const LOOKS: usize = 40;
+const LOOKS: usize = 100;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A refresh token that was shown, and whose it is.
@@ -162,7 +164,13 @@ impl LoginWorker {
                 let store = self.store.clone();
                 let take_back = async move || store.replace_kept(&key, &noted, &begun).await.map(drop);
                 // The client need not wait for it: until it is repeated late, a note makes no difference.
-                drop(to_the_end(async move { persistently(take_back).await }));
+                drop(to_the_end(async move {
+                    for _ in 0..TAKEN_BACK {
+                        if persistently(&take_back).await.is_ok() {
+                            return;
+                        }
+                    }
+                }));
                 Err(error.into())
             }
         }
