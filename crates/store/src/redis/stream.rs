@@ -22,7 +22,7 @@ pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY).saturati
 /// How long the end of a key is needed: until its last token has expired, which a replica may have signed a little
 /// later, by another clock. Whoever has stolen the key can sign at any time, but by then nobody believes in a JWK Set
 /// that has it.
-pub const KEY_ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(Duration::from_secs(5 * 60));
+pub(crate) const KEY_ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(Duration::from_secs(5 * 60));
 /// How much longer an end stays in the store than its date says: for the leeway of verifiers, and by as much as clocks
 /// may differ, because a verifier that starts with nothing and whose clock is behind the store's still accepts tokens
 /// then.
