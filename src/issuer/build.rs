@@ -135,6 +135,11 @@ impl Issuer {
         Ok(issuer)
     }
 
+    /// The same with another way to Redis, which must be chosen before anything is asked there.
+    pub fn with_redis(self, redis: RedisAccess) -> Self {
+        Self { redis, ..self }
+    }
+
     pub(super) fn store(&self) -> Redis {
         let ttl = self.settings.session_key_ttl;
         match self.settings.store.url {

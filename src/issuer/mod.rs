@@ -27,5 +27,5 @@ pub(crate) mod state;
 pub use build::{IssuerStartError, open_redis};
 pub use login_fields::LoginBody;
 pub use routes::{is_free, openapi_json};
-pub use run::{Routes, run};
+pub use run::{Routes, admin_app, admin_description, public_app, public_description, run};
 pub use state::Issuer;

@@ -1,14 +1,17 @@
 //! Runs the two listeners until told to stop.
 
 use std::time::{Duration, Instant};
-use std::{net::TcpListener, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, dev::ServerHandle, middleware::from_fn};
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::web::{Data, ServiceConfig};
+use actix_web::{App, Error, middleware::from_fn};
 use futures_util::{FutureExt, future::join};
 use prometheus_client::registry::Registry;
 use tracing_actix_web::TracingLogger;
 use wxmint_findings::{Doctor, Finding, Status};
+use wxmint_http::viewer::Description;
 use wxmint_http::{
     Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, serve_admin, with_request_id,
 };
@@ -46,7 +49,8 @@ pub async fn run(
     let (apps, url) = (issuer.apps.all().names(), issuer.settings.issuer.as_str());
     tracing::info!(public, admin, issuer = url, apps, "listening");
 
-    let admin = start_admin(&issuer, listeners.admin, doctor)?;
+    let (operated, examined) = (Arc::clone(&issuer), admin_description(&issuer));
+    let admin = serve_admin(listeners.admin, move || admin_app(&operated, &doctor, &examined))?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(health::follow_store(Arc::clone(&issuer)));
     actix_web::rt::spawn(ends::hold_ends(Arc::clone(&issuer)));
@@ -58,23 +62,9 @@ pub async fn run(
 
     let readiness = issuer.readiness.clone();
     let stop = shutdown.map(move |()| readiness.stopping());
-    let (public_issuer, in_demo) = (Arc::clone(&issuer), demo.is_some());
-    let description = web::Data::new(routes::description(&issuer, in_demo));
-    let app = move || {
-        let (issuer, login) = (Arc::clone(&public_issuer), public_issuer.login_worker().expect(MADE_ONCE));
-        App::new()
-            .app_data(web::Data::new(IssuerWorker { issuer, login }))
-            .app_data(description.clone())
-            .app_data(public_issuer.proxies.clone())
-            .app_data(public_issuer.readiness.clone())
-            .app_data(LogAddresses(public_issuer.settings.log_addresses))
-            // First, because the demo has another page at `/`.
-            .configure(|config| demo.iter().for_each(|routes| routes(config)))
-            .configure(public_routes(&public_issuer))
-            .default_service(nothing_else(PLACE))
-            .wrap(from_fn(with_request_id))
-            .wrap(TracingLogger::<RequestSpan>::new())
-    };
+    let in_demo = demo.is_some();
+    let (served, description) = (Arc::clone(&issuer), public_description(&issuer, in_demo));
+    let app = move || public_app(&served, &description, demo.as_ref());
     serve(listeners.service, limits(&issuer, in_demo), app, stop)?.await?;
     // The probes answer until the last login has been answered.
     admin.stop(true).await;
@@ -93,27 +83,79 @@ fn limits(issuer: &Issuer, loopback_names: bool) -> ServerLimits {
     }
 }
 
-fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> Result<ServerHandle, IssuerStartError> {
-    let (readiness, measured, operated) = (issuer.readiness.clone(), Arc::clone(issuer), Arc::clone(issuer));
-    let metrics = move || {
-        let keys = measured.keys.set();
-        measured.metrics.ready.set(measured.readiness.check().is_ok().into());
-        measured.metrics.keys_are(&keys.lives, &keys.revoked, now());
-        let mut of_doors = Registry::with_prefix("wxmint");
-        measured.doors.iter().for_each(|open| open.door.metrics(&mut of_doors));
-        measured.metrics.exposition([&of_doors])
+/// What describes the public listener, for [`public_app`].
+pub fn public_description(issuer: &Issuer, in_demo: bool) -> Data<Description> {
+    Data::new(routes::description(issuer, in_demo))
+}
+
+/// What a worker of the public listener serves.
+pub fn public_app(
+    issuer: &Arc<Issuer>,
+    description: &Data<Description>,
+    demo: Option<&Routes>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + 'static + use<>>,
+        Error = Error,
+        InitError = (),
+    > + use<>,
+> {
+    let worker = IssuerWorker { issuer: Arc::clone(issuer), login: issuer.login_worker().expect(MADE_ONCE) };
+    App::new()
+        .app_data(Data::new(worker))
+        .app_data(description.clone())
+        .app_data(issuer.proxies.clone())
+        .app_data(issuer.readiness.clone())
+        .app_data(LogAddresses(issuer.settings.log_addresses))
+        // First, because the demo has another page at `/`.
+        .configure(|config| demo.iter().for_each(|routes| routes(config)))
+        .configure(public_routes(issuer))
+        .default_service(nothing_else(PLACE))
+        .wrap(from_fn(with_request_id))
+        .wrap(TracingLogger::<RequestSpan>::new())
+}
+
+/// What describes the admin listener, for [`admin_app`].
+pub fn admin_description(issuer: &Issuer) -> Data<Description> {
+    Data::new(admin::description(issuer.rows.iter().filter_map(|row| row.admin).collect()))
+}
+
+/// What a worker of the admin listener serves. Without operators there are no paths about users.
+pub fn admin_app(
+    issuer: &Arc<Issuer>,
+    doctor: &Doctor,
+    description: &Data<Description>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + 'static + use<>>,
+        Error = Error,
+        InitError = (),
+    > + use<>,
+> {
+    let measured = Arc::clone(issuer);
+    let metrics = Rc::new(move || exposition(&measured));
+    let of_operators = |config: &mut ServiceConfig| {
+        let Some((_, tokens)) = &issuer.admin_tokens else { return };
+        let operating = Operating { tokens: tokens.clone(), worker: issuer.login_worker().expect(MADE_ONCE) };
+        issuer.doors.iter().for_each(|open| Arc::clone(&open.door).configure(config));
+        let routes: Vec<_> = issuer.rows.iter().filter_map(|row| row.admin).collect();
+        let panels: Vec<_> = issuer.rows.iter().filter_map(|row| row.panel).collect();
+        admin::configure(config, operating, Arc::clone(doctor), description.clone(), &routes, &panels);
     };
-    let routes: Vec<_> = issuer.rows.iter().filter_map(|row| row.admin).collect();
-    let panels: Vec<_> = issuer.rows.iter().filter_map(|row| row.panel).collect();
-    let description = web::Data::new(admin::description(routes.clone()));
-    // Without operators there are no paths about users.
-    let configure = move |config: &mut ServiceConfig| {
-        let Some((_, tokens)) = &operated.admin_tokens else { return };
-        let operating = Operating { tokens: tokens.clone(), worker: operated.login_worker().expect(MADE_ONCE) };
-        operated.doors.iter().for_each(|open| Arc::clone(&open.door).configure(config));
-        admin::configure(config, operating, Arc::clone(&doctor), description.clone(), &routes, &panels);
-    };
-    Ok(serve_admin(listener, readiness, metrics, configure, admin::PATHS)?)
+    wxmint_http::admin_app(&issuer.readiness, metrics, &of_operators, admin::PATHS)
+}
+
+fn exposition(issuer: &Issuer) -> String {
+    let keys = issuer.keys.set();
+    issuer.metrics.ready.set(issuer.readiness.check().is_ok().into());
+    issuer.metrics.keys_are(&keys.lives, &keys.revoked, now());
+    let mut of_doors = Registry::with_prefix("wxmint");
+    issuer.doors.iter().for_each(|open| open.door.metrics(&mut of_doors));
+    issuer.metrics.exposition([&of_doors])
 }
 
 /// Waits until the store answers and can be trusted with bindings, and no key in use is ended; then it is ready.
@@ -160,7 +202,7 @@ fn is_ready(issuer: &Issuer, found: &[Finding]) {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpStream};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
 
     use actix_web::rt::task::spawn_blocking;
     use wxmint_keys::PrivateJwk;
@@ -185,7 +227,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let doctor: Doctor = Arc::new(|| Box::pin(async { Vec::new() }));
-        let admin = start_admin(&issuer, listener, doctor).expect("started");
+        let (operated, description) = (Arc::clone(&issuer), admin_description(&issuer));
+        let admin = serve_admin(listener, move || admin_app(&operated, &doctor, &description)).expect("started");
         let said =
             async || metrics(address).await.lines().find_map(|line| line.strip_prefix("wxmint_ready ")?.parse().ok());
         assert_eq!(said().await, Some(0));

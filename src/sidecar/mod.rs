@@ -7,12 +7,12 @@ mod metrics;
 mod remembered;
 mod verify;
 
-use std::{error::Error, num::NonZero, sync::Arc, thread, time::Duration};
+use std::{error::Error, num::NonZero, rc::Rc, sync::Arc, thread, time::Duration};
 
 use actix_web::App;
 use actix_web::web::{Data, ServiceConfig, resource, scope, to};
 use futures_util::FutureExt;
-use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
+use wxmint_http::{Listeners, Readiness, ServerLimits, admin_app, nothing_else, serve, serve_admin};
 use wxmint_verify::peer::{KnownOf, Peer};
 
 use self::{metrics::SidecarMetrics, remembered::Remembered, verify::verify};
@@ -50,9 +50,14 @@ pub async fn run(
     let sidecar = Data::new(Sidecar { settings, peer, remembered: Remembered::nothing(), metrics });
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
     let of_metrics = sidecar.clone();
-    let metrics = move || of_metrics.metrics.exposition(&of_metrics.peer, of_metrics.remembered.cache.len());
+    let exposition = |of: &Sidecar| of.metrics.exposition(&of.peer, of.remembered.cache.len());
     let paths = "This listener has /livez, /readyz and /metrics.";
-    let admin = serve_admin(listeners.admin, readiness.clone(), metrics, |_| {}, paths)?;
+    let probed = readiness.clone();
+    let probes = move || {
+        let measured = of_metrics.clone();
+        admin_app(&probed, Rc::new(move || exposition(&measured)), &|_| {}, paths)
+    };
+    let admin = serve_admin(listeners.admin, probes)?;
     actix_web::rt::spawn(tell_readiness(sidecar.clone(), readiness.clone()));
 
     let stop = shutdown.map(move |()| readiness.stopping());

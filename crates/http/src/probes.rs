@@ -1,10 +1,12 @@
 //! The listener for probes and metrics. Liveness is a constant, readiness a latch.
 
 use std::future::{pending, ready};
-use std::{collections::BTreeMap, io, net::TcpListener, sync::Arc};
+use std::{collections::BTreeMap, io, net::TcpListener, rc::Rc, sync::Arc};
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{self, ServiceConfig, get, head, resource};
-use actix_web::{App, FromRequest, Handler, HttpResponse, Resource, Responder, dev::ServerHandle, middleware::from_fn};
+use actix_web::{App, Error, FromRequest, Handler, HttpResponse, Resource, Responder, middleware::from_fn};
 use parking_lot::Mutex;
 use tracing_actix_web::TracingLogger;
 
@@ -97,29 +99,45 @@ pub fn readable<Args: FromRequest + 'static>(
     resource.default_service(not_allowed("GET, HEAD".into()))
 }
 
-/// Starts the listener for probes and metrics, which runs until the handle stops it. `metrics` gives the metrics' text,
-/// `others` adds further routes, and `paths` tells who asks for an unknown path which ones there are.
-pub fn serve_admin(
-    listener: TcpListener,
-    readiness: Readiness,
-    metrics: impl Fn() -> String + Clone + Send + 'static,
-    others: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+/// The app of the listener for probes and metrics. `metrics` gives the metrics' text, `others` adds further routes, and
+/// `paths` tells who asks for an unknown path which ones there are.
+pub fn admin_app(
+    readiness: &Readiness,
+    metrics: Rc<dyn Fn() -> String>,
+    others: &dyn Fn(&mut ServiceConfig),
     paths: &'static str,
-) -> io::Result<ServerHandle> {
-    let app = move || {
-        let metrics = metrics.clone();
-        let metrics = move || ready(HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics()));
-        App::new()
-            .app_data(web::Data::new(readiness.clone()))
-            // The process runs its event loop. It depends on nothing else, so that no other outage gets it killed.
-            .service(readable("/livez", async || HttpResponse::Ok().body("ok\n")))
-            .service(readable("/readyz", readyz))
-            .service(readable("/metrics", metrics))
-            .configure(|config| others(config))
-            .default_service(nothing_else(paths))
-            .wrap(from_fn(with_request_id))
-            .wrap(TracingLogger::<RequestSpan>::new())
-    };
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + 'static + use<>>,
+        Error = Error,
+        InitError = (),
+    > + use<>,
+> {
+    let metrics = move || ready(HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics()));
+    App::new()
+        .app_data(web::Data::new(readiness.clone()))
+        // The process runs its event loop. It depends on nothing else, so that no other outage gets it killed.
+        .service(readable("/livez", async || HttpResponse::Ok().body("ok\n")))
+        .service(readable("/readyz", readyz))
+        .service(readable("/metrics", metrics))
+        .configure(others)
+        .default_service(nothing_else(paths))
+        .wrap(from_fn(with_request_id))
+        .wrap(TracingLogger::<RequestSpan>::new())
+}
+
+/// Starts the listener for probes and metrics, which runs until the handle stops it. It has a worker for each of
+/// [`admin_app`]'s apps.
+pub fn serve_admin<T, B: MessageBody + 'static>(
+    listener: TcpListener,
+    app: impl Fn() -> App<T> + Send + Clone + 'static,
+) -> io::Result<ServerHandle>
+where
+    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
+        + 'static,
+{
     let limits = ServerLimits { loopback_names: true, ..ServerLimits::default() };
     let server = serve(listener, limits, app, pending())?;
     let handle = server.handle();

@@ -28,6 +28,26 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How many connections a worker may have beyond its places, while others are being closed.
 const LEAVING: usize = 64;
 
+/// The app, with what is done around each request of every listener. Tests ask it without a server.
+pub fn as_served<T, B: MessageBody + 'static>(
+    app: App<T>,
+    only_loopback_names: bool,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + 'static>,
+        Error = Error,
+        InitError = (),
+    >,
+>
+where
+    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
+        + 'static,
+{
+    app.wrap(from_fn(move |request, next| outermost(request, next, only_loopback_names)))
+}
+
 /// Serves `app` on `listener` until `shutdown` resolves. It runs once the returned server is awaited or spawned.
 pub fn serve<T, B: MessageBody + 'static>(
     listener: TcpListener,
@@ -50,7 +70,7 @@ where
     let stopped = server.graceful_shutdown_signal();
     // As actix-web's `HttpServer`, which takes no stream but its own.
     let service = move || {
-        let app = app().wrap(from_fn(move |request, next| outermost(request, next, only_loopback_names)));
+        let app = as_served(app(), only_loopback_names);
         let stopped = stopped.clone();
         let http = HttpService::build()
             .keep_alive(limits.keep_alive)
