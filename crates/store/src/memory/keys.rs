@@ -33,6 +33,16 @@ enum Content {
     Stream(Stream),
 }
 
+impl Content {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "string",
+            Self::Hash(_) => "hash",
+            Self::Stream(_) => "stream",
+        }
+    }
+}
+
 #[derive(Default)]
 struct Stream {
     last: Id,
@@ -101,6 +111,13 @@ impl Keys {
                 self.lasts(key, Some(DateTime::UNIX_EPOCH + Duration::from_millis(number(at)?)))
             }
             (b"PERSIST", [key]) => self.lasts(key, None),
+            // These two are for tests that look at everything.
+            (b"TYPE", [key]) => text(self.held.get(*key).map_or("none", |key| key.content.kind())),
+            (b"PTTL", [key]) => Value::Int(match self.held.get(*key).map(|key| key.until) {
+                None => -2,
+                Some(None) => -1,
+                Some(Some(until)) => (until - now).num_milliseconds(),
+            }),
             (b"INFO", _) => text("run_id:memory\r\n"),
             (b"DBSIZE", []) => count(self.held.len()),
             (b"SCAN", [_, _, pattern, ..]) => Value::Array(vec![text(0), self.like(pattern)]),
