@@ -168,7 +168,7 @@ impl Redis {
         let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
             may_be_ended = has_stepped_back || seen.0.1.is_some_and(|ended| at.timestamp() <= ended);
-            state = BindingState::Bound(self.see(record, computed, seen, sign).await);
+            state = BindingState::Bound(self.see(record, computed, seen, sign).await?);
         }
         Ok(Recorded::Counted { state, at, may_be_ended, kept_for })
     }
@@ -191,9 +191,16 @@ impl Redis {
         }
     }
 
-    /// Notes on the computed user's list that the person was seen today. It is waited for where the person was not on
-    /// the list, because another replica may be asked with the token at once. What is lost is noted at the next login.
-    async fn see(&self, record: &LoginRecord, (user, listed): (&UserId, bool), seen: SeenUser, sign: &str) -> Bound {
+    /// Notes on the computed user's list that the person was seen today. Where the person was not on the list, the login
+    /// waits for it and fails without it: a token of somebody who is on no list is refused here, and no act on the user
+    /// finds the person. A later day that is lost is noted at the next login.
+    async fn see(
+        &self,
+        record: &LoginRecord,
+        (user, listed): (&UserId, bool),
+        seen: SeenUser,
+        sign: &str,
+    ) -> Result<Bound> {
         let (LoginRecord { person, order, .. }, ((block, ended, floor, seen), fields)) = (record, seen);
         let people = fields - [block.is_some(), ended.is_some(), floor.is_some()].into_iter().filter(|it| *it).count();
         let blocked = block.is_some_and(|block| block.ends_with(b"on"));
@@ -204,12 +211,12 @@ impl Redis {
             let script = script.arg("see").arg(self.session_ttl.as_secs() + A_DAY).arg(packed::person(person));
             match seen {
                 Some(_) => self.link.unawaited("see", script.arg(today)),
-                None => drop(self.link.run::<Value>("see", script.arg(today)).await),
+                None => drop(self.link.run::<Value>("see", script.arg(today)).await?),
             }
         }
         // Nobody is new who has a session from before lists were kept, or is known in another app. A repetition may be
         // that of a first login.
         let is_new = if listed { people == 0 && !["=", ">"].contains(&sign) } else { sign == "+" };
-        Bound { new_for: is_new.then_some(order.mark), blocked, ..Bound::computed(user.clone()) }
+        Ok(Bound { new_for: is_new.then_some(order.mark), blocked, ..Bound::computed(user.clone()) })
     }
 }
