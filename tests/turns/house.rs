@@ -82,7 +82,10 @@ impl Setup {
             ("WXMINT_KEYS", file("keys.json")),
             ("WXMINT_VAULT_KEY_FILE", file("vault.key")),
             ("WXMINT_ADMIN_TOKENS_FILE", file("operators")),
-            ("WXMINT_CLIENTS_FILE", file("clients.json")),
+            (
+                "WXMINT_CLIENTS_FILE",
+                file(if self == Self::OfOpenid { "clients-of-one-app.json" } else { "clients.json" }),
+            ),
             ("WXMINT_APPS_DIR", file("apps")),
             ("WXMINT_LIMIT_IP", "1000000/1s".to_owned()),
             ("WXMINT_LIMIT_OPENID", "1000000/1s".to_owned()),
@@ -128,7 +131,11 @@ fn files() -> TempDir {
     write("id.key", ID_KEY);
     let operators = format!("on-call {OPERATOR} read,operate,wechat\nreceiver {RECEIVER} events\n");
     write("operators", &operators);
-    write("clients.json", &clients().to_string());
+    let mut clients = clients();
+    write("clients.json", &clients.to_string());
+    // By openids a site has people of one app alone.
+    clients["clients"][1]["web_apps"] = json!([]);
+    write("clients-of-one-app.json", &clients.to_string());
     write("users", &format!("alice\t{HASH}\tid-of-alice\n"));
     let platform = json!({
         "component_appid": PLATFORM, "component_appsecret": PLATFORM_SECRET, "token": PLATFORM_TOKEN,
