@@ -76,8 +76,8 @@ fn behind_a_good_seal(input: &[u8]) {
     }
 }
 
-/// Whether the input is a nickname, written as wxmint would write it, with the expected watermark, so that nothing can be
-/// wrong with it.
+/// Whether the input is a nickname, written as wxmint would write it, with the expected watermark, so that nothing can
+/// be wrong with it.
 fn must_be_believed(input: &[u8], members: &Map<String, Value>) -> bool {
     let stamped = json!({"appid": APP, "timestamp": NOW});
     let is_a_nickname = members.len() == 2 && members.get("nickName").is_some_and(Value::is_string);

@@ -83,12 +83,12 @@ fn limits(issuer: &Issuer, loopback_names: bool) -> ServerLimits {
     }
 }
 
-/// What describes the public listener, for [`public_app`].
+/// The description of the public listener, for [`public_app`].
 pub fn public_description(issuer: &Issuer, in_demo: bool) -> Data<Description> {
     Data::new(routes::description(issuer, in_demo))
 }
 
-/// What a worker of the public listener serves.
+/// The app that a worker of the public listener serves.
 pub fn public_app(
     issuer: &Arc<Issuer>,
     description: &Data<Description>,
@@ -117,12 +117,12 @@ pub fn public_app(
         .wrap(TracingLogger::<RequestSpan>::new())
 }
 
-/// What describes the admin listener, for [`admin_app`].
+/// The description of the admin listener, for [`admin_app`].
 pub fn admin_description(issuer: &Issuer) -> Data<Description> {
     Data::new(admin::description(issuer.rows.iter().filter_map(|row| row.admin).collect()))
 }
 
-/// What a worker of the admin listener serves. Without operators there are no paths about users.
+/// The app that a worker of the admin listener serves. Without operators there are no paths about users.
 pub fn admin_app(
     issuer: &Arc<Issuer>,
     doctor: &Doctor,

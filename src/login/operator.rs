@@ -192,8 +192,8 @@ impl Operator<'_> {
         self.store.erase_person(person, &struck, &COUNTED_OF_A_PERSON).await
     }
 
-    /// Forgets of which clients the user has had tokens through this app, unless a person of the user is left there: the
-    /// tokens have been ended with the last binding.
+    /// Forgets of which clients the user has had tokens through this app, unless a person of the user is left there:
+    /// the tokens have been ended with the last binding.
     async fn forget_clients(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
         let mut clients = self.store.clients_of(user).await?;
         clients.retain(|noted| noted.app == *app);

@@ -88,7 +88,7 @@ impl LoginWorker {
         Ok(Some(counted))
     }
 
-    /// What cannot be given back stays counted for a day.
+    /// A number that cannot be given back stays counted for a day.
     async fn give_number_back(&self, counted: CountedNumber) {
         let given_back = async {
             self.store.discard_own(&counted.key, &counted.attempt).await?;

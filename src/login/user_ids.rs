@@ -98,7 +98,7 @@ impl UserIds {
         if is_unnamed { LoginError::UnionIdMissing } else { LoginError::Contended }
     }
 
-    /// What the store holds of it: the kind and the fingerprint of the key, or that user ids are drawn.
+    /// The word that the store holds of it: the kind and the fingerprint of the key, or that user ids are drawn.
     pub fn word(&self) -> String {
         self.key.as_ref().map_or_else(|| DRAWN.to_owned(), |(kind, key)| format!("{kind} {}", key.fingerprint()))
     }
@@ -110,8 +110,8 @@ impl UserIds {
     }
 
     /// Whether a store without a word is to be told this one: if it was the store's before, or if the process
-    /// `has_waited` for others to tell theirs. So a wrong word does not get into a store that was emptied. Who draws user
-    /// ids, and has heard that others compute them, knows better for good.
+    /// `has_waited` for others to tell theirs. So a wrong word does not get into a store that was emptied. A process
+    /// that draws user ids, and has heard that others compute them, knows better for good.
     fn may_tell(&self, has_waited: bool) -> bool {
         let Agreement { was_own, heard, .. } = *self.agreement.lock();
         match heard {
@@ -124,7 +124,7 @@ impl UserIds {
     /// other user ids.
     fn hear(&self, held: Option<&str>) -> Option<Finding> {
         let own = self.word();
-        // Who draws user ids yields to who computes them, so that their word says nothing here.
+        // A process that draws user ids yields to those that compute them, so its word says nothing here.
         let held = held.filter(|held| *held != DRAWN || !self.are_computed());
         let mut agreement = self.agreement.lock();
         agreement.has_answered = true;

@@ -65,11 +65,13 @@ async fn while_the_slot_of_a_user_is_moving_a_token_is_accepted_until_the_user_i
     let (cluster, builder) = bare().await;
     let bed = builder.operator().start_on(cluster).await;
     let log_in = async || bed.log_in("lin").await;
-    // Then the user's list and ends are at the old owner, and all other keys of the user count as missing.
+    // Then the keys that a revocation needs are at the old owner, and all other keys of the user count as missing.
     bed.log_out(&log_in().await.expect_login(), true).await;
     let login = bed.for_good(log_in).await;
     let slot = bed.redis.slot(&redis_keys::ends_of(&login.member("user_id")));
     let from = bed.redis.primary_of(slot).expect("an owner");
+    let clients = redis_keys::clients_of(&login.member("user_id"));
+    bed.redis.node(from).command::<()>(&["ZADD", &clients, "1", "a-client-of-before wx0123456789abcdef"]);
     block_in_place(|| bed.redis.begin_move(slot, from, (from + 1) % 3));
     assert!(bed.accepts(&login).await);
     bed.ends_user("block", "lin", &login, OPERATOR).await;

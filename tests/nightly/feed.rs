@@ -108,7 +108,7 @@ async fn fill_and_collect(bed: &TestBed) -> Vec<String> {
     let (first, until) = (now().timestamp_millis() - AGO * 1_000, now().timestamp() + 6 * AGO);
     let (mut cursors, mut cursor) = (Vec::new(), String::new());
     for step in 0..REVOCATIONS / BETWEEN_CURSORS / scale() {
-        // Of keys, because the service would look for the records of other ends, and make them.
+        // These are ends of keys, because the service would look for the records of other ends, and make them.
         let texts = (0..BETWEEN_CURSORS).map(|number| format!("kid {until} {step:040}{number:03}"));
         let texts: Vec<_> = texts.collect();
         let id = (first + step as i64).to_string();

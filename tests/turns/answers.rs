@@ -12,7 +12,7 @@ use crate::laws::{Held, hold};
 use crate::store::{self, Fault, with_fault};
 use crate::turns::{routes, use_cases};
 
-/// What an answer that is done is.
+/// The kind of an answer that is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// JSON for whoever has asked, which no cache may keep.
@@ -119,7 +119,7 @@ const ANSWERS: &[(&str, &[Kind])] = &[
     ("POST /wechat/{appid}/merchant", &[]),
 ];
 
-/// What these use cases are answered a page of the client may read.
+/// A page of the client may read the answers of these use cases.
 const READ_BY_PAGE: [&str; 4] =
     ["a page asks", "a page fetches its token", "a device code used twice", "a page's logout"];
 const OWN_SITE: &str = "https://shop.example.com";
@@ -137,7 +137,7 @@ fn has(answer: &Answer, (name, value): (&str, &str)) -> Held {
     hold(is_there, || format!("lacks {name}: {value}"))
 }
 
-/// What holds of all answers.
+/// Checks that hold for all answers.
 fn is_clean(answer: &Answer) -> Held {
     NEVER.into_iter().try_for_each(|name| hold(!answer.headers.contains_key(name), || format!("has {name}")))?;
     has(answer, ("x-request-id", ""))
@@ -148,7 +148,7 @@ fn is_read_by(answer: &Answer, site: &str) -> bool {
     ["*", site].contains(&answer.header("access-control-allow-origin"))
 }
 
-/// What holds of an answer that is done.
+/// Checks that hold for an answer that is done.
 fn is_right(answer: &Answer, kinds: &[Kind]) -> Held {
     is_clean(answer)?;
     let of_kind = |kind: &&Kind| kind.must().0.contains(&answer.status);
@@ -159,7 +159,7 @@ fn is_right(answer: &Answer, kinds: &[Kind]) -> Held {
     hold(*kind != Kind::Nothing || answer.body.is_empty(), || "has a body".into())
 }
 
-/// What holds of an answer that is an error.
+/// Checks that hold for an answer that is an error.
 fn is_refusal(answer: &Answer) -> Held {
     is_clean(answer)?;
     has(answer, NO_STORE)?;

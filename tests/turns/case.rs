@@ -9,7 +9,7 @@ use crate::answer::Answer;
 use crate::house::{House, Setup};
 use crate::laws::{After, Held};
 
-/// Whose use case it is, for somebody who comes between.
+/// The owner of a use case, for somebody who comes between.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Whose {
     /// The name of the person; empty where it is nobody's.
@@ -112,7 +112,7 @@ impl UseCase {
         Self { asks_wechat: true, ..self }
     }
 
-    /// What is done is refused by its nature: such an answer says that it was.
+    /// A request that is done is refused by its nature: such an answer says that it was.
     pub(crate) fn is_done_by(self, is_done: fn(&Answer) -> bool) -> Self {
         Self { is_done, ..self }
     }

@@ -45,7 +45,7 @@ pub(crate) const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const BACK: &str = "https://grafana.example.com/login/generic_oauth";
 pub(crate) const LEFT: &str = "https://grafana.example.com/login";
-/// Of [`PASSWORD`].
+/// The hash of [`PASSWORD`].
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$kZxt+G/yRlvSTinARHQ53Q$OvnXyLXEzcrG/F40FhJqvRM+qEa0ZpBSU9nnXkf7XaY";
 
 const ID_KEY: &str = "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
@@ -272,7 +272,7 @@ impl House {
         self.site.set(site);
     }
 
-    /// Of the admin listener, by [`OPERATOR`].
+    /// An answer of the admin listener, by [`OPERATOR`].
     pub(crate) async fn operate(&self, method: &str, path: &str, body: Value) -> Answer {
         self.operate_as(OPERATOR, method, path, body).await
     }
@@ -371,7 +371,7 @@ impl House {
         told["codes"][0].as_str().expect("a code").to_owned()
     }
 
-    /// What WeChat knows of a person in an app: `openid`, `unionid`.
+    /// The names that WeChat has for a person in an app: `openid`, `unionid`.
     pub(crate) async fn account(&self, app: &str, person: &str) -> Value {
         control("PUT", &format!("people/{}", self.person(person)), json!({})).await["apps"][app].take()
     }

@@ -1,5 +1,5 @@
-//! What must hold after every turn, whatever went wrong: asked of another process of the service, which has nothing in
-//! memory, and of all that the store keeps.
+//! These laws must hold after every turn, whatever went wrong: asked of another process of the service, which has
+//! nothing in memory, and of all that the store keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,10 +29,10 @@ pub(crate) fn hold(holds: bool, law: impl FnOnce() -> String) -> Held {
 const AUDIENCES: [&str; 3] = [ISSUER, "shop-web", "grafana"];
 /// A request of a page that there never was.
 const NO_REQUEST: &str = "/device/WDJB-MJHT";
-/// What is left of an erased person is gone after so many milliseconds.
+/// The rest of an erased person is gone after so many milliseconds.
 const LEFT_OF_ERASED: i64 = 3_600_000;
 
-/// Who accepts a token.
+/// The verifiers that accept a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accepted {
     pub(crate) issuer: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Accepted {
     pub(crate) follower: bool,
 }
 
-/// What another process says after a turn.
+/// The state that another process finds after a turn.
 pub(crate) struct After {
     pub(crate) house: House,
     pub(crate) tokens: BTreeMap<String, Accepted>,
@@ -221,14 +221,14 @@ fn nothing_counts_for_ever(kept: &[Kept]) -> Held {
     Ok(())
 }
 
-/// Who has which user, and who is blocked, is kept for ever; and the notes that belong to the whole service.
+/// The store keeps for ever who has which user, and who is blocked; and the notes that belong to the whole service.
 fn stays(name: &str) -> bool {
     let is_list = name.starts_with("wxmint:user:{") && name.ends_with('}');
-    // Whom a person has left, and who has left a user: a block finds people by it.
+    // These keys say whom a person has left, and who has left a user: a block finds people by them.
     let is_left = name.ends_with("}:left") || name.ends_with("}:gone");
     let is_binding = name.ends_with("}:binding");
     let is_link = name.starts_with("wxmint:union:{");
-    // What is revoked is forgotten by whoever looks after it, and by two clocks: that of Redis may be wrong.
+    // A revocation is forgotten by the process that looks after it, and by two clocks: that of Redis may be wrong.
     let is_end =
         name.ends_with("}:ends") || name.contains("}:ended:") || name.starts_with("wxmint:{wxmint:ended}:put:");
     let is_of_service = ["wxmint:ended", "wxmint:id-key"].contains(&name)

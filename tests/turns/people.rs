@@ -38,7 +38,7 @@ pub(crate) async fn accepts_answer<S>(after: &After, _: &S, answer: &Answer) -> 
     after.accepts_answer(answer)
 }
 
-/// What was answered is the whole effect.
+/// The answer is the whole effect.
 pub(crate) async fn is_answered<S>(_: &After, _: &S, _: &Answer) -> Held {
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Who comes between: other use cases of the same person or user, from their beginning to their end.
+//! Rivals come between: other use cases of the same person or user, from their beginning to their end.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -80,7 +80,7 @@ impl Act {
     }
 }
 
-/// What became of somebody who came between.
+/// The outcome of somebody who came between.
 #[derive(Default)]
 pub(crate) struct Came {
     answer: Option<Answer>,
@@ -107,7 +107,7 @@ pub(crate) fn rival(act: Act, house: &House, whose: &Whose) -> (Rival, Told) {
     (Rc::new(come), told)
 }
 
-/// What was answered to the rival holds.
+/// The answer that the rival got holds.
 pub(crate) fn holds(act: Act, whose: &Whose, told: &Told, after: &After) -> Held {
     let came = told.borrow();
     let Some(answer) = &came.answer else { return Ok(()) };

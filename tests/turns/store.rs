@@ -14,7 +14,7 @@ use wxmint::clock::now;
 use wxmint_redis_link::{Confirm, DEADLINE, StandIn, members};
 use wxmint_store::{Redis, RedisAccess};
 
-/// What goes wrong at one call of a use case.
+/// The fault at one call of a use case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     /// The call is not executed, and nothing answers.

@@ -45,7 +45,8 @@ fn is_told_to_wait(answer: &Answer) -> bool {
     answer.status == 503 && answer.header("retry-after").parse::<u64>().is_ok()
 }
 
-/// The outcome of a turn: the call that it was about, `None` if the use case makes fewer calls; or a law that is broken.
+/// The outcome of a turn: the call that it was about, `None` if the use case makes fewer calls; or a law that is
+/// broken.
 type Taken = Result<Option<String>, String>;
 
 /// Takes a turn in which nobody else comes.

@@ -45,10 +45,13 @@ impl KeySet {
         self.keys.iter()
     }
 
-    /// Whether there were other keys before this time: a set that was made for a new installation has had one.
+    /// Whether there were other keys before this time: a set that was made for a new installation has had one. A key
+    /// that was revoked later says nothing of the time before.
     pub fn has_history(&self, time: DateTime<Utc>) -> bool {
         let signing = self.lives.iter().filter(|life| life.nbf <= time);
-        self.all_ended_at.is_some() || !self.ended.is_empty() || signing.count() > 1
+        let was_all_ended =
+            self.all_ended_at.is_some_and(|until| until - SPREADS_WITHIN.num_seconds() < time.timestamp());
+        was_all_ended || self.ended.iter().any(|key| key.at() < time) || signing.count() > 1
     }
 
     /// Whether all logins were ended at this second or later, so that nothing from before is good.

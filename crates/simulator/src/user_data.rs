@@ -42,8 +42,8 @@ pub(super) struct Wanted {
     spliced: Option<Spliced>,
 }
 
-/// What a phone can make of its data without the session key, because the encryption is CBC without a MAC: it leaves out
-/// leading blocks, and chooses the iv with which the first remaining block becomes any 16 bytes.
+/// Data that a phone makes of its own without the session key, because the encryption is CBC without a MAC: it leaves
+/// out leading blocks, and chooses the iv with which the first remaining block becomes any 16 bytes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Spliced {

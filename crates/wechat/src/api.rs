@@ -67,8 +67,8 @@ pub enum Verdict {
     StaleRefreshToken,
     /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or rights.
     Misconfigured,
-    /// The code is in no list that we know. WeChat has answered, so the operator must find out why: a repetition would be
-    /// refused too, and may be billed.
+    /// The code is in no list that we know. WeChat has answered, so the operator must find out why: a repetition would
+    /// be refused too, and may be billed.
     Unknown,
 }
 

@@ -20,8 +20,8 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most calls of one API in flight in one process. Each has a connection of about 25 KiB. One app gets seven
 /// eighths of it: if a call takes 50 ms, that allows 9,000 logins per second.
 const MAX_IN_FLIGHT: u32 = 512;
-/// The largest picture that is read, in bytes. One of 430 pixels has 30 to 100 KiB. Whoever asks for pictures holds many
-/// of them in memory at a time.
+/// The largest picture that is read, in bytes. One of 430 pixels has 30 to 100 KiB. Whoever asks for pictures holds
+/// many of them in memory at a time.
 pub const MAX_PICTURE: usize = 128 * 1024;
 
 /// When a call that begins now has ended, with or without an answer.

@@ -4,8 +4,8 @@
 //! So there is only one answer to everything, and what an attacker can make fail without the key takes the same work.
 //! Who has a plaintext beside its ciphertext, as the phone has, can join parts of it to another text ([`kinds`]).
 //!
-//! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all; `kinds`: whether it is one of the
-//!   kinds of data that WeChat encrypts, with exactly its members.
+//! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all; `kinds`: whether it is one of
+//!   the kinds of data that WeChat encrypts, with exactly its members.
 
 mod cbc;
 mod kinds;
@@ -91,9 +91,9 @@ impl UserData {
     }
 
     /// Decrypts the data. Refuses it unless it was encrypted for the person's app, for the person if it names one, and
-    /// not longer ago than `max_age`, and unless it has exactly the members of one kind. Data that is signed with this key does not say for which person it is or from
-    /// when, so a unionid in it is ignored. `None` does not say what is wrong: it was not encrypted or signed with this
-    /// key, was changed, or is for another app, person or time.
+    /// not longer ago than `max_age`, and unless it has exactly the members of one kind. Data that is signed with this
+    /// key does not say for which person it is or from when, so a unionid in it is ignored. `None` does not say what is
+    /// wrong: it was not encrypted or signed with this key, was changed, or is for another app, person or time.
     pub fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Option<OpenedData> {
         match self {
             Self::Encrypted { ciphertext, iv } => {

@@ -2,7 +2,8 @@
 //!
 //! A stranger chooses the header User-Agent freely, and the phone shows the name to the person who decides. Therefore
 //! both parts of a name come from the lists below, and none of the stranger's own words is kept: a text such as "tap
-//! 47" would tell the person which number to tap. The names have no digits, so that they cannot hint at a number either.
+//! 47" would tell the person which number to tap. The names have no digits, so that they cannot hint at a number
+//! either.
 
 use std::fmt::{self, Display, Formatter};
 

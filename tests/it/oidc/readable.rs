@@ -46,7 +46,7 @@ fn refused() -> Vec<Asked> {
         all.push(Asked { body: long.clone(), ..asked("too large", 413, "POST", path) });
         all.push(Asked { content_type: "text/plain", body: "x".into(), ..asked("no form", 400, "POST", path) });
         all.push(Asked { body: "client_id=nobody".into(), ..asked("unknown", 401, "POST", path) });
-        all.push(asked("no client", 401, "POST", path));
+        all.push(asked("no client", 400, "POST", path));
     }
     for method in ["GET", "POST"] {
         all.push(asked("no token", 401, method, "/userinfo"));

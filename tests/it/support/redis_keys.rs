@@ -18,6 +18,10 @@ pub(crate) fn ends_of(user: &str) -> String {
     format!("wxmint:user:{{{user}}}:ends")
 }
 
+pub(crate) fn clients_of(user: &str) -> String {
+    format!("wxmint:user:{{{user}}}:clients")
+}
+
 pub(crate) fn access_token(app: &str) -> String {
     format!("wxmint:{{{app}}}:access-token")
 }

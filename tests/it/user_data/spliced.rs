@@ -1,4 +1,4 @@
-//! What a phone can forge of its own data without the session key: encrypted data has no MAC, so the phone chooses its
+//! A phone forges parts of its own data without the session key: encrypted data has no MAC, so the phone chooses its
 //! first 16 bytes, and a nickname is what follows them.
 
 use super::{OTHER_APPID, Replicas, expect_undecryptable};

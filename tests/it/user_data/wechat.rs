@@ -133,7 +133,7 @@ const ERRCODES: [(i64, u16, &str); 8] = [
     (40234, 502, "wechat_misconfigured"),
     (61024, 502, "wechat_misconfigured"),
     (40029, 502, "wechat_misconfigured"),
-    // Of a token that WeChat has just given.
+    // WeChat has just given this token.
     (40001, 502, "wechat_misconfigured"),
 ];
 

@@ -191,9 +191,9 @@ impl Redis {
         }
     }
 
-    /// Notes on the computed user's list that the person was seen today. Where the person was not on the list, the login
-    /// waits for it and fails without it: a token of somebody who is on no list is refused here, and no act on the user
-    /// finds the person. A later day that is lost is noted at the next login.
+    /// Notes on the computed user's list that the person was seen today. Where the person was not on the list, the
+    /// login waits for it and fails without it: a token of somebody who is on no list is refused here, and no act on
+    /// the user finds the person. A later day that is lost is noted at the next login.
     async fn see(
         &self,
         record: &LoginRecord,

@@ -1,14 +1,14 @@
 //! The kinds of data that WeChat encrypts, each with exactly its members.
 //!
-//! The encryption is CBC without a MAC, and the phone knows plaintext and ciphertext. So it can leave out leading blocks
-//! and choose an iv with which the first remaining block becomes any 16 bytes, such as `{"phoneNumber":"`. A nickname
-//! supplies what follows, and the watermark stays genuine. The phone can also join blocks of several ciphertexts, where
-//! each joint becomes a block of random bytes.
+//! The encryption is CBC without a MAC, and the phone knows plaintext and ciphertext. So it can leave out leading
+//! blocks and choose an iv with which the first remaining block becomes any 16 bytes, such as `{"phoneNumber":"`. A
+//! nickname supplies what follows, and the watermark stays genuine. The phone can also join blocks of several
+//! ciphertexts, where each joint becomes a block of random bytes.
 //!
-//! What such a text cannot have is the members of one kind and no others, because the names of members are in the blocks
-//! that the phone has to leave out, and a nickname cannot contain the quotation marks around a name. And a block of
-//! random bytes cannot be digits, but with luck it is white space. So a text of digits has neither white space nor
-//! escapes, and WeChat writes none.
+//! Such a text cannot have the members of one kind and no others, because the names of members are in the blocks that
+//! the phone has to leave out, and a nickname cannot contain the quotation marks around a name. And a block of random
+//! bytes cannot be digits, but with luck it is white space. So a text of digits has neither white space nor escapes,
+//! and WeChat writes none.
 
 use serde_json::{Map, Value};
 

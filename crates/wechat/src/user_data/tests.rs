@@ -284,8 +284,9 @@ fn a_plaintext_that_is_not_one_object_without_repeated_members_is_refused() {
     }
 }
 
-/// What the phone can make of a text of WeChat's without the session key: it leaves out the blocks before `rest`, which
-/// has to be at the beginning of a block, and chooses the iv with which the first remaining block becomes `first`.
+/// Data that the phone makes of a text of WeChat's without the session key: it leaves out the blocks before `rest`,
+/// which has to be at the beginning of a block, and chooses the iv with which the first remaining block becomes
+/// `first`.
 fn spliced(plaintext: &str, first: &str, rest: &str) -> UserData {
     let (ciphertext, iv) = parts(&seal(plaintext));
     let at = plaintext.find(rest).expect("the rest is in the text");

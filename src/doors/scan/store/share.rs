@@ -5,8 +5,8 @@
 //! part of it is left for those who take little:
 //!
 //! - Whoever has taken fewer than [`LITTLE`] may take as long as anything is left at all.
-//! - Whoever has taken more takes from the first half, and at most a tenth of what is left of that half. The more others
-//!   have taken, the smaller a share becomes.
+//! - Whoever has taken more takes from the first half, and at most a tenth of what is left of that half. The more
+//!   others have taken, the smaller a share becomes.
 //!
 //! So a few greedy addresses take at most half, and the other half takes a stranger with an address for each
 //! [`LITTLE`].
@@ -38,8 +38,8 @@ pub(super) struct Budget {
 /// WeChat draws 5,000 codes a minute for an app (getUnlimitedQRCode, errcode 45009).
 pub(super) const CODES: Budget = Budget { name: "codes", total: 5_000, period: Duration::from_secs(60) };
 
-/// As many as WeChat can draw codes for while they are open. It bounds the memory of Redis: an open request takes 1.9 KB,
-/// and 1.3 KB for ten more minutes once it has expired.
+/// As many as WeChat can draw codes for while they are open. It bounds the memory of Redis: an open request takes 1.9
+/// KB, and 1.3 KB for ten more minutes once it has expired.
 pub(super) const OPEN_REQUESTS: Budget = Budget { name: "open", total: 15_000, period: DEVICE_TTL };
 
 impl Budget {
