@@ -150,7 +150,7 @@ fn read_line(line: &str) -> Result<Holder, Said> {
 
 /// Says whose secret or token was shown.
 pub(crate) enum Shown {
-    By(Holder),
+    By(Box<Holder>),
     /// A token of an issuer in the file, which is refused. The log says why.
     RefusedToken,
     ByNobody,
@@ -180,7 +180,7 @@ impl CurrentAdminTokens {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
         match self.of(token).await? {
-            Shown::By(holder) => return Ok(holder),
+            Shown::By(holder) => return Ok(*holder),
             Shown::RefusedToken => {}
             Shown::ByNobody => {
                 bounded!(warn, "admin secret", "a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE");
@@ -197,12 +197,12 @@ impl CurrentAdminTokens {
     pub(crate) async fn of(&self, shown: &str) -> Result<Shown, Problem> {
         let (tokens, issuers) = (self.0.0.load_full(), &self.0.1);
         if let Some(holder) = tokens.holder(shown) {
-            return Ok(Shown::By(holder.clone()));
+            return Ok(Shown::By(Box::new(holder.clone())));
         }
         let found = issuers.find(shown, tokens.identities(), now()).await;
         let is_refused = matches!(found, Err(NotVerified::Refused(_)));
         Ok(match identified(found)? {
-            Some((holder, _)) => Shown::By(holder.clone()),
+            Some((holder, _)) => Shown::By(Box::new(holder.clone())),
             None if is_refused => Shown::RefusedToken,
             None => Shown::ByNobody,
         })

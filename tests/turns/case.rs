@@ -113,12 +113,12 @@ impl UseCase {
     }
 
     /// A request that is done is refused by its nature: such an answer says that it was.
-    pub(crate) fn is_done_by(self, is_done: fn(&Answer) -> bool) -> Self {
+    pub(crate) fn done_by(self, is_done: fn(&Answer) -> bool) -> Self {
         Self { is_done, ..self }
     }
 
     /// Nobody undoes it.
-    pub(crate) fn is_final(self) -> Self {
+    pub(crate) fn once_and_for_all(self) -> Self {
         Self { is_final: true, ..self }
     }
 }

@@ -80,8 +80,8 @@ impl After {
 
     /// All tokens of this user that there were before are refused.
     pub(crate) fn refuses_all_of(&self, user: &str) -> Held {
-        let theirs = self.before.iter().filter(|token| claims(token)["sub"] == user);
-        theirs.map(|token| self.refuses(token)).collect()
+        let mut theirs = self.before.iter().filter(|token| claims(token)["sub"] == user);
+        theirs.try_for_each(|token| self.refuses(token))
     }
 
     /// The token that was answered.

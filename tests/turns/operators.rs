@@ -61,8 +61,9 @@ fn operating(setup: Setup) -> Vec<UseCase> {
     let end_person = ("POST", "/wechat/APP/people/PERSON/end");
     let erase = ("DELETE", "/wechat/APP/people/PERSON");
     vec![
-        UseCase::new(("an end", "POST /users/{user_id}/end"), setup, known_twice, act(end), all).is_final(),
-        UseCase::new(("a block", "PUT /users/{user_id}/block"), setup, known_twice, act(block), blocked).is_final(),
+        UseCase::new(("an end", "POST /users/{user_id}/end"), setup, known_twice, act(end), all).once_and_for_all(),
+        UseCase::new(("a block", "PUT /users/{user_id}/block"), setup, known_twice, act(block), blocked)
+            .once_and_for_all(),
         UseCase::new(("an unblock", "DELETE /users/{user_id}/block"), setup, blocked_before, act(unblock), unblocked),
         UseCase::new(
             ("a dissolution", "DELETE /users/{user_id}/wechat/{appid}"),
@@ -78,7 +79,7 @@ fn operating(setup: Setup) -> Vec<UseCase> {
             act(end_person),
             own,
         )
-        .is_final(),
+        .once_and_for_all(),
         UseCase::new(("an erasure", "DELETE /wechat/{appid}/people/{openid}"), setup, known_twice, act(erase), erased),
     ]
 }

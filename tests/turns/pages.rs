@@ -98,7 +98,7 @@ fn pages() -> Vec<UseCase> {
         UseCase::new(("a page asks", "POST /device_authorization"), Setup::Plain, known, opens, waits),
         UseCase::new(("a picture", "GET /device/{user_code}/code.jpg"), Setup::Plain, waiting, picture, is_answered)
             .asks_wechat(),
-        UseCase::new(name, Setup::Plain, stolen, steals, nobodys).is_done_by(|answer| answer.code() == "invalid_grant"),
+        UseCase::new(name, Setup::Plain, stolen, steals, nobodys).done_by(|answer| answer.code() == "invalid_grant"),
     ];
     for setup in [Setup::Plain, Setup::OneLogin, Setup::OfOpenid] {
         let name = ("a page fetches its token", "POST /token");

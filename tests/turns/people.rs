@@ -168,16 +168,16 @@ fn leaving() -> Vec<UseCase> {
     };
     let mut cases = Vec::new();
     for setup in [Setup::Plain, Setup::OfOpenid, Setup::OfUnionid] {
-        cases.push(UseCase::new(("a logout", "POST /logout"), setup, known, log_out, own).is_final());
+        cases.push(UseCase::new(("a logout", "POST /logout"), setup, known, log_out, own).once_and_for_all());
         let name = ("a logout everywhere", "POST /logout");
-        cases.push(UseCase::new(name, setup, known_twice, everywhere, all).is_final());
+        cases.push(UseCase::new(name, setup, known_twice, everywhere, all).once_and_for_all());
         cases.push(match setup {
             Setup::Plain => UseCase::new(("an unbinding", "DELETE /binding"), setup, known, unbind, unbound),
             // The user id is computed again by the next login. Of a computed binding nothing is left, so a repetition
             // after the last call finds a token that was revoked.
             _ => UseCase::new(("an unbinding", "DELETE /binding"), setup, known, unbind, own)
                 .spends(&["invalid_token"])
-                .is_final(),
+                .once_and_for_all(),
         });
     }
     cases

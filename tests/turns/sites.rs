@@ -135,7 +135,7 @@ fn asking() -> Vec<UseCase> {
         UseCase::new(("a posted login", "POST /authorize"), Setup::Plain, known, post, is_answered),
         UseCase::new(("the page asks for a code", "POST /authorize/scan"), Setup::Plain, known, scans, is_answered),
         UseCase::new(("the page is let in", "POST /authorize/poll"), Setup::Plain, approved, polls, has_code)
-            .is_done_by(|answer| answer.told("code").is_some()),
+            .done_by(|answer| answer.told("code").is_some()),
     ]
 }
 
@@ -169,7 +169,7 @@ fn tokens() -> Vec<UseCase> {
     };
     let mut cases = vec![
         UseCase::new(("a site's code used twice", "POST /token"), Setup::Plain, used_twice, steals, all_end)
-            .is_done_by(|answer| answer.code() == "invalid_grant"),
+            .done_by(|answer| answer.code() == "invalid_grant"),
         UseCase::new(("the claims of a user", "GET /userinfo"), Setup::Plain, logged_in, userinfo, is_answered),
         UseCase::new(("the claims, by POST", "POST /userinfo"), Setup::Plain, logged_in, by_post, is_answered),
     ];
@@ -245,6 +245,6 @@ fn by_wechat() -> Vec<UseCase> {
         UseCase::new(("a browser within WeChat", "GET /authorize"), Setup::Plain, known, begins, goes),
         UseCase::new(("on to WeChat's page", "GET /authorize/web"), Setup::Plain, known, begins_web, goes),
         UseCase::new(("back from WeChat", "GET /authorize/wechat"), Setup::Plain, sent, comes_back, has_code)
-            .is_done_by(|answer| answer.told("code").is_some()),
+            .done_by(|answer| answer.told("code").is_some()),
     ]
 }

@@ -67,7 +67,7 @@ async fn take(case: &UseCase, number: usize, fault: Fault) -> Taken {
         let wait = answer.header("retry-after").parse().unwrap_or_default();
         store::let_pass(if case.asks_wechat { LEASE } else { wait });
         // Whoever repeats comes to any process.
-        let again = if number % 2 == 0 { house.clone() } else { house.replica().await };
+        let again = if number.is_multiple_of(2) { house.clone() } else { house.replica().await };
         answer = act(again, time).await;
         let may_be = (case.is_done)(&answer) || is_spent(&answer) || is_told_to_wait(&answer);
         hold(may_be, || at(format!("repeated and answered {answer:?}")))?;

@@ -59,7 +59,7 @@ impl Events {
         let shown = bearer_token(request);
         let holder = match &shown {
             Ok(token) => match self.tokens.of(token).await? {
-                Shown::By(holder) => Some(holder),
+                Shown::By(holder) => Some(*holder),
                 Shown::RefusedToken | Shown::ByNobody => None,
             },
             Err(_) => None,

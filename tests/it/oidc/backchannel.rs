@@ -191,14 +191,12 @@ async fn a_dead_site_delays_no_other_one_and_is_told_when_it_comes_back() {
         bed.form("/token", &form).await.expect_login();
     };
     dead.at(OUT, Manner::does(vec![Step::Stall]));
-    let mut logged_out = 0;
-    for person in ["lin", "mei", "chen"] {
+    for (logged_out, person) in ["lin", "mei", "chen"].into_iter().enumerate() {
         bed.log_in_site(person).await;
         dead_grant(person).await;
         let phone = bed.log_in(person).await.expect_login();
         bed.log_out(&phone, true).await;
         next_logout(&bed, &alive, logged_out, person).await;
-        logged_out += 1;
     }
     let count = async |outcome: &str| {
         let name = format!("wxmint_oidc_backchannel_logouts_total{{client=\"dead\",outcome=\"{outcome}\"}}");

@@ -290,7 +290,7 @@ fn a_plaintext_that_is_not_one_object_without_repeated_members_is_refused() {
 fn spliced(plaintext: &str, first: &str, rest: &str) -> UserData {
     let (ciphertext, iv) = parts(&seal(plaintext));
     let at = plaintext.find(rest).expect("the rest is in the text");
-    assert!(at % BLOCK == 0 && at >= BLOCK, "{rest} is not at the beginning of a block, but at {at}");
+    assert!(at.is_multiple_of(BLOCK) && at >= BLOCK, "{rest} is not at the beginning of a block, but at {at}");
     let replaced = &plaintext.as_bytes()[at - BLOCK..at];
     let before = at.checked_sub(2 * BLOCK).map_or(&iv[..], |before| &ciphertext[before..][..BLOCK]);
     let chosen = std::array::from_fn(|byte| before[byte] ^ replaced[byte] ^ first.as_bytes()[byte]);
