@@ -98,10 +98,22 @@ cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (
 	tests/cluster/cluster.py node tests/cluster/test.py
 
 .PHONY: mutants
-mutants: ## plants the faults of tests/mutants.toml, one at a time: each must be noticed by its tests
+mutants: ## plants the faults of tests/mutants.toml: each must be noticed by its tests
 	$(heading)
 	$(SETUP) test
 	$(TOOLS)/python/bin/python tests/tools/mutants.py
+
+# Its tests need no server, so that each fault is judged in seconds.
+ALONE := keys verify ids wechat upstream
+SINCE ?= origin/main
+.PHONY: mutants-diff
+mutants-diff: ## cargo-mutants: small faults in what has changed since SINCE (origin/main) in the crates whose tests need no server
+	$(heading)
+	$(SETUP) cc cargo-mutants
+	git diff $(SINCE) -- $(ALONE:%=crates/%/src) >target/change.diff
+	$(if $(shell git diff --name-only $(SINCE) -- $(ALONE:%=crates/%/src)),\
+	  $(TOOLS)/cargo/bin/cargo-mutants mutants --in-diff target/change.diff $(ALONE:%=-p wxmint-%) --all-features --baseline=run --timeout 120 -o target,\
+	  @echo "nothing has changed there since $(SINCE)")
 
 .PHONY: scale
 scale: ## a day of a billion logins: what it costs, from what is measured here in two to three minutes; benches/README.md

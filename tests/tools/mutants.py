@@ -1,19 +1,27 @@
 #!/usr/bin/env python3
-"""Plants the faults of tests/mutants.toml, one at a time, and fails if the tests that should notice one do not.
+"""Plants the faults of tests/mutants.toml and fails if the tests that should notice one do not.
 
     mutants.py [--check] [--minutes MINUTES] [--only TEXT] [LIST]
 
-All faults are built into one copy of the tree, below target/mutants. Each function that has faults gets its body several times:
-as it is, and once with each fault. Each process looks up which fault is planted in it by the session that it belongs to, which
-tests and the programs that they start share; so two faults are tried at the same time. A fault outside of a function's body, or
-in a `const fn`, has no choice at run time: it gets a build of its own, which takes a minute. First all tests are run without a
-fault, and have to pass. --only tries the faults whose text or file has this TEXT. After MINUTES (15) no further fault is tried,
-and the exit code is 1, as it is if a fault is not noticed or its text is no longer there. For a fault that names no tests, all are
-run, and those that notice it are named. LIST is another list than tests/mutants.toml. --check plants nothing: it says which texts
-and tests are no longer there.
+All faults are built into one copy of the tree, below target/mutants. Each function that has faults gets its body several
+times: as it is, and once with each fault. A process asks which faults are planted in it when it first comes to such a
+function: its own process id or that of an ancestor is the name of a file with their numbers. Each run of tests has a
+supervisor, which wrote that file. Whatever the tests start becomes a descendant of the supervisor, also what begins a session
+of its own, and the supervisor ends all of its descendants by their ids. A fault outside of a function's body, or in a
+`const fn`, has no choice at run time: it gets a build of its own, which takes a minute.
+
+A fault that names tests is planted alone, and only these tests are run; they have to pass without it first. Faults that name
+no test are planted together: all tests are run, for each failing test the faults are halved until one is left, which that test
+has noticed, and all tests are run again without the faults that were noticed, until none fails. What fails without any fault
+is no notice. A test that hangs has noticed the fault.
+
+--only tries the faults whose text or file has this TEXT. After MINUTES (15) everything that runs is ended, what was not tried
+to its end is named, and the exit code is 1, as it is if a fault is not noticed, names no test, or its text is no longer there.
+LIST is another list than tests/mutants.toml. --check plants nothing: it says which texts and tests are no longer there.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import re
@@ -21,6 +29,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections import defaultdict
@@ -33,30 +42,45 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target/mutants"
 TREE, BUILD, PLANTED = WORK / "tree", WORK / "build", WORK / "planted"
 TARGETS = ["--lib", "--test", "it", "--test", "proofs", "--test", "vectors"]
-# A test that takes longer than this hangs, and has noticed the fault.
+# A program of which no test ends for so many seconds hangs.
 LIMIT = 120
+# How many tests of one program run at a time when all are run.
+THREADS = 4
+# Of prctl(2): orphans among the descendants become children of this process.
+PR_SET_CHILD_SUBREAPER = 36
 # At the end of each crate's lib.rs.
 CHOICE = """
-/// The number of the fault that is planted in this process, by its session.
-pub(crate) fn planted() -> u32 {
-    static NUMBER: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
-    *NUMBER.get_or_init(|| {
-        let process = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let session = process.rsplit(')').next().and_then(|text| text.split_whitespace().nth(3)).unwrap_or_default();
-        let number = std::fs::read_to_string(format!("%s/{session}"));
-        number.ok().and_then(|number| number.trim().parse().ok()).unwrap_or(0)
-    })
+/// Of these faults, which are in one function, the one that is planted in this process; 0 if none is.
+#[allow(dead_code)]
+pub(crate) fn planted(among: &[u32]) -> u32 {
+    static NUMBERS: std::sync::OnceLock<Vec<u32>> = std::sync::OnceLock::new();
+    let numbers = NUMBERS.get_or_init(|| {
+        let mut process = std::process::id().to_string();
+        while process != "0" {
+            if let Ok(numbers) = std::fs::read_to_string(format!("%s/{process}")) {
+                return numbers.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+            }
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+            process = parent.unwrap_or("0").to_owned();
+        }
+        Vec::new()
+    });
+    among.iter().copied().find(|number| numbers.contains(number)).unwrap_or(0)
 }
 
 /// Of a script, the lines for the fault that is planted.
 #[allow(dead_code)]
 pub(crate) fn planted_script(text: &str) -> String {
-    let planted = planted().to_string();
-    let mut is_kept = true;
+    let (mut is_kept, mut chosen) = (true, 0);
     text.split_inclusive('\\n').filter(|line| match line.trim_end().split_once("--@") {
         Some(("", choice)) => {
             let (kind, numbers) = choice.split_once(' ').unwrap_or((choice, ""));
-            is_kept = kind == "all" || (kind == "only") == numbers.split(' ').any(|number| number == planted);
+            let numbers: Vec<u32> = numbers.split(' ').filter_map(|number| number.parse().ok()).collect();
+            if kind == "unless" {
+                chosen = planted(&numbers);
+            }
+            is_kept = kind == "all" || (kind == "unless" && chosen == 0) || (kind == "only" && numbers.contains(&chosen));
             false
         }
         _ => is_kept,
@@ -157,7 +181,8 @@ def planted_in_rust(text: str, faults: list[Fault]) -> str:
     for (start, end), of_body in sorted(bodies.items(), reverse=True):
         body = text[start:end]
         arms = "".join(f" {fault.number} => {fault.within(body)}" for fault in of_body)
-        text = f"{text[:start]}{{ match crate::planted() {{{arms} _ => {body} }} }}{text[end:]}"
+        numbers = ", ".join(str(fault.number) for fault in of_body)
+        text = f"{text[:start]}{{ match crate::planted(&[{numbers}]) {{{arms} _ => {body} }} }}{text[end:]}"
     return text
 
 
@@ -237,63 +262,196 @@ def build() -> Tests:
     return tests
 
 
-def run(program: Path, folder: Path, names: list[str], number: int, threads: int = 1) -> str:
-    """Runs tests of one program with a fault planted. What they said, if they failed or hang."""
-    command = ["sh", "-c", f'echo {number} > "{PLANTED}/$$" && exec "$@"', "sh", program, "--exact", "--include-ignored"]
-    command += ["--format=pretty", f"--test-threads={threads}", *names]
-    environment = os.environ | {"RUST_BACKTRACE": "0"}
-    outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **outputs) as test:
+def descendants(of: int) -> set[int]:
+    """The ids of the processes that a process has started, and that those have, as long as they are there."""
+    children = defaultdict(set)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                children[int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])].add(int(entry.name))
+            except OSError:
+                continue  # It has ended meanwhile.
+    found, ahead = set(), [of]
+    while ahead:
+        more = children[ahead.pop()] - found
+        found |= more
+        ahead += more
+    return found
+
+
+def end_descendants() -> None:
+    """Ends all that this process has started, by their ids, until nothing is left."""
+    while left := descendants(os.getpid()):
+        for process in left:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
         try:
-            said, _ = test.communicate(timeout=LIMIT * len(names))
-        except subprocess.TimeoutExpired:
-            said = f"hangs: {names}"
-        finally:
-            if test.poll() is None:
-                os.killpg(test.pid, signal.SIGKILL)
-    (PLANTED / str(test.pid)).unlink(missing_ok=True)
-    return "" if test.returncode == 0 else said
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        except ChildProcessError:
+            continue
+        time.sleep(0.01)
 
 
-def run_all(names: Iterable[str], tests: Tests, number: int) -> str:
-    """The same with tests of all programs."""
-    of_program = defaultdict(list)
-    for name in sorted(names):
-        of_program[tests[name]].append(name)
-    return "".join(run(program, folder, of_it, number, 2) for (program, folder), of_it in of_program.items())
+def ended_tests(said: str) -> dict[str, bool]:
+    """Each test that has ended, and whether it passed."""
+    lines = re.findall(r"^test (.*?)(?: - should panic)? \.\.\. (?:.*?)(ok|FAILED|ignored)(?:, .*)?$", said, re.M)
+    return {name: state != "FAILED" for name, state in lines}
 
 
-def noticed(fault: Fault, tests: Tests) -> str | None:
-    """The first of its tests that fails; of a fault that names none, all tests that fail."""
-    if fault.caught_by:
-        return next((name for name in fault.caught_by if run(*tests[name], [name], fault.number)), None)
-    return ", ".join(re.findall(r"^test (.*) \.\.\. FAILED$", run_all(tests, tests, fault.number), re.M))
+def supervise(numbers: str, output: str, until: float, command: list[str]) -> int:
+    """Runs tests with faults planted, and ends whatever they have started. Returns 124 if they hang."""
+    if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError("this process cannot adopt what the tests leave behind")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    planted = PLANTED / str(os.getpid())
+    planted.write_text(numbers)
+    try:
+        with open(output, "wb") as said:
+            test = subprocess.Popen(command, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+        ended, since = 0, time.monotonic()
+        while (code := test.poll()) is None:
+            time.sleep(0.1)
+            if (now := len(ended_tests(Path(output).read_text(errors="replace")))) > ended:
+                ended, since = now, time.monotonic()
+            if time.monotonic() - since > LIMIT or time.time() > until:
+                return 124
+        return code
+    finally:
+        end_descendants()
+        planted.unlink()
 
 
-def try_all(faults: list[Fault], tests: Tests, ends_at: float) -> list[str]:
-    """Plants one after the other, and prints a line for each. What is wrong."""
-    wrong = []
+@dataclass
+class Ran:
+    """What became of tests. `hung`: those that had not ended when the time was over."""
+
+    failed: set[str]
+    hung: set[str]
+    said: str
+
+
+class Tester:
+    """Runs tests, with a bound of time for all of them."""
+
+    def __init__(self, tests: Tests, until: float) -> None:
+        self.tests, self.until = tests, until
+
+    def is_over(self) -> bool:
+        return time.time() > self.until
+
+    def run_some(self, program: Path, folder: Path, names: list[str], numbers: list[int], threads: int) -> Ran:
+        """Tests of one program."""
+        with tempfile.NamedTemporaryFile("r", dir=WORK, errors="replace") as output:
+            command = [str(program), "--exact", "--include-ignored", "--format=pretty", f"--test-threads={threads}", *names]
+            planted = " ".join(map(str, numbers)) or "0"
+            supervisor = [sys.executable, __file__, "--supervise", planted, output.name, str(self.until), *command]
+            done = subprocess.run(supervisor, cwd=folder, env=os.environ | {"RUST_BACKTRACE": "0"}, start_new_session=True)
+            said = Path(output.name).read_text(errors="replace")
+        ended = ended_tests(said)
+        failed = {name for name, passed in ended.items() if not passed}
+        left = set(names) - ended.keys()
+        if done.returncode == 0 and left:
+            raise Wrong(f"{program.name} did not run {', '.join(sorted(left)[:5])}")
+        # A process that was aborted says nothing of the test in which it was.
+        return Ran(failed, left if done.returncode else set(), said)
+
+    def run(self, names: Iterable[str], numbers: list[int], threads: int = 1) -> Ran:
+        """Tests of all programs. After a hang, or an abort, those that were not begun are run once more."""
+        of_program, whole = defaultdict(list), Ran(set(), set(), "")
+        for name in sorted(names):
+            of_program[self.tests[name]].append(name)
+        for (program, folder), left in of_program.items():
+            at_once = threads
+            while left and not self.is_over():
+                ran = self.run_some(program, folder, left, numbers, at_once)
+                whole.failed |= ran.failed
+                whole.said += ran.said
+                unended = [name for name in left if name in ran.hung]
+                if len(unended) == len(left) and (at_once == 1 or len(left) == 1):
+                    # The first of them is the one that hangs, or that has ended the process.
+                    whole.failed.add(unended[0])
+                    whole.hung.add(unended[0])
+                    unended = unended[1:]
+                elif unended:
+                    at_once = 1
+                left = unended
+        return whole
+
+
+def noticed_by_named(fault: Fault, tester: Tester) -> str | None:
+    """The first of its tests that fails."""
+    return next((name for name in fault.caught_by if tester.run([name], [fault.number]).failed), None)
+
+
+def one_of(faults: list[Fault], test: str, tester: Tester) -> Fault | None:
+    """One fault that makes a test fail which fails with all of them; `None` if it fails with several only."""
+    while len(faults) > 1 and not tester.is_over():
+        middle = len(faults) // 2
+        halves = [faults[:middle], faults[middle:]]
+        failing = (half for half in halves if tester.run([test], [fault.number for fault in half]).failed)
+        if (half := next(failing, None)) is None:
+            return None
+        faults = half
+    return faults[0] if len(faults) == 1 else None
+
+
+def notice_together(faults: list[Fault], tester: Tester, passing: set[str]) -> dict[int, str]:
+    """Which test has noticed which fault, of faults that name none."""
+    noticed: dict[int, str] = {}
+    while not tester.is_over():
+        planted = [fault for fault in faults if fault.number not in noticed]
+        before = len(noticed)
+        failing = sorted(tester.run(passing, [fault.number for fault in planted], THREADS).failed)
+        print(f"{len(planted)} faults are planted: {len(failing)} tests fail", flush=True)
+        while failing and planted and not tester.is_over():
+            test = failing.pop(0)
+            if fault := one_of(planted, test, tester):
+                noticed[fault.number] = test
+                print(f"{fault.number:4} {fault}\n{'':5}{test}", flush=True)
+                planted.remove(fault)
+                failing = sorted(tester.run(failing, [fault.number for fault in planted], THREADS).failed)
+        if len(noticed) == before:
+            return noticed
+    return noticed
+
+
+def try_apart(fault: Fault, faults: list[Fault], tester: Tester, passing: set[str]) -> str | None:
+    """The same of a fault that needs a build of its own."""
+    write(fault.file, fault.within((TREE / fault.file).read_text()).encode())
+    build()
+    try:
+        if fault.caught_by:
+            return noticed_by_named(fault, tester)
+        return ", ".join(sorted(tester.run(passing, [], THREADS).failed))
+    finally:
+        plant(faults)
+
+
+def try_all(faults: list[Fault], tester: Tester, passing: set[str]) -> list[str]:
+    """Plants all, and prints a line for each. `passing`: the tests that pass without a fault. What is wrong."""
+    wrong, unnamed = [], [fault for fault in faults if not fault.caught_by and not fault.apart]
+
+    def judge(fault: Fault, by: str | None) -> None:
+        if tester.is_over() and not by:
+            wrong.append(f"not tried to its end: {fault}")
+        elif not by or not fault.caught_by:
+            wrong.append(f"{'names no test' if by else 'not noticed'}: {fault}")
+        print(f"{fault.number:4}/{len(faults)}  {fault}\n{'':10}{by or 'NOT NOTICED'}", flush=True)
 
     def attempt(fault: Fault) -> None:
-        began = time.monotonic()
-        if began > ends_at:
-            wrong.append(f"not tried: {fault}")
-            return
-        if fault.apart:
-            write(fault.file, fault.within((TREE / fault.file).read_text()).encode())
-            build()
-        by = noticed(fault, tests)
-        took = time.monotonic() - began
-        if not by or not fault.caught_by:
-            wrong.append(f"{'names no test' if by else 'not noticed'}: {fault}")
-        print(f"{fault.number:4}/{len(faults)} {took:4.0f} s  {fault}\n{'':14}{by or 'NOT NOTICED'}", flush=True)
+        judge(fault, noticed_by_named(fault, tester))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(attempt, [fault for fault in faults if not fault.apart]))
+        list(pool.map(attempt, [fault for fault in faults if fault.caught_by and not fault.apart]))
+    together = notice_together(unnamed, tester, passing) if unnamed else {}
+    for fault in unnamed:
+        judge(fault, together.get(fault.number))
     for fault in faults:
         if fault.apart:
-            attempt(fault)
-            plant(faults)
+            judge(fault, try_apart(fault, faults, tester, passing))
     return wrong
 
 
@@ -304,7 +462,30 @@ def unwritten(faults: list[Fault]) -> set[str]:
     return {name for fault in faults for name in fault.caught_by if not module.match(name) or test(name) not in written}
 
 
+def try_faults(faults: list[Fault], minutes: float) -> list[str]:
+    """Builds the faults, and tries them. What is wrong."""
+    until = time.time() + 60 * minutes
+    prepare()
+    plant(faults)
+    tests = build()
+    named = {name for fault in faults for name in fault.caught_by}
+    if unknown := named - tests.keys():
+        return [f"there is no test {', '.join(sorted(unknown))}"]
+    tester = Tester(tests, until)
+    asked = named if all(fault.caught_by for fault in faults) else set(tests)
+    print(f"{len(faults)} faults, {len(asked)} tests: without a fault first", flush=True)
+    without = tester.run(asked, [], THREADS)
+    if failing := without.failed & named:
+        return [f"{without.said}\nthese tests fail without any fault: {', '.join(sorted(failing))}"]
+    if without.failed:
+        print(f"these fail without any fault, and notice none: {', '.join(sorted(without.failed))}", flush=True)
+    return try_all(faults, tester, asked - without.failed)
+
+
 def main() -> int:
+    if sys.argv[1:2] == ["--supervise"]:
+        numbers, output, until, *command = sys.argv[2:]
+        return supervise(numbers, output, float(until), command)
     parser = argparse.ArgumentParser(description="plants the faults of tests/mutants.toml")
     parser.add_argument("list", nargs="?", type=Path, default=ROOT / "tests/mutants.toml")
     parser.add_argument("--minutes", type=float, default=15)
@@ -319,18 +500,8 @@ def main() -> int:
         wrong = misplaced + [f"there is no test {name}" for name in sorted(unwritten(faults))]
         print("\n".join([f"mutants: {text}" for text in wrong] or [f"mutants: {len(faults)} faults are in their places"]))
         return 1 if wrong else 0
-    faults = [fault for fault in faults if not fault.misplaced()]
     try:
-        prepare()
-        plant(faults)
-        tests = build()
-        names = {name for fault in faults for name in fault.caught_by}
-        if unknown := names - tests.keys():
-            raise Wrong(f"there is no test {', '.join(sorted(unknown))}")
-        print(f"{len(faults)} faults, {len(names)} tests: without a fault first", flush=True)
-        if said := run_all(names, tests, 0):
-            raise Wrong(f"{said}\nthese tests fail without any fault")
-        wrong = try_all(faults, tests, time.monotonic() + 60 * options.minutes)
+        wrong = try_faults([fault for fault in faults if not fault.misplaced()], options.minutes)
     except Wrong as error:
         wrong = [str(error)]
     wrong += misplaced

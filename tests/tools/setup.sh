@@ -11,9 +11,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.." && mkdir -p target
 
-readonly tools=target/tools cargo_deny_version=0.20.2
+readonly tools=target/tools cargo_deny_version=0.20.2 cargo_mutants_version=27.1.0
 readonly for_tests=(everyday cc redis chromium go java node python nginx faketime jq qrencode)
-readonly known=' everyday cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny php cross bare '
+readonly known=' everyday cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny cargo-mutants php cross bare '
 # COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
 declare -rA commands=(
   [everyday]='git=git curl=curl openssl=openssl ps=procps' [bare]='debootstrap=debootstrap'
@@ -146,14 +146,15 @@ linters_of_manifests() {
   stamp $tools/kube "${files[@]}"
 }
 
-# Unoptimised: it runs for a second, and is built in three quarters of a minute rather than several.
-cargo_deny() {
-  [ "$($tools/cargo/bin/cargo-deny --version 2>/dev/null)" = "cargo-deny $cargo_deny_version" ] && return
-  say "building cargo-deny $cargo_deny_version"
+# cargo_tool NAME VERSION OPTIONS...: a program of crates.io. Unoptimised: it runs for a second, and is built in three quarters of a minute rather than several.
+cargo_tool() {
+  # As `cargo NAME --version` runs it.
+  [ "$($tools/cargo/bin/"$1" "${1#cargo-}" --version 2>/dev/null)" = "$1 $2" ] && return
+  say "building $1 $2"
   CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=0 \
-    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_TARGET_DIR=$tools/cargo/build \
-    cargo install --quiet --locked --no-default-features --root $tools/cargo cargo-deny --version "=$cargo_deny_version"
-  rm -rf $tools/cargo/build
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_TARGET_DIR=$tools/cargo/build-$1 \
+    cargo install --quiet --locked "${@:3}" --root $tools/cargo "$1" --version "=$2"
+  rm -rf $tools/cargo/build-"$1"
 }
 
 # alone NAME COMMAND...: `make check` installs ahead, beside its first targets. Whoever comes second waits, and finds it done.
@@ -176,7 +177,8 @@ main() {
       go) alone golang golang ;;
       redises) newer_redises ;;
       kube) alone kube linters_of_manifests ;;
-      cargo-deny) alone cargo-deny cargo_deny ;;
+      cargo-deny) alone cargo-deny cargo_tool cargo-deny $cargo_deny_version --no-default-features ;;
+      cargo-mutants) alone cargo-mutants cargo_tool cargo-mutants $cargo_mutants_version ;;
       cross) libraries_for_aarch64 ;;
     esac
   done
