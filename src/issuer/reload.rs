@@ -296,6 +296,33 @@ mod tests {
         assert_eq!(keys.set().lives.len(), 2);
     }
 
+    /// An emergency must not wait until another mistake of the file is corrected.
+    #[test]
+    fn a_revoked_key_is_published_although_the_file_is_refused_for_another_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        let key = |hours| PrivateJwk::generate(Algorithm::EdDsa, now() + TimeDelta::hours(hours)).expect("a key");
+        let (signing, stolen) = (key(-1), key(-2));
+        create_private(&path, &StoredKeys::of([stolen.clone(), signing.clone()].as_slice()).content())
+            .expect("written");
+        let (mut file, content) = WatchedFile::open(&path).expect("our file");
+        let set = StoredKeys::parse(&content).and_then(|stored| stored.check()).expect("a set");
+        let keys = KeyRing::new(set, now()).expect("a ring");
+
+        // Without the stolen key, and without the one that signs, which is the mistake.
+        let mut changed: serde_json::Value =
+            serde_json::from_slice(&StoredKeys::of([key(1)].as_slice()).content()).expect("JSON");
+        changed["ended"] = serde_json::json!([{"kid": stolen.kid(), "at": now().timestamp()}]);
+        fs::remove_file(&path).expect("our file");
+        create_private(&path, changed.to_string().as_bytes()).expect("written");
+        let mut told = Vec::new();
+        let mut reload = || reload_keys(&keys, &mut file, |ended| told.extend(ended.iter().map(|key| key.kid.clone())));
+        assert_eq!(reload(), Ok(None));
+        reload().expect_err("the key that signs is missing");
+        assert_eq!(told, [stolen.kid()]);
+        assert_eq!(keys.set().lives.len(), 2, "the keys in use stay");
+    }
+
     #[test]
     fn a_key_that_signs_before_verifiers_have_read_it_is_named_unless_another_was_ended() {
         let key = |seconds| PrivateJwk::generate(Algorithm::EdDsa, now() + TimeDelta::seconds(seconds)).expect("a key");

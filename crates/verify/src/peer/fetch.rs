@@ -85,6 +85,7 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Algorithm, PublicKeySet, verifier::tests::Forge};
 
     #[test]
     fn max_age_is_found_among_other_directives_and_garbage_is_ignored() {
@@ -101,5 +102,27 @@ mod tests {
             assert_eq!(told(nonsense), None, "{nonsense}");
         }
         assert_eq!(max_age(&HeaderMap::new()), None);
+    }
+
+    fn answer(status: StatusCode, etag: &'static str, body: &str) -> Fetched {
+        let headers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static(etag))]);
+        Fetched { status, headers, body: body.as_bytes().to_vec() }
+    }
+
+    /// A 304 that answers the ETag of a set without a usable key would confirm the old keys for ever.
+    #[test]
+    fn the_etag_of_a_set_without_a_usable_key_is_not_sent_along() {
+        let keys = Forge::of(Algorithm::EdDsa).keys;
+        let usable = serde_json::to_string(&PublicKeySet::from_iter(keys.keys.iter())).expect("JSON");
+        let mut fetcher = Fetcher::new(Place::OfOthers(Box::new(|| Box::pin(async { Err(String::new()) }))));
+        assert!(fetcher.read(answer(StatusCode::NOT_MODIFIED, "none", "")).is_err(), "nothing can be unchanged yet");
+        fetcher.read(answer(StatusCode::OK, "usable", &usable)).expect("keys");
+        for unusable in [r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","kid":"a"}]}"#, "no JSON", ""] {
+            assert!(fetcher.read(answer(StatusCode::OK, "unusable", unusable)).is_err(), "{unusable}");
+            assert!(fetcher.read(answer(StatusCode::INTERNAL_SERVER_ERROR, "error", &usable)).is_err());
+            assert_eq!(fetcher.etag.as_ref().expect("of the usable set"), "usable", "{unusable}");
+        }
+        let unchanged = fetcher.read(answer(StatusCode::NOT_MODIFIED, "usable", "")).expect("unchanged");
+        assert!(unchanged.changed.is_none());
     }
 }

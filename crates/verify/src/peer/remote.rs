@@ -335,4 +335,41 @@ mod tests {
             assert_eq!(kept.is_some(), is_used, "{ahead} s ahead");
         }
     }
+
+    /// Otherwise a service that restarts offline refuses everybody, although its keys were confirmed a minute ago.
+    #[tokio::test]
+    async fn keys_that_an_issuer_calls_unchanged_are_confirmed_on_disk_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (issuer, day) = ("https://a.example", Duration::from_secs(86_400));
+        let shelf = || Shelf::of(folder.path(), issuer, "https://a.example/jwks");
+        let keys = Forge::of(Algorithm::EdDsa).keys;
+        let body = serde_json::to_vec(&PublicKeySet::from_iter(keys.keys.iter())).expect("JSON");
+        let mut refresh = Refresh {
+            issuer: issuer.to_owned(),
+            shared: Arc::new(Shared {
+                edition: ArcSwapOption::empty(),
+                max_age: day,
+                schedule: Mutex::new(Schedule::starting(Instant::now())),
+                wanted: Notify::new(),
+                ended: watch::Sender::new(0),
+                waiting: Semaphore::new(STRANGERS_WAITING),
+            }),
+            fetcher: Fetcher::new(Place::OfOthers(Box::new(|| Box::pin(async { Err(String::new()) })))),
+            shelf: Some(Arc::new(shelf())),
+            body: Arc::default(),
+            watcher: Arc::new(()),
+        };
+        refresh.succeeded(Answer { changed: Some((keys, body)), max_age: None }).await;
+
+        let file = fs::read_dir(folder.path()).expect("a folder").next().expect("a file").expect("readable").path();
+        let two_days_ago: DateTime<Utc> = now() - TimeDelta::days(2);
+        File::options()
+            .write(true)
+            .open(&file)
+            .and_then(|file| file.set_modified(two_days_ago.into()))
+            .expect("a time");
+        assert!(kept(&shelf(), issuer, day).is_none(), "they were not confirmed for two days");
+        refresh.succeeded(Answer { changed: None, max_age: None }).await;
+        assert!(kept(&shelf(), issuer, day).is_some(), "they have just been confirmed");
+    }
 }
