@@ -70,10 +70,12 @@ demo() {
   inside make demo >"$bare/demo.log" 2>&1 </dev/null &
   process=$!
   set +m
-  until curl -sf -o "$bare/page.html" --noproxy '*' $address; do
+  # The demo names its page when the page is ready.
+  until grep -qF "$address" "$bare/demo.log"; do
     kill -0 $process 2>/dev/null || failed demo
     sleep 0.2
   done
+  curl -sf -o "$bare/page.html" --noproxy '*' $address || failed demo
   what="make demo: the first page after $((EPOCHSECONDS - began)) s"
   grep -q '<title>' "$bare/page.html" || die "no page: target/bare/page.html"
   # What Ctrl-C sends to all of them.
