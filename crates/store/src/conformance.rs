@@ -1889,15 +1889,10 @@ mod redis_only {
         let keys = server.cli(&["KEYS", "wxmint:*"]);
         let of_ends =
             keys.lines().filter(|key| key.contains("ended") || key.contains("ends") || key.contains("client"));
-        // That an end was put into the stream just now is noted for a minute, and a doubt as long as it is one. Who has
-        // tokens of a client is noted for an hour longer than these tokens live: an erasure must not leave it for ever.
+        // That an end was put into the stream just now is noted for a minute, and a doubt as long as it is one.
         let of_ends = of_ends.filter(|key| !key.contains(":put:") && !key.ends_with(":doubt"));
-        let (of_clients, of_ends): (Vec<_>, Vec<_>) = of_ends.partition(|key| key.contains("client"));
-        let lives: Vec<_> = of_ends.into_iter().map(|key| (key, server.cli(&["TTL", key]))).collect();
-        assert!(lives.len() >= 6 && lives.iter().all(|(_, ttl)| ttl == "-1"), "{lives:?}");
-        let lives: Vec<i64> =
-            of_clients.into_iter().map(|key| server.cli(&["TTL", key]).parse().expect("seconds")).collect();
-        assert!(lives.len() == 2 && lives.iter().all(|life| *life > 3600), "{lives:?}");
+        let lives: Vec<_> = of_ends.map(|key| (key, server.cli(&["TTL", key]))).collect();
+        assert!(lives.len() >= 7 && lives.iter().all(|(_, ttl)| ttl == "-1"), "{lives:?}");
     }
 
     /// The entries are as old as they would be after some hours.
@@ -2078,8 +2073,7 @@ mod redis_only {
             assert_eq!(store.forget_kept(100).await, Ok(1), "{how}");
             assert!(!is_ended().await, "{how}: nothing is left that could be renewed");
             let keys = store.link.keys_like("wxmint:*", &Default::default(), Slots::AtRest).await.expect("keys").found;
-            // The lists of who has tokens of a client expire by themselves.
-            let left = keys.iter().filter(|key| !key.contains("client") && !key.contains("wxmint:ended"));
+            let left = keys.iter().filter(|key| !key.contains("wxmint:ended"));
             assert_eq!(left.collect::<Vec<_>>(), [""; 0], "{how}");
         }
     }

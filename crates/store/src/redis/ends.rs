@@ -249,12 +249,15 @@ impl Redis {
     /// Notes a token of a client that was approved through this app, so that an end in either of the two ends it.
     pub async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
+        let now = (self.clock)().timestamp();
         let of_client = script::NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]).arg(packed::user(&token.user));
         let of_user = script::NOTE_CLIENT.on(&[&name::clients(&token.user)]).arg(format!("{} {app}", token.app));
-        let now = (self.clock)().timestamp();
+        // First, because by this date the notes are found and forgotten.
+        let kept = script::KEEP_RECORDS.on(&[name::KEPT]).arg(token.user.as_str()).arg(until).arg("").arg(now);
+        self.link.run_confirmed::<u64>("note_client", kept).await?;
         // An end that finds no note would leave the token alive, also after a failover.
-        let note = |note: Call| self.link.run_confirmed::<u8>("note_client", note.arg(until).arg(now));
-        Ok(try_join(note(of_client), note(of_user)).await.map(drop)?)
+        let note = |note: Call| self.link.run_confirmed::<u8>("note_client", note);
+        Ok(try_join(note(of_client.arg(until).arg(now)), note(of_user.arg(until))).await.map(drop)?)
     }
 
     /// The clients of which the user may have tokens.

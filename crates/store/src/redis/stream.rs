@@ -443,8 +443,8 @@ impl Redis {
         Ok(Forgotten { ends: over.len(), next })
     }
 
-    /// Forgets at most so many records that were needed for longer than their entries of the stream. Returns how many
-    /// were looked at.
+    /// Forgets at most so many records that were needed for longer than their entries of the stream, and the notes of
+    /// their users' clients. Returns how many users were looked at.
     pub async fn forget_kept(&self, most: usize) -> Result<usize> {
         let asked = Call::at(name::KEPT).cmd("TIME").cmd("HGETALL").arg(name::LIVES).cmd("ZRANGE").arg(name::KEPT);
         let own = (self.clock)().timestamp();
@@ -458,8 +458,9 @@ impl Redis {
         let (lives, present) = (Lives(lives), second.min(own) - KEPT_AFTER);
         let of_user = users.iter().map(async |(user, noted)| {
             let user = user.parse().map_err(|_| unreadable("the users whose records are kept"))?;
-            let needed = self.forget_record(&user, present, &lives).await?;
-            self.note_kept(&user, needed, *noted as i64).await
+            let of_clients = self.forget_old_clients(&user, present).await?;
+            let of_record = self.forget_record(&user, present, &lives).await?;
+            self.note_kept(&user, of_record.max(of_clients), *noted as i64).await
         });
         try_join_all(of_user).await?;
         Ok(users.len())
@@ -471,6 +472,16 @@ impl Redis {
         let note = 2 * lives.longest(present).as_secs() + NOTE_KEPT.as_secs();
         let script = change_ends(user, "forget").arg(present).arg(ENDS_KEPT.as_secs()).arg(note);
         Ok(self.link.run("forget_ends", script).await?)
+    }
+
+    /// Forgets of which clients the user had tokens that have expired. Returns until when those that are left live.
+    async fn forget_old_clients(&self, user: &UserId, present: i64) -> Result<Option<i64>> {
+        let (old, left): (Vec<_>, Vec<_>) =
+            self.clients_of(user).await?.into_iter().partition(|noted| noted.until < present);
+        if !old.is_empty() {
+            self.forget_clients(user, &old).await?;
+        }
+        Ok(left.iter().map(|noted| noted.until).max())
     }
 
     async fn note_kept(&self, user: &UserId, until: Option<i64>, noted: i64) -> Result<()> {
