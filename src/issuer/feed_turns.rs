@@ -53,7 +53,8 @@ struct Waiting {
 }
 
 impl Turns {
-    /// A place among those who wait. `None` if the client has as many as it may have, or all places are taken.
+    /// A place among those who wait. `None` if the client has as many as it may have, or if all places are taken by
+    /// clients that have no more than it would have.
     pub(super) fn place(self: &Arc<Self>, client: &str, reader: Reader) -> Option<oneshot::Receiver<Turn>> {
         let (tell, told) = oneshot::channel();
         let mut queue = self.0.lock();
@@ -111,7 +112,8 @@ impl Waiting {
             self.forget_who_left();
         }
         let of_client = self.requests.get(client).map_or(0, VecDeque::len);
-        if self.count >= MOST_WAITING || of_client >= OF_A_CLIENT {
+        let has_place = self.count < MOST_WAITING || self.send_away_one_of_more_than(of_client + 1);
+        if of_client >= OF_A_CLIENT || !has_place {
             return false;
         }
         if of_client == 0 {
@@ -119,6 +121,16 @@ impl Waiting {
         }
         self.requests.entry(client.to_owned()).or_default().push_back(request);
         self.count += 1;
+        true
+    }
+
+    /// Takes the newest request of the client that has the most, if it has more than `count`: it is answered that the
+    /// page is not there yet. So whoever comes last has as many places as everybody else.
+    fn send_away_one_of_more_than(&mut self, count: usize) -> bool {
+        let most = self.requests.values_mut().max_by_key(|requests| requests.len());
+        let Some(most) = most.filter(|requests| requests.len() > count) else { return false };
+        most.pop_back();
+        self.count -= 1;
         true
     }
 
@@ -216,6 +228,22 @@ mod tests {
         drop((&mut sidecar).now_or_never().expect("the sidecar's turn").expect("a turn"));
         drop(order(vec![("other", other)]));
         assert!(turns.place("next", Reader::Other).expect("a place").now_or_never().is_some(), "nobody waits any more");
+    }
+
+    #[test]
+    fn who_comes_last_has_the_place_of_the_client_that_has_the_most() {
+        let turns = Arc::new(Turns::default());
+        let first = turns.place("first", Reader::GoesOn).expect("a place");
+        let clients = MOST_WAITING / OF_A_CLIENT;
+        let mut strangers: Vec<_> =
+            (0..clients).flat_map(|number| places(&turns, &number.to_string(), Reader::GoesOn, OF_A_CLIENT)).collect();
+        assert_eq!(strangers.len(), MOST_WAITING, "all places");
+        let sidecar = places(&turns, "sidecar", Reader::GoesOn, OF_A_CLIENT);
+        assert_eq!(sidecar.len(), OF_A_CLIENT - 1, "as many as the others have then");
+        strangers.retain_mut(|told| told.now_or_never().is_none());
+        assert_eq!(strangers.len(), MOST_WAITING - sidecar.len(), "who was sent away knows it at once");
+        drop((first, strangers));
+        assert_eq!(order(sidecar.into_iter().map(|told| ("sidecar", told)).collect()), ["sidecar"; OF_A_CLIENT - 1]);
     }
 
     #[test]
