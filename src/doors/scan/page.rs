@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, http::header};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 use wxmint_http::{
     Answer, Fields, Problem, ProblemCode, limit_key, malformed, origin, page, private, read_form, to_the_end,
@@ -193,7 +193,7 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, s
     let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let address = origin(&request).address.unwrap_or_default();
     // WeChat's access token may be renewed for it, so that it goes on if the client disconnects.
-    let Ok(room) = PICTURES.try_acquire() else { return Err(undrawn().retry_after(POLL_INTERVAL)) };
+    let room = room(&PICTURES)?;
     let drawn = to_the_end(async move {
         let _room = room;
         worker.login.picture(&code, &scan.clients(), &address).await
@@ -205,6 +205,11 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, s
         .insert_header((header::CACHE_CONTROL, format!("private, max-age={}", DEVICE_TTL.as_secs())))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(picture))
+}
+
+/// The memory for one more picture. Whoever finds none asks again.
+fn room(pictures: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
+    pictures.try_acquire().map_err(|_| undrawn().retry_after(POLL_INTERVAL))
 }
 
 /// Where WeChat draws none, a page can but wait, or show the ordinary code. The log has the reason.
@@ -230,4 +235,20 @@ fn undrawn() -> Problem {
     responses((status = 200, description = "A page", content_type = "text/html")))]
 pub(super) async fn show() -> HttpResponse {
     page::answer(page::HTML, include_str!("page.html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_pictures_are_drawn_at_a_time_as_memory_is_kept_for() {
+        assert_eq!(PICTURES.available_permits(), 64, "pictures of 128 KiB, in 8 MiB");
+        let pictures = Semaphore::new(1);
+        let first = room(&pictures).expect("room");
+        let refused = room(&pictures).expect_err("as many as there is room for");
+        assert_eq!((refused.status.as_u16(), refused.retry_after), (503, Some(POLL_INTERVAL.as_secs())));
+        drop(first);
+        assert!(room(&pictures).is_ok(), "room again");
+    }
 }

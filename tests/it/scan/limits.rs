@@ -90,6 +90,10 @@ async fn a_mini_program_code_is_drawn_three_times_and_503_where_wechat_draws_non
         let path = format!("/device/{}/code.jpg", bed.ask().await.user_code());
         bed.service().get(&path).await.expect_problem(503, "wechat_unavailable");
     }
+    bed.faults(json!([{"path": "/wxa/getwxacodeunlimit", "kind": "huge"}])).await;
+    let path_of_huge = format!("/device/{}/code.jpg", bed.ask().await.user_code());
+    bed.service().get(&path_of_huge).await.expect_problem(503, "wechat_unavailable");
+    assert!(bed.service().log().contains("more than 128 KiB"), "as much as WeChat draws is read, and no more");
     bed.faults(json!([])).await;
     bed.deny(&phone, &request.user_code()).await;
     for path in [&path, "/device/WDJB-MJHT/code.jpg", "/device/nonsense/code.jpg"] {
