@@ -97,15 +97,25 @@ impl Redis {
     /// user nothing is left but the ends of the tokens.
     pub async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
         if bound.generation == COMPUTED {
-            self.forget(person, None).await?;
-            self.end_in_app(&bound.user, &person.app).await?;
-            self.strike_off(&bound.user, person).await?;
-            self.link.run_confirmed::<Value>("leave", change_session(person, "leave")).await?;
-            return self.binding_state(person).await;
+            return self.leave_computed(person, &bound.user).await;
         }
         let script = change(person, "leave", bound.generation);
         let script = script.arg(packed::user(&bound.user)).arg(self.latest_second(&name::binding(person)).await?);
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
+    }
+
+    /// The list goes last, because a repetition finds the person there. A login that came meanwhile has noted the person
+    /// there before, so its token would be refused here and accepted elsewhere: it is ended too, and the person stays.
+    async fn leave_computed(&self, person: &Person, user: &UserId) -> Result<BindingState> {
+        self.forget(person, None).await?;
+        self.end_in_app(user, &person.app).await?;
+        self.link.run_confirmed::<Value>("leave", change_session(person, "leave")).await?;
+        self.strike_off(user, person).await?;
+        let state = self.binding_state(person).await?;
+        if matches!(&state, BindingState::Bound(bound) if bound.user == *user) {
+            self.end_in_app(user, &person.app).await?;
+        }
+        Ok(state)
     }
 
     /// Forgets the session keys of the user's people, in one app or in all, but for `except`: their next logins look at

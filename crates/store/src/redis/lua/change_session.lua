@@ -1,7 +1,7 @@
 -- Changes the session keys of a person, or what decides whether the person may have any. KEYS: binding, session, cell
 -- of logins (one hash slot). ARGV: step, and what the step needs. Needs session.lua.
---   'forget': drops them; with a second, not if a login of a later second has brought the latest one. 'leave': the
---     owner too.
+--   'forget': drops them; with a second, not if a login of a later second has brought the latest one.
+--   'leave': drops the owner, unless a login has brought a key since they were dropped.
 --   'reseal': replaces one, if it is still there. The sealed key, the same key sealed anew.
 --   'keep': keeps one, if the person is bound, has this generation and is not blocked, or the generation is 0 and the
 --     session has an owner. Generation, line of the session behind its length, session's seconds, '1' if there must be
@@ -11,13 +11,19 @@
 --     was before a later change, has no session keys. User, number of the change, 'on' or 'off'.
 --   'share': notes that a unionid of the person may be another user's too. User.
 local step = ARGV[1]
-if step == 'forget' or step == 'leave' then
+if step == 'leave' then
+  local latest = session()[1]
+  -- A key that was dropped leaves the place of its exchange.
+  if not latest or #latest <= 11 then
+    drop_keys(true)
+  end
+elseif step == 'forget' then
   local latest = session()[1]
   -- A key that was reset counts no login, and one from ahead of the clock is of no known second: either may be that of
   -- the token which is logged out now.
   local is_dated = latest and struct.unpack('>I4', latest, 8) > 0 and micros_of(latest) <= now
   if not (ARGV[2] and is_dated and micros_of(latest) >= (ARGV[2] + 1) * 1000000) then
-    drop_keys(step == 'leave')
+    drop_keys()
   end
 elseif step == 'reseal' then
   local lines, counts = session()
