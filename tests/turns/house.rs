@@ -34,8 +34,8 @@ use wxmint_verify::Algorithm;
 use crate::answer::Answer;
 use crate::store;
 use crate::wechat::{
-    ACCOUNT, APP_SECRET, APPID, AROUND, OTHER_APPID, OTHER_SECRET, PLATFORM, PLATFORM_KEY, PLATFORM_SECRET,
-    PLATFORM_TOKEN,
+    ACCOUNT, APP_SECRET, APPID, OTHER_APPID, OTHER_SECRET, PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN,
+    around,
 };
 
 pub(crate) const ISSUER: &str = "https://login.example.com";
@@ -78,7 +78,7 @@ impl Setup {
         let mut set = vec![
             ("WXMINT_ISSUER", ISSUER.to_owned()),
             ("WXMINT_REDIS_URL", "memory:".to_owned()),
-            ("WXMINT_WECHAT_URL", AROUND.wechat.clone()),
+            ("WXMINT_WECHAT_URL", around().wechat.clone()),
             ("WXMINT_KEYS", file("keys.json")),
             ("WXMINT_VAULT_KEY_FILE", file("vault.key")),
             ("WXMINT_ADMIN_TOKENS_FILE", file("operators")),
@@ -94,7 +94,7 @@ impl Setup {
             Self::Plain => {}
             Self::OneLogin => set.push(("WXMINT_ONE_LOGIN", "true".to_owned())),
             Self::File => set.push(("WXMINT_ACCOUNTS", format!("file:{}", file("users")))),
-            Self::Service => set.push(("WXMINT_ACCOUNTS", AROUND.accounts.clone())),
+            Self::Service => set.push(("WXMINT_ACCOUNTS", around().accounts.clone())),
             Self::OfOpenid | Self::OfUnionid => {
                 let kind = if self == Self::OfOpenid { "openid" } else { "unionid" };
                 set.extend([("WXMINT_USER_IDS", kind.to_owned()), ("WXMINT_ID_KEY_FILE", file("id.key"))]);
@@ -348,7 +348,7 @@ pub(crate) async fn control(method: &str, path: &str, body: Value) -> Value {
     let asked_by = match CONTROL.get() {
         Some(held) => held,
         None => {
-            let app = App::new().configure(control_routes(Arc::clone(&AROUND.world)));
+            let app = App::new().configure(control_routes(Arc::clone(&around().world)));
             let made: &'static Asked = Box::leak(Box::new(asked(app).await));
             CONTROL.set(Some(made));
             made
