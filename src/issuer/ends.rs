@@ -141,10 +141,14 @@ impl Issuer {
         if loss.is_some() {
             // A call that fails has said why. The next look tells again.
             let _ = store.note_loss(since).await;
-        } else if self.settings.store.url.is_some() && !mem::replace(&mut held.has_told_of_new, true) {
+        } else if self.settings.store.url.is_some()
+            && now().timestamp() - since < IN_USE.num_seconds()
+            && !mem::replace(&mut held.has_told_of_new, true)
+        {
             tracing::info!(
-                "this Redis held nothing of wxmint's before, as that of a new installation: if tokens were issued before, it \
-                 has lost data, see docs/redis.md#restore-redis"
+                "this Redis held nothing of wxmint's when it was first asked at {}, as that of a new installation: if tokens \
+                 were issued before, it has lost data, see docs/redis.md#restore-redis",
+                DateTime::from_timestamp(since, 0).unwrap_or_default().to_rfc3339(),
             );
         }
     }

@@ -60,8 +60,8 @@ pub(super) enum UsersCommand {
     Disable(OneUser),
     /// Let a user log in again
     Enable(OneUser),
-    /// End all tokens of a user, whatever account backend knows the user; in the Redis of WXMINT_REDIS_URL, like the
-    /// next six
+    /// Revoke all tokens of a user, whatever account backend knows the user. This command and the next six work in the
+    /// Redis of WXMINT_REDIS_URL
     End {
         /// The user id, the `sub` of the tokens
         #[arg(value_name = "USER_ID", required_unless_present = "everyone")]

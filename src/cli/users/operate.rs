@@ -63,7 +63,7 @@ fn report(user: &UserId, erased: &Erased) {
     let [numbers, tickets] = [NUMBERS_KEPT, TICKET_TTL].map(|time| time.as_secs() / 60);
     print(format_args!("stays for {numbers} min: the numbers of the erased bindings, under the openid"));
     print(format_args!("stays for {tickets} min at most: bind tickets that were given out"));
-    print("stays until no token can be left: the end of the tokens, and which pages had some, under the user id");
+    print("stays until the tokens have expired: that they were revoked, and which clients had some, under the user id");
     print(
         "stays: a block of the user; audit and other logs, which hold user ids; Redis' own files, backups and exports until \
          you replace them",
@@ -128,7 +128,7 @@ fn act<T>(
     })?;
     if !known {
         let block = if action == "block" { " The block holds for whoever logs in as this user." } else { "" };
-        say(format_args!("note: nothing was known of {user}: no list of people, no block, no end of tokens.{block}"));
+        say(format_args!("note: nothing was known of {user}: no list of people, no block, no revocation.{block}"));
     }
     if -ahead > CLOCKS_APART.num_seconds() {
         say(format_args!(
