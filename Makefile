@@ -77,6 +77,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	  $(CARGO) test --locked -p wxmint-redis-link --test servers -- --skip tls:: || exit 1; done
 	PROOF_TIMES=5 $(CARGO) test --locked --test proofs
 	TURNS=all $(CARGO) test --locked --test turns
+	TURNS_STORE=redis $(CARGO) test --locked --test turns
 	tests/tools/walls.sh
 	$(TOOLS)/python/bin/python tests/tools/mutants.py
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)

@@ -154,7 +154,8 @@ const PHONE_NUMBERS_SPENT: &str =
 const WECHAT_REFUSES_US: &str =
     "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
 const NO_WECHAT: &str = "WeChat does not answer, or its answer cannot be used. Wait, then try again.";
-const NO_STORE: &str = "The session store does not answer, or may not be used as it is: the log says why. Wait, then try again.";
+const NO_STORE: &str =
+    "The session store does not answer, or may not be used as it is: the log says why. Wait, then try again.";
 const CLOCK_OF_STORE: &str = "The clock of the session store is wrong. Wait, then call wx.login again.";
 const NO_ACCOUNTS: &str = "The account service does not answer. Wait, then try again.";
 

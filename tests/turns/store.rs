@@ -1,9 +1,13 @@
 //! The store of the turns: the one in memory, or a Redis, before which a call is lost, its answer is lost, or somebody
 //! else comes first.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
+use std::{env, thread};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
@@ -63,23 +67,80 @@ thread_local! {
     static PASSED: Cell<i64> = const { Cell::new(0) };
 }
 
-/// Puts an empty store in memory in place of the one before.
-pub(crate) fn begin_anew() {
-    PASSED.set(0);
-    begin_at(&RedisAccess::in_memory(later));
+/// A Redis of this thread's own. It ends with the thread.
+struct Server {
+    process: Child,
+    port: u16,
 }
 
-/// Lets so many seconds pass by the clock of the store in memory.
-pub(crate) fn let_pass(seconds: i64) {
+thread_local! {
+    /// The store is a Redis where `TURNS_STORE=redis` says so.
+    static SERVER: OnceCell<Option<Server>> = const { OnceCell::new() };
+}
+
+impl Server {
+    fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let port = free.port();
+        let options = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let process = Command::new("redis-server").args(options).stdout(Stdio::null()).spawn().expect("redis-server");
+        let server = Self { process, port };
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            thread::yield_now();
+        }
+        server
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn empty(&self) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
+        stream.write_all(b"FLUSHALL\r\n").expect("sent");
+        let mut said = String::new();
+        BufReader::new(stream).read_line(&mut said).expect("an answer");
+        assert_eq!(said, "+OK\r\n");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Puts an empty store in place of the one before.
+pub(crate) fn begin_anew() {
+    PASSED.set(0);
+    let is_redis = || env::var("TURNS_STORE").is_ok_and(|store| store == "redis");
+    SERVER.with(|server| match server.get_or_init(|| is_redis().then(Server::start)) {
+        None => begin_at(&RedisAccess::in_memory(later)),
+        Some(server) => {
+            server.empty();
+            let url = server.url().parse().expect("a URL");
+            begin_at(&RedisAccess::new(wxmint_redis_link::RedisAccess::fixed(url)));
+        }
+    });
+}
+
+/// Lets so many seconds pass by the clock of the store in memory. A Redis has the machine's clock, so they are waited
+/// for if they `count`.
+pub(crate) async fn let_pass(seconds: i64, count: bool) {
     PASSED.set(PASSED.get() + seconds);
+    let has_own_clock = SERVER.with(|server| server.get().is_some_and(Option::is_some));
+    if has_own_clock && count {
+        tokio::time::sleep(Duration::from_secs(seconds.unsigned_abs())).await;
+    }
 }
 
 fn later() -> DateTime<Utc> {
     now() + TimeDelta::seconds(PASSED.get())
 }
 
-/// Puts this store in place of the one before.
-pub(crate) fn begin_at(access: &RedisAccess) {
+fn begin_at(access: &RedisAccess) {
     let store = Rc::new(Redis::new(access, Duration::ZERO, now, ()));
     TURNS.with_borrow_mut(|turns| *turns = Turns { store: Some(store), ..Turns::default() });
 }

@@ -129,7 +129,7 @@ impl<'a> Scene<'a> {
                 break;
             }
             let wait = answer.header("retry-after").parse().unwrap_or_default();
-            store::let_pass(if case.asks_wechat { LEASE } else { wait });
+            store::let_pass(if case.asks_wechat { LEASE } else { wait }, case.asks_wechat).await;
             // Whoever repeats comes to any process.
             let again = if number.is_multiple_of(2) { house.clone() } else { house.replica().await };
             answer = (prepared.act)(again, time).await;
