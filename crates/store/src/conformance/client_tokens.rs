@@ -1,6 +1,7 @@
 //! Every store must know who has tokens of clients.
 
 use wxmint_ids::ClientId;
+use wxmint_redis_link::Call;
 
 use super::*;
 
@@ -61,7 +62,20 @@ async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
     assert_eq!(store.users_of_client(&page(), 0, 10).await, Ok(vec![]));
 }
 
+/// Whichever is noted last: an end has to find all of them.
+async fn the_note_of_a_users_clients_is_kept_as_long_as_the_longest_of_their_tokens(store: Rc<Redis>) {
+    let (now, month) = (second(), 30 * 86_400);
+    let renewable = Issued { app: "grafana".parse().expect("a client"), expires_at: now + month, ..token("a", now) };
+    for token in [&renewable, &page_token("b", now)] {
+        store.note_client_token(token, &app()).await.expect("noted");
+    }
+    let asked = Call::of("PTTL", "wxmint:user:{user-1}:clients");
+    let left: i64 = store.link.run("how_long", asked).await.expect("an answer");
+    assert!(left > (month - 60) * 1000, "{left} ms");
+}
+
 crate::conformance! {
+    the_note_of_a_users_clients_is_kept_as_long_as_the_longest_of_their_tokens
     tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved
     whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
 }
