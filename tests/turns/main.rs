@@ -8,6 +8,7 @@ mod answers;
 mod case;
 mod house;
 mod laws;
+mod leavings;
 mod operators;
 mod pages;
 mod people;

@@ -74,7 +74,8 @@ pub(crate) fn let_pass(seconds: i64) {
     PASSED.set(PASSED.get() + seconds);
 }
 
-fn later() -> DateTime<Utc> {
+/// The time by the clock of the store in memory.
+pub(crate) fn later() -> DateTime<Utc> {
     now() + TimeDelta::seconds(PASSED.get())
 }
 
