@@ -152,10 +152,15 @@ enum Act {
     Forget,
     /// The people are erased.
     Erase,
+    /// Whoever has left is erased later: the user, or the people.
+    UnbindAndForget,
+    UnbindAndErase,
+    /// The user is blocked first, as docs/operators.md advises.
+    BlockAndForget,
 }
 
 impl Act {
-    const ALL: [(Self, char); 7] = [
+    const ALL: [(Self, char); 10] = [
         (Self::Nothing, 'n'),
         (Self::LogOut, 'l'),
         (Self::End, 'e'),
@@ -163,6 +168,9 @@ impl Act {
         (Self::Dissolve, 'd'),
         (Self::Forget, 'F'),
         (Self::Erase, 'P'),
+        (Self::UnbindAndForget, 'f'),
+        (Self::UnbindAndErase, 'p'),
+        (Self::BlockAndForget, 'b'),
     ];
 }
 
@@ -210,7 +218,8 @@ const fn left(
 
 const REDIS: &str = "redis.md";
 const OPERATORS: &str = "operators.md";
-const EVERY: &str = "nleudFP";
+const EVERY: &str = "nleudFPfpb";
+const ERASURES: &str = "FPfpb";
 const LIMIT: (&str, &str) = (REDIS, "the period of the limit");
 const NUMBERS: (&str, &str) = (OPERATORS, "for 10 min, the numbers of the binding and the user");
 const UNTIL_LEFT: (&str, &str) = (REDIS, "until the person is unbound or erased");
@@ -226,12 +235,14 @@ const FORMER: (&str, &str) = (REDIS, "the person's former users, users that did 
 const REVOKED: (&str, &str) = (REDIS, "each revocation until the last token that it names has expired");
 const RECORDS: (&str, &str) = (REDIS, "as long as the entry; the times of a user who has logged in at");
 const SESSIONS: (&str, &str) = (REDIS, "30 days by default, after the last login");
-const CLIENTS: (&str, &str) = (REDIS, "an hour longer than the last of these tokens, or until an erasure");
+const CLIENTS: (&str, &str) = (REDIS, "until nobody is bound in this mini program any more, or until an erasure");
 const SITES: (&str, &str) = (REDIS, "a login with its last two refresh tokens as long as they can be renewed");
 const SITES_LEFT: (&str, &str) =
     (OPERATORS, "which have ended, for as long as they could have been renewed: the user id and hashes, no openid");
 const SITES_OF_PERSON: (&str, &str) =
     (OPERATORS, "keep a hash of the openid for as long as they could have been renewed");
+const COUNTS: (&str, &str) =
+    (OPERATORS, "for 27 h, counts of a person who had dissolved the binding to a computed user");
 const CODES: (&str, &str) = (REDIS, "codes 11 minutes");
 const SCANS: (&str, &str) = (OPERATORS, "for 13 min, [scans](scan-login.md) that the user approved");
 const TICKETS: (&str, &str) = (OPERATORS, "for 5 min, bind tickets, which hold the openid and the sealed session key");
@@ -242,7 +253,7 @@ const PERIOD: i64 = 10 * MINUTE * 9 / 8;
 const LEFT: &[Left] = &[
     left("wxmint:{*:*}:binding", P, ["rf", "nle"], ForGood, UNTIL_LEFT),
     left("wxmint:{*:*}:binding", P, ["rf", "ud"], ForGood, UNTIL_ERASED),
-    left("wxmint:{*:*}:binding", P, ["rf", "FP"], Seconds(10 * MINUTE), NUMBERS),
+    left("wxmint:{*:*}:binding", P, ["rf", ERASURES], Seconds(10 * MINUTE), NUMBERS),
     left("wxmint:{*:*}:binding", N, ["rf", "nle"], ForGood, UNTIL_LEFT),
     left("wxmint:{*:*}:binding", U, ["rf", "nle"], ForGood, UNTIL_LEFT),
     left("wxmint:union:{*}", N, ["rf", "nle"], ForGood, UNTIL_LEFT),
@@ -257,18 +268,19 @@ const LEFT: &[Left] = &[
     left("wxmint:user:{*}", U, ["rf", "nle"], ForGood, OF_USER),
     left("wxmint:user:{*}", U, ["r", "ud"], Seconds(30 * DAY), ABANDONED),
     left("wxmint:user:{*}", U, ["f", "ud"], Revocation, OF_USER),
-    left("wxmint:user:{*}", U, ["rf", "FP"], Seconds(10 * MINUTE), NUMBERS),
-    left("wxmint:user:{*}", U, ["on", EVERY], Seconds(31 * DAY), COMPUTED),
+    left("wxmint:user:{*}", U, ["rf", "FPfp"], Seconds(10 * MINUTE), NUMBERS),
+    left("wxmint:user:{*}", U, ["on", "nleudFPfp"], Seconds(31 * DAY), COMPUTED),
+    left("wxmint:user:{*}", U, ["ronf", "b"], ForGood, (OPERATORS, "a block, until you lift it")),
     left("wxmint:user:{*}:gone", P, ["r", "ud"], Seconds(30 * DAY), ABANDONED),
     left("wxmint:user:{*}:gone", U, ["r", "ud"], Seconds(30 * DAY), ABANDONED),
     left("wxmint:user:{*}:gone", P, ["f", "ud"], ForGood, GONE_FROM),
     left("wxmint:user:{*}:gone", U, ["f", "ud"], ForGood, GONE_FROM),
-    left("wxmint:user:{*}:struck:*:*", P, ["rf", "FP"], Seconds(10 * MINUTE), NUMBERS),
-    left("wxmint:user:{*}:struck:*:*", U, ["rf", "FP"], Seconds(10 * MINUTE), NUMBERS),
+    left("wxmint:user:{*}:struck:*:*", P, ["rf", ERASURES], Seconds(10 * MINUTE), NUMBERS),
+    left("wxmint:user:{*}:struck:*:*", U, ["rf", ERASURES], Seconds(10 * MINUTE), NUMBERS),
     left("wxmint:ended", U, ["ronf", EVERY], Revocation, REVOKED),
     left("wxmint:{wxmint:ended}:put:**", U, ["ronf", EVERY], Seconds(MINUTE), (REDIS, "was just put into the stream")),
     left("wxmint:user:{*}:ended:*", U, ["ronf", EVERY], Revocation, RECORDS),
-    left("wxmint:user:{*}:ends", U, ["ronf", "eudFP"], Revocation, RECORDS),
+    left("wxmint:user:{*}:ends", U, ["ronf", "eudFPfpb"], Revocation, RECORDS),
     left("wxmint:user:{*}:ends", U, ["ronf", "nl"], Seconds(2 * DAY + HOUR), RECORDS),
     left("wxmint:{*:*}:session", P, ["rf", "n"], Seconds(30 * DAY), SESSIONS),
     left("wxmint:{*:*}:session", P, ["on", "nle"], Seconds(30 * DAY), SESSIONS),
@@ -277,20 +289,23 @@ const LEFT: &[Left] = &[
     left("wxmint:{*:*}:limit:eighths:logins", P, ["rf", "nleud"], Seconds(PERIOD), LIMIT),
     left("wxmint:{*:*}:limit:eighths:logins", P, ["on", "ud"], Seconds(PERIOD), LIMIT),
     left("wxmint:{*:*}:limit:eighths:*", P, ["ronf", "nleud"], Seconds(27 * HOUR), (REDIS, "phone numbers 27 hours")),
+    left("wxmint:{*:*}:limit:tries", P, ["on", "f"], Seconds(10 * MINUTE), COUNTS),
+    left("wxmint:{*:*}:limit:eighths:logins", P, ["on", "f"], Seconds(PERIOD), COUNTS),
+    left("wxmint:{*:*}:limit:eighths:*", P, ["on", "f"], Seconds(27 * HOUR), COUNTS),
     left("wxmint:limit:eighths:logouts:*", UH, ["ronf", "l"], Seconds(PERIOD), LIMIT),
     left("wxmint:limit:eighths:oidc-renewals:**", U, ["ronf", EVERY], Seconds(PERIOD), RENEWALS),
     left("wxmint:ticket:{*}", P, ["f", EVERY], Seconds(5 * MINUTE), TICKETS),
     left("wxmint:ticket:{*}", N, ["f", EVERY], Seconds(5 * MINUTE), TICKETS),
-    left("wxmint:user:{*}:clients", U, ["ronf", "nleud"], Seconds(30 * DAY + HOUR + 2 * MINUTE), CLIENTS),
-    left("wxmint:client:{*}", U, ["ronf", "nleud"], Seconds(30 * DAY + HOUR + 2 * MINUTE), CLIENTS),
+    left("wxmint:user:{*}:clients", U, ["ronf", "nle"], Seconds(30 * DAY + HOUR + 2 * MINUTE), CLIENTS),
+    left("wxmint:client:{*}", U, ["ronf", "nle"], Seconds(30 * DAY + HOUR + 2 * MINUTE), CLIENTS),
     left("wxmint:device:{*}", PH, ["ronf", EVERY], Seconds(13 * MINUTE), SCANS),
     left("wxmint:device:{*}", U, ["ronf", EVERY], Seconds(13 * MINUTE), SCANS),
     left("wxmint:oidc:code:*", PH, ["rf", EVERY], Seconds(11 * MINUTE), CODES),
     left("wxmint:oidc:code:*", U, ["ronf", EVERY], Seconds(11 * MINUTE), CODES),
-    left("wxmint:oidc:family:*", PH, ["rf", "neudF"], Seconds(30 * DAY), SITES),
-    left("wxmint:oidc:family:*", PH, ["rf", "P"], Seconds(30 * DAY), SITES_OF_PERSON),
+    left("wxmint:oidc:family:*", PH, ["rf", "neudFfb"], Seconds(30 * DAY), SITES),
+    left("wxmint:oidc:family:*", PH, ["rf", "Pp"], Seconds(30 * DAY), SITES_OF_PERSON),
     left("wxmint:oidc:family:*", U, ["ronf", "neud"], Seconds(30 * DAY), SITES),
-    left("wxmint:oidc:family:*", U, ["ronf", "FP"], Seconds(30 * DAY), SITES_LEFT),
+    left("wxmint:oidc:family:*", U, ["ronf", ERASURES], Seconds(30 * DAY), SITES_LEFT),
     left(
         "wxmint:oidc:families:*:*",
         U,
@@ -298,9 +313,9 @@ const LEFT: &[Left] = &[
         Seconds(30 * DAY),
         (REDIS, "the list of a user's logins 30 days"),
     ),
-    left("wxmint:oidc:families:*:*", U, ["ronf", "FP"], Seconds(30 * DAY), SITES_LEFT),
+    left("wxmint:oidc:families:*:*", U, ["ronf", ERASURES], Seconds(30 * DAY), SITES_LEFT),
     left("wxmint:oidc:rotation:*:*", U, ["ronf", "neud"], Seconds(30 * DAY), SITES),
-    left("wxmint:oidc:rotation:*:*", U, ["ronf", "FP"], Seconds(30 * DAY), SITES_LEFT),
+    left("wxmint:oidc:rotation:*:*", U, ["ronf", ERASURES], Seconds(30 * DAY), SITES_LEFT),
     left("wxmint:oidc:logouts:*", U, ["ronf", "l"], Seconds(2 * HOUR), (REDIS, "with user id and token id, 2 hours")),
 ];
 
@@ -409,6 +424,7 @@ async fn live(house: &House, setup: Setup) -> Lived {
     let told = control("POST", "phone-codes", json!({"person": house.person("lin"), "appid": APPID})).await;
     by("POST", "/wechat/phone", json!({"code": told["code"]})).await.done();
     by("GET", "/wechat/session", Value::Null).await.done();
+    by("POST", "/wechat/session/reset", Value::Null).await.done();
     house.operate("GET", &format!("/users/{user}/wechat/{APPID}/encrypt-keys"), Value::Null).await.done();
     house.operate("GET", &format!("/wechat/{APPID}/access-token"), Value::Null).await.done();
 
@@ -462,6 +478,18 @@ async fn leave(house: &House, lived: &Lived, act: Act) {
             for (_, token) in &lived.tokens {
                 house.by(token, "DELETE", "/binding", Value::Null).await.done();
             }
+        }
+        Act::UnbindAndForget | Act::UnbindAndErase => {
+            let then = if act == Act::UnbindAndForget { Act::Forget } else { Act::Erase };
+            for act in [Act::Unbind, then] {
+                Box::pin(leave(house, lived, act)).await;
+            }
+        }
+        Act::BlockAndForget => {
+            for user in &lived.users {
+                house.operate("PUT", &format!("/users/{user}/block"), Value::Null).await.done();
+            }
+            Box::pin(leave(house, lived, Act::Forget)).await;
         }
         Act::Dissolve => {
             for (user, app) in lived.users.iter().flat_map(|user| lived.tokens.iter().map(move |(app, _)| (user, app)))
