@@ -55,7 +55,7 @@ pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> 
     let act = Act::begin("dissolve", Right::Operate, &request, operating).await?;
     act.run(async |operating, (user, app): &(UserId, AppId)| {
         let is_known = operating.operator().dissolve(user, app).await?;
-        operating.worker.abandon(user).await?;
+        operating.worker.abandon(user, app).await?;
         operating.worker.check_app(app, is_known)?;
         operating.worker.check_listed(is_known)
     })

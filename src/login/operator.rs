@@ -194,7 +194,7 @@ impl Operator<'_> {
 
     /// Forgets of which clients the user has had tokens through this app, unless a person of the user is left there:
     /// the tokens have been ended with the last binding.
-    async fn forget_clients(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
+    pub(super) async fn forget_clients(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
         let mut clients = self.store.clients_of(user).await?;
         clients.retain(|noted| noted.app == *app);
         if clients.is_empty() || self.people_of(user).await?.iter().any(|person| person.app == *app) {

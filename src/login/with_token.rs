@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use wxmint_ids::{Person, Phone, PhoneCode, UserId};
+use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::{AttemptId, COMPUTED, Meter, StoreError, TokenState, limits::Rate, short_digest};
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::{LoginError, LoginWorker, OPENID, Result, is_of_client, mark_of, operator::release_unionid};
+use super::{LoginError, LoginWorker, OPENID, Operator, Result, is_of_client, mark_of, operator::release_unionid};
 use crate::accounts::Accepts;
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
@@ -165,16 +165,19 @@ impl LoginWorker {
         *whom = Some(person.clone());
         let permit = async || self.count_call(&person, UNBINDINGS).await;
         if self.binder(&person, None, &attempt).dissolve(user, generation, permit).await?
-            && let Err(error) = self.abandon(user).await
+            && let Err(error) = self.abandon(user, app).await
         {
             tracing::warn!(%error, "the list of a user who has nobody left stays");
         }
         Ok(())
     }
 
-    /// Lets what is kept of a user whom this service made expire, if nobody is left and the user is not blocked: nobody
-    /// can come to this user again but by a unionid, whose link goes first.
-    pub async fn abandon(&self, user: &UserId) -> Result<(), StoreError> {
+    /// Forgets of which clients a user has had tokens through an app that the last person has left, because an erasure
+    /// does not find a computed user whom the person has left. Lets what is kept of a user whom this service made
+    /// expire, if nobody is left and the user is not blocked: nobody can come to this user again but by a unionid,
+    /// whose link goes first.
+    pub async fn abandon(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
+        Operator { store: &self.store }.forget_clients(user, app).await?;
         let is_left =
             self.accounts.accepts() == Accepts::Nothing && self.store.people_of(user).await? == Some(Vec::new());
         if !is_left || self.store.user_state(user).await?.blocked {

@@ -52,6 +52,7 @@ mod redis_refusals;
 mod redis_tls;
 mod redis_url_file;
 mod reload;
+mod reloads;
 mod request_metrics;
 mod revocations;
 mod scan;

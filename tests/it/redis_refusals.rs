@@ -7,7 +7,7 @@ use crate::clouds::proxy::{Fate, Product, Proxy};
 use crate::support::prelude::*;
 
 /// More than any request asks Redis.
-const MOST: u64 = 40;
+const MOST: u64 = 50;
 const TIMES: u32 = 6;
 /// Notes that no end names a login's token, so that the next ones need not ask. A slow first login does so too.
 const NOTED_AS_NOT_ENDED: &str = "EVAL 1 binding";

@@ -87,8 +87,8 @@ impl Setup {
                 file(if self == Self::OfOpenid { "clients-of-one-app.json" } else { "clients.json" }),
             ),
             ("WXMINT_APPS_DIR", file("apps")),
-            ("WXMINT_LIMIT_IP", "1000000/1s".to_owned()),
-            ("WXMINT_LIMIT_OPENID", "1000000/1s".to_owned()),
+            ("WXMINT_LIMIT_IP", "1000000/10m".to_owned()),
+            ("WXMINT_LIMIT_OPENID", "1000000/10m".to_owned()),
         ];
         match self {
             Self::Plain => {}
@@ -118,7 +118,8 @@ fn clients() -> Value {
         {"client_id": "shop-web", "name": "Shop", "appid": APPID, "page": "pages/scan/index",
          "origins": ["https://shop.example.com"]},
         {"client_id": "grafana", "name": "Grafana", "appid": APPID, "page": "pages/scan/index", "secret_sha256": hash,
-         "redirect_uris": [BACK], "post_logout_redirect_uris": [LEFT], "refresh": "30d", "web_apps": [ACCOUNT]},
+         "redirect_uris": [BACK], "post_logout_redirect_uris": [LEFT], "refresh": "30d", "web_apps": [ACCOUNT],
+         "backchannel_logout_uri": "https://grafana.example.com/logout"},
     ]})
 }
 

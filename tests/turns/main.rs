@@ -9,6 +9,7 @@ mod answers;
 mod case;
 mod house;
 mod laws;
+mod leavings;
 mod operators;
 mod pages;
 mod people;

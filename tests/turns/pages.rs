@@ -26,13 +26,13 @@ impl Waiting {
 }
 
 /// Somebody who has logged in, and a page that waits.
-type Scene = (Whose, Waiting);
+pub(crate) type Scene = (Whose, Waiting);
 
-async fn ask(house: &House) -> Answer {
+pub(crate) async fn ask(house: &House) -> Answer {
     house.form("/device_authorization", &[("client_id", "shop-web")]).await
 }
 
-async fn waiting(house: &House) -> Scene {
+pub(crate) async fn waiting(house: &House) -> Scene {
     (known(house).await, Waiting::of(&ask(house).await))
 }
 
@@ -45,13 +45,13 @@ pub(crate) async fn approve(house: &House, waiting: &Waiting, token: Option<&str
     }
 }
 
-async fn approved(house: &House) -> Scene {
+pub(crate) async fn approved(house: &House) -> Scene {
     let scene = waiting(house).await;
     approve(house, &scene.1, Some(&scene.0.token)).await.done();
     scene
 }
 
-async fn fetch(house: &House, waiting: &Waiting) -> Answer {
+pub(crate) async fn fetch(house: &House, waiting: &Waiting) -> Answer {
     house
         .form("/token", &[("grant_type", GRANT), ("client_id", "shop-web"), ("device_code", &waiting.device_code)])
         .await

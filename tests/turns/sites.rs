@@ -31,7 +31,7 @@ fn asks() -> String {
 
 /// The tokens of a site.
 #[derive(Debug, Clone)]
-struct Tokens {
+pub(crate) struct Tokens {
     access: String,
     refresh: String,
     id: String,
@@ -80,7 +80,7 @@ async fn poll(house: &House, waiting: &Waiting) -> Answer {
 }
 
 /// Somebody at whose site a code has come.
-async fn coded(house: &House) -> (Whose, String) {
+pub(crate) async fn coded(house: &House) -> (Whose, String) {
     let (whose, waiting) = approved(house).await;
     let code = poll(house, &waiting).await.told("code").expect("a code");
     (whose, code)
@@ -91,7 +91,7 @@ async fn logged_in(house: &House) -> (Whose, Tokens) {
     (whose, Tokens::of(&redeem(house, &code).await.done()))
 }
 
-async fn renewed(house: &House) -> (Whose, [Tokens; 2]) {
+pub(crate) async fn renewed(house: &House) -> (Whose, [Tokens; 2]) {
     let (whose, first) = logged_in(house).await;
     let second = Tokens::of(&renew(house, &first.refresh).await.done());
     (whose, [first, second])

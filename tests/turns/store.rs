@@ -112,12 +112,18 @@ impl Drop for Server {
     }
 }
 
+/// Puts an empty store in memory in place of the one before, whose clock can be moved.
+pub(crate) fn begin_in_memory() {
+    PASSED.set(0);
+    begin_at(&RedisAccess::in_memory(later));
+}
+
 /// Puts an empty store in place of the one before.
 pub(crate) fn begin_anew() {
     PASSED.set(0);
     let is_redis = || env::var("TURNS_STORE").is_ok_and(|store| store == "redis");
     SERVER.with(|server| match server.get_or_init(|| is_redis().then(Server::start)) {
-        None => begin_at(&RedisAccess::in_memory(later)),
+        None => begin_in_memory(),
         Some(server) => {
             server.empty();
             let url = server.url().parse().expect("a URL");
@@ -126,17 +132,21 @@ pub(crate) fn begin_anew() {
     });
 }
 
-/// Lets so many seconds pass by the clock of the store in memory. A Redis has the machine's clock, so they are waited
-/// for if they `count`.
-pub(crate) async fn let_pass(seconds: i64, count: bool) {
+/// Lets so many seconds pass by the clock of the store in memory.
+pub(crate) fn let_pass(seconds: i64) {
     PASSED.set(PASSED.get() + seconds);
-    let has_own_clock = SERVER.with(|server| server.get().is_some_and(Option::is_some));
-    if has_own_clock && count {
+}
+
+/// The same where the store may be a Redis, which has the machine's clock: then they are waited for.
+pub(crate) async fn let_pass_anywhere(seconds: i64) {
+    let_pass(seconds);
+    if SERVER.with(|server| server.get().is_some_and(Option::is_some)) {
         tokio::time::sleep(Duration::from_secs(seconds.unsigned_abs())).await;
     }
 }
 
-fn later() -> DateTime<Utc> {
+/// The time by the clock of the store in memory.
+pub(crate) fn later() -> DateTime<Utc> {
     now() + TimeDelta::seconds(PASSED.get())
 }
 

@@ -206,6 +206,13 @@ impl Keys {
                     let range = number::<f64>(from)?..=number(to)?;
                     found.retain(|(score, ..)| range.contains(score));
                     found.truncate(number(most)?);
+                } else {
+                    // Ranks, of which those below 0 count from the end.
+                    let length = found.len() as i64;
+                    let rank = |text| number(text).map(|rank: i64| if rank < 0 { length + rank } else { rank });
+                    let [first, behind] = [rank(from)?, rank(to)? + 1].map(|rank| rank.clamp(0, length) as usize);
+                    found.truncate(behind);
+                    found.drain(..first.min(behind));
                 }
                 let with_scores = options.contains(&&b"WITHSCORES"[..]);
                 let member = |(_, member, score)| [Some(bulk(member)), with_scores.then(|| bulk(score))];
