@@ -155,9 +155,9 @@ async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_a
     assert!(is_free(ADDRESS), "WeChat has answered");
 }
 
-/// Blocked by an id that anybody can compute before anybody has come by it, as after a loss of Redis.
+/// Blocked before anybody has come by this id, as after a loss of Redis. The human is another user elsewhere.
 #[actix_web::test]
-async fn who_is_banned_by_a_computed_id_does_not_come_in_as_the_user_of_another_app() {
+async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
     let wechat = WeChatOfTest::answering(session(Some("u1"))).await;
     wechat.may_answer.add_permits(1);
     let mut login = worker(&wechat.url);

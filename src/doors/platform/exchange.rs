@@ -265,7 +265,7 @@ mod tests {
         });
     }
 
-    /// Who ends the tokens of those who leave has not found this login.
+    /// Nobody would end it: the walks over the people of the merchant have not found this login.
     #[actix_web::test]
     async fn a_login_that_is_under_way_while_its_merchant_leaves_gets_no_token() {
         let bed = Bed::start().await;
