@@ -155,6 +155,27 @@ async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_a
     assert!(is_free(ADDRESS), "WeChat has answered");
 }
 
+/// Ends are dated by the longest life of a token that is noted. A token of a longer one would outlive its end.
+#[actix_web::test]
+async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
+    let wechat = WeChatOfTest::answering(session(None)).await;
+    wechat.may_answer.add_permits(2);
+    let mut login = worker(&wechat.url);
+    login.accounts = Box::new(OfLin);
+    let lives = "wxmint:{wxmint:ended}:lives";
+    login.store.keep(lives, "no lives", Duration::from_secs(60)).await.expect("kept");
+    for request in [by_code(), by_ticket(&login, APP).await] {
+        let mut trail = LoginTrail::default();
+        let refused = login.log_in(request, &mut attempt(&mut trail)).await;
+        assert!(matches!(refused, Err(LoginError::StoreUnavailable(_))), "{refused:?}");
+    }
+    assert_eq!(wechat.asked.load(Ordering::Relaxed), 0, "the code is good still");
+    login.store.discard(lives).await.expect("gone");
+    let request = by_ticket(&login, APP).await;
+    let mut trail = LoginTrail::default();
+    login.log_in(request, &mut attempt(&mut trail)).await.expect("a token");
+}
+
 /// Blocked before anybody has come by this id, as after a loss of Redis. The human is another user elsewhere.
 #[actix_web::test]
 async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
