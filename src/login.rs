@@ -23,6 +23,8 @@ mod phone_numbers;
 mod recipient;
 mod shared_access_token;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod user_data;
 mod user_ids;
 mod with_token;

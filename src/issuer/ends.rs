@@ -56,11 +56,7 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
             forget_pages(&store, &mut forgotten_to).await;
             held.forget_old(&store);
         }
-        // A call that fails has said why. The next look goes on.
-        let restored = held.look(&store).await.unwrap_or_default();
-        // After a loss at all of them: the record of an end may be older than the loss, and its entry younger.
-        let most = if lost + restored > 0 { MOST } else { AT_ONCE };
-        lost = restored + held.look_at_some(&store, most).await.unwrap_or_default();
+        lost = held.look_at_both(&store, lost).await;
         if lost > 0 {
             tracing::error!(lost, "Redis has lost revocations, which were made again, and perhaps blocks and bindings");
         }
@@ -180,6 +176,15 @@ impl Issuer {
 }
 
 impl HeldEnds {
+    /// Looks at the stream and at records. `lost`: how many ends the look before has found lost. Returns how many this
+    /// one has. A call that fails has said why, and the next look goes on.
+    async fn look_at_both(&mut self, store: &Redis, lost: usize) -> usize {
+        let restored = self.look(store).await.unwrap_or_default();
+        // After a loss at all of them: the record of an end may be older than the loss, and its entry younger.
+        let most = if lost + restored > 0 { MOST } else { AT_ONCE };
+        restored + self.look_at_some(store, most).await.unwrap_or_default()
+    }
+
     /// Reads what is new in the stream. If the stream does not know the cursor, the ends that it lacks are made again.
     /// Returns how many.
     async fn look(&mut self, store: &Redis) -> Result<usize, StoreError> {
@@ -596,6 +601,23 @@ mod tests {
         let mut looks = async || held.look_at_some(&store, AT_ONCE).await.expect("asked");
         assert_eq!(looks().await + looks().await + looks().await, 1, "{AT_ONCE} at a time");
         assert!(has_record().await);
+    }
+
+    /// A primary of a Cluster was emptied. As long as they are lacking, wxmint itself accepts tokens that are ended.
+    #[actix_web::test]
+    async fn once_one_record_was_found_lost_the_next_look_writes_all_of_them_again() {
+        let (store, mut held) = (Bed::new().process(), HeldEnds::default());
+        let users: Vec<UserId> =
+            (0..3 * AT_ONCE).map(|number| format!("user-{number}").parse().expect("a user")).collect();
+        for user in &users {
+            store.end_user(user, None).await.expect("made");
+        }
+        assert_eq!(held.look_at_both(&store, 0).await, 0);
+        for user in &users {
+            store.discard(&format!("wxmint:user:{{{user}}}:ends")).await.expect("emptied");
+        }
+        let first = held.look_at_both(&store, 0).await;
+        assert_eq!((first, held.look_at_both(&store, first).await), (AT_ONCE, 2 * AT_ONCE));
     }
 
     #[actix_web::test]

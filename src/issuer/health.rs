@@ -7,10 +7,11 @@ use std::{mem, sync::Arc};
 use wxmint_findings::{Finding, Status};
 use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Reason, RedisUrl};
-use wxmint_store::Redis;
+use wxmint_store::{Redis, StoreError};
 
 use super::Issuer;
 use crate::clock::now;
+use crate::login::UserIds;
 use crate::redis_checks::{self, own_clock};
 
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -141,16 +142,14 @@ fn is_gone(cause: Cause) -> bool {
 /// Compares how user ids come about with the other processes. A process that does it in another way than the store's,
 /// or with another key, is not ready, and logs nobody in.
 pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
-    let (store, mut begun) = (issuer.store(), None);
+    let (store, mut answers_since) = (issuer.store(), None);
     let wait = if issuer.settings.store.url.is_some() { OTHERS_FIRST } else { Duration::ZERO };
     let mut pause = Duration::ZERO;
     loop {
         actix_web::rt::time::sleep(pause).await;
         pause = IDS_INTERVAL;
-        let has_waited = begun.get_or_insert_with(Instant::now).elapsed() >= wait;
-        let Ok(found) = issuer.ids.compare(&store, has_waited).await else {
-            // The call has said why. The store may have been emptied meanwhile.
-            begun = None;
+        // A call that fails has said why.
+        let Ok(found) = compare_ids(&issuer.ids, &store, &mut answers_since, (wait, Instant::now())).await else {
             continue;
         };
         if issuer.ids.wait_for_others() {
@@ -163,5 +162,53 @@ pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
             // A process that draws user ids only has to notice that others begin to compute them.
             pause = 10 * IDS_INTERVAL;
         }
+    }
+}
+
+/// Compares, and tells a store without a word this process's once it has answered for so long without a break: in an
+/// outage it may have been emptied.
+async fn compare_ids(
+    ids: &UserIds,
+    store: &Redis,
+    answers_since: &mut Option<Instant>,
+    (wait, now): (Duration, Instant),
+) -> Result<Option<Finding>, StoreError> {
+    let has_waited = now.saturating_duration_since(*answers_since.get_or_insert(now)) >= wait;
+    let found = ids.compare(store, has_waited).await;
+    if found.is_err() {
+        *answers_since = None;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use wxmint_ids::{IdKey, IdKind};
+    use wxmint_store::RedisAccess;
+
+    use super::*;
+
+    /// Its key may be a wrong one, by which everybody would be another user.
+    #[actix_web::test]
+    async fn after_an_outage_a_process_waits_anew_before_it_tells_an_emptied_redis_its_id_key() {
+        let key = IdKey::parse(BASE64_STANDARD.encode([1; 32]).as_bytes()).expect("a key");
+        let ids = UserIds::new(Some((IdKind::OpenId, key)), true, true);
+        let away = wxmint_redis_link::RedisAccess::fixed("redis://127.0.0.1:1".parse().expect("a URL"));
+        let [there, away] = [RedisAccess::in_memory(now), RedisAccess::new(away)]
+            .map(|access| Redis::new(&access, Duration::from_secs(60), now, ()));
+        let (begun, mut answers_since) = (Instant::now(), None);
+        let mut looks = async |store: &Redis, seconds| {
+            let at = begun + Duration::from_secs(seconds);
+            let is_answered = compare_ids(&ids, store, &mut answers_since, (OTHERS_FIRST, at)).await.is_ok();
+            (is_answered, there.id_key(None).await.expect("an answer").is_some())
+        };
+        assert_eq!(looks(&there, 0).await, (true, false));
+        assert_eq!(looks(&there, 2).await, (true, false), "others may have agreed");
+        assert_eq!(looks(&away, 3).await, (false, false));
+        for seconds in [4, 6] {
+            assert_eq!(looks(&there, seconds).await, (true, false), "{seconds} s after the start, Redis is back");
+        }
+        assert_eq!(looks(&there, 7).await, (true, true));
     }
 }

@@ -112,6 +112,27 @@ async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
     bed.expect_refused("user data", &[], prepare, open).await;
 }
 
+/// WeChat was not reached, and Redis refuses one command of the login, such as the one that gives the code back. The
+/// code is good still; at its end the bed looks for it in the log.
+#[tokio::test]
+async fn a_code_that_was_not_sent_and_cannot_be_given_back_stands_in_no_log() {
+    let bed = refusing(TestBed::builder().breakable_wechat()).await;
+    bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+    bed.wechat_link().cut().await;
+    let told = || bed.service().log().contains("a login code that was not sent could not be given back");
+    until("it cannot be given back", PATIENCE, async || {
+        for number in 1..MOST {
+            bed.redis.plant(number, Fate::Refused);
+            assert_eq!(bed.log_in_at(APPID, "lin", json!({})).await.status, 503);
+            if bed.redis.has_met().is_none() || told() {
+                break;
+            }
+        }
+        told()
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_answered_as_done() {
     let bed = refusing(TestBed::builder().users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "1000")).await;

@@ -204,6 +204,18 @@ async fn nothing_names_the_people_of_a_forgotten_user_whether_a_list_names_them_
     }
 }
 
+/// The user's list is kept for longer.
+#[tokio::test]
+async fn an_erased_person_is_named_nowhere_also_if_the_session_has_expired() {
+    let bed = computed("openid").start().await;
+    let user = user_of(&bed, APPID, "lin").await;
+    let openid = people(&bed, &user, 1).await[0]["openid"].as_str().expect("an openid").to_owned();
+    assert_eq!(bed.redis.command::<u64>(&["DEL", &format!("wxmint:{{{APPID}:{openid}}}:session")]), 1);
+    assert_eq!(bed.operate("DELETE", &format!("/wechat/{APPID}/people/{openid}")).await.status, 204);
+    people(&bed, &user, 0).await;
+    assert_eq!(keys_that_name(&bed, &[&openid]), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_block_holds_also_for_who_is_not_known_and_outlives_redis_in_a_file() {
     let bed = computed("openid").start().await;

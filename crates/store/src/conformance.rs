@@ -21,7 +21,7 @@ use wxmint_keys::vault::Vault;
 
 use self::servers::{Cluster, DAY, RedisServer};
 use super::*;
-use wxmint_redis_link::scan::Slots;
+use wxmint_redis_link::{Call, scan::Place, scan::Slots};
 use wxmint_verify::LONGEST_LIFE;
 
 fn attempt_id(byte: u8) -> AttemptId {
@@ -1109,6 +1109,25 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
 }
 
+/// Logins, failed passwords, and data that could not be decrypted.
+async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<Redis>) {
+    let store = &store;
+    let (owner, user) = (with_session(store, "openid-of-lin").await, user("user-1"));
+    store.count(&Meter::of_person(&owner, NAMES, "name", OFTEN)).await.expect("counted").expect("the first");
+    assert!(matches!(opened(store, &owner).await, Opening::Keys(..)));
+    closed(store, &owner, true).await;
+    unbind(store, "openid-of-lin", "user-1", 1).await;
+    let erased = store.erase_person(&owner, &[&user], &[NAMES]).await.expect("an answer").expect("who is free");
+    assert_eq!(erased.counters, 3);
+    let (mut found, mut place) = (Vec::new(), Some(Place::default()));
+    while let Some(from) = place {
+        let page = store.link.keys_like("wxmint:*", &from, Slots::AtRest).await.expect("keys");
+        found.extend(page.found.into_iter().filter(|key| key.contains("openid-of-lin")));
+        place = page.next;
+    }
+    assert_eq!(found, [format!("wxmint:{{{}:openid-of-lin}}:binding", app())], "the number of the last binding");
+}
+
 /// The users whom `openid` has left, with the unionids.
 async fn left_by(store: &Redis, openid: &str) -> Vec<(String, Vec<String>)> {
     let left = store.left_by(&person(openid)).await.expect("an answer");
@@ -1434,6 +1453,7 @@ crate::conformance! {
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
     a_users_state_and_last_login_are_known_as_long_as_something_tells_them
     what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back
+    once_a_person_is_erased_nothing_that_was_counted_names_them
     whom_a_person_has_left_is_known_until_the_person_is_struck_off
     a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while
     the_tokens_of_an_app_end_those_of_this_second_too

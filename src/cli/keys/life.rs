@@ -177,3 +177,21 @@ fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
     let invalid = format!("EVERY TOKEN THAT {kid} SIGNED BECOMES INVALID. Their users have to log in again.");
     vec![invalid, SPREADING.into(), signs]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_in_place_of_all_others_signs_at_once_also_by_a_clock_that_is_slow() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = KeysPlace::File(folder.path().join("keys.json"));
+        let old = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        place.create(&StoredKeys::of([old.clone()])).expect("it can be used");
+        replace_all(&place, None, true).expect("it can be used");
+        let set = place.read().expect("it can be used").check().expect("a set");
+        for clock in [now(), now() - CLOCK_SKEW] {
+            assert_ne!(set.signing(clock).expect("a key signs").public().kid(), old.kid());
+        }
+    }
+}

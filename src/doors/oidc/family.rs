@@ -323,6 +323,21 @@ mod conformance {
         assert_eq!(ends, [&renewable[1].first, &alive.first].map(end_of));
     }
 
+    /// Otherwise nothing would lead to them any more.
+    #[actix_web::test]
+    async fn a_login_is_kept_until_its_tokens_have_been_ended() {
+        let login = worker();
+        let family = family(&login, TimeDelta::zero(), Some((now() + TimeDelta::days(20)).timestamp()));
+        login.keep_family(&family, String::new(), now()).await.expect("kept");
+        let rotation = rotation_key(family.sid(), 1);
+        login.store.keep(&rotation, "no token", Duration::from_secs(60)).await.expect("kept");
+        login.end_family(&family).await.expect_err("unreadable");
+        assert!(login.find_family(family.sid()).await.expect("an answer").is_some());
+        login.store.discard(&rotation).await.expect("gone");
+        login.end_family(&family).await.expect("ended");
+        assert!(login.find_family(family.sid()).await.expect("an answer").is_none());
+    }
+
     fn end_of(token: &Issued) -> Ended {
         let Issued { id, user, expires_at, .. } = token.clone();
         Ended::Token { id, user, expires_at }

@@ -65,3 +65,32 @@ impl OwnJwt {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wxmint_keys::PrivateJwk;
+    use wxmint_verify::Algorithm;
+
+    use super::*;
+    use crate::clock::now;
+    use crate::issuer::caller::tests::issuer;
+
+    /// Whoever has stolen the key could end any login by it.
+    #[test]
+    fn neither_an_id_token_nor_an_access_token_by_a_revoked_key_is_read() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let issuer = issuer(&key, ("WXMINT_TOKEN_TTL", "1h"));
+        let (user, client) = ("user-1".parse().expect("a user"), "grafana".parse().expect("an id"));
+        let id = issuer.minter.token_id("mark", now()).expect("random");
+        let issued = issuer.minter.issued(user, client, id, now());
+        let access = issuer.minter.mint(&issued, &Default::default(), now()).expect("a token");
+        let claims = json!({"sub": "user-1", "aud": "grafana", "sid": issued.id.as_str()});
+        let id_token = issuer.minter.sign_id(claims, &access, now()).expect("a token");
+        let sid = || OwnJwt::read(&issuer, id_token.expose())?.id_token().map(|(sid, _)| sid.to_owned());
+        let jti = || OwnJwt::read(&issuer, access.expose())?.access_token().map(|token| token.id);
+        assert_eq!((sid(), jti()), (Some(issued.id.as_str().to_owned()), Some(issued.id.clone())));
+        issuer.keys.note_revoked(&[key.kid().to_owned()]);
+        assert_eq!((sid(), jti()), (None, None));
+    }
+}

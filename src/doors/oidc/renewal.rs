@@ -307,6 +307,7 @@ mod tests {
     use wxmint_store::{Redis, RedisAccess};
     use wxmint_verify::Algorithm;
 
+    use super::super::leave::end_login;
     use super::*;
     use crate::clock::now;
     use crate::doors::scan::clients::Clients;
@@ -424,6 +425,64 @@ mod tests {
         assert!(keys().await <= most, "{} keys after 300 renewals, {before} before", keys().await);
         AHEAD.set(AHEAD.get() + TimeDelta::hours(2));
         assert!(keys().await <= before + 2, "{} keys two hours later, {before} before", keys().await);
+    }
+
+    /// A verifier whose clock is behind may accept it for a while after it has expired.
+    #[actix_web::test]
+    async fn by_a_renewed_access_token_a_logout_ends_the_whole_login_as_long_as_the_token_may_be_accepted() {
+        thread_local!(static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) });
+        let clock = || now() + AHEAD.get();
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m")).login_worker().expect("a worker");
+        let clients = renewing("wx0123456789abcdef");
+        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+        for seconds in [0, 31, 300 + 110] {
+            AHEAD.set(TimeDelta::zero());
+            login.store = Redis::new(&RedisAccess::in_memory(clock), Duration::ZERO, clock, ());
+            let (family, shown) = kept(&login).await;
+            login.renew_alone(&family, &shown, client).await.expect("an answer").expect("renewed");
+            let renewed = login.find_rotation(family.sid(), 1).await.expect("an answer").expect("given").token;
+            AHEAD.set(TimeDelta::seconds(seconds));
+            assert_eq!(end_login(&login, renewed).await.expect("ended"), Some(family.first.user.clone()));
+            let left = login.find_family(family.sid()).await.expect("an answer");
+            assert!(left.is_none(), "{seconds} s after the renewal");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_client_that_has_lost_the_app_renews_nothing_and_once_it_has_it_again_the_login_goes_on() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
+        let login = issuer(&key, ("WXMINT_TOKEN_TTL", "1h")).login_worker().expect("a worker");
+        let (_, shown) = kept(&login).await;
+        for (app, has_it) in [("wxfedcba9876543210", false), ("wx0123456789abcdef", true)] {
+            let clients = renewing(app);
+            let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+            let answer = login.refresh(&shown, client).await.expect("an answer");
+            assert!(has_it == answer.is_ok() && (has_it || matches!(answer, Err(NotGiven::Ended(_)))), "{app}");
+        }
+    }
+
+    /// A file with a client of this app whose logins can be renewed.
+    fn renewing(app: &str) -> Clients {
+        let client = format!(
+            r#"{{"client_id":"grafana","name":"Grafana","appid":"{app}","redirect_uris":["https://grafana.example.com/cb"],
+                "secret_sha256":"{}","refresh":"30d"}}"#,
+            "a".repeat(64)
+        );
+        Clients::parse(format!(r#"{{"clients":[{client}]}}"#).as_bytes(), Duration::MAX).expect("clients")
+    }
+
+    /// A login of now, of a person whose user id was computed, and its refresh token.
+    async fn kept(login: &LoginWorker) -> (Family, String) {
+        let (user, client) = ("user-1".parse().expect("a user"), "grafana".parse().expect("an id"));
+        let id = login.minter.token_id(&mark_of_client(&client), now()).expect("random");
+        let first = login.minter.issued(user, client, id, now());
+        let (app, until) = ("wx0123456789abcdef".parse().expect("an app"), Some(first.issued_at + 30 * 86_400));
+        let (mark, scope, key) = ("computed".to_owned(), "openid".to_owned(), hash("key"));
+        let family = Family { first, app, mark, scope, until, key, is_told: false };
+        let shown = family::written(family.sid(), 1, "key", "secret");
+        login.keep_family(&family, hash(&shown), now()).await.expect("kept");
+        (family, shown)
     }
 
     #[derive(Clone, Default)]

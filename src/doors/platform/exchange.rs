@@ -218,6 +218,8 @@ fn not_yet(reason: &str) -> CallError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
     use wxmint_wechat::AppKind;
 
@@ -225,6 +227,7 @@ mod tests {
     use crate::apps::{AppsSource, CurrentApps};
     use crate::doors::platform::bed::{Bed, app};
     use crate::doors::platform::known::COMPARED;
+    use crate::login::{Identity, LoginProof, LoginRequest, LoginTrail};
 
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
@@ -260,6 +263,32 @@ mod tests {
             let refusal: Value = json!({"errcode": 40001, "errmsg": "invalid credential"});
             (is_exchange && (request.contains(app(number).as_str()) || is_dead())).then_some(refusal)
         });
+    }
+
+    /// Nobody would end it: the walks over the people of the merchant have not found this login.
+    #[actix_web::test]
+    async fn a_login_that_is_under_way_while_its_merchant_leaves_gets_no_token() {
+        let bed = Bed::start().await;
+        bed.note(COMPARED, 0, b"1").await;
+        let merchant = App { id: app(1), kind: AppKind::MiniProgram, secret: None };
+        bed.issuer.apps.from_elsewhere_are([merchant]);
+        let log_in = async |code: &str| {
+            let mut trail = LoginTrail::default();
+            let mut attempt = Attempt { id: AttemptId::random(), address: "192.0.2.1", trail: &mut trail, now: now() };
+            let (app, proof) = (Some(app(1)), LoginProof::Code(code.parse().expect("a code")));
+            let request = LoginRequest { app, app_hint: None, proof, identity: Identity::Nothing };
+            bed.login.log_in(request, &mut attempt).await
+        };
+        log_in("0123456789abcdef0123456789abcde0").await.expect("a token");
+        let apps = Arc::clone(&bed.issuer.apps);
+        bed.wechat.says(move |request| {
+            if request.contains("/sns/component/jscode2session") {
+                apps.from_elsewhere_are([]);
+            }
+            None
+        });
+        let refused = log_in("0123456789abcdef0123456789abcde1").await;
+        assert!(matches!(refused, Err(LoginError::UnknownApp(_))), "{refused:?}");
     }
 
     #[actix_web::test]

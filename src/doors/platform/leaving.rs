@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::walk::{Page, Place};
-use wxmint_store::{Meter, TICKET_TTL, limits::Rate};
+use wxmint_store::{Meter, limits::Rate};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::follower::Follower;
@@ -77,8 +77,8 @@ impl Follower {
             }
             let still: BTreeSet<_> = due.into_iter().filter(|app| self.leaves(app, Some(&left[app]))).collect();
             if !still.is_empty() {
-                // A ticket binds a person by a code of up to five minutes before.
-                failed.extend(self.walk(&still, began - TICKET_TTL).await);
+                // A person who is bound by a ticket logs in when that is redeemed, however old its code is.
+                failed.extend(self.walk(&still, began).await);
             }
         }
         while !left.is_empty() {
@@ -147,7 +147,7 @@ impl Follower {
                 }
             }
         };
-        let lives = longest.saturating_add(MAX_LEEWAY).saturating_add(TICKET_TTL);
+        let lives = longest.saturating_add(MAX_LEEWAY);
         let lives = TimeDelta::from_std(lives).unwrap_or(TimeDelta::MAX);
         let redis = DateTime::from_timestamp_micros(self.login.store.now_micros() as i64).unwrap_or_default();
         let began = redis.min(self.login.store.now()) - CLOCKS_DIFFER;
@@ -211,16 +211,52 @@ impl Follower {
 mod tests {
     use std::sync::Arc;
 
-    use wxmint_keys::PrivateJwk;
+    use wxmint_ids::UserId;
+    use wxmint_keys::{PrivateJwk, token::Issued, vault::Sealed};
+    use wxmint_store::{AttemptId, ExchangeOrder, TokenState};
     use wxmint_verify::Algorithm;
 
     use super::*;
+    use crate::accounts::Named;
     use crate::clock::now;
-    use crate::doors::platform::Platform;
+    use crate::doors::platform::{Platform, bed::Bed, bed::app};
     use crate::issuer::caller::tests::issuer;
+    use crate::login::{Binder, SettledState};
 
     const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
         "token":"token1","encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
+
+    /// By a replica that did not know yet that the merchant has left. The code of the ticket is older than the leaving.
+    #[actix_web::test]
+    async fn the_second_walk_finds_who_was_bound_by_a_ticket_during_the_first() {
+        let bed = Bed::start().await;
+        let (follower, store) = (bed.follower(), &bed.login.store);
+        let due = BTreeSet::from([app(1)]);
+        bed.note(&entry_of(&app(1)), now().timestamp(), &MerchantState::Leaving.entry(0).value).await;
+        let (oldest, began) = follower.since().await;
+        let person = |openid: &str| Person { app: app(1), openid: openid.parse().expect("an openid") };
+        let user = |openid: &str| format!("user-of-{openid}").parse::<UserId>().expect("a user");
+        let log_in = async |openid: &str, [code, login]: [DateTime<Utc>; 2]| {
+            let (person, attempt) = (person(openid), AttemptId::random());
+            let binder = Binder { store, person: &person, unionid: None, attempt: &attempt, per_user: 1 };
+            let free = SettledState::Free { generation: 0, dissolved: false };
+            let bound = binder.bind(&Named { user: user(openid), made: false }, free).await.expect("bound");
+            let order = ExchangeOrder::new(code.timestamp_micros().unsigned_abs(), &attempt);
+            let key = (order, Sealed::nothing());
+            store.keep_session_key(&person, bound.generation, &key, Some(login)).await.expect("kept");
+        };
+        let is_ended = async |openid: &str| {
+            let (id, second) = ("a-token".parse().expect("an id"), now().timestamp());
+            let token = Issued { user: user(openid), app: app(1), id, issued_at: second, expires_at: second + 600 };
+            matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. }))
+        };
+        let before = began - TimeDelta::minutes(4);
+        log_in("before", [before; 2]).await;
+        assert!(follower.walk(&due, oldest).await.is_empty() && is_ended("before").await);
+        log_in("ticket", [before, now()]).await;
+        assert!(follower.walk(&due, began).await.is_empty());
+        assert!(is_ended("ticket").await);
+    }
 
     #[actix_web::test]
     async fn a_clock_that_is_wrong_lets_a_walk_pass_nobody_over() {

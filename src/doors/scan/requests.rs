@@ -180,12 +180,32 @@ mod tests {
     use wxmint_ids::{AppId, Person};
     use wxmint_keys::PrivateJwk;
     use wxmint_verify::Algorithm;
+    use wxmint_wechat::{App, AppKind};
 
     use super::*;
     use crate::clock::now;
     use crate::doors::scan::browser::BrowserName;
     use crate::doors::scan::store::approver;
     use crate::issuer::caller::tests::issuer;
+
+    /// Ends of the one would be ends of the other.
+    #[actix_web::test]
+    async fn a_client_whose_id_is_the_appid_of_an_app_opens_no_request() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let issuer = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"));
+        let login = issuer.login_worker().expect("a worker");
+        let file = r#"{"clients":[{"client_id":"wxpartner","name":"TV","appid":"wx0123456789abcdef"}]}"#;
+        let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
+        let client = clients.get(&"wxpartner".parse().expect("an id")).expect("the client");
+        let ask = async || {
+            let address = "192.0.2.1".to_owned();
+            let visitor = Visitor { counted_by: address.clone(), address, browser: BrowserName::default() };
+            login.ask_phone((client, ""), visitor).await
+        };
+        ask().await.expect("a request");
+        issuer.apps.from_elsewhere_are([App { id: client.id.0.clone(), kind: AppKind::MiniProgram, secret: None }]);
+        assert!(matches!(ask().await, Err(LoginError::UnknownApp(UnknownApp::NotConfigured))));
+    }
 
     /// The page waits and asks again, and must not look like a thief.
     #[actix_web::test]

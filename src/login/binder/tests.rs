@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use wxmint_ids::UnionId;
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_keys::token::Issued;
+use wxmint_store::{Redis, RedisAccess, TokenState};
 
 use super::{super::Operator, super::steps::is_settled, *};
 
@@ -136,6 +137,29 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
         let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
         assert_eq!(bound.conflict.is_some(), is_kept, "{act}");
     }
+}
+
+/// The person who is left has no unionid, and the ban alone does not end the tokens of the human's other user.
+#[tokio::test]
+async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_left() {
+    let (store, left, attempt, unionid) = (store(), person("left"), attempt(1), unionid());
+    let [elsewhere, stays] =
+        ["wxother", "wxthird"].map(|app| Person { app: app.parse().expect("an app"), ..person("o") });
+    let generation = bind(&store, &left, "banned").await;
+    bind(&store, &stays, "banned").await;
+    bind(&store, &elsewhere, "other").await;
+    let binder = |person| Binder { store: &store, person, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
+    for (person, link) in [(&left, Link::Known), (&elsewhere, Link::Conflict(user("banned")))] {
+        let Ok(BindingState::Bound(bound)) = store.binding_state(person).await else { panic!("bound") };
+        assert_eq!(binder(person).link(&bound, async |_| Ok(false)).await, Ok(link));
+    }
+    binder(&left).dissolve(&user("banned"), generation, async || Ok(())).await.expect("dissolved");
+    let second = crate::clock::now().timestamp();
+    let (app, id) = (elsewhere.app.clone(), "a-token".parse().expect("an id"));
+    let token = Issued { user: user("other"), app, id, issued_at: second, expires_at: second + 600 };
+    assert!(matches!(store.token_state(&token).await, Ok(TokenState::People(_))));
+    Operator { store: &store }.block(&user("banned")).await.expect("blocked");
+    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
 }
 
 /// Each unionid is linked to another user too, and whoever asks finds that user.

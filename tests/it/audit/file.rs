@@ -1,11 +1,12 @@
 //! A file that is full, torn or put aside.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, mknodat};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Resource, Rlimit, geteuid, prlimit};
+use tokio::net::TcpStream;
 
 use super::Watched;
 use crate::support::prelude::*;
@@ -108,6 +109,39 @@ async fn what_a_hung_disk_has_not_taken_at_the_end_is_counted() {
     let taken = (&reader).read(&mut taken).map(|length| taken[..length].to_vec()).expect("lines");
     let whole = taken.iter().filter(|byte| **byte == b'\n').count() as u64;
     assert!(whole > 0 && lost + whole >= 21 && lost <= 21, "{lost} and {whole} of the binding and 20 logins");
+}
+
+/// The admin listener ends last. The file is a pipe that is full, so that nothing but the end of the audit tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_audit_counts_also_what_an_operator_is_answered_last() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+    let pipe = fs::File::options().read(true).write(true).open(&path).expect("a pipe");
+    let builder = TestBed::builder().env("WXMINT_AUDIT", &format!("file:{}", path.display()));
+    let mut bed = builder.operator().breakable_wechat().start().await;
+    fcntl_setfl(&pipe, OFlags::NONBLOCK).expect("a pipe");
+    let mut taken = Vec::new();
+    until("the events of the start", BUSY, async || {
+        let mut some = [0; 4096];
+        taken.extend((&pipe).read(&mut some).map_or(&[][..], |length| &some[..length]));
+        String::from_utf8_lossy(&taken).contains("key_change") && taken.ends_with(b"\n")
+    })
+    .await;
+    while (&pipe).write(b" ").is_ok() {}
+    bed.wechat_link().withhold_answers().await;
+    let stopping = async {
+        until("the doctor is at WeChat", PATIENCE, async || bed.wechat.asked("/cgi-bin/stable_token").await > 0).await;
+        bed.service().signal(Signal::TERM);
+        let is_closed = async || TcpStream::connect(bed.service().admin).await.is_err();
+        until("the listeners are closed", PATIENCE, is_closed).await;
+        bed.wechat_link().restore().await;
+    };
+    let (answer, ()) = tokio::join!(bed.operate("GET", "/doctor"), stopping);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(bed.services[0].end(2 * PATIENCE).await.success());
+    let told = bed.service().told("until the end of the process");
+    assert_eq!(told.iter().map(|line| line["events"].clone()).collect::<Vec<_>>(), [json!(1)], "{told:?}");
 }
 
 /// Nothing can be made anew in a folder that was deleted with its file: what is lost is told once there is a folder.

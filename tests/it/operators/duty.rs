@@ -53,6 +53,12 @@ async fn one_search_finds_a_user_by_each_id() {
     for nobody in ["nobody", "0193f5b2-9c5e-7cc0-8000-000000000000"] {
         assert_eq!(find(nobody).await, json!({"found": []}));
     }
+    until("the audit tells who was found", BUSY, async || {
+        let told = audit::requests(office.service()).into_iter().filter(|event| event["action"] == "find");
+        let told: Vec<_> = told.map(|event| event["user"].clone()).collect();
+        told == [json!(user), json!(user), json!(user), json!(user), Value::Null, Value::Null]
+    })
+    .await;
     for wrong in ["/find", "/find?q=", "/find?q=a%20b", "/find?Q=lin"] {
         let refused = office.operate("GET", wrong).await.expect_problem(400, "invalid_request");
         assert!(refused.member("detail").contains("`q`"), "{wrong}: {refused:?}");

@@ -29,6 +29,22 @@ fn both_of(shown: &str) -> [(&str, &str); 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_comes_into_the_file_is_let_in_by_its_token_without_a_restart() {
+    let cluster = Cluster::start().await;
+    let bed = TestBed::builder().clients(&clients()).start().await;
+    let token = cluster.token(json!({"aud": ISSUER}));
+    shows(&bed, "orders", DEVICE, &token).await.expect_oauth(401, "invalid_client");
+    let mut more = clients();
+    let orders =
+        json!({"client_id": "orders", "name": "Orders", "appid": APPID, "issuer": cluster.url(), "subject": ACCOUNT});
+    more.as_array_mut().expect("clients").push(orders);
+    let file = bed.configuration.value("WXMINT_CLIENTS_FILE");
+    fs::write(file, json!({"clients": more}).to_string()).expect("our file");
+    let is_let_in = async || shows(&bed, "orders", DEVICE, &token).await.status == 200;
+    until("the client is let in", PATIENCE, is_let_in).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account() {
     let (cluster, own) = (Cluster::start().await, ForgeKey::generate());
     let mut clients = clients();

@@ -37,6 +37,29 @@ async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_appro
     assert_eq!(store.token_state(&new).await, Ok(TokenState::People(vec![])));
 }
 
+/// A page may have got its token while the end was made.
+async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_others(store: Rc<Redis>) {
+    let (user, now) = (user("user-1"), second());
+    assert_eq!(store.finish_end_in_app(&user, &app()).await, Ok(false), "none was begun");
+    let other = Issued { app: "other-web".parse().expect("a client"), ..token("b", now) };
+    store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
+    store.note_client_token(&other, &"wxother".parse().expect("an app")).await.expect("noted");
+    // Redis failed before the end was in the stream.
+    let untold = Call::of("HSET", "wxmint:user:{user-1}:ends").arg(format!("untold:app:{}", app())).arg(now);
+    store.link.run::<u64>("untold", untold).await.expect("noted");
+    assert_eq!(store.finish_end_in_app(&user, &app()).await, Ok(true));
+    for (token, is_ended) in [(page_token("a", now), true), (page_token("c", now + 1), false), (other, false)] {
+        let state = store.token_state(&token).await.expect("an answer");
+        assert_eq!(matches!(state, TokenState::Ended { .. }), is_ended, "{}: {state:?}", token.id.as_str());
+    }
+    let (ends, _) = read_after(&store, "").await;
+    for client in [app(), page().0] {
+        let is_it =
+            |end: &Ended| matches!(end, Ended::UserInApp { app, before, .. } if *app == client && *before == now);
+        assert!(ends.iter().any(is_it), "verifiers are told of {client}: {ends:?}");
+    }
+}
+
 async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone(store: Rc<Redis>) {
     let (now, other_app): (_, AppId) = (second(), "wxother".parse().expect("an app"));
     let user = user("user-1");
@@ -63,6 +86,7 @@ async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
 
 crate::conformance! {
     tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved
+    what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_others
     whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
     notes_of_a_users_clients_are_forgotten_by_their_own_date
 }

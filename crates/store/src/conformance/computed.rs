@@ -66,6 +66,26 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
 }
 
+/// Otherwise an act on the user would not find who has logged in every day for longer than a session is kept.
+async fn whoever_is_seen_on_another_day_stays_on_the_users_list_for_as_long_as_the_session(store: Rc<Redis>) {
+    let (list, [first, second, _]) = (format!("wxmint:user:{{{USER}}}"), orders(&store, [0, 1, 2]).await);
+    logged_in(&store, &login("o1", &first, "k1")).await;
+    let left = async || store.link.run::<i64>("left", Call::of("PTTL", &list)).await.expect("an answer");
+    let whole = left().await;
+    assert!(whole > DAY.as_millis() as i64, "{whole} ms");
+    store.link.run::<u8>("expire", Call::of("EXPIRE", &list).arg(60)).await.expect("an answer");
+    let next_day = ExchangeOrder::new(first.micros + 86_400_000_000, &attempt_id(3));
+    logged_in(&store, &login("o1", &second, "k2")).await;
+    assert!(left().await <= 60_000, "noted once a day");
+    logged_in(&store, &login("o1", &next_day, "k3")).await;
+    let noted = async {
+        while left().await < whole - 60_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), noted).await.expect("noted, although nobody waits for it");
+}
+
 async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Redis>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let new_for = async |openid: &str, order: &ExchangeOrder, listed| {
@@ -204,6 +224,7 @@ async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Redis>) 
 
 conformance! {
     a_computed_user_is_found_by_the_person_and_the_person_by_the_user
+    whoever_is_seen_on_another_day_stays_on_the_users_list_for_as_long_as_the_session
     who_has_a_session_from_before_lists_were_kept_is_not_new
     a_binding_wins_over_a_computed_user_until_it_is_dissolved
     a_login_that_computes_nobody_takes_nobody_away

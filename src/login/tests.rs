@@ -1,0 +1,236 @@
+//! Logins on a store in memory, before a stand-in for WeChat.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_web::rt::{spawn, time::sleep};
+use async_trait::async_trait;
+use axum::{Json, Router};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::future::join;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Semaphore};
+use wxmint_ids::{AppId, IdKey, IdKind, UnionId, UserId};
+use wxmint_keys::{PrivateJwk, token::Issued};
+use wxmint_store::{Redis, Ticket, TicketHolder, TokenState};
+use wxmint_verify::Algorithm;
+
+use super::*;
+use crate::accounts::{self, Accounts, Named, Password, Username};
+use crate::clock::now;
+use crate::issuer::caller::tests::issuer;
+
+const APP: &str = "wx0123456789abcdef";
+const ELSEWHERE: &str = "wxfedcba9876543210";
+const ADDRESS: &str = "192.0.2.1";
+
+/// Counts who asks, and answers once it is let.
+struct WeChatOfTest {
+    url: String,
+    asked: Arc<AtomicUsize>,
+    may_answer: Arc<Semaphore>,
+}
+
+impl WeChatOfTest {
+    async fn answering(session: Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let (asked, may_answer) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let (counted, let_go) = (Arc::clone(&asked), Arc::clone(&may_answer));
+        let answer = async move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let_go.acquire().await.expect("open").forget();
+            Json(session.clone())
+        };
+        spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        Self { url, asked, may_answer }
+    }
+}
+
+fn session(unionid: Option<&str>) -> Value {
+    json!({"openid": "oabcdefghijklmnopqrstuvwxyz0", "session_key": "MDEyMzQ1Njc4OWFiY2RlZg==", "unionid": unionid})
+}
+
+fn worker(wechat: &str) -> LoginWorker {
+    let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+    issuer(&key, ("WXMINT_WECHAT_URL", wechat)).login_worker().expect("a worker")
+}
+
+/// No login asks WeChat.
+fn offline() -> LoginWorker {
+    worker("http://127.0.0.1:1")
+}
+
+fn user(name: &str) -> UserId {
+    name.parse().expect("a user id")
+}
+
+fn person(app: &str, openid: &str) -> Person {
+    Person { app: app.parse().expect("an app"), openid: openid.parse().expect("an openid") }
+}
+
+fn unionid() -> UnionId {
+    "u1".parse().expect("a unionid")
+}
+
+fn attempt(trail: &mut LoginTrail) -> Attempt<'_> {
+    Attempt { id: AttemptId::random(), address: ADDRESS, trail, now: now() }
+}
+
+fn by_code() -> LoginRequest {
+    let code = "0123456789abcdef0123456789abcdef".parse().expect("a code");
+    LoginRequest { app: None, app_hint: None, proof: LoginProof::Code(code), identity: Identity::Nothing }
+}
+
+/// A login with a password, by the ticket of a person of this app.
+async fn by_ticket(login: &LoginWorker, app: &str) -> LoginRequest {
+    let ticket = Ticket::random();
+    let order = ExchangeOrder::new(now().timestamp_micros().unsigned_abs(), &AttemptId::random());
+    let holder = TicketHolder { person: person(app, "o1"), unionid: None, key: (order, Sealed::nothing()) };
+    login.store.keep_ticket(&ticket, &holder).await.expect("kept");
+    let [name, password] = ["lin", "password"];
+    let name: Username = name.parse().unwrap_or_else(|wrong| panic!("{wrong}"));
+    let password: Password = password.parse().unwrap_or_else(|wrong| panic!("{wrong}"));
+    let identity = Identity::Password(name, password);
+    LoginRequest { app: None, app_hint: None, proof: LoginProof::Ticket(ticket), identity }
+}
+
+/// A backend that takes each password for one of Lin's.
+struct OfLin;
+
+#[async_trait(?Send)]
+impl Accounts for OfLin {
+    fn accepts(&self) -> Accepts {
+        Accepts::Passwords
+    }
+
+    async fn check_password(&self, _: &Username, _: &Password, _: &str) -> accounts::Result<Option<UserId>> {
+        Ok(Some(user("lin")))
+    }
+}
+
+/// Binds the person, whose unionid WeChat names.
+async fn bind(store: &Redis, person: &Person, name: &str, unionid: Option<&UnionId>) {
+    let attempt = AttemptId::random();
+    let binder = Binder { store, person, unionid, attempt: &attempt, per_user: 1 };
+    let free = SettledState::Free { generation: 0, dissolved: false };
+    let bound = binder.bind(&Named { user: user(name), made: false }, free).await.expect("bound");
+    binder.link(&bound, async |_| Ok(false)).await.expect("linked");
+}
+
+/// Whether a token is ended that the user has in the app.
+async fn is_ended(store: &Redis, name: &str, app: &str) -> bool {
+    let second = now().timestamp();
+    let (app, id) = (app.parse().expect("an app"), "a-token".parse().expect("an id"));
+    let token = Issued { user: user(name), app, id, issued_at: second, expires_at: second + 600 };
+    !matches!(store.token_state(&token).await.expect("an answer"), TokenState::People(_))
+}
+
+/// Otherwise one address could have all calls of a WeChat that is slow, and the others would wait.
+#[actix_web::test]
+async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_answered() {
+    let wechat = WeChatOfTest::answering(session(None)).await;
+    let login = worker(&wechat.url);
+    let mut taken = Vec::new();
+    while let Ok(place) = login.wechat.place_for(ADDRESS) {
+        taken.push(place);
+    }
+    taken.pop();
+    let is_free = |address| login.wechat.place_for(address).is_ok();
+    assert!(is_free(ADDRESS));
+    let mut trail = LoginTrail::default();
+    let mut attempt = attempt(&mut trail);
+    let meanwhile = async {
+        while wechat.asked.load(Ordering::Relaxed) == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let found = [is_free(ADDRESS), is_free("192.0.2.2")];
+        wechat.may_answer.add_permits(1);
+        found
+    };
+    let (logged_in, found) = join(login.log_in(by_code(), &mut attempt), meanwhile).await;
+    logged_in.expect("a token");
+    assert_eq!(found, [false, true], "while WeChat is asked: the address itself, and another one");
+    assert!(is_free(ADDRESS), "WeChat has answered");
+}
+
+/// Ends are dated by the longest life of a token that is noted. A token of a longer one would outlive its end.
+#[actix_web::test]
+async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
+    let wechat = WeChatOfTest::answering(session(None)).await;
+    wechat.may_answer.add_permits(2);
+    let mut login = worker(&wechat.url);
+    login.accounts = Box::new(OfLin);
+    let lives = "wxmint:{wxmint:ended}:lives";
+    login.store.keep(lives, "no lives", Duration::from_secs(60)).await.expect("kept");
+    for request in [by_code(), by_ticket(&login, APP).await] {
+        let mut trail = LoginTrail::default();
+        let refused = login.log_in(request, &mut attempt(&mut trail)).await;
+        assert!(matches!(refused, Err(LoginError::StoreUnavailable(_))), "{refused:?}");
+    }
+    assert_eq!(wechat.asked.load(Ordering::Relaxed), 0, "the code is good still");
+    login.store.discard(lives).await.expect("gone");
+    let request = by_ticket(&login, APP).await;
+    let mut trail = LoginTrail::default();
+    login.log_in(request, &mut attempt(&mut trail)).await.expect("a token");
+}
+
+/// Blocked before anybody has come by this id, as after a loss of Redis. The human is another user elsewhere.
+#[actix_web::test]
+async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
+    let wechat = WeChatOfTest::answering(session(Some("u1"))).await;
+    wechat.may_answer.add_permits(1);
+    let mut login = worker(&wechat.url);
+    let key = IdKey::parse(BASE64_STANDARD.encode([1; 32]).as_bytes()).expect("a key");
+    let banned = key.of_unionid(&unionid());
+    login.ids = Arc::new(UserIds::new(Some((IdKind::UnionId, key)), true, false));
+    let elsewhere = person(ELSEWHERE, "o2");
+    bind(&login.store, &elsewhere, "before", Some(&unionid())).await;
+    login.store.set_blocked(&banned, true).await.expect("blocked");
+    let mut trail = LoginTrail::default();
+    let refused = login.log_in(by_code(), &mut attempt(&mut trail)).await;
+    assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
+    assert_eq!(login.store.people_of(&user("before")).await, Ok(Some(vec![elsewhere])));
+}
+
+/// The ban could not end them: nobody knew then that both users are one human.
+#[actix_web::test]
+async fn once_a_banned_user_turns_out_to_be_another_one_too_that_ones_tokens_end() {
+    let (login, lin) = (offline(), person(APP, "o1"));
+    bind(&login.store, &lin, "banned", None).await;
+    bind(&login.store, &person(ELSEWHERE, "o2"), "other", Some(&unionid())).await;
+    Operator { store: &login.store }.block(&user("banned")).await.expect("blocked");
+    assert!(!is_ended(&login.store, "other", ELSEWHERE).await);
+    let bound = login.store.binding(&lin).await.expect("an answer").expect("bound");
+    let (unionid, attempt) = (unionid(), AttemptId::random());
+    login.link(&login.binder(&lin, Some(&unionid), &attempt), &bound).await.expect("no error");
+    assert!(is_ended(&login.store, "other", ELSEWHERE).await);
+}
+
+#[actix_web::test]
+async fn a_ticket_makes_no_token_of_an_app_that_has_left() {
+    let mut login = offline();
+    login.accounts = Box::new(OfLin);
+    for (app, is_known) in [(ELSEWHERE, false), (APP, true)] {
+        let request = by_ticket(&login, app).await;
+        let mut trail = LoginTrail::default();
+        let answer = login.log_in(request, &mut attempt(&mut trail)).await;
+        assert_eq!(answer.is_ok(), is_known, "{app}: {answer:?}");
+        assert!(is_known || matches!(answer, Err(LoginError::UnknownApp(_))), "{answer:?}");
+        assert_eq!(trail.app, Some(app.parse::<AppId>().expect("an app")));
+    }
+}
+
+/// The audit tells whose credentials they were.
+#[actix_web::test]
+async fn the_trail_of_a_login_with_a_password_names_the_user_also_if_it_is_refused() {
+    let mut login = offline();
+    login.accounts = Box::new(OfLin);
+    login.store.set_blocked(&user("lin"), true).await.expect("blocked");
+    let request = by_ticket(&login, APP).await;
+    let mut trail = LoginTrail::default();
+    let refused = login.log_in(request, &mut attempt(&mut trail)).await;
+    assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
+    assert_eq!(trail.user, Some(user("lin")));
+}
