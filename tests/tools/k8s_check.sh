@@ -74,8 +74,10 @@ if grep -nF '0.0.0.0/0' $all/{everything,shut}-values.yaml; then die "networkPol
 both=(--set 'issuer=https://old.example.com\,https://new.example.com:9443/login')
 for values in sidecar istio-sidecar; do
   $helm template orders k8s/chart --values k8s/chart/ci/$values-values.yaml "${both[@]}" >$all/both-$values-values.yaml
-  grep -qF 'WXMINT_JWKS_URL: "https://old.example.com/.well-known/jwks.json,https://new.example.com:9443/login/.well-known/jwks.json"' \
-    $all/both-$values-values.yaml || die "a peer does not ask each issuer"
+  # Where the Deployment is the service's own, the notes have the container.
+  notes --values k8s/chart/ci/$values-values.yaml "${both[@]}" | cat $all/both-$values-values.yaml - |
+    grep -F 'value: "https://old.example.com/.well-known/jwks.json,https://new.example.com:9443/login/.well-known/jwks.json"' >/dev/null ||
+    die "a peer does not ask each issuer"
   grep -qE '^ +- port: 9443$' $all/both-$values-values.yaml || die "a peer does not reach its issuer's port"
 done
 grep -qF 'requestPrincipals: ["https://old.example.com/*", "https://new.example.com:9443/login/*"]' $all/both-istio-sidecar-values.yaml ||
@@ -101,6 +103,14 @@ if grep -nE 'WXMINT_APP|app-secret|and AppSecret are right' $all/platform-{value
 [[ $(notes --values k8s/chart/ci/gateway-api-values.yaml) == *'code=smoke -d appid=wx'* ]] || die "NOTES.txt: the smoke request names no app"
 # The mesh's proxy would want a token of Prometheus.
 [[ $(notes --values k8s/chart/ci/istio-sidecar-values.yaml) == *'excludeInboundPorts: "9090"'* ]] || die "NOTES.txt: the sidecar's metrics are shut"
+# A service's own Deployment gets its settings from the notes alone, as the chart's has them.
+notes --values k8s/chart/ci/sidecar-in-cluster-values.yaml --set peer.image= >$all/own-notes.yaml
+for words in 'name: WXMINT_JWKS_URL' 'value: "http://wxmint.wxmint.svc.cluster.local/.well-known/jwks.json"' 'wxmint/fetches-keys: "true"'; do
+  grep -qF "$words" $all/own-notes.yaml || die "NOTES.txt: the sidecar of a Deployment of its own lacks $words"
+done
+# Kubernetes would put another variable in place of $(NAME).
+$helm template wxmint k8s/chart "${needed[@]}" --set 'settings.WXMINT_CLIENTS_FILE=$(HOSTNAME)$$' >$all/dollars-values.yaml
+grep -qF 'value: "$$(HOSTNAME)$$$$"' $all/dollars-values.yaml || die "a setting is not handed on word for word"
 notes --values k8s/chart/ci/everything-values.yaml >$all/everything-notes.yaml
 made=$(sed -n 's/.*create secret generic \([^ ]*\) .*/\1/p' $all/everything-notes.yaml | sort | xargs)
 [ "$made" = 'clients keys-of-ours of-ours redis-tls' ] || die "NOTES.txt: not one command for each Secret: $made"

@@ -12,11 +12,10 @@ for name in small production sidecar; do
   [ $name != sidecar ] || release=orders
   {
     echo "# Made from k8s/chart/ci/$name-values.yaml by \`make rendered\`; k8s/README.md says how to use it."
-    echo "# Change each REPLACE-ME and registry.example.com. wxmint names a REPLACE-ME that is left, and exits with 64. After a change of"
-    echo "# the ConfigMap: kubectl -n $release rollout restart deployment/$release"
-    # What is of Helm alone, and what each must replace. A hash of the settings would be that of other settings.
+    echo "# Change each REPLACE-ME and registry.example.com. wxmint names a REPLACE-ME that is left, and exits with 64."
+    # What is of Helm alone, and what each must replace.
     $helm template $release k8s/chart --namespace $release --values "k8s/chart/ci/$name-values.yaml" | sed -E \
-      -e '/^ +(helm.sh\/chart|app.kubernetes.io\/managed-by|checksum\/settings): /d; /^# Source: /d; s/ +$//' \
-      -e 's/^(  WXMINT_(ISSUER|APPID|TRUSTED_PROXIES|JWKS_URL|AUDIENCE): ).*/\1REPLACE-ME/'
+      -e '/^ +(helm.sh\/chart|app.kubernetes.io\/managed-by): /d; /^# Source: /d; s/ +$//' \
+      -e '/- name: WXMINT_(ISSUER|APPID|TRUSTED_PROXIES|JWKS_URL|AUDIENCE)$/ { n; s/(value: ).*/\1REPLACE-ME/ }'
   } >"$folder/$name.yaml"
 done

@@ -67,11 +67,15 @@ app.kubernetes.io/part-of: wxmint
 {{- end }}
 
 {{- define "wxmint.image" -}}
-{{- $repository := required "image.repository: set it to the image that you have built and pushed" .Values.image.repository -}}
+{{- $_ := required "image.repository: set it to the image that you have built and pushed" .Values.image.repository -}}
+{{- include "wxmint.reference" . -}}
+{{- end }}
+
+{{- define "wxmint.reference" -}}
 {{- with .Values.image.digest -}}
-{{ $repository }}@{{ . }}
+{{ $.Values.image.repository }}@{{ . }}
 {{- else -}}
-{{ $repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end }}
 
@@ -89,6 +93,116 @@ app.kubernetes.io/part-of: wxmint
 {{- define "wxmint.oneApp" -}}
 {{- $platform := index (.Values.settings | default dict) "WXMINT_PLATFORM_FILE" -}}
 {{- if not (or .Values.appsSecret (and $platform (not .Values.appid))) }}true{{ end -}}
+{{- end }}
+
+{{/* Variables of a container, in the pod template, so that a revision has its own settings: (list SETTINGS EXTRA-ENV). A name that
+extraEnv has too is left out, because Kubernetes merges by name. Kubernetes would expand $(NAME), which is no setting's form. */}}
+{{- define "wxmint.variables" -}}
+{{- $named := dict }}
+{{- range index . 1 }}{{ $_ := set $named .name true }}{{ end }}
+{{- range $name, $value := index . 0 }}
+{{- if not (hasKey $named $name) }}
+- name: {{ $name }}
+  value: {{ $value | replace "$" "$$" | quote }}
+{{- end }}
+{{- end }}
+{{- with index . 1 }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The issuer's settings, as YAML. */}}
+{{- define "wxmint.settings" -}}
+{{- $all := dict "WXMINT_LOG_FORMAT" "json" "WXMINT_LISTEN" "0.0.0.0:8080" "WXMINT_ADMIN_LISTEN" "0.0.0.0:9090" }}
+{{- $_ := set $all "WXMINT_KEYS" "/var/run/wxmint/keys.json" }}
+{{- $_ := set $all "WXMINT_VAULT_KEY_FILE" "/var/run/wxmint/vault.key" }}
+{{- $_ := set $all "WXMINT_REDIS_URL_FILE" "/var/run/wxmint/redis-url" }}
+{{- $_ := set $all "WXMINT_ISSUER" (include "wxmint.issuer" .) }}
+{{- if .Values.appsSecret }}
+{{- $_ := set $all "WXMINT_APPS_DIR" "/var/run/wxmint-apps" }}
+{{- else if include "wxmint.oneApp" . }}
+{{- $_ := set $all "WXMINT_APPID" (required "appid: set it to the AppID of the mini program" .Values.appid) }}
+{{- $_ := set $all "WXMINT_APP_SECRET_FILE" "/var/run/wxmint/app-secret" }}
+{{- end }}
+{{- if .Values.admin.enabled }}
+{{- $_ := set $all "WXMINT_ADMIN_TOKENS_FILE" "/var/run/wxmint-admin/admin.tokens" }}
+{{- end }}
+{{- with .Values.networkPolicy.loadBalancers }}
+{{- $_ := set $all "WXMINT_TRUSTED_PROXIES" (join "," .) }}
+{{- end }}
+{{- if .Values.redis.caSecret }}
+{{- $_ := set $all "WXMINT_REDIS_CA_FILE" "/var/run/wxmint-redis/ca.crt" }}
+{{- if .Values.redis.clientCertificate }}
+{{- $_ := set $all "WXMINT_REDIS_CERT_FILE" "/var/run/wxmint-redis/tls.crt" }}
+{{- $_ := set $all "WXMINT_REDIS_KEY_FILE" "/var/run/wxmint-redis/tls.key" }}
+{{- end }}
+{{- else if .Values.redis.clientCertificate }}
+{{- fail "redis.caSecret: set it to the Secret with ca.crt, tls.crt and tls.key, where redis.clientCertificate is true" }}
+{{- end }}
+{{- with .Values.accountsInCluster.url }}
+{{- $_ := set $all "WXMINT_ACCOUNTS" . }}
+{{- $_ := set $all "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP" "true" }}
+{{- end }}
+{{- range $name, $value := .Values.settings }}{{ $_ := set $all $name $value }}{{ end }}
+{{- toYaml $all }}
+{{- end }}
+
+{{/* A sidecar's settings, as YAML. */}}
+{{- define "wxmint.sidecarSettings" -}}
+{{- $issuers := splitList "," (include "wxmint.issuer" .) }}
+{{- /* Loopback is the pod's own: nobody else asks this listener. The other is for the kubelet and Prometheus. */}}
+{{- $all := dict "WXMINT_LOG_FORMAT" "json" "WXMINT_SIDECAR_LISTEN" "127.0.0.1:8181" "WXMINT_ADMIN_LISTEN" "0.0.0.0:9090" }}
+{{- $_ := set $all "WXMINT_JWKS_CACHE" "/var/cache/wxmint" }}
+{{- $_ := set $all "WXMINT_ISSUER" (include "wxmint.issuer" .) }}
+{{- $_ := set $all "WXMINT_AUDIENCE" .Values.peer.audience }}
+{{- /* By https, so that the keys are the issuer's whatever happens on the cluster's network. Revoked tokens come from /revocations there. */}}
+{{- $_ := set $all "WXMINT_JWKS_URL" (printf "%s/.well-known/jwks.json" (join "/.well-known/jwks.json," $issuers)) }}
+{{- with .Values.peer.issuerInCluster }}
+{{- if .namespace }}
+{{- $_ := set $all "WXMINT_JWKS_URL" (printf "http://%s.%s.svc.cluster.local/.well-known/jwks.json" .service .namespace) }}
+{{- $_ := set $all "WXMINT_DANGEROUS_JWKS_OVER_HTTP" "true" }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := .Values.settings }}{{ $_ := set $all $name $value }}{{ end }}
+{{- toYaml $all }}
+{{- end }}
+
+{{/* `wxmint sidecar` beside a service: (list $ IMAGE). */}}
+{{- define "wxmint.sidecar" -}}
+{{- $root := index . 0 -}}
+- name: wxmint-sidecar
+  # What makes it a sidecar, rather than a step before the start: it stops after the containers that ask it.
+  restartPolicy: Always
+  image: {{ index . 1 }}
+  {{- with $root.Values.image.pullPolicy }}
+  imagePullPolicy: {{ . }}
+  {{- end }}
+  args: [sidecar]
+  # Exit code 64 comes with the list of faulty settings on stderr: shown by kubectl describe pod.
+  terminationMessagePolicy: FallbackToLogsOnError
+  env: {{- include "wxmint.variables" (list (include "wxmint.sidecarSettings" $root | fromYaml) list) | trim | nindent 4 }}
+  ports:
+    - name: wxmint-admin
+      containerPort: 9090
+  # The service's containers wait for /livez alone, which does not wait for the issuer. Ready once it has keys and the first
+  # page of the revocation feed (without the page after 10 s, unless WXMINT_REVOCATIONS_FAIL is closed), and then for good:
+  # an issuer that goes away takes no service with it.
+  {{- include "wxmint.probes" "wxmint-admin" | nindent 2 }}
+  # No limit on CPU: throttling would slow every request of the service.
+  resources:
+    requests:
+      cpu: 20m
+      memory: 32Mi
+    limits:
+      # Up to 64 MiB are for connections (WXMINT_MAX_CONNECTIONS, 1000: change both together), 32 MiB for remembered tokens,
+      # and 256 MiB for revoked tokens, of which the sidecar holds ten million and a sixteenth at most.
+      memory: 384Mi
+  securityContext:
+    {{- include "wxmint.rights" $root | nindent 4 }}
+    {{- include "wxmint.podRights" $root | nindent 4 }}
+  volumeMounts:
+    - name: wxmint-jwks
+      mountPath: /var/cache/wxmint
 {{- end }}
 
 {{/* The seconds of a time such as 30m; 0 of anything else. */}}
