@@ -7,7 +7,7 @@ from world import APPID, ISSUER, custom_resources
 
 VALUES = ["--namespace=wxmint", "--set=image.repository=docker.io/library/wxmint", "--set=image.pullPolicy=Never", f"--set=appid={APPID}",
           f"--set=issuer={ISSUER}"]
-WRONG = {"replcas=3": "replcas", "replicas=many": "replicas", "issuer=http://login.example.com": "issuer", "rotation.evry=1d": "evry"}
+WRONG = {"replcas=3": "replcas", "replicaCount=many": "replicaCount", "issuer=http://login.example.com": "issuer", "rotation.evry=1d": "evry"}
 
 
 def the_rendered_manifests_are_admitted():
@@ -34,7 +34,7 @@ def the_chart_is_admitted_where_restricted_is_enforced():
     until("two pods are admitted", lambda: len(pods("wxmint")) == 2)
     kubectl("create", "job", "--from=cronjob/wxmint-keys-rotate", "once")
     until("the rotation's pod is admitted", lambda: len(pods("wxmint-keys-rotate")) >= 1)
-    run(HELM, "upgrade", "wxmint", CHART, *VALUES, "--set=replicas=3")
+    run(HELM, "upgrade", "wxmint", CHART, *VALUES, "--set=replicaCount=3")
     until("three pods are admitted", lambda: len(pods("wxmint")) == 3)
     run(HELM, "rollback", "wxmint", "1", "--namespace=wxmint")
     until("two pods are left", lambda: len(pods("wxmint")) == 2)

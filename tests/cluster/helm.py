@@ -37,7 +37,7 @@ def an_upgrade_that_fails_stops_no_login_and_is_rolled_back():
 def autoscaling_that_is_switched_on_stops_no_replica():
     """At the switch, at the next upgrade, and when it is switched off again."""
     issuer()
-    for autoscaling in ({"enabled": True, "minReplicas": 2}, {"enabled": True, "minReplicas": 2, "cpu": 70}, {"enabled": False}):
+    for autoscaling in ({"enabled": True, "minReplicas": 2}, {"enabled": True, "minReplicas": 2, "targetCPUUtilizationPercentage": 70}, {"enabled": False}):
         install("wxmint", "wxmint", {"autoscaling": autoscaling})
         assert get("deployment/wxmint")["spec"]["replicas"] == 2, autoscaling
     rolled_out()
@@ -51,7 +51,7 @@ def a_rollback_leaves_the_number_to_the_autoscaler():
     kubectl("scale", "deployment/scaled-wxmint", "--replicas=5")
     refused("rolling back", HELM, "upgrade", "scaled", CHART, *scaled, "--set=image.tag=nowhere", "--atomic", "--timeout=3s")
     assert get("deployment/scaled-wxmint")["spec"]["replicas"] == 5, "an upgrade that fails"
-    for words in (["upgrade", "scaled", CHART, *scaled, "--set=autoscaling.cpu=70"], ["rollback", "scaled", "1", "--namespace=wxmint"]):
+    for words in (["upgrade", "scaled", CHART, *scaled, "--set=autoscaling.targetCPUUtilizationPercentage=70"], ["rollback", "scaled", "1", "--namespace=wxmint"]):
         run(HELM, *words)
         assert get("deployment/scaled-wxmint")["spec"]["replicas"] == 5, words[0]
     run(HELM, "uninstall", "scaled", "--namespace=wxmint", "--cascade=foreground", "--wait")

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Writes what the chart renders, for people without Helm: `make rendered`.
+# Writes what the chart renders, for people without Helm, and the chart's own copy of its default values: `make rendered`.
 #
-#   k8s_render.sh [FOLDER]    default: k8s/rendered
+#   k8s_render.sh [FOLDER [DEFAULTS]]    default: k8s/rendered, and the chart's templates/_defaults.tpl
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-readonly helm=target/tools/python/bin/helm folder=${1:-k8s/rendered}
+readonly helm=target/tools/python/bin/helm folder=${1:-k8s/rendered} defaults=${2:-k8s/chart/templates/_defaults.tpl}
+# Templates do not see the defaults of values that are null.
+{ echo '{{/* Made from values.yaml by `make rendered`. */}}' && echo '{{- define "wxmint.defaults" -}}' &&
+  sed -E '/^ *#/d; /^$/d; s/ +# .*//' k8s/chart/values.yaml && echo '{{- end }}'; } >"$defaults"
 mkdir -p "$folder"
 for name in small production sidecar; do
   release=wxmint
