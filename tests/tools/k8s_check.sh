@@ -94,8 +94,45 @@ done
 $helm template wxmint k8s/chart --values k8s/chart/ci/everything-values.yaml --set podMonitor.enabled=false,serviceMonitor.enabled=true \
   >$all/monitor-values.yaml
 refused 'serviceMonitor.enabled: beside podMonitor.enabled' --values k8s/chart/ci/everything-values.yaml --set serviceMonitor.enabled=true
-# A name without a value is none.
+# A name without a value is none. What goes into a pod as it is, is nothing.
 $helm template wxmint k8s/chart "${needed[@]}" --set settings=null,podLabels=null,podAnnotations=null >$all/null-values.yaml
+$helm template wxmint k8s/chart "${needed[@]}" --set podSecurityContext=null,securityContext=null,topologySpreadConstraints=null >$all/nothing.yaml
+if grep -nE 'securityContext|runAs|topologySpread' $all/nothing.yaml; then die "null leaves something in the pods"; fi
+# Where the platform chooses the user, no pod names one, nor a group: the rotation's and the test's too.
+$helm template wxmint k8s/chart --values k8s/chart/ci/openshift-values.yaml --set test.simulator=http://simulator:8090 >$all/openshift-test.yaml
+if grep -nE 'runAsUser|runAsGroup|fsGroup|65532' $all/openshift-test.yaml; then die "OpenShift refuses a user of the chart's"; fi
+[ "$(grep -c 'runAsNonRoot: true' $all/openshift-test.yaml)" = 3 ] || die "a pod may be root on OpenShift"
+# An Ingress whose controller has the certificate.
+for tls in null '[]' '[{"hosts":["login.example.com"]}]'; do
+  $helm template wxmint k8s/chart "${needed[@]}" --set ingress.enabled=true --set-json "ingress.tls=$tls" >$all/tlsless-values.yaml
+  ! grep -n secretName $all/tlsless-values.yaml || die "an Ingress names a certificate that nobody named: $tls"
+done
+# Where policies are somebody else's, and budgets.
+$helm template wxmint k8s/chart --values k8s/chart/ci/everything-values.yaml --set networkPolicy.enabled=false,podDisruptionBudget.enabled=false >$all/open-values.yaml
+if grep -nE 'kind: (Cilium)?NetworkPolicy|kind: PodDisruptionBudget' $all/open-values.yaml; then die "networkPolicy.enabled: false leaves a policy, or podDisruptionBudget a budget"; fi
+# A Gateway that is there already.
+$helm template wxmint k8s/chart "${needed[@]}" --set 'httpRoute.enabled=true,httpRoute.parentRefs[0].name=public,httpRoute.parentRefs[0].namespace=gateways' >$all/joined-values.yaml
+if grep -n 'kind: Gateway$' $all/joined-values.yaml || ! grep -q 'namespace: gateways' $all/joined-values.yaml; then die "the route does not join a Gateway that is there"; fi
+# What a mesh and a quota ask of the rotation's and the test's pods.
+for words in 'example.com/team: accounts' 'example.com/owner: accounts' 'cpu: 100m' 'example.com/cost: logins'; do
+  [ "$(sed -n '/^kind: \(CronJob\|Pod\)$/,/^---/p' $all/everything-values.yaml | grep -cF "$words")" -ge 2 ] || die "the rotation's or the test's pod lacks $words"
+done
+# A new version of the chart alone changes no pod.
+sed 's/^version: .*/version: 9.9.9/' k8s/chart/Chart.yaml >$all/chart/Chart.yaml
+pods() { $helm template wxmint "$1" "${needed[@]}" --set image.tag=0.1.0 --show-only templates/deployment.yaml | sed '1,/^  template:/d'; }
+diff <(pods k8s/chart) <(pods $all/chart) || die "a new version of the chart alone restarts the pods"
+cp k8s/chart/Chart.yaml $all/chart/
+# nginx before a peer obeys its values.
+for words in 'client_max_body_size 16m;' 'worker_connections 1000;' 'limit_conn clients 750;' 'client_header_timeout 30s;' 'proxy_set_header Upgrade $upgrade;'; do
+  grep -qF "$words" $all/sidecar-in-cluster-values.yaml || die "nginx is not as the values say: $words"
+done
+# Redis is open to wxmint alone, with the defaults too, and on the port that it has.
+$helm template wxmint k8s/chart "${needed[@]}" --set 'redis.podPorts={6390},networkPolicy.defaultDeny=true' >$all/port-values.yaml
+[ "$(grep -c 'port: 6390' $all/port-values.yaml)" = 3 ] || die "a Redis on another port is cut off"
+grep -q 'port: 16390' $all/port-values.yaml || die "the bus of a Redis Cluster on another port is cut off"
+# A sidecar reaches its issuer alone, where that is known.
+$helm template orders k8s/chart --values k8s/chart/ci/sidecar-values.yaml --set 'peer.issuerCidrs={192.0.2.7/32}' >$all/known-values.yaml
+if grep -nF '0.0.0.0/0' $all/known-values.yaml || ! grep -qF 'cidr: "192.0.2.7/32"' $all/known-values.yaml; then die "peer.issuerCidrs does not shut the rest off"; fi
 # A test of several mini programs logs in at the one that test.appid names.
 several=(--set 'image.repository=r/w,issuer=https://login.example.com,appsSecret=apps,test.simulator=http://simulator:8090')
 refused 'test.appid: set it to' "${several[@]}"
@@ -177,16 +214,23 @@ for version in "${versions[@]}"; do
     -schema-location "$kube/schemas/crds/{{.ResourceKind}}{{.KindSuffix}}.json" \
     $all/*-values.yaml k8s/rendered k8s/*.yaml k8s/chart/monitoring/*.yaml
 done
-# To build kube-score takes a minute of a core. It judges what it has not yet passed, and in the night all (JUDGE=1).
-judged=$(cat tests/tools/k8s_check.sh $all/*-values.yaml | sha256sum)
+# To build kube-score takes a minute of a core, and so do four hundred renderings. They judge what has not yet passed, and in the night
+# all (JUDGE=1).
+judged=$(cat tests/tools/k8s_{check.sh,rules.py,breaks.py,values.py} k8s/chart/values* k8s/chart/templates/* $all/*-values.yaml | sha256sum)
 if [ -n "${JUDGE:-}" ] || [ "$judged" != "$(cat $noted)" ]; then
   GOBIN=$PWD/$kube go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
   for rendered in "$all"/*-values.yaml; do
-    # Where the platform chooses the user.
+    # Where the platform chooses the user; where policies and budgets are somebody else's.
     chosen=()
-    case $rendered in */openshift-*) chosen=(--ignore-test container-security-context-user-group-id) ;; esac
+    case $rendered in
+      */openshift-*) chosen=(--ignore-test container-security-context-user-group-id) ;;
+      */open-*) chosen=(--ignore-test pod-networkpolicy,deployment-has-poddisruptionbudget) ;;
+    esac
     "${score[@]}" "${chosen[@]}" "$rendered" >$all/score || { grep -vE '^.(OK|SKIPPED)' $all/score || :; die "kube-score refuses $rendered, or does not run"; }
   done
+  mkdir $all/{broken,values}
+  $python tests/tools/k8s_breaks.py $all/broken
+  $python tests/tools/k8s_values.py $all/values
   echo "$judged" >$noted
 fi
 $python tests/tools/k8s_rules.py $all

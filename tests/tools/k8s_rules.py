@@ -17,7 +17,7 @@ PRIVATE = {"10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "19
 SECTIONS = {line[4:].lower() for line in Path("docs/runbook.md").read_text().splitlines() if line.startswith("### ")}
 VARIABLES = {"$__rate_interval": "5m", "$namespace": ".*", "$peers": ".*", "$app": ".*"}
 # Rendered from values that say something else of rights, names, replacement and budget.
-OWN = {"everything-values.yaml", "one-values.yaml", "other-values.yaml", "numbers-values.yaml", "monitor-values.yaml", "openshift-values.yaml", "nothing-values.yaml"}
+OWN = {"everything-values.yaml", "one-values.yaml", "other-values.yaml", "numbers-values.yaml", "monitor-values.yaml", "openshift-values.yaml", "open-values.yaml"}
 read = lambda path: [document for document in yaml.load_all(path.read_text(), yaml.CSafeLoader) if document]
 template = lambda spec: spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
 containers = lambda pod: pod["containers"] + pod.get("initContainers", [])
@@ -139,7 +139,7 @@ def check_object(file, kind, name, spec, document):
         yield "a budget that keeps a sick pod on its node", spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow", name
         yield "a budget that lets nobody go", own or spec.get("maxUnavailable") == 1, spec
     if kind == "Ingress":
-        hosts, encrypted = {rule["host"] for rule in spec["rules"]}, {host for each in spec.get("tls", []) for host in each["hosts"]}
+        hosts, encrypted = {rule["host"] for rule in spec["rules"]}, {host for each in spec.get("tls") or [] for host in each["hosts"]}
         yield "a host without TLS", file == "tlsless-values.yaml" or hosts <= encrypted, hosts
     if kind == "Gateway":
         yield "a listener without TLS", all(each["protocol"] == "HTTPS" and each["tls"]["mode"] == "Terminate" for each in spec["listeners"]), spec
@@ -169,7 +169,7 @@ def check_file(file, found):
         rotated = [word.partition("/")[2] for word in pod["containers"][0]["args"] if word.startswith("--secret=")]
         served = [source["secret"]["name"] for _, document in of("Deployment") for volume in template(document["spec"])["spec"]["volumes"]
                   for source in volume.get("projected", {}).get("sources", []) if "keys.json" in str(source)]
-        yield "a rotation of keys that are not served", rotated == role["rules"][0]["resourceNames"] == served, (rotated, served)
+        yield "a rotation of keys that are not served", rotated == role["rules"][0].get("resourceNames") == served, (rotated, served)
         accounts = [subject["name"] for subject in bound["subjects"]]
         yield "rights for another account than the rotation's", accounts == [pod["serviceAccountName"]] != ["default"], accounts
         life = lambda document, part: [(variable["name"], variable.get("value")) for each in template(document["spec"])["spec"][part]
