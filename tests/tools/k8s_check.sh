@@ -123,7 +123,7 @@ pods() { $helm template wxmint "$1" "${needed[@]}" --set image.tag=0.1.0 --show-
 diff <(pods k8s/chart) <(pods $all/chart) || die "a new version of the chart alone restarts the pods"
 cp k8s/chart/Chart.yaml $all/chart/
 # nginx before a peer obeys its values.
-for words in 'client_max_body_size 16m;' 'worker_connections 1000;' 'limit_conn clients 750;' 'client_header_timeout 30s;' 'proxy_set_header Upgrade $upgrade;'; do
+for words in 'client_max_body_size 16m;' 'worker_connections 1000;' 'limit_conn clients 375;' 'client_header_timeout 30s;' 'proxy_set_header Upgrade $upgrade;'; do
   grep -qF "$words" $all/sidecar-in-cluster-values.yaml || die "nginx is not as the values say: $words"
 done
 # Redis is open to wxmint alone, with the defaults too, and on the port that it has.
@@ -214,9 +214,9 @@ for version in "${versions[@]}"; do
     -schema-location "$kube/schemas/crds/{{.ResourceKind}}{{.KindSuffix}}.json" \
     $all/*-values.yaml k8s/rendered k8s/*.yaml k8s/chart/monitoring/*.yaml
 done
-# To build kube-score takes a minute of a core, and so do four hundred renderings. They judge what has not yet passed, and in the night
+# To build kube-score takes a minute of a core, and so do four hundred renderings and nginx. They judge what has not yet passed, and in the night
 # all (JUDGE=1).
-judged=$(cat tests/tools/k8s_{check.sh,rules.py,breaks.py,values.py} k8s/chart/values* k8s/chart/templates/* $all/*-values.yaml | sha256sum)
+judged=$(cat tests/tools/k8s_{check.sh,rules.py,breaks.py,values.py,nginx.py} k8s/chart/values* k8s/chart/files/* k8s/chart/templates/* $all/*-values.yaml | sha256sum)
 if [ -n "${JUDGE:-}" ] || [ "$judged" != "$(cat $noted)" ]; then
   GOBIN=$PWD/$kube go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
   for rendered in "$all"/*-values.yaml; do
@@ -228,7 +228,8 @@ if [ -n "${JUDGE:-}" ] || [ "$judged" != "$(cat $noted)" ]; then
     esac
     "${score[@]}" "${chosen[@]}" "$rendered" >$all/score || { grep -vE '^.(OK|SKIPPED)' $all/score || :; die "kube-score refuses $rendered, or does not run"; }
   done
-  mkdir $all/{broken,values}
+  mkdir $all/{broken,values,nginx}
+  $python tests/tools/k8s_nginx.py $all/nginx
   $python tests/tools/k8s_breaks.py $all/broken
   $python tests/tools/k8s_values.py $all/values
   echo "$judged" >$noted

@@ -22,3 +22,8 @@ for name in small production sidecar; do
       -e '/- name: WXMINT_(ISSUER|APPID|TRUSTED_PROXIES|JWKS_URL|AUDIENCE)$/ { n; s/(value: ).*/\1REPLACE-ME/ }'
   } >"$folder/$name.yaml"
 done
+{
+  echo "# Made from the chart's podMonitor.enabled by \`make rendered\`, for the Prometheus operator: ../README.md, \"Monitoring\"."
+  $helm template wxmint k8s/chart --namespace wxmint --values k8s/chart/ci/small-values.yaml --set podMonitor.enabled=true \
+    --show-only templates/monitoring.yaml | sed -E '/^ +(helm.sh\/chart|app.kubernetes.io\/managed-by): /d; /^# Source: /d'
+} >"$folder/podmonitor.yaml"

@@ -69,6 +69,7 @@ REFUSED = [
     ({"accountsInCluster": {"url": "https://accounts.example.com"}}, "accountsInCluster.url: "),
     ({"prometheusRule": {"repository": "git"}}, "prometheusRule.repository: "),
     ({"ingress": {"enabled": True, "hosts": [{"host": "Login.example.com"}]}}, 'hosts: "Login.example.com" is no host'),
+    ({"ingress": {"enabled": True, "hosts": [{"host": "a.example.com", "paths": [{"path": "login"}]}]}}, 'ingress.hosts: "login" is no path'),
     ({"httpRoute": {"hostnames": ["a_b.example.com"]}}, 'hosts: "a_b.example.com" is no host'),
     ({"redis": {"cidrs": ["999.0.0.0/8"]}}, 'redis.cidrs: "999.0.0.0/8" is no network'),
     ({"redis": {"cidrs": ["10.0.0.0"]}}, 'redis.cidrs: "10.0.0.0" is no network'),

@@ -192,7 +192,7 @@ peer:
     image: nginxinc/nginx-unprivileged:1.28-alpine
     maxBodySize: 1m
     webSocket: false
-    workerConnections: 2048
+    workerConnections: 4096
     clientTimeout: 10
     resources:
       requests:

@@ -403,13 +403,13 @@ readinessProbe:
 {{- define "wxmint.nginx" -}}
 {{- $text := index . 1 }}
 {{- with (index . 0).Values.peer.nginx }}
-{{- $text = $text | replace "worker_connections 2048;" (printf "worker_connections %d;" (int .workerConnections)) }}
-{{- $text = $text | replace "limit_conn clients 1536;" (printf "limit_conn clients %d;" (div (mul 3 .workerConnections) 4)) }}
+{{- $text = $text | replace "worker_connections 4096;" (printf "worker_connections %d;" (int .workerConnections)) }}
+{{- $text = $text | replace "limit_conn clients 1536;" (printf "limit_conn clients %d;" (div (mul 3 .workerConnections) 8)) }}
 {{- $text = $text | replace "client_max_body_size 1m;" (printf "client_max_body_size %s;" .maxBodySize) }}
 {{- $text = $text | replace "_timeout 10s;" (printf "_timeout %ds;" (int .clientTimeout)) }}
 {{- if .webSocket }}
 {{- $plain := "\n    proxy_set_header Connection \"\";" }}
-{{- $text = $text | replace $plain "\n    proxy_set_header Upgrade $upgrade;\n    proxy_set_header Connection $connection;" }}
+{{- $text = $text | replace $plain "\n    proxy_set_header Upgrade $upgrade;\n    proxy_set_header Connection $connection_to_upgrade;" }}
 {{- end }}
 {{- end }}
 {{- $text }}

@@ -105,7 +105,12 @@ bounds; here is what it could only say by a pattern, and what the API server wou
 {{- $host := "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$" }}
 {{- $noHost := "no host; write lower-case letters, digits, - and . alone, such as login.example.com" }}
 {{- $hosts := .httpRoute.hostnames }}
-{{- range .ingress.hosts }}{{ $hosts = append $hosts .host }}{{ end }}
+{{- range .ingress.hosts }}
+{{- $hosts = append $hosts .host }}
+{{- range .paths }}
+{{- include "wxmint.form" (list $f "ingress.hosts" .path "^/[^\\s]*$" "no path; write one that begins with a slash, such as /") }}
+{{- end }}
+{{- end }}
 {{- range .ingress.tls }}{{ $hosts = concat $hosts (.hosts | default list) }}{{ end }}
 {{- range $hosts }}{{ include "wxmint.form" (list $f "hosts" (. | trimPrefix "*.") $host $noHost) }}{{ end }}
 {{- end }}
