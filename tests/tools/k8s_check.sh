@@ -130,6 +130,10 @@ done
 $helm template wxmint k8s/chart "${needed[@]}" --set 'redis.podPorts={6390},networkPolicy.defaultDeny=true' >$all/port-values.yaml
 [ "$(grep -c 'port: 6390' $all/port-values.yaml)" = 3 ] || die "a Redis on another port is cut off"
 grep -q 'port: 16390' $all/port-values.yaml || die "the bus of a Redis Cluster on another port is cut off"
+# With Cilium a cache of names on the node is no address.
+$helm template orders k8s/chart --values k8s/chart/ci/sidecar-values.yaml --set 'networkPolicy.flavor=cilium,networkPolicy.dnsAddresses={169.254.20.10/32}' \
+  >$all/cached-values.yaml
+grep -q 'toEntities: \[host\]' $all/cached-values.yaml || die "a sidecar does not reach a cache of names where Cilium enforces policies"
 # A sidecar reaches its issuer alone, where that is known.
 $helm template orders k8s/chart --values k8s/chart/ci/sidecar-values.yaml --set 'peer.issuerCidrs={192.0.2.7/32}' >$all/known-values.yaml
 if grep -nF '0.0.0.0/0' $all/known-values.yaml || ! grep -qF 'cidr: "192.0.2.7/32"' $all/known-values.yaml; then die "peer.issuerCidrs does not shut the rest off"; fi
@@ -147,7 +151,7 @@ if grep -nE 'WXMINT_APP|app-secret|and AppSecret are right' $all/platform-{value
 [[ $(notes --values k8s/chart/ci/istio-sidecar-values.yaml) == *'excludeInboundPorts: "9090"'* ]] || die "NOTES.txt: the sidecar's metrics are shut"
 # A service's own Deployment gets its settings from the notes alone, as the chart's has them.
 notes --values k8s/chart/ci/sidecar-in-cluster-values.yaml --set peer.image= >$all/own-notes.yaml
-for words in 'name: WXMINT_JWKS_URL' 'value: "http://wxmint.wxmint.svc.cluster.local/.well-known/jwks.json"' 'wxmint/fetches-keys: "true"'; do
+for words in 'name: WXMINT_JWKS_URL' 'image: registry.example.com/wxmint:0.1.0' 'value: "http://wxmint.wxmint.svc.cluster.local/.well-known/jwks.json"' 'wxmint/fetches-keys: "true"'; do
   grep -qF "$words" $all/own-notes.yaml || die "NOTES.txt: the sidecar of a Deployment of its own lacks $words"
 done
 # Kubernetes would put another variable in place of $(NAME).

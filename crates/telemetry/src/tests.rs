@@ -1,5 +1,5 @@
-//! No log line is lost, and Prometheus' rules and Grafana's dashboard in k8s/chart/monitoring ask for metrics and labels that
-//! there are.
+//! No log line is lost, and Prometheus' rules and Grafana's dashboard in k8s/chart/monitoring ask for metrics and
+//! labels that there are.
 
 use std::path::Path;
 use std::process::{self, Command, Stdio};
