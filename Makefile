@@ -194,7 +194,7 @@ advisories: ## known defects of the dependencies, and versions that their author
 .PHONY: k8s-check
 k8s-check: ## the chart: rendered, against schemas, kube-score's rules and a few of our own; alerts and dashboard
 	$(heading)
-	$(SETUP) go kube promtool python
+	$(SETUP) go kube promtool python nginx
 	tests/tools/k8s_check.sh
 
 .PHONY: rendered

@@ -59,7 +59,7 @@ def the_doctor_finds_each_mistake_of_the_manifests():
     common = {name: {"name": f"wxmint-{end}"} for name, end in
               {"keys": "keys", "vault": "vault", "app": "app", "redis": "redis", "adminTokens": "admin-tokens"}.items()}
     for name, (values, settings, _) in {"good": ({}, {}, None), **MISTAKES}.items():
-        whole = {"appid": SECOND_APPID, "replicas": 1, "fullnameOverride": name, "rotation": {"enabled": False}, **values,
+        whole = {"appid": SECOND_APPID, "replicaCount": 1, "fullnameOverride": name, "rotation": {"enabled": False}, **values,
                  "secrets": {**common, **values.get("secrets", {})}}
         install("mistaken", name, whole, **settings)
     rolled_out_good()

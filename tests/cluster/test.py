@@ -46,6 +46,8 @@ NODE = [
     peers.a_pod_without_rights_verifies_tokens_by_the_services_keys,
     network.only_those_whom_a_policy_names_reach_wxmint_and_redis,
     network.wxmint_reaches_nothing_else,
+    network.the_defaults_shut_wxmint_and_redis_too,
+    network.each_policy_is_missed_when_it_is_taken_away,
     doctor.the_doctor_finds_each_mistake_of_the_manifests,
     mounted.changed_secrets_are_taken_without_a_restart,
     mounted.vanished_secrets_end_nothing,
@@ -55,6 +57,9 @@ NODE = [
     oidc.a_site_behind_oauth2_proxy_logs_a_person_in,
     helm.helm_test_logs_a_person_in,
     helm.an_upgrade_that_fails_stops_no_login_and_is_rolled_back,
+    helm.an_upgrade_that_fails_takes_no_setting_from_the_old_pods,
+    helm.an_upgrade_that_fails_takes_nothing_from_a_services_pods,
+    helm.the_pods_run_as_the_user_that_the_platform_chooses,
     helm.autoscaling_that_is_switched_on_stops_no_replica,
     rollout.no_login_is_lost_while_replicas_come_and_go,
 ]

@@ -173,7 +173,7 @@ def orders(where="orders", of="wxmint"):
     """Two replicas of a service with the sidecar, for an issuer that is there; where the Service is."""
     namespace(where, fetches_keys="allowed")
     tmp = [{"name": "scratch", "emptyDir": {}}], [mounted("scratch", "/tmp")]
-    peer = {"enabled": True, "audience": ISSUER, "image": "docker.io/library/wxmint:orders", "nginxImage": "docker.io/library/wxmint:parts",
+    peer = {"enabled": True, "audience": ISSUER, "image": "docker.io/library/wxmint:orders", "nginx": {"image": "docker.io/library/wxmint:parts"},
             "issuerInCluster": {"namespace": of}}
     values = {"image": HERE["image"], "issuer": ISSUER, "peer": peer, "extraVolumes": tmp[0], "extraVolumeMounts": tmp[1]}
     (RUN / f"{where}.json").write_text(json.dumps(values))

@@ -1,4 +1,4 @@
-//! Everything that k8s/monitoring asks for is printed: here by the programs as they run, in
+//! Everything that k8s/chart/monitoring asks for is printed: here by the programs as they run, in
 //! crates/telemetry/src/tests.rs by serve when everything that it counts has happened, labels included. And the
 //! runbook: it has a section for each alert, and its commands run. tests/nightly/alerts.rs makes each alert fire.
 
@@ -13,7 +13,7 @@ const REFUSED_PAGES: &str = "wxmint_revocations_refused_pages_total";
 const BUILD: &str = concat!("wxmint_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n");
 
 fn monitoring(file: &str) -> String {
-    fs::read_to_string(repository("k8s/monitoring").join(file)).expect("a file of the repository")
+    fs::read_to_string(repository("k8s/chart/monitoring").join(file)).expect("a file of the repository")
 }
 
 /// The names of metrics in a text, by their prefix.

@@ -171,7 +171,7 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
     bed.expect_ended(&renewed, "logged out").await;
     assert!(bed.accepts(&phone).await, "the phone stays logged in");
     let metrics = bed.service().metrics().await;
-    let dashboard = fs::read_to_string(repository("k8s/monitoring/dashboards/wxmint.json")).expect("readable");
+    let dashboard = fs::read_to_string(repository("k8s/chart/monitoring/dashboards/wxmint.json")).expect("readable");
     for (outcome, count) in [("logged_in", 1), ("renewed", 2), ("logged_out", 1), ("unknown", 1)] {
         let counted = format!("wxmint_oidc_logins_total{{client=\"grafana\",outcome=\"{outcome}\"}} {count}\n");
         assert!(metrics.contains(&counted) && dashboard.contains("wxmint_oidc_logins_total"), "{counted}: {metrics}");

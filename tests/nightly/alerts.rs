@@ -1,4 +1,4 @@
-//! Every alert of k8s/monitoring but that of a 500 fires once because of a real fault: real processes, scraped by a
+//! Every alert of k8s/chart/monitoring but that of a 500 fires once because of a real fault: real processes, scraped by a
 //! real Prometheus that has the rules as they are, but for its time, which runs thirty times as fast: what is 5 min in
 //! a rule is 10 s here. Faults that a restored service can forget are mended, and their alerts end. A real Alertmanager
 //! sends those that wake somebody, and their ends, to a webhook.
@@ -34,7 +34,7 @@ const PAGE: &str = r#"matchers: [response="page"]"#;
 
 /// The rules of the repository as a file of Prometheus.
 fn rules(file: &str) -> String {
-    let document = fs::read_to_string(repository("k8s/monitoring").join(file)).expect("a file of the repository");
+    let document = fs::read_to_string(repository("k8s/chart/monitoring").join(file)).expect("a file of the repository");
     let (_, spec) = document.split_once("\nspec:\n").expect("a PrometheusRule");
     let faster = TIMES.iter().fold(spec.to_owned(), |text, (slow, fast)| text.replace(slow, fast));
     assert!(!faster.contains("m]") && !faster.contains("h]"), "{faster}");

@@ -142,10 +142,7 @@ def chart(folder):
     named = {(item["kind"], item["metadata"]["name"]): item for item in objects if item}
     pod = named["Deployment", "wxmint"]["spec"]["template"]["spec"]
     container = pod["containers"][0]
-    settings = {}
-    for source in container["envFrom"]:
-        settings |= named["ConfigMap", source["configMapRef"]["name"]]["data"]
-    settings = {name: value.replace(SECRETS, "/tmp") for name, value in settings.items()}
+    settings = {variable["name"]: variable["value"].replace(SECRETS, "/tmp") for variable in container["env"]}
 
     bundle = unpacked_image(folder)
     simulator = Sandbox(bundle, ["/wxmint", "simulator", "--listen", "127.0.0.1:8090", "--app", f"{APPID}:{SECRET}"], folder)

@@ -16,7 +16,7 @@ GOBIN=$to go install $conform/cmd/kubeconform@$conform_version
 cp "$(of istio.io/api@v1.32.0 kubernetes/customresourcedefinitions.gen.yaml)" "$to/crds"
 cp "$(of sigs.k8s.io/gateway-api@v1.6.3 config/crd/standard)"/gateway.*.yaml "$to/crds"
 operator=$(of github.com/prometheus-operator/prometheus-operator@v0.85.0 example/prometheus-operator-crd)
-cp "$operator"/*_{podmonitors,prometheusrules}.yaml "$to/crds"
+cp "$operator"/*_{podmonitors,prometheusrules,servicemonitors}.yaml "$to/crds"
 
 script=$(of $conform@$conform_version scripts/openapi2jsonschema.py)
 cd "$to/schemas/crds"

@@ -1,5 +1,5 @@
-//! No log line is lost, and Prometheus' rules and Grafana's dashboard in k8s/monitoring ask for metrics and labels that
-//! there are.
+//! No log line is lost, and Prometheus' rules and Grafana's dashboard in k8s/chart/monitoring ask for metrics and
+//! labels that there are.
 
 use std::path::Path;
 use std::process::{self, Command, Stdio};
@@ -112,7 +112,8 @@ fn levels_that_say_nothing_of_wxmint_are_not_taken_for_silence() {
 fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
     let printed = printed();
     for file in FILES {
-        let text = fs::read_to_string(format!("{REPOSITORY}/k8s/monitoring/{file}")).expect("a file of the repository");
+        let text =
+            fs::read_to_string(format!("{REPOSITORY}/k8s/chart/monitoring/{file}")).expect("a file of the repository");
         let asked = asked(&text);
         assert!(asked.len() >= 3, "{file} asks for {asked:?} alone");
         for (name, label) in asked {
@@ -151,7 +152,7 @@ fn what_is_not_printed_is_noticed() {
 
 #[test]
 fn every_metric_is_on_the_dashboard() {
-    let dashboard = fs::read_to_string(format!("{REPOSITORY}/k8s/monitoring/dashboards/wxmint.json"))
+    let dashboard = fs::read_to_string(format!("{REPOSITORY}/k8s/chart/monitoring/dashboards/wxmint.json"))
         .expect("a file of the repository");
     let printed = printed();
     let names = printed.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());

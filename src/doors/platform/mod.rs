@@ -213,7 +213,7 @@ mod tests {
         let name = "wxmint_platform_ticket_age_seconds";
         assert!(printed.contains(&format!("\n{name} 600.0\n")), "{printed}");
         for file in ["alerts-issuer.yaml", "dashboards/wxmint.json"] {
-            let asks = fs::read_to_string(format!("k8s/monitoring/{file}")).expect("a file of the repository");
+            let asks = fs::read_to_string(format!("k8s/chart/monitoring/{file}")).expect("a file of the repository");
             assert!(asks.contains(name), "{file}");
         }
     }

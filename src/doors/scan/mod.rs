@@ -250,7 +250,7 @@ mod tests {
         encode_registry(&mut printed, &registry).expect("a text");
         let name = "wxmint_device_requests_total";
         assert!(printed.contains(&format!("{name}{{client=\"shop-web\",outcome=\"asked\"}} 1")), "{printed}");
-        for file in ["k8s/monitoring/dashboards/wxmint.json", "docs/operation.md"] {
+        for file in ["k8s/chart/monitoring/dashboards/wxmint.json", "docs/operation.md"] {
             assert!(fs::read_to_string(file).expect("a file of the repository").contains(name), "{file}");
         }
     }
