@@ -116,11 +116,8 @@ async fn notes_of_a_users_clients_are_forgotten_by_their_own_date(store: Rc<Redi
     }
     store.forget_kept(10).await.expect("looked at");
     let clients = |noted: Vec<NotedClient>| noted.into_iter().map(|note| note.client).collect::<Vec<_>>();
-    assert_eq!(
-        clients(store.clients_of(&user).await.expect("an answer")),
-        [good.app.clone()],
-        "the good token's stays"
-    );
+    let left = clients(store.clients_of(&user).await.expect("an answer"));
+    assert!(left.len() == 1 && left[0] == good.app, "the good token's stays: {left:?}");
     assert_eq!(store.users_of_client(&page(), 0, 10).await, Ok(vec![]));
     store.end_in_app(&user, &app()).await.expect("ended");
     assert!(matches!(store.token_state(&good).await, Ok(TokenState::Ended { .. })), "and is found by an end");
