@@ -123,6 +123,7 @@ pods() { $helm template wxmint "$1" "${needed[@]}" --set image.tag=0.1.0 --show-
 diff <(pods k8s/chart) <(pods $all/chart) || die "a new version of the chart alone restarts the pods"
 cp k8s/chart/Chart.yaml $all/chart/
 # nginx before a peer obeys its values.
+# shellcheck disable=SC2016 # nginx' variable, not the shell's
 for words in 'client_max_body_size 16m;' 'worker_connections 1000;' 'limit_conn clients 375;' 'client_header_timeout 30s;' 'proxy_set_header Upgrade $upgrade;'; do
   grep -qF "$words" $all/sidecar-in-cluster-values.yaml || die "nginx is not as the values say: $words"
 done
@@ -155,7 +156,9 @@ for words in 'name: WXMINT_JWKS_URL' 'image: registry.example.com/wxmint:0.1.0' 
   grep -qF "$words" $all/own-notes.yaml || die "NOTES.txt: the sidecar of a Deployment of its own lacks $words"
 done
 # Kubernetes would put another variable in place of $(NAME).
+# shellcheck disable=SC2016 # a value's dollars, not the shell's
 $helm template wxmint k8s/chart "${needed[@]}" --set 'settings.WXMINT_CLIENTS_FILE=$(HOSTNAME)$$' >$all/dollars-values.yaml
+# shellcheck disable=SC2016
 grep -qF 'value: "$$(HOSTNAME)$$$$"' $all/dollars-values.yaml || die "a setting is not handed on word for word"
 notes --values k8s/chart/ci/everything-values.yaml >$all/everything-notes.yaml
 made=$(sed -n 's/.*create secret generic \([^ ]*\) .*/\1/p' $all/everything-notes.yaml | sort | xargs)
@@ -228,7 +231,7 @@ if [ -n "${JUDGE:-}" ] || [ "$judged" != "$(cat $noted)" ]; then
     chosen=()
     case $rendered in
       */openshift-*) chosen=(--ignore-test container-security-context-user-group-id) ;;
-      */open-*) chosen=(--ignore-test pod-networkpolicy,deployment-has-poddisruptionbudget) ;;
+      */open-*) chosen=(--ignore-test "pod-networkpolicy,deployment-has-poddisruptionbudget") ;;
     esac
     "${score[@]}" "${chosen[@]}" "$rendered" >$all/score || { grep -vE '^.(OK|SKIPPED)' $all/score || :; die "kube-score refuses $rendered, or does not run"; }
   done

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../.."
 
 readonly helm=target/tools/python/bin/helm folder=${1:-k8s/rendered} defaults=${2:-k8s/chart/templates/_defaults.tpl}
 # Templates do not see the defaults of values that are null.
+# shellcheck disable=SC2016 # Markdown's marks
 { echo '{{/* Made from values.yaml by `make rendered`. */}}' && echo '{{- define "wxmint.defaults" -}}' &&
   sed -E '/^ *#/d; /^$/d; s/ +# .*//' k8s/chart/values.yaml && echo '{{- end }}'; } >"$defaults"
 mkdir -p "$folder"
