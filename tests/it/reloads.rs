@@ -276,15 +276,15 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
 /// A service with a file of each kind, and what the rows ask with.
 struct Scene {
     bed: TestBed,
-    /// Of the old and of the new key file.
+    /// The keys of the old and of the new key file.
     kids: [String; 2],
     /// The name of the old vault key, as sealed session keys have it.
     old_seal: Vec<u8>,
     sidecar: Option<Sidecar>,
-    /// Of the old key.
+    /// By the old key.
     old_token: String,
     old_id_token: String,
-    /// Of mei, at a site.
+    /// The refresh token of mei's login at a site.
     refresh: RefCell<String>,
     other: Option<RedisServer>,
     folder: TempDir,

@@ -104,8 +104,9 @@ impl Redis {
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
-    /// The list goes last, because a repetition finds the person there. A login that came meanwhile has noted the person
-    /// there before, so its token would be refused here and accepted elsewhere: it is ended too, and the person stays.
+    /// The list goes last, because a repetition finds the person there. A login that came meanwhile has noted the
+    /// person there before, so its token would be refused here and accepted elsewhere: it is ended too, and the person
+    /// stays.
     async fn leave_computed(&self, person: &Person, user: &UserId) -> Result<BindingState> {
         self.forget(person, None).await?;
         self.end_in_app(user, &person.app).await?;
