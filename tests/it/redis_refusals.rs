@@ -91,8 +91,9 @@ async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
         // That the end is in the feed is noted last. Otherwise a repetition writes it there again.
         ("POST", "/logout", Value::Null, &["SET"][..]),
         ("POST", "/logout", json!({"everywhere": true}), &[]),
-        // Whether nobody is left, so that what is kept of the user may expire.
-        ("DELETE", "/binding", Value::Null, &["HGETALL", "HLEN"]),
+        // Whether nobody is left, so that what is kept of the user may expire, and of which clients the user has had
+        // tokens, which is forgotten by its date otherwise.
+        ("DELETE", "/binding", Value::Null, &["HGETALL", "HLEN", "ZRANGE"]),
         ("GET", "/wechat/session", Value::Null, &[]),
         ("POST", "/wechat/session/reset", Value::Null, &[]),
     ] {

@@ -1,7 +1,7 @@
 //! Every alert of k8s/chart/monitoring but that of a 500 fires once because of a real fault: real processes, scraped by
 //! a real Prometheus that has the rules as they are, but for its time, which runs thirty times as fast: what is 5 min
-//! in a rule is 10 s here. Faults that a restored service can forget are mended, and their alerts end. A real Alertmanager
-//! sends those that wake somebody, and their ends, to a webhook.
+//! in a rule is 10 s here. Faults that a restored service can forget are mended, and their alerts end. A real
+//! Alertmanager sends those that wake somebody, and their ends, to a webhook.
 
 use std::{net::SocketAddr, sync::Mutex, time::Instant};
 
