@@ -58,5 +58,6 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     all_have_looked().await;
     bed.redis.command::<()>(&["FLUSHALL"]);
     until("the revocations", BUSY, async || entries() >= before).await;
-    assert!(lives().contains(&90_000), "{:?}", lives());
+    // The process that has published them may have been the one that looked last.
+    until("the longer life is noted again", BUSY, async || lives().contains(&90_000)).await;
 }
