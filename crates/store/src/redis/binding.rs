@@ -104,14 +104,14 @@ impl Redis {
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
-    /// The list goes last, because a repetition finds the person there. A login that came meanwhile has noted the
-    /// person there before, so its token would be refused here and accepted elsewhere: it is ended too, and the person
-    /// stays.
+    /// The session's owner goes last, because it tells a repetition whose list to look at. A login that came meanwhile
+    /// may have found the person on the list before, so its token would be refused here and accepted elsewhere: it is
+    /// ended too, and the person stays.
     async fn leave_computed(&self, person: &Person, user: &UserId) -> Result<BindingState> {
         self.forget(person, None).await?;
         self.end_in_app(user, &person.app).await?;
-        self.link.run_confirmed::<Value>("leave", change_session(person, "leave")).await?;
         self.strike_off(user, person).await?;
+        self.link.run_confirmed::<Value>("leave", change_session(person, "leave")).await?;
         let state = self.binding_state(person).await?;
         if matches!(&state, BindingState::Bound(bound) if bound.user == *user) {
             self.end_in_app(user, &person.app).await?;
