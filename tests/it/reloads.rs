@@ -401,8 +401,9 @@ async fn scene() -> Scene {
     let folder = apps_folder(&[(APPID, APP_SECRET)]);
     let builder = TestBed::builder().app(OTHER_APPID, OTHER_SECRET).apps_folder(folder.path());
     let builder = builder.app(ACCOUNT, &format!("{OTHER_SECRET}:official_account")).clients(&clients(false));
-    // Each row asks again until it goes by the new content.
-    let builder = builder.env("WXMINT_LIMIT_OPEN_REQUESTS", "1000");
+    // Each row asks again until it goes by the new content, and no limit may end that.
+    let builder = builder.env("WXMINT_LIMIT_OPEN_REQUESTS", "10000").env("WXMINT_LIMIT_IP", "1000000/5m");
+    let builder = builder.env("WXMINT_LIMIT_OPENID", "100000/5m").env("WXMINT_LIMIT_USERNAME", "100000/5m");
     let builder = builder.users(&["lin", "mei", "idle"]).operators(&operators("old", OLD_SECRET));
     let bed = builder.start().await;
     let mut scene = Scene {

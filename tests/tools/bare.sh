@@ -54,11 +54,15 @@ make_root() {
   git clone --quiet --no-hardlinks . "$root$checkout"
 }
 
-# Runs a command in the file system, in the checkout.
+# Runs a command in the file system, in the checkout. The file system becomes the root of a mount namespace, as a container's does:
+# where the root is a directory of another root (chroot), tests that mount something in a namespace of their own are refused.
 inside() {
   local variables
   mapfile -t variables < <(env | grep -E "$carried_variables")
-  chroot "$root" env -i -C $checkout HOME=/root LANG=C.UTF-8 TERM=dumb "${variables[@]}" \
+  # The old root lies over the new one for as long as it takes to unmount it: pivot_root(2), "pivot_root(".", ".")".
+  # shellcheck disable=SC2016 # the inner shell's variables
+  unshare --mount sh -euc 'cd "$1" && shift && pivot_root . . && umount -l . && cd / && exec "$@"' sh "$root" \
+    env -i -C $checkout HOME=/root LANG=C.UTF-8 TERM=dumb "${variables[@]}" \
     PATH=/opt/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
@@ -105,6 +109,8 @@ measured() {
 # In namespaces of its own, so that its mounts and its processes end with it, however it ends.
 measure() {
   local command
+  # A root is a mount of its own.
+  mount --bind "$root" "$root"
   mount -t proc proc "$root/proc"
   mount -t sysfs -o ro sysfs "$root/sys"
   mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
