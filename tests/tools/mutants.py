@@ -41,9 +41,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target/mutants"
 TREE, BUILD, PLANTED = WORK / "tree", WORK / "build", WORK / "planted"
-TARGETS = ["--lib", "--test", "it", "--test", "proofs", "--test", "vectors"]
+TARGETS = ["--lib", "--test", "it", "--test", "turns", "--test", "proofs", "--test", "vectors"]
 # A program of which no test ends for so many seconds hangs.
-LIMIT = 120
+LIMIT = 300
 # How many tests of one program run at a time when all are run.
 THREADS = 4
 # Of prctl(2): orphans among the descendants become children of this process.
@@ -132,6 +132,8 @@ class Fault:
     find: str
     replace: str
     caught_by: list[str] = field(default_factory=list)
+    # What a user suffers from it. A round that a stranger has written says so.
+    harm: str = ""
     # It gets a build of its own.
     apart: bool = False
 
