@@ -156,22 +156,21 @@ function isEnd(end) {
 }
 
 // The text of an answer with status 200, of at most so many bytes, also where gzip has packed them, within so many ms. Node may
-// collect a request while its body is being read, and then the signal does not end the body: the reader does.
+// collect a request as garbage while it is under way, and then the signal ends neither the request nor the body. So each step
+// ends with the time, too.
 export async function read(url, longest, deadline) {
   const late = new AbortController();
+  const overdue = new Promise((_, reject) => late.signal.addEventListener("abort", () => reject(late.signal.reason)));
+  overdue.catch(() => {}); // Nobody may be waiting for it.
+  const timer = setTimeout(() => late.abort(new Error("no answer in time")), deadline);
   let reader;
-  const timer = setTimeout(() => {
-    late.abort(new Error("no answer in time"));
-    reader?.cancel().catch(() => {});
-  }, deadline);
   try {
-    const response = await fetch(url, { redirect: "error", signal: late.signal });
+    const response = await Promise.race([fetch(url, { redirect: "error", signal: late.signal }), overdue]);
     reader = response.body?.getReader();
     if (response.status !== 200) throw new Error(`the issuer answers ${response.status}`);
     const chunks = [];
     for (let length = 0; ; ) {
-      const { done, value } = await reader.read();
-      late.signal.throwIfAborted();
+      const { done, value } = await Promise.race([reader.read(), overdue]);
       if (done) return Buffer.concat(chunks).toString();
       chunks.push(value);
       if ((length += value.length) > longest) throw new Error("the issuer's answer is too long");
