@@ -149,7 +149,7 @@ const CHANGED_UNIONID: &str = "\
     operator of this service decides who the user is. Do not try again before.";
 const NOT_PERMITTED: &str =
     "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
-const PHONE_NUMBERS_SPENT: &str =
+const PHONE_QUOTA_EXHAUSTED: &str =
     "The app has used up the phone numbers that its operator has paid at WeChat. Let the user log in another way.";
 const WECHAT_REFUSES_US: &str =
     "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
@@ -191,7 +191,7 @@ fn row(error: &Error) -> (Code, &'static str) {
         Error::NoSessionKeys => (Code::SessionKeyMissing, NO_SESSION_KEYS),
         Error::NoAccessToken => (Code::InvalidRequest, NO_ACCESS_TOKEN),
         Error::NotPermitted(_) => (Code::PermissionMissing, NOT_PERMITTED),
-        Error::PhoneNumbersSpent(_) => (Code::PhoneNumbersSpent, PHONE_NUMBERS_SPENT),
+        Error::PhoneNumbersSpent(_) => (Code::PhoneNumbersSpent, PHONE_QUOTA_EXHAUSTED),
         Error::Misconfigured { .. } => (Code::WechatMisconfigured, WECHAT_REFUSES_US),
         Error::WeChatUnavailable(_) => (Code::WechatUnavailable, NO_WECHAT),
         Error::StoreUnavailable(_) => (Code::StoreUnavailable, NO_STORE),

@@ -97,7 +97,7 @@ impl Redis {
         let script = format!("redis.call('DEL', KEYS[1]) for number = 1, {count} do {add} end return 1");
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(format!("EVAL \"{script}\" 1 wxmint:ended\r\n").as_bytes())?;
+        stream.write_all(format!("EVAL \"{script}\" 1 wxmint:revoked\r\n").as_bytes())?;
         let mut answer = [0; 4];
         stream.read_exact(&mut answer)?;
         if answer == *b":1\r\n" { Ok(()) } else { Err("Redis has refused the revocations".into()) }

@@ -13,7 +13,7 @@ export async function wxmint(user, act, body) {
     signal: AbortSignal.timeout(10_000),
   });
   const said = await answer.json();
-  if (["session_key_missing", "unknown_person"].includes(said.code)) throw new LogInAgain(said.detail);
+  if (["session_key_missing", "person_not_found"].includes(said.code)) throw new LogInAgain(said.detail);
   if (!answer.ok) throw new Error(`wxmint: ${said.code}, request ${said.request_id}`);
   return said;
 }

@@ -24,6 +24,6 @@ def wxmint(user, act, body=None):
             return json.load(answer)
     except HTTPError as error:
         said = json.load(error)
-        if said["code"] in ("session_key_missing", "unknown_person"):
+        if said["code"] in ("session_key_missing", "person_not_found"):
             raise LogInAgain(said["detail"]) from error
         raise RuntimeError(f"wxmint: {said['code']}, request {said['request_id']}") from error

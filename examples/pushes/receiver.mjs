@@ -23,7 +23,7 @@ async function wxmint(method, openid, act = "") {
   const headers = { authorization: `Bearer ${SECRET}` };
   const answer = await fetch(person + act, { method, headers, signal: AbortSignal.timeout(PATIENCE) });
   const said = answer.status === 204 ? undefined : await answer.json();
-  if (answer.ok || said.code === "unknown_person") return answer.ok ? said : undefined;
+  if (answer.ok || said.code === "person_not_found") return answer.ok ? said : undefined;
   throw new Error(`wxmint: ${said.code}, request ${said.request_id}`);
 }
 
@@ -31,7 +31,7 @@ async function wxmint(method, openid, act = "") {
 const ACTS = {
   __proto__: null,
   // RevokeInfo says which data you may no longer keep: delete them here, too.
-  user_authorization_revoke: ({ OpenID }) => wxmint("POST", OpenID, "/end"),
+  user_authorization_revoke: ({ OpenID }) => wxmint("POST", OpenID, "/revoke"),
   // Delete here what your own system knows of the person.
   user_authorization_cancellation: ({ OpenID }) => wxmint("DELETE", OpenID),
   // Virtual goods were paid for: give them to the user, once for each OutTradeNo.

@@ -37,7 +37,7 @@ def wxmint(method, openid, act=""):
             return json.loads(answer.read() or "null")
     except HTTPError as error:
         said = json.loads(error.read())
-        if said["code"] == "unknown_person":
+        if said["code"] == "person_not_found":
             return None
         raise RuntimeError(f"wxmint: {said['code']}, request {said['request_id']}") from error
 
@@ -63,7 +63,7 @@ def answer_message(push):
 # What is done with each kind of push. May run twice for one push.
 ACTS = {
     # RevokeInfo says which data you may no longer keep: delete them here, too.
-    "user_authorization_revoke": lambda push: wxmint("POST", push["OpenID"], "/end"),
+    "user_authorization_revoke": lambda push: wxmint("POST", push["OpenID"], "/revoke"),
     # Delete here what your own system knows of the person.
     "user_authorization_cancellation": lambda push: wxmint("DELETE", push["OpenID"]),
     "xpay_goods_deliver_notify": deliver,

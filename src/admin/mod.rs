@@ -57,7 +57,7 @@ routes! {
     READ "/users/{user_id}" users::show [ANY], HEAD;
     READ "/users/{user_id}/wechat" users::wechat_of_user [ANY], HEAD;
     DELETE "/users/{user_id}/wechat/{appid}" users::dissolve [ANY, APP], HEAD;
-    POST "/users/{user_id}/end" users::end [ANY], HEAD;
+    POST "/users/{user_id}/revoke" users::end [ANY], HEAD;
     PUT "/users/{user_id}/block" users::block [ANY], HEAD;
     DELETE "/users/{user_id}/block" users::unblock [ANY], HEAD;
     POST "/users/{user_id}/wechat/{appid}/signature" wechat::sign [ANY, APP, PERSON, SESSION_KEY], BODY;
@@ -66,7 +66,7 @@ routes! {
     READ "/wechat/{appid}/access-token" wechat::access_token [ANY, APP, WECHAT], HEAD;
     POST "/wechat/{appid}/access-token" wechat::replace_access_token [ANY, APP, WECHAT], BODY;
     READ "/wechat/{appid}/people/{openid}" users::look_up_person [ANY, APP, PERSON], HEAD;
-    POST "/wechat/{appid}/people/{openid}/end" users::end_person [ANY, APP], HEAD;
+    POST "/wechat/{appid}/people/{openid}/revoke" users::end_person [ANY, APP], HEAD;
     DELETE "/wechat/{appid}/people/{openid}" users::erase_person [ANY, APP], HEAD;
     READ "/whoami" console::whoami [SECRET], HEAD;
     READ "/doctor" console::doctor [SECRET], HEAD;

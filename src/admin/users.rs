@@ -63,7 +63,7 @@ pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> 
 }
 
 /// Revoke all tokens of a user
-#[utoipa::path(post, path = "/users/{user_id}/end", tag = "users", security(("bearer" = ["operate"])),
+#[utoipa::path(post, path = "/users/{user_id}/revoke", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("end", Right::Operate, &request, operating).await?;
@@ -107,7 +107,7 @@ pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingDat
 /// Revoke the tokens of a person's user in this mini program
 ///
 /// For WeChat's push `user_authorization_revoke`. Tokens of this very second are revoked, too.
-#[utoipa::path(post, path = "/wechat/{appid}/people/{openid}/end", tag = "people", security(("bearer" = ["operate"])),
+#[utoipa::path(post, path = "/wechat/{appid}/people/{openid}/revoke", tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = Act::begin("end_person", Right::Operate, &request, operating).await?;

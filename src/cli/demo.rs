@@ -164,7 +164,7 @@ fn settings(address: &str, accounts: SocketAddr, wechat: SocketAddr, apps: [App;
         ("WXMINT_ACCOUNTS", format!("http://{accounts}")),
         ("WXMINT_WECHAT_URL", format!("http://{wechat}")),
         // A login on a second phone ends the first phone's token.
-        ("WXMINT_ONE_LOGIN", "true".to_owned()),
+        ("WXMINT_SINGLE_SESSION", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
     ];
     let settings = Settings::from_vars(pairs.map(|(name, it)| (name.to_owned(), it))).map_err(Failure::unfinished)?;

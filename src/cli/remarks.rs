@@ -55,8 +55,8 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     if let Some(path) = settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()) {
         remarks.push(remark(said!(verify_files_dir_is_not_folder, path.display()), said!(name_folder_of_these_files)));
     }
-    let lead = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
-    let named = |remark: Finding| Finding { found: said!("WXMINT_KEYS_LEAD: {}", remark.found), ..remark };
+    let lead = TimeDelta::from_std(settings.key_prepublish).ok().and_then(short_lead);
+    let named = |remark: Finding| Finding { found: said!("WXMINT_KEY_PREPUBLISH: {}", remark.found), ..remark };
     remarks.extend(lead.map(named));
     remarks
 }

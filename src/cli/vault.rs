@@ -12,7 +12,7 @@ use super::output::{print, say};
 use super::{Failure, span, variables};
 use crate::clock::{date, now};
 use crate::secret_files::{Held, MAKE_VAULT_KEY, read_private};
-use crate::settings::{KEYS_LEAD, VAULT_KEY_FILE, read_one};
+use crate::settings::{KEY_PREPUBLISH, VAULT_KEY_FILE, read_one};
 
 const NEXT: &str = "Every replica reads the file by itself; if it is in a Kubernetes Secret, update the Secret. Keep \
     the other lines, which decrypt what they encrypted. They may be removed once WXMINT_SESSION_KEY_TTL (30d, unless you \
@@ -25,7 +25,7 @@ pub(super) enum VaultCommand {
         #[arg(long, value_name = "PATH", help = format!("The vault key file; {}", VAULT_KEY_FILE.fallback()))]
         vault_key_file: Option<PathBuf>,
         /// How long the file may take to reach every replica; after that the key encrypts
-        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = |text: &str| span(text, &KEYS_LEAD))]
+        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = |text: &str| span(text, &KEY_PREPUBLISH))]
         lead: TimeDelta,
     },
 }

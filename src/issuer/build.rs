@@ -173,7 +173,7 @@ impl Issuer {
             policy: LoginPolicy {
                 auto_provision: self.settings.auto_provision,
                 bindings_per_user: self.settings.bindings_per_user,
-                one_login: self.settings.one_login,
+                single_session: self.settings.single_session,
                 limit_ip: self.settings.limit_ip,
                 limit_openid: self.settings.limit_openid,
                 limit_username: self.settings.limit_username,

@@ -1,13 +1,13 @@
 //! Keys that were ended before their time: tells verifiers, and obeys what others have told them.
 //!
-//! A key is ended by an act alone, which is that the key file names it in `ended`. A key that is merely missing is not:
+//! A key is ended by an act alone, which is that the key file names it in `revoked`. A key that is merely missing is not:
 //! the file may be the wrong one for a moment, and no later file could revive what the key has signed.
 
 use std::{path::Path, rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use wxmint_findings::Finding;
-use wxmint_keys::{EndedKey, KeySet};
+use wxmint_keys::{KeySet, RevokedKey};
 use wxmint_store::{Redis, Result};
 use wxmint_verify::{MAX_LEEWAY, PublicKey};
 
@@ -22,7 +22,7 @@ const LOGGED: u32 = 30;
 
 /// Puts the ends that a key file notes into the feed, each once. The feed may lack even an old end: perhaps no replica
 /// was running when the key was ended.
-pub(super) fn publisher(store: Redis) -> impl FnMut(&[EndedKey]) {
+pub(super) fn publisher(store: Redis) -> impl FnMut(&[RevokedKey]) {
     let (store, mut published) = (Rc::new(store), Vec::new());
     move |noted| {
         for key in noted.iter().filter(|key| !published.contains(*key)) {
@@ -60,8 +60,9 @@ pub(super) fn check_replacement(
     // Another replica's clock may be ahead.
     let may_have_signed = before.lives.iter().filter(|life| life.nbf <= now + MAX_LEEWAY);
     let mut in_time = may_have_signed.filter(|life| life.exp.is_none_or(|exp| exp > now)).map(|life| &*life.kid);
-    let is_missing =
-        |kid: &str| after.visible(now).all(|key| key.kid() != kid) && after.ended.iter().all(|ended| ended.kid != kid);
+    let is_missing = |kid: &str| {
+        after.visible(now).all(|key| key.kid() != kid) && after.revoked.iter().all(|revoked| revoked.kid != kid)
+    };
     if let Some(kid) = in_time.find(|kid| is_missing(kid) && !before.is_revoked(kid)) {
         let role = if kid == signing { "signs" } else { "has signed tokens that may still be valid" };
         return Err(format!(
@@ -70,9 +71,9 @@ pub(super) fn check_replacement(
             end_by_hand(kid, path)
         ));
     }
-    let is_back = |ended: &&EndedKey| after.lives.iter().any(|life| life.kid == ended.kid);
-    match before.ended.iter().find(is_back) {
-        Some(EndedKey { kid, .. }) => Err(format!(
+    let is_back = |revoked: &&RevokedKey| after.lives.iter().any(|life| life.kid == revoked.kid);
+    match before.revoked.iter().find(is_back) {
+        Some(RevokedKey { kid, .. }) => Err(format!(
             "key {kid} is back although it was revoked, so that verifiers refuse what it signs; take it out again, run: {}",
             end_by_hand(kid, path)
         )),
@@ -143,7 +144,7 @@ mod tests {
             if let Some(seconds) = exp {
                 file["keys"][0]["exp"] = (now + TimeDelta::seconds(seconds)).timestamp().into();
             }
-            file["ended"] =
+            file["revoked"] =
                 ended.iter().map(|key| serde_json::json!({"kid": key.kid(), "at": 0})).collect::<Vec<_>>().into();
             KeySet::parse(file.to_string().as_bytes()).expect("a set")
         };

@@ -23,7 +23,7 @@ const PAGE: usize = 1_000;
 /// So many calls wait for Redis at the same time, and each look asks for so many records: that takes it a millisecond.
 const AT_ONCE: usize = 500;
 /// One process at a time makes ends again, and holds this key for so long after each page.
-const TURN: (&str, Duration) = ("wxmint:{wxmint:ended}:turn", Duration::from_secs(10));
+const TURN: (&str, Duration) = ("wxmint:{wxmint:revoked}:turn", Duration::from_secs(10));
 /// A key that could sign for so long before the store was found empty has signed: the installation is not new. A
 /// younger one tells nothing; then other marks count ([`Issuer::had_tokens`]).
 const IN_USE: TimeDelta = TimeDelta::hours(1);
@@ -154,7 +154,7 @@ impl Issuer {
         let Doubt { since, is_certain } = doubt?;
         let needed_until = since + (lives.longest(since) + MAX_LEEWAY).as_secs() as i64;
         let is_in_doubt = self.settings.store.url.is_some() && now().timestamp() <= needed_until;
-        let is_mended = self.keys.set().has_ended_all_since(since);
+        let is_mended = self.keys.set().has_revoked_all_since(since);
         let is_lost = is_in_doubt && !is_mended && (is_certain || self.had_tokens(since));
         is_lost.then(|| Finding::warning("redis.persistence", said!(redis_lost_data), said!(restore_and_end)))
     }
@@ -349,8 +349,8 @@ mod tests {
     }
 
     const LIFE: Duration = Duration::from_secs(60);
-    const MARK: &str = "wxmint:{wxmint:ended}:mark";
-    const DOUBT: &str = "wxmint:{wxmint:ended}:doubt";
+    const MARK: &str = "wxmint:{wxmint:revoked}:mark";
+    const DOUBT: &str = "wxmint:{wxmint:revoked}:doubt";
 
     /// The end of a user's tokens up to a second, of which the last lives for a minute.
     fn end_of(user: &UserId, before: i64) -> Ended {
@@ -479,7 +479,7 @@ mod tests {
                 store.restore_end(&end_of_key("one")).await.expect("made");
             }
             assert_eq!((looks().await, looks().await), (false, false));
-            for key in ["wxmint:{wxmint:ended}:lives", "wxmint:ended", "wxmint:{wxmint:ended}", MARK, DOUBT] {
+            for key in ["wxmint:{wxmint:revoked}:lives", "wxmint:revoked", "wxmint:{wxmint:revoked}", MARK, DOUBT] {
                 store.discard(key).await.expect("emptied");
             }
             assert!(looks().await, "ends: {has_end}");
@@ -494,7 +494,7 @@ mod tests {
         store.note_life(day).await.expect("noted by a process with another setting");
         held.look(&store).await.expect("looked");
         held.doubt(&store, LIFE).await.expect("asked");
-        store.discard("wxmint:{wxmint:ended}:lives").await.expect("lost");
+        store.discard("wxmint:{wxmint:revoked}:lives").await.expect("lost");
         held.look(&store).await.expect("looked");
         held.doubt(&store, LIFE).await.expect("noted again");
         let [user, _] = users();
@@ -588,7 +588,7 @@ mod tests {
         let store = after.process();
         store.end_user(&lin, None).await.expect("made");
         let lose = async || store.discard("wxmint:user:{lin}:ends").await.expect("emptied between record and entry");
-        let has_record = async || store.user_state(&lin).await.expect("asked").ended_before.is_some();
+        let has_record = async || store.user_state(&lin).await.expect("asked").revoked_before.is_some();
         lose().await;
         assert_eq!((held.look(&store).await, has_record().await), (Ok(1), false));
         assert_eq!((held.look_at_some(&store, MOST).await, has_record().await), (Ok(1), true));
@@ -632,7 +632,7 @@ mod tests {
         assert_eq!((held.look(&store).await, store.kept(TURN.0).await), (Ok(0), Ok(Some("of another".into()))));
         assert_eq!(held.make_again(&store, "own").await, Ok(2));
         assert_eq!(store.kept(TURN.0).await, Ok(Some("own".into())), "renewed with each page");
-        store.discard("wxmint:ended").await.expect("lost again");
+        store.discard("wxmint:revoked").await.expect("lost again");
         held.made.push(text_of(&end_of_key("one")).into());
         assert_eq!(held.look(&store).await, Ok(0));
         AHEAD.set(TimeDelta::from_std(TURN.1).expect("a while") + TimeDelta::seconds(1));

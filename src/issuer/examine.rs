@@ -143,7 +143,7 @@ fn sure(is_answered: bool, found: Finding) -> Finding {
 pub(super) fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: DateTime<Utc>) -> Option<Finding> {
     let retention = TimeDelta::from_std(token_ttl).ok()? + LEEWAY + CLOCK_SKEW;
     // A key that was retired at once may have signed between these two.
-    let follows = |next: &KeyLife| set.ended.iter().all(|ended| ended.at() < next.nbf);
+    let follows = |next: &KeyLife| set.revoked.iter().all(|revoked| revoked.at() < next.nbf);
     let early = set.lives.windows(2).find_map(|pair| {
         let (exp, owed) = (pair[0].exp?, pair[1].nbf + retention);
         (exp < owed && now < owed && follows(&pair[1])).then_some((&pair[0].kid, exp))
@@ -231,7 +231,7 @@ mod tests {
             (Some(owed - 1), 1000, Some(1000), false),
         ] {
             let mut file = file(&[key.clone(), next.clone()], exp);
-            file["ended"] = ended.iter().map(|at| serde_json::json!({"kid": gone.kid(), "at": at})).collect();
+            file["revoked"] = ended.iter().map(|at| serde_json::json!({"kid": gone.kid(), "at": at})).collect();
             let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
             let found = leaves_early(&set, Path::new("k"), token_ttl, at(now));
             assert_eq!(found.is_some(), is_early, "{exp:?} {now} {ended:?}");

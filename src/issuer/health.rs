@@ -80,7 +80,7 @@ async fn look_at_all(issuer: &Issuer, redis: &Redis) {
 fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &mut Status) {
     let found = own_clock(-ahead as f64, Duration::MAX);
     if found.status != Status::Ok {
-        metrics.distant_clocks.inc();
+        metrics.clock_skew_exceeded.inc();
     }
     let told = |status| (found.status == status).then(|| found.to_string());
     readiness.unfit("clock", told(Status::Fault).as_deref());

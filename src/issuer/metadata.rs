@@ -38,7 +38,7 @@ pub(super) async fn jwks(
     let (now, issuer) = (now(), &worker.issuer);
     let jwks = issuer.published(now, request.query_string() != OWN).ok_or_else(|| later(ALL_REVOKED))?;
     let etag = format!("\"{}\"", short_digest(&jwks));
-    let lead = TimeDelta::from_std(issuer.settings.keys_lead).unwrap_or(TimeDelta::MAX);
+    let lead = TimeDelta::from_std(issuer.settings.key_prepublish).unwrap_or(TimeDelta::MAX);
     let max_age = max_age(&issuer.keys.set().lives, lead, now).num_seconds();
     // Weak comparison, as RFC 9110 section 13.1.2 asks of `If-None-Match`.
     let known = held.is_some_and(|held| match &*held {

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use wxmint_findings::Status;
 use wxmint_http::Readiness;
-use wxmint_keys::{EndedKey, KeyRing, KeySet, StoredKeys, vault::Vault};
+use wxmint_keys::{KeyRing, KeySet, RevokedKey, StoredKeys, vault::Vault};
 use wxmint_store::{Redis, RedisAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_telemetry::audit::{Activity, Event};
@@ -24,7 +24,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub(super) fn watch_files(issuer: &Issuer) {
     if let Some(mut file) = issuer.key_file.clone() {
         let (keys, mut publish, mut signs) = (Arc::clone(&issuer.keys), publisher(issuer.store()), None);
-        publish(&keys.set().ended);
+        publish(&keys.set().revoked);
         watch(issuer, "keys", "key file", async move || {
             let reloaded = reload_keys(&keys, &mut file, &mut publish);
             tell_which_signs(&keys, &mut signs);
@@ -108,14 +108,18 @@ fn tell(what: &'static str, name: &'static str, found: Result<bool, String>, met
     Event { activity: Activity::RELOAD, what: Some(what), refused, ..Event::default() }.tell();
 }
 
-fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, end: impl FnOnce(&[EndedKey])) -> Result<Option<bool>, String> {
+fn reload_keys(
+    keys: &KeyRing,
+    file: &mut WatchedFile,
+    end: impl FnOnce(&[RevokedKey]),
+) -> Result<Option<bool>, String> {
     let Some(content) = file.look().map_err(|error| error.with_cure(None))? else { return Ok(None) };
     if file.is_in_use(&content) {
         return Ok(Some(false));
     }
     let stored = StoredKeys::parse(&content).map_err(|error| error.to_string())?;
     // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
-    end(&stored.ended);
+    end(&stored.revoked);
     let set = stored.check().map_err(|error| error.to_string())?;
     check_replacement(&keys.set(), &set, &file.path, now())?;
     let kids = || keys.set().lives.iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
@@ -129,7 +133,7 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, end: impl FnOnce(&[EndedK
         tracing::warn!(
             kid,
             "this key signs at once, before verifiers have read it, and they refuse its tokens until then: give a key \
-             that you add by hand an nbf of at least WXMINT_KEYS_LEAD from now"
+             that you add by hand an nbf of at least WXMINT_KEY_PREPUBLISH from now"
         );
     }
     let note = Some(format!("added: {added}; removed: {removed}"));
@@ -141,7 +145,7 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, end: impl FnOnce(&[EndedK
 /// ended, because then another has to sign at once.
 fn signs_unread(before: &[String], set: &KeySet, now: DateTime<Utc>) -> Option<String> {
     let kid = set.signing(now).ok()?.public().kid();
-    let has_ended = set.ended.iter().any(|ended| before.contains(&ended.kid));
+    let has_ended = set.revoked.iter().any(|revoked| before.contains(&revoked.kid));
     (!has_ended && !before.iter().any(|it| it == kid)).then(|| kid.to_owned())
 }
 
@@ -312,7 +316,7 @@ mod tests {
         // Without the stolen key, and without the one that signs, which is the mistake.
         let mut changed: serde_json::Value =
             serde_json::from_slice(&StoredKeys::of([key(1)].as_slice()).content()).expect("JSON");
-        changed["ended"] = serde_json::json!([{"kid": stolen.kid(), "at": now().timestamp()}]);
+        changed["revoked"] = serde_json::json!([{"kid": stolen.kid(), "at": now().timestamp()}]);
         fs::remove_file(&path).expect("our file");
         create_private(&path, changed.to_string().as_bytes()).expect("written");
         let mut told = Vec::new();
@@ -333,7 +337,7 @@ mod tests {
             let mut file: serde_json::Value =
                 serde_json::from_slice(&StoredKeys::of(keys.as_slice()).content()).expect("JSON");
             if ended {
-                file["ended"] = serde_json::json!([{"kid": old_kid, "at": now().timestamp()}]);
+                file["revoked"] = serde_json::json!([{"kid": old_kid, "at": now().timestamp()}]);
             }
             let stored = StoredKeys::parse(file.to_string().as_bytes()).expect("a file");
             signs_unread(std::slice::from_ref(&old_kid), &stored.check().expect("a set"), now())

@@ -152,7 +152,7 @@ pub fn admin_app(
 fn exposition(issuer: &Issuer) -> String {
     let keys = issuer.keys.set();
     issuer.metrics.ready.set(issuer.readiness.check().is_ok().into());
-    issuer.metrics.keys_are(&keys.lives, &keys.revoked, now());
+    issuer.metrics.keys_are(&keys.lives, &keys.in_feed, now());
     let mut of_doors = Registry::with_prefix("wxmint");
     issuer.doors.iter().for_each(|open| open.door.metrics(&mut of_doors));
     issuer.metrics.exposition([&of_doors])

@@ -82,7 +82,7 @@ pub(super) struct SessionAnswer {
 pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let asking = asking_with_key(&request, &worker).await?;
     let asked = user_data_request(&read_body(payload, USER_DATA_BODY).await?)?;
-    let max_age = worker.issuer.settings.watermark_max_age;
+    let max_age = worker.issuer.settings.user_data_max_age;
     let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
     let data = to_the_end(opening).await.map_err(by_token)?;
     Ok(private(UserDataAnswer { data }))

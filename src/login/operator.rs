@@ -39,8 +39,8 @@ pub struct Erased {
 impl Operator<'_> {
     /// Whether anything is stored of the user: people who are or were bound, a block, or an end.
     pub async fn knows(&self, user: &UserId) -> Result<bool, StoreError> {
-        let UserState { blocked, ended_before, .. } = self.store.user_state(user).await?;
-        Ok(blocked || ended_before.is_some() || self.store.people_of(user).await?.is_some())
+        let UserState { blocked, revoked_before, .. } = self.store.user_state(user).await?;
+        Ok(blocked || revoked_before.is_some() || self.store.people_of(user).await?.is_some())
     }
 
     /// Ends all of the user's tokens, and forgets the session keys of the user's people. The same where these people
@@ -260,12 +260,12 @@ impl Operator<'_> {
 
     /// A block and an end are shown once verifiers are told of the end.
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
-        let UserState { blocked, ended_before, told } = self.store.user_state(user).await?;
+        let UserState { blocked, revoked_before, told } = self.store.user_state(user).await?;
         let bindings = self.bindings_of(user).await?;
-        let ended_before = ended_before.filter(|_| told);
+        let revoked_before = revoked_before.filter(|_| told);
         let last_login = bindings.iter().filter_map(|(_, bound)| bound.last_login).max().map(|at| at.timestamp());
         let wechat = bindings.into_iter().map(ShownBinding::from).collect();
-        Ok(ShownUser { user_id: user.clone(), blocked: blocked && told, ended_before, last_login, wechat })
+        Ok(ShownUser { user_id: user.clone(), blocked: blocked && told, revoked_before, last_login, wechat })
     }
 
     /// The user's bindings, oldest first. The user's list may also name people whose binding has not been made yet, or
@@ -363,7 +363,7 @@ mod tests {
         assert!(operator.block(&user).await.is_err(), "nobody could take over");
         assert_eq!(is_blocked().await, (true, true));
         let shown = Operator { store: &store }.show(&user).await.expect("an answer");
-        assert_eq!((shown.blocked, shown.ended_before), (false, None), "verifiers have not been told");
+        assert_eq!((shown.blocked, shown.revoked_before), (false, None), "verifiers have not been told");
         assert!(operator.unblock(&user).await.is_err());
         assert_eq!(is_blocked().await, (false, false));
         let number = store.set_blocked(&user, true).await.expect("blocked");

@@ -30,7 +30,7 @@ impl Admitted {
 impl LoginWorker {
     /// The token that the client may have signed by this minter, dated as that of a login is (`steps.rs`). Clients
     /// verify tokens by libraries of others, some of which refuse an `iat` that is ahead of their clock. So a Redis
-    /// that is ahead dates it with this machine's second, unless an end names that. With `WXMINT_ONE_LOGIN` it does
+    /// that is ahead dates it with this machine's second, unless an end names that. With `WXMINT_SINGLE_SESSION` it does
     /// not, because the order of dates decides which login is left, and one clock must make it.
     pub async fn issue(
         &self,
@@ -43,7 +43,7 @@ impl LoginWorker {
         let app = &arrival.person.app;
         let id = minter.token_id(&mark_of_client(client), now)?;
         let logged_in_at = arrival.at.timestamp();
-        let at = if self.policy.one_login { arrival.at } else { arrival.at.min(now) };
+        let at = if self.policy.single_session { arrival.at } else { arrival.at.min(now) };
         let mut token = minter.issued(bound.user.clone(), client.clone(), id, at);
         let latest = latest(now, token.expires_at);
         let of_app = Issued { app: app.clone(), ..token.clone() };
@@ -59,7 +59,7 @@ impl LoginWorker {
         // token. An unbinding takes the binding away first and ends the noted tokens then, so one of the two is seen
         // below or sees the note.
         self.store.note_client_token(&token, app).await?;
-        let dated = match self.policy.one_login {
+        let dated = match self.policy.single_session {
             true => self.store.end_earlier(&token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
             false => token.issued_at,
         };
@@ -73,7 +73,7 @@ impl LoginWorker {
         let of_app = Issued { app: app.clone(), ..token.clone() };
         let (state, of_client) = (self.store.token_state(&of_app).await?, self.store.token_state(token).await?);
         let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else { return Ok(None) };
-        if self.minter.has_ended_all(token, &mark_of_client(&token.app)) {
+        if self.minter.has_revoked_all(token, &mark_of_client(&token.app)) {
             return Ok(None);
         }
         if mark == OF_COMPUTED {

@@ -159,7 +159,7 @@ impl LoginWorker {
     }
 
     /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With
-    /// `WXMINT_ONE_LOGIN` this ends the earlier tokens.
+    /// `WXMINT_SINGLE_SESSION` this ends the earlier tokens.
     ///
     /// Verifiers accept a token that is dated a minute ahead of their clocks at most, and this machine's stands for
     /// them. It expires as if it were dated with the login, because ends are kept no longer than such a token lives.
@@ -179,7 +179,7 @@ impl LoginWorker {
             let wrong = if token.issued_at > latest { "more than a minute ahead" } else { "behind by a token's life" };
             return Err(StoreError { reason: format!("the clock of Redis is {wrong}: set it by NTP") }.into());
         }
-        let date = match self.policy.one_login {
+        let date = match self.policy.single_session {
             true => self.store.end_earlier(&token, latest).await?,
             // Nothing has ended the tokens of a user whom this login has made.
             false if *may_be_ended && !new_user => self.store.date_token(person, &token, latest).await?,

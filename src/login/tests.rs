@@ -162,7 +162,7 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
     wechat.may_answer.add_permits(2);
     let mut login = worker(&wechat.url);
     login.accounts = Box::new(OfLin);
-    let lives = "wxmint:{wxmint:ended}:lives";
+    let lives = "wxmint:{wxmint:revoked}:lives";
     login.store.keep(lives, "no lives", Duration::from_secs(60)).await.expect("kept");
     for request in [by_code(), by_ticket(&login, APP).await] {
         let mut trail = LoginTrail::default();

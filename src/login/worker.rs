@@ -73,7 +73,7 @@ pub struct LoginPolicy {
     /// Whether an unbound person gets a new user, where one could be asked for a password.
     pub auto_provision: bool,
     pub bindings_per_user: u32,
-    pub one_login: bool,
+    pub single_session: bool,
     /// Logins of an address.
     pub limit_ip: Rate,
     /// Logins of a person.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, io, path::Path};
 use wxmint_findings::Said;
 
 use super::env_file::explained_in_chinese;
-use super::variable::{ENTRIES, Variable, nearest_to_unknown};
+use super::variable::{ENTRIES, RENAMED, Variable, nearest_to_unknown};
 use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
 /// One variable that is missing or wrong. Never holds its value.
@@ -104,7 +104,16 @@ impl Reader {
         if let Some(problem) = why(&value) { self.fault(variable, problem) } else { Some(value) }
     }
 
+    /// The settings, or all faults. A variable that is set by its former name is a fault.
     pub fn finish<T>(mut self, settings: Option<T>) -> Result<T, Faults> {
+        for (former, name) in RENAMED {
+            if self.value(former).is_some() {
+                let entry = ENTRIES.iter().find(|entry| entry.name == name).expect("a name of `.env.example`");
+                let problem = said!(is_called_otherwise_now, name);
+                let (wanted, example) = (entry.form.as_str(), entry.example);
+                self.faults.push(Fault { variable: name, subject: former.into(), problem, wanted, example });
+            }
+        }
         self.faults.sort_by_key(|fault| ENTRIES.iter().position(|entry| entry.name == fault.variable));
         settings.filter(|_| self.faults.is_empty()).ok_or(Faults(self.faults))
     }

@@ -4,6 +4,7 @@ use std::{collections::HashMap, fs};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use super::variable::RENAMED;
 use super::*;
 use crate::secret_files::Settled;
 
@@ -117,7 +118,7 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         ("WXMINT_LIMIT_OPENID", "wrong/5m"),
         ("WXMINT_LIMIT_USERNAME", "10"),
         ("WXMINT_LIMIT_OPEN_REQUESTS", "0"),
-        ("WXMINT_WATERMARK_MAX_AGE", "wrong"),
+        ("WXMINT_USER_DATA_MAX_AGE", "wrong"),
         ("WXMINT_WECHAT_URL", "http://wrong.example"),
         ("WXMINT_WECHAT_PROXY", "wrong:3128"),
         ("WXMINT_WECHAT_PROXY", "socks5://wrong:1080"),
@@ -152,9 +153,9 @@ fn a_value_out_of_range_or_in_another_form_is_answered_with_both() {
     for (name, values, wanted) in [
         ("WXMINT_LIMIT_IP", vec!["1000000000/1m", "0/1m", "10/31d", "10/7200", "600"], rate.to_owned()),
         ("WXMINT_TOKEN_TTL", vec!["59s", "31d", "7200", "1h30m"], format!("{span} 1m to 30d")),
-        ("WXMINT_KEYS_LEAD", vec!["400d", "8d", "0s", "7200"], format!("{span} 1s to 7d")),
+        ("WXMINT_KEY_PREPUBLISH", vec!["400d", "8d", "0s", "7200"], format!("{span} 1s to 7d")),
         ("WXMINT_SESSION_KEY_TTL", vec!["5y", "366d", "0d", "1h30m"], format!("{span} 1s to 365d")),
-        ("WXMINT_WATERMARK_MAX_AGE", vec!["31d", "10"], format!("{span} 1s to 30d")),
+        ("WXMINT_USER_DATA_MAX_AGE", vec!["31d", "10"], format!("{span} 1s to 30d")),
         ("WXMINT_ISSUER", vec!["https://login.example.com/"], "or a slash at the end, since verifiers compare".into()),
         ("WXMINT_APPID", vec!["0123456789abcdef0123456789abcdef"], "wx and 16 hexadecimal digits".into()),
     ] {
@@ -164,7 +165,7 @@ fn a_value_out_of_range_or_in_another_form_is_answered_with_both() {
         }
     }
     assert_eq!(with("WXMINT_TOKEN_TTL", "30d").expect("the longest").token_ttl, wxmint_verify::LONGEST_LIFE);
-    assert!(with("WXMINT_KEYS_LEAD", "7d").is_ok() && with("WXMINT_LIMIT_IP", "1000000/30d").is_ok());
+    assert!(with("WXMINT_KEY_PREPUBLISH", "7d").is_ok() && with("WXMINT_LIMIT_IP", "1000000/30d").is_ok());
 }
 
 #[test]
@@ -452,6 +453,18 @@ fn a_missing_variable_names_the_unknown_one_that_was_probably_meant() {
         .expect_err("nothing")
         .to_string();
     assert!(!text.contains("did you mean"), "{text}");
+}
+
+#[test]
+fn a_former_name_of_a_variable_is_refused_with_the_name_of_today() {
+    for (former, name) in RENAMED {
+        let faults = with(former, "true").expect_err(former);
+        assert_eq!(faults.0.iter().map(|fault| fault.variable).collect::<Vec<_>>(), [name]);
+        let said = format!("{former} is called {name} now: set it by this name\n    wanted: ");
+        assert!(faults.to_string().starts_with(&said), "{faults}");
+        assert_eq!(nearest_to_unknown(former), None, "no warning beside the fault");
+        assert!(with(former, "").is_ok(), "an empty variable is not set");
+    }
 }
 
 #[test]

@@ -105,15 +105,24 @@ fn known_names() -> impl Iterator<Item = String> {
     ENTRIES.iter().flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()]).flatten()
 }
 
+/// The names that variables once had, each with the name of today. A setting that is silently ignored would be as if it
+/// had been taken back.
+pub(super) const RENAMED: [(&str, &str); 3] = [
+    ("WXMINT_KEYS_LEAD", "WXMINT_KEY_PREPUBLISH"),
+    ("WXMINT_ONE_LOGIN", "WXMINT_SINGLE_SESSION"),
+    ("WXMINT_WATERMARK_MAX_AGE", "WXMINT_USER_DATA_MAX_AGE"),
+];
+
 /// The known name most similar to a `WXMINT_…` variable that wxmint does not know; `None` if it is known, or not ours.
 ///
 /// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself,
-/// so these are not reported.
+/// so these are not reported. A former name is a fault, which [`super::Reader::finish`] reports.
 pub fn nearest_to_unknown(name: &str) -> Option<String> {
     let is_injected = ["WXMINT_SERVICE_HOST", "WXMINT_PORT"].contains(&name)
         || ["WXMINT_SERVICE_PORT", "WXMINT_PORT_"].iter().any(|prefix| name.starts_with(prefix));
     let upper = name.to_ascii_uppercase();
-    if !upper.starts_with("WXMINT_") || is_injected || known_names().any(|known| known == name) {
+    let is_former = RENAMED.iter().any(|(former, _)| *former == name);
+    if !upper.starts_with("WXMINT_") || is_injected || is_former || known_names().any(|known| known == name) {
         return None;
     }
     known_names().min_by_key(|known| {

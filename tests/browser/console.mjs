@@ -172,7 +172,7 @@ async function isNotThatOfAll(page) {
 async function scans(page) {
   const client = page.locator("[data-client=shop-web]");
   const expectCounts = async (counts, asked) => {
-    await seen(page, `[data-client=shop-web] [data-outcome=asked] dd >> text="${asked}"`);
+    await seen(page, `[data-client=shop-web] [data-outcome=started] dd >> text="${asked}"`);
     expect((await client.locator("dd").allTextContents()).join(), counts, "what became of the requests");
   };
   await expectCounts("2,1,1,1,0,0,0", 2);
@@ -290,7 +290,7 @@ async function missesRedis(page) {
 async function staysApart(page) {
   let goOn;
   const held = new Promise((resolve) => (goOn = resolve));
-  await page.route((asked) => asked.pathname.endsWith("/end"), (route) => held.then(() => route.continue()), { times: 1 });
+  await page.route((asked) => asked.pathname.endsWith("/revoke"), (route) => held.then(() => route.continue()), { times: 1 });
   await act(page, "end");
   await page.evaluate(() => document.getElementById("confirm").close());
   await find(page, other);
@@ -302,7 +302,7 @@ async function staysApart(page) {
   await isDone(page);
   expect(await page.locator("#shown-user").textContent(), other, "who was sought last");
   expect((await page.locator("#said").textContent()).includes(user), true, "whose act is done");
-  expect((await stateOf()).ended_before > 0, true, "ended");
+  expect((await stateOf()).revoked_before > 0, true, "ended");
   await find(page, user);
   await seen(page, ".bindings li");
 }
@@ -310,7 +310,7 @@ async function staysApart(page) {
 async function acts(page) {
   await act(page, "end");
   await isDone(page);
-  expect((await stateOf()).ended_before > 0, true, "ended");
+  expect((await stateOf()).revoked_before > 0, true, "ended");
   await act(page, "dissolve");
   await isDone(page);
   expect((await stateOf()).wechat.length, 0, "bindings");
@@ -443,18 +443,18 @@ async function attacks() {
     await seen(await popup, "html[data-ready]");
     expect(await (await popup).evaluate(() => window.opener), null, "the opener of the console");
     expect(await page.evaluate(() => globalThis.victim.closed), true, "a window that its opener has lost");
-    const { blocked, ended_before: ended } = await stateOf();
+    const { blocked, revoked_before: ended } = await stateOf();
     const before = JSON.stringify([blocked, ended]);
     await page.evaluate(([origin, path]) => {
       const form = document.createElement("form");
-      Object.assign(form, { method: "post", action: `${origin}${path}/end` });
+      Object.assign(form, { method: "post", action: `${origin}${path}/revoke` });
       document.body.append(form);
       form.submit();
     }, [origin, path]);
     await page.waitForURL(`${origin}/**`);
     expect((await page.textContent("body")).includes("invalid_token"), true, "a form, refused");
     const after = await stateOf();
-    expect(JSON.stringify([after.blocked, after.ended_before]), before, "what is kept");
+    expect(JSON.stringify([after.blocked, after.revoked_before]), before, "what is kept");
   } finally {
     await context.close();
     evil.close();
@@ -466,7 +466,7 @@ async function tries({ origin, path, secret }) {
   const of = (asking) => asking.then((answer) => answer.type, () => "blocked");
   const asked = await of(fetch(`${origin}${path}/block`, { method: "PUT", headers }));
   const read = await of(fetch(`${origin}/metrics`));
-  const simple = await of(fetch(`${origin}${path}/end`, { method: "POST", mode: "no-cors", credentials: "include" }));
+  const simple = await of(fetch(`${origin}${path}/revoke`, { method: "POST", mode: "no-cors", credentials: "include" }));
   const frame = document.createElement("iframe");
   frame.src = `${origin}/console`;
   const loaded = new Promise((resolve) => (frame.onload = resolve));

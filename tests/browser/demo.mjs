@@ -653,7 +653,7 @@ async function choosesWrong(page) {
   const number = await page.getByTestId("laptop-number").textContent();
   await page.locator(`.numbers label:not(:has([value="${number}"]))`).first().click();
   await press(page, "scan-allow");
-  await seen(page, "[data-testid=problem][data-code=match_wrong]");
+  await seen(page, "[data-testid=problem][data-code=number_mismatch]");
   await site(page, "refused");
   expect(/wrong number/.test(await page.getByTestId("laptop").textContent()), true, "the laptop's reason");
   await picture(page, "scan-wrong-number");

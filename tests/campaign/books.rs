@@ -33,7 +33,7 @@ impl Part {
                 }
                 "accounts_unavailable" => Some(Self::Accounts),
                 // The model judges these.
-                "binding_required" | "already_bound" | "invalid_token" | "data_undecryptable" => None,
+                "binding_required" | "already_bound" | "invalid_token" | "decryption_failed" => None,
                 _ => Some(Self::Nothing),
             },
         }

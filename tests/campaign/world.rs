@@ -150,7 +150,7 @@ fn configuration(redis_url: &str, wechat: &Simulator, apps: &TempDir, folder: &T
         ("WXMINT_WECHAT_URL", &wechat.url()),
         ("WXMINT_APPS_DIR", apps.path().to_str().expect("UTF-8")),
         ("WXMINT_AUTO_PROVISION", "true"),
-        ("WXMINT_KEYS_LEAD", LEAD),
+        ("WXMINT_KEY_PREPUBLISH", LEAD),
         ("WXMINT_TOKEN_TTL", TOKEN_TTL),
         ("WXMINT_ADMIN_TOKENS_FILE", admins.to_str().expect("UTF-8")),
         ("WXMINT_LIMIT_USERNAME", "1000000/1s"),

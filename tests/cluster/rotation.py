@@ -10,7 +10,7 @@ from asked import call, get, key_ids, kubectl, metric, replicas, seconds_until, 
 from cluster import PATIENCE, apply, until
 from world import SECOND_APPID, issuer, log_in, opens, orders
 
-LEAD, LIFE = 40, 60  # seconds: WXMINT_KEYS_LEAD, and the shortest WXMINT_TOKEN_TTL
+LEAD, LIFE = 40, 60  # seconds: WXMINT_KEY_PREPUBLISH, and the shortest WXMINT_TOKEN_TTL
 LINGERS = LIFE + 120  # for as long a key stays after it has signed
 SERVICE = "orders-rotating"
 
@@ -77,7 +77,7 @@ def rotate(where, number, load):
 
 def three_rotations_refuse_no_token_and_restart_nothing():
     """All replicas and sidecars have each key before it signs, two Jobs at once make one, and the first key leaves."""
-    login = issuer("rotating", SECOND_APPID, WXMINT_KEYS_LEAD=f"{LEAD}s", WXMINT_TOKEN_TTL=f"{LIFE}s")
+    login = issuer("rotating", SECOND_APPID, WXMINT_KEY_PREPUBLISH=f"{LEAD}s", WXMINT_TOKEN_TTL=f"{LIFE}s")
     service, first = orders(SERVICE, "rotating"), key_ids("rotating")[0]
     before = started("rotating", "wxmint"), started(SERVICE, "orders")
     with Verification(login, service) as load:

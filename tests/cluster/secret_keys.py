@@ -47,7 +47,7 @@ def every_command_works_on_a_secret_and_writes_only_what_it_has_changed():
     fails("add --yes", "generate", "--replace")
     keys("generate", "--replace", "--yes")
     listed = keys("list")
-    assert len(key_ids()) == 1 and all(f"{kid}  ended" in listed for kid in (*two, STRANGE)), listed
+    assert len(key_ids()) == 1 and all(f"{kid}  revoked" in listed for kid in (*two, STRANGE)), listed
     after = get("secret/wxmint-keys")
     assert (after["data"]["other"], after["metadata"]["labels"]) == (before["data"]["other"], before["metadata"]["labels"])
 

@@ -110,7 +110,7 @@ const FOUND: [&[&str]; 18] = [
     &["vault.key: "],
     &["login refused"],
     &["errcode=\"41030\",app=\"wx0123456789abcdef\"", "WeChat answered errcode 41030"],
-    &["{client=\"shop-web\",outcome=\"asked\"} 1", "{route=\"/device_authorization\",outcome=\"ok\"} 1"],
+    &["{client=\"shop-web\",outcome=\"started\"} 1", "{route=\"/device_authorization\",outcome=\"ok\"} 1"],
     &["not checked: a file", "its address names another platform"],
     &["wechat.platform", "errcode 61004"],
     &["redis.reach"],

@@ -105,13 +105,13 @@ async fn every_act(watched: &Watched) {
         ("POST shop", access_token, 200),
         ("GET shop", format!("{in_app}/encrypt-keys"), 200),
         ("POST shop", format!("{in_app}/signature"), 200),
-        ("POST", format!("{of_person}/end"), 204),
+        ("POST", format!("{of_person}/revoke"), 204),
         ("DELETE", in_app, 204),
         ("GET", of_person.clone(), 404),
         ("DELETE", of_person, 204),
         ("PUT", format!("{of_user}/block"), 204),
         ("DELETE", format!("{of_user}/block"), 204),
-        ("POST", format!("{of_user}/end"), 204),
+        ("POST", format!("{of_user}/revoke"), 204),
     ] {
         let shop = format!("{SECRET}-of-the-shop");
         let secret = if method.ends_with("shop") { &shop } else { SECRET };
@@ -120,7 +120,7 @@ async fn every_act(watched: &Watched) {
     }
     watched.ask("GET", &of_user, "wrong").await.expect_problem(401, "invalid_token");
     service.ask("POST", "/ssf/poll", SECRET, &json!({})).await.expect_problem(401, "invalid_token");
-    for words in [&["show", &user][..], &["forget", &user, "--yes"]] {
+    for words in [&["show", &user][..], &["erase", &user, "--yes"]] {
         watched.users(words);
     }
 }
@@ -191,7 +191,7 @@ async fn each_event_of_the_page_is_written_and_is_one_of_ocsf() {
         ("access_token", "forbidden"),
         ("login", "code_invalid"),
         ("logout", "invalid_token"),
-        ("look_up_person", "unknown_person"),
+        ("look_up_person", "person_not_found"),
         ("poll", "invalid_token"),
         ("show", "invalid_token"),
         ("unbind", "invalid_token"),
@@ -223,7 +223,7 @@ async fn in_the_log_the_members_stand_beside_those_of_a_line_whatever_its_format
     members.retain(|name, _| !["timestamp", "level", "target", "request_id"].contains(&name.as_str()));
     Schema::of_fixture().check(&event);
 
-    let mut command = command_on(&bed.redis.url(), &["users", "end", &user]);
+    let mut command = command_on(&bed.redis.url(), &["users", "revoke", &user]);
     let told = Ended::of(command.env("WXMINT_LOG_FORMAT", "text").env("RUST_LOG", "off"), "").expect_success().stderr;
     let [line, place] = told.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {told}") };
     assert!(
@@ -286,7 +286,7 @@ async fn the_story_of_an_attack_is_read_back_by_the_command_of_the_page() {
     watched.bed.redis.command::<()>(&["EVAL", counts, "0"]);
     let stolen = watched.bed.log_in_with("wang", password_of("mei")).await.expect_login();
     let user = stolen.member("user_id");
-    watched.users(&["end", &user]);
+    watched.users(&["revoke", &user]);
     watched.bed.service().unbind(&stolen.member("access_token")).await.expect_problem(401, "invalid_token");
     assert_eq!(watched.ask("PUT", &format!("/users/{user}/block"), SECRET).await.status, 204);
     watched.bed.log_in("wang").await.expect_problem(403, "user_blocked");

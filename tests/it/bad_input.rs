@@ -22,7 +22,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 #[rustfmt::skip]
 const KNOWN: [&str; 7] = [
     "invalid_request", "code_invalid", "code_used", "credentials_in_query", "unknown_app", "invalid_token",
-    "data_undecryptable",
+    "decryption_failed",
 ];
 const READ: &str = "GET, HEAD";
 const LOG_IN: &str = "GET, POST";

@@ -54,7 +54,7 @@ async fn a_command_whose_reader_goes_away_ends_quietly_and_has_done_its_work_and
     let mut retire = command(&format!("keys retire {kid} --now --yes"));
     let status = retire.stdout(closed_pipe()).stderr(closed_pipe()).status().expect("wxmint runs");
     assert_eq!(status.code(), CLOSED);
-    assert!(keys(&keys_file, &["list"]).contains(&format!("{kid}  ended")));
+    assert!(keys(&keys_file, &["list"]).contains(&format!("{kid}  revoked")));
     for words in ["--help", "keys list", "keys jwks", "bindings export"] {
         let full = File::options().write(true).open("/dev/full").expect("Linux");
         let output = run(command(words).stdout(full).stderr(Stdio::piped()));

@@ -120,20 +120,20 @@ async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_m
     let refused = eventually("an error", READ_AGAIN_WITHIN, first_error).await;
     assert!(refused.contains(&format!("key {kid} is missing, which signs")), "{refused}");
     assert!(bed.accepts(&old).await && signs(&bed).await == kid, "nothing has changed");
-    assert!(!keys(&path, &["list"]).contains("ended"));
+    assert!(!keys(&path, &["list"]).contains("revoked"));
 
     obey(&refused);
     until("the other keys are in use", READ_AGAIN_WITHIN, async || jwks_kids(&bed).await == kids_of(&other)).await;
     until_ended(&bed, &[&kid]).await;
     assert!(!bed.accepts(&old).await && signs(&bed).await == kids_of(&other)[0]);
-    assert!(keys(&path, &["list"]).contains(&format!("{kid}  ended")));
+    assert!(keys(&path, &["list"]).contains(&format!("{kid}  revoked")));
     let no_kid = crate::support::keys_command(&path, &["retire", &kid[1..], "--now", "--yes"]).output();
     assert_eq!(no_kid.expect("it runs").status.code(), Some(64), "a mistyped kid ends nothing");
 
     // An older file does not bring the key back.
     let mut with_both = read(&path);
     with_both["keys"].as_array_mut().expect("keys").push(right["keys"][0].clone());
-    with_both.as_object_mut().expect("a set").remove("ended");
+    with_both.as_object_mut().expect("a set").remove("revoked");
     after_the_next_reload(&bed, || replace(&path, &with_both.to_string())).await;
     let is_back = format!("key {kid} is back although it was revoked");
     let refused = async || bed.service().reasons("ERROR").into_iter().find(|reason| reason.contains(&is_back));
@@ -158,7 +158,7 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
         assert_eq!(refused.header("connection"), "close", "verifiers come to another replica");
     }
     bed.log_in("mei").await.expect_problem(503, "store_unavailable");
-    let state = format!("wxmint_key_age_seconds{{kid=\"{kid}\",alg=\"ES256\",state=\"ended\"}}");
+    let state = format!("wxmint_key_age_seconds{{kid=\"{kid}\",alg=\"ES256\",state=\"revoked\"}}");
     assert!(bed.service().metrics().await.contains(&state));
     let report = Report::of(&bed.configuration).await;
     assert_eq!(command_of(&report.advice("keys", "fault", &kid)), command_of(&said));
@@ -179,7 +179,7 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
     let login = bed.log_in("lin").await.expect_login();
     assert!(bed.accepts(&login).await && kid_of(&login.member("access_token")) != kid);
     Report::of(&bed.configuration).await.expect_healthy();
-    assert!(keys(&path, &["list"]).contains(&format!("{kid}  ended")));
+    assert!(keys(&path, &["list"]).contains(&format!("{kid}  revoked")));
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn a_file_may_lack_a_key_that_the_feed_calls_ended_and_a_published_one_war
     bed.service().readyz_says(503, &kid).await;
     // Otherwise the process would go on signing what everybody refuses.
     let mut without = read(&bed.configuration.path("other.json"));
-    without.as_object_mut().expect("a set").remove("ended");
+    without.as_object_mut().expect("a set").remove("revoked");
     replace(&path, &without.to_string());
     bed.service().readyz_says(200, "ok").await;
     assert_eq!((bed.service().reasons("ERROR").len(), signs(&bed).await), (1, kids_of(&without).remove(0)));

@@ -179,7 +179,7 @@ async fn the_recommended_page_shares_one_login_and_answers_401_once() {
 async fn the_recommended_page_logs_in_before_wechat_seals_and_again_where_the_seal_does_not_open() {
     let business = Business::start_bound().await;
     let told = business.play("stepsPage");
-    assert_eq!(each(&told, "/data/problem"), ["", "", "", "data_undecryptable"], "{told}");
+    assert_eq!(each(&told, "/data/problem"), ["", "", "", "decryption_failed"], "{told}");
     assert_eq!(
         each(&told, "/data/days").iter().map(|days| days.as_array().map_or(0, Vec::len)).max(),
         Some(3),

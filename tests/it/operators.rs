@@ -74,7 +74,7 @@ async fn an_operator_sees_what_is_stored_of_a_user_and_dissolves_a_binding_as_it
     let wechat =
         json!([{"appid": APPID, "openid": account["openid"], "unionid": account["unionid"], "bound_at": null}]);
     let mut expected =
-        json!({"user_id": user, "blocked": false, "ended_before": null, "last_login": null, "wechat": wechat});
+        json!({"user_id": user, "blocked": false, "revoked_before": null, "last_login": null, "wechat": wechat});
     assert_eq!(shown, expected);
     assert_eq!(office.must(&["show", &user]).trim(), office.operate("GET", &format!("/users/{user}")).await.body);
     let identities = office.operate("GET", &format!("/users/{user}/wechat")).await;
@@ -83,10 +83,10 @@ async fn an_operator_sees_what_is_stored_of_a_user_and_dissolves_a_binding_as_it
     assert_eq!(identities.json(), json!({"user_id": user, "wechat": expected["wechat"]}));
 
     // The end forgets the session key, which told the last login.
-    office.done("POST", &format!("/users/{user}/end")).await;
+    office.done("POST", &format!("/users/{user}/revoke")).await;
     let ended = office.show(&user).await;
     assert_eq!(ended["last_login"], last_login);
-    assert!(ended["ended_before"].as_i64().is_some_and(|before| before >= iat), "{ended}");
+    assert!(ended["revoked_before"].as_i64().is_some_and(|before| before >= iat), "{ended}");
     assert!(!office.accepts(&login).await);
     let later = office.log_in_for_good("lin").await;
     let now = office.show(&user).await["last_login"].as_i64().expect("seconds");
@@ -94,7 +94,7 @@ async fn an_operator_sees_what_is_stored_of_a_user_and_dissolves_a_binding_as_it
     assert!(now >= last_login && now <= later.claims()["iat"].as_i64().expect("seconds"));
 
     let unknown =
-        json!({"user_id": "nobody", "blocked": false, "ended_before": null, "last_login": null, "wechat": []});
+        json!({"user_id": "nobody", "blocked": false, "revoked_before": null, "last_login": null, "wechat": []});
     assert_eq!(office.show("nobody").await, unknown);
 
     let path = format!("/users/{user}/wechat/{APPID}");

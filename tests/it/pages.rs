@@ -273,7 +273,7 @@ fn how_much_to_buy_follows_from_what_was_measured() {
     let logbook = pages[&repository("benches/README.md")].as_str();
     let each = |key: &str| number(logbook, &format!("| `{key}` | "), " |");
     let person = each("…:binding") + each("wxmint:user:…") + each("wxmint:union:…");
-    let end = each("…:ends") + number(logbook, "| `wxmint:ended`, each end | ", " |");
+    let end = each("…:ends") + number(logbook, "| `wxmint:revoked`, each end | ", " |");
     let (a_second, gb) =
         (number(logbook, "there are ", " logins a second"), number(logbook, "| together | | | ", " |"));
     let (saturated, paced) = logbook.split_once("500 a second, 50 ms upstream delay").expect("the paced scenario");

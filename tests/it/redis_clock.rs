@@ -75,7 +75,7 @@ async fn a_clock_that_is_behind_by_a_tokens_life_is_named() {
     let (bed, _folder) = bed_of(TestBed::builder().env("WXMINT_TOKEN_TTL", "5m")).await;
     bed.redis.move_clock(-600);
     bed.log_in("lin").await.expect_problem(503, "store_unavailable");
-    bed.run(&["users", "end", "user-1"]).expect_end(0, &["s behind this machine's", "run the same command again"]);
+    bed.run(&["users", "revoke", "user-1"]).expect_end(0, &["s behind this machine's", "run the same command again"]);
     bed.redis.move_clock(-240);
     let login = bed.log_in("lin").await.expect_login();
     assert!((1..=60).contains(&login.json()["expires_in"].as_i64().expect("seconds")), "{login:?}");
@@ -84,13 +84,13 @@ async fn a_clock_that_is_behind_by_a_tokens_life_is_named() {
 /// No list tells when these people have logged in.
 #[tokio::test]
 async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {
-    for (before, after, one_login) in [(50, 0, "false"), (0, -50, "false"), (20, 20, "false"), (50, 0, "true")] {
+    for (before, after, single_session) in [(50, 0, "false"), (0, -50, "false"), (20, 20, "false"), (50, 0, "true")] {
         let builder = TestBed::builder().user_ids("openid", crate::user_ids::ID_KEY).env("WXMINT_USER_INDEX", "false");
-        let (bed, _folder) = bed_of(builder.env("WXMINT_ONE_LOGIN", one_login)).await;
+        let (bed, _folder) = bed_of(builder.env("WXMINT_SINGLE_SESSION", single_session)).await;
         bed.redis.move_clock(before);
         let ended = bed.log_in("lin").await.expect_login();
         bed.redis.move_clock(after);
-        bed.run(&["users", "end", &ended.member("user_id")]).expect_success();
+        bed.run(&["users", "revoke", &ended.member("user_id")]).expect_success();
         until_refused(&bed.sidecar().ready().await, &ended).await;
         bed.redis.move_clock(after + 5);
         let again = bed.log_in("lin").await.expect_login();
@@ -103,7 +103,7 @@ async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {
 /// A frozen replica keeps nobody out: what a failover would take back leaves an older token alive.
 #[tokio::test]
 async fn with_one_login_a_login_waits_for_no_replica() {
-    let bed = TestBed::builder().envs(&[("WXMINT_ONE_LOGIN", "true"), ONE_THREAD]).start().await;
+    let bed = TestBed::builder().envs(&[("WXMINT_SINGLE_SESSION", "true"), ONE_THREAD]).start().await;
     bed.log_in("lin").await.expect_login();
     let replica = RedisServer::replica_of(&bed.redis).await;
     replica.freeze();

@@ -86,7 +86,7 @@ async fn a_user_is_not_called_forgotten_while_slots_are_moving() {
     let (cluster, builder) = bare().await;
     let bed = builder.start_on(cluster).await;
     let user = bed.log_in("lin").await.expect_login().member("user_id");
-    let forget = || command_on(&bed.redis.url(), &["users", "forget", &user, "--yes"]).output().expect("wxmint runs");
+    let forget = || command_on(&bed.redis.url(), &["users", "erase", &user, "--yes"]).output().expect("wxmint runs");
     let (slot, from, to) = (bed.redis.slot_at(0), 0, 1);
     block_in_place(|| bed.redis.begin_move(slot, from, to));
     let output = block_in_place(forget);

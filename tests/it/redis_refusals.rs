@@ -150,7 +150,7 @@ async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_a
     };
     bed.expect_refused("a ticket", &[NOTED_AS_NOT_ENDED], ticket, redeem).await;
 
-    let bed = refusing(TestBed::builder().env("WXMINT_ONE_LOGIN", "true")).await;
+    let bed = refusing(TestBed::builder().env("WXMINT_SINGLE_SESSION", "true")).await;
     let log_in = async |person: String| bed.log_in_at(APPID, &person, json!({})).await;
     // That what is kept of the ends expires sooner; and as after a logout, of a token of the same second.
     let needless = ["EXPIRE", "SET", NOTED_AS_NOT_ENDED];
@@ -170,13 +170,13 @@ async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
         }
     };
     for (method, path) in [
-        ("POST", "/users/USER/end"),
+        ("POST", "/users/USER/revoke"),
         ("PUT", "/users/USER/block"),
         ("DELETE", "/users/USER/block"),
         ("GET", "/users/USER"),
         ("DELETE", "/users/USER/wechat/APP"),
         ("GET", "/wechat/APP/people/PERSON"),
-        ("POST", "/wechat/APP/people/PERSON/end"),
+        ("POST", "/wechat/APP/people/PERSON/revoke"),
         ("DELETE", "/wechat/APP/people/PERSON"),
     ] {
         erasures.take();
@@ -196,7 +196,7 @@ async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
     }
     expect_lives_of("wxmint:user:*:gone", 30 * 86_400);
     for (path, openid) in erasures.take() {
-        bed.operate("GET", &path).await.expect_problem(404, "unknown_person");
+        bed.operate("GET", &path).await.expect_problem(404, "person_not_found");
         expect_lives_of(&format!("*{openid}*"), 3600);
     }
 }

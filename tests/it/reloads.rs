@@ -170,7 +170,7 @@ const ROWS: &[Row] = &[
         scene.other_redis().command::<i64>(&["EXISTS", &format!("wxmint:{{{APPID}:{openid}}}:binding")]) == 1
     }),
     row!("redis_url", "the feed", [], |scene| {
-        let command = ["users", "end", "user-of-the-other-redis"];
+        let command = ["users", "revoke", "user-of-the-other-redis"];
         Ended::of(&mut command_on(&scene.other_redis().url(), &command), "").expect_success();
         let (_, page) = decoded(&scene.bed.service().get("/revocations").await.body);
         page["revoked"].as_array().is_some_and(|revoked| !revoked.is_empty())
@@ -186,7 +186,7 @@ const ROWS: &[Row] = &[
         scene.other_redis().command::<Vec<String>>(&["KEYS", "wxmint:device:*"]).len() > before
     }),
     row!("redis_url", "what looks after revocations", ["src/issuer/ends.rs"], |scene| {
-        scene.other_redis().command::<i64>(&["EXISTS", "wxmint:{wxmint:ended}:lives"]) == 1
+        scene.other_redis().command::<i64>(&["EXISTS", "wxmint:{wxmint:revoked}:lives"]) == 1
     }),
 ];
 

@@ -99,7 +99,7 @@ async fn a_service_account_has_the_rights_of_its_line_and_nobody_else_has_them()
     let seconds = |seconds: i64| seconds as f64 + 0.25;
     let with_fractions = json!({"iat": seconds(now()), "nbf": seconds(now()), "exp": seconds(now() + 3600)});
     assert!(is_let_in(&bed, &cluster.token(with_fractions)).await, "dates with fractions");
-    let refused = bed.service().operate("POST", "/users/lin/end", &token, &Value::Null).await;
+    let refused = bed.service().operate("POST", "/users/lin/revoke", &token, &Value::Null).await;
     assert!(refused.expect_problem(403, "forbidden").member("detail").contains("`operate`"));
     assert!(is_let_in(&bed, SECRET).await, "secrets count beside it, whatever rights they have");
     until("the audit names it", BUSY, async || {

@@ -6,14 +6,18 @@ use std::net::TcpListener;
 
 #[tokio::test]
 async fn what_is_accepted_and_unlikely_to_be_meant_is_warned_about() {
-    let unlikely = [("WXMINT_APPID", "foo"), ("WXMINT_KEYS_LEAD", "5s"), ("RUST_LOG", "warning")];
+    let unlikely = [("WXMINT_APPID", "foo"), ("WXMINT_KEY_PREPUBLISH", "5s"), ("RUST_LOG", "warning")];
     let forgetful = [("WXMINT_SESSION_KEY_TTL", "299s"), ("WXMINT_LIMIT_OPENID", "30/5m")];
     let builder = TestBed::builder().user_ids("openid", crate::user_ids::ID_KEY);
     let bed = builder.envs(&unlikely).envs(&forgetful).not_ready().start().await;
     let warnings: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "WARN").collect();
     for (member, value, sentence) in [
         ("appid", json!("foo"), "this AppID does not look like WeChat's"),
-        ("variable", Value::Null, "WXMINT_KEYS_LEAD: with a lead of 5 s, verifiers that fetch keys less often refuse"),
+        (
+            "variable",
+            Value::Null,
+            "WXMINT_KEY_PREPUBLISH: with a lead of 5 s, verifiers that fetch keys less often refuse",
+        ),
         ("variable", Value::Null, "WXMINT_SESSION_KEY_TTL is shorter than the time in WXMINT_LIMIT_OPENID"),
         ("variable", Value::Null, "WXMINT_SESSION_KEY_TTL is shorter than WXMINT_TOKEN_TTL"),
         ("variable", json!("RUST_LOG"), "not understood, so that the level is info"),

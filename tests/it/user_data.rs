@@ -120,5 +120,5 @@ fn data_of(answer: &Answer) -> Value {
 
 #[track_caller]
 fn expect_undecryptable(answer: Answer) -> Answer {
-    answer.expect_problem(422, "data_undecryptable")
+    answer.expect_problem(422, "decryption_failed")
 }

@@ -187,7 +187,7 @@ async fn nothing_names_the_people_of_a_forgotten_user_whether_a_list_names_them_
             if index == "true" {
                 people(&bed, user, if kind == "openid" { 1 } else { 2 }).await;
             }
-            let told = bed.run(&["users", "forget", user, "--yes"]).expect_success().said();
+            let told = bed.run(&["users", "erase", user, "--yes"]).expect_success().said();
             dissolved += told.matches("dissolved: 1 ").count() + 2 * told.matches("dissolved: 2 ").count();
             assert!(index == "false" || !told.contains("nothing was known"), "{told}");
         }
@@ -198,7 +198,7 @@ async fn nothing_names_the_people_of_a_forgotten_user_whether_a_list_names_them_
         if index == "true" {
             let person = people(&bed, &mei, 1).await[0]["openid"].as_str().expect("an openid").to_owned();
             bed.redis.command::<()>(&["DEL", &format!("wxmint:{{{APPID}:{person}}}:session")]);
-            bed.run(&["users", "forget", &mei, "--yes"]).expect_success();
+            bed.run(&["users", "erase", &mei, "--yes"]).expect_success();
             assert_eq!(traces("mei").await, [""; 0], "{kind}: the session had expired");
         }
     }
@@ -284,7 +284,7 @@ async fn whoever_was_erased_or_blocked_is_the_user_of_their_other_app_again() {
     assert_eq!(user_of(&bed, OTHER_APPID, "lin").await, lin);
 
     bed.run(&["users", "block", &mei]).expect_success();
-    let stream = || bed.redis.command::<u64>(&["XLEN", "wxmint:ended"]);
+    let stream = || bed.redis.command::<u64>(&["XLEN", "wxmint:revoked"]);
     let ends = stream();
     for _ in 0..2 {
         bed.log_in_at(OTHER_APPID, "mei", json!({})).await.expect_problem(403, "user_blocked");

@@ -58,7 +58,7 @@ fn a_user_is_added_listed_given_another_password_disabled_enabled_and_removed() 
     assert_eq!(users(&path, &["list"]), format!("alice\tu-1\tenabled\nLi Lei\t{id}\tenabled\n"));
 
     let disabled = run(users_command(&path, &["disable", "alice"]), "").said();
-    assert!(disabled.ends_with(" to end them now: wxmint users end u-1\n"), "{disabled}");
+    assert!(disabled.ends_with(" to revoke them now: wxmint users revoke u-1\n"), "{disabled}");
     assert_refused(users_command(&path, &["add", "alice"]), PASSWORD, &path, 64, "add --replace");
     let replaced = users(&path, &["add", "alice", "--replace"]);
     assert!(replaced.contains("is disabled still"), "a new password does not let somebody in: {replaced}");

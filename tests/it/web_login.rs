@@ -242,7 +242,7 @@ async fn a_ban_holds_once_wechat_names_the_unionid_and_of_a_persons_two_users_it
         let phone = bed.for_good(async || bed.log_in_at(APPID, "lin", json!({})).await).await;
         tokens = vec![phone, by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login()];
     }
-    operate("POST", &first, "end").await;
+    operate("POST", &first, "revoke").await;
     for token in &tokens {
         assert!(!bed.accepts(token).await, "an end reaches both too");
     }

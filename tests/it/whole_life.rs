@@ -70,13 +70,13 @@ impl<R: Reachable> Life<R> {
 
     async fn is_operated(&self) {
         let login = self.alice_for_good().await;
-        self.bed.run(&["users", "end", "user-alice"]).expect_success();
+        self.bed.run(&["users", "revoke", "user-alice"]).expect_success();
         assert!(!self.bed.accepts(&login).await);
         self.bed.run(&["users", "block", "user-alice"]).expect_success();
         self.bed.log_in_at(APPID, "lin", alice()).await.expect_problem(403, "user_blocked");
         assert!(self.bed.run(&["users", "show", "user-alice"]).expect_success().stdout.contains("\"blocked\":true"));
         self.bed.run(&["users", "unblock", "user-alice"]).expect_success();
-        self.bed.run(&["users", "forget", "user-alice", "--yes"]).expect_success();
+        self.bed.run(&["users", "erase", "user-alice", "--yes"]).expect_success();
         self.alice_for_good().await;
     }
 

@@ -390,7 +390,7 @@ const expected = {
     session: [true, "done"],
     wrong: [
       ["code_invalid", 400],
-      ["data_undecryptable", 422],
+      ["decryption_failed", 422],
     ],
     everywhere: "done",
     ended: 401,
@@ -402,7 +402,7 @@ const expected = {
     approved: [OFFLINE, "done", "done"],
     isSameUser: true,
     usedUp: ["unknown_device_code", 404],
-    spoilt: [["match_wrong", 403], ["unknown_device_code", 404], "access_denied"],
+    spoilt: [["number_mismatch", 403], ["unknown_device_code", 404], "access_denied"],
     refused: [["forbidden", 403], "done", "access_denied"],
     state: "logged_in",
     events: ["login"],

@@ -406,7 +406,7 @@ async fn redis_evicts(watch: &Watch) {
 async fn redis_is_full(watch: &Watch) {
     let bed = watch.bed("full", TestBed::builder().operator()).await;
     bed.log_in("lin").await.expect_login();
-    let path = format!("/wechat/{APPID}/people/{}/end", bed.wechat.openid("lin").await);
+    let path = format!("/wechat/{APPID}/people/{}/revoke", bed.wechat.openid("lin").await);
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     let end = async || bed.operate("POST", &path).await;
     watch.fire("full", &["WxmintRevocationsNotPublished"], end).await;

@@ -27,7 +27,7 @@ const { access_token, expires_in } = got(await admin.GET("/wechat/{appid}/access
 const renewed = got(await admin.POST("/wechat/{appid}/access-token", { ...app, body: { invalid: "another" } }));
 
 const known = got(await admin.GET("/wechat/{appid}/people/{openid}", person));
-const { response: ended } = await admin.POST("/wechat/{appid}/people/{openid}/end", person);
+const { response: ended } = await admin.POST("/wechat/{appid}/people/{openid}/revoke", person);
 const { response: erased } = await admin.DELETE("/wechat/{appid}/people/{openid}", person);
 const { error: unknown } = await admin.GET("/wechat/{appid}/people/{openid}", person);
 
@@ -47,7 +47,7 @@ console.log(
 // Never called: what must not compile.
 export async function mistakes() {
   // @ts-expect-error it may be null
-  shown.ended_before.toFixed();
+  shown.revoked_before.toFixed();
   // @ts-expect-error a time is a number
   shown.last_login?.length;
   // @ts-expect-error there is no such path

@@ -186,7 +186,7 @@ def up(services, program, folder):
         signature = f"http://127.0.0.1:9090/users/{token['user_id']}/wechat/{code_app}/signature"
         signed = until("the admin listener signs for the shop", 200, signature, {"data": "{}"}, shop)
         assert len(signed["signature"]) == 64, signed
-        status, _ = ask(f"http://127.0.0.1:9090/users/{token['user_id']}/end", {}, shop)
+        status, _ = ask(f"http://127.0.0.1:9090/users/{token['user_id']}/revoke", {}, shop)
         assert status == 403, f"the shop ends tokens: {status}"
         return token["user_id"]
     except AssertionError as error:

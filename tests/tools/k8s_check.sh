@@ -86,7 +86,7 @@ grep -qF 'requestPrincipals: ["https://old.example.com/*", "https://new.example.
 refused 'issuer: wxmint is one issuer; write its URL alone' "${needed[@]}" "${both[@]}"
 refused 'peer.issuerInCluster: leave' --values k8s/chart/ci/sidecar-in-cluster-values.yaml "${both[@]}"
 # What decides when keys rotate, the rotator has from where wxmint has it.
-[ "$(grep -c 'name: WXMINT_KEYS_LEAD' $all/everything-values.yaml)" = 2 ] || die "the CronJob does not have extraEnv's WXMINT_KEYS_LEAD"
+[ "$(grep -c 'name: WXMINT_KEY_PREPUBLISH' $all/everything-values.yaml)" = 2 ] || die "the CronJob does not have extraEnv's WXMINT_KEY_PREPUBLISH"
 for words in '--token-ttl=36h' 'type: NodePort'; do
   grep -qF -- "$words" $all/everything-values.yaml || die "a value is not obeyed: $words"
 done
@@ -201,9 +201,9 @@ refused 'networkPolicy.defaultDeny: a release' "${needed[@]}" --set peer.enabled
 refused 'autoscaling.enabled: a release' "${needed[@]}" --set peer.enabled=true,peer.audience=a,autoscaling.enabled=true
 refused 'redis.caSecret: set it to' "${needed[@]}" --set redis.clientCertificate=true
 refused 'autoscaling.maxReplicas: 12 is less than' "${needed[@]}" --set autoscaling.enabled=true,autoscaling.minReplicas=13
-refused 'rotation.every: 30m is not longer than WXMINT_KEYS_LEAD, 30m' "${needed[@]}" --set rotation.every=30m
-refused 'rotation.every: 44m is' --values k8s/chart/ci/everything-values.yaml --set rotation.every=44m,settings.WXMINT_KEYS_LEAD=20m
-$helm template wxmint k8s/chart "${needed[@]}" --set rotation.every=1h,settings.WXMINT_KEYS_LEAD=59m >$all/lead-values.yaml
+refused 'rotation.every: 30m is not longer than WXMINT_KEY_PREPUBLISH, 30m' "${needed[@]}" --set rotation.every=30m
+refused 'rotation.every: 44m is' --values k8s/chart/ci/everything-values.yaml --set rotation.every=44m,settings.WXMINT_KEY_PREPUBLISH=20m
+$helm template wxmint k8s/chart "${needed[@]}" --set rotation.every=1h,settings.WXMINT_KEY_PREPUBLISH=59m >$all/lead-values.yaml
 refused 'Additional property replcas is not allowed' "${needed[@]}" --set replcas=3
 refused 'replicaCount: Invalid type. Expected: [integer,null], given: string' "${needed[@]}" --set replicaCount=many
 called=2shop refused 'no Service can be called 2shop-wxmint' "${needed[@]}"

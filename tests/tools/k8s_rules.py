@@ -85,7 +85,7 @@ def check_cronjob(spec):
     pod = template(spec)["spec"]
     yield "two rotations at once, or one that begins again", spec["concurrencyPolicy"] == "Forbid" and pod["restartPolicy"] == "Never", ""
     names = {variable["name"] for each in pod["containers"] for variable in each.get("env", [])}
-    yield "a rotation with settings that are not its own", names <= {"NAMESPACE", "WXMINT_KEYS_LEAD", "WXMINT_TOKEN_TTL"}, names
+    yield "a rotation with settings that are not its own", names <= {"NAMESPACE", "WXMINT_KEY_PREPUBLISH", "WXMINT_TOKEN_TTL"}, names
     labels, said = (template(spec)["metadata"].get(part, {}) for part in ("labels", "annotations"))
     yield "a mesh's proxy, which never ends", labels.get("sidecar.istio.io/inject") == "false" and said.get("linkerd.io/inject") == "disabled", labels
 
@@ -173,7 +173,7 @@ def check_file(file, found):
         accounts = [subject["name"] for subject in bound["subjects"]]
         yield "rights for another account than the rotation's", accounts == [pod["serviceAccountName"]] != ["default"], accounts
         life = lambda document, part: [(variable["name"], variable.get("value")) for each in template(document["spec"])["spec"][part]
-                                       for variable in each.get("env", []) if variable["name"] in ("WXMINT_KEYS_LEAD", "WXMINT_TOKEN_TTL")]
+                                       for variable in each.get("env", []) if variable["name"] in ("WXMINT_KEY_PREPUBLISH", "WXMINT_TOKEN_TTL")]
         yield "a rotation with another lead or life", life(job, "containers") == life(of("Deployment")[0][1], "containers"), life(job, "containers")
     for _, route in of("HTTPRoute"):
         sections = {listener["name"] for _, gateway in of("Gateway") for listener in gateway["spec"]["listeners"]}

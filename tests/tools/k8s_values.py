@@ -64,7 +64,7 @@ REFUSED = [
     ({"podLabels": {"app.kubernetes.io/instance": "shop"}}, "podLabels.app.kubernetes.io/instance: Services"),
     ({"commonAnnotations": {"wxmint/replicas": "5"}}, "commonAnnotations.wxmint/replicas: this annotation is the chart's"),
     ({"rotation": {"every": "1h30m"}}, 'rotation.every: "1h30m" is no time'),
-    ({"rotation": {"every": "30m"}}, "rotation.every: 30m is not longer than WXMINT_KEYS_LEAD, 30m"),
+    ({"rotation": {"every": "30m"}}, "rotation.every: 30m is not longer than WXMINT_KEY_PREPUBLISH, 30m"),
     ({"rotation": {"serviceAccount": {"create": False}}}, "rotation.serviceAccount.name: name the account"),
     ({"accountsInCluster": {"url": "https://accounts.example.com"}}, "accountsInCluster.url: "),
     ({"prometheusRule": {"repository": "git"}}, "prometheusRule.repository: "),

@@ -92,7 +92,7 @@ impl Setup {
         ];
         match self {
             Self::Plain => {}
-            Self::OneLogin => set.push(("WXMINT_ONE_LOGIN", "true".to_owned())),
+            Self::OneLogin => set.push(("WXMINT_SINGLE_SESSION", "true".to_owned())),
             Self::File => set.push(("WXMINT_ACCOUNTS", format!("file:{}", file("users")))),
             Self::Service => set.push(("WXMINT_ACCOUNTS", around().accounts.clone())),
             Self::OfOpenid | Self::OfUnionid => {

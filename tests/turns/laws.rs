@@ -216,7 +216,8 @@ fn shown(value: &Said) -> String {
 
 /// Whoever may be asked for by strangers, or counts anything, must be forgotten one day.
 fn nothing_counts_for_ever(kept: &[Kept]) -> Held {
-    let dates = kept.iter().find(|key| key.name == "wxmint:{wxmint:ended}:kept").map_or("", |key| key.content.as_str());
+    let dates =
+        kept.iter().find(|key| key.name == "wxmint:{wxmint:revoked}:kept").map_or("", |key| key.content.as_str());
     for key in kept.iter().filter(|key| key.life == -1) {
         hold(stays(&key.name), || format!("a key stays for ever: {key:?}"))?;
         // Whoever has tokens of clients is forgotten by a date that is noted in one place for all.
@@ -236,10 +237,10 @@ fn stays(name: &str) -> bool {
     let is_link = name.starts_with("wxmint:union:{");
     // A revocation is forgotten by the process that looks after it, and by two clocks: that of Redis may be wrong.
     let is_end =
-        name.ends_with("}:ends") || name.contains("}:ended:") || name.starts_with("wxmint:{wxmint:ended}:put:");
+        name.ends_with("}:ends") || name.contains("}:ended:") || name.starts_with("wxmint:{wxmint:revoked}:put:");
     let is_of_clients = name.starts_with("wxmint:client:{") || name.ends_with("}:clients");
-    let is_of_service = ["wxmint:ended", "wxmint:id-key"].contains(&name)
-        || name.starts_with("wxmint:{wxmint:ended}:")
+    let is_of_service = ["wxmint:revoked", "wxmint:id-key"].contains(&name)
+        || name.starts_with("wxmint:{wxmint:revoked}:")
         || name.starts_with("wxmint:{platform:");
     is_list || is_left || is_binding || is_link || is_end || is_of_clients || is_of_service
 }

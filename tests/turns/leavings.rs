@@ -33,7 +33,7 @@ const fn kind(pattern: &'static str, made_by: &'static str, page: &'static str) 
 }
 
 const OIDC: &str = "wxmint:oidc:…";
-const ENDED: &str = "wxmint:{wxmint:ended}:{kid}";
+const ENDED: &str = "wxmint:{wxmint:revoked}:{kid}";
 const LIMITS: &str = "wxmint:limit:…";
 const OF_PERSON: &str = "wxmint:{appid:openid}:limit:…";
 
@@ -42,15 +42,15 @@ const KINDS: &[Kind] = &[
     kind("wxmint:{wxmint-readiness:*}:**", "", "wxmint:{wxmint-readiness:N}:…"),
     kind("wxmint:{platform:*}", "wxmint:{{platform:{platform}}}", "wxmint:{platform:APPID}"),
     kind("wxmint:{platform:*}:push:*", "", "wxmint:{platform:APPID}:push:DIGEST"),
-    kind("wxmint:ended", "wxmint:ended", "wxmint:ended"),
-    kind("wxmint:{wxmint:ended}:put:**", "put", "wxmint:{wxmint:ended}:put:…"),
-    kind("wxmint:{wxmint:ended}:kept", "wxmint:{wxmint:ended}:kept", "wxmint:{wxmint:ended}:kept"),
-    kind("wxmint:{wxmint:ended}:lives", "wxmint:{wxmint:ended}:lives", "…:lives"),
-    kind("wxmint:{wxmint:ended}:renewals", "wxmint:{wxmint:ended}:renewals", "…:renewals"),
-    kind("wxmint:{wxmint:ended}:mark", "wxmint:{wxmint:ended}:mark", "…:mark"),
-    kind("wxmint:{wxmint:ended}:doubt", "wxmint:{wxmint:ended}:doubt", "…:doubt"),
-    kind("wxmint:{wxmint:ended}:turn", "wxmint:{wxmint:ended}:turn", "…:turn"),
-    kind("wxmint:{wxmint:ended}:*", "ended_key", ENDED),
+    kind("wxmint:revoked", "wxmint:revoked", "wxmint:revoked"),
+    kind("wxmint:{wxmint:revoked}:put:**", "put", "wxmint:{wxmint:revoked}:put:…"),
+    kind("wxmint:{wxmint:revoked}:kept", "wxmint:{wxmint:revoked}:kept", "wxmint:{wxmint:revoked}:kept"),
+    kind("wxmint:{wxmint:revoked}:lives", "wxmint:{wxmint:revoked}:lives", "…:lives"),
+    kind("wxmint:{wxmint:revoked}:renewals", "wxmint:{wxmint:revoked}:renewals", "…:renewals"),
+    kind("wxmint:{wxmint:revoked}:mark", "wxmint:{wxmint:revoked}:mark", "…:mark"),
+    kind("wxmint:{wxmint:revoked}:doubt", "wxmint:{wxmint:revoked}:doubt", "…:doubt"),
+    kind("wxmint:{wxmint:revoked}:turn", "wxmint:{wxmint:revoked}:turn", "…:turn"),
+    kind("wxmint:{wxmint:revoked}:*", "ended_key", ENDED),
     kind("wxmint:{*:*}:binding", "binding", "wxmint:{appid:openid}:binding"),
     kind("wxmint:{*:*}:session", "session", "wxmint:{appid:openid}:session"),
     kind("wxmint:{*:*}:left", "left", "wxmint:{appid:openid}:left"),
@@ -116,10 +116,10 @@ const NOT_MET: &[(&str, &str)] = &[
     ("wxmint:{wxmint-readiness:*}:**", "readiness is not asked"),
     ("wxmint:{platform:*}", "src/doors/platform/store/conformance.rs"),
     ("wxmint:{platform:*}:push:*", "src/doors/platform/store/conformance.rs"),
-    ("wxmint:{wxmint:ended}:turn", "background tasks do not run"),
+    ("wxmint:{wxmint:revoked}:turn", "background tasks do not run"),
     ("wxmint:oidc:logout-turn", "background tasks do not run"),
     ("wxmint:oidc:logout-cursor", "background tasks do not run"),
-    ("wxmint:{wxmint:ended}:*", "no key was revoked"),
+    ("wxmint:{wxmint:revoked}:*", "no key was revoked"),
     ("wxmint:union:{*}:users", "nobody is in conflict: tests/it/binding/moved_apps.rs"),
     ("wxmint:oidc:used-state:*", "the hash of a random text: src/doors/oidc/wechat.rs"),
 ];
@@ -284,9 +284,9 @@ const LEFT: &[Left] = &[
     left("wxmint:user:{*}:gone", U, ["f", "ud"], ForGood, GONE_FROM),
     left("wxmint:user:{*}:struck:*:*", P, ["rf", ERASURES], Seconds(10 * MINUTE), NUMBERS),
     left("wxmint:user:{*}:struck:*:*", U, ["rf", ERASURES], Seconds(10 * MINUTE), NUMBERS),
-    left("wxmint:ended", U, ["ronf", EVERY], Revocation, REVOKED),
+    left("wxmint:revoked", U, ["ronf", EVERY], Revocation, REVOKED),
     left(
-        "wxmint:{wxmint:ended}:put:**",
+        "wxmint:{wxmint:revoked}:put:**",
         U,
         ["ronf", EVERY],
         Seconds(MINUTE),
@@ -317,7 +317,7 @@ const LEFT: &[Left] = &[
     left("wxmint:ticket:{*}", N, ["f", EVERY], Seconds(5 * MINUTE), TICKETS),
     left("wxmint:user:{*}:clients", U, ["ronf", "nle"], Revocation, CLIENTS),
     left("wxmint:client:{*}", U, ["ronf", "nle"], Revocation, CLIENTS),
-    left("wxmint:{wxmint:ended}:kept", U, ["ronf", EVERY], Revocation, RECORDS),
+    left("wxmint:{wxmint:revoked}:kept", U, ["ronf", EVERY], Revocation, RECORDS),
     left("wxmint:device:{*}", PH, ["ronf", EVERY], Seconds(13 * MINUTE), SCANS),
     left("wxmint:device:{*}", U, ["ronf", EVERY], Seconds(13 * MINUTE), SCANS),
     left("wxmint:oidc:code:*", PH, ["rf", EVERY], Seconds(11 * MINUTE), CODES),
@@ -348,7 +348,7 @@ const LEFT: &[Left] = &[
 /// Kinds that an installation keeps for good which has no people any more, and a new one need not have.
 const INSTALLED: &[(&str, (&str, &str))] = &[
     ("wxmint:id-key", (REDIS, "the kind of user ids and the fingerprint of the id key, or the word `random`")),
-    ("wxmint:{wxmint:ended}:renewals", (REDIS, "the lives of the refresh tokens that renew them")),
+    ("wxmint:{wxmint:revoked}:renewals", (REDIS, "the lives of the refresh tokens that renew them")),
 ];
 
 fn page(name: &str) -> String {
@@ -446,7 +446,7 @@ async fn live(house: &House, setup: Setup) -> Lived {
     let by = async |method: &str, path: &str, body: Value| house.by(&token, method, path, body).await;
     let wrong = json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="});
     let failed = by("POST", "/wechat/userdata", wrong).await;
-    assert_eq!(failed.code(), "data_undecryptable", "{failed:?}");
+    assert_eq!(failed.code(), "decryption_failed", "{failed:?}");
     let told = control("POST", "phone-codes", json!({"person": house.person("lin"), "appid": APPID})).await;
     by("POST", "/wechat/phone", json!({"code": told["code"]})).await.done();
     by("GET", "/wechat/session", Value::Null).await.done();
@@ -497,7 +497,7 @@ async fn leave(house: &House, lived: &Lived, act: Act) {
         }
         Act::End => {
             for user in &lived.users {
-                house.operate("POST", &format!("/users/{user}/end"), Value::Null).await.done();
+                house.operate("POST", &format!("/users/{user}/revoke"), Value::Null).await.done();
             }
         }
         Act::Unbind => {
@@ -581,7 +581,7 @@ async fn all_expires(kinds: &mut BTreeSet<&'static str>) {
 
 /// Names of keys that there are, but for a stream without entries, which remembers its last id.
 fn names(all: &[Kept]) -> BTreeSet<&str> {
-    all.iter().filter(|key| key.name != "wxmint:ended" || !key.content.is_empty()).map(|key| &*key.name).collect()
+    all.iter().filter(|key| key.name != "wxmint:revoked" || !key.content.is_empty()).map(|key| &*key.name).collect()
 }
 
 /// A row of the table that was met, as `kind named`, with setup and act.

@@ -56,12 +56,12 @@ fn operating(setup: Setup) -> Vec<UseCase> {
     };
     let act =
         |asked: Asked| async move |house: &House, whose: &Whose, _| operate(house, whose, asked, Value::Null).await;
-    let (end, block) = (("POST", "/users/USER/end"), ("PUT", "/users/USER/block"));
+    let (end, block) = (("POST", "/users/USER/revoke"), ("PUT", "/users/USER/block"));
     let (unblock, dissolve) = (("DELETE", "/users/USER/block"), ("DELETE", "/users/USER/wechat/APP"));
-    let end_person = ("POST", "/wechat/APP/people/PERSON/end");
+    let end_person = ("POST", "/wechat/APP/people/PERSON/revoke");
     let erase = ("DELETE", "/wechat/APP/people/PERSON");
     vec![
-        UseCase::new(("an end", "POST /users/{user_id}/end"), setup, known_twice, act(end), all).once_and_for_all(),
+        UseCase::new(("an end", "POST /users/{user_id}/revoke"), setup, known_twice, act(end), all).once_and_for_all(),
         UseCase::new(("a block", "PUT /users/{user_id}/block"), setup, known_twice, act(block), blocked)
             .once_and_for_all(),
         UseCase::new(("an unblock", "DELETE /users/{user_id}/block"), setup, blocked_before, act(unblock), unblocked),
@@ -73,7 +73,7 @@ fn operating(setup: Setup) -> Vec<UseCase> {
             dissolved,
         ),
         UseCase::new(
-            ("an end of a person", "POST /wechat/{appid}/people/{openid}/end"),
+            ("an end of a person", "POST /wechat/{appid}/people/{openid}/revoke"),
             setup,
             known_twice,
             act(end_person),

@@ -147,7 +147,7 @@ fn session_keys() -> Vec<UseCase> {
         UseCase::new(("a check of the session", "GET /wechat/session"), Setup::Plain, known, check, holds)
             .asks_wechat(),
         UseCase::new(("a reset", "POST /wechat/session/reset"), Setup::Plain, known, reset, is_answered)
-            .spends(&["session_key_missing", "data_undecryptable"])
+            .spends(&["session_key_missing", "decryption_failed"])
             .asks_wechat(),
     ]
 }

@@ -53,11 +53,11 @@ impl Act {
             Self::LogIn => house.log_in_with(APPID, whose.person, json!({})).await,
             Self::LogOutEverywhere => house.by(&whose.token, "POST", "/logout", json!({"everywhere": true})).await,
             Self::Unbind => house.by(&whose.token, "DELETE", "/binding", Value::Null).await,
-            Self::End => house.operate("POST", &format!("/users/{user}/end"), Value::Null).await,
+            Self::End => house.operate("POST", &format!("/users/{user}/revoke"), Value::Null).await,
             Self::Block => house.operate("PUT", &format!("/users/{user}/block"), Value::Null).await,
             Self::Dissolve => house.operate("DELETE", &format!("/users/{user}/wechat/{APPID}"), Value::Null).await,
             Self::EndPerson => {
-                let path = format!("/wechat/{APPID}/people/{}/end", house.openid(whose.person).await);
+                let path = format!("/wechat/{APPID}/people/{}/revoke", house.openid(whose.person).await);
                 house.operate("POST", &path, Value::Null).await
             }
             Self::Erase => {

@@ -137,7 +137,7 @@ const CALLS = {
 for (const [name, call] of Object.entries(CALLS)) {
   test(`${name} rejects with a WxmintError: wxmint's own code, unavailable for what is not wxmint's, offline without an answer`, async () => {
     const refusals = [
-      problem(422, "data_undecryptable"),
+      problem(422, "decryption_failed"),
       problem(429, "rate_limited", { retry_after: 3 }),
       problem(500, "internal_error"),
     ];

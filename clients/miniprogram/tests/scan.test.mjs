@@ -182,7 +182,7 @@ test("a 401 ends the token; the approval is sent once more, with a new code, and
 test("refusals of wxmint's own reach the page, and leave the token", async () => {
   for (const [status, code] of [
     [404, "unknown_device_code"],
-    [403, "match_wrong"],
+    [403, "number_mismatch"],
     [403, "forbidden"],
   ]) {
     const phone = new Phone();

@@ -34,7 +34,7 @@ in_chinese! {
     &PageRefused:
         PageRefused::TooLong => "它超过 {MAX_PAGE} 字节",
         PageRefused::Refused(reason) => "{reason}",
-        PageRefused::EndedKey => "签名它的密钥已被吊销",
+        PageRefused::RevokedKey => "签名它的密钥已被吊销",
         PageRefused::Claims => "它的声明不是吊销记录页的声明",
         PageRefused::Older => "它比之前接受过的页旧得多",
         PageRefused::OtherCursor => "它是另一个 cursor 的响应",

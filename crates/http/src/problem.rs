@@ -57,7 +57,7 @@ problem_codes! {
     InvalidToken, "invalid_token", UNAUTHORIZED, "The access token is missing or not valid";
     /// The secret lacks a right that `detail` names.
     Forbidden, "forbidden", FORBIDDEN, "This secret or token has no right to this";
-    UnknownPerson, "unknown_person", NOT_FOUND, "This person is bound to no user";
+    UnknownPerson, "person_not_found", NOT_FOUND, "This person is bound to no user";
     /// Or WeChat no longer accepts the session key, or the app is no mini program.
     SessionKeyMissing, "session_key_missing", CONFLICT, "There is no session key of this user that WeChat accepts";
     BindingRequired, "binding_required", FORBIDDEN, "This WeChat identity is not bound to a user yet";
@@ -73,10 +73,10 @@ problem_codes! {
     /// The app's owner decides that at WeChat.
     PermissionMissing, "permission_missing", FORBIDDEN, "The merchant has not given the permission for this";
     /// WeChat bills each verified phone number, and the operator has to buy more.
-    PhoneNumbersSpent, "phone_numbers_spent", BAD_GATEWAY, "WeChat verifies no phone number for this app at the moment";
+    PhoneNumbersSpent, "phone_quota_exhausted", BAD_GATEWAY, "WeChat verifies no phone number for this app at the moment";
     /// Another user has this WeChat identity, or this user has another one.
     AlreadyBound, "already_bound", CONFLICT, "WeChat identity or user is bound already";
-    DataUndecryptable, "data_undecryptable", UNPROCESSABLE_ENTITY, "The data cannot be decrypted";
+    DataUndecryptable, "decryption_failed", UNPROCESSABLE_ENTITY, "The data cannot be decrypted";
     RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many attempts";
     /// The operator must correct the configuration.
     WechatMisconfigured, "wechat_misconfigured", BAD_GATEWAY, "WeChat refuses this service's configuration";

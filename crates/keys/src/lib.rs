@@ -20,7 +20,7 @@ pub use private_jwk::{PrivateJwk, SIGNED_WITH};
 pub use set::KeySet;
 pub use signing::KeyRing;
 pub use signing_key::SigningKey;
-pub use stored::{EndedKey, StoredKeys};
+pub use stored::{RevokedKey, StoredKeys};
 pub use wxmint_verify::KeyError;
 use zeroize::Zeroizing;
 

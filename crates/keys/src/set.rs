@@ -6,7 +6,7 @@ use wxmint_verify::{Algorithm, KeyError, KeySource, PublicKey};
 
 use super::signing::{is_gone, signing};
 use super::stored::SPREADS_WITHIN;
-use super::{EndedKey, SigningKey, StoredKeys};
+use super::{RevokedKey, SigningKey, StoredKeys};
 
 /// A proxy or CDN may cache the JWKS for one sixth of the lead, which adds to the time for which a verifier does not
 /// see a new key. With a lead of 30 minutes that is 5 minutes, and 25 remain for a verifier that fetches every 20.
@@ -19,10 +19,10 @@ pub struct KeySet {
     /// The times of each key, ordered by `nbf`, like `keys`.
     pub lives: Vec<KeyLife>,
     /// The keys that were retired before their time. They are not published with the others.
-    pub ended: Vec<EndedKey>,
-    pub(super) all_ended_at: Option<i64>,
-    /// The ids of those that verifiers refuse, because the revocation feed says that they are ended.
-    pub revoked: Vec<String>,
+    pub revoked: Vec<RevokedKey>,
+    pub(super) all_revoked_at: Option<i64>,
+    /// The ids of the keys that the revocation feed names, so that verifiers refuse them.
+    pub in_feed: Vec<String>,
 }
 
 impl KeySet {
@@ -49,14 +49,14 @@ impl KeySet {
     /// that was revoked later says nothing of the time before.
     pub fn has_history(&self, time: DateTime<Utc>) -> bool {
         let signing = self.lives.iter().filter(|life| life.nbf <= time);
-        let was_all_ended =
-            self.all_ended_at.is_some_and(|until| until - SPREADS_WITHIN.num_seconds() < time.timestamp());
-        was_all_ended || self.ended.iter().any(|key| key.at() < time) || signing.count() > 1
+        let were_all_revoked =
+            self.all_revoked_at.is_some_and(|until| until - SPREADS_WITHIN.num_seconds() < time.timestamp());
+        were_all_revoked || self.revoked.iter().any(|key| key.at() < time) || signing.count() > 1
     }
 
-    /// Whether all logins were ended at this second or later, so that nothing from before is good.
-    pub fn has_ended_all_since(&self, second: i64) -> bool {
-        self.all_ended_at.is_some_and(|until| until - SPREADS_WITHIN.num_seconds() >= second)
+    /// Whether all logins were revoked at this second or later, so that nothing from before is good.
+    pub fn has_revoked_all_since(&self, second: i64) -> bool {
+        self.all_revoked_at.is_some_and(|until| until - SPREADS_WITHIN.num_seconds() >= second)
     }
 
     pub fn self_test(&self) -> Result<(), KeyError> {
@@ -234,11 +234,11 @@ mod tests {
     fn a_key_that_ended_names_neither_signs_nor_verifies() {
         let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let mut file = file_of(&keys);
-        file["ended"] = serde_json::json!([{"kid": keys[1].kid(), "at": 300}]);
+        file["revoked"] = serde_json::json!([{"kid": keys[1].kid(), "at": 300}]);
         let set = parse(&file).expect("a set");
         assert_eq!(set.signing(at(300)).expect("signs").public().kid(), keys[0].kid());
         assert!(set.key(keys[1].kid(), at(300)).is_none() && set.key(keys[0].kid(), at(300)).is_some());
-        file["ended"] = serde_json::json!([{"kid": keys[0].kid(), "at": 0}, {"kid": keys[1].kid(), "at": 0}]);
+        file["revoked"] = serde_json::json!([{"kid": keys[0].kid(), "at": 0}, {"kid": keys[1].kid(), "at": 0}]);
         assert_eq!(parse(&file).expect_err("none is left"), KeyError::Empty);
     }
 

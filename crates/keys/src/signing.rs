@@ -35,14 +35,14 @@ impl KeyRing {
     pub fn note_revoked(&self, found: &[String]) {
         self.0.rcu(|set| {
             let new = found.iter().filter(|kid| !set.is_revoked(kid));
-            KeySet { revoked: set.revoked.iter().chain(new).cloned().collect(), ..KeySet::clone(set) }
+            KeySet { in_feed: set.in_feed.iter().chain(new).cloned().collect(), ..KeySet::clone(set) }
         });
     }
 
     /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
     pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
         let set = tested(set, now)?;
-        self.0.rcu(|before| KeySet { revoked: before.revoked.clone(), ..set.clone() });
+        self.0.rcu(|before| KeySet { in_feed: before.in_feed.clone(), ..set.clone() });
         Ok(())
     }
 }
@@ -63,7 +63,7 @@ impl KeySet {
     }
 
     pub fn is_revoked(&self, kid: &str) -> bool {
-        self.revoked.iter().any(|revoked| revoked == kid)
+        self.in_feed.iter().any(|revoked| revoked == kid)
     }
 
     /// The key that signs at `now`. Fails while verifiers refuse whatever it signs.
@@ -183,7 +183,7 @@ mod tests {
         let ring = KeyRing::new(set.clone(), at(1500)).expect("a ring");
         let noted = |found: &[&str]| {
             ring.note_revoked(&found.iter().map(|&kid| kid.to_owned()).collect::<Vec<_>>());
-            ring.set().revoked.clone()
+            ring.set().in_feed.clone()
         };
         assert_eq!(noted(&[&old, "a peer's"]), [old.as_str(), "a peer's"]);
         assert_eq!(noted(&[]), [old.as_str(), "a peer's"], "an end that the store has lost still holds");

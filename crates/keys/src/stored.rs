@@ -14,7 +14,7 @@ use super::{KeySet, PrivateJwk, SigningKey, set::KeyLife};
 pub(super) const SPREADS_WITHIN: TimeDelta = TimeDelta::seconds(65);
 /// A key that was retired before its time is noted for so long: the longest life of tokens, and five minutes, within
 /// which all replicas have learnt of it.
-const ENDED_KEPT: TimeDelta = TimeDelta::seconds(30 * 86_400 + 5 * 60);
+const REVOKED_KEPT: TimeDelta = TimeDelta::seconds(30 * 86_400 + 5 * 60);
 /// The characters of a `kid`.
 const KID_CHARS: usize = 43;
 
@@ -24,21 +24,21 @@ pub struct StoredKeys {
     keys: Vec<PrivateJwk>,
     /// The keys that were retired before their time, as long as tokens of theirs may be left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ended: Vec<EndedKey>,
-    /// Logins up to this second have ended, also those whose tokens a site can renew. In seconds since 1970.
+    pub revoked: Vec<RevokedKey>,
+    /// All logins up to this second are revoked, also those whose tokens a site can renew. In seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    all_ended_at: Option<i64>,
+    all_revoked_at: Option<i64>,
 }
 
 /// A key that was retired before its time. Every replica tells verifiers so, also one that starts later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndedKey {
+pub struct RevokedKey {
     pub kid: String,
     /// In seconds since 1970.
     at: i64,
 }
 
-impl EndedKey {
+impl RevokedKey {
     pub fn at(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.at, 0).unwrap_or_default()
     }
@@ -46,7 +46,7 @@ impl EndedKey {
 
 impl StoredKeys {
     /// Parses `{"keys":[…]}`. An unusable key is an error: if it were left out, nobody could verify the tokens that it
-    /// signed. A key that `ended` names is left out, because nobody may accept what it signs.
+    /// signed. A key that `revoked` names is left out, because nobody may accept what it signs.
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
         // Only the position is reported, because serde_json's message quotes the value, which may be a private member.
         let mut stored: Self = serde_json::from_slice(json)
@@ -54,14 +54,14 @@ impl StoredKeys {
         for (index, key) in stored.keys.iter_mut().enumerate() {
             key.name_itself(index)?;
         }
-        let Self { keys, ended, .. } = &mut stored;
+        let Self { keys, revoked, .. } = &mut stored;
         // Half of a kid would end nothing, and a long text would make the feed's pages longer than verifiers read.
-        if let Some(EndedKey { kid, .. }) = ended.iter().find(|ended| !is_thumbprint(&ended.kid)) {
-            let key = format!("{} in `ended`", kid.chars().take(KID_CHARS).collect::<String>());
+        if let Some(RevokedKey { kid, .. }) = revoked.iter().find(|revoked| !is_thumbprint(&revoked.kid)) {
+            let key = format!("{} in `revoked`", kid.chars().take(KID_CHARS).collect::<String>());
             let reason = "`kid` must be the whole id, as `keys list` prints it".into();
             return Err(KeyError::Unusable { key, reason });
         }
-        keys.retain(|key| ended.iter().all(|ended| ended.kid != key.kid()));
+        keys.retain(|key| revoked.iter().all(|revoked| revoked.kid != key.kid()));
         Ok(stored)
     }
 
@@ -88,14 +88,14 @@ impl StoredKeys {
             }
         }
         let lives = keys.iter().map(|key| key.life.clone()).collect();
-        let (ended, all_ended_at, revoked) = (self.ended.clone(), self.all_ended_at, Vec::new());
-        Ok(KeySet { keys, lives, ended, all_ended_at, revoked })
+        let Self { revoked, all_revoked_at, .. } = self.clone();
+        Ok(KeySet { keys, lives, revoked, all_revoked_at, in_feed: Vec::new() })
     }
 
-    /// The times of the keys, ordered by `nbf`; none if `ended` names each key.
+    /// The times of the keys, ordered by `nbf`; none if `revoked` names each key.
     pub fn lives(&self) -> Result<Vec<KeyLife>, KeyError> {
         match self.check() {
-            Err(KeyError::Empty) if !self.ended.is_empty() => Ok(Vec::new()),
+            Err(KeyError::Empty) if !self.revoked.is_empty() => Ok(Vec::new()),
             set => Ok(set?.lives),
         }
     }
@@ -110,8 +110,8 @@ impl StoredKeys {
     ///
     /// The settings of today say nothing about the life of the tokens of a key that was retired before, so it is the
     /// longest that any setting allows.
-    pub fn forget_ended(&mut self, now: DateTime<Utc>) -> Vec<String> {
-        self.ended.extract_if(.., |key| key.at() <= now - ENDED_KEPT).map(|key| key.kid).collect()
+    pub fn purge_revoked(&mut self, now: DateTime<Utc>) -> Vec<String> {
+        self.revoked.extract_if(.., |key| key.at() <= now - REVOKED_KEPT).map(|key| key.kid).collect()
     }
 
     pub fn apply(&mut self, step: &RotationStep) -> Result<(), KeyError> {
@@ -143,7 +143,7 @@ impl StoredKeys {
 
     /// Ends all keys and all logins at `now`, and puts another key in their place.
     pub fn replace(&mut self, key: PrivateJwk, now: DateTime<Utc>) {
-        self.all_ended_at = Some((now + SPREADS_WITHIN).timestamp());
+        self.all_revoked_at = Some((now + SPREADS_WITHIN).timestamp());
         let old = mem::replace(&mut self.keys, vec![key]);
         old.iter().for_each(|key| self.end(key.kid(), now));
     }
@@ -151,8 +151,8 @@ impl StoredKeys {
     /// Also a key that has not signed yet: whoever has stolen it can sign, and verifiers know it already.
     fn end(&mut self, kid: &str, now: DateTime<Utc>) {
         self.keys.retain(|key| key.kid() != kid);
-        self.ended.retain(|ended| ended.kid != kid);
-        self.ended.push(EndedKey { kid: kid.to_owned(), at: now.timestamp() });
+        self.revoked.retain(|revoked| revoked.kid != kid);
+        self.revoked.push(RevokedKey { kid: kid.to_owned(), at: now.timestamp() });
     }
 }
 
@@ -170,11 +170,11 @@ mod tests {
         let kid = key.kid().to_owned();
         for (named, shown) in [(&kid[..20], &kid[..20]), ("", ""), (&"x".repeat(1_000_000), &*"x".repeat(KID_CHARS))] {
             let mut stored = StoredKeys::of([key.clone()]);
-            stored.ended.push(EndedKey { kid: named.to_owned(), at: 0 });
+            stored.revoked.push(RevokedKey { kid: named.to_owned(), at: 0 });
             let refused = StoredKeys::parse(&stored.content()).expect_err("no kid").to_string();
             assert_eq!(
                 refused,
-                format!("key {shown} in `ended`: `kid` must be the whole id, as `keys list` prints it")
+                format!("key {shown} in `revoked`: `kid` must be the whole id, as `keys list` prints it")
             );
         }
     }
@@ -184,11 +184,11 @@ mod tests {
         let [old, new] = [0, 1]
             .map(|second| PrivateJwk::generate(Algorithm::EdDsa, DateTime::UNIX_EPOCH + TimeDelta::seconds(second)));
         let mut stored = StoredKeys::of([old.expect("a key")]);
-        assert_eq!(stored.check().expect("a set").all_ended_at, None);
+        assert_eq!(stored.check().expect("a set").all_revoked_at, None);
         stored.replace(new.expect("a key"), DateTime::UNIX_EPOCH + TimeDelta::seconds(100));
-        stored.forget_ended(DateTime::UNIX_EPOCH + TimeDelta::days(365));
+        stored.purge_revoked(DateTime::UNIX_EPOCH + TimeDelta::days(365));
         let read = KeySet::parse(&stored.content()).expect("a set");
-        assert_eq!((read.all_ended_at, read.ended), (Some(165), vec![]));
+        assert_eq!((read.all_revoked_at, read.revoked), (Some(165), vec![]));
     }
 
     #[test]
@@ -200,14 +200,14 @@ mod tests {
             let retirement = retire(&stored.lives().expect("a set"), &kid, at(now)).expect("a kid");
             stored.retire(&kid, &retirement, at(now)).expect("retired");
         }
-        assert_eq!(stored.ended, [EndedKey { kid: kid.clone(), at: 200 }]);
+        assert_eq!(stored.revoked, [RevokedKey { kid: kid.clone(), at: 200 }]);
         assert_eq!(stored.lives().expect("a set").len(), 1, "the second time another key signs already");
         let longest = LONGEST_LIFE.as_secs() as i64;
-        assert_eq!(ENDED_KEPT.num_seconds(), longest + 300);
-        assert_eq!(stored.forget_ended(at(200 + longest + 299)), [""; 0], "whatever life tokens have today");
-        assert_eq!(stored.forget_ended(at(200 + longest + 300)), [kid]);
-        assert_eq!(stored.ended, []);
-        stored.ended.push(EndedKey { kid: "a".into(), at: 8_210_266_876_799 });
-        assert_eq!(stored.forget_ended(at(0)), [""; 0], "a time that leaves no room to count on from it");
+        assert_eq!(REVOKED_KEPT.num_seconds(), longest + 300);
+        assert_eq!(stored.purge_revoked(at(200 + longest + 299)), [""; 0], "whatever life tokens have today");
+        assert_eq!(stored.purge_revoked(at(200 + longest + 300)), [kid]);
+        assert_eq!(stored.revoked, []);
+        stored.revoked.push(RevokedKey { kid: "a".into(), at: 8_210_266_876_799 });
+        assert_eq!(stored.purge_revoked(at(0)), [""; 0], "a time that leaves no room to count on from it");
     }
 }

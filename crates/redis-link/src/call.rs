@@ -145,6 +145,9 @@ mod tests {
             assert_eq!(slot_of(key.as_bytes()), slot_of(hashed.as_bytes()), "{key}");
         }
         // As `CLUSTER KEYSLOT` answers.
-        assert_eq!([slot_of(b"foo"), slot_of(b"{user1000}.following"), slot_of(b"wxmint:ended")], [12182, 3443, 3559]);
+        assert_eq!(
+            [slot_of(b"foo"), slot_of(b"{user1000}.following"), slot_of(b"wxmint:revoked")],
+            [12182, 3443, 7394]
+        );
     }
 }

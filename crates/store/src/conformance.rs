@@ -913,7 +913,7 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(sto
     assert!(may_be_ended(&orders[2]).await);
 }
 
-/// With `WXMINT_ONE_LOGIN`, the date of the login's token, which may be a minute ahead.
+/// With `WXMINT_SINGLE_SESSION`, the date of the login's token, which may be a minute ahead.
 async fn logged_in(store: &Redis, id: &str, at: i64) -> i64 {
     dated(store.end_earlier(&token(id, at), at + 60).await)
 }
@@ -1033,7 +1033,7 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
 async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<Redis>) {
     let store = &store;
     let user = user("user-1");
-    let nothing = UserState { blocked: false, ended_before: None, told: true };
+    let nothing = UserState { blocked: false, revoked_before: None, told: true };
     assert_eq!(store.user_state(&user).await, Ok(nothing));
     let owner = person("o1");
     let order = ExchangeOrder::new(1_700_000_000_999_999, &attempt_id(1));
@@ -1052,7 +1052,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     store.set_blocked(&user, true).await.expect("blocked");
     assert!(!store.user_state(&user).await.expect("a state").told);
     store.end_user(&user, Some(7_000_000_000)).await.expect("ended");
-    let state = UserState { blocked: true, ended_before: Some(7_000_000_000), told: true };
+    let state = UserState { blocked: true, revoked_before: Some(7_000_000_000), told: true };
     assert_eq!(store.user_state(&user).await, Ok(state));
     store.set_blocked(&user, false).await.expect("lifted");
     assert_eq!(store.user_state(&user).await, Ok(UserState { blocked: false, ..state }));
@@ -1479,7 +1479,7 @@ mod redis_only {
         let server = RedisServer::start().await;
         let store = server.store();
         store.end_key("one").await.expect("ended");
-        server.cli(&["XADD", "wxmint:ended", "*", "end", "device 1 abc"]);
+        server.cli(&["XADD", "wxmint:revoked", "*", "end", "device 1 abc"]);
         store.end_key("other").await.expect("ended");
         let (ends, _) = read_after(&store, "").await;
         assert_eq!(kids(&ends), ["one", "other"]);
@@ -1683,11 +1683,11 @@ mod redis_only {
         let [own, with_app, with_user] = ["a", "b", "c"].map(|id| token(id, now - 1));
         server.cli(&["SET", "wxmint:user:{user-1}:ended:a", "untold", "EX", "3600"]);
         assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: false }));
-        server.cli(&["XADD", "wxmint:ended", "*", "end", "kid k"]);
+        server.cli(&["XADD", "wxmint:revoked", "*", "end", "kid k"]);
         for _ in 0..2 {
             store.end_token(&own).await.expect("ended");
             assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: true }));
-            assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "2", "once");
+            assert_eq!(server.cli(&["XLEN", "wxmint:revoked"]), "2", "once");
         }
         assert_eq!(server.cli(&["TTL", "wxmint:user:{user-1}:ended:a"]), "-1", "Redis does not forget it by itself");
 
@@ -1734,13 +1734,13 @@ mod redis_only {
         let (store, now) = (server.store(), second());
         let (one, kid, restored) =
             (token("a", now), || "kid".to_owned(), Ended::Key { kid: "restored".into(), until: now + 9 });
-        server.cli(&["SET", "wxmint:ended", "no stream"]);
+        server.cli(&["SET", "wxmint:revoked", "no stream"]);
         for _ in 0..2 {
             store.end_token(&one).await.expect_err("not told");
             store.end_key(&kid()).await.expect_err("not told");
             store.restore_end(&restored).await.expect_err("not told");
         }
-        server.cli(&["DEL", "wxmint:ended"]);
+        server.cli(&["DEL", "wxmint:revoked"]);
         for is_new in [true, false] {
             store.end_token(&one).await.expect("told");
             assert_eq!(store.end_key(&kid()).await, Ok(is_new));
@@ -1837,7 +1837,7 @@ mod redis_only {
         let (old, new) = (server.store(), server.store());
         old.note_life(Duration::from_secs(86_400)).await.expect("noted");
         new.note_life(Duration::from_secs(600)).await.expect("noted");
-        let until: i64 = server.cli(&["HGET", "wxmint:{wxmint:ended}:lives", "86400"]).parse().expect("a second");
+        let until: i64 = server.cli(&["HGET", "wxmint:{wxmint:revoked}:lives", "86400"]).parse().expect("a second");
         let since = until - servers::now().timestamp() - 86_400;
         assert!((3590..=3600).contains(&since), "an hour without being noted again: {since}");
         let ends = async |number: usize| {
@@ -1850,13 +1850,13 @@ mod redis_only {
         assert_eq!(ends(1).await.1, 86_400);
         // Nobody has issued such a token for an hour and three quarters of a day.
         let last = second() + 6 * 3600;
-        server.cli(&["HSET", "wxmint:{wxmint:ended}:lives", "86400", &last.to_string()]);
+        server.cli(&["HSET", "wxmint:{wxmint:revoked}:lives", "86400", &last.to_string()]);
         assert_eq!(ends(2).await.0, last, "no longer than the last of the old tokens lives");
         // The last of the old tokens has expired.
-        server.cli(&["HSET", "wxmint:{wxmint:ended}:lives", "86400", "1"]);
+        server.cli(&["HSET", "wxmint:{wxmint:revoked}:lives", "86400", "1"]);
         assert_eq!(ends(3).await.1, 600);
         server.store().note_life(Duration::from_secs(60)).await.expect("noted");
-        assert_eq!(server.cli(&["HEXISTS", "wxmint:{wxmint:ended}:lives", "86400"]), "0");
+        assert_eq!(server.cli(&["HEXISTS", "wxmint:{wxmint:revoked}:lives", "86400"]), "0");
     }
 
     #[tokio::test(flavor = "local")]
@@ -1908,7 +1908,7 @@ mod redis_only {
         store.end_key("kid").await.expect("ended");
         let keys = server.cli(&["KEYS", "wxmint:*"]);
         let of_ends =
-            keys.lines().filter(|key| key.contains("ended") || key.contains("ends") || key.contains("client"));
+            keys.lines().filter(|key| ["ended", "ends", "revoked", "client"].iter().any(|it| key.contains(it)));
         // That an end was put into the stream just now is noted for a minute, and a doubt as long as it is one.
         let of_ends = of_ends.filter(|key| !key.contains(":put:") && !key.ends_with(":doubt"));
         let lives: Vec<_> = of_ends.map(|key| (key, server.cli(&["TTL", key]))).collect();
@@ -1942,7 +1942,7 @@ mod redis_only {
         for token in ["a", "b"] {
             server.cli(&["SET", &format!("wxmint:user:{{user-1}}:ended:{token}"), "told"]);
         }
-        server.cli(&["SET", "wxmint:{wxmint:ended}:old-kid", ""]);
+        server.cli(&["SET", "wxmint:{wxmint:revoked}:old-kid", ""]);
         for (number, end) in [
             format!("kid {later} kid"),
             format!("sub {old} {over} user-1"),
@@ -1956,9 +1956,9 @@ mod redis_only {
         .iter()
         .enumerate()
         {
-            server.cli(&["XADD", "wxmint:ended", &format!("{}-{number}", old * 1000), "end", end]);
+            server.cli(&["XADD", "wxmint:revoked", &format!("{}-{number}", old * 1000), "end", end]);
         }
-        server.cli(&["XADD", "wxmint:ended", &format!("{}-1", old * 1000 + 1), "end", "device of a later version"]);
+        server.cli(&["XADD", "wxmint:revoked", &format!("{}-1", old * 1000 + 1), "end", "device of a later version"]);
         for far in [
             server.store_at(|| servers::now() + TimeDelta::minutes(2)),
             server.store_at(|| servers::now() - TimeDelta::minutes(2)),
@@ -1970,7 +1970,7 @@ mod redis_only {
         assert_eq!(forgotten.ends, 2);
         let rest = store.forget_ends(forgotten.next.as_deref(), 100).await.expect("forgotten");
         assert_eq!(rest, Forgotten { ends: 3, next: None }, "from where the first call has come");
-        let left = server.cli(&["XRANGE", "wxmint:ended", "-", "+"]);
+        let left = server.cli(&["XRANGE", "wxmint:revoked", "-", "+"]);
         let left: Vec<_> = left.lines().filter(|line| line.contains(' ')).map(str::to_owned).collect();
         let expected = [
             format!("kid {later} kid"),
@@ -1986,25 +1986,25 @@ mod redis_only {
             ("wxmint:user:{user-1}:ended:b", "1"),
             (&second, "1"),
             (&third, "1"),
-            ("wxmint:{wxmint:ended}:old-kid", "1"),
+            ("wxmint:{wxmint:revoked}:old-kid", "1"),
         ] {
             assert_eq!(server.cli(&["EXISTS", key]), is_left, "{key}");
         }
-        assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:ended}:kept", "user-2"]), later.to_string());
+        assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", "user-2"]), later.to_string());
         let untold = old + ENDS_KEPT.as_secs() as i64;
-        assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:ended}:kept", "user-3"]), untold.to_string());
+        assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", "user-3"]), untold.to_string());
 
         // A record that is needed for longer than its entry is forgotten once that time has come.
         assert_eq!(store.forget_kept(100).await, Ok(0));
         for (key, field) in [(&second, "kept"), (&third, "untold:before")] {
             server.cli(&["HSET", key, field, "1"]);
         }
-        server.cli(&["ZADD", "wxmint:{wxmint:ended}:kept", "1", "user-2", "1", "user-3"]);
+        server.cli(&["ZADD", "wxmint:{wxmint:revoked}:kept", "1", "user-2", "1", "user-3"]);
         assert_eq!(store.forget_kept(100).await, Ok(2));
         assert_eq!((server.cli(&["EXISTS", &second]), server.cli(&["HKEYS", &third])), ("0".into(), "dated".into()));
         let note: i64 = server.cli(&["TTL", &third]).parse().expect("seconds");
         assert!((3600..=3 * 3600).contains(&note), "the note of a renewal expires: {note}");
-        assert_eq!(server.cli(&["EXISTS", "wxmint:{wxmint:ended}:kept"]), "0");
+        assert_eq!(server.cli(&["EXISTS", "wxmint:{wxmint:revoked}:kept"]), "0");
         let kids = store.ended_keys(&["old-kid".into()]).await;
         assert_eq!(kids, Ok(vec!["old-kid".into()]), "an old key file may come back");
         assert!((-1..=1).contains(&store.clock_ahead().await.expect("an answer")));
@@ -2016,7 +2016,7 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let add = |ago: i64, end: &str| {
-            server.cli(&["XADD", "wxmint:ended", &format!("{}-*", (now - ago) * 1000), "end", end])
+            server.cli(&["XADD", "wxmint:revoked", &format!("{}-*", (now - ago) * 1000), "end", end])
         };
         add(3000, &format!("kid {} of-long-ago", now + 9_000));
         add(200, &format!("kid {} of-a-while-ago", now + 9_000));
@@ -2031,7 +2031,7 @@ mod redis_only {
 
         let (_, last) = read_after(&store, "").await;
         let (id_of_last, _) = last.split_once('.').expect("an id");
-        server.cli(&["XDEL", "wxmint:ended", id_of_last]);
+        server.cli(&["XDEL", "wxmint:revoked", id_of_last]);
         assert_eq!(store.ends_after(&last, 100).await, Ok(None), "lost before its date");
     }
 
@@ -2048,7 +2048,7 @@ mod redis_only {
         let refused = far.leave(&owner, &bound).await.expect_err("no time");
         assert!(refused.reason.contains("ahead of the clock of this machine"), "{refused}");
         assert_eq!(server.cli(&["HLEN", "wxmint:user:{user-1}:ends"]), "0");
-        assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "0");
+        assert_eq!(server.cli(&["XLEN", "wxmint:revoked"]), "0");
         assert!(far.claim_code(&app(), &code("c"), &attempt_id(1), &often()).await.is_err(), "it would be dated ahead");
         granted(store.claim_code(&app(), &code("c"), &attempt_id(2), &often()).await.expect("given back"));
     }
@@ -2093,7 +2093,7 @@ mod redis_only {
             assert_eq!(store.forget_kept(100).await, Ok(1), "{how}");
             assert!(!is_ended().await, "{how}: nothing is left that could be renewed");
             let keys = store.link.keys_like("wxmint:*", &Default::default(), Slots::AtRest).await.expect("keys").found;
-            let left = keys.iter().filter(|key| !key.contains("wxmint:ended"));
+            let left = keys.iter().filter(|key| !key.contains("wxmint:revoked"));
             assert_eq!(left.collect::<Vec<_>>(), [""; 0], "{how}");
         }
     }
@@ -2102,7 +2102,7 @@ mod redis_only {
     async fn the_life_of_tokens_is_noted_again_before_it_is_forgotten() {
         let server = RedisServer::start().await;
         let store = server.store_at(|| servers::now() + AHEAD.get());
-        let lives = "wxmint:{wxmint:ended}:lives";
+        let lives = "wxmint:{wxmint:revoked}:lives";
         for (seconds, is_noted) in [(0, "1"), (LIFE_NOTED_EVERY.as_secs() - 60, "0"), (LIFE_NOTED_EVERY.as_secs(), "1")]
         {
             server.cli(&["DEL", lives]);
@@ -2131,7 +2131,7 @@ mod redis_only {
         assert_eq!(ends, [Ended::User { user, before: later, until }, in_app], "verifiers learn the same");
     }
 
-    /// With `WXMINT_ONE_LOGIN` a login ends tokens of its second without waiting for replicas. A logout waits for them.
+    /// With `WXMINT_SINGLE_SESSION` a login ends tokens of its second without waiting for replicas. A logout waits for them.
     #[tokio::test(flavor = "local")]
     async fn a_logout_makes_certain_what_a_login_has_ended() {
         let server = RedisServer::start().await;

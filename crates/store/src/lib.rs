@@ -160,7 +160,7 @@ impl TokenState {
 pub struct UserState {
     pub blocked: bool,
     /// The second up to which all of the user's tokens are ended. Kept until no token can be left that it names.
-    pub ended_before: Option<i64>,
+    pub revoked_before: Option<i64>,
     /// Whether verifiers have been told of that end.
     pub told: bool,
 }

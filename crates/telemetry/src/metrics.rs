@@ -74,12 +74,12 @@ metrics! {
     wechat_request_duration: Durations<1>, durations "A request to WeChat";
     redis_operation_duration: Durations<2>, durations "An operation of the store in Redis";
     pub unionid_conflicts: Counter, metric "Unionids that were found to belong to two users; both were kept";
-    pub distant_clocks: Counter, metric "Checks that found this machine's clock more than 5 s from the clock of Redis";
+    pub clock_skew_exceeded: Counter, metric "Checks that found this machine's clock more than 5 s from the clock of Redis";
     pub lost_revocations: Gauge, metric "1 while Redis may have lost data, and revocations with it";
     pub accounts_request_duration: Durations<2>, durations "A request to the account service";
     key_age: Family<Labels<3, String>, Real>, seconds "Time since a key's first signature; negative before it";
-    key_leaves_in: Family<Labels<1, String>, Real>, seconds "Time until a key that was replaced leaves the JWKS";
-    next_key_signs_in: Real, seconds "Time until the next key signs; NaN if none is published";
+    key_expiry: Family<Labels<1, String>, Real>, seconds "Time until a key that was replaced leaves the JWKS";
+    next_key_activation: Real, seconds "Time until the next key signs; NaN if none is published";
     reloads: Family<Labels<2>, Counter>, metric "Readings of a changed file, by content and outcome";
     reload_refused: Family<Labels<1>, Gauge>, metric
         "1 while a changed file cannot be used and its previous content stays in use";
@@ -102,7 +102,7 @@ pub struct Inner {
 impl Default for Inner {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("wxmint");
-        registry.register("audit_lost", "Audit events that could not be written", audit::LOST.clone());
+        registry.register("audit_events_dropped", "Audit events that could not be written", audit::LOST.clone());
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let registered = Registered::at(&mut registry);
         // There from the start, because an alert asks for it.
@@ -164,18 +164,18 @@ impl Metrics {
         self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != OK));
     }
 
-    /// The signing keys as they are `now`, in place of those before. Verifiers refuse those that are `ended`.
-    pub fn keys_are(&self, keys: &[KeyLife], ended: &[String], now: DateTime<Utc>) {
+    /// The signing keys as they are `now`, in place of those before. Verifiers refuse those that are `revoked`.
+    pub fn keys_are(&self, keys: &[KeyLife], revoked: &[String], now: DateTime<Utc>) {
         self.0.key_age.clear();
-        self.0.key_leaves_in.clear();
+        self.0.key_expiry.clear();
         let until = |time: DateTime<Utc>| (time - now).as_seconds_f64();
         let until_signing = keys.iter().map(|key| until(key.nbf)).filter(|seconds| *seconds > 0.0);
-        self.0.next_key_signs_in.set(until_signing.fold(f64::NAN, f64::min));
+        self.0.next_key_activation.set(until_signing.fold(f64::NAN, f64::min));
         for (KeyLife { kid, algorithm, nbf, exp }, state) in keys.iter().zip(states(keys, now)) {
             if let Some(exp) = exp {
-                self.0.key_leaves_in.get_or_create(&[("kid", kid.clone())]).set(until(*exp));
+                self.0.key_expiry.get_or_create(&[("kid", kid.clone())]).set(until(*exp));
             }
-            let state = if ended.contains(kid) { "ended".to_owned() } else { state.to_string() };
+            let state = if revoked.contains(kid) { "revoked".to_owned() } else { state.to_string() };
             let labels = [("kid", kid.clone()), ("alg", algorithm.name().to_owned()), ("state", state)];
             self.0.key_age.get_or_create(&labels).set(-until(*nbf));
         }

@@ -10,7 +10,7 @@ async function userData(ask, attempts = 2) {
   const url = `${WXMINT}/wechat/userdata`
   const answer = await request({ url, method: 'POST', data: { encryptedData, iv } })
   if (answer.statusCode === 200) return answer.data.data
-  if (answer.data.code !== 'data_undecryptable' || attempts === 1) throw failure(answer)
+  if (answer.data.code !== 'decryption_failed' || attempts === 1) throw failure(answer)
   wx.removeStorageSync('wxmint.token') // the next request logs in, which brings a new session_key
   return userData(ask, attempts - 1)
 }

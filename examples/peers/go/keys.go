@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// wxmint publishes a key for 30 minutes (WXMINT_KEYS_LEAD) before it signs, so that nobody has to ask for a key that a
+	// wxmint publishes a key for 30 minutes (WXMINT_KEY_PREPUBLISH) before it signs, so that nobody has to ask for a key that a
 	// token names: strangers cannot make this service fetch anything.
 	refreshEvery = 5 * time.Minute
 	retryAfter   = 10 * time.Second

@@ -269,11 +269,11 @@ bounds; here is what it could only say by a pattern, and what the API server wou
 {{- include "wxmint.fault" (list $f "autoscaling.enabled" (not $cpu) "the autoscaler counts in parts of resources.requests.cpu; set that, to 250m") }}
 {{- end }}
 {{- end }}
-{{- $lead := index .settings "WXMINT_KEYS_LEAD" | default "30m" }}
+{{- $lead := index .settings "WXMINT_KEY_PREPUBLISH" | default "30m" }}
 {{- /* One that comes from elsewhere is known to the rotator alone, which then refuses it. */}}
-{{- range .extraEnv }}{{ if eq .name "WXMINT_KEYS_LEAD" }}{{ $lead = .value | default "" }}{{ end }}{{ end }}
+{{- range .extraEnv }}{{ if eq .name "WXMINT_KEY_PREPUBLISH" }}{{ $lead = .value | default "" }}{{ end }}{{ end }}
 {{- $short := ge (include "wxmint.seconds" $lead | int64) (include "wxmint.seconds" .rotation.every | int64) }}
-{{- include "wxmint.fault" (list $f "rotation.every" (and .rotation.enabled $short) (printf "%s is not longer than WXMINT_KEYS_LEAD, %s; make it longer" .rotation.every $lead)) }}
+{{- include "wxmint.fault" (list $f "rotation.every" (and .rotation.enabled $short) (printf "%s is not longer than WXMINT_KEY_PREPUBLISH, %s; make it longer" .rotation.every $lead)) }}
 {{- include "wxmint.fault" (list $f "rotation.serviceAccount.name" (and .rotation.enabled (not .rotation.serviceAccount.create) (not .rotation.serviceAccount.name)) "name the account that is there, where create is false; `default` must not read the keys") }}
 {{- end }}
 {{- include "wxmint.fault" (list $f "podDisruptionBudget.minAvailable" (and .podDisruptionBudget.enabled (not .autoscaling.enabled) (regexMatch "^[0-9]+$" (toString .podDisruptionBudget.minAvailable)) (ge (.podDisruptionBudget.minAvailable | toString | int) (int .replicaCount))) (printf "with %d replicas no node could ever be drained; make it less than replicaCount" (int .replicaCount))) }}

@@ -8,7 +8,7 @@ const pathOf = (user) => `/users/${encodeURIComponent(user)}`;
 const isDots = (text) => text === "." || text === "..";
 
 const ACTS = {
-  end: (user) => ["POST", `${pathOf(user)}/end`],
+  end: (user) => ["POST", `${pathOf(user)}/revoke`],
   block: (user) => ["PUT", `${pathOf(user)}/block`],
   unblock: (user) => ["DELETE", `${pathOf(user)}/block`],
   dissolve: (user, app) => ["DELETE", `${pathOf(user)}/wechat/${encodeURIComponent(app)}`],
@@ -73,7 +73,7 @@ export function userPanel({ ask, mayOperate }) {
   /** What is kept of the user, and what can be done. */
   function drawn() {
     const text = words();
-    const { user_id: id, blocked, last_login: login, ended_before: ended, wechat } = user;
+    const { user_id: id, blocked, last_login: login, revoked_before: ended, wechat } = user;
     return [
       el("div", { className: "row whom-row" },
         el("h3", { className: "mono", id: "shown-user" }, id),

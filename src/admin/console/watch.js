@@ -9,7 +9,7 @@ const EVERY = 5_000; // ms between two looks
 const LOGINS_EVERY = 15_000; // ms between two looks at the logins, if there were any
 const MINUTE = 60_000; // ms, after which the logins of the hour, if there are any, have moved on in it
 const BARS = 60; // minutes
-const NAMES = ["logins_total", "key_age_seconds", "key_leaves_in_seconds", "app_info", "build_info", ...doors.map(({ METRIC }) => METRIC)];
+const NAMES = ["logins_total", "key_age_seconds", "key_expiry_seconds", "app_info", "build_info", ...doors.map(({ METRIC }) => METRIC)];
 const READ = new RegExp(`^wxmint_(${NAMES.join("|")})\\{(.*)\\} (\\S+)$`, "gm");
 const LOGINS_FAIL = "warning: logins fail: Redis does not answer"; // as src/issuer/health.rs says it in /readyz
 const byId = (id) => document.getElementById(id);
@@ -42,7 +42,7 @@ export function watch({ ask, session }) {
       const sum = (wanted) => found.filter(({ name }) => name === wanted).reduce((all, { value }) => all + value, 0);
       total = sum("logins_total");
       counts = found;
-      const leaves = found.filter(({ name }) => name === "key_leaves_in_seconds");
+      const leaves = found.filter(({ name }) => name === "key_expiry_seconds");
       keys = found.filter(({ name }) => name === "key_age_seconds").map(({ kid, alg, state, value: age }) => ({ kid, alg, state, age, leaves: leaves.find((key) => key.kid === kid)?.value }));
     } catch {
       ready = null;

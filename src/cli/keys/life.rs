@@ -23,17 +23,17 @@ pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
             let [nbf, signs_until, exp] = [Some(life.nbf), until, life.exp].map(|at| at.map(date));
             json!({"kid": life.kid, "alg": alg, "state": state, "nbf": nbf, "signs_until": signs_until, "exp": exp})
         };
-        let ended = keys.ended.iter();
-        let ended = ended.map(|key| json!({"kid": key.kid, "state": "ended", "ended": date(key.at())}));
-        print(rows.map(row).chain(ended).collect::<serde_json::Value>());
+        let revoked = keys.revoked.iter();
+        let revoked = revoked.map(|key| json!({"kid": key.kid, "state": "revoked", "revoked": date(key.at())}));
+        print(rows.map(row).chain(revoked).collect::<serde_json::Value>());
         return Ok(());
     }
     for ((life, state), until) in rows {
         print(format_args!("{}  {}  {state}", life.kid, life.algorithm));
         print(format_args!("    {}", in_words(life, state, until)));
     }
-    for key in &keys.ended {
-        print(format_args!("{}  ended", key.kid));
+    for key in &keys.revoked {
+        print(format_args!("{}  revoked", key.kid));
         print(format_args!("    retired at once on {}; verifiers refuse its tokens", date(key.at())));
     }
     Ok(())
@@ -67,7 +67,7 @@ pub(super) fn rotate(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_
         let set = keys.check()?;
         let mut step = rotation::plan(&set.lives, &policy, now, at_once)?;
         let waiting = set.lives.last().filter(|last| last.nbf > now).cloned();
-        let forgotten = keys.forget_ended(now);
+        let forgotten = keys.purge_revoked(now);
         keys.apply(&step)?;
         step.next_look = rotation::plan(&keys.check()?.lives, &policy, now, false)?.next_look;
         Ok::<_, Failure>((step, policy, waiting, forgotten))

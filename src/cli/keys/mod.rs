@@ -20,7 +20,7 @@ use super::output::{json, print, say};
 use super::{Failure, duration, key_line, span, variables};
 use crate::clock::now;
 use crate::secret_files::create_private;
-use crate::settings::{KEYS_LEAD, Reader, TOKEN_TTL};
+use crate::settings::{KEY_PREPUBLISH, Reader, TOKEN_TTL};
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
@@ -96,8 +96,8 @@ pub(super) struct PolicyArgs {
     /// From one key's first signature to the next one's
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
     every: TimeDelta,
-    #[arg(long, value_name = "DURATION", value_parser = |text: &str| span(text, &KEYS_LEAD))]
-    #[arg(help = format!("How long a key is published before it signs; {}", KEYS_LEAD.fallback()))]
+    #[arg(long, value_name = "DURATION", value_parser = |text: &str| span(text, &KEY_PREPUBLISH))]
+    #[arg(help = format!("How long a key is published before it signs; {}", KEY_PREPUBLISH.fallback()))]
     lead: Option<TimeDelta>,
     #[arg(long, value_name = "DURATION", value_parser = |text: &str| span(text, &TOKEN_TTL))]
     #[arg(help = format!("The longest life of a token; {}", TOKEN_TTL.fallback()))]
@@ -114,7 +114,8 @@ impl PolicyArgs {
         let last = set.lives.last().map_or(Algorithm::Es256, |life| life.algorithm);
         let mut reader = Reader::new(variables());
         let mut read = |variable| reader.read(variable).and_then(|span| TimeDelta::from_std(span).ok());
-        let (lead, token_ttl) = (self.lead.or_else(|| read(&KEYS_LEAD)), self.token_ttl.or_else(|| read(&TOKEN_TTL)));
+        let (lead, token_ttl) =
+            (self.lead.or_else(|| read(&KEY_PREPUBLISH)), self.token_ttl.or_else(|| read(&TOKEN_TTL)));
         let (lead, token_ttl) = reader.finish(lead.zip(token_ttl))?;
         Ok(rotation::RotationPolicy { every: self.every, lead, token_ttl, algorithm: self.alg.unwrap_or(last) })
     }

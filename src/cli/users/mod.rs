@@ -62,11 +62,11 @@ pub(super) enum UsersCommand {
     Enable(OneUser),
     /// Revoke all tokens of a user, whatever account backend knows the user. This command and the next six work in the
     /// Redis of WXMINT_REDIS_URL
-    End {
+    Revoke {
         /// The user id, the `sub` of the tokens
         #[arg(value_name = "USER_ID", required_unless_present = "everyone")]
         user: Option<UserId>,
-        /// For emergencies: end all tokens of all users, by revoking each signing key and making a new one
+        /// For emergencies: revoke all tokens of all users, by revoking each signing key and making a new one
         #[arg(long, conflicts_with = "user")]
         everyone: bool,
         #[command(flatten)]
@@ -90,7 +90,7 @@ pub(super) enum UsersCommand {
     /// Show what is stored of a user, as JSON
     Show(OneId),
     /// Erase what is stored of a user who closes the account: tokens, WeChat identities, session keys
-    Forget {
+    Erase {
         #[command(flatten)]
         user: OneId,
         /// Do not ask
@@ -148,8 +148,8 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
         UsersCommand::List { place, json } => list(&place.path()?, json),
         UsersCommand::Disable(user) => set_disabled(user, true).map(tell_what_goes_on),
         UsersCommand::Enable(user) => set_disabled(user, false).map(drop),
-        UsersCommand::End { user: Some(user), .. } => operate::end(&user),
-        UsersCommand::End { user: None, place, yes, .. } => {
+        UsersCommand::Revoke { user: Some(user), .. } => operate::revoke(&user),
+        UsersCommand::Revoke { user: None, place, yes, .. } => {
             keys::run(KeysCommand::Generate { place, alg: None, if_missing: false, replace: true, yes })
         }
         UsersCommand::Block(OneId { user }) => operate::block(&user),
@@ -157,7 +157,7 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
         UsersCommand::ExportBlocks => operate::export_blocks(),
         UsersCommand::ImportBlocks { file } => operate::import_blocks(&file),
         UsersCommand::Show(OneId { user }) => operate::show(&user),
-        UsersCommand::Forget { user: OneId { user }, yes } => operate::forget(&user, yes),
+        UsersCommand::Erase { user: OneId { user }, yes } => operate::erase(&user, yes),
     }
 }
 
@@ -278,7 +278,7 @@ fn tell_what_goes_on((id, others): (UserId, String)) {
     match others.as_str() {
         "" => say(format_args!(
             "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire; \
-             to end them now: wxmint users end {id}"
+             to revoke them now: wxmint users revoke {id}"
         )),
         more => say(format_args!("note: the user can still log in, because these names have the same user id: {more}")),
     }

@@ -1,4 +1,4 @@
-//! `wxmint users end|block|unblock|show|forget USER_ID`, `export-blocks` and `import-blocks`: what an operator can do
+//! `wxmint users revoke|block|unblock|show|erase USER_ID`, `export-blocks` and `import-blocks`: what an operator can do
 //! to users, in the Redis of `wxmint serve`.
 
 use std::{collections::BTreeSet, fs, path::Path};
@@ -14,7 +14,7 @@ use crate::cli::at_redis::{self, at_first, audited, open, patiently, walk_all};
 use crate::cli::output::{confirm, json};
 use crate::login::{Erased, LoginError, Operator};
 
-pub(super) fn end(user: &UserId) -> Result<(), Failure> {
+pub(super) fn revoke(user: &UserId) -> Result<(), Failure> {
     let done = act("end", user, async |operator| Ok(operator.end(user).await?));
     done.map(|()| print(format_args!("{user}: all tokens are revoked")))
 }
@@ -34,13 +34,13 @@ pub(super) fn show(user: &UserId) -> Result<(), Failure> {
     shown.map(|shown| print(json(&shown)))
 }
 
-pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
+pub(super) fn erase(user: &UserId, yes: bool) -> Result<(), Failure> {
     if !yes {
         say(format_args!(
             "This revokes all tokens of {user}, and erases every WeChat identity of the user. Nothing brings them back."
         ));
     }
-    confirm(yes, format_args!("forget {user}"))?;
+    confirm(yes, format_args!("erase {user}"))?;
     let erased = act("forget", user, async |operator| operator.forget(user).await)?;
     report(user, &erased);
     let stays = format!(

@@ -104,7 +104,7 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
     let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
     let state = match worker.login.fetch_grant(&code, (asked.client, DOOR), &visitor(request).address, give).await? {
         Ok(to) => {
-            scan.count(&asked.client.id, "fetched");
+            scan.count(&asked.client.id, "redeemed");
             return Ok(private(json!({"location": to})));
         }
         Err(Poll::Repeated(token)) => {

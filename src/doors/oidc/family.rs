@@ -157,12 +157,12 @@ impl LoginWorker {
     }
 
     /// Counts a login before it is kept, and ends the user's oldest ones at this client that are too many. It is the
-    /// newest, whatever the clock says. With `WXMINT_ONE_LOGIN` it has ended the others, but not what they renewed.
+    /// newest, whatever the clock says. With `WXMINT_SINGLE_SESSION` it has ended the others, but not what they renewed.
     pub(super) async fn make_room(&self, family: &Family) -> Result<()> {
         let (list, sid) = (family.list(), family.sid());
         let mut listed = enlist(&self.store, &list, sid, family.first.issued_at as f64, LONGEST_LIFE).await?;
         listed.retain(|(other, _)| other != sid);
-        let most = if self.policy.one_login { 1 } else { MOST_LOGINS };
+        let most = if self.policy.single_session { 1 } else { MOST_LOGINS };
         for (sid, _) in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
             match self.find::<Family>(&key("family", sid)).await? {
                 // The code of the earlier of two logins may come last.

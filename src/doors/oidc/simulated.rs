@@ -170,7 +170,7 @@ impl Business {
         let keys: Vec<_> = keys.into_iter().filter(|key| !key.ends_with(":doubt")).collect();
         let (mut bytes, mut entries) = (0, 0);
         for key in &keys {
-            let read = if *key == "wxmint:ended" {
+            let read = if *key == "wxmint:revoked" {
                 let all = Call::of("XRANGE", key).arg("-").arg("+").arg("COUNT").arg(1_000_000);
                 let read: Value = link.run("read", all).await.expect("read");
                 entries = match &read {

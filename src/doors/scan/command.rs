@@ -247,7 +247,7 @@ fn list(path: &Path) -> Result<(), Failure> {
 /// Ends the tokens of each user who may have one, and tells the audit.
 fn end(client: &ClientId) -> Result<(), Failure> {
     if client.0.is_usual() {
-        return Err(Failure::usage("this is an AppID; to end tokens of a mini program: wxmint users end USER_ID"));
+        return Err(Failure::usage("this is an AppID; to end tokens of a mini program: wxmint users revoke USER_ID"));
     }
     let ended = audited(async |Operator { store }| {
         let mut ended = HashSet::new();

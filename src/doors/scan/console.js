@@ -7,18 +7,18 @@ export const METRIC = "device_requests_total";
 
 const en = {
   heading: "Scan to log in",
-  outcomes: { asked: "Asked", scanned: "Scanned", approved: "Approved", fetched: "Logged in", denied: "Denied", refused: "Refused", repeated: "Code used twice" },
+  outcomes: { started: "Started", viewed: "Scanned", approved: "Approved", redeemed: "Logged in", denied: "Denied", refused: "Refused", repeated: "Code used twice" },
   counted: "Counted by this process since its start, or since a client has left. If wxmint runs in several processes, each counts the scans that it answers. Refused: wxmint opened no request, because of a limit for example.",
 };
 const zh = {
   heading: "扫码登录",
-  outcomes: { asked: "发起", scanned: "已扫码", approved: "已确认", fetched: "已登录", denied: "用户拒绝", refused: "未受理", repeated: "device_code 重复使用" },
+  outcomes: { started: "发起", viewed: "已扫码", approved: "已确认", redeemed: "已登录", denied: "用户拒绝", refused: "未受理", repeated: "device_code 重复使用" },
   counted: "由本进程自启动起统计，移除客户端时重新计数。如果运行多个 wxmint 进程，每个进程只统计自己响应的扫码。未受理：wxmint 没有受理请求，例如超过限额。",
 };
 
 learn(
-  { match_wrong: "another number was tapped", unknown_device_code: "no such code of a page, or not any more" },
-  { match_wrong: "点了另一个数字", unknown_device_code: "扫码请求不存在或已失效" },
+  { number_mismatch: "another number was tapped", unknown_device_code: "no such code of a page, or not any more" },
+  { number_mismatch: "点了另一个数字", unknown_device_code: "扫码请求不存在或已失效" },
 );
 
 export function panel() {

@@ -39,10 +39,10 @@ use crate::{secret_files::WatchedFile, settings::Settings};
 const UNKNOWN_DEVICE_CODE: ProblemCode =
     OfDoor(&("unknown_device_code", StatusCode::NOT_FOUND, "There is no such request of a page, or not any more"));
 /// The request of a page is spoiled for good.
-const MATCH_WRONG: ProblemCode =
-    OfDoor(&("match_wrong", StatusCode::FORBIDDEN, "The number is not the one that the page shows"));
+const NUMBER_MISMATCH: ProblemCode =
+    OfDoor(&("number_mismatch", StatusCode::FORBIDDEN, "The number is not the one that the page shows"));
 const GONE: &[ProblemCode] = &[UNKNOWN_DEVICE_CODE];
-const APPROVAL: &[ProblemCode] = &[MATCH_WRONG, CodeInvalid, CodeUsed];
+const APPROVAL: &[ProblemCode] = &[NUMBER_MISMATCH, CodeInvalid, CodeUsed];
 
 routes! {
     #[openapi(tags((name = "scan", description = "To log a page in by the mini program")))]
@@ -194,7 +194,7 @@ impl Scan {
         }
     }
 
-    /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
+    /// Counts the outcome of a request of a page: `started`, `refused`, `viewed`, `approved`, `denied`, `redeemed` or
     /// `repeated`. A client that is not in the file is not counted, so that nobody else adds a label.
     pub(super) fn count(&self, client: &ClientId, outcome: &'static str) {
         // The lock is held to the end, so that a client that has just left is not counted after it.
@@ -244,12 +244,12 @@ mod tests {
     #[test]
     fn the_dashboard_and_the_page_name_what_is_printed() {
         let (scan, mut registry) = (scans(&["shop-web"]), Registry::with_prefix("wxmint"));
-        scan.count(&id("shop-web"), "asked");
+        scan.count(&id("shop-web"), "started");
         scan.metrics(&mut registry);
         let mut printed = String::new();
         encode_registry(&mut printed, &registry).expect("a text");
         let name = "wxmint_device_requests_total";
-        assert!(printed.contains(&format!("{name}{{client=\"shop-web\",outcome=\"asked\"}} 1")), "{printed}");
+        assert!(printed.contains(&format!("{name}{{client=\"shop-web\",outcome=\"started\"}} 1")), "{printed}");
         for file in ["k8s/chart/monitoring/dashboards/wxmint.json", "docs/operation.md"] {
             assert!(fs::read_to_string(file).expect("a file of the repository").contains(name), "{file}");
         }
@@ -259,10 +259,10 @@ mod tests {
     fn when_a_client_has_left_all_counters_begin_anew_and_its_own_stay_away() {
         let scans = scans(&["shop-web", "tv"]);
         let asked = |client: &str| {
-            let labels = [("client", client.to_owned()), ("outcome", "asked".to_owned())];
+            let labels = [("client", client.to_owned()), ("outcome", "started".to_owned())];
             scans.counts.get(&labels).map(|counter| counter.get())
         };
-        let count = || ["shop-web", "tv"].iter().for_each(|client| scans.count(&id(client), "asked"));
+        let count = || ["shop-web", "tv"].iter().for_each(|client| scans.count(&id(client), "started"));
         count();
         scans.clients_are(clients(&["shop-web", "tv", "new"]));
         assert_eq!(["shop-web", "tv", "new"].map(asked), [Some(1), Some(1), None], "one more takes nothing away");

@@ -130,7 +130,7 @@ pub(in crate::doors) async fn open_request(
     let who = format!("{} {}", client.id, visitor.address);
     let event = Event { app: Some(client.app.clone()), client: Some(client.id.clone()), ..Event::new(ASKED, origin) };
     let opened = worker.login.ask_phone((client, door), visitor).await;
-    scan.count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
+    scan.count(&client.id, if opened.is_ok() { "started" } else { "refused" });
     let (code, asked) = opened.map_err(|error| Refusal::from(error).tell(event.clone(), &who))?;
     event.tell_bounded(&who);
     let (issuer, user_code) = (worker.issuer.settings.issuer.as_str(), code.user_code().shown());

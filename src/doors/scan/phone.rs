@@ -15,7 +15,7 @@ use super::browser::BrowserName;
 use super::clients::{Client, Clients};
 use super::requests::{TRIES, gone, of_request};
 use super::store::{Decided, DeviceRequest, Devices, FoundDevice, Grant, approver};
-use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, UNKNOWN_DEVICE_CODE, codes::UserCode};
+use super::{APPROVED, AtDoor, DENIED, LOOKED, NUMBER_MISMATCH, Scan, UNKNOWN_DEVICE_CODE, codes::UserCode};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, state::IssuerWorker};
 use crate::login::{AT_DOORS, Admitted, Attempt, LoginError, LoginRequest, LoginWorker, OPENID, Result};
@@ -77,7 +77,7 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
         Ok((name, found))
     };
     let shown = shown.await;
-    let (client_name, found) = told(&scan, Event { client, ..event }, "scanned", shown)?;
+    let (client_name, found) = told(&scan, Event { client, ..event }, "viewed", shown)?;
     let (requested_at, expires_in) = (found.requested_at, found.expires_in.as_secs());
     let DeviceRequest { client: client_id, address, browser: user_agent, numbers, .. } = found.request;
     let choices = numbers.map(|(choices, _)| choices);
@@ -192,7 +192,7 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
         let count = |became| attempt.trail.client.iter().for_each(|client| scan.count(client, became));
         match &outcome {
             Ok(()) => count("approved"),
-            Err(refusal) if refusal.problem.code == MATCH_WRONG => count("denied"),
+            Err(refusal) if refusal.problem.code == NUMBER_MISMATCH => count("denied"),
             Err(_) => {}
         }
         attempt.end(event, outcome.as_ref().map(|()| false));
@@ -267,7 +267,7 @@ impl LoginWorker {
         match Devices(&self.store).claim_device(code, &person, number.as_deref()).await? {
             Decided::Claimed => {}
             Decided::Approved => return Ok(()),
-            Decided::WrongNumber => return Err(Problem::new(MATCH_WRONG, WRONG_NUMBER).into()),
+            Decided::WrongNumber => return Err(Problem::new(NUMBER_MISMATCH, WRONG_NUMBER).into()),
             Decided::Gone => return Err(gone()),
         }
         let grant = self.grant(client, &admitted, attempt.now).await?;

@@ -120,7 +120,7 @@ impl LoginWorker {
                 return Ok(Err(Poll::Expired));
             }
             // An end of the user since the approval has ended this token too.
-            let is_over = self.minter.has_ended_all(&grant.token, &mark_of_client(&client.id.0));
+            let is_over = self.minter.has_revoked_all(&grant.token, &mark_of_client(&client.id.0));
             if is_over || !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
                 return Ok(Err(Poll::Denied));
             }

@@ -120,7 +120,7 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor) -> Answe
     };
     match worker.login.fetch_grant(&code, (client, OWN), &address, give).await? {
         Ok(answer) => {
-            scan.count(&client.id, "fetched");
+            scan.count(&client.id, "redeemed");
             tracing::info!(user = answer.user_id.as_str(), client_id = client.id.as_str(), "a page was logged in");
             Ok(uncached(answer))
         }

@@ -13,7 +13,7 @@ pub struct ShownUser {
     pub(super) blocked: bool,
     /// The second up to which all tokens are revoked.
     #[schema(required)]
-    pub(super) ended_before: Option<i64>,
+    pub(super) revoked_before: Option<i64>,
     #[schema(required)]
     pub(super) last_login: Option<i64>,
     pub(super) wechat: Vec<ShownBinding>,

@@ -12,7 +12,7 @@ async fn whoever_has_nobody_or_no_session_here_gets_the_same_answer_whatever_the
     let user = log_in(APPID, "lin").await;
     assert_eq!(shop.sign(&user, "data").await.status, 200);
     let refused = async |user: &str, status: u16| {
-        let code = if status == 404 { "unknown_person" } else { "session_key_missing" };
+        let code = if status == 404 { "person_not_found" } else { "session_key_missing" };
         shop.sign(user, "data").await.expect_problem(status, code).member("detail")
     };
     let unknown = refused("nobody", 404).await;
@@ -20,7 +20,7 @@ async fn whoever_has_nobody_or_no_session_here_gets_the_same_answer_whatever_the
     let elsewhere = log_in(OTHER_APPID, "mei").await;
     assert_eq!(refused(&elsewhere, 404).await, unknown, "a user of the other app");
     let other_path = signature_path(&user).replace(APPID, OTHER_APPID);
-    shop.ask("POST", &other_path, SHOP, &json!({"data": "a"})).await.expect_problem(404, "unknown_person");
+    shop.ask("POST", &other_path, SHOP, &json!({"data": "a"})).await.expect_problem(404, "person_not_found");
 
     let left = shop.bed.log_in_at(APPID, "left", json!({})).await.expect_login();
     assert_eq!(shop.bed.service().unbind(&left.member("access_token")).await.status, 204);

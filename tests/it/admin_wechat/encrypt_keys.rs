@@ -34,7 +34,7 @@ async fn a_person_gets_the_last_three_keys_of_the_phone_so_often_and_what_wechat
     }
     shop.audited(json!({"action": "encrypt_keys", "by": "shop", "user": user, "app": APPID, "outcome": "ok"})).await;
 
-    shop.encrypt_keys("nobody").await.expect_problem(404, "unknown_person");
+    shop.encrypt_keys("nobody").await.expect_problem(404, "person_not_found");
     assert_eq!(shop.bed.wechat.asked(GIVES_KEYS).await, 1, "WeChat is not asked without a session key");
     shop.bed.faults(json!([{"kind": "errcode", "errcode": 50002, "path": GIVES_KEYS}])).await;
     shop.encrypt_keys(&user).await.expect_problem(403, "user_blocked");

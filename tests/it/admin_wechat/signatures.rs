@@ -148,7 +148,7 @@ async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login_w
                 // Here it is one that does not ask WeChat, below.
                 rotate(2).await;
             }
-            _ => drop(ask("POST", "/wechat/session/reset").await.expect_problem(422, "data_undecryptable")),
+            _ => drop(ask("POST", "/wechat/session/reset").await.expect_problem(422, "decryption_failed")),
         }
         let refused = shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
         assert!(refused.member("detail").contains("log in again"), "{refused:?}");

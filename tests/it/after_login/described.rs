@@ -62,7 +62,7 @@ fn times_are_seconds(document: &Value, public: &Value) {
             }
         }
     }
-    let known = "bound_at created_at ended_before examined_at last_login session_key_at since";
+    let known = "bound_at created_at examined_at last_login revoked_before session_key_at since";
     assert_eq!(Vec::from_iter(times).join(" "), known);
 }
 
@@ -92,8 +92,8 @@ fn requests(user: &str, openid: &str) -> Vec<(&'static str, &'static str, String
     add("get", "/whoami", user, WITNESS, Value::Null);
     add("get", "/doctor", user, WITNESS, Value::Null);
     add("get", "/doctor", user, SHOP, Value::Null);
-    add("post", "/wechat/{appid}/people/{openid}/end", user, RECEIVER, Value::Null);
-    add("post", "/users/{user_id}/end", user, RECEIVER, Value::Null);
+    add("post", "/wechat/{appid}/people/{openid}/revoke", user, RECEIVER, Value::Null);
+    add("post", "/users/{user_id}/revoke", user, RECEIVER, Value::Null);
     add("get", "/users/{user_id}", user, WITNESS, Value::Null);
     add("put", "/users/{user_id}/block", user, RECEIVER, Value::Null);
     add("delete", "/users/{user_id}/block", user, RECEIVER, Value::Null);
@@ -172,6 +172,6 @@ async fn a_generated_client_speaks_to_the_service() {
     let told: Value = serde_json::from_str(&run("node", &["client.js"])).expect("JSON");
     let (user, iat) = (login.member("user_id"), login.claims()["iat"].as_i64().expect("seconds"));
     let expected = json!({"user": [user, user], "days": iat / 86_400, "signature": 64, "times": true, "keys": true,
-        "token": true, "acts": [204, 204], "code": "unknown_person"});
+        "token": true, "acts": [204, 204], "code": "person_not_found"});
     assert_eq!(told, expected);
 }

@@ -12,7 +12,7 @@ use super::Watched;
 use crate::support::prelude::*;
 
 async fn lost(bed: &TestBed) -> f64 {
-    bed.service().metric("wxmint_audit_lost_total").await
+    bed.service().metric("wxmint_audit_events_dropped_total").await
 }
 
 /// A pipe is taken if somebody reads it: /dev/stdout is one in most containers.

@@ -6,7 +6,7 @@ use super::{head_of, other_methods};
 use crate::user_data::{LOGOUT, PHONE, USER_DATA, endpoints};
 
 const NO_TOKEN: Expected = Problem(401, "invalid_token");
-const UNDECRYPTABLE: Expected = Problem(422, "data_undecryptable");
+const UNDECRYPTABLE: Expected = Problem(422, "decryption_failed");
 
 /// base64 of one block.
 const BLOCK: &str = "AAECAwQFBgcICQoLDA0ODw==";

@@ -194,7 +194,7 @@ async fn the_steps_of_the_page_are_the_pages_own_and_another_user_than_the_one_o
     // A victim scans the attacker's page: the number is not on the victim's screen (RFC 10027).
     let shown = bed.step("scan", &asked, &[]).await;
     let user_code = shown.member("user_code");
-    bed.approve(None, "lin", &user_code, Some("00")).await.expect_problem(403, "match_wrong");
+    bed.approve(None, "lin", &user_code, Some("00")).await.expect_problem(403, "number_mismatch");
     let code = [("device_code", &*shown.member("device_code"))];
     assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "denied"}));
 }

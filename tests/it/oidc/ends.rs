@@ -67,7 +67,7 @@ async fn an_end_names_what_was_renewed_whatever_the_clock_of_redis_does() {
 /// The date of what was renewed may be after that of the next login. A code that comes late ends nothing of that one.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_one_login_the_next_one_ends_what_a_site_has_renewed() {
-    let (clock, bed) = Clock::around(builder().env("WXMINT_ONE_LOGIN", "true")).await;
+    let (clock, bed) = Clock::around(builder().env("WXMINT_SINGLE_SESSION", "true")).await;
     let tokens = bed.log_in_site("lin").await;
     clock.is_later(&bed, 5);
     let renewed = bed.renew(&tokens).await.expect_login();
@@ -78,8 +78,9 @@ async fn with_one_login_the_next_one_ends_what_a_site_has_renewed() {
     bed.renew(&next).await.expect_login();
 }
 
-/// `users end --everyone` ends what has no token yet, too: a login that a site can renew, a code, and an approval. The
-/// clock of the machine is behind Redis'. Nobody waits until it has caught up to log in again.
+/// `users revoke --everyone` ends what has no token yet, too: a login that a site can renew, a code,
+/// and an approval. The clock of the machine is behind Redis'. Nobody waits until it has caught up
+/// to log in again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_of_everyone_leaves_nothing_that_can_become_a_token() {
     let (clock, bed) = Clock::around(builder()).await;
@@ -88,7 +89,7 @@ async fn an_end_of_everyone_leaves_nothing_that_can_become_a_token() {
     let approved = bed.step("scan", &asked, &[]).await;
     let user_code = approved.member("user_code");
     bed.approve(None, "bao", &user_code, approved.json()["match"].as_str()).await;
-    let command = ["users", "end", "--everyone", "--yes", "--keys", bed.configuration.value("WXMINT_KEYS")];
+    let command = ["users", "revoke", "--everyone", "--yes", "--keys", bed.configuration.value("WXMINT_KEYS")];
     clock.is_off_but_for_redis(-40);
     Ended::of(&mut bed.configuration.command_of(&command), "").expect_success();
     until("the keys are read again", PATIENCE, async || bed.userinfo(&tokens).await.status == 401).await;
@@ -103,14 +104,14 @@ async fn an_end_of_everyone_leaves_nothing_that_can_become_a_token() {
 /// As the person logs in at the mini program: the token is dated after the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_logs_in_who_was_logged_out_before_the_clock_of_redis_stepped_back() {
-    for one_login in ["false", "true"] {
-        let (_clock, bed) = Clock::around(builder().env("WXMINT_ONE_LOGIN", one_login)).await;
+    for single_session in ["false", "true"] {
+        let (_clock, bed) = Clock::around(builder().env("WXMINT_SINGLE_SESSION", single_session)).await;
         let (phone, before) = (bed.log_in("lin").await.expect_login(), bed.log_in_site("lin").await);
         bed.log_out(&phone, true).await;
         bed.redis.move_clock(-300);
         let tokens = bed.log_in_site("lin").await;
         bed.renew(&tokens).await.expect_login();
-        bed.expect_ended(&before, one_login).await;
+        bed.expect_ended(&before, single_session).await;
     }
 }
 
@@ -140,7 +141,7 @@ async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     let log_in = async |person| bed.renew(&bed.log_in_site(person).await).await.expect_login();
     let logins = join_all(["lin", "mei", "chen", "kept"].map(log_in)).await;
     let [by_operator, logged_out, revoked, kept] = &logins[..] else { panic!("four") };
-    let lives = |of: &str| bed.redis.command::<Vec<String>>(&["HKEYS", &format!("wxmint:{{wxmint:ended}}:{of}")]);
+    let lives = |of: &str| bed.redis.command::<Vec<String>>(&["HKEYS", &format!("wxmint:{{wxmint:revoked}}:{of}")]);
     assert_eq!([lives("lives"), lives("renewals")], [["300"], ["2592000"]], "ends are dated by access tokens alone");
     bed.ends_user("end", "lin", by_operator, OPERATOR).await;
     bed.log_out(logged_out, false).await;

@@ -14,9 +14,9 @@ const LEFT_OF_THE_USER: [(&str, i64); 9] = [
     ("wxmint:user:{USER}:struck:", 600),
     // These refuse the revoked tokens, until they have expired.
     ("wxmint:user:{USER}:end", WITH_THE_STREAM),
-    ("wxmint:{wxmint:ended}:put:", 60),
+    ("wxmint:{wxmint:revoked}:put:", 60),
     // When the records of the user's revocations are looked at, and forgotten.
-    ("wxmint:{wxmint:ended}:kept", WITH_THE_STREAM),
+    ("wxmint:{wxmint:revoked}:kept", WITH_THE_STREAM),
     // Logins of sites, which have ended, until they could have been renewed.
     ("wxmint:oidc:", 31 * 86_400),
     // How often tokens were renewed, for the period of WXMINT_LIMIT_OPENID.
@@ -53,7 +53,7 @@ const JOINED_STREAM: &str = "local all = {} \
 fn keys_with(bed: &TestBed, texts: &[Vec<u8>]) -> BTreeSet<String> {
     let has = |whole: &[u8]| texts.iter().any(|text| whole.windows(text.len()).any(|part| part == text));
     let keys: Vec<String> = bed.redis.command(&["KEYS", "*"]);
-    let keys = keys.into_iter().filter(|key| key != "wxmint:ended");
+    let keys = keys.into_iter().filter(|key| key != "wxmint:revoked");
     keys.filter(|key| has(key.as_bytes()) || held(bed, key).iter().any(|value| has(value))).collect()
 }
 
@@ -97,7 +97,7 @@ async fn lives_a_full_life(bed: &TestBed) -> String {
     bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
     let ask = async |method: &str, path: &str, body: Value| bed.service().ask(method, path, &token, &body).await;
     let wrong = json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="});
-    ask("POST", "/wechat/userdata", wrong).await.expect_problem(422, "data_undecryptable");
+    ask("POST", "/wechat/userdata", wrong).await.expect_problem(422, "decryption_failed");
     ask("POST", "/wechat/phone", json!({"code": bed.wechat.mint_phone_code("lin").await})).await;
     ask("GET", "/wechat/session", Value::Null).await;
     let tokens = bed.log_in_site("lin").await;
@@ -142,9 +142,9 @@ async fn after_an_erasure_nothing_in_redis_names_person_or_user_but_what_the_pag
         if kind == "openid" {
             // Each app has a user of its own.
             let other = bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login().member("user_id");
-            bed.run(&["users", "forget", &other, "--yes"]).expect_success();
+            bed.run(&["users", "erase", &other, "--yes"]).expect_success();
         }
-        bed.run(&["users", "forget", &user, "--yes"]).expect_success();
+        bed.run(&["users", "erase", &user, "--yes"]).expect_success();
         let left = keys_with(&bed, &forms_of_user(&user));
         expect_only(&bed, &left, &LEFT_OF_THE_USER, &user, &person, kind);
         let left = keys_with(&bed, &names);
@@ -180,7 +180,7 @@ async fn of_which_clients_a_user_has_tokens_is_kept_no_longer_than_the_tokens() 
     let user = bed.log_in("lin").await.expect_login().member("user_id");
     let token = bed.let_in("tv", "lin").await;
     let life = token.json()["expires_in"].as_i64().expect("seconds");
-    let dated: i64 = bed.redis.command(&["ZSCORE", "wxmint:{wxmint:ended}:kept", &user]);
+    let dated: i64 = bed.redis.command(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", &user]);
     let left = dated - wxmint::clock::now().timestamp();
     assert!((life..=life + 300).contains(&left), "{left} s of {life}");
 }

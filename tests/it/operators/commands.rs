@@ -1,4 +1,4 @@
-//! `wxmint users end|block|unblock|show|forget`: the same acts through Redis alone.
+//! `wxmint users revoke|block|unblock|show|erase`: the same acts through Redis alone.
 
 use super::office;
 use crate::support::audit::{in_short, is_audit};
@@ -12,11 +12,11 @@ async fn an_id_of_which_nothing_is_known_is_told_the_act_is_done_and_noted_where
         let told = office.run(&[&["users"], words].concat()).expect_success().stderr;
         (told.contains("nothing was known of"), told.contains("The block holds"))
     };
-    for word in ["show", "unblock", "end", "block", "forget"] {
-        let (id, yes): (_, &[&str]) = (format!("nobody-{word}"), if word == "forget" { &["--yes"] } else { &[] });
+    for word in ["show", "unblock", "revoke", "block", "erase"] {
+        let (id, yes): (_, &[&str]) = (format!("nobody-{word}"), if word == "erase" { &["--yes"] } else { &[] });
         assert_eq!(told(&[&[word, &id], yes].concat()), (true, word == "block"), "{word}");
         assert_eq!(told(&[&[word, &user], yes].concat()), (false, false), "{word}");
-        if ["end", "block"].contains(&word) {
+        if ["revoke", "block"].contains(&word) {
             assert_eq!(told(&[word, &id]), (false, false), "{word}: it is known by now");
         }
     }
@@ -27,7 +27,7 @@ async fn an_id_of_which_nothing_is_known_is_told_the_act_is_done_and_noted_where
     let page = fs::read_to_string(repository("docs/operators.md")).expect("a page");
     let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
     let url = url_of_documented_user(&office.redis, "hunter2", more);
-    for words in [&["show"][..], &["end"], &["block"], &["unblock"], &["forget", "--yes"]] {
+    for words in [&["show"][..], &["revoke"], &["block"], &["unblock"], &["erase", "--yes"]] {
         Ended::of(&mut command_on(&url, &[&["users"], words, &[&user]].concat()), "").expect_success();
     }
 
@@ -36,7 +36,7 @@ async fn an_id_of_which_nothing_is_known_is_told_the_act_is_done_and_noted_where
         let mut command = command_on(&office.redis.url(), &["users", word, "user-1"]);
         Ended::of(command.env("WXMINT_AUDIT", audit).env("RUST_LOG", "off"), "").expect_success().stderr
     };
-    let log = run("end", "log");
+    let log = run("revoke", "log");
     let [event, place, note] = log.lines().collect::<Vec<_>>()[..] else { panic!("three lines: {log}") };
     assert!(place.contains("the log of `wxmint serve` does not have it"), "{place}");
     assert!(note.contains("nothing was known of user-1"), "{note}");
@@ -65,9 +65,9 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
         assert!(!ended.said().contains("secret"), "{words:?}: {ended:?}");
     };
     let url = redis.url();
-    refused(&["users", "end", "two words"], Some(&url), 64, "visible ASCII");
-    refused(&["users", "forget", "user-1"], Some(&url), 64, "add --yes");
-    for words in [&["users", "end", "user-1"][..], &["bindings", "export"]] {
+    refused(&["users", "revoke", "two words"], Some(&url), 64, "visible ASCII");
+    refused(&["users", "erase", "user-1"], Some(&url), 64, "add --yes");
+    for words in [&["users", "revoke", "user-1"][..], &["bindings", "export"]] {
         refused(words, None, 64, "WXMINT_REDIS_URL is not set");
         refused(words, Some("memory:"), 64, "needs a Redis");
         refused(words, Some("redis://:secret@[wrong"), 64, "WXMINT_REDIS_URL cannot be read");
@@ -79,7 +79,7 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
     for (words, says) in [
         (&["users", "block", "user-1"][..], "Run the same command again"),
         (&["users", "show", "user-1"], "wxmint: WXMINT_REDIS_URL: "),
-        (&["users", "forget", "user-1", "--yes"], "wxmint: WXMINT_REDIS_URL: "),
+        (&["users", "erase", "user-1", "--yes"], "wxmint: WXMINT_REDIS_URL: "),
         (&["bindings", "export", "--out", exported], "wxmint: WXMINT_REDIS_URL: "),
     ] {
         refused(words, Some("redis://127.0.0.1:1"), 1, says);

@@ -104,7 +104,7 @@ async fn scans_are_counted_by_client_of_the_file_and_nobody_else_adds_one() {
     assert_eq!(bed.deny(&phone, &second.user_code()).await.status, 204);
     assert_eq!(bed.poll(&first).await.member("error"), "invalid_grant");
     assert_eq!(Scan::begin(bed, "stranger").await.asked.status, 401);
-    for (outcome, count) in [("asked", 3), ("scanned", 2), ("fetched", 1), ("denied", 1), ("repeated", 1)] {
+    for (outcome, count) in [("started", 3), ("viewed", 2), ("redeemed", 1), ("denied", 1), ("repeated", 1)] {
         let name = format!("wxmint_device_requests_total{{client=\"shop-web\",outcome=\"{outcome}\"}}");
         assert_eq!(bed.service().metric(&name).await, f64::from(count), "{outcome}");
     }

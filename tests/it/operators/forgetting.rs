@@ -1,4 +1,4 @@
-//! `wxmint users forget`: a person becomes a stranger. `people` holds what an erasure finds, and the conformance suite
+//! `wxmint users erase`: a person becomes a stranger. `people` holds what an erasure finds, and the conformance suite
 //! of the store that no late command brings it back.
 
 use super::{keys_that_name, office};
@@ -25,7 +25,7 @@ async fn nothing_names_a_forgotten_person_but_a_number_for_ten_minutes_and_who_i
         "1 records of bindings, 0 session keys, 1 links of unionids, 3 counts",
         "0 records of bindings, 0 session keys",
     ] {
-        let told = office.must(&["forget", "id-of-alice", "--yes"]);
+        let told = office.must(&["erase", "id-of-alice", "--yes"]);
         assert!(told.contains(&format!("erased: {erased}")), "{told}");
         assert!(!told.contains(openid) && told.contains("backups"), "{told}");
         let traces = traces();
@@ -51,7 +51,7 @@ async fn nothing_names_a_forgotten_person_but_a_number_for_ten_minutes_and_who_i
     office.done("DELETE", &format!("/users/id-of-alice/wechat/{APPID}")).await;
     let login = office.log_in_with("lin", password_of("bob")).await.expect_login();
     assert_eq!(login.member("user_id"), "id-of-bob");
-    let told = office.must(&["forget", "id-of-alice", "--yes"]);
+    let told = office.must(&["erase", "id-of-alice", "--yes"]);
     assert!(told.contains("stays: 1 people"), "{told}");
     assert!(office.accepts(&login).await);
     assert_eq!(office.log_in("lin").await.expect_login().member("user_id"), "id-of-bob");

@@ -98,7 +98,7 @@ async fn an_end_by_openid_is_of_this_app_and_who_is_erased_there_stays_who_they_
     let of_other = keys();
     let ended = log_in(here).await;
     let lin = Somebody::named(&office, "lin").await;
-    office.done("POST", &format!("{}/end", lin.path())).await;
+    office.done("POST", &format!("{}/revoke", lin.path())).await;
     assert!(!office.accepts(&ended).await && office.accepts(&other).await, "of this very second too");
     assert_eq!(keys(), of_other, "the session key of the other app alone");
     office.service().unbind(&ended.member("access_token")).await.expect_problem(401, "invalid_token");
@@ -129,7 +129,7 @@ async fn the_audit_names_the_user_whom_a_person_had() {
     let office = office(TestBed::builder()).await;
     let user = office.log_in("lin").await.expect_login().member("user_id");
     let path = Somebody::named(&office, "lin").await.path();
-    office.done("POST", &format!("{path}/end")).await;
+    office.done("POST", &format!("{path}/revoke")).await;
     office.done("DELETE", &path).await;
     for code in ["end", "forget", "end_person", "erase_person"] {
         let has_code = |event: &Value| event["metadata"]["event_code"] == code;

@@ -4,7 +4,7 @@ use super::office;
 use crate::support::prelude::*;
 
 const UNCONFIGURED: &str = "wx0000000000000000";
-const PERSON: &str = "unknown_person";
+const PERSON: &str = "person_not_found";
 const APP: &str = "unknown_app";
 const NONE: &str = "";
 
@@ -13,7 +13,7 @@ const NONE: &str = "";
 const ROUTES: [(&str, &str, [&str; 3]); 17] = [
     ("GET", "/users/{user_id}", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/wechat", ["ok", "ok", NONE]),
-    ("POST", "/users/{user_id}/end", ["ok", "ok", NONE]),
+    ("POST", "/users/{user_id}/revoke", ["ok", "ok", NONE]),
     ("PUT", "/users/{user_id}/block", ["ok", "ok", NONE]),
     ("DELETE", "/users/{user_id}/block", ["ok", "ok", NONE]),
     ("GET", "/find", ["ok", "ok", NONE]),
@@ -23,7 +23,7 @@ const ROUTES: [(&str, &str, [&str; 3]); 17] = [
     ("GET", "/wechat/{appid}/access-token", ["ok", "ok", APP]),
     ("POST", "/wechat/{appid}/access-token", ["ok", "ok", APP]),
     ("GET", "/wechat/{appid}/people/{openid}", [PERSON, PERSON, APP]),
-    ("POST", "/wechat/{appid}/people/{openid}/end", ["ok", "ok", APP]),
+    ("POST", "/wechat/{appid}/people/{openid}/revoke", ["ok", "ok", APP]),
     ("DELETE", "/wechat/{appid}/people/{openid}", ["ok", "ok", APP]),
     ("POST", "/wechat/{appid}/merchant", [APP, APP, APP]),
     ("GET", "/activity", ["ok", "ok", APP]),
@@ -111,14 +111,14 @@ async fn what_is_kept_of_a_mini_program_that_has_left_the_configuration_is_found
     let binding = format!("/users/{lin}/wechat/{OTHER_APPID}");
     for (method, path, outcome) in [
         ("GET", of_lin, "ok"),
-        ("POST", &format!("{of_lin}/end"), "ok"),
+        ("POST", &format!("{of_lin}/revoke"), "ok"),
         ("POST", &format!("{binding}/signature"), APP),
         ("DELETE", &binding, "ok"),
         ("DELETE", &binding, APP),
         ("GET", of_lin, APP),
         ("DELETE", of_mei, "ok"),
         ("DELETE", of_mei, APP),
-        ("POST", &format!("{of_mei}/end"), APP),
+        ("POST", &format!("{of_mei}/revoke"), APP),
     ] {
         assert_outcome(&ask(&office, method, path).await, outcome, &format!("{method} {path}"));
     }

@@ -89,7 +89,7 @@ impl Scene {
             "unbinding" => service.unbind(token).await,
             "block" => operate("PUT", format!("/users/id-of-{name}/block")).await,
             "unblock of a user without people" => operate("DELETE", format!("/users/id-of-{name}/block")).await,
-            "end in one app" => operate("POST", format!("/wechat/{APPID}/people/{openid}/end")).await,
+            "end in one app" => operate("POST", format!("/wechat/{APPID}/people/{openid}/revoke")).await,
             "erasure of a person who has left" => operate("DELETE", format!("/wechat/{APPID}/people/{openid}")).await,
             _ => self.bed.log_in(person).await,
         }

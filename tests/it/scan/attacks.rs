@@ -15,7 +15,7 @@ async fn a_wrong_number_or_a_denial_spoils_a_request_an_approval_may_be_repeated
     let [wrong, denied, approved] = [bed.ask().await, bed.ask().await, bed.ask().await];
     let approve =
         async |scan: &Scan, number: Option<&str>| bed.approve(Some(&phone), "lin", &scan.user_code(), number).await;
-    approve(&wrong, Some("00")).await.expect_problem(403, "match_wrong");
+    approve(&wrong, Some("00")).await.expect_problem(403, "number_mismatch");
     assert_eq!(bed.deny(&phone, &denied.user_code()).await.status, 204);
     for spoiled in [&wrong, &denied] {
         approve(spoiled, spoiled.number().as_deref()).await.expect_problem(404, "unknown_device_code");

@@ -174,10 +174,10 @@ async fn an_end_between_the_login_and_the_token_ends_it_too() {
     }
 }
 
-/// `WXMINT_ONE_LOGIN` counts each client as an app of its own.
+/// `WXMINT_SINGLE_SESSION` counts each client as an app of its own.
 #[tokio::test]
 async fn with_one_login_a_second_page_ends_the_first_and_neither_ends_the_phone() {
-    let bed = builder().env("WXMINT_ONE_LOGIN", "true").start().await;
+    let bed = builder().env("WXMINT_SINGLE_SESSION", "true").start().await;
     let phone = bed.log_in("lin").await.expect_login();
     let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", &format!("{AUDIENCE},{ISSUER}")).ready().await;
     let other = bed.let_in("cli.1", "lin").await;

@@ -181,9 +181,9 @@ impl<R> TestBed<R> {
         let (method, path) = match act {
             "everywhere" => return self.log_out(phone, true).await,
             "unbind" => return self.dissolve(phone).await,
-            "end" => ("POST", format!("/users/{user}/end")),
+            "end" => ("POST", format!("/users/{user}/revoke")),
             "block" => ("PUT", format!("/users/{user}/block")),
-            "end_person" => ("POST", format!("/wechat/{APPID}/people/{openid}/end")),
+            "end_person" => ("POST", format!("/wechat/{APPID}/people/{openid}/revoke")),
             _ => ("DELETE", format!("/users/{user}/wechat/{APPID}")),
         };
         let answer = self.service().operate(method, &path, operator, &Value::Null).await;

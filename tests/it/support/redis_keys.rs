@@ -4,7 +4,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-pub(crate) const ENDS: &str = "wxmint:ended";
+pub(crate) const ENDS: &str = "wxmint:revoked";
 
 pub(crate) fn binding(app: &str, openid: &str) -> String {
     format!("wxmint:{{{app}:{openid}}}:binding")

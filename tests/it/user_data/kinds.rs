@@ -7,7 +7,7 @@ use crate::support::prelude::*;
 /// another person than the token's.
 #[tokio::test]
 async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_before() {
-    let builder = TestBed::builder().services(2).env("WXMINT_WATERMARK_MAX_AGE", "20m");
+    let builder = TestBed::builder().services(2).env("WXMINT_USER_DATA_MAX_AGE", "20m");
     let replicas = Replicas(builder.start().await);
     replicas.log_in("lin").await;
     let (second, mei) = (replicas.log_in("lin").await, replicas.log_in("mei").await);

@@ -114,7 +114,7 @@ async fn a_phone_number_is_the_persons_own_its_code_is_good_once_and_a_refusal_c
     }
     replicas.fault_at("/wxa/business/getuserphonenumber", json!({"kind": "errcode", "errcode": 1400001})).await;
     let another = json!({"code": replicas.0.wechat.mint_phone_code("lin").await});
-    let refused = replicas.phone(0, &lin, &another).await.expect_problem(502, "phone_numbers_spent");
+    let refused = replicas.phone(0, &lin, &another).await.expect_problem(502, "phone_quota_exhausted");
     assert!(refused.member("detail").contains("another way"), "{refused:?}");
     replicas.0.services[0].says("the app has no paid phone numbers left").await;
     // The app's owner has switched on API 安全. A code that were sent again would be refused, too.

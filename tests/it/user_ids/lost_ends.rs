@@ -53,8 +53,8 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     let before = before + 1;
 
     // Tokens of a longer life than today's may be left.
-    let lives = || bed.redis.command::<Vec<u64>>(&["HKEYS", "wxmint:{wxmint:ended}:lives"]);
-    bed.redis.command::<()>(&["HSET", "wxmint:{wxmint:ended}:lives", "90000", "9999999999"]);
+    let lives = || bed.redis.command::<Vec<u64>>(&["HKEYS", "wxmint:{wxmint:revoked}:lives"]);
+    bed.redis.command::<()>(&["HSET", "wxmint:{wxmint:revoked}:lives", "90000", "9999999999"]);
     all_have_looked().await;
     bed.redis.command::<()>(&["FLUSHALL"]);
     until("the revocations", BUSY, async || entries() >= before).await;

@@ -145,7 +145,7 @@ impl World<'_> {
             Wish::Block { user, blocked } => {
                 self.directly(async move |store: &Redis| store.set_blocked(&user_id(user), blocked).await);
                 // This first step ends tokens too, up to a second that the process alone may know.
-                let ended = self.user_state(user).ended_before.filter(|_| blocked);
+                let ended = self.user_state(user).revoked_before.filter(|_| blocked);
                 self.books.begun.extend(ended.map(|before| End { scope: Scope::User(user), before, by_login: false }));
                 blocked.then(|| self.begin_to_end(request))
             }
@@ -237,9 +237,9 @@ impl World<'_> {
             }
             Wish::Login { person, user } => {
                 let (whose, newest) = (person_id(person), self.token_of(request, person, user, request.at));
-                let (latest, one_login) = (request.latest, self.one_login);
+                let (latest, single_session) = (request.latest, self.single_session);
                 self.call(async move |store: &Redis| {
-                    let date = match one_login {
+                    let date = match single_session {
                         true => store.end_earlier(&newest, latest).await,
                         false => store.date_token(&whose, &newest, latest).await,
                     };
@@ -311,12 +311,12 @@ impl World<'_> {
         let before = match request.wish {
             Wish::Token(_) | Wish::Key => i64::MAX,
             Wish::User(user) | Wish::Block { user, .. } => second.max(self.books.dated[user]),
-            Wish::Login { .. } if !self.one_login => return,
+            Wish::Login { .. } if !self.single_session => return,
             // It ends those of its own token's second that came before it.
             Wish::Login { .. } => request.iat,
             Wish::Everywhere(token) => {
                 let Token { user, issued: Issued { issued_at: iat, .. }, .. } = self.books.tokens[token].0;
-                let is_ended = self.user_state(user).ended_before.is_some_and(|before| iat <= before);
+                let is_ended = self.user_state(user).revoked_before.is_some_and(|before| iat <= before);
                 if is_ended { iat } else { second.max(iat).max(self.books.dated[user]) }
             }
             Wish::Unbind { user, person, generation } => {

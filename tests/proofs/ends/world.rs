@@ -72,7 +72,7 @@ pub(crate) struct World<'a> {
     pub(crate) verifiers: [Verifier; 2],
     pub(crate) bindings: [Binding; PEOPLE_OF_APP.len()],
     pub(crate) generation: u64,
-    pub(crate) one_login: bool,
+    pub(crate) single_session: bool,
     /// The life of tokens, in seconds.
     pub(crate) life: i64,
     /// How many requests have begun.
@@ -142,7 +142,7 @@ impl<'a> World<'a> {
             "clocks of the store {clocks:?}, of the verifiers {:?}",
             verifiers.each_ref().map(|it| it.clock)
         ));
-        let (one_login, life) = (draws.once_in(2), draws.one_of(&[HOUR, 30 * DAY]));
+        let (single_session, life) = (draws.once_in(2), draws.one_of(&[HOUR, 30 * DAY]));
         let world = Self {
             keys,
             draws,
@@ -156,7 +156,7 @@ impl<'a> World<'a> {
             verifiers,
             bindings: [Binding::Free; PEOPLE_OF_APP.len()],
             generation: 0,
-            one_login,
+            single_session,
             life,
             begun: 0,
             requests: Vec::new(),
@@ -282,7 +282,7 @@ impl<'a> World<'a> {
                     }
                 }
                 // A replica that has not read the key file again. The metric counts it.
-                Err(PageRefused::EndedKey) => {
+                Err(PageRefused::RevokedKey) => {
                     self.verifiers[number].disturb(self.now);
                     return Ok(());
                 }

@@ -89,5 +89,5 @@ def hours(redis, login, clock, draw):
 
 def standing(redis):
     found = collections.Counter(kind_of(key) for key in redis.keys())
-    found["stream"] = redis.ask("XLEN", "wxmint:ended")
+    found["stream"] = redis.ask("XLEN", "wxmint:revoked")
     return {kind: found[kind] for kind in KINDS}

@@ -12,7 +12,7 @@ KINDS = {
     "union": r"wxmint:union:",
     "ends": r"wxmint:user:.*:(ends$|ended:)",
     "code": r"wxmint:code:",
-    "stream": r"wxmint:ended$",
+    "stream": r"wxmint:revoked$",
 }
 
 
@@ -62,7 +62,7 @@ def bytes_by_kind(login, source, scratch):
             # What expires within seconds is to be there until it is measured.
             life = 0 if life < 0 else max(life, 600_000)
             examples[kind] = key, alone, life, source.ask("DUMP", key)
-    end = source.ask("XRANGE", "wxmint:ended", "-", "+", "COUNT", 1)[0][1]
+    end = source.ask("XRANGE", "wxmint:revoked", "-", "+", "COUNT", 1)[0][1]
     found = {}
     for kind in KINDS:
         key, alone, life, value = examples[kind]

@@ -107,8 +107,8 @@ impl Minter {
 
     /// Whether all logins were ended together with the keys, and the one of this token of `binding` with them. Clocks
     /// differ, so the last second is a late one. But what a key of today has marked came after that.
-    pub fn has_ended_all(&self, token: &Issued, binding: &str) -> bool {
-        Some(token.issued_at) <= self.keys.set().all_ended_at && !self.is_marked(&token.id, binding)
+    pub fn has_revoked_all(&self, token: &Issued, binding: &str) -> bool {
+        Some(token.issued_at) <= self.keys.set().all_revoked_at && !self.is_marked(&token.id, binding)
     }
 
     /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text that no other has.
@@ -290,11 +290,11 @@ mod tests {
         let (first, last, much_later) = (given(&before, 1), given(&other, 65), given(&other, 86_400));
         stored.replace(new, now() + TimeDelta::seconds(1));
         let after = minter(stored.check().expect("a set"));
-        let has_ended = |token: &Issued| after.has_ended_all(token, "wx1:o1:1");
+        let has_ended = |token: &Issued| after.has_revoked_all(token, "wx1:o1:1");
         assert!(has_ended(&first) && has_ended(&last), "up to a minute later, by a replica that has the old file");
         assert!(!has_ended(&much_later), "its key was rotated out since");
         assert!(!has_ended(&given(&after, 1)) && !has_ended(&given(&after, -50)), "nobody waits for the clocks");
-        assert!(!before.has_ended_all(&first, "wx1:o1:1"), "nothing has ended");
+        assert!(!before.has_revoked_all(&first, "wx1:o1:1"), "nothing has ended");
     }
 
     #[test]

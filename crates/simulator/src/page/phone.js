@@ -10,7 +10,7 @@ import { words } from "./words.js";
 const WAIT_CODES = ["wechat_unavailable", "store_unavailable", "accounts_unavailable", "rate_limited", "unreachable"];
 const AGAIN_CODES = ["code_used", "code_invalid", "invalid_token"];
 const SAYINGS = { invalid_credentials: "wrongPassword", already_bound: "taken" };
-const OF_A_SCAN = ["match_wrong", "unknown_device_code", "forbidden"];
+const OF_A_SCAN = ["number_mismatch", "unknown_device_code", "forbidden"];
 
 /**
  * Draws the phone; `actions` is what its buttons do: `open(app)`, `choose(person)`, `logIn()`, `askForPhone()`,

@@ -197,8 +197,8 @@ impl Redis {
     pub async fn user_state(&self, user: &UserId) -> Result<UserState> {
         let asked = Call::of("HGET", name::user(user)).arg("block").cmd("HMGET").arg(name::ends(user));
         let asked = asked.arg(&["before", "untold:before"]);
-        let (block, [ended_before, untold]): (Option<String>, [_; 2]) = self.link.run("user_state", asked).await?;
-        Ok(UserState { blocked: block.is_some_and(|it| it.ends_with("on")), ended_before, told: untold.is_none() })
+        let (block, [revoked_before, untold]): (Option<String>, [_; 2]) = self.link.run("user_state", asked).await?;
+        Ok(UserState { blocked: block.is_some_and(|it| it.ends_with("on")), revoked_before, told: untold.is_none() })
     }
 
     /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more

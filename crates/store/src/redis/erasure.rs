@@ -14,7 +14,7 @@ use crate::{Person, Result, StoreError};
 /// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
 /// longer than any request takes.
 pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
-/// How long the emptied list of a user stays whom nobody can come to again, so that `users forget` finds the people.
+/// How long the emptied list of a user stays whom nobody can come to again, so that `users erase` finds the people.
 pub const EMPTY_LIST_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// The number of things that were erased of one person.

@@ -61,19 +61,19 @@ pub fn counted_phone_code(app: &AppId, code: &PhoneCode) -> String {
     format!("wxmint:code:phone:{{{}}}", short_digest(&[app.as_str(), code.as_str()].join(":")))
 }
 
-pub(super) const STREAM: &str = "wxmint:ended";
+pub(super) const STREAM: &str = "wxmint:revoked";
 /// Names the id key with which user ids are computed.
 pub(super) const ID_KEY: &str = "wxmint:id-key";
 /// The lives of tokens, in the slot of the stream.
-pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
+pub(super) const LIVES: &str = "wxmint:{wxmint:revoked}:lives";
 /// The lives of what renews the tokens of sites.
-pub(super) const RENEWALS: &str = "wxmint:{wxmint:ended}:renewals";
+pub(super) const RENEWALS: &str = "wxmint:{wxmint:revoked}:renewals";
 /// Made with the first life that is noted. Another one is there once Redis was emptied.
-pub(super) const MARK: &str = "wxmint:{wxmint:ended}:mark";
+pub(super) const MARK: &str = "wxmint:{wxmint:revoked}:mark";
 /// Since when ends may be missing.
-pub(super) const DOUBT: &str = "wxmint:{wxmint:ended}:doubt";
+pub(super) const DOUBT: &str = "wxmint:{wxmint:revoked}:doubt";
 /// The users whose ends have no entry of the stream any more and are needed here still, by the second up to which.
-pub(super) const KEPT: &str = "wxmint:{wxmint:ended}:kept";
+pub(super) const KEPT: &str = "wxmint:{wxmint:revoked}:kept";
 
 /// Half of the SHA-256 of `text`: for names of keys, which must not tell the text.
 pub fn short_digest(text: &str) -> impl Display + use<> {

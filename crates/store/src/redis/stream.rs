@@ -386,7 +386,7 @@ impl Redis {
         let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
         // An end that a later version wrote must not keep verifiers from the others.
         let ends = entries.iter().filter_map(|(id, (_, end))| {
-            let unread = || tracing::warn!(id, "this version cannot read an entry of wxmint:ended");
+            let unread = || tracing::warn!(id, "this version cannot read an entry of wxmint:revoked");
             Ended::read(end).ok_or_else(unread).ok()
         });
         // By both clocks, one of which may be ahead.

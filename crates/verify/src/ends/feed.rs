@@ -26,7 +26,7 @@ pub enum PageRefused {
     Refused(#[from] Refused),
     /// The page is signed by a key that was ended before, or that the page itself ends.
     #[error("the key that signed it is revoked")]
-    EndedKey,
+    RevokedKey,
     /// The claims are not those of a page.
     #[error("its claims are not those of a page")]
     Claims,
@@ -54,7 +54,7 @@ impl PageRefused {
             Self::Refused(Refused::Issuer) => "issuer",
             Self::Refused(Refused::Expired | Refused::IssuedInFuture) => "time",
             Self::Refused(_) | Self::Claims => "malformed",
-            Self::EndedKey => "ended_key",
+            Self::RevokedKey => "revoked_key",
             Self::Older => "older",
             Self::OtherCursor => "other_cursor",
             Self::Circle => "circle",
@@ -122,7 +122,7 @@ impl Feed {
         let page: EndsPage = serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
         let ends_its_key = |end: &End| matches!(end, End::Key { kid, .. } if *kid == *header.kid);
         if self.ends.has_ended_key(&header.kid) || page.revoked.iter().any(ends_its_key) {
-            return Err(PageRefused::EndedKey);
+            return Err(PageRefused::RevokedKey);
         }
         Ok(page)
     }

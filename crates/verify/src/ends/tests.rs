@@ -280,12 +280,12 @@ fn a_page_cannot_end_the_key_that_signs_it_and_an_ended_key_signs_no_page() {
     scene.keys.keys.extend(successor.keys.keys.iter().cloned());
     let end = page_of(json!([user_end("user-1", NOW), ["kid", scene.forge.header["kid"], NOW + LIFE]]));
     let (by_itself, by_successor) = (scene.sign(&end), successor.sign(&end));
-    assert_eq!(scene.refused(&by_itself), PageRefused::EndedKey);
+    assert_eq!(scene.refused(&by_itself), PageRefused::RevokedKey);
     assert!(!scene.has_ended(&scene.token(NOW)), "such a page counts for nothing else either");
     assert_eq!(scene.take(&by_successor), Ok(false));
     assert!(scene.has_ended(&scene.token(NOW + 1)), "what the key has signed is ended");
     let later = scene.sign(&page());
-    assert_eq!(scene.refused(&later), PageRefused::EndedKey);
+    assert_eq!(scene.refused(&later), PageRefused::RevokedKey);
 }
 
 #[test]

@@ -6,7 +6,7 @@ const ENDS = {
   denied: { icon: 'info', title: '已拒绝登录', text: '对方无法登录你的账号。' },
   no_code: { icon: 'info', title: '无法识别', text: '这不是登录二维码。' },
   unknown_device_code: { icon: 'info', title: '二维码已失效', text: '请刷新二维码，再扫一次。' },
-  match_wrong: { icon: 'warn', title: '数字不一致', text: '为了账号安全，本次登录已取消。请刷新二维码，再扫一次。' },
+  number_mismatch: { icon: 'warn', title: '数字不一致', text: '为了账号安全，本次登录已取消。请刷新二维码，再扫一次。' },
   forbidden: { icon: 'warn', title: '无法确认登录', text: '当前账号不能确认这次登录。' }
 }
 
