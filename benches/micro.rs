@@ -13,7 +13,7 @@ use wxmint_keys::token::{Minter, new_token_id};
 use wxmint_keys::vault::Vault;
 use wxmint_keys::{KeyRing, KeySet, PrivateJwk, SIGNED_WITH, StoredKeys};
 use wxmint_telemetry::{Step, Trace, Traces};
-use wxmint_verify::ends::{End, EndHash, Endable, Ends, EndsPage, Feed};
+use wxmint_verify::ends::{Endable, Ends, Feed, RevocationEntry, RevocationHash, RevocationsPage};
 use wxmint_verify::{Algorithm, PublicKeySet, TokenTyp, Verifier, VerifierPolicy};
 use wxmint_wechat::{Api, DataCheck, SessionKey, UserData, read_session};
 
@@ -123,14 +123,14 @@ mod ended {
         let minter = minter(KeyRing::new(keys.clone(), now()).expect("a ring"));
         let (mut feed, second) = (Feed::of(ISSUER), now().timestamp());
         for first in (0..number).step_by(A_PAGE) {
-            let hash = |end: usize| EndHash::of(ISSUER, &end.to_string());
+            let hash = |end: usize| RevocationHash::of(ISSUER, &end.to_string());
             let until = second + 86_400;
             let end = |end| match end % 10 {
-                0 => End::User { user: hash(end), before: second, until },
-                1 => End::UserInApp { user_in_app: hash(end), before: second, until },
-                _ => End::Token { token: hash(end), until },
+                0 => RevocationEntry::User { user: hash(end), before: second, until },
+                1 => RevocationEntry::UserInApp { user_in_app: hash(end), before: second, until },
+                _ => RevocationEntry::Token { token: hash(end), until },
             };
-            let page = EndsPage {
+            let page = RevocationsPage {
                 iss: ISSUER.to_owned(),
                 iat: second,
                 exp: second + 300,

@@ -15,55 +15,55 @@
 
 mod bind;
 mod binder;
+mod client_tokens;
 mod error;
 mod exchange;
-mod for_peers;
 mod operator;
 mod phone_numbers;
-mod recipient;
+mod service_api;
 mod shared_access_token;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod token_actions;
 mod user_data;
 mod user_ids;
-mod with_token;
 mod worker;
 
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Bound, COMPUTED, Claim, ExchangeOrder, LoginRecord, Recorded};
+use wxmint_store::{AttemptId, Bound, COMPUTED, Claim, ExchangeTimestamp, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session, SessionKey};
 
-pub use self::binder::{Binder, FreePlace, Link, SettledState};
+pub use self::binder::{Binder, FreePlace, SettledState, UnionIdLink};
+pub use self::client_tokens::{client_tag, is_of_client};
 pub use self::error::{LoginError, Result};
-pub use self::exchange::Exchange;
-pub use self::for_peers::UserSignature;
+pub use self::exchange::CodeExchanger;
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
-pub use self::recipient::{is_of_client, mark_of_client};
+pub use self::service_api::UserSignature;
 pub use self::shared_access_token::{AccessTokens, HeldToken, Refused, Usable, fingerprint};
-pub use self::steps::{Admitted, Attempt, LoginTrail};
-use self::steps::{Arrival, is_settled, mark_of};
+pub use self::steps::{Admitted, Attempt, AuditContext};
+use self::steps::{ExchangedLogin, binding_tag, is_settled};
+pub use self::token_actions::{TokenHolder, issued};
 pub use self::user_ids::UserIds;
-pub use self::with_token::{Asking, issued};
 pub(crate) use self::worker::IP;
-pub use self::worker::{AT_DOORS, OPENID, USERNAME};
+pub use self::worker::{DEVICE, OPENID, USERNAME};
 pub use self::worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginWorker};
 use crate::accounts::Accepts;
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature.
     pub async fn log_in(&self, request: LoginRequest, attempt: &mut Attempt<'_>) -> Result<LoggedIn> {
-        let Admitted { arrival, bound, extra } = self.admit(request, attempt).await?;
-        let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), attempt.now)?;
+        let Admitted { exchanged, bound, extra } = self.admit(request, attempt).await?;
+        let id = self.minter.token_id(&binding_tag(&exchanged.person, bound.generation), attempt.now)?;
         let new_user = bound.new_for == Some(attempt.id.mark());
         // A computed user may have been here before, and ends may name the token.
         let was_made = new_user && bound.generation != COMPUTED;
-        let issued = self.date(&arrival, (bound.user, bound.generation), id, was_made, attempt.now).await?;
+        let issued = self.date(&exchanged, (bound.user, bound.generation), id, was_made, attempt.now).await?;
         if self.exchange.is_some() {
             // Whoever has ended the tokens of an app that has left meanwhile has not found this login.
-            self.choose(&self.apps.all(), Some(&arrival.person.app), None)?;
+            self.choose(&self.apps.all(), Some(&exchanged.person.app), None)?;
         }
         let _signing = Step::work("sign the token");
         let token = self.minter.mint(&issued, &extra, attempt.now)?;
@@ -76,11 +76,11 @@ impl LoginWorker {
     /// Finds out who has sent the code, and whether this user may log in.
     pub(crate) async fn admit(&self, request: LoginRequest, attempt: &mut Attempt<'_>) -> Result<Admitted> {
         self.check_accepted(&request.identity)?;
-        let arrival = match &request.proof {
+        let exchanged = match &request.proof {
             LoginProof::Code(code) => {
                 let apps = self.apps.all();
                 let app = self.choose(&apps, request.app.as_ref(), request.app_hint.as_ref())?;
-                attempt.trail.app = Some(app.id.clone());
+                attempt.audit_context.app = Some(app.id.clone());
                 if !is_code_of_wechat(code.as_str()) {
                     return Err(LoginError::CodeInvalid);
                 }
@@ -95,33 +95,35 @@ impl LoginWorker {
             }
             LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt).await?,
         };
-        if let Some(bound) = arrival.bound() {
-            attempt.trail.user = Some(bound.user.clone());
+        if let Some(bound) = exchanged.bound() {
+            attempt.audit_context.user = Some(bound.user.clone());
         }
         // Alone a ticket would be a login that nothing ends, and bring the next ticket for ever.
         if matches!((&request.proof, &request.identity), (LoginProof::Ticket(_), Identity::Nothing)) {
             return Err(LoginError::TicketInvalid);
         }
-        let known = arrival.bound().and_then(|bound| bound.unionid.as_ref());
-        if arrival.unionid.as_ref().or(known).is_none() && self.need_unionid(&arrival.person.app) {
+        let known = exchanged.bound().and_then(|bound| bound.unionid.as_ref());
+        if exchanged.unionid.as_ref().or(known).is_none() && self.need_unionid(&exchanged.person.app) {
             return Err(LoginError::UnionIdMissing);
         }
-        let (candidate, extra) = self.identify(&arrival, request.identity, attempt).await?.unzip();
+        let (candidate, extra) = self.identify(&exchanged, request.identity, attempt).await?.unzip();
         // A person who is bound costs no call, and no room for those calls.
-        let is_settled = |bound: &&Bound| candidate.is_none() && is_settled(bound, arrival.unionid.as_ref());
-        let bound = match arrival.bound().filter(is_settled) {
+        let is_settled = |bound: &&Bound| candidate.is_none() && is_settled(bound, exchanged.unionid.as_ref());
+        let bound = match exchanged.bound().filter(is_settled) {
             Some(bound) => bound.clone(),
-            None => Box::pin(self.bind(&arrival, candidate, attempt)).await?,
+            None => Box::pin(self.bind(&exchanged, candidate, attempt)).await?,
         };
         let extra = self.allow(&bound, extra).await?;
-        if arrival.kept_for != Some(bound.generation) {
-            self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, Some(arrival.at)).await?;
+        if exchanged.kept_for != Some(bound.generation) {
+            self.store
+                .keep_session_key(&exchanged.person, bound.generation, &exchanged.key, Some(exchanged.at))
+                .await?;
         }
-        Ok(Admitted { arrival, bound, extra })
+        Ok(Admitted { exchanged, bound, extra })
     }
 
     /// The first round trip counts the address and claims the code, so that no other request can use it.
-    async fn claim(&self, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<ExchangeOrder> {
+    async fn claim(&self, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<ExchangeTimestamp> {
         self.ids.ask_first(&self.store).await?;
         self.ids.check_agreed()?;
         self.minter.check(attempt.now)?;
@@ -160,16 +162,16 @@ impl LoginWorker {
         &self,
         app: &App,
         session: Session,
-        order: ExchangeOrder,
+        order: ExchangeTimestamp,
         attempt: &mut Attempt<'_>,
-    ) -> Result<Arrival> {
+    ) -> Result<ExchangedLogin> {
         let person = Person { app: app.id.clone(), openid: session.openid };
-        attempt.trail.person = Some(person.clone());
+        attempt.audit_context.person = Some(person.clone());
         let has_credentials = self.accounts.accepts() != Accepts::Nothing;
         let seal = |key: &SessionKey| self.vault.load_full().seal(key.expose(), &person);
         let mut record = LoginRecord {
             session_key: session.session_key.as_ref().map_or_else(Sealed::nothing, seal),
-            newcomer: self.ids.newcomer(&person, session.unionid.as_ref(), has_credentials)?,
+            if_unbound: self.ids.if_unbound(&person, session.unionid.as_ref(), has_credentials)?,
             person,
             order,
             rate: self.policy.limit_openid,
@@ -178,13 +180,21 @@ impl LoginWorker {
         let (state, at, may_be_ended, kept_for) = match recorded {
             Recorded::Counted { state, at, may_be_ended, kept_for } => (state, at, may_be_ended, kept_for),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
-            Recorded::Newcomer => return Err(LoginError::Contended),
+            Recorded::Unbound => return Err(LoginError::Contended),
             Recorded::OtherUser => return Err(self.other_user(&record.person, attempt).await?),
         };
         // No list has to tell of such a login, so an end may not know that Redis was ahead: the earlier clock counts.
         let began = if self.ids.are_computed() { attempt.now.min(at) } else { at };
         let (at, may_be_ended) = (began, may_be_ended || began.timestamp() < at.timestamp());
         let LoginRecord { person, order, session_key, .. } = record;
-        Ok(Arrival { person, unionid: session.unionid, state, key: (order, session_key), kept_for, at, may_be_ended })
+        Ok(ExchangedLogin {
+            person,
+            unionid: session.unionid,
+            state,
+            key: (order, session_key),
+            kept_for,
+            at,
+            may_be_ended,
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_ids::unprintable;
 use zeroize::Zeroizing;
 
@@ -27,13 +27,13 @@ impl Username {
 }
 
 impl FromStr for Username {
-    type Err = Said;
+    type Err = Message;
 
-    fn from_str(text: &str) -> Result<Self, Said> {
+    fn from_str(text: &str) -> Result<Self, Message> {
         let text = text.trim();
         checked(text, Self::MAX_CHARS)?;
         let has_control = text.chars().any(char::is_control);
-        if has_control { Err(said!(must_not_hold_control_characters)) } else { Ok(Self(text.into())) }
+        if has_control { Err(message!(must_not_hold_control_characters)) } else { Ok(Self(text.into())) }
     }
 }
 
@@ -53,9 +53,9 @@ impl Password {
 }
 
 impl FromStr for Password {
-    type Err = Said;
+    type Err = Message;
 
-    fn from_str(text: &str) -> Result<Self, Said> {
+    fn from_str(text: &str) -> Result<Self, Message> {
         checked(text, Self::MAX_CHARS)?;
         Ok(Self(text.to_owned().into()))
     }
@@ -64,10 +64,10 @@ impl FromStr for Password {
 unprintable!(Password);
 
 /// The length is limited because hashing and comparing take time. The error does not repeat the text.
-fn checked(text: &str, limit: usize) -> Result<(), Said> {
+fn checked(text: &str, limit: usize) -> Result<(), Message> {
     match text.chars().count() {
-        0 => Err(said!(must_not_be_empty)),
-        length if length > limit => Err(said!(must_be_at_most_characters, limit)),
+        0 => Err(message!(must_not_be_empty)),
+        length if length > limit => Err(message!(must_be_at_most_characters, limit)),
         _ => Ok(()),
     }
 }
@@ -91,13 +91,13 @@ mod tests {
     #[test]
     fn names_and_passwords_are_limited_in_length_and_not_printed() {
         assert!("名".repeat(512).parse::<Username>().is_ok());
-        assert_eq!("n".repeat(513).parse::<Username>(), Err(said!(must_be_at_most_characters, 512)));
-        assert_eq!("a\nb".parse::<Username>(), Err(said!(must_not_hold_control_characters)));
-        assert_eq!(" ".parse::<Username>(), Err(said!(must_not_be_empty)));
+        assert_eq!("n".repeat(513).parse::<Username>(), Err(message!(must_be_at_most_characters, 512)));
+        assert_eq!("a\nb".parse::<Username>(), Err(message!(must_not_hold_control_characters)));
+        assert_eq!(" ".parse::<Username>(), Err(message!(must_not_be_empty)));
         assert_eq!(" alice ".parse::<Username>().expect("a name").as_str(), "alice");
         let password: Password = " hunter2 ".parse().expect("a password");
         assert_eq!(password.expose(), " hunter2 ");
-        assert_eq!("p".repeat(1025).parse::<Password>().expect_err("long"), said!(must_be_at_most_characters, 1024));
+        assert_eq!("p".repeat(1025).parse::<Password>().expect_err("long"), message!(must_be_at_most_characters, 1024));
         let printed = format!("{password:?} {:?}", "hunter2".parse::<Username>());
         assert!(!printed.contains("hunter2"), "{printed}");
     }

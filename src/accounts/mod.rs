@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::token::ExtraClaims;
 
@@ -39,8 +39,8 @@ pub struct Named {
 #[error("the account backend did not answer: {reason}; {cure}")]
 pub struct AccountsError {
     /// For the log. It contains no user name, password or phone number.
-    pub reason: Said,
-    pub cure: Said,
+    pub reason: Message,
+    pub cure: Message,
     pub retry_after: Duration,
 }
 

@@ -199,12 +199,14 @@ impl CallFailure {
 
 impl From<CallFailure> for AccountsError {
     fn from(failure: CallFailure) -> Self {
-        let start = said!(start_service_or_set_accounts);
+        let start = message!(start_service_or_set_accounts);
         let (reason, cure) = match &failure {
             CallFailure::Fetch(error) => (error.into(), start),
-            CallFailure::Late => (said!(no_response_within_3), start),
+            CallFailure::Late => (message!(no_response_within_3), start),
             CallFailure::Unusable(unusable) => (unusable.into(), unusable.cure()),
-            CallFailure::Unsigned(why) => (said!("the request could not be signed: {}", why), said!(see_docs_keys_md)),
+            CallFailure::Unsigned(why) => {
+                (message!("the request could not be signed: {}", why), message!(see_docs_keys_md))
+            }
         };
         Self { reason, cure, retry_after: Duration::from_secs(2) }
     }
@@ -212,7 +214,7 @@ impl From<CallFailure> for AccountsError {
 
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
-        Self { reason: closed.to_string().into(), cure: said!(start_service_or_set_accounts), retry_after: PAUSE }
+        Self { reason: closed.to_string().into(), cure: message!(start_service_or_set_accounts), retry_after: PAUSE }
     }
 }
 
@@ -254,7 +256,7 @@ mod tests {
     fn a_request_that_could_not_be_signed_is_no_matter_of_the_service() {
         let unsigned = wxmint_keys::KeySet::parse(b"").map(drop).expect_err("no key");
         let cure = |failure| AccountsError::from(failure).cure;
-        assert_eq!(cure(CallFailure::Unsigned(unsigned)), said!(see_docs_keys_md));
-        assert_eq!(cure(CallFailure::Late), said!(start_service_or_set_accounts));
+        assert_eq!(cure(CallFailure::Unsigned(unsigned)), message!(see_docs_keys_md));
+        assert_eq!(cure(CallFailure::Late), message!(start_service_or_set_accounts));
     }
 }

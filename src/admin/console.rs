@@ -15,7 +15,7 @@ use wxmint_findings::{Doctor, Finding};
 use wxmint_http::page::{CSS, HTML, JS, SHARED, answer};
 use wxmint_http::{Answer, Problem, ProblemCode, private, readable};
 
-use super::act::{Act, OperatingData};
+use super::admin_request::{AdminRequest, OperatingData};
 use super::tokens::Right;
 use crate::clock::now;
 
@@ -69,7 +69,7 @@ pub(super) struct SecretHolder {
 #[utoipa::path(get, path = "/whoami", tag = "duty", security(("bearer" = [])),
     responses((status = 200, description = "The holder", body = SecretHolder)))]
 pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::<()>::begin("whoami", None::<Right>, &request, operating).await?;
+    let act = AdminRequest::<()>::begin("whoami", None::<Right>, &request, operating).await?;
     let (name, rights) = (act.by.name.clone(), act.by.rights.iter().map(Right::to_string).collect());
     Ok(private(act.done(Ok::<_, Problem>(SecretHolder { name, rights }))?))
 }
@@ -126,6 +126,6 @@ impl LatestDiagnosis {
 #[utoipa::path(get, path = "/doctor", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "What was found", body = Diagnosis)))]
 pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, latest: Data<LatestDiagnosis>) -> Answer {
-    let act = Act::<()>::begin("doctor", Right::Read, &request, operating).await?;
+    let act = AdminRequest::<()>::begin("doctor", Right::Read, &request, operating).await?;
     Ok(private(&*act.run(async move |_, ()| latest.diagnosis().await).await?))
 }

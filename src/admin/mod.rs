@@ -2,7 +2,7 @@
 //! peers ask about users, and what they do with WeChat in a user's name. All its routes are on one screen, but for the
 //! probes and the console. Each asks for a secret that has the right.
 
-pub(crate) mod act;
+pub(crate) mod admin_request;
 mod console;
 pub(crate) mod tokens;
 mod users;
@@ -17,7 +17,7 @@ use wxmint_http::viewer::{self, Description};
 
 pub use self::console::Panel;
 pub use self::tokens::{AdminTokens, CurrentAdminTokens};
-use self::{act::Operating, console::LatestDiagnosis};
+use self::{admin_request::Operating, console::LatestDiagnosis};
 
 pub(crate) const PATHS: &str = "\
     This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the console at /console and \

@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use derive_more::{Display, FromStr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wxmint_findings::{Finding, Said};
+use wxmint_findings::{Finding, Message};
 use wxmint_http::{Problem, ProblemCode, bearer_token, identified, no_valid_token};
 use wxmint_identities::{Issuers, ServiceIdentity, examine, take_members};
 use wxmint_verify::peer::NotVerified;
@@ -77,13 +77,13 @@ impl AdminTokens {
     /// Reads a line `NAME SECRET [RIGHTS]` or `NAME issuer=… subject=… [RIGHTS]` for each holder, who otherwise may
     /// look users up. A name may stand in several lines, so that a secret can be replaced without a gap. A file of
     /// comments alone has no secrets. The error never repeats what stands in the file.
-    pub fn parse(content: &[u8]) -> Result<Self, Said> {
+    pub fn parse(content: &[u8]) -> Result<Self, Message> {
         if content.trim_ascii().is_empty() {
             // An editor may leave a file empty for a moment. A comment alone is meant.
-            return Err(said!(is_empty_comment_alone_takes_all));
+            return Err(message!(is_empty_comment_alone_takes_all));
         }
         if !content.ends_with(b"\n") {
-            return Err(said!(does_not_end_with_line_break));
+            return Err(message!(does_not_end_with_line_break));
         }
         let mut tokens: Vec<Holder> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
@@ -91,11 +91,11 @@ impl AdminTokens {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let wrong = |what: Said| said!(on_line, number, what);
-            let line = str::from_utf8(line).map_err(|_| wrong(said!(must_be_name_blank_and_secret)))?;
+            let wrong = |what: Message| message!(on_line, number, what);
+            let line = str::from_utf8(line).map_err(|_| wrong(message!(must_be_name_blank_and_secret)))?;
             let holder = read_line(line).map_err(wrong)?;
             if tokens.iter().any(|other| (other.sha256, &other.identity) == (holder.sha256, &holder.identity)) {
-                return Err(wrong(said!(secret_stands_twice)));
+                return Err(wrong(message!(secret_stands_twice)));
             }
             tokens.push(holder);
         }
@@ -120,8 +120,8 @@ impl AdminTokens {
     }
 }
 
-fn read_line(line: &str) -> Result<Holder, Said> {
-    let no_words = || said!(must_be_name_blank_and_secret);
+fn read_line(line: &str) -> Result<Holder, Message> {
+    let no_words = || message!(must_be_name_blank_and_secret);
     let mut words: Vec<_> = line.split_whitespace().collect();
     let members = take_members(&mut words).ok_or_else(no_words)?;
     let (name, secret, rights) = match (&words[..], members.is_empty()) {
@@ -131,19 +131,21 @@ fn read_line(line: &str) -> Result<Holder, Said> {
     };
     let rights = match rights {
         [] => vec![Right::Read],
-        [words] => words.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| said!(rights_are_wrong))?,
+        [words] => {
+            words.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| message!(rights_are_wrong))?
+        }
         _ => return Err(no_words()),
     };
     if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
-        return Err(said!(name_must_be_at_most_64));
+        return Err(message!(name_must_be_at_most_64));
     }
     // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     if secret.is_some_and(|secret| secret.len() < SHORTEST || !secret.bytes().all(is_allowed)) {
-        return Err(said!(secret_must_be_at_least_32));
+        return Err(message!(secret_must_be_at_least_32));
     }
     let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
-    let identity = identity.map_err(|wrong| said!("`{}` {}", wrong.member, wrong.wrong))?;
+    let identity = identity.map_err(|wrong| message!("`{}` {}", wrong.member, wrong.wrong))?;
     let sha256 = secret.and_then(|secret| digest(&SHA256, secret.as_bytes()).as_ref().try_into().ok());
     Ok(Holder { name: name.to_owned(), sha256, identity, rights, room: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
 }

@@ -4,11 +4,11 @@
 use actix_web::HttpRequest;
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Done, Fields, Problem, private, to_the_end};
+use wxmint_http::{Answer, Done, Fields, Problem, private, run_to_completion};
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_telemetry::LastHour;
 
-use super::act::{Act, OperatingData};
+use super::admin_request::{AdminRequest, OperatingData};
 use super::tokens::Right;
 use crate::login::{FoundUser, LoginError, LoginWorker, ShownBinding, ShownPerson, ShownUser};
 
@@ -28,7 +28,7 @@ pub(super) struct WeChatOfUser {
 #[utoipa::path(get, path = "/users/{user_id}/wechat", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The identities", body = WeChatOfUser)))]
 pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::begin("look_up", Right::Read, &request, operating).await?;
+    let act = AdminRequest::begin("look_up", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| {
         let found = operating.operator().bindings_of(user).await?;
         operating.worker.check_listed(!found.is_empty())?;
@@ -42,7 +42,7 @@ pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingDat
 #[utoipa::path(get, path = "/users/{user_id}", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "What is kept", body = ShownUser)))]
 pub(super) async fn show(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::begin("show", Right::Read, &request, operating).await?;
+    let act = AdminRequest::begin("show", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| operating.operator().show(user).await.map_err(LoginError::from)).await
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn show(request: HttpRequest, operating: OperatingData) -> Answ
 #[utoipa::path(delete, path = "/users/{user_id}/wechat/{appid}", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path), ("appid" = String, Path)), responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> Done {
-    let act = Act::begin("dissolve", Right::Operate, &request, operating).await?;
+    let act = AdminRequest::begin("dissolve", Right::Operate, &request, operating).await?;
     act.run(async |operating, (user, app): &(UserId, AppId)| {
         let is_known = operating.operator().dissolve(user, app).await?;
         operating.worker.abandon(user, app).await?;
@@ -66,7 +66,7 @@ pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> 
 #[utoipa::path(post, path = "/users/{user_id}/revoke", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Done {
-    let act = Act::begin("end", Right::Operate, &request, operating).await?;
+    let act = AdminRequest::begin("end", Right::Operate, &request, operating).await?;
     act.run(async |operating, user: &UserId| operating.operator().end(user).await.map_err(LoginError::from)).await
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Done 
 #[utoipa::path(put, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Blocked")))]
 pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Done {
-    let act = Act::begin("block", Right::Operate, &request, operating).await?;
+    let act = AdminRequest::begin("block", Right::Operate, &request, operating).await?;
     act.run(async |operating, user: &UserId| operating.operator().block(user).await.map_err(LoginError::from)).await
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Don
 #[utoipa::path(delete, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Lifted")))]
 pub(super) async fn unblock(request: HttpRequest, operating: OperatingData) -> Done {
-    let act = Act::begin("unblock", Right::Operate, &request, operating).await?;
+    let act = AdminRequest::begin("unblock", Right::Operate, &request, operating).await?;
     act.run(async |operating, user: &UserId| operating.operator().unblock(user).await.map_err(LoginError::from)).await
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn unblock(request: HttpRequest, operating: OperatingData) -> D
     params(("appid" = String, Path), ("openid" = String, Path)),
     responses((status = 200, description = "The person", body = ShownPerson)))]
 pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::begin("look_up_person", Right::Read, &request, operating).await?;
+    let act = AdminRequest::begin("look_up_person", Right::Read, &request, operating).await?;
     act.show(async |operating, person: &Person| {
         let found = operating.operator().look_up(person).await?;
         operating.worker.check_app(&person.app, found.is_some())?;
@@ -110,7 +110,7 @@ pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingDat
 #[utoipa::path(post, path = "/wechat/{appid}/people/{openid}/revoke", tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -> Done {
-    let act = Act::begin("end_person", Right::Operate, &request, operating).await?;
+    let act = AdminRequest::begin("end_person", Right::Operate, &request, operating).await?;
     act.change_person(async |operator, person| Ok((operator.end_person(person).await?, false))).await
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -
 #[utoipa::path(delete, path = "/wechat/{appid}/people/{openid}", tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
 pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData) -> Done {
-    let act = Act::begin("erase_person", Right::Operate, &request, operating).await?;
+    let act = AdminRequest::begin("erase_person", Right::Operate, &request, operating).await?;
     act.change_person(async |operator, person| operator.erase(person).await).await
 }
 
@@ -132,7 +132,7 @@ pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData)
     params(("appid" = Option<String>, Query, description = "Only the logins of this mini program")),
     responses((status = 200, description = "The logins", body = LastHour)))]
 pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::<()>::begin("activity", Right::Read, &request, operating).await?;
+    let act = AdminRequest::<()>::begin("activity", Right::Read, &request, operating).await?;
     let read = |worker: &LoginWorker| {
         let app: Option<AppId> = Fields::from_form(request.query_string().as_bytes(), &["appid"])?.parse("appid")?;
         app.iter().try_for_each(|app| worker.check_app(app, false))?;
@@ -155,15 +155,15 @@ pub(super) struct FoundUsers {
     params(("q" = String, Query, description = "A user id, an openid or a unionid")),
     responses((status = 200, description = "Who was found, and by what", body = FoundUsers)))]
 pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answer {
-    let mut act = Act::<()>::begin("find", Right::Read, &request, operating).await?;
+    let mut act = AdminRequest::<()>::begin("find", Right::Read, &request, operating).await?;
     let asked = Fields::from_form(request.query_string().as_bytes(), &["q"]).and_then(|fields| fields.parse("q"));
     let missing = || Problem::invalid("The query lacks `q`: a user id, an openid or a unionid.");
-    let id = act.may_go_on(asked.and_then(|id| id.ok_or_else(missing)))?;
+    let id = act.audit_failure(asked.and_then(|id| id.ok_or_else(missing)))?;
     let finding = async move {
         let found = act.operating.operator().find(&id, &act.operating.worker.apps.all()).await;
         let first = found.as_ref().ok().and_then(|found| found.first());
         act.event.user = first.map(|found| found.user_id.clone());
         act.done(found.map_err(LoginError::from))
     };
-    Ok(private(FoundUsers { found: to_the_end(finding).await? }))
+    Ok(private(FoundUsers { found: run_to_completion(finding).await? }))
 }

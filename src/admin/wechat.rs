@@ -7,7 +7,7 @@ use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, malformed, missing, priva
 use wxmint_ids::{AppId, UserId};
 use wxmint_wechat::{AppAccessToken, EncryptKey};
 
-use super::act::{Act, OperatingData};
+use super::admin_request::{AdminRequest, OperatingData};
 use super::tokens::Right;
 use crate::login::{Usable, UserSignature};
 
@@ -53,8 +53,8 @@ pub(super) struct RenewalBody {
     params(("user_id" = String, Path), ("appid" = String, Path)), request_body = SignatureBody,
     responses((status = 200, description = "The signature", body = UserSignature)))]
 pub(super) async fn sign(request: HttpRequest, payload: Payload, operating: OperatingData) -> Answer {
-    let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, operating).await?;
-    let data = act.may_go_on(read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)))?;
+    let act = AdminRequest::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, operating).await?;
+    let data = act.audit_failure(read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)))?;
     act.show(async move |operating, (user, app)| operating.worker.sign(user, app, &data).await).await
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn sign(request: HttpRequest, payload: Payload, operating: Oper
     params(("user_id" = String, Path), ("appid" = String, Path)),
     responses((status = 200, description = "At most three, newest first", body = EncryptKeys)))]
 pub(super) async fn encrypt_keys(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, operating).await?;
+    let act = AdminRequest::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, operating).await?;
     let keys = act.run(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await).await?;
     Ok(private(EncryptKeys { keys }))
 }
@@ -74,7 +74,7 @@ pub(super) async fn encrypt_keys(request: HttpRequest, operating: OperatingData)
 #[utoipa::path(get, path = "/wechat/{appid}/access-token", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("appid" = String, Path)), responses((status = 200, description = "The token in use", body = SharedAccessToken)))]
 pub(super) async fn access_token(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::<AppId>::begin("access_token", Right::WeChat, &request, operating).await?;
+    let act = AdminRequest::<AppId>::begin("access_token", Right::WeChat, &request, operating).await?;
     Ok(shared(&act.run(async |operating, app| operating.worker.access_token(app, None).await).await?))
 }
 
@@ -85,8 +85,8 @@ pub(super) async fn access_token(request: HttpRequest, operating: OperatingData)
     params(("appid" = String, Path)), request_body = RenewalBody,
     responses((status = 200, description = "The token in use now", body = SharedAccessToken)))]
 pub(super) async fn replace_access_token(request: HttpRequest, payload: Payload, operating: OperatingData) -> Answer {
-    let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, operating).await?;
-    let refused = act.may_go_on(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "invalid")))?;
+    let act = AdminRequest::<AppId>::begin("replace_access_token", Right::WeChat, &request, operating).await?;
+    let refused = act.audit_failure(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "invalid")))?;
     let refused = AppAccessToken::new(refused);
     Ok(shared(&act.run(async move |operating, app| operating.worker.access_token(app, Some(&refused)).await).await?))
 }

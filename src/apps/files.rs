@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::Deserialize;
-use wxmint_findings::{Said, json_places::line_of};
+use wxmint_findings::{Message, json_places::line_of};
 use wxmint_ids::AppId;
 use wxmint_upstream::site;
 use wxmint_wechat::{App, AppKind, AppSecret};
@@ -23,7 +23,7 @@ const ENDINGS_OF_COPIES: [&str; 7] = ["~", ".bak", ".orig", ".rej", ".save", ".s
 #[derive(Default, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) apps: Vec<Configured>,
-    pub(super) faults: Vec<Said>,
+    pub(super) faults: Vec<Message>,
     /// The copies of an editor, which are no apps.
     pub(super) ignored: Vec<PathBuf>,
 }
@@ -37,7 +37,7 @@ impl Found {
         match read(id, path) {
             Ok(found) if known.is_none_or(|known| length(&found) >= length(known)) => self.apps.push(found),
             refused => {
-                let half = || fault(path, said!(is_shorter_than_appsecret_in_use));
+                let half = || fault(path, message!(is_shorter_than_appsecret_in_use));
                 self.faults.push(refused.err().unwrap_or_else(half));
                 self.apps.extend(known.cloned());
             }
@@ -46,7 +46,7 @@ impl Found {
 
     /// Reads each file of the folder, except those whose name begins with a dot, which editors and Kubernetes
     /// (`..data`) put there. Fails if the folder cannot be read.
-    pub(super) fn in_folder(folder: &Path, known: Option<&Apps>) -> Result<Self, Said> {
+    pub(super) fn in_folder(folder: &Path, known: Option<&Apps>) -> Result<Self, Message> {
         let mut found = Self::default();
         for name in names_in(folder).map_err(|error| unreadable(folder, &error))? {
             let path = folder.join(&name);
@@ -60,12 +60,12 @@ impl Found {
             let id = name.to_str().filter(|name| !may_be_secret && !name.contains('.'));
             match id.and_then(|name| name.parse().ok()) {
                 Some(id) => found.add(id, &path, known),
-                None if may_be_secret => found.faults.push(fault(&folder.join("…"), said!(is_not_named_by_appid))),
-                None => found.faults.push(fault(&path, said!(is_not_named_by_appid))),
+                None if may_be_secret => found.faults.push(fault(&folder.join("…"), message!(is_not_named_by_appid))),
+                None => found.faults.push(fault(&path, message!(is_not_named_by_appid))),
             }
         }
         if found.apps.is_empty() && found.faults.is_empty() {
-            found.faults.push(fault(folder, said!(holds_no_app)));
+            found.faults.push(fault(folder, message!(holds_no_app)));
         }
         Ok(found)
     }
@@ -86,24 +86,24 @@ pub fn is_copy(name: &OsStr) -> bool {
     name.starts_with('#') || ENDINGS_OF_COPIES.iter().any(|ending| name.ends_with(ending))
 }
 
-fn fault(path: &Path, wrong: Said) -> Said {
-    said!("{} {}", path.display(), wrong)
+fn fault(path: &Path, wrong: Message) -> Message {
+    message!("{} {}", path.display(), wrong)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Said {
-    fault(path, said!(cannot_be_read, error))
+fn unreadable(path: &Path, error: &io::Error) -> Message {
+    fault(path, message!(cannot_be_read, error))
 }
 
-fn read(id: AppId, path: &Path) -> Result<Configured, Said> {
+fn read(id: AppId, path: &Path) -> Result<Configured, Message> {
     let content = read_file(path, MOST_BYTES).map_err(|error| unreadable(path, &error))?;
     let text = one_value(str::from_utf8(&content).unwrap_or_default());
     if text.contains(PLACEHOLDER) {
-        return Err(fault(path, said!(still_holds_its_placeholder)));
+        return Err(fault(path, message!(still_holds_its_placeholder)));
     }
     if text.trim_start().starts_with('{') {
         return Written::read(text, id).map_err(|wrong| fault(path, wrong));
     }
-    Ok(App::mini_program(id, text.parse().map_err(|_| fault(path, said!(must_hold_appsecret)))?).into())
+    Ok(App::mini_program(id, text.parse().map_err(|_| fault(path, message!(must_hold_appsecret)))?).into())
 }
 
 /// The file of an app that is more than a secret.
@@ -120,13 +120,13 @@ struct Written {
 
 impl Written {
     /// The error does not repeat serde_json's message, which may quote the secret.
-    fn read(text: &str, id: AppId) -> Result<Configured, Said> {
+    fn read(text: &str, id: AppId) -> Result<Configured, Message> {
         let Self { kind, secret, origins, unionid_required } =
-            serde_json::from_str(text).map_err(|error| said!(is_no_object_of_app, error.line(), error.column()))?;
-        let at = |place: &str, wrong: Said| said!(see_line, wrong, line_of(text, place));
-        let wrong = |wrong| at("/secret", said!(has_wrong_secret, wrong));
+            serde_json::from_str(text).map_err(|error| message!(is_no_object_of_app, error.line(), error.column()))?;
+        let at = |place: &str, wrong: Message| message!(see_line, wrong, line_of(text, place));
+        let wrong = |wrong| at("/secret", message!(has_wrong_secret, wrong));
         let secret: AppSecret = secret.parse().map_err(wrong)?;
-        let wrong = |number| at(&format!("/origins/{number}"), said!(origins_are_no_https_sites));
+        let wrong = |number| at(&format!("/origins/{number}"), message!(origins_are_no_https_sites));
         let origins = origins.iter().enumerate().map(|(number, origin)| site(origin).ok_or_else(|| wrong(number)));
         let origins = origins.collect::<Result<_, _>>()?;
         Ok(Configured { app: App { id, kind, secret: Some(secret) }, origins, unionid_required })

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_wechat::App;
 
 use super::files::{Found, names_in};
@@ -32,7 +32,7 @@ pub(super) struct LastKnown {
 
 impl CurrentApps {
     /// Reads a source for the first time. Any fault is an error, which names the file without its content.
-    pub fn read(source: AppsSource) -> Result<Self, Said> {
+    pub fn read(source: AppsSource) -> Result<Self, Message> {
         let Found { apps, faults, .. } = source.find(None)?;
         if !faults.is_empty() {
             return Err(faults.into_iter().collect());
@@ -76,7 +76,7 @@ impl CurrentApps {
         }
         let others = known.from_elsewhere.iter().cloned().map(Configured::from);
         let changed = !apps.is_empty() && self.put(&before, Apps::new(others.chain(apps)));
-        if faults.is_empty() { Ok(Some(changed)) } else { Err(faults.into_iter().collect::<Said>().into()) }
+        if faults.is_empty() { Ok(Some(changed)) } else { Err(faults.into_iter().collect::<Message>().into()) }
     }
 
     fn put(&self, before: &Apps, apps: Apps) -> bool {
@@ -105,7 +105,7 @@ impl AppsSource {
     }
 
     /// Finds the apps to use; `known` are those in use. Before there are any, the settings have read a lone app's file.
-    fn find(&self, known: Option<&Apps>) -> Result<Found, Said> {
+    fn find(&self, known: Option<&Apps>) -> Result<Found, Message> {
         let mut found = Found::default();
         match self {
             Self::Folder(folder) => return Found::in_folder(folder, known),

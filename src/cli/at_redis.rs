@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use wxmint_findings::Status;
 use wxmint_http::run_to_end;
 use wxmint_store::walk::{PAGE, Page, Place};
-use wxmint_store::{Redis, RedisAccess, StoreError};
+use wxmint_store::{Store, StoreAccess, StoreError};
 use wxmint_telemetry::{Metrics, audit};
 
 use super::output::{Language, Progress, say};
@@ -24,12 +24,12 @@ const EVENTS_ARE_HERE: &str = "note: the audit event of this command is the JSON
                                WXMINT_AUDIT=file:PATH, by which a command appends its event to the file.";
 
 /// The Redis that `wxmint serve` uses.
-pub(crate) fn open() -> Result<Redis, Failure> {
+pub(crate) fn open() -> Result<Store, Failure> {
     let access = StoreSettings::from_vars(variables())?.redis().map_err(Failure::usage)?;
     let none = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
     let access = access.ok_or_else(|| Failure::usage(none))?;
     // The life of session keys is of no importance here, because commands write none.
-    Ok(Redis::new(&RedisAccess::new(access), Duration::ZERO, now, Metrics::default()))
+    Ok(Store::new(&StoreAccess::new(access), Duration::ZERO, now, Metrics::default()))
 }
 
 /// Runs acts at the Redis of the settings: none if the audit file cannot be opened, so that each has its event.
@@ -51,7 +51,7 @@ pub(crate) fn noted<T>(event: audit::Event, outcome: Result<T, Failure>) -> Resu
 }
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.
-pub(crate) async fn check(redis: &Redis) -> Result<(), Failure> {
+pub(crate) async fn check(redis: &Store) -> Result<(), Failure> {
     let found = fitness(&redis.link, now().timestamp(), Status::Warning).await;
     let found = found.map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
     let unfit = found.iter().filter(|finding| finding.status != Status::Ok);
@@ -60,16 +60,16 @@ pub(crate) async fn check(redis: &Redis) -> Result<(), Failure> {
 }
 
 /// Repeats a step that Redis did not answer. Every step is idempotent.
-pub(crate) async fn patiently<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
-    repeatedly(&PAUSES, step).await
+pub(crate) async fn retry<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+    retry_after(&PAUSES, step).await
 }
 
 /// Repeats a command's first step once, because an answer may be lost. A Redis that is away is told of at once.
 pub(crate) async fn at_first<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
-    repeatedly(&PAUSES[..1], step).await
+    retry_after(&PAUSES[..1], step).await
 }
 
-async fn repeatedly<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+async fn retry_after<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
     for pause in pauses {
         if let Ok(done) = step().await {
             return Ok(done);
@@ -90,7 +90,7 @@ pub(crate) async fn walk_all<T>(
             Err(error) if error.is_lasting() => Ok(Err(error)),
             done => done.map(Ok),
         };
-        let Page { found, of, next, may_miss } = patiently(step).await??;
+        let Page { found, of, next, may_miss } = retry(step).await??;
         if may_miss {
             return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
         }

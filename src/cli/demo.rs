@@ -14,7 +14,7 @@ use wxmint_simulator::{
     AccountBook, Block, DEMO_APPS, KnownOf, Options, World, account_page_routes, account_routes, control_routes,
     page_files, peer_routes, regulars_book, regulars_logins,
 };
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::{Store, StoreAccess};
 use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
@@ -113,7 +113,7 @@ fn page(
     address: &str,
     world: &Arc<World>,
     book: &Arc<AccountBook>,
-    memory: RedisAccess,
+    memory: StoreAccess,
 ) -> Result<(Arc<Peer>, Routes), Failure> {
     let keys = format!("{address}/.well-known/jwks.json");
     // The audience is the issuer, which is the default.
@@ -137,12 +137,12 @@ fn page(
 }
 
 /// Operators see the same.
-async fn known_of(memory: RedisAccess, user: String) -> Value {
+async fn known_of(memory: StoreAccess, user: String) -> Value {
     let Ok(user) = user.parse() else { return Value::Null };
     json!(Operator { store: &store(&memory) }.show(&user).await.ok())
 }
 
-async fn block(memory: RedisAccess, user: String, blocked: bool) -> bool {
+async fn block(memory: StoreAccess, user: String, blocked: bool) -> bool {
     let Ok(user) = user.parse() else { return false };
     let operator = Operator { store: &store(&memory) };
     let done = if blocked { operator.block(&user).await } else { operator.unblock(&user).await };
@@ -150,8 +150,8 @@ async fn block(memory: RedisAccess, user: String, blocked: bool) -> bool {
 }
 
 /// It keeps no session keys itself.
-fn store(memory: &RedisAccess) -> Redis {
-    Redis::new(memory, Duration::ZERO, now, ())
+fn store(memory: &StoreAccess) -> Store {
+    Store::new(memory, Duration::ZERO, now, ())
 }
 
 fn settings(address: &str, accounts: SocketAddr, wechat: SocketAddr, apps: [App; 2]) -> Result<Settings, Failure> {

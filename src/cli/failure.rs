@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, io, process::ExitCode};
 
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_keys::rotation::Refusal;
 use wxmint_store::StoreError;
 use wxmint_verify::KeyError;
@@ -15,18 +15,18 @@ use crate::{issuer::IssuerStartError, login::LoginError, secret_files::FileError
 pub(crate) struct Failure {
     code: u8,
     /// Standard error shows this; `None` if nothing needs to be said.
-    reason: Option<Said>,
+    reason: Option<Message>,
 }
 
 impl Failure {
     /// The command line, a setting or a file cannot be used. Nothing was changed.
     pub(crate) fn usage(reason: impl Display) -> Self {
-        Self { code: EXIT_USAGE, reason: Some(Said::of(reason)) }
+        Self { code: EXIT_USAGE, reason: Some(Message::of(reason)) }
     }
 
     /// The system, Redis or the cluster did not let the command start or finish.
     pub(crate) fn unfinished(reason: impl Display) -> Self {
-        Self { code: EXIT_UNFINISHED, reason: Some(Said::of(reason)) }
+        Self { code: EXIT_UNFINISHED, reason: Some(Message::of(reason)) }
     }
 
     /// All is said: by the doctor or clap, or to a reader who has gone away.
@@ -50,7 +50,7 @@ impl Failure {
     }
 
     pub(crate) fn at(self, place: impl Display) -> Self {
-        Self { reason: self.reason.map(|reason| said!("{}: {}", place, reason)), ..self }
+        Self { reason: self.reason.map(|reason| message!("{}: {}", place, reason)), ..self }
     }
 
     pub(crate) fn tell(self) -> ExitCode {
@@ -71,11 +71,11 @@ macro_rules! failures {
 
 failures! {
     faults: Faults => {
-        let unusable = said!(settings_cannot_be_used_for, faults);
-        Self::usage(remarks::beside(&faults).into_iter().fold(unusable, |text, note| said!("{}\n{}", text, note)))
+        let unusable = message!(settings_cannot_be_used_for, faults);
+        Self::usage(remarks::beside(&faults).into_iter().fold(unusable, |text, note| message!("{}\n{}", text, note)))
     };
     error: FileError => Self::of_file(None)(error);
-    error: KeyError => Self::usage(Said::from(&error));
+    error: KeyError => Self::usage(Message::from(&error));
     refusal: Refusal => Self::usage(refusal);
     error: StoreError => {
         let again = if error.is_lasting() { "" } else { " Run the same command again." };
@@ -86,8 +86,8 @@ failures! {
         error => Self::unfinished(error),
     };
     error: IssuerStartError => match error.is_in_settings {
-        true => Self::usage(Said::lines(error.findings)),
-        false => Self::unfinished(Said::lines(error.findings)),
+        true => Self::usage(Message::lines(error.findings)),
+        false => Self::unfinished(Message::lines(error.findings)),
     };
     error: io::Error => Self::unfinished(error);
 }

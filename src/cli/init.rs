@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{collections::BTreeMap, env, os::unix::fs::DirBuilderExt};
 
 use clap::Args;
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_ids::AppId;
 use wxmint_keys::{PrivateJwk, StoredKeys, rotation::CLOCK_SKEW};
 use wxmint_verify::Algorithm;
@@ -72,9 +72,9 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
     written.inspect_err(|_| _ = is_new.then(|| fs::remove_dir(&folder)))?;
     let made = match app {
         Some(App { appid, .. }) => {
-            said!(init_has_made, place(&folder), KEYS, VAULT, ID_KEY, APPS, appid, env_file::NAME)
+            message!(init_has_made, place(&folder), KEYS, VAULT, ID_KEY, APPS, appid, env_file::NAME)
         }
-        None => said!(init_has_made_without_app, place(&folder), KEYS, VAULT, ID_KEY, env_file::NAME),
+        None => message!(init_has_made_without_app, place(&folder), KEYS, VAULT, ID_KEY, env_file::NAME),
     };
     print(language.tell(made));
     hide_from_git(&folder, language)?;
@@ -83,8 +83,8 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
 }
 
 /// As it stands in a sentence.
-fn place(folder: &Path) -> Said {
-    if folder == Path::new(".") { said!(this_folder) } else { said!(folder_in_sentence, folder.display()) }
+fn place(folder: &Path) -> Message {
+    if folder == Path::new(".") { message!(this_folder) } else { message!(folder_in_sentence, folder.display()) }
 }
 
 /// Before anything is asked or written, so that all files are new or none is. Links that lead nowhere are in the way.
@@ -92,9 +92,9 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
     let existing: Vec<_> = [KEYS, VAULT, ID_KEY, APPS, env_file::NAME].into_iter().filter(exists).collect();
     let why = match existing.join(", ") {
-        _ if folder.exists() && !folder.is_dir() => said!(init_wants_folder, folder.display()),
+        _ if folder.exists() && !folder.is_dir() => message!(init_wants_folder, folder.display()),
         none if none.is_empty() => return Ok(()),
-        existing => said!(init_finds_these_already, place(folder), existing),
+        existing => message!(init_finds_these_already, place(folder), existing),
     };
     Err(Failure::usage(language.tell(why)))
 }
@@ -146,7 +146,7 @@ fn write_all(folder: &Path, files: &[NewFile], has_app: bool) -> Result<(), Fail
     let apps = folder.join(APPS);
     if has_app {
         let made = DirBuilder::new().mode(0o700).create(&apps);
-        made.map_err(|error| Failure::from(error).at(apps.display()).at(said!(nothing_was_written)))?;
+        made.map_err(|error| Failure::from(error).at(apps.display()).at(message!(nothing_was_written)))?;
     }
     for (index, NewFile { name, content }) in files.iter().enumerate() {
         if let Err(error) = create_private(&folder.join(name), content) {
@@ -154,7 +154,7 @@ fn write_all(folder: &Path, files: &[NewFile], has_app: bool) -> Result<(), Fail
             if has_app {
                 _ = fs::remove_dir(&apps);
             }
-            return Err(Failure::from(error).at(said!(nothing_was_written)));
+            return Err(Failure::from(error).at(message!(nothing_was_written)));
         }
     }
     Ok(())
@@ -169,7 +169,7 @@ fn hide_from_git(folder: &Path, language: Language) -> Result<(), Failure> {
     let lines: String = SECRETS.iter().flat_map(|name| [name, "\n"]).collect();
     match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(mut file) => file.write_all(lines.as_bytes())?,
-        Err(_) => say(language.tell(said!(check_that_git_ignores, path.display(), SECRETS.join(" ")))),
+        Err(_) => say(language.tell(message!(check_that_git_ignores, path.display(), SECRETS.join(" ")))),
     }
     Ok(())
 }
@@ -178,7 +178,7 @@ fn introduce(folder: &Path, is_demo: bool, language: Language) {
     let enter = format!("\n  cd {}", quoted(&folder.to_string_lossy()));
     let enter = if folder == Path::new(".") { "" } else { &enter };
     let before = if is_demo { "wxmint simulator &" } else { "wxmint doctor" };
-    let advice = language.tell(said!(keep_copies_of_keys, KEYS, VAULT, ID_KEY));
+    let advice = language.tell(message!(keep_copies_of_keys, KEYS, VAULT, ID_KEY));
     print(format_args!("{advice}{enter}\n  {before}\n  wxmint serve"));
 }
 
@@ -211,7 +211,7 @@ fn faults_of(values: &Values) -> Vec<Fault> {
 
 /// Values with which `wxmint serve` would start. At a terminal it asks until nothing is wrong.
 fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
-    let nothing = language.tell(said!(nothing_was_written));
+    let nothing = language.tell(message!(nothing_was_written));
     let mut values = given(args)?;
     let files = [("WXMINT_KEYS", KEYS), ("WXMINT_VAULT_KEY_FILE", VAULT), ("WXMINT_ID_KEY_FILE", ID_KEY)];
     values.extend(files.map(|(name, file)| (name, file.to_owned())));
@@ -222,11 +222,12 @@ fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
         }
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
         // The secret, which is not shown, comes last, because Ctrl-C no longer ends a question then ([`ask_hidden`]).
-        let [appid, issuer] = [(APPID, said!(init_asks_for_appid)), (ISSUER, said!(init_asks_for_issuer))];
-        let questions = [appid, issuer, (REDIS, said!(init_asks_for_redis)), (SECRET, said!(init_asks_for_secret))];
+        let [appid, issuer] = [(APPID, message!(init_asks_for_appid)), (ISSUER, message!(init_asks_for_issuer))];
+        let questions =
+            [appid, issuer, (REDIS, message!(init_asks_for_redis)), (SECRET, message!(init_asks_for_secret))];
         let asked = questions.into_iter().find_map(|(name, question)| Some((name, question, fault_of(name)?)));
         let Some((name, question, fault)) = asked.filter(|_| stdin().is_terminal()) else {
-            let (faults, how) = (language.tell(&faults), language.tell(said!(init_wants_options)));
+            let (faults, how) = (language.tell(&faults), language.tell(message!(init_wants_options)));
             return Err(Failure::usage(format_args!("{nothing}\n\n{faults}\n{how}")));
         };
         if values.contains_key(name) {

@@ -24,7 +24,7 @@ use chrono::TimeDelta;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_keys::random;
 use zeroize::Zeroizing;
 
@@ -178,7 +178,7 @@ pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
 }
 
 fn load_env_file() -> Result<(), Failure> {
-    env_file::load().map_err(|faults| Failure::usage(Said::lines(faults)))
+    env_file::load().map_err(|faults| Failure::usage(Message::lines(faults)))
 }
 
 /// For a command without a log of its own: what is unusual about `.env` is said at once.

@@ -4,7 +4,7 @@ use std::io;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use wxmint_findings::{Finding, Said};
+use wxmint_findings::{Finding, Message};
 use wxmint_http::{Listeners, raise_file_limit, run_to_end, stop_signal};
 use wxmint_telemetry::{Audit, LogFormat, Traces};
 
@@ -82,6 +82,6 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
     remarks::of_sidecar(&settings).iter().for_each(|remark| tracing::warn!("{remark}"));
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_SIDECAR_LISTEN", settings.listen, settings.admin_listen);
-    let listeners = listeners.map_err(|reasons| Failure::unfinished(Said::lines(reasons)))?;
+    let listeners = listeners.map_err(|reasons| Failure::unfinished(Message::lines(reasons)))?;
     run_to_end(async { sidecar::run(settings, listeners, stop_signal()?).await }).map_err(Failure::unfinished)
 }

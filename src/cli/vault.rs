@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use clap::Subcommand;
-use wxmint_findings::{Said, cure_of_vault};
+use wxmint_findings::{Message, cure_of_vault};
 use wxmint_keys::vault::{Vault, with_new_key};
 use wxmint_keys::{random, rotation::whole_second};
 
@@ -35,7 +35,8 @@ pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
     let VaultCommand::Rotate { vault_key_file, lead } = command;
     let path = &vault_key_file.map_or_else(|| read_one(&VAULT_KEY_FILE, variables()), Ok)?;
     let unusable = Failure::of_file(MAKE_VAULT_KEY);
-    let unfit = |error| Failure::usage(Said::from_iter([Said::from(&error), cure_of_vault(&error)])).at(path.display());
+    let unfit =
+        |error| Failure::usage(Message::from_iter([Message::from(&error), cure_of_vault(&error)])).at(path.display());
     let held = Held::wait(path).map_err(&unusable)?;
     let content = read_private(path).map_err(&unusable)?;
     if let Some(from) = Vault::parse(&content).map_err(unfit)?.at(now()).changes_at() {

@@ -5,13 +5,13 @@ use std::sync::{Arc, atomic::AtomicI64};
 use std::{convert::Infallible, io, num::NonZero, thread};
 
 use arc_swap::ArcSwap;
-use wxmint_findings::{Finding, Said};
+use wxmint_findings::{Finding, Message};
 use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_identities::PeerKeys;
 use wxmint_ids::IdKey;
 use wxmint_keys::token::Minter;
 use wxmint_keys::{KeyRing, KeySet, vault::Vault};
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::{Store, StoreAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_wechat::WeChat;
@@ -27,7 +27,7 @@ use crate::settings::{AccountsSource, Settings};
 use crate::{apps::CurrentApps, clock::now};
 
 #[derive(Debug, Default, thiserror::Error)]
-#[error("{}", Said::lines(.findings))]
+#[error("{}", Message::lines(.findings))]
 pub struct IssuerStartError {
     pub findings: Vec<Finding>,
     /// Whether a setting must be corrected, rather than the machine.
@@ -125,7 +125,7 @@ impl Issuer {
             tls: Tls::reaching(reached)?,
             peers: settings.jwks_peers.iter().map(PeerKeys::at).collect(),
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-            redis: redis.unwrap_or_else(|| RedisAccess::in_memory(now)),
+            redis: redis.unwrap_or_else(|| StoreAccess::in_memory(now)),
             proxies: TrustedProxies(settings.trusted_proxies.clone()),
             pages: Arc::new(FeedPages::default()),
             settings,
@@ -136,15 +136,15 @@ impl Issuer {
     }
 
     /// The same with another way to Redis, which must be chosen before anything is asked there.
-    pub fn with_redis(self, redis: RedisAccess) -> Self {
+    pub fn with_redis(self, redis: StoreAccess) -> Self {
         Self { redis, ..self }
     }
 
-    pub(super) fn store(&self) -> Redis {
+    pub(super) fn store(&self) -> Store {
         let ttl = self.settings.session_key_ttl;
         match self.settings.store.url {
-            Some(_) => Redis::new(&self.redis, ttl, now, self.metrics.clone()),
-            None => Redis::new(&self.redis, ttl, now, ()),
+            Some(_) => Store::new(&self.redis, ttl, now, self.metrics.clone()),
+            None => Store::new(&self.redis, ttl, now, ()),
         }
     }
 
@@ -222,9 +222,9 @@ fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>
 }
 
 fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
-    let unusable = |error: Said| {
-        let found = said!("WXMINT_APPS_DIR: {}", error);
-        IssuerStartError::of_setting(Finding::fault("files", found, said!(name_each_file)))
+    let unusable = |error: Message| {
+        let found = message!("WXMINT_APPS_DIR: {}", error);
+        IssuerStartError::of_setting(Finding::fault("files", found, message!(name_each_file)))
     };
     CurrentApps::read(settings.apps.clone()).map_err(unusable)
 }
@@ -234,19 +234,19 @@ fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
     let has_peers = settings.store.url.is_some();
     let Some((kind, path)) = named else { return Ok(UserIds::new(None, false, has_peers)) };
     let variable = "WXMINT_ID_KEY_FILE";
-    let found = |error| unusable_file("user_ids", variable, path, Said::from(error));
-    let unusable = |error| Finding { advice: said!(restore_id_key), ..found(error) };
+    let found = |error| unusable_file("user_ids", variable, path, Message::from(error));
+    let unusable = |error| Finding { advice: message!(restore_id_key), ..found(error) };
     // Read once, because this key does not change.
     let (_, key) = load(variable, path, Some(MAKE_ID_KEY), IdKey::parse, unusable)?;
     Ok(UserIds::new(Some((kind, key)), settings.user_index, has_peers))
 }
 
 /// `None` if the settings ask for the store in memory.
-pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
+pub fn open_redis(settings: &Settings) -> Result<Option<StoreAccess>, IssuerStartError> {
     if let Some((_, key)) = &settings.store.tls.client {
         // For what mends it, which the link does not know.
         load("WXMINT_REDIS_KEY_FILE", key, None, |_| Ok(()), |never: Infallible| match never {})?;
     }
-    let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, said!(correct_path)));
-    Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
+    let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, message!(correct_path)));
+    Ok(settings.store.redis().map_err(unusable)?.map(StoreAccess::new))
 }

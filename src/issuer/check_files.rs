@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, http::header};
 use wxmint_http::{Answer, not_found, readable};
 
-use super::declared::PLACE;
+use super::route_constants::PLACE;
 use crate::secret_files::read_file;
 
 /// WeChat's have a few bytes.

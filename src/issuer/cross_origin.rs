@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
 use wxmint_http::{ErrorReaders, allow_site};
 use wxmint_ids::AppId;
 
-use super::declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
+use super::route_constants::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
 use super::{Issuer, state::IssuerWorker};
 use crate::apps::AppsSource;
 

@@ -7,15 +7,15 @@ use async_trait::async_trait;
 use clap::{ArgMatches, Command};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use wxmint_findings::{Finding, Said};
+use wxmint_findings::{Finding, Message};
 use wxmint_http::described::Routes;
 use wxmint_ids::AppId;
 use wxmint_keys::token::Issued;
-use wxmint_store::Redis;
+use wxmint_store::Store;
 
 use super::{Issuer, IssuerStartError};
 use crate::admin::{CurrentAdminTokens, Panel};
-use crate::login::{Exchange, LoginError, LoginWorker};
+use crate::login::{CodeExchanger, LoginError, LoginWorker};
 use crate::settings::Settings;
 
 /// A row of the table of doors: what is known of a door whether it is open or not.
@@ -31,7 +31,7 @@ pub struct DoorRow {
     /// The check of the doctor, and the variable without which it is not made.
     pub check: Option<(&'static str, &'static str)>,
     /// Says that people log in through the door alone, if it brings apps and no other is configured.
-    pub alone: Option<fn() -> Said>,
+    pub alone: Option<fn() -> Message>,
     pub command: Option<DoorCommand>,
     /// Opens the door in the demo at this address, for the people of an app. No token lives longer than this.
     pub in_demo: Option<OpensInDemo>,
@@ -84,7 +84,7 @@ pub trait Door: Any + Send + Sync {
         None
     }
 
-    async fn examine(&self, _issuer: &Issuer, _redis: Option<&Redis>) -> Vec<Finding> {
+    async fn examine(&self, _issuer: &Issuer, _redis: Option<&Store>) -> Vec<Finding> {
         Vec::new()
     }
 
@@ -99,7 +99,7 @@ pub trait Door: Any + Send + Sync {
     }
 
     /// Acts for apps without an AppSecret.
-    fn exchange(self: Arc<Self>) -> Option<Arc<dyn Exchange>> {
+    fn exchange(self: Arc<Self>) -> Option<Arc<dyn CodeExchanger>> {
         None
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use wxmint_findings::Finding;
-use wxmint_store::{AttemptId, CLOCKS_APART, Doubt, Ended, Lives, Redis, StoreError};
+use wxmint_store::{AttemptId, CLOCKS_APART, Doubt, Lives, Revocation, Store, StoreError};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::Issuer;
@@ -45,7 +45,7 @@ const FORGOTTEN_PAGES: usize = 200;
 pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let (mut held, mut lost, mut clock) = (HeldEnds::default(), 0, (Instant::now(), now()));
+    let (mut held, mut lost, mut clock) = (RevocationCache::default(), 0, (Instant::now(), now()));
     let mut forgotten_to = None;
     for look in 1.. {
         interval.tick().await;
@@ -61,18 +61,18 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
             tracing::error!(lost, "Redis has lost revocations, which were made again, and perhaps blocks and bindings");
         }
         let _ = held.doubt(&store, issuer.minter.ttl()).await;
-        issuer.judge_loss(&mut held, &store).await;
+        issuer.report_loss(&mut held, &store).await;
     }
 }
 
 /// Forgets the ends in the store of which no token can be left. Goes on from where the last minute has come.
-async fn forget_pages(store: &Redis, from: &mut Option<String>) {
+async fn forget_pages(store: &Store, from: &mut Option<String>) {
     if let Err(error) = forget_some(store, from).await {
         tracing::warn!(%error, "old revocations could not be deleted; tried again in a minute");
     }
 }
 
-async fn forget_some(store: &Redis, from: &mut Option<String>) -> Result<(), StoreError> {
+async fn forget_some(store: &Store, from: &mut Option<String>) -> Result<(), StoreError> {
     for _ in 0..FORGOTTEN_PAGES {
         *from = store.forget_ends(from.as_deref(), FORGOTTEN_PAGE).await?.next;
         if from.is_none() {
@@ -102,7 +102,7 @@ fn has_gone_evenly(began: &mut (Instant, DateTime<Utc>), now: (Instant, DateTime
 
 /// The ends of the stream up to the cursor, in their form there.
 #[derive(Default)]
-struct HeldEnds {
+struct RevocationCache {
     ends: VecDeque<Box<str>>,
     cursor: String,
     /// The ends that this process has put there, and has not read there yet: Redis may lose the youngest in a crash.
@@ -126,7 +126,7 @@ struct HeldEnds {
 
 impl Issuer {
     /// Warns while what was in Redis may be lost. What this process knows of a loss, all learn.
-    async fn judge_loss(&self, held: &mut HeldEnds, store: &Redis) {
+    async fn report_loss(&self, held: &mut RevocationCache, store: &Store) {
         let loss = self.loss(held.doubt, &held.lives);
         let reason = loss.as_ref().map(|loss| format!("{}: {}", loss.found, loss.advice));
         self.metrics.lost_revocations.set(reason.is_some().into());
@@ -156,7 +156,7 @@ impl Issuer {
         let is_in_doubt = self.settings.store.url.is_some() && now().timestamp() <= needed_until;
         let is_mended = self.keys.set().has_revoked_all_since(since);
         let is_lost = is_in_doubt && !is_mended && (is_certain || self.had_tokens(since));
-        is_lost.then(|| Finding::warning("redis.persistence", said!(redis_lost_data), said!(restore_and_end)))
+        is_lost.then(|| Finding::warning("redis.persistence", message!(redis_lost_data), message!(restore_and_end)))
     }
 
     /// Whether there were tokens before this second: there were other keys, or the key could sign for a while, or
@@ -169,16 +169,16 @@ impl Issuer {
     }
 
     /// The same for the doctor, once a process has looked at this Redis.
-    pub(super) async fn examine_loss(&self, redis: Option<&Redis>) -> Option<Finding> {
-        let lives = redis?.ends_after("", 1).await.ok()??.lives;
+    pub(super) async fn examine_loss(&self, redis: Option<&Store>) -> Option<Finding> {
+        let lives = redis?.revocations_after("", 1).await.ok()??.lives;
         self.loss(redis?.mark().await.ok()?.1, &lives)
     }
 }
 
-impl HeldEnds {
+impl RevocationCache {
     /// Looks at the stream and at records. `lost`: how many ends the look before has found lost. Returns how many this
     /// one has. A call that fails has said why, and the next look goes on.
-    async fn look_at_both(&mut self, store: &Redis, lost: usize) -> usize {
+    async fn look_at_both(&mut self, store: &Store, lost: usize) -> usize {
         let restored = self.look(store).await.unwrap_or_default();
         // After a loss at all of them: the record of an end may be older than the loss, and its entry younger.
         let most = if lost + restored > 0 { MOST } else { AT_ONCE };
@@ -187,7 +187,7 @@ impl HeldEnds {
 
     /// Reads what is new in the stream. If the stream does not know the cursor, the ends that it lacks are made again.
     /// Returns how many.
-    async fn look(&mut self, store: &Redis) -> Result<usize, StoreError> {
+    async fn look(&mut self, store: &Store) -> Result<usize, StoreError> {
         self.made.extend(store.take_made().iter().map(|ended| ended.to_string().into_boxed_str()));
         let Some(read) = self.read(store).await? else { return self.restore(store).await };
         // Some more than this look reads: an end may be read just before its maker says so.
@@ -198,7 +198,7 @@ impl HeldEnds {
 
     /// Returns how many ends there were behind the cursor. `None` if the stream does not know it: it may have been
     /// deleted by its date, or the stream may be another one, which the whole of it tells.
-    async fn read(&mut self, store: &Redis) -> Result<Option<usize>, StoreError> {
+    async fn read(&mut self, store: &Store) -> Result<Option<usize>, StoreError> {
         let (mut more, mut count) = (true, 0);
         while more {
             let Some(read) = store.ends_after_entry(&self.cursor, PAGE).await? else { return Ok(None) };
@@ -213,7 +213,7 @@ impl HeldEnds {
 
     /// Sees to it that the store knows the lives of tokens, and finds out since when ends may be missing, whoever notes
     /// the life of a token first.
-    async fn doubt(&mut self, store: &Redis, life: Duration) -> Result<(), StoreError> {
+    async fn doubt(&mut self, store: &Store, life: Duration) -> Result<(), StoreError> {
         let lost = self.lives.missing_from(&self.known_lives);
         if lost.is_empty() && store.knows_life(life, &self.known_lives) {
             store.note_life(life).await?;
@@ -231,7 +231,7 @@ impl HeldEnds {
         Ok(())
     }
 
-    fn hold(&mut self, ends: Vec<Ended>) {
+    fn hold(&mut self, ends: Vec<Revocation>) {
         self.ends.extend(ends.iter().map(|ended| ended.to_string().into_boxed_str()));
         for _ in MOST..self.ends.len() {
             // A key that is ended stays so, and there are few.
@@ -242,37 +242,37 @@ impl HeldEnds {
 
     /// Looks whether the records of some ends are there, each time of others: one primary of a Cluster may have lost
     /// its records while the stream is whole. Writes those again that are lost. Returns how many.
-    async fn look_at_some(&mut self, store: &Redis, most: usize) -> Result<usize, StoreError> {
+    async fn look_at_some(&mut self, store: &Store, most: usize) -> Result<usize, StoreError> {
         let from = if most < MOST && self.looked_at < self.ends.len() { self.looked_at } else { 0 };
         let until = self.ends.len().min(from + most);
         // An end that is old by either clock may have been forgotten, and is not lost.
         let second = seconds(store).into_iter().max().unwrap_or_default();
         let needed = (from..until).filter_map(|at| Some((at, Self::needed(&self.ends[at], second)?)));
         let asked = stream::iter(needed)
-            .map(async |(at, end)| store.lacks_end(&end).await.map(|lacks| lacks.then_some((at, end))));
+            .map(async |(at, end)| store.lacks_revocation(&end).await.map(|lacks| lacks.then_some((at, end))));
         let lost: Vec<_> = asked.buffer_unordered(AT_ONCE).try_filter_map(async |end| Ok(end)).try_collect().await?;
         if lost.iter().any(|(at, _)| *at < self.settled[0]) {
             store.note_loss(now().timestamp()).await?;
         }
-        let records = stream::iter(&lost).map(|(_, ended)| store.record_end(ended));
+        let records = stream::iter(&lost).map(|(_, ended)| store.record_revocation(ended));
         records.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         self.looked_at = until;
         Ok(lost.len())
     }
 
     /// Lets go of the ends of which no token can be left.
-    fn forget_old(&mut self, store: &Redis) {
+    fn forget_old(&mut self, store: &Store) {
         let ([own, redis], ends) = (seconds(store), mem::take(&mut self.ends));
         self.ends = ends.into_iter().filter(|end| Self::needed(end, own.min(redis)).is_some()).collect();
     }
 
     /// The end, if a token can be left in that second that it names.
-    fn needed(end: &str, second: i64) -> Option<Ended> {
-        let ended = Ended::read(end)?;
+    fn needed(end: &str, second: i64) -> Option<Revocation> {
+        let ended = Revocation::read(end)?;
         ended.is_needed(second).then_some(ended)
     }
 
-    async fn restore(&mut self, store: &Redis) -> Result<usize, StoreError> {
+    async fn restore(&mut self, store: &Store) -> Result<usize, StoreError> {
         let own = AttemptId::random().to_string();
         if store.keep_first(TURN.0, &own, TURN.1).await? != own {
             return Ok(0);
@@ -282,7 +282,7 @@ impl HeldEnds {
         restored
     }
 
-    async fn make_again(&mut self, store: &Redis, turn: &str) -> Result<usize, StoreError> {
+    async fn make_again(&mut self, store: &Store, turn: &str) -> Result<usize, StoreError> {
         let mut there = Self::default();
         // From the beginning, which every stream has.
         let is_read = there.read(store).await?.is_some();
@@ -298,7 +298,9 @@ impl HeldEnds {
         // Later ends name tokens of the same lives as before, although those of today may live shorter.
         store.restore_lives(&self.lives).await?;
         // The note of a key stays when the stream forgets its end.
-        let kid = |(_, ended): &(_, Ended)| if let Ended::Key { kid, .. } = ended { Some(kid.clone()) } else { None };
+        let kid = |(_, ended): &(_, Revocation)| {
+            if let Revocation::Key { kid, .. } = ended { Some(kid.clone()) } else { None }
+        };
         let kids: Vec<_> = lost.iter().filter_map(kid).collect();
         let restored = lost.len() - store.ended_keys(&kids).await?.len();
         if restored > 0 && lost.iter().any(|(at, _)| *at < self.settled[0]) {
@@ -307,7 +309,7 @@ impl HeldEnds {
         }
         for page in lost.chunks(PAGE) {
             store.keep(TURN.0, turn, TURN.1).await?;
-            let made = stream::iter(page).map(|(_, ended)| store.restore_end(ended));
+            let made = stream::iter(page).map(|(_, ended)| store.restore_revocation(ended));
             made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
         let (lives, mark) = (mem::take(&mut self.lives), self.mark.take());
@@ -317,7 +319,7 @@ impl HeldEnds {
 }
 
 /// The present second by this machine's clock, and by that of Redis. Either may be ahead for a while.
-fn seconds(store: &Redis) -> [i64; 2] {
+fn seconds(store: &Store) -> [i64; 2] {
     [now().timestamp(), (store.now_micros() / 1_000_000) as i64]
 }
 
@@ -327,13 +329,13 @@ mod tests {
 
     use wxmint_ids::UserId;
     use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
-    use wxmint_store::RedisAccess;
+    use wxmint_store::StoreAccess;
     use wxmint_verify::Algorithm;
 
     use super::super::caller::tests::issuer;
     use super::*;
 
-    fn ends(store: &HeldEnds) -> Vec<&str> {
+    fn ends(store: &RevocationCache) -> Vec<&str> {
         store.ends.iter().map(AsRef::as_ref).collect()
     }
 
@@ -342,7 +344,7 @@ mod tests {
     }
 
     /// The processes of a Redis that starts empty, by a clock that can be moved.
-    struct Bed(RedisAccess);
+    struct Bed(StoreAccess);
 
     thread_local! {
         static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) };
@@ -353,25 +355,25 @@ mod tests {
     const DOUBT: &str = "wxmint:{wxmint:revoked}:doubt";
 
     /// The end of a user's tokens up to a second, of which the last lives for a minute.
-    fn end_of(user: &UserId, before: i64) -> Ended {
-        Ended::User { user: user.clone(), before, until: before + 60 }
+    fn end_of(user: &UserId, before: i64) -> Revocation {
+        Revocation::User { user: user.clone(), before, until: before + 60 }
     }
 
-    fn end_of_key(kid: &str) -> Ended {
-        Ended::Key { kid: kid.into(), until: 4_000_000_000 }
+    fn end_of_key(kid: &str) -> Revocation {
+        Revocation::Key { kid: kid.into(), until: 4_000_000_000 }
     }
 
-    fn text_of(ended: &Ended) -> String {
+    fn text_of(ended: &Revocation) -> String {
         ended.to_string()
     }
 
     impl Bed {
         fn new() -> Self {
-            Self(RedisAccess::in_memory(|| now() + AHEAD.get()))
+            Self(StoreAccess::in_memory(|| now() + AHEAD.get()))
         }
 
-        fn process(&self) -> Redis {
-            Redis::new(&self.0, LIFE, || now() + AHEAD.get(), ())
+        fn process(&self) -> Store {
+            Store::new(&self.0, LIFE, || now() + AHEAD.get(), ())
         }
 
         /// Whether somebody has noted a loss since the last call.
@@ -382,7 +384,7 @@ mod tests {
         }
 
         async fn doubt(&self) -> Option<Doubt> {
-            let (store, mut held) = (self.process(), HeldEnds::default());
+            let (store, mut held) = (self.process(), RevocationCache::default());
             assert_eq!((held.look(&store).await, held.doubt(&store, LIFE).await), (Ok(0), Ok(())));
             held.doubt
         }
@@ -393,7 +395,7 @@ mod tests {
         let empty = Bed::new();
         let since = empty.doubt().await;
         assert!(since.is_some_and(|doubt| !doubt.is_certain), "it may be new");
-        empty.process().restore_end(&end_of_key("one")).await.expect("made");
+        empty.process().restore_revocation(&end_of_key("one")).await.expect("made");
         assert_eq!(empty.doubt().await, since, "a restart and somebody else's end put no end there");
         let asked = Bed::new();
         asked.process().note_life(LIFE).await.expect("a login comes before the first look");
@@ -455,13 +457,13 @@ mod tests {
     async fn what_one_process_knows_of_a_loss_all_learn() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let [knows, other] = [(); 2].map(|()| issuer(&key, ("WXMINT_REDIS_URL", "redis://127.0.0.1")));
-        let (bed, mut held) = (Bed::new(), HeldEnds::default());
+        let (bed, mut held) = (Bed::new(), RevocationCache::default());
         let store = bed.process();
         held.doubt(&store, LIFE).await.expect("asked");
-        knows.judge_loss(&mut held, &store).await;
+        knows.report_loss(&mut held, &store).await;
         assert!(other.examine_loss(Some(&store)).await.is_none(), "it may be a new installation");
         knows.oldest_token.store((now() - TimeDelta::hours(1)).timestamp(), Ordering::Relaxed);
-        knows.judge_loss(&mut held, &store).await;
+        knows.report_loss(&mut held, &store).await;
         assert!(other.examine_loss(Some(&store)).await.is_some());
     }
 
@@ -469,14 +471,14 @@ mod tests {
     #[actix_web::test]
     async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_ends_or_not() {
         for has_end in [false, true] {
-            let (store, mut held) = (Bed::new().process(), HeldEnds::default());
+            let (store, mut held) = (Bed::new().process(), RevocationCache::default());
             let mut looks = async || {
                 held.look(&store).await.expect("looked");
                 held.doubt(&store, LIFE).await.expect("asked");
                 held.doubt.is_some_and(|doubt| doubt.is_certain)
             };
             if has_end {
-                store.restore_end(&end_of_key("one")).await.expect("made");
+                store.restore_revocation(&end_of_key("one")).await.expect("made");
             }
             assert_eq!((looks().await, looks().await), (false, false));
             for key in ["wxmint:{wxmint:revoked}:lives", "wxmint:revoked", "wxmint:{wxmint:revoked}", MARK, DOUBT] {
@@ -489,7 +491,7 @@ mod tests {
 
     #[actix_web::test]
     async fn lives_that_a_store_has_lost_are_noted_again_by_whoever_knows_them() {
-        let (store, mut held) = (Bed::new().process(), HeldEnds::default());
+        let (store, mut held) = (Bed::new().process(), RevocationCache::default());
         let day = Duration::from_secs(86_400);
         store.note_life(day).await.expect("noted by a process with another setting");
         held.look(&store).await.expect("looked");
@@ -498,22 +500,22 @@ mod tests {
         held.look(&store).await.expect("looked");
         held.doubt(&store, LIFE).await.expect("noted again");
         let [user, _] = users();
-        store.end_user(&user, None).await.expect("made");
-        let ends = store.ends_after("", 1).await.expect("read").expect("the oldest").ends;
-        let [Ended::User { before, until, .. }] = ends[..] else { panic!("{ends:?}") };
+        store.revoke_user(&user, None).await.expect("made");
+        let ends = store.revocations_after("", 1).await.expect("read").expect("the oldest").ends;
+        let [Revocation::User { before, until, .. }] = ends[..] else { panic!("{ends:?}") };
         assert_eq!(until - before, 86_400, "tokens of the longer life may be left");
     }
 
     #[actix_web::test]
     async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
-        let store = || Redis::new(&RedisAccess::in_memory(now), Duration::from_secs(60), now, ());
+        let store = || Store::new(&StoreAccess::in_memory(now), Duration::from_secs(60), now, ());
         let (before, after) = (store(), store());
         let ([lin, mei], second) = (users(), now().timestamp());
         let needed = [end_of_key("one"), end_of(&lin, second)];
         for ended in needed.iter().chain([&end_of(&mei, second - 200)]) {
-            before.restore_end(ended).await.expect("made");
+            before.restore_revocation(ended).await.expect("made");
         }
-        let mut held = HeldEnds::default();
+        let mut held = RevocationCache::default();
         assert_eq!(held.look(&before).await, Ok(0));
         let needed = needed.map(|ended| text_of(&ended));
         held.hold(vec![end_of(&mei, second - 121)]);
@@ -521,7 +523,7 @@ mod tests {
         assert_eq!(ends(&held), needed, "its date and the leeway have passed");
 
         let other = end_of_key("other");
-        after.restore_end(&other).await.expect("made");
+        after.restore_revocation(&other).await.expect("made");
         held.hold(vec![end_of(&mei, second - 121)]);
         assert_eq!(held.look(&after).await, Ok(2), "the old one names no token that is left");
         assert_eq!(held.look(&after).await, Ok(0));
@@ -530,9 +532,9 @@ mod tests {
 
     #[actix_web::test]
     async fn what_a_store_loses_before_anybody_has_read_it_is_made_again() {
-        let store = Redis::new(&RedisAccess::in_memory(now), Duration::from_secs(60), now, ());
-        let mut held = HeldEnds::default();
-        store.end_key("one").await.expect("made");
+        let store = Store::new(&StoreAccess::in_memory(now), Duration::from_secs(60), now, ());
+        let mut held = RevocationCache::default();
+        store.revoke_key("one").await.expect("made");
         assert_eq!((held.look(&store).await, held.made.len()), (Ok(0), 0), "it is there");
         let two = text_of(&end_of_key("two"));
         held.made.push(two.as_str().into());
@@ -545,9 +547,9 @@ mod tests {
     async fn what_redis_has_lost_in_part_is_doubted_but_neither_a_start_nor_what_another_process_has_done() {
         let (before, after, [lin, mei]) = (Bed::new(), Bed::new(), users());
         for (bed, user) in [(&before, &lin), (&before, &mei), (&after, &lin)] {
-            bed.process().end_user(user, None).await.expect("made");
+            bed.process().revoke_user(user, None).await.expect("made");
         }
-        let (mut first, mut second) = (HeldEnds::default(), HeldEnds::default());
+        let (mut first, mut second) = (RevocationCache::default(), RevocationCache::default());
         for held in [&mut first, &mut second] {
             assert_eq!(held.look(&before.process()).await, Ok(0));
         }
@@ -572,7 +574,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_keys_are_held_however_many_others_there_are() {
-        let (mut held, [user, _]) = (HeldEnds::default(), users());
+        let (mut held, [user, _]) = (RevocationCache::default(), users());
         let key = end_of_key("one");
         held.hold(vec![key.clone()]);
         held.hold((0..=MOST as i64).map(|before| end_of(&user, before)).collect());
@@ -582,11 +584,11 @@ mod tests {
 
     #[actix_web::test]
     async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_before_or_after_the_loss() {
-        let (before, after, [lin, mei], mut held) = (Bed::new(), Bed::new(), users(), HeldEnds::default());
-        before.process().end_user(&mei, None).await.expect("made");
+        let (before, after, [lin, mei], mut held) = (Bed::new(), Bed::new(), users(), RevocationCache::default());
+        before.process().revoke_user(&mei, None).await.expect("made");
         assert_eq!(held.look(&before.process()).await, Ok(0));
         let store = after.process();
-        store.end_user(&lin, None).await.expect("made");
+        store.revoke_user(&lin, None).await.expect("made");
         let lose = async || store.discard("wxmint:user:{lin}:ends").await.expect("emptied between record and entry");
         let has_record = async || store.user_state(&lin).await.expect("asked").revoked_before.is_some();
         lose().await;
@@ -594,7 +596,7 @@ mod tests {
         assert_eq!((held.look_at_some(&store, MOST).await, has_record().await), (Ok(1), true));
 
         for number in 0..AT_ONCE {
-            store.end_user(&format!("user-{number}").parse().expect("a user"), None).await.expect("made");
+            store.revoke_user(&format!("user-{number}").parse().expect("a user"), None).await.expect("made");
         }
         assert_eq!(held.look(&store).await, Ok(0));
         lose().await;
@@ -606,11 +608,11 @@ mod tests {
     /// A primary of a Cluster was emptied. As long as they are lacking, wxmint itself accepts tokens that are ended.
     #[actix_web::test]
     async fn once_one_record_was_found_lost_the_next_look_writes_all_of_them_again() {
-        let (store, mut held) = (Bed::new().process(), HeldEnds::default());
+        let (store, mut held) = (Bed::new().process(), RevocationCache::default());
         let users: Vec<UserId> =
             (0..3 * AT_ONCE).map(|number| format!("user-{number}").parse().expect("a user")).collect();
         for user in &users {
-            store.end_user(user, None).await.expect("made");
+            store.revoke_user(user, None).await.expect("made");
         }
         assert_eq!(held.look_at_both(&store, 0).await, 0);
         for user in &users {
@@ -622,9 +624,9 @@ mod tests {
 
     #[actix_web::test]
     async fn one_process_at_a_time_makes_ends_again_and_another_one_goes_on_if_it_dies() {
-        let (before, after, [lin, mei], mut held) = (Bed::new(), Bed::new(), users(), HeldEnds::default());
+        let (before, after, [lin, mei], mut held) = (Bed::new(), Bed::new(), users(), RevocationCache::default());
         for user in [&lin, &mei] {
-            before.process().end_user(user, None).await.expect("made");
+            before.process().revoke_user(user, None).await.expect("made");
         }
         assert_eq!(held.look(&before.process()).await, Ok(0));
         let store = after.process();
@@ -643,12 +645,12 @@ mod tests {
     async fn an_end_is_old_once_it_is_by_the_clock_of_redis_and_by_that_of_this_machine() {
         for (days, made_again) in [(-1, 1), (1, 0)] {
             AHEAD.set(TimeDelta::zero());
-            let (before, after, [user, _], mut held) = (Bed::new(), Bed::new(), users(), HeldEnds::default());
+            let (before, after, [user, _], mut held) = (Bed::new(), Bed::new(), users(), RevocationCache::default());
             // The clocks of these processes are right.
-            let [store, other] = [&before, &after].map(|bed| Redis::new(&bed.0, LIFE, now, ()));
+            let [store, other] = [&before, &after].map(|bed| Store::new(&bed.0, LIFE, now, ()));
             store.note_life(LIFE).await.expect("noted");
             let second = (now() + TimeDelta::days(days.min(0))).timestamp();
-            store.restore_end(&end_of(&user, second)).await.expect("made");
+            store.restore_revocation(&end_of(&user, second)).await.expect("made");
             AHEAD.set(TimeDelta::days(days));
             assert_eq!(held.look(&store).await, Ok(0));
             held.forget_old(&store);

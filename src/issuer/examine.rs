@@ -4,10 +4,10 @@ use std::{fmt::Display, path::Path, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryFutureExt;
-use wxmint_findings::{Finding, Said, Status, count, cure_of_vault};
+use wxmint_findings::{Finding, Message, Status, count, cure_of_vault};
 use wxmint_keys::rotation::{CLOCK_SKEW, KeyLife, LEEWAY};
 use wxmint_keys::{KeySet, vault::VaultError};
-use wxmint_store::Redis;
+use wxmint_store::Store;
 use wxmint_verify::KeyError;
 
 use super::{Issuer, IssuerStartError, door::OpenDoor};
@@ -26,8 +26,8 @@ pub(crate) fn load<T, E>(
     unusable: impl FnOnce(E) -> Finding,
 ) -> Result<(WatchedFile, T), IssuerStartError> {
     let unreadable = |error: FileError| {
-        let cure = error.cure(make).unwrap_or_else(|| said!(correct_path));
-        IssuerStartError::of_setting(Finding::fault("files", said!("{}: {}", variable, Said::from(&error)), cure))
+        let cure = error.cure(make).unwrap_or_else(|| message!(correct_path));
+        IssuerStartError::of_setting(Finding::fault("files", message!("{}: {}", variable, Message::from(&error)), cure))
     };
     let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
     Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
@@ -35,39 +35,42 @@ pub(crate) fn load<T, E>(
 
 /// The content of a file is wrong. The error says what would be right.
 pub(crate) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
-    Finding::fault(name, said!("{}: {}: {}", variable, path.display(), error), said!(correct_file))
+    Finding::fault(name, message!("{}: {}: {}", variable, path.display(), error), message!(correct_file))
 }
 
 pub(super) fn unusable_vault(path: &Path, error: &VaultError) -> Finding {
-    Finding { advice: cure_of_vault(error), ..unusable_file("vault", "WXMINT_VAULT_KEY_FILE", path, Said::from(error)) }
+    Finding {
+        advice: cure_of_vault(error),
+        ..unusable_file("vault", "WXMINT_VAULT_KEY_FILE", path, Message::from(error))
+    }
 }
 
 pub(super) fn unusable_keys(path: &Path, error: &KeyError, now: DateTime<Utc>) -> Finding {
     let is_early = |earliest: &str| earliest.parse::<DateTime<Utc>>().is_ok_and(|earliest| earliest > now);
     let (error, advice) = match error {
-        KeyError::NoneSigning { earliest } if is_early(earliest) => (Said::from(error), said!(correct_clock)),
-        KeyError::NoneSigning { .. } => (said!(each_key_of_set_has_expired), anew(path)),
-        error => (Said::from(error), said!(restore_it_or, anew(path))),
+        KeyError::NoneSigning { earliest } if is_early(earliest) => (Message::from(error), message!(correct_clock)),
+        KeyError::NoneSigning { .. } => (message!(each_key_of_set_has_expired), anew(path)),
+        error => (Message::from(error), message!(restore_it_or, anew(path))),
     };
     Finding { advice, ..unusable_file("keys", "WXMINT_KEYS", path, error) }
 }
 
-fn anew(path: &Path) -> Said {
-    said!(move_it_away_and_run, MAKE_KEYS, path.display())
+fn anew(path: &Path) -> Message {
+    message!(move_it_away_and_run, MAKE_KEYS, path.display())
 }
 
 /// The command that ends a key, also one that the file does not have.
-pub(super) fn end_by_hand(kid: &str, path: &Path) -> Said {
-    said!(keys_retire_now, kid, path.display())
+pub(super) fn end_by_hand(kid: &str, path: &Path) -> Message {
+    message!(keys_retire_now, kid, path.display())
 }
 
 impl Issuer {
     /// The findings on the files of an issuer that can start, and of what they have to do with Redis.
-    pub async fn examine(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Vec<Finding> {
+    pub async fn examine(&self, redis: Option<&Store>, now: DateTime<Utc>) -> Vec<Finding> {
         let settings = &self.settings;
         let named = [&settings.keys, &settings.vault_key_file].into_iter().chain(&settings.admin_tokens_file);
         let named = named.chain(settings.door_files.values()).map(|path| path.display().to_string());
-        let files = Finding::ok("files", said!(files_are_read, named.collect::<Vec<_>>().join(", ")));
+        let files = Finding::ok("files", message!(files_are_read, named.collect::<Vec<_>>().join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
         found.push(self.examine_user_ids(redis).await);
         found.extend(self.examine_loss(redis).await);
@@ -80,52 +83,52 @@ impl Issuer {
         found
     }
 
-    async fn examine_keys(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Finding {
+    async fn examine_keys(&self, redis: Option<&Store>, now: DateTime<Utc>) -> Finding {
         let (set, path) = (&self.keys.set(), &self.settings.keys);
         let found = leaves_early(set, path, self.settings.token_ttl, now).unwrap_or_else(|| keys(set, path, now));
         let Some(redis) = redis else { return found };
-        match self.learn_ended_keys(redis, now).await {
+        match self.learn_revoked_keys(redis, now).await {
             Ok(ended) => ended.unwrap_or(found),
-            Err(_) => sure(false, Finding { found: said!(revoked_ones_are_unknown, found.found), ..found }),
+            Err(_) => sure(false, Finding { found: message!(revoked_ones_are_unknown, found.found), ..found }),
         }
     }
 
-    async fn examine_vault(&self, redis: Option<&Redis>) -> Finding {
+    async fn examine_vault(&self, redis: Option<&Store>) -> Finding {
         let sealed = match redis {
             Some(redis) => redis.some_session_keys().or_else(|_| redis.some_session_keys()).await,
             None => Ok(Vec::new()),
         };
         let (vault, file) = (self.vault.load_full(), self.settings.vault_key_file.display());
         let (is_answered, opens) = match &sealed {
-            Ok(sealed) => (true, said!(all_session_keys_open, sealed.len())),
+            Ok(sealed) => (true, message!(all_session_keys_open, sealed.len())),
             // No login needs the right to look for some.
-            Err(error) => (error.reason.contains("NOPERM"), said!(no_session_key_was_tried)),
+            Err(error) => (error.reason.contains("NOPERM"), message!(no_session_key_was_tried)),
         };
         let sealed = sealed.unwrap_or_default();
         match sealed.iter().filter(|(person, key)| vault.open(key, person).is_err()).count() {
-            0 => sure(is_answered, Finding::ok("vault", said!(key_of_line_seals, vault.sealing_line(), opens))),
+            0 => sure(is_answered, Finding::ok("vault", message!(key_of_line_seals, vault.sealing_line(), opens))),
             closed => {
-                let found = said!(session_keys_do_not_open, closed, sealed.len());
-                Finding::warning("vault", found, said!(put_earlier_vault_key_into, file))
+                let found = message!(session_keys_do_not_open, closed, sealed.len());
+                Finding::warning("vault", found, message!(put_earlier_vault_key_into, file))
             }
         }
     }
 
     /// Tells the fingerprint of the id key, which replicas compare, and how many people have computed user ids.
-    async fn examine_user_ids(&self, redis: Option<&Redis>) -> Finding {
+    async fn examine_user_ids(&self, redis: Option<&Store>) -> Finding {
         let (mut compared, mut people) = (Ok(None), None);
         if let Some(redis) = redis {
             compared = self.ids.compare(redis, false).await;
             people = redis.some_people().await.ok();
         }
-        let own = self.ids.word();
+        let own = self.ids.key_fingerprint();
         let found = match people {
-            Some((computed, bound)) => said!(user_ids_are, own, computed, bound),
-            None => said!(user_ids_are_not_counted, own),
+            Some((computed, bound)) => message!(user_ids_are, own, computed, bound),
+            None => message!(user_ids_are_not_counted, own),
         };
         let is_answered = compared.is_ok();
-        match compared.unwrap_or_default().filter(|fault| fault.advice != said!(wait_for_id_key)) {
-            Some(fault) => Finding { found: said!("{}; {}", fault.found, found), ..fault },
+        match compared.unwrap_or_default().filter(|fault| fault.advice != message!(wait_for_id_key)) {
+            Some(fault) => Finding { found: message!("{}; {}", fault.found, found), ..fault },
             None => sure(is_answered, Finding::ok("user_ids", found)),
         }
     }
@@ -136,7 +139,7 @@ fn sure(is_answered: bool, found: Finding) -> Finding {
     if is_answered || found.status > Status::Ok {
         return found;
     }
-    Finding::warning(found.name, found.found, said!(mend_that_first))
+    Finding::warning(found.name, found.found, message!(mend_that_first))
 }
 
 /// The first key that leaves the JWKS too soon, because a rotation was told a shorter life of tokens than serve.
@@ -149,8 +152,8 @@ pub(super) fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: 
         (exp < owed && now < owed && follows(&pair[1])).then_some((&pair[0].kid, exp))
     });
     let ((kid, exp), seconds) = (early?, token_ttl.as_secs());
-    let advice = said!(run_keys_rotate_with_token_ttl, seconds, path.display());
-    Some(Finding::warning("keys", said!(key_leaves_early, kid, date(exp), seconds), advice))
+    let advice = message!(run_keys_rotate_with_token_ttl, seconds, path.display());
+    Some(Finding::warning("keys", message!(key_leaves_early, kid, date(exp), seconds), advice))
 }
 
 fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
@@ -159,18 +162,18 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
         Err(error) => return unusable_keys(path, &error, now),
     };
     let next = set.lives.iter().find(|life| life.nbf > now);
-    let next = next.map(|next| said!(key_signs_from, next.kid, date(next.nbf)));
+    let next = next.map(|next| message!(key_signs_from, next.kid, date(next.nbf)));
     let life = set.lives.iter().find(|life| life.kid == signing.kid()).filter(|_| next.is_none());
     let forgotten = life.and_then(|KeyLife { kid, nbf, exp, .. }| match exp {
-        Some(exp) => Some(said!(key_leaves_alone, kid, date(*exp))),
-        None => (now - nbf > OLD).then(|| said!(has_signed_for_days, kid, (now - nbf).num_days())),
+        Some(exp) => Some(message!(key_leaves_alone, kid, date(*exp))),
+        None => (now - nbf > OLD).then(|| message!(has_signed_for_days, kid, (now - nbf).num_days())),
     });
     if let Some(forgotten) = forgotten {
-        return Finding::warning("keys", forgotten, said!(run_keys_rotate, path.display()));
+        return Finding::warning("keys", forgotten, message!(run_keys_rotate, path.display()));
     }
     let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
     let keys = count(set.lives.len(), ["key", "个密钥"]);
-    Finding::ok("keys", said!(keys_and_which_signs, keys, kid, algorithm, next))
+    Finding::ok("keys", message!(keys_and_which_signs, keys, kid, algorithm, next))
 }
 
 #[cfg(test)]

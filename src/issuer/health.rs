@@ -7,7 +7,7 @@ use std::{mem, sync::Arc};
 use wxmint_findings::{Finding, Status};
 use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Reason, RedisUrl};
-use wxmint_store::{Redis, StoreError};
+use wxmint_store::{Store, StoreError};
 
 use super::Issuer;
 use crate::clock::now;
@@ -56,7 +56,7 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
 }
 
 /// For metrics, and for a warning where something is missing that logins can do without for a while.
-async fn look_at_all(issuer: &Issuer, redis: &Redis) {
+async fn look_at_all(issuer: &Issuer, redis: &Store) {
     let state = redis.link.state().await.unwrap_or_default();
     issuer.metrics.redis_is(&state);
     if state.primaries.is_empty() && state.slots.is_none() {
@@ -96,7 +96,7 @@ fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &
 /// A Redis that answers on a new connection and takes no writes, such as a former primary, or may lose bindings, makes
 /// the process not ready until that is mended. `tried`: the connection on which all was well. There, only an eviction
 /// policy that has been changed is looked for, because all replicas would leave at once when the memory is full.
-async fn try_connection(readiness: &Readiness, redis: &Redis, tried: &mut Option<(u64, Arc<RedisUrl>)>, again: bool) {
+async fn try_connection(readiness: &Readiness, redis: &Store, tried: &mut Option<(u64, Arc<RedisUrl>)>, again: bool) {
     let current = redis.link.connections_made();
     let is_tried = tried.as_ref() == Some(&current);
     let found = match is_tried {
@@ -128,7 +128,7 @@ fn tell(readiness: &Readiness, about: &'static str, unfit: Option<String>, mende
 }
 
 /// Whether Redis can be trusted with bindings and takes logins. Its faults must be mended first.
-pub(super) async fn check_redis(redis: &Redis) -> Result<Vec<Finding>, Reason> {
+pub(super) async fn check_redis(redis: &Store) -> Result<Vec<Finding>, Reason> {
     let found = redis_checks::fitness(&redis.link, now().timestamp(), Status::Warning).await?;
     let refused = |reason: Reason| reason.after(format_args!("Redis does not take the write of a login: "));
     redis.try_a_login().await.map(|()| found).map_err(refused)
@@ -169,7 +169,7 @@ pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
 /// outage it may have been emptied.
 async fn compare_ids(
     ids: &UserIds,
-    store: &Redis,
+    store: &Store,
     answers_since: &mut Option<Instant>,
     (wait, now): (Duration, Instant),
 ) -> Result<Option<Finding>, StoreError> {
@@ -185,7 +185,7 @@ async fn compare_ids(
 mod tests {
     use base64::{Engine, prelude::BASE64_STANDARD};
     use wxmint_ids::{IdKey, IdKind};
-    use wxmint_store::RedisAccess;
+    use wxmint_store::StoreAccess;
 
     use super::*;
 
@@ -195,10 +195,10 @@ mod tests {
         let key = IdKey::parse(BASE64_STANDARD.encode([1; 32]).as_bytes()).expect("a key");
         let ids = UserIds::new(Some((IdKind::OpenId, key)), true, true);
         let away = wxmint_redis_link::RedisAccess::fixed("redis://127.0.0.1:1".parse().expect("a URL"));
-        let [there, away] = [RedisAccess::in_memory(now), RedisAccess::new(away)]
-            .map(|access| Redis::new(&access, Duration::from_secs(60), now, ()));
+        let [there, away] = [StoreAccess::in_memory(now), StoreAccess::new(away)]
+            .map(|access| Store::new(&access, Duration::from_secs(60), now, ()));
         let (begun, mut answers_since) = (Instant::now(), None);
-        let mut looks = async |store: &Redis, seconds| {
+        let mut looks = async |store: &Store, seconds| {
             let at = begun + Duration::from_secs(seconds);
             let is_answered = compare_ids(&ids, store, &mut answers_since, (OTHERS_FIRST, at)).await.is_ok();
             (is_answered, there.id_key(None).await.expect("an answer").is_some())

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::web::{self, Payload};
 use utoipa::ToSchema;
-use wxmint_http::{Done, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end};
+use wxmint_http::{Done, Fields, Problem, SMALL_BODY, origin, read_body, run_to_completion};
 use wxmint_ids::{ClientId, Person};
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::{Claims, Verified};
@@ -89,7 +89,7 @@ async fn leave(
         event.tell_bounded(&format!("{} {address}", token.id.as_str()));
         Ok(())
     };
-    to_the_end(leaving).await
+    run_to_completion(leaving).await
 }
 
 fn everywhere(body: &[u8]) -> Result<bool, Problem> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
+use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, run_to_completion};
 use wxmint_ids::AppId;
 use wxmint_store::AttemptId;
 use wxmint_telemetry::LoginInFlight;
@@ -13,7 +13,7 @@ use wxmint_telemetry::audit::{self, Activity, Event};
 
 use super::login_fields::{Asked, LoginAnswer, LoginBody};
 use super::{cross_origin, state::IssuerWorker};
-use crate::login::{Attempt, LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME};
+use crate::login::{Attempt, AuditContext, LoggedIn, LoginRequest, OPENID, USERNAME};
 use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
 
 /// Turn a login code into a token
@@ -81,13 +81,13 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
         let mut attempt = LoginAttempt::begin(&at, named);
         let address = origin.address.as_deref().unwrap_or_default();
         let outcome = attempt.make(address, async |attempt| Ok(at.login.log_in(asked?, attempt).await?)).await;
-        let app = if is_of_page { attempt.trail.app.clone() } else { None };
+        let app = if is_of_page { attempt.audit_context.app.clone() } else { None };
         let took = attempt.end(Event::new(Activity::LOGIN, origin), outcome.as_ref().map(|done| done.new_user));
         let answer = outcome.map(|logged_in| welcome(&at, logged_in, took)).map_err(|refusal| refusal.problem);
         (answer, app)
     };
     // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
-    let (answer, app) = if is_refused { Box::pin(login).await } else { to_the_end(login).await };
+    let (answer, app) = if is_refused { Box::pin(login).await } else { run_to_completion(login).await };
     if let Some(app) = app {
         // A ticket tells of which app it is.
         cross_origin::readable_by_pages_of(request, &worker, &app);
@@ -102,13 +102,13 @@ pub(crate) struct LoginAttempt<'w> {
     in_flight: LoginInFlight,
     /// The app that the request names, and the one of its Referer.
     named: [Option<AppId>; 2],
-    pub(crate) trail: LoginTrail,
+    pub(crate) audit_context: AuditContext,
 }
 
 impl<'w> LoginAttempt<'w> {
     pub(crate) fn begin(worker: &'w IssuerWorker, named: [Option<AppId>; 2]) -> Self {
         let (started, in_flight) = (Instant::now(), worker.issuer.metrics.login_begins());
-        Self { worker, started, in_flight, named, trail: LoginTrail::default() }
+        Self { worker, started, in_flight, named, audit_context: AuditContext::default() }
     }
 
     /// Does the `login`, which comes from this address. The logins that clients wait for are as many as there are
@@ -122,23 +122,24 @@ impl<'w> LoginAttempt<'w> {
             let detail = "Too many logins wait for an answer. Wait, then try again.";
             return Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(Duration::from_secs(1)).into());
         }
-        login(&mut Attempt { id: AttemptId::random(), address, trail: &mut self.trail, now: now() }).await
+        login(&mut Attempt { id: AttemptId::random(), address, audit_context: &mut self.audit_context, now: now() })
+            .await
     }
 
     /// Tells of the login as an `event`: whether it made the user, or why it was refused. Returns how long it took.
     pub(crate) fn end(self, event: Event, outcome: Result<bool, &Refusal>) -> Duration {
-        let Self { worker, started, named: [named, hint], trail, .. } = self;
+        let Self { worker, started, named: [named, hint], audit_context, .. } = self;
         let took = started.elapsed();
         let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code.as_str(), |_| "ok");
         // Looked up again: an app that was removed meanwhile is no label.
         let apps = worker.issuer.apps.all();
-        let app = apps.choose(trail.app.as_ref().or(named.as_ref()), hint.as_ref()).ok();
+        let app = apps.choose(audit_context.app.as_ref().or(named.as_ref()), hint.as_ref()).ok();
         worker.issuer.metrics.login_ended(app.map(|app| app.id.clone()), result, took);
         if let Err(refusal) = &outcome {
             refusal.log(took);
         }
         let app_kind = app.and_then(|app| apps.kind_told(&app.id));
-        let LoginTrail { app, person, client, user, bound } = trail;
+        let AuditContext { app, person, client, user, bound } = audit_context;
         let person = person.filter(|_| audit::is_on());
         let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
         let login = Event { app, app_kind, client, user, person, ..event };

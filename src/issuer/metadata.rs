@@ -167,8 +167,8 @@ mod tests {
         assert_eq!((published(now(), true), published(now(), false)), ([true; 3], [true, false, false]));
 
         let store = issuer.store();
-        store.end_key(ended.kid()).await.expect("ended");
-        let found = issuer.learn_ended_keys(&store, now()).await.expect("asked");
+        store.revoke_key(ended.kid()).await.expect("ended");
+        let found = issuer.learn_revoked_keys(&store, now()).await.expect("asked");
         assert_eq!(found, None, "nothing is to be mended here");
         assert_eq!(published(now(), true), [true, false, true]);
         issuer.read_peers().await;

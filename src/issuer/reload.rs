@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use wxmint_findings::Status;
 use wxmint_http::Readiness;
 use wxmint_keys::{KeyRing, KeySet, RevokedKey, StoredKeys, vault::Vault};
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::{Store, StoreAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_telemetry::audit::{Activity, Event};
 
-use super::ended_keys::{check_replacement, publisher};
+use super::revoked_keys::{check_replacement, publisher};
 use super::{Issuer, health::check_redis};
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
@@ -217,7 +217,7 @@ fn watch_redis_url(issuer: &Issuer) {
         if *access.url() == url {
             return Ok(Some(false));
         }
-        let there = Redis::new(&RedisAccess::new(access.by(url.clone())), ttl, now, ());
+        let there = Store::new(&StoreAccess::new(access.by(url.clone())), ttl, now, ());
         let of_url = |wrong: &dyn Display| format!("with the URL in {}: {wrong}", file.display());
         let found = check_redis(&there).await.map_err(|reason| of_url(&reason))?;
         if let Some(fault) = found.iter().find(|finding| finding.status == Status::Fault) {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
-use wxmint_store::{ReadEnds, StoreError};
+use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, run_to_completion};
+use wxmint_store::{ReadRevocations, StoreError};
 use wxmint_verify::KeyError;
-use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
+use wxmint_verify::ends::{PAGE_LIFE, PAGE_MEDIA_TYPE, RevocationsPage};
 
 use super::feed_cursor::{Cursor, StreamId};
 use super::feed_pages::{CACHED, LaneName, Made, Page, Ticket};
@@ -60,7 +60,7 @@ async fn page(after: &str, client: &str, worker: &web::Data<IssuerWorker>) -> Re
     let mut waits = waits.ok_or_else(|| later("Too many pages of the feed are asked for at once."))?;
     if let Some(ticket) = waits.ticket.take() {
         // A client that goes away does not keep the others waiting for the page it asked for.
-        drop(to_the_end(make_in_turn(web::Data::clone(worker), ticket)));
+        drop(run_to_completion(make_in_turn(web::Data::clone(worker), ticket)));
     }
     let unreadable = || later("The revocation feed cannot be read now.");
     waits.page().await.ok_or_else(unreadable)?.map_err(|_| unreadable())
@@ -117,7 +117,7 @@ impl PageMaker<'_> {
     async fn read(&self, after: &str, cursor: Option<Cursor<'_>>) -> Made {
         let begun = Instant::now();
         let place = cursor.map_or("", |cursor| cursor.place);
-        let read = self.worker.login.store.ends_page(place, PAGE_ENDS).await.map_err(of_store)?;
+        let read = self.worker.login.store.revocations_page(place, PAGE_ENDS).await.map_err(of_store)?;
         let Some(read) = read else { return Ok(None) };
         self.page(after, cursor, read, begun).map(Some)
     }
@@ -130,7 +130,7 @@ impl PageMaker<'_> {
         let pages = &self.worker.issuer.pages;
         let Some(place) = cursor.id() else { return self.read(after, Some(cursor)).await };
         let begun = Instant::now();
-        let near = self.worker.login.store.ends_after(cursor.place, NEAR).await.map_err(of_store)?;
+        let near = self.worker.login.store.revocations_after(cursor.place, NEAR).await.map_err(of_store)?;
         let Some(near) = near else { return Ok(None) };
         if !near.more {
             return self.page(after, Some(cursor), near, begun).map(Some);
@@ -168,8 +168,8 @@ impl PageMaker<'_> {
     }
 
     /// A page without revocations that leads to another one.
-    fn lead(&self, after: &str, begins: String, near: ReadEnds, begun: Instant) -> Result<Arc<Page>, String> {
-        let nothing = ReadEnds { ends: Vec::new(), more: true, ..near };
+    fn lead(&self, after: &str, begins: String, near: ReadRevocations, begun: Instant) -> Result<Arc<Page>, String> {
+        let nothing = ReadRevocations { ends: Vec::new(), more: true, ..near };
         self.sign(after, begins, nothing, begun)
     }
 
@@ -178,7 +178,7 @@ impl PageMaker<'_> {
         &self,
         after: &str,
         cursor: Option<Cursor<'_>>,
-        read: ReadEnds,
+        read: ReadRevocations,
         begun: Instant,
     ) -> Result<Arc<Page>, String> {
         let (pages, vault) = (&self.worker.issuer.pages, self.worker.issuer.vault.load_full());
@@ -201,12 +201,12 @@ impl PageMaker<'_> {
         Ok(page)
     }
 
-    fn sign(&self, after: &str, cursor: String, read: ReadEnds, begun: Instant) -> Result<Arc<Page>, String> {
+    fn sign(&self, after: &str, cursor: String, read: ReadRevocations, begun: Instant) -> Result<Arc<Page>, String> {
         let (iss, iat) = (self.worker.issuer.settings.issuer.as_str().to_owned(), read.at.timestamp());
         let exp = iat + PAGE_LIFE.as_secs() as i64;
         let revoked = read.ends.iter().map(|ended| ended.published(&iss)).collect();
         let next = read.more.then(|| cursor.clone());
-        let page = EndsPage { iss, iat, exp, cursor, after: after.to_owned(), more: read.more, revoked };
+        let page = RevocationsPage { iss, iat, exp, cursor, after: after.to_owned(), more: read.more, revoked };
         let signed = self.worker.login.minter.sign_page(&page, now()).map_err(unsigned)?;
         Ok(Arc::new(Page { bytes: signed.into(), next, kid: self.kid.clone(), read_at: begun }))
     }

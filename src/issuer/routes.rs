@@ -8,11 +8,11 @@ use wxmint_http::described::READ;
 use wxmint_http::viewer::{self, Description};
 use wxmint_http::{counted, readable, routes};
 
-use super::declared::{
+use super::door::{Doors, OpenDoor};
+use super::route_constants::{
     ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, METADATA, OAUTH_SERVER, OWN_TOKEN, PLACE, SECURITY, STORE, TOKEN,
     WECHAT,
 };
-use super::door::{Doors, OpenDoor};
 use super::{
     Issuer, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata, revocations,
     session_key_routes as session_key,

@@ -15,12 +15,12 @@ use wxmint_http::viewer::Description;
 use wxmint_http::{
     Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, serve_admin, with_request_id,
 };
-use wxmint_store::{Redis, StoreError};
+use wxmint_store::{Store, StoreError};
 use wxmint_telemetry::audit;
 
 use super::routes::{self, public_routes};
-use super::{Issuer, IssuerStartError, declared::PLACE, ends, health, reload::watch_files, state::IssuerWorker};
-use crate::admin::{self, act::Operating};
+use super::{Issuer, IssuerStartError, ends, health, reload::watch_files, route_constants::PLACE, state::IssuerWorker};
+use crate::admin::{self, admin_request::Operating};
 use crate::clock::now;
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
@@ -182,10 +182,10 @@ async fn await_fitness(issuer: Arc<Issuer>) {
     }
 }
 
-async fn check_all(issuer: &Issuer, store: &Redis) -> Result<Vec<Finding>, StoreError> {
+async fn check_all(issuer: &Issuer, store: &Store) -> Result<Vec<Finding>, StoreError> {
     let has_redis = issuer.settings.store.url.is_some();
     let mut found = if has_redis { health::check_redis(store).await? } else { Vec::new() };
-    found.extend(issuer.learn_ended_keys(store, now()).await?);
+    found.extend(issuer.learn_revoked_keys(store, now()).await?);
     found.extend(issuer.ids.compare(store, false).await?);
     found.extend(issuer.doors.iter().filter_map(|open| open.door.waits_for()));
     Ok(found)

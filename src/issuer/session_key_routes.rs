@@ -5,12 +5,12 @@ use actix_web::web::{self, Payload};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Done, Fields, Problem, SMALL_BODY, missing, private, read_body, to_the_end};
+use wxmint_http::{Answer, Done, Fields, Problem, SMALL_BODY, missing, private, read_body, run_to_completion};
 use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::UserData;
 
 use super::state::IssuerWorker;
-use crate::login::{Asking, LoginError};
+use crate::login::{LoginError, TokenHolder};
 use crate::{clock::now, refusals::Refusal};
 
 /// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.
@@ -80,11 +80,11 @@ pub(super) struct SessionAnswer {
     )),
     responses((status = 200, description = "The data", body = UserDataAnswer)))]
 pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
-    let asking = asking_with_key(&request, &worker).await?;
+    let holder = holder_with_session_key(&request, &worker).await?;
     let asked = user_data_request(&read_body(payload, USER_DATA_BODY).await?)?;
     let max_age = worker.issuer.settings.user_data_max_age;
-    let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
-    let data = to_the_end(opening).await.map_err(by_token)?;
+    let opening = async move { worker.login.user_data(&holder, &asked, now(), max_age).await };
+    let data = run_to_completion(opening).await.map_err(by_token)?;
     Ok(private(UserDataAnswer { data }))
 }
 
@@ -93,14 +93,14 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
     request_body(content = PhoneBody, example = json!({"code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"})),
     responses((status = 200, description = "The number", body = PhoneAnswer)))]
 pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
-    let asking = asking_with_key(&request, &worker).await?;
+    let holder = holder_with_session_key(&request, &worker).await?;
     let body = read_body(payload, SMALL_BODY).await?;
     let code: PhoneCode = Fields::from_json(&body, &["code"])?.parse("code")?.ok_or_else(|| {
         let missing = missing("code").detail;
         Problem::invalid(format!("{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."))
     })?;
-    let exchange = async move { worker.login.phone_number(&asking, &code).await };
-    let Phone { number, pure_number, country_code } = to_the_end(exchange).await.map_err(by_token)?;
+    let exchange = async move { worker.login.phone_number(&holder, &code).await };
+    let Phone { number, pure_number, country_code } = run_to_completion(exchange).await.map_err(by_token)?;
     Ok(private(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
 }
 
@@ -108,8 +108,8 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
 #[utoipa::path(get, path = "/wechat/session", tag = "wechat", security(("bearer" = [])),
     responses((status = 200, description = "Whether it is valid", body = SessionAnswer)))]
 pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let asking = asking_with_key(&request, &worker).await?;
-    let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await.map_err(by_token)?;
+    let holder = holder_with_session_key(&request, &worker).await?;
+    let valid = run_to_completion(async move { worker.login.session_holds(&holder).await }).await.map_err(by_token)?;
     Ok(private(SessionAnswer { valid }))
 }
 
@@ -117,23 +117,23 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker
 #[utoipa::path(post, path = "/wechat/session/reset", tag = "wechat", security(("bearer" = [])),
     responses((status = 204, description = "Replaced")))]
 pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {
-    let asking = asking_with_key(&request, &worker).await?;
-    to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(by_token)
+    let holder = holder_with_session_key(&request, &worker).await?;
+    run_to_completion(async move { worker.login.reset_session(&holder).await }).await.map_err(by_token)
 }
 
 fn by_token(error: LoginError) -> Problem {
     Refusal::by_token(error).problem
 }
 
-async fn asking_with_key(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
-    let asking = asking(request, worker).await?;
-    worker.login.check_has_session_keys(&asking.person.app)?;
-    Ok(asking)
+async fn holder_with_session_key(request: &HttpRequest, worker: &IssuerWorker) -> Result<TokenHolder, Problem> {
+    let holder = token_holder(request, worker).await?;
+    worker.login.check_has_session_keys(&holder.person.app)?;
+    Ok(holder)
 }
 
-pub(crate) async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
+pub(crate) async fn token_holder(request: &HttpRequest, worker: &IssuerWorker) -> Result<TokenHolder, Problem> {
     let token = worker.issuer.verify(request, now())?;
-    worker.login.asking(&token).await.map_err(by_token)
+    worker.login.token_holder(&token).await.map_err(by_token)
 }
 
 fn user_data_request(body: &[u8]) -> Result<UserData, Problem> {

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_identities::PeerKeys;
 use wxmint_keys::{KeyRing, token::Minter, vault::Vault};
-use wxmint_store::RedisAccess;
+use wxmint_store::StoreAccess;
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
@@ -44,7 +44,7 @@ pub struct Issuer {
     pub(super) tls: Tls,
     pub(super) peers: Vec<PeerKeys>,
     /// The way of all workers to Redis, or to the store in memory, whose content the demo shows.
-    pub(crate) redis: RedisAccess,
+    pub(crate) redis: StoreAccess,
     pub(super) proxies: TrustedProxies,
     pub(super) pages: Arc<FeedPages>,
 }

@@ -4,18 +4,20 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_store::{BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
 
-use super::{Arrival, Attempt, Binder, FreePlace, Link, LoginError, LoginWorker, Operator, Result, SettledState};
+use super::{
+    Attempt, Binder, ExchangedLogin, FreePlace, LoginError, LoginWorker, Operator, Result, SettledState, UnionIdLink,
+};
 use super::{IP, operator::release_unionid};
 use crate::accounts::{Accepts, Named};
 
 impl LoginWorker {
     pub(super) async fn bind(
         &self,
-        arrival: &Arrival,
+        exchanged: &ExchangedLogin,
         candidate: Option<Named>,
         attempt: &mut Attempt<'_>,
     ) -> Result<Bound> {
-        let Arrival { person, unionid, state, .. } = arrival;
+        let ExchangedLogin { person, unionid, state, .. } = exchanged;
         let binder = self.binder(person, unionid.as_ref(), &attempt.id);
         let settled = binder.settle(state.clone()).await?;
         let bound = match candidate {
@@ -31,15 +33,15 @@ impl LoginWorker {
             None => {
                 let make = async |place: FreePlace<'_>| self.make_user(person, &place, attempt.now).await;
                 let Some(bound) = binder.bind_unasked(settled, make).await? else {
-                    return Err(self.ask(arrival).await?);
+                    return Err(self.ask(exchanged).await?);
                 };
                 bound
             }
         };
-        attempt.trail.user = Some(bound.user.clone());
+        attempt.audit_context.user = Some(bound.user.clone());
         if !matches!(state, BindingState::Bound(_)) {
             let new_user = bound.new_for == Some(attempt.id.mark());
-            attempt.trail.bound = Some(new_user);
+            attempt.audit_context.bound = Some(new_user);
             tracing::info!(user = bound.user.as_str(), app = person.app.as_str(), new_user, "binding made");
         }
         match bound.generation {
@@ -63,7 +65,7 @@ impl LoginWorker {
             self.store.share_unionid(unionid, &[&computed, &bound.user]).await?;
         }
         match (binder.link(bound, is_blocked).await?, binder.unionid) {
-            (Link::Conflict(other), _) => {
+            (UnionIdLink::Conflict(other), _) => {
                 self.metrics.unionid_conflicts.inc();
                 let other = other.as_str();
                 tracing::warn!(user, other, "one unionid, two users: both are kept; see wxmint bindings export");
@@ -71,16 +73,16 @@ impl LoginWorker {
                     Operator { store: &self.store }.end(&bound.user).await?;
                 }
             }
-            (Link::Blocked(other), _) => {
+            (UnionIdLink::Blocked(other), _) => {
                 tracing::info!(user, other = other.as_str(), "the user of this unionid is blocked");
                 if !bound.shared {
                     // Tokens may be left of before WeChat had named the unionid.
-                    Operator { store: &self.store }.end_in_app(&bound.user, &binder.person.app).await?;
+                    Operator { store: &self.store }.revoke_in_app(&bound.user, &binder.person.app).await?;
                     self.store.note_shared(binder.person, &bound.user).await?;
                 }
                 return Err(LoginError::Blocked);
             }
-            (Link::Gone, Some(unionid)) => release_unionid(&self.store, unionid, &bound.user).await?,
+            (UnionIdLink::Gone, Some(unionid)) => release_unionid(&self.store, unionid, &bound.user).await?,
             _ => {}
         }
         if bound.unionid.is_some() && binder.unionid.is_some_and(|unionid| bound.unionid.as_ref() != Some(unionid)) {
@@ -101,9 +103,9 @@ impl LoginWorker {
     }
 
     /// Asks for credentials. The ticket replaces the login code, which has been used.
-    async fn ask(&self, arrival: &Arrival) -> Result<LoginError> {
+    async fn ask(&self, exchanged: &ExchangedLogin) -> Result<LoginError> {
         let ticket = Ticket::random();
-        let (person, unionid, key) = (arrival.person.clone(), arrival.unionid.clone(), arrival.key.clone());
+        let (person, unionid, key) = (exchanged.person.clone(), exchanged.unionid.clone(), exchanged.key.clone());
         self.store.keep_ticket(&ticket, &TicketHolder { person, unionid, key }).await?;
         Ok(LoginError::BindingRequired(ticket))
     }
@@ -114,17 +116,17 @@ impl LoginWorker {
         ticket: &Ticket,
         app: Option<&AppId>,
         attempt: &mut Attempt<'_>,
-    ) -> Result<Arrival> {
+    ) -> Result<ExchangedLogin> {
         self.minter.check(attempt.now)?;
         self.note_life().await?;
         self.store.count(&self.meter_of(attempt.address)).await?.map_err(LoginError::too_many(IP))?;
         let taken = self.store.take_ticket(ticket, &attempt.id).await?;
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
         let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
-        (attempt.trail.app, attempt.trail.person) = (Some(person.app.clone()), Some(person.clone()));
+        (attempt.audit_context.app, attempt.audit_context.person) = (Some(person.app.clone()), Some(person.clone()));
         self.choose(&self.apps.all(), Some(&person.app), None)?;
         let state = self.store.binding_state(&person).await?;
-        Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
+        Ok(ExchangedLogin { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
     }
 }
 

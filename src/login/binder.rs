@@ -18,7 +18,7 @@ mod tests;
 
 use futures_util::future::{try_join_all, try_join3};
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{AttemptId, BindingState, Bound, Decision, Intent, Redis, StoreError};
+use wxmint_store::{AttemptId, BindingState, Bound, Decision, Intent, Store, StoreError};
 
 use super::{LoginError, Result};
 use crate::accounts::Named;
@@ -50,7 +50,7 @@ pub struct FreePlace<'a> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Link {
+pub enum UnionIdLink {
     /// It is linked to the user, or is known to be linked to another one.
     Known,
     /// It is linked to this other user, which is news.
@@ -62,7 +62,7 @@ pub enum Link {
 }
 
 pub struct Binder<'a> {
-    pub store: &'a Redis,
+    pub store: &'a Store,
     pub person: &'a Person,
     pub unionid: Option<&'a UnionId>,
     pub attempt: &'a AttemptId,
@@ -181,7 +181,7 @@ impl Binder<'_> {
         &self,
         bound: &Bound,
         is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
-    ) -> Result<Link, StoreError> {
+    ) -> Result<UnionIdLink, StoreError> {
         let (user, known, mut conflict) = (&bound.user, bound.unionid.as_ref(), None);
         // The other user of a conflict may have left everybody since.
         let unionid = self.unionid.or(known).filter(|named| bound.conflict.is_some() || known != Some(named));
@@ -205,15 +205,17 @@ impl Binder<'_> {
         users.retain(|other| other != user);
         for other in &users {
             if is_blocked(other).await? {
-                return Ok(Link::Blocked(other.clone()));
+                return Ok(UnionIdLink::Blocked(other.clone()));
             }
         }
         if !users.is_empty() && !bound.shared {
             self.store.note_shared(self.person, user).await?;
         }
-        let Some(unionid) = unionid else { return Ok(Link::Known) };
+        let Some(unionid) = unionid else { return Ok(UnionIdLink::Known) };
         let news = self.store.link_unionid(self.person, user, unionid, conflict.as_ref()).await?;
-        Ok(news.map_or(Link::Gone, |news| conflict.filter(|_| news).map_or(Link::Known, Link::Conflict)))
+        Ok(news.map_or(UnionIdLink::Gone, |news| {
+            conflict.filter(|_| news).map_or(UnionIdLink::Known, UnionIdLink::Conflict)
+        }))
     }
 
     /// Notes a conflict at the unionid and at the holder's people. First at the unionid, where whoever comes to the

@@ -41,13 +41,13 @@ pub enum LoginError {
     #[error("the bind ticket is unknown, expired or spent")]
     TicketInvalid,
     #[error("WeChat refuses this person: {0}")]
-    UserBlocked(CallError),
+    RejectedByWeChat(CallError),
     #[error("the account backend refuses this phone number")]
     PhoneRefused,
     #[error("an operator has blocked this user")]
     Blocked,
     #[error("the account backend does not let this user log in")]
-    ShutOut,
+    AccountDenied,
     #[error("WeChat wants this person to slow down")]
     SlowDown,
     /// One of our own limits, by the name of its variable: `WXMINT_LIMIT_…`.
@@ -66,9 +66,9 @@ pub enum LoginError {
     #[error("the app has no access token: it is a website or a mobile app")]
     NoAccessToken,
     #[error("the token has been revoked")]
-    NotYours,
+    TokenRevoked,
     #[error("a page's token is not good for this")]
-    OfPage,
+    ClientTokenNotAllowed,
     /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because
     /// the difference would help an attacker.
     #[error("the data cannot be decrypted")]
@@ -157,7 +157,7 @@ impl From<CallError> for LoginError {
             None if error == CallError::SnapshotUser => Self::SnapshotUser,
             Some(Verdict::CodeInvalid) => Self::CodeInvalid,
             Some(Verdict::CodeUsed) => Self::CodeUsed,
-            Some(Verdict::PersonRefused) => Self::UserBlocked(error),
+            Some(Verdict::PersonRefused) => Self::RejectedByWeChat(error),
             Some(Verdict::SlowDown) => Self::SlowDown,
             Some(Verdict::NotAuthorized) => Self::UnknownApp(UnknownApp::NotConfigured),
             Some(Verdict::NotPermitted) => Self::NotPermitted(error),

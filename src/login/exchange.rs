@@ -10,11 +10,11 @@ use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Refused, 
 
 /// Acts for apps. Its futures are boxed, so that no other login pays for their room.
 #[async_trait(?Send)]
-pub trait Exchange {
+pub trait CodeExchanger {
     /// Why nobody can say yet that an app is unknown.
     fn apps_are_unread(&self) -> Option<LoginError>;
 
-    /// Counts the address and claims the code, as [`wxmint_store::Redis::claim_code`] does.
+    /// Counts the address and claims the code, as [`wxmint_store::Store::claim_code`] does.
     async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<Claim>;
 
     /// Asks WeChat about a code. Gives back one that was not sent, unless the error says so.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::{join_all, try_join_all};
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
-use wxmint_store::{AttemptId, BindingState, Bound, ErasedPerson, Redis, StoreError, UserState};
+use wxmint_store::{AttemptId, BindingState, Bound, ErasedPerson, Store, StoreError, UserState};
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
 use super::{Binder, Result, SettledState, worker::COUNTED_OF_A_PERSON};
@@ -15,7 +15,7 @@ use crate::apps::Apps;
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails
 /// because nothing is known of a user.
 pub struct Operator<'a> {
-    pub store: &'a Redis,
+    pub store: &'a Store,
 }
 
 /// How many of 2,000 apps are searched at the same time for an openid, so that logins do not wait behind them.
@@ -52,13 +52,13 @@ impl Operator<'_> {
 
     async fn end_one(&self, user: &UserId) -> Result<(), StoreError> {
         self.store.forget_keys(user, None, None).await?;
-        self.store.end_user(user, None).await
+        self.store.revoke_user(user, None).await
     }
 
     /// Ends the user's tokens in one app, and forgets the session keys of the user's people there.
-    pub(super) async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
+    pub(super) async fn revoke_in_app(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
         self.store.forget_keys(user, Some(app), None).await?;
-        self.store.end_in_app(user, app).await
+        self.store.revoke_in_app(user, app).await
     }
 
     /// Ends the tokens of other users whose people have a unionid that one of the user's people has, or had when
@@ -73,7 +73,7 @@ impl Operator<'_> {
             for other in self.store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
                 let bindings = self.bindings_of(other).await?;
                 for (person, _) in bindings.iter().filter(|(_, bound)| has_unionid(bound, unionid)) {
-                    self.end_in_app(other, &person.app).await?;
+                    self.revoke_in_app(other, &person.app).await?;
                 }
             }
         }
@@ -86,7 +86,7 @@ impl Operator<'_> {
     /// block is noted. The tokens are ended with the list, and last again: with them those of logins that were too
     /// early to find the block.
     pub async fn block(&self, user: &UserId) -> Result<(), StoreError> {
-        let (noted, ended) = (self.set_blocked(user, true).await, self.store.end_user(user, None).await);
+        let (noted, ended) = (self.set_blocked(user, true).await, self.store.revoke_user(user, None).await);
         noted.and(ended)?;
         self.end_elsewhere(user).await
     }
@@ -110,7 +110,7 @@ impl Operator<'_> {
         let people = self.people_of(user).await?;
         let dissolved = self.dissolve_all(user, people.iter().filter(|person| person.app == *app)).await?;
         if dissolved == 0 {
-            self.store.end_in_app(user, app).await?;
+            self.store.revoke_in_app(user, app).await?;
         }
         Ok(dissolved > 0)
     }
@@ -217,7 +217,7 @@ impl Operator<'_> {
     pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>> {
         let state = self.store.binding_state(person).await?;
         let Some(user) = user_of(&state) else { return Ok(None) };
-        self.end_in_app(user, &person.app).await?;
+        self.revoke_in_app(user, &person.app).await?;
         Ok(Some(user.clone()))
     }
 
@@ -296,7 +296,7 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
 
 /// Takes a unionid from a user, unless another of the user's people has it, and from the others of a conflict who have
 /// no people any more and are not blocked. One who has people gets it.
-pub(super) async fn release_unionid(store: &Redis, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
+pub(super) async fn release_unionid(store: &Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     release_from(store, unionid, user, false).await?;
     for other in store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
         release_from(store, unionid, other, store.user_state(other).await?.blocked).await?;
@@ -305,7 +305,7 @@ pub(super) async fn release_unionid(store: &Redis, unionid: &UnionId, user: &Use
 }
 
 /// Looks again after each step, because one of the user's people may have come or left meanwhile.
-async fn release_from(store: &Redis, unionid: &UnionId, user: &UserId, is_kept: bool) -> Result<(), StoreError> {
+async fn release_from(store: &Store, unionid: &UnionId, user: &UserId, is_kept: bool) -> Result<(), StoreError> {
     let is_needed = async || {
         let bindings = Operator { store }.bindings_of(user).await?;
         Ok::<_, StoreError>(bindings.iter().any(|(_, bound)| has_unionid(bound, unionid)))
@@ -331,7 +331,7 @@ fn has_unionid(bound: &Bound, unionid: &UnionId) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use wxmint_store::RedisAccess;
+    use wxmint_store::StoreAccess;
 
     use super::*;
     use crate::accounts::Named;
@@ -348,7 +348,7 @@ mod tests {
         let variables = [("WXMINT_REDIS_URL", url.as_str()), ("WXMINT_REDIS_CONFIRM", "1")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let access = StoreSettings::from_vars(variables).ok().and_then(|it| it.redis().ok()?).expect("an access");
-        let (store, strict) = (server.store(), Redis::new(&RedisAccess::new(access), Duration::from_secs(60), now, ()));
+        let (store, strict) = (server.store(), Store::new(&StoreAccess::new(access), Duration::from_secs(60), now, ()));
         let (user, attempt): (UserId, _) = ("user-1".parse().expect("a user"), AttemptId::new([1; 16]));
         let app: AppId = "wx0123456789abcdef".parse().expect("an app");
         let person = Person { app, openid: "o1".parse().expect("an openid") };

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use wxmint_ids::{Person, Phone, PhoneCode, is_code_of_wechat};
-use wxmint_store::limits::{Counted, Rate};
-use wxmint_store::{AttemptId, Meter, counted_phone_code};
+use wxmint_store::limits::{Rate, Reservation};
+use wxmint_store::{AttemptId, RateLimitKey, counted_phone_code};
 use wxmint_wechat::ByToken;
 
 use super::{LoginError, LoginWorker, Result};
@@ -21,8 +21,8 @@ pub(super) const NUMBERS: &str = "numbers";
 
 /// A number that was counted, at both meters.
 struct CountedNumber {
-    of_person: (Meter, Counted),
-    of_app: (Meter, Counted),
+    of_person: (RateLimitKey, Reservation),
+    of_app: (RateLimitKey, Reservation),
     /// Where the code is known as counted, and by whom.
     key: String,
     attempt: String,
@@ -57,8 +57,8 @@ impl LoginWorker {
             return Ok(None);
         }
         let a_day = |burst| Rate { burst, period: A_DAY };
-        let of_person = Meter::of_person(person, NUMBERS, "", a_day(self.policy.phone_numbers_per_person));
-        let of_app = Meter::of_app(&person.app, NUMBERS, "", a_day(self.policy.phone_numbers_per_app));
+        let of_person = RateLimitKey::of_person(person, NUMBERS, "", a_day(self.policy.phone_numbers_per_person));
+        let of_app = RateLimitKey::of_app(&person.app, NUMBERS, "", a_day(self.policy.phone_numbers_per_app));
         let counted_of_person = self.store.count(&of_person).await?.map_err(LoginError::too_many(PER_PERSON))?;
         let counted_of_app = match self.store.count(&of_app).await? {
             Ok(counted) => counted,
@@ -113,7 +113,7 @@ fn is_surely_not_billed(error: &LoginError) -> bool {
     matches!(
         error,
         LoginError::PhoneCodeInvalid
-            | LoginError::UserBlocked(_)
+            | LoginError::RejectedByWeChat(_)
             | LoginError::PhoneNumbersSpent(_)
             | LoginError::Misconfigured { .. }
             | LoginError::NotPermitted(_)

@@ -9,11 +9,11 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 use wxmint_keys::vault::Vault;
-use wxmint_store::limits::{Counted, Rate};
-use wxmint_store::{AttemptId, FAILED_PAUSE, KeptToken, Lent, Meter, Redis, StoreError, short_digest};
+use wxmint_store::limits::{Rate, Reservation};
+use wxmint_store::{AttemptId, FAILED_PAUSE, KeptToken, Lent, RateLimitKey, Store, StoreError, short_digest};
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
-use super::{Exchange, LoginError, Result};
+use super::{CodeExchanger, LoginError, Result};
 
 /// All that one call takes, with the fetch before it, and with both again where the token is refused.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(6);
@@ -42,9 +42,9 @@ const HELD: i64 = 60;
 #[derive(Clone)]
 pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
-    pub store: &'a Redis,
+    pub store: &'a Store,
     pub vault: Arc<Vault>,
-    pub exchange: Option<&'a dyn Exchange>,
+    pub exchange: Option<&'a dyn CodeExchanger>,
     pub app: &'a App,
     pub attempt: AttemptId,
     /// Whether another token may be fetched in place of one that WeChat refuses.
@@ -85,7 +85,7 @@ impl AccessTokens<'_> {
     /// Makes a call with the token. If WeChat refuses the token it is replaced, unless another has done so already, and
     /// the call is made once more.
     pub async fn with<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
-        let held = self.acting().map(Exchange::held);
+        let held = self.acting().map(CodeExchanger::held);
         let obtained = async |refused| {
             let usable = Arc::new(self.obtain(refused).await?);
             held.inspect(|held| held.0.store(Some(Arc::new((Arc::clone(&usable), self.store.now())))));
@@ -125,12 +125,12 @@ impl AccessTokens<'_> {
     }
 
     /// `None` for an app whose tokens WeChat gives for its AppSecret.
-    fn exchange(&self) -> Option<&dyn Exchange> {
+    fn exchange(&self) -> Option<&dyn CodeExchanger> {
         self.exchange.filter(|_| self.app.secret.is_none()).or(self.acting())
     }
 
     /// The exchange whose own app it is.
-    fn acting(&self) -> Option<&dyn Exchange> {
+    fn acting(&self) -> Option<&dyn CodeExchanger> {
         self.exchange.filter(|exchange| exchange.own_app().id == self.app.id)
     }
 
@@ -159,7 +159,7 @@ impl AccessTokens<'_> {
                 Lent::Fetch => return self.fetch(refused.as_ref()).await,
                 Lent::Failed => {
                     let failed = || not_for("fetching an access token has just failed", FAILED_PAUSE);
-                    return Err(self.acting().and_then(Exchange::refusal).map_or_else(failed, Into::into));
+                    return Err(self.acting().and_then(CodeExchanger::refusal).map_or_else(failed, Into::into));
                 }
                 Lent::Wait => {
                     let late = || not_for("an access token is still being fetched", FAILED_PAUSE);
@@ -217,10 +217,10 @@ impl AccessTokens<'_> {
 
     /// Refuses what would force another token too soon, or too often. What services of the business use up is counted
     /// under a prefix, so that it is not wxmint's own.
-    pub async fn may_force(&self, by: &str, rates: [Rate; 2]) -> Result<Vec<(Meter, Counted)>> {
+    pub async fn may_force(&self, by: &str, rates: [Rate; 2]) -> Result<Vec<(RateLimitKey, Reservation)>> {
         let mut all = Vec::new();
         for rate in rates {
-            let meter = Meter::of_app(&self.app.id, "forced", format!("{by}{}", rate.period.as_secs()), rate);
+            let meter = RateLimitKey::of_app(&self.app.id, "forced", format!("{by}{}", rate.period.as_secs()), rate);
             match self.store.count(&meter).await? {
                 Ok(counted) => all.push((meter, counted)),
                 Err(too_many) => {
@@ -232,7 +232,7 @@ impl AccessTokens<'_> {
         Ok(all)
     }
 
-    pub async fn uncount(&self, counted: Vec<(Meter, Counted)>) -> Result<(), StoreError> {
+    pub async fn uncount(&self, counted: Vec<(RateLimitKey, Reservation)>) -> Result<(), StoreError> {
         for (meter, counted) in counted {
             self.store.uncount(&meter, counted).await?;
         }

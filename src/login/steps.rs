@@ -5,17 +5,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person, TokenId, UnionId, UserId};
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, Meter, StoreError, short_digest};
+use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, RateLimitKey, StoreError, short_digest};
 use wxmint_verify::MAX_LEEWAY;
 use wxmint_wechat::App;
 
-use super::{Exchange, IP, Identity, LoginError, LoginWorker, Result, USERNAME, recipient::mark_told, worker::NAMES};
+use super::{
+    CodeExchanger, IP, Identity, LoginError, LoginWorker, Result, USERNAME, client_tokens::recipient_tag, worker::NAMES,
+};
 use crate::accounts::{Accepts, Named, Password, Username};
 use crate::apps::Apps;
 
 /// The facts that were found out about a login, which may have been refused meanwhile.
 #[derive(Debug, Default)]
-pub struct LoginTrail {
+pub struct AuditContext {
     pub app: Option<AppId>,
     pub person: Option<Person>,
     /// The client that gets the token in place of the app.
@@ -30,12 +32,12 @@ pub struct Attempt<'a> {
     pub(crate) id: AttemptId,
     /// Logins are counted by it.
     pub(crate) address: &'a str,
-    pub(crate) trail: &'a mut LoginTrail,
+    pub(crate) audit_context: &'a mut AuditContext,
     pub(crate) now: DateTime<Utc>,
 }
 
 /// The person whom WeChat has named, and the state of the person's binding.
-pub(super) struct Arrival {
+pub(super) struct ExchangedLogin {
     pub(super) person: Person,
     pub(super) unionid: Option<UnionId>,
     pub(super) state: BindingState,
@@ -49,14 +51,14 @@ pub(super) struct Arrival {
     pub(super) may_be_ended: bool,
 }
 
-impl Arrival {
+impl ExchangedLogin {
     pub(super) fn bound(&self) -> Option<&Bound> {
         if let BindingState::Bound(bound) = &self.state { Some(bound) } else { None }
     }
 }
 
 /// Whether a login without credentials has nothing to decide: [`Binder::link`](super::Binder::link) would ask the store
-/// nothing, and answer [`Link::Known`](super::Link::Known).
+/// nothing, and answer [`UnionIdLink::Known`](super::Link::Known).
 pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
     let is_linked = unionid.is_none_or(|unionid| bound.unionid.as_ref() == Some(unionid));
     is_linked && !bound.shared && bound.conflict.is_none() && !bound.blocked
@@ -64,7 +66,7 @@ pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
 
 /// A person who may have a token: the app's, or that of a client.
 pub struct Admitted {
-    pub(super) arrival: Arrival,
+    pub(super) exchanged: ExchangedLogin,
     pub(super) bound: Bound,
     /// The claims of the account backend.
     pub extra: ExtraClaims,
@@ -97,33 +99,33 @@ impl LoginWorker {
     }
 
     /// `None` for an app that has an AppSecret.
-    pub fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
+    pub fn exchange_of(&self, app: &App) -> Option<&dyn CodeExchanger> {
         self.exchange.as_deref().filter(|_| app.secret.is_none())
     }
 
-    pub(super) fn meter_of(&self, address: &str) -> Meter {
-        Meter::new(IP, address, self.policy.limit_ip)
+    pub(super) fn meter_of(&self, address: &str) -> RateLimitKey {
+        RateLimitKey::new(IP, address, self.policy.limit_ip)
     }
 
     /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess costs a fresh code.
     /// Returns the claims, too, because a user who may not log in is not to be bound.
     pub(super) async fn identify(
         &self,
-        arrival: &Arrival,
+        exchanged: &ExchangedLogin,
         identity: Identity,
         attempt: &mut Attempt<'_>,
     ) -> Result<Option<(Named, ExtraClaims)>> {
         let named = match identity {
             Identity::Nothing => return Ok(None),
             Identity::Password(name, password) => {
-                self.check_password(&arrival.person, &name, &password, attempt.address).await?
+                self.check_password(&exchanged.person, &name, &password, attempt.address).await?
             }
             Identity::Phone(code) => {
-                let phone = Box::pin(self.phone_of(&arrival.person, &code)).await?;
+                let phone = Box::pin(self.phone_of(&exchanged.person, &code)).await?;
                 self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused)?
             }
         };
-        attempt.trail.user.get_or_insert_with(|| named.user.clone());
+        attempt.audit_context.user.get_or_insert_with(|| named.user.clone());
         let claims = self.claims_of(&named.user).await?;
         Ok(Some((named, claims)))
     }
@@ -132,7 +134,7 @@ impl LoginWorker {
     /// wrong password stays counted.
     async fn check_password(&self, person: &Person, name: &Username, password: &Password, from: &str) -> Result<Named> {
         let digest = short_digest(&name.folded()).to_string();
-        let meter = Meter::of_person(person, NAMES, &digest, self.policy.limit_username);
+        let meter = RateLimitKey::of_person(person, NAMES, &digest, self.policy.limit_username);
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;
         if !matches!(checked, Ok(None)) {
@@ -154,7 +156,7 @@ impl LoginWorker {
     async fn claims_of(&self, user: &UserId) -> Result<ExtraClaims> {
         self.accounts.check_login(user).await?.ok_or_else(|| {
             tracing::info!(user = user.as_str(), "the account backend does not let this user log in");
-            LoginError::ShutOut
+            LoginError::AccountDenied
         })
     }
 
@@ -166,13 +168,13 @@ impl LoginWorker {
     /// A later date follows an end, which may be that of the binding itself.
     pub(super) async fn date(
         &self,
-        arrival: &Arrival,
+        exchanged: &ExchangedLogin,
         (user, generation): (UserId, u64),
         id: TokenId,
         new_user: bool,
         now: DateTime<Utc>,
     ) -> Result<Issued> {
-        let Arrival { person, at, may_be_ended, .. } = arrival;
+        let ExchangedLogin { person, at, may_be_ended, .. } = exchanged;
         let token = self.minter.issued(user, person.app.clone(), id, *at);
         let latest = latest(now, token.expires_at);
         if token.issued_at > latest || token.expires_at <= now.timestamp() {
@@ -180,7 +182,7 @@ impl LoginWorker {
             return Err(StoreError { reason: format!("the clock of Redis is {wrong}: set it by NTP") }.into());
         }
         let date = match self.policy.single_session {
-            true => self.store.end_earlier(&token, latest).await?,
+            true => self.store.revoke_earlier(&token, latest).await?,
             // Nothing has ended the tokens of a user whom this login has made.
             false if *may_be_ended && !new_user => self.store.date_token(person, &token, latest).await?,
             false => Some(token.issued_at),
@@ -197,7 +199,7 @@ impl LoginWorker {
             if (1..=2_000_000).contains(&ahead) {
                 Box::pin(tokio::time::sleep(Duration::from_micros(ahead.unsigned_abs()))).await;
             }
-            let mark = mark_told(person, generation);
+            let mark = recipient_tag(person, generation);
             Box::pin(self.still_bound(&person.app, &mark, &token)).await?.ok_or(LoginError::Contended)?;
         }
         Ok(token)
@@ -205,7 +207,7 @@ impl LoginWorker {
 }
 
 /// The text that tells a binding from all others. Neither an AppID nor an openid can hold a colon.
-pub(super) fn mark_of(person: &Person, generation: u64) -> String {
+pub(super) fn binding_tag(person: &Person, generation: u64) -> String {
     format!("{}:{}:{generation}", person.app, person.openid.as_str())
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore};
 use wxmint_ids::{AppId, IdKey, IdKind, UnionId, UserId};
 use wxmint_keys::{PrivateJwk, token::Issued};
-use wxmint_store::{Redis, Ticket, TicketHolder, TokenState};
+use wxmint_store::{Store, Ticket, TicketHolder, TokenState};
 use wxmint_verify::Algorithm;
 
 use super::*;
@@ -74,8 +74,8 @@ fn unionid() -> UnionId {
     "u1".parse().expect("a unionid")
 }
 
-fn attempt(trail: &mut LoginTrail) -> Attempt<'_> {
-    Attempt { id: AttemptId::random(), address: ADDRESS, trail, now: now() }
+fn attempt(audit_context: &mut AuditContext) -> Attempt<'_> {
+    Attempt { id: AttemptId::random(), address: ADDRESS, audit_context, now: now() }
 }
 
 fn by_code() -> LoginRequest {
@@ -86,7 +86,7 @@ fn by_code() -> LoginRequest {
 /// A login with a password, by the ticket of a person of this app.
 async fn by_ticket(login: &LoginWorker, app: &str) -> LoginRequest {
     let ticket = Ticket::random();
-    let order = ExchangeOrder::new(now().timestamp_micros().unsigned_abs(), &AttemptId::random());
+    let order = ExchangeTimestamp::new(now().timestamp_micros().unsigned_abs(), &AttemptId::random());
     let holder = TicketHolder { person: person(app, "o1"), unionid: None, key: (order, Sealed::nothing()) };
     login.store.keep_ticket(&ticket, &holder).await.expect("kept");
     let [name, password] = ["lin", "password"];
@@ -111,7 +111,7 @@ impl Accounts for OfLin {
 }
 
 /// Binds the person, whose unionid WeChat names.
-async fn bind(store: &Redis, person: &Person, name: &str, unionid: Option<&UnionId>) {
+async fn bind(store: &Store, person: &Person, name: &str, unionid: Option<&UnionId>) {
     let attempt = AttemptId::random();
     let binder = Binder { store, person, unionid, attempt: &attempt, per_user: 1 };
     let free = SettledState::Free { generation: 0, dissolved: false };
@@ -120,7 +120,7 @@ async fn bind(store: &Redis, person: &Person, name: &str, unionid: Option<&Union
 }
 
 /// Whether a token is ended that the user has in the app.
-async fn is_ended(store: &Redis, name: &str, app: &str) -> bool {
+async fn is_ended(store: &Store, name: &str, app: &str) -> bool {
     let second = now().timestamp();
     let (app, id) = (app.parse().expect("an app"), "a-token".parse().expect("an id"));
     let token = Issued { user: user(name), app, id, issued_at: second, expires_at: second + 600 };
@@ -139,8 +139,8 @@ async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_a
     taken.pop();
     let is_free = |address| login.wechat.place_for(address).is_ok();
     assert!(is_free(ADDRESS));
-    let mut trail = LoginTrail::default();
-    let mut attempt = attempt(&mut trail);
+    let mut audit_context = AuditContext::default();
+    let mut attempt = attempt(&mut audit_context);
     let meanwhile = async {
         while wechat.asked.load(Ordering::Relaxed) == 0 {
             sleep(Duration::from_millis(1)).await;
@@ -165,15 +165,15 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
     let lives = "wxmint:{wxmint:revoked}:lives";
     login.store.keep(lives, "no lives", Duration::from_secs(60)).await.expect("kept");
     for request in [by_code(), by_ticket(&login, APP).await] {
-        let mut trail = LoginTrail::default();
-        let refused = login.log_in(request, &mut attempt(&mut trail)).await;
+        let mut audit_context = AuditContext::default();
+        let refused = login.log_in(request, &mut attempt(&mut audit_context)).await;
         assert!(matches!(refused, Err(LoginError::StoreUnavailable(_))), "{refused:?}");
     }
     assert_eq!(wechat.asked.load(Ordering::Relaxed), 0, "the code is good still");
     login.store.discard(lives).await.expect("gone");
     let request = by_ticket(&login, APP).await;
-    let mut trail = LoginTrail::default();
-    login.log_in(request, &mut attempt(&mut trail)).await.expect("a token");
+    let mut audit_context = AuditContext::default();
+    login.log_in(request, &mut attempt(&mut audit_context)).await.expect("a token");
 }
 
 /// Blocked before anybody has come by this id, as after a loss of Redis. The human is another user elsewhere.
@@ -188,8 +188,8 @@ async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
     let elsewhere = person(ELSEWHERE, "o2");
     bind(&login.store, &elsewhere, "before", Some(&unionid())).await;
     login.store.set_blocked(&banned, true).await.expect("blocked");
-    let mut trail = LoginTrail::default();
-    let refused = login.log_in(by_code(), &mut attempt(&mut trail)).await;
+    let mut audit_context = AuditContext::default();
+    let refused = login.log_in(by_code(), &mut attempt(&mut audit_context)).await;
     assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
     assert_eq!(login.store.people_of(&user("before")).await, Ok(Some(vec![elsewhere])));
 }
@@ -214,11 +214,11 @@ async fn a_ticket_makes_no_token_of_an_app_that_has_left() {
     login.accounts = Box::new(OfLin);
     for (app, is_known) in [(ELSEWHERE, false), (APP, true)] {
         let request = by_ticket(&login, app).await;
-        let mut trail = LoginTrail::default();
-        let answer = login.log_in(request, &mut attempt(&mut trail)).await;
+        let mut audit_context = AuditContext::default();
+        let answer = login.log_in(request, &mut attempt(&mut audit_context)).await;
         assert_eq!(answer.is_ok(), is_known, "{app}: {answer:?}");
         assert!(is_known || matches!(answer, Err(LoginError::UnknownApp(_))), "{answer:?}");
-        assert_eq!(trail.app, Some(app.parse::<AppId>().expect("an app")));
+        assert_eq!(audit_context.app, Some(app.parse::<AppId>().expect("an app")));
     }
 }
 
@@ -229,8 +229,8 @@ async fn the_trail_of_a_login_with_a_password_names_the_user_also_if_it_is_refus
     login.accounts = Box::new(OfLin);
     login.store.set_blocked(&user("lin"), true).await.expect("blocked");
     let request = by_ticket(&login, APP).await;
-    let mut trail = LoginTrail::default();
-    let refused = login.log_in(request, &mut attempt(&mut trail)).await;
+    let mut audit_context = AuditContext::default();
+    let refused = login.log_in(request, &mut attempt(&mut audit_context)).await;
     assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
-    assert_eq!(trail.user, Some(user("lin")));
+    assert_eq!(audit_context.user, Some(user("lin")));
 }

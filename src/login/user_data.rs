@@ -6,39 +6,39 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId};
 use wxmint_keys::vault::{Sealed, Vault};
-use wxmint_store::{COMPUTED, ExchangeOrder, Opening};
+use wxmint_store::{COMPUTED, ExchangeTimestamp, Opening};
 use wxmint_wechat::{DataCheck, OpenedData, SessionKey, UserData};
 
-use super::{Asking, LoginError, LoginWorker, Result, SettledState, worker::USER_DATA};
+use super::{LoginError, LoginWorker, Result, SettledState, TokenHolder, worker::USER_DATA};
 
 impl LoginWorker {
     /// The data without openId, unionId and watermark. Tries the current session key and, for ten minutes after a
     /// login, the previous one. Each failure is counted; the eighth deletes the session key.
     pub async fn user_data(
         &self,
-        asking: &Asking,
+        holder: &TokenHolder,
         request: &UserData,
         now: DateTime<Utc>,
         max_age: Duration,
     ) -> Result<Map<String, Value>> {
-        self.count_call(&asking.person, USER_DATA).await?;
-        let (keys, _) = self.open_session(asking).await?;
-        let check = DataCheck { person: &asking.person, now, max_age };
+        self.count_call(&holder.person, USER_DATA).await?;
+        let (keys, _) = self.open_session(holder).await?;
+        let check = DataCheck { person: &holder.person, now, max_age };
         let opened = self.try_keys(&keys, request, &check).await;
-        if self.store.close(&asking.person, &asking.attempt, opened.is_none() && !keys.is_empty()).await? {
-            tracing::warn!(user = asking.user.as_str(), "a session key was dropped: too much data failed to decrypt");
+        if self.store.close(&holder.person, &holder.attempt, opened.is_none() && !keys.is_empty()).await? {
+            tracing::warn!(user = holder.user.as_str(), "a session key was dropped: too much data failed to decrypt");
         }
         let OpenedData { data, unionid } = opened.ok_or(LoginError::Undecryptable)?;
         if let Some(unionid) = &unionid {
-            self.link_found(asking, unionid).await?;
+            self.link_found(holder, unionid).await?;
         }
         Ok(data)
     }
 
-    pub(super) async fn open_session(&self, asking: &Asking) -> Result<(Vec<Sealed>, ExchangeOrder)> {
-        match self.store.open(&asking.person, &asking.user, &asking.attempt).await? {
+    pub(super) async fn open_session(&self, holder: &TokenHolder) -> Result<(Vec<Sealed>, ExchangeTimestamp)> {
+        match self.store.open(&holder.person, &holder.user, &holder.attempt).await? {
             Opening::Keys(keys, order) => Ok((keys, order)),
-            Opening::NotBound => Err(LoginError::NotYours),
+            Opening::NotBound => Err(LoginError::TokenRevoked),
             Opening::Busy => Err(LoginError::Busy),
         }
     }
@@ -76,8 +76,8 @@ impl LoginWorker {
     /// Links a unionid that was found in the data, if none is known. One that is known changes only by what WeChat
     /// answers to wxmint itself: data may be older, and nothing but the phone's word says that it is unchanged. An app
     /// whose AppSecret is elsewhere could make data that names somebody else's unionid.
-    async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<()> {
-        let Asking { person, attempt, .. } = asking;
+    async fn link_found(&self, holder: &TokenHolder, unionid: &UnionId) -> Result<()> {
+        let TokenHolder { person, attempt, .. } = holder;
         if self.apps.all().choose(Some(&person.app), None).map_or(true, |app| self.exchange_of(app).is_some()) {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use futures_util::future::join;
 use parking_lot::Mutex;
 use wxmint_findings::Finding;
 use wxmint_ids::{AppId, IdKey, IdKind, Person, UnionId, UserId};
-use wxmint_store::{BindingState, COMPUTED, DRAWN, Intent, LoginRecord, Newcomer, Recorded, Redis, StoreError};
+use wxmint_store::{BindingState, COMPUTED, DRAWN, Intent, LoginRecord, Recorded, Store, StoreError, UnboundPolicy};
 
 use super::{Attempt, LoginError, LoginWorker, Result};
 use crate::accounts::Named;
@@ -27,7 +27,7 @@ struct Agreement {
     /// Whether the store has once had this process's word.
     was_own: bool,
     /// Whether the last word of the store was this process's, if it has ever had one.
-    heard: Option<bool>,
+    last_match: Option<bool>,
     /// Whether the store has ever answered.
     has_answered: bool,
 }
@@ -51,7 +51,7 @@ impl UserIds {
     }
 
     /// Compares, unless the process has done so since its start: the first login may be earlier.
-    pub(super) async fn ask_first(&self, store: &Redis) -> Result<()> {
+    pub(super) async fn ask_first(&self, store: &Store) -> Result<()> {
         if !self.agreement.lock().has_answered {
             Box::pin(self.compare(store, false)).await?;
         }
@@ -62,13 +62,13 @@ impl UserIds {
     pub(super) fn check_agreed(&self) -> Result<(), StoreError> {
         let reason =
             || "user ids come about in another way or with another id key than the store names: see wxmint doctor";
-        let is_agreed = self.agreement.lock().heard == Some(true);
+        let is_agreed = self.agreement.lock().last_match == Some(true);
         if is_agreed { Ok(()) } else { Err(StoreError { reason: reason().into() }) }
     }
 
     /// Whether the store has never had a word since this process started: others may tell theirs first.
     pub fn wait_for_others(&self) -> bool {
-        self.agreement.lock().heard.is_none()
+        self.agreement.lock().last_match.is_none()
     }
 
     /// The user of a person of whom nothing need be known.
@@ -77,13 +77,18 @@ impl UserIds {
     }
 
     /// The way to record somebody who may have no binding.
-    pub fn newcomer(&self, person: &Person, unionid: Option<&UnionId>, has_credentials: bool) -> Result<Newcomer> {
+    pub fn if_unbound(
+        &self,
+        person: &Person,
+        unionid: Option<&UnionId>,
+        has_credentials: bool,
+    ) -> Result<UnboundPolicy> {
         self.check_agreed()?;
         Ok(match self.of_openid(person).or_else(|| self.of_unionid(unionid?)) {
-            Some(user) => Newcomer::Computed { user, listed: self.listed },
+            Some(user) => UnboundPolicy::Computed { user, listed: self.listed },
             // A person without a unionid is counted, and then refused, unless there is a binding.
-            None if has_credentials || self.are_computed() => Newcomer::Counted,
-            None => Newcomer::Told,
+            None if has_credentials || self.are_computed() => UnboundPolicy::Counted,
+            None => UnboundPolicy::ReportOnly,
         })
     }
 
@@ -99,22 +104,22 @@ impl UserIds {
     }
 
     /// The word that the store holds of it: the kind and the fingerprint of the key, or that user ids are drawn.
-    pub fn word(&self) -> String {
+    pub fn key_fingerprint(&self) -> String {
         self.key.as_ref().map_or_else(|| DRAWN.to_owned(), |(kind, key)| format!("{kind} {}", key.fingerprint()))
     }
 
     /// Compares the word with that of the store. Returns what keeps people from logging in.
-    pub async fn compare(&self, store: &Redis, has_waited: bool) -> Result<Option<Finding>, StoreError> {
-        let own = Some(self.word()).filter(|_| self.may_tell(has_waited));
-        Ok(self.hear(store.id_key(own.as_deref()).await?.as_deref()))
+    pub async fn compare(&self, store: &Store, has_waited: bool) -> Result<Option<Finding>, StoreError> {
+        let own = Some(self.key_fingerprint()).filter(|_| self.may_publish(has_waited));
+        Ok(self.on_stored_fingerprint(store.id_key(own.as_deref()).await?.as_deref()))
     }
 
     /// Whether a store without a word is to be told this one: if it was the store's before, or if the process
     /// `has_waited` for others to tell theirs. So a wrong word does not get into a store that was emptied. A process
     /// that draws user ids, and has heard that others compute them, knows better for good.
-    fn may_tell(&self, has_waited: bool) -> bool {
-        let Agreement { was_own, heard, .. } = *self.agreement.lock();
-        match heard {
+    fn may_publish(&self, has_waited: bool) -> bool {
+        let Agreement { was_own, last_match, .. } = *self.agreement.lock();
+        match last_match {
             Some(is_own) => is_own || was_own && self.are_computed(),
             None => has_waited || !self.has_peers,
         }
@@ -122,8 +127,8 @@ impl UserIds {
 
     /// Takes the word that the store holds. Returns why nobody may log in at this process: otherwise people could get
     /// other user ids.
-    fn hear(&self, held: Option<&str>) -> Option<Finding> {
-        let own = self.word();
+    fn on_stored_fingerprint(&self, held: Option<&str>) -> Option<Finding> {
+        let own = self.key_fingerprint();
         // A process that draws user ids yields to those that compute them, so its word says nothing here.
         let held = held.filter(|held| *held != DRAWN || !self.are_computed());
         let mut agreement = self.agreement.lock();
@@ -131,20 +136,20 @@ impl UserIds {
         // If somebody has emptied the store, what was known before holds.
         if let Some(held) = held {
             let is_own = own == held;
-            agreement.heard = Some(is_own);
+            agreement.last_match = Some(is_own);
             agreement.was_own |= is_own;
         }
-        if agreement.heard == Some(true) {
+        if agreement.last_match == Some(true) {
             return None;
         }
         let kind = |word: &str| word.split(' ').next().map(str::to_owned);
-        let other = said!(redis_knows_other_user_ids, held.unwrap_or("another kind"), own.as_str());
+        let other = message!(redis_knows_other_user_ids, held.unwrap_or("another kind"), own.as_str());
         let (found, advice) = match held {
-            None if self.are_computed() || agreement.heard.is_none() => {
-                (said!(id_key_not_compared_yet), said!(wait_for_id_key))
+            None if self.are_computed() || agreement.last_match.is_none() => {
+                (message!(id_key_not_compared_yet), message!(wait_for_id_key))
             }
-            Some(held) if kind(&own) == kind(held) => (other, said!(restore_id_key)),
-            _ => (other, said!(ids_of_all_people_would_change)),
+            Some(held) if kind(&own) == kind(held) => (other, message!(restore_id_key)),
+            _ => (other, message!(ids_of_all_people_would_change)),
         };
         Some(Finding::fault("user_ids", found, advice))
     }
@@ -167,7 +172,7 @@ impl LoginWorker {
         let (recorded, holder) = join(self.store.record_login(record), self.holder(unionid)).await;
         let (recorded, holder) = (recorded?, holder?);
         match (&recorded, holder) {
-            (Recorded::Newcomer, _) => record.newcomer = self.meet(&record.person, unionid, attempt).await?,
+            (Recorded::Unbound, _) => record.if_unbound = self.meet(&record.person, unionid, attempt).await?,
             (Recorded::Counted { state: BindingState::Bound(bound), .. }, Some(user))
                 if bound.generation == COMPUTED
                     && bound.user != user
@@ -185,7 +190,7 @@ impl LoginWorker {
                 Box::pin(self.binder(person, unionid, &attempt.id).settle(state)).await?;
                 self.store.strike_off(computed, person).await?;
                 if is_new {
-                    record.newcomer = Newcomer::Intended(intent);
+                    record.if_unbound = UnboundPolicy::Intended(intent);
                 }
             }
             _ => return Ok(recorded),
@@ -203,7 +208,7 @@ impl LoginWorker {
         let BindingState::Bound(bound) = self.store.binding_state(person).await? else {
             return Ok(LoginError::Contended);
         };
-        attempt.trail.user = Some(bound.user.clone());
+        attempt.audit_context.user = Some(bound.user.clone());
         Ok(LoginError::UnionIdChanged { user: bound.user, app: person.app.clone() })
     }
 
@@ -217,27 +222,27 @@ impl LoginWorker {
 
     /// How to record somebody of whom the store knows nothing. Nobody needs to be asked: the login is recorded together
     /// with the intent to bind the newcomer.
-    async fn meet(&self, person: &Person, unionid: Option<&UnionId>, attempt: &Attempt<'_>) -> Result<Newcomer> {
+    async fn meet(&self, person: &Person, unionid: Option<&UnionId>, attempt: &Attempt<'_>) -> Result<UnboundPolicy> {
         // A newcomer who will be refused is counted first.
         if unionid.is_none() && self.need_unionid(&person.app) {
-            return Ok(Newcomer::Counted);
+            return Ok(UnboundPolicy::Counted);
         }
         let Named { user, .. } = self.accounts.new_user("", attempt.now).await?;
-        Ok(Newcomer::Intended(self.binder(person, unionid, &attempt.id).intent_for(user, unionid, None).await?))
+        Ok(UnboundPolicy::Intended(self.binder(person, unionid, &attempt.id).intent_for(user, unionid, None).await?))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
-    use wxmint_findings::Said;
+    use wxmint_findings::Message;
     use wxmint_ids::{IdKey, IdKind};
 
     use super::*;
 
     /// On what the store holds.
-    fn advice(ids: &UserIds, held: Option<&str>) -> Option<Said> {
-        ids.hear(held).map(|finding| finding.advice)
+    fn advice(ids: &UserIds, held: Option<&str>) -> Option<Message> {
+        ids.on_stored_fingerprint(held).map(|finding| finding.advice)
     }
 
     fn are_agreed(ids: &UserIds) -> bool {
@@ -255,17 +260,17 @@ mod tests {
 
     #[test]
     fn a_process_goes_on_only_beside_its_own_key_and_kind() {
-        let word = |kind, byte| computing(kind, byte).word();
+        let word = |kind, byte| computing(kind, byte).key_fingerprint();
         let own = word(IdKind::OpenId, 1);
         for (is_computed, held, judged) in [
-            (true, None, Some(said!(wait_for_id_key))),
+            (true, None, Some(message!(wait_for_id_key))),
             (true, Some(own.clone()), None),
-            (true, Some(word(IdKind::OpenId, 2)), Some(said!(restore_id_key))),
-            (true, Some(word(IdKind::UnionId, 1)), Some(said!(ids_of_all_people_would_change))),
-            (true, Some(DRAWN.to_owned()), Some(said!(wait_for_id_key))),
-            (false, Some(own), Some(said!(ids_of_all_people_would_change))),
+            (true, Some(word(IdKind::OpenId, 2)), Some(message!(restore_id_key))),
+            (true, Some(word(IdKind::UnionId, 1)), Some(message!(ids_of_all_people_would_change))),
+            (true, Some(DRAWN.to_owned()), Some(message!(wait_for_id_key))),
+            (false, Some(own), Some(message!(ids_of_all_people_would_change))),
             (false, Some(DRAWN.to_owned()), None),
-            (false, None, Some(said!(wait_for_id_key))),
+            (false, None, Some(message!(wait_for_id_key))),
         ] {
             let ids = if is_computed { computing(IdKind::OpenId, 1) } else { drawing() };
             assert_eq!(advice(&ids, held.as_deref()), judged, "{is_computed} {held:?}");
@@ -276,17 +281,17 @@ mod tests {
     #[test]
     fn what_was_agreed_holds_while_the_store_has_no_word_and_only_who_has_waited_tells_one_at_first() {
         let [right, wrong] = [1, 2].map(|byte| computing(IdKind::OpenId, byte));
-        assert_eq!((right.may_tell(false), right.may_tell(true), are_agreed(&right)), (false, true, false));
-        assert_eq!(advice(&right, Some(&right.word())), None);
-        assert_eq!((advice(&right, None), are_agreed(&right), right.may_tell(false)), (None, true, true));
-        assert_eq!((advice(&right, Some(DRAWN)), are_agreed(&right), right.may_tell(false)), (None, true, true));
-        assert_eq!(advice(&wrong, Some(&right.word())), Some(said!(restore_id_key)));
-        assert_eq!((advice(&wrong, None), are_agreed(&wrong)), (Some(said!(wait_for_id_key)), false));
-        assert!(!wrong.may_tell(true), "it knows better");
+        assert_eq!((right.may_publish(false), right.may_publish(true), are_agreed(&right)), (false, true, false));
+        assert_eq!(advice(&right, Some(&right.key_fingerprint())), None);
+        assert_eq!((advice(&right, None), are_agreed(&right), right.may_publish(false)), (None, true, true));
+        assert_eq!((advice(&right, Some(DRAWN)), are_agreed(&right), right.may_publish(false)), (None, true, true));
+        assert_eq!(advice(&wrong, Some(&right.key_fingerprint())), Some(message!(restore_id_key)));
+        assert_eq!((advice(&wrong, None), are_agreed(&wrong)), (Some(message!(wait_for_id_key)), false));
+        assert!(!wrong.may_publish(true), "it knows better");
         // However often it looks: the doctor looks too, so that looks are no time.
         for _ in 0..2 {
-            assert_eq!(advice(&wrong, None), Some(said!(wait_for_id_key)));
-            assert!(!wrong.may_tell(true));
+            assert_eq!(advice(&wrong, None), Some(message!(wait_for_id_key)));
+            assert!(!wrong.may_publish(true));
         }
     }
 
@@ -294,16 +299,16 @@ mod tests {
     fn who_draws_user_ids_waits_like_who_computes_them_and_yields_to_them_for_good() {
         let right = computing(IdKind::OpenId, 1);
         let drawn = drawing();
-        assert_eq!((drawn.may_tell(false), drawn.may_tell(true), are_agreed(&drawn)), (false, true, false));
+        assert_eq!((drawn.may_publish(false), drawn.may_publish(true), are_agreed(&drawn)), (false, true, false));
         for _ in 0..2 {
-            assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(said!(wait_for_id_key)), false));
+            assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(message!(wait_for_id_key)), false));
         }
         assert_eq!((advice(&drawn, Some(DRAWN)), are_agreed(&drawn)), (None, true));
-        assert_eq!((advice(&drawn, None), are_agreed(&drawn), drawn.may_tell(false)), (None, true, true));
-        assert_eq!(advice(&drawn, Some(&right.word())), Some(said!(ids_of_all_people_would_change)));
-        assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(said!(ids_of_all_people_would_change)), false));
-        assert!(!drawn.may_tell(true), "others compute user ids, and may not have told the key again yet");
+        assert_eq!((advice(&drawn, None), are_agreed(&drawn), drawn.may_publish(false)), (None, true, true));
+        assert_eq!(advice(&drawn, Some(&right.key_fingerprint())), Some(message!(ids_of_all_people_would_change)));
+        assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(message!(ids_of_all_people_would_change)), false));
+        assert!(!drawn.may_publish(true), "others compute user ids, and may not have told the key again yet");
         // A store in memory is of one process.
-        assert!(UserIds::new(None, false, false).may_tell(false));
+        assert!(UserIds::new(None, false, false).may_publish(false));
     }
 }

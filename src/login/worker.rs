@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId};
 use wxmint_keys::{token::Minter, token::SignedToken, vault::Vault};
-use wxmint_store::{AttemptId, Redis, Ticket, limits::Rate};
+use wxmint_store::{AttemptId, Store, Ticket, limits::Rate};
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, ByToken, CallError, WeChat};
 
-use super::{AccessTokens, Binder, Exchange, LoginError, Result, UserIds, phone_numbers::NUMBERS};
+use super::{AccessTokens, Binder, CodeExchanger, LoginError, Result, UserIds, phone_numbers::NUMBERS};
 use crate::{accounts::Accounts, accounts::Password, accounts::Username, apps::CurrentApps};
 
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub struct LoggedIn {
 pub struct LoginWorker {
     pub apps: Arc<CurrentApps>,
     pub wechat: WeChat,
-    pub store: Redis,
+    pub store: Store,
     /// The vault keys in use. Whoever seals or opens keeps what it has got.
     pub vault: Arc<ArcSwap<Vault>>,
     pub accounts: Box<dyn Accounts>,
@@ -64,7 +64,7 @@ pub struct LoginWorker {
     pub ids: Arc<UserIds>,
     pub metrics: Metrics,
     /// Acts for the apps that have no AppSecret.
-    pub exchange: Option<Arc<dyn Exchange>>,
+    pub exchange: Option<Arc<dyn CodeExchanger>>,
 }
 
 /// How people are bound to users, and how often they may try.
@@ -96,7 +96,7 @@ pub(super) const UNBINDINGS: &str = "unbindings";
 
 /// The kinds by which requests of a person are counted beside logins. An erasure takes them all.
 pub(super) const COUNTED_OF_A_PERSON: [&str; 10] =
-    [NAMES, PHONE, NUMBERS, CHECK, RESET, USER_DATA, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, AT_DOORS];
+    [NAMES, PHONE, NUMBERS, CHECK, RESET, USER_DATA, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, DEVICE];
 /// Failed passwords, by the digest of the user name.
 pub(super) const NAMES: &str = "names";
 /// Requests that have WeChat asked.
@@ -107,7 +107,7 @@ pub(super) const USER_DATA: &str = "userdata";
 pub(super) const ENCRYPT_KEYS: &str = "encrypt-keys";
 pub(super) const LOGOUTS: &str = "logouts";
 /// Requests at the doors, by the first of their names.
-pub const AT_DOORS: &str = "device";
+pub const DEVICE: &str = "device";
 
 impl LoginWorker {
     pub(super) fn binder<'a>(

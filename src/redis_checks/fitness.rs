@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::HashSet, time::Duration};
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 use wxmint_findings::{Finding, Status, count};
-use wxmint_redis_link::{CLUSTER_SLOTS, DEADLINE, Link, Reason, Server, State, member};
+use wxmint_redis_link::{CLUSTER_SLOTS, DEADLINE, Reason, RedisClient, Server, State, member};
 use wxmint_store::{CLOCK_IS_FAR, CLOCKS_APART};
 
 /// No snapshot in so long although something was written, and none is made at all.
@@ -14,13 +14,13 @@ const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
 const PRIMARIES_APART: f64 = 1.0;
 
 /// Whether a primary may lose bindings or is old. `volatile`: what a policy is that evicts session keys and limits.
-pub async fn fitness(link: &Link, now: i64, volatile: Status) -> Result<Vec<Finding>, Reason> {
+pub async fn fitness(link: &RedisClient, now: i64, volatile: Status) -> Result<Vec<Finding>, Reason> {
     let primaries = link.all_primaries().await?;
     let each = primaries.iter().map(|(_, server)| of(link, server, now, volatile));
     Ok(worst(try_join_all(each).await?.concat()))
 }
 
-async fn of(link: &Link, primary: &Server, now: i64, volatile: Status) -> Result<Vec<Finding>, Reason> {
+async fn of(link: &RedisClient, primary: &Server, now: i64, volatile: Status) -> Result<Vec<Finding>, Reason> {
     let mut asked = redis::pipe();
     asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence").cmd("INFO").arg("server");
     let (memory, on_disk, server): (String, String, String) = link.query_at("info", primary, &asked).await?;
@@ -45,11 +45,11 @@ pub(super) fn worst(mut all: Vec<Finding>) -> Vec<Finding> {
 fn eviction(server: &str, memory: &str, volatile: Status) -> Finding {
     let policy = member(memory, "maxmemory_policy").unwrap_or("unknown");
     let (status, found) = match policy.split_once('-') {
-        Some(("allkeys", _)) => (Status::Fault, said!(redis_may_evict_bindings, server, policy)),
-        Some(("volatile", _)) => (volatile, said!(redis_may_evict_what_expires, server, policy)),
-        _ => return Finding::ok("redis.eviction", said!(maxmemory_policy_evicts_nothing, policy)),
+        Some(("allkeys", _)) => (Status::Fault, message!(redis_may_evict_bindings, server, policy)),
+        Some(("volatile", _)) => (volatile, message!(redis_may_evict_what_expires, server, policy)),
+        _ => return Finding::ok("redis.eviction", message!(maxmemory_policy_evicts_nothing, policy)),
     };
-    Finding { status, ..Finding::fault("redis.eviction", found, said!(run_config_set_maxmemory_policy)) }
+    Finding { status, ..Finding::fault("redis.eviction", found, message!(run_config_set_maxmemory_policy)) }
 }
 
 /// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk.
@@ -60,12 +60,12 @@ fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Findin
         || number("rdb_changes_since_last_save") > 0 && now - number("rdb_last_save_time") > SNAPSHOT_IS_OVERDUE;
     let (forgets, found) = match save {
         _ if number("aof_enabled") == 1 => (false, "appendonly yes".into()),
-        Some(save) => (save.trim().is_empty(), said!(snapshots_are_made)),
-        None => (member(info, "rdb_last_save_time").is_some() && overdue(), said!(snapshots_are_unknown)),
+        Some(save) => (save.trim().is_empty(), message!(snapshots_are_made)),
+        None => (member(info, "rdb_last_save_time").is_some() && overdue(), message!(snapshots_are_unknown)),
     };
-    let advice = said!(run_config_set_appendonly_yes);
+    let advice = message!(run_config_set_appendonly_yes);
     match forgets {
-        true => Finding::warning("redis.persistence", said!(redis_writes_nothing_to_disk, server), advice),
+        true => Finding::warning("redis.persistence", message!(redis_writes_nothing_to_disk, server), advice),
         false => Finding::ok("redis.persistence", found),
     }
 }
@@ -76,16 +76,16 @@ fn age(server: &str, info: &str) -> Finding {
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
         (Some(major), Some(minor)) if (major, minor) < (6, 2) => {
-            Finding::warning("redis.version", said!(redis_is_old, server, version), said!(use_later_version))
+            Finding::warning("redis.version", message!(redis_is_old, server, version), message!(use_later_version))
         }
-        _ => Finding::ok("redis.version", said!(redis_has_version, version)),
+        _ => Finding::ok("redis.version", message!(redis_has_version, version)),
     }
 }
 
 /// Whether this machine's clock is far from those of the primaries. `ahead`: by how many seconds. If it is far behind,
 /// tokens would be dated later than verifiers accept; if ahead by their `life`, they would be expired: nobody logs in.
 pub fn own_clock(ahead: f64, life: Duration) -> Finding {
-    let of_redis = said!(clock_of_redis_which_dates_tokens);
+    let of_redis = message!(clock_of_redis_which_dates_tokens);
     let found = Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), of_redis);
     let is_too_far = -ahead > CLOCKS_APART.as_seconds_f64() || ahead >= life.as_secs_f64();
     if is_too_far { Finding { status: Status::Fault, ..found } } else { found }
@@ -95,23 +95,23 @@ pub fn own_clock(ahead: f64, life: Duration) -> Finding {
 pub fn lacks(state: &State) -> Vec<Finding> {
     let (mut found, wanted) = (Vec::new(), state.wanted);
     if let Some(slots) = state.slots.filter(|slots| *slots < CLUSTER_SLOTS) {
-        let lost = said!(slots_have_no_primary, CLUSTER_SLOTS - slots, CLUSTER_SLOTS);
-        found.push(Finding::fault("redis.reach", lost, said!(start_primaries)));
+        let lost = message!(slots_have_no_primary, CLUSTER_SLOTS - slots, CLUSTER_SLOTS);
+        found.push(Finding::fault("redis.reach", lost, message!(start_primaries)));
     }
     for (primary, replicas) in state.primaries.iter().filter(|(_, replicas)| *replicas < wanted) {
-        let few = said!(too_few_replicas, primary, count(*replicas as usize, ["replica", "个从节点"]), wanted);
+        let few = message!(too_few_replicas, primary, count(*replicas as usize, ["replica", "个从节点"]), wanted);
         found.push(match state.are_required {
-            true => Finding::fault("redis.replicas", few, said!(start_replicas_or_confirm, replicas)),
+            true => Finding::fault("redis.replicas", few, message!(start_replicas_or_confirm, replicas)),
             false => without_replica(primary),
         });
     }
     if state.clock_difference.is_some_and(|seconds| seconds > PRIMARIES_APART) {
-        found.push(Finding::warning("redis.clock", said!(clocks_of_primaries_differ), said!(set_them_by_ntp)));
+        found.push(Finding::warning("redis.clock", message!(clocks_of_primaries_differ), message!(set_them_by_ntp)));
     }
     let online: u32 = state.primaries.iter().map(|(_, replicas)| replicas).sum();
     // A primary that does not answer may have none.
     if state.all_answer && !found.iter().any(|finding| finding.name == "redis.replicas") {
-        found.push(Finding::ok("redis.replicas", said!(replicas_are_online, online, wanted)));
+        found.push(Finding::ok("redis.replicas", message!(replicas_are_online, online, wanted)));
     }
     found
 }
@@ -125,7 +125,7 @@ pub(super) fn alone(state: &State) -> Option<Finding> {
 }
 
 fn without_replica(primary: &str) -> Finding {
-    Finding::warning("redis.replicas", said!(redis_has_no_replica, primary), said!(start_its_replica))
+    Finding::warning("redis.replicas", message!(redis_has_no_replica, primary), message!(start_its_replica))
 }
 
 #[cfg(test)]

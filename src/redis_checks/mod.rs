@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, join4, try_join_all};
 use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
-use wxmint_findings::{Finding, Said, Status, with_unchecked};
-use wxmint_redis_link::{Cause, DEADLINE, Link, Primary, Reason, Server, describe, slot_of};
-use wxmint_store::Redis;
+use wxmint_findings::{Finding, Message, Status, with_unchecked};
+use wxmint_redis_link::{Cause, DEADLINE, Primary, Reason, RedisClient, Server, describe, slot_of};
+use wxmint_store::Store;
 
 use self::fitness::{alone, worst};
 pub use self::fitness::{fitness, lacks, own_clock};
@@ -44,7 +44,7 @@ const NEEDED_FOR_ENDS: &str = "XADD KEY NOMKSTREAM * f v,XDEL KEY 1-1,XRANGE KEY
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
 
 /// At least one finding for each of [`REDIS_CHECKS`]. `life`: of tokens.
-pub async fn examine(redis: &Redis, clock: fn() -> DateTime<Utc>, life: Duration) -> Vec<Finding> {
+pub async fn examine(redis: &Store, clock: fn() -> DateTime<Utc>, life: Duration) -> Vec<Finding> {
     let begun = Instant::now();
     loop {
         let (found, is_late) = examine_once(redis, clock(), life).await;
@@ -56,12 +56,12 @@ pub async fn examine(redis: &Redis, clock: fn() -> DateTime<Utc>, life: Duration
 }
 
 /// Also says whether an answer did not come in time.
-async fn examine_once(redis: &Redis, now: DateTime<Utc>, life: Duration) -> (Vec<Finding>, bool) {
+async fn examine_once(redis: &Store, now: DateTime<Utc>, life: Duration) -> (Vec<Finding>, bool) {
     let link = &redis.link;
     let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
     if let Err(reason) = link.access.try_out().await {
         let is_late = is_late(reason.cause);
-        return (with_unchecked(vec![unreachable(reason)], &REDIS_CHECKS, said!(redis_is_not_reached)), is_late);
+        return (with_unchecked(vec![unreachable(reason)], &REDIS_CHECKS, message!(redis_is_not_reached)), is_late);
     }
     // By itself, so that it does not wait for the others.
     let latency = slowest(link).await.map(|latency| vec![latency]);
@@ -71,19 +71,19 @@ async fn examine_once(redis: &Redis, now: DateTime<Utc>, life: Duration) -> (Vec
     let state = state.map(|state| lacks(&state).into_iter().chain(clock).chain(alone(&state)).collect());
     let reached = link.all_primaries().await.map(|primaries| {
         let names: Vec<_> = primaries.iter().map(|(_, server)| server.name.as_str()).collect();
-        vec![Finding::ok("redis.reach", said!(each_primary_answers, names.join(" ")))]
+        vec![Finding::ok("redis.reach", message!(each_primary_answers, names.join(" ")))]
     });
     let (parts, mut error) = ([reached, latency, fitness, state, rights], None);
     let found = parts.into_iter().flat_map(|part| part.map_err(|reason| error = Some(reason)).unwrap_or_default());
     let found = worst(found.collect());
-    let because = error.as_ref().map_or_else(|| said!(redis_takes_no_writes), Said::of);
+    let because = error.as_ref().map_or_else(|| message!(redis_takes_no_writes), Message::of);
     let found = with_unchecked(found, &REDIS_CHECKS, because);
     let hangs = cure(Cause::NoAnswer);
     let was_late = error.is_some_and(|error| is_late(error.cause)) || found.iter().any(|one| one.advice == hangs);
     (found, was_late)
 }
 
-async fn slowest(link: &Link) -> Result<Finding, Reason> {
+async fn slowest(link: &RedisClient) -> Result<Finding, Reason> {
     let primaries = link.all_primaries().await?;
     let millis = try_join_all(primaries.iter().map(|(_, server)| millis(link, server))).await?;
     let slowest = millis.into_iter().zip(&primaries).max_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -91,7 +91,7 @@ async fn slowest(link: &Link) -> Result<Finding, Reason> {
 }
 
 /// The median of some answers.
-async fn millis(link: &Link, server: &Server) -> Result<f64, Reason> {
+async fn millis(link: &RedisClient, server: &Server) -> Result<f64, Reason> {
     let mut millis = [0.0; 5];
     for time in &mut millis {
         let asked = Instant::now();
@@ -102,7 +102,7 @@ async fn millis(link: &Link, server: &Server) -> Result<f64, Reason> {
     Ok(millis[2])
 }
 
-async fn rights_at_all(link: &Link) -> Result<Vec<Finding>, Reason> {
+async fn rights_at_all(link: &RedisClient) -> Result<Vec<Finding>, Reason> {
     let further = link.is_cluster().then_some(NEEDED_IN_CLUSTER);
     let needed: Vec<_> = [NEEDED, NEEDED_FOR_ENDS].into_iter().chain(further).flat_map(|all| all.split(',')).collect();
     let user = link.access.url().user().unwrap_or("default").to_owned();
@@ -146,13 +146,13 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
     missing.dedup();
     let (found, advice) = match (missing.join(" "), unknown.join(" ")) {
         (missing, _) if !missing.is_empty() => {
-            (said!(user_lacks_rights, user, missing), said!(run_acl_setuser, user, missing))
+            (message!(user_lacks_rights, user, missing), message!(run_acl_setuser, user, missing))
         }
-        (_, unknown) if !unknown.is_empty() => (said!(commands_are_unknown, unknown), said!(switch_commands_on)),
-        _ => return Finding::ok("redis.rights", said!(user_has_rights, user)),
+        (_, unknown) if !unknown.is_empty() => (message!(commands_are_unknown, unknown), message!(switch_commands_on)),
+        _ => return Finding::ok("redis.rights", message!(user_has_rights, user)),
     };
     let status = if is_fault { Status::Fault } else { Status::Warning };
-    Finding { status, ..Finding::fault("redis.rights", said!(redis_at, server, found), advice) }
+    Finding { status, ..Finding::fault("redis.rights", message!(redis_at, server, found), advice) }
 }
 
 /// As ACL SETUSER names it.
@@ -162,51 +162,54 @@ fn right(words: &str) -> String {
 }
 
 fn latency(millis: f64, server: &str) -> Finding {
-    let found = said!(redis_is_this_far, format_args!("{millis:.1}"), server);
+    let found = message!(redis_is_this_far, format_args!("{millis:.1}"), server);
     match millis > SLOW_MILLIS {
-        true => Finding::warning("redis.latency", said!(login_waits_for_two, found), said!(run_wxmint_near_redis)),
+        true => {
+            Finding::warning("redis.latency", message!(login_waits_for_two, found), message!(run_wxmint_near_redis))
+        }
         false => Finding::ok("redis.latency", found),
     }
 }
 
 /// The advice about a fault of reaching Redis, where its words do not say it.
-fn cure(cause: Cause) -> Said {
+fn cure(cause: Cause) -> Message {
     match cause {
-        Cause::WantsPassword => said!(put_password_into_redis_url),
-        Cause::WrongPassword => said!(put_right_user_name_and_password),
-        Cause::NoDatabase => said!(name_another_database_at_end),
-        Cause::NoTls => said!(write_redis_without_tls),
-        Cause::NoAnswerByTls => said!(look_whether_port_has_no_tls),
-        Cause::Closed => said!(look_whether_port_has_tls),
-        Cause::NoMaster => said!(write_name_of_master),
-        Cause::NoPrimaryNamed => said!(see_that_url_names_sentinels),
-        Cause::NoCluster => said!(write_redis_not_cluster),
-        Cause::IsInCluster => said!(write_redis_cluster),
-        Cause::Loading => said!(wait_until_it_has_read),
-        Cause::TooFewReplicas => said!(start_replicas_or_need_none),
-        Cause::IsReplica => said!(name_primary_in_redis_url),
-        Cause::MemoryFull => said!(give_redis_more_memory),
-        Cause::DiskFails => said!(free_disk_of_redis),
-        Cause::Expired => said!(renew_certificate_of_redis),
-        Cause::NoAddress => said!(correct_host_of_redis),
-        Cause::NobodyListens => said!(start_redis_there),
-        Cause::NoAnswer => said!(look_whether_redis_hangs),
-        Cause::TooManyClients => said!(raise_maxclients),
-        Cause::Protected => said!(set_password_of_redis),
-        Cause::Other => said!(see_that_redis_runs),
+        Cause::WantsPassword => message!(put_password_into_redis_url),
+        Cause::WrongPassword => message!(put_right_user_name_and_password),
+        Cause::NoDatabase => message!(name_another_database_at_end),
+        Cause::NoTls => message!(write_redis_without_tls),
+        Cause::NoAnswerByTls => message!(look_whether_port_has_no_tls),
+        Cause::Closed => message!(look_whether_port_has_tls),
+        Cause::NoMaster => message!(write_name_of_master),
+        Cause::NoPrimaryNamed => message!(see_that_url_names_sentinels),
+        Cause::NoCluster => message!(write_redis_not_cluster),
+        Cause::IsInCluster => message!(write_redis_cluster),
+        Cause::Loading => message!(wait_until_it_has_read),
+        Cause::TooFewReplicas => message!(start_replicas_or_need_none),
+        Cause::IsReplica => message!(name_primary_in_redis_url),
+        Cause::MemoryFull => message!(give_redis_more_memory),
+        Cause::DiskFails => message!(free_disk_of_redis),
+        Cause::Expired => message!(renew_certificate_of_redis),
+        Cause::NoAddress => message!(correct_host_of_redis),
+        Cause::NobodyListens => message!(start_redis_there),
+        Cause::NoAnswer => message!(look_whether_redis_hangs),
+        Cause::TooManyClients => message!(raise_maxclients),
+        Cause::Protected => message!(set_password_of_redis),
+        Cause::Other => message!(see_that_redis_runs),
     }
 }
 
 fn unreachable(reason: Reason) -> Finding {
     let own = reason.cure.filter(|_| reason.cause == Cause::Other);
-    let advice = own.map_or_else(|| cure(reason.cause), Said::from);
+    let advice = own.map_or_else(|| cure(reason.cause), Message::from);
     Finding::fault("redis.reach", reason.found, advice)
 }
 
 fn refuses(server: &str, reason: Reason) -> Finding {
     let tells = reason.found.starts_with("it answered ");
     let Finding { name, found, advice, .. } = unreachable(reason);
-    let found = if tells { said!(redis_at_takes_no_writes, server, found) } else { said!(redis_at, server, found) };
+    let found =
+        if tells { message!(redis_at_takes_no_writes, server, found) } else { message!(redis_at, server, found) };
     Finding::fault(name, found, advice)
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use zeroize::Zeroizing;
 
 pub use self::exposure::exposed;
@@ -29,22 +29,24 @@ pub enum FileError {
 impl FileError {
     /// Says what to do, if anything is certain to help. `make` is the command that makes a missing file; its path
     /// follows. The backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
-    pub fn cure(&self, make: Option<&str>) -> Option<Said> {
+    pub fn cure(&self, make: Option<&str>) -> Option<Message> {
         match self {
             Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => match path.parent() {
                 Some(folder) if folder.parent().is_some() && !folder.exists() => {
-                    Some(said!(make_its_folder_first, folder.display()))
+                    Some(message!(make_its_folder_first, folder.display()))
                 }
-                _ => make.map(|make| said!(restore_it_or_make_it, make, path.display())),
+                _ => make.map(|make| message!(restore_it_or_make_it, make, path.display())),
             },
-            Self::Exposed { path, is_ours: true, .. } => Some(said!(run_chmod_600, path.display())),
+            Self::Exposed { path, is_ours: true, .. } => Some(message!(run_chmod_600, path.display())),
             // This user cannot change the file.
-            Self::Exposed { path, .. } => Some(said!(run_as_root_chown_chmod_600, geteuid().as_raw(), path.display())),
+            Self::Exposed { path, .. } => {
+                Some(message!(run_as_root_chown_chmod_600, geteuid().as_raw(), path.display()))
+            }
             _ => None,
         }
     }
 
-    pub fn with_cure(&self, make: Option<&str>) -> Said {
+    pub fn with_cure(&self, make: Option<&str>) -> Message {
         [Some(self.into()), self.cure(make)].into_iter().flatten().collect()
     }
 }

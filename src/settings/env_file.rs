@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::{collections::BTreeMap, env, sync::OnceLock};
 
 use rustix::{fs::OFlags, process::geteuid};
-use wxmint_findings::{Finding, Said};
+use wxmint_findings::{Finding, Message};
 
 use super::variable::ENTRIES;
 use crate::secret_files::BYTE_ORDER_MARK;
@@ -39,13 +39,13 @@ pub fn is_missing() -> bool {
 
 /// Sets the variables that `.env` has and the environment lacks. The error has each fault, without any value. Runs
 /// while the process has one thread, because another one could read the environment meanwhile.
-pub fn load() -> Result<(), Vec<Said>> {
+pub fn load() -> Result<(), Vec<Message>> {
     let (text, file) = match read() {
         Err(_) if is_missing() => return Ok(()),
         // systemd may have read the file as root, and then the environment has its variables.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            let found = said!(in_working_directory_is_not_used, NAME, error);
-            _ = NOTE.set(Finding::warning("settings", found, said!(chown_it_if_it_is_yours)));
+            let found = message!(in_working_directory_is_not_used, NAME, error);
+            _ = NOTE.set(Finding::warning("settings", found, message!(chown_it_if_it_is_yours)));
             return Ok(());
         }
         Err(error) => return Err(vec![format!("{NAME} {error}").into()]),
@@ -55,7 +55,7 @@ pub fn load() -> Result<(), Vec<Said>> {
     exposure(&file, &pairs).into_iter().for_each(|note| _ = NOTE.set(note));
     let missing = pairs.iter().filter(|(name, _)| is_taken(name) && !is_decided(name));
     let missing: String = missing.map(|(name, value)| format!("{name}={}\n", quoted(value))).collect();
-    dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![said!(file_cannot_be_read, NAME)])
+    dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![message!(file_cannot_be_read, NAME)])
 }
 
 /// A file or link of another user's is not used: in `/tmp`, or in any folder of his, it would have root's command send
@@ -84,8 +84,8 @@ fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
     let has_secret = pairs.iter().any(|(name, value)| !value.is_empty() && is_secret(name));
     let mode = file.mode() & 0o777;
     let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
-    let found = said!(others_can_read, NAME, format_args!("{mode:04o}"));
-    is_open.then(|| Finding::warning("settings", found, said!(chmod_600)))
+    let found = message!(others_can_read, NAME, format_args!("{mode:04o}"));
+    is_open.then(|| Finding::warning("settings", found, message!(chmod_600)))
 }
 
 fn is_taken(name: &str) -> bool {
@@ -108,17 +108,17 @@ fn is_decided(name: &str) -> bool {
 
 /// The variables of a file's text, in their order. dotenvy does not read them, because it puts variables in the place
 /// of `$NAME`: a password would change.
-fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Said>> {
+fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Message>> {
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
     let names_one = |line: &str| ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name));
     let is_meant = |line: &str| !line.trim_start().starts_with('#') && names_one(line);
     for (number, line) in (1..).zip(text.trim_start_matches(BYTE_ORDER_MARK).lines()) {
         match pair(line) {
             Some((name, _)) if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) => {
-                faults.push(said!(line_sets_it_a_second_time, NAME, number, name));
+                faults.push(message!(line_sets_it_a_second_time, NAME, number, name));
             }
             Some(pair) => pairs.push(pair),
-            None if is_meant(line) => faults.push(said!(line_is_no_variable, NAME, number)),
+            None if is_meant(line) => faults.push(message!(line_is_no_variable, NAME, number)),
             None => {}
         }
     }
@@ -174,7 +174,7 @@ mod tests {
     fn line(text: &str) -> String {
         parse(text)
             .map(|pairs| format!("{pairs:?}"))
-            .unwrap_or_else(|faults| faults.into_iter().collect::<Said>().into())
+            .unwrap_or_else(|faults| faults.into_iter().collect::<Message>().into())
     }
 
     proptest! {
@@ -190,7 +190,7 @@ mod tests {
         #[test]
         fn no_text_is_too_much_and_no_fault_quotes_it(text in "(WXMINT_A|RUST_LOG|X|=|'|\"|\\\\|\\$|#| |\n|hunter2)*") {
             if let Err(faults) = parse(&text) {
-                prop_assert!(!faults.into_iter().collect::<Said>().contains("hunter2"));
+                prop_assert!(!faults.into_iter().collect::<Message>().contains("hunter2"));
             }
         }
     }

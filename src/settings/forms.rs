@@ -7,7 +7,7 @@ use actix_web::http::header::HeaderName;
 use derive_more::Display;
 use ipnet::IpNet;
 use reqwest::Url;
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_verify::REGISTERED_CLAIMS;
@@ -73,20 +73,20 @@ pub struct IssuerUrl(String);
 impl IssuerUrl {
     /// https, or http on loopback; no query, fragment or user info; no slash at the end, because verifiers append
     /// `/.well-known/…`. The error says which of these is broken.
-    pub fn parse(text: &str) -> Result<Self, Said> {
-        let url: Url = text.parse().map_err(|_| said!(is_not_url))?;
+    pub fn parse(text: &str) -> Result<Self, Message> {
+        let url: Url = text.parse().map_err(|_| message!(is_not_url))?;
         // `Url` mends a wrong number of slashes and backslashes, and those who compare the text do not.
         let rest = text.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//")).unwrap_or_default();
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
         Err(match () {
-            () if !["https", "http"].contains(&url.scheme()) => said!(is_not_https_url),
-            () if !is_secure(&url) => said!(is_http_url_elsewhere),
-            () if host.contains('@') => said!(has_user_name_or_password),
-            () if text.contains(['?', '#']) => said!(has_query_or_fragment),
-            () if text.contains(|it: char| it.is_whitespace() || it.is_control()) => said!(has_invisible_character),
-            () if host.is_empty() => said!(is_not_url),
-            () if text.contains('\\') || text.contains(",http") => said!(has_backslash_or_second_url),
-            () if text.ends_with('/') => said!(has_slash_at_its_end),
+            () if !["https", "http"].contains(&url.scheme()) => message!(is_not_https_url),
+            () if !is_secure(&url) => message!(is_http_url_elsewhere),
+            () if host.contains('@') => message!(has_user_name_or_password),
+            () if text.contains(['?', '#']) => message!(has_query_or_fragment),
+            () if text.contains(|it: char| it.is_whitespace() || it.is_control()) => message!(has_invisible_character),
+            () if host.is_empty() => message!(is_not_url),
+            () if text.contains('\\') || text.contains(",http") => message!(has_backslash_or_second_url),
+            () if text.ends_with('/') => message!(has_slash_at_its_end),
             () => return Ok(Self(text.to_owned())),
         })
     }
@@ -102,9 +102,9 @@ impl IssuerUrl {
 }
 
 /// All different, because an issuer that is named twice would have two sets of keys.
-pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, Said> {
+pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, Message> {
     let issuers: Vec<_> = text.split(',').map(|part| IssuerUrl::parse(part.trim())).collect::<Result<_, _>>()?;
-    are_different(&issuers).then_some(issuers).ok_or_else(|| said!(has_same_issuer_twice))
+    are_different(&issuers).then_some(issuers).ok_or_else(|| message!(has_same_issuer_twice))
 }
 
 /// https or http; no query, fragment or user info.

@@ -138,25 +138,25 @@ settings! {
         // Passwords are sent to the account service.
         accounts: AccountsSource = reader.read_beside(&ACCOUNTS, |source| {
             let is_exposed = source.url().is_some_and(|url| !is_secure(url)) && dangerous_accounts_over_http != Some(true);
-            is_exposed.then(|| said!(is_http_url_of_another_machine))
+            is_exposed.then(|| message!(is_http_url_of_another_machine))
         }),
         // Only an account service can be asked. To ignore the variable would let in whoever it was to keep out.
         accounts_check: bool = reader.read_beside(&ACCOUNTS_CHECK, |check| {
             let is_unasked = *check && accounts.as_ref().is_some_and(|source| source.url().is_none());
-            is_unasked.then(|| said!(is_true_but_accounts_is_no_url))
+            is_unasked.then(|| message!(is_true_but_accounts_is_no_url))
         }),
         // An account backend names users itself, so that a computed id would be another one of the same human.
         user_ids: Option<IdKind> = reader.read_beside(&USER_IDS, |ids| match (ids, &accounts, &id_key_file) {
             (Some(_), Some(AccountsSource::File(_) | AccountsSource::Service(_)), _) => {
-                Some(said!(is_computed_but_accounts_name_users))
+                Some(message!(is_computed_but_accounts_name_users))
             }
-            (Some(_), _, Some(None)) => Some(said!(is_computed_but_id_key_is_missing)),
+            (Some(_), _, Some(None)) => Some(message!(is_computed_but_id_key_is_missing)),
             _ => None,
         }),
         // A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.
         wechat_proxy: Option<ProxyUrl> = reader.read_beside(&WECHAT_PROXY, |proxy| {
             let is_here = proxy.is_some() && wechat_url.as_ref().is_some_and(|url| url.scheme() == "http");
-            is_here.then(|| said!(is_set_but_wechat_is_here))
+            is_here.then(|| message!(is_set_but_wechat_is_here))
         }),
         // For one request to the collector of traces; `None` without a collector.
         trace_timeout: Option<Duration> = read_traces(reader),
@@ -168,7 +168,7 @@ impl Settings {
     pub fn serving(vars: impl Iterator<Item = (String, String)>, free: impl Fn(&str) -> bool) -> Result<Self, Faults> {
         let mut reader = Reader::new(vars);
         let settings = Self::read(&mut reader);
-        let is_taken = |paths: &Vec<String>| paths.iter().any(|path| !free(path)).then(|| said!(is_not_valid));
+        let is_taken = |paths: &Vec<String>| paths.iter().any(|path| !free(path)).then(|| message!(is_not_valid));
         reader.read_beside(&LOGIN_PATHS, is_taken);
         reader.finish(settings)
     }
@@ -182,7 +182,7 @@ fn read_door_files(reader: &mut Reader) -> DoorFiles {
 
 fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<AppsSource> {
     let is_one = reader.is_set(&APPID) || reader.is_set(&APP_SECRET);
-    let beside = |folder: &Option<_>| (folder.is_some() && is_one).then(|| said!(is_set_beside_one_app));
+    let beside = |folder: &Option<_>| (folder.is_some() && is_one).then(|| message!(is_set_beside_one_app));
     if let Some(folder) = reader.read_beside(&APPS_DIR, beside)? {
         return Some(AppsSource::Folder(folder));
     }
@@ -211,7 +211,7 @@ fn read_admin_listen(reader: &mut Reader, other: Option<(&str, SocketAddr)>) -> 
     reader.read_beside(&ADMIN_LISTEN, |admin| {
         let (name, other) = other.filter(|(_, other)| other.port() == admin.port() && other.port() != 0)?;
         let is_all = |address: &SocketAddr| address.ip().is_unspecified() && other.is_ipv4() == admin.is_ipv4();
-        (other == *admin || is_all(&other) || is_all(admin)).then(|| said!(takes_address_of, name))
+        (other == *admin || is_all(&other) || is_all(admin)).then(|| message!(takes_address_of, name))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, io, path::Path};
 
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 
 use super::env_file::explained_in_chinese;
 use super::variable::{ENTRIES, RENAMED, Variable, nearest_to_unknown};
@@ -13,9 +13,9 @@ use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 pub struct Fault {
     pub variable: &'static str,
     /// The variable, or the file that its `_FILE` names.
-    pub subject: Said,
+    pub subject: Message,
     /// `is not set`, `is not valid` and the like.
-    pub problem: Said,
+    pub problem: Message,
     /// The right form, in words.
     pub wanted: &'static str,
     pub example: &'static str,
@@ -39,7 +39,7 @@ impl fmt::Display for Fault {
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|fault| fault.fmt(f).and_then(|()| f.write_str("\n")))?;
-        said!(variables_are_explained).fmt(f)
+        message!(variables_are_explained).fmt(f)
     }
 }
 
@@ -75,31 +75,35 @@ impl Reader {
     }
 
     /// The same, or what is wrong with it.
-    fn find<T>(&self, variable: &Variable<T>) -> Result<T, Said> {
+    fn find<T>(&self, variable: &Variable<T>) -> Result<T, Message> {
         let text = match (self.value(variable.name), self.secret_file(variable)) {
-            (Some(_), Some(_)) => return Err(said!(and_file_are_both_set, variable.name)),
+            (Some(_), Some(_)) => return Err(message!(and_file_are_both_set, variable.name)),
             (Some(value), None) => value.to_owned(),
             (None, Some(path)) => read_secret_file(path).map_err(|error| match is_quoted(path) {
-                true => said!(cannot_be_read_path, said!(stands_in_quotation_marks)),
-                false => said!(cannot_be_read, error),
+                true => message!(cannot_be_read_path, message!(stands_in_quotation_marks)),
+                false => message!(cannot_be_read, error),
             })?,
             (None, None) => variable.default().ok_or_else(|| self.is_not_set(variable))?.to_owned(),
         };
         match text.as_str() {
-            "" if self.is_in_file(variable) => Err(said!(is_empty)),
-            text if text.contains(PLACEHOLDER) => Err(said!(still_holds_its_placeholder)),
-            text if is_quoted(text) => Err(said!(stands_in_quotation_marks)),
-            text => (variable.parse)(text).ok_or_else(|| said!(is_not_valid)),
+            "" if self.is_in_file(variable) => Err(message!(is_empty)),
+            text if text.contains(PLACEHOLDER) => Err(message!(still_holds_its_placeholder)),
+            text if is_quoted(text) => Err(message!(stands_in_quotation_marks)),
+            text => (variable.parse)(text).ok_or_else(|| message!(is_not_valid)),
         }
     }
 
     /// The value of a variable whose form says itself what is wrong.
-    pub(super) fn read_checked<T, E: Into<Said>>(&mut self, variable: &Variable<Result<T, E>>) -> Option<T> {
+    pub(super) fn read_checked<T, E: Into<Message>>(&mut self, variable: &Variable<Result<T, E>>) -> Option<T> {
         self.read(variable)?.map_or_else(|problem| self.fault(variable, problem.into()), Some)
     }
 
     /// The value, unless it contradicts another setting: then there is a fault, which says how.
-    pub(super) fn read_beside<T>(&mut self, variable: &Variable<T>, why: impl FnOnce(&T) -> Option<Said>) -> Option<T> {
+    pub(super) fn read_beside<T>(
+        &mut self,
+        variable: &Variable<T>,
+        why: impl FnOnce(&T) -> Option<Message>,
+    ) -> Option<T> {
         let value = self.read(variable)?;
         if let Some(problem) = why(&value) { self.fault(variable, problem) } else { Some(value) }
     }
@@ -109,7 +113,7 @@ impl Reader {
         for (former, name) in RENAMED {
             if self.value(former).is_some() {
                 let entry = ENTRIES.iter().find(|entry| entry.name == name).expect("a name of `.env.example`");
-                let problem = said!(is_called_otherwise_now, name);
+                let problem = message!(is_called_otherwise_now, name);
                 let (wanted, example) = (entry.form.as_str(), entry.example);
                 self.faults.push(Fault { variable: name, subject: former.into(), problem, wanted, example });
             }
@@ -128,9 +132,9 @@ impl Reader {
     }
 
     /// `None`, to return in place of the value. A variable that is read again has one fault.
-    pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: Said) -> Option<U> {
+    pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: Message) -> Option<U> {
         let (name, wanted, example) = (variable.name, variable.form(), variable.entry().example);
-        let subject = if self.is_in_file(variable) { said!(content_of_file, name) } else { name.into() };
+        let subject = if self.is_in_file(variable) { message!(content_of_file, name) } else { name.into() };
         self.faults.retain(|fault| fault.variable != name);
         self.faults.push(Fault { variable: name, subject, problem, wanted, example });
         None
@@ -141,12 +145,12 @@ impl Reader {
     }
 
     /// `is not set`, and which variable was perhaps meant to be this one.
-    fn is_not_set<T>(&self, variable: &Variable<T>) -> Said {
+    fn is_not_set<T>(&self, variable: &Variable<T>) -> Message {
         let file_variable = variable.entry().file_variable();
         let meant = |nearest: &String| nearest == variable.name || file_variable.as_ref() == Some(nearest);
         match self.unknown.iter().find(|(nearest, _)| meant(nearest)) {
-            Some((nearest, unknown)) => said!(is_not_set_but_misspelt, unknown, nearest),
-            None => said!(is_not_set),
+            Some((nearest, unknown)) => message!(is_not_set_but_misspelt, unknown, nearest),
+            None => message!(is_not_set),
         }
     }
 

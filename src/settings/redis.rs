@@ -61,8 +61,8 @@ fn read_tls(reader: &mut Reader, url: Option<&Option<RedisUrl>>) -> Option<TlsFi
     let (ca, certificate) = (reader.read(&REDIS_CA_FILE), reader.read(&REDIS_CERT_FILE));
     let (ca, certificate, key) = (ca?, certificate?, reader.read(&REDIS_KEY_FILE)?);
     let has_tls = url.is_none_or(|url| url.as_ref().is_some_and(RedisUrl::has_tls));
-    let without_tls = said!(is_set_but_redis_has_no_tls);
-    let lacks = |other: &str| said!(is_not_set_but_other_is, other);
+    let without_tls = message!(is_set_but_redis_has_no_tls);
+    let lacks = |other: &str| message!(is_not_set_but_other_is, other);
     match (ca, certificate, key) {
         (Some(_), _, _) if !has_tls => reader.fault(&REDIS_CA_FILE, without_tls),
         (_, Some(_), _) if !has_tls => reader.fault(&REDIS_CERT_FILE, without_tls),

@@ -30,7 +30,7 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
     // Whoever answers in the issuer's place can sign tokens.
     let is_exposed = |urls: &Vec<Url>| !over_http && !urls.iter().all(is_secure);
     let urls = reader
-        .read_beside(&JWKS_URL.required(), |urls| is_exposed(urls).then(|| said!(is_http_url_of_another_machine)));
+        .read_beside(&JWKS_URL.required(), |urls| is_exposed(urls).then(|| message!(is_http_url_of_another_machine)));
     let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
                 several separated by commas";
     let issuers = reader.read_checked(&ISSUER.taking(form, |text| Some(forms::issuers(text))));
@@ -40,7 +40,7 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
     let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
     let (keys_max_age, feeds) = (keys_max_age?, feeds?);
     if issuers.len() != urls.len() {
-        return reader.fault(&JWKS_URL, said!(differs_in_number, urls.len(), "WXMINT_ISSUER", issuers.len()));
+        return reader.fault(&JWKS_URL, message!(differs_in_number, urls.len(), "WXMINT_ISSUER", issuers.len()));
     }
     let trusted = |((issuer, jwks_url), revocations): ((IssuerUrl, Url), Option<Revocations>)| {
         let policy = VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) };
@@ -58,7 +58,9 @@ fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Opti
         [] => jwks_urls.iter().map(|url| Some(Revocations::beside(url))).collect(),
         [None] => jwks_urls.iter().map(|_| None).collect(),
         urls if urls.len() == wanted => urls.iter().map(|url| url.clone().map(Revocations::at)).collect(),
-        urls => return reader.fault(&REVOCATIONS_URL, said!(differs_in_number, urls.len(), "WXMINT_JWKS_URL", wanted)),
+        urls => {
+            return reader.fault(&REVOCATIONS_URL, message!(differs_in_number, urls.len(), "WXMINT_JWKS_URL", wanted));
+        }
     };
     Some(feeds.into_iter().map(|feed| feed.map(|feed| Revocations { max_age, when_stale, ..feed })).collect())
 }

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use reqwest::Url;
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_ids::{AppId, IdKind};
 use wxmint_redis_link::{RedisUrl, WrongUrl};
 use wxmint_upstream::ProxyUrl;
@@ -44,7 +44,7 @@ pub const fn door_file(name: &'static str) -> Variable<Option<PathBuf>> {
 }
 
 variables! {
-    ISSUER: Result<IssuerUrl, Said> = |text| Some(IssuerUrl::parse(text));
+    ISSUER: Result<IssuerUrl, Message> = |text| Some(IssuerUrl::parse(text));
     AUDIENCE: Vec<String> = |text| list(text, |name| (!name.is_empty()).then(|| name.to_owned()));
     // An AppSecret has 32 characters, and AppIDs are logged.
     APPID: AppId = |text| parsed(text).filter(|_| text.len() != 32);

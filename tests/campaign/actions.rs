@@ -11,7 +11,7 @@ use wxmint_verify::peer::{NotVerified, Peer};
 
 use crate::books::Books;
 use crate::client::{Client, Received};
-use crate::model::{Identity, Judged, Life, Model, Said, Standing, Token, Way};
+use crate::model::{Identity, Judged, Life, Message, Model, Standing, Token, Way};
 use crate::plan::Plan;
 use crate::support::prelude::*;
 
@@ -142,7 +142,7 @@ impl Campaign {
         let body = json!({"code": self.code(who, app).await, "appid": APP_IDS[app]});
         let (one, two) = tokio::join!(self.send_login(body.clone()), self.send_login(body.clone()));
         self.allow_repetition(body["code"].as_str().unwrap_or_default().to_owned());
-        let is_login = |received: &Received| matches!(received.said, Said::Login { .. });
+        let is_login = |received: &Received| matches!(received.said, Message::Login { .. });
         if is_login(&one) && is_login(&two) {
             self.books.find(format!("person-{who}: one code gave two tokens"));
         }
@@ -160,7 +160,7 @@ impl Campaign {
         self.enter(what, who, &it);
         let judged = self.model().login(who, app, way, &it.said, alone);
         self.judge(what, who, judged);
-        if let Said::Login { token, .. } = &it.said {
+        if let Message::Login { token, .. } = &it.said {
             let known = self.model().people[who].tokens.iter().find(|known| known.text == *token).cloned();
             if let Some(known) = known {
                 self.show_to_verifier(who, &known).await;

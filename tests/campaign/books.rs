@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::time::sleep;
 
 use crate::support::prelude::*;
-use crate::{model::Said, plan::Plan, world::REPLICAS};
+use crate::{model::Message, plan::Plan, world::REPLICAS};
 
 /// A fault may excuse this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub(crate) enum Part {
 
 impl Part {
     /// The part whose fault excuses this answer; `None` if nothing needs an excuse.
-    fn behind(said: &Said) -> Option<Self> {
+    fn behind(said: &Message) -> Option<Self> {
         match said {
-            Said::Login { .. } | Said::Done => None,
-            Said::Nothing(_) => Some(Self::Replica),
-            Said::Problem { code, .. } => match code.as_str() {
+            Message::Login { .. } | Message::Done => None,
+            Message::Nothing(_) => Some(Self::Replica),
+            Message::Problem { code, .. } => match code.as_str() {
                 "store_unavailable" => Some(Self::Redis),
                 "wechat_unavailable" | "wechat_misconfigured" | "code_used" | "code_invalid" | "rate_limited" => {
                     Some(Self::WeChat)
@@ -98,11 +98,11 @@ impl Books {
     }
 
     /// Enters the answer to a request that was sent at `sent`. True if it is clear what was done.
-    pub(crate) fn enter(&self, what: &'static str, said: &Said, sent: Instant) -> bool {
+    pub(crate) fn enter(&self, what: &'static str, said: &Message, sent: Instant) -> bool {
         let (now, part) = (Instant::now(), Part::behind(said));
         let mut pages = self.pages();
         *pages.counts.entry(what).or_default() += 1;
-        if let Said::Problem { code, .. } = said {
+        if let Message::Problem { code, .. } = said {
             *pages.problems.entry(code.clone()).or_default() += 1;
         }
         pages.slowest = pages.slowest.max(now - sent);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, redirect::Policy};
 use serde_json::Value;
 
-use crate::model::Said;
+use crate::model::Message;
 use crate::support::{Http, decoded};
 
 /// docs/operation.md: the time limit of the proxy in front.
@@ -58,7 +58,7 @@ pub(crate) struct Client {
 
 /// An answer, and what is wrong with it by itself.
 pub(crate) struct Received {
-    pub(crate) said: Said,
+    pub(crate) said: Message,
     pub(crate) sent: Instant,
     pub(crate) fault: Option<String>,
 }
@@ -90,16 +90,16 @@ impl Client {
                 Err(error) if error.is_connect() => continue,
                 Err(error) if error.is_timeout() => {
                     let fault = Some(format!("no answer to {method} {path} in {PROXY_LIMIT:?}"));
-                    Received { said: Said::Nothing("too late".into()), sent, fault }
+                    Received { said: Message::Nothing("too late".into()), sent, fault }
                 }
-                Err(error) => Received { said: Said::Nothing(format!("{address}: {error:?}")), sent, fault: None },
+                Err(error) => Received { said: Message::Nothing(format!("{address}: {error:?}")), sent, fault: None },
             };
         }
-        Received { said: Said::Nothing("no replica takes a connection".into()), sent, fault: None }
+        Received { said: Message::Nothing("no replica takes a connection".into()), sent, fault: None }
     }
 }
 
-fn read(status: u16, body: &str) -> (Said, Option<String>) {
+fn read(status: u16, body: &str) -> (Message, Option<String>) {
     let json: Value = serde_json::from_str(body).unwrap_or_default();
     let text = |member: &str| json[member].as_str().map(str::to_owned);
     if let (200, Some(token)) = (status, text("access_token")) {
@@ -109,18 +109,18 @@ fn read(status: u16, body: &str) -> (Said, Option<String>) {
         let fault = (claims["sub"] != user).then(|| format!("sub is not user_id: {claims} {user}"));
         let (issued_at, expires_at) = (second("iat"), second("exp"));
         let is_new = json["new_user"].as_bool().unwrap_or_default();
-        return (Said::Login { user, is_new, token, issued_at, expires_at }, fault);
+        return (Message::Login { user, is_new, token, issued_at, expires_at }, fault);
     }
     match (status, text("code")) {
-        (200 | 204, _) => (Said::Done, None),
-        (500, Some(code)) => (Said::Problem { status, code }, Some(format!("a 500: {body}"))),
+        (200 | 204, _) => (Message::Done, None),
+        (500, Some(code)) => (Message::Problem { status, code }, Some(format!("a 500: {body}"))),
         (503, Some(code)) if json["retry_after"].is_null() => {
-            (Said::Problem { status, code }, Some(format!("a 503 without retry_after: {body}")))
+            (Message::Problem { status, code }, Some(format!("a 503 without retry_after: {body}")))
         }
-        (_, Some(code)) => (Said::Problem { status, code }, None),
+        (_, Some(code)) => (Message::Problem { status, code }, None),
         (_, None) => {
             let fault = Some(format!("{status} is no problem of the contract: {body}"));
-            (Said::Nothing(format!("status {status}")), fault)
+            (Message::Nothing(format!("status {status}")), fault)
         }
     }
 }

@@ -89,7 +89,7 @@ pub(crate) enum Way {
 
 /// The content of an answer.
 #[derive(Debug, Clone)]
-pub(crate) enum Said {
+pub(crate) enum Message {
     Login {
         user: String,
         is_new: bool,
@@ -107,7 +107,7 @@ pub(crate) enum Said {
     Nothing(String),
 }
 
-impl Said {
+impl Message {
     pub(crate) fn is(&self, wanted: &str) -> bool {
         matches!(self, Self::Problem { code, .. } if code == wanted)
     }
@@ -181,9 +181,9 @@ impl Model {
     }
 
     /// A login. `alone` says that the person did nothing else meanwhile, so that a new user must be called new.
-    pub(crate) fn login(&mut self, who: usize, app: usize, way: &Way, said: &Said, alone: bool) -> Judged {
+    pub(crate) fn login(&mut self, who: usize, app: usize, way: &Way, said: &Message, alone: bool) -> Judged {
         match said {
-            Said::Login { user, is_new, .. } => {
+            Message::Login { user, is_new, .. } => {
                 self.judge_user(who, app, way, user)?;
                 self.judge_new(who, app, way, user, *is_new, alone)?;
                 self.people[who].standings[app] = vec![Standing::Bound(user.clone())];
@@ -208,12 +208,12 @@ impl Model {
 
     /// The apps in the order in which two silent logins can have been carried out that were sent at the same time. If
     /// neither order can be true, the first answer or the second is then judged to be wrong.
-    pub(crate) fn order_of_two(&mut self, who: usize, said: [&Said; APPS]) -> [usize; APPS] {
+    pub(crate) fn order_of_two(&mut self, who: usize, said: [&Message; APPS]) -> [usize; APPS] {
         let before = self.people[who].standings.clone();
         let mut can_be = |order: [usize; APPS]| {
             let mut sound = true;
             for app in order {
-                if let Said::Login { user, .. } = said[app] {
+                if let Message::Login { user, .. } = said[app] {
                     sound &= self.judge_user(who, app, &Way::Silent, user).is_ok();
                     self.people[who].standings[app] = vec![Standing::Bound(user.clone())];
                 }
@@ -277,8 +277,8 @@ impl Model {
         hold(by_unionid || here.iter().any(is_another), || format!("already_bound, but {here:?} and {there:?}"))
     }
 
-    fn remember_token(&mut self, who: usize, app: usize, said: &Said) {
-        let Said::Login { user, token, issued_at, expires_at, .. } = said else { return };
+    fn remember_token(&mut self, who: usize, app: usize, said: &Message) {
+        let Message::Login { user, token, issued_at, expires_at, .. } = said else { return };
         self.tokens += 1;
         let person = &mut self.people[who];
         let life = if *issued_at <= person.ended_until { Life::Unsure } else { Life::Live };
@@ -291,11 +291,11 @@ impl Model {
     }
 
     /// `DELETE /binding`, answered in this second at the latest.
-    pub(crate) fn unbind(&mut self, who: usize, token: &Token, said: &Said, second: i64) -> Judged {
+    pub(crate) fn unbind(&mut self, who: usize, token: &Token, said: &Message, second: i64) -> Judged {
         let (computed, person) = (self.computed, &mut self.people[who]);
         let concerned = |other: &Token| other.app == token.app && other.user == token.user;
         match said {
-            Said::Done => {
+            Message::Done => {
                 if !computed {
                     person.standings[token.app] = vec![Standing::Dissolved];
                 }
@@ -314,13 +314,20 @@ impl Model {
     }
 
     /// `POST /logout`, answered in this second at the latest.
-    pub(crate) fn logout(&mut self, who: usize, token: &Token, everywhere: bool, said: &Said, second: i64) -> Judged {
+    pub(crate) fn logout(
+        &mut self,
+        who: usize,
+        token: &Token,
+        everywhere: bool,
+        said: &Message,
+        second: i64,
+    ) -> Judged {
         let person = &mut self.people[who];
         let itself = |other: &Token| other.id == token.id;
         let of_user = |other: &Token| everywhere && other.user == token.user;
         let (second, by) = if everywhere { (second, "logout everywhere") } else { (0, "logout") };
         match said {
-            Said::Done => {
+            Message::Done => {
                 person.end(itself, Life::Ended(Instant::now()), second, by);
                 // With a token that was ended everywhere before, this is a repetition, which ends no later ones.
                 let is_first = token.life == Life::Live;
@@ -333,11 +340,11 @@ impl Model {
     }
 
     /// A request with this token, as it was when the request was sent.
-    pub(crate) fn used(&self, token: &Token, said: &Said) -> Judged {
+    pub(crate) fn used(&self, token: &Token, said: &Message) -> Judged {
         match said {
             said if said.is("invalid_token") => self.must_be_valid(token, "wxmint"),
-            Said::Nothing(_) => Ok(()),
-            Said::Problem { status, .. } if *status >= 500 => Ok(()),
+            Message::Nothing(_) => Ok(()),
+            Message::Problem { status, .. } if *status >= 500 => Ok(()),
             _ if self.restored_by.is_some_and(|by| Instant::now() < by) => Ok(()),
             _ => hold(!matches!(token.life, Life::Ended(_)), || "wxmint accepts a token that was ended".into()),
         }

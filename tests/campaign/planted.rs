@@ -3,20 +3,20 @@
 use std::time::{Duration, Instant};
 
 use crate::books::{Books, Part};
-use crate::model::{Identity, Life, Model, Said, Standing, Token, Way};
+use crate::model::{Identity, Life, Message, Model, Standing, Token, Way};
 use crate::plan::Plan;
 
 const SILENT: Way = Way::Silent;
 /// The second in which everything happens that is planted here.
 const NOW: i64 = 1_800_000_000;
 
-fn login(user: &str, is_new: bool) -> Said {
+fn login(user: &str, is_new: bool) -> Message {
     let (user, token) = (user.to_owned(), format!("token of {user}"));
-    Said::Login { user, is_new, token, issued_at: NOW, expires_at: NOW + 300 }
+    Message::Login { user, is_new, token, issued_at: NOW, expires_at: NOW + 300 }
 }
 
-fn problem(status: u16, code: &str) -> Said {
-    Said::Problem { status, code: code.to_owned() }
+fn problem(status: u16, code: &str) -> Message {
+    Message::Problem { status, code: code.to_owned() }
 }
 
 fn by_phone(user: &str) -> Way {
@@ -84,7 +84,7 @@ fn a_user_of_two_people_and_one_who_is_new_twice_or_never_are_found() {
 #[test]
 fn a_dissolved_binding_that_comes_back_is_found() {
     let (mut model, who, token) = somebody();
-    model.unbind(who, &token, &Said::Done, NOW).expect("an unbinding");
+    model.unbind(who, &token, &Message::Done, NOW).expect("an unbinding");
     found(model.login(who, 0, &SILENT, &login("user-1", false), true), "user-1 is answered");
 }
 
@@ -92,7 +92,7 @@ fn a_dissolved_binding_that_comes_back_is_found() {
 fn a_phone_number_that_leads_to_another_user_is_found() {
     let (mut model, who, token) = somebody();
     found(model.login(who, 0, &by_phone("user-9"), &login("user-9", true), true), "user-9 is answered");
-    model.unbind(who, &token, &Said::Done, NOW).expect("an unbinding");
+    model.unbind(who, &token, &Message::Done, NOW).expect("an unbinding");
     found(model.login(who, 0, &by_phone("user-9"), &login("user-8", true), true), "user-8 is answered");
 }
 
@@ -106,9 +106,9 @@ fn a_refusal_without_a_reason_is_found() {
 #[test]
 fn an_ended_token_that_is_accepted_is_found() {
     let (mut model, who, token) = somebody();
-    model.logout(who, &token, false, &Said::Done, NOW).expect("a logout");
+    model.logout(who, &token, false, &Message::Done, NOW).expect("a logout");
     let token = &model.people[who].tokens[0];
-    found(model.used(token, &Said::Done), "accepts a token that was ended");
+    found(model.used(token, &Message::Done), "accepts a token that was ended");
     let knows_until = Instant::now() + Duration::from_secs(1);
     found(Model::verified(token, Ok("user-1"), knows_until), "a verifier accepts");
     Model::verified(token, Ok("user-1"), Instant::now() - Duration::from_secs(9)).expect("it cannot know yet");
@@ -127,7 +127,7 @@ fn a_token_that_is_refused_without_an_end_is_found() {
 #[test]
 fn an_answer_that_was_lost_leaves_both_ways_open_until_another_one_decides() {
     let (mut model, who, token) = somebody();
-    model.unbind(who, &token, &Said::Nothing("cut".into()), NOW).expect("no answer");
+    model.unbind(who, &token, &Message::Nothing("cut".into()), NOW).expect("no answer");
     assert_eq!(model.people[who].standings[0].len(), 2);
     assert_eq!(model.people[who].tokens[0].life, Life::Unsure);
     model.login(who, 0, &SILENT, &login("user-1", false), true).expect("it was not carried out");
@@ -139,8 +139,8 @@ fn an_answer_that_was_lost_leaves_both_ways_open_until_another_one_decides() {
 #[test]
 fn a_login_by_phone_without_an_answer_may_bind_to_a_user_who_is_made_later() {
     let (mut model, who, token) = somebody();
-    model.unbind(who, &token, &Said::Done, NOW).expect("an unbinding");
-    model.login(who, 0, &Way::Phone(None), &Said::Nothing("cut".into()), true).expect("no answer");
+    model.unbind(who, &token, &Message::Done, NOW).expect("an unbinding");
+    model.login(who, 0, &Way::Phone(None), &Message::Nothing("cut".into()), true).expect("no answer");
     model.login(who, 0, &SILENT, &login("user-2", false), true).expect("it was carried out");
     assert_eq!(model.people[who].standings[0], [Standing::Bound("user-2".into())]);
 }
@@ -154,7 +154,7 @@ fn a_computed_user_who_changes_is_found_also_after_a_loss_which_excuses_what_red
     let token = Token { issued_at: 1, ..model.people[who].tokens[0].clone() };
     let refused = problem(401, "invalid_token");
     found(model.used(&token, &refused), "nobody has ended");
-    model.unbind(who, &token, &Said::Done, NOW).expect("an unbinding");
+    model.unbind(who, &token, &Message::Done, NOW).expect("an unbinding");
     model.begin_loss(true);
     model.used(&token, &refused).expect("its person is unknown");
     model.end_loss(true);

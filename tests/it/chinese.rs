@@ -14,7 +14,7 @@ fn every_text_is_there_once_is_used_and_is_chinese() {
     };
     let sources: Vec<String> = below("rs").into_iter().map(read).collect();
     for path in below("json").into_iter().filter(|path| path.ends_with("texts.json")) {
-        let begin = if path.starts_with(repository("src/doors")) { "said!(WORDS:" } else { "said!(" };
+        let begin = if path.starts_with(repository("src/doors")) { "message!(CATALOG:" } else { "message!(" };
         let texts = fs::read_to_string(path).expect("the texts");
         let texts: Vec<[String; 3]> = serde_json::from_str(&texts).expect("a code, English and Chinese each");
         assert!(texts.is_sorted_by(|[one, ..], [other, ..]| one < other), "sort the texts by code");

@@ -8,7 +8,7 @@ mod unknown;
 
 use crate::support::prelude::*;
 use base64::{Engine, engine::general_purpose};
-use wxmint_verify::ends::EndHash;
+use wxmint_verify::ends::RevocationHash;
 
 const NAME: &str = "on-call";
 
@@ -141,7 +141,7 @@ async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password_a
     expect_cause(office.service(), 2).await;
     office.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
     assert_eq!(office.show(&user).await["blocked"], true);
-    let hash = EndHash::of(office.configuration.value("WXMINT_ISSUER"), &user).to_string();
+    let hash = RevocationHash::of(office.configuration.value("WXMINT_ISSUER"), &user).to_string();
     until("the end is in the feed", BUSY, async || {
         let page = office.service().get("/revocations").await.body;
         let ended = decoded(&page).1["revoked"].as_array().expect("an array").clone();

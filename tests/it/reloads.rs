@@ -57,7 +57,7 @@ const ROWS: &[Row] = &[
     row!("keys", "the signature of the feed", ["src/issuer/revocations.rs"], |scene| {
         kid_of(&scene.bed.service().get("/revocations").await.body) == scene.kids[1]
     }),
-    row!("keys", "revocations of keys in the feed", ["src/issuer/ended_keys.rs", "src/issuer/reload.rs"], |scene| {
+    row!("keys", "revocations of keys in the feed", ["src/issuer/revoked_keys.rs", "src/issuer/reload.rs"], |scene| {
         let (_, page) = decoded(&scene.bed.service().get("/revocations").await.body);
         let ended = page["revoked"].as_array().expect("a list").iter();
         ended.filter(|end| end[0] == "kid").any(|end| end[1] == scene.kids[0])
@@ -82,12 +82,12 @@ const ROWS: &[Row] = &[
         scene.log_in("lin").await.expect_login();
         scene.sealed_by("lin").await != scene.old_seal
     }),
-    row!("vault", "session keys that are used", ["src/login/for_peers.rs"], |scene| {
+    row!("vault", "session keys that are used", ["src/login/service_api.rs"], |scene| {
         let path = format!("/users/id-of-idle/wechat/{APPID}/signature");
         assert_eq!(scene.by_service("POST", &path, &json!({"data": "a"})).await.status, 200);
         scene.sealed_by("idle").await != scene.old_seal
     }),
-    row!("admin_tokens", "the admin listener", ["src/admin/act.rs"], |scene| {
+    row!("admin_tokens", "the admin listener", ["src/admin/admin_request.rs"], |scene| {
         scene.whoami(NEW_SECRET).await == 200 && scene.whoami(OLD_SECRET).await == 401
     }),
     row!("admin_tokens", "receivers of events", ["src/doors/events/mod.rs"], |scene| {
@@ -115,10 +115,15 @@ const ROWS: &[Row] = &[
     row!("apps", "logins", ["src/login.rs"], |scene| {
         scene.bed.log_in_at(OTHER_APPID, "lin", password_of("lin")).await.status == 200
     }),
-    row!("apps", "services that ask for an access token", ["src/login/worker.rs", "src/login/for_peers.rs"], |scene| {
-        let path = format!("/wechat/{OTHER_APPID}/access-token");
-        scene.by_service("GET", &path, &Value::Null).await.status == 200
-    }),
+    row!(
+        "apps",
+        "services that ask for an access token",
+        ["src/login/worker.rs", "src/login/service_api.rs"],
+        |scene| {
+            let path = format!("/wechat/{OTHER_APPID}/access-token");
+            scene.by_service("GET", &path, &Value::Null).await.status == 200
+        }
+    ),
     row!("apps", "an operator's search", ["src/admin/users.rs"], |scene| {
         let openid = scene.bed.wechat.account_in(OTHER_APPID, "lin").await["openid"].as_str().map(str::to_owned);
         let path = format!("/find?q={}", openid.unwrap_or_else(|| "nobody".into()));
@@ -150,7 +155,7 @@ const ROWS: &[Row] = &[
         let page = async |to| scene.bed.service().get(&format!("/authorize?{}", asks("wiki", to))).await.status;
         page(NEW_BACK).await == 200
     }),
-    row!("clients", "secrets of sites", ["src/doors/scan/token.rs", "src/doors/oidc/leave.rs"], |scene| {
+    row!("clients", "secrets of sites", ["src/doors/scan/token.rs", "src/doors/oidc/logout.rs"], |scene| {
         let form = [("client_id", "wiki"), ("client_secret", SECRET), ("token", "a.b.c")];
         scene.bed.form("/revoke", &form).await.status == 200
     }),
@@ -230,7 +235,7 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
         "vault",
         &["vault.load"],
         &[
-            ("src/admin/act.rs", "the name of a person in the audit"),
+            ("src/admin/admin_request.rs", "the name of a person in the audit"),
             ("src/issuer/login_route.rs", "the name of a person in the audit"),
             ("src/issuer/leave_routes.rs", "the name of a person in the audit"),
             ("src/doors/scan/phone.rs", "the name of a person in the audit"),
@@ -240,8 +245,8 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
             ("src/doors/platform/examine.rs", "tests/it/platforms"),
             ("src/doors/platform/follower.rs", "tests/it/platforms"),
             ("src/issuer/examine.rs", "the doctor: tests/it/doctor/files.rs"),
-            ("src/login/user_data.rs", "opens as src/login/for_peers.rs does: tests/it/user_data/vault_keys.rs"),
-            ("src/login/with_token.rs", "opens as src/login/for_peers.rs does: tests/it/user_data/vault_keys.rs"),
+            ("src/login/user_data.rs", "opens as src/login/service_api.rs does: tests/it/user_data/vault_keys.rs"),
+            ("src/login/token_actions.rs", "opens as src/login/service_api.rs does: tests/it/user_data/vault_keys.rs"),
             ("src/login/worker.rs", "seals an access token, once in two hours"),
         ],
     ),
@@ -251,7 +256,7 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
         "apps",
         &["apps.all()"],
         &[
-            ("src/admin/act.rs", "the kind of an app in the audit"),
+            ("src/admin/admin_request.rs", "the kind of an app in the audit"),
             ("src/issuer/leave_routes.rs", "the kind of an app in the audit"),
             ("src/issuer/login_route.rs", "the kind of an app in the audit, and who may read an error"),
             ("src/issuer/run.rs", "the names of apps at the start"),
@@ -259,7 +264,7 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
             ("src/doors/oidc/mod.rs", "the doctor"),
             ("src/doors/scan/mod.rs", "the doctor"),
             ("src/doors/oidc/grants.rs", "tests/it/oidc/wechat.rs"),
-            ("src/doors/platform/leaving.rs", "tests/it/platforms"),
+            ("src/doors/platform/deauthorize.rs", "tests/it/platforms"),
             ("src/doors/platform/follower.rs", "tests/it/platforms"),
             ("src/login/bind.rs", "a step of a login"),
             ("src/login/user_data.rs", "tests/it/binding/moved_apps.rs"),
@@ -612,7 +617,7 @@ fn sources() -> BTreeMap<String, String> {
         for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
             let name = path.strip_prefix(repository("")).expect("below it").to_string_lossy().into_owned();
             let is_of_tests =
-                ["tests.rs", "conformance.rs", "bed.rs", "simulated.rs"].iter().any(|it| name.ends_with(it));
+                ["tests.rs", "conformance.rs", "test_fixture.rs", "simulated.rs"].iter().any(|it| name.ends_with(it));
             if path.is_dir() && !name.ends_with("/tests") {
                 below(&path, found);
             } else if name.ends_with(".rs") && !is_of_tests {

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::support::prelude::*;
 use rustix::net::{self, AddressFamily, SocketType, sockopt::set_socket_recv_buffer_size};
 use wxmint::clock::now;
-use wxmint_verify::ends::EndHash;
+use wxmint_verify::ends::RevocationHash;
 
 /// More clients than there is room for pages that nobody reads.
 const DO_NOT_READ: usize = 250;
@@ -39,7 +39,7 @@ async fn page_after(bed: &TestBed, cursor: &str) -> Page {
 }
 
 /// Asks until the feed has this many ends after `cursor`: a page may be a second old.
-async fn ends_after(bed: &TestBed, cursor: &str, count: usize) -> Page {
+async fn revocations_after(bed: &TestBed, cursor: &str, count: usize) -> Page {
     eventually("the ends are in the feed", BUSY, async || {
         Some(page_after(bed, cursor).await).filter(|page| page.ended().len() >= count)
     })
@@ -47,7 +47,7 @@ async fn ends_after(bed: &TestBed, cursor: &str, count: usize) -> Page {
 }
 
 fn hash(bed: &TestBed, value: &str) -> Value {
-    EndHash::of(bed.configuration.value("WXMINT_ISSUER"), value).to_string().into()
+    RevocationHash::of(bed.configuration.value("WXMINT_ISSUER"), value).to_string().into()
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     let [one, other] = [bed.log_in("lin").await, bed.log_in("lin").await];
     let claims = one.claims();
     bed.log_out(&one, false).await;
-    let page = ends_after(&bed, "", 1).await;
+    let page = revocations_after(&bed, "", 1).await;
     assert_eq!(page.ended(), &[json!(["jti", hash(&bed, claims["jti"].as_str().expect("a jti")), claims["exp"]])]);
     bed.log_out(&one, false).await;
     bed.log_out(&other, true).await;
@@ -71,7 +71,7 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     bed.dissolve(&unbound).await;
 
     let cursor = page.text("cursor");
-    let page = ends_after(&bed, cursor, 2).await;
+    let page = revocations_after(&bed, cursor, 2).await;
     assert_eq!(page.text("after"), cursor);
     let (user, successor) = (claims["sub"].as_str().expect("a user"), unbound.member("user_id"));
     let named: Vec<Value> = page.ended().iter().map(|end| json!([end[0], end[1]])).collect();
@@ -88,7 +88,7 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     let last = page.text("cursor").to_owned();
     assert_eq!(page_after(&bed, &last).await.ended(), &Vec::<Value>::new());
     for unknown in ["1-1.AAAAAAAA", "x", "%00", &"9".repeat(3000)] {
-        let page = ends_after(&bed, unknown, 3).await;
+        let page = revocations_after(&bed, unknown, 3).await;
         assert_eq!((page.text("after"), page.ended().len()), ("", 3), "from the oldest: {unknown}");
         let other = decoded(&bed.services[1].get("/revocations").await.body).1;
         assert_eq!((&other["revoked"], &other["cursor"]), (&page.0["revoked"], &page.0["cursor"]));
@@ -202,7 +202,7 @@ pub(crate) fn who_does_not_read(service: &Service, request: &str) -> (TcpStream,
 async fn a_page_has_at_most_a_thousand_ends_and_nobody_who_does_not_read_keeps_others_from_the_feed() {
     let bed = TestBed::start().await;
     fill(&bed, kids(1001));
-    let page = ends_after(&bed, "", 1).await;
+    let page = revocations_after(&bed, "", 1).await;
     let first = page.ended().len();
     assert!((501..=1000).contains(&first) && page.0["more"] == true, "{first}");
     let next = page_after(&bed, page.text("cursor")).await;

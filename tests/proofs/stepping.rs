@@ -8,7 +8,7 @@ use redis::{Pipeline, Value, parse_redis_value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 use wxmint_redis_link::{Confirm, DEADLINE, StandIn, members};
-use wxmint_store::{Redis, RedisAccess, StoreError};
+use wxmint_store::{Store, StoreAccess, StoreError};
 
 use crate::DAY;
 
@@ -104,9 +104,9 @@ pub(crate) struct Steps(UnboundedSender<Step>);
 
 impl Steps {
     /// The store, as the call has it on a machine with this clock.
-    pub(crate) fn store(&self, clock: fn() -> DateTime<Utc>, confirm: Confirm) -> Redis {
+    pub(crate) fn store(&self, clock: fn() -> DateTime<Utc>, confirm: Confirm) -> Store {
         let link = wxmint_redis_link::RedisAccess::to(self.clone(), confirm);
-        Redis::new(&RedisAccess::new(link), DAY, clock, ())
+        Store::new(&StoreAccess::new(link), DAY, clock, ())
     }
 }
 
@@ -128,7 +128,7 @@ impl StandIn for Steps {
 }
 
 /// The answers of a store itself.
-pub(crate) async fn answers(store: &Redis, commands: &Pipeline) -> Answers {
+pub(crate) async fn answers(store: &Store, commands: &Pipeline) -> Answers {
     let primaries = store.link.all_primaries().await.expect("a single server is known");
     primaries[0].1.answers(commands, Instant::now() + DEADLINE).await.ok()
 }

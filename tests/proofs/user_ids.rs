@@ -11,7 +11,7 @@ use wxmint::login::{Binder, LoginError, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, ExchangeOrder, LoginRecord, Recorded, Redis, RedisAccess};
+use wxmint_store::{AttemptId, BindingState, ExchangeTimestamp, LoginRecord, Recorded, Store, StoreAccess};
 
 use crate::draws::Draws;
 use crate::{DAY, Held, Scheduled, play, prove, runtime};
@@ -24,7 +24,7 @@ struct World<'a> {
     draws: &'a mut Draws,
     runtime: &'a Runtime,
     kind: IdKind,
-    store: Redis,
+    store: Store,
     processes: Vec<UserIds>,
     books: BTreeMap<usize, UserId>,
     logins: usize,
@@ -51,7 +51,7 @@ impl Scheduled for World<'_> {
             _ => self.lose(),
         }
         // Whoever had agreed is gone: nobody can tell which key was the right one.
-        let has_agreed = |ids: &UserIds| ids.newcomer(&person(0), unionid(0).as_ref(), false).is_ok();
+        let has_agreed = |ids: &UserIds| ids.if_unbound(&person(0), unionid(0).as_ref(), false).is_ok();
         if !self.processes.iter().any(has_agreed) {
             self.books.clear();
         }
@@ -101,7 +101,7 @@ impl World<'_> {
 
     fn lose(&mut self) {
         self.draws.note("the store is lost".into());
-        self.store = Redis::new(&RedisAccess::in_memory(now), DAY, now, ());
+        self.store = Store::new(&StoreAccess::in_memory(now), DAY, now, ());
         self.books.retain(|human, user| *user != bound(*human));
     }
 
@@ -136,16 +136,16 @@ impl World<'_> {
         }
         let (at, human) = (self.draws.index(self.processes.len()), self.draws.index(PEOPLE));
         let person = person(human);
-        let Ok(newcomer) = self.processes[at].newcomer(&person, unionid(human).as_ref(), false) else {
+        let Ok(if_unbound) = self.processes[at].if_unbound(&person, unionid(human).as_ref(), false) else {
             return Ok(());
         };
         if self.draws.once_in(4) {
             self.lose();
         }
         let number = self.logins + 1;
-        let order = ExchangeOrder::new(number as u64, &AttemptId::new([number as u8; 16]));
+        let order = ExchangeTimestamp::new(number as u64, &AttemptId::new([number as u8; 16]));
         let rate = Rate { burst: 100_000, period: DAY };
-        let record = LoginRecord { person, session_key: Sealed::nothing(), order, rate, newcomer };
+        let record = LoginRecord { person, session_key: Sealed::nothing(), order, rate, if_unbound };
         let recorded = self.runtime.block_on(self.store.record_login(&record)).expect("it answers");
         if matches!(recorded, Recorded::OtherUser) {
             return Ok(());
@@ -165,7 +165,7 @@ fn nobody_has_two_user_ids_whatever_is_lost() {
     let runtime = runtime();
     for kind in [IdKind::OpenId, IdKind::UnionId] {
         prove(1_000, "logins", |draws| {
-            let store = Redis::new(&RedisAccess::in_memory(now), DAY, now, ());
+            let store = Store::new(&StoreAccess::in_memory(now), DAY, now, ());
             let (processes, books) = (Vec::new(), BTreeMap::new());
             play(World { draws, runtime: &runtime, kind, store, processes, books, logins: 0 })
         });

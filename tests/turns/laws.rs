@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use redis::{Value as Said, from_redis_value};
+use redis::{Value as Message, from_redis_value};
 use serde_json::Value;
 use tokio::time::Instant;
 use wxmint::clock::now;
 use wxmint_ids::{Person, UserId};
 use wxmint_keys::{KeyRing, token::Minter};
 use wxmint_redis_link::DEADLINE;
-use wxmint_verify::ends::{EndsPage, Feed, MAX_PAGE_ENDS, PAGE_LIFE};
+use wxmint_verify::ends::{Feed, MAX_PAGE_REVOCATIONS, PAGE_LIFE, RevocationsPage};
 use wxmint_verify::{PublishedKeys, TokenTyp, Verifier, VerifierPolicy};
 
 use crate::answer::{Answer, claims};
@@ -129,9 +129,10 @@ impl After {
 
 /// The feed as it is now, in one page. Processes answer a page for a second, which is longer than a turn.
 async fn page() -> String {
-    let read = directly().ends_after("", MAX_PAGE_ENDS).await.expect("the store answers").expect("a beginning");
+    let read =
+        directly().revocations_after("", MAX_PAGE_REVOCATIONS).await.expect("the store answers").expect("a beginning");
     let iat = read.at.timestamp();
-    let page = EndsPage {
+    let page = RevocationsPage {
         iss: ISSUER.to_owned(),
         iat,
         exp: iat + PAGE_LIFE.as_secs() as i64,
@@ -177,7 +178,7 @@ pub(crate) async fn kept() -> Vec<Kept> {
             "zset" => redis::cmd("ZRANGE").arg(&name).arg(0).arg(-1).arg("WITHSCORES").clone(),
             _ => redis::cmd("XRANGE").arg(&name).arg("-").arg("+").arg("COUNT").arg(100_000).clone(),
         };
-        let content: Said = one(&content).await;
+        let content: Message = one(&content).await;
         let name = String::from_utf8_lossy(&name).into_owned();
         kept.push(Kept { name, content: shown(&content), life });
     }
@@ -205,11 +206,11 @@ async fn one<T: redis::FromRedisValue>(command: &redis::Cmd) -> T {
     from_redis_value(said.remove(0)).expect("an answer of the command's kind")
 }
 
-fn shown(value: &Said) -> String {
+fn shown(value: &Message) -> String {
     match value {
-        Said::BulkString(bytes) => bytes.escape_ascii().to_string(),
-        Said::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(" "),
-        Said::Map(pairs) => pairs.iter().map(|(name, value)| shown(name) + " " + &shown(value)).collect(),
+        Message::BulkString(bytes) => bytes.escape_ascii().to_string(),
+        Message::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(" "),
+        Message::Map(pairs) => pairs.iter().map(|(name, value)| shown(name) + " " + &shown(value)).collect(),
         other => format!("{other:?}"),
     }
 }

@@ -720,7 +720,7 @@ fn without_tests(text: &str) -> &str {
     text.match_indices(begin).map(|(at, _)| at).find(is_within).map_or(text, |at| &text[..at])
 }
 
-const OF_TESTS: [&str; 5] = ["tests.rs", "conformance.rs", "bed.rs", "simulated.rs", "servers.rs"];
+const OF_TESTS: [&str; 5] = ["tests.rs", "conformance.rs", "test_fixture.rs", "simulated.rs", "servers.rs"];
 
 /// The makers of names of keys in the source.
 fn makers() -> BTreeSet<String> {

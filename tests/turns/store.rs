@@ -16,7 +16,7 @@ use redis::{Pipeline, ServerErrorKind, Value};
 use tokio::time::Instant;
 use wxmint::clock::now;
 use wxmint_redis_link::{Confirm, DEADLINE, StandIn, members};
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::{Store, StoreAccess};
 
 /// The fault at one call of a use case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ impl Fault {
     pub(crate) const ALONE: [Self; 4] = [Self::Before, Self::After, Self::AwayBefore, Self::AwayAfter];
 }
 
-/// For how many calls the store is away. What is given up persistently is given up then.
+/// For how many calls the store is away. What is given up retry_for_5_s is given up then.
 const AWAY: usize = 4;
 
 /// Somebody else, who comes between.
@@ -47,7 +47,7 @@ pub(crate) type Rival = Rc<dyn Fn() -> LocalBoxFuture<'static, ()>>;
 /// The turns of one use case under test.
 #[derive(Default)]
 struct Turns {
-    store: Option<Rc<Redis>>,
+    store: Option<Rc<Store>>,
     /// The number of the call at which something goes wrong, and what.
     planned: Option<(usize, Fault)>,
     rival: Option<Rival>,
@@ -115,7 +115,7 @@ impl Drop for Server {
 /// Puts an empty store in memory in place of the one before, whose clock can be moved.
 pub(crate) fn begin_in_memory() {
     PASSED.set(0);
-    begin_at(&RedisAccess::in_memory(later));
+    begin_at(&StoreAccess::in_memory(later));
 }
 
 /// Puts an empty store in place of the one before.
@@ -127,7 +127,7 @@ pub(crate) fn begin_anew() {
         Some(server) => {
             server.empty();
             let url = server.url().parse().expect("a URL");
-            begin_at(&RedisAccess::new(wxmint_redis_link::RedisAccess::fixed(url)));
+            begin_at(&StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(url)));
         }
     });
 }
@@ -150,8 +150,8 @@ pub(crate) fn later() -> DateTime<Utc> {
     now() + TimeDelta::seconds(PASSED.get())
 }
 
-fn begin_at(access: &RedisAccess) {
-    let store = Rc::new(Redis::new(access, Duration::ZERO, now, ()));
+fn begin_at(access: &StoreAccess) {
+    let store = Rc::new(Store::new(access, Duration::ZERO, now, ()));
     TURNS.with_borrow_mut(|turns| *turns = Turns { store: Some(store), ..Turns::default() });
 }
 
@@ -175,12 +175,12 @@ pub(crate) async fn with_fault<T>(
 }
 
 /// A way to the store that is in place when it is asked, as a process has it.
-pub(crate) fn access() -> RedisAccess {
-    RedisAccess::new(wxmint_redis_link::RedisAccess::to(Way, Confirm::Replicas(0)))
+pub(crate) fn access() -> StoreAccess {
+    StoreAccess::new(wxmint_redis_link::RedisAccess::to(Way, Confirm::Replicas(0)))
 }
 
 /// The store as laws and preparations have it.
-pub(crate) fn directly() -> Rc<Redis> {
+pub(crate) fn directly() -> Rc<Store> {
     TURNS.with_borrow(|turns| turns.store.clone()).expect("a store was put in place")
 }
 

@@ -2,7 +2,7 @@
 //! English and in Chinese.
 
 #[macro_use]
-mod said;
+mod message;
 pub mod json_places;
 mod of_crates;
 
@@ -12,10 +12,10 @@ use std::{pin::Pin, sync::Arc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::of_crates::{cure_of_vault, usable};
-pub use self::said::{Said, Words};
 #[doc(hidden)]
-pub use self::said::{WORDS, texts_of};
+pub use self::message::{CATALOG, catalog_entry};
+pub use self::message::{Catalog, Message};
+pub use self::of_crates::{cure_of_vault, usable};
 
 #[derive(Debug, derive_more::Display, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[display(rename_all = "lowercase")]
@@ -37,30 +37,31 @@ pub struct Finding {
     pub name: &'static str,
     pub status: Status,
     #[schema(value_type = String)]
-    pub found: Said,
+    pub found: Message,
     /// Says what to do; empty if nothing is to be done.
     #[schema(value_type = String)]
-    pub advice: Said,
+    pub advice: Message,
 }
 
 impl Finding {
-    pub fn ok(name: &'static str, found: impl Into<Said>) -> Self {
-        Self { name, status: Status::Ok, found: found.into(), advice: Said::default() }
+    pub fn ok(name: &'static str, found: impl Into<Message>) -> Self {
+        Self { name, status: Status::Ok, found: found.into(), advice: Message::default() }
     }
 
-    pub fn warning(name: &'static str, found: impl Into<Said>, advice: impl Into<Said>) -> Self {
+    pub fn warning(name: &'static str, found: impl Into<Message>, advice: impl Into<Message>) -> Self {
         Self { name, status: Status::Warning, found: found.into(), advice: advice.into() }
     }
 
-    pub fn fault(name: &'static str, found: impl Into<Said>, advice: impl Into<Said>) -> Self {
+    pub fn fault(name: &'static str, found: impl Into<Message>, advice: impl Into<Message>) -> Self {
         Self { name, status: Status::Fault, found: found.into(), advice: advice.into() }
     }
 
     /// How many seconds the clock of this machine is ahead of another, which is a warning if it is `far`.
     pub fn clock(name: &'static str, ahead: f64, far: f64, other: impl Display) -> Self {
         let by = format!("{:.0}", ahead.abs());
-        let found = if ahead > 0.0 { said!(clock_is_ahead, by, other) } else { said!(clock_is_behind, by, other) };
-        if ahead.abs() > far { Self::warning(name, found, said!(set_both_by_ntp)) } else { Self::ok(name, found) }
+        let found =
+            if ahead > 0.0 { message!(clock_is_ahead, by, other) } else { message!(clock_is_behind, by, other) };
+        if ahead.abs() > far { Self::warning(name, found, message!(set_both_by_ntp)) } else { Self::ok(name, found) }
     }
 
     pub fn in_chinese(&self) -> Self {
@@ -70,7 +71,7 @@ impl Finding {
 
     /// A warning that another failure has made the check impossible.
     pub fn unchecked(name: &'static str, because: impl Display) -> Self {
-        Self::warning(name, said!(not_checked, because), said!(mend_that_first))
+        Self::warning(name, message!(not_checked, because), message!(mend_that_first))
     }
 }
 
@@ -83,16 +84,16 @@ pub fn with_unchecked(mut found: Vec<Finding>, checks: &[&'static str], because:
 }
 
 /// How many of something there are: `1 key`, `2 keys`, `2 个密钥`.
-pub fn count(number: usize, [english, chinese]: [&str; 2]) -> Said {
+pub fn count(number: usize, [english, chinese]: [&str; 2]) -> Message {
     let end = if number == 1 { "" } else { "s" };
-    Said::new(format_args!("{number} {english}{end}"), format_args!("{number} {chinese}"))
+    Message::new(format_args!("{number} {english}{end}"), format_args!("{number} {chinese}"))
 }
 
 impl Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.advice.is_empty() {
             true => self.found.fmt(f),
-            false => said!(fault_and_advice, self.found, self.advice).fmt(f),
+            false => message!(fault_and_advice, self.found, self.advice).fmt(f),
         }
     }
 }

@@ -8,7 +8,7 @@ use wxmint_verify::ends::{MAX_PAGE, PageRefused};
 use wxmint_verify::{KeyError, PublishedKeys};
 use wxmint_wechat::CallError;
 
-use super::Said;
+use super::Message;
 
 in_chinese! {
     &KeyError:
@@ -71,20 +71,20 @@ in_chinese! {
 }
 
 /// The advice for a vault key file that cannot be used.
-pub fn cure_of_vault(error: &VaultError) -> Said {
+pub fn cure_of_vault(error: &VaultError) -> Message {
     match error {
-        VaultError::NoKey => said!(write_one_with_openssl_rand_base64),
-        VaultError::Cut => said!(correct_file),
-        _ => said!(restore_that_line_from_backup),
+        VaultError::NoKey => message!(write_one_with_openssl_rand_base64),
+        VaultError::Cut => message!(correct_file),
+        _ => message!(restore_that_line_from_backup),
     }
 }
 
 /// A set with a key that can be used, or why it has none.
-pub fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, Said> {
-    let keys = set.map_err(|error| Said::from(&error))?;
+pub fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, Message> {
+    let keys = set.map_err(|error| Message::from(&error))?;
     match keys.refused.first() {
         _ if !keys.keys.is_empty() => Ok(keys),
         Some(error) => Err(error.into()),
-        None => Err(said!(set_has_no_key)),
+        None => Err(message!(set_has_no_key)),
     }
 }

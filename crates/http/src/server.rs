@@ -268,7 +268,7 @@ pub fn private(answer: impl Serialize) -> HttpResponse {
 /// `steps` begin at once, and not when the returned future is first polled, so that the caller does not keep room for
 /// them. Whatever they wait for wakes their own task and not the connection's, which would go through all layers and
 /// look for another request each time.
-pub fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+pub fn run_to_completion<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
     let runs = STEPS.with(watch::Sender::subscribe);
     // On the heap before it is handed on from layer to layer: the future of a login takes several kilobytes.
     let steps = Box::pin(steps).in_current_span().inspect(move |_| drop(runs));
@@ -295,7 +295,7 @@ mod tests {
     async fn steps_go_on_when_nobody_waits_for_them_any_more() {
         let (go_on, waits) = oneshot::channel::<()>();
         let (tells, told) = oneshot::channel();
-        let handler = spawn(to_the_end(async move {
+        let handler = spawn(run_to_completion(async move {
             waits.await.expect("told to go on");
             tells.send("done").expect("somebody listens");
         }));
@@ -310,9 +310,9 @@ mod tests {
     async fn their_result_is_answered_and_so_is_their_panic() {
         let seen = Rc::new(Cell::new(1));
         let counted = Rc::clone(&seen);
-        assert_eq!(to_the_end(async move { counted.replace(2) }).await, 1);
+        assert_eq!(run_to_completion(async move { counted.replace(2) }).await, 1);
         assert_eq!(seen.get(), 2);
-        let panics = spawn(to_the_end(async { panic!("on purpose") }));
+        let panics = spawn(run_to_completion(async { panic!("on purpose") }));
         assert!(panics.await.is_err_and(|error| error.is_panic()));
     }
 

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
-use wxmint_findings::{Finding, count, said, usable};
+use wxmint_findings::{Finding, count, message, usable};
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
 use wxmint_verify::{Identity, PublicKey, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy};
@@ -86,9 +86,11 @@ pub async fn examine<'a>(check: &'static str, services: impl Iterator<Item = &'a
     let trusts = services.map(|service| &service.trust).filter(|trust| seen.insert(*trust));
     let look = async |trust: &Trust| match trust.clone().keys().await {
         Ok(PublishedKeys { keys, .. }) => {
-            Finding::ok(check, said!(issuer_has_keys, &trust.issuer, count(keys.len(), ["key", "个密钥"])))
+            Finding::ok(check, message!(issuer_has_keys, &trust.issuer, count(keys.len(), ["key", "个密钥"])))
         }
-        Err(why) => Finding::warning(check, said!(issuers_keys_are_not_had, &trust.issuer, why), said!(reach_issuer)),
+        Err(why) => {
+            Finding::warning(check, message!(issuers_keys_are_not_had, &trust.issuer, why), message!(reach_issuer))
+        }
     };
     join_all(trusts.map(look)).await
 }

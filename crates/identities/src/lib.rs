@@ -6,7 +6,7 @@ mod issuers;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use reqwest::Url;
-use wxmint_findings::{Said, said, usable};
+use wxmint_findings::{Message, message, usable};
 use wxmint_upstream::is_secure;
 use wxmint_verify::PublishedKeys;
 
@@ -40,7 +40,7 @@ pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
 #[derive(Debug)]
 pub struct WrongMember {
     pub member: &'static str,
-    pub wrong: Said,
+    pub wrong: Message,
 }
 
 /// A service, by the tokens that show it.
@@ -57,11 +57,11 @@ impl ServiceIdentity {
         let wrong = |member, wrong| WrongMember { member, wrong };
         let text = |name, fault| members.get(name).copied().filter(|text| !text.is_empty()).ok_or(wrong(name, fault));
         let path = |name| match members.get(name) {
-            Some(path) if !path.starts_with('/') => Err(wrong(name, said!(must_be_absolute_path))),
+            Some(path) if !path.starts_with('/') => Err(wrong(name, message!(must_be_absolute_path))),
             path => Ok(path.map(PathBuf::from)),
         };
-        let no_keys = || said!(must_be_https_url_or_jwks);
-        let (issuer, subject) = (text("issuer", no_keys())?, text("subject", said!(must_be_sub_of_tokens))?);
+        let no_keys = || message!(must_be_https_url_or_jwks);
+        let (issuer, subject) = (text("issuer", no_keys())?, text("subject", message!(must_be_sub_of_tokens))?);
         let metadata = [issuer.trim_end_matches('/'), "/.well-known/openid-configuration"].concat();
         let jwks = if members.contains_key("jwks_uri") { "jwks_uri" } else { "jwks" };
         let keys = match members.get(jwks).copied() {
@@ -69,16 +69,16 @@ impl ServiceIdentity {
             Some(path) if path.starts_with('/') => Place::File(path.into()),
             Some(set) if set.starts_with('{') => {
                 usable(PublishedKeys::read_of_others(set.as_bytes()))
-                    .map_err(|reason| wrong(jwks, said!(has_no_usable_key, reason)))?;
+                    .map_err(|reason| wrong(jwks, message!(has_no_usable_key, reason)))?;
                 Place::Given(set.to_owned())
             }
-            Some(url) => Place::Url(secure(url).ok_or(wrong(jwks, said!(must_be_https_url_or_path)))?),
+            Some(url) => Place::Url(secure(url).ok_or(wrong(jwks, message!(must_be_https_url_or_path)))?),
         };
         let (ca, token) = (path("ca")?, path("token")?);
         if token.is_some() && !matches!(keys, Place::Url(_)) {
-            return Err(wrong("token", said!(needs_jwks_url)));
+            return Err(wrong("token", message!(needs_jwks_url)));
         }
-        let audience = members.get("audience").map(|_| text("audience", said!(must_not_be_empty))).transpose()?;
+        let audience = members.get("audience").map(|_| text("audience", message!(must_not_be_empty))).transpose()?;
         let (issuer, audience) = (issuer.to_owned(), audience.map(str::to_owned));
         let trust = Trust { issuer, audience, longest_life: LONGEST_LIFE, keys, ca, token };
         Ok(Self { subject: subject.to_owned(), trust })
@@ -91,7 +91,7 @@ impl ServiceIdentity {
             return Ok(None);
         }
         if members.contains_key("jwks_uri") && members.contains_key("jwks") {
-            return Err(WrongMember { member: "jwks_uri", wrong: said!(is_beside_jwks) });
+            return Err(WrongMember { member: "jwks_uri", wrong: message!(is_beside_jwks) });
         }
         let makes_assertions = !members.contains_key("issuer") && !members.contains_key("subject");
         if makes_assertions {
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(refused(("jwks", "/keys.json")), "");
         assert_eq!(refused(("issuer", "https://k8s/")), "");
         assert_eq!(refused(("audience", "")), "audience must not be empty");
-        assert_eq!(refused(("subject", "")), format!("subject {}", said!(must_be_sub_of_tokens)));
+        assert_eq!(refused(("subject", "")), format!("subject {}", message!(must_be_sub_of_tokens)));
         for (name, value) in
             [("issuer", "k8s"), ("issuer", "http://k8s"), ("jwks", "http://k8s"), ("jwks", "keys.json")]
         {

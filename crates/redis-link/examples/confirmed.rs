@@ -4,11 +4,11 @@
 
 use std::{env, error::Error};
 
-use wxmint_redis_link::{Call, Confirm, Link, Program, RedisAccess, TlsFiles};
+use wxmint_redis_link::{Call, Confirm, Program, RedisAccess, RedisClient, TlsFiles};
 
 pub(crate) async fn pay(url: &str) -> Result<(), Box<dyn Error>> {
     let access = RedisAccess::new(url.parse()?, TlsFiles::default(), Confirm::Auto, Program::default())?;
-    let link = Link::new(&access, ());
+    let link = RedisClient::new(&access, ());
 
     let order = Call::of("SET", "order:7").arg("paid");
     link.run_confirmed::<()>("pay", order).await?;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::{Failure, Problem, Reason, Result};
 use super::info::{Replication, not_refused, replication};
-use super::link::{Link, answer};
+use super::link::{RedisClient, answer};
 use super::primaries::{Primaries, Successors};
 use super::server::{DEADLINE, Server, in_background};
 use super::{access::Confirm, call::Call, cluster::newcomers, url::Address};
@@ -50,7 +50,7 @@ impl Primaries {
     }
 }
 
-impl Link {
+impl RedisClient {
     /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.
     pub async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
         self.write(step, call, true).await

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::server::{Server, read};
 use super::url::{Address, RedisUrl};
-use super::{access::Confirm, failure::Result, link::Link, primaries::Primary};
+use super::{access::Confirm, failure::Result, link::RedisClient, primaries::Primary};
 
 /// A member of an answer to `INFO`.
 pub fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -121,7 +121,7 @@ pub struct State {
     pub evicted: u64,
 }
 
-impl Link {
+impl RedisClient {
     /// How many connections the link has made by its present URL, and that URL.
     pub fn connections_made(&self) -> (u64, Arc<RedisUrl>) {
         let primaries = self.primaries();

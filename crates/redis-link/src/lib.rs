@@ -4,10 +4,10 @@
 //!   replaced;
 //! - a [`Call`] goes to the primary that has its keys, and follows it through a failover or a moving slot, within a
 //!   deadline;
-//! - [`Link::run_confirmed`] answers once every replica that could take over has the write;
+//! - [`RedisClient::run_confirmed`] answers once every replica that could take over has the write;
 //! - an [`Observer`] is told of each call.
 //!
-//! From [`Link`] a call goes to the primary of its keys, over the connection to that server (`server`), which
+//! From [`RedisClient`] a call goes to the primary of its keys, over the connection to that server (`server`), which
 //! `connector` makes. Where that fails, the link finds another way. `cluster` and `sentinel` say which servers are
 //! primaries, and who could take over from them.
 
@@ -31,7 +31,7 @@ pub use self::access::{Confirm, Program, RedisAccess, StandIn};
 pub use self::call::{CLUSTER_SLOTS, Call, Script, members, script_name, slot_of};
 pub use self::failure::{Cause, Reason, describe};
 pub use self::info::{State, member};
-pub use self::link::{Link, Observer};
+pub use self::link::{Observer, RedisClient};
 pub use self::primaries::Primary;
 pub use self::server::{DEADLINE, Server};
 pub use self::tls::TlsFiles;

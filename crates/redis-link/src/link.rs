@@ -30,7 +30,7 @@ pub trait Observer {
 impl Observer for () {}
 
 /// A way to Redis, for one thread, which runs its tasks in a `LocalSet`. It connects at the first call.
-pub struct Link {
+pub struct RedisClient {
     pub access: RedisAccess,
     primaries: RefCell<Rc<Primaries>>,
     /// See [`Self::later`].
@@ -38,7 +38,7 @@ pub struct Link {
     observer: Box<dyn Observer>,
 }
 
-impl Link {
+impl RedisClient {
     /// A link that tells `observer` of its calls; `()` where nobody wants to know.
     pub fn new(access: &RedisAccess, observer: impl Observer + 'static) -> Self {
         let primaries = RefCell::new(Primaries::new(access.connector()));

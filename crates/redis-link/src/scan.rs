@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use redis::{Value, from_redis_value};
 
 use super::failure::{Reason, Result};
-use super::{cluster, info::member, link::Link, url::Address};
+use super::{cluster, info::member, link::RedisClient, url::Address};
 
 /// Keys that one page looks at, about: a millisecond or two of Redis' time, in which it serves nobody else.
 pub const PAGE: u64 = 1000;
@@ -57,7 +57,7 @@ impl<T> Page<T> {
     }
 }
 
-impl Link {
+impl RedisClient {
     /// Reads the page of names of keys like `pattern` that begins at `from`.
     pub async fn keys_like(&self, pattern: &str, from: &Place, slots: Slots) -> Result<Page<String>> {
         let is_cluster = self.is_cluster();

@@ -57,13 +57,13 @@ fn vault() -> Vault {
     Vault::parse(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").expect("a vault")
 }
 
-fn record(openid: &str, order: &ExchangeOrder, key: &str, candidate: &str) -> LoginRecord {
+fn record(openid: &str, order: &ExchangeTimestamp, key: &str, candidate: &str) -> LoginRecord {
     LoginRecord {
         person: person(openid),
         session_key: sealed(key),
         order: order.clone(),
         rate: OFTEN,
-        newcomer: Newcomer::Intended(intent(candidate)),
+        if_unbound: UnboundPolicy::Intended(intent(candidate)),
     }
 }
 
@@ -72,11 +72,11 @@ const OFTEN: Rate = Rate { burst: 100_000, period: Duration::from_secs(300) };
 /// A kind of counts of a person.
 const NAMES: &str = "names";
 
-fn visit(address: &str, rate: Rate) -> Meter {
-    Meter::new("ip", address, rate)
+fn visit(address: &str, rate: Rate) -> RateLimitKey {
+    RateLimitKey::new("ip", address, rate)
 }
 
-fn often() -> Meter {
+fn often() -> RateLimitKey {
     visit("192.0.2.1", OFTEN)
 }
 
@@ -89,7 +89,7 @@ fn wish(user: &UserId, by_unionid: bool) -> Intent {
 }
 
 /// Records a login and tells where the person stands.
-async fn recorded(store: &Redis, login: &LoginRecord) -> BindingState {
+async fn recorded(store: &Store, login: &LoginRecord) -> BindingState {
     match log_in(store, login).await {
         Recorded::Counted { state, at, .. } => {
             assert_eq!(at, login.order.began_at());
@@ -100,32 +100,32 @@ async fn recorded(store: &Redis, login: &LoginRecord) -> BindingState {
 }
 
 /// Records a login as `LoginWorker::record` does: an intent is told to the store once it says that it wants one.
-async fn log_in(store: &Redis, login: &LoginRecord) -> Recorded {
-    let newcomer = match login.newcomer {
-        Newcomer::Intended(_) => Newcomer::Told,
-        _ => Newcomer::Counted,
+async fn log_in(store: &Store, login: &LoginRecord) -> Recorded {
+    let if_unbound = match login.if_unbound {
+        UnboundPolicy::Intended(_) => UnboundPolicy::ReportOnly,
+        _ => UnboundPolicy::Counted,
     };
-    let asked = LoginRecord { newcomer, ..login.clone() };
+    let asked = LoginRecord { if_unbound, ..login.clone() };
     match store.record_login(&asked).await.expect("recorded") {
-        Recorded::Newcomer => store.record_login(login).await.expect("recorded"),
+        Recorded::Unbound => store.record_login(login).await.expect("recorded"),
         recorded => recorded,
     }
 }
 
-fn granted(attempt: Claim) -> ExchangeOrder {
+fn granted(attempt: Claim) -> ExchangeTimestamp {
     let Claim::Granted(order) = attempt else { panic!("granted") };
     order
 }
 
 /// The places of exchanges that began now, one after another, within one microsecond where `micros` says so.
-async fn orders(store: &Redis, micros: [u64; 3]) -> [ExchangeOrder; 3] {
+async fn orders(store: &Store, micros: [u64; 3]) -> [ExchangeTimestamp; 3] {
     let now =
         granted(store.claim_code(&app(), &code("for the clock"), &attempt_id(0), &often()).await.expect("claimed"))
             .micros;
     let mut attempt = 0;
     micros.map(|offset| {
         attempt += 1;
-        ExchangeOrder::new(now + offset, &attempt_id(attempt))
+        ExchangeTimestamp::new(now + offset, &attempt_id(attempt))
     })
 }
 
@@ -144,7 +144,7 @@ async fn walked<T>(
     }
 }
 
-async fn a_code_is_claimed_once(store: Rc<Redis>) {
+async fn a_code_is_claimed_once(store: Rc<Store>) {
     let claim = |byte| {
         let store = Rc::clone(&store);
         async move { store.claim_code(&app(), &code("a code"), &attempt_id(byte), &often()).await.expect("an answer") }
@@ -156,7 +156,7 @@ async fn a_code_is_claimed_once(store: Rc<Redis>) {
     granted(store.claim_code(&other_app, &code("a code"), &attempt_id(2), &often()).await.expect("another app's code"));
 }
 
-async fn a_later_claim_has_a_later_place(store: Rc<Redis>) {
+async fn a_later_claim_has_a_later_place(store: Rc<Store>) {
     let mut last = None;
     for byte in 0..50 {
         let text = format!("code {byte}");
@@ -167,7 +167,7 @@ async fn a_later_claim_has_a_later_place(store: Rc<Redis>) {
     }
 }
 
-async fn only_its_claimant_gives_a_code_back(store: Rc<Redis>) {
+async fn only_its_claimant_gives_a_code_back(store: Rc<Store>) {
     granted(store.claim_code(&app(), &code("returned"), &attempt_id(1), &often()).await.expect("claimed"));
     store.release_code(&app(), &code("returned"), &attempt_id(2)).await.expect("ignored");
     assert_eq!(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await, Ok(Claim::Taken));
@@ -175,16 +175,16 @@ async fn only_its_claimant_gives_a_code_back(store: Rc<Redis>) {
     granted(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await.expect("claimed"));
 }
 
-async fn a_login_writes_its_intent_down_once(store: Rc<Redis>) {
+async fn a_login_writes_its_intent_down_once(store: Rc<Store>) {
     let [first, second, _] = orders(&store, [0, 1, 2]).await;
     let login = record("o1", &first, "k1", "user-1");
     let intended = BindingState::Intended { generation: 1, intent: intent("user-1") };
     assert_eq!(recorded(&store, &login).await, intended);
     assert_eq!(recorded(&store, &login).await, intended, "a repetition answers the same");
     assert_eq!(recorded(&store, &record("o1", &second, "k2", "user-2")).await, intended, "no other intent");
-    let told = LoginRecord { newcomer: Newcomer::Told, ..record("o2", &first, "k2", "nobody") };
-    assert_eq!(store.record_login(&told).await, Ok(Recorded::Newcomer));
-    let silent = LoginRecord { newcomer: Newcomer::Counted, ..record("o2", &second, "k2", "nobody") };
+    let told = LoginRecord { if_unbound: UnboundPolicy::ReportOnly, ..record("o2", &first, "k2", "nobody") };
+    assert_eq!(store.record_login(&told).await, Ok(Recorded::Unbound));
+    let silent = LoginRecord { if_unbound: UnboundPolicy::Counted, ..record("o2", &second, "k2", "nobody") };
     assert_eq!(recorded(&store, &silent).await, FREE);
     assert_eq!(store.session_keys(&silent.person).await, Ok(vec![]), "of who is not bound");
 }
@@ -200,7 +200,7 @@ fn bound_to(generation: u64, name: &str) -> Bound {
     Bound { generation, ..Bound::computed(user(name)) }
 }
 
-impl Redis {
+impl Store {
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
         Ok(self.binding(person).await?.and_then(|bound| bound.last_login))
     }
@@ -213,7 +213,7 @@ fn undated(state: BindingState) -> BindingState {
 }
 
 /// Binds through all steps.
-async fn bind(store: &Redis, openid: &str, name: &str, generation: u64) -> (Decision, BindingState) {
+async fn bind(store: &Store, openid: &str, name: &str, generation: u64) -> (Decision, BindingState) {
     let person = person(openid);
     store.intend(&person, generation - 1, &intent(name)).await.expect("intended");
     let decision = store.admit(&person, generation, &wish(&user(name), false), 1).await.expect("decided");
@@ -225,7 +225,7 @@ async fn bind(store: &Redis, openid: &str, name: &str, generation: u64) -> (Deci
     (decision, settled.expect("settled"))
 }
 
-async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Redis>) {
+async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Store>) {
     for _ in 0..2 {
         let (decision, state) = bind(&store, "o1", "user-1", 1).await;
         assert_eq!((decision, undated(state)), (Decision::Admitted { first: true }, bound(1, "user-1", true)));
@@ -238,7 +238,7 @@ async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Redis>) {
     assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
 }
 
-async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Redis>) {
+async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Store>) {
     let [order, ..] = orders(&store, [0, 1, 2]).await;
     let login = record("o1", &order, "k1", "user-1");
     recorded(&store, &login).await;
@@ -249,12 +249,12 @@ async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Redis>) 
     assert_eq!(recorded(&store, &login).await, BindingState::Free { generation: 1, dissolved: true });
 }
 
-async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<Redis>) {
+async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<Store>) {
     let stale = store.intend(&person("o1"), 3, &intent("user-1")).await;
     assert_eq!(stale, Ok(FREE));
 }
 
-async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Redis>) {
+async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Store>) {
     bind(&store, "o1", "user-1", 1).await;
     let (decision, state) = bind(&store, "o2", "user-1", 1).await;
     assert_eq!(decision, Decision::Full);
@@ -268,7 +268,7 @@ async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Redis>) {
     );
 }
 
-async fn a_decision_is_made_once_for_a_generation(store: Rc<Redis>) {
+async fn a_decision_is_made_once_for_a_generation(store: Rc<Store>) {
     bind(&store, "o1", "user-1", 1).await;
     let admit = |generation| {
         let store = Rc::clone(&store);
@@ -283,7 +283,7 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<Redis>) {
     assert_eq!(admit(2).await, Decision::Admitted { first: false });
 }
 
-async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<Redis>) {
+async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<Store>) {
     let (_, state) = bind(&store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
     let person = person("o1");
@@ -310,7 +310,7 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
     assert_eq!(store.leave(&person, &made).await.map(undated), Ok(bound(2, "user-1", false)), "of the binding before");
 }
 
-async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Redis>) {
+async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Store>) {
     let (_, state) = bind(&store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
     let person = person("o1");
@@ -321,7 +321,7 @@ async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Redis>) 
     assert_eq!(dropped, Ok(BindingState::Free { generation: 2, dissolved: true }));
 }
 
-async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Redis>) {
+async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Store>) {
     let admit = |openid: &'static str, generation| {
         let store = Rc::clone(&store);
         async move { store.admit(&person(openid), generation, &wish(&user("user-1"), true), 9).await.expect("decided") }
@@ -337,7 +337,7 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Redis>) {
     assert_eq!(admit("o4", 1).await, Decision::Deserted, "decided once");
 }
 
-async fn a_unionid_stands_for_one_user(store: Rc<Redis>) {
+async fn a_unionid_stands_for_one_user(store: Rc<Store>) {
     let unionid: UnionId = "u1".parse().expect("a unionid");
     let claim = |name: Option<&'static str>| {
         let (store, unionid) = (Rc::clone(&store), unionid.clone());
@@ -353,7 +353,7 @@ async fn a_unionid_stands_for_one_user(store: Rc<Redis>) {
     assert_eq!(claim(None).await, Some(user("user-2")));
 }
 
-async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<Redis>) {
+async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<Store>) {
     bind(&store, "o1", "user-1", 1).await;
     let link = |name: &'static str, conflict: Option<&'static str>| {
         let store = Rc::clone(&store);
@@ -373,7 +373,7 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<Redis>) 
     assert_eq!(bound.conflict, Some(user("user-3")));
 }
 
-async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bound_anew(store: Rc<Redis>) {
+async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bound_anew(store: Rc<Store>) {
     let (unionid, users): (UnionId, _) = ("u1".parse().expect("a unionid"), ["user-1", "user-2"].map(user));
     let shared = async || {
         let users = store.share_unionid(&unionid, &[]).await.expect("an answer");
@@ -402,7 +402,7 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
     assert_eq!(knows().await, Some(false), "of another binding");
 }
 
-async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Redis>) {
+async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Store>) {
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     store.intend(&person("o1"), 0, &intent("user-1")).await.expect("intended");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
@@ -420,9 +420,9 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Redis>)
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
 }
 
-async fn a_ticket_is_spent_once(store: Rc<Redis>) {
+async fn a_ticket_is_spent_once(store: Rc<Store>) {
     let ticket = Ticket::random();
-    let key = (ExchangeOrder::new(7, &attempt_id(9)), Sealed::from_stored(vec![0, 255, 10]));
+    let key = (ExchangeTimestamp::new(7, &attempt_id(9)), Sealed::from_stored(vec![0, 255, 10]));
     let unionid = Some("u1".parse().expect("a unionid"));
     let holder = TicketHolder { person: person("o1"), unionid, key };
     assert_eq!(store.take_ticket(&ticket, &attempt_id(1)).await, Ok(None));
@@ -443,7 +443,7 @@ async fn a_ticket_is_spent_once(store: Rc<Redis>) {
     );
 }
 
-async fn an_address_over_its_limit_claims_nothing(store: Rc<Redis>) {
+async fn an_address_over_its_limit_claims_nothing(store: Rc<Store>) {
     let few = Rate { burst: 2, period: Duration::from_secs(3600) };
     let claim = |text: &'static str, address: &'static str| {
         let store = Rc::clone(&store);
@@ -459,9 +459,9 @@ async fn an_address_over_its_limit_claims_nothing(store: Rc<Redis>) {
     granted(claim("three", "192.0.2.8").await);
 }
 
-async fn attempts_are_counted_and_given_back(store: Rc<Redis>) {
+async fn attempts_are_counted_and_given_back(store: Rc<Store>) {
     let rate = Rate { burst: 2, period: Duration::from_secs(3600) };
-    let meter = |name: &str| Meter::of_person(&person("o1"), NAMES, name, rate);
+    let meter = |name: &str| RateLimitKey::of_person(&person("o1"), NAMES, name, rate);
     let counted = async |name| store.count(&meter(name)).await.expect("an answer").expect("within the limit");
     for _ in 0..5 {
         store.uncount(&meter("a"), counted("a").await).await.expect("given back");
@@ -477,11 +477,13 @@ async fn attempts_are_counted_and_given_back(store: Rc<Redis>) {
     counted("a").await;
 }
 
-async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store: Rc<Redis>) {
+async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let few = Rate { burst: 1, period: Duration::from_secs(3600) };
-    let login =
-        |openid, order: &ExchangeOrder, key: &str| LoginRecord { rate: few, ..record(openid, order, key, "user-1") };
+    let login = |openid, order: &ExchangeTimestamp, key: &str| LoginRecord {
+        rate: few,
+        ..record(openid, order, key, "user-1")
+    };
     recorded(&store, &login("o1", &first, "k1")).await;
     bind(&store, "o1", "user-1", 1).await;
     let refused = log_in(&store, &login("o1", &second, "k2")).await;
@@ -496,17 +498,17 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
     let refused = log_in(&store, &login("o1", &third, "k3")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "nor who dissolves the binding: {refused:?}");
 
-    let unbound = |order, key| LoginRecord { newcomer: Newcomer::Counted, ..login("o2", order, key) };
+    let unbound = |order, key| LoginRecord { if_unbound: UnboundPolicy::Counted, ..login("o2", order, key) };
     recorded(&store, &unbound(&second, "k3")).await;
     let refused = log_in(&store, &unbound(&third, "k4")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o2")).await, Ok(vec![]));
 }
 
-async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc<Redis>) {
+async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc<Store>) {
     let orders = orders(&store, [0, 1, 2]).await;
     let few = Rate { burst: 2, period: Duration::from_secs(3600) };
-    let login = |order: &ExchangeOrder| LoginRecord {
+    let login = |order: &ExchangeTimestamp| LoginRecord {
         rate: few,
         session_key: Sealed::nothing(),
         ..record("o1", order, "", "user-1")
@@ -522,17 +524,17 @@ async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc
     assert!(store.last_login(&person("o1")).await.expect("an answer").is_some());
 }
 
-async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<Redis>) {
+async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<Store>) {
     let store = &store;
     let [first, second, third] = orders(store, [0, 1, 2]).await;
     let (owner, keys) = (person("o1"), async || store.session_keys(&person("o1")).await.expect("an answer"));
-    let keep = async |generation, order: &ExchangeOrder, key| {
+    let keep = async |generation, order: &ExchangeTimestamp, key| {
         store
             .keep_session_key(&owner, generation, &(order.clone(), sealed(key)), Some(DateTime::UNIX_EPOCH))
             .await
             .expect("an answer");
     };
-    let unasked = |order, key| LoginRecord { newcomer: Newcomer::Counted, ..record("o1", order, key, "nobody") };
+    let unasked = |order, key| LoginRecord { if_unbound: UnboundPolicy::Counted, ..record("o1", order, key, "nobody") };
     recorded(store, &unasked(&first, "k1")).await;
     keep(0, &first, "k1").await;
     assert_eq!(keys().await, [], "of who is not bound");
@@ -569,27 +571,27 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
 }
 
 /// A person bound to user-1 with a session key.
-async fn with_session(store: &Redis, openid: &str) -> Person {
+async fn with_session(store: &Store, openid: &str) -> Person {
     let [order, ..] = orders(store, [0, 1, 2]).await;
     recorded(store, &record(openid, &order, "k1", "user-1")).await;
     bind(store, openid, "user-1", 1).await;
     person(openid)
 }
 
-async fn opened(store: &Redis, person: &Person) -> Opening {
+async fn opened(store: &Store, person: &Person) -> Opening {
     opened_by(store, person, 3).await
 }
 
-async fn opened_by(store: &Redis, person: &Person, attempt: u8) -> Opening {
+async fn opened_by(store: &Store, person: &Person, attempt: u8) -> Opening {
     store.open(person, &user("user-1"), &attempt_id(attempt)).await.expect("an answer")
 }
 
 /// Ends the try that [`opened`] began.
-async fn closed(store: &Redis, person: &Person, failed: bool) -> bool {
+async fn closed(store: &Store, person: &Person, failed: bool) -> bool {
     store.close(person, &attempt_id(3), failed).await.expect("closed")
 }
 
-async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
+async fn keys_open_for_the_user_who_is_bound(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let second = store.last_login(&owner).await.expect("an answer").expect("a login").timestamp();
     store.forget(&owner, Some(second - 1)).await.expect("an answer");
@@ -611,7 +613,7 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Redis>) {
     }
 }
 
-async fn the_eighth_failure_drops_the_session_key(store: Rc<Redis>) {
+async fn the_eighth_failure_drops_the_session_key(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     for failure in 1..=8 {
         assert!(matches!(opened(&store, &owner).await, Opening::Keys(keys, _) if keys == [sealed("k1")]));
@@ -623,7 +625,7 @@ async fn the_eighth_failure_drops_the_session_key(store: Rc<Redis>) {
 }
 
 /// Neither a login, a reset, a logout nor a key sealed anew forgives failures.
-async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
+async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Store>) {
     let store = &store;
     let owner = with_session(store, "o1").await;
     let [first, second, third] = orders(store, [10, 20, 30]).await;
@@ -656,7 +658,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Redis>) {
     assert!(failed().await);
 }
 
-async fn no_more_tries_are_under_way_than_may_fail(store: Rc<Redis>) {
+async fn no_more_tries_are_under_way_than_may_fail(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     opened(&store, &owner).await;
     closed(&store, &owner, true).await;
@@ -668,7 +670,7 @@ async fn no_more_tries_are_under_way_than_may_fail(store: Rc<Redis>) {
     assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(..)), "what went well is not counted");
 }
 
-async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Redis>) {
+async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     for attempt in 0..7 {
         for _ in 0..3 {
@@ -687,7 +689,7 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Redis>) {
     assert_eq!(store.close(&owner, &attempt_id(7), true).await, Ok(false));
 }
 
-async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<Redis>) {
+async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     store.reseal(&owner, &sealed("other"), &sealed("new")).await.expect("ignored");
     assert_eq!(store.session_keys(&owner).await.expect("kept")[0], sealed("k1"));
@@ -707,51 +709,51 @@ fn of(owner: &Person) -> Result<TokenState, StoreError> {
     Ok(TokenState::People(vec![(owner.clone(), 1)]))
 }
 
-async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Redis>) {
+async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("a", now) };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
     for _ in 0..2 {
-        store.end_token(&token("a", now)).await.expect("ended");
-        assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Ended { told: true }));
+        store.revoke_token(&token("a", now)).await.expect("ended");
+        assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Revoked { told: true }));
         assert_eq!(store.token_state(&token("b", now)).await, of(&owner));
     }
 }
 
 /// Whatever became of the ends of a blocked user's tokens.
-async fn no_token_of_a_blocked_user_is_good(store: Rc<Redis>) {
+async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     store.set_blocked(&user("user-1"), true).await.expect("blocked");
-    let ended = TokenState::EndedWithUser { told: false };
+    let ended = TokenState::RevokedWithUser { told: false };
     assert_eq!(store.token_state(&token("a", now)).await, Ok(ended), "verifiers are yet to be told");
     let latest = now + 60;
     assert_eq!(store.date_token(&owner, &token("b", now), latest).await, Ok(None), "a login that the block overtook");
-    assert_eq!(store.end_earlier(&token("b", now), latest).await, Ok(None));
+    assert_eq!(store.revoke_earlier(&token("b", now), latest).await, Ok(None));
     store.set_blocked(&user("user-1"), false).await.expect("lifted");
     let state = store.token_state(&token("a", now)).await;
-    assert_eq!(state, Ok(TokenState::EndedWithUser { told: false }), "a block whose other steps were never taken");
-    store.end_user(&user("user-1"), Some(now)).await.expect("the block's end is published");
+    assert_eq!(state, Ok(TokenState::RevokedWithUser { told: false }), "a block whose other steps were never taken");
+    store.revoke_user(&user("user-1"), Some(now)).await.expect("the block's end is published");
     let published = read_after(&store, "").await.0;
-    assert!(matches!(published[..], [Ended::User { before, .. }] if before >= now), "{published:?}");
+    assert!(matches!(published[..], [Revocation::User { before, .. }] if before >= now), "{published:?}");
     assert_eq!(store.token_state(&token("b", second() + 9)).await, of(&owner));
 }
 
 /// A person has logged in by a clock that has stepped back since.
-async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Redis>) {
+async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Store>) {
     let store = &store;
     let now = servers::now().timestamp();
-    let ahead = |seconds: i64, byte| ExchangeOrder::new(((now + seconds) * 1_000_000) as u64, &attempt_id(byte));
+    let ahead = |seconds: i64, byte| ExchangeTimestamp::new(((now + seconds) * 1_000_000) as u64, &attempt_id(byte));
     for (number, end) in ["of a user", "of an app", "of a person"].into_iter().enumerate() {
         let (openid, name) = (format!("o{number}"), format!("u{number}"));
         recorded(store, &record(&openid, &ahead(40, 9), "k9", &name)).await;
         let (_, state) = bind(store, &openid, &name, 1).await;
         let BindingState::Bound(bound) = state else { panic!("{state:?}") };
         match end {
-            "of a user" => store.end_user(&bound.user, None).await.expect("ended"),
-            "of an app" => store.end_in_app(&bound.user, &app()).await.expect("ended"),
+            "of a user" => store.revoke_user(&bound.user, None).await.expect("ended"),
+            "of an app" => store.revoke_in_app(&bound.user, &app()).await.expect("ended"),
             _ => {
                 let left = store.leave(&person(&openid), &bound).await.expect("left");
                 assert!(matches!(left, BindingState::Leaving { since, .. } if since == now + 40), "{left:?}");
@@ -765,136 +767,136 @@ async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Redis>) 
 }
 
 /// A bind ticket is redeemed later than its exchange began.
-async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Redis>) {
+async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
     let store = &store;
     let owner = person("o1");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
     let BindingState::Bound(Bound { generation, .. }) = state else { panic!("{state:?}") };
     let now = servers::now();
-    let key = (ExchangeOrder::new(9, &attempt_id(9)), sealed("k9"));
+    let key = (ExchangeTimestamp::new(9, &attempt_id(9)), sealed("k9"));
     let at = now + TimeDelta::seconds(100);
     store.keep_session_key(&owner, generation, &key, Some(at)).await.expect("kept");
     let noted = store.last_login(&owner).await.expect("an answer").map(|login| login.timestamp());
     assert_eq!(noted, Some(at.timestamp()));
     store.forget(&owner, None).await.expect("forgotten");
-    store.end_user(&user("user-1"), None).await.expect("ended");
+    store.revoke_user(&user("user-1"), None).await.expect("ended");
     let ended = store.token_state(&token("a", at.timestamp())).await;
-    assert_eq!(ended, Ok(TokenState::EndedWithUser { told: true }));
+    assert_eq!(ended, Ok(TokenState::RevokedWithUser { told: true }));
 }
 
-async fn ends_that_are_needed_are_not_forgotten(store: Rc<Redis>) {
+async fn ends_that_are_needed_are_not_forgotten(store: Rc<Store>) {
     let store = &store;
     with_session(store, "o1").await;
     let now = servers::now().timestamp();
-    store.end_token(&token("a", now)).await.expect("ended");
-    store.end_key("a-kid").await.expect("ended");
+    store.revoke_token(&token("a", now)).await.expect("ended");
+    store.revoke_key("a-kid").await.expect("ended");
     assert_eq!(store.forget_ends(None, 100).await, Ok(Forgotten { ends: 0, next: None }));
-    assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Ended { told: true }));
+    assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Revoked { told: true }));
     assert_eq!(read_after(store, "").await.0.len(), 2);
 }
 
-async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<Redis>) {
+async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
-    store.end_user(&asking.user, Some(asking.issued_at)).await.expect("ended");
+    store.revoke_user(&asking.user, Some(asking.issued_at)).await.expect("ended");
     for old in [&asking, &token("c", now - 1)] {
-        assert_eq!(store.token_state(old).await, Ok(TokenState::EndedWithUser { told: true }));
+        assert_eq!(store.token_state(old).await, Ok(TokenState::RevokedWithUser { told: true }));
     }
     assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
-    store.end_user(&asking.user, Some(asking.issued_at)).await.expect("repeated");
+    store.revoke_user(&asking.user, Some(asking.issued_at)).await.expect("repeated");
     assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
-    store.end_user(&newer.user, Some(newer.issued_at)).await.expect("ended");
+    store.revoke_user(&newer.user, Some(newer.issued_at)).await.expect("ended");
     assert_eq!(
         store.token_state(&newer).await,
-        Ok(TokenState::EndedWithUser { told: true }),
+        Ok(TokenState::RevokedWithUser { told: true }),
         "even if the clock of the store is behind"
     );
 }
 
-async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Redis>) {
+async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
     for _ in 0..2 {
         store.dismiss(&user("user-1"), &owner, 1, second()).await.expect("dismissed");
     }
-    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: false }));
+    assert_eq!(store.token_state(&old).await, Ok(TokenState::Revoked { told: false }));
     store.admit(&person("o2"), 1, &wish(&user("user-1"), false), 1).await.expect("admitted");
     let full = store.admit(&person("o3"), 1, &wish(&user("user-1"), false), 1).await;
     assert_eq!(full, Ok(Decision::Full));
     let dismissed = async |app| store.dismissed(&user("user-1"), &app).await;
     assert_eq!(dismissed(app()).await, Ok(vec![(owner, 1)]), "nobody but who was there");
     assert_eq!(dismissed("wxother".parse().expect("an app")).await, Ok(vec![]));
-    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: false }), "whoever is bound now");
+    assert_eq!(store.token_state(&old).await, Ok(TokenState::Revoked { told: false }), "whoever is bound now");
     assert_eq!(store.token_state(&newer).await, of(&person("o2")));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])), "another app");
 }
 
 /// The ends that the stream holds after `cursor`, and where it goes on.
-async fn read_after(store: &Redis, cursor: &str) -> (Vec<Ended>, String) {
-    let read = store.ends_after(cursor, 100).await.expect("read").expect("a cursor of the stream");
+async fn read_after(store: &Store, cursor: &str) -> (Vec<Revocation>, String) {
+    let read = store.revocations_after(cursor, 100).await.expect("read").expect("a cursor of the stream");
     assert!(!read.more && (servers::now() - read.at).num_seconds().abs() <= 5);
     (read.ends, read.cursor)
 }
 
-async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Redis>) {
+async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
     let store = &store;
     let owner = with_session(store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(read_after(store, "").await, (vec![], String::new()));
     let (one, user) = (token("a", now), user("user-1"));
     for _ in 0..2 {
-        store.end_token(&one).await.expect("ended");
+        store.revoke_token(&one).await.expect("ended");
     }
     let (ends, cursor) = read_after(store, "").await;
-    assert_eq!(ends, [Ended::Token { id: one.id.clone(), user: user.clone(), expires_at: one.expires_at }]);
+    assert_eq!(ends, [Revocation::Token { id: one.id.clone(), user: user.clone(), expires_at: one.expires_at }]);
     assert_eq!(read_after(store, &cursor).await, (vec![], cursor.clone()), "nothing new");
 
     for _ in 0..2 {
-        store.end_user(&user, Some(now + 10)).await.expect("ended");
+        store.revoke_user(&user, Some(now + 10)).await.expect("ended");
         store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
     }
     assert_eq!(logged_in(store, "newest", now + 20).await, now + 20);
     for is_new in [true, false] {
-        assert_eq!(store.end_key("a-kid").await.expect("ended"), is_new);
+        assert_eq!(store.revoke_key("a-kid").await.expect("ended"), is_new);
     }
     let kids = ["a-kid", "another"].map(str::to_owned);
     assert_eq!(store.ended_keys(&kids).await.expect("read"), kids[..1]);
     assert_eq!(store.ended_keys(&[]).await.expect("read"), [""; 0]);
     let (ends, last) = read_after(store, &cursor).await;
     let [
-        Ended::User { before, .. },
-        Ended::UserInApp { before: unbound, .. },
-        Ended::UserInApp { before: earlier, .. },
+        Revocation::User { before, .. },
+        Revocation::UserInApp { before: unbound, .. },
+        Revocation::UserInApp { before: earlier, .. },
         key,
     ] = &ends[..]
     else {
         panic!("{ends:?}")
     };
     assert_eq!((*before, *earlier), (now + 10, now + 19));
-    assert!(matches!(key, Ended::Key { kid, until } if kid == "a-kid" && *until > now + 30 * 86_400), "{key:?}");
+    assert!(matches!(key, Revocation::Key { kid, until } if kid == "a-kid" && *until > now + 30 * 86_400), "{key:?}");
     assert!((now..now + 5).contains(unbound), "the second of the unbinding");
     assert_eq!(read_after(store, &last).await, (vec![], last.clone()));
     for unknown in ["0", "1-1", "1-1.AAAAAAAA", "nonsense", "99999999999999-0.AAAAAAAA", &format!("{last}x")] {
-        assert_eq!(store.ends_after(unknown, 100).await, Ok(None), "{unknown}");
+        assert_eq!(store.revocations_after(unknown, 100).await, Ok(None), "{unknown}");
     }
 }
 
-async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<Redis>) {
+async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<Store>) {
     let store = &store;
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
     store.dismiss(&user, &owner, 1, now - 20).await.expect("dismissed");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
-    let ended = [Ended::UserInApp { user, app: app(), before: now - 20, until: of_any_life(now - 20) }];
+    let ended = [Revocation::UserInApp { user, app: app(), before: now - 20, until: of_any_life(now - 20) }];
     assert_eq!(read_after(store, "").await.0, ended);
-    assert_eq!(store.token_state(&token("a", now - 20)).await, Ok(TokenState::Ended { told: false }));
-    assert_ne!(store.token_state(&token("b", now - 19)).await, Ok(TokenState::Ended { told: false }));
+    assert_eq!(store.token_state(&token("a", now - 20)).await, Ok(TokenState::Revoked { told: false }));
+    assert_ne!(store.token_state(&token("b", now - 19)).await, Ok(TokenState::Revoked { told: false }));
 }
 
-async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(store: Rc<Redis>) {
+async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(store: Rc<Store>) {
     let store = &store;
     let (owner, user) = (person("o2"), user("user-1"));
     with_session(store, "o1").await;
@@ -902,10 +904,11 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(sto
     store.admit(&owner, 1, &intent("user-1"), 2).await.expect("admitted");
     store.settle(&owner, 1, &user, None, None).await.expect("bound");
     let orders = orders(store, [0, 1, 2]).await;
-    let may_be_ended = async |order: &ExchangeOrder| match log_in(store, &record("o1", order, "key", "user-1")).await {
-        Recorded::Counted { may_be_ended, .. } => may_be_ended,
-        other => panic!("{other:?}"),
-    };
+    let may_be_ended =
+        async |order: &ExchangeTimestamp| match log_in(store, &record("o1", order, "key", "user-1")).await {
+            Recorded::Counted { may_be_ended, .. } => may_be_ended,
+            other => panic!("{other:?}"),
+        };
     may_be_ended(&orders[0]).await;
     assert!(!may_be_ended(&orders[1]).await, "the short way");
     store.forget_keys(&user, Some(&owner.app), Some(&owner)).await.expect("forgotten");
@@ -914,26 +917,26 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(sto
 }
 
 /// With `WXMINT_SINGLE_SESSION`, the date of the login's token, which may be a minute ahead.
-async fn logged_in(store: &Redis, id: &str, at: i64) -> i64 {
-    dated(store.end_earlier(&token(id, at), at + 60).await)
+async fn logged_in(store: &Store, id: &str, at: i64) -> i64 {
+    dated(store.revoke_earlier(&token(id, at), at + 60).await)
 }
 
 fn dated(date: Result<Option<i64>>) -> i64 {
     date.expect("an answer").expect("nobody is blocked")
 }
 
-async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<Redis>) {
+async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(logged_in(&store, "b", now).await, now);
-    assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Ended { told: false }));
+    assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Revoked { told: false }));
     assert_eq!(store.token_state(&token("b", now)).await, of(&owner), "the login itself");
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("c", now - 1) };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
 }
 
 /// Also of logins whose clock was behind: of a replica that was slow, or because it has stepped back.
-async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Redis>) {
+async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
     let store = &store;
     let (owner, now) = (with_session(store, "o1").await, servers::now().timestamp());
     let is_left = async |id, date| store.token_state(&token(id, date)).await == of(&owner);
@@ -948,22 +951,23 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Redis>) {
     }
     assert_eq!(logged_in(store, "later", now + 1).await, now + 1);
     assert!(!is_left("far", now).await && is_left("later", now + 1).await);
-    let refused = store.end_earlier(&token("too-late", now - 100), now - 40).await;
+    let refused = store.revoke_earlier(&token("too-late", now - 100), now - 40).await;
     assert_eq!(refused, Ok(Some(now + 1)), "verifiers would not accept it");
     assert!(is_left("later", now + 1).await);
     assert_eq!(logged_in(store, "last", now + 1).await, now + 1);
     let ended = read_after(store, "").await.0;
     let tokens: BTreeSet<_> = ended
         .iter()
-        .filter_map(|end| if let Ended::Token { id, .. } = end { Some(id.as_str()) } else { None })
+        .filter_map(|end| if let Revocation::Token { id, .. } = end { Some(id.as_str()) } else { None })
         .collect();
     assert_eq!(tokens, BTreeSet::from(["a", "b", "c", "late", "later"]), "and none that was refused");
-    let before = |end: &Ended| if let Ended::UserInApp { before, .. } = end { Some(before - now) } else { None };
+    let before =
+        |end: &Revocation| if let Revocation::UserInApp { before, .. } = end { Some(before - now) } else { None };
     assert_eq!(ended.iter().filter_map(before).collect::<Vec<_>>(), [-1, -1, -1, -1, -1, -1, -1, 0, 0], "{ended:?}");
 }
 
 /// The clock of the store has stepped back since the ends were made.
-async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<Redis>) {
+async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<Store>) {
     let store = &store;
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
     let date = async |latest| dated(store.date_token(&owner, &token("a", now), now + latest).await) - now;
@@ -971,21 +975,21 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
     assert_eq!(date(60).await, 0, "nothing was revoked");
     logged_in(store, "b", now + 10).await;
     assert_eq!(date(60).await, 10, "the first second that a login elsewhere has left");
-    store.end_user(&user, Some(now + 20)).await.expect("ended");
+    store.revoke_user(&user, Some(now + 20)).await.expect("ended");
     assert_eq!(date(20).await, 21, "later than verifiers accept");
-    store.end_in_app(&user, &owner.app).await.expect("ended");
+    store.revoke_in_app(&user, &owner.app).await.expect("ended");
     assert!(is_left(21).await, "a token that was not issued is not ended");
     assert_eq!(date(60).await, 21);
     assert!(!is_left(20).await && is_left(21).await);
-    store.end_in_app(&user, &owner.app).await.expect("ended");
+    store.revoke_in_app(&user, &owner.app).await.expect("ended");
     assert_eq!((is_left(21).await, date(60).await), (false, 22));
-    store.end_user(&user, None).await.expect("ended");
+    store.revoke_user(&user, None).await.expect("ended");
     assert_eq!((is_left(22).await, date(60).await), (false, 23));
     let of_page = Issued { app: "shop-web".parse().expect("a client"), ..token("page", now + 23) };
     store.note_client_token(&of_page, &owner.app).await.expect("noted");
     store.dismiss(&user, &owner, 1, now).await.expect("dismissed");
     for token in [token("a", now + 23), of_page] {
-        assert_eq!(store.token_state(&token).await, Ok(TokenState::Ended { told: false }), "{token:?}");
+        assert_eq!(store.token_state(&token).await, Ok(TokenState::Revoked { told: false }), "{token:?}");
     }
     assert_eq!(date(60).await, 24);
     let named: Vec<_> = read_after(store, "")
@@ -993,7 +997,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
         .0
         .iter()
         .map(|end| match end {
-            Ended::User { before, .. } | Ended::UserInApp { before, .. } => before - now,
+            Revocation::User { before, .. } | Revocation::UserInApp { before, .. } => before - now,
             other => panic!("{other:?}"),
         })
         .collect();
@@ -1001,7 +1005,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
     assert_eq!(named[3..], [21, 22, 23, 23], "verifiers learn the same, also of the page");
 }
 
-async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<Redis>) {
+async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<Store>) {
     let store = &store;
     let (owner, user) = (with_session(store, "o1").await, user("user-1"));
     let is_blocked = async || match store.binding_state(&owner).await.expect("a state") {
@@ -1014,7 +1018,7 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     assert_eq!(store.admit(&person("o2"), 1, &wish(&user, false), 5).await, Ok(Decision::Blocked));
     store.note_block(&owner, &user, number, true).await.expect("noted");
     assert!(is_blocked().await);
-    let login = record("o1", &ExchangeOrder::new(9_000_000, &attempt_id(9)), "k9", "user-9");
+    let login = record("o1", &ExchangeTimestamp::new(9_000_000, &attempt_id(9)), "k9", "user-9");
     assert!(matches!(recorded(store, &login).await, BindingState::Bound(bound) if bound.blocked));
 
     let later = store.set_blocked(&user, false).await.expect("lifted");
@@ -1030,13 +1034,13 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     assert_eq!(store.people_of(&super::conformance::user("nobody")).await, Ok(None), "never had anybody");
 }
 
-async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<Redis>) {
+async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<Store>) {
     let store = &store;
     let user = user("user-1");
     let nothing = UserState { blocked: false, revoked_before: None, told: true };
     assert_eq!(store.user_state(&user).await, Ok(nothing));
     let owner = person("o1");
-    let order = ExchangeOrder::new(1_700_000_000_999_999, &attempt_id(1));
+    let order = ExchangeTimestamp::new(1_700_000_000_999_999, &attempt_id(1));
     recorded(store, &record("o1", &order, "k1", "user-1")).await;
     assert_eq!(store.last_login(&owner).await, Ok(None), "not bound yet");
     let (_, BindingState::Bound(made)) = bind(store, "o1", "user-1", 1).await else { panic!("bound") };
@@ -1045,13 +1049,13 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
         assert_eq!(store.last_login(&owner).await, Ok(at));
         store.forget(&owner, None).await.expect("forgotten");
     }
-    let later = ExchangeOrder::new(1_700_000_009_000_000, &attempt_id(2));
+    let later = ExchangeTimestamp::new(1_700_000_009_000_000, &attempt_id(2));
     recorded(store, &record("o1", &later, "k2", "user-1")).await;
     assert_eq!(store.last_login(&owner).await, Ok(DateTime::from_timestamp(1_700_000_009, 0)));
 
     store.set_blocked(&user, true).await.expect("blocked");
     assert!(!store.user_state(&user).await.expect("a state").told);
-    store.end_user(&user, Some(7_000_000_000)).await.expect("ended");
+    store.revoke_user(&user, Some(7_000_000_000)).await.expect("ended");
     let state = UserState { blocked: true, revoked_before: Some(7_000_000_000), told: true };
     assert_eq!(store.user_state(&user).await, Ok(state));
     store.set_blocked(&user, false).await.expect("lifted");
@@ -1060,13 +1064,13 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     assert_eq!(store.last_login(&owner).await, Ok(None), "the user's no more");
 }
 
-async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(store: Rc<Redis>) {
+async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(store: Rc<Store>) {
     let store = &store;
     let (owner, user, attempt) = (with_session(store, "o1").await, user("user-1"), attempt_id(1));
     let unionid: UnionId = "n1".parse().expect("a unionid");
     store.claim_unionid(&unionid, Some(&user)).await.expect("linked");
     let rate = Rate { burst: 10, period: Duration::from_secs(300) };
-    store.count(&Meter::of_person(&owner, NAMES, "name", rate)).await.expect("counted").expect("the first");
+    store.count(&RateLimitKey::of_person(&owner, NAMES, "name", rate)).await.expect("counted").expect("the first");
     assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(None), "who is bound");
     store.strike_off(&user, &owner).await.expect("ignored, because the person is admitted");
     assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
@@ -1076,7 +1080,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
     store.set_free(&owner, 1, &user).await.expect("free");
     store
-        .keep_session_key(&owner, 1, &(ExchangeOrder::new(9, &attempt), sealed("k9")), Some(DateTime::UNIX_EPOCH))
+        .keep_session_key(&owner, 1, &(ExchangeTimestamp::new(9, &attempt), sealed("k9")), Some(DateTime::UNIX_EPOCH))
         .await
         .expect("late");
     let found = store.erase_person(&owner, &[], &[NAMES]).await.expect("an answer").expect("who is free");
@@ -1110,10 +1114,10 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
 }
 
 /// Logins, failed passwords, and data that could not be decrypted.
-async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<Redis>) {
+async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<Store>) {
     let store = &store;
     let (owner, user) = (with_session(store, "openid-of-lin").await, user("user-1"));
-    store.count(&Meter::of_person(&owner, NAMES, "name", OFTEN)).await.expect("counted").expect("the first");
+    store.count(&RateLimitKey::of_person(&owner, NAMES, "name", OFTEN)).await.expect("counted").expect("the first");
     assert!(matches!(opened(store, &owner).await, Opening::Keys(..)));
     closed(store, &owner, true).await;
     unbind(store, "openid-of-lin", "user-1", 1).await;
@@ -1129,7 +1133,7 @@ async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<R
 }
 
 /// The users whom `openid` has left, with the unionids.
-async fn left_by(store: &Redis, openid: &str) -> Vec<(String, Vec<String>)> {
+async fn left_by(store: &Store, openid: &str) -> Vec<(String, Vec<String>)> {
     let left = store.left_by(&person(openid)).await.expect("an answer");
     let mut left: Vec<_> = left
         .into_iter()
@@ -1144,14 +1148,14 @@ async fn left_by(store: &Redis, openid: &str) -> Vec<(String, Vec<String>)> {
 }
 
 /// Dissolves the binding of this generation.
-async fn unbind(store: &Redis, openid: &str, name: &str, generation: u64) {
+async fn unbind(store: &Store, openid: &str, name: &str, generation: u64) {
     let (owner, user) = (person(openid), user(name));
     store.leave(&owner, &bound_to(generation, name)).await.expect("left");
     store.dismiss(&user, &owner, generation, second()).await.expect("dismissed");
     store.set_free(&owner, generation, &user).await.expect("free");
 }
 
-async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<Redis>) {
+async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<Store>) {
     let store = &store;
     let (owner, full, mine) = (person("o1"), user("user-1"), user("user-2"));
     let unionid = |text: &str| text.parse::<UnionId>().expect("a unionid");
@@ -1200,7 +1204,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
 }
 
 /// The last one who is struck off leaves a list that takes nobody for a unionid's sake.
-async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(store: Rc<Redis>) {
+async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(store: Rc<Store>) {
     let store = &store;
     for openid in ["o1", "o2"] {
         bind(store, openid, "user-1", 1).await;
@@ -1214,24 +1218,25 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
     assert_eq!(store.admit(&person("o3"), 2, &wish(&user, true), 9).await, Ok(Decision::Deserted));
 }
 
-async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Redis>) {
+async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let other: AppId = "wxfedcba9876543210".parse().expect("an app");
     for _ in 0..2 {
-        store.end_in_app(&user("user-1"), &owner.app).await.expect("ended");
+        store.revoke_in_app(&user("user-1"), &owner.app).await.expect("ended");
         let ended = store.token_state(&token("t1", now)).await;
-        assert!(matches!(ended, Ok(TokenState::Ended { .. })), "{ended:?}");
+        assert!(matches!(ended, Ok(TokenState::Revoked { .. })), "{ended:?}");
     }
     assert_eq!(store.token_state(&token("t2", now + 5)).await, of(&owner));
     let elsewhere = Issued { app: other, ..token("t1", now) };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
     let (ends, _) = read_after(&store, "").await;
-    let is_app = |end: &Ended| matches!(end, Ended::UserInApp { before, .. } if (now..now + 5).contains(before));
+    let is_app =
+        |end: &Revocation| matches!(end, Revocation::UserInApp { before, .. } if (now..now + 5).contains(before));
     assert!(!ends.is_empty() && ends.iter().all(is_app), "{ends:?}");
 }
 
-async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Redis>) {
+async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
     let store = &store;
     let user = user("user-1");
     store.set_blocked(&user, true).await.expect("blocked");
@@ -1247,14 +1252,14 @@ fn of_any_life(before: i64) -> i64 {
     before + LONGEST_LIFE.as_secs() as i64
 }
 
-async fn an_end_is_dated_by_the_longest_life_of_tokens_that_may_be_left(store: Rc<Redis>) {
+async fn an_end_is_dated_by_the_longest_life_of_tokens_that_may_be_left(store: Rc<Store>) {
     let [hour, day] = [3600, 86_400].map(Duration::from_secs);
     let life = async |number: usize| {
         let user = user(&format!("user-{number}"));
-        store.end_user(&user, None).await.expect("ended");
+        store.revoke_user(&user, None).await.expect("ended");
         let ends = read_after(&store, "").await.0;
         match ends.last().expect("an end") {
-            Ended::User { before, until, .. } => Duration::from_secs((until - before) as u64),
+            Revocation::User { before, until, .. } => Duration::from_secs((until - before) as u64),
             other => panic!("{other:?}"),
         }
     };
@@ -1268,52 +1273,52 @@ async fn an_end_is_dated_by_the_longest_life_of_tokens_that_may_be_left(store: R
     assert_eq!(store.longest_login().await, Ok(20 * day));
 }
 
-async fn an_end_that_is_made_again_keeps_its_date(store: Rc<Redis>) {
+async fn an_end_that_is_made_again_keeps_its_date(store: Rc<Store>) {
     let now = second();
     store.note_life(Duration::from_secs(86_400)).await.expect("noted");
     let ended = [
-        Ended::User { user: user("user-1"), before: now, until: now + 9 },
-        Ended::UserInApp { user: user("user-1"), app: app(), before: now, until: now + 8 },
-        Ended::Key { kid: "a-kid".into(), until: now + 7 },
+        Revocation::User { user: user("user-1"), before: now, until: now + 9 },
+        Revocation::UserInApp { user: user("user-1"), app: app(), before: now, until: now + 8 },
+        Revocation::Key { kid: "a-kid".into(), until: now + 7 },
     ];
     for end in &ended {
-        store.restore_end(end).await.expect("made");
+        store.restore_revocation(end).await.expect("made");
     }
     assert_eq!(read_after(&store, "").await.0, ended);
 }
 
-fn kids(ends: &[Ended]) -> Vec<&str> {
+fn kids(ends: &[Revocation]) -> Vec<&str> {
     ends.iter().map(kid).collect()
 }
 
-fn kid(end: &Ended) -> &str {
+fn kid(end: &Revocation) -> &str {
     match end {
-        Ended::Key { kid, .. } => kid,
+        Revocation::Key { kid, .. } => kid,
         other => panic!("{other:?}"),
     }
 }
 
-async fn the_stream_is_read_in_parts(store: Rc<Redis>) {
+async fn the_stream_is_read_in_parts(store: Rc<Store>) {
     let store = &store;
     for number in 0..4 {
-        store.end_key(&format!("kid-{number}")).await.expect("ended");
+        store.revoke_key(&format!("kid-{number}")).await.expect("ended");
     }
-    let read = store.ends_after("", 3).await.expect("read").expect("the oldest");
+    let read = store.revocations_after("", 3).await.expect("read").expect("the oldest");
     assert_eq!((read.ends.len(), read.more), (3, true));
     let (rest, _) = read_after(store, &read.cursor).await;
     assert_eq!(kids(&rest), ["kid-3"]);
     for (cursor, most) in [("", 4), (&*read.cursor, 1)] {
-        let read = store.ends_after(cursor, most).await.expect("read").expect("a cursor of the stream");
+        let read = store.revocations_after(cursor, most).await.expect("read").expect("a cursor of the stream");
         assert_eq!((read.ends.len(), read.more), (most, false), "just full");
     }
 }
 
 /// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the
 /// same.
-async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<Redis>) {
+async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<Store>) {
     let store = &store;
     let [now, ..] = orders(store, [0, 0, 0]).await;
-    let at = |ahead: u64, byte| ExchangeOrder::new(now.micros + ahead * 1_000_000, &attempt_id(byte));
+    let at = |ahead: u64, byte| ExchangeTimestamp::new(now.micros + ahead * 1_000_000, &attempt_id(byte));
     let keys = async || store.session_keys(&person("o1")).await.expect("an answer");
     recorded(store, &record("o1", &at(200, 1), "k1", "user-1")).await;
     recorded(store, &record("o1", &at(300, 2), "k2", "user-1")).await;
@@ -1332,7 +1337,7 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
 }
 
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
-async fn a_later_exchange_never_loses(store: Rc<Redis>) {
+async fn a_later_exchange_never_loses(store: Rc<Store>) {
     let arrivals = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for (round, micros) in [[0, 1, 2], [5, 5, 5]].into_iter().enumerate() {
         let orders = orders(&store, micros).await;
@@ -1349,9 +1354,9 @@ async fn a_later_exchange_never_loses(store: Rc<Redis>) {
     }
 }
 
-async fn a_replaced_key_is_kept_ten_minutes(store: Rc<Redis>) {
+async fn a_replaced_key_is_kept_ten_minutes(store: Rc<Store>) {
     let [now, _, _] = orders(&store, [0, 0, 0]).await;
-    let ago = |seconds: u64| ExchangeOrder::new(now.micros - seconds * 1_000_000, &attempt_id(9));
+    let ago = |seconds: u64| ExchangeTimestamp::new(now.micros - seconds * 1_000_000, &attempt_id(9));
     for (openid, replaced, kept) in [("recent", 595, true), ("long-ago", 605, false)] {
         recorded(&store, &record(openid, &ago(900), "old", "user")).await;
         recorded(&store, &record(openid, &ago(replaced), "new", "user")).await;
@@ -1361,11 +1366,11 @@ async fn a_replaced_key_is_kept_ten_minutes(store: Rc<Redis>) {
 }
 
 /// K1, K2, K2, K2: K1 is the one before, until ten minutes have passed since a login. Whatever way a key comes.
-async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Redis>) {
+async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
     let (store, vault) = (&store, vault());
     let [now, ..] = orders(store, [0, 0, 0]).await;
     let exchanged = async |openid: &str, key: &str, ago: u64, by_login: bool, rate| {
-        let order = ExchangeOrder::new(now.micros - ago * 1_000_000, &attempt_id((ago % 251) as u8));
+        let order = ExchangeTimestamp::new(now.micros - ago * 1_000_000, &attempt_id((ago % 251) as u8));
         let session_key = vault.seal(key, &person(openid));
         if by_login {
             return log_in(store, &LoginRecord { rate, session_key, ..record(openid, &order, "", "user-1") }).await;
@@ -1374,7 +1379,7 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Redis>) {
             .keep_session_key(&person(openid), 1, &(order, session_key), Some(DateTime::UNIX_EPOCH))
             .await
             .expect("kept");
-        Recorded::Newcomer
+        Recorded::Unbound
     };
     // Logins that count go the long way; a login after keys that came otherwise, the short one.
     for (way, by_login) in [[false; 4], [true; 4], [false, false, true, true]].into_iter().enumerate() {
@@ -1399,7 +1404,7 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Redis>) {
     }
 }
 
-async fn a_stranger_has_no_session_key(store: Rc<Redis>) {
+async fn a_stranger_has_no_session_key(store: Rc<Store>) {
     assert_eq!(store.session_keys(&person("stranger")).await, Ok(vec![]));
 }
 
@@ -1478,9 +1483,9 @@ mod redis_only {
     async fn an_end_of_a_later_version_keeps_verifiers_from_no_other() {
         let server = RedisServer::start().await;
         let store = server.store();
-        store.end_key("one").await.expect("ended");
+        store.revoke_key("one").await.expect("ended");
         server.cli(&["XADD", "wxmint:revoked", "*", "end", "device 1 abc"]);
-        store.end_key("other").await.expect("ended");
+        store.revoke_key("other").await.expect("ended");
         let (ends, _) = read_after(&store, "").await;
         assert_eq!(kids(&ends), ["one", "other"]);
     }
@@ -1491,15 +1496,15 @@ mod redis_only {
         let store = server.store();
         let [first, second, third] = orders(&store, [0, 1, 2]).await;
         let login = |order, of: &str| {
-            let newcomer = Newcomer::Computed { user: user(of), listed: true };
-            LoginRecord { newcomer, ..record("o1", order, "k1", "nobody") }
+            let if_unbound = UnboundPolicy::Computed { user: user(of), listed: true };
+            LoginRecord { if_unbound, ..record("o1", order, "k1", "nobody") }
         };
         let [right, wrong] = ["6c207736-427e-88dc-acfd-5b0f649038f3", "6c207736-427e-88dc-acfd-5b0f649038f4"];
         store.record_login(&login(&first, right)).await.expect("recorded");
         assert_eq!(store.record_login(&login(&second, wrong)).await, Ok(Recorded::OtherUser));
         store.forget(&person("o1"), None).await.expect("forgotten");
         assert_eq!(store.record_login(&login(&third, wrong)).await, Ok(Recorded::OtherUser));
-        let told = LoginRecord { newcomer: Newcomer::Told, ..record("o1", &third, "k1", "nobody") };
+        let told = LoginRecord { if_unbound: UnboundPolicy::ReportOnly, ..record("o1", &third, "k1", "nobody") };
         assert_eq!(store.record_login(&told).await, Ok(Recorded::OtherUser), "nobody draws a user id for who has one");
         let found = store.binding(&person("o1")).await.expect("an answer").map(|found| found.user);
         assert_eq!(found, Some(user(right)));
@@ -1516,23 +1521,23 @@ mod redis_only {
         let (store, operator) = (server.store(), server.store());
         let later = servers::now().timestamp() + 60;
         operator.had_told(later as u64);
-        let restored: [fn(UserId, i64) -> Ended; 2] = [
-            |user, before| Ended::User { user, before, until: before },
-            |user, before| Ended::UserInApp { user, app: app(), before, until: before },
+        let restored: [fn(UserId, i64) -> Revocation; 2] = [
+            |user, before| Revocation::User { user, before, until: before },
+            |user, before| Revocation::UserInApp { user, app: app(), before, until: before },
         ];
         for number in 0..4 {
             let (user, openid) = (user(&format!("user-{number}")), format!("o{number}"));
             let asks = async |key: &str| {
-                let ([order, ..], newcomer) =
-                    (orders(&store, [0, 1, 2]).await, Newcomer::Computed { user: user.clone(), listed: false });
-                let login = LoginRecord { newcomer, ..record(&openid, &order, key, "nobody") };
+                let ([order, ..], if_unbound) =
+                    (orders(&store, [0, 1, 2]).await, UnboundPolicy::Computed { user: user.clone(), listed: false });
+                let login = LoginRecord { if_unbound, ..record(&openid, &order, key, "nobody") };
                 matches!(store.record_login(&login).await, Ok(Recorded::Counted { may_be_ended: true, .. }))
             };
             assert!(!asks("k1").await && !asks("k2").await);
             match number {
-                0 => operator.end_user(&user, None).await,
-                1 => operator.end_in_app(&user, &app()).await,
-                other => operator.restore_end(&restored[other - 2](user.clone(), later)).await,
+                0 => operator.revoke_user(&user, None).await,
+                1 => operator.revoke_in_app(&user, &app()).await,
+                other => operator.restore_revocation(&restored[other - 2](user.clone(), later)).await,
             }
             .expect("ended");
             assert!(asks("k3").await, "{number}");
@@ -1560,7 +1565,7 @@ mod redis_only {
         assert!(!asks("k2").await, "wxmint has made the user");
         store.forget(&person("o1"), None).await.expect("forgotten");
         assert_eq!((date(now + 1).await, asks("k3").await), (now + 1, true), "it may be ended with its keys");
-        store.end_user(&user("user-1"), Some(now + 60)).await.expect("ended");
+        store.revoke_user(&user("user-1"), Some(now + 60)).await.expect("ended");
         for (second, dated, asked) in [(now, now + 61, true), (now + 50, now + 61, true), (now + 61, now + 61, false)] {
             assert_eq!((date(second).await, asks("k4").await), (dated, asked), "{second}");
         }
@@ -1590,7 +1595,7 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp_micros() as u64);
         for (number, micros) in [(1, now + 300_000_000), (2, now)] {
-            let order = ExchangeOrder::new(micros, &attempt_id(number));
+            let order = ExchangeTimestamp::new(micros, &attempt_id(number));
             recorded(&store, &record("o1", &order, &number.to_string(), "user-1")).await;
             let length = usize::from(number) * (2 + 7 + 4 + 1);
             let session = format!("wxmint:{{{}:o1}}:session", app());
@@ -1612,7 +1617,7 @@ mod redis_only {
 
         let intent = intent("user-2");
         let login =
-            LoginRecord { newcomer: Newcomer::Intended(intent.clone()), ..record("o2", &first, "k1", "user-2") };
+            LoginRecord { if_unbound: UnboundPolicy::Intended(intent.clone()), ..record("o2", &first, "k1", "user-2") };
         recorded(&store, &login).await;
         store.admit(&person("o2"), 1, &intent, 9).await.expect("admitted");
         store.note_block(&person("o2"), &user("user-2"), 1, true).await.expect("blocked");
@@ -1682,11 +1687,11 @@ mod redis_only {
         let (store, now) = (server.store(), servers::now().timestamp());
         let [own, with_app, with_user] = ["a", "b", "c"].map(|id| token(id, now - 1));
         server.cli(&["SET", "wxmint:user:{user-1}:ended:a", "untold", "EX", "3600"]);
-        assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: false }));
+        assert_eq!(store.token_state(&own).await, Ok(TokenState::Revoked { told: false }));
         server.cli(&["XADD", "wxmint:revoked", "*", "end", "kid k"]);
         for _ in 0..2 {
-            store.end_token(&own).await.expect("ended");
-            assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: true }));
+            store.revoke_token(&own).await.expect("ended");
+            assert_eq!(store.token_state(&own).await, Ok(TokenState::Revoked { told: true }));
             assert_eq!(server.cli(&["XLEN", "wxmint:revoked"]), "2", "once");
         }
         assert_eq!(server.cli(&["TTL", "wxmint:user:{user-1}:ended:a"]), "-1", "Redis does not forget it by itself");
@@ -1694,35 +1699,35 @@ mod redis_only {
         let ends = "wxmint:user:{user-1}:ends";
         let app = app();
         for (end, ended) in [
-            (format!("app:{app}"), TokenState::Ended { told: false }),
-            ("before".into(), TokenState::EndedWithUser { told: false }),
+            (format!("app:{app}"), TokenState::Revoked { told: false }),
+            ("before".into(), TokenState::RevokedWithUser { told: false }),
         ] {
             let second = now.to_string();
             server.cli(&["HSET", ends, &end, &second, &format!("untold:{end}"), &second]);
             assert_eq!(store.token_state(&with_app).await, Ok(ended), "{end}");
         }
-        store.end_user(&with_user.user, Some(now - 1)).await.expect("a repetition");
-        assert_eq!(store.token_state(&with_user).await, Ok(TokenState::EndedWithUser { told: true }));
+        store.revoke_user(&with_user.user, Some(now - 1)).await.expect("a repetition");
+        assert_eq!(store.token_state(&with_user).await, Ok(TokenState::RevokedWithUser { told: true }));
     }
 
     /// Also where nobody is listed, and nobody has logged in since.
     #[tokio::test(flavor = "local")]
     async fn a_process_that_follows_the_ends_or_makes_one_knows_that_the_clock_has_stepped_back() {
         thread_local!(static BEHIND: cell::Cell<TimeDelta> = const { cell::Cell::new(TimeDelta::zero()) });
-        let access = RedisAccess::in_memory(|| servers::now() - BEHIND.get());
+        let access = StoreAccess::in_memory(|| servers::now() - BEHIND.get());
         for follows in [true, false] {
-            let [store, other] = [(); 2].map(|()| Redis::new(&access, DAY, servers::now, ()));
+            let [store, other] = [(); 2].map(|()| Store::new(&access, DAY, servers::now, ()));
             let (before, ended) = (second(), user(&format!("{follows}")));
             BEHIND.set(TimeDelta::zero());
-            store.ends_after("", 1).await.expect("a page");
+            store.revocations_after("", 1).await.expect("a page");
             BEHIND.set(TimeDelta::minutes(5));
             if follows {
-                store.ends_after("", 1).await.expect("a page");
+                store.revocations_after("", 1).await.expect("a page");
             }
             // Another worker of the process has not seen the time before.
             let maker = if follows { &other } else { &store };
-            maker.end_user(&ended, None).await.expect("ended");
-            let is_whole = |end: &Ended| matches!(end, Ended::User { user, before: last, .. } if *user == ended && *last >= before);
+            maker.revoke_user(&ended, None).await.expect("ended");
+            let is_whole = |end: &Revocation| matches!(end, Revocation::User { user, before: last, .. } if *user == ended && *last >= before);
             assert!(read_after(&store, "").await.0.iter().any(is_whole), "{follows}");
         }
     }
@@ -1733,21 +1738,21 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let (one, kid, restored) =
-            (token("a", now), || "kid".to_owned(), Ended::Key { kid: "restored".into(), until: now + 9 });
+            (token("a", now), || "kid".to_owned(), Revocation::Key { kid: "restored".into(), until: now + 9 });
         server.cli(&["SET", "wxmint:revoked", "no stream"]);
         for _ in 0..2 {
-            store.end_token(&one).await.expect_err("not told");
-            store.end_key(&kid()).await.expect_err("not told");
-            store.restore_end(&restored).await.expect_err("not told");
+            store.revoke_token(&one).await.expect_err("not told");
+            store.revoke_key(&kid()).await.expect_err("not told");
+            store.restore_revocation(&restored).await.expect_err("not told");
         }
         server.cli(&["DEL", "wxmint:revoked"]);
         for is_new in [true, false] {
-            store.end_token(&one).await.expect("told");
-            assert_eq!(store.end_key(&kid()).await, Ok(is_new));
-            assert_eq!(store.end_key("restored").await, Ok(is_new));
+            store.revoke_token(&one).await.expect("told");
+            assert_eq!(store.revoke_key(&kid()).await, Ok(is_new));
+            assert_eq!(store.revoke_key("restored").await, Ok(is_new));
         }
-        assert_eq!(store.restore_end(&restored).await, Ok(()), "told again, though it was not lost");
-        let token = Ended::Token { id: one.id, user: one.user, expires_at: one.expires_at };
+        assert_eq!(store.restore_revocation(&restored).await, Ok(()), "told again, though it was not lost");
+        let token = Revocation::Token { id: one.id, user: one.user, expires_at: one.expires_at };
         let told = read_after(&store, "").await.0;
         assert_eq!((&told[0], kids(&told[1..])), (&token, vec!["kid", "restored", "restored"]));
         assert_eq!(told[3], restored, "with the date that it had");
@@ -1767,7 +1772,7 @@ mod redis_only {
         server.cli(&["DEL", ends]);
         store.dismiss(&user, &owner, 1, since).await.expect("dismissed");
         let until = of_any_life(since);
-        let ended = Ended::UserInApp { user: user.clone(), app: app(), before: since, until };
+        let ended = Revocation::UserInApp { user: user.clone(), app: app(), before: since, until };
         assert_eq!(read_after(&store, "").await.0, [ended]);
         may("-hset");
         store.set_free(&owner, 1, &user).await.expect_err("no right");
@@ -1797,8 +1802,11 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, owner) = (server.store(), person("o1"));
         let [order, _, _] = orders(&store, [0, 1, 2]).await;
-        let newcomer = Newcomer::Computed { user: user("user-1"), listed: true };
-        store.record_login(&LoginRecord { newcomer, ..record("o1", &order, "k1", "nobody") }).await.expect("recorded");
+        let if_unbound = UnboundPolicy::Computed { user: user("user-1"), listed: true };
+        store
+            .record_login(&LoginRecord { if_unbound, ..record("o1", &order, "k1", "nobody") })
+            .await
+            .expect("recorded");
         let listed = async || store.people_of(&user("user-1")).await == Ok(Some(vec![owner.clone()]));
         while !listed().await {
             tokio::task::yield_now().await;
@@ -1816,7 +1824,7 @@ mod redis_only {
         let (store, now) = (server.store(), servers::now().timestamp());
         bind(&store, "owner", "user-1", 1).await;
         for number in 0..20 {
-            store.end_token(&token(&format!("t{number}"), now)).await.expect("ended");
+            store.revoke_token(&token(&format!("t{number}"), now)).await.expect("ended");
             let other = person(&format!("o{number}"));
             let sign = store.admit(&other, 1, &wish(&user("user-1"), false), 1 + number % 2).await.expect("decided");
             if sign != Decision::Full {
@@ -1841,9 +1849,9 @@ mod redis_only {
         let since = until - servers::now().timestamp() - 86_400;
         assert!((3590..=3600).contains(&since), "an hour without being noted again: {since}");
         let ends = async |number: usize| {
-            new.end_user(&user(&format!("user-{number}")), None).await.expect("ended");
+            new.revoke_user(&user(&format!("user-{number}")), None).await.expect("ended");
             match read_after(&new, "").await.0.pop() {
-                Some(Ended::User { before, until, .. }) => (until, until - before),
+                Some(Revocation::User { before, until, .. }) => (until, until - before),
                 other => panic!("{other:?}"),
             }
         };
@@ -1865,8 +1873,8 @@ mod redis_only {
         let (store, now) = (server.store(), second());
         let one = token("a", now);
         let (by_token, by_user) = tokio::join!(
-            futures_util::future::join_all((0..20).map(|_| store.end_token(&one))),
-            futures_util::future::join_all((0..20).map(|_| store.end_in_app(&one.user, &one.app))),
+            futures_util::future::join_all((0..20).map(|_| store.revoke_token(&one))),
+            futures_util::future::join_all((0..20).map(|_| store.revoke_in_app(&one.user, &one.app))),
         );
         assert!(by_token.into_iter().chain(by_user).all(|ended| ended.is_ok()));
         let mut ends = read_after(&store, "").await.0;
@@ -1886,7 +1894,10 @@ mod redis_only {
             assert!(expected(life), "{life}");
         };
         life(&|life| (3600..=3600 + 600).contains(&life)).await;
-        store.restore_end(&Ended::User { user: user("user-1"), before: now, until: now }).await.expect("made");
+        store
+            .restore_revocation(&Revocation::User { user: user("user-1"), before: now, until: now })
+            .await
+            .expect("made");
         life(&|life| life == -1).await;
     }
 
@@ -1901,11 +1912,11 @@ mod redis_only {
             .note_client_token(&Issued { app: "shop-web".parse().expect("a client"), ..token("page", now) }, &app())
             .await
             .expect("noted");
-        store.end_token(&token("a", now)).await.expect("ended");
+        store.revoke_token(&token("a", now)).await.expect("ended");
         logged_in(&store, "b", now).await;
-        store.end_user(&user("user-1"), None).await.expect("ended");
+        store.revoke_user(&user("user-1"), None).await.expect("ended");
         store.dismiss(&user("user-1"), &owner, 1, now).await.expect("dismissed");
-        store.end_key("kid").await.expect("ended");
+        store.revoke_key("kid").await.expect("ended");
         let keys = server.cli(&["KEYS", "wxmint:*"]);
         let of_ends =
             keys.lines().filter(|key| ["ended", "ends", "revoked", "client"].iter().any(|it| key.contains(it)));
@@ -1991,7 +2002,7 @@ mod redis_only {
             assert_eq!(server.cli(&["EXISTS", key]), is_left, "{key}");
         }
         assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", "user-2"]), later.to_string());
-        let untold = old + ENDS_KEPT.as_secs() as i64;
+        let untold = old + REVOCATIONS_KEPT.as_secs() as i64;
         assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", "user-3"]), untold.to_string());
 
         // A record that is needed for longer than its entry is forgotten once that time has come.
@@ -2032,7 +2043,7 @@ mod redis_only {
         let (_, last) = read_after(&store, "").await;
         let (id_of_last, _) = last.split_once('.').expect("an id");
         server.cli(&["XDEL", "wxmint:revoked", id_of_last]);
-        assert_eq!(store.ends_after(&last, 100).await, Ok(None), "lost before its date");
+        assert_eq!(store.revocations_after(&last, 100).await, Ok(None), "lost before its date");
     }
 
     #[tokio::test(flavor = "local")]
@@ -2041,10 +2052,10 @@ mod redis_only {
         let (store, owner) = (server.store(), with_session(&server.store(), "o1").await);
         let BindingState::Bound(bound) = store.binding_state(&owner).await.expect("a state") else { panic!("bound") };
         let far = server.store_at(|| servers::now() - TimeDelta::hours(8));
-        assert!(far.end_user(&bound.user, None).await.is_err());
-        assert!(far.end_in_app(&bound.user, &app()).await.is_err());
-        assert!(far.end_token(&token("a", second())).await.is_err());
-        assert!(far.end_key("kid").await.is_err());
+        assert!(far.revoke_user(&bound.user, None).await.is_err());
+        assert!(far.revoke_in_app(&bound.user, &app()).await.is_err());
+        assert!(far.revoke_token(&token("a", second())).await.is_err());
+        assert!(far.revoke_key("kid").await.is_err());
         let refused = far.leave(&owner, &bound).await.expect_err("no time");
         assert!(refused.reason.contains("ahead of the clock of this machine"), "{refused}");
         assert_eq!(server.cli(&["HLEN", "wxmint:user:{user-1}:ends"]), "0");
@@ -2064,8 +2075,8 @@ mod redis_only {
         let [minutes, weeks] = [5 * 60, 20 * 86_400].map(Duration::from_secs);
         for how in ["of a user", "of an app", "of a client", "by another login"] {
             AHEAD.set(TimeDelta::zero());
-            let access = RedisAccess::in_memory(|| servers::now() + AHEAD.get());
-            let store = Redis::new(&access, DAY, || servers::now() + AHEAD.get(), ());
+            let access = StoreAccess::in_memory(|| servers::now() + AHEAD.get());
+            let store = Store::new(&access, DAY, || servers::now() + AHEAD.get(), ());
             let (now, client): (_, AppId) = (second(), "grafana".parse().expect("a client"));
             let login = |at: i64, life: Duration| Issued {
                 app: client.clone(),
@@ -2077,14 +2088,14 @@ mod redis_only {
             store.note_life(minutes).await.expect("noted");
             store.note_client_token(&login(now - 9, weeks), &app()).await.expect("noted");
             match how {
-                "of a user" => store.end_user(&first.user, None).await.expect("ended"),
-                "of an app" => store.end_in_app(&first.user, &app()).await.expect("ended"),
-                "of a client" => store.end_in_app(&first.user, &client).await.expect("ended"),
-                _ => _ = store.end_earlier(&login(now, minutes), now).await.expect("ended"),
+                "of a user" => store.revoke_user(&first.user, None).await.expect("ended"),
+                "of an app" => store.revoke_in_app(&first.user, &app()).await.expect("ended"),
+                "of a client" => store.revoke_in_app(&first.user, &client).await.expect("ended"),
+                _ => _ = store.revoke_earlier(&login(now, minutes), now).await.expect("ended"),
             }
             AHEAD.set(TimeDelta::minutes(8));
             assert!(store.forget_ends(None, 100).await.expect("forgotten").ends > 0);
-            let told = store.ends_after("", 100).await.expect("read").expect("the oldest").ends;
+            let told = store.revocations_after("", 100).await.expect("read").expect("the oldest").ends;
             assert!(told.is_empty(), "{how}: no verifier needs it: {told:?}");
             let is_ended = async || !matches!(store.token_state(&first).await, Ok(TokenState::People(_)));
             assert!(is_ended().await, "{how}: nothing of it can be renewed");
@@ -2121,14 +2132,14 @@ mod redis_only {
         let [until, next] = [later, later + 1].map(|second| second.to_string());
         let held = ["HSET", "wxmint:user:{user-1}:ends", "before", &until, &first, &next, &untold, &until];
         server.cli(&held);
-        store.end_user(&user, None).await.expect("ended");
-        store.end_in_app(&user, &app()).await.expect("ended");
+        store.revoke_user(&user, None).await.expect("ended");
+        store.revoke_in_app(&user, &app()).await.expect("ended");
         let found = server.cli(&["HMGET", "wxmint:user:{user-1}:ends", "before", &first]);
         assert_eq!(found.lines().collect::<Vec<_>>(), [until, next]);
         let ends = read_after(&store, "").await.0;
         let until = of_any_life(later);
-        let in_app = Ended::UserInApp { user: user.clone(), app: app(), before: later, until };
-        assert_eq!(ends, [Ended::User { user, before: later, until }, in_app], "verifiers learn the same");
+        let in_app = Revocation::UserInApp { user: user.clone(), app: app(), before: later, until };
+        assert_eq!(ends, [Revocation::User { user, before: later, until }, in_app], "verifiers learn the same");
     }
 
     /// With `WXMINT_SINGLE_SESSION` a login ends tokens of its second without waiting for replicas. A logout waits for them.
@@ -2142,9 +2153,9 @@ mod redis_only {
         let key = server.cli(&["KEYS", "wxmint:*a"]);
         let state = || server.cli(&["GET", &key]);
         assert_eq!(state(), "added", "{key}");
-        store.end_token(&token("a", now)).await.expect("ended");
+        store.revoke_token(&token("a", now)).await.expect("ended");
         assert_eq!(state(), "told");
-        let is_of_token = |end: &Ended| matches!(end, Ended::Token { .. });
+        let is_of_token = |end: &Revocation| matches!(end, Revocation::Token { .. });
         assert_eq!(read_after(&store, "").await.0.into_iter().filter(is_of_token).count(), 1, "and now confirmed");
     }
 
@@ -2203,7 +2214,7 @@ mod redis_only {
         let code = server.cli(&["KEYS", "wxmint:code:*"]);
         assert!((590..=600).contains(&server.cli(&["TTL", &code]).parse().expect("seconds")));
         assert!(!code.contains("clock"), "the code itself is not stored");
-        let key = (ExchangeOrder::new(7, &attempt_id(9)), sealed("k"));
+        let key = (ExchangeTimestamp::new(7, &attempt_id(9)), sealed("k"));
         let holder = TicketHolder { person: person("o1"), unionid: None, key };
         store.keep_ticket(&Ticket::random(), &holder).await.expect("kept");
         let ttl: u64 = server.cli(&["TTL", &server.cli(&["KEYS", "wxmint:ticket:*"])]).parse().expect("seconds");
@@ -2236,14 +2247,14 @@ mod redis_only {
         let owner = with_session(&store, "o1").await;
         let BindingState::Bound(binding) = store.binding_state(&owner).await.expect("a state") else { panic!("bound") };
         store.had_told(now as u64 + 50);
-        store.end_in_app(&user, &app()).await.expect("ended");
+        store.revoke_in_app(&user, &app()).await.expect("ended");
         assert!(cluster.0.iter().all(|server| server.cli(&["INFO", "commandstats"]).contains("cmdstat_time:")));
         let ahead = token("a", now + 50);
-        assert_eq!(store.token_state(&ahead).await, Ok(TokenState::Ended { told: false }));
+        assert_eq!(store.token_state(&ahead).await, Ok(TokenState::Revoked { told: false }));
         let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..ahead };
         assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
-        store.end_user(&user, None).await.expect("ended");
-        assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::EndedWithUser { told: true }));
+        store.revoke_user(&user, None).await.expect("ended");
+        assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::RevokedWithUser { told: true }));
         let left = store.leave(&owner, &binding).await.expect("left");
         assert!(matches!(left, BindingState::Leaving { since, .. } if since == now + 50), "{left:?}");
     }
@@ -2276,7 +2287,7 @@ mod redis_only {
     async fn the_limits_of_replicas_hold_while_their_periods_differ() {
         let server = RedisServer::start().await;
         let stores = [300, 600].map(|seconds| (server.store(), Duration::from_secs(seconds)));
-        for meter in [often(), Meter::of_person(&person("o1"), NAMES, "name", OFTEN)] {
+        for meter in [often(), RateLimitKey::of_person(&person("o1"), NAMES, "name", OFTEN)] {
             let mut admitted = [0, 0];
             for _ in 0..20 {
                 for ((store, period), admitted) in stores.iter().zip(&mut admitted) {
@@ -2302,13 +2313,13 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp_micros() as u64);
         let rates = [(5, 300), (10, 600)].map(|(burst, seconds)| Rate { burst, period: Duration::from_secs(seconds) });
-        let computed = Newcomer::Computed { user: user("6c207736-427e-88dc-acfd-5b0f649038f3"), listed: false };
-        for (openid, newcomer) in [("o1", computed), ("o2", Newcomer::Counted)] {
+        let computed = UnboundPolicy::Computed { user: user("6c207736-427e-88dc-acfd-5b0f649038f3"), listed: false };
+        for (openid, if_unbound) in [("o1", computed), ("o2", UnboundPolicy::Counted)] {
             let mut admitted = [0, 0];
             for number in 0..60_u8 {
-                let order = ExchangeOrder::new(now + u64::from(number), &attempt_id(number));
-                let (rate, newcomer) = (rates[usize::from(number % 2)], newcomer.clone());
-                let login = LoginRecord { rate, newcomer, ..record(openid, &order, &format!("k{number}"), "nobody") };
+                let order = ExchangeTimestamp::new(now + u64::from(number), &attempt_id(number));
+                let (rate, if_unbound) = (rates[usize::from(number % 2)], if_unbound.clone());
+                let login = LoginRecord { rate, if_unbound, ..record(openid, &order, &format!("k{number}"), "nobody") };
                 let recorded = store.record_login(&login).await.expect("recorded");
                 admitted[usize::from(number % 2)] += u32::from(matches!(recorded, Recorded::Counted { .. }));
             }
@@ -2349,7 +2360,7 @@ mod redis_only {
         let store = server.store();
         let meter = |name: &str| {
             let rate = Rate { burst: 1, period: Duration::from_secs(300) };
-            Meter::of_person(&person("o1"), NAMES, name, rate)
+            RateLimitKey::of_person(&person("o1"), NAMES, name, rate)
         };
         let key = "wxmint:{wx0123456789abcdef:o1}:limit:eighths:names";
         for (field, events) in [("old:1", "9"), ("lin:300:2", "9"), ("old:600:2", "9")] {

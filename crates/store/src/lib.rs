@@ -24,19 +24,19 @@ use wxmint_ids::{Person, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_redis_link::Reason;
 
-pub use self::limits::Meter;
+pub use self::limits::RateLimitKey;
 use self::limits::{Rate, TooMany};
 pub use self::redis::DRAWN;
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
-pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeOrder};
+pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeTimestamp};
 pub use self::redis::ends::NotedClient;
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
 pub use self::redis::stored::{BindingState, Bound, COMPUTED, Decision, Intent, UNPROVEN_LINK_KEPT};
-pub use self::redis::stream::{Doubt, ENDS_KEPT, Ended, Forgotten, Lives, ReadEnds};
+pub use self::redis::stream::{Doubt, Forgotten, Lives, REVOCATIONS_KEPT, ReadRevocations, Revocation};
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
-pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Redis, RedisAccess, limits, unreadable, walk};
+pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, unreadable, walk};
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
@@ -72,7 +72,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// This request may send the code to WeChat, once.
-    Granted(ExchangeOrder),
+    Granted(ExchangeTimestamp),
     /// Another request, perhaps on another replica, has claimed this code.
     Taken,
     /// Too many logins from this address. The code is not claimed.
@@ -80,26 +80,26 @@ pub enum Claim {
 }
 
 /// A session key, and when its exchange began.
-pub type ExchangedKey = (ExchangeOrder, Sealed);
+pub type ExchangedKey = (ExchangeTimestamp, Sealed);
 
 /// A login writes this, in one atomic step.
 #[derive(Debug, Clone)]
 pub struct LoginRecord {
     pub person: Person,
     pub session_key: Sealed,
-    pub order: ExchangeOrder,
+    pub order: ExchangeTimestamp,
     /// How often one person may log in.
     pub rate: Rate,
-    pub newcomer: Newcomer,
+    pub if_unbound: UnboundPolicy,
 }
 
 /// The way to record somebody who was never bound and has dissolved nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Newcomer {
+pub enum UnboundPolicy {
     /// Counts the login, as it does for everybody.
     Counted,
-    /// Records nothing, and answers [`Recorded::Newcomer`].
-    Told,
+    /// Records nothing, and answers [`Recorded::Unbound`].
+    ReportOnly,
     /// Counts the login and begins to bind the person. Not after a dissolution, because a record that is repeated or
     /// arrives late must not undo it.
     Intended(Intent),
@@ -120,7 +120,7 @@ pub enum Recorded {
         /// When the exchange began, by the store's clock. The token is dated so, because an end of the person's tokens
         /// reaches to the last exchange that is stored, whatever the clock says by then.
         at: DateTime<Utc>,
-        /// Whether an end may name a token that is dated `at`: [`Redis::date_token`] tells.
+        /// Whether an end may name a token that is dated `at`: [`Store::date_token`] tells.
         may_be_ended: bool,
         /// The generation of the binding beside which the session key is stored, also of one that this record begins.
         /// It is stored for nobody else, so the erasure of a person is final, whatever logins are under way or come
@@ -128,9 +128,9 @@ pub enum Recorded {
         kept_for: Option<u64>,
     },
     Limited(TooMany),
-    /// Nothing is recorded: see [`Newcomer::Told`].
-    Newcomer,
-    /// Nothing is recorded, because the person's session is of another computed user than [`Newcomer::Computed`] names.
+    /// Nothing is recorded: see [`UnboundPolicy::ReportOnly`].
+    Unbound,
+    /// Nothing is recorded, because the person's session is of another computed user than [`UnboundPolicy::Computed`] names.
     OtherUser,
 }
 
@@ -142,16 +142,16 @@ pub enum TokenState {
     People(Vec<(Person, u64)>),
     /// All tokens of its user were ended, and this one with them. `told`: whether the end is in the stream, so that a
     /// repetition has nothing left to do.
-    EndedWithUser { told: bool },
+    RevokedWithUser { told: bool },
     /// The token itself was ended, or all tokens of its user in its app. `told`: whether the end of the token itself is
     /// in the stream.
-    Ended { told: bool },
+    Revoked { told: bool },
 }
 
 impl TokenState {
     /// Whether the token was ended, and a repetition has nothing left to do.
     pub fn is_told(&self) -> bool {
-        matches!(self, Self::EndedWithUser { told: true } | Self::Ended { told: true })
+        matches!(self, Self::RevokedWithUser { told: true } | Self::Revoked { told: true })
     }
 }
 

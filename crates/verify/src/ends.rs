@@ -1,7 +1,7 @@
 //! The ends of tokens before they expire: what an issuer publishes in its feed, and what a verifier holds of it.
 //!
-//! An [`End`] makes tokens void: those of a user up to a time, those of a user in one app, one token, or those that one
-//! key has signed. The feed names users and tokens by an [`EndHash`], so that it tells nobody who they are.
+//! An [`RevocationEntry`] makes tokens void: those of a user up to a time, those of a user in one app, one token, or those that one
+//! key has signed. The feed names users and tokens by an [`RevocationHash`], so that it tells nobody who they are.
 //!
 //! A [`Feed`] checks pages and adds what they say to the [`Ends`] that a verifier asks. It fetches nothing; the feature
 //! `fetch` has `verify::peer`, which does.
@@ -15,6 +15,6 @@ mod table;
 mod tests;
 
 pub use self::feed::{Feed, MAX_PAGE, PageRefused};
-pub use self::hash::EndHash;
+pub use self::hash::RevocationHash;
 pub use self::held::{Endable, Ends, MAX_HELD};
-pub use self::page::{End, EndsPage, MAX_PAGE_ENDS, PAGE_LIFE, PAGE_MEDIA_TYPE, PAGE_TYP};
+pub use self::page::{MAX_PAGE_REVOCATIONS, PAGE_LIFE, PAGE_MEDIA_TYPE, PAGE_TYP, RevocationEntry, RevocationsPage};

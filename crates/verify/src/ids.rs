@@ -27,7 +27,7 @@ pub enum InvalidId {
     },
 }
 
-/// A text within a limit and of an alphabet: `identifier! { /// DOCS NAME, LIMIT, "ALPHABET IN WORDS", |byte| … }`.
+/// A text within a limit and of an alphabet: `identifier! { /// DOCS NAME, LIMIT, "ALPHABET IN CATALOG", |byte| … }`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! identifier {

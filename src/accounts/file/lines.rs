@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, str};
 
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_ids::{UserId, foreign_id};
 use zeroize::Zeroizing;
 
@@ -37,28 +37,28 @@ type Line = Result<User, String>;
 
 impl UsersFile {
     /// Parses what is served. Whoever writes in place empties the file first.
-    pub fn parse_in_use(content: &[u8], may_be_empty: bool) -> Result<Self, Said> {
+    pub fn parse_in_use(content: &[u8], may_be_empty: bool) -> Result<Self, Message> {
         let is_emptied = content.is_empty() && !may_be_empty;
-        if is_emptied { Err(said!(is_empty_comment_alone_takes_all_users)) } else { Self::parse(content) }
+        if is_emptied { Err(message!(is_empty_comment_alone_takes_all_users)) } else { Self::parse(content) }
     }
 
     /// Parses all lines. The error says what is wrong with the first broken line, and does not repeat it.
-    pub fn parse(content: &[u8]) -> Result<Self, Said> {
+    pub fn parse(content: &[u8]) -> Result<Self, Message> {
         if content.is_empty() {
             return Ok(Self::default());
         }
-        let content = content.strip_suffix(b"\n").ok_or_else(|| said!(does_not_end_with_line_break))?;
+        let content = content.strip_suffix(b"\n").ok_or_else(|| message!(does_not_end_with_line_break))?;
         let (mut lines, mut named, mut claimed) = (Vec::new(), HashMap::new(), HashMap::new());
         for (bytes, number) in content.split(|&byte| byte == b'\n').zip(1..) {
-            let line = read_line(bytes).map_err(|fault| said!(on_line, number, fault))?;
+            let line = read_line(bytes).map_err(|fault| message!(on_line, number, fault))?;
             if let Ok(User { name, id, claims, .. }) = &line {
                 if let Some(earlier) = named.insert(name.clone(), number) {
-                    return Err(said!(line_repeats_user_name_of_line, number, earlier));
+                    return Err(message!(line_repeats_user_name_of_line, number, earlier));
                 }
                 let (earlier, theirs) = claimed.entry(id.clone()).or_insert_with(|| (number, claims.claims.clone()));
                 // A token has the claims of one line, so two must not differ.
                 if *theirs != claims.claims {
-                    return Err(said!(line_has_other_claims_than_line, number, earlier));
+                    return Err(message!(line_has_other_claims_than_line, number, earlier));
                 }
             }
             lines.push(line);
@@ -110,28 +110,28 @@ impl UsersFile {
     }
 }
 
-fn read_line(bytes: &[u8]) -> Result<Line, Said> {
-    let text = str::from_utf8(bytes).map_err(|_| said!(is_not_utf_8))?;
+fn read_line(bytes: &[u8]) -> Result<Line, Message> {
+    let text = str::from_utf8(bytes).map_err(|_| message!(is_not_utf_8))?;
     let text = text.trim_matches(|around: char| around.is_whitespace() || around == BYTE_ORDER_MARK);
     if text.is_empty() || text.starts_with('#') { Ok(Err(text.to_owned())) } else { User::parse(text).map(Ok) }
 }
 
 impl User {
     /// Parses the fields from the end: only a name may contain spaces. The place of the hash tells if there are claims.
-    pub(super) fn parse(text: &str) -> Result<Self, Said> {
+    pub(super) fn parse(text: &str) -> Result<Self, Message> {
         let (rest, last) = split_last(text)?;
         let (rest, middle) = split_last(rest)?;
         let (name, hash, id, claims) = match split_last(rest) {
             _ if is_hash(middle) => (rest, middle, last, ""),
             Ok((name, hash)) if is_hash(hash) => (name, hash, middle, last),
-            _ if rest.split_whitespace().any(is_hash) => return Err(said!(must_be_fields_of_user)),
+            _ if rest.split_whitespace().any(is_hash) => return Err(message!(must_be_fields_of_user)),
             _ => (rest, middle, last, ""),
         };
         let enabled = hash.strip_prefix(DISABLED);
         Ok(Self {
-            name: name.parse().map_err(|fault: Said| said!(user_name_is_wrong, fault))?,
+            name: name.parse().map_err(|fault: Message| message!(user_name_is_wrong, fault))?,
             hash: StoredHash::parse(enabled.unwrap_or(hash))?,
-            id: foreign_id(id).map_err(|fault| said!(user_id_is_wrong, Said::from(fault)))?,
+            id: foreign_id(id).map_err(|fault| message!(user_id_is_wrong, Message::from(fault)))?,
             disabled: enabled.is_some(),
             claims: claims.parse()?,
         })
@@ -139,8 +139,8 @@ impl User {
 }
 
 /// The text before the last field, which is not empty, and the last field.
-fn split_last(text: &str) -> Result<(&str, &str), Said> {
-    text.trim_end().rsplit_once(char::is_whitespace).ok_or_else(|| said!(must_be_fields_of_user))
+fn split_last(text: &str) -> Result<(&str, &str), Message> {
+    text.trim_end().rsplit_once(char::is_whitespace).ok_or_else(|| message!(must_be_fields_of_user))
 }
 
 fn is_hash(field: &str) -> bool {
@@ -189,7 +189,7 @@ mod tests {
         ] {
             assert_eq!(
                 UsersFile::parse(text.trim_end().as_bytes()),
-                Err(said!(does_not_end_with_line_break)),
+                Err(message!(does_not_end_with_line_break)),
                 "half of an id is an id"
             );
             assert_eq!(parse(&text).content().as_slice(), canonical.as_bytes(), "{text:?}");
@@ -251,7 +251,7 @@ mod tests {
             assert!(!said.contains("hunter2") && !said.contains("bob") && !said.contains("pGCD"), "{said}");
         }
         let not_text = [user.as_bytes(), b"\n\xff\n"].concat();
-        assert_eq!(UsersFile::parse(&not_text), Err(said!(on_line, 2, said!(is_not_utf_8))));
+        assert_eq!(UsersFile::parse(&not_text), Err(message!(on_line, 2, message!(is_not_utf_8))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, error::Category};
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_ids::{InvalidForeignId, UserId, foreign_id};
 use wxmint_keys::token::{ExtraClaims, InvalidClaims, unchecked_claims};
 
@@ -44,14 +44,14 @@ in_chinese! {
 }
 
 impl Unusable {
-    pub(crate) fn cure(self) -> Said {
+    pub(crate) fn cure(self) -> Message {
         match self {
-            Self::Status(300..=399) => said!(set_accounts_to_final_url),
-            Self::Status(404 | 405) => said!(set_accounts_to_url_below),
-            Self::Status(401 | 403) => said!(have_service_take_our_keys),
-            Self::Status(429) => said!(raise_limit_of_service_for_wxmint),
-            Self::Status(500..=599) => said!(look_at_log_of_service),
-            _ => said!(have_service_answer_as_described),
+            Self::Status(300..=399) => message!(set_accounts_to_final_url),
+            Self::Status(404 | 405) => message!(set_accounts_to_url_below),
+            Self::Status(401 | 403) => message!(have_service_take_our_keys),
+            Self::Status(429) => message!(raise_limit_of_service_for_wxmint),
+            Self::Status(500..=599) => message!(look_at_log_of_service),
+            _ => message!(have_service_answer_as_described),
         }
     }
 }

@@ -6,13 +6,13 @@ use std::io::{self, BufWriter, Write, stdout};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use wxmint_store::{BindingState, Redis};
+use wxmint_store::{BindingState, Store};
 
 use super::record::{Record, mark, trailer};
 use super::{Failure, check, say, walk_all};
 use crate::{cli::output::json, secret_files::FileError};
 
-pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
+pub(super) async fn run(redis: &Store, out: Option<&Path>) -> Result<(), Failure> {
     check(redis).await?;
     let (people, half_done) = match out {
         None => write_all(redis, stdout(), |error| Failure::of_output(&error)).await?,
@@ -34,7 +34,7 @@ pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure
 
 /// Returns how many people were written, and how many were left out.
 async fn write_all(
-    redis: &Redis,
+    redis: &Store,
     output: impl Write,
     unwritten: impl Fn(io::Error) -> Failure,
 ) -> Result<(usize, u64), Failure> {

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
-use wxmint_store::{AttemptId, Bound, Intent, Redis, StoreError};
+use wxmint_store::{AttemptId, Bound, Intent, Store, StoreError};
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 
-use super::{Failure, Progress, check, file::BindingsFile, noted, patiently, print, record::Record, say};
-use crate::login::{Binder, Link, LoginError, SettledState};
+use super::{Failure, Progress, check, file::BindingsFile, noted, print, record::Record, retry, say};
+use crate::login::{Binder, LoginError, SettledState, UnionIdLink};
 use crate::settings::{BINDINGS_PER_USER, read_all_apps, read_one};
 use crate::{accounts::Named, apps::CurrentApps, cli::variables};
 
@@ -47,7 +47,7 @@ struct Counts {
     refused: u64,
 }
 
-pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure> {
+pub(super) async fn run(redis: &Store, args: &ImportArgs) -> Result<(), Failure> {
     check(redis).await?;
     let file = BindingsFile::open(args)?;
     let people = file.check()?;
@@ -69,7 +69,7 @@ fn warn_of_unknown(apps: &BTreeSet<AppId>) {
 }
 
 struct Import<'a> {
-    redis: &'a Redis,
+    redis: &'a Store,
     attempt: AttemptId,
     per_user: u32,
 }
@@ -79,7 +79,7 @@ impl Import<'_> {
         let (mut progress, mut conflicts, mut apps) = (Progress::begin(), 0, BTreeSet::new());
         let lines = stream::iter(file.records(people)?).map(async |line| {
             let (number, record) = line?;
-            let done = patiently(async || self.one(&record).await).await?;
+            let done = retry(async || self.one(&record).await).await?;
             Ok::<_, Failure>((number, record.person.app, done))
         });
         let mut lines = std::pin::pin!(lines.buffered(IN_FLIGHT));
@@ -156,6 +156,6 @@ impl Import<'_> {
         }
         let (unionid, per_user) = (Some(unionid), self.per_user);
         let binder = Binder { store: self.redis, person, unionid, attempt: &self.attempt, per_user };
-        Ok(matches!(binder.link(bound, async |_| Ok(false)).await?, Link::Conflict(_)))
+        Ok(matches!(binder.link(bound, async |_| Ok(false)).await?, UnionIdLink::Conflict(_)))
     }
 }

@@ -12,7 +12,7 @@ use wxmint_http::run_to_end;
 
 use self::import::ImportArgs;
 use super::Failure;
-use super::at_redis::{audited, check, noted, open, patiently, walk_all};
+use super::at_redis::{audited, check, noted, open, retry, walk_all};
 use super::output::{Progress, print, say};
 
 #[derive(Subcommand)]

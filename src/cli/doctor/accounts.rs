@@ -14,11 +14,13 @@ const NOBODY: &str = "wxmint-doctor";
 pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Option<Finding> {
     let issuer = issuer?;
     Some(match (&settings.accounts, issuer.users.as_ref().map(|(_, users)| users.count())) {
-        (AccountsSource::Auto, _) => Finding::ok(NAME, said!(auto_first_login_makes_user)),
+        (AccountsSource::Auto, _) => Finding::ok(NAME, message!(auto_first_login_makes_user)),
         (AccountsSource::File(path), Some(0)) if !settings.auto_provision => {
-            Finding::warning(NAME, said!(has_no_user, path.display()), said!(run_users_add, path.display()))
+            Finding::warning(NAME, message!(has_no_user, path.display()), message!(run_users_add, path.display()))
         }
-        (AccountsSource::File(_), users) => Finding::ok(NAME, said!(number_of_user_names, users.unwrap_or_default())),
+        (AccountsSource::File(_), users) => {
+            Finding::ok(NAME, message!(number_of_user_names, users.unwrap_or_default()))
+        }
         (AccountsSource::Service(_), _) => match issuer.accounts() {
             Ok(backend) => ask(&*backend, settings.accounts_check).await.map_or_else(|why| unanswered(&why), answered),
             Err(error) => Finding::unchecked(NAME, error),
@@ -37,13 +39,13 @@ async fn ask(accounts: &dyn Accounts, checks_logins: bool) -> Result<Option<User
 
 fn answered(user: Option<UserId>) -> Finding {
     match user {
-        None => Finding::ok(NAME, said!(service_refuses_wrong_password)),
-        Some(_) => Finding::fault(NAME, said!(service_takes_random_password, NOBODY), said!(have_it_answer_null)),
+        None => Finding::ok(NAME, message!(service_refuses_wrong_password)),
+        Some(_) => Finding::fault(NAME, message!(service_takes_random_password, NOBODY), message!(have_it_answer_null)),
     }
 }
 
 fn unanswered(AccountsError { reason, cure, .. }: &AccountsError) -> Finding {
-    Finding::fault(NAME, said!(service_gave_no_usable_answer, reason), cure.clone())
+    Finding::fault(NAME, message!(service_gave_no_usable_answer, reason), cure.clone())
 }
 
 #[cfg(test)]

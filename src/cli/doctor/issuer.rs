@@ -3,8 +3,8 @@
 use std::{fs::FileType, os::unix::fs::FileTypeExt, path::PathBuf};
 
 use ipnet::IpNet;
-use wxmint_findings::{Finding, Said, count, with_unchecked};
-use wxmint_store::Redis;
+use wxmint_findings::{Finding, Message, count, with_unchecked};
+use wxmint_store::Store;
 use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
 use wxmint_telemetry::{Audit, Metrics};
 
@@ -40,13 +40,13 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
     tell(remarked(remarks::of_serve(&settings)));
     tell(vec![proxies(&settings.trusted_proxies, settings.issuer.as_str())]);
     let issuer = Issuer::from_settings(settings.clone(), doors);
-    let connect = |access| Redis::new(&access, settings.session_key_ttl, now, Metrics::default());
+    let connect = |access| Store::new(&access, settings.session_key_ttl, now, Metrics::default());
     let (issuer, redis) = (&issuer, open_redis(&settings).map(|access| access.map(connect)));
     let of_files = [&files(doors)[..], &["accounts"]].concat();
     let files = async {
         let mut found = match issuer {
             Ok(issuer) => issuer.examine(redis.as_ref().ok().and_then(Option::as_ref), now()).await,
-            Err(error) => with_unchecked(error.findings.clone(), &of_files, said!(file_of_settings_is_unusable)),
+            Err(error) => with_unchecked(error.findings.clone(), &of_files, message!(file_of_settings_is_unusable)),
         };
         found.extend(audit(&settings.audit));
         found.extend(value_files(variables()).into_iter().filter_map(exposed));
@@ -56,8 +56,8 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
     let redis_checked = async {
         tell(match &redis {
             Ok(Some(redis)) => redis_checks::examine(redis, now, settings.token_ttl).await,
-            Ok(None) => REDIS_CHECKS.map(|name| Finding::ok(name, said!(memory_needs_no_redis))).into(),
-            Err(_) => with_unchecked(Vec::new(), &REDIS_CHECKS, said!(its_tls_files_cannot_be_used)),
+            Ok(None) => REDIS_CHECKS.map(|name| Finding::ok(name, message!(memory_needs_no_redis))).into(),
+            Err(_) => with_unchecked(Vec::new(), &REDIS_CHECKS, message!(its_tls_files_cannot_be_used)),
         });
     };
     let accounts = async { tell(Vec::from_iter(accounts::examine(issuer.as_ref().ok(), &settings).await)) };
@@ -74,13 +74,15 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
 
 /// wxmint speaks no TLS, so an https issuer has a proxy in front of it.
 fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
-    let warning = |found: Said, advice: Said| Finding::warning("proxies", found, advice);
+    let warning = |found: Message, advice: Message| Finding::warning("proxies", found, advice);
     let is_all = |network: &IpNet| network.prefix_len() == 0;
     match trusted {
-        [] if issuer.starts_with("https") => warning(said!(all_phones_are_one), said!(set_proxies_or_use_tcp)),
-        [] => Finding::ok("proxies", said!(none_is_trusted)),
-        trusted if trusted.iter().any(is_all) => warning(said!(every_address_is_trusted), said!(set_trusted_proxies)),
-        trusted => Finding::ok("proxies", said!(trusts_networks, count(trusted.len(), ["network", "个网段"]))),
+        [] if issuer.starts_with("https") => warning(message!(all_phones_are_one), message!(set_proxies_or_use_tcp)),
+        [] => Finding::ok("proxies", message!(none_is_trusted)),
+        trusted if trusted.iter().any(is_all) => {
+            warning(message!(every_address_is_trusted), message!(set_trusted_proxies))
+        }
+        trusted => Finding::ok("proxies", message!(trusts_networks, count(trusted.len(), ["network", "个网段"]))),
     }
 }
 
@@ -90,15 +92,15 @@ const OF_ALL: u32 = 0o006;
 /// Warns of a file with a secret that others can read, which wxmint takes all the same.
 fn exposed((variable, path): (String, PathBuf)) -> Option<Finding> {
     let exposed = secret_files::exposed(&path, OF_ALL).ok()??;
-    let found = said!("{}: {}", variable, Said::from(&exposed));
+    let found = message!("{}: {}", variable, Message::from(&exposed));
     Some(Finding::warning("files", found, exposed.cure(None).unwrap_or_default()))
 }
 
 fn apps(source: &AppsSource) -> Vec<Finding> {
     let files = source.files_in_folder();
     let copies = files.iter().filter(|path| path.file_name().is_some_and(is_copy)).map(|path| {
-        let found = said!(copy_of_editor_is_ignored, path.display(), IGNORED);
-        Finding::warning("files", found, said!(remove_it_because_it_may_hold))
+        let found = message!(copy_of_editor_is_ignored, path.display(), IGNORED);
+        Finding::warning("files", found, message!(remove_it_because_it_may_hold))
     });
     exposed_apps(&files).into_iter().chain(copies).collect()
 }
@@ -107,8 +109,8 @@ fn exposed_apps(files: &[PathBuf]) -> Option<Finding> {
     let is_exposed = |path: &&PathBuf| secret_files::exposed(path, OF_ALL).is_ok_and(|exposed| exposed.is_some());
     let exposed: Vec<_> = files.iter().filter(is_exposed).collect();
     let folder = exposed.first()?.parent()?.display();
-    let found = said!(apps_are_exposed, count(exposed.len(), ["file", "个文件"]));
-    Some(Finding::warning("files", found, said!(run_chmod_600_on_all, folder)))
+    let found = message!(apps_are_exposed, count(exposed.len(), ["file", "个文件"]));
+    Some(Finding::warning("files", found, message!(run_chmod_600_on_all, folder)))
 }
 
 /// Whether the file of audit events could be written. It is not made here.
@@ -116,16 +118,16 @@ fn audit(audit: &Audit) -> Option<Finding> {
     let Audit::File(path) = audit else { return None };
     let fault = |found, advice| Some(Finding::fault("files", found, advice));
     if path.is_symlink() && !is_ours(path).unwrap_or_default() {
-        return fault(said!(audit_is_foreign_link, path.display(), FOREIGN_LINK), said!(replace_link));
+        return fault(message!(audit_is_foreign_link, path.display(), FOREIGN_LINK), message!(replace_link));
     }
     let place = path.read_link().map_or_else(|_| path.clone(), |target| folder_of(path).join(target));
     let is_no_file = |kind: FileType| kind.is_dir() || kind.is_socket() || kind.is_block_device();
     if place.metadata().is_ok_and(|place| is_no_file(place.file_type())) {
-        return fault(said!(audit_is_no_file, path.display()), said!(name_file));
+        return fault(message!(audit_is_no_file, path.display()), message!(name_file));
     }
     let place = if place.exists() { &place } else { folder_of(&place) };
     let writable = rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?;
-    fault(format!("WXMINT_AUDIT: {}: {writable}", place.display()).into(), said!(make_it, place.display()))
+    fault(format!("WXMINT_AUDIT: {}: {writable}", place.display()).into(), message!(make_it, place.display()))
 }
 
 #[cfg(test)]

@@ -54,13 +54,13 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
     let (public, loaded) = (args.public, env_file::load());
     let names = match args.of {
         None => issuer::checks(public, doors),
-        Some(DoctorCommand::Sidecar) if public => return Err(Failure::usage(said!(public_is_for_issuer_doctor))),
+        Some(DoctorCommand::Sidecar) if public => return Err(Failure::usage(message!(public_is_for_issuer_doctor))),
         Some(DoctorCommand::Sidecar) => verifiers::OF_SIDECAR.to_vec(),
     };
     let found = match (&args.of, loaded) {
         (_, Err(faults)) => {
-            let faults = faults.into_iter().map(|fault| Finding::fault("settings", fault, said!(mend_file)));
-            with_unchecked(faults.collect(), &names, said!(settings_cannot_be_used))
+            let faults = faults.into_iter().map(|fault| Finding::fault("settings", fault, message!(mend_file)));
+            with_unchecked(faults.collect(), &names, message!(settings_cannot_be_used))
         }
         (Some(DoctorCommand::Sidecar), Ok(())) => run_to_end(gather(names, verifiers::examine_sidecar)),
         (None, Ok(())) => run_to_end(gather(names, move |tell| issuer::examine(tell, public, doors))),
@@ -135,8 +135,9 @@ async fn gather<F: Future<Output = ()>>(
 
 fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
     let has_none = |name: &&&str| !all.iter().any(|finding| finding.name == **name);
-    let late =
-        |name: &&'static str| Finding::fault(name, said!(no_answer_within, LONGEST.as_secs()), said!(look_what_hangs));
+    let late = |name: &&'static str| {
+        Finding::fault(name, message!(no_answer_within, LONGEST.as_secs()), message!(look_what_hangs))
+    };
     let missing: Vec<_> = names.iter().filter(has_none).map(late).collect();
     all.extend(missing);
     all.sort_by_key(|finding| names.iter().position(|name| *name == finding.name));
@@ -147,18 +148,18 @@ fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
 fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
     let fault = |Fault { variable, subject, problem, wanted, example }: &Fault| {
         let advice = match **subject == **variable {
-            true if problem.contains("unset ") => said!(then_run_doctor_again),
-            true => said!(set_variable_to, variable, wanted, example),
-            false => said!(let_file_hold, variable, wanted, example),
+            true if problem.contains("unset ") => message!(then_run_doctor_again),
+            true => message!(set_variable_to, variable, wanted, example),
+            false => message!(let_file_hold, variable, wanted, example),
         };
-        Finding::fault("settings", said!("{} {}", subject, problem), advice)
+        Finding::fault("settings", message!("{} {}", subject, problem), advice)
     };
     let found = remarks::beside(faults).into_iter().chain(faults.0.iter().map(fault)).collect();
-    with_unchecked(found, names, said!(settings_cannot_be_used))
+    with_unchecked(found, names, message!(settings_cannot_be_used))
 }
 
 fn remarked(remarks: Vec<Finding>) -> Vec<Finding> {
-    if remarks.is_empty() { vec![Finding::ok("settings", said!(complete))] } else { remarks }
+    if remarks.is_empty() { vec![Finding::ok("settings", message!(complete))] } else { remarks }
 }
 
 #[cfg(test)]
@@ -178,7 +179,7 @@ mod tests {
                 "ok       keys                one",
             ]
         );
-        let late = Finding::fault("vault", said!(no_answer_within, 13), said!(set_both_by_ntp));
+        let late = Finding::fault("vault", message!(no_answer_within, 13), message!(set_both_by_ntp));
         assert_eq!(
             line(&late, late.name, Language::Zh),
             "fault    vault               13 秒内没有响应；两边都用 NTP 校时"

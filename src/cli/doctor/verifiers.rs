@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
-use wxmint_findings::{Finding, Said, count, usable};
+use wxmint_findings::{Finding, Message, count, usable};
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::PublishedKeys;
 use wxmint_verify::ends::{Feed, MAX_PAGE, PageRefused};
@@ -15,21 +15,21 @@ use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
 use super::{Tell, faulty, remarked, wechat::clock};
 use crate::cli::{remarks, variables};
 use crate::settings::{IssuerUrl, SidecarSettings};
-use crate::{clock::now, issuer::Issuer, issuer::declared};
+use crate::{clock::now, issuer::Issuer, issuer::route_constants};
 
 const PUBLIC: &str = "public";
 
 /// A client that fetches documents, or the reason why there is none.
-fn web() -> Result<Upstream, Said> {
+fn web() -> Result<Upstream, Message> {
     let made = Tls::from_system().and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)));
-    made.map(|client| client.reading(MAX_PAGE)).map_err(Said::of)
+    made.map(|client| client.reading(MAX_PAGE)).map_err(Message::of)
 }
 
 /// A document with status 200. The error says what was wrong.
-async fn fetch(web: &Result<Upstream, Said>, url: Url) -> Result<Fetched, Said> {
-    let client = web.as_ref().map_err(Said::clone)?;
-    let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| Said::from(&error))?;
-    if fetched.status == 200 { Ok(fetched) } else { Err(said!(answer_has_status, fetched.status.as_u16())) }
+async fn fetch(web: &Result<Upstream, Message>, url: Url) -> Result<Fetched, Message> {
+    let client = web.as_ref().map_err(Message::clone)?;
+    let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| Message::from(&error))?;
+    if fetched.status == 200 { Ok(fetched) } else { Err(message!(answer_has_status, fetched.status.as_u16())) }
 }
 
 /// `issuer` is that of the keys; without it, any keys will do.
@@ -39,36 +39,38 @@ pub(super) async fn published(url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<F
     let kid = kid.as_deref();
     let look = async |path: &str| {
         let document = fetch(web, format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;
-        if path == declared::JWKS { right_keys(&document, kid) } else { right_metadata(&document, url.as_str()) }
+        if path == route_constants::JWKS { right_keys(&document, kid) } else { right_metadata(&document, url.as_str()) }
     };
     let judge = async |path| match look(path).await {
         Ok(()) => Finding::ok(PUBLIC, format!("{url}{path}")),
-        Err(reason) => Finding::warning(PUBLIC, said!("{}{}: {}", url, path, reason), said!(let_machine_reach_proxy)),
+        Err(reason) => {
+            Finding::warning(PUBLIC, message!("{}{}: {}", url, path, reason), message!(let_machine_reach_proxy))
+        }
     };
-    join_all([declared::JWKS, declared::METADATA, declared::OAUTH_SERVER].map(judge)).await
+    join_all([route_constants::JWKS, route_constants::METADATA, route_constants::OAUTH_SERVER].map(judge)).await
 }
 
-fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), Said> {
+fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), Message> {
     let keys = read_keys(body)?;
     let missing = kid.filter(|kid| keys.keys.iter().all(|key| key.kid() != *kid));
-    missing.map_or(Ok(()), |kid| Err(said!(key_that_signs_is_not_there, kid)))
+    missing.map_or(Ok(()), |kid| Err(message!(key_that_signs_is_not_there, kid)))
 }
 
-fn read_keys(body: &[u8]) -> Result<PublishedKeys, Said> {
-    usable(PublishedKeys::read(body)).map_err(|reason| said!(no_key_of_set_can_be, reason))
+fn read_keys(body: &[u8]) -> Result<PublishedKeys, Message> {
+    usable(PublishedKeys::read(body)).map_err(|reason| message!(no_key_of_set_can_be, reason))
 }
 
-fn right_metadata(body: &[u8], issuer: &str) -> Result<(), Said> {
+fn right_metadata(body: &[u8], issuer: &str) -> Result<(), Message> {
     #[derive(Deserialize)]
     struct Metadata {
         issuer: String,
         jwks_uri: String,
     }
-    let found: Metadata = serde_json::from_slice(body).map_err(|_| said!(no_metadata_of_issuer))?;
-    match (found.issuer == issuer, found.jwks_uri == [issuer, declared::JWKS].concat()) {
+    let found: Metadata = serde_json::from_slice(body).map_err(|_| message!(no_metadata_of_issuer))?;
+    match (found.issuer == issuer, found.jwks_uri == [issuer, route_constants::JWKS].concat()) {
         (true, true) => Ok(()),
-        (false, _) => Err(said!(it_names_another_issuer)),
-        (_, false) => Err(said!(it_names_another_place_of_keys)),
+        (false, _) => Err(message!(it_names_another_issuer)),
+        (_, false) => Err(message!(it_names_another_place_of_keys)),
     }
 }
 
@@ -84,7 +86,7 @@ pub(super) async fn examine_sidecar(tell: Tell) {
     join_all(settings.trusted.iter().map(async |trusted| tell(of_issuer(&web, trusted).await))).await;
 }
 
-async fn of_issuer(web: &Result<Upstream, Said>, trusted: &TrustedIssuer) -> Vec<Finding> {
+async fn of_issuer(web: &Result<Upstream, Message>, trusted: &TrustedIssuer) -> Vec<Finding> {
     let (issuer, fetched) = (&trusted.policy.issuer, fetch(web, trusted.jwks_url.clone()).await);
     let date = fetched.as_ref().ok().and_then(|fetched| fetched.date());
     let keys = fetched.and_then(|fetched| read_keys(&fetched.body));
@@ -92,10 +94,10 @@ async fn of_issuer(web: &Result<Upstream, Said>, trusted: &TrustedIssuer) -> Vec
         (Some(feed), Ok(keys)) => {
             revocations(issuer, feed, keys, fetch(web, feed.url.clone()).await.map(|fetched| fetched.body), now())
         }
-        (Some(_), Err(_)) => Finding::unchecked("revocations", said!(there_are_no_keys_of_issuer, issuer)),
-        (None, _) => Finding::ok("revocations", said!(revocations_are_off, issuer)),
+        (Some(_), Err(_)) => Finding::unchecked("revocations", message!(there_are_no_keys_of_issuer, issuer)),
+        (None, _) => Finding::ok("revocations", message!(revocations_are_off, issuer)),
     };
-    vec![jwks(issuer, &trusted.jwks_url, keys), ends, clock("clock", said!(latin_before_words, issuer), date, now())]
+    vec![jwks(issuer, &trusted.jwks_url, keys), ends, clock("clock", message!(latin_before_words, issuer), date, now())]
 }
 
 /// A URL without its query, which may hold a secret.
@@ -103,17 +105,19 @@ fn place(url: &Url) -> &str {
     url.as_str().split('?').next().unwrap_or_default()
 }
 
-fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, Said>) -> Finding {
+fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, Message>) -> Finding {
     match keys {
         Ok(keys) if keys.refused.is_empty() => {
-            Finding::ok("jwks", said!(keys_of_issuer, count(keys.keys.len(), ["key", "个公钥"]), issuer))
+            Finding::ok("jwks", message!(keys_of_issuer, count(keys.keys.len(), ["key", "个公钥"]), issuer))
         }
         Ok(keys) => Finding::warning(
             "jwks",
-            said!(some_keys_cannot_be_used, keys.refused.len(), issuer, Said::from(&keys.refused[0])),
-            said!(publish_other_keys),
+            message!(some_keys_cannot_be_used, keys.refused.len(), issuer, Message::from(&keys.refused[0])),
+            message!(publish_other_keys),
         ),
-        Err(reason) => Finding::fault("jwks", said!(no_keys_at, issuer, place(url), reason), said!(correct_jwks_url)),
+        Err(reason) => {
+            Finding::fault("jwks", message!(no_keys_at, issuer, place(url), reason), message!(correct_jwks_url))
+        }
     }
 }
 
@@ -121,18 +125,18 @@ fn revocations(
     issuer: &str,
     feed: &Revocations,
     keys: &PublishedKeys,
-    page: Result<Vec<u8>, Said>,
+    page: Result<Vec<u8>, Message>,
     now: DateTime<Utc>,
 ) -> Finding {
-    let text = page.and_then(|page| String::from_utf8(page).map_err(|_| said!(no_page_of_feed)));
-    let refused = |error: PageRefused| said!(page_is_refused, error.reason(), Said::from(&error));
+    let text = page.and_then(|page| String::from_utf8(page).map_err(|_| message!(no_page_of_feed)));
+    let refused = |error: PageRefused| message!(page_is_refused, error.reason(), Message::from(&error));
     let accepted = text.and_then(|text| Feed::of(issuer).accept(&text, keys, now).map_err(refused));
-    let Err(reason) = accepted else { return Finding::ok("revocations", said!(feed_is_signed, issuer)) };
-    let advice = said!(correct_revocations_url);
-    let found = said!(feed_cannot_be_read, issuer, place(&feed.url), reason);
+    let Err(reason) = accepted else { return Finding::ok("revocations", message!(feed_is_signed, issuer)) };
+    let advice = message!(correct_revocations_url);
+    let found = message!(feed_cannot_be_read, issuer, place(&feed.url), reason);
     match feed.when_stale {
-        WhenStale::Open => Finding::warning("revocations", said!(revoked_tokens_are_accepted, found), advice),
-        WhenStale::Closed => Finding::fault("revocations", said!(all_tokens_are_refused, found), advice),
+        WhenStale::Open => Finding::warning("revocations", message!(revoked_tokens_are_accepted, found), advice),
+        WhenStale::Closed => Finding::fault("revocations", message!(all_tokens_are_refused, found), advice),
     }
 }
 

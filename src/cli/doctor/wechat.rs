@@ -4,7 +4,7 @@ use std::{fmt::Display, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
-use wxmint_findings::{Finding, Said};
+use wxmint_findings::{Finding, Message};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::{ProxyUrl, Tls};
 use wxmint_wechat::{App, AppKind, CallError, Verdict, WeChat};
@@ -19,7 +19,7 @@ const FAR: f64 = 30.0;
 /// How many apps are asked for at a time, fewer than the client of one worker lets wait.
 const AT_A_TIME: usize = 50;
 
-pub(super) async fn examine(settings: &Settings, alone: Option<Said>) -> Vec<Finding> {
+pub(super) async fn examine(settings: &Settings, alone: Option<Message>) -> Vec<Finding> {
     let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
     let wechat = match Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default())) {
         Ok(wechat) => wechat,
@@ -30,9 +30,9 @@ pub(super) async fn examine(settings: &Settings, alone: Option<Said>) -> Vec<Fin
     let ask = async |app: &&App| credentials(app, taken(&wechat, app).await);
     let tokens = stream::iter(&apps).map(ask).buffered(AT_A_TIME).collect::<Vec<_>>();
     let (date, mut found) = join(wechat.date(), tokens).await;
-    let clock = clock("wechat.clock", said!(wechat), date.as_ref().ok().copied().flatten(), now());
+    let clock = clock("wechat.clock", message!(wechat), date.as_ref().ok().copied().flatten(), now());
     if found.is_empty() {
-        let none = || Finding::unchecked("wechat.credentials", said!(no_appsecret_can_be_read));
+        let none = || Finding::unchecked("wechat.credentials", message!(no_appsecret_can_be_read));
         found.push(alone.map_or_else(none, |alone| Finding::ok("wechat.credentials", alone)));
     }
     found.extend([clock, reach(&date, url.host_str().unwrap_or_default(), proxy)]);
@@ -54,19 +54,19 @@ async fn taken(wechat: &WeChat, app: &App) -> Result<(), CallError> {
 
 fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str, proxy: Option<&ProxyUrl>) -> Finding {
     let name = "wechat.reach";
-    let fault = |error, advice| Finding::fault(name, said!("{}: {}", host, Said::from(error)), advice);
+    let fault = |error, advice| Finding::fault(name, message!("{}: {}", host, Message::from(error)), advice);
     match (date, proxy) {
-        (Ok(_), None) => Finding::ok(name, said!(host_answers, host)),
-        (Ok(_), Some(proxy)) => Finding::ok(name, said!(host_answers_through_proxy, host, proxy)),
-        (Err(error), None) => fault(error, said!(let_machine_reach_wechat)),
-        (Err(error), Some(proxy)) => fault(error, said!(see_that_it_is_the_proxy, proxy, host)),
+        (Ok(_), None) => Finding::ok(name, message!(host_answers, host)),
+        (Ok(_), Some(proxy)) => Finding::ok(name, message!(host_answers_through_proxy, host, proxy)),
+        (Err(error), None) => fault(error, message!(let_machine_reach_wechat)),
+        (Err(error), Some(proxy)) => fault(error, message!(see_that_it_is_the_proxy, proxy, host)),
     }
 }
 
 /// How far another clock is from this machine's.
 pub(super) fn clock(name: &'static str, of: impl Display, date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
-    let Some(date) = date else { return Finding::unchecked(name, said!(does_not_say_its_time, of)) };
-    Finding::clock(name, (now - date).as_seconds_f64(), FAR, said!(clock_of, of))
+    let Some(date) = date else { return Finding::unchecked(name, message!(does_not_say_its_time, of)) };
+    Finding::clock(name, (now - date).as_seconds_f64(), FAR, message!(clock_of, of))
 }
 
 /// The address that WeChat has seen.
@@ -75,35 +75,35 @@ pub(crate) fn address_in(errmsg: &str) -> Option<&str> {
 }
 
 /// The advice about an errcode for which WeChat refuses logins too.
-fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Said> {
+fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Message> {
     // Where WeChat shows the app to its owner.
     let console = match kind {
         AppKind::MiniProgram | AppKind::OfficialAccount => "mp.weixin.qq.com",
         AppKind::Website | AppKind::MobileApp => "open.weixin.qq.com",
     };
     Some(match errcode {
-        40013 => said!(put_appid_of_console, console),
-        40001 | 40125 => said!(put_its_appsecret),
+        40013 => message!(put_appid_of_console, console),
+        40001 | 40125 => message!(put_its_appsecret),
         40164 => {
-            let address = address_in(errmsg).map_or_else(|| said!(address_of_this_machine), Said::from);
-            said!(put_on_whitelist_of_app, address, console)
+            let address = address_in(errmsg).map_or_else(|| message!(address_of_this_machine), Message::from);
+            message!(put_on_whitelist_of_app, address, console)
         }
-        40230..=40240 => said!(switch_api_security_off, console),
-        40243 => said!(unfreeze_appsecret, console),
+        40230..=40240 => message!(switch_api_security_off, console),
+        40243 => message!(unfreeze_appsecret, console),
         _ => return None,
     })
 }
 
 fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
     let (name, kind, app) = ("wechat.credentials", app.kind, apps::name(app));
-    let Err(error) = outcome else { return Finding::ok(name, said!(wechat_takes_appid_and_appsecret, app)) };
-    let found = said!("{}: {}", app, Said::from(&error));
+    let Err(error) = outcome else { return Finding::ok(name, message!(wechat_takes_appid_and_appsecret, app)) };
+    let found = message!("{}: {}", app, Message::from(&error));
     match &error {
         CallError::Refused { errcode, errmsg, .. } => match cure(kind, *errcode, errmsg) {
             Some(cure) => Finding::fault(name, found, cure),
-            None => Finding::warning(name, found, said!(look_errcode_up)),
+            None => Finding::warning(name, found, message!(look_errcode_up)),
         },
-        _ => Finding::warning(name, said!(not_checked, found), said!(run_doctor_again)),
+        _ => Finding::warning(name, message!(not_checked, found), message!(run_doctor_again)),
     }
 }
 

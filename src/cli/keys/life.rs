@@ -56,9 +56,9 @@ const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 
 /// A warning if the lead is shorter than some verifiers' interval of fetching keys.
 pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<Finding> {
-    let found = said!(lead_is_short, lead.num_seconds());
+    let found = message!(lead_is_short, lead.num_seconds());
     (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES)
-        .then(|| Finding::warning("settings", found, said!(see_docs_keys_md)))
+        .then(|| Finding::warning("settings", found, message!(see_docs_keys_md)))
 }
 
 pub(super) fn rotate(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run: bool) -> Result<(), Failure> {

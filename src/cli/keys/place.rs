@@ -10,7 +10,7 @@ use super::cluster::{FIELD, KeysSecret};
 use super::{Failure, variables};
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
 use crate::settings::{KEYS, read_one};
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use wxmint_keys::{KeySet, StoredKeys};
 use zeroize::Zeroizing;
 
@@ -70,7 +70,7 @@ impl KeysPlace {
     pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), Failure> {
         match self {
             Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
-                FileError::Exists(_) => Failure::usage(said!(to_change_its_keys, Said::from(&error))),
+                FileError::Exists(_) => Failure::usage(message!(to_change_its_keys, Message::from(&error))),
                 error => Failure::of_file(MAKE_KEYS)(error),
             }),
             // Creates the Secret, or adds the field to an existing one.

@@ -10,7 +10,7 @@ use wxmint_store::{CLOCKS_APART, ErasedPerson, NUMBERS_KEPT, StoreError, TICKET_
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 
 use super::{Failure, print, say};
-use crate::cli::at_redis::{self, at_first, audited, open, patiently, walk_all};
+use crate::cli::at_redis::{self, at_first, audited, open, retry, walk_all};
 use crate::cli::output::{confirm, json};
 use crate::login::{Erased, LoginError, Operator};
 
@@ -88,7 +88,7 @@ pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
     let users = listed(&text).map_err(|wrong| Failure::usage(format_args!("{wrong} {FORM}")).at(path.display()))?;
     audited(async |operator| {
         for user in &users {
-            noted("block", user, patiently(async || operator.block(user).await).await.map_err(Failure::from))?;
+            noted("block", user, retry(async || operator.block(user).await).await.map_err(Failure::from))?;
         }
         Ok(())
     })?;
@@ -121,7 +121,7 @@ fn act<T>(
     let (known, done, ahead) = audited(async |operator| {
         let steps = async {
             let known = at_first(async || operator.knows(user).await).await.map_err(unreachable)?;
-            let done = patiently(async || step(operator).await).await?;
+            let done = retry(async || step(operator).await).await?;
             Ok((known, done, operator.store.clock_ahead().await.unwrap_or_default()))
         };
         noted(action, user, steps.await)

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use wxmint_findings::Said;
+use wxmint_findings::Message;
 use zeroize::Zeroizing;
 
 use super::{Failure, ask_hidden};
@@ -24,8 +24,8 @@ pub(super) fn ask(name: &Username) -> Result<Password, Failure> {
     Ok(password)
 }
 
-fn unfit(error: Said) -> Failure {
-    Failure::usage(said!(password_is_wrong, error))
+fn unfit(error: Message) -> Failure {
+    Failure::usage(message!(password_is_wrong, error))
 }
 
 fn prompt_twice(name: &Username) -> Result<Zeroizing<String>, Failure> {
@@ -38,7 +38,7 @@ fn first_line(input: impl BufRead) -> Result<Zeroizing<String>, Failure> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_LINE as usize + 1));
     input.take(LONGEST_LINE + 1).read_until(b'\n', &mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LONGEST_LINE {
-        return Err(unfit(said!(must_be_at_most_characters, Password::MAX_CHARS)));
+        return Err(unfit(message!(must_be_at_most_characters, Password::MAX_CHARS)));
     }
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -68,7 +68,7 @@ mod tests {
         let longest = "密".repeat(Password::MAX_CHARS);
         assert!(first_line(longest.as_bytes()).expect("a line").parse::<Password>().is_ok());
         let endless = first_line(io::BufReader::new(io::repeat(b'a'))).expect_err("too long");
-        assert_eq!(endless, unfit(said!(must_be_at_most_characters, 1024)));
+        assert_eq!(endless, unfit(message!(must_be_at_most_characters, 1024)));
         let not_text = first_line(&b"\xff\n"[..]).expect_err("not UTF-8");
         assert_eq!(not_text, Failure::usage("the password must be UTF-8"));
     }

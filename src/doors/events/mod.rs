@@ -16,8 +16,8 @@ use wxmint_http::{Answer, Problem, ProblemCode, bearer_token, no_valid_token, or
 use wxmint_telemetry::audit::{Activity, Event};
 
 use crate::admin::tokens::{Holder, Right, Shown};
-use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
+use crate::issuer::route_constants::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::{admin::CurrentAdminTokens, issuer::state::IssuerWorker, refusals::Refusal};
 
 /// Those of the issuer of a receiver's token.

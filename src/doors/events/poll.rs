@@ -13,7 +13,7 @@ use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, ProblemCode, private, read_body};
 use wxmint_store::limits::{Rate, TooMany};
-use wxmint_store::{ENDS_KEPT, Ended, Meter, ReadEnds, StoreError, short_digest};
+use wxmint_store::{REVOCATIONS_KEPT, RateLimitKey, ReadRevocations, Revocation, StoreError, short_digest};
 
 use super::{AtDoor, EVENTS};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
@@ -69,7 +69,7 @@ struct Events {
 pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door): AtDoor) -> Answer {
     let receiver = door.receiver(&request).await?;
     let (name, place) = (&*receiver.name, door.place(&receiver.name)?);
-    let meter = Meter::new("polls", name, RATE);
+    let meter = RateLimitKey::new("polls", name, RATE);
     worker.login.store.count(&meter).await.map_err(LoginError::from)?.map_err(|TooMany { retry_after }| {
         Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)
     })?;
@@ -130,27 +130,27 @@ impl Asked<'_> {
             }
             let noted = if first == read.ends.len() { read } else { self.read(&place, first).await? };
             // Longer than the stream has any end: without a cursor they would be sent again.
-            store.keep(&key, &noted.cursor, 3 * ENDS_KEPT).await?;
+            store.keep(&key, &noted.cursor, 3 * REVOCATIONS_KEPT).await?;
             (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
         }
     }
 
     /// From the oldest end if the stream no longer has the cursor.
-    async fn read(&self, place: &str, most: usize) -> Result<ReadEnds, StoreError> {
+    async fn read(&self, place: &str, most: usize) -> Result<ReadRevocations, StoreError> {
         let store = &self.worker.login.store;
-        match store.ends_after(place, most).await? {
+        match store.revocations_after(place, most).await? {
             Some(read) => Ok(read),
-            None => Ok(store.ends_after("", most).await?.expect("a stream has a beginning")),
+            None => Ok(store.revocations_after("", most).await?.expect("a stream has a beginning")),
         }
     }
 
     /// The end of a key is no event: the receiver sees in the JWKS that the key is gone.
-    fn is_done(&self, ended: &Ended) -> bool {
+    fn is_done(&self, ended: &Revocation) -> bool {
         let id = || event_id(self.worker.issuer.settings.issuer.as_str(), self.receiver, ended);
-        matches!(ended, Ended::Key { .. }) || self.done.contains(&id())
+        matches!(ended, Revocation::Key { .. }) || self.done.contains(&id())
     }
 
-    async fn signed(&self, read: &ReadEnds) -> Result<Events, LoginError> {
+    async fn signed(&self, read: &ReadRevocations) -> Result<Events, LoginError> {
         let (issuer, now) = (self.worker.issuer.settings.issuer.as_str(), now());
         let events: Vec<_> = read.ends.iter().filter(|ended| !self.is_done(ended)).collect();
         let mut sets = BTreeMap::new();
@@ -169,22 +169,22 @@ impl Asked<'_> {
 /// SSF 1.0 section 4.1: neither `sub` nor `exp`, which would make it look like an access token. A token that was logged
 /// out is named by its `jti`; all tokens of a user up to the second `event_timestamp` by the user, or by the user and
 /// the app.
-fn claims(ended: &Ended, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
+fn claims(ended: &Revocation, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
     let user = |user: &str| json!({"format": "iss_sub", "iss": iss, "sub": user});
     let (sub_id, before) = match ended {
-        Ended::User { user: id, before, .. } => (user(id.as_str()), Some(before)),
-        Ended::UserInApp { user: id, app, before, .. } => {
+        Revocation::User { user: id, before, .. } => (user(id.as_str()), Some(before)),
+        Revocation::UserInApp { user: id, app, before, .. } => {
             let app = json!({"format": "opaque", "id": app});
             (json!({"format": "complex", "user": user(id.as_str()), "application": app}), Some(before))
         }
-        Ended::Token { id, .. } => (json!({"format": "jwt_id", "iss": iss, "jti": id.as_str()}), None),
-        Ended::Key { kid, .. } => (json!({"format": "opaque", "id": kid}), None),
+        Revocation::Token { id, .. } => (json!({"format": "jwt_id", "iss": iss, "jti": id.as_str()}), None),
+        Revocation::Key { kid, .. } => (json!({"format": "opaque", "id": kid}), None),
     };
     let event = before.map_or_else(|| json!({}), |before| json!({"event_timestamp": before}));
     json!({"iss": iss, "aud": aud, "iat": iat, "jti": jti, "sub_id": sub_id, "events": { EVENTS[0]: event }})
 }
 
 /// The same whenever the event is sent, so that a receiver recognises it.
-fn event_id(iss: &str, aud: &str, ended: &Ended) -> String {
+fn event_id(iss: &str, aud: &str, ended: &Revocation) -> String {
     short_digest(&format!("{iss}\0{aud}\0{ended}")).to_string()
 }

@@ -4,13 +4,15 @@
 use actix_web::{HttpRequest, http::header, web::Payload};
 use reqwest::Url;
 use serde_json::json;
-use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, missing, pairs, private, read_body, read_form, to_the_end};
+use wxmint_http::{
+    Answer, Fields, Problem, SMALL_BODY, missing, pairs, private, read_body, read_form, run_to_completion,
+};
 use wxmint_ids::AppId;
 use wxmint_wechat::AppKind;
 
 use super::page::{Page, page, refused};
 use super::request::{AuthorizeRequest, Refused, read};
-use super::{AtDoor, Oidc, leave::see_other, own_jwt::OwnJwt, root, wechat, with_sites};
+use super::{AtDoor, Oidc, logout::see_other, own_jwt::OwnJwt, root, wechat, with_sites};
 use crate::doors::scan::page::{open_request, visitor};
 use crate::doors::scan::store::{Grant, Poll};
 use crate::doors::scan::{Scan, clients::Clients, to_oauth, token::tell_of_theft};
@@ -91,7 +93,7 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
 pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, scan, oidc): AtDoor) -> Answer {
     let told = async {
         let fields = read_form(&request, payload, &["device_code"]).await?;
-        to_the_end(async move { polled(&request, &fields, &worker, &scan, &oidc).await }).await
+        run_to_completion(async move { polled(&request, &fields, &worker, &scan, &oidc).await }).await
     };
     to_oauth(told.await)
 }
@@ -112,7 +114,7 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
             oidc.count(&asked.client.id, "repeated");
             tell_of_theft(request, &token, "a device code was used twice");
             if let Some(family) = worker.login.find_family(token.id.as_str()).await? {
-                worker.login.end_family(&family).await?;
+                worker.login.revoke_family(&family).await?;
             }
             "expired"
         }

@@ -18,13 +18,13 @@ use serde_json::json;
 use wxmint_findings::{Finding, count};
 use wxmint_ids::ClientId;
 use wxmint_keys::token::new_token_id;
-use wxmint_store::{Redis, StoreError};
+use wxmint_store::{Store, StoreError};
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 use wxmint_upstream::{FetchError, Tls, Upstream};
 
 use self::queue::{AT_ONCE, Cursor, Queue};
 pub(super) use self::queue::{Logout, queue};
-use super::{Oidc, WORDS, clients, family};
+use super::{CATALOG, Oidc, clients, family};
 use crate::clock::now;
 use crate::doors::scan::clients::{Client, Clients, LogoutReceiver};
 use crate::{issuer::Issuer, login::LoginWorker};
@@ -91,7 +91,7 @@ enum NotTaken {
 }
 
 impl Teller {
-    fn store(&self) -> &Redis {
+    fn store(&self) -> &Store {
         &self.login.store
     }
 
@@ -228,15 +228,15 @@ impl Teller {
 }
 
 /// The doctor names the sites that take no logouts.
-pub(super) async fn examine(clients: &Clients, redis: Option<&Redis>) -> Vec<Finding> {
+pub(super) async fn examine(clients: &Clients, redis: Option<&Store>) -> Vec<Finding> {
     let Some(redis) = redis else { return Vec::new() };
     let mut found = Vec::new();
     for client in clients.iter().filter(|client| client.logout_receiver.is_some()) {
         // The check of Redis tells why it does not answer.
         let Ok(late) = Queue::of(&client.id).late(redis, now().timestamp() - LATE).await else { continue };
         if late > 0 {
-            let waiting = said!(WORDS: site_takes_no_logouts, client.id, count(late, ["logout", "次退出"]));
-            found.push(Finding::warning("clients", waiting, said!(WORDS: look_at_sites_answer_in_log)));
+            let waiting = message!(CATALOG: site_takes_no_logouts, client.id, count(late, ["logout", "次退出"]));
+            found.push(Finding::warning("clients", waiting, message!(CATALOG: look_at_sites_answer_in_log)));
         }
     }
     found

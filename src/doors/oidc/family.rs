@@ -167,7 +167,7 @@ impl LoginWorker {
             match self.find::<Family>(&key("family", sid)).await? {
                 // The code of the earlier of two logins may come last.
                 Some(new) if most == 1 && self.still_bound(&new.app, &new.mark, &new.first).await?.is_some() => {}
-                Some(oldest) => self.end_family(&oldest).await?,
+                Some(oldest) => self.revoke_family(&oldest).await?,
                 None => strike(&self.store, &list, sid).await?,
             }
         }
@@ -191,7 +191,7 @@ impl LoginWorker {
 
     /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here. What is gone
     /// renews nothing, so that nothing is left of it once its access tokens have expired.
-    pub(super) async fn end_family(&self, family: &Family) -> Result<()> {
+    pub(super) async fn revoke_family(&self, family: &Family) -> Result<()> {
         let (store, sid, first) = (&self.store, family.sid(), &family.first);
         // First, because nothing leads here again once the login has ended.
         if family.is_told {
@@ -238,7 +238,7 @@ impl LoginWorker {
         if left <= 0 && left <= self.store.clock_ahead().await? {
             return Ok(false);
         }
-        Ok(self.store.end_token(token).await.map(|()| true)?)
+        Ok(self.store.revoke_token(token).await.map(|()| true)?)
     }
 }
 
@@ -264,7 +264,7 @@ mod conformance {
 
     use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
-    use wxmint_store::{Ended, TokenState};
+    use wxmint_store::{Revocation, TokenState};
     use wxmint_verify::Algorithm;
 
     use super::*;
@@ -302,7 +302,7 @@ mod conformance {
             let token = family(&login, TimeDelta::seconds(ago), None).first;
             assert_eq!(login.end_if_alive(&token).await.expect("an answer"), is_ended, "{ago} {ahead}");
             let state = right.token_state(&token).await.expect("an answer");
-            assert_eq!(matches!(state, TokenState::Ended { .. }), is_ended, "{ago} {ahead}");
+            assert_eq!(matches!(state, TokenState::Revoked { .. }), is_ended, "{ago} {ahead}");
         }
     }
 
@@ -316,10 +316,10 @@ mod conformance {
         let renewable = [day, TimeDelta::zero()].map(|ago| family(&login, ago, Some(later)));
         for ended in renewable.iter().chain([&alive, &family(&login, day, None)]) {
             login.keep_family(ended, String::new(), now()).await.expect("kept");
-            login.end_family(ended).await.expect("ended");
+            login.revoke_family(ended).await.expect("ended");
             assert!(login.find_family(ended.sid()).await.expect("an answer").is_none(), "so that a renewal is refused");
         }
-        let ends = login.store.ends_after("", 10).await.expect("an answer").expect("the beginning").ends;
+        let ends = login.store.revocations_after("", 10).await.expect("an answer").expect("the beginning").ends;
         assert_eq!(ends, [&renewable[1].first, &alive.first].map(end_of));
     }
 
@@ -331,16 +331,16 @@ mod conformance {
         login.keep_family(&family, String::new(), now()).await.expect("kept");
         let rotation = rotation_key(family.sid(), 1);
         login.store.keep(&rotation, "no token", Duration::from_secs(60)).await.expect("kept");
-        login.end_family(&family).await.expect_err("unreadable");
+        login.revoke_family(&family).await.expect_err("unreadable");
         assert!(login.find_family(family.sid()).await.expect("an answer").is_some());
         login.store.discard(&rotation).await.expect("gone");
-        login.end_family(&family).await.expect("ended");
+        login.revoke_family(&family).await.expect("ended");
         assert!(login.find_family(family.sid()).await.expect("an answer").is_none());
     }
 
-    fn end_of(token: &Issued) -> Ended {
+    fn end_of(token: &Issued) -> Revocation {
         let Issued { id, user, expires_at, .. } = token.clone();
-        Ended::Token { id, user, expires_at }
+        Revocation::Token { id, user, expires_at }
     }
 
     /// No renewal has revoked the access token before it.
@@ -359,8 +359,9 @@ mod conformance {
         for token in &given {
             login.note_given(&family, token).await.expect("noted");
         }
-        login.end_family(&family).await.expect("ended");
-        let ends = async || login.store.ends_after("", 1000).await.expect("an answer").expect("the beginning").ends;
+        login.revoke_family(&family).await.expect("ended");
+        let ends =
+            async || login.store.revocations_after("", 1000).await.expect("an answer").expect("the beginning").ends;
         let ended: HashSet<_> = ends().await.iter().map(ToString::to_string).collect();
         let expected: HashSet<_> = given[1..].iter().map(|token| end_of(token).to_string()).collect();
         assert_eq!(ended, expected, "but for the one that has expired");

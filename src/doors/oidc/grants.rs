@@ -16,7 +16,7 @@ use wxmint_store::Bound;
 use super::family::{self, Family, Rotation, hash};
 use super::request::{AuthorizeRequest, OFFLINE};
 use crate::doors::scan::store::{Grant, json as written_json};
-use crate::doors::scan::{clients::Client, requests::persistently};
+use crate::doors::scan::{clients::Client, requests::retry_for_5_s};
 use crate::login::{LoginWorker, Result};
 
 /// How long a code can be used, and how much longer it is known that it was.
@@ -57,7 +57,7 @@ pub(super) enum NotGiven {
     /// It was used before, so that its family was ended. The first token of it.
     Theft(Box<Issued>),
     /// Something has ended the login since. The first token of it.
-    Ended(Box<Issued>),
+    Revocation(Box<Issued>),
 }
 
 pub(super) type Outcome = Result<Result<Given, NotGiven>>;
@@ -95,7 +95,7 @@ impl LoginWorker {
         let fits = is_verifier && address == kept.redirect_uri;
         let redeemed = self.redeem_once((code, fits), kept, client, &own).await;
         if redeemed.is_err() {
-            persistently(async || self.store.discard_own(&used, &own).await).await?;
+            retry_for_5_s(async || self.store.discard_own(&used, &own).await).await?;
         }
         redeemed
     }
@@ -107,7 +107,7 @@ impl LoginWorker {
         // An answer that was lost must not look like a second use.
         let found = if let Ok(found) = first().await { found } else { first().await? };
         if found != own {
-            self.end_family(&kept.family).await?;
+            self.revoke_family(&kept.family).await?;
             // Whoever shows it once more is counted, and ends nothing again.
             self.store.discard(&family::hashed_key("code", code)).await?;
             return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
@@ -124,8 +124,8 @@ impl LoginWorker {
         self.keep_family(&family, refresh.as_deref().map(hash).unwrap_or_default(), now).await?;
         // Whatever ends the user from here on finds the family; what came before is seen now.
         if self.bound_of(&family).await?.is_none() {
-            self.end_family(&family).await?;
-            return Ok(Err(NotGiven::Ended(Box::new(family.first))));
+            self.revoke_family(&family).await?;
+            return Ok(Err(NotGiven::Revocation(Box::new(family.first))));
         }
         self.give(client, &family, (family.first.clone(), refresh), &claims, nonce.as_deref(), now).await
     }
@@ -228,7 +228,7 @@ mod tests {
             assert!(matches!(refused, Err(LoginError::StoreUnavailable(_))), "no list of logins can be written");
             server.cli(&["ACL", "SETUSER", "default", "+@all"]);
         }
-        assert!(matches!(redeem().await, Ok(Err(NotGiven::Ended(_)))), "nobody is bound");
+        assert!(matches!(redeem().await, Ok(Err(NotGiven::Revocation(_)))), "nobody is bound");
         assert!(matches!(redeem().await, Ok(Err(NotGiven::Theft(_)))));
     }
 }

@@ -6,7 +6,7 @@ mod authorize;
 mod backchannel;
 mod family;
 mod grants;
-mod leave;
+mod logout;
 mod own_jwt;
 mod page;
 mod renewal;
@@ -24,20 +24,20 @@ use async_trait::async_trait;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use wxmint_findings::{Finding, Words};
+use wxmint_findings::{Catalog, Finding};
 use wxmint_http::page::{CSS, JS, answer};
 use wxmint_http::{Problem, not_found, origin, readable, routes};
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
-use wxmint_store::Redis;
+use wxmint_store::Store;
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_wechat::{App, AppKind};
 
 use self::request::is_site;
 use super::scan::token::{FurtherGrants, GRANT};
 use super::scan::{Scan, VARIABLE, clients::Clients};
-use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
+use crate::issuer::route_constants::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
 use crate::issuer::{Issuer, state::IssuerWorker};
 use crate::login::{LoginError, LoginWorker};
 
@@ -49,14 +49,14 @@ routes! {
     POST "/authorize/poll" authorize::poll [ANY, LIMIT], BODY;
     GET "/authorize/web" wechat::web [STORE], HEAD;
     GET "/authorize/wechat" wechat::callback [STORE], HEAD;
-    GET "/userinfo" leave::userinfo [ANY, TOKEN, LIMIT], HEAD;
-    POST "/userinfo" leave::userinfo_by_post [ANY, TOKEN, LIMIT], HEAD;
-    GET "/end_session" leave::end_session [ANY, LIMIT], HEAD;
-    POST "/end_session" leave::end_session_by_post [ANY, LIMIT], BODY;
-    POST "/revoke" leave::revoke [ANY, LIMIT], BODY;
+    GET "/userinfo" logout::userinfo [ANY, TOKEN, LIMIT], HEAD;
+    POST "/userinfo" logout::userinfo_by_post [ANY, TOKEN, LIMIT], HEAD;
+    GET "/end_session" logout::end_session [ANY, LIMIT], HEAD;
+    POST "/end_session" logout::end_session_by_post [ANY, LIMIT], BODY;
+    POST "/revoke" logout::revoke [ANY, LIMIT], BODY;
 }
 
-const WORDS: Words = &include!("texts.json");
+const CATALOG: Catalog = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
     readable: &["/userinfo", "/revoke"],
@@ -116,7 +116,7 @@ impl Door for Oidc {
     }
 
     /// Finds what sites ask for and cannot have, what gives their codes away, and who takes no logouts.
-    async fn examine(&self, issuer: &Issuer, redis: Option<&Redis>) -> Vec<Finding> {
+    async fn examine(&self, issuer: &Issuer, redis: Option<&Store>) -> Vec<Finding> {
         let (clients, apps) = (clients(issuer), issuer.apps.all());
         let mut found = backchannel::examine(&clients, redis).await;
         let is_for_web = |app: &App| matches!(app.kind, AppKind::OfficialAccount | AppKind::Website);
@@ -124,13 +124,13 @@ impl Door for Oidc {
         for client in clients.iter() {
             for app in &client.web_apps {
                 if !apps.choose(Some(app), None).is_ok_and(is_for_web) {
-                    let wrong = said!(WORDS: web_app_of_client_is_not_configured, client.id, app);
-                    tell(wrong, said!(WORDS: add_file_of_this_app_or_take_it_out));
+                    let wrong = message!(CATALOG: web_app_of_client_is_not_configured, client.id, app);
+                    tell(wrong, message!(CATALOG: add_file_of_this_app_or_take_it_out));
                 }
             }
             if client.is_back_end() && client.redirect_uris.iter().any(|address| address.starts_with("http://")) {
-                let wrong = said!(WORDS: redirect_uri_of_back_end_is_over_http, client.id);
-                tell(wrong, said!(WORDS: use_https_but_while_developing));
+                let wrong = message!(CATALOG: redirect_uri_of_back_end_is_over_http, client.id);
+                tell(wrong, message!(CATALOG: use_https_but_while_developing));
             }
         }
         found
@@ -165,7 +165,7 @@ impl Door for Oidc {
     }
 
     async fn end_login(&self, login: &LoginWorker, token: Issued) -> Result<(), LoginError> {
-        leave::end_login(login, token).await.map(drop)
+        logout::end_login(login, token).await.map(drop)
     }
 
     fn metrics(&self, registry: &mut Registry) {

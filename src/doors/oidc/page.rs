@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{self, AcceptLanguage};
 use actix_web::{HttpRequest, HttpResponse};
-use wxmint_findings::{Words, texts_of};
+use wxmint_findings::{Catalog, catalog_entry};
 use wxmint_http::page::{HTML, answer};
 use wxmint_http::{Answer, Problem, ProblemCode, pairs};
 
@@ -10,7 +10,7 @@ use super::root;
 use crate::{doors::scan::clients::Client, issuer::state::IssuerWorker};
 
 /// Each has a code, and is in English and Chinese.
-const TEXTS: Words = &include!("page.json");
+const TEXTS: Catalog = &include!("page.json");
 /// The states of the page's script.
 const STATES: [&str; 8] = ["loading", "wait", "scanned", "going", "denied", "busy", "paused", "no_answer"];
 pub(super) const NOT_POSSIBLE: &str = "not_possible";
@@ -82,7 +82,7 @@ fn is_chinese(request: &HttpRequest, query: &str) -> bool {
 /// `query` is that of the site's request, or the site's form.
 pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, page: &Page<'_>) -> HttpResponse {
     let (language, root) = (usize::from(is_chinese(request, query)), &root(worker));
-    let t = |code: &str| texts_of(TEXTS, code, 0)[language];
+    let t = |code: &str| catalog_entry(TEXTS, code, 0)[language];
     let (title, body, problem) = match page {
         Page::Scan(client, cancel, web) => {
             (format!("{} · {}", t("log_in"), client.name), scan(client, cancel, *web, root, t), None)
@@ -179,7 +179,7 @@ mod tests {
         let whys = whys.chain(logins).flat_map(|why| [why.title, why.code]);
         let said: Vec<_> = pages.chain(STATES).chain(whys).collect();
         for code in &said {
-            assert!(texts_of(TEXTS, code, 0).iter().all(|text| !text.is_empty()), "{code}");
+            assert!(catalog_entry(TEXTS, code, 0).iter().all(|text| !text.is_empty()), "{code}");
         }
         for code in [ProblemCode::UserBlocked, ProblemCode::UnionidMissing, ProblemCode::UnionidChanged] {
             assert_eq!(Why::of(NOT_POSSIBLE, code).code, "not_let_in", "no later try can help");

@@ -8,16 +8,16 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use wxmint_http::to_the_end;
+use wxmint_http::run_to_completion;
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{Meter, TokenState, limits::Rate};
+use wxmint_store::{RateLimitKey, TokenState, limits::Rate};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::family::{self, Family, RefreshToken, Rotation, hash};
 use super::grants::{Given, NotGiven, Outcome, refresh_life};
-use crate::doors::scan::requests::persistently;
+use crate::doors::scan::requests::retry_for_5_s;
 use crate::doors::scan::{clients::Client, store::json, store::read};
-use crate::login::{LoginError, LoginWorker, OPENID, Result, mark_of_client};
+use crate::login::{LoginError, LoginWorker, OPENID, Result, client_tag};
 
 /// For so many seconds the same refresh token is answered the same: answers are lost.
 const ANSWERED_AGAIN: i64 = 30;
@@ -69,7 +69,7 @@ impl LoginWorker {
         let has_app = client.app == family.app || client.web_apps.contains(&family.app);
         // A client that has lost `refresh` or the app may have it again.
         if !has_app || now.timestamp() >= until.min(family.until.unwrap_or_default()) {
-            return Ok(Err(NotGiven::Ended(Box::new(family.first))));
+            return Ok(Err(NotGiven::Revocation(Box::new(family.first))));
         }
         let before = self.find_rotation(family.sid(), token.number - 1).await?;
         let before = before.filter(|before| before.next == hash(shown));
@@ -94,7 +94,7 @@ impl LoginWorker {
     /// Counts a renewal, and makes it. If it fails, neither the count nor what was begun is left. If Redis is away, and
     /// both are, the next request makes the renewal anew.
     async fn renew(&self, shown: &Shown<'_>, begun: &Rotation) -> Outcome {
-        let meter = Meter::new(RENEWALS, shown.family.list(), self.policy.limit_openid);
+        let meter = RateLimitKey::new(RENEWALS, shown.family.list(), self.policy.limit_openid);
         let counted = self.store.count(&meter).await.map_err(LoginError::from);
         let renewed = match counted.and_then(|counted| counted.map_err(LoginError::too_many(OPENID))) {
             Ok(counted) => {
@@ -114,8 +114,8 @@ impl LoginWorker {
 
     async fn renew_counted(&self, shown: &Shown<'_>, begun: &Rotation) -> Outcome {
         let Some(claims) = self.allowed(&shown.family, &shown.before).await? else {
-            self.end_family(&shown.family).await?;
-            return Ok(Err(NotGiven::Ended(Box::new(shown.family.first.clone()))));
+            self.revoke_family(&shown.family).await?;
+            return Ok(Err(NotGiven::Revocation(Box::new(shown.family.first.clone()))));
         };
         self.note_renewal(shown, begun).await?;
         match self.answer(shown, begun, &claims).await? {
@@ -126,11 +126,11 @@ impl LoginWorker {
 
     /// Gives the answer of a renewal once more. The account backend is asked again.
     async fn repeat(&self, shown: &Shown<'_>, given: &Rotation) -> Outcome {
-        let meter = Meter::new(REPEATS, shown.key(), REPEATS_RATE);
+        let meter = RateLimitKey::new(REPEATS, shown.key(), REPEATS_RATE);
         self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
         let Some(claims) = self.allowed(&shown.family, &shown.before).await? else {
-            self.end_family(&shown.family).await?;
-            return Ok(Err(NotGiven::Ended(Box::new(shown.family.first.clone()))));
+            self.revoke_family(&shown.family).await?;
+            return Ok(Err(NotGiven::Revocation(Box::new(shown.family.first.clone()))));
         };
         self.answer(shown, given, &claims).await
     }
@@ -140,7 +140,7 @@ impl LoginWorker {
         // It may have been ended meanwhile, by somebody who has not seen this token.
         if self.find_family(family.sid()).await?.is_none() {
             self.end_if_alive(&given.token).await?;
-            return Ok(Err(NotGiven::Ended(Box::new(family.first.clone()))));
+            return Ok(Err(NotGiven::Revocation(Box::new(family.first.clone()))));
         }
         let tokens = (given.token.clone(), Some(token.next(&given.salt)));
         self.give(client, family, tokens, claims, None, self.store.now()).await
@@ -156,7 +156,7 @@ impl LoginWorker {
         match outcome {
             Ok(true) => Ok(Ok(given)),
             Ok(false) if self.find_family(shown.family.sid()).await?.is_none() => {
-                Ok(Err(NotGiven::Ended(Box::new(shown.family.first.clone()))))
+                Ok(Err(NotGiven::Revocation(Box::new(shown.family.first.clone()))))
             }
             // This took so long that another request has begun the renewal anew.
             Ok(false) => Err(LoginError::Contended),
@@ -164,9 +164,9 @@ impl LoginWorker {
                 let store = self.store.clone();
                 let take_back = async move || store.replace_kept(&key, &noted, &begun).await.map(drop);
                 // The client need not wait for it: until it is repeated late, a note makes no difference.
-                drop(to_the_end(async move {
+                drop(run_to_completion(async move {
                     for _ in 0..TAKEN_BACK {
-                        if persistently(&take_back).await.is_ok() {
+                        if retry_for_5_s(&take_back).await.is_ok() {
                             return;
                         }
                     }
@@ -184,7 +184,7 @@ impl LoginWorker {
         let Some(bound) = self.bound_of(family).await? else { return Ok(None) };
         match self.allow(&bound, None).await {
             Ok(claims) => Ok(Some(claims)),
-            Err(LoginError::Blocked | LoginError::ShutOut) => Ok(None),
+            Err(LoginError::Blocked | LoginError::AccountDenied) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -199,8 +199,8 @@ impl LoginWorker {
     /// A login that ends meanwhile looks the same, because what is kept of it goes. Then nobody has stolen anything.
     async fn theft(&self, family: &Family) -> Outcome {
         let (lives, first) = (self.find_family(family.sid()).await?.is_some(), Box::new(family.first.clone()));
-        self.end_family(family).await?;
-        Ok(Err(if lives { NotGiven::Theft(first) } else { NotGiven::Ended(first) }))
+        self.revoke_family(family).await?;
+        Ok(Err(if lives { NotGiven::Theft(first) } else { NotGiven::Revocation(first) }))
     }
 
     /// Begins this renewal, or finds the one for the same refresh token. Of requests at the same time the first one
@@ -250,7 +250,7 @@ impl LoginWorker {
             next: hash(&token.next(&salt)),
             salt,
             token: Issued {
-                id: minter.token_id(&mark_of_client(&client.id.0), now)?,
+                id: minter.token_id(&client_tag(&client.id.0), now)?,
                 issued_at,
                 // An end of the login finds its tokens as long as it can be renewed, and no longer.
                 expires_at: (issued_at + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
@@ -304,10 +304,10 @@ mod tests {
 
     use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
-    use wxmint_store::{Redis, RedisAccess};
+    use wxmint_store::{Store, StoreAccess};
     use wxmint_verify::Algorithm;
 
-    use super::super::leave::end_login;
+    use super::super::logout::end_login;
     use super::*;
     use crate::clock::now;
     use crate::doors::scan::clients::Clients;
@@ -377,7 +377,7 @@ mod tests {
         rotate(&login, &texts[2]).await.expect("renewed");
         assert_eq!(rotate(&login, &texts[0]).await, None, "too late");
         assert_eq!(login.last_number(family.sid()).await.expect("an answer"), 3);
-        assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Ended(_)))), "a logout came between");
+        assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Revocation(_)))), "a logout came between");
         login
             .store
             .keep(&family::key("family", family.sid()), &json(&family), Duration::from_secs(30))
@@ -393,8 +393,8 @@ mod tests {
         let clock = || now() + AHEAD.get();
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m")).login_worker().expect("a worker");
-        let access = RedisAccess::in_memory(clock);
-        login.store = Redis::new(&access, Duration::ZERO, clock, ());
+        let access = StoreAccess::in_memory(clock);
+        login.store = Store::new(&access, Duration::ZERO, clock, ());
         let app = "wx0123456789abcdef";
         let file = format!(r#"{{"clients":[{{"client_id":"grafana","name":"Grafana","appid":"{app}"}}]}}"#);
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
@@ -418,7 +418,7 @@ mod tests {
             AHEAD.set(AHEAD.get() + TimeDelta::minutes(5));
             shown = login.renew_alone(&family, &shown, client).await.expect("an answer").expect("renewed");
         }
-        let ends = login.store.ends_after("", 10).await.expect("an answer").expect("the beginning").ends;
+        let ends = login.store.revocations_after("", 10).await.expect("an answer").expect("the beginning").ends;
         assert!(ends.is_empty(), "the old access tokens live out their minutes: {ends:?}");
         // The last two access tokens, the last two refresh tokens, and the date of the last renewal.
         let most = before + 6;
@@ -438,7 +438,7 @@ mod tests {
         let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
         for seconds in [0, 31, 300 + 110] {
             AHEAD.set(TimeDelta::zero());
-            login.store = Redis::new(&RedisAccess::in_memory(clock), Duration::ZERO, clock, ());
+            login.store = Store::new(&StoreAccess::in_memory(clock), Duration::ZERO, clock, ());
             let (family, shown) = kept(&login).await;
             login.renew_alone(&family, &shown, client).await.expect("an answer").expect("renewed");
             let renewed = login.find_rotation(family.sid(), 1).await.expect("an answer").expect("given").token;
@@ -458,7 +458,7 @@ mod tests {
             let clients = renewing(app);
             let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
             let answer = login.refresh(&shown, client).await.expect("an answer");
-            assert!(has_it == answer.is_ok() && (has_it || matches!(answer, Err(NotGiven::Ended(_)))), "{app}");
+            assert!(has_it == answer.is_ok() && (has_it || matches!(answer, Err(NotGiven::Revocation(_)))), "{app}");
         }
     }
 
@@ -475,7 +475,7 @@ mod tests {
     /// A login of now, of a person whose user id was computed, and its refresh token.
     async fn kept(login: &LoginWorker) -> (Family, String) {
         let (user, client) = ("user-1".parse().expect("a user"), "grafana".parse().expect("an id"));
-        let id = login.minter.token_id(&mark_of_client(&client), now()).expect("random");
+        let id = login.minter.token_id(&client_tag(&client), now()).expect("random");
         let first = login.minter.issued(user, client, id, now());
         let (app, until) = ("wx0123456789abcdef".parse().expect("an app"), Some(first.issued_at + 30 * 86_400));
         let (mark, scope, key) = ("computed".to_owned(), "openid".to_owned(), hash("key"));
@@ -500,7 +500,7 @@ mod tests {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let (calls, mut login) =
             (Calls::default(), issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker"));
-        login.store = Redis::new(&RedisAccess::in_memory(now), Duration::ZERO, now, calls.clone());
+        login.store = Store::new(&StoreAccess::in_memory(now), Duration::ZERO, now, calls.clone());
         let file = r#"{"clients":[{"client_id":"grafana","name":"Grafana","appid":"wx0123456789abcdef"}]}"#;
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
         let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");

@@ -15,7 +15,7 @@ use redis::Value;
 use wxmint_ids::UserId;
 use wxmint_keys::{PrivateJwk, token::Issued};
 use wxmint_redis_link::{Call, scan::Place, scan::Slots};
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::{Store, StoreAccess};
 use wxmint_verify::Algorithm;
 
 use super::family::{self, Family, hash};
@@ -64,7 +64,7 @@ impl Business {
     fn new() -> Self {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
-        login.store = Redis::new(&RedisAccess::in_memory(clock), Duration::from_secs(60), clock, ());
+        login.store = Store::new(&StoreAccess::in_memory(clock), Duration::from_secs(60), clock, ());
         let file =
             format!(r#"{{"clients":[{{"client_id":"{SITE}","name":"Grafana","appid":"{APP}","token_ttl":"10m"}}]}}"#);
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
@@ -92,12 +92,12 @@ impl Business {
     async fn log_out(&mut self) {
         let user: UserId = format!("user-{}", self.draw(PEOPLE)).parse().expect("a user");
         let left = TimeDelta::minutes(i64::from(self.draw(24 * 60)) + 1);
-        self.login.store.end_token(&self.token(&user, APP, left)).await.expect("ended");
+        self.login.store.revoke_token(&self.token(&user, APP, left)).await.expect("ended");
     }
 
     async fn log_out_everywhere(&mut self) {
         let user: UserId = format!("user-{}", self.draw(PEOPLE)).parse().expect("a user");
-        self.login.store.end_user(&user, None).await.expect("ended");
+        self.login.store.revoke_user(&user, None).await.expect("ended");
     }
 
     async fn log_in_at_the_site(&mut self, number: u32) {
@@ -148,7 +148,7 @@ impl Business {
             if step == AT_WORK.end {
                 for (number, (family, _)) in std::mem::take(&mut self.logins).into_iter().enumerate() {
                     if number % 5 == 0 {
-                        self.login.end_family(&family).await.expect("ended");
+                        self.login.revoke_family(&family).await.expect("ended");
                     }
                 }
             }
@@ -264,7 +264,7 @@ async fn of_58_revocations_of_five_minute_tokens_none_is_left_76_minutes_later_b
     for _ in 0..58 {
         let user: UserId = format!("user-{}", business.draw(PEOPLE)).parse().expect("a user");
         let token = business.token(&user, APP, TimeDelta::minutes(5));
-        business.login.store.end_token(&token).await.expect("ended");
+        business.login.store.revoke_token(&token).await.expect("ended");
     }
     business.renew_all().await;
     let then = business.held().await;

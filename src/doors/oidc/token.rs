@@ -57,7 +57,7 @@ async fn give((request, fields, client): Asked<'_>, grant_type: &str, worker: &I
             count().await?;
             "It was used before, so the login has ended. Log in anew."
         }
-        Err(NotGiven::Ended(first)) => {
+        Err(NotGiven::Revocation(first)) => {
             tell(Some(&first.user), "ended");
             "The login has ended: the user was logged out, blocked or unbound meanwhile. Log in anew."
         }

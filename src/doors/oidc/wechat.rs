@@ -10,7 +10,7 @@ use actix_web::http::header::{COOKIE, HeaderValue, RETRY_AFTER, SET_COOKIE, USER
 use actix_web::{HttpRequest, HttpResponse};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::Url;
-use wxmint_http::{Answer, origin, to_the_end};
+use wxmint_http::{Answer, origin, run_to_completion};
 use wxmint_ids::LoginCode;
 use wxmint_keys::vault::Vault;
 use wxmint_store::AttemptId;
@@ -20,7 +20,7 @@ use wxmint_wechat::{App, AppKind};
 use super::family::{hash, hashed_key, random};
 use super::page::{NOT_POSSIBLE, Page, Why, page, refused};
 use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
-use super::{AtDoor, authorize::let_in, leave::see_other, root, with_sites};
+use super::{AtDoor, authorize::let_in, logout::see_other, root, with_sites};
 use crate::doors::scan::clients::Client;
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
 use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, Result};
@@ -201,7 +201,7 @@ pub(super) fn failed(
     responses((status = 303, description = "To the site"), (status = 400, description = "A page", content_type = "text/html"),
         (status = 429, description = "A page: too many logins", content_type = "text/html")))]
 pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
-    to_the_end(async move {
+    run_to_completion(async move {
         let (worker, scan, _) = &at;
         let clients = with_sites(scan)?;
         let query = Query::of(request.query_string());
@@ -259,7 +259,7 @@ async fn log_in(
     let own = asked.client.web_apps.iter().find(|own| own.as_str() == app);
     let app = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?.clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
-    attempt.trail.client = Some(asked.client.id.clone());
+    attempt.audit_context.client = Some(asked.client.id.clone());
     let (event, proof) = (Event::new(Activity::LOGIN, origin(request)), LoginProof::Code(code));
     let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity: Identity::Nothing };
     let log_in = async |attempt: &mut Attempt<'_>| {

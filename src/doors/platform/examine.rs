@@ -1,10 +1,10 @@
 //! Whether merchants of a third-party platform can log in.
 
-use wxmint_findings::{Finding, Said, count};
-use wxmint_store::{Redis, walk::Place};
+use wxmint_findings::{Finding, Message, count};
+use wxmint_store::{Store, walk::Place};
 
 use super::known::{Known, Refusal};
-use super::{Platform, WORDS, store::entries};
+use super::{CATALOG, Platform, store::entries};
 use crate::{cli::doctor::wechat::address_in, clock::now, issuer::Issuer};
 
 const MOST_NAMED: usize = 5;
@@ -12,9 +12,9 @@ const MOST_NAMED: usize = 5;
 pub(super) const CHECK: &str = "wechat.platform";
 
 /// When the last ticket came. Makes no token, because each makes the ones before worthless before their time.
-pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<&Redis>) -> Finding {
-    let Some(redis) = redis else { return Finding::unchecked(CHECK, said!(WORDS: redis_keeps_ticket)) };
-    let start_push = said!(WORDS: have_tickets_pushed);
+pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<&Store>) -> Finding {
+    let Some(redis) = redis else { return Finding::unchecked(CHECK, message!(CATALOG: redis_keeps_ticket)) };
+    let start_push = message!(CATALOG: have_tickets_pushed);
     let known = match entries(redis, &platform.component.id, 0).await {
         Ok(kept) => platform.learn(kept.unwrap_or_default()),
         Err(error) => return Finding::unchecked(CHECK, error),
@@ -24,28 +24,32 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
     let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
     let opens = known.ticket_opens(&issuer.vault.load(), &platform.component.id);
     let came = match age {
-        Some(_) if !opens => said!(WORDS: ticket_does_not_open),
-        Some(age) => said!(WORDS: last_ticket_came_minutes_ago, age),
-        None => said!(WORDS: no_ticket_has_come),
+        Some(_) if !opens => message!(CATALOG: ticket_does_not_open),
+        Some(age) => message!(CATALOG: last_ticket_came_minutes_ago, age),
+        None => message!(CATALOG: no_ticket_has_come),
     };
     match (&known.refusal, age) {
-        (Some(refusal), _) => Finding::fault(CHECK, said!(WORDS: platform_has_no_token, came, refusal), cure(refusal)),
-        _ if !opens => Finding::fault(CHECK, said!(WORDS: no_merchant_can_log_in, came), start_push),
-        _ if !known.is_compared => Finding::fault(CHECK, said!(WORDS: list_is_unread, came), said!(WORDS: see_log)),
-        (_, Some(age)) if age > 30 => Finding::warning(CHECK, said!(WORDS: ticket_is_late, came), start_push),
+        (Some(refusal), _) => {
+            Finding::fault(CHECK, message!(CATALOG: platform_has_no_token, came, refusal), cure(refusal))
+        }
+        _ if !opens => Finding::fault(CHECK, message!(CATALOG: no_merchant_can_log_in, came), start_push),
+        _ if !known.is_compared => {
+            Finding::fault(CHECK, message!(CATALOG: list_is_unread, came), message!(CATALOG: see_log))
+        }
+        (_, Some(age)) if age > 30 => Finding::warning(CHECK, message!(CATALOG: ticket_is_late, came), start_push),
         _ => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
             let merchants = count(known.apps().count(), ["merchant", "个商家"]);
-            Finding::ok(CHECK, said!(WORDS: acts_for_merchants, came, merchants))
+            Finding::ok(CHECK, message!(CATALOG: acts_for_merchants, came, merchants))
         }),
     }
 }
 
 /// No login needs the rights to look for people: `redis.rights` leaves them out.
-async fn rights(redis: &Redis) -> Option<Finding> {
+async fn rights(redis: &Store) -> Option<Finding> {
     let refused = redis.walk_people(None, &Place::default()).await.err()?;
     let user = redis.link.access.url().user().unwrap_or("default").to_owned();
-    let advice = said!(run_acl_setuser, user, "+scan +dbsize");
-    let missing = || Finding::warning(CHECK, said!(WORDS: user_may_not_look_for_people), advice);
+    let advice = message!(run_acl_setuser, user, "+scan +dbsize");
+    let missing = || Finding::warning(CHECK, message!(CATALOG: user_may_not_look_for_people), advice);
     refused.to_string().contains("NOPERM").then(missing)
 }
 
@@ -55,27 +59,33 @@ fn troubled(known: &Known) -> Option<Finding> {
         let merchants = known.merchants.iter().filter(|(_, it)| it.state.is_in() && it.trouble == Some(wanted));
         match &merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()[..] {
             [] => None,
-            [few @ .., _] if few.len() >= MOST_NAMED => Some(said!(WORDS: and_others, few[..MOST_NAMED].join(", "))),
+            [few @ .., _] if few.len() >= MOST_NAMED => {
+                Some(message!(CATALOG: and_others, few[..MOST_NAMED].join(", ")))
+            }
             apps => Some(apps.join(", ").into()),
         }
     };
     let warning = |found, advice| Finding::warning(CHECK, found, advice);
-    let stale = |apps: Said| warning(said!(WORDS: refresh_token_is_stale, apps), said!(WORDS: wait_for_wechat_list));
-    let missing = |apps: Said| warning(said!(WORDS: permission_is_missing, apps), said!(WORDS: have_merchant_give_it));
+    let stale = |apps: Message| {
+        warning(message!(CATALOG: refresh_token_is_stale, apps), message!(CATALOG: wait_for_wechat_list))
+    };
+    let missing = |apps: Message| {
+        warning(message!(CATALOG: permission_is_missing, apps), message!(CATALOG: have_merchant_give_it))
+    };
     of(61023).map(stale).or_else(|| of(61007).map(missing))
 }
 
 /// The advice about the answer that the service last got when it asked for the platform's token.
-fn cure(refusal: &Refusal) -> Said {
+fn cure(refusal: &Refusal) -> Message {
     match refusal.errcode {
         61004 => {
-            let own = || said!(WORDS: address_of_wxmint);
-            let address = address_in(&refusal.errmsg).map_or_else(own, Said::from);
-            said!(WORDS: put_on_whitelist_of_platform, address)
+            let own = || message!(CATALOG: address_of_wxmint);
+            let address = address_in(&refusal.errmsg).map_or_else(own, Message::from);
+            message!(CATALOG: put_on_whitelist_of_platform, address)
         }
-        61005 | 61006 => said!(WORDS: run_wxmint_platform_start_push),
-        45009 => said!(WORDS: see_that_nobody_else_fetches),
-        _ => said!(WORDS: put_component_appid),
+        61005 | 61006 => message!(CATALOG: run_wxmint_platform_start_push),
+        45009 => message!(CATALOG: see_that_nobody_else_fetches),
+        _ => message!(CATALOG: put_component_appid),
     }
 }
 
@@ -84,8 +94,8 @@ mod tests {
     use wxmint_findings::Status;
 
     use super::*;
-    use crate::doors::platform::bed::Bed;
     use crate::doors::platform::known::COMPARED;
+    use crate::doors::platform::test_fixture::Bed;
 
     #[actix_web::test]
     async fn merchants_of_whom_wechat_was_never_told_cannot_log_in() {

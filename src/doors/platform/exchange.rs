@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Claim, Meter, limits::Rate};
+use wxmint_store::{AttemptId, Claim, RateLimitKey, limits::Rate};
 use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Session, Verdict};
 use zeroize::Zeroizing;
 
@@ -15,7 +15,7 @@ use super::known::{COUNTED, Merchant, MerchantState, REFUSAL, Refusal, entry_of,
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
 use crate::login::{
-    AccessTokens, Attempt, Exchange, HeldToken, IP, LoginError, LoginWorker, Refused, Result, fingerprint,
+    AccessTokens, Attempt, CodeExchanger, HeldToken, IP, LoginError, LoginWorker, Refused, Result, fingerprint,
 };
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
@@ -29,7 +29,7 @@ const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 const AT_ALL_MERCHANTS: u32 = 10;
 
 #[async_trait(?Send)]
-impl Exchange for Platform {
+impl CodeExchanger for Platform {
     fn apps_are_unread(&self) -> Option<LoginError> {
         let unasked = || not_yet("WeChat was not asked yet for the merchants of the platform");
         let why = || LoginError::from(self.refusal().unwrap_or_else(unasked)).of(&self.component.id);
@@ -40,9 +40,9 @@ impl Exchange for Platform {
     /// claims the code.
     async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, by: &Attempt<'_>) -> Result<Claim> {
         let rate = login.policy.limit_ip;
-        let meter = Meter::new(IP, format!("{} {}", by.address, app.id), rate);
+        let meter = RateLimitKey::new(IP, format!("{} {}", by.address, app.id), rate);
         let rate = Rate { burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..rate };
-        let all = Meter::new(IP, format!("{} *", by.address), rate);
+        let all = RateLimitKey::new(IP, format!("{} *", by.address), rate);
         let claiming = login.store.claim_code(&app.id, code, &by.id, &meter);
         let (counted, claimed) = join(login.store.count(&all), claiming).await;
         let claim = claimed?;
@@ -105,7 +105,7 @@ impl Exchange for Platform {
     async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()> {
         if fingerprint(&tokens.obtain(None).await?.token) == refused {
             // Several who report the same token are one.
-            let report = Meter::of_app(&tokens.app.id, COUNTED, refused, REPORTED);
+            let report = RateLimitKey::of_app(&tokens.app.id, COUNTED, refused, REPORTED);
             let counted = tokens.may_force("peer:", REPLACED).await?;
             if tokens.store.count(&report).await?.is_err() {
                 tokens.uncount(counted).await?;
@@ -140,7 +140,7 @@ impl AccessTokens<'_> {
         let ticket = known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
         let (at, sealed) = (ticket.at, Sealed::from_stored(ticket.value.clone()));
         if let Some(refusal) = known.refusal.as_ref().filter(|refusal| refusal.of_ticket == at) {
-            let meter = Meter::of_app(&component.id, COUNTED, REFUSAL, ASKED_AGAIN);
+            let meter = RateLimitKey::of_app(&component.id, COUNTED, REFUSAL, ASKED_AGAIN);
             if self.store.count(&meter).await?.is_err() {
                 return Err(refusal.error().into());
             }
@@ -225,9 +225,9 @@ mod tests {
 
     use super::*;
     use crate::apps::{AppsSource, CurrentApps};
-    use crate::doors::platform::bed::{Bed, app};
     use crate::doors::platform::known::COMPARED;
-    use crate::login::{Identity, LoginProof, LoginRequest, LoginTrail};
+    use crate::doors::platform::test_fixture::{Bed, app};
+    use crate::login::{AuditContext, Identity, LoginProof, LoginRequest};
 
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
@@ -273,8 +273,13 @@ mod tests {
         let merchant = App { id: app(1), kind: AppKind::MiniProgram, secret: None };
         bed.issuer.apps.from_elsewhere_are([merchant]);
         let log_in = async |code: &str| {
-            let mut trail = LoginTrail::default();
-            let mut attempt = Attempt { id: AttemptId::random(), address: "192.0.2.1", trail: &mut trail, now: now() };
+            let mut audit_context = AuditContext::default();
+            let mut attempt = Attempt {
+                id: AttemptId::random(),
+                address: "192.0.2.1",
+                audit_context: &mut audit_context,
+                now: now(),
+            };
             let (app, proof) = (Some(app(1)), LoginProof::Code(code.parse().expect("a code")));
             let request = LoginRequest { app, app_hint: None, proof, identity: Identity::Nothing };
             bed.login.log_in(request, &mut attempt).await

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use wxmint_ids::AppId;
-use wxmint_store::{Meter, limits::Rate};
+use wxmint_store::{RateLimitKey, limits::Rate};
 use wxmint_wechat::CallError;
 
 use super::Platform;
+use super::deauthorize::{Left, MOST_WALKS};
 use super::known::{COUNTED, code_of, digest_of, done_code};
-use super::leaving::{Left, MOST_WALKS};
 use super::store::{Expected, PlatformEntry, PlatformState, entries};
 use crate::login::{LoginError, LoginWorker, Result};
 use crate::{clock::now, issuer::Issuer};
@@ -142,7 +142,7 @@ impl Follower {
     }
 
     async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<()> {
-        let meter = Meter::of_app(app, COUNTED, digest_of(code), TRIED);
+        let meter = RateLimitKey::of_app(app, COUNTED, digest_of(code), TRIED);
         if let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
             return Ok(());
@@ -175,7 +175,7 @@ impl Follower {
     }
 
     async fn compare(&self) -> Result<()> {
-        let meter = Meter::of_app(&self.platform.component.id, COUNTED, "list", COMPARED_AT_MOST);
+        let meter = RateLimitKey::of_app(&self.platform.component.id, COUNTED, "list", COMPARED_AT_MOST);
         while let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
         }
@@ -207,7 +207,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::doors::platform::bed::Bed;
+    use crate::doors::platform::test_fixture::Bed;
 
     const LIST: &str = "api_get_authorizer_list";
 

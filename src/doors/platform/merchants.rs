@@ -184,7 +184,7 @@ mod tests {
 
     use super::{LIST_LAGS, MerchantState, entry_of};
     use crate::clock::now;
-    use crate::doors::platform::bed::{Bed, app};
+    use crate::doors::platform::test_fixture::{Bed, app};
 
     #[actix_web::test]
     async fn a_merchant_that_has_just_left_is_not_let_in_by_a_list_from_before() {

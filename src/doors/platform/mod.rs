@@ -1,17 +1,17 @@
 //! A third-party platform: the vendor of merchants' mini programs acts at WeChat for them. Merchants come and go by
 //! WeChat's pushes while the service runs. The path is there only where `WXMINT_PLATFORM_FILE` is set.
 
-#[cfg(test)]
-mod bed;
 mod command;
+mod deauthorize;
 mod examine;
 mod exchange;
 mod follower;
 mod known;
-mod leaving;
 mod merchants;
 mod routes;
 mod store;
+#[cfg(test)]
+mod test_fixture;
 
 use std::{fmt, sync::Arc, sync::atomic::AtomicU64};
 
@@ -21,20 +21,20 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use serde::Deserialize;
 use tokio::sync::Notify;
-use wxmint_findings::{Finding, Said, Words, json_places::line_of};
+use wxmint_findings::{Catalog, Finding, Message, json_places::line_of};
 use wxmint_http::routes;
 use wxmint_ids::AppId;
-use wxmint_store::Redis;
+use wxmint_store::Store;
 use wxmint_wechat::{App, PushKey};
 use zeroize::Zeroizing;
 
 use self::follower::follow;
 use self::known::{Known, MerchantState};
 use self::store::{PlatformEntry, PlatformState};
-use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
+use crate::issuer::route_constants::{ANY, BODY, SECURITY};
 use crate::issuer::{Issuer, examine::load, examine::unusable_file};
-use crate::login::{Exchange, HeldToken};
+use crate::login::{CodeExchanger, HeldToken};
 use crate::{admin::CurrentAdminTokens, settings::Settings};
 
 routes! {
@@ -43,12 +43,12 @@ routes! {
 }
 
 const VARIABLE: &str = "WXMINT_PLATFORM_FILE";
-const WORDS: Words = &include!("texts.json");
+const CATALOG: Catalog = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
     admin: Some(&routes::ROUTES),
     check: Some((examine::CHECK, VARIABLE)),
-    alone: Some(|| said!(WORDS: only_merchants_log_in)),
+    alone: Some(|| message!(CATALOG: only_merchants_log_in)),
     command: Some(command::COMMAND),
     ..DoorRow::new(&ROUTES, open)
 };
@@ -85,7 +85,7 @@ impl Door for Platform {
         (!self.known().is_read).then(unread)
     }
 
-    async fn examine(&self, issuer: &Issuer, redis: Option<&Redis>) -> Vec<Finding> {
+    async fn examine(&self, issuer: &Issuer, redis: Option<&Store>) -> Vec<Finding> {
         vec![examine::examine(self, issuer, redis).await]
     }
 
@@ -94,14 +94,14 @@ impl Door for Platform {
         registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, self.ticket_age.clone());
     }
 
-    fn exchange(self: Arc<Self>) -> Option<Arc<dyn Exchange>> {
+    fn exchange(self: Arc<Self>) -> Option<Arc<dyn CodeExchanger>> {
         Some(self)
     }
 }
 
 impl Platform {
     /// Reads the file. The error names the member that is wrong, without its value.
-    fn parse(content: &[u8]) -> Result<Self, Said> {
+    fn parse(content: &[u8]) -> Result<Self, Message> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Written {
@@ -111,7 +111,7 @@ impl Platform {
             encoding_aes_key: Zeroizing<String>,
         }
         const MEMBERS: &str = "`component_appid`, `component_appsecret`, `token` and `encoding_aes_key`";
-        let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
+        let text = str::from_utf8(content).map_err(|_| message!(is_not_utf_8))?;
         let at = |member: &str, wrong: &dyn fmt::Display| {
             format!("line {}: its `{member}` {wrong}", line_of(text, &format!("/{member}")))
         };
@@ -167,7 +167,7 @@ mod tests {
     const SECRET: &str = "00112233445566778899aabbccddeeff";
     const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
-    fn file(id: &str, secret: &str, token: &str, key: &str) -> Result<Platform, Said> {
+    fn file(id: &str, secret: &str, token: &str, key: &str) -> Result<Platform, Message> {
         let text = format!(
             "{{\n\"component_appid\": \"{id}\",\n\n\"component_appsecret\":\n  \"{secret}\",\n\"token\": \"{token}\",\n\
              \"encoding_aes_key\": \"{key}\"}}\n"

@@ -10,7 +10,7 @@ use wxmint_store::short_digest;
 use wxmint_wechat::{News, PushQuery};
 
 use super::{Platform, store::PUSH_BELIEVED};
-use crate::admin::act::{Act, OperatingData};
+use crate::admin::admin_request::{AdminRequest, OperatingData};
 use crate::admin::{APP, BODY, SECRET, SECURITY, tokens::Right, wechat::text};
 use crate::{apps::UnknownApp, clock::now, issuer::state::IssuerWorker};
 
@@ -92,8 +92,8 @@ async fn merchant(
     operating: OperatingData,
     platform: Option<Data<Platform>>,
 ) -> Answer {
-    let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, operating).await?;
-    let code = act.may_go_on(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "auth_code")))?;
+    let act = AdminRequest::<AppId>::begin("find_merchant", Right::WeChat, &request, operating).await?;
+    let code = act.audit_failure(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "auth_code")))?;
     act.show(async move |_, component| {
         let unknown = |why: &str| Problem::new(ProblemCode::UnknownApp, why.to_owned());
         let platform = platform.filter(|platform| platform.component.id == *component);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use wxmint_ids::AppId;
 use wxmint_redis_link::{Call, Script};
-use wxmint_store::{Redis, Result, unreadable};
+use wxmint_store::{Result, Store, unreadable};
 
 /// How old a push may be that is believed, or how far ahead of our clock.
 pub(super) const PUSH_BELIEVED: Duration = Duration::from_secs(10 * 60);
@@ -51,7 +51,7 @@ fn key(platform: &AppId) -> String {
 /// whether it is kept now: something later may be known, or it is not what was expected, or `push`, the digest of the
 /// push that has said it, was noted before.
 pub(super) async fn note_entry(
-    store: &Redis,
+    store: &Store,
     platform: &AppId,
     entry: &str,
     new: &PlatformEntry,
@@ -72,7 +72,7 @@ pub(super) async fn note_entry(
 }
 
 /// `None` if the version is this one.
-pub(super) async fn entries(store: &Redis, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
+pub(super) async fn entries(store: &Store, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
     let (link, key) = (&store.link, key(platform));
     let now: Option<u64> = link.run("entries", Call::of("HGET", &key).arg(VERSION)).await?;
     if now.unwrap_or_default() == version {

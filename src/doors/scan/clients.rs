@@ -7,12 +7,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use reqwest::Url;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use wxmint_findings::{Said, json_places::line_of};
+use wxmint_findings::{Message, json_places::line_of};
 use wxmint_identities::{ServiceIdentity, WrongMember};
 use wxmint_ids::{AppId, ClientId, IdKind, is_visible};
 use wxmint_upstream::{is_redirect_uri, is_secure, site};
 
-use super::WORDS;
+use super::CATALOG;
 use crate::settings::parse_duration;
 
 #[derive(Debug, Clone)]
@@ -75,21 +75,21 @@ pub(in crate::doors) struct Clients(BTreeMap<ClientId, Client>);
 
 impl Clients {
     /// Reads the file. No token may live longer than `longest`. The error names the line and the mistake.
-    pub(in crate::doors) fn parse(content: &[u8], longest: Duration) -> Result<Self, Said> {
-        let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
+    pub(in crate::doors) fn parse(content: &[u8], longest: Duration) -> Result<Self, Message> {
+        let text = str::from_utf8(content).map_err(|_| message!(is_not_utf_8))?;
         let file: ClientsFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
         for (number, form) in file.clients.iter().enumerate() {
             let at_its_line = |mistake: Mistake| {
                 let place = format!("/clients/{number}/{}/{}", mistake.0.member, mistake.1);
-                said!(on_line, line_of(text, &place), form.told(mistake))
+                message!(on_line, line_of(text, &place), form.told(mistake))
             };
             let client = form.checked().map_err(at_its_line)?;
             if client.token_ttl.is_some_and(|ttl| ttl > longest) {
-                return Err(at_its_line(mistake("token_ttl", said!(WORDS: is_longer_than_token_ttl))));
+                return Err(at_its_line(mistake("token_ttl", message!(CATALOG: is_longer_than_token_ttl))));
             }
             if clients.insert(client.id.clone(), client).is_some() {
-                return Err(at_its_line(mistake("client_id", said!(WORDS: is_that_of_earlier_client))));
+                return Err(at_its_line(mistake("client_id", message!(CATALOG: is_that_of_earlier_client))));
             }
         }
         Ok(Self(clients))
@@ -97,12 +97,12 @@ impl Clients {
 
     /// Refuses a site to which people come by several apps, if their user ids are computed of the openid: one human
     /// would have a user id of each app there, and a ban of one would leave the others.
-    pub(in crate::doors) fn fitting(self, user_ids: Option<IdKind>) -> Result<Self, Said> {
+    pub(in crate::doors) fn fitting(self, user_ids: Option<IdKind>) -> Result<Self, Message> {
         let has_another_app = |client: &&Client| client.web_apps.iter().any(|app| *app != client.app);
         if user_ids == Some(IdKind::OpenId)
             && let Some(client) = self.iter().find(has_another_app)
         {
-            return Err(said!(WORDS: human_would_have_two_user_ids_at_client, client.id));
+            return Err(message!(CATALOG: human_would_have_two_user_ids_at_client, client.id));
         }
         Ok(self)
     }
@@ -170,51 +170,63 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 /// A member that is wrong, and the number of the wrong element if it is a list.
 pub(super) type Mistake = (WrongMember, usize);
 
-fn mistake(member: &'static str, wrong: impl Into<Said>) -> Mistake {
+fn mistake(member: &'static str, wrong: impl Into<Message>) -> Mistake {
     (WrongMember { member, wrong: wrong.into() }, 0)
 }
 
 impl Form {
-    pub(super) fn told(&self, (WrongMember { member, wrong }, _): Mistake) -> Said {
-        said!(WORDS: member_of_client, self.client_id, member, wrong)
+    pub(super) fn told(&self, (WrongMember { member, wrong }, _): Mistake) -> Message {
+        message!(CATALOG: member_of_client, self.client_id, member, wrong)
     }
 
     pub(super) fn checked(&self) -> Result<Client, Mistake> {
         let id: ClientId = self.client_id.parse().map_err(|error| mistake("client_id", error))?;
         if id.0.is_usual() {
-            return Err(mistake("client_id", said!(WORDS: has_form_of_appid_choose_another)));
+            return Err(mistake("client_id", message!(CATALOG: has_form_of_appid_choose_another)));
         }
         let identity = self.identity()?;
         if (self.secret_sha256.is_some() || identity.is_some()) && !self.origins.is_empty() {
-            return Err(mistake("origins", said!(WORDS: are_for_page_and_client)));
+            return Err(mistake("origins", message!(CATALOG: are_for_page_and_client)));
         }
         if !self.redirect_uris.is_empty() && self.matches == Some(false) {
-            return Err(mistake("match", said!(WORDS: is_needed_where_page_is_ours)));
+            return Err(mistake("match", message!(CATALOG: is_needed_where_page_is_ours)));
         }
         let addresses =
-            |member, list: &_| read(member, list, text_if(is_redirect_uri), said!(WORDS: must_be_https_addresses));
+            |member, list: &_| read(member, list, text_if(is_redirect_uri), message!(CATALOG: must_be_https_addresses));
         let known_version = |text: &str| ["release", "trial", "develop"].into_iter().find(|known| *known == text);
         let (version, hash) = (self.env_version.as_slice(), self.secret_sha256.as_slice());
         Ok(Client {
             id,
-            name: read("name", slice::from_ref(&self.name), name, said!(WORDS: must_be_1_to_64_characters))?.concat(),
+            name: read("name", slice::from_ref(&self.name), name, message!(CATALOG: must_be_1_to_64_characters))?
+                .concat(),
             app: self.appid.parse().map_err(|error| mistake("appid", error))?,
-            page: read("page", self.page.as_slice(), text_if(is_page), said!(WORDS: must_be_path_of_page))?.pop(),
-            env_version: read("env_version", version, known_version, said!(WORDS: must_be_release_trial_or_develop))?
-                .pop()
-                .unwrap_or("release"),
-            secret_sha256: read("secret_sha256", hash, sha256, said!(WORDS: must_be_sha256_of_secret))?.pop(),
+            page: read("page", self.page.as_slice(), text_if(is_page), message!(CATALOG: must_be_path_of_page))?.pop(),
+            env_version: read(
+                "env_version",
+                version,
+                known_version,
+                message!(CATALOG: must_be_release_trial_or_develop),
+            )?
+            .pop()
+            .unwrap_or("release"),
+            secret_sha256: read("secret_sha256", hash, sha256, message!(CATALOG: must_be_sha256_of_secret))?.pop(),
             identity,
-            origins: read("origins", &self.origins, site, said!(WORDS: must_be_https_origins_without_path))?,
-            audience: read("audience", &self.audience, text_if(|name| !name.is_empty()), said!(WORDS: has_empty_name))?,
-            token_ttl: read("token_ttl", self.token_ttl.as_slice(), life, said!(WORDS: must_be_time_from_5m_on))?.pop(),
+            origins: read("origins", &self.origins, site, message!(CATALOG: must_be_https_origins_without_path))?,
+            audience: read(
+                "audience",
+                &self.audience,
+                text_if(|name| !name.is_empty()),
+                message!(CATALOG: has_empty_name),
+            )?,
+            token_ttl: read("token_ttl", self.token_ttl.as_slice(), life, message!(CATALOG: must_be_time_from_5m_on))?
+                .pop(),
             matches: self.matches.unwrap_or(true),
             redirect_uris: addresses("redirect_uris", &self.redirect_uris)?,
             post_logout_redirect_uris: addresses("post_logout_redirect_uris", &self.post_logout_redirect_uris)?,
-            refresh: read("refresh", self.refresh.as_slice(), refresh_life, said!(WORDS: must_be_time_up_to_30d))?
+            refresh: read("refresh", self.refresh.as_slice(), refresh_life, message!(CATALOG: must_be_time_up_to_30d))?
                 .pop(),
-            web_apps: read("web_apps", &self.web_apps, |text| text.parse().ok(), said!(WORDS: must_be_appids))?,
-            color: read("color", self.color.as_slice(), text_if(is_color), said!(WORDS: must_be_color))?.pop(),
+            web_apps: read("web_apps", &self.web_apps, |text| text.parse().ok(), message!(CATALOG: must_be_appids))?,
+            color: read("color", self.color.as_slice(), text_if(is_color), message!(CATALOG: must_be_color))?.pop(),
             logout_receiver: self.logout_receiver()?,
         })
     }
@@ -223,17 +235,17 @@ impl Form {
     fn logout_receiver(&self) -> Result<Option<LogoutReceiver>, Mistake> {
         let needs_sid = self.backchannel_logout_session_required;
         let Some(uri) = &self.backchannel_logout_uri else {
-            let alone = mistake("backchannel_logout_session_required", said!(WORDS: needs_backchannel_logout_uri));
+            let alone = mistake("backchannel_logout_session_required", message!(CATALOG: needs_backchannel_logout_uri));
             return if needs_sid.is_some() { Err(alone) } else { Ok(None) };
         };
         if self.redirect_uris.is_empty() {
-            return Err(mistake("backchannel_logout_uri", said!(WORDS: needs_redirect_uris)));
+            return Err(mistake("backchannel_logout_uri", message!(CATALOG: needs_redirect_uris)));
         }
         let is_usable = |url: &Url| {
             is_secure(url) && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
         };
         let url = uri.parse().ok().filter(is_usable);
-        let url = url.ok_or_else(|| mistake("backchannel_logout_uri", said!(WORDS: must_be_https_address)))?;
+        let url = url.ok_or_else(|| mistake("backchannel_logout_uri", message!(CATALOG: must_be_https_address)))?;
         Ok(Some(LogoutReceiver { url, needs_sid: needs_sid.unwrap_or(false) }))
     }
 
@@ -245,7 +257,7 @@ impl Form {
         let members = of_issuer.into_iter().chain(members).filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let identity = ServiceIdentity::of_client(&self.client_id, members.collect()).map_err(|wrong| (wrong, 0))?;
         match &self.secret_sha256 {
-            Some(_) if identity.is_some() => Err(mistake("secret_sha256", said!(WORDS: is_beside_identity))),
+            Some(_) if identity.is_some() => Err(mistake("secret_sha256", message!(CATALOG: is_beside_identity))),
             _ => Ok(identity),
         }
     }
@@ -256,7 +268,7 @@ fn read<T>(
     member: &'static str,
     texts: &[String],
     read: impl Fn(&str) -> Option<T>,
-    wrong: Said,
+    wrong: Message,
 ) -> Result<Vec<T>, Mistake> {
     let read: Vec<_> = texts.iter().map_while(|text| read(text)).collect();
     if read.len() < texts.len() { Err((WrongMember { member, wrong }, read.len())) } else { Ok(read) }
@@ -306,7 +318,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    fn parsed(client: &str) -> Result<Clients, Said> {
+    fn parsed(client: &str) -> Result<Clients, Message> {
         Clients::parse(format!("{{\"clients\":[\n{{{client}}}\n]}}").as_bytes(), DAY)
     }
 

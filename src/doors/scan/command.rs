@@ -10,13 +10,13 @@ use clap::{Args, CommandFactory, Parser};
 use serde_json::Value;
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::random;
-use wxmint_store::Redis;
+use wxmint_store::Store;
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 use wxmint_verify::PublishedKeys;
 
 use super::clients::{Clients, ClientsFile, Form};
 use super::{MAKE_CLIENTS, VARIABLE};
-use crate::cli::at_redis::{at_first, audited, noted, patiently};
+use crate::cli::at_redis::{at_first, audited, noted, retry};
 use crate::cli::output::{Progress, complete, print, say, table};
 use crate::cli::{exit, failure::Failure, read as command_of, variables, with_env_file};
 use crate::secret_files::{Held, read_private};
@@ -264,18 +264,18 @@ fn end(client: &ClientId) -> Result<(), Failure> {
 }
 
 /// Adds each user whose tokens are ended, and until when they were valid, to `ended`.
-async fn end_all(client: &ClientId, redis: &Redis, ended: &mut HashSet<(UserId, i64)>) -> Result<(), Failure> {
+async fn end_all(client: &ClientId, redis: &Store, ended: &mut HashSet<(UserId, i64)>) -> Result<(), Failure> {
     let (mut from, mut progress) = (0, Progress::begin());
     at_first(async || redis.users_of_client(client, from, 1).await).await?;
     loop {
         // Some of the last second again.
         let most = AT_ONCE + ended.iter().filter(|(_, until)| *until == from).count();
-        let users = patiently(async || redis.users_of_client(client, from, most).await).await?;
+        let users = retry(async || redis.users_of_client(client, from, most).await).await?;
         let news: Vec<_> = users.into_iter().filter(|user| !ended.contains(user)).collect();
         let Some((_, last)) = news.last() else { return Ok(()) };
         from = *last;
         for (user, until) in news {
-            patiently(async || redis.end_in_app(&user, &client.0).await).await?;
+            retry(async || redis.revoke_in_app(&user, &client.0).await).await?;
             ended.insert((user, until));
             progress.tell(format_args!("tokens of {} users are revoked", ended.len()));
         }

@@ -19,19 +19,21 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use wxmint_findings::{Finding, Words, count};
+use wxmint_findings::{Catalog, Finding, count};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::{Answer, routes};
 use wxmint_identities::{Issuers, examine};
 use wxmint_ids::{AppId, ClientId};
-use wxmint_store::Redis;
+use wxmint_store::Store;
 use wxmint_telemetry::audit::Activity;
 
 use self::clients::Clients;
-use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, OWN_TOKEN, SECURITY, STORE, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::issuer::examine::{load, unusable_file};
 use crate::issuer::reload::{reload, watch};
+use crate::issuer::route_constants::{
+    ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, OWN_TOKEN, SECURITY, STORE, WECHAT,
+};
 use crate::issuer::{Issuer, state::IssuerWorker};
 use crate::{secret_files::WatchedFile, settings::Settings};
 
@@ -65,7 +67,7 @@ const CHECK: &str = "clients";
 const TOO_MANY: &str = "Too many requests or open requests of an address, or renewals of a user. Wait, then try again.";
 const NO_APP: &str = "The app of this client is no mini program that is configured here.";
 pub(super) const VARIABLE: &str = "WXMINT_CLIENTS_FILE";
-const WORDS: Words = &include!("texts.json");
+const CATALOG: Catalog = &include!("texts.json");
 const AUTHORIZATION: &str = "/device_authorization";
 const TOKEN_PATH: &str = "/token";
 
@@ -132,22 +134,22 @@ impl Door for Scan {
     }
 
     /// Finds what the file of clients asks for and cannot have, or gives up.
-    async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
+    async fn examine(&self, issuer: &Issuer, _: Option<&Store>) -> Vec<Finding> {
         let (clients, apps) = (self.clients(), issuer.apps.all());
         let warning = |found, advice| Finding::warning(CHECK, found, advice);
         let may_scan = |app: &AppId| apps.choose(Some(app), None).is_ok_and(|app| app.kind.has_session_keys());
         let unknown = clients.iter().filter(|client| !may_scan(&client.app)).map(|client| {
-            let found = said!(WORDS: appid_of_client_is_no_mini_program, client.id, client.app);
-            warning(found, said!(WORDS: correct_appid_or_configure_appsecret))
+            let found = message!(CATALOG: appid_of_client_is_no_mini_program, client.id, client.app);
+            warning(found, message!(CATALOG: correct_appid_or_configure_appsecret))
         });
         let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
-            let found = said!(WORDS: client_compares_no_number, client.id);
-            warning(found, said!(WORDS: leave_match_out))
+            let found = message!(CATALOG: client_compares_no_number, client.id);
+            warning(found, message!(CATALOG: leave_match_out))
         });
         let mut found: Vec<_> = unknown.chain(numberless).collect();
         if found.is_empty() {
             let number = count(clients.iter().count(), ["client", "个客户端"]);
-            found.push(Finding::ok(CHECK, said!(WORDS: may_ask_for_scan, number)));
+            found.push(Finding::ok(CHECK, message!(CATALOG: may_ask_for_scan, number)));
         }
         found.extend(examine(CHECK, clients.identities()).await);
         found

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, Problem, ProblemCode, limit_key, malformed, origin, page, private, read_form, to_the_end,
+    Answer, Fields, Problem, ProblemCode, limit_key, malformed, origin, page, private, read_form, run_to_completion,
 };
 use wxmint_telemetry::audit::{Event, Origin};
 use wxmint_wechat::MAX_PICTURE;
@@ -194,8 +194,8 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, s
     let address = origin(&request).address.unwrap_or_default();
     // WeChat's access token may be renewed for it, so that it goes on if the client disconnects.
     let room = room(&PICTURES)?;
-    let drawn = to_the_end(async move {
-        let _room = room;
+    let drawn = run_to_completion(async move {
+        let _permit = room;
         worker.login.picture(&code, &scan.clients(), &address).await
     })
     .await;

@@ -6,9 +6,9 @@ use actix_web::{HttpMessage, HttpRequest};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Done, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
+use wxmint_http::{Answer, Done, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, run_to_completion};
 use wxmint_ids::{AppId, ClientId, Person, UserId};
-use wxmint_store::{Meter, short_digest};
+use wxmint_store::{RateLimitKey, short_digest};
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::browser::BrowserName;
@@ -18,7 +18,7 @@ use super::store::{Decided, DeviceRequest, Devices, FoundDevice, Grant, approver
 use super::{APPROVED, AtDoor, DENIED, LOOKED, NUMBER_MISMATCH, Scan, UNKNOWN_DEVICE_CODE, codes::UserCode};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, state::IssuerWorker};
-use crate::login::{AT_DOORS, Admitted, Attempt, LoginError, LoginRequest, LoginWorker, OPENID, Result};
+use crate::login::{Admitted, Attempt, DEVICE, LoginError, LoginRequest, LoginWorker, OPENID, Result};
 use crate::{clock::now, refusals::Refusal};
 
 /// Requests of phones whose person is not known, by user.
@@ -90,7 +90,7 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
     responses((status = 204, description = "Denied")))]
 pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Done {
     let (holder, event) = begin(DENIED, &request, &worker).await?;
-    to_the_end(async move {
+    run_to_completion(async move {
         let mut client = None;
         let denied = worker.login.deny(&holder, &code, &mut client).await;
         told(&scan, Event { client, ..event }, "denied", denied)
@@ -110,8 +110,8 @@ impl Holder {
     /// The holder of the token that the request shows, which must be one of a mini program's own.
     async fn of(request: &HttpRequest, worker: &IssuerWorker) -> Result<Self, Problem> {
         let token = worker.issuer.verify(request, now())?;
-        match worker.login.asking(&token).await {
-            Ok(asking) => Ok(Self { app: token.app.clone(), user: asking.user, person: Some(asking.person) }),
+        match worker.login.token_holder(&token).await {
+            Ok(holder) => Ok(Self { app: token.app.clone(), user: holder.user, person: Some(holder.person) }),
             // The token is not revoked, and this is all that it says.
             Err(LoginError::NotListed) => Ok(Self { app: token.app.clone(), user: token.user.clone(), person: None }),
             Err(error) => Err(Refusal::by_token(error).problem),
@@ -189,7 +189,7 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
             worker.login.approve(&code, (login, number), shown.as_ref(), &clients, attempt).await
         };
         let outcome = attempt.make(event.address(), approve).await;
-        let count = |became| attempt.trail.client.iter().for_each(|client| scan.count(client, became));
+        let count = |became| attempt.audit_context.client.iter().for_each(|client| scan.count(client, became));
         match &outcome {
             Ok(()) => count("approved"),
             Err(refusal) if refusal.problem.code == NUMBER_MISMATCH => count("denied"),
@@ -198,7 +198,7 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
         attempt.end(event, outcome.as_ref().map(|()| false));
         outcome.map_err(|refusal| refusal.problem)
     };
-    to_the_end(approving).await
+    run_to_completion(approving).await
 }
 
 const WRONG_NUMBER: &str =
@@ -243,7 +243,7 @@ impl LoginWorker {
     ) -> Result<(), Refusal> {
         self.count_approval(holder, attempt).await?;
         let found = Devices(&self.store).find_device(code, None).await?.ok_or_else(gone)?;
-        attempt.trail.client = Some(found.request.client.clone());
+        attempt.audit_context.client = Some(found.request.client.clone());
         let client = of_request(clients, &found.request).ok_or_else(gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
         let mut named = login.app.iter().chain(holder.map(|holder| &holder.app));
@@ -281,18 +281,18 @@ impl LoginWorker {
     /// Counts first of all, because whoever asks learns whether there is such a request.
     async fn count_approval(&self, holder: Option<&Holder>, attempt: &mut Attempt<'_>) -> Result<()> {
         let Some(holder) = holder else { return self.count_by(TRIES, attempt.address).await };
-        let trail = &mut *attempt.trail;
-        trail.app = Some(holder.app.clone());
-        trail.person = holder.person.clone();
-        trail.user = Some(holder.user.clone());
+        let audit_context = &mut *attempt.audit_context;
+        audit_context.app = Some(holder.app.clone());
+        audit_context.person = holder.person.clone();
+        audit_context.user = Some(holder.user.clone());
         self.count_holder(holder).await
     }
 
     /// Counts a request of the phone's: by the person, or else by the user.
     async fn count_holder(&self, holder: &Holder) -> Result<()> {
         match &holder.person {
-            Some(person) => self.count_call(person, AT_DOORS).await,
-            None => self.count(&Meter::new(HOLDERS, holder.of_user(), self.policy.limit_openid), OPENID).await,
+            Some(person) => self.count_call(person, DEVICE).await,
+            None => self.count(&RateLimitKey::new(HOLDERS, holder.of_user(), self.policy.limit_openid), OPENID).await,
         }
     }
 

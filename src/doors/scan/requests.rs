@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use wxmint_http::Problem;
 use wxmint_keys::random;
-use wxmint_store::{AttemptId, Meter, StoreError, TokenState, limits::TooMany};
+use wxmint_store::{AttemptId, RateLimitKey, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::ByToken;
 
 use super::UNKNOWN_DEVICE_CODE;
@@ -14,7 +14,7 @@ use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::page::Visitor;
 use super::store::{DeviceRequest, Devices, Grant, Poll};
-use crate::login::{IP, LoginError, LoginWorker, Result, mark_of_client};
+use crate::login::{IP, LoginError, LoginWorker, Result, client_tag};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// The limit of open requests of an address (`WXMINT_LIMIT_OPEN_REQUESTS`).
@@ -96,7 +96,7 @@ impl LoginWorker {
     }
 
     pub(in crate::doors) async fn count_by(&self, kind: &'static str, address: &str) -> Result<()> {
-        self.count(&Meter::new(kind, address, self.policy.limit_ip), IP).await
+        self.count(&RateLimitKey::new(kind, address, self.policy.limit_ip), IP).await
     }
 
     /// Gives the page once what `give` makes of its grant. The code is used up last: a page may repeat what has failed.
@@ -120,7 +120,7 @@ impl LoginWorker {
                 return Ok(Err(Poll::Expired));
             }
             // An end of the user since the approval has ended this token too.
-            let is_over = self.minter.has_revoked_all(&grant.token, &mark_of_client(&client.id.0));
+            let is_over = self.minter.has_revoked_all(&grant.token, &client_tag(&client.id.0));
             if is_over || !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
                 return Ok(Err(Poll::Denied));
             }
@@ -130,7 +130,7 @@ impl LoginWorker {
                 Ok(other) if !matches!(other, Poll::Granted(_)) => other,
                 // Otherwise the person has just approved once more.
                 failed => {
-                    persistently(async || devices.release_device(code, &attempt).await).await?;
+                    retry_for_5_s(async || devices.release_device(code, &attempt).await).await?;
                     return Err(failed.map_or_else(LoginError::from, |_| LoginError::Contended));
                 }
             };
@@ -138,7 +138,7 @@ impl LoginWorker {
         if let Poll::Repeated(token) = &polled {
             // An end that was begun, and answered 503, is finished.
             if !self.store.token_state(token).await?.is_told() {
-                self.store.end_token(token).await?;
+                self.store.revoke_token(token).await?;
             }
         } else if polled == Poll::Unknown {
             self.count_by(TRIES, address).await?;
@@ -148,7 +148,7 @@ impl LoginWorker {
 }
 
 /// Gives up what nobody has got. Redis may not answer for some seconds, and what is not given up looks stolen then.
-pub(in crate::doors) async fn persistently(step: impl AsyncFn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+pub(in crate::doors) async fn retry_for_5_s(step: impl AsyncFn() -> Result<(), StoreError>) -> Result<(), StoreError> {
     let until = Instant::now() + Duration::from_secs(5);
     loop {
         match step().await {

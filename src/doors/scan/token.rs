@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wxmint_http::{
     Answer, ClientCredentials, Fields, Problem, allow_site, identified, missing, origin, private, read_form,
-    to_the_end, unknown_client,
+    run_to_completion, unknown_client,
 };
 use wxmint_identities::LONGEST_ASSERTION;
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::{Issued, SignedToken};
-use wxmint_store::{Meter, limits::Rate, short_digest};
+use wxmint_store::{RateLimitKey, limits::Rate, short_digest};
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::peer::NotVerified;
 use wxmint_verify::{Algorithm, MAX_LEEWAY, Refused};
@@ -80,7 +80,7 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
     let granted = async {
         let fields = read_form(&request, payload, &FIELDS).await?;
         // Whatever was stolen ends, and is told, although the client may hang up.
-        to_the_end(async move { grant(&request, &fields, &at).await }).await
+        run_to_completion(async move { grant(&request, &fields, &at).await }).await
     };
     to_oauth(granted.await)
 }
@@ -246,7 +246,7 @@ async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Res
     let id = shown.id.as_ref().filter(|_| shown.audience.len() == 1);
     let id = id.ok_or_else(|| unknown_client("The assertion needs a `jti`, and one `aud`: the issuer's URL."))?;
     let used = short_digest(&format!("{} {id}", client.id)).to_string();
-    let meter = Meter::new("assertions", used, ONCE);
+    let meter = RateLimitKey::new("assertions", used, ONCE);
     let counted = worker.login.store.count(&meter).await.map_err(LoginError::from)?;
     counted.map(drop).map_err(|_| unknown_client("The client's assertion was used before: sign another."))
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use wxmint_ids::UnionId;
 use wxmint_keys::token::Issued;
-use wxmint_store::{Redis, RedisAccess, TokenState};
+use wxmint_store::{Store, StoreAccess, TokenState};
 
 use super::{super::Operator, super::steps::is_settled, *};
 
-fn store() -> Redis {
+fn store() -> Store {
     use crate::clock::now;
-    Redis::new(&RedisAccess::in_memory(now), Duration::from_secs(86_400), now, ())
+    Store::new(&StoreAccess::in_memory(now), Duration::from_secs(86_400), now, ())
 }
 
 fn person(openid: &str) -> Person {
@@ -35,7 +35,7 @@ fn intent(name: &str, by_unionid: bool) -> Intent {
     Intent { user: user(name), made: by_unionid, by_unionid }
 }
 
-async fn bind(store: &Redis, person: &Person, name: &str) -> u64 {
+async fn bind(store: &Store, person: &Person, name: &str) -> u64 {
     let attempt = attempt(9);
     let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
     let candidate = Named { user: user(name), made: false };
@@ -43,7 +43,7 @@ async fn bind(store: &Redis, person: &Person, name: &str) -> u64 {
 }
 
 /// A binding that was made, and dissolved.
-async fn bind_and_leave(store: &Redis, person: &Person, name: &str) {
+async fn bind_and_leave(store: &Store, person: &Person, name: &str) {
     let generation = bind(store, person, name).await;
     let attempt = attempt(9);
     let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
@@ -86,7 +86,7 @@ async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user()
     bind(&store, &lin, "own").await;
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
     let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
-    assert_eq!(binder.link(&bound, async |_| Ok(false)).await, Ok(Link::Known));
+    assert_eq!(binder.link(&bound, async |_| Ok(false)).await, Ok(UnionIdLink::Known));
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("own"))));
 }
 
@@ -122,8 +122,8 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
         let holder = async || store.claim_unionid(&unionid, None).await.expect("read").expect("somebody");
         bind(&store, &lin, "own").await;
         let generation = bind(&store, &elsewhere, "other").await;
-        assert_eq!(link(&elsewhere).await, Ok(Link::Known));
-        assert_eq!(link(&lin).await, Ok(Link::Conflict(user("other"))));
+        assert_eq!(link(&elsewhere).await, Ok(UnionIdLink::Known));
+        assert_eq!(link(&lin).await, Ok(UnionIdLink::Conflict(user("other"))));
         if act == "erased" {
             Operator { store: &store }.erase(&elsewhere).await.expect("erased");
         } else {
@@ -132,7 +132,11 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
         }
         assert_eq!(holder().await, user(heir), "{act}, before another login");
         let is_kept = act == "blocked";
-        assert_eq!(link(&lin).await, Ok(if is_kept { Link::Blocked(user("other")) } else { Link::Known }), "{act}");
+        assert_eq!(
+            link(&lin).await,
+            Ok(if is_kept { UnionIdLink::Blocked(user("other")) } else { UnionIdLink::Known }),
+            "{act}"
+        );
         assert_eq!(holder().await, user(if is_kept { "other" } else { "own" }), "{act}");
         let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
         assert_eq!(bound.conflict.is_some(), is_kept, "{act}");
@@ -149,7 +153,7 @@ async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_le
     bind(&store, &stays, "banned").await;
     bind(&store, &elsewhere, "other").await;
     let binder = |person| Binder { store: &store, person, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
-    for (person, link) in [(&left, Link::Known), (&elsewhere, Link::Conflict(user("banned")))] {
+    for (person, link) in [(&left, UnionIdLink::Known), (&elsewhere, UnionIdLink::Conflict(user("banned")))] {
         let Ok(BindingState::Bound(bound)) = store.binding_state(person).await else { panic!("bound") };
         assert_eq!(binder(person).link(&bound, async |_| Ok(false)).await, Ok(link));
     }
@@ -159,7 +163,7 @@ async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_le
     let token = Issued { user: user("other"), app, id, issued_at: second, expires_at: second + 600 };
     assert!(matches!(store.token_state(&token).await, Ok(TokenState::People(_))));
     Operator { store: &store }.block(&user("banned")).await.expect("blocked");
-    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
+    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Revoked { .. })));
 }
 
 /// Each unionid is linked to another user too, and whoever asks finds that user.
@@ -183,7 +187,7 @@ async fn a_login_with_nothing_to_decide_is_one_whose_link_is_known_without_a_que
             if is_settled(&bound, named) {
                 settled += 1;
                 let asked = async |_: &UserId| panic!("asked of {bound:?}, and WeChat names {named:?}");
-                assert_eq!(binder.link(&bound, asked).await, Ok(Link::Known));
+                assert_eq!(binder.link(&bound, asked).await, Ok(UnionIdLink::Known));
             }
             assert!(!is_settled(&Bound { blocked: true, ..bound }, named));
         }

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use wxmint_ids::{OpenId, Phone};
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::{Store, StoreAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::AppSecret;
@@ -43,7 +43,7 @@ struct Bed {
     thread: Option<JoinHandle<io::Result<()>>>,
     http: reqwest::Client,
     replicas: [WeChat; 2],
-    shelf: Redis,
+    shelf: Store,
     vault: Arc<Vault>,
     app: App,
 }
@@ -82,7 +82,7 @@ impl Bed {
             thread: Some(thread::spawn(serve)),
             http: reqwest::Client::builder().no_proxy().build().expect("a client"),
             replicas: [(); 2].map(replica),
-            shelf: Redis::new(&RedisAccess::in_memory(clock), Duration::from_secs(60), clock, ()),
+            shelf: Store::new(&StoreAccess::in_memory(clock), Duration::from_secs(60), clock, ()),
             vault: Arc::new(vault(1)),
             app: App::mini_program(APPID.parse().expect("an AppID"), AppSecret::new(SECRET)),
         }

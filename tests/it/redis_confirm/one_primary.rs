@@ -11,13 +11,13 @@ const PEOPLE_AT: usize = 2;
 const ASKED: [(&str, usize, &str); 11] = [
     ("first login", USERS_AT, "admit"),
     ("first login", PEOPLE_AT, "settle"),
-    ("logout", USERS_AT, "end_token"),
-    ("logout everywhere", USERS_AT, "end_user"),
+    ("logout", USERS_AT, "revoke_token"),
+    ("logout everywhere", USERS_AT, "revoke_user"),
     ("unbinding", USERS_AT, "dismiss"),
     ("unbinding", PEOPLE_AT, "leave"),
     ("block", PEOPLE_AT, "note_block"),
     ("unblock of a user without people", USERS_AT, "set_blocked"),
-    ("end in one app", USERS_AT, "end_in_app"),
+    ("end in one app", USERS_AT, "revoke_in_app"),
     ("login with a unionid that is new", PEOPLE_AT, "note_unionid"),
     ("erasure of a person who has left", PEOPLE_AT, "erase_person"),
 ];

@@ -58,9 +58,9 @@ async fn a_remembered_token_is_refused_once_the_feed_ends_its_user_its_app_itsel
     let remembered = sidecar.metric("wxmint_sidecar_verifications_total{outcome=\"remembered\"}").await;
     assert_eq!(remembered as usize, ended.len() + valid.len());
 
-    issuer.end_user("lin", then);
-    issuer.end_in_app("wang", PERSON_APP, then);
-    issuer.end_token("jti-of-zhao", now() + 3600);
+    issuer.revoke_user("lin", then);
+    issuer.revoke_in_app("wang", PERSON_APP, then);
+    issuer.revoke_token("jti-of-zhao", now() + 3600);
     issuer.end_second_key();
     issuer.end(json!(["device", "of a later version"]));
     until("the ends are known", NEXT_PAGE, async || sidecar.metric(&of_feed(&issuer, "held", "")).await == 4.0).await;

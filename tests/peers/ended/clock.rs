@@ -27,9 +27,9 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
         of("sun", "jti-one"),
         issuer.token(By::Second, json!({"sub": "li", "iat": iat})),
     ];
-    issuer.end_user("lin", iat);
-    issuer.end_in_app("wang", PERSON_APP, iat);
-    issuer.end_token("jti-one", now().timestamp() + 3600);
+    issuer.revoke_user("lin", iat);
+    issuer.revoke_in_app("wang", PERSON_APP, iat);
+    issuer.revoke_token("jti-one", now().timestamp() + 3600);
     issuer.end_second_key();
     for token in &ended {
         example.becomes(token, 401, "before the clock is ahead").await;
@@ -48,7 +48,7 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     for token in &ended {
         assert_eq!(example.status(token).await, Some(401), "{}: has forgotten an end", example.name);
     }
-    issuer.end_user("zhao", iat);
+    issuer.revoke_user("zhao", iat);
     example.becomes(&zhao, 401, "an end after that").await;
     let early = issuer.token(By::First, json!({"sub": "mei", "iat": iat - 1000}));
     example.becomes(&early, 200, "a token of long ago").await;

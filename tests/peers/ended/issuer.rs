@@ -146,15 +146,15 @@ impl Issuer {
         merged(&claims, members)
     }
 
-    pub(super) fn end_user(&self, user: &str, before: i64) {
+    pub(super) fn revoke_user(&self, user: &str, before: i64) {
         self.end(json!(["sub", self.shared.hash(user), before, needed_until()]));
     }
 
-    pub(super) fn end_in_app(&self, user: &str, app: &str, before: i64) {
+    pub(super) fn revoke_in_app(&self, user: &str, app: &str, before: i64) {
         self.end(json!(["app", self.shared.hash(&format!("{user}\0{app}")), before, needed_until()]));
     }
 
-    pub(super) fn end_token(&self, jti: &str, expiry: i64) {
+    pub(super) fn revoke_token(&self, jti: &str, expiry: i64) {
         self.end(json!(["jti", self.shared.hash(jti), expiry]));
     }
 

@@ -57,7 +57,7 @@ pub(super) async fn keeps_the_newest<T>(start: impl Fn(&Issuer, bool) -> T, exam
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
     let of = |sub: &str, jti: &str| issuer.token(By::First, json!({"sub": sub, "jti": jti, "iat": ended_second()}));
-    issuer.end_user("lin", ended_second());
+    issuer.revoke_user("lin", ended_second());
     issuer.end_second_key();
     let blocked = [of("lin", "jti"), issuer.token(By::Second, json!({"sub": "sun"}))];
     let (newest, oldest) = (of("zhao", "jti-39"), of("zhao", "jti-0"));
@@ -65,7 +65,7 @@ pub(super) async fn keeps_the_newest<T>(start: impl Fn(&Issuer, bool) -> T, exam
     let (open, closed) = (example(&open), example(&closed));
     closed.becomes(&of("mei", "jti"), 200, "closed, with two ends").await;
     for number in 0..40 {
-        issuer.end_token(&format!("jti-{number}"), now().timestamp() + 1000 + number);
+        issuer.revoke_token(&format!("jti-{number}"), now().timestamp() + 1000 + number);
     }
     open.becomes(&newest, 401, "the newest end").await;
     for token in &blocked {
@@ -112,11 +112,11 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
         assert_eq!(example.status(token).await, Some(200), "{}: before any end", example.name);
     }
 
-    issuer.end_user("lin", iat - 1);
+    issuer.revoke_user("lin", iat - 1);
     issuer.end(json!(["of a newer issuer", {"what": "ever"}]));
     issuer.end(json!(["of one element"]));
-    issuer.end_in_app("wang", PERSON_APP, iat);
-    issuer.end_token("jti-one", iat + 3600);
+    issuer.revoke_in_app("wang", PERSON_APP, iat);
+    issuer.revoke_token("jti-one", iat + 3600);
     issuer.end_second_key();
     for example in examples {
         for (token, what) in [(&here, "its user in its app"), (&one, "its jti"), (&second, "its key")] {
@@ -126,9 +126,9 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
             assert_eq!(example.status(token).await, Some(200), "{}: what nobody has ended", example.name);
         }
     }
-    issuer.end_user("lin", iat);
+    issuer.revoke_user("lin", iat);
     // An earlier time does not replace a later one.
-    issuer.end_user("lin", iat - 50);
+    issuer.revoke_user("lin", iat - 50);
     for example in examples {
         example.becomes(&lin, 401, "its user, in the second of its iat").await;
         assert_eq!(example.status(&later).await, Some(200), "{}: a login after the end", example.name);
@@ -278,14 +278,14 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
         assert_eq!(example.status(&lin).await, Some(401), "{}: has forgotten an end: {what}", example.name);
     }
     issuer.answers(Manner::Good).await;
-    issuer.end_user("qian", now().timestamp());
+    issuer.revoke_user("qian", now().timestamp());
     let qian = issuer.token(By::First, json!({"sub": "qian", "iat": ended_second()}));
     example.becomes(&qian, 401, "a good page after all the bad ones").await;
 }
 
 async fn begins_again_where_its_cursor_is_unknown(issuer: &Issuer, example: &Example) {
     issuer.loses_cursors();
-    issuer.end_user("wu", now().timestamp());
+    issuer.revoke_user("wu", now().timestamp());
     let [lin, wu] = ["lin", "wu"].map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": ended_second()})));
     example.becomes(&wu, 401, "a page of the whole feed").await;
     assert_eq!(example.status(&lin).await, Some(401));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{BindingState, Redis};
+use wxmint_store::{BindingState, Store};
 
 use super::world::parse;
 use crate::stepping::Step;
@@ -84,7 +84,7 @@ impl Books {
     }
 
     /// Looks again at what a step may have changed, whose name stands in braces in the step's key.
-    pub(crate) async fn look(&mut self, store: &Redis, step: &Step) -> Looked {
+    pub(crate) async fn look(&mut self, store: &Store, step: &Step) -> Looked {
         self.now += 1;
         let key = step.key();
         let Some((kind, name)) = key.split_once('{') else { return Looked::Elsewhere };

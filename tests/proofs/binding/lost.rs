@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
 use wxmint_ids::UserId;
-use wxmint_store::Redis;
+use wxmint_store::Store;
 
 use super::request::{Backend, Kind, Outcome, Request, Visit, Wish};
 use super::world::{parse, person};
@@ -20,8 +20,8 @@ const APPS: usize = 2;
 pub(super) struct World<'a> {
     draws: &'a mut Draws,
     runtime: &'a Runtime,
-    empty: &'a dyn Fn() -> Vec<Redis>,
-    stores: Vec<Redis>,
+    empty: &'a dyn Fn() -> Vec<Store>,
+    stores: Vec<Store>,
     backend: Backend,
     in_flight: Vec<Login>,
     number: u64,
@@ -85,7 +85,7 @@ impl Scheduled for World<'_> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn draw(draws: &'a mut Draws, runtime: &'a Runtime, empty: &'a dyn Fn() -> Vec<Redis>) -> Self {
+    pub(super) fn draw(draws: &'a mut Draws, runtime: &'a Runtime, empty: &'a dyn Fn() -> Vec<Store>) -> Self {
         let backend = Backend::new(draws.one_of(&[Kind::Auto, Kind::Service]));
         let (stores, in_flight, users) = (empty(), Vec::new(), BTreeMap::new());
         Self { draws, runtime, empty, stores, backend, in_flight, number: 0, losses: 0, users }

@@ -9,30 +9,30 @@ mod rest;
 mod world;
 
 use wxmint::clock::now;
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::{Store, StoreAccess};
 
 use crate::support::RedisServer;
 use crate::{DAY, play, prove, runtime};
 use world::World;
 
-fn memory() -> Vec<Redis> {
-    vec![Redis::new(&RedisAccess::in_memory(now), DAY, now, ())]
+fn memory() -> Vec<Store> {
+    vec![Store::new(&StoreAccess::in_memory(now), DAY, now, ())]
 }
 
 /// Each step must answer as in memory.
-fn redis(server: &RedisServer) -> Vec<Redis> {
+fn redis(server: &RedisServer) -> Vec<Store> {
     server.command::<()>(&["FLUSHALL"]);
-    let access = RedisAccess::new(wxmint_redis_link::RedisAccess::fixed(server.url().parse().expect("a URL")));
-    [vec![Redis::new(&access, DAY, now, ())], memory()].concat()
+    let access = StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(server.url().parse().expect("a URL")));
+    [vec![Store::new(&access, DAY, now, ())], memory()].concat()
 }
 
 /// In `empty` stores.
-fn prove_the_laws(cases: u64, empty: impl Fn() -> Vec<Redis>) {
+fn prove_the_laws(cases: u64, empty: impl Fn() -> Vec<Store>) {
     let runtime = runtime();
     prove(cases, "requests", |draws| play(World::draw(draws, empty(), &runtime)));
 }
 
-fn prove_that_nobody_is_two(cases: u64, empty: impl Fn() -> Vec<Redis>) {
+fn prove_that_nobody_is_two(cases: u64, empty: impl Fn() -> Vec<Store>) {
     let runtime = runtime();
     prove(cases, "losses", |draws| play(lost::World::draw(draws, &runtime, &empty)));
 }

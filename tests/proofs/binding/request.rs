@@ -8,10 +8,12 @@ use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Confirm, StandIn};
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, Bound, ExchangeOrder, LoginRecord, Newcomer, Recorded, Redis, StoreError};
+use wxmint_store::{
+    AttemptId, BindingState, Bound, ExchangeTimestamp, LoginRecord, Recorded, Store, StoreError, UnboundPolicy,
+};
 
 use wxmint::accounts::Named;
-use wxmint::login::{Binder, FreePlace, Link, LoginError};
+use wxmint::login::{Binder, FreePlace, LoginError, UnionIdLink};
 
 use super::world::parse;
 use crate::stepping::{Answer, Answers, Call, LOST, Step, Steps, answers};
@@ -87,7 +89,7 @@ impl Backend {
     }
 
     /// The answers to a step: this backend's, or those of the first store, as each other store must answer.
-    pub(crate) async fn answers(&self, step: &Step, stores: &[Redis]) -> Answers {
+    pub(crate) async fn answers(&self, step: &Step, stores: &[Store]) -> Answers {
         if let Some(key) = step.text().strip_prefix(ASK) {
             return Some(vec![Value::BulkString(self.new_user(key).as_str().into())]);
         }
@@ -119,7 +121,7 @@ fn timeless(answers: &Answers) -> Option<Vec<Vec<String>>> {
 
 /// One request, from its first step on the binding to its last.
 pub(crate) struct Request {
-    store: Redis,
+    store: Store,
     steps: Steps,
     backend: Backend,
     visit: Visit,
@@ -156,13 +158,14 @@ impl Request {
     /// `Login::record` and `Login::bind`.
     async fn log_in(&self, candidate: Option<&Named>, attempt: &AttemptId) -> Result<Outcome, LoginError> {
         let binder = self.binder(&self.visit.person, attempt);
-        let newcomer = if self.backend.kind == Kind::Auto { Newcomer::Told } else { Newcomer::Counted };
-        let state = match self.record(newcomer, attempt).await? {
+        let if_unbound =
+            if self.backend.kind == Kind::Auto { UnboundPolicy::ReportOnly } else { UnboundPolicy::Counted };
+        let state = match self.record(if_unbound, attempt).await? {
             Some(state) => state,
             None => {
                 let user = self.ask("at once").await?;
                 let intent = binder.intent_for(user, self.visit.unionid.as_ref(), None).await?;
-                self.record(Newcomer::Intended(intent), attempt).await?.expect("recorded with an intent")
+                self.record(UnboundPolicy::Intended(intent), attempt).await?.expect("recorded with an intent")
             }
         };
         let settled = binder.settle(state).await?;
@@ -173,7 +176,7 @@ impl Request {
         let Some(bound) = bound else { return Ok(Outcome::Asked) };
         let is_blocked = async |user: &UserId| self.store.user_state(user).await.map(|state| state.blocked);
         let linked = binder.link(&bound, is_blocked).await?;
-        if let Link::Blocked(_) = linked {
+        if let UnionIdLink::Blocked(_) = linked {
             return Ok(Outcome::Blocked);
         }
         let new_for = bound.new_for.filter(|made| *made == attempt.mark());
@@ -181,17 +184,17 @@ impl Request {
     }
 
     /// The second round trip of a login. `None` for a newcomer, if that is to be told.
-    async fn record(&self, newcomer: Newcomer, attempt: &AttemptId) -> Answer<Option<BindingState>> {
+    async fn record(&self, if_unbound: UnboundPolicy, attempt: &AttemptId) -> Answer<Option<BindingState>> {
         let record = LoginRecord {
             person: self.visit.person.clone(),
             session_key: if self.visit.has_key { Sealed::from_stored(b"sealed".to_vec()) } else { Sealed::nothing() },
-            order: ExchangeOrder::new(self.visit.number, attempt),
+            order: ExchangeTimestamp::new(self.visit.number, attempt),
             rate: Rate { burst: 1_000_000, period: Duration::from_secs(1) },
-            newcomer,
+            if_unbound,
         };
         match self.store.record_login(&record).await? {
             Recorded::Counted { state, .. } => Ok(Some(state)),
-            Recorded::Newcomer | Recorded::OtherUser => Ok(None),
+            Recorded::Unbound | Recorded::OtherUser => Ok(None),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
         }
     }

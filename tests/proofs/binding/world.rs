@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{BindingState, Redis};
+use wxmint_store::{BindingState, Store};
 
 use super::books::{Books, Looked};
 use super::laws::{self, Evidence, Party};
@@ -61,7 +61,7 @@ pub(crate) struct World<'a> {
     draws: &'a mut Draws,
     pub(super) runtime: &'a Runtime,
     /// A step is taken in the first, and the others must answer the same.
-    pub(super) stores: Vec<Redis>,
+    pub(super) stores: Vec<Store>,
     pub(super) backend: Backend,
     pub(super) books: Books,
     /// The people whose unionid WeChat tells.
@@ -152,7 +152,7 @@ impl Scheduled for World<'_> {
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn draw(draws: &'a mut Draws, stores: Vec<Redis>, runtime: &'a Runtime) -> Self {
+    pub(crate) fn draw(draws: &'a mut Draws, stores: Vec<Store>, runtime: &'a Runtime) -> Self {
         let setup = Setup::draw(draws);
         draws.note(format!("{setup:?}"));
         let apps = (0..setup.humans * setup.apps).map(|who| (who / setup.apps, who % setup.apps));

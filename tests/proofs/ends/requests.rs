@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wxmint_keys::token::Issued;
-use wxmint_store::{Decision, Intent, Redis, StoreError, TokenState, UserState};
+use wxmint_store::{Decision, Intent, Store, StoreError, TokenState, UserState};
 
 use super::laws::{End, Scope, Token};
 use super::store::{Fate, StoreCall};
@@ -69,13 +69,13 @@ pub(crate) struct Request {
 
 impl World<'_> {
     /// A call that nobody disturbs. A busy machine may be too slow for it.
-    pub(crate) fn directly<T>(&self, run: impl AsyncFn(&Redis) -> Answer<T>) -> T {
+    pub(crate) fn directly<T>(&self, run: impl AsyncFn(&Store) -> Answer<T>) -> T {
         const TRIES: usize = 20;
         let mut answers = (0..TRIES).map(|_| self.runtime.block_on(run(&self.stores.directly)));
         answers.find_map(Result::ok).expect("the store answers")
     }
 
-    pub(crate) fn call<T>(&self, run: impl AsyncFn(&Redis) -> Answer<T> + 'static) -> StoreCall<T> {
+    pub(crate) fn call<T>(&self, run: impl AsyncFn(&Store) -> Answer<T> + 'static) -> StoreCall<T> {
         self.runtime.block_on(self.stores.call(run))
     }
 
@@ -137,13 +137,13 @@ impl World<'_> {
             Wish::Login { person, user } => {
                 let user = if let Binding::To(user, _) = self.bindings[person] { user } else { user };
                 let life = Duration::from_secs(self.life as u64);
-                self.directly(async move |store: &Redis| store.note_life(life).await);
+                self.directly(async move |store: &Store| store.note_life(life).await);
                 request.at = self.store_second();
                 request.latest = self.now.div_euclid(SECOND) + 60;
                 (!self.user_state(user).blocked).then_some(Stage::Admit)
             }
             Wish::Block { user, blocked } => {
-                self.directly(async move |store: &Redis| store.set_blocked(&user_id(user), blocked).await);
+                self.directly(async move |store: &Store| store.set_blocked(&user_id(user), blocked).await);
                 // This first step ends tokens too, up to a second that the process alone may know.
                 let ended = self.user_state(user).revoked_before.filter(|_| blocked);
                 self.books.begun.extend(ended.map(|before| End { scope: Scope::User(user), before, by_login: false }));
@@ -166,7 +166,7 @@ impl World<'_> {
             Binding::Free if self.can_confirm() => {
                 self.generation += 1;
                 let (user, person, generation) = (*user, *person, self.generation);
-                let admits = async move |store: &Redis| {
+                let admits = async move |store: &Store| {
                     let intent = Intent { user: user_id(user), made: true, by_unionid: false };
                     store.admit(&person_id(person), generation, &intent, 10).await
                 };
@@ -197,7 +197,7 @@ impl World<'_> {
     fn date(&mut self, request: &mut Request) {
         let Wish::Login { person, user } = request.wish else { return };
         let (whose, token) = (person_id(person), self.token_of(request, person, user, request.at));
-        let dated = self.directly(async move |store: &Redis| store.date_token(&whose, &token, i64::MIN).await);
+        let dated = self.directly(async move |store: &Store| store.date_token(&whose, &token, i64::MIN).await);
         request.iat = dated.unwrap_or(i64::MAX);
         if request.at < request.iat && request.iat <= request.latest {
             self.books.dated[user] = self.books.dated[user].max(request.iat);
@@ -205,18 +205,18 @@ impl World<'_> {
     }
 
     fn user_state(&self, user: usize) -> UserState {
-        self.directly(async move |store: &Redis| store.user_state(&user_id(user)).await)
+        self.directly(async move |store: &Store| store.user_state(&user_id(user)).await)
     }
 
     fn state_of(&self, token: &Issued) -> TokenState {
-        self.directly(async |store: &Redis| store.token_state(token).await)
+        self.directly(async |store: &Store| store.token_state(token).await)
     }
 
     fn may_end_everything(&self, token: usize) -> bool {
         let Token { person, generation, ref issued, .. } = self.books.tokens[token].0;
         match self.state_of(issued) {
-            TokenState::EndedWithUser { .. } => true,
-            TokenState::Ended { .. } => false,
+            TokenState::RevokedWithUser { .. } => true,
+            TokenState::Revoked { .. } => false,
             TokenState::People(people) => people.contains(&(person_id(person), generation)),
         }
     }
@@ -226,21 +226,21 @@ impl World<'_> {
         let call = match request.wish {
             Wish::Token(token) => {
                 let issued = self.books.tokens[token].0.issued.clone();
-                self.call(async move |store: &Redis| store.end_token(&issued).await.map(|()| None))
+                self.call(async move |store: &Store| store.revoke_token(&issued).await.map(|()| None))
             }
             Wish::Everywhere(token) => {
                 let Issued { user, issued_at, .. } = self.books.tokens[token].0.issued.clone();
-                self.call(async move |store: &Redis| store.end_user(&user, Some(issued_at)).await.map(|()| None))
+                self.call(async move |store: &Store| store.revoke_user(&user, Some(issued_at)).await.map(|()| None))
             }
             Wish::User(user) | Wish::Block { user, .. } => {
-                self.call(async move |store: &Redis| store.end_user(&user_id(user), None).await.map(|()| None))
+                self.call(async move |store: &Store| store.revoke_user(&user_id(user), None).await.map(|()| None))
             }
             Wish::Login { person, user } => {
                 let (whose, newest) = (person_id(person), self.token_of(request, person, user, request.at));
                 let (latest, single_session) = (request.latest, self.single_session);
-                self.call(async move |store: &Redis| {
+                self.call(async move |store: &Store| {
                     let date = match single_session {
-                        true => store.end_earlier(&newest, latest).await,
+                        true => store.revoke_earlier(&newest, latest).await,
                         false => store.date_token(&whose, &newest, latest).await,
                     };
                     date.map(|date| Some(date.unwrap_or(i64::MAX)))
@@ -248,13 +248,13 @@ impl World<'_> {
             }
             Wish::Unbind { user, person, generation } => {
                 let since = request.at;
-                self.call(async move |store: &Redis| {
+                self.call(async move |store: &Store| {
                     store.dismiss(&user_id(user), &person_id(person), generation, since).await.map(|()| None)
                 })
             }
             Wish::Key => {
                 let kid = self.keys.kids[0].clone();
-                self.call(async move |store: &Redis| store.end_key(&kid).await.map(|_| None))
+                self.call(async move |store: &Store| store.revoke_key(&kid).await.map(|_| None))
             }
         };
         Stage::End(call, false)
@@ -320,7 +320,7 @@ impl World<'_> {
                 if is_ended { iat } else { second.max(iat).max(self.books.dated[user]) }
             }
             Wish::Unbind { user, person, generation } => {
-                let people = self.directly(async move |store: &Redis| store.people_of(&user_id(user)).await);
+                let people = self.directly(async move |store: &Store| store.people_of(&user_id(user)).await);
                 let is_there = people.is_some_and(|people| people.contains(&person_id(person)));
                 let Binding::Leaving(_, left) = self.bindings[person] else { return };
                 if is_there && left == generation { request.at.max(self.books.dated[user]) } else { i64::MIN }

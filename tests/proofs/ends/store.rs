@@ -6,7 +6,7 @@ use std::{cell::Cell, fs::File, os::unix::fs::FileExt, rc::Rc};
 use chrono::{DateTime, Utc};
 use redis::{Pipeline, Value};
 use wxmint_redis_link::{Confirm, members};
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::{Store, StoreAccess};
 
 use crate::stepping::{Answer, Answers, Call, answers};
 use crate::support::prelude::*;
@@ -58,7 +58,7 @@ impl<T> StoreCall<T> {
 
 pub(crate) struct Stores {
     /// For a look, and for steps that are not under test.
-    pub(crate) directly: Redis,
+    pub(crate) directly: Store,
     /// The server that can lose something: in memory nothing is lost.
     pub(crate) server: Option<Rc<Server>>,
 }
@@ -66,11 +66,11 @@ pub(crate) struct Stores {
 impl Stores {
     /// Empty.
     pub(crate) fn memory() -> Self {
-        Self { directly: Redis::new(&RedisAccess::in_memory(clock), DAY, clock, ()), server: None }
+        Self { directly: Store::new(&StoreAccess::in_memory(clock), DAY, clock, ()), server: None }
     }
 
     /// Begins a call; it waits before its first step.
-    pub(crate) async fn call<T>(&self, run: impl AsyncFn(&Redis) -> Answer<T> + 'static) -> StoreCall<T> {
+    pub(crate) async fn call<T>(&self, run: impl AsyncFn(&Store) -> Answer<T> + 'static) -> StoreCall<T> {
         let call = Call::new(|steps| {
             let store = steps.store(clock, Confirm::Replicas(1));
             async move { run(&store).await }
@@ -146,8 +146,8 @@ impl Server {
     pub(crate) fn emptied(self: &Rc<Self>) -> Stores {
         self.copied.take();
         self.fail_over();
-        let access = RedisAccess::new(wxmint_redis_link::RedisAccess::fixed(self.server.url().parse().expect("a URL")));
-        Stores { directly: Redis::new(&access, DAY, clock, ()), server: Some(Rc::clone(self)) }
+        let access = StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(self.server.url().parse().expect("a URL")));
+        Stores { directly: Store::new(&access, DAY, clock, ()), server: Some(Rc::clone(self)) }
     }
 
     /// The replica gets what the primary has, unless it is cut off. Whether it confirms.

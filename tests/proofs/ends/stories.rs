@@ -1,7 +1,7 @@
 //! Rules of the stream that only a rare coincidence needs, each shown by the shortest history in which it is needed.
 
 use wxmint_keys::token::Issued;
-use wxmint_store::{ReadEnds, Redis};
+use wxmint_store::{ReadRevocations, Store};
 
 use super::store::{Fate, Server, Stores};
 use super::world::{APPS, user_id};
@@ -15,11 +15,11 @@ async fn end(stores: &Stores, id: &str, life: Millis, at: Millis) {
     let (issued_at, expires_at) = (NOW / SECOND, (NOW + life) / SECOND);
     let (user, app) = (user_id(0), APPS[0].parse().expect("an app"));
     let token = Issued { user, app, id: id.parse().expect("an id"), issued_at, expires_at };
-    stores.directly.end_token(&token).await.expect("ended");
+    stores.directly.revoke_token(&token).await.expect("ended");
 }
 
-async fn read(stores: &Stores, cursor: &str) -> Option<ReadEnds> {
-    stores.directly.ends_after(cursor, 10).await.expect("an answer")
+async fn read(stores: &Stores, cursor: &str) -> Option<ReadRevocations> {
+    stores.directly.revocations_after(cursor, 10).await.expect("an answer")
 }
 
 /// A store that has lost an end which was read at `NOW`. The cursor of whoever has read it.
@@ -55,7 +55,7 @@ fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
     let stores = server.emptied();
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
-        let mut call = stores.call(async move |store: &Redis| store.ends_after(&cursor, 10).await).await;
+        let mut call = stores.call(async move |store: &Store| store.revocations_after(&cursor, 10).await).await;
         assert!(call.go_on(&stores, Fate::Taken).await.is_none(), "it has found the cursor, and has yet to read");
         server.fail_over();
         end(&stores, "one", 3_600 * SECOND, NOW + 500).await;

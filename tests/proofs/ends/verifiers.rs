@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys, token::Minter};
-use wxmint_verify::ends::{EndsPage, Feed, PageRefused};
+use wxmint_verify::ends::{Feed, PageRefused, RevocationsPage};
 use wxmint_verify::{Algorithm, PublicKeySet, PublishedKeys, TokenTyp};
 
 use crate::{Millis, SECOND, at};
@@ -37,7 +37,7 @@ impl Keys {
         keys
     }
 
-    pub(crate) fn sign(&self, key: usize, page: &EndsPage) -> String {
+    pub(crate) fn sign(&self, key: usize, page: &RevocationsPage) -> String {
         self.minters[key].sign_page(page, at(0)).expect("signed")
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use actix_web::rt::Runtime;
 use wxmint_ids::{Person, UserId};
-use wxmint_store::{ReadEnds, Redis, StoreError};
-use wxmint_verify::ends::{EndsPage, PAGE_LIFE, PageRefused};
+use wxmint_store::{ReadRevocations, Store, StoreError};
+use wxmint_verify::ends::{PAGE_LIFE, PageRefused, RevocationsPage};
 
 use super::draws::Draws;
 use super::laws::Books;
@@ -228,8 +228,8 @@ impl<'a> World<'a> {
 
     /// A replica of wxmint does this once a minute.
     fn forget_ends(&mut self) {
-        let forgotten = self.directly(async |store: &Redis| store.forget_ends(None, 1_000).await);
-        self.directly(async |store: &Redis| store.forget_kept(1_000).await);
+        let forgotten = self.directly(async |store: &Store| store.forget_ends(None, 1_000).await);
+        self.directly(async |store: &Store| store.forget_kept(1_000).await);
         self.note(format!("{} ends are forgotten", forgotten.ends));
     }
 
@@ -321,12 +321,12 @@ impl<'a> World<'a> {
         Ok(page)
     }
 
-    fn read(&mut self, cursor: &str) -> Result<Option<ReadEnds>, StoreError> {
+    fn read(&mut self, cursor: &str) -> Result<Option<ReadRevocations>, StoreError> {
         let (after, seldom) = (cursor.to_owned(), if self.is_hectic { 3 } else { 6 });
         if self.is_calm || !self.draws.once_in(seldom) {
-            return Ok(self.directly(async |store: &Redis| store.ends_after(cursor, PAGE_ENDS).await));
+            return Ok(self.directly(async |store: &Store| store.revocations_after(cursor, PAGE_ENDS).await));
         }
-        let mut call = self.call(async move |store: &Redis| store.ends_after(&after, PAGE_ENDS).await);
+        let mut call = self.call(async move |store: &Store| store.revocations_after(&after, PAGE_ENDS).await);
         loop {
             if let Some(read) = self.runtime.block_on(call.go_on(&self.stores, Fate::Taken)) {
                 return read;
@@ -335,9 +335,9 @@ impl<'a> World<'a> {
         }
     }
 
-    fn make(&mut self, issuer: usize, cursor: &str, read: ReadEnds) -> String {
+    fn make(&mut self, issuer: usize, cursor: &str, read: ReadRevocations) -> String {
         let iat = read.at.timestamp();
-        let page = EndsPage {
+        let page = RevocationsPage {
             iss: ISSUER.into(),
             iat,
             exp: iat + PAGE_LIFE.as_secs() as i64,

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use wxmint_ids::TokenId;
-use wxmint_verify::ends::{EndsPage, PAGE_TYP};
+use wxmint_verify::ends::{PAGE_TYP, RevocationsPage};
 use wxmint_verify::{Algorithm, KeyError};
 
 use super::minter::{RANDOM_LEN, sign};
@@ -49,7 +49,7 @@ impl Minter {
 
     /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
     /// verifiers which ask no other process believe it.
-    pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, KeyError> {
+    pub fn sign_page(&self, page: &RevocationsPage, now: DateTime<Utc>) -> Result<String, KeyError> {
         Ok(encode(key_of_pages(&self.keys.set(), now)?, PAGE_TYP, page))
     }
 
@@ -154,7 +154,7 @@ mod tests {
         let minter = Minter::new("i".into(), vec!["a".into()], TokenTyp::AccessToken, LIFE, Arc::clone(&ring));
         let kids: Vec<_> = ring.set().lives.iter().map(|life| life.kid.clone()).collect();
         let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[]}"#;
-        let page: EndsPage = serde_json::from_str(text).expect("a page");
+        let page: RevocationsPage = serde_json::from_str(text).expect("a page");
         for (ended, signs) in [(&kids[..0], &kids[0]), (&kids[..1], &kids[1]), (&kids[..], &kids[0])] {
             ring.note_revoked(ended);
             let header = part(&minter.sign_page(&page, now()).expect("signed"), 0);

@@ -18,7 +18,7 @@ use self::trial::{Fault, Outcome, trial};
 /// The writer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Writer {
-    Link,
+    RedisClient,
     /// redis-rs' client for a Cluster, or for Sentinels.
     RedisRs {
         has_watchdog: bool,
@@ -39,7 +39,7 @@ const WRITERS: [(&str, Writer); 4] = [
     ("redis-rs, `WAIT` for the replicas that the primary names", redis_rs(false, Replicas::Named)),
     ("the same with a watchdog", redis_rs(true, Replicas::Named)),
     ("redis-rs with a watchdog, `WAIT 1`", redis_rs(true, Replicas::One)),
-    ("this link", Writer::Link),
+    ("this link", Writer::RedisClient),
 ];
 
 const fn redis_rs(has_watchdog: bool, waits_for: Replicas) -> Writer {

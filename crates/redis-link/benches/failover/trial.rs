@@ -7,7 +7,7 @@ use redis::cluster_async::ClusterConnection;
 use tokio::runtime::LocalRuntime;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
-use wxmint_redis_link::Link;
+use wxmint_redis_link::RedisClient;
 
 use super::Writer;
 use super::redis_rs::{Place, Watched};
@@ -48,7 +48,7 @@ enum Servers {
 }
 
 enum Client {
-    Link(Rc<Link>),
+    RedisClient(Rc<RedisClient>),
     Cluster(Rc<Watched<ClusterConnection>>),
     Sentinel(Rc<Watched<MultiplexedConnection>>),
 }
@@ -101,7 +101,7 @@ async fn load(client: Rc<Client>, written: Rc<RefCell<Vec<Written>>>, until: Ins
 impl Client {
     async fn write(&self, key: &str) -> bool {
         match self {
-            Self::Link(link) => confirmed(link, key).await.is_ok(),
+            Self::RedisClient(link) => confirmed(link, key).await.is_ok(),
             Self::Cluster(client) => client.write(key).await,
             Self::Sentinel(client) => client.write(key).await,
         }
@@ -133,8 +133,8 @@ impl Servers {
 
     async fn client(&self, writer: Writer) -> Client {
         match (self, writer) {
-            (Self::Cluster(cluster), Writer::Link) => Client::Link(link(&cluster.url())),
-            (Self::Sentinel(sentinel), Writer::Link) => Client::Link(link(&sentinel.url())),
+            (Self::Cluster(cluster), Writer::RedisClient) => Client::RedisClient(link(&cluster.url())),
+            (Self::Sentinel(sentinel), Writer::RedisClient) => Client::RedisClient(link(&sentinel.url())),
             (Self::Cluster(cluster), Writer::RedisRs { has_watchdog, waits_for }) => {
                 let ports = (0..cluster.nodes()).map(|node| cluster.node(node).port()).collect();
                 let place = Place { ports, user: None, master: "" };

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::LazyLock, time::Instant};
 
 use futures_util::future::join_all;
 use wxmint_redis_link::scan::{Place, Slots};
-use wxmint_redis_link::{Call, Confirm, Link, Script};
+use wxmint_redis_link::{Call, Confirm, RedisClient, Script};
 
 use super::confirmed::outcomes;
 use super::support::{FAST, PATIENCE, RedisCluster, RedisServer, Writer, is_there, link, link_with, until, write};
@@ -71,7 +71,7 @@ async fn without_replicas_none_is_waited_for_and_calls_find_their_keys_while_slo
 }
 
 /// MOVED, ASK and TRYAGAIN.
-async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are(cluster: &RedisCluster, link: &Link) {
+async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are(cluster: &RedisCluster, link: &RedisClient) {
     write(link, "{tag}here").await.expect("answered");
     let slot = cluster.slot("{tag}");
     let from = cluster.primary_of(slot).expect("an owner");
@@ -105,7 +105,7 @@ async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are(clust
 
 async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answered(
     mut cluster: RedisCluster,
-    link: &Link,
+    link: &RedisClient,
 ) {
     let keys: Vec<_> = (0..30).map(|number| format!("key-{number}")).collect();
     let (lost, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| cluster.slot(key) <= 5460);
@@ -138,7 +138,7 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
 }
 
 /// The names of all keys, in pages, and whether some may be missing; before each page, `meanwhile`.
-async fn walk(link: &Link, slots: Slots, mut meanwhile: impl FnMut(usize)) -> (BTreeSet<String>, bool) {
+async fn walk(link: &RedisClient, slots: Slots, mut meanwhile: impl FnMut(usize)) -> (BTreeSet<String>, bool) {
     let (mut found, mut next, mut may_miss) = (BTreeSet::new(), Some(Place::default()), false);
     for number in 0.. {
         let Some(place) = next.take() else { break };
@@ -150,7 +150,7 @@ async fn walk(link: &Link, slots: Slots, mut meanwhile: impl FnMut(usize)) -> (B
     (found, may_miss)
 }
 
-async fn a_walk_finds_each_key_of_three_primaries_also_while_slots_move(cluster: &RedisCluster, link: &Link) {
+async fn a_walk_finds_each_key_of_three_primaries_also_while_slots_move(cluster: &RedisCluster, link: &RedisClient) {
     let third = |command, node| cluster.node(node).command::<()>(&["CLUSTER", command, "10922", "16383"]);
     // The node itself first, whose messages would undo it.
     (0..3).rev().for_each(|node| third("DELSLOTSRANGE", node));

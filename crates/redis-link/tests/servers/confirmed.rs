@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
-use wxmint_redis_link::{Confirm, Link};
+use wxmint_redis_link::{Confirm, RedisClient};
 
 use super::support::{FAST, PATIENCE, RedisCluster, RedisServer, Sentinel, confirmed, link, link_with, until};
 
 /// Whether a write is confirmed by each of the links.
-pub(super) async fn outcomes<const N: usize>(links: &[Rc<Link>; N]) -> [bool; N] {
+pub(super) async fn outcomes<const N: usize>(links: &[Rc<RedisClient>; N]) -> [bool; N] {
     let mut outcomes = [false; N];
     for (outcome, link) in outcomes.iter_mut().zip(links) {
         let began = Instant::now();
@@ -18,7 +18,7 @@ pub(super) async fn outcomes<const N: usize>(links: &[Rc<Link>; N]) -> [bool; N]
     outcomes
 }
 
-async fn are_confirmed<const N: usize>(links: &[Rc<Link>; N], expected: [bool; N]) {
+async fn are_confirmed<const N: usize>(links: &[Rc<RedisClient>; N], expected: [bool; N]) {
     until("the outcomes", PATIENCE, async || outcomes(links).await == expected).await;
 }
 
@@ -69,7 +69,7 @@ async fn is_waited_for_until_it_is_noticed(
     replica: &RedisServer,
     hold_for_dead: impl Fn() -> (bool, bool),
     (deciders, set): ([&RedisServer; 3], &[&str]),
-    (link, key, other): (&Link, &str, Option<&str>),
+    (link, key, other): (&RedisClient, &str, Option<&str>),
 ) {
     let notice_after = |silence| deciders.map(|decider| decider.command::<()>(&[set, &[silence]].concat()));
     until("confirmed", PATIENCE, async || confirmed(link, key).await.is_ok()).await;
@@ -123,7 +123,7 @@ async fn a_replica_that_is_frozen_or_just_back_is_waited_for_until_the_other_pri
 
 /// A primary that comes back copies all the data of its successor, follows it, and then loses its link. It could take
 /// over again, and the other primaries have not heard yet that it has data.
-async fn has_just_come_back(mut cluster: RedisCluster, link: &Link, key: &str) {
+async fn has_just_come_back(mut cluster: RedisCluster, link: &RedisClient, key: &str) {
     // It copies all, because the backlog is too short for less, and a second late: by then the others have heard that
     // it is back and has nothing. They hear of it again within half of the time-out.
     let slowly = "CONFIG SET cluster-node-timeout 3000 repl-backlog-size 16384 repl-diskless-sync-delay 1";

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use redis::Value;
-use wxmint_redis_link::{Call, Confirm, Link, Observer, RedisUrl, Script};
+use wxmint_redis_link::{Call, Confirm, Observer, RedisClient, RedisUrl, Script};
 
 use super::support::{
     Breakable, FAST, PATIENCE, RedisServer, access, eventually, is_there, link_with, set, until, write,
@@ -14,7 +14,7 @@ use super::support::{
 
 static TWICE: LazyLock<Script> = LazyLock::new(|| Script::new("return ARGV[1] * 2"));
 
-async fn server() -> (RedisServer, Rc<Link>) {
+async fn server() -> (RedisServer, Rc<RedisClient>) {
     let server = RedisServer::start(&[], "").await;
     let link = link_with(&server.url(), Confirm::Replicas(0));
     (server, link)
@@ -45,7 +45,7 @@ async fn what_goes_together_is_answered_in_its_order_and_a_script_that_the_serve
 }
 
 /// Fails within the deadline while the server is spoiled, and succeeds when that is mended.
-async fn comes_back(link: &Link, mend: impl AsyncFnOnce()) -> String {
+async fn comes_back(link: &RedisClient, mend: impl AsyncFnOnce()) -> String {
     let began = Instant::now();
     let error = write(link, "a").await.expect_err("the server is spoiled");
     assert!(began.elapsed() < FAST, "{:?}", began.elapsed());
@@ -95,7 +95,7 @@ async fn a_connection_to_a_server_that_has_become_a_replica_is_left_for_one_to_i
 async fn another_url_is_in_use_at_the_next_call_and_one_that_fails_changes_nothing() {
     let (first, second) = (RedisServer::start(&[], "first").await, RedisServer::start(&[], "second").await);
     let access = access(&first.url(), Confirm::Replicas(0));
-    let link = Link::new(&access, ());
+    let link = RedisClient::new(&access, ());
     write(&link, "a").await.expect("answered");
     for (url, reason) in [
         (second.url().replace("second", "third"), "it refuses the user name or the password"),
@@ -144,7 +144,7 @@ impl Observer for Told {
 async fn the_observer_is_told_of_each_call_and_whether_it_was_answered() {
     let (mut server, _) = server().await;
     let told = Told::default();
-    let link = Link::new(&access(&server.url(), Confirm::Replicas(0)), told.clone());
+    let link = RedisClient::new(&access(&server.url(), Confirm::Replicas(0)), told.clone());
     link.run::<()>("first", set("a")).await.expect("answered");
     let wrong = link.run::<u8>("wrong", Call::of("LLEN", "a")).await.expect_err("it is no list");
     assert!(wrong.found.starts_with(&format!("Redis at 127.0.0.1:{}: ", server.port())), "{wrong}");

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
-use wxmint_redis_link::{Call, Confirm, DEADLINE, Link, Program, Reason, RedisAccess, TlsFiles};
+use wxmint_redis_link::{Call, Confirm, DEADLINE, Program, Reason, RedisAccess, RedisClient, TlsFiles};
 
 pub(crate) use self::accepting::Accepting;
 pub(crate) use self::proxy::Breakable;
@@ -59,12 +59,12 @@ pub(crate) fn access(url: &str, confirm: Confirm) -> RedisAccess {
 }
 
 /// A link, at which every replica that could take over confirms.
-pub(crate) fn link(url: &str) -> Rc<Link> {
+pub(crate) fn link(url: &str) -> Rc<RedisClient> {
     link_with(url, Confirm::Auto)
 }
 
-pub(crate) fn link_with(url: &str, confirm: Confirm) -> Rc<Link> {
-    Rc::new(Link::new(&access(url, confirm), ()))
+pub(crate) fn link_with(url: &str, confirm: Confirm) -> Rc<RedisClient> {
+    Rc::new(RedisClient::new(&access(url, confirm), ()))
 }
 
 /// Sets a key to 1. The call may run twice.
@@ -72,26 +72,26 @@ pub(crate) fn set(key: &str) -> Call {
     Call::of("SET", key).arg(1)
 }
 
-pub(crate) async fn write(link: &Link, key: &str) -> Result<(), Reason> {
+pub(crate) async fn write(link: &RedisClient, key: &str) -> Result<(), Reason> {
     link.run("write", set(key)).await
 }
 
-pub(crate) async fn confirmed(link: &Link, key: &str) -> Result<(), Reason> {
+pub(crate) async fn confirmed(link: &RedisClient, key: &str) -> Result<(), Reason> {
     link.run_confirmed("write", set(key)).await
 }
 
-pub(crate) async fn is_there(link: &Link, key: &str) -> Result<bool, Reason> {
+pub(crate) async fn is_there(link: &RedisClient, key: &str) -> Result<bool, Reason> {
     link.run("read", Call::of("EXISTS", key)).await
 }
 
 /// Waits until a key is there or is not, whatever fails meanwhile.
-pub(crate) async fn kept(link: &Link, key: &str) -> bool {
+pub(crate) async fn kept(link: &RedisClient, key: &str) -> bool {
     eventually("an answer", PATIENCE, async || is_there(link, key).await.ok()).await
 }
 
 /// Writes keys that replicas confirm, one after the other, until it is told to stop.
 pub(crate) struct Writer {
-    link: Rc<Link>,
+    link: Rc<RedisClient>,
     /// When the last write began that was answered.
     served: Rc<Cell<Option<Instant>>>,
     is_over: Rc<Cell<bool>>,
@@ -100,7 +100,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(link: Rc<Link>) -> Self {
+    pub(crate) fn start(link: Rc<RedisClient>) -> Self {
         let (served, is_over) = (Rc::default(), Rc::<Cell<bool>>::default());
         let (own, serves, ends) = (Rc::clone(&link), Rc::<Cell<_>>::clone(&served), Rc::clone(&is_over));
         let task = spawn_local(async move {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use tempfile::TempDir;
-use wxmint_redis_link::{Confirm, Link, Program, RedisAccess, TlsFiles};
+use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisClient, TlsFiles};
 
 use super::support::{Authority, PATIENCE, RedisServer, eventually, free_port, is_there, until, write};
 
@@ -34,10 +34,10 @@ impl Scene {
         Self::start(wants_client, &[], |ours| ours.sign("server", &["localhost"])).await
     }
 
-    fn link(&self) -> Link {
+    fn link(&self) -> RedisClient {
         let url = self.url.parse().expect("a URL");
         let access = RedisAccess::new(url, self.files.clone(), Confirm::Replicas(0), Program::default());
-        Link::new(&access.expect("files that can be used"), ())
+        RedisClient::new(&access.expect("files that can be used"), ())
     }
 
     async fn is_refused(&self, reason: &str) {

@@ -23,28 +23,28 @@ fn timeless(lent: Lent) -> Lent {
     }
 }
 
-async fn lend(store: &Redis, attempt: u8) -> Lent {
+async fn lend(store: &Store, attempt: u8) -> Lent {
     timeless(store.lend_access_token(&app(), &attempt_id(attempt), None, LEASE).await.expect("an answer"))
 }
 
 /// Lends to somebody to whom WeChat has refused a token.
-async fn lend_another(store: &Redis, attempt: u8, bad: &KeptToken) -> Lent {
+async fn lend_another(store: &Store, attempt: u8, bad: &KeptToken) -> Lent {
     timeless(
         store.lend_access_token(&app(), &attempt_id(attempt), Some(&bad.fingerprint), LEASE).await.expect("an answer"),
     )
 }
 
-async fn keep(store: &Redis, attempt: u8, token: &KeptToken, (renew_in, expires_in): Life) {
+async fn keep(store: &Store, attempt: u8, token: &KeptToken, (renew_in, expires_in): Life) {
     let token = KeptToken { expires_in, ..token.clone() };
     store.keep_access_token(&app(), &attempt_id(attempt), &token, renew_in).await.expect("an answer");
 }
 
-async fn give_up(store: &Redis, attempt: u8) {
+async fn give_up(store: &Store, attempt: u8) {
     store.give_up_access_token(&app(), &attempt_id(attempt)).await.expect("an answer");
 }
 
 /// A shelf with a token.
-async fn shelve(store: &Redis, token: &KeptToken, life: Life) {
+async fn shelve(store: &Store, token: &KeptToken, life: Life) {
     assert_eq!(lend(store, 0).await, Lent::Fetch);
     keep(store, 0, token, life).await;
 }
@@ -63,7 +63,7 @@ async fn after(first: Lent, ask: impl AsyncFn() -> Lent) -> Lent {
     tokio::time::timeout(Duration::from_secs(10), changed).await.expect("a change within 10 s")
 }
 
-async fn one_fetches_and_the_others_wait_and_share(store: Rc<Redis>) {
+async fn one_fetches_and_the_others_wait_and_share(store: Rc<Store>) {
     assert_eq!(lend(&store, 1).await, Lent::Fetch);
     assert_eq!(lend(&store, 2).await, Lent::Wait);
     assert_eq!(lend(&store, 1).await, Lent::Fetch, "a repetition is granted again");
@@ -77,13 +77,13 @@ async fn one_fetches_and_the_others_wait_and_share(store: Rc<Redis>) {
     assert_eq!(lend(&store, 3).await, Lent::Token(token("t1")), "the lease has ended");
 }
 
-async fn apps_have_their_own(store: Rc<Redis>) {
+async fn apps_have_their_own(store: Rc<Store>) {
     shelve(&store, &token("t1"), AN_HOUR).await;
     let other = "wxother".parse().expect("an app");
     assert_eq!(store.lend_access_token(&other, &attempt_id(1), None, LEASE).await, Ok(Lent::Fetch));
 }
 
-async fn a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(store: Rc<Redis>) {
+async fn a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(store: Rc<Store>) {
     shelve(&store, &token("t1"), ENDING).await;
     assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1")));
     assert_eq!(lend(&store, 2).await, Lent::Token(token("t1")));
@@ -91,7 +91,7 @@ async fn a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(store:
     assert_eq!(lend(&store, 2).await, Lent::Token(token("t2")));
 }
 
-async fn a_renewal_that_failed_leaves_the_token_and_is_not_tried_again_at_once(store: Rc<Redis>) {
+async fn a_renewal_that_failed_leaves_the_token_and_is_not_tried_again_at_once(store: Rc<Store>) {
     shelve(&store, &token("t1"), ENDING).await;
     assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1")));
     give_up(&store, 2).await;
@@ -102,7 +102,7 @@ async fn a_renewal_that_failed_leaves_the_token_and_is_not_tried_again_at_once(s
     assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Fetch, "but a bad one is replaced at once");
 }
 
-async fn a_bad_token_is_replaced_once_and_only_if_it_is_the_one_used(store: Rc<Redis>) {
+async fn a_bad_token_is_replaced_once_and_only_if_it_is_the_one_used(store: Rc<Store>) {
     shelve(&store, &token("t1"), AN_HOUR).await;
     assert_eq!(lend_another(&store, 1, &token("t1")).await, Lent::Fetch);
     assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Wait);
@@ -112,7 +112,7 @@ async fn a_bad_token_is_replaced_once_and_only_if_it_is_the_one_used(store: Rc<R
     assert_eq!(lend(&store, 3).await, Lent::Token(token("t2")));
 }
 
-async fn after_a_fetch_that_failed_nobody_tries_for_a_second(store: Rc<Redis>) {
+async fn after_a_fetch_that_failed_nobody_tries_for_a_second(store: Rc<Store>) {
     assert_eq!(lend(&store, 1).await, Lent::Fetch);
     give_up(&store, 2).await;
     assert_eq!(lend(&store, 2).await, Lent::Wait);
@@ -123,7 +123,7 @@ async fn after_a_fetch_that_failed_nobody_tries_for_a_second(store: Rc<Redis>) {
     assert_eq!(after(Lent::Failed, async || lend(&store, 2).await).await, Lent::Fetch);
 }
 
-async fn a_bad_token_whose_successor_could_not_be_fetched_stays_bad(store: Rc<Redis>) {
+async fn a_bad_token_whose_successor_could_not_be_fetched_stays_bad(store: Rc<Store>) {
     shelve(&store, &token("t1"), AN_HOUR).await;
     assert_eq!(lend_another(&store, 1, &token("t1")).await, Lent::Fetch);
     give_up(&store, 1).await;
@@ -131,7 +131,7 @@ async fn a_bad_token_whose_successor_could_not_be_fetched_stays_bad(store: Rc<Re
     assert_eq!(lend(&store, 3).await, Lent::Token(token("t1")));
 }
 
-async fn a_lease_ends_by_itself(store: Rc<Redis>) {
+async fn a_lease_ends_by_itself(store: Rc<Store>) {
     let lent = store.lend_access_token(&app(), &attempt_id(1), None, A_MOMENT).await;
     assert_eq!(lent, Ok(Lent::Fetch));
     assert_eq!(after(Lent::Wait, async || lend(&store, 2).await).await, Lent::Fetch);
@@ -140,14 +140,14 @@ async fn a_lease_ends_by_itself(store: Rc<Redis>) {
 }
 
 /// The clock of the store has stepped back since it was given.
-async fn a_lease_that_ends_later_than_one_can_is_none(store: Rc<Redis>) {
+async fn a_lease_that_ends_later_than_one_can_is_none(store: Rc<Store>) {
     let ahead = store.lend_access_token(&app(), &attempt_id(1), None, LEASE * 50).await;
     assert_eq!(ahead, Ok(Lent::Fetch));
     assert_eq!(lend(&store, 2).await, Lent::Fetch);
     assert_eq!(lend(&store, 3).await, Lent::Wait);
 }
 
-async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<Redis>) {
+async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<Store>) {
     let within = |life: Duration, most: u64| (most - 10..=most).contains(&life.as_secs());
     shelve(&store, &token("t1"), AN_HOUR).await;
     match store.lend_access_token(&app(), &attempt_id(1), None, LEASE).await.expect("an answer") {
@@ -162,7 +162,7 @@ async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<Redis>) {
     }
 }
 
-async fn an_expired_token_is_not_lent(store: Rc<Redis>) {
+async fn an_expired_token_is_not_lent(store: Rc<Store>) {
     shelve(&store, &token("t1"), (A_MOMENT, A_MOMENT)).await;
     assert_eq!(after(Lent::Token(token("t1")), async || lend(&store, 1).await).await, Lent::Fetch);
 }

@@ -12,7 +12,7 @@ fn page_token(id: &str, issued_at: i64) -> Issued {
     Issued { app: page().0.clone(), ..token(id, issued_at) }
 }
 
-async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<Redis>) {
+async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = second();
     let token = page_token("a", now);
@@ -21,24 +21,23 @@ async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_appro
     assert!(matches!(&until[..], [(of, until)] if *of == user("user-1") && *until >= token.expires_at), "{until:?}");
     assert_eq!(store.users_of_client(&page(), token.expires_at + 600, 10).await, Ok(vec![]));
     let other_app = "wxother".parse().expect("an app");
-    store.end_in_app(&user("user-1"), &other_app).await.expect("ended");
+    store.revoke_in_app(&user("user-1"), &other_app).await.expect("ended");
     assert_eq!(store.token_state(&token).await, Ok(TokenState::People(vec![])), "another app's");
-    store.end_in_app(&user("user-1"), &app()).await.expect("ended");
-    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
+    store.revoke_in_app(&user("user-1"), &app()).await.expect("ended");
+    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Revoked { .. })));
     let (ends, _) = read_after(&store, "").await;
-    let of_page =
-        |end: &Ended| matches!(end, Ended::UserInApp { app, before, .. } if app == &page().0 && *before >= now);
+    let of_page = |end: &Revocation| matches!(end, Revocation::UserInApp { app, before, .. } if app == &page().0 && *before >= now);
     assert!(ends.iter().any(of_page), "verifiers are told: {ends:?}");
 
     // A step of an unbinding that comes late ends no token of the next binding.
     let [old, new] = [page_token("b", now + 5), page_token("c", now + 6)];
     store.dismiss(&user("user-1"), &owner, 1, now + 5).await.expect("dismissed");
-    assert!(matches!(store.token_state(&old).await, Ok(TokenState::Ended { .. })), "an unbinding's too");
+    assert!(matches!(store.token_state(&old).await, Ok(TokenState::Revoked { .. })), "an unbinding's too");
     assert_eq!(store.token_state(&new).await, Ok(TokenState::People(vec![])));
 }
 
 /// A page may have got its token while the end was made.
-async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_others(store: Rc<Redis>) {
+async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_others(store: Rc<Store>) {
     let (user, now) = (user("user-1"), second());
     assert_eq!(store.finish_end_in_app(&user, &app()).await, Ok(false), "none was begun");
     let other = Issued { app: "other-web".parse().expect("a client"), ..token("b", now) };
@@ -50,17 +49,16 @@ async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_othe
     assert_eq!(store.finish_end_in_app(&user, &app()).await, Ok(true));
     for (token, is_ended) in [(page_token("a", now), true), (page_token("c", now + 1), false), (other, false)] {
         let state = store.token_state(&token).await.expect("an answer");
-        assert_eq!(matches!(state, TokenState::Ended { .. }), is_ended, "{}: {state:?}", token.id.as_str());
+        assert_eq!(matches!(state, TokenState::Revoked { .. }), is_ended, "{}: {state:?}", token.id.as_str());
     }
     let (ends, _) = read_after(&store, "").await;
     for client in [app(), page().0] {
-        let is_it =
-            |end: &Ended| matches!(end, Ended::UserInApp { app, before, .. } if *app == client && *before == now);
+        let is_it = |end: &Revocation| matches!(end, Revocation::UserInApp { app, before, .. } if *app == client && *before == now);
         assert!(ends.iter().any(is_it), "verifiers are told of {client}: {ends:?}");
     }
 }
 
-async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone(store: Rc<Redis>) {
+async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone(store: Rc<Store>) {
     let (now, other_app): (_, AppId) = (second(), "wxother".parse().expect("an app"));
     let user = user("user-1");
     store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
@@ -106,7 +104,7 @@ async fn redis_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
 }
 
 /// The user never comes back, so nothing else would find the notes.
-async fn notes_of_a_users_clients_are_forgotten_by_their_own_date(store: Rc<Redis>) {
+async fn notes_of_a_users_clients_are_forgotten_by_their_own_date(store: Rc<Store>) {
     let (user, now) = (user("user-1"), second());
     let [over, good] =
         [page_token("a", now - 3 * 3600), Issued { app: "tv".parse().expect("a client"), ..token("b", now) }];
@@ -119,8 +117,8 @@ async fn notes_of_a_users_clients_are_forgotten_by_their_own_date(store: Rc<Redi
     let left = clients(store.clients_of(&user).await.expect("an answer"));
     assert!(left.len() == 1 && left[0] == good.app, "the good token's stays: {left:?}");
     assert_eq!(store.users_of_client(&page(), 0, 10).await, Ok(vec![]));
-    store.end_in_app(&user, &app()).await.expect("ended");
-    assert!(matches!(store.token_state(&good).await, Ok(TokenState::Ended { .. })), "and is found by an end");
+    store.revoke_in_app(&user, &app()).await.expect("ended");
+    assert!(matches!(store.token_state(&good).await, Ok(TokenState::Revoked { .. })), "and is found by an end");
 }
 
 #[tokio::test(flavor = "local")]
@@ -128,11 +126,11 @@ async fn an_end_in_an_app_ends_those_of_its_pages_first() {
     let server = RedisServer::start().await;
     let (store, own) = (server.store(), token("a", second()));
     server.cli(&["SET", "wxmint:user:{user-1}:clients", "no clients"]);
-    store.end_in_app(&user("user-1"), &app()).await.expect_err("no clients");
+    store.revoke_in_app(&user("user-1"), &app()).await.expect_err("no clients");
     let state = store.token_state(&own).await;
     assert_eq!(state, Ok(TokenState::People(vec![])), "so that the person's token can ask once more");
     server.cli(&["DEL", "wxmint:user:{user-1}:clients"]);
-    store.end_in_app(&user("user-1"), &app()).await.expect("ended");
+    store.revoke_in_app(&user("user-1"), &app()).await.expect("ended");
     let state = store.token_state(&own).await;
-    assert!(matches!(state, Ok(TokenState::Ended { .. })), "{state:?}");
+    assert!(matches!(state, Ok(TokenState::Revoked { .. })), "{state:?}");
 }

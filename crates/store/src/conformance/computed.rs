@@ -6,14 +6,14 @@ use super::*;
 
 const USER: &str = "6c207736-427e-88dc-acfd-5b0f649038f3";
 
-fn login(openid: &str, order: &ExchangeOrder, key: &str) -> LoginRecord {
+fn login(openid: &str, order: &ExchangeTimestamp, key: &str) -> LoginRecord {
     LoginRecord {
-        newcomer: Newcomer::Computed { user: user(USER), listed: true },
+        if_unbound: UnboundPolicy::Computed { user: user(USER), listed: true },
         ..record(openid, order, key, "nobody")
     }
 }
 
-async fn logged_in(store: &Redis, login: &LoginRecord) -> (Bound, bool) {
+async fn logged_in(store: &Store, login: &LoginRecord) -> (Bound, bool) {
     match store.record_login(login).await.expect("recorded") {
         Recorded::Counted { state: BindingState::Bound(bound), may_be_ended, kept_for: Some(_), .. } => {
             (bound, may_be_ended)
@@ -23,7 +23,7 @@ async fn logged_in(store: &Redis, login: &LoginRecord) -> (Bound, bool) {
 }
 
 /// Nobody waits for it.
-async fn listed(store: &Redis, people: &[Person]) {
+async fn listed(store: &Store, people: &[Person]) {
     while store.people_of(&user(USER)).await.expect("an answer").unwrap_or_default() != people {
         tokio::task::yield_now().await;
     }
@@ -34,7 +34,7 @@ fn issued(second: i64) -> Issued {
     Issued { user: user(USER), app: app(), id, issued_at: second, expires_at: second + 600 }
 }
 
-async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store: Rc<Redis>) {
+async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store: Rc<Store>) {
     let ([first, second, _], lin) = (orders(&store, [0, 1, 2]).await, person("o1"));
     let (bound, _) = logged_in(&store, &login("o1", &first, "k1")).await;
     assert_eq!((&bound.user, bound.generation), (&user(USER), COMPUTED));
@@ -63,18 +63,18 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     assert_eq!(store.leave(&lin, &bound).await, Ok(free));
     assert_eq!(store.binding(&lin).await, Ok(None));
     assert_eq!(store.people_of(&user(USER)).await.map(Option::unwrap_or_default), Ok(vec![]));
-    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
+    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Revoked { .. })));
 }
 
 /// Otherwise an act on the user would not find who has logged in every day for longer than a session is kept.
-async fn whoever_is_seen_on_another_day_stays_on_the_users_list_for_as_long_as_the_session(store: Rc<Redis>) {
+async fn whoever_is_seen_on_another_day_stays_on_the_users_list_for_as_long_as_the_session(store: Rc<Store>) {
     let (list, [first, second, _]) = (format!("wxmint:user:{{{USER}}}"), orders(&store, [0, 1, 2]).await);
     logged_in(&store, &login("o1", &first, "k1")).await;
     let left = async || store.link.run::<i64>("left", Call::of("PTTL", &list)).await.expect("an answer");
     let whole = left().await;
     assert!(whole > DAY.as_millis() as i64, "{whole} ms");
     store.link.run::<u8>("expire", Call::of("EXPIRE", &list).arg(60)).await.expect("an answer");
-    let next_day = ExchangeOrder::new(first.micros + 86_400_000_000, &attempt_id(3));
+    let next_day = ExchangeTimestamp::new(first.micros + 86_400_000_000, &attempt_id(3));
     logged_in(&store, &login("o1", &second, "k2")).await;
     assert!(left().await <= 60_000, "noted once a day");
     logged_in(&store, &login("o1", &next_day, "k3")).await;
@@ -86,12 +86,12 @@ async fn whoever_is_seen_on_another_day_stays_on_the_users_list_for_as_long_as_t
     tokio::time::timeout(Duration::from_secs(30), noted).await.expect("noted, although nobody waits for it");
 }
 
-async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Redis>) {
+async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
-    let new_for = async |openid: &str, order: &ExchangeOrder, listed| {
+    let new_for = async |openid: &str, order: &ExchangeTimestamp, listed| {
         let of = if openid == "o4" { "o2" } else { openid };
-        let newcomer = Newcomer::Computed { user: user(of), listed };
-        logged_in(&store, &LoginRecord { newcomer, ..login(openid, order, "k1") }).await.0.new_for
+        let if_unbound = UnboundPolicy::Computed { user: user(of), listed };
+        logged_in(&store, &LoginRecord { if_unbound, ..login(openid, order, "k1") }).await.0.new_for
     };
     assert_eq!(new_for("o1", &first, false).await, Some(first.mark));
     assert_eq!(new_for("o1", &second, true).await, None);
@@ -109,7 +109,7 @@ async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Redi
     assert_eq!(new_for("o1", &third, true).await, Some(third.mark), "who has left");
 }
 
-async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Redis>) {
+async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let (_, state) = bind(&store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
@@ -123,7 +123,7 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Red
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
 }
 
-async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<Redis>) {
+async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let intent = |name: &str| Intent { user: user(name), made: false, by_unionid: false };
     store.set_blocked(&user("user-1"), true).await.expect("blocked");
@@ -147,18 +147,18 @@ async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<
     assert_eq!(store.people_of(&user(USER)).await, Ok(Some(vec![person("o1")])));
 }
 
-async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<Redis>) {
+async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<Store>) {
     let [first, second, _] = orders(&store, [0, 1, 2]).await;
     logged_in(&store, &login("o1", &first, "k1")).await;
-    let unnamed = LoginRecord { newcomer: Newcomer::Counted, ..record("o1", &second, "k2", "nobody") };
+    let unnamed = LoginRecord { if_unbound: UnboundPolicy::Counted, ..record("o1", &second, "k2", "nobody") };
     assert_eq!(recorded(&store, &unnamed).await, FREE);
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
 }
 
-async fn ends_and_blocks_reach_a_computed_user(store: Rc<Redis>) {
+async fn ends_and_blocks_reach_a_computed_user(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     logged_in(&store, &login("o1", &first, "k1")).await;
-    store.end_user(&user(USER), None).await.expect("ended");
+    store.revoke_user(&user(USER), None).await.expect("ended");
     let (_, may_be_ended) = logged_in(&store, &login("o1", &second, "k2")).await;
     assert!(may_be_ended);
     let at = second.began_at().timestamp();
@@ -168,7 +168,7 @@ async fn ends_and_blocks_reach_a_computed_user(store: Rc<Redis>) {
     assert!(logged_in(&store, &login("o1", &third, "k3")).await.0.blocked);
 }
 
-async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Redis>) {
+async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let rate = Rate { burst: 2, period: Duration::from_secs(300) };
     let twice = |order| LoginRecord { rate, ..login("o1", order, "k1") };
@@ -179,7 +179,7 @@ async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Redis>) {
     assert!(matches!(store.record_login(&twice(&third)).await, Ok(Recorded::Limited(_))));
 }
 
-async fn the_first_id_key_stays(store: Rc<Redis>) {
+async fn the_first_id_key_stays(store: Rc<Store>) {
     assert_eq!(store.id_key(None).await, Ok(None));
     let first = Ok(Some("openid 1".to_owned()));
     for own in [Some("openid 1"), None, Some("openid 2")] {
@@ -187,7 +187,7 @@ async fn the_first_id_key_stays(store: Rc<Redis>) {
     }
 }
 
-async fn who_draws_user_ids_yields_to_who_computes_them(store: Rc<Redis>) {
+async fn who_draws_user_ids_yields_to_who_computes_them(store: Rc<Store>) {
     let held = |word: &str| Ok(Some(word.to_owned()));
     assert_eq!(store.id_key(Some(DRAWN)).await, held(DRAWN));
     assert_eq!(store.id_key(Some(DRAWN)).await, held(DRAWN));
@@ -197,7 +197,7 @@ async fn who_draws_user_ids_yields_to_who_computes_them(store: Rc<Redis>) {
     }
 }
 
-async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Redis>) {
+async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Store>) {
     let [first, second, _] = orders(&store, [0, 1, 2]).await;
     logged_in(&store, &login("computed", &first, "k1")).await;
     bind(&store, "bound", "user-1", 1).await;

@@ -4,7 +4,7 @@
 use std::{process::Command, time::Duration};
 
 use chrono::{DateTime, Utc};
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::{Store, StoreAccess};
 
 use self::starter::RedisServer as Started;
 use crate::test_limit;
@@ -14,7 +14,7 @@ use crate::test_limit;
 #[path = "../../../../tests/it/support/redis_server.rs"]
 mod starter;
 
-/// Runs each case, which takes an `Rc<Redis>`, on every store. Beside it these `servers` are in scope.
+/// Runs each case, which takes an `Rc<Store>`, on every store. Beside it these `servers` are in scope.
 #[macro_export]
 macro_rules! conformance {
     ($($case:ident)*) => {
@@ -59,8 +59,8 @@ pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-pub(crate) fn memory() -> Redis {
-    Redis::new(&RedisAccess::in_memory(now), DAY, now, ())
+pub(crate) fn memory() -> Store {
+    Store::new(&StoreAccess::in_memory(now), DAY, now, ())
 }
 
 /// A real redis-server of the test's own, ended with it.
@@ -77,11 +77,11 @@ impl RedisServer {
         Self(Started::start(&options, "").await)
     }
 
-    pub(crate) fn store(&self) -> Redis {
+    pub(crate) fn store(&self) -> Store {
         self.store_at(now)
     }
 
-    pub(crate) fn store_at(&self, clock: fn() -> DateTime<Utc>) -> Redis {
+    pub(crate) fn store_at(&self, clock: fn() -> DateTime<Utc>) -> Store {
         store(&self.0.url(), clock)
     }
 
@@ -92,9 +92,9 @@ impl RedisServer {
     }
 }
 
-fn store(url: &str, clock: fn() -> DateTime<Utc>) -> Redis {
-    let access = RedisAccess::new(wxmint_redis_link::RedisAccess::fixed(url.parse().expect("a URL")));
-    Redis::new(&access, DAY, clock, ())
+fn store(url: &str, clock: fn() -> DateTime<Utc>) -> Store {
+    let access = StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(url.parse().expect("a URL")));
+    Store::new(&access, DAY, clock, ())
 }
 
 /// Three primaries, and no replica.
@@ -127,7 +127,7 @@ impl Cluster {
     }
 
     /// That knows one of them.
-    pub(crate) fn store(&self) -> Redis {
+    pub(crate) fn store(&self) -> Store {
         store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].0.port()), now)
     }
 }

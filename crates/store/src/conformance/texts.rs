@@ -4,7 +4,7 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is(store: Rc<Redis>) {
+async fn the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is(store: Rc<Store>) {
     let (place, [own, other]) = (&store, ["wxmint:receiver:sso", "wxmint:receiver:other"]);
     place.keep(other, "7-0.other", HOUR).await.expect("kept");
     assert_eq!(place.kept(own).await, Ok(None));
@@ -23,7 +23,7 @@ async fn the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is(stor
     assert_eq!(place.keep_first("wxmint:oidc:used:code", "yours", HOUR).await.as_deref(), Ok("yours"));
 }
 
-async fn a_text_takes_the_place_of_the_one_that_is_expected_and_of_no_other(store: Rc<Redis>) {
+async fn a_text_takes_the_place_of_the_one_that_is_expected_and_of_no_other(store: Rc<Store>) {
     let key = "wxmint:oidc:rotation:sid:1";
     assert_eq!(store.replace_kept(key, "begun", "given").await, Ok(false), "there is none");
     assert_eq!(store.kept(key).await, Ok(None));
@@ -36,7 +36,7 @@ async fn a_text_takes_the_place_of_the_one_that_is_expected_and_of_no_other(stor
     assert_eq!(store.kept(key).await.expect("an answer").as_deref(), Some("given"));
 }
 
-async fn a_text_is_kept_for_its_time(store: Rc<Redis>) {
+async fn a_text_is_kept_for_its_time(store: Rc<Store>) {
     let (key, begun) = ("wxmint:receiver:brief", store.now());
     store.keep(key, "one", Duration::from_secs(1)).await.expect("kept");
     while store.kept(key).await.expect("an answer").is_some() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wxmint_ids::AppId;
 
-use super::{Redis, name, script};
+use super::{Store, name, script};
 use crate::{AttemptId, Result, Sealed};
 
 /// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
@@ -39,7 +39,7 @@ pub enum Lent {
     Failed,
 }
 
-impl Redis {
+impl Store {
     /// Lends the token of `app`, or gives the `lease` to fetch one to one caller. The token with the fingerprint `bad`
     /// is treated as missing. The same `attempt` gets the same lease again.
     pub async fn lend_access_token(

@@ -7,7 +7,7 @@ use wxmint_ids::{AppId, UnionId, UserId};
 
 use super::session::{change_session, exchanged, owner};
 use super::stored::{StoredBinding, stored_binding};
-use super::{Call, Redis, flag, name, packed, replace, script, unreadable};
+use super::{Call, Store, flag, name, packed, replace, script, unreadable};
 use crate::{AttemptMark, BindingState, Bound, COMPUTED, Decision, Intent, Person, Result, UNPROVEN_LINK_KEPT};
 
 /// The fields of a user's list that name nobody.
@@ -15,7 +15,7 @@ pub(super) const NO_PEOPLE: [&[u8]; 3] = [b"block", b"ended", b"floor"];
 
 /// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent:
 /// repeated, it answers the same again.
-impl Redis {
+impl Store {
     /// `None` for a person who is not bound, or not yet.
     pub async fn binding(&self, person: &Person) -> Result<Option<Bound>> {
         Ok(if let BindingState::Bound(bound) = self.binding_state(person).await? { Some(bound) } else { None })
@@ -109,12 +109,12 @@ impl Redis {
     /// ended too, and the person stays.
     async fn leave_computed(&self, person: &Person, user: &UserId) -> Result<BindingState> {
         self.forget(person, None).await?;
-        self.end_in_app(user, &person.app).await?;
+        self.revoke_in_app(user, &person.app).await?;
         self.strike_off(user, person).await?;
         self.link.run_confirmed::<Value>("leave", change_session(person, "leave")).await?;
         let state = self.binding_state(person).await?;
         if matches!(&state, BindingState::Bound(bound) if bound.user == *user) {
-            self.end_in_app(user, &person.app).await?;
+            self.revoke_in_app(user, &person.app).await?;
         }
         Ok(state)
     }

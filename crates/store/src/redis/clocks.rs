@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use wxmint_ids::UserId;
 use wxmint_keys::random;
 
-use super::{Call, Redis, name};
+use super::{Call, Store, name};
 use crate::{Issued, Result, StoreError};
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
@@ -104,7 +104,7 @@ fn continued((at, micros): (Moment, u64), now: Moment) -> u64 {
     micros + now.duration_since(at).as_micros() as u64
 }
 
-impl Redis {
+impl Store {
     /// About the time by the clock of Redis, in microseconds since 1970.
     pub fn now_micros(&self) -> u64 {
         self.clocks.estimate((self.clock)())
@@ -112,7 +112,7 @@ impl Redis {
 
     /// Refuses an exchange that this machine calls far ahead. Verifiers would not accept its token, and later ends
     /// would reach to it.
-    pub(super) fn usable(&self, order: &ExchangeOrder) -> Result<()> {
+    pub(super) fn usable(&self, order: &ExchangeTimestamp) -> Result<()> {
         not_ahead(order.began_at().timestamp(), (self.clock)()).map(drop)
     }
 
@@ -200,12 +200,12 @@ pub struct AttemptMark(pub(crate) u32);
 /// The store's clock in microseconds decides, so that replicas with different clocks agree. Two exchanges in one
 /// microsecond are ordered by the random bits of their attempts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ExchangeOrder {
+pub struct ExchangeTimestamp {
     pub(crate) micros: u64,
     pub(crate) mark: AttemptMark,
 }
 
-impl ExchangeOrder {
+impl ExchangeTimestamp {
     /// `micros`: microseconds since 1970.
     pub fn new(micros: u64, attempt: &AttemptId) -> Self {
         Self { micros, mark: attempt.mark() }

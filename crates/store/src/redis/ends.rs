@@ -9,16 +9,16 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::clocks::{APART, too_far_ahead};
 use super::stream::KEY_ENDS_KEPT;
-use super::{Call, NOTE_KEPT, Redis, name, packed, script, session::change_session, unreadable};
-use crate::{COMPUTED, ENDS_KEPT, Ended, Issued, Result, StoreError, TokenState, UserState};
+use super::{Call, NOTE_KEPT, Store, name, packed, script, session::change_session, unreadable};
+use crate::{COMPUTED, Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState};
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
 const TOLD: &str = "told";
 
-/// An end is written where [`Redis::token_state`] finds it, then into the stream. It is answered once replicas have
+/// An end is written where [`Store::token_state`] finds it, then into the stream. It is answered once replicas have
 /// both, unless a login has made it. A repetition takes the steps that are missing. Nothing of it expires by the
-/// store's clock or may be evicted: [`Redis::forget_ends`] deletes it. While the store's clock is more than a minute
+/// store's clock or may be evicted: [`Store::forget_ends`] deletes it. While the store's clock is more than a minute
 /// ahead of this machine's, no end is made.
 /// A user may have tokens of a client, which were approved through this app, until this second.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct NotedClient {
     pub until: i64,
 }
 
-impl Redis {
+impl Store {
     /// Finds the owner of a token, and whether it has been ended.
     pub async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let Issued { user, app, id, issued_at, .. } = token;
@@ -41,10 +41,10 @@ impl Redis {
         // A block outlives what is known of ends.
         let is_blocked = people.get(b"block".as_slice()).is_some_and(|block| block.ends_with(b" on"));
         if is_blocked || before.is_some_and(|before| *issued_at <= before) {
-            return Ok(TokenState::EndedWithUser { told: untold.is_none() });
+            return Ok(TokenState::RevokedWithUser { told: untold.is_none() });
         }
         if own.is_some() || app_first.is_some_and(|first| *issued_at < first) {
-            return Ok(TokenState::Ended { told: own.is_some_and(|state| state == TOLD) });
+            return Ok(TokenState::Revoked { told: own.is_some_and(|state| state == TOLD) });
         }
         let of_app = people.iter().filter_map(|(person, decision)| admission(person, decision, app).transpose());
         of_app.collect::<Result<_>>().map(TokenState::People)
@@ -80,7 +80,7 @@ impl Redis {
     }
 
     /// Ends one token until its `exp` and the leeway of verifiers have passed.
-    pub async fn end_token(&self, token: &Issued) -> Result<()> {
+    pub async fn revoke_token(&self, token: &Issued) -> Result<()> {
         self.end_one(token, true).await
     }
 
@@ -88,15 +88,19 @@ impl Redis {
     /// one of the user's people, if the clock has stepped back since. With the `iat` of the token that asks for it,
     /// this changes nothing if that token has been ended in this way already, so that a repetition does not end newer
     /// tokens.
-    pub async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
+    pub async fn revoke_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let script = self.ending(user, "user", None).await?.arg(asked_at);
-        let unpublished = unless_ahead(self.link.run_confirmed("end_user", script).await?)?;
-        self.publish(user, "before", unpublished, |before| Ended::User { user: user.clone(), before, until: before })
-            .await
+        let unpublished = unless_ahead(self.link.run_confirmed("revoke_user", script).await?)?;
+        self.publish(user, "before", unpublished, |before| Revocation::User {
+            user: user.clone(),
+            before,
+            until: before,
+        })
+        .await
     }
 
-    /// Ends all tokens that a user was issued in one app up to and in this second, as [`Redis::end_user`] takes it.
-    pub async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
+    /// Ends all tokens that a user was issued in one app up to and in this second, as [`Store::revoke_user`] takes it.
+    pub async fn revoke_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
         // First, because the phone cannot repeat what has ended its own token.
         self.end_clients_of(user, app, None).await?;
         self.end_in_one_app(user, app, None).await
@@ -105,36 +109,36 @@ impl Redis {
     /// Puts an end of the user's tokens in one app into the stream that was made before Redis failed, if there is one.
     pub async fn finish_end_in_app(&self, user: &UserId, app: &AppId) -> Result<bool> {
         let asked = Call::of("HGET", name::ends(user)).arg(format!("untold:app:{app}"));
-        let Some(second): Option<i64> = self.link.run("end_in_app", asked).await? else { return Ok(false) };
+        let Some(second): Option<i64> = self.link.run("revoke_in_app", asked).await? else { return Ok(false) };
         self.end_clients_of(user, app, Some(second)).await?;
-        let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before: second, until: second };
-        self.record_end(&ended).await?;
+        let ended = Revocation::UserInApp { user: user.clone(), app: app.clone(), before: second, until: second };
+        self.record_revocation(&ended).await?;
         self.publish_app(user, app, Some(second)).await.map(|()| true)
     }
 
-    /// Dates the token of a login, as [`Redis::date_token`] does, and ends the tokens that its user was issued in its
+    /// Dates the token of a login, as [`Store::date_token`] does, and ends the tokens that its user was issued in its
     /// app before: those of earlier seconds, and of the token's own second all for which this was called before. So of
     /// logins at the same time one token is left. Waits for no replica: what a failover takes back leaves an older
     /// token alive until the next login, and one frozen replica would keep everybody out. A login whose end Redis
     /// refuses, or does not answer, is refused too.
-    pub async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
+    pub async fn revoke_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
-        let script = script::END_EARLIER.on(&[name::ends(user), name::user(user), name::clients(user)]);
+        let script = script::REVOKE_EARLIER.on(&[name::ends(user), name::user(user), name::clients(user)]);
         let script = script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
         let life = self.longest_life().as_secs() as i64;
         let script = script.arg(life);
-        let answer: Option<(i64, Vec<(String, i64)>)> = self.link.run("end_earlier", script).await?;
+        let answer: Option<(i64, Vec<(String, i64)>)> = self.link.run("revoke_earlier", script).await?;
         let Some((date, earlier)) = answer else { return Ok(None) };
         if self.confirm_date(newest, date, latest).await? > latest {
             return Ok(Some(date));
         }
         let before = date - 1;
-        let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before, until: before };
+        let ended = Revocation::UserInApp { user: user.clone(), app: app.clone(), before, until: before };
         let (until, _) = self.put_into_stream(&ended, None, false).await?;
         if until > date + life {
             // Another replica has begun to issue tokens that live for longer than this process knew.
             let script = published(user, &format!("app:{app}"), before, until);
-            self.link.run::<Value>("end_earlier", script).await?;
+            self.link.run::<Value>("revoke_earlier", script).await?;
         }
         let end = async |(id, expires_at): (String, i64)| {
             let id = id.parse().map_err(|_| unreadable("a user's ends"))?;
@@ -147,9 +151,9 @@ impl Redis {
     /// Ends whatever a key has signed. Its entry of the stream has a date; the note of it here stays for good, because
     /// a key file of before may come back at any time, and there are few. Returns whether the stream lacked this end: a
     /// repetition adds nothing.
-    pub async fn end_key(&self, kid: &str) -> Result<bool> {
+    pub async fn revoke_key(&self, kid: &str) -> Result<bool> {
         let until = (self.clock)().timestamp() + KEY_ENDS_KEPT.as_secs() as i64;
-        let ended = Ended::Key { kid: kid.to_owned(), until };
+        let ended = Revocation::Key { kid: kid.to_owned(), until };
         let (_, is_added) = self.put_into_stream(&ended, Some((name::ended_key(kid), &["NX"])), true).await?;
         Ok(is_added)
     }
@@ -166,7 +170,7 @@ impl Redis {
 
     /// Blocks a user's list, which then admits nobody, and in the same step ends all of the user's tokens up to the
     /// second of the list's primary; or lifts the block. Returns the number of this change, for
-    /// [`Redis::confirm_block`]. [`Redis::end_user`] ends what other primaries have dated, and tells verifiers.
+    /// [`Store::confirm_block`]. [`Store::revoke_user`] ends what other primaries have dated, and tells verifiers.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let script = if blocked { self.ending(user, "block", Some(0)).await? } else { change_ends(user, "unblock") };
         unless_ahead(self.link.run("set_blocked", script).await?)
@@ -209,41 +213,41 @@ impl Redis {
     }
 
     /// Makes an end again.
-    pub async fn restore_end(&self, ended: &Ended) -> Result<()> {
-        let Ended::Key { kid, .. } = ended else {
-            self.record_end(ended).await?;
+    pub async fn restore_revocation(&self, ended: &Revocation) -> Result<()> {
+        let Revocation::Key { kid, .. } = ended else {
+            self.record_revocation(ended).await?;
             return self.put_into_stream_again(ended, None).await;
         };
         self.put_into_stream_again(ended, Some((name::ended_key(kid), &["KEEPTTL"]))).await
     }
 
     /// Whether the record of an end has been lost, or is an older one, that the stream still has.
-    pub async fn lacks_end(&self, ended: &Ended) -> Result<bool> {
+    pub async fn lacks_revocation(&self, ended: &Revocation) -> Result<bool> {
         let held = |user| Call::of("HGET", name::ends(user));
         let (asked, least) = match ended {
-            Ended::User { user, before, .. } => (held(user).arg("before"), *before),
-            Ended::UserInApp { user, app, before, .. } => (held(user).arg(format!("app:{app}")), *before + 1),
-            Ended::Token { id, user, .. } => {
+            Revocation::User { user, before, .. } => (held(user).arg("before"), *before),
+            Revocation::UserInApp { user, app, before, .. } => (held(user).arg(format!("app:{app}")), *before + 1),
+            Revocation::Token { id, user, .. } => {
                 let asked = Call::of("GET", name::ended(user, id));
-                return Ok(self.link.run::<Option<Vec<u8>>>("lacks_end", asked).await?.is_none());
+                return Ok(self.link.run::<Option<Vec<u8>>>("lacks_revocation", asked).await?.is_none());
             }
-            Ended::Key { .. } => return Ok(false),
+            Revocation::Key { .. } => return Ok(false),
         };
-        Ok(self.link.run::<Option<i64>>("lacks_end", asked).await?.is_none_or(|held| held < least))
+        Ok(self.link.run::<Option<i64>>("lacks_revocation", asked).await?.is_none_or(|held| held < least))
     }
 
     /// Writes the record of an end, which the stream does not need.
-    pub async fn record_end(&self, ended: &Ended) -> Result<()> {
+    pub async fn record_revocation(&self, ended: &Revocation) -> Result<()> {
         let restored = |user: &UserId, field: String, second: i64| {
-            change_ends(user, "restore").arg(field).arg(second).arg(ENDS_KEPT.as_secs())
+            change_ends(user, "restore").arg(field).arg(second).arg(REVOCATIONS_KEPT.as_secs())
         };
         let record = match ended {
-            Ended::User { user, before, .. } => restored(user, "before".into(), *before),
-            Ended::UserInApp { user, app, before, .. } => restored(user, format!("app:{app}"), *before + 1),
-            Ended::Token { id, user, .. } => script::CHANGE_ENDS.on(&[&name::ended(user, id)]).arg("token"),
-            Ended::Key { kid, until } => Call::of("SET", name::ended_key(kid)).arg(*until),
+            Revocation::User { user, before, .. } => restored(user, "before".into(), *before),
+            Revocation::UserInApp { user, app, before, .. } => restored(user, format!("app:{app}"), *before + 1),
+            Revocation::Token { id, user, .. } => script::CHANGE_ENDS.on(&[&name::ended(user, id)]).arg("token"),
+            Revocation::Key { kid, until } => Call::of("SET", name::ended_key(kid)).arg(*until),
         };
-        Ok(self.link.run_confirmed::<Value>("restore_end", record).await.map(drop)?)
+        Ok(self.link.run_confirmed::<Value>("restore_revocation", record).await.map(drop)?)
     }
 
     /// Notes a token of a client that was approved through this app, so that an end in either of the two ends it.
@@ -311,7 +315,7 @@ impl Redis {
     /// Up to `last`, or up to now.
     pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
         let script = self.ending(user, "app", last).await?.arg(app.as_str()).arg(last);
-        let unpublished = unless_ahead(self.link.run_confirmed("end_in_app", script).await?)?;
+        let unpublished = unless_ahead(self.link.run_confirmed("revoke_in_app", script).await?)?;
         self.publish_app(user, app, unpublished).await
     }
 
@@ -319,20 +323,20 @@ impl Redis {
     async fn end_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
         let key = name::ended(&token.user, &token.id);
         let ending = script::CHANGE_ENDS.on(&[&key]).arg("token");
-        let state: String = self.link.write("end_token", ending, confirmed).await?;
+        let state: String = self.link.write("revoke_token", ending, confirmed).await?;
         if state != TOLD && (confirmed || state != ADDED) {
             let Issued { id, user, expires_at, .. } = token.clone();
-            self.put_once(&Ended::Token { id, user, expires_at }, confirmed).await?;
+            self.put_once(&Revocation::Token { id, user, expires_at }, confirmed).await?;
             // A mark that is lost costs a repetition another entry of the stream.
             let mark = Call::of("SET", &key).arg(if confirmed { TOLD } else { ADDED }).arg("XX");
-            _ = self.link.run::<Value>("end_token", mark).await;
+            _ = self.link.run::<Value>("revoke_token", mark).await;
         }
         Ok(())
     }
 
     /// Requests at the same time make the same end, which verifiers need not read again and again.
     /// Returns the date that the end has in the stream.
-    async fn put_once(&self, ended: &Ended, confirmed: bool) -> Result<i64> {
+    async fn put_once(&self, ended: &Revocation, confirmed: bool) -> Result<i64> {
         let note = name::put(&ended.form().name());
         self.put_into_stream(ended, Some((note, &["NX", "EX", "60"])), confirmed).await.map(|(date, _)| date)
     }
@@ -346,12 +350,18 @@ impl Redis {
     }
 
     pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: Option<i64>) -> Result<()> {
-        let ended = |before| Ended::UserInApp { user: user.clone(), app: app.clone(), before, until: before };
+        let ended = |before| Revocation::UserInApp { user: user.clone(), app: app.clone(), before, until: before };
         self.publish(user, &format!("app:{app}"), unpublished, ended).await
     }
 
     /// Puts an end into the stream, if it is not there up to this second. The user's ends call it `name`.
-    async fn publish(&self, user: &UserId, name: &str, unsent: Option<i64>, end: impl Fn(i64) -> Ended) -> Result<()> {
+    async fn publish(
+        &self,
+        user: &UserId,
+        name: &str,
+        unsent: Option<i64>,
+        end: impl Fn(i64) -> Revocation,
+    ) -> Result<()> {
         let Some(second) = unsent else { return Ok(()) };
         let until = self.put_once(&end(second), true).await?;
         // A note that a failover brought back would call the end untold for good.

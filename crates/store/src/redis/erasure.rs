@@ -8,7 +8,7 @@ use redis::Value;
 use wxmint_ids::{AppId, UnionId, UserId};
 use wxmint_redis_link::scan::{Place, Slots};
 
-use super::{Call, DRAWN, Redis, binding::NO_PEOPLE, ends::admission, name, packed, replace, script, session, walk};
+use super::{Call, DRAWN, Store, binding::NO_PEOPLE, ends::admission, name, packed, replace, script, session, walk};
 use crate::{Person, Result, StoreError};
 
 /// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
@@ -28,7 +28,7 @@ pub struct ErasedPerson {
 }
 
 /// Each step of an erasure may be repeated, and then finds nothing to erase.
-impl Redis {
+impl Store {
     /// Everybody whom the user's list names: also people who have left, or were not admitted.
     pub async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
         let asked = Call::of("HGETALL", name::user(user)).cmd("HGETALL").arg(name::gone(user));

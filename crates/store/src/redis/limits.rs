@@ -15,7 +15,7 @@ use std::{cell::RefCell, num::NonZeroU32, rc::Rc, time::Duration};
 use redis::{Value, from_redis_value};
 use wxmint_ids::{AppId, Person};
 
-use super::{Call, Redis, name, script, unreadable};
+use super::{Call, Store, name, script, unreadable};
 use crate::Result;
 
 /// A period has so many parts.
@@ -44,7 +44,7 @@ pub struct TooMany {
 
 /// An event that was counted, by the number of its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted(pub u64);
+pub struct Reservation(pub u64);
 
 impl Rate {
     /// The length of a part of the period, in microseconds.
@@ -74,7 +74,7 @@ impl Rate {
     }
 
     /// Counts an event at `now`, in microseconds since 1970, or refuses it.
-    fn admit(self, counts: &mut Counts, now: u64) -> Result<Counted, TooMany> {
+    fn admit(self, counts: &mut Counts, now: u64) -> Result<Reservation, TooMany> {
         let part = self.part_at(now);
         counts.retain(|other, _| Self::counts(part, *other));
         // The part that must be over a period ago before there are fewer events than `burst`.
@@ -90,13 +90,13 @@ impl Rate {
             return Err(TooMany { retry_after: Duration::from_micros(self.until(last).saturating_sub(now)) });
         }
         *counts.entry(part).or_default() += 1;
-        Ok(Counted(part))
+        Ok(Reservation(part))
     }
 }
 
 /// Events that are counted together, and how often they may happen. They are of a kind, which its owner names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meter {
+pub struct RateLimitKey {
     /// The key in Redis.
     key: String,
     /// The names of the fields there begin with this, if other events are counted at the same key.
@@ -104,7 +104,7 @@ pub struct Meter {
     pub rate: Rate,
 }
 
-impl Meter {
+impl RateLimitKey {
     /// It counts the events of an address, for example.
     pub fn new(kind: &str, whose: impl AsRef<str>, rate: Rate) -> Self {
         Self { key: name::limit(kind, whose.as_ref()), prefix: String::new(), rate }
@@ -114,7 +114,7 @@ impl Meter {
         Self { key: name::limit_of_app(app, kind, what.as_ref()), prefix: String::new(), rate }
     }
 
-    /// Those who erase a person name the kind: [`Redis::erase_person`]. All meters of the kind have one rate.
+    /// Those who erase a person name the kind: [`Store::erase_person`]. All meters of the kind have one rate.
     pub fn of_person(person: &Person, kind: &str, what: &str, rate: Rate) -> Self {
         let prefix = if what.is_empty() { String::new() } else { [what, ":"].concat() };
         Self { key: name::limit_of_person(person, kind), prefix, rate }
@@ -129,7 +129,7 @@ impl Meter {
 
 /// An event that is counted at `now`, in microseconds since 1970 by the clock of Redis.
 pub(super) struct Counter<'a> {
-    meter: &'a Meter,
+    meter: &'a RateLimitKey,
     now: u64,
     part: u64,
     /// How many events the earlier parts hold, if that is known.
@@ -140,18 +140,18 @@ pub(super) struct Counter<'a> {
 /// They do not grow any more, so that an event of a busy address need not read them again.
 pub(super) type EarlierParts = Rc<RefCell<HashMap<String, (u64, u64)>>>;
 
-impl Redis {
+impl Store {
     /// Counts an event, unless the limit is reached.
-    pub async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
+    pub async fn count(&self, meter: &RateLimitKey) -> Result<Result<Reservation, TooMany>> {
         let counter = self.counter(meter);
         self.decide(&counter, self.link.run("count", self.counting(&counter)).await?).await
     }
 
-    pub async fn uncount(&self, meter: &Meter, Counted(part): Counted) -> Result<()> {
+    pub async fn uncount(&self, meter: &RateLimitKey, Reservation(part): Reservation) -> Result<()> {
         Ok(self.link.run("uncount", script::UNCOUNT.on(&[&meter.key]).arg(meter.field(part))).await?)
     }
 
-    pub(super) fn counter<'a>(&self, meter: &'a Meter) -> Counter<'a> {
+    pub(super) fn counter<'a>(&self, meter: &'a RateLimitKey) -> Counter<'a> {
         let now = self.now_micros();
         let part = meter.rate.part_at(now);
         let known = self.earlier.borrow().get(&meter.key).copied();
@@ -173,23 +173,23 @@ impl Redis {
     }
 
     /// Reads the answer to [`Self::counting`]. Takes back an event that is one too many.
-    pub(super) async fn decide(&self, counter: &Counter<'_>, answer: Value) -> Result<Result<Counted, TooMany>> {
+    pub(super) async fn decide(&self, counter: &Counter<'_>, answer: Value) -> Result<Result<Reservation, TooMany>> {
         let Some(earlier) = counter.earlier else { return self.decide_by_all(counter, answer).await };
         let own: u64 = from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
         // The first one of its part again: the cell was lost, and has no life.
         if own > 1 && earlier + own <= counter.meter.rate.burst.into() {
-            return Ok(Ok(Counted(counter.part)));
+            return Ok(Ok(Reservation(counter.part)));
         }
         // A cell that is full is read whole at the next event, which is probably refused too.
         self.earlier.borrow_mut().remove(&counter.meter.key);
-        self.uncount(counter.meter, Counted(counter.part)).await?;
+        self.uncount(counter.meter, Reservation(counter.part)).await?;
         let anew = Counter { earlier: None, ..*counter };
         self.decide_by_all(&anew, self.link.run("count", self.counting(&anew)).await?).await
     }
 
     /// Decides by all that the cell holds.
-    async fn decide_by_all(&self, counter: &Counter<'_>, answer: Value) -> Result<Result<Counted, TooMany>> {
-        let counted = Counted(counter.part);
+    async fn decide_by_all(&self, counter: &Counter<'_>, answer: Value) -> Result<Result<Reservation, TooMany>> {
+        let counted = Reservation(counter.part);
         let (_, _, _, fields): (Value, Value, Value, HashMap<String, u64>) =
             from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
         let mut parts = self.own_parts(counter, fields).await?;

@@ -9,11 +9,11 @@ use wxmint_ids::{AppId, LoginCode, UserId};
 
 use super::session::{line, micros, owner_text, quarter};
 use super::stored::{StoredBinding, stored_binding};
-use super::{Call, NotedLife, Redis, flag, name, packed, replace, script, unreadable};
+use super::{Call, NotedLife, Store, flag, name, packed, replace, script, unreadable};
 use crate::limits::TooMany;
 use crate::{
-    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Doubt, ENDS_KEPT, ExchangeOrder, Intent, LIFE_HOLDS,
-    LIFE_NOTED_EVERY, Lives, LoginRecord, Meter, Newcomer, Recorded, Result,
+    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Doubt, ExchangeTimestamp, Intent, LIFE_HOLDS, LIFE_NOTED_EVERY,
+    Lives, LoginRecord, REVOCATIONS_KEPT, RateLimitKey, Recorded, Result, UnboundPolicy,
 };
 
 /// A user's list has this: the block, the second up to which tokens may be ended, the number that it was left with, and
@@ -22,7 +22,7 @@ type SeenUser = ((Option<Vec<u8>>, Option<i64>, Option<u64>, Option<Vec<u8>>), u
 
 const A_DAY: u64 = 86_400;
 
-impl Redis {
+impl Store {
     /// Notes the life of the tokens that this process issues, before it issues any. The date of an end of a user's
     /// tokens is that of the longest life that any replica has noted and of which tokens may be left, also after the
     /// setting was shortened. Costs nothing if it was noted lately.
@@ -51,7 +51,8 @@ impl Redis {
     async fn note_lives(&self, life: Option<Duration>, known: &Lives) -> Result<()> {
         let script = script::NOTE_LIFE.on(&[name::LIVES, name::MARK, name::DOUBT]).arg((self.clock)().timestamp());
         let script = script.arg(life.map(|life| life.as_secs().to_string()).unwrap_or_default());
-        let script = script.arg(LIFE_HOLDS.as_secs()).arg(AttemptId::random().to_string()).arg(ENDS_KEPT.as_secs());
+        let script =
+            script.arg(LIFE_HOLDS.as_secs()).arg(AttemptId::random().to_string()).arg(REVOCATIONS_KEPT.as_secs());
         let script = known.pairs().fold(script, |script, (life, last)| script.arg(life).arg(last));
         Ok(self.link.run::<u8>("note_life", script).await.map(drop)?)
     }
@@ -93,11 +94,17 @@ impl Redis {
 
     /// Notes that ends were lost at this second.
     pub async fn note_loss(&self, second: i64) -> Result<()> {
-        self.keep(name::DOUBT, &Doubt { since: second, is_certain: true }.to_string(), ENDS_KEPT).await
+        self.keep(name::DOUBT, &Doubt { since: second, is_certain: true }.to_string(), REVOCATIONS_KEPT).await
     }
 
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
-    pub async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
+    pub async fn claim_code(
+        &self,
+        app: &AppId,
+        code: &LoginCode,
+        attempt: &AttemptId,
+        meter: &RateLimitKey,
+    ) -> Result<Claim> {
         let (counter, key, own) = (self.counter(meter), name::code(app, code), attempt.to_string());
         let claiming = Call::of("SET", &key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs()).cmd("TIME");
         type Claimed = (Option<String>, (u64, u64));
@@ -108,7 +115,7 @@ impl Redis {
         // A claim that is repeated is granted again.
         let holder = async || self.link.run::<Option<String>>("claim_code", Call::of("GET", &key)).await;
         let is_claimed = set.is_some() || holder().await? == Some(own);
-        let order = ExchangeOrder::new(micros, attempt);
+        let order = ExchangeTimestamp::new(micros, attempt);
         let claim = match self.decide(&counter, counted).await? {
             Err(refused) => Ok(Claim::Limited(refused)),
             Ok(_) if !is_claimed => Ok(Claim::Taken),
@@ -129,8 +136,11 @@ impl Redis {
     /// stored one, and returns the state of the person's binding.
     pub async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
         let person = &record.person;
-        let computed =
-            if let Newcomer::Computed { user, listed } = &record.newcomer { Some((user, *listed)) } else { None };
+        let computed = if let UnboundPolicy::Computed { user, listed } = &record.if_unbound {
+            Some((user, *listed))
+        } else {
+            None
+        };
         let script = self.recording(record);
         // Not within the script, where it would cost Redis three times as much. An end that is made after this is read
         // reaches to the login's second.
@@ -149,7 +159,7 @@ impl Redis {
         };
         let now = self.now_micros();
         match recorded.as_str() {
-            "newcomer" => return Ok(Recorded::Newcomer),
+            "newcomer" => return Ok(Recorded::Unbound),
             "other" => return Ok(Recorded::OtherUser),
             _ => {}
         }
@@ -174,20 +184,20 @@ impl Redis {
     }
 
     pub(super) fn recording(&self, record: &LoginRecord) -> Call {
-        let LoginRecord { person, session_key, order, rate, newcomer } = record;
+        let LoginRecord { person, session_key, order, rate, if_unbound } = record;
         let part = rate.part_at(self.now_micros());
         // A part more than a login counts, because another process may know the time a little better.
         let longest = (rate.life() * 10 / 9).as_millis().div_ceil(250) as u64;
         let line = line(order, quarter(rate.until(part)), session_key);
         let script = script::RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
-        let told = if *newcomer == Newcomer::Told { " 1" } else { "" };
+        let told = if *if_unbound == UnboundPolicy::ReportOnly { " 1" } else { "" };
         let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(format!("{} {longest}{told}", rate.burst));
-        match newcomer {
-            Newcomer::Computed { user, .. } => script.arg(owner_text(user)),
-            Newcomer::Intended(Intent { user, made, by_unionid }) => {
+        match if_unbound {
+            UnboundPolicy::Computed { user, .. } => script.arg(owner_text(user)),
+            UnboundPolicy::Intended(Intent { user, made, by_unionid }) => {
                 script.arg("").arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid))
             }
-            Newcomer::Counted | Newcomer::Told => script.arg(""),
+            UnboundPolicy::Counted | UnboundPolicy::ReportOnly => script.arg(""),
         }
     }
 

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use redis::Value;
 use wxmint_ids::{Person, packed};
 use wxmint_keys::vault::Sealed;
-use wxmint_redis_link::{Call, Confirm, Link, Observer, Reason, RedisUrl, slot_of};
+use wxmint_redis_link::{Call, Confirm, Observer, Reason, RedisClient, RedisUrl, slot_of};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR};
 use self::clocks::{Clocks, SteppedBack};
@@ -32,20 +32,22 @@ use self::limits::EarlierParts;
 pub use self::script::unreadable;
 use self::script::{flag, replace};
 use crate::memory::Memory;
-use crate::{AttemptId, Ended, ExchangeOrder, Lives, LoginRecord, Meter, Newcomer, Result, limits::Rate};
+use crate::{
+    AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation, UnboundPolicy, limits::Rate,
+};
 
 /// The word of the store where user ids are drawn.
 pub const DRAWN: &str = "random";
 
 /// Where Redis is, what the process knows of its clock, and the ends that it has put there. A process makes one.
 #[derive(Clone)]
-pub struct RedisAccess {
+pub struct StoreAccess {
     pub link: wxmint_redis_link::RedisAccess,
     stepped_back: SteppedBack,
-    made: Arc<Mutex<Vec<Ended>>>,
+    made: Arc<Mutex<Vec<Revocation>>>,
 }
 
-impl RedisAccess {
+impl StoreAccess {
     pub fn new(link: wxmint_redis_link::RedisAccess) -> Self {
         Self { link, stepped_back: SteppedBack::default(), made: Arc::default() }
     }
@@ -65,9 +67,9 @@ const TRIAL: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(5) };
 /// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of
 /// the runtime would wake that set once more for each answer of Redis.
 #[derive(Clone)]
-pub struct Redis {
+pub struct Store {
     /// The way to Redis, for checks of Redis itself, and for whoever keeps something of its own there.
-    pub link: Rc<Link>,
+    pub link: Rc<RedisClient>,
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
     clocks: Clocks,
@@ -76,23 +78,23 @@ pub struct Redis {
     noted_life: Rc<RefCell<Option<NotedLife>>>,
     /// The lives that the store knew when it was asked last.
     known_lives: Rc<RefCell<Lives>>,
-    made: Arc<Mutex<Vec<Ended>>>,
+    made: Arc<Mutex<Vec<Revocation>>>,
 }
 
 type NotedLife = (Arc<RedisUrl>, Duration, DateTime<Utc>);
 
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
-impl Redis {
+impl Store {
     /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
     pub fn new(
-        access: &RedisAccess,
+        access: &StoreAccess,
         session_ttl: Duration,
         clock: fn() -> DateTime<Utc>,
         observer: impl Observer + 'static,
     ) -> Self {
         let clocks = Clocks { stepped_back: Arc::clone(&access.stepped_back), ..Clocks::default() };
         let (link, clock, made) =
-            (Rc::new(Link::new(&access.link, observer)), Rc::new(clock), Arc::clone(&access.made));
+            (Rc::new(RedisClient::new(&access.link, observer)), Rc::new(clock), Arc::clone(&access.made));
         let (earlier, noted_life, known_lives) = (Rc::default(), Rc::default(), Rc::default());
         Self { link, session_ttl, clock, clocks, earlier, noted_life, known_lives, made }
     }
@@ -162,10 +164,10 @@ impl Redis {
             // An openid of WeChat's is longer.
             let has = |person: &Person| primary.has(slot_of(name::session(person).as_bytes()));
             let Some(person) = (0..100_000).filter_map(stranger).find(has) else { continue };
-            let (tries, meter) = (name::tries(&person), Meter::of_person(&person, "names", "", TRIAL));
-            let order = ExchangeOrder::new(self.now_micros(), &AttemptId::new([0; 16]));
-            let (session_key, newcomer) = (Sealed::nothing(), Newcomer::Counted);
-            let record = self.recording(&LoginRecord { person, session_key, order, rate: TRIAL, newcomer });
+            let (tries, meter) = (name::tries(&person), RateLimitKey::of_person(&person, "names", "", TRIAL));
+            let order = ExchangeTimestamp::new(self.now_micros(), &AttemptId::new([0; 16]));
+            let (session_key, if_unbound) = (Sealed::nothing(), UnboundPolicy::Counted);
+            let record = self.recording(&LoginRecord { person, session_key, order, rate: TRIAL, if_unbound });
             let claim = record.cmd("SET").arg(tries).arg("").arg("NX").arg("EX").arg(TRIAL.period.as_secs());
             self.link.run::<Value>("try_a_login", claim.and(self.counting(&self.counter(&meter)))).await?;
         }

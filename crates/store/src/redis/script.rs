@@ -28,7 +28,7 @@ scripts! {
     KEEP_RECORDS = "keep_records";
     NOTE_NOT_ENDED = "note_not_ended";
     CHANGE_ENDS = "ends" "change_ends";
-    END_EARLIER = "ends" "end_earlier";
+    REVOKE_EARLIER = "ends" "revoke_earlier";
     ERASE_PERSON = "session" "erase_person";
     CHANGE_LIST = "change_list";
     UNCOUNT = "uncount";

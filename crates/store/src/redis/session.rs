@@ -6,8 +6,8 @@ use std::{ops::Range, time::Duration};
 use chrono::{DateTime, Utc};
 use wxmint_ids::UserId;
 
-use super::{Call, Redis, flag, name, packed, script};
-use crate::{AttemptId, ExchangeOrder, ExchangedKey, PREVIOUS_KEY_TTL, Person, Result, Sealed};
+use super::{Call, Store, flag, name, packed, script};
+use crate::{AttemptId, ExchangeTimestamp, ExchangedKey, PREVIOUS_KEY_TTL, Person, Result, Sealed};
 
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no
 /// MAC, so each failure might reveal something about it.
@@ -27,8 +27,8 @@ const SINCE_2020: u64 = 1_577_836_800 * 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
     /// Those that are stored, newest first: at most two, the current and the previous key. And the order of a session
-    /// key that replaces them now. The caller must end the try with [`Redis::close`].
-    Keys(Vec<Sealed>, ExchangeOrder),
+    /// key that replaces them now. The caller must end the try with [`Store::close`].
+    Keys(Vec<Sealed>, ExchangeTimestamp),
     /// The person is not bound to this user.
     NotBound,
     /// As many tries are in progress as may fail.
@@ -39,7 +39,7 @@ pub enum Opening {
 const OWNER: &[u8] = b"u";
 const OWNER_LEN: usize = 17;
 
-impl Redis {
+impl Store {
     /// The current session key, if there is one, and behind it the one that it replaced less than
     /// [`PREVIOUS_KEY_TTL`] ago.
     pub async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
@@ -54,7 +54,7 @@ impl Redis {
         let script = try_keys("open", person, attempt).arg(packed::user(user)).arg(owner_text(user));
         let (word, seconds, micros, session): (String, u64, u64, Vec<u8>) = self.link.run("open", script).await?;
         let now = Duration::from_secs(seconds) + Duration::from_micros(micros);
-        let order = ExchangeOrder::new(now.as_micros() as u64, attempt);
+        let order = ExchangeTimestamp::new(now.as_micros() as u64, attempt);
         match word.as_str() {
             "not bound" => Ok(Opening::NotBound),
             "busy" => Ok(Opening::Busy),
@@ -97,7 +97,7 @@ impl Redis {
 }
 
 /// An exchange as a line of a session, behind its length. `till` when the login counts, in quarters.
-pub(super) fn line(order: &ExchangeOrder, till: u64, sealed: &Sealed) -> Vec<u8> {
+pub(super) fn line(order: &ExchangeTimestamp, till: u64, sealed: &Sealed) -> Vec<u8> {
     let place = order.micros << 4 | u64::from(order.mark.0 & 15);
     let (till, sealed) = (u32::try_from(till).unwrap_or(u32::MAX), sealed.as_bytes());
     let length = (TILL.end + sealed.len()) as u16;

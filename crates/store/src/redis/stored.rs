@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use redis::{FromRedisValue, ParsingError, Value};
 use wxmint_ids::{UnionId, UserId};
 
-use super::{Call, Redis, name, packed, unreadable};
+use super::{Call, Store, name, packed, unreadable};
 use crate::{AttemptMark, Person, Result};
 
 /// How long a unionid stays linked to a user for whom the person has not been bound yet.
@@ -68,7 +68,7 @@ pub struct Bound {
     pub others: BTreeSet<UnionId>,
     /// The other user whom the unionid was linked to when it was seen.
     pub conflict: Option<UserId>,
-    /// Whether a unionid may be another user's too, as [`Redis::share_unionid`](crate::Redis::share_unionid) tells.
+    /// Whether a unionid may be another user's too, as [`Store::share_unionid`](crate::Redis::share_unionid) tells.
     pub shared: bool,
     /// The attempt that has made this binding, if it is the first one of a user who was made for it.
     pub new_for: Option<AttemptMark>,
@@ -167,7 +167,7 @@ pub(super) fn stored_binding(person: &Person) -> Call {
     Call::of("HGETALL", name::binding(person))
 }
 
-impl Redis {
+impl Store {
     /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made
     /// it may have been told that it failed.
     pub(super) async fn certain(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {

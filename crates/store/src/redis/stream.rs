@@ -10,15 +10,15 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{AppId, TokenId, UserId};
-use wxmint_verify::ends::{End, EndHash};
+use wxmint_verify::ends::{RevocationEntry, RevocationHash};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::ends::{change_ends, unless_ahead};
-use super::{Call, NOTE_KEPT, Redis, clocks::APART, name, script, unreadable};
+use super::{Call, NOTE_KEPT, Store, clocks::APART, name, script, unreadable};
 use crate::{Result, StoreError};
 
 /// How long an end is needed at most: until no verifier can accept a token from before it, whatever life tokens have.
-pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY).saturating_add(Duration::from_secs(1));
+pub const REVOCATIONS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY).saturating_add(Duration::from_secs(1));
 /// How long the end of a key is needed: until its last token has expired, which a replica may have signed a little
 /// later, by another clock. Whoever has stolen the key can sign at any time, but by then nobody believes in a JWK Set
 /// that has it.
@@ -34,7 +34,7 @@ const LOOKED_FOR_FROM: u64 = 5 * 60 * 1_000;
 /// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock. It displays in its
 /// form in the stream. No id contains a blank. `until` is when the last of these tokens has expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum Revocation {
     /// A user's tokens with `iat` not after `before`.
     User {
         user: UserId,
@@ -73,14 +73,14 @@ impl Form {
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for Revocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Form { head, tail } = self.form();
         write!(f, "{head}{}{tail}", self.until())
     }
 }
 
-impl Ended {
+impl Revocation {
     /// Reads the form in the stream.
     pub fn read(text: &str) -> Option<Self> {
         Some(match text.split(' ').collect::<Vec<_>>()[..] {
@@ -112,14 +112,20 @@ impl Ended {
     }
 
     /// The form for verifiers of this issuer, which names nobody.
-    pub fn published(&self, iss: &str) -> End {
+    pub fn published(&self, iss: &str) -> RevocationEntry {
         match *self {
-            Self::User { ref user, before, until } => End::User { user: EndHash::of_user(iss, user), before, until },
-            Self::UserInApp { ref user, ref app, before, until } => {
-                End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before, until }
+            Self::User { ref user, before, until } => {
+                RevocationEntry::User { user: RevocationHash::of_user(iss, user), before, until }
             }
-            Self::Token { ref id, expires_at: until, .. } => End::Token { token: EndHash::of_token(iss, id), until },
-            Self::Key { ref kid, until } => End::Key { kid: kid.clone(), until },
+            Self::UserInApp { ref user, ref app, before, until } => RevocationEntry::UserInApp {
+                user_in_app: RevocationHash::of_user_in_app(iss, user, app),
+                before,
+                until,
+            },
+            Self::Token { ref id, expires_at: until, .. } => {
+                RevocationEntry::Token { token: RevocationHash::of_token(iss, id), until }
+            }
+            Self::Key { ref kid, until } => RevocationEntry::Key { kid: kid.clone(), until },
         }
     }
 
@@ -219,11 +225,11 @@ impl Lives {
 
 /// A part of the stream of ends, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadEnds {
+pub struct ReadRevocations {
     /// When it was read, by the store's clock.
     pub at: DateTime<Utc>,
     /// Without those that nobody needs any more.
-    pub ends: Vec<Ended>,
+    pub ends: Vec<Revocation>,
     /// The lives of tokens that may be left.
     pub lives: Lives,
     /// Where to go on; empty if the stream is empty. To the reader it is any text.
@@ -256,52 +262,52 @@ pub struct Forgotten {
 /// How many of these entries are a part of at most so many, when the stream goes on after them.
 type Length = fn(&[Entry], usize) -> usize;
 
-impl Redis {
+impl Store {
     /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if
     /// the stream does not have this cursor, or no longer.
-    pub async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
+    pub async fn revocations_after(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
         self.part_after(cursor, most, |_, most| most).await
     }
 
     /// The same, but a part that ends before the stream does has at least half as many, and ends where the parts of
     /// other readers do, whatever cursors they have begun with.
-    pub async fn ends_page(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
+    pub async fn revocations_page(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
         self.part_after(cursor, most, where_readers_meet).await
     }
 
     /// The same, but `None` also if the entry of the cursor was deleted by its date, for who wants to know whether the
     /// stream is the one that it was.
-    pub async fn ends_after_entry(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
+    pub async fn ends_after_entry(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
         if !cursor.is_empty() {
             let Some(place) = Place::read(cursor) else { return Ok(None) };
-            let Part { entries, .. } = self.read_stream("ends_after", place.id, place.id, 1).await?;
+            let Part { entries, .. } = self.read_stream("revocations_after", place.id, place.id, 1).await?;
             if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
                 return Ok(None);
             }
         }
-        self.ends_after(cursor, most).await
+        self.revocations_after(cursor, most).await
     }
 
-    async fn part_after(&self, cursor: &str, most: usize, length: Length) -> Result<Option<ReadEnds>> {
+    async fn part_after(&self, cursor: &str, most: usize, length: Length) -> Result<Option<ReadRevocations>> {
         if cursor.is_empty() {
-            let part = self.read_stream("ends_after", "-", "+", most + 1).await?;
+            let part = self.read_stream("revocations_after", "-", "+", most + 1).await?;
             return self.page(part, cursor, most, length).map(Some);
         }
         let Some(place) = Place::read(cursor) else { return Ok(None) };
         // A cursor that is not in the stream costs next to nothing.
-        let Part { second, entries: named, .. } = self.read_stream("ends_after", place.id, place.id, 1).await?;
+        let Part { second, entries: named, .. } = self.read_stream("revocations_after", place.id, place.id, 1).await?;
         match named.first() {
             Some(entry) if cursor_of(entry) == cursor => {}
             // Its entry was deleted by its date. It may as well have been lost in a failover, in which others came to
             // be there a little earlier: a verifier may learn some of the ends twice.
             None if place.until.saturating_add(KEPT_AFTER) < second.min((self.clock)().timestamp()) => {
                 let from = format!("{}-0", place.millis.saturating_sub(LOOKED_FOR_FROM));
-                let part = self.read_stream("ends_after", &from, "+", most + 1).await?;
+                let part = self.read_stream("revocations_after", &from, "+", most + 1).await?;
                 return self.page(part, cursor, most, length).map(Some);
             }
             _ => return Ok(None),
         }
-        let mut part = self.read_stream("ends_after", place.id, "+", most + 2).await?;
+        let mut part = self.read_stream("revocations_after", place.id, "+", most + 2).await?;
         // It may have been deleted meanwhile, or lost in a failover, and then the first entry is another one.
         if part.entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
             return Ok(None);
@@ -315,25 +321,25 @@ impl Redis {
     /// Returns the date that it has in the stream, and whether it was put there now.
     pub(super) async fn put_into_stream(
         &self,
-        ended: &Ended,
+        ended: &Revocation,
         note: Option<Note<'_>>,
         confirmed: bool,
     ) -> Result<(i64, bool)> {
         let before = match ended {
-            Ended::User { before, .. } | Ended::UserInApp { before, .. } => Some(*before),
-            Ended::Token { .. } | Ended::Key { .. } => None,
+            Revocation::User { before, .. } | Revocation::UserInApp { before, .. } => Some(*before),
+            Revocation::Token { .. } | Revocation::Key { .. } => None,
         };
         self.put_dated(ended, before, note, confirmed).await
     }
 
     /// The same with the date that the end has had before.
-    pub(super) async fn put_into_stream_again(&self, ended: &Ended, note: Option<Note<'_>>) -> Result<()> {
+    pub(super) async fn put_into_stream_again(&self, ended: &Revocation, note: Option<Note<'_>>) -> Result<()> {
         self.put_dated(ended, None, note, true).await.map(drop)
     }
 
     async fn put_dated(
         &self,
-        ended: &Ended,
+        ended: &Revocation,
         before: Option<i64>,
         note: Option<Note<'_>>,
         confirmed: bool,
@@ -355,7 +361,7 @@ impl Redis {
     }
 
     /// The ends that all workers have put into the stream since the last call.
-    pub fn take_made(&self) -> Vec<Ended> {
+    pub fn take_made(&self) -> Vec<Revocation> {
         mem::take(&mut self.made.lock())
     }
 
@@ -378,7 +384,7 @@ impl Redis {
         after: &str,
         most: usize,
         length: Length,
-    ) -> Result<ReadEnds> {
+    ) -> Result<ReadRevocations> {
         let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;
         let at = self.clocks.page_time(at, (self.clock)());
         let more = entries.len() > most;
@@ -387,12 +393,12 @@ impl Redis {
         // An end that a later version wrote must not keep verifiers from the others.
         let ends = entries.iter().filter_map(|(id, (_, end))| {
             let unread = || tracing::warn!(id, "this version cannot read an entry of wxmint:revoked");
-            Ended::read(end).ok_or_else(unread).ok()
+            Revocation::read(end).ok_or_else(unread).ok()
         });
         // By both clocks, one of which may be ahead.
         let present = second.min(at.timestamp());
         let ends = ends.filter(|ended| ended.until().saturating_add(KEPT_AFTER) >= present);
-        Ok(ReadEnds { at, ends: ends.collect(), lives, cursor, more })
+        Ok(ReadRevocations { at, ends: ends.collect(), lives, cursor, more })
     }
 
     /// Forgets the ends whose date has passed, among so many entries of the stream: from its beginning, or from where
@@ -411,14 +417,14 @@ impl Redis {
         let over: Vec<_> = entries.iter().filter(|entry| until(entry) < present).collect();
         let (mut users, mut tokens) = (BTreeSet::<UserId>::new(), BTreeMap::<UserId, Vec<String>>::new());
         for (_, (_, end)) in &over {
-            match Ended::read(end) {
-                Some(Ended::User { user, .. } | Ended::UserInApp { user, .. }) => _ = users.insert(user),
-                Some(Ended::Token { id, user, .. }) => {
+            match Revocation::read(end) {
+                Some(Revocation::User { user, .. } | Revocation::UserInApp { user, .. }) => _ = users.insert(user),
+                Some(Revocation::Token { id, user, .. }) => {
                     let key = name::ended(&user, &id);
                     tokens.entry(user).or_default().push(key);
                 }
                 // The note of a key stays, because a key file of before may come back at any time.
-                Some(Ended::Key { .. }) | None => {}
+                Some(Revocation::Key { .. }) | None => {}
             }
         }
         let of_tokens = tokens.iter().map(async |(user, keys)| {
@@ -470,7 +476,7 @@ impl Redis {
     async fn forget_record(&self, user: &UserId, present: i64, lives: &Lives) -> Result<Option<i64>> {
         // The note of a token without a login goes with the token, and not at once if a clock is ahead.
         let note = 2 * lives.longest(present).as_secs() + NOTE_KEPT.as_secs();
-        let script = change_ends(user, "forget").arg(present).arg(ENDS_KEPT.as_secs()).arg(note);
+        let script = change_ends(user, "forget").arg(present).arg(REVOCATIONS_KEPT.as_secs()).arg(note);
         Ok(self.link.run("forget_ends", script).await?)
     }
 
@@ -536,7 +542,7 @@ fn id_after(id: &str) -> Option<String> {
 /// The date of an entry. What a later version wrote is needed for as long as any end.
 fn until((id, (_, end)): &Entry) -> i64 {
     let put_at = || stream_id(id).map_or(0, |(millis, _)| (millis / 1_000) as i64);
-    Ended::read(end).map_or_else(|| put_at() + ENDS_KEPT.as_secs() as i64, |ended| ended.until())
+    Revocation::read(end).map_or_else(|| put_at() + REVOCATIONS_KEPT.as_secs() as i64, |ended| ended.until())
 }
 
 /// Names an entry by its id and its content, because after a failover that lost entries another may have its id; and by
@@ -555,12 +561,12 @@ mod tests {
     fn an_end_is_read_as_it_was_written() {
         let (user, app) = ("user-1".parse::<UserId>().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         for end in [
-            Ended::User { user: user.clone(), before: 1, until: 61 },
-            Ended::UserInApp { user: user.clone(), app, before: -2, until: 62 },
-            Ended::Token { id: "jti-1".parse().expect("an id"), user, expires_at: 3 },
-            Ended::Key { kid: "a-kid".into(), until: 4 },
+            Revocation::User { user: user.clone(), before: 1, until: 61 },
+            Revocation::UserInApp { user: user.clone(), app, before: -2, until: 62 },
+            Revocation::Token { id: "jti-1".parse().expect("an id"), user, expires_at: 3 },
+            Revocation::Key { kid: "a-kid".into(), until: 4 },
         ] {
-            assert_eq!(Ended::read(&end.to_string()).as_ref(), Some(&end));
+            assert_eq!(Revocation::read(&end.to_string()).as_ref(), Some(&end));
             let later = end.clone().dated(99);
             assert_eq!(later.form().name(), end.form().name(), "whatever its date");
         }
@@ -576,7 +582,7 @@ mod tests {
             "jti 1 a b c",
             "nonsense 1 x",
         ] {
-            assert_eq!(Ended::read(wrong), None, "{wrong}");
+            assert_eq!(Revocation::read(wrong), None, "{wrong}");
         }
     }
 

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, is_base64url, unprintable};
 use wxmint_keys::token::new_token_id;
 
-use super::{Redis, name, packed, script, unreadable};
-use crate::{AttemptId, AttemptMark, ExchangeOrder, ExchangedKey, Person, Result, Sealed};
+use super::{Store, name, packed, script, unreadable};
+use crate::{AttemptId, AttemptMark, ExchangeTimestamp, ExchangedKey, Person, Result, Sealed};
 
 /// How long a ticket can be redeemed: as long as a login code.
 pub const TICKET_TTL: Duration = Duration::from_secs(5 * 60);
@@ -54,10 +54,10 @@ impl FromStr for Ticket {
 /// of the exchange, and the sealed session key.
 type Held = (i64, Vec<u8>, Vec<u8>, u64, u32, Vec<u8>);
 
-impl Redis {
+impl Store {
     /// Stores a ticket for [`TICKET_TTL`].
     pub async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
-        let TicketHolder { person, unionid, key: (ExchangeOrder { micros, mark }, sealed) } = holder;
+        let TicketHolder { person, unionid, key: (ExchangeTimestamp { micros, mark }, sealed) } = holder;
         let unionid = unionid.as_ref().map(packed::unionid).unwrap_or_default();
         let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("keep").arg(TICKET_TTL.as_secs());
         let script = script.arg(packed::person(person)).arg(unionid).arg(*micros).arg(mark.0).arg(sealed.as_bytes());
@@ -71,7 +71,7 @@ impl Redis {
         let held: Option<Held> = self.link.run("take_ticket", script).await?;
         let Some((second, person, unionid, micros, mark, sealed)) = held else { return Ok(None) };
         let unionid = (!unionid.is_empty()).then(|| packed::read_unionid(&unionid)).transpose()?;
-        let key = (ExchangeOrder { micros, mark: AttemptMark(mark) }, Sealed::from_stored(sealed));
+        let key = (ExchangeTimestamp { micros, mark: AttemptMark(mark) }, Sealed::from_stored(sealed));
         let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("a ticket"))?;
         Ok(Some((TicketHolder { person: packed::read_person(&person)?, unionid, key }, at)))
     }

@@ -7,10 +7,10 @@ use wxmint_ids::{AppId, UserId};
 use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{PAGE, Page, Place};
 
-use super::{Redis, name, packed, unreadable};
+use super::{Store, name, packed, unreadable};
 use crate::{BindingState, Bound, COMPUTED, Person, Result, Sealed};
 
-impl Redis {
+impl Store {
     /// The people of the page, of one app or of all, who have a binding or once had one.
     pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Page<Person>> {
         let pattern = app.map_or_else(|| "wxmint:{*".to_owned(), |app| format!("wxmint:{{{app}:*"));

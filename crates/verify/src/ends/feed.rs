@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::held::Forget;
-use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP};
+use super::{Ends, MAX_HELD, PAGE_TYP, RevocationEntry, RevocationsPage};
 use crate::{KeySource, MAX_LEEWAY, Refused, jws::Jws};
 
-/// The longest page that is read, in bytes. One of [`super::MAX_PAGE_ENDS`] has about 0.6 MB; wxmint's have a tenth.
+/// The longest page that is read, in bytes. One of [`super::MAX_PAGE_REVOCATIONS`] has about 0.6 MB; wxmint's have a tenth.
 pub const MAX_PAGE: usize = 2 * 1024 * 1024;
 /// The longest cursor that is sent back. wxmint's have 50 bytes or so.
 const MAX_CURSOR: usize = 256;
@@ -109,7 +109,12 @@ impl Feed {
     }
 
     /// The claims of a page whose signature and `typ` are right.
-    fn verify(&self, page: &str, keys: &(impl KeySource + ?Sized), at: DateTime<Utc>) -> Result<EndsPage, PageRefused> {
+    fn verify(
+        &self,
+        page: &str,
+        keys: &(impl KeySource + ?Sized),
+        at: DateTime<Utc>,
+    ) -> Result<RevocationsPage, PageRefused> {
         if page.len() > MAX_PAGE {
             return Err(PageRefused::TooLong);
         }
@@ -119,15 +124,16 @@ impl Feed {
             return Err(Refused::Typ.into());
         }
         jws.check(&header, &jws.signature()?, keys, at)?;
-        let page: EndsPage = serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
-        let ends_its_key = |end: &End| matches!(end, End::Key { kid, .. } if *kid == *header.kid);
-        if self.ends.has_ended_key(&header.kid) || page.revoked.iter().any(ends_its_key) {
+        let page: RevocationsPage = serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
+        let ends_its_key =
+            |end: &RevocationEntry| matches!(end, RevocationEntry::Key { kid, .. } if *kid == *header.kid);
+        if self.ends.has_revoked_key(&header.kid) || page.revoked.iter().any(ends_its_key) {
             return Err(PageRefused::RevokedKey);
         }
         Ok(page)
     }
 
-    fn judge(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<(), PageRefused> {
+    fn judge(&self, page: &RevocationsPage, now: DateTime<Utc>) -> Result<(), PageRefused> {
         let leeway = MAX_LEEWAY.as_secs() as i64;
         let since = |time: i64| now.timestamp().saturating_sub(time);
         match () {
@@ -142,7 +148,7 @@ impl Feed {
         }
     }
 
-    fn take(&mut self, page: EndsPage) -> bool {
+    fn take(&mut self, page: RevocationsPage) -> bool {
         self.newest = self.newest.max(page.iat);
         let forget = Forget::at(self.newest);
         page.revoked.iter().for_each(|end| self.ends.add(end, &forget));

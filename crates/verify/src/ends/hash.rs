@@ -10,9 +10,9 @@ use crate::ids::{AppId, TokenId, UserId};
 
 /// The first 12 bytes of SHA-256(`iss` NUL value). In JSON it is base64url without padding, 16 characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EndHash([u8; 12]);
+pub struct RevocationHash([u8; 12]);
 
-impl EndHash {
+impl RevocationHash {
     /// Names `value`, which is an id of `issuer`.
     pub fn of(issuer: &str, value: &str) -> Self {
         Self::of_parts(&[issuer, value])
@@ -52,25 +52,25 @@ impl EndHash {
     }
 }
 
-impl fmt::Display for EndHash {
+impl fmt::Display for RevocationHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
     }
 }
 
-impl fmt::Debug for EndHash {
+impl fmt::Debug for RevocationHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl Serialize for EndHash {
+impl Serialize for RevocationHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for EndHash {
+impl<'de> Deserialize<'de> for RevocationHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -92,9 +92,12 @@ mod tests {
         let issuer = "https://login.example.com";
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         // printf 'https://login.example.com\0user-1' | openssl sha256 -binary | head -c 12 | basenc --base64url
-        assert_eq!(EndHash::of_user(issuer, &user).to_string(), "yDEjkCaLAH6yATyo");
+        assert_eq!(RevocationHash::of_user(issuer, &user).to_string(), "yDEjkCaLAH6yATyo");
         // printf 'https://login.example.com\0user-1\0wx0123456789abcdef' | …
-        assert_eq!(EndHash::of_user_in_app(issuer, &user, &app).to_string(), "Iy_oB4__XHI4MjY-");
-        assert_eq!(EndHash::of(issuer, "user-1\0wx0123456789abcdef"), EndHash::of_user_in_app(issuer, &user, &app));
+        assert_eq!(RevocationHash::of_user_in_app(issuer, &user, &app).to_string(), "Iy_oB4__XHI4MjY-");
+        assert_eq!(
+            RevocationHash::of(issuer, "user-1\0wx0123456789abcdef"),
+            RevocationHash::of_user_in_app(issuer, &user, &app)
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::table::{Seconds, Table, Until, UpTo};
-use super::{End, EndHash};
+use super::{RevocationEntry, RevocationHash};
 use crate::{Claims, MAX_LEEWAY};
 
 /// How many ends are held at least, if so many are needed. A sixteenth more is held before the oldest are
@@ -18,10 +18,10 @@ pub(super) const CLOCKS_DIFFER: Seconds = 60;
 /// it takes about a microsecond, and asking with it a third of that while a million ends are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endable {
-    user: EndHash,
-    user_in_app: EndHash,
-    token: EndHash,
-    key: EndHash,
+    user: RevocationHash,
+    user_in_app: RevocationHash,
+    token: RevocationHash,
+    key: RevocationHash,
     issued_at: i64,
 }
 
@@ -29,10 +29,10 @@ impl Endable {
     /// `kid` is that of the key that verified the token.
     pub fn of(issuer: &str, claims: &Claims, kid: &str) -> Self {
         Self {
-            user: EndHash::of_user(issuer, &claims.user),
-            user_in_app: EndHash::of_user_in_app(issuer, &claims.user, &claims.app),
-            token: EndHash::of_token(issuer, &claims.id),
-            key: EndHash::of(issuer, kid),
+            user: RevocationHash::of_user(issuer, &claims.user),
+            user_in_app: RevocationHash::of_user_in_app(issuer, &claims.user, &claims.app),
+            token: RevocationHash::of_token(issuer, &claims.id),
+            key: RevocationHash::of(issuer, kid),
             issued_at: claims.issued_at.timestamp(),
         }
     }
@@ -107,27 +107,27 @@ impl Ends {
         now.timestamp() < self.lacking_until.load(Ordering::Acquire)
     }
 
-    pub(super) fn has_ended_key(&self, kid: &str) -> bool {
-        self.keys.times(&EndHash::of(&self.issuer, kid)).is_some()
+    pub(super) fn has_revoked_key(&self, kid: &str) -> bool {
+        self.keys.times(&RevocationHash::of(&self.issuer, kid)).is_some()
     }
 
     /// Ends that could be forgotten at once are not added, and those that are held merge by the later times.
-    pub(super) fn add(&self, end: &End, forget: &Forget) {
-        let (End::User { until, .. }
-        | End::UserInApp { until, .. }
-        | End::Token { until, .. }
-        | End::Key { until, .. }) = *end;
+    pub(super) fn add(&self, end: &RevocationEntry, forget: &Forget) {
+        let (RevocationEntry::User { until, .. }
+        | RevocationEntry::UserInApp { until, .. }
+        | RevocationEntry::Token { until, .. }
+        | RevocationEntry::Key { until, .. }) = *end;
         let until = seconds(until);
         if !forget.needs(until) {
             return;
         }
         match *end {
-            End::User { user, before, .. } => self.users.put(user, UpTo { before: seconds(before), until }),
-            End::UserInApp { user_in_app, before, .. } => {
+            RevocationEntry::User { user, before, .. } => self.users.put(user, UpTo { before: seconds(before), until }),
+            RevocationEntry::UserInApp { user_in_app, before, .. } => {
                 self.users_in_apps.put(user_in_app, UpTo { before: seconds(before), until });
             }
-            End::Token { token, .. } => self.tokens.put(token, Until(until)),
-            End::Key { ref kid, .. } => self.keys.put(EndHash::of(&self.issuer, kid), Until(until)),
+            RevocationEntry::Token { token, .. } => self.tokens.put(token, Until(until)),
+            RevocationEntry::Key { ref kid, .. } => self.keys.put(RevocationHash::of(&self.issuer, kid), Until(until)),
         }
     }
 

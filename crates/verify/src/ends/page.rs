@@ -5,20 +5,20 @@ use std::{borrow::Cow, fmt, time::Duration};
 use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::EndHash;
+use super::RevocationHash;
 
 /// The `typ` in the header of a page, which no access token has.
 pub const PAGE_TYP: &str = "revocations+jwt";
 /// The media type of a page.
 pub const PAGE_MEDIA_TYPE: &str = "application/revocations+jwt";
 /// The most ends in one page.
-pub const MAX_PAGE_ENDS: usize = 10_000;
+pub const MAX_PAGE_REVOCATIONS: usize = 10_000;
 /// The time from a page's `iat` to its `exp`.
 pub const PAGE_LIFE: Duration = Duration::from_secs(5 * 60);
 
 /// The claims of a page. All times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndsPage {
+pub struct RevocationsPage {
     /// The issuer, as in its tokens.
     pub iss: String,
     /// When the page was made. Even a page without ends proves that there was none until then.
@@ -31,20 +31,20 @@ pub struct EndsPage {
     pub cursor: String,
     /// Whether there are more ends now, after this page.
     pub more: bool,
-    /// At most [`MAX_PAGE_ENDS`] ends, the oldest first.
+    /// At most [`MAX_PAGE_REVOCATIONS`] ends, the oldest first.
     #[serde(deserialize_with = "known_ends")]
-    pub revoked: Vec<End>,
+    pub revoked: Vec<RevocationEntry>,
 }
 
 /// One end, in JSON an array that begins with its kind: `["sub",H,BEFORE,UNTIL]`, `["app",H,BEFORE,UNTIL]`,
 /// `["jti",H,UNTIL]` or `["kid",KID,UNTIL]`. All times are seconds since 1970. UNTIL is when the last token that the
 /// end names has expired: nobody needs the end after that and the leeway of verifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum RevocationEntry {
     /// A user's tokens with `iat` not after `before` are void.
     User {
-        /// [`EndHash::of_user`].
-        user: EndHash,
+        /// [`RevocationHash::of_user`].
+        user: RevocationHash,
         /// The greatest `iat` that is void.
         before: i64,
         /// When the last of these tokens has expired.
@@ -52,8 +52,8 @@ pub enum End {
     },
     /// A user's tokens of one app with `iat` not after `before` are void.
     UserInApp {
-        /// [`EndHash::of_user_in_app`].
-        user_in_app: EndHash,
+        /// [`RevocationHash::of_user_in_app`].
+        user_in_app: RevocationHash,
         /// The greatest `iat` that is void.
         before: i64,
         /// When the last of these tokens has expired.
@@ -61,8 +61,8 @@ pub enum End {
     },
     /// One token is void.
     Token {
-        /// [`EndHash::of_token`].
-        token: EndHash,
+        /// [`RevocationHash::of_token`].
+        token: RevocationHash,
         /// The token's `exp`.
         until: i64,
     },
@@ -75,7 +75,7 @@ pub enum End {
     },
 }
 
-impl Serialize for End {
+impl Serialize for RevocationEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::User { user, before, until } => ("sub", user, before, until).serialize(serializer),
@@ -88,13 +88,13 @@ impl Serialize for End {
 
 /// Reads the ends whose kinds this version knows. An end of another kind is ignored, so that an issuer may get new
 /// kinds before its verifiers do; an end of a known kind must have the right form.
-fn known_ends<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<End>, D::Error> {
+fn known_ends<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RevocationEntry>, D::Error> {
     let ends = Vec::<KnownEnd>::deserialize(deserializer)?;
     Ok(ends.into_iter().filter_map(|KnownEnd(end)| end).collect())
 }
 
 /// `None` if the kind is not known.
-struct KnownEnd(Option<End>);
+struct KnownEnd(Option<RevocationEntry>);
 
 impl<'de> Deserialize<'de> for KnownEnd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -116,14 +116,18 @@ impl<'de> Visitor<'de> for OneEnd {
         struct Kind<'a>(#[serde(borrow)] Cow<'a, str>);
         let Kind(kind) = next(&mut items)?;
         let end = match &*kind {
-            "sub" => Some(End::User { user: next(&mut items)?, before: next(&mut items)?, until: next(&mut items)? }),
-            "app" => Some(End::UserInApp {
+            "sub" => Some(RevocationEntry::User {
+                user: next(&mut items)?,
+                before: next(&mut items)?,
+                until: next(&mut items)?,
+            }),
+            "app" => Some(RevocationEntry::UserInApp {
                 user_in_app: next(&mut items)?,
                 before: next(&mut items)?,
                 until: next(&mut items)?,
             }),
-            "jti" => Some(End::Token { token: next(&mut items)?, until: next(&mut items)? }),
-            "kid" => Some(End::Key { kid: next(&mut items)?, until: next(&mut items)? }),
+            "jti" => Some(RevocationEntry::Token { token: next(&mut items)?, until: next(&mut items)? }),
+            "kid" => Some(RevocationEntry::Key { kid: next(&mut items)?, until: next(&mut items)? }),
             _ => None,
         };
         // A later version may say more about an end.
@@ -140,33 +144,33 @@ fn next<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(items: &mut A) -> Result<T,
 mod tests {
     use super::*;
 
-    fn page(revoked: &str) -> Result<EndsPage, serde_json::Error> {
+    fn page(revoked: &str) -> Result<RevocationsPage, serde_json::Error> {
         let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[…]}"#;
         serde_json::from_str(&text.replace('…', revoked))
     }
 
     #[test]
     fn a_page_that_was_written_is_read_again() {
-        let hash = EndHash::of("https://login.example.com", "user-1");
+        let hash = RevocationHash::of("https://login.example.com", "user-1");
         let revoked = vec![
-            End::User { user: hash, before: 1, until: 91 },
-            End::UserInApp { user_in_app: hash, before: 2, until: 92 },
-            End::Token { token: hash, until: 3 },
-            End::Key { kid: "-kid".into(), until: 4 },
+            RevocationEntry::User { user: hash, before: 1, until: 91 },
+            RevocationEntry::UserInApp { user_in_app: hash, before: 2, until: 92 },
+            RevocationEntry::Token { token: hash, until: 3 },
+            RevocationEntry::Key { kid: "-kid".into(), until: 4 },
         ];
-        let written = EndsPage { revoked, ..page("").expect("a page") };
+        let written = RevocationsPage { revoked, ..page("").expect("a page") };
         let json = serde_json::to_string(&written).expect("JSON");
         assert!(json.ends_with(&format!(
             r#""revoked":[["sub","{hash}",1,91],["app","{hash}",2,92],["jti","{hash}",3],["kid","-kid",4]]}}"#
         )));
-        assert_eq!(serde_json::from_str::<EndsPage>(&json).expect("a page"), written);
+        assert_eq!(serde_json::from_str::<RevocationsPage>(&json).expect("a page"), written);
     }
 
     #[test]
     fn claims_that_this_version_does_not_know_are_ignored() {
         let text =
             r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[],"later":{"a":[1]}}"#;
-        assert_eq!(serde_json::from_str::<EndsPage>(text).ok(), page("").ok());
+        assert_eq!(serde_json::from_str::<RevocationsPage>(text).ok(), page("").ok());
     }
 
     #[test]

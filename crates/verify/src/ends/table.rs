@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use super::EndHash;
+use super::RevocationHash;
 
 /// How many parts have a lock each. A writer holds a lock while it moves at most a part's entries, which takes a few
 /// microseconds, so that readers do not wait for a whole page.
@@ -55,7 +55,7 @@ impl Times for UpTo {
 }
 
 /// Sorted by hash.
-type Part<T> = Vec<(EndHash, T)>;
+type Part<T> = Vec<(RevocationHash, T)>;
 
 /// Hashes are spread evenly, so all parts have about the same size.
 pub(super) struct Table<T> {
@@ -73,7 +73,7 @@ impl<T: Times> Table<T> {
     }
 
     /// The times of an entry.
-    pub(super) fn times(&self, hash: &EndHash) -> Option<T> {
+    pub(super) fn times(&self, hash: &RevocationHash) -> Option<T> {
         // Most verifiers hold no end of some kinds. A count that is read a moment too early belongs to a page that has
         // not been taken as a whole yet.
         if self.len() == 0 {
@@ -84,7 +84,7 @@ impl<T: Times> Table<T> {
     }
 
     /// Adds an entry, or what it says later than one with the same hash.
-    pub(super) fn put(&self, hash: EndHash, times: T) {
+    pub(super) fn put(&self, hash: RevocationHash, times: T) {
         let mut part = self.part(&hash).write().unwrap_or_else(PoisonError::into_inner);
         let place = place(&part, &hash);
         if let Some((_, held)) = part.get_mut(place).filter(|(held, _)| *held == hash) {
@@ -132,14 +132,14 @@ impl<T: Times> Table<T> {
         }
     }
 
-    fn part(&self, hash: &EndHash) -> &RwLock<Part<T>> {
+    fn part(&self, hash: &RevocationHash) -> &RwLock<Part<T>> {
         &self.parts[hash.part() % PARTS]
     }
 }
 
 /// The place of the first entry that is not less than the hash. Hashes are spread evenly, so it is a few entries from
 /// where their share of all numbers says; a binary search would wait for the memory twice as often.
-fn place<T>(part: &[(EndHash, T)], hash: &EndHash) -> usize {
+fn place<T>(part: &[(RevocationHash, T)], hash: &RevocationHash) -> usize {
     let mut place = ((u64::from(hash.leading()) * part.len() as u64) >> 32) as usize;
     while place > 0 && part[place - 1].0 >= *hash {
         place -= 1;
@@ -154,8 +154,8 @@ fn place<T>(part: &[(EndHash, T)], hash: &EndHash) -> usize {
 mod tests {
     use super::*;
 
-    fn hash(number: u32) -> EndHash {
-        EndHash::of("https://login.example.com", &number.to_string())
+    fn hash(number: u32) -> RevocationHash {
+        RevocationHash::of("https://login.example.com", &number.to_string())
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         table.retain(|time| time >= 40_000);
         assert_eq!(table.len(), 10_000);
         assert_eq!([39_999, 40_000].map(|number| table.times(&hash(number))), [None, Some(Until(40_000))]);
-        assert_eq!([size_of::<(EndHash, Until)>(), size_of::<(EndHash, UpTo)>()], [16, 20]);
+        assert_eq!([size_of::<(RevocationHash, Until)>(), size_of::<(RevocationHash, UpTo)>()], [16, 20]);
         let held: usize = table.parts.iter().map(|part| part.read().expect("a part").capacity()).sum();
         assert!(held < 20_000, "memory is given back: {held}");
     }

@@ -103,7 +103,7 @@ fn key_end(kid: &str) -> Value {
 }
 
 fn hash(value: &str) -> String {
-    EndHash::of(ISSUER, value).to_string()
+    RevocationHash::of(ISSUER, value).to_string()
 }
 
 #[test]
@@ -417,7 +417,7 @@ fn a_full_verifier_keeps_the_newest_of_the_kind_of_which_it_holds_most_and_says_
     assert_eq!(take(json!([token("f", NOW + 900)]), at(NOW + 360)), (5, false));
     let has_ended = |user, id| ends.has_ended(&scene.token_of(user, APP, id, NOW));
     assert_eq!(["a", "b", "c", "d", "e", "f"].map(|id| has_ended("user", id)), [false, false, false, true, true, true]);
-    assert!(has_ended("blocked", "g") && ends.has_ended_key("another"));
+    assert!(has_ended("blocked", "g") && ends.has_revoked_key("another"));
     // Keys are never dropped.
     let keys: Vec<_> = (0..9).map(|number| key_end(&number.to_string())).collect();
     assert_eq!(take(json!(keys), at(NOW + 360)), (10, true));

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::schedule::STRANGER_INTERVAL;
 use super::*;
-use crate::ends::{EndHash, PAGE_TYP};
+use crate::ends::{PAGE_TYP, RevocationHash};
 use crate::verifier::tests::{Forge, ISSUER, policy, with};
 use crate::{Algorithm, PublicKeySet};
 
@@ -131,7 +131,7 @@ async fn a_proof_holds_for_one_edition_of_the_keys() {
 #[tokio::test]
 async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and_an_open_one_what_has_no_end() {
     let user_is_ended =
-        json!([["sub", EndHash::of(ISSUER, "user-1"), now().timestamp() + 60, now().timestamp() + 3600]]);
+        json!([["sub", RevocationHash::of(ISSUER, "user-1"), now().timestamp() + 60, now().timestamp() + 3600]]);
     let (stale, ended) = (Some(NotVerified::StaleEnds), Some(NotVerified::Refused(Refused::Ended)));
     for (feed, closed_now, closed_later, open) in
         [(None, stale, stale, None), (Some(json!([])), None, stale, None), (Some(user_is_ended), ended, ended, ended)]

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{AppId, ClientId};
 use wxmint_redis_link::Call;
-use wxmint_store::{Ended, Redis, StoreError};
+use wxmint_store::{Revocation, Store, StoreError};
 use wxmint_verify::LONGEST_LIFE;
 
 use super::super::family;
@@ -52,7 +52,7 @@ impl Logout {
 }
 
 /// Queues a logout for a client.
-pub(in crate::doors::oidc) async fn queue(store: &Redis, client: &AppId, logout: &Logout) -> Result<(), StoreError> {
+pub(in crate::doors::oidc) async fn queue(store: &Store, client: &AppId, logout: &Logout) -> Result<(), StoreError> {
     let key = family::key("logouts", client);
     let call = Call::of("ZADD", &key).arg(logout.since).arg(logout.written());
     let call = call.cmd("EXPIRE").arg(&key).arg(KEPT.as_secs());
@@ -74,20 +74,20 @@ impl Queue {
     }
 
     /// Some of the logouts that are due, those that wait for the longest time first.
-    pub(super) async fn due(&self, store: &Redis, now: i64) -> Result<Vec<Logout>, StoreError> {
+    pub(super) async fn due(&self, store: &Store, now: i64) -> Result<Vec<Logout>, StoreError> {
         let asked = Call::of("ZRANGE", &self.0).arg("-inf").arg(now).arg("BYSCORE").arg("LIMIT").arg(0).arg(AT_ONCE);
         let due: Vec<String> = store.link.run("due_logouts", asked).await?;
         Ok(due.iter().filter_map(|text| Logout::read(text)).collect())
     }
 
-    pub(super) async fn remove(&self, store: &Redis, logout: &Logout) -> Result<(), StoreError> {
+    pub(super) async fn remove(&self, store: &Store, logout: &Logout) -> Result<(), StoreError> {
         let removed = Call::of("ZREM", &self.0).arg(logout.written());
         store.link.run::<Value>("due_logouts", removed).await?;
         Ok(())
     }
 
     /// The logout is due at this second. If another replica has told it meanwhile, the site is told once more.
-    pub(super) async fn put_off(&self, store: &Redis, logout: &Logout, due: i64) -> Result<(), StoreError> {
+    pub(super) async fn put_off(&self, store: &Store, logout: &Logout, due: i64) -> Result<(), StoreError> {
         let call = Call::of("ZADD", &self.0).arg(due).arg(logout.written());
         let call = call.cmd("EXPIRE").arg(&self.0).arg(KEPT.as_secs());
         let _: (Value, Value) = store.link.run("due_logouts", call).await?;
@@ -95,7 +95,7 @@ impl Queue {
     }
 
     /// How many wait that were queued before this second.
-    pub(super) async fn late(&self, store: &Redis, before: i64) -> Result<usize, StoreError> {
+    pub(super) async fn late(&self, store: &Store, before: i64) -> Result<usize, StoreError> {
         let waiting: Vec<String> =
             store.link.run("due_logouts", Call::of("ZRANGE", &self.0).arg(0).arg(MOST_WAITING)).await?;
         let read = waiting.iter().filter_map(|text| Logout::read(text));
@@ -108,18 +108,18 @@ pub(super) struct Cursor(String);
 
 impl Cursor {
     /// From the oldest revocation on, if nobody has read the stream before.
-    pub(super) async fn read(store: &Redis) -> Result<Self, StoreError> {
+    pub(super) async fn read(store: &Store) -> Result<Self, StoreError> {
         Ok(Self(store.kept(CURSOR).await?.unwrap_or_default()))
     }
 
     /// Queues what is new for these clients, and notes how far it was read. If it is read once more, because the note
     /// was lost, the sites are told once more.
-    pub(super) async fn go_on(mut self, store: &Redis, clients: &[&Client]) -> Result<Self, StoreError> {
+    pub(super) async fn go_on(mut self, store: &Store, clients: &[&Client]) -> Result<Self, StoreError> {
         loop {
-            let read = match store.ends_after(&self.0, PAGE).await? {
+            let read = match store.revocations_after(&self.0, PAGE).await? {
                 Some(read) => read,
                 // The stream does not have this place, or no longer.
-                None => match store.ends_after("", PAGE).await? {
+                None => match store.revocations_after("", PAGE).await? {
                     Some(read) => read,
                     None => return Ok(self),
                 },
@@ -138,11 +138,11 @@ impl Cursor {
 
 /// Queues a revocation of all of a user's logins, or of all at one client. What ends a login alone queues itself, and a
 /// key ends no login.
-async fn queue_ended(store: &Redis, clients: &[&Client], ended: &Ended) -> Result<(), StoreError> {
+async fn queue_ended(store: &Store, clients: &[&Client], ended: &Revocation) -> Result<(), StoreError> {
     let (user, at, before) = match ended {
-        Ended::User { user, before, .. } => (user, None, *before),
-        Ended::UserInApp { user, app, before, .. } => (user, Some(app), *before),
-        Ended::Token { .. } | Ended::Key { .. } => return Ok(()),
+        Revocation::User { user, before, .. } => (user, None, *before),
+        Revocation::UserInApp { user, app, before, .. } => (user, Some(app), *before),
+        Revocation::Token { .. } | Revocation::Key { .. } => return Ok(()),
     };
     let since = now().timestamp();
     // By now each site would have been given up.

@@ -9,7 +9,7 @@ fn said(at: i64, value: &str) -> PlatformEntry {
     PlatformEntry { at, value: value.into() }
 }
 
-async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<Redis>) {
+async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<Store>) {
     let [platform, other] = ["wx1", "wx2"].map(|id| id.parse::<AppId>().expect("an AppID"));
     let store = &store;
     let state = async |version| entries(store, &platform, version).await.expect("an answer");

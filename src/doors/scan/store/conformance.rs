@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use wxmint_store::Redis;
+use wxmint_store::Store;
 
 use super::share::Budget;
 use super::*;
@@ -64,7 +64,7 @@ async fn poll(store: Devices<'_>, code: &DeviceCode) -> Poll {
     poll_by(store, code, 1).await
 }
 
-async fn an_approved_request_gives_one_token(store: Rc<Redis>) {
+async fn an_approved_request_gives_one_token(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     let user_code = code.user_code();
@@ -111,7 +111,7 @@ async fn an_approved_request_gives_one_token(store: Rc<Redis>) {
 }
 
 /// Its answer was a fault. What it sent may come late, and another may have taken the grant since.
-async fn a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone(store: Rc<Redis>) {
+async fn a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     let release = async |code: &DeviceCode, attempt| {
@@ -140,14 +140,14 @@ async fn a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone(s
     );
 }
 
-async fn whoever_has_looked_is_told_to_the_page(store: Rc<Redis>) {
+async fn whoever_has_looked_is_told_to_the_page(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     store.find_device(code.user_code(), Some(&app())).await.expect("an answer");
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: true });
 }
 
-async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<Redis>) {
+async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<Store>) {
     let store = Devices(&store);
     for number in [Some("12"), Some(""), None] {
         let code = opened_device(store).await;
@@ -165,7 +165,7 @@ async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<Redis>) {
     assert_eq!(store.deny_device(device_code().user_code(), &of("o1")).await, Ok(false));
 }
 
-async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<Redis>) {
+async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     assert_eq!(store.claim_device(code.user_code(), &of("o1"), Some("47")).await, Ok(Decided::Claimed));
@@ -173,7 +173,7 @@ async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<Redis>) {
     assert_eq!(store.approve_device(code.user_code(), &of("o1"), &grant("a")).await, Ok(false));
 }
 
-async fn a_device_code_is_of_one_client_and_whole(store: Rc<Redis>) {
+async fn a_device_code_is_of_one_client_and_whole(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     let another: ClientId = "another".parse().expect("a client");
@@ -190,7 +190,7 @@ async fn a_device_code_is_of_one_client_and_whole(store: Rc<Redis>) {
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false }, "which has changed nothing");
 }
 
-async fn an_address_has_so_many_open_requests_at_most(store: Rc<Redis>) {
+async fn an_address_has_so_many_open_requests_at_most(store: Rc<Store>) {
     let store = Devices(&store);
     let mut codes = Vec::new();
     for _ in 0..MOST_OPEN {
@@ -214,7 +214,7 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Redis>) {
 }
 
 /// How many of a budget an address gets that asks until it is refused.
-async fn taken_by(store: &Redis, budget: Budget, address: &str) -> u32 {
+async fn taken_by(store: &Store, budget: Budget, address: &str) -> u32 {
     for number in 0..=budget.total {
         let taken = budget.take(store, &app(), address, &format!("{address} {number}")).await.expect("an answer");
         let Err(TooMany { retry_after }) = taken else { continue };
@@ -224,7 +224,7 @@ async fn taken_by(store: &Redis, budget: Budget, address: &str) -> u32 {
     panic!("{address} is never refused");
 }
 
-async fn fifty_greedy_addresses_leave_half_of_the_codes_to_those_who_take_little(store: Rc<Redis>) {
+async fn fifty_greedy_addresses_leave_half_of_the_codes_to_those_who_take_little(store: Rc<Store>) {
     assert_eq!(taken_by(&store, share::CODES, "an office").await, 228, "an address alone");
     let mut taken = 228;
     for number in 0..49 {
@@ -236,7 +236,7 @@ async fn fifty_greedy_addresses_leave_half_of_the_codes_to_those_who_take_little
     }
 }
 
-async fn what_is_given_back_or_asked_for_again_counts_once_and_each_app_has_its_own(store: Rc<Redis>) {
+async fn what_is_given_back_or_asked_for_again_counts_once_and_each_app_has_its_own(store: Rc<Store>) {
     let budget = Budget { name: "few", total: 4, period: Duration::from_secs(60) };
     let take = async |app: &AppId, address, id| budget.take(&store, app, address, id).await.expect("an answer");
     for (address, id) in [("a", "1"), ("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("b", "2")] {
@@ -251,7 +251,7 @@ async fn what_is_given_back_or_asked_for_again_counts_once_and_each_app_has_its_
     assert!(take(&app(), "f", "6").await.is_err());
 }
 
-async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Redis>) {
+async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     for number in 0..=MOST_PICTURES {
@@ -266,7 +266,7 @@ async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Redis>) {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn a_list_has_the_oldest_first_and_each_once(store: Rc<Redis>) {
+async fn a_list_has_the_oldest_first_and_each_once(store: Rc<Store>) {
     let now = store.now().timestamp();
     let names = async |at, name| {
         let listed = enlist(&store, "l", name, at, HOUR).await.expect("an answer");

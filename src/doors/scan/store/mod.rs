@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use wxmint_ids::{AppId, ClientId, Person, parsed};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_redis_link::{Call, Script};
-use wxmint_store::{AttemptId, Redis, Result, limits::TooMany, short_digest, unreadable};
+use wxmint_store::{AttemptId, Result, Store, limits::TooMany, short_digest, unreadable};
 
 use super::browser::BrowserName;
 use super::codes::{DeviceCode, UserCode};
@@ -115,7 +115,7 @@ pub(in crate::doors) fn json(value: &impl Serialize) -> String {
 static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("device.lua")));
 
 #[derive(Clone, Copy)]
-pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Redis);
+pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Store);
 
 impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`]. False if another request has its user
@@ -247,7 +247,7 @@ impl Devices<'_> {
 
 /// Counts a request as open no more, because it has led to a login or was refused. What has ended it stands, so a
 /// failure is not told: the count expires by itself.
-async fn close(redis: &Redis, code: &UserCode) {
+async fn close(redis: &Store, code: &UserCode) {
     let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest").arg("app");
     type Counted = (Option<String>, Option<String>, Option<String>);
     let Ok((Some(counted_by), Some(id), Some(app))) = redis.link.run::<Counted>("close_device", asked).await else {
@@ -268,7 +268,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     /// If there is none, the answer is how long to wait.
-    async fn take(&self, redis: &Redis, most: u32) -> Result<Result<(), TooMany>> {
+    async fn take(&self, redis: &Store, most: u32) -> Result<Result<(), TooMany>> {
         if let Err(refused) = self.take_of_address(redis, most).await? {
             return Ok(Err(refused));
         }
@@ -280,7 +280,7 @@ impl Place<'_> {
     }
 
     /// It is counted first, and uncounted if it is one too many: however many come at a time, the bound holds.
-    async fn take_of_address(&self, redis: &Redis, most: u32) -> Result<Result<(), TooMany>> {
+    async fn take_of_address(&self, redis: &Store, most: u32) -> Result<Result<(), TooMany>> {
         let list = open_devices(self.counted_by);
         let now = redis.now().timestamp();
         let life = DEVICE_TTL.as_secs() as i64;
@@ -299,7 +299,7 @@ impl Place<'_> {
         Ok(Err(TooMany { retry_after: Duration::from_secs((expires_at - now).max(1).unsigned_abs()) }))
     }
 
-    async fn give_back(&self, redis: &Redis) -> Result<()> {
+    async fn give_back(&self, redis: &Store) -> Result<()> {
         strike(redis, &open_devices(self.counted_by), self.id).await?;
         share::OPEN_REQUESTS.give_back(redis, self.app, self.counted_by, self.id).await
     }
@@ -310,7 +310,7 @@ type Names = Vec<(String, f64)>;
 
 /// Adds a name to a list, and returns all of them, each with its time, the oldest first. One whose time is earlier by
 /// `life` is gone, and so is the list that long after the last one came.
-pub(in crate::doors) async fn enlist(store: &Redis, list: &str, name: &str, at: f64, life: Duration) -> Result<Names> {
+pub(in crate::doors) async fn enlist(store: &Store, list: &str, name: &str, at: f64, life: Duration) -> Result<Names> {
     let seconds = life.as_secs();
     let call = Call::of("ZADD", list).arg(at).arg(name).cmd("EXPIRE").arg(list).arg(seconds);
     let call = call.cmd("ZREMRANGEBYSCORE").arg(list).arg("-inf").arg(at - seconds as f64);
@@ -320,11 +320,11 @@ pub(in crate::doors) async fn enlist(store: &Redis, list: &str, name: &str, at: 
 }
 
 /// The names of a list, as [`enlist`] returns them.
-pub(in crate::doors) async fn names(store: &Redis, list: &str) -> Result<Names> {
+pub(in crate::doors) async fn names(store: &Store, list: &str) -> Result<Names> {
     Ok(store.link.run("names", Call::of("ZRANGE", list).arg(0).arg(-1).arg("WITHSCORES")).await?)
 }
 
-pub(in crate::doors) async fn strike(store: &Redis, list: &str, name: &str) -> Result<()> {
+pub(in crate::doors) async fn strike(store: &Store, list: &str, name: &str) -> Result<()> {
     Ok(store.link.run("strike", Call::of("ZREM", list).arg(name)).await?)
 }
 

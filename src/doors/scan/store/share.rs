@@ -15,7 +15,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use wxmint_ids::AppId;
 use wxmint_redis_link::Script;
-use wxmint_store::{Redis, Result, limits::TooMany};
+use wxmint_store::{Result, Store, limits::TooMany};
 
 use super::DEVICE_TTL;
 
@@ -44,7 +44,7 @@ pub(super) const OPEN_REQUESTS: Budget = Budget { name: "open", total: 15_000, p
 
 impl Budget {
     /// Takes one for an address. `id` is the name of what is taken.
-    pub(super) async fn take(self, store: &Redis, app: &AppId, address: &str, id: &str) -> Result<Result<(), TooMany>> {
+    pub(super) async fn take(self, store: &Store, app: &AppId, address: &str, id: &str) -> Result<Result<(), TooMany>> {
         let [all, own] = self.keys(app, address);
         let call = SHARE.on(&[&all, &own]).arg("take").arg(id).arg(self.period.as_millis() as u64);
         let wait: u64 = store.link.run("take_share", call.arg(self.total).arg(LITTLE)).await?;
@@ -55,7 +55,7 @@ impl Budget {
     }
 
     /// Gives back what was taken and is not used, or is not needed any more.
-    pub(super) async fn give_back(self, store: &Redis, app: &AppId, address: &str, id: &str) -> Result<()> {
+    pub(super) async fn give_back(self, store: &Store, app: &AppId, address: &str, id: &str) -> Result<()> {
         let [all, own] = self.keys(app, address);
         let _given: u64 = store.link.run("give_back_share", SHARE.on(&[&all, &own]).arg("give back").arg(id)).await?;
         Ok(())

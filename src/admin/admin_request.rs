@@ -5,7 +5,7 @@ use std::str::FromStr;
 use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
-use wxmint_http::{Answer, Done, Problem, origin, private, to_the_end};
+use wxmint_http::{Answer, Done, Problem, origin, private, run_to_completion};
 use wxmint_ids::{AppId, InvalidId, Person, UserId};
 use wxmint_keys::vault::Vault;
 use wxmint_telemetry::audit::{Activity, Event};
@@ -29,16 +29,16 @@ impl Operating {
 pub(crate) type OperatingData = web::Data<Operating>;
 
 /// An act that its secret has the right to.
-pub(crate) struct Act<T> {
+pub(crate) struct AdminRequest<T> {
     action: &'static str,
     pub(crate) by: Holder,
     pub(super) event: Event,
     target: T,
-    _room: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     pub(crate) operating: OperatingData,
 }
 
-impl<T: Target> Act<T> {
+impl<T: Target> AdminRequest<T> {
     /// Refuses a request without a valid secret (401), with a secret that lacks the right (403) or has too many
     /// requests at once (429), and a path that names nothing (400). Each refusal is audited.
     pub(crate) async fn begin(
@@ -60,8 +60,8 @@ impl<T: Target> Act<T> {
         right.into().map_or(Ok(()), |right| by.must_have(right)).inspect_err(refused)?;
         let target = target.inspect_err(refused)?;
         let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name));
-        let room = by.place().inspect_err(busy)?;
-        Ok(Self { action, by, event, target, _room: room, operating })
+        let permit = by.place().inspect_err(busy)?;
+        Ok(Self { action, by, event, target, _permit: permit, operating })
     }
 
     pub(crate) async fn show<Found: Serialize + 'static, E: Into<Refusal>>(
@@ -76,11 +76,11 @@ impl<T: Target> Act<T> {
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
     ) -> Result<Found, Problem> {
-        to_the_end(async move { self.done(work(&self.operating, &self.target).await) }).await
+        run_to_completion(async move { self.done(work(&self.operating, &self.target).await) }).await
     }
 
     /// Writes a refusal to the audit log. Whatever else an act needs before it is done goes on without an event.
-    pub(crate) fn may_go_on<Value>(&self, read: Result<Value, Problem>) -> Result<Value, Problem> {
+    pub(crate) fn audit_failure<Value>(&self, read: Result<Value, Problem>) -> Result<Value, Problem> {
         if read.is_ok() { read } else { self.done(read) }
     }
 
@@ -96,7 +96,7 @@ impl<T: Target> Act<T> {
     }
 }
 
-impl Act<Person> {
+impl AdminRequest<Person> {
     /// Does what was asked for, and names the user whom the person had: soon it may be another one. `work` returns
     /// that user, and whether anything else was known of the person.
     pub(crate) async fn change_person(
@@ -110,7 +110,7 @@ impl Act<Person> {
             let changed = match (changed, computed) {
                 // The session that names the user may have expired, and Redis may have lost it.
                 (Ok((None, more)), Some(user)) => {
-                    let mut done = worker.store.end_in_app(&user, app).await;
+                    let mut done = worker.store.revoke_in_app(&user, app).await;
                     if done.is_ok() && self.action == "erase_person" {
                         done = worker.store.strike_off(&user, &self.target).await;
                     }
@@ -121,7 +121,7 @@ impl Act<Person> {
             self.event.user = changed.as_ref().ok().and_then(|(user, _)| user.clone());
             self.done(changed.and_then(|(user, more)| worker.check_app(app, user.is_some() || more)))
         };
-        to_the_end(changing).await
+        run_to_completion(changing).await
     }
 }
 

@@ -7,7 +7,7 @@ use wxmint_keys::token::{Issued, Minter};
 use wxmint_store::{BindingState, Bound, COMPUTED, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
-use super::steps::{dated, latest, mark_of};
+use super::steps::{binding_tag, dated, latest};
 use super::{Admitted, LoginError, LoginWorker, Result};
 
 /// The mark of whoever has no binding, because the user was computed: what ends bindings ends the app's tokens.
@@ -15,7 +15,7 @@ const OF_COMPUTED: &str = "computed";
 
 impl Admitted {
     pub fn person(&self) -> &Person {
-        &self.arrival.person
+        &self.exchanged.person
     }
 
     pub fn user(&self) -> &UserId {
@@ -23,7 +23,7 @@ impl Admitted {
     }
 
     pub fn mark(&self) -> String {
-        mark_told(&self.arrival.person, self.bound.generation)
+        recipient_tag(&self.exchanged.person, self.bound.generation)
     }
 }
 
@@ -39,11 +39,11 @@ impl LoginWorker {
         admitted: &Admitted,
         now: DateTime<Utc>,
     ) -> Result<Issued> {
-        let Admitted { arrival, bound, .. } = admitted;
-        let app = &arrival.person.app;
-        let id = minter.token_id(&mark_of_client(client), now)?;
-        let logged_in_at = arrival.at.timestamp();
-        let at = if self.policy.single_session { arrival.at } else { arrival.at.min(now) };
+        let Admitted { exchanged, bound, .. } = admitted;
+        let app = &exchanged.person.app;
+        let id = minter.token_id(&client_tag(client), now)?;
+        let logged_in_at = exchanged.at.timestamp();
+        let at = if self.policy.single_session { exchanged.at } else { exchanged.at.min(now) };
         let mut token = minter.issued(bound.user.clone(), client.clone(), id, at);
         let latest = latest(now, token.expires_at);
         let of_app = Issued { app: app.clone(), ..token.clone() };
@@ -60,7 +60,7 @@ impl LoginWorker {
         // below or sees the note.
         self.store.note_client_token(&token, app).await?;
         let dated = match self.policy.single_session {
-            true => self.store.end_earlier(&token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
+            true => self.store.revoke_earlier(&token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
             false => token.issued_at,
         };
         let is_alive = dated == token.issued_at && self.still_bound(app, &admitted.mark(), &token).await?.is_some();
@@ -73,13 +73,13 @@ impl LoginWorker {
         let of_app = Issued { app: app.clone(), ..token.clone() };
         let (state, of_client) = (self.store.token_state(&of_app).await?, self.store.token_state(token).await?);
         let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else { return Ok(None) };
-        if self.minter.has_revoked_all(token, &mark_of_client(&token.app)) {
+        if self.minter.has_revoked_all(token, &client_tag(&token.app)) {
             return Ok(None);
         }
         if mark == OF_COMPUTED {
             return Ok(Some(Bound::computed(token.user.clone())));
         }
-        let is_own = |(person, generation): &(Person, u64)| mark_told(person, *generation) == mark;
+        let is_own = |(person, generation): &(Person, u64)| recipient_tag(person, *generation) == mark;
         let Some((person, generation)) = people.into_iter().find(is_own) else { return Ok(None) };
         let BindingState::Bound(bound) = self.store.binding_state(&person).await? else { return Ok(None) };
         Ok(Some(bound).filter(|bound| bound.generation == generation && bound.user == token.user && !bound.blocked))
@@ -88,15 +88,15 @@ impl LoginWorker {
 
 /// Whether the token was issued to a client, which may be in its file no more.
 pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
-    minter.is_marked(&token.id, &mark_of_client(&token.app))
+    minter.is_marked(&token.id, &client_tag(&token.app))
 }
 
 /// The mark of a binding for whoever keeps it: it does not tell the openid.
-pub(super) fn mark_told(person: &Person, generation: u64) -> String {
-    if generation == COMPUTED { OF_COMPUTED.into() } else { short_digest(&mark_of(person, generation)).to_string() }
+pub(super) fn recipient_tag(person: &Person, generation: u64) -> String {
+    if generation == COMPUTED { OF_COMPUTED.into() } else { short_digest(&binding_tag(person, generation)).to_string() }
 }
 
 /// The mark of the tokens of a client. No mark of a binding has a blank.
-pub fn mark_of_client(client: &AppId) -> String {
+pub fn client_tag(client: &AppId) -> String {
     format!("client {client}")
 }

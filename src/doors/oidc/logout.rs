@@ -5,11 +5,12 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, SMALL_BODY, allow_site, missing, no_valid_token, origin, private, read_body, read_form, to_the_end,
+    Answer, Fields, SMALL_BODY, allow_site, missing, no_valid_token, origin, private, read_body, read_form,
+    run_to_completion,
 };
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
-use wxmint_store::{Meter, TokenState};
+use wxmint_store::{RateLimitKey, TokenState};
 
 use super::family::{RefreshToken, key};
 use super::own_jwt::OwnJwt;
@@ -79,7 +80,7 @@ pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -
     with_sites(&at.1)?;
     let ended = async {
         let fields = read_form(&request, payload, &["token", "token_type_hint"]).await?;
-        to_the_end(async move { ended(&request, &fields, at).await }).await
+        run_to_completion(async move { ended(&request, &fields, at).await }).await
     };
     to_oauth(ended.await)
 }
@@ -105,7 +106,7 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
     let login = &worker.login;
     if let Some(refresh) = RefreshToken::read(token) {
         let Some(family) = login.family_of(&refresh, client).await? else { return Ok(None) };
-        return login.end_family(&family).await.map(|()| Some(family.first.user));
+        return login.revoke_family(&family).await.map(|()| Some(family.first.user));
     }
     let own = OwnJwt::read(&worker.issuer, token).and_then(|own| own.access_token());
     let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(None) };
@@ -115,10 +116,10 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
 /// Ends the login that began with this access token, or renewed it. If Redis has lost the login, ends the token alone.
 pub(super) async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>> {
     // Each login has this budget for itself, so nobody keeps others from leaving: the first request has ended it.
-    login.count(&Meter::new(TRIES, token.id.as_str(), login.policy.limit_openid), OPENID).await?;
+    login.count(&RateLimitKey::new(TRIES, token.id.as_str(), login.policy.limit_openid), OPENID).await?;
     let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;
     let was_alive = match login.find_family(renewed_of.as_deref().unwrap_or(token.id.as_str())).await? {
-        Some(family) => login.end_family(&family).await.map(|()| true)?,
+        Some(family) => login.revoke_family(&family).await.map(|()| true)?,
         None => login.store.token_state(&token).await?.is_told() || login.end_if_alive(&token).await?,
     };
     Ok(was_alive.then_some(token.user))
@@ -136,7 +137,7 @@ pub(super) async fn end_login(login: &LoginWorker, token: Issued) -> Result<Opti
     responses((status = 303, description = "To the site"), (status = 200, description = "A page", content_type = "text/html")))]
 pub(super) async fn end_session(request: HttpRequest, at: AtDoor) -> Answer {
     let query = request.query_string().to_owned();
-    to_the_end(async move { leave(&request, &query, at).await }).await
+    run_to_completion(async move { leave(&request, &query, at).await }).await
 }
 
 /// The same, for sites that post a form
@@ -144,7 +145,7 @@ pub(super) async fn end_session(request: HttpRequest, at: AtDoor) -> Answer {
     responses((status = 303, description = "To the site"), (status = 200, description = "A page", content_type = "text/html")))]
 pub(super) async fn end_session_by_post(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
     let body = read_body(payload, SMALL_BODY).await?;
-    to_the_end(async move { leave(&request, &String::from_utf8_lossy(&body), at).await }).await
+    run_to_completion(async move { leave(&request, &String::from_utf8_lossy(&body), at).await }).await
 }
 
 async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) -> Answer {

@@ -8,7 +8,7 @@ use std::{path::Path, rc::Rc, time::Duration};
 use chrono::{DateTime, Utc};
 use wxmint_findings::Finding;
 use wxmint_keys::{KeySet, RevokedKey};
-use wxmint_store::{Redis, Result};
+use wxmint_store::{Result, Store};
 use wxmint_verify::{MAX_LEEWAY, PublicKey};
 
 use super::Issuer;
@@ -22,20 +22,20 @@ const LOGGED: u32 = 30;
 
 /// Puts the ends that a key file notes into the feed, each once. The feed may lack even an old end: perhaps no replica
 /// was running when the key was ended.
-pub(super) fn publisher(store: Redis) -> impl FnMut(&[RevokedKey]) {
+pub(super) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
     let (store, mut published) = (Rc::new(store), Vec::new());
     move |noted| {
         for key in noted.iter().filter(|key| !published.contains(*key)) {
-            actix_web::rt::spawn(end_key(Rc::clone(&store), key.kid.clone()));
+            actix_web::rt::spawn(revoke_key(Rc::clone(&store), key.kid.clone()));
         }
         published = noted.to_vec();
     }
 }
 
 /// Tells verifiers that whatever the key has signed is void. Every replica does so, until the store has taken it.
-async fn end_key(store: Rc<Redis>, kid: String) {
+async fn revoke_key(store: Rc<Store>, kid: String) {
     for failed in 0_u32.. {
-        match store.end_key(&kid).await {
+        match store.revoke_key(&kid).await {
             Ok(false) => return,
             Ok(true) => break,
             Err(error) if failed.is_multiple_of(LOGGED) => {
@@ -85,24 +85,24 @@ impl Issuer {
     /// Learns which keys in use, or of peers, the feed calls ended, so that this process refuses their tokens as every
     /// verifier does that follows the feed. Returns what there is to mend. If the store does not answer, what is known
     /// stays.
-    pub(super) async fn learn_ended_keys(&self, store: &Redis, now: DateTime<Utc>) -> Result<Option<Finding>> {
+    pub(super) async fn learn_revoked_keys(&self, store: &Store, now: DateTime<Utc>) -> Result<Option<Finding>> {
         let (set, peers) = (self.keys.set(), self.keys_of_peers(now));
         let kids: Vec<_> = set.visible(now).chain(&peers).map(|key| key.kid().to_owned()).collect();
         self.keys.note_revoked(&store.ended_keys(&kids).await?);
         let (set, path) = (self.keys.set(), &self.settings.keys);
         let Some(kid) = set.visible(now).map(PublicKey::kid).find(|kid| set.is_revoked(kid)) else { return Ok(None) };
-        let cure = said!(take_it_out_run, end_by_hand(kid, path));
-        Ok(Some(Finding::fault("keys", said!(key_is_revoked, path.display(), kid), cure)))
+        let cure = message!(take_it_out_run, end_by_hand(kid, path));
+        Ok(Some(Finding::fault("keys", message!(key_is_revoked, path.display(), kid), cure)))
     }
 
     /// Learns them again. While the key that signs is ended, or none signs, the process is not ready, because everybody
     /// refuses what it signs: tokens, and the pages of the feed. Replicas whose file is right go on. While another key
     /// is ended, tokens are good, and leaving would take the JWKS from verifiers for nothing: that is a warning. A
     /// process that starts is not ready in either case, so that a rollout of a wrong file stops at its first replica.
-    pub(super) async fn judge_ended_keys(&self, store: &Redis) {
+    pub(super) async fn judge_ended_keys(&self, store: &Store) {
         let now = now();
         // A call that fails has said why.
-        let Ok(found) = self.learn_ended_keys(store, now).await else { return };
+        let Ok(found) = self.learn_revoked_keys(store, now).await else { return };
         let (keys, found) = (self.keys.set(), found.map(|finding| finding.to_string()));
         let unfit = match keys.signing(now) {
             Ok(key) => found.as_deref().filter(|_| keys.is_revoked(key.public().kid())),

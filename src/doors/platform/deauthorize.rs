@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::walk::{Page, Place};
-use wxmint_store::{Meter, limits::Rate};
+use wxmint_store::{RateLimitKey, limits::Rate};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::follower::Follower;
@@ -126,7 +126,7 @@ impl Follower {
     async fn taken_on(self: &Rc<Self>, new: Left) -> Left {
         let mut mine = Left::new();
         for (app, entry) in new {
-            let meter = Meter::of_app(&app, COUNTED, digest_of(&entry), TRIED);
+            let meter = RateLimitKey::of_app(&app, COUNTED, digest_of(&entry), TRIED);
             // Also where the store has not answered: it may have counted, and to walk twice does no harm.
             match self.login.store.count(&meter).await {
                 Ok(Err(later)) => self.look_again(app, entry, later.retry_after),
@@ -213,13 +213,13 @@ mod tests {
 
     use wxmint_ids::UserId;
     use wxmint_keys::{PrivateJwk, token::Issued, vault::Sealed};
-    use wxmint_store::{AttemptId, ExchangeOrder, TokenState};
+    use wxmint_store::{AttemptId, ExchangeTimestamp, TokenState};
     use wxmint_verify::Algorithm;
 
     use super::*;
     use crate::accounts::Named;
     use crate::clock::now;
-    use crate::doors::platform::{Platform, bed::Bed, bed::app};
+    use crate::doors::platform::{Platform, test_fixture::Bed, test_fixture::app};
     use crate::issuer::caller::tests::issuer;
     use crate::login::{Binder, SettledState};
 
@@ -241,14 +241,14 @@ mod tests {
             let binder = Binder { store, person: &person, unionid: None, attempt: &attempt, per_user: 1 };
             let free = SettledState::Free { generation: 0, dissolved: false };
             let bound = binder.bind(&Named { user: user(openid), made: false }, free).await.expect("bound");
-            let order = ExchangeOrder::new(code.timestamp_micros().unsigned_abs(), &attempt);
+            let order = ExchangeTimestamp::new(code.timestamp_micros().unsigned_abs(), &attempt);
             let key = (order, Sealed::nothing());
             store.keep_session_key(&person, bound.generation, &key, Some(login)).await.expect("kept");
         };
         let is_ended = async |openid: &str| {
             let (id, second) = ("a-token".parse().expect("an id"), now().timestamp());
             let token = Issued { user: user(openid), app: app(1), id, issued_at: second, expires_at: second + 600 };
-            matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. }))
+            matches!(store.token_state(&token).await, Ok(TokenState::Revoked { .. }))
         };
         let before = began - TimeDelta::minutes(4);
         log_in("before", [before; 2]).await;

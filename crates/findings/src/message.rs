@@ -9,25 +9,25 @@ use serde::Serialize;
 /// English, as the log and JSON have it; `{:#}` is the Chinese.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deref)]
 #[serde(into = "String")]
-pub struct Said {
+pub struct Message {
     #[deref(forward)]
     english: String,
     chinese: String,
 }
 
-/// The texts of a code: `said!(redis_has_version, "7.4")`. The compiler refuses a code that has none, and another
-/// number of arguments. The texts of a door stand before the code: `said!(WORDS: may_ask, client)`. Words that are the
-/// same in both languages need no code: `said!("{}: {}", path, error)`.
+/// The texts of a code: `message!(redis_has_version, "7.4")`. The compiler refuses a code that has none, and another
+/// number of arguments. The texts of a door stand before the code: `message!(CATALOG: may_ask, client)`. Catalog that are the
+/// same in both languages need no code: `message!("{}: {}", path, error)`.
 #[macro_export]
-macro_rules! said {
-    ($code:ident $(, $argument:expr)* $(,)?) => { $crate::said!($crate::WORDS: $code $(, $argument)*) };
+macro_rules! message {
+    ($code:ident $(, $argument:expr)* $(,)?) => { $crate::message!($crate::CATALOG: $code $(, $argument)*) };
     ($words:path: $code:ident $(, $argument:expr)* $(,)?) => {{
         const TEXTS: [&str; 2] =
-            $crate::texts_of($words, stringify!($code), <[&str]>::len(&[$(stringify!($argument)),*]));
-        $crate::Said::filled(TEXTS, &[$(&$argument),*])
+            $crate::catalog_entry($words, stringify!($code), <[&str]>::len(&[$(stringify!($argument)),*]));
+        $crate::Message::filled(TEXTS, &[$(&$argument),*])
     }};
     ($words:literal $(, $argument:expr)+) => {
-        $crate::Said::new(
+        $crate::Message::new(
             format_args!($words $(, $argument)+),
             format_args!($words $(, format_args!("{:#}", $argument))+),
         )
@@ -38,7 +38,7 @@ macro_rules! said {
 #[macro_export]
 macro_rules! in_chinese {
     ($($error:ty: $($which:pat => $chinese:literal $([$argument:expr])?),+;)+) => { $(
-        impl From<$error> for $crate::Said {
+        impl From<$error> for $crate::Message {
             fn from(error: $error) -> Self {
                 match &error {
                     $($which => Self::new(format_args!("{error}"), format_args!($chinese $(, $argument)?)),)+
@@ -49,13 +49,13 @@ macro_rules! in_chinese {
 }
 
 /// Each code with its English and its Chinese.
-pub type Words = &'static [[&'static str; 3]];
+pub type Catalog = &'static [[&'static str; 3]];
 
 /// Those of the core.
-pub const WORDS: Words = &include!("texts.json");
+pub const CATALOG: Catalog = &include!("texts.json");
 
 /// English and Chinese of a code with so many arguments.
-pub const fn texts_of(words: Words, code: &str, arguments: usize) -> [&'static str; 2] {
+pub const fn catalog_entry(words: Catalog, code: &str, arguments: usize) -> [&'static str; 2] {
     let (mut at, code) = (0, code.as_bytes());
     while at < words.len() {
         let ([known, english, chinese], mut same) = (words[at], 0);
@@ -85,7 +85,7 @@ const fn places(text: &[u8]) -> usize {
     most
 }
 
-impl Said {
+impl Message {
     pub fn new(english: fmt::Arguments<'_>, chinese: fmt::Arguments<'_>) -> Self {
         Self { english: english.to_string(), chinese: chinese.to_string() }
     }
@@ -99,12 +99,12 @@ impl Said {
 
     /// Both texts of what has them, and otherwise its one text.
     pub fn of(text: impl Display) -> Self {
-        said!("{}", text)
+        message!("{}", text)
     }
 
     /// Each on a line of its own.
     pub fn lines(all: impl IntoIterator<Item: Display>) -> Self {
-        all.into_iter().map(Self::of).reduce(|all, next| said!("{}\n        {}", all, next)).unwrap_or_default()
+        all.into_iter().map(Self::of).reduce(|all, next| message!("{}\n        {}", all, next)).unwrap_or_default()
     }
 }
 
@@ -121,33 +121,33 @@ fn fill(text: &str, arguments: &[[String; 2]], language: usize) -> String {
     })
 }
 
-impl FromIterator<Said> for Said {
+impl FromIterator<Message> for Message {
     /// One after another, each from the second on behind a semicolon.
-    fn from_iter<I: IntoIterator<Item = Said>>(all: I) -> Self {
-        all.into_iter().reduce(|all, next| said!(fault_and_advice, all, next)).unwrap_or_default()
+    fn from_iter<I: IntoIterator<Item = Message>>(all: I) -> Self {
+        all.into_iter().reduce(|all, next| message!(fault_and_advice, all, next)).unwrap_or_default()
     }
 }
 
-impl Display for Said {
+impl Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if f.alternate() { &self.chinese } else { &self.english })
     }
 }
 
-impl From<Said> for String {
-    fn from(said: Said) -> Self {
+impl From<Message> for String {
+    fn from(said: Message) -> Self {
         said.english
     }
 }
 
 /// Names, commands and the words of others, which are the same in both.
-impl From<String> for Said {
+impl From<String> for Message {
     fn from(text: String) -> Self {
         Self { chinese: text.clone(), english: text }
     }
 }
 
-impl From<&str> for Said {
+impl From<&str> for Message {
     fn from(text: &str) -> Self {
         text.to_owned().into()
     }
@@ -157,13 +157,13 @@ impl From<&str> for Said {
 mod tests {
     #[test]
     fn both_texts_have_the_same_arguments_each_in_its_language() {
-        let inner = said!(redis_is_not_reached);
-        let said = said!("{}: {}", "vault", said!(not_checked, inner));
+        let inner = message!(redis_is_not_reached);
+        let said = message!("{}: {}", "vault", message!(not_checked, inner));
         assert_eq!(said.to_string(), "vault: not checked: Redis is not reached");
         assert_eq!(format!("{said:#}"), "vault: 未检查：连不上 Redis");
-        let user = said!(have_it_answer_null);
+        let user = message!(have_it_answer_null);
         assert!(user.contains("{\"user_id\":null}"), "{user}");
         // Braces in an argument are its own.
-        assert_eq!(said!(redis_has_version, "{0}{").to_string(), "version {0}{");
+        assert_eq!(message!(redis_has_version, "{0}{").to_string(), "version {0}{");
     }
 }

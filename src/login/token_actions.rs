@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
-use wxmint_store::{AttemptId, COMPUTED, Meter, StoreError, TokenState, limits::Rate, short_digest};
+use wxmint_store::{AttemptId, COMPUTED, RateLimitKey, StoreError, TokenState, limits::Rate, short_digest};
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::{LoginError, LoginWorker, OPENID, Operator, Result, is_of_client, mark_of, operator::release_unionid};
+use super::{LoginError, LoginWorker, OPENID, Operator, Result, binding_tag, is_of_client, operator::release_unionid};
 use crate::accounts::Accepts;
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
 const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_400) };
 
 /// The person and user of a valid token, for one request.
-pub struct Asking {
+pub struct TokenHolder {
     pub person: Person,
     /// The generation of the binding that the token was issued under.
     pub(super) generation: u64,
@@ -27,38 +27,38 @@ pub struct Asking {
 
 impl LoginWorker {
     /// Finds the person whom the token was issued to. Refuses a token that has been ended, or whose binding is gone.
-    pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking> {
-        self.asking_by(token, self.store.token_state(&issued(token)).await?)
+    pub async fn token_holder(&self, token: &Verified<Claims>) -> Result<TokenHolder> {
+        self.token_holder_in(token, self.store.token_state(&issued(token)).await?)
     }
 
-    fn asking_by(&self, token: &Verified<Claims>, state: TokenState) -> Result<Asking> {
+    fn token_holder_in(&self, token: &Verified<Claims>, state: TokenState) -> Result<TokenHolder> {
         let found = match state {
             TokenState::People(people) if people.is_empty() && is_of_client(&self.minter, token) => {
-                return Err(LoginError::OfPage);
+                return Err(LoginError::ClientTokenNotAllowed);
             }
             TokenState::People(_) if self.ids.are_unlisted() => return Err(LoginError::NotListed),
             TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
-            TokenState::Ended { .. } => Err("it was logged out, or its binding was dissolved"),
-            TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
+            TokenState::Revoked { .. } => Err("it was logged out, or its binding was dissolved"),
+            TokenState::RevokedWithUser { .. } => Err("its user was logged out everywhere"),
         };
         let (person, generation) = found.map_err(|reason| {
             bounded!(info, reason, reason, user = token.user.as_str(), "token refused");
-            LoginError::NotYours
+            LoginError::TokenRevoked
         })?;
-        Ok(Asking { person, generation, user: token.user.clone(), attempt: AttemptId::random() })
+        Ok(TokenHolder { person, generation, user: token.user.clone(), attempt: AttemptId::random() })
     }
 
     /// The one of the user's people in an app whom a token was issued to.
     fn own(&self, token: &Verified<Claims>, people: Vec<(Person, u64)>) -> Option<(Person, u64)> {
-        let is_of = |person: &Person, generation| self.minter.is_marked(&token.id, &mark_of(person, generation));
+        let is_of = |person: &Person, generation| self.minter.is_marked(&token.id, &binding_tag(person, generation));
         // A person who was bound to the computed user later is on the list with the number of the binding.
         people.into_iter().find(|(person, generation)| is_of(person, *generation) || is_of(person, COMPUTED))
     }
 
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.
-    pub async fn phone_number(&self, asking: &Asking, code: &PhoneCode) -> Result<Phone> {
-        self.count_call(&asking.person, PHONE).await?;
-        self.phone_of(&asking.person, code).await
+    pub async fn phone_number(&self, holder: &TokenHolder, code: &PhoneCode) -> Result<Phone> {
+        self.count_call(&holder.person, PHONE).await?;
+        self.phone_of(&holder.person, code).await
     }
 
     /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
@@ -66,27 +66,27 @@ impl LoginWorker {
     pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<()> {
         let of_logins = (self.policy.limit_openid, OPENID);
         let (rate, limit) = if kind == UNBINDINGS { (UNBINDING_RATE, UNBINDINGS) } else { of_logins };
-        self.count(&Meter::of_person(person, kind, "", rate), limit).await
+        self.count(&RateLimitKey::of_person(person, kind, "", rate), limit).await
     }
 
-    pub(crate) async fn count(&self, meter: &Meter, limit: &'static str) -> Result<()> {
+    pub(crate) async fn count(&self, meter: &RateLimitKey, limit: &'static str) -> Result<()> {
         self.store.count(meter).await?.map(drop).map_err(LoginError::too_many(limit))
     }
 
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
-    pub async fn session_holds(&self, asking: &Asking) -> Result<bool> {
-        let kept = self.store.session_keys(&asking.person).await?;
-        let Some((key, sealed)) = self.current_key(&asking.person, &kept).await else { return Ok(false) };
-        self.count_call(&asking.person, CHECK).await?;
-        let check = async |by: ByToken<'_>| by.check_session(&asking.person.openid, &key).await;
-        Ok(self.by_session_key(&asking.person, &sealed, check).await?.is_some())
+    pub async fn session_holds(&self, holder: &TokenHolder) -> Result<bool> {
+        let kept = self.store.session_keys(&holder.person).await?;
+        let Some((key, sealed)) = self.current_key(&holder.person, &kept).await else { return Ok(false) };
+        self.count_call(&holder.person, CHECK).await?;
+        let check = async |by: ByToken<'_>| by.check_session(&holder.person.openid, &key).await;
+        Ok(self.by_session_key(&holder.person, &sealed, check).await?.is_some())
     }
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
-    pub async fn reset_session(&self, asking: &Asking) -> Result<()> {
-        let Asking { person, generation, attempt, .. } = asking;
+    pub async fn reset_session(&self, holder: &TokenHolder) -> Result<()> {
+        let TokenHolder { person, generation, attempt, .. } = holder;
         self.count_call(person, RESET).await?;
-        let (keys, order) = self.open_session(asking).await?;
+        let (keys, order) = self.open_session(holder).await?;
         // The new key is stored at once, because WeChat has forgotten the old one.
         let replacing = async {
             let (old, stored) = self.current_key(person, &keys).await.ok_or(LoginError::NothingToReset)?;
@@ -110,15 +110,15 @@ impl LoginWorker {
     pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool, person: &mut Option<Person>) -> Result<()> {
         let issued = issued(token);
         match self.store.token_state(&issued).await? {
-            TokenState::Ended { .. } if everywhere => return Err(LoginError::NotYours),
-            TokenState::Ended { told: true } | TokenState::EndedWithUser { told: true } => return Ok(()),
+            TokenState::Revoked { .. } if everywhere => return Err(LoginError::TokenRevoked),
+            TokenState::Revoked { told: true } | TokenState::RevokedWithUser { told: true } => return Ok(()),
             // A repetition of a request that failed.
-            TokenState::Ended { .. } | TokenState::EndedWithUser { .. } => {}
+            TokenState::Revoked { .. } | TokenState::RevokedWithUser { .. } => {}
             TokenState::People(people) => {
                 *person = self.own(token, people).map(|(person, _)| person);
                 let is_theirs = person.is_some() || self.ids.are_computed() || is_of_client(&self.minter, token);
                 if everywhere && !is_theirs {
-                    return Err(LoginError::NotYours);
+                    return Err(LoginError::TokenRevoked);
                 }
                 match person {
                     Some(own) => {
@@ -128,7 +128,7 @@ impl LoginWorker {
                     // A client's token tells the user alone. No client uses up what the user has at another one.
                     None => {
                         let whose = short_digest(&format!("{} {}", token.app, token.user.as_str())).to_string();
-                        self.count(&Meter::new(LOGOUTS, whose, self.policy.limit_openid), OPENID).await?;
+                        self.count(&RateLimitKey::new(LOGOUTS, whose, self.policy.limit_openid), OPENID).await?;
                     }
                 }
                 if everywhere {
@@ -137,8 +137,8 @@ impl LoginWorker {
             }
         }
         match everywhere {
-            true => Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?),
-            false => Ok(self.store.end_token(&issued).await?),
+            true => Ok(self.store.revoke_user(&issued.user, Some(issued.issued_at)).await?),
+            false => Ok(self.store.revoke_token(&issued).await?),
         }
     }
 
@@ -148,7 +148,7 @@ impl LoginWorker {
     /// which is on no list then, no more is known than that verifiers are yet to be told.
     pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<()> {
         let (user, app, mut state) = (&token.user, &token.app, self.store.token_state(&issued(token)).await?);
-        if matches!(state, TokenState::Ended { .. }) {
+        if matches!(state, TokenState::Revoked { .. }) {
             state = match self.own(token, self.store.dismissed(user, app).await?) {
                 Some(own) if self.store.binding(&own.0).await?.is_none() => TokenState::People(vec![own]),
                 _ if self.ids.are_computed() && self.store.finish_end_in_app(user, app).await? => return Ok(()),
@@ -156,12 +156,12 @@ impl LoginWorker {
             };
         }
         let is_alive = matches!(state, TokenState::People(_));
-        let asking = self.asking_by(token, state);
-        if is_alive && self.ids.are_computed() && matches!(asking, Err(LoginError::NotYours)) {
+        let holder = self.token_holder_in(token, state);
+        if is_alive && self.ids.are_computed() && matches!(holder, Err(LoginError::TokenRevoked)) {
             // The list of the user was lost, and with it whose session key this is.
-            return Ok(self.store.end_in_app(user, app).await?);
+            return Ok(self.store.revoke_in_app(user, app).await?);
         }
-        let Asking { person, generation, attempt, .. } = asking?;
+        let TokenHolder { person, generation, attempt, .. } = holder?;
         *whom = Some(person.clone());
         let permit = async || self.count_call(&person, UNBINDINGS).await;
         if self.binder(&person, None, &attempt).dissolve(user, generation, permit).await?
